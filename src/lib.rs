@@ -1,1 +1,7 @@
-//! x
+//! Bowline keeps third-party connections as Kubernetes objects.
+//!
+//! The map, in the direction in which modules may use each other:
+//!
+//! - [`api`]: the kinds, their fields, rules and reasons.
+
+pub mod api;

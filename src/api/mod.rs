@@ -1,0 +1,35 @@
+//! The kinds of the group `bowline.dev`, and nothing else: fields, their rules, reasons and well-known names.
+//!
+//! A spec is the user's, a status is the operator's; neither ever holds a secret. Rules that one object can be judged
+//! by alone are CEL in the schema, so the API server enforces them for everybody, with our words.
+
+pub mod connection;
+pub mod names;
+pub mod provider;
+pub mod reason;
+pub mod share;
+pub mod workspace;
+
+pub use connection::{IntegrationConnection, IntegrationConnectionSpec, IntegrationConnectionStatus};
+pub use provider::{IntegrationProvider, IntegrationProviderSpec, IntegrationProviderStatus};
+pub use share::{ConnectionShare, ConnectionShareSpec, ConnectionShareStatus};
+pub use workspace::{Workspace, WorkspaceSpec, WorkspaceStatus};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Secret in a namespace that the field's owner fixes: only the name can be chosen.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: String,
+}
+
+/// The definitions of all kinds, in the order they are installed and printed.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![IntegrationConnection::crd(), IntegrationProvider::crd(), Workspace::crd(), ConnectionShare::crd()]
+}

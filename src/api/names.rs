@@ -1,0 +1,53 @@
+//! Well-known names on the objects: labels, annotations, Secret types, finalizers.
+
+/// Group of all kinds.
+pub const GROUP: &str = "bowline.dev";
+
+/// Label on everything the operator writes; its value is [`MANAGED_BY`].
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "bowline";
+/// Label on published Secrets and records: UID of the connection.
+pub const LABEL_CONNECTION_UID: &str = "bowline.dev/connection-uid";
+/// Label on shares: the namespace of the connection.
+pub const LABEL_CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
+/// Label on shares and records: the name of the connection.
+pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
+/// Label on records: the name of the provider.
+pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
+/// Label on shares: the workspace.
+pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
+/// Label on intake Secrets: the name of the connection they are for.
+pub const LABEL_INTAKE_FOR: &str = "bowline.dev/connection";
+
+/// Annotation on published Secrets: id of the connection.
+pub const ANNOTATION_CONNECTION: &str = "bowline.dev/connection";
+/// Annotation on published Secrets: revision of the grant, for people.
+pub const ANNOTATION_REVISION: &str = "bowline.dev/revision";
+/// Annotation on published Secrets: when the access token expires (RFC 3339).
+pub const ANNOTATION_EXPIRES_AT: &str = "bowline.dev/expires-at";
+
+/// Annotation on a connection: a new value asks for one refresh.
+pub const ANNOTATION_REFRESH_REQUESTED: &str = "bowline.dev/refresh-requested-at";
+/// Annotation on a connection: `<name>/<uid>` of the intake Secret to take.
+pub const ANNOTATION_INTAKE: &str = "bowline.dev/intake";
+
+/// Type of the sealed record Secrets in the operator's namespace.
+pub const TYPE_RECORD: &str = "bowline.dev/record";
+/// Type of the short-lived Secrets that bring a grant.
+pub const TYPE_INTAKE: &str = "bowline.dev/intake";
+/// Type of Secrets that connections may name in `credentials` and `app`; no other Secret is ever read.
+pub const TYPE_CREDENTIAL: &str = "bowline.dev/credential";
+
+/// Finalizer on connections.
+pub const FINALIZER: &str = "bowline.dev/grant";
+
+/// Field manager of everything the operator applies, save for status.
+pub const FIELD_MANAGER: &str = "bowline";
+/// Field manager of status.
+pub const STATUS_MANAGER: &str = "bowline/status";
+
+/// The stable id of a connection: `<namespace>.<name>`. Also the name of its shares and of the Secrets they publish.
+pub fn connection_id(namespace: &str, name: &str) -> String {
+    format!("{namespace}.{name}")
+}

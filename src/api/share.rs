@@ -1,0 +1,111 @@
+//! `ConnectionShare`: one shared connection made visible and published in one workspace namespace. Output only.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::connection::AccountStatus;
+
+/// One shared connection in one workspace namespace, written by the operator alone.
+///
+/// Shares are computed from connections and workspaces; one that is not in the computed set is deleted, whoever made
+/// it. Its name is the connection's id, and it owns the Secret it publishes.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "bowline.dev",
+    version = "v1alpha1",
+    kind = "ConnectionShare",
+    namespaced,
+    status = "ConnectionShareStatus",
+    shortname = "cshare",
+    category = "bowline",
+    derive = "PartialEq",
+    doc = "One shared connection in one workspace namespace. Written by the operator alone.",
+    selectable = ".spec.workspace",
+    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
+    printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace"),
+    printcolumn(name = "Shared By", type_ = "string", json_path = ".status.sharedBy"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.lastRefreshedAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionShareSpec {
+    /// The shared connection.
+    pub connection: SharedConnection,
+    /// The workspace it is shared with.
+    #[schemars(length(min = 1, max = 253))]
+    pub workspace: String,
+    /// The connection's provider.
+    #[schemars(length(min = 1, max = 253))]
+    pub provider: String,
+    /// The connection's owner.
+    #[schemars(length(min = 1, max = 253))]
+    pub owner: String,
+}
+
+/// Which connection is shared.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedConnection {
+    /// Its namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// Its UID: a connection made again under the same name is another one.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// What is published.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionShareStatus {
+    /// Published | NotReady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<SharePhase>,
+    /// The account at the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountStatus>,
+    /// In whose name it is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_by: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_at: Option<Time>,
+    /// When the published token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// When the provider last gave a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refreshed_at: Option<Time>,
+    /// Name of the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+    /// UID and resourceVersion of the Secret as last written, and the revision in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<super::connection::SecretStatus>,
+    /// Revision of the grant that is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// The generation this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// State of a share in one word.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SharePhase {
+    /// The Secret holds the connection's present token.
+    Published,
+    /// Nothing, or an old token, is there: see the condition.
+    NotReady,
+}
