@@ -313,7 +313,7 @@ pub struct TokenStatus {
     /// When the next attempt is due. Absent: none is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Time>,
-    /// Revision of the grant that is published.
+    /// Revision of the grant this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
     /// Whether the grant can be refreshed without its owner.
@@ -361,6 +361,8 @@ pub struct SecretStatus {
     pub uid: String,
     /// Its resourceVersion when it was last written; another one means that somebody edited it.
     pub resource_version: String,
+    /// Revision of the grant whose token it holds.
+    pub revision: i64,
 }
 
 /// Where and by whom a connection is shared.

@@ -83,15 +83,12 @@ pub struct ConnectionShareStatus {
     /// When the provider last gave a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
-    /// Name of the Secret.
+    /// Name of the Secret to mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// UID and resourceVersion of the Secret as last written, and the revision in it.
+    /// The Secret as last published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<super::connection::SecretStatus>,
-    /// Revision of the grant that is published.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<i64>,
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,

@@ -1,0 +1,211 @@
+//! When to refresh: pure arithmetic over instants, nothing else.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// What a mounted Secret may take to reach a pod: kubelet syncs within this time.
+pub const MOUNT_DELAY: Duration = Duration::from_secs(90);
+
+/// The administrator's default for how long before its end a token is refreshed.
+pub const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
+
+/// After this many refusals in a row the provider is asked only daily.
+pub const REFUSALS_TO_STOP: i32 = 10;
+
+/// How long after ten refusals the next attempt waits.
+pub const AFTER_STOPPING: Duration = Duration::from_hours(24);
+
+/// How long a first `invalid_grant` is doubted before the second, deciding attempt.
+pub const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
+
+/// What decides the moment of the next refresh, besides the token itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Policy {
+    /// How long before its end a token should be replaced.
+    pub before: Duration,
+    /// Whether a refresh ends the access token in use: then as late as a mounted Secret allows.
+    pub ends_access: bool,
+    /// The least time between two attempts.
+    pub min_interval: Duration,
+}
+
+/// How long before its end a token of `lifetime` is replaced:
+/// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
+pub fn margin(lifetime: Duration, policy: &Policy) -> Duration {
+    let wanted = if policy.ends_access {
+        MOUNT_DELAY
+    } else {
+        policy.before.max(lifetime / 5).max(MOUNT_DELAY)
+    };
+    wanted.min(lifetime / 2)
+}
+
+/// When a token that was obtained and ends at these times is to be replaced.
+///
+/// `jitter` in `0.0..1.0` moves it up to a tenth of the margin earlier, so that tokens obtained together do not stay
+/// together. Never earlier than `min_interval` after the last attempt.
+pub fn next_refresh(
+    obtained_at: Timestamp,
+    expires_at: Timestamp,
+    jitter: f64,
+    last_attempt: Option<Timestamp>,
+    policy: &Policy,
+) -> Timestamp {
+    let lifetime = Duration::try_from(expires_at.duration_since(obtained_at)).unwrap_or_default();
+    let margin = margin(lifetime, policy);
+    let due = earlier(expires_at, margin + margin.mul_f64(0.1 * jitter.clamp(0.0, 1.0)));
+    match last_attempt {
+        Some(at) => due.max(later(at, policy.min_interval)),
+        None => due,
+    }
+}
+
+/// When to try again after `failures` passing failures in a row: 5 s doubling to 5 minutes, up to a fifth earlier by
+/// jitter, and not before the provider's own `Retry-After`.
+pub fn after_outage(
+    now: Timestamp,
+    failures: i32,
+    retry_after: Option<Duration>,
+    jitter: f64,
+    policy: &Policy,
+) -> Timestamp {
+    let base = Duration::from_secs(5).saturating_mul(1 << failures.clamp(1, 7).saturating_sub(1)).min(Duration::from_mins(5));
+    let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.min_interval);
+    later(now, wait.max(retry_after.unwrap_or_default()))
+}
+
+/// When to try again after `refusals` refusals in a row: a minute, doubling to an hour; daily after ten.
+pub fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
+    if refusals >= REFUSALS_TO_STOP {
+        return later(now, AFTER_STOPPING);
+    }
+    let wait = SECOND_OPINION_AFTER.saturating_mul(1 << refusals.clamp(1, 7).saturating_sub(1));
+    later(now, wait.min(Duration::from_hours(1)))
+}
+
+/// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe
+/// may trip the provider's reuse detection and kill a live token; at once where no token is valid.
+pub fn probe_at(now: Timestamp, obtained_at: Timestamp, expires_at: Option<Timestamp>, ends_access: bool) -> Timestamp {
+    match expires_at {
+        Some(end) if end > now && !ends_access => {
+            let lifetime = Duration::try_from(end.duration_since(obtained_at)).unwrap_or_default();
+            earlier(end, MOUNT_DELAY.min(lifetime / 4)).max(now)
+        }
+        _ => now,
+    }
+}
+
+/// A fraction in `0.0..1.0` that is the same for the same grant and revision, so that a schedule does not wander each
+/// time it is computed.
+pub fn jitter(uid: &str, revision: i64) -> f64 {
+    // FNV-1a: spread is all that is asked of it.
+    let hash = uid
+        .bytes()
+        .chain(revision.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    #[allow(clippy::cast_possible_truncation, reason = "16 bits of the hash are wanted")]
+    let bits = (hash >> 32) as u16;
+    f64::from(bits) / 65_536.0
+}
+
+/// `at` plus `by`, or the end of time.
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// `at` minus `by`, or the beginning of time.
+fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy { before: DEFAULT_BEFORE, ends_access: false, min_interval: Duration::from_secs(10) }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn margins_follow_the_lifetime() {
+        // lifetime → margin, in seconds
+        for (lifetime, expected) in [
+            (2, 1),
+            (60, 30),
+            (180, 90),
+            (600, 300),
+            (1_200, 600),
+            (3_600, 720),
+            (28_800, 5_760),
+            (86_400, 17_280),
+            (90 * 86_400, 18 * 86_400),
+        ] {
+            assert_eq!(margin(Duration::from_secs(lifetime), &policy()).as_secs(), expected, "lifetime {lifetime} s");
+        }
+    }
+
+    #[test]
+    fn a_refresh_that_ends_the_token_in_use_comes_ninety_seconds_before_the_end() {
+        let policy = Policy { ends_access: true, ..policy() };
+        assert_eq!(margin(Duration::from_hours(8), &policy), MOUNT_DELAY);
+        assert_eq!(margin(Duration::from_secs(60), &policy), Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_moment_of_refresh_is_monotone_in_the_lifetime_and_before_the_end() {
+        let mut last = at(0);
+        for lifetime in (2..120).chain((120..90 * 86_400).step_by(977)) {
+            let next = next_refresh(at(0), at(lifetime), 0.0, None, &policy());
+            assert!(next >= last, "{lifetime} s");
+            assert!(next < at(lifetime) && next > at(0), "{lifetime} s");
+            let jittered = next_refresh(at(0), at(lifetime), 1.0, None, &policy());
+            assert!(jittered <= next && jittered >= at(0), "{lifetime} s");
+            last = next;
+        }
+    }
+
+    #[test]
+    fn two_attempts_are_never_closer_than_the_least_interval() {
+        assert_eq!(next_refresh(at(0), at(2), 0.0, Some(at(0)), &policy()), at(10));
+    }
+
+    #[test]
+    fn outages_back_off_to_five_minutes_and_honour_the_provider() {
+        let waits: Vec<_> = (1..10)
+            .map(|n| after_outage(at(0), n, None, 0.0, &policy()).duration_since(at(0)).as_secs())
+            .collect();
+        assert_eq!(waits, [10, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(after_outage(at(0), 1, Some(Duration::from_mins(30)), 0.0, &policy()), at(1_800));
+    }
+
+    #[test]
+    fn refusals_back_off_to_an_hour_and_then_to_a_day() {
+        let waits: Vec<_> =
+            (1..=11).map(|n| after_refusal(at(0), n).duration_since(at(0)).as_secs()).collect();
+        assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600, 86_400, 86_400]);
+    }
+
+    #[test]
+    fn the_probe_waits_as_long_as_the_published_token_lives() {
+        assert_eq!(probe_at(at(10), at(0), Some(at(3_600)), false), at(3_510));
+        assert_eq!(probe_at(at(10), at(0), Some(at(60)), false), at(45));
+        assert_eq!(probe_at(at(10), at(0), Some(at(3_600)), true), at(10));
+        assert_eq!(probe_at(at(70), at(0), Some(at(60)), false), at(70));
+        assert_eq!(probe_at(at(70), at(0), None, false), at(70));
+    }
+
+    #[test]
+    fn jitter_spreads_and_stays() {
+        let values: Vec<_> = (0..1_000).map(|n| jitter(&format!("uid-{n}"), 1)).collect();
+        let mean = values.iter().sum::<f64>() / 1_000.0;
+        assert!((0.45..0.55).contains(&mean), "{mean}");
+        assert!(values.iter().all(|v| (0.0..1.0).contains(v)));
+        assert_eq!(jitter("a", 3).to_bits(), jitter("a", 3).to_bits());
+    }
+}
