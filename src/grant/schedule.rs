@@ -30,6 +30,13 @@ pub struct Policy {
     pub min_interval: Duration,
 }
 
+impl Policy {
+    /// The policy of a provider that says nothing of its own.
+    pub fn plain(min_interval: Duration) -> Self {
+        Self { before: DEFAULT_BEFORE, ends_access: false, min_interval }
+    }
+}
+
 /// How long before its end a token of `lifetime` is replaced:
 /// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
 pub fn margin(lifetime: Duration, policy: &Policy) -> Duration {

@@ -1,0 +1,114 @@
+//! What the grant's actor is told to do, if anything.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::checks::Input;
+use super::fresh;
+use super::verdict::{Effect, Verdict};
+use crate::api::connection::Method;
+use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
+use crate::connection::observed::{Provider, RecordState};
+use crate::grant::intake::Announcement;
+use crate::grant::schedule::{Policy, later};
+use crate::grant::target::Target;
+
+/// Work for the actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Take the announced intake Secret.
+    Take(Announcement),
+    /// Read the credentials Secret of this name.
+    Read {
+        /// Its name.
+        secret: String,
+    },
+    /// Judge the candidate that waits.
+    Judge,
+    /// Use the refresh token.
+    Refresh {
+        /// The request it serves, if one was made.
+        request: Option<String>,
+    },
+    /// Mint a token from the app registration.
+    Mint {
+        /// The request it serves, if one was made.
+        request: Option<String>,
+    },
+}
+
+/// The command that is due now.
+pub fn command(
+    input: &Input,
+    authorized: &Verdict,
+    target: &Target,
+    next_attempt: Option<Timestamp>,
+    policy: &Policy,
+) -> Option<Command> {
+    if input.observed.busy || input.connection.spec.suspend.unwrap_or_default() {
+        return None;
+    }
+    if let Some(taking) = taking(input, authorized) {
+        return Some(taking);
+    }
+    if !matches!(authorized.effect, Effect::Serve | Effect::Withhold) {
+        return None;
+    }
+    let request = pending_request(input);
+    let asked_at = request.as_ref().and(earliest(input, policy));
+    let due = [next_attempt, asked_at].into_iter().flatten().min()?;
+    (due <= input.now).then(|| {
+        if target.method(&input.connection.spec) == Method::ClientCredentials {
+            Command::Mint { request }
+        } else {
+            Command::Refresh { request }
+        }
+    })
+}
+
+/// A grant that was brought goes before everything else.
+fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
+    let blocked = match authorized.effect {
+        Effect::End => true,
+        // A withdrawn grant may be replaced; a connection that is not allowed may not.
+        Effect::Withdraw => input.history.ruling.is_none(),
+        Effect::Serve | Effect::Coast | Effect::Withhold => false,
+    };
+    let usable = matches!(input.observed.provider, Provider::Ready(_));
+    // An unreadable record may hold a good grant: it is never overwritten.
+    if blocked || !usable || matches!(input.observed.record, RecordState::Unreadable) {
+        return None;
+    }
+    if let Some(announcement) = announcement(input) {
+        return Some(Command::Take(announcement));
+    }
+    if input.observed.record.present().is_some_and(|present| present.has_candidate) {
+        return Some(Command::Judge);
+    }
+    let spec = &input.connection.spec;
+    let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);
+    let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
+    let unread = read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
+    let refused_before = input.observed.refused_source.as_ref() == Some(seen);
+    (unread && !refused_before).then(|| Command::Read { secret: secret.secret_name.clone() })
+}
+
+/// The announcement on the object.
+pub fn announcement(input: &Input) -> Option<Announcement> {
+    input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
+}
+
+/// The refresh request on the object that nobody answered yet.
+pub fn pending_request(input: &Input) -> Option<String> {
+    let asked = input.connection.annotations().get(ANNOTATION_REFRESH_REQUESTED)?;
+    (input.history.handled_refresh.as_ref() != Some(asked)).then(|| asked.clone())
+}
+
+/// When a request may be served: at once, but no sooner than the least interval after the last attempt. `None` where
+/// there is nothing to refresh.
+pub fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
+    let grant = input.observed.record.grant().filter(|grant| fresh::refreshable(grant, input))?;
+    let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
+    let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
+    Some(later(last, policy.min_interval).max(input.now))
+}

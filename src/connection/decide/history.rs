@@ -1,0 +1,200 @@
+//! What earlier attempts came to: read from status, with the newest outcome taken in.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::api::connection::{FailureStatus, IntegrationConnectionStatus};
+use crate::api::reason;
+use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::schedule::{self, Policy};
+use crate::oauth::{Class, Failure};
+
+/// What status remembers of the present grant and of attempts on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Attempts that failed in a row.
+    pub failures: i32,
+    /// Refusals by the provider in a row.
+    pub refusals: i32,
+    /// The last failure since the last success.
+    pub last_failure: Option<FailureStatus>,
+    /// When the next attempt is due, while failing.
+    pub retry_at: Option<Timestamp>,
+    /// What the provider has decided about this grant, until a new one comes.
+    pub ruling: Option<Ruling>,
+    /// Why what was brought last cannot be used.
+    pub intake_refused: Option<String>,
+    /// The last refresh request that was carried out or refused.
+    pub handled_refresh: Option<String>,
+    /// Where the newest revision came from, if it came just now.
+    pub arrival: Option<Origin>,
+}
+
+/// A decision of the provider about a grant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ruling {
+    /// Its reason.
+    pub reason: &'static str,
+    /// What happened, what to do, who.
+    pub message: String,
+    /// Whether it is final: then nothing is tried until a new grant comes.
+    pub is_final: bool,
+}
+
+/// Reasons of `Authorized` that a provider's answer causes and that outlive a restart in status.
+const RULINGS: &[(&str, bool)] = &[
+    (reason::GRANT_REVOKED, true),
+    (reason::GRANT_EXPIRED, true),
+    (reason::KEY_REJECTED, true),
+    (reason::ROTATION_OUTCOME_UNKNOWN, true),
+    (reason::POLICY_BLOCKED, false),
+    (reason::ADMIN_CONSENT_REQUIRED, false),
+    (reason::STEP_UP_REQUIRED, false),
+];
+
+impl History {
+    /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten.
+    pub fn of(status: Option<&IntegrationConnectionStatus>, revision: Option<i64>) -> Self {
+        let Some(status) = status else { return Self::default() };
+        let token = status.token.clone().unwrap_or_default();
+        let authorized = status.conditions.iter().find(|condition| condition.type_ == "Authorized");
+        let handled_refresh = status.last_handled_refresh.clone();
+        let intake_refused = authorized
+            .filter(|condition| condition.reason == reason::INTAKE_REFUSED)
+            .map(|condition| condition.message.clone());
+        if token.revision != revision {
+            return Self { handled_refresh, intake_refused, ..Self::default() };
+        }
+        Self {
+            failures: token.consecutive_failures.unwrap_or_default(),
+            refusals: token.consecutive_refusals.unwrap_or_default(),
+            retry_at: token.last_failure.as_ref().and(token.next_refresh_at).map(|time| time.0),
+            last_failure: token.last_failure,
+            ruling: authorized.and_then(Ruling::remembered),
+            intake_refused,
+            handled_refresh,
+            arrival: None,
+        }
+    }
+
+    /// Takes in the newest outcome.
+    #[must_use]
+    pub fn absorb(mut self, finished: Option<&Finished>, revision: Option<i64>, policy: &Policy, jitter: f64) -> Self {
+        let Some(finished) = finished else { return self };
+        if finished.request.is_some() {
+            self.handled_refresh.clone_from(&finished.request);
+        }
+        let now = finished.at;
+        match &finished.outcome {
+            Outcome::Committed { origin, .. } => Self {
+                handled_refresh: self.handled_refresh,
+                arrival: Some(*origin),
+                ..Self::default()
+            },
+            Outcome::Failed { revision: tried, failure } if Some(*tried) == revision => {
+                self.failed(failure, now, policy, jitter)
+            }
+            Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
+                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
+                self.retry_at = Some(schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy));
+                self
+            }
+            Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
+                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
+                self.ruling = Some(Ruling::lost());
+                self
+            }
+            Outcome::IntakeRefused { why } => {
+                self.intake_refused = Some(why.to_string());
+                self
+            }
+            Outcome::Held { until } => {
+                self.retry_at = Some(*until);
+                self
+            }
+            _ => self,
+        }
+    }
+
+    fn failed(mut self, failure: &Failure, now: Timestamp, policy: &Policy, jitter: f64) -> Self {
+        let ruling = Ruling::of(failure);
+        let counts = failure.class != Class::Transient && failure.class != Class::Config;
+        if counts {
+            self.refusals += 1;
+        }
+        let reason = ruling.as_ref().map_or(reason::REFRESH_FAILING, |ruling| ruling.reason);
+        self.note(reason, failure, now);
+        self.retry_at = Some(match failure.class {
+            Class::Transient => schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy),
+            // Approval and policies change at people's pace.
+            Class::Consent | Class::Policy | Class::StepUp => schedule::later(now, schedule::AFTER_STOPPING),
+            _ => schedule::after_refusal(now, self.failures),
+        });
+        // One `invalid_grant` may be a race or a hiccup: only the second, a minute later, is believed.
+        if failure.class != Class::Reauth || self.refusals > 1 {
+            self.ruling = ruling;
+        }
+        self
+    }
+
+    fn note(&mut self, reason: &str, failure: &Failure, now: Timestamp) {
+        self.failures += 1;
+        self.last_failure =
+            Some(FailureStatus { at: Time(now), reason: reason.to_owned(), message: failure.summary.clone() });
+    }
+
+    /// Whether the operator has stopped asking after ten refusals.
+    pub fn stopped(&self) -> bool {
+        self.refusals >= schedule::REFUSALS_TO_STOP
+    }
+}
+
+impl Ruling {
+    fn remembered(condition: &Condition) -> Option<Self> {
+        let (reason, is_final) = RULINGS.iter().find(|(reason, _)| condition.reason == *reason)?;
+        let lost = *reason != reason::ROTATION_OUTCOME_UNKNOWN || condition.status == "False";
+        lost.then(|| Self { reason, message: condition.message.clone(), is_final: *is_final })
+    }
+
+    fn of(failure: &Failure) -> Option<Self> {
+        let (reason, message, is_final) = match failure.class {
+            Class::Reauth if failure.proves_revoked => (
+                reason::GRANT_REVOKED,
+                "The grant was withdrawn at the provider. The owner must connect again.",
+                true,
+            ),
+            Class::Reauth => (
+                reason::GRANT_EXPIRED,
+                "The provider no longer honours the grant. The owner must connect again.",
+                true,
+            ),
+            Class::Consent => (
+                reason::ADMIN_CONSENT_REQUIRED,
+                "An administrator at the provider must approve the app first; then it goes on by itself.",
+                false,
+            ),
+            Class::Policy => (
+                reason::POLICY_BLOCKED,
+                "A rule of the organization at the provider blocks it. Its administrator can say which.",
+                false,
+            ),
+            Class::StepUp => (
+                reason::STEP_UP_REQUIRED,
+                "The provider wants the owner to sign in again. The owner must connect again.",
+                false,
+            ),
+            Class::Transient | Class::Config | Class::Alive | Class::Cancelled | Class::Bug => return None,
+        };
+        Some(Self { reason, message: format!("{message} ({})", failure.summary), is_final })
+    }
+
+    fn lost() -> Self {
+        Self {
+            reason: reason::ROTATION_OUTCOME_UNKNOWN,
+            message: "A refresh was sent, its answer never arrived, and the provider refuses the refresh token since: \
+                      the new token is very likely lost. The owner must connect again."
+                .to_owned(),
+            is_final: true,
+        }
+    }
+}

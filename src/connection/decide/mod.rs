@@ -1,0 +1,156 @@
+//! What to do about a connection: pure, from the object, what was gathered, and the time.
+
+pub mod checks;
+pub mod command;
+pub mod fresh;
+pub mod history;
+mod shared;
+pub mod verdict;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use self::checks::Input;
+use self::command::Command;
+use self::history::History;
+use self::verdict::{Effect, Verdict};
+use super::observed::{Observed, RecordState, SecretSeen};
+use crate::api::IntegrationConnection;
+use crate::grant::schedule::{self, Policy};
+use crate::grant::target::Target;
+
+/// What is to be done, and what is to be said.
+#[derive(Debug)]
+pub struct Plan {
+    /// The verdict on the grant.
+    pub authorized: Verdict,
+    /// The verdict on the token.
+    pub fresh: Verdict,
+    /// The verdict on sharing, before shares are written.
+    pub shared: Verdict,
+    /// What earlier attempts came to, with the newest outcome taken in.
+    pub history: History,
+    /// Work for the grant's actor.
+    pub command: Option<Command>,
+    /// What becomes of the Secret here.
+    pub publishing: Publishing,
+    /// Namespaces that lack a share.
+    pub shares_to_write: BTreeSet<String>,
+    /// Whether shares and their Secrets are taken back from here, before anything else.
+    pub take_back_shares: bool,
+    /// Whether the grant is to be revoked and erased.
+    pub end: bool,
+    /// When the next attempt is due.
+    pub next_attempt: Option<Timestamp>,
+    /// A refresh request that cannot be served; it is answered all the same.
+    pub unanswerable: Option<String>,
+}
+
+/// What becomes of the Secret in the connection's namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// Write it.
+    Write,
+    /// It is as it should be.
+    Keep,
+    /// It stays as it is, and what came since is not published.
+    Withhold,
+    /// Remove it.
+    Withdraw,
+    /// There is nothing to publish.
+    Nothing,
+}
+
+/// Decides. `min_interval` is the least time between two attempts on a grant.
+pub fn decide(connection: &IntegrationConnection, observed: &Observed, now: Timestamp, min_interval: Duration) -> Plan {
+    let revision = observed.record.revision();
+    let uid = connection.uid().unwrap_or_default();
+    let jitter = schedule::jitter(&uid, revision.unwrap_or_default());
+    let target = observed.provider.target();
+    let policy = target.map_or_else(|| Policy::plain(min_interval), |target| target.policy(min_interval));
+    let history = History::of(connection.status.as_ref(), revision).absorb(
+        observed.finished.as_ref(),
+        revision,
+        &policy,
+        jitter,
+    );
+    let input = Input { connection, observed, history: &history, now };
+    let authorized = checks::authorized(&input);
+    let next_attempt = target
+        .filter(|_| matches!(authorized.effect, Effect::Serve | Effect::Withhold))
+        .filter(|_| !connection.spec.suspend.unwrap_or_default())
+        .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter));
+    let fresh = fresh::fresh(&input, next_attempt);
+    let command =
+        target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
+    let unanswerable = command::pending_request(&input)
+        .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
+    let publishing = publishing(&input, &authorized);
+    let ended = matches!(authorized.effect, Effect::End | Effect::Withdraw);
+    let end = authorized.effect == Effect::End
+        && !matches!(observed.record, RecordState::Missing)
+        && observed.record.present().is_none_or(|present| !present.ending);
+    Plan {
+        shared: shared::shared(&observed.shared, &observed.shares),
+        shares_to_write: if ended { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) },
+        take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
+        authorized,
+        fresh,
+        command,
+        publishing,
+        end,
+        next_attempt,
+        unanswerable,
+        history,
+    }
+}
+
+/// Whether a refresh request can still be served later.
+fn answerable(input: &Input, authorized: &Verdict, target: Option<&std::sync::Arc<Target>>, policy: &Policy) -> bool {
+    target.is_some()
+        && !input.connection.spec.suspend.unwrap_or_default()
+        && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
+        && !input.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
+        && command::earliest(input, policy).is_some()
+}
+
+fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
+    let observed = input.observed;
+    let has_token = observed.record.grant().is_some();
+    match authorized.effect {
+        Effect::End | Effect::Withdraw => Publishing::Withdraw,
+        Effect::Withhold => Publishing::Withhold,
+        // A record that cannot be read now says nothing about what is published.
+        Effect::Serve | Effect::Coast if !has_token && observed.record.present().is_none() && published(input) => {
+            Publishing::Keep
+        }
+        Effect::Serve | Effect::Coast if !has_token => Publishing::Nothing,
+        Effect::Serve | Effect::Coast if as_it_should_be(input) => Publishing::Keep,
+        Effect::Serve | Effect::Coast => Publishing::Write,
+    }
+}
+
+fn published(input: &Input) -> bool {
+    input.connection.status.as_ref().is_some_and(|status| status.secret.is_some())
+}
+
+/// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
+fn as_it_should_be(input: &Input) -> bool {
+    let observed = input.observed;
+    let status = input.connection.status.as_ref();
+    let from_status = status.and_then(|status| status.secret.as_ref()).map(|secret| SecretSeen {
+        name: secret.name.clone(),
+        uid: secret.uid.clone(),
+        resource_version: secret.resource_version.clone(),
+        revision: Some(secret.revision),
+    });
+    let spec_is_old = status.and_then(|status| status.observed_generation) == input.connection.metadata.generation;
+    let Some(written) = observed.written.clone().or(from_status) else { return false };
+    let Some(seen) = &observed.secret else { return false };
+    spec_is_old
+        && written.revision == observed.record.revision()
+        && (&written.name, &written.uid, &written.resource_version) == (&seen.name, &seen.uid, &seen.resource_version)
+}

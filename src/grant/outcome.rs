@@ -1,0 +1,95 @@
+//! What an actor's work came to, for the reconcile that asked for it.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::intake::IntakeError;
+use crate::oauth::Failure;
+
+/// One piece of finished work.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Tells this outcome from an earlier one of the same connection.
+    pub id: u64,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The value of the refresh request it served, if it served one.
+    pub request: Option<String>,
+    /// The value of the intake announcement it served, if it served one.
+    pub announcement: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a piece of work ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A new revision of the grant is durable.
+    Committed {
+        /// The revision.
+        revision: i64,
+        /// Where it came from.
+        origin: Origin,
+    },
+    /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
+    Failed {
+        /// The revision that was tried.
+        revision: i64,
+        /// What the provider said, in our words.
+        failure: Failure,
+    },
+    /// The request was sent and its effect is not known. The intent stands.
+    Unknown {
+        /// The revision that was tried.
+        revision: i64,
+        /// What is known.
+        failure: Failure,
+    },
+    /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
+    /// its answer was lost. Only the owner can mend it.
+    Lost {
+        /// The revision that was tried.
+        revision: i64,
+        /// What the provider said, in our words.
+        failure: Failure,
+    },
+    /// What was brought by an intake or credentials Secret cannot be used. An older grant is untouched.
+    IntakeRefused {
+        /// Why.
+        why: IntakeError,
+    },
+    /// What was brought could not be judged for a passing cause; it waits as candidate or in its Secret.
+    IntakeDelayed {
+        /// The cause, in our words.
+        message: String,
+    },
+    /// The own app registration's or credentials Secret is missing or of the wrong type. Nothing was sent.
+    SecretMissing {
+        /// What is missing and who can mend it.
+        message: String,
+    },
+    /// The grant is bound to another owner, endpoint or app than the spec names now. Nothing was sent.
+    ConsentOutdated,
+    /// The provider asked everybody to wait. Nothing was sent.
+    Held {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Somebody else's mark stands on the record. Nothing was sent.
+    Foreign {
+        /// When it will have been watched for long enough.
+        until: Timestamp,
+    },
+    /// The record changed under the work, or the API server did not take a write. Nothing was sent.
+    Stale,
+}
+
+/// Where a new revision came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A grant was brought, judged and promoted.
+    Accepted,
+    /// The refresh token was used.
+    Refreshed,
+    /// A token was minted from the app registration.
+    Minted,
+}

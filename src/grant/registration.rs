@@ -1,0 +1,126 @@
+//! Whether a provider accepts our app registration.
+//!
+//! `invalid_client` says nothing about a person's grant. When three connections hear it within five minutes the
+//! registration itself is the suspect: its connections pause, none is condemned, one probe goes out every five
+//! minutes, and everything resumes with the first success or a new app Secret.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::schedule::later;
+
+/// This many connections must hear `invalid_client` …
+const WITNESSES: usize = 3;
+/// … within this time.
+const WITHIN: Duration = Duration::from_mins(5);
+/// How often one connection may try while the registration is rejected.
+const PROBE_EVERY: Duration = Duration::from_mins(5);
+
+/// What is known of every provider's registration.
+#[derive(Default)]
+pub struct Registrations {
+    by_provider: Mutex<HashMap<String, Registration>>,
+}
+
+#[derive(Default)]
+struct Registration {
+    /// Connection UID → when it last heard `invalid_client`.
+    witnesses: HashMap<String, Timestamp>,
+    rejected: Option<Rejected>,
+}
+
+struct Rejected {
+    next_probe: Timestamp,
+}
+
+impl Registrations {
+    /// A connection heard `invalid_client`. Returns whether that tips the registration into rejected.
+    pub fn heard_invalid_client(&self, provider: &str, connection: &str, now: Timestamp) -> bool {
+        let mut all = self.lock();
+        let registration = all.entry(provider.to_owned()).or_default();
+        registration.witnesses.insert(connection.to_owned(), now);
+        registration.witnesses.retain(|_, heard| later(*heard, WITHIN) > now);
+        if registration.rejected.is_some() || registration.witnesses.len() < WITNESSES {
+            return false;
+        }
+        registration.rejected = Some(Rejected { next_probe: later(now, PROBE_EVERY) });
+        true
+    }
+
+    /// The provider accepted the registration, or its Secret changed. Returns whether it had been rejected.
+    pub fn accepted(&self, provider: &str) -> bool {
+        self.lock().remove(provider).is_some_and(|registration| registration.rejected.is_some())
+    }
+
+    /// Whether connections of `provider` pause.
+    pub fn is_rejected(&self, provider: &str) -> bool {
+        self.lock().get(provider).is_some_and(|registration| registration.rejected.is_some())
+    }
+
+    /// When the next probe of a rejected registration is due.
+    pub fn next_probe(&self, provider: &str) -> Option<Timestamp> {
+        self.lock().get(provider)?.rejected.as_ref().map(|rejected| rejected.next_probe)
+    }
+
+    /// Takes the probe if it is due: one caller in five minutes gets it.
+    pub fn take_probe(&self, provider: &str, now: Timestamp) -> bool {
+        let mut all = self.lock();
+        let Some(rejected) = all.get_mut(provider).and_then(|registration| registration.rejected.as_mut()) else {
+            return true;
+        };
+        if now < rejected.next_probe {
+            return false;
+        }
+        rejected.next_probe = later(now, PROBE_EVERY);
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Registration>> {
+        self.by_provider.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    #[test]
+    fn three_connections_within_five_minutes_reject_the_registration() {
+        let registrations = Registrations::default();
+        assert!(!registrations.heard_invalid_client("p", "a", at(0)));
+        assert!(!registrations.heard_invalid_client("p", "a", at(1)), "the same connection counts once");
+        assert!(!registrations.heard_invalid_client("p", "b", at(2)));
+        assert!(!registrations.is_rejected("p"));
+        assert!(registrations.heard_invalid_client("p", "c", at(3)));
+        assert!(registrations.is_rejected("p") && !registrations.is_rejected("q"));
+    }
+
+    #[test]
+    fn witnesses_are_forgotten_after_five_minutes() {
+        let registrations = Registrations::default();
+        registrations.heard_invalid_client("p", "a", at(0));
+        registrations.heard_invalid_client("p", "b", at(1));
+        assert!(!registrations.heard_invalid_client("p", "c", at(300)));
+    }
+
+    #[test]
+    fn one_probe_goes_out_every_five_minutes_and_success_ends_the_pause() {
+        let registrations = Registrations::default();
+        for connection in ["a", "b", "c"] {
+            registrations.heard_invalid_client("p", connection, at(0));
+        }
+        assert!(!registrations.take_probe("p", at(299)));
+        assert!(registrations.take_probe("p", at(300)));
+        assert!(!registrations.take_probe("p", at(301)));
+        assert!(registrations.accepted("p"));
+        assert!(registrations.take_probe("p", at(302)) && !registrations.accepted("p"));
+    }
+}

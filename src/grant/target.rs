@@ -1,0 +1,199 @@
+//! Where a connection's grant is sent, and under which terms: a provider object resolved for one connection.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::core::{Selector, SelectorExt};
+
+use super::pace;
+use super::schedule::{DEFAULT_BEFORE, Policy};
+use crate::api::connection::{Method, ScopesStatus};
+use crate::api::provider::Rotation;
+use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
+use crate::catalog::Description;
+use crate::oauth::App;
+use crate::vault::Binding;
+
+/// A provider as one connection sees it.
+#[derive(Debug)]
+pub struct Target {
+    description: Description,
+    terms: IntegrationProviderSpec,
+    app: Option<Arc<App>>,
+    insecure: bool,
+}
+
+/// What a provider's parts may differ in from what was consented to, in the words of the message.
+const OWNER: &str = "owner";
+const ENDPOINT: &str = "token endpoint";
+const APP: &str = "client id of the app";
+
+impl Target {
+    /// `app` is the provider object's own registration; `insecure` that both the operator and the provider allow
+    /// `http://` and private addresses.
+    pub fn new(description: Description, terms: IntegrationProviderSpec, app: Option<Arc<App>>, insecure: bool) -> Self {
+        Self { description, terms, app, insecure }
+    }
+
+    /// Name of the provider object.
+    pub fn provider(&self) -> &str {
+        &self.description.provider
+    }
+
+    /// All that the protocol needs to know.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The provider object's registration.
+    pub fn app(&self) -> Option<&Arc<App>> {
+        self.app.as_ref()
+    }
+
+    /// Whether `http://` and private addresses may be dialled.
+    pub fn insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// How grants can be obtained.
+    pub fn methods(&self) -> &[Method] {
+        &self.description.methods
+    }
+
+    /// How this connection's grant is obtained: its own choice, or the provider's first.
+    pub fn method(&self, spec: &IntegrationConnectionSpec) -> Method {
+        spec.method.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
+    }
+
+    /// Whether connections in a namespace with these labels may use the provider.
+    pub fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
+        let Some(selector) = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone()) else { return true };
+        // A selector that cannot be read allows nobody.
+        Selector::try_from(selector).is_ok_and(|selector| selector.matches(labels))
+    }
+
+    /// Whether connections of this workspace may use the provider.
+    pub fn allows_workspace(&self, workspace: Option<&str>) -> bool {
+        let Some(allowed) = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref()) else { return true };
+        workspace.is_some_and(|workspace| allowed.iter().any(|name| name == workspace))
+    }
+
+    /// Whether connections may bring their own client id and secret.
+    pub fn allows_own_app(&self) -> bool {
+        self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
+    }
+
+    /// Those of `scopes` that the provider object does not allow.
+    pub fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
+        let allowed = &self.description.scopes.allowed;
+        if allowed.is_empty() {
+            return Vec::new();
+        }
+        self.description.scopes.missing(scopes, allowed)
+    }
+
+    /// Who can mend what only an administrator can.
+    pub fn whom_to_ask(&self) -> String {
+        whom_to_ask(self.terms.contact.as_deref())
+    }
+
+    /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the actor, which reads it.
+    pub fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
+        if bound.owner != owner {
+            return Some(OWNER);
+        }
+        if bound.authority != self.description.authority() {
+            return Some(ENDPOINT);
+        }
+        let app = self.app.as_ref().filter(|_| !self.allows_own_app())?;
+        (bound.client_id.as_deref() != Some(app.client_id.as_str()) && bound.client_id.is_some()).then_some(APP)
+    }
+
+    /// When to refresh.
+    pub fn policy(&self, min_interval: Duration) -> Policy {
+        let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
+        let before = asked.map_or(DEFAULT_BEFORE, Duration::from);
+        Policy { before, ends_access: self.refresh_ends_access(), min_interval }
+    }
+
+    /// How many requests may run at once.
+    pub fn max_concurrent(&self) -> usize {
+        let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.max_concurrent);
+        asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(pace::DEFAULT_MAX_CONCURRENT)
+    }
+
+    /// Whether a refresh ends the access token in use.
+    pub fn refresh_ends_access(&self) -> bool {
+        self.description.grant.refresh_ends_access
+    }
+
+    /// Whether using the refresh token may kill it, so that an intent must be on record first. Only where the provider is
+    /// known to keep the old one alive is it not.
+    pub fn needs_intent(&self) -> bool {
+        matches!(self.description.grant.rotation, Rotation::SingleUse | Rotation::Optional)
+    }
+
+    /// Whether a lost answer may have cost the grant: it may, unless the old token lives on for a while.
+    pub fn loses_on_unknown(&self) -> bool {
+        self.needs_intent() && self.description.grant.grace_window().is_none()
+    }
+}
+
+/// The sentence that names who can mend what only an administrator can.
+pub fn whom_to_ask(contact: Option<&str>) -> String {
+    match contact {
+        Some(contact) => format!("Ask {contact}."),
+        None => "Ask the administrator of the cluster.".to_owned(),
+    }
+}
+
+/// Scopes asked for and given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    /// What the connection asks for: its own or the default ones, and the required ones.
+    pub requested: Vec<String>,
+    /// What the provider says it gave; what was asked for where it does not say (RFC 6749 §5.1).
+    pub granted: Vec<String>,
+    /// Asked for and not given.
+    pub missing: Vec<String>,
+    /// Given and not asked for.
+    pub extra: Vec<String>,
+    /// Required and not given.
+    pub missing_required: Vec<String>,
+}
+
+impl Scopes {
+    /// Compares what `asked` (or else the provider's default) and the provider's required scopes come to with what was granted.
+    pub fn compare(target: &Target, asked: &[String], granted: Option<&[String]>) -> Self {
+        let scopes = &target.description.scopes;
+        let requested = requested(target, asked);
+        let granted = granted.unwrap_or(&requested).to_vec();
+        let owned = |list: Vec<&str>| list.into_iter().map(ToOwned::to_owned).collect();
+        Self {
+            missing: owned(scopes.missing(&requested, &granted)),
+            extra: owned(scopes.missing(&granted, &requested)),
+            missing_required: owned(scopes.missing(&scopes.required, &granted)),
+            requested,
+            granted,
+        }
+    }
+
+    /// As status shows it.
+    pub fn into_status(self) -> ScopesStatus {
+        let Self { requested, granted, missing, extra, missing_required: _ } = self;
+        ScopesStatus { requested, granted, missing, extra }
+    }
+}
+
+/// What a connection asks for: its own or the default scopes, then the required ones.
+pub fn requested(target: &Target, asked: &[String]) -> Vec<String> {
+    let scopes = &target.description.scopes;
+    let mut requested = if asked.is_empty() { scopes.default.clone() } else { asked.to_vec() };
+    for required in &scopes.required {
+        if !requested.contains(required) {
+            requested.push(required.clone());
+        }
+    }
+    requested
+}

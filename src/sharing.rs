@@ -1,0 +1,154 @@
+//! Where a connection is shared: computed from the connection and the workspaces, never stored.
+//!
+//! `shared: true`, a workspace, and an owner who is a member of it: then one share in each namespace of the workspace
+//! but the connection's own. A namespace belongs to one workspace, the older one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use crate::api::{IntegrationConnection, Workspace};
+
+/// Where a connection is shared, or why it is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Its spec does not ask for it, or takes it back (disconnected, being deleted).
+    NotAsked,
+    /// The workspace does not exist.
+    WorkspaceNotFound {
+        /// The name that was asked for.
+        workspace: String,
+    },
+    /// The owner is not, or no longer, a member.
+    OwnerNotMember {
+        /// The workspace.
+        workspace: String,
+    },
+    /// Shared in these namespaces; possibly none.
+    In {
+        /// The workspace.
+        workspace: String,
+        /// Its namespaces that exist and that no older workspace has, save for the connection's own.
+        namespaces: BTreeSet<String>,
+    },
+}
+
+impl Shared {
+    /// Whether the connection is shared into `namespace`.
+    pub fn reaches(&self, namespace: &str) -> bool {
+        matches!(self, Self::In { namespaces, .. } if namespaces.contains(namespace))
+    }
+}
+
+/// Computes where `connection` is shared, given all workspaces and which namespaces exist.
+pub fn computed(
+    connection: &IntegrationConnection,
+    workspaces: &[Arc<Workspace>],
+    namespace_exists: impl Fn(&str) -> bool,
+) -> Shared {
+    let spec = &connection.spec;
+    let gone = connection.metadata.deletion_timestamp.is_some() || spec.disconnect.unwrap_or_default();
+    let Some(name) = spec.workspace.as_deref().filter(|_| spec.shared.unwrap_or_default() && !gone) else {
+        return Shared::NotAsked;
+    };
+    let workspace = name.to_owned();
+    let Some(found) = live(workspaces).find(|candidate| candidate.name_any() == name) else {
+        return Shared::WorkspaceNotFound { workspace };
+    };
+    if !found.spec.members.iter().any(|member| member.user == spec.owner) {
+        return Shared::OwnerNotMember { workspace };
+    }
+    let home = connection.namespace().unwrap_or_default();
+    let namespaces = found
+        .spec
+        .namespaces
+        .iter()
+        .filter(|namespace| **namespace != home && namespace_exists(namespace))
+        .filter(|namespace| holder(namespace, workspaces).is_some_and(|holder| holder.name_any() == name))
+        .cloned()
+        .collect();
+    Shared::In { workspace, namespaces }
+}
+
+/// The workspace that has `namespace`: the oldest that lists it, by name where they are as old.
+pub fn holder<'a>(namespace: &str, workspaces: &'a [Arc<Workspace>]) -> Option<&'a Arc<Workspace>> {
+    live(workspaces)
+        .filter(|workspace| workspace.spec.namespaces.iter().any(|listed| listed == namespace))
+        .min_by_key(|workspace| (workspace.creation_timestamp(), workspace.name_any()))
+}
+
+fn live(workspaces: &[Arc<Workspace>]) -> impl Iterator<Item = &Arc<Workspace>> {
+    workspaces.iter().filter(|workspace| workspace.metadata.deletion_timestamp.is_none())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::json;
+
+    fn workspace(name: &str, age: i64, members: &[&str], namespaces: &[&str]) -> Arc<Workspace> {
+        let members: Vec<_> = members.iter().map(|user| json!({ "user": user })).collect();
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "creationTimestamp": Time(Timestamp::from_second(1_800_000_000 - age).unwrap())},
+                "spec": {"members": members, "namespaces": namespaces},
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn connection(spec: serde_json::Value) -> IntegrationConnection {
+        let mut spec = spec;
+        spec["provider"] = json!("github");
+        spec["owner"] = json!("alice");
+        serde_json::from_value(json!({"metadata": {"name": "c", "namespace": "team-a"}, "spec": spec})).unwrap()
+    }
+
+    fn shared() -> IntegrationConnection {
+        connection(json!({"workspace": "w", "shared": true}))
+    }
+
+    fn namespaces(shared: &Shared) -> Vec<&str> {
+        match shared {
+            Shared::In { namespaces, .. } => namespaces.iter().map(String::as_str).collect(),
+            _ => panic!("{shared:?}"),
+        }
+    }
+
+    #[test]
+    fn a_member_shares_into_every_namespace_but_the_own() {
+        let all = [workspace("w", 0, &["alice"], &["team-a", "x", "y"])];
+        assert_eq!(namespaces(&computed(&shared(), &all, |_| true)), ["x", "y"]);
+        assert_eq!(namespaces(&computed(&shared(), &all, |namespace| namespace == "y")), ["y"]);
+    }
+
+    #[test]
+    fn private_is_the_default_and_a_disconnected_or_dying_connection_is_private() {
+        let all = [workspace("w", 0, &["alice"], &["x"])];
+        let ask = |connection: &IntegrationConnection| computed(connection, &all, |_| true);
+        assert_eq!(ask(&connection(json!({"workspace": "w"}))), Shared::NotAsked);
+        assert_eq!(ask(&connection(json!({"workspace": "w", "shared": false}))), Shared::NotAsked);
+        assert_eq!(ask(&connection(json!({"workspace": "w", "shared": true, "disconnect": true}))), Shared::NotAsked);
+        let mut dying = shared();
+        dying.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(ask(&dying), Shared::NotAsked);
+    }
+
+    #[test]
+    fn a_removed_owner_and_a_deleted_workspace_share_nothing() {
+        let without = [workspace("w", 0, &["bob"], &["x"])];
+        assert_eq!(computed(&shared(), &without, |_| true), Shared::OwnerNotMember { workspace: "w".into() });
+        assert_eq!(computed(&shared(), &[], |_| true), Shared::WorkspaceNotFound { workspace: "w".into() });
+    }
+
+    #[test]
+    fn a_namespace_of_two_workspaces_belongs_to_the_older() {
+        let all = [workspace("w", 10, &["alice"], &["x", "y"]), workspace("older", 20, &["bob"], &["x"])];
+        assert_eq!(namespaces(&computed(&shared(), &all, |_| true)), ["y"]);
+        assert_eq!(holder("x", &all).unwrap().name_any(), "older");
+    }
+}
