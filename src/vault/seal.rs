@@ -196,8 +196,8 @@ fn additional_data(place: &Place, field: Field, revision: i64) -> Vec<u8> {
     ])
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -63,8 +63,8 @@ pub async fn follow(directory: &Path, keyring: &SharedKeyring, shutdown: Cancell
     }
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use super::super::fixtures::{FIRST, entries};
     use super::*;

@@ -111,8 +111,8 @@ fn to_secret(keyring: &Keyring) -> Secret {
     }
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use super::super::fixtures::{FIRST, SECOND, keyring};
     use super::*;

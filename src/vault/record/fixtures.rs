@@ -58,8 +58,14 @@ pub fn attempt(number: u8) -> AttemptId {
 
 /// A record in use: revision 2, grant `r1`, nothing else.
 pub fn authorized() -> Record {
+    authorized_as("u1")
+}
+
+/// The same for the connection with this UID.
+pub fn authorized_as(uid: &str) -> Record {
     let sealer = sealer();
-    let record = Record::new(place()).with_candidate(&sealer, &grant("r1")).unwrap();
+    let place = Place { uid: uid.to_owned(), ..place() };
+    let record = Record::new(place).with_candidate(&sealer, &grant("r1")).unwrap();
     let judged = record.open_candidate(&sealer).unwrap().unwrap();
     record.promoted(&sealer, &judged).unwrap()
 }

@@ -65,8 +65,8 @@ impl io::Write for WipedBuffer {
     }
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use super::*;
 

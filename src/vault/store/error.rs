@@ -87,8 +87,8 @@ fn is_certain(error: &kube::Error) -> bool {
     }
 }
 
-#[cfg(test)]
 #[allow(clippy::unwrap_used)]
+#[cfg(test)]
 mod tests {
     use kube::core::Status;
 
