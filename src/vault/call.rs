@@ -1,0 +1,42 @@
+//! One call to the API server: bounded, and never repeated here.
+
+use std::time::Duration;
+
+/// How long one call may take. The client itself has no time-out, and its retries are switched off.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a call to the API server gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No answer within 5 s. A write may have happened.
+    #[error("the API server did not answer within 5 s")]
+    TimedOut,
+    /// The API server, or the way to it, said no.
+    #[error("the call to the API server failed")]
+    Failed(#[source] Box<kube::Error>),
+    /// The answer is an object without uid or resourceVersion, so it is not known what was written.
+    #[error("the API server's answer carries no uid or no resourceVersion")]
+    Unversioned,
+}
+
+impl CallError {
+    /// What the API server answered, if it answered.
+    pub(super) fn status(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Failed(error) => match error.as_ref() {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            Self::TimedOut | Self::Unversioned => None,
+        }
+    }
+}
+
+/// Runs one call under the limit.
+pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_LIMIT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(CallError::Failed(Box::new(error))),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}

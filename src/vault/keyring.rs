@@ -1,0 +1,293 @@
+//! The keys that seal records: several keys, one of them primary.
+//!
+//! A keyring is a flat map of names to bytes, the data of the Secret `bowline-keyring` or the files of a directory:
+//!
+//! ```text
+//! primary          the id of the key that seals from now on
+//! <id>.key         that key: exactly 32 random bytes, raw
+//! <id>.created     when it was made: RFC 3339, e.g. 2026-03-01T00:00:00Z
+//! ```
+//!
+//! An id is 32 lower-case hexadecimal digits (16 random bytes) and is never used again for another key. To rotate, add a
+//! second `.key` and `.created`, point `primary` at it, and keep the old key until no record needs it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use aes_gcm::aead::Generate;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretBox};
+use zeroize::Zeroizing;
+
+use super::framing::{hex, unhex};
+
+pub mod directory;
+pub mod secret;
+mod shared;
+
+pub use shared::{KeyringFault, SharedKeyring};
+
+/// Bytes in a key.
+pub const KEY_LENGTH: usize = 32;
+const PRIMARY: &str = "primary";
+const KEY_SUFFIX: &str = "key";
+const CREATED_SUFFIX: &str = "created";
+
+/// Names a key: 16 random bytes, shown as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; 16]);
+
+impl KeyId {
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id's bytes, as they stand in an envelope.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The id written as 32 lower-case hexadecimal digits; nothing for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        unhex(text).map(Self)
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One key of the keyring. Its `Debug` shows no key material, and the memory is wiped when it is dropped.
+#[derive(Debug)]
+pub struct Key {
+    id: KeyId,
+    material: SecretBox<[u8; KEY_LENGTH]>,
+    created: Timestamp,
+}
+
+impl Key {
+    /// The key's name.
+    pub const fn id(&self) -> &KeyId {
+        &self.id
+    }
+
+    /// When the key was made.
+    pub const fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// How old the key is at `now`; negative if the clocks disagree.
+    pub fn age(&self, now: Timestamp) -> SignedDuration {
+        now.duration_since(self.created)
+    }
+
+    pub(super) fn expose(&self) -> &[u8; KEY_LENGTH] {
+        self.material.expose_secret()
+    }
+}
+
+/// Why a keyring was refused: what is wrong, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyringError {
+    /// There is no key at all.
+    #[error(
+        "the keyring holds no key: add <id>.key with 32 random bytes, <id>.created, and name the id in `primary`"
+    )]
+    NoKey,
+    /// No entry says which key seals.
+    #[error("the keyring names no primary key: add the entry `primary` with the id of one of its keys")]
+    NoPrimary,
+    /// The entry `primary` is no id.
+    #[error("the keyring's entry `primary` is not a key id: write 32 lower-case hexadecimal digits")]
+    PrimaryNotAnId,
+    /// The entry `primary` names a key that is not there.
+    #[error(
+        "the keyring's primary key {id} is missing: add {id}.key, or name a key that is there in `primary`"
+    )]
+    UnknownPrimary {
+        /// The key that is named.
+        id: KeyId,
+    },
+    /// A key is not 32 bytes long.
+    #[error(
+        "key {id} has {length} bytes: it must be exactly 32, raw, with no line end and not encoded as text"
+    )]
+    WrongLength {
+        /// The key in question.
+        id: KeyId,
+        /// How many bytes it has.
+        length: usize,
+    },
+    /// A key comes without its time of making.
+    #[error("key {id} does not say when it was made: add {id}.created with an RFC 3339 time")]
+    NoCreated {
+        /// The key in question.
+        id: KeyId,
+    },
+    /// A key's time of making cannot be read.
+    #[error("{id}.created is not an RFC 3339 time, such as 2026-03-01T00:00:00Z")]
+    CreatedUnreadable {
+        /// The key in question.
+        id: KeyId,
+    },
+    /// A time of making without its key.
+    #[error("{id}.created has no key beside it: add {id}.key or remove {id}.created")]
+    CreatedWithoutKey {
+        /// The id in question.
+        id: KeyId,
+    },
+    /// An entry that is none of the three kinds; a typing error must not hide a key.
+    #[error("the keyring's entry {name:?} means nothing: entries are `primary`, <id>.key and <id>.created")]
+    UnknownEntry {
+        /// The entry's name.
+        name: String,
+    },
+}
+
+/// The operating system gave no random bytes, so no key was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gave no random bytes for a key")]
+pub struct NoRandomness;
+
+/// One or more keys, one of them primary. Its `Debug` shows ids and ages only.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    primary: Arc<Key>,
+    keys: BTreeMap<KeyId, Arc<Key>>,
+}
+
+impl Keyring {
+    /// A new keyring of one random key, made at `now`.
+    pub fn generate(now: Timestamp) -> Result<Self, NoRandomness> {
+        let id = <[u8; 16]>::try_generate().map_err(|_| NoRandomness)?;
+        let material = Zeroizing::new(<[u8; KEY_LENGTH]>::try_generate().map_err(|_| NoRandomness)?);
+        let key =
+            Arc::new(Key { id: KeyId(id), material: SecretBox::new(Box::new(*material)), created: now });
+        Ok(Self { keys: BTreeMap::from([(key.id, Arc::clone(&key))]), primary: key })
+    }
+
+    /// Reads a keyring from its entries (the module says which). Refuses the whole keyring for any fault in it.
+    pub fn parse<'a>(entries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, KeyringError> {
+        let mut primary = None;
+        let mut material = BTreeMap::new();
+        let mut created = BTreeMap::new();
+        for (name, value) in entries {
+            match Entry::named(name)? {
+                Entry::Primary => primary = Some(parse_id(value).ok_or(KeyringError::PrimaryNotAnId)?),
+                Entry::Key(id) => drop(material.insert(id, parse_material(id, value)?)),
+                Entry::Created(id) => drop(created.insert(id, parse_created(id, value)?)),
+            }
+        }
+        let mut keys = BTreeMap::new();
+        for (id, material) in material {
+            let created = created.remove(&id).ok_or(KeyringError::NoCreated { id })?;
+            keys.insert(id, Arc::new(Key { id, material, created }));
+        }
+        if let Some(&id) = created.keys().next() {
+            return Err(KeyringError::CreatedWithoutKey { id });
+        }
+        if keys.is_empty() {
+            return Err(KeyringError::NoKey);
+        }
+        let id = primary.ok_or(KeyringError::NoPrimary)?;
+        let primary = keys.get(&id).cloned().ok_or(KeyringError::UnknownPrimary { id })?;
+        Ok(Self { primary, keys })
+    }
+
+    /// The keyring as entries that [`Keyring::parse`] reads back.
+    pub fn to_entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
+        let mut entries = BTreeMap::from([(PRIMARY.to_owned(), entry(self.primary.id.to_string()))]);
+        for (id, key) in &self.keys {
+            entries.insert(format!("{id}.{KEY_SUFFIX}"), Zeroizing::new(key.expose().to_vec()));
+            entries.insert(format!("{id}.{CREATED_SUFFIX}"), entry(key.created.to_string()));
+        }
+        entries
+    }
+
+    /// The key that seals.
+    pub fn primary(&self) -> &Key {
+        &self.primary
+    }
+
+    /// The key with this id, if the keyring holds it.
+    pub fn key(&self, id: &KeyId) -> Option<&Key> {
+        self.keys.get(id).map(AsRef::as_ref)
+    }
+
+    /// All keys, ordered by id: for the age metric.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.values().map(AsRef::as_ref)
+    }
+
+    /// This keyring, which also opens what the keys of `other` sealed; with the ids it did not have itself.
+    fn also_opening_with(mut self, other: &Self) -> (Self, Vec<KeyId>) {
+        let missing: Vec<KeyId> =
+            other.keys.keys().filter(|id| !self.keys.contains_key(id)).copied().collect();
+        for (id, key) in &other.keys {
+            self.keys.entry(*id).or_insert_with(|| Arc::clone(key));
+        }
+        (self, missing)
+    }
+}
+
+/// What an entry's name says it is.
+enum Entry {
+    Primary,
+    Key(KeyId),
+    Created(KeyId),
+}
+
+impl Entry {
+    fn named(name: &str) -> Result<Self, KeyringError> {
+        let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
+        if name == PRIMARY {
+            return Ok(Self::Primary);
+        }
+        let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
+        let id = KeyId::parse(id).ok_or_else(unknown)?;
+        match suffix {
+            KEY_SUFFIX => Ok(Self::Key(id)),
+            CREATED_SUFFIX => Ok(Self::Created(id)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+fn parse_id(value: &[u8]) -> Option<KeyId> {
+    KeyId::parse(std::str::from_utf8(value).ok()?.trim())
+}
+
+fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {
+    let mut material = Box::new([0; KEY_LENGTH]);
+    if value.len() != KEY_LENGTH {
+        return Err(KeyringError::WrongLength { id, length: value.len() });
+    }
+    material.copy_from_slice(value);
+    Ok(SecretBox::new(material))
+}
+
+fn parse_created(id: KeyId, value: &[u8]) -> Result<Timestamp, KeyringError> {
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .ok_or(KeyringError::CreatedUnreadable { id })
+}
+
+fn entry(text: String) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(text.into_bytes())
+}
+
+#[cfg(test)]
+pub(super) mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! The keyring in the Secret `bowline-keyring` of the operator's namespace.
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use tokio_util::sync::CancellationToken;
+
+use super::{Keyring, KeyringError, KeyringFault, NoRandomness, SharedKeyring};
+use crate::vault::call::{CallError, bounded};
+use crate::vault::record::{MANAGED_BY, RECORD_TYPE};
+
+/// Name of the Secret.
+pub const KEYRING_SECRET: &str = "bowline-keyring";
+/// Type of a keyring Secret that the operator made. One that somebody else made may have any type.
+pub const KEYRING_TYPE: &str = "bowline.dev/keyring";
+
+/// Why there is no keyring. The operator is not ready, for this reason.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The Secret is gone, and records that its keys sealed are still there: a new key would lose all of them.
+    #[error(
+        "Secret bowline-keyring is missing while records exist: put it back from a backup; a new one opens none of them"
+    )]
+    MissingWhileRecordsExist,
+    /// The Secret is no keyring.
+    #[error(transparent)]
+    Refused(#[from] KeyringError),
+    /// No key could be made.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The API server could not be asked.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// Reads the keyring. Where there is none, makes one, but only while no record exists.
+pub async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Keyring, LoadError> {
+    if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
+        return Ok(parse(&secret)?);
+    }
+    // After the look for the keyring: a record written before it went missing must be seen.
+    let any_record = ListParams::default().fields(&format!("type={RECORD_TYPE}")).limit(1);
+    if !bounded(secrets.list_metadata(&any_record)).await?.items.is_empty() {
+        return Err(LoadError::MissingWhileRecordsExist);
+    }
+    let keyring = Keyring::generate(now)?;
+    match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {
+        // What the API server keeps decides, should it ever differ from what was sent.
+        Ok(secret) => Ok(parse(&secret)?),
+        Err(error) if error.status().is_some_and(kube::core::Status::is_already_exists) => {
+            Ok(parse(&bounded(secrets.get(KEYRING_SECRET)).await?)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Watches the Secret until `shutdown`, and offers each version. One that goes missing is reported, not replaced.
+pub async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
+    let config = watcher::Config::default().fields(&format!("metadata.name={KEYRING_SECRET}"));
+    let mut listed = false;
+    let mut events = watcher(secrets, config)
+        .default_backoff()
+        .inspect_err(|error| tracing::warn!(%error, "watch of the keyring failed"))
+        .take_until(shutdown.cancelled_owned())
+        .boxed();
+    while let Some(event) = events.next().await {
+        let Ok(event) = event else { continue };
+        if let Some(offered) = heard(&event, &mut listed) {
+            if let Err(fault) = &offered {
+                tracing::error!(%fault, "keyring not replaced");
+            }
+            keyring.offer(offered);
+        }
+    }
+}
+
+/// What an event says about the keyring, if anything.
+fn heard(event: &watcher::Event<Secret>, listed: &mut bool) -> Option<Result<Keyring, KeyringFault>> {
+    match event {
+        watcher::Event::Init => {
+            *listed = false;
+            None
+        }
+        watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
+            *listed = true;
+            Some(parse(secret).map_err(KeyringFault::Refused))
+        }
+        watcher::Event::InitDone => (!*listed).then_some(Err(KeyringFault::Gone)),
+        watcher::Event::Delete(_) => Some(Err(KeyringFault::Gone)),
+    }
+}
+
+fn parse(secret: &Secret) -> Result<Keyring, KeyringError> {
+    Keyring::parse(secret.data.iter().flatten().map(|(name, value)| (name.as_str(), value.0.as_slice())))
+}
+
+fn to_secret(keyring: &Keyring) -> Secret {
+    let entries = keyring.to_entries().into_iter();
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(KEYRING_SECRET.to_owned()),
+            labels: Some([MANAGED_BY].map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(KEYRING_TYPE.to_owned()),
+        data: Some(entries.map(|(name, value)| (name, ByteString(value.to_vec()))).collect()),
+        ..Secret::default()
+    }
+}
+
+#[allow(clippy::unwrap_used)]
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{FIRST, SECOND, keyring};
+    use super::*;
+
+    #[test]
+    fn the_secret_reads_back_as_the_keyring() {
+        let made = keyring(&[FIRST, SECOND]);
+        let read = parse(&to_secret(&made)).unwrap();
+        assert_eq!(read.primary().id(), made.primary().id());
+        assert_eq!(read.keys().count(), 2);
+    }
+
+    #[test]
+    fn only_a_complete_listing_without_it_or_a_deletion_means_gone() {
+        let secret = to_secret(&keyring(&[FIRST]));
+        let mut listed = false;
+        let mut says = |event| heard(&event, &mut listed);
+
+        assert!(says(watcher::Event::Init).is_none());
+        assert!(says(watcher::Event::InitApply(secret.clone())).unwrap().is_ok());
+        assert!(says(watcher::Event::InitDone).is_none());
+        assert_eq!(says(watcher::Event::Delete(secret)).unwrap().unwrap_err(), KeyringFault::Gone);
+        assert!(says(watcher::Event::Init).is_none());
+        assert_eq!(says(watcher::Event::InitDone).unwrap().unwrap_err(), KeyringFault::Gone);
+    }
+
+    #[test]
+    fn a_version_that_is_no_keyring_is_refused() {
+        let mut secret = to_secret(&keyring(&[FIRST]));
+        secret.data = None;
+        let said = heard(&watcher::Event::Apply(secret), &mut false).unwrap();
+        assert_eq!(said.unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
+    }
+}

@@ -1,0 +1,26 @@
+//! Where grants are kept: sealed, in one Secret per connection, written by one writer.
+//!
+//! What the vault guarantees:
+//! - What it holds of a grant is readable only with the keyring, and only in the place it was sealed for.
+//! - Everything about one connection that must change together changes in one write, or not at all.
+//! - Each write replaces exactly the state it was decided on; nothing is ever overwritten unseen.
+//! - A write that may have happened is reported as such, and never repeated here.
+//! - Nobody who asks is answered from below this process's own last write.
+//! - A record that does not parse, open or list yet is unknown, never gone, and never repaired by overwriting.
+//! - No `Debug`, error or log line of this module shows a secret.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`seal`] | the envelope: bytes in, bytes out, bound to their place |
+//! | [`keyring`] | the keys, where they come from, and how they are replaced while running |
+//! | [`record`] | the types: what is sealed, what is clear, and the changes a record may go through |
+//! | [`store`] | the Secrets: the only code that writes them, and the cache in front |
+
+mod call;
+mod framing;
+pub mod keyring;
+pub mod record;
+pub mod seal;
+pub mod store;
+
+pub use call::CallError;

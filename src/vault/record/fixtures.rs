@@ -1,0 +1,76 @@
+#![allow(clippy::unwrap_used)]
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{Account, AttemptId, Binding, Credential, Grant, Record};
+use crate::vault::keyring::fixtures::{FIRST, march, shared};
+use crate::vault::seal::{Place, Sealer};
+
+pub fn place() -> Place {
+    Place {
+        cluster: "c1".into(),
+        namespace: "team-a".into(),
+        name: "github-work".into(),
+        uid: "u1".into(),
+        provider: "github".into(),
+    }
+}
+
+pub fn sealer() -> Sealer {
+    Sealer::new(shared(&[FIRST]))
+}
+
+/// A grant whose refresh token is `token`, of a known account.
+pub fn grant(token: &str) -> Grant {
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: Some(token.into()),
+            access_token: Some(format!("access-{token}").into()),
+            token_type: "Bearer".into(),
+        },
+        claims: [("sub".to_owned(), "583231".to_owned())].into(),
+        scopes: Some(vec!["repo".into()]),
+        obtained_at: march(),
+        expires_at: Some(minutes(60)),
+        refresh_expires_at: None,
+        published_extras: [("instance_url".to_owned(), "extra-secret".into())].into(),
+        bound_to: binding(),
+        source: None,
+    }
+}
+
+pub fn binding() -> Binding {
+    Binding {
+        owner: "alice@example.com".into(),
+        authority: "https://github.com".into(),
+        client_id: Some("client-1".into()),
+        account: Some(Account { id: "583231".into(), name: Some("octocat".into()), email: None }),
+    }
+}
+
+pub fn minutes(minutes: i64) -> Timestamp {
+    march() + SignedDuration::from_mins(minutes)
+}
+
+pub fn attempt(number: u8) -> AttemptId {
+    AttemptId([number; 16])
+}
+
+/// A record in use: revision 2, grant `r1`, nothing else.
+pub fn authorized() -> Record {
+    authorized_as("u1")
+}
+
+/// The same for the connection with this UID.
+pub fn authorized_as(uid: &str) -> Record {
+    let sealer = sealer();
+    let place = Place { uid: uid.to_owned(), ..place() };
+    let record = Record::new(place).with_candidate(&sealer, &grant("r1")).unwrap();
+    let judged = record.open_candidate(&sealer).unwrap().unwrap();
+    record.promoted(&sealer, &judged).unwrap()
+}
+
+/// The same with an intent of [`attempt`]`(1)`.
+pub fn about_to_refresh() -> Record {
+    authorized().with_intent(attempt(1), "pod-a", march()).unwrap()
+}

@@ -1,0 +1,208 @@
+//! What a provider gave us: the part of a record that is sealed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::secret_text;
+use crate::vault::framing::{hex, length_prefixed, unhex};
+
+/// A grant: credential, lifetimes, and what it is bound to. Times are whole seconds, UTC.
+///
+/// `Debug` shows what kind of credential it is, and no secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// What opens the door.
+    pub credential: Credential,
+    /// Claims of the id token that are kept, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
+    /// Scopes the provider says it granted; `None` if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// When the provider answered.
+    pub obtained_at: Timestamp,
+    /// When the access token ends; `None` if the provider does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When the refresh token ends; `None` if the provider does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_expires_at: Option<Timestamp>,
+    /// Further values the catalogue publishes, by key of the published Secret (`instance_url`, …).
+    #[serde(default, serialize_with = "secret_text::named", skip_serializing_if = "BTreeMap::is_empty")]
+    pub published_extras: BTreeMap<String, SecretString>,
+    /// Who consented to what. If any of it differs now, nothing is spent.
+    pub bound_to: Binding,
+    /// The credentials Secret it was read from, where it was not an exchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceVersion>,
+}
+
+/// The secret itself, by kind.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Credential {
+    /// Tokens of OAuth 2.0 (RFC 6749 §1.4, §1.5).
+    #[serde(rename = "oauth")]
+    OAuth {
+        /// `None` where the provider gave none: then there is nothing to refresh with.
+        #[serde(default, serialize_with = "secret_text::optional", skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<SecretString>,
+        /// `None` where only a refresh token was handed in and not spent yet.
+        #[serde(default, serialize_with = "secret_text::optional", skip_serializing_if = "Option::is_none")]
+        access_token: Option<SecretString>,
+        /// As the provider wrote it (RFC 6749 §7.1), usually `Bearer`.
+        token_type: String,
+    },
+    /// One key.
+    ApiKey {
+        /// The key.
+        #[serde(serialize_with = "secret_text::one")]
+        api_key: SecretString,
+    },
+    /// User name and password (RFC 7617).
+    Basic {
+        /// The user name.
+        username: String,
+        /// The password.
+        #[serde(serialize_with = "secret_text::one")]
+        password: SecretString,
+    },
+}
+
+/// What a grant is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// The Kubernetes user who consented.
+    pub owner: String,
+    /// The issuer if it was discovered, else the origin of the token endpoint.
+    pub authority: String,
+    /// Our client id there; `None` where there is no client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The account at the provider; `None` until it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+}
+
+/// An account at a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The provider's own id of the account: does not change when the account is renamed.
+    pub id: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
+/// Which version of a credentials Secret a grant was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceVersion {
+    /// UID of that Secret.
+    pub uid: String,
+    /// Its resourceVersion when it was read.
+    pub resource_version: String,
+    /// Digest of its data: a touched Secret with the same content is no news.
+    pub digest: String,
+}
+
+/// A plaintext that opened is not a grant. Carries nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what opened is not a grant that this Bowline can read")]
+pub struct NotAGrant;
+
+/// A grant could not be written as JSON. Carries nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the grant cannot be written as JSON")]
+pub struct NotSerializable;
+
+impl Grant {
+    /// The grant as JSON, to be sealed next; wiped from memory when dropped.
+    pub(super) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, NotSerializable> {
+        secret_text::to_json(self).map_err(|_| NotSerializable)
+    }
+
+    /// The grant in a plaintext that was just opened.
+    pub(super) fn from_plaintext(plaintext: &[u8]) -> Result<Self, NotAGrant> {
+        // The reader's error quotes what it could not read, so it goes no further.
+        serde_json::from_slice(plaintext).map_err(|_| NotAGrant)
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            credential,
+            claims,
+            scopes,
+            obtained_at,
+            expires_at,
+            refresh_expires_at,
+            published_extras,
+            bound_to,
+            source,
+        } = self;
+        f.debug_struct("Grant")
+            .field("credential", credential)
+            .field("claims", &claims.keys())
+            .field("scopes", scopes)
+            .field("obtained_at", obtained_at)
+            .field("expires_at", expires_at)
+            .field("refresh_expires_at", refresh_expires_at)
+            .field("published_extras", &published_extras.keys())
+            .field("bound_to", bound_to)
+            .field("source", source)
+            .finish()
+    }
+}
+
+/// Tells that two records hold grants of one account by one client at one authority, without opening either.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SiblingKey(String);
+
+impl SiblingKey {
+    /// The key for this binding; `None` while the account is not known.
+    pub fn of(binding: &Binding) -> Option<Self> {
+        let account = binding.account.as_ref()?;
+        let client_id = binding.client_id.as_deref().unwrap_or_default();
+        let parts = [binding.authority.as_bytes(), client_id.as_bytes(), account.id.as_bytes()];
+        Some(Self(hex(&Sha256::digest(length_prefixed(&parts)))))
+    }
+
+    /// 64 hexadecimal digits: SHA-256 of the length-prefixed authority, client id and account id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text is not 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("a sibling key is 64 lower-case hexadecimal digits")]
+pub struct NotASiblingKey;
+
+impl TryFrom<String> for SiblingKey {
+    type Error = NotASiblingKey;
+
+    fn try_from(text: String) -> Result<Self, NotASiblingKey> {
+        unhex::<32>(&text).ok_or(NotASiblingKey)?;
+        Ok(Self(text))
+    }
+}
+
+impl From<SiblingKey> for String {
+    fn from(key: SiblingKey) -> Self {
+        key.0
+    }
+}

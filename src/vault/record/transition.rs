@@ -1,0 +1,290 @@
+//! The changes a record may go through, each a function from record to record; none of them writes anything.
+//!
+//! A connection's usual way: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `committed`)* →
+//! `with_ending` → erased by the store.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    AttemptId, Candidate, EndReason, Ending, Grant, Intent, NotSerializable, Outcome, Record, SealedField,
+    SiblingKey,
+};
+use crate::vault::seal::{Field, Place, SealError, Sealer};
+
+/// Longest text of `Ending::last_error`, in characters.
+const ERROR_LENGTH: usize = 256;
+
+/// Why a change is not possible from here. The record at hand is still what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransitionError {
+    /// There is no grant to spend.
+    #[error("the record holds no grant")]
+    NoGrant,
+    /// There is no candidate to judge.
+    #[error("the record holds no candidate")]
+    NoCandidate,
+    /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
+    #[error("an earlier candidate is not judged yet")]
+    CandidateStands,
+    /// The candidate that was judged is not the one that stands now.
+    #[error("another candidate took the place of the one that was judged")]
+    CandidateMoved,
+    /// Another attempt stands.
+    #[error("attempt {attempt} stands")]
+    IntentStands {
+        /// That attempt.
+        attempt: AttemptId,
+    },
+    /// The attempt does not stand any more: somebody else moved.
+    #[error("the attempt does not stand any more")]
+    IntentLost,
+    /// The grant is not the one that was spent: a newer one is on record.
+    #[error("a newer grant is on record")]
+    GrantMoved,
+    /// The record's grant is being ended.
+    #[error("the grant is being ended")]
+    Ending,
+    /// The record's grant is not being ended.
+    #[error("the grant is not being ended")]
+    NotEnding,
+    /// The revision cannot grow any more.
+    #[error("the record's revision cannot grow any more")]
+    RevisionExhausted,
+    /// The bytes could not be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The grant could not be written.
+    #[error(transparent)]
+    NotSerializable(#[from] NotSerializable),
+}
+
+/// Under which mark an answer was obtained.
+#[derive(Clone, Copy, Debug)]
+pub enum Spent {
+    /// Under this attempt's intent, which must still stand and is cleared.
+    Marked(AttemptId),
+    /// Without an intent, which only grants that survive their use may do. None may stand.
+    Unmarked,
+    /// Under an intent that somebody has since replaced. Right only while the grant of this revision is still on record:
+    /// then an answer in hand is worth more than anybody's mark, and is kept.
+    Overtaken {
+        /// Revision of the grant that was spent.
+        revision: i64,
+    },
+}
+
+impl Record {
+    /// An empty record at revision 0.
+    pub const fn new(place: Place) -> Self {
+        Self {
+            place,
+            revision: 0,
+            grant: None,
+            candidate: None,
+            previous: None,
+            intent: None,
+            ending: None,
+            orphaned_since: None,
+            sibling_key: None,
+        }
+    }
+
+    /// Marks that the grant is about to be spent. Refused while any intent stands, and while the grant is being ended.
+    pub fn with_intent(
+        self,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+    ) -> Result<Self, TransitionError> {
+        match self.intent {
+            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt }),
+            None => self.marked(attempt, holder, at, Outcome::Open),
+        }
+    }
+
+    /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
+    /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
+    /// it lost.
+    pub fn taking_over(
+        self,
+        stale: AttemptId,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+    ) -> Result<Self, TransitionError> {
+        self.require_intent(stale)?;
+        self.marked(attempt, holder, at, Outcome::Unknown)
+    }
+
+    /// Notes that this attempt's request was sent and not understood. Stays until an answer or a person decides.
+    pub fn intent_unknown(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        self.require_intent(attempt)?;
+        if let Some(intent) = &mut self.intent {
+            intent.outcome = Outcome::Unknown;
+        }
+        Ok(self)
+    }
+
+    /// Takes this attempt's mark away: for an attempt that certainly spent nothing.
+    pub fn without_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        self.require_intent(attempt)?;
+        self.intent = None;
+        Ok(self)
+    }
+
+    /// Puts a refreshed grant in place: sealed, revision + 1, intent cleared, `predecessor` kept or forgotten. Also for a
+    /// record whose grant is being ended: then the newer grant is the one to revoke.
+    pub fn committed(
+        mut self,
+        sealer: &Sealer,
+        answer: &Grant,
+        spent: Spent,
+        predecessor: Option<&Grant>,
+    ) -> Result<Self, TransitionError> {
+        self.may_commit(spent)?;
+        self.revision = self.next_revision()?;
+        self.grant = Some(self.sealed(sealer, Field::Grant, answer)?);
+        self.previous = predecessor.map(|grant| self.sealed(sealer, Field::Previous, grant)).transpose()?;
+        self.sibling_key = SiblingKey::of(&answer.bound_to);
+        self.intent = None;
+        Ok(self)
+    }
+
+    /// Forgets the predecessor: the grant was confirmed, or the grace window has passed.
+    #[must_use]
+    pub fn without_previous(mut self) -> Self {
+        self.previous = None;
+        self
+    }
+
+    /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not touched.
+    pub fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        if self.candidate.is_some() {
+            return Err(TransitionError::CandidateStands);
+        }
+        self.revision = self.next_revision()?;
+        self.candidate = Some(self.sealed(sealer, Field::Candidate, answer)?);
+        Ok(self)
+    }
+
+    /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent go: an attempt that
+    /// is still under way learns from `IntentLost` and `GrantMoved` that its answer is not wanted any more.
+    pub fn promoted(mut self, sealer: &Sealer, judged: &Candidate) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        let standing = self.candidate.take().ok_or(TransitionError::NoCandidate)?;
+        if standing.revision != judged.revision {
+            return Err(TransitionError::CandidateMoved);
+        }
+        self.revision = self.next_revision()?;
+        self.grant = Some(self.sealed(sealer, Field::Grant, &judged.grant)?);
+        self.sibling_key = SiblingKey::of(&judged.grant.bound_to);
+        self.previous = None;
+        self.intent = None;
+        Ok(self)
+    }
+
+    /// Erases a candidate that was judged and refused. Revoke it at the provider first, unless it shares the grant there.
+    pub fn candidate_refused(mut self) -> Result<Self, TransitionError> {
+        self.candidate.take().map(|_| self).ok_or(TransitionError::NoCandidate)
+    }
+
+    /// Marks the grant, and a candidate beside it, to be revoked and erased. An attempt under way may still commit. A record
+    /// that is ending already keeps its times; being deleted outweighs the other reasons.
+    #[must_use]
+    pub fn with_ending(mut self, reason: EndReason, now: Timestamp) -> Self {
+        self.ending = Some(match self.ending {
+            None => Ending { reason, since: now, attempts: 0, next_attempt_at: now, last_error: None },
+            Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
+            Some(ending) => ending,
+        });
+        self
+    }
+
+    /// Counts a failed revocation. `error` is our own wording, never a provider's body; it is cut to 256 characters.
+    pub fn ending_postponed(
+        mut self,
+        next_attempt_at: Timestamp,
+        error: &str,
+    ) -> Result<Self, TransitionError> {
+        let ending = self.ending.as_mut().ok_or(TransitionError::NotEnding)?;
+        ending.attempts = ending.attempts.saturating_add(1);
+        ending.next_attempt_at = next_attempt_at;
+        ending.last_error = Some(error.chars().take(ERROR_LENGTH).collect());
+        Ok(self)
+    }
+
+    /// Erases what was being ended, so that the same connection can be connected again; the revision goes on counting. Say
+    /// so to the owner if the revocation had not succeeded. A deleted connection has no second start.
+    pub fn restarted(self) -> Result<Self, TransitionError> {
+        match &self.ending {
+            None => Err(TransitionError::NotEnding),
+            Some(Ending { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
+            Some(_) => Ok(Self { revision: self.revision, ..Self::new(self.place) }),
+        }
+    }
+
+    /// Notes that no connection with this UID is known; an earlier note keeps its time.
+    #[must_use]
+    pub fn orphaned(mut self, now: Timestamp) -> Self {
+        self.orphaned_since.get_or_insert(now);
+        self
+    }
+
+    /// Takes the note of [`Record::orphaned`] away: the connection is there.
+    #[must_use]
+    pub fn claimed(mut self) -> Self {
+        self.orphaned_since = None;
+        self
+    }
+
+    fn marked(
+        mut self,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+        outcome: Outcome,
+    ) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        let revision = self.grant.as_ref().ok_or(TransitionError::NoGrant)?.revision;
+        self.intent = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
+        Ok(self)
+    }
+
+    fn require_intent(&self, attempt: AttemptId) -> Result<(), TransitionError> {
+        match &self.intent {
+            Some(intent) if intent.attempt == attempt => Ok(()),
+            _ => Err(TransitionError::IntentLost),
+        }
+    }
+
+    fn may_commit(&self, spent: Spent) -> Result<(), TransitionError> {
+        let grant_revision = self.grant.as_ref().map(SealedField::revision);
+        match (spent, &self.intent) {
+            (Spent::Marked(attempt), _) => self.require_intent(attempt),
+            (Spent::Unmarked, Some(Intent { attempt, .. })) => {
+                Err(TransitionError::IntentStands { attempt: *attempt })
+            }
+            (Spent::Unmarked, None) => Ok(()),
+            (Spent::Overtaken { revision }, _) if grant_revision == Some(revision) => Ok(()),
+            (Spent::Overtaken { .. }, _) => Err(TransitionError::GrantMoved),
+        }
+    }
+
+    fn next_revision(&self) -> Result<i64, TransitionError> {
+        self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)
+    }
+
+    /// Seals for this record at its revision, which the caller has just counted up.
+    fn sealed(&self, sealer: &Sealer, field: Field, grant: &Grant) -> Result<SealedField, TransitionError> {
+        let plaintext = grant.to_plaintext()?;
+        let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
+        Ok(SealedField { revision: self.revision, bytes: bytes.into() })
+    }
+}

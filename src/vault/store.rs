@@ -1,0 +1,247 @@
+//! The one writer of record Secrets, with a cache that is never behind its own writes.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, PostParams, Preconditions};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::call::{CallError, bounded};
+use super::record::{RECORD_TYPE, Record, RecordError, record_name};
+use cache::{Cache, Content, ObjectVersion, Seen, Source};
+
+mod cache;
+mod error;
+mod query;
+
+pub use error::{LookupError, RereadError, WriteError};
+pub use query::Counts;
+
+/// Changes that a slow listener may be behind before it is told that it missed some.
+const CHANGES_KEPT: usize = 16_384;
+
+/// Reads and writes the records of one operator's namespace.
+///
+/// The client must not retry by itself (`Config::default_retry = false`): a write whose outcome is unknown is reported as
+/// such, once, after 5 s at the latest.
+pub struct Store {
+    secrets: Api<Secret>,
+    cache: RwLock<Cache>,
+    changes: broadcast::Sender<Arc<str>>,
+    synced: watch::Sender<bool>,
+}
+
+/// The right to write once over one known state of one record. It cannot be copied: each write spends it and gives the next.
+#[derive(Debug)]
+#[must_use = "a record is written again only with its latest version"]
+pub struct Version {
+    uid: Arc<str>,
+    object: ObjectVersion,
+}
+
+impl Version {
+    /// UID of the connection whose record this is a version of.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The Secret's resourceVersion: to tell whether what is cached was seen before, not to compute with.
+    pub fn resource_version(&self) -> &str {
+        &self.object.resource_version
+    }
+}
+
+/// A record and the right to write over it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The record. Its transitions take it by value; clone it, that is cheap.
+    pub record: Arc<Record>,
+    /// What to spend on writing.
+    pub version: Version,
+}
+
+impl Store {
+    /// A store for the records in `namespace`. Knows none until [`Store::run`] has listed them.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            secrets: Api::namespaced(client, namespace),
+            cache: RwLock::default(),
+            changes: broadcast::Sender::new(CHANGES_KEPT),
+            synced: watch::Sender::new(false),
+        }
+    }
+
+    /// Watches the records until `shutdown`. Failures of the watch are logged and tried again with growing pauses.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
+        // Nothing is stripped from the Secrets on the way: only the record in them is kept.
+        let mut events = watcher(self.secrets.clone(), config)
+            .default_backoff()
+            .inspect_err(|error| tracing::warn!(%error, "watch of the records failed"))
+            .take_until(shutdown.cancelled_owned())
+            .boxed();
+        while let Some(event) = events.next().await {
+            if let Ok(event) = event {
+                self.hear(event);
+            }
+        }
+    }
+
+    /// Waits until all records were listed once.
+    pub async fn wait_ready(&self) {
+        // An error would mean that the sender is gone, and it lives as long as `self`.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+
+    /// Whether all records were listed once: part of readiness.
+    pub fn is_ready(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// UIDs of connections whose record changed or went, by our own writes too. A listener that falls behind is told so
+    /// (`Lagged`) and looks at all records again.
+    pub fn changes(&self) -> broadcast::Receiver<Arc<str>> {
+        self.changes.subscribe()
+    }
+
+    /// The record of the connection with this UID, as cached. `Ok(None)` means that there certainly was none: before the
+    /// records are listed, or where a Secret cannot be read, the answer is an error.
+    pub fn get(&self, uid: &str) -> Result<Option<Loaded>, LookupError> {
+        if !self.is_ready() {
+            return Err(LookupError::NotSynced);
+        }
+        Ok(self.cached(uid)?)
+    }
+
+    /// The record as the API server has it now, or as we have written it since. For the way out of a conflict or an unknown
+    /// outcome, not for a reconcile.
+    pub async fn reread(&self, uid: &str) -> Result<Option<Loaded>, RereadError> {
+        let over = self.read().get(uid).map(|(_, held)| held.object.clone());
+        match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
+            (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
+            (None, Some(over)) => self.forget(uid, &over.uid),
+            (None, None) => {}
+        }
+        Ok(self.cached(uid)?)
+    }
+
+    /// Writes the first record of a connection. `AlreadyExists` after an unknown outcome may be our own: read it again.
+    pub async fn create(&self, record: Record) -> Result<Version, WriteError> {
+        let secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
+        let answer = bounded(self.secrets.create(&PostParams::default(), &secret)).await;
+        self.written(record, &answer.map_err(WriteError::of_create)?)
+    }
+
+    /// Writes over exactly the state that `version` stands for, or not at all.
+    pub async fn replace(&self, version: Version, record: Record) -> Result<Version, WriteError> {
+        if record.uid() != version.uid() {
+            return Err(WriteError::OtherRecord);
+        }
+        let mut secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
+        // Without these a PUT would overwrite whatever is there.
+        secret.metadata.uid = Some(version.object.uid.to_string());
+        secret.metadata.resource_version = Some(version.object.resource_version.to_string());
+        let name = record_name(record.uid());
+        let answer = bounded(self.secrets.replace(&name, &PostParams::default(), &secret)).await;
+        self.written(record, &answer.map_err(WriteError::of_replace)?)
+    }
+
+    /// Deletes exactly the state that `version` stands for, or nothing. A record that is gone already counts as erased.
+    pub async fn erase(&self, version: Version) -> Result<(), WriteError> {
+        let preconditions = Preconditions {
+            uid: Some(version.object.uid.to_string()),
+            resource_version: Some(version.object.resource_version.to_string()),
+        };
+        let params = DeleteParams::default().preconditions(preconditions);
+        let answer = bounded(self.secrets.delete(&record_name(version.uid()), &params)).await;
+        match answer.map_err(WriteError::of_replace) {
+            Ok(_) | Err(WriteError::Gone) => {
+                self.forget(version.uid(), &version.object.uid);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn written(&self, record: Record, answer: &Secret) -> Result<Version, WriteError> {
+        let object = ObjectVersion::of(answer).ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
+        let uid: Arc<str> = record.uid().into();
+        let seen = Seen { uid: Arc::clone(&uid), object: object.clone(), content: Ok(Arc::new(record)) };
+        self.note(seen, Source::OwnWrite);
+        Ok(Version { uid, object })
+    }
+
+    fn hear(&self, event: watcher::Event<Secret>) {
+        match event {
+            watcher::Event::Init => self.write().listing_begins(),
+            watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
+                self.take(secret, Source::Watch);
+            }
+            watcher::Event::Delete(secret) => {
+                if let Some(seen) = Seen::of(secret) {
+                    self.forget(&seen.uid, &seen.object.uid);
+                }
+            }
+            watcher::Event::InitDone => {
+                let gone = self.write().listing_ends();
+                for uid in gone {
+                    self.announce(uid);
+                }
+                self.synced.send_replace(true);
+            }
+        }
+    }
+
+    fn take(&self, secret: Secret, source: Source) {
+        let name = secret.name_any();
+        let Some(seen) = Seen::of(secret) else {
+            tracing::warn!(secret = name, "a Secret of the records' type is not named as a record");
+            return;
+        };
+        self.note(seen, source);
+    }
+
+    fn note(&self, seen: Seen, source: Source) {
+        let uid = Arc::clone(&seen.uid);
+        let unreadable = seen.content.as_ref().err().copied();
+        let changed = self.write().take(seen, source);
+        if changed {
+            if let Some(error) = unreadable {
+                tracing::error!(%uid, %error, "a record cannot be read and is left as it is");
+            }
+            self.announce(uid);
+        }
+    }
+
+    fn forget(&self, uid: &str, secret_uid: &Arc<str>) {
+        let changed = self.write().deleted(uid, secret_uid);
+        if changed {
+            self.announce(uid.into());
+        }
+    }
+
+    fn announce(&self, uid: Arc<str>) {
+        // An error means that nobody listens.
+        let _ = self.changes.send(uid);
+    }
+
+    fn cached(&self, uid: &str) -> Result<Option<Loaded>, RecordError> {
+        let cache = self.read();
+        let Some((uid, held)) = cache.get(uid) else { return Ok(None) };
+        let record = held.content.clone()?;
+        Ok(Some(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } }))
+    }
+
+    // A panic elsewhere cannot leave the cache half changed, so a poisoned lock is as good as a healthy one.
+    fn read(&self) -> RwLockReadGuard<'_, Cache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Cache> {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
