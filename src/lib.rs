@@ -3,5 +3,7 @@
 //! The map, in the direction in which modules may use each other:
 //!
 //! - [`api`]: the kinds, their fields, rules and reasons.
+//! - [`oauth`]: the protocol: requests, answers, failures.
 
 pub mod api;
+pub mod oauth;
