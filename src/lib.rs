@@ -3,5 +3,7 @@
 //! The map, in the direction in which modules may use each other:
 //!
 //! - [`api`]: the kinds, their fields, rules and reasons.
+//! - [`catalog`]: provider descriptions, compiled in.
 
 pub mod api;
+pub mod catalog;
