@@ -1,0 +1,16 @@
+//! Provider descriptions: the schema of a catalogue file, the files compiled in, and how they meet a provider object.
+//!
+//! Pure: nothing here asks a server or reads the clock.
+
+pub mod calls;
+pub mod description;
+pub mod entry;
+pub mod errors;
+pub mod parameter;
+pub mod path;
+pub mod protocol;
+pub mod span;
+pub mod template;
+
+pub use description::{Description, DiscoveredEndpoints};
+pub use entry::Entry;

@@ -1,0 +1,9 @@
+//! OAuth 2.0 and API keys as providers really speak them. The protocol only: no Kubernetes, no clock.
+//!
+//! A call goes request → [`http`] → [`answer`] → [`classify`]: `oauth2` builds the request, our client carries it, our
+//! reader takes the answer as it is. The crate's own reader is not used: it is strict where providers are not, and it
+//! drops the status and `Retry-After`.
+
+pub mod guard;
+pub mod headers;
+pub mod http;
