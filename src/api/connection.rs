@@ -117,10 +117,9 @@ pub struct IntegrationConnectionSpec {
     /// Values for placeholders that the provider leaves to connections (a tenant, say). Immutable.
     /// A value is one path segment or one DNS label; it can never change the host or the path around it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 253}))]
     #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 63 && size(self[k]) <= 253)")
-            .message("a parameter name may have 63 characters, a value 253"),
+        validation = Rule::new("self.all(k, size(k) <= 63)").message("a parameter name may have 63 characters"),
         validation = Rule::new("self.all(k, self[k].matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$') && !self[k].contains('..'))")
             .message("a parameter value holds letters, digits, '.', '_' and '-', begins and ends with a letter or digit, and never '..'")
     )]

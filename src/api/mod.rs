@@ -15,7 +15,11 @@ pub use provider::{IntegrationProvider, IntegrationProviderSpec, IntegrationProv
 pub use share::{ConnectionShare, ConnectionShareSpec, ConnectionShareStatus};
 pub use workspace::{Workspace, WorkspaceSpec, WorkspaceStatus};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,27 @@ pub struct SecretRef {
 }
 
 /// The definitions of all kinds, in the order they are installed and printed.
+///
+/// No field is nullable: the API server then drops a `null` before it judges, so `null` means absent for the rules in
+/// the schema as it does for us. A nullable field would count as set for `has()`, and `workspace: null` would do.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![IntegrationConnection::crd(), IntegrationProvider::crd(), Workspace::crd(), ConnectionShare::crd()]
+    let mut definitions =
+        vec![IntegrationConnection::crd(), IntegrationProvider::crd(), Workspace::crd(), ConnectionShare::crd()];
+    for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            refuse_null(schema);
+        }
+    }
+    definitions
+}
+
+fn refuse_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(refuse_null);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        refuse_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        refuse_null(values);
+    }
 }
