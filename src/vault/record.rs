@@ -3,6 +3,7 @@
 //! The fields can be read by all and changed only through the transitions of [`transition`], which seal, count the
 //! revision and refuse an order that would lose something. Only the three sealed fields are secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -87,6 +88,21 @@ pub struct Ending {
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What the connection itself had set about where its grant is sent; it may be gone when the grant is revoked.
+    #[serde(default)]
+    pub terms: EndTerms,
+}
+
+/// What a connection sets about where its grant is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndTerms {
+    /// Its parameters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
+    /// Name of the Secret with its own app registration, in its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_app: Option<String>,
 }
 
 /// Why a grant ends.

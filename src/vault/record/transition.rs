@@ -6,7 +6,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    AttemptId, Candidate, EndReason, Ending, Grant, Intent, NotSerializable, Outcome, Record, SealedField,
+    AttemptId, Candidate, EndReason, EndTerms, Ending, Grant, Intent, NotSerializable, Outcome, Record, SealedField,
     SiblingKey,
 };
 use crate::vault::seal::{Field, Place, SealError, Sealer};
@@ -196,9 +196,9 @@ impl Record {
     /// Marks the grant, and a candidate beside it, to be revoked and erased. An attempt under way may still commit. A record
     /// that is ending already keeps its times; being deleted outweighs the other reasons.
     #[must_use]
-    pub fn with_ending(mut self, reason: EndReason, now: Timestamp) -> Self {
+    pub fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
-            None => Ending { reason, since: now, attempts: 0, next_attempt_at: now, last_error: None },
+            None => Ending { reason, since: now, attempts: 0, next_attempt_at: now, last_error: None, terms },
             Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
             Some(ending) => ending,
         });

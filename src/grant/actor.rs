@@ -1,0 +1,271 @@
+//! One piece of work per grant at a time, each in its own task that nothing cancels.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::outcome::{Finished, Outcome};
+use super::pace::Pace;
+use super::registration::Registrations;
+use super::work::{Job, Task};
+use crate::api::IntegrationConnection;
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::oauth::http::Clients;
+use crate::vault::{AttemptId, Intent, Sealer, Store};
+
+/// What every actor needs. Shared by all grants.
+pub struct Grants {
+    pub(super) store: Arc<Store>,
+    pub(super) sealer: Sealer,
+    pub(super) clients: Clients,
+    pub(super) kube: Client,
+    pub(super) clock: Clock,
+    pub(super) pace: Pace,
+    pub(super) registrations: Registrations,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) holder: String,
+    pub(super) intent_ttl: Duration,
+    /// Cancelled when no new request may be started.
+    pub(super) draining: CancellationToken,
+    actors: Mutex<HashMap<String, Actor>>,
+    tasks: TaskTracker,
+    wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
+}
+
+/// What is remembered of one grant between pieces of work. Small; gone when the connection is.
+#[derive(Default)]
+struct Actor {
+    busy: bool,
+    outcomes: u64,
+    finished: Option<Finished>,
+    /// A mark that another process left, and since when we have watched it on our own clock.
+    foreign: Option<(AttemptId, Timestamp)>,
+    /// The credentials Secret that was refused last: UID and resourceVersion.
+    refused_source: Option<(String, String)>,
+    /// Judging the candidate again is not worth it before this.
+    judge_at: Option<Timestamp>,
+}
+
+/// What [`Grants::new`] needs.
+pub struct Parts {
+    /// Where grants are kept.
+    pub store: Arc<Store>,
+    /// What opens and seals them.
+    pub sealer: Sealer,
+    /// What carries requests to providers.
+    pub clients: Clients,
+    /// What reads intake and credentials Secrets.
+    pub kube: Client,
+    /// What time it is.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// This process, unlike every other and every earlier one.
+    pub holder: String,
+    /// How long another process's mark is respected.
+    pub intent_ttl: Duration,
+    /// Wakes a connection.
+    pub wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
+}
+
+/// What a reconcile sees of an actor.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Whether it is at work.
+    pub busy: bool,
+    /// What it finished last, until acknowledged.
+    pub finished: Option<Finished>,
+    /// The credentials Secret that was refused last: UID and resourceVersion.
+    pub refused_source: Option<(String, String)>,
+    /// When the candidate is judged again.
+    pub judge_at: Option<Timestamp>,
+}
+
+impl Grants {
+    /// Puts the parts together. Nothing runs until the first [`Grants::submit`].
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, sealer, clients, kube, clock, metrics, holder, intent_ttl, wake } = parts;
+        Self {
+            store,
+            sealer,
+            clients,
+            kube,
+            clock,
+            metrics,
+            holder,
+            intent_ttl,
+            wake,
+            pace: Pace::default(),
+            registrations: Registrations::default(),
+            draining: CancellationToken::new(),
+            actors: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// What providers say of our registrations.
+    pub fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+
+    /// This process's name in intents.
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// Starts the work unless the grant's actor is at work already, or nothing is started any more. Never waits.
+    pub fn submit(self: &Arc<Self>, job: Job) {
+        if self.draining.is_cancelled() {
+            return;
+        }
+        {
+            let mut actors = self.lock();
+            let actor = actors.entry(job.place.uid.clone()).or_default();
+            if std::mem::replace(&mut actor.busy, true) {
+                return;
+            }
+        }
+        let span = tracing::info_span!("grant", namespace = job.place.namespace, name = job.place.name);
+        self.tasks.spawn(Arc::clone(self).run(job).instrument(span));
+    }
+
+    async fn run(self: Arc<Self>, job: Job) {
+        // A panic in the work must not leave the grant busy for ever.
+        let done = Done { grants: &self, job: &job, outcome: None };
+        let outcome = self.carry_out(&job).await;
+        done.with(outcome);
+    }
+
+    /// What came of it; `None` where the record itself says it.
+    async fn carry_out(&self, job: &Job) -> Option<Outcome> {
+        Some(match &job.task {
+            Task::Take(announcement) => self.take(job, announcement).await,
+            Task::Read { secret } => self.read(job, secret).await,
+            Task::Judge => self.judge(job).await,
+            Task::Refresh { .. } => self.refresh(job).await,
+            Task::Mint { .. } => self.mint(job).await,
+            Task::End => {
+                self.end(job).await;
+                return None;
+            }
+        })
+    }
+
+    /// What a reconcile of this connection should know.
+    pub fn view(&self, uid: &str) -> View {
+        self.lock().get(uid).map_or_else(View::default, |actor| View {
+            busy: actor.busy,
+            finished: actor.finished.clone(),
+            refused_source: actor.refused_source.clone(),
+            judge_at: actor.judge_at,
+        })
+    }
+
+    /// Forgets an outcome that status now tells of.
+    pub fn acknowledge(&self, uid: &str, id: u64) {
+        if let Some(actor) = self.lock().get_mut(uid)
+            && actor.finished.as_ref().is_some_and(|finished| finished.id == id)
+        {
+            actor.finished = None;
+        }
+    }
+
+    /// Forgets a connection that is gone. Work under way still finishes and commits.
+    pub fn forget(&self, uid: &str) {
+        self.lock().retain(|key, actor| key != uid || actor.busy);
+    }
+
+    /// Whether this mark was left by another process, or by work of this one that did not see its end.
+    ///
+    /// Its age is counted on our own clock from when we first saw it, because the wall times of two machines differ.
+    pub fn sees_foreign(&self, uid: &str, intent: Option<&Intent>) {
+        let now = self.clock.now();
+        let foreign = intent.filter(|intent| intent.holder != self.holder);
+        let mut actors = self.lock();
+        match foreign {
+            None => {
+                if let Some(actor) = actors.get_mut(uid) {
+                    actor.foreign = None;
+                }
+            }
+            Some(intent) => {
+                let watched = &mut actors.entry(uid.to_owned()).or_default().foreign;
+                if watched.is_none_or(|(attempt, _)| attempt != intent.attempt) {
+                    *watched = Some((intent.attempt, now));
+                }
+            }
+        }
+    }
+
+    /// Since when another process's mark has been watched.
+    pub(super) fn watched_since(&self, uid: &str, intent: &Intent) -> Timestamp {
+        self.sees_foreign(uid, Some(intent));
+        let watched = self.lock().get(uid).and_then(|actor| actor.foreign);
+        watched.map_or_else(|| self.clock.now(), |(_, since)| since)
+    }
+
+    pub(super) fn remember_refused_source(&self, uid: &str, source: Option<(String, String)>) {
+        self.lock().entry(uid.to_owned()).or_default().refused_source = source;
+    }
+
+    pub(super) fn judge_not_before(&self, uid: &str, at: Option<Timestamp>) {
+        self.lock().entry(uid.to_owned()).or_default().judge_at = at;
+    }
+
+    /// Starts nothing more, and returns when everything that was started has committed.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Actor>> {
+        self.actors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish(&self, job: &Job, outcome: Option<Outcome>) {
+        {
+            let mut actors = self.lock();
+            let actor = actors.entry(job.place.uid.clone()).or_default();
+            actor.busy = false;
+            actor.outcomes += 1;
+            actor.finished = outcome.map(|outcome| Finished {
+                id: actor.outcomes,
+                at: self.clock.now(),
+                request: job.task.request().cloned(),
+                announcement: job.task.announcement().cloned(),
+                outcome,
+            });
+        }
+        // Nobody listens only while the process ends.
+        let _ = self.wake.send(ObjectRef::new(&job.place.name).within(&job.place.namespace));
+    }
+}
+
+/// Sets the grant free when its work ends, however it ends.
+struct Done<'a> {
+    grants: &'a Grants,
+    job: &'a Job,
+    outcome: Option<Outcome>,
+}
+
+impl Done<'_> {
+    fn with(mut self, outcome: Option<Outcome>) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.grants.finish(self.job, self.outcome.take());
+    }
+}

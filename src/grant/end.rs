@@ -1,0 +1,259 @@
+//! Revoking a grant at the provider and erasing its record, long after its connection may be gone.
+//!
+//! The record alone drives it: neither a provider that is down nor a missing app Secret holds an object back. Revocation
+//! is tried for seven days with growing pauses; then a Warning says where a person can do it by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::actor::Grants;
+use super::schedule::later;
+use super::target::Target;
+use super::work::{Job, Task};
+use crate::api::connection::Method;
+use crate::api::reason;
+use crate::catalog::calls::{RevokeScope, RevokeStyle};
+use crate::kube_ext::events::{Events, Note};
+use crate::metrics::Operation;
+use crate::oauth::{self, App, Revocation};
+use crate::telemetry::chain;
+use crate::vault::record::{EndReason, EndTerms, Ending};
+use crate::vault::{Credential, Grant, Place, Record, Spent};
+
+/// How long revocation is tried.
+const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// The queue looks at all records at least this often.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+/// Resolves a provider for a connection that may be gone.
+pub type Lookup = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
+
+/// Watches for records that are to be ended and hands each to its actor when it is due.
+pub struct Endings {
+    /// The actors.
+    pub grants: Arc<Grants>,
+    /// Resolves a provider.
+    pub lookup: Lookup,
+    /// Tells people.
+    pub events: Arc<Events>,
+    /// How long a record that could not be revoked, or that has no connection, is kept.
+    pub retention: Duration,
+}
+
+impl Endings {
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut changes = self.grants.store.changes();
+        self.grants.store.wait_ready().await;
+        loop {
+            let next = self.look().await;
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep(next) => {}
+                change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { return },
+            }
+        }
+    }
+
+    /// Hands over what is due; returns how long nothing will be.
+    async fn look(&self) -> Duration {
+        let now = self.grants.clock.now();
+        let mut next = LOOK_EVERY;
+        for record in self.grants.store.ending() {
+            let Some(ending) = record.ending() else { continue };
+            if given_up(ending, now) {
+                self.erase_dead(&record, ending, now).await;
+            } else if ending.next_attempt_at > now {
+                let wait = Duration::try_from(ending.next_attempt_at.duration_since(now)).unwrap_or_default();
+                next = next.min(wait);
+            } else {
+                self.hand_over(&record, ending, now).await;
+            }
+        }
+        next
+    }
+
+    async fn hand_over(&self, record: &Record, ending: &Ending, now: Timestamp) {
+        let place = record.place().clone();
+        let Some(target) = (self.lookup)(&place, &ending.terms) else {
+            let why = format!("provider {} is not there or not ready", place.provider);
+            self.grants.postpone(&place.uid, ending, now, &why).await;
+            self.say(record, ending, now, &why).await;
+            return;
+        };
+        if let Some(error) = &ending.last_error {
+            self.say(record, ending, now, error).await;
+        }
+        self.grants.submit(Job {
+            place,
+            owner: String::new(),
+            method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
+            target,
+            own_app: ending.terms.own_app.clone(),
+            scopes: Vec::new(),
+            urgency: now,
+            task: Task::End,
+        });
+    }
+
+    /// Says at the first failure, and when the last attempt is made, that the grant still lives at the provider.
+    async fn say(&self, record: &Record, ending: &Ending, now: Timestamp, why: &str) {
+        let last = given_up(ending, later(now, pause(ending.attempts)));
+        if ending.attempts > 1 && !last {
+            return;
+        }
+        let by_hand = (self.lookup)(record.place(), &ending.terms)
+            .and_then(|target| target.description().revoke.by_hand.clone())
+            .map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
+        let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
+        let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
+        self.events.warn(&Note::of_place(record.place()), reason::REVOCATION_FAILED, &note).await;
+    }
+
+    async fn erase_dead(&self, record: &Record, ending: &Ending, now: Timestamp) {
+        if later(ending.since, self.retention) <= now {
+            self.grants.erase(&record.place().uid).await;
+        }
+    }
+}
+
+impl Grants {
+    /// Revokes the grant and erases its record; what cannot be done now is postponed.
+    pub(super) async fn end(&self, job: &Job) {
+        let uid = &job.place.uid;
+        let Ok(Some(loaded)) = self.store.get(uid) else { return };
+        let (record, Some(ending)) = (&loaded.record, loaded.record.ending().cloned()) else { return };
+        let now = self.clock.now();
+        let opened = record.open_grant(&self.sealer).and_then(|grant| {
+            Ok(grant.into_iter().chain(record.open_candidate(&self.sealer)?.map(|candidate| candidate.grant)))
+        });
+        let grants: Vec<Grant> = match opened {
+            Ok(grants) => grants.collect(),
+            Err(error) => return self.postpone(uid, &ending, now, &error.to_string()).await,
+        };
+        if self.shared_with_siblings(job, record) {
+            tracing::info!("not revoked at the provider: another connection lives on the same grant there");
+            return self.erase(uid).await;
+        }
+        let app = match self.app(job).await {
+            Ok(app) => app,
+            Err(message) => return self.postpone(uid, &ending, now, &message).await,
+        };
+        for grant in grants {
+            if let Err(why) = self.revoke(job, app.as_deref(), grant).await {
+                return self.postpone(uid, &ending, now, &why).await;
+            }
+        }
+        self.erase(uid).await;
+    }
+
+    /// Whether revoking would take the grant from another connection as well.
+    fn shared_with_siblings(&self, job: &Job, record: &Record) -> bool {
+        let alone = job.target.description().revoke.scope == RevokeScope::Token;
+        let siblings = record.sibling_key().map(|key| self.store.siblings(key, record.uid())).unwrap_or_default();
+        !alone && siblings.iter().any(|sibling| sibling.ending().is_none())
+    }
+
+    /// Ends one grant at the provider. A token that is gone already, and a provider that knows no revocation, are done.
+    async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
+        let grant = self.with_live_access(job, app, grant).await?;
+        let Credential::OAuth { refresh_token, access_token, .. } = &grant.credential else { return Ok(()) };
+        let call = self.metrics.provider_call(Operation::Revoke);
+        let http = self.clients.for_provider(job.target.insecure());
+        let tokens = oauth::Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+        let result = oauth::revoke(http, job.target.description(), app, &tokens, self.clock.now()).await;
+        call.finish(result.as_ref().err());
+        match result {
+            Ok(Revocation::Revoked | Revocation::AlreadyGone) => Ok(()),
+            Ok(Revocation::Unsupported { .. }) => {
+                tracing::info!(provider = job.target.provider(), "the provider knows no revocation; the local copy is erased");
+                Ok(())
+            }
+            Err(failure) => Err(self.heard(job, failure, None).summary),
+        }
+    }
+
+    /// Some providers revoke only by a call with a live access token: then the refresh token is used first, and its answer kept.
+    async fn with_live_access(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<Grant, String> {
+        let by_access = job.target.description().revoke.style == RevokeStyle::BearerCall;
+        let now = self.clock.now();
+        let ended = grant.expires_at.is_some_and(|ends| ends <= now);
+        let Credential::OAuth { refresh_token: Some(token), .. } = &grant.credential else { return Ok(grant) };
+        if !by_access || !ended {
+            return Ok(grant);
+        }
+        let http = self.clients.for_provider(job.target.insecure());
+        match oauth::refresh(http, job.target.description(), app, token, now).await {
+            Ok(answer) => {
+                let grant = super::refresh::renewed(&grant, answer, now);
+                let change = |record: Record| match record.intent() {
+                    Some(intent) => {
+                        let spent = Spent::Marked(intent.attempt);
+                        record.committed(&self.sealer, &grant, spent, None)
+                    }
+                    None => record.committed(&self.sealer, &grant, Spent::Unmarked, None),
+                };
+                self.settle(&job.place.uid, change).await.map_err(|error| error.to_string())?;
+                Ok(grant)
+            }
+            // Without a refresh token that works there is nothing left to revoke with, and nothing left to fear.
+            Err(failure) if failure.class == crate::catalog::errors::Class::Reauth => Ok(grant),
+            Err(failure) => Err(failure.summary),
+        }
+    }
+
+    async fn postpone(&self, uid: &str, ending: &Ending, now: Timestamp, why: &str) {
+        let next = later(now, pause(ending.attempts));
+        tracing::warn!(why, attempts = ending.attempts + 1, "the grant is not revoked yet");
+        if let Err(error) = self.settle(uid, |record| record.ending_postponed(next, why)).await {
+            tracing::warn!(error = %chain(&error), "the pause before the next revocation could not be noted");
+            // The queue would turn at once again; the API server needs that pause too.
+            sleep(Duration::from_secs(5)).await;
+        }
+    }
+
+    async fn erase(&self, uid: &str) {
+        if let Ok(Some(loaded)) = self.store.get(uid)
+            && let Err(error) = self.store.erase(loaded.version).await
+        {
+            tracing::warn!(error = %chain(&error), "a dead record could not be erased now");
+        }
+    }
+
+    /// Marks a grant as ending. Conflicts with the actor's own writes are tried again; returns whether it is on record.
+    pub async fn mark_ending(&self, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
+        let now = self.clock.now();
+        let marked = self.settle(uid, |record| Ok(record.with_ending(reason, now, terms.clone()))).await;
+        if let Err(error) = &marked {
+            tracing::warn!(error = %chain(error), "the grant could not be marked as ending");
+        }
+        marked.is_ok()
+    }
+}
+
+fn given_up(ending: &Ending, now: Timestamp) -> bool {
+    later(ending.since, TRIED_FOR) <= now
+}
+
+/// Ten seconds, doubling to an hour.
+fn pause(attempts: i32) -> Duration {
+    Duration::from_secs(10).saturating_mul(1 << attempts.clamp(0, 9)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_an_hour() {
+        let pauses: Vec<_> = (0..12).map(|attempts| pause(attempts).as_secs()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 3_600, 3_600, 3_600]);
+    }
+}

@@ -1,0 +1,32 @@
+//! The life of one grant, whoever asks: taking it in, refreshing it, ending it.
+//!
+//! A reconcile never waits for a provider. It hands the grant's actor a [`work::Job`] and returns; the actor owns the
+//! request and its commit, one piece of work per grant at a time, and wakes the connection when it is done.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`schedule`] | when; pure |
+//! | [`pace`] | how many at once, and who goes first |
+//! | [`registration`] | whether a provider accepts our app |
+//! | [`target`] | where a grant is sent, and under which terms |
+//! | [`actor`] | one piece of work per grant at a time |
+//! | [`work`] | what a piece of work is made of |
+//! | [`refresh`] | intent → request → commit |
+//! | [`intake`] | what a Secret brings; pure |
+//! | [`candidate`] | taking it in: candidate → judged → promoted |
+//! | [`end`] | revoking and erasing |
+//! | [`outcome`] | what came of it |
+
+pub mod actor;
+pub mod candidate;
+pub mod commit;
+pub mod end;
+pub mod intake;
+pub mod outcome;
+pub mod pace;
+pub mod refresh;
+pub mod registration;
+pub mod schedule;
+pub mod secrets;
+pub mod target;
+pub mod work;

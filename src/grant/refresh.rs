@@ -1,0 +1,323 @@
+//! One refresh, step by step: intent → request → commit. Publishing and status follow in the reconcile that is woken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::actor::Grants;
+use super::commit::{Answer, CommitError, Unsettled};
+use super::outcome::{Origin, Outcome};
+use super::pace::Permit;
+use super::schedule::{self, later};
+use super::target::Target;
+use super::work::Job;
+use crate::catalog::errors::Class;
+use crate::metrics::Operation;
+use crate::oauth::http::Sent;
+use crate::oauth::{self, App, Failure, TokenAnswer};
+use crate::telemetry::chain;
+use crate::vault::{AttemptId, Binding, Credential, Grant, Loaded, Record, Spent, WriteError};
+
+/// How a refresh begins, given what stands on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Write an intent, then send.
+    Mark,
+    /// Send without one: the old token stays valid.
+    Unmarked,
+    /// Our own attempt, whose outcome is not known, stands: go on under it.
+    Resume(AttemptId),
+    /// Another process's mark was watched for long enough: replace it.
+    TakeOver(AttemptId),
+    /// Another process's mark is to be respected until then.
+    Respect {
+        /// When it will have been watched for long enough.
+        until: Timestamp,
+    },
+}
+
+/// Decides how a refresh begins.
+///
+/// `watched_since`: since when, on our own clock, the mark has stood that is on record.
+pub fn opening(
+    record: &Record,
+    needs_intent: bool,
+    holder: &str,
+    watched_since: Timestamp,
+    ttl: Duration,
+    now: Timestamp,
+) -> Opening {
+    match record.intent() {
+        None if needs_intent => Opening::Mark,
+        None => Opening::Unmarked,
+        Some(intent) if intent.holder == holder => Opening::Resume(intent.attempt),
+        Some(intent) if later(watched_since, ttl) <= now => Opening::TakeOver(intent.attempt),
+        Some(_) => Opening::Respect { until: later(watched_since, ttl) },
+    }
+}
+
+/// The mark under which a request is sent.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    spent: Spent,
+    /// Whether an earlier request under it may have had an effect.
+    was_unknown: bool,
+}
+
+/// A grant that is about to be spent, and the right to write its record.
+struct Opened {
+    loaded: Loaded,
+    grant: Grant,
+    revision: i64,
+}
+
+impl Grants {
+    /// Uses the refresh token once.
+    pub(super) async fn refresh(&self, job: &Job) -> Outcome {
+        let app = match self.app(job).await {
+            Ok(app) => app,
+            Err(message) => return Outcome::SecretMissing { message },
+        };
+        let permit = match self.admitted(job).await {
+            Ok(permit) => permit,
+            Err(outcome) => return outcome,
+        };
+        let opened = match self.opened(job, app.as_deref()) {
+            Ok(opened) => opened,
+            Err(outcome) => return outcome,
+        };
+        let (opened, mark) = match self.marked(job, opened).await {
+            Ok(marked) => marked,
+            Err(outcome) => return outcome,
+        };
+        let Credential::OAuth { refresh_token: Some(token), .. } = &opened.grant.credential else {
+            return Outcome::Stale;
+        };
+        let asked_at = self.clock.now();
+        let mut result = self.ask(job, app.as_deref(), token).await;
+        if refused_for_good(&result) && !mark.was_unknown {
+            result = self.with_predecessor(job, app.as_deref(), &opened, result).await;
+        }
+        drop(permit);
+        match result {
+            Ok(answer) => self.keep(job, opened, mark, answer, asked_at).await,
+            Err(failure) => self.failed(job, &opened, mark, failure).await,
+        }
+    }
+
+    /// Waits for the provider's turn, unless nothing may be started any more.
+    pub(super) async fn admitted(&self, job: &Job) -> Result<Permit, Outcome> {
+        let (provider, now) = (job.target.provider(), self.clock.now());
+        if !self.registrations.take_probe(provider, now) {
+            let until = self.registrations.next_probe(provider).unwrap_or(now);
+            return Err(Outcome::Held { until });
+        }
+        let turn = self.pace.admit(provider, job.target.max_concurrent(), job.urgency, now);
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => Err(Outcome::Stale),
+            turn = turn => turn.map_err(|held| Outcome::Held { until: held.until }),
+        }
+    }
+
+    /// The grant as it is now, if it may be spent.
+    fn opened(&self, job: &Job, app: Option<&App>) -> Result<Opened, Outcome> {
+        let Ok(Some(loaded)) = self.store.get(&job.place.uid) else { return Err(Outcome::Stale) };
+        let Ok(Some(grant)) = loaded.record.open_grant(&self.sealer) else { return Err(Outcome::Stale) };
+        if !still_bound(&grant.bound_to, job, app) {
+            return Err(Outcome::ConsentOutdated);
+        }
+        let revision = loaded.record.grant().map_or(loaded.record.revision(), crate::vault::record::SealedField::revision);
+        Ok(Opened { loaded, grant, revision })
+    }
+
+    /// Puts the intent on record where one is needed. This also proves that the API server takes writes now.
+    async fn marked(&self, job: &Job, opened: Opened) -> Result<(Opened, Mark), Outcome> {
+        let Opened { loaded: Loaded { record, version }, grant, revision } = opened;
+        let now = self.clock.now();
+        let watched = record.intent().map_or(now, |intent| self.watched_since(&job.place.uid, intent));
+        let opening = opening(&record, job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
+        let (next, attempt, was_unknown) = match opening {
+            Opening::Respect { until } => return Err(Outcome::Foreign { until }),
+            Opening::Unmarked => {
+                let mark = Mark { spent: Spent::Unmarked, was_unknown: false };
+                return Ok((Opened { loaded: Loaded { record, version }, grant, revision }, mark));
+            }
+            Opening::Resume(attempt) => {
+                let mark = Mark { spent: Spent::Marked(attempt), was_unknown: true };
+                return Ok((Opened { loaded: Loaded { record, version }, grant, revision }, mark));
+            }
+            Opening::Mark => {
+                let attempt = AttemptId::generate().map_err(|_| Outcome::Stale)?;
+                (Record::clone(&record).with_intent(attempt, &self.holder, now), attempt, false)
+            }
+            Opening::TakeOver(stale) => {
+                let attempt = AttemptId::generate().map_err(|_| Outcome::Stale)?;
+                (Record::clone(&record).taking_over(stale, attempt, &self.holder, now), attempt, true)
+            }
+        };
+        let next = next.map_err(|_| Outcome::Stale)?;
+        let loaded = self.write_mark(version, next, attempt).await.ok_or(Outcome::Stale)?;
+        Ok((Opened { loaded, grant, revision }, Mark { spent: Spent::Marked(attempt), was_unknown }))
+    }
+
+    /// Writes the intent. A write whose answer was lost counts if the record shows our attempt.
+    async fn write_mark(&self, version: crate::vault::Version, next: Record, attempt: AttemptId) -> Option<Loaded> {
+        let uid = next.place().uid.clone();
+        match self.store.replace(version, next.clone()).await {
+            Ok(version) => Some(Loaded { record: Arc::new(next), version }),
+            Err(WriteError::Conflict | WriteError::OutcomeUnknown(_)) => {
+                let seen = self.store.reread(&uid).await.ok()??;
+                seen.record.intent().is_some_and(|intent| intent.attempt == attempt).then_some(seen)
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "nothing was sent: the intent could not be written");
+                None
+            }
+        }
+    }
+
+    async fn ask(&self, job: &Job, app: Option<&App>, token: &SecretString) -> Result<TokenAnswer, Failure> {
+        let call = self.metrics.provider_call(Operation::Refresh);
+        let http = self.clients.for_provider(job.target.insecure());
+        let result = oauth::refresh(http, job.target.description(), app, token, self.clock.now()).await;
+        call.finish(result.as_ref().err());
+        result
+    }
+
+    /// The provider refuses the newest refresh token: within its grace window the predecessor may still work.
+    async fn with_predecessor(
+        &self,
+        job: &Job,
+        app: Option<&App>,
+        opened: &Opened,
+        refused: Result<TokenAnswer, Failure>,
+    ) -> Result<TokenAnswer, Failure> {
+        let window = job.target.description().grant.grace_window().unwrap_or_default();
+        let previous = opened.loaded.record.open_previous(&self.sealer).ok().flatten();
+        let in_window = later(opened.grant.obtained_at, window) > self.clock.now();
+        match previous.map(|grant| grant.credential) {
+            Some(Credential::OAuth { refresh_token: Some(token), .. }) if in_window => self.ask(job, app, &token).await,
+            _ => refused,
+        }
+    }
+
+    /// Commits the answer before anything in it is judged.
+    async fn keep(&self, job: &Job, opened: Opened, mark: Mark, answer: TokenAnswer, asked_at: Timestamp) -> Outcome {
+        self.accepted(job);
+        let grant = renewed(&opened.grant, answer, asked_at);
+        let window = job.target.description().grant.grace_window();
+        let answer = Answer {
+            grant: &grant,
+            spent: mark.spent,
+            spent_revision: opened.revision,
+            predecessor: window.is_some().then_some(&opened.grant),
+        };
+        match self.commit(opened.loaded, answer).await {
+            Ok(revision) => Outcome::Committed { revision, origin: Origin::Refreshed },
+            Err(CommitError::Superseded) => Outcome::Stale,
+            Err(error) => {
+                tracing::error!(error = %chain(&error), "a refreshed grant could not be put on record and is lost");
+                Outcome::Stale
+            }
+        }
+    }
+
+    /// The registration works: if its connections had been paused, they go on.
+    pub(super) fn accepted(&self, job: &Job) {
+        if job.own_app.is_none() {
+            self.registrations.accepted(job.target.provider());
+        }
+    }
+
+    async fn failed(&self, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> Outcome {
+        let failure = self.heard(job, failure, Some(&opened.grant));
+        let revision = opened.revision;
+        let Spent::Marked(attempt) = mark.spent else { return Outcome::Failed { revision, failure } };
+        let uid = &job.place.uid;
+        if failure.sent == Sent::MaybeSent {
+            self.note(uid, |record| record.intent_unknown(attempt)).await;
+            return Outcome::Unknown { revision, failure };
+        }
+        if mark.was_unknown {
+            // Refused now, and an earlier request under this mark may have worked: the mark stands.
+            return match failure.class {
+                Class::Reauth => Outcome::Lost { revision, failure },
+                _ => Outcome::Unknown { revision, failure },
+            };
+        }
+        self.note(uid, |record| record.without_intent(attempt)).await;
+        Outcome::Failed { revision, failure }
+    }
+
+    /// A mark that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
+    async fn note(&self, uid: &str, change: impl Fn(Record) -> Result<Record, crate::vault::TransitionError>) {
+        if let Err(error) = self.settle(uid, change).await
+            && !matches!(error, Unsettled::Transition(_))
+        {
+            tracing::warn!(error = %chain(&error), "the intent stays as it is");
+        }
+    }
+
+    /// Takes in what a failure says about the provider rather than about this grant.
+    pub(super) fn heard(&self, job: &Job, mut failure: Failure, grant: Option<&Grant>) -> Failure {
+        let (provider, now) = (job.target.provider(), self.clock.now());
+        if let Some(wait) = failure.retry_after {
+            self.pace.hold(provider, later(now, wait));
+        }
+        if failure.class == Class::Config && job.own_app.is_none() && failure.code.as_deref() == Some("invalid_client") {
+            self.registrations.heard_invalid_client(provider, &job.place.uid, now);
+        }
+        failure.proves_revoked |= failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, &job.target, now));
+        failure
+    }
+}
+
+/// Whether the provider refused the refresh token itself.
+fn refused_for_good(result: &Result<TokenAnswer, Failure>) -> bool {
+    matches!(result, Err(failure) if failure.class == Class::Reauth)
+}
+
+/// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
+fn ends_later(grant: &Grant, target: &Target, now: Timestamp) -> bool {
+    let lifetime = target.description().grant.refresh_lifetime;
+    let ends = grant.refresh_expires_at.or_else(|| lifetime.map(|lifetime| later(grant.obtained_at, lifetime.get())));
+    ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))
+}
+
+/// Whether the grant may be sent where the job would send it.
+fn still_bound(bound: &Binding, job: &Job, app: Option<&App>) -> bool {
+    let client = app.map(|app| app.client_id.as_str());
+    bound.owner == job.owner
+        && bound.authority == job.target.description().authority()
+        && (bound.client_id.is_none() || bound.client_id.as_deref() == client)
+}
+
+/// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
+pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
+    let old_refresh = match &old.credential {
+        Credential::OAuth { refresh_token, .. } => refresh_token.clone(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    };
+    let mut claims = old.claims.clone();
+    claims.extend(answer.claims);
+    let mut published_extras = old.published_extras.clone();
+    published_extras.extend(answer.extras);
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: answer.refresh_token.or(old_refresh),
+            access_token: Some(answer.access_token),
+            token_type: answer.token_type,
+        },
+        claims,
+        scopes: answer.scopes.or_else(|| old.scopes.clone()),
+        obtained_at: asked_at,
+        expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
+        refresh_expires_at: answer.refresh_expires_in.map(|lives| later(asked_at, lives)).or(old.refresh_expires_at),
+        published_extras,
+        bound_to: old.bound_to.clone(),
+        source: old.source.clone(),
+    }
+}
