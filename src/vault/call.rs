@@ -40,3 +40,17 @@ pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>
         Err(_) => Err(CallError::TimedOut),
     }
 }
+
+#[allow(clippy::unwrap_used)]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_never_answered_ends_after_five_seconds() {
+        let begun = tokio::time::Instant::now();
+        let call = std::future::pending::<Result<(), kube::Error>>();
+        assert!(matches!(bounded(call).await.unwrap_err(), CallError::TimedOut));
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+}

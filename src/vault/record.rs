@@ -1,6 +1,6 @@
 //! A record: everything about one connection that must change together, as one object in the store. Pure.
 //!
-//! The fields can be read by all and changed only through the transitions of [`transition`], which seal, count the
+//! The fields can be read by all and changed only through the transitions (`with_…`, `committed`, `promoted`, …), which seal, count the
 //! revision and refuse an order that would lose something. Only the three sealed fields are secret.
 
 use std::collections::BTreeMap;
@@ -184,7 +184,7 @@ pub enum ReadError {
 }
 
 impl Record {
-    /// Where the record belongs.
+    /// Where the record says it belongs, and where its sealed fields open. Compare with the connection before believing it.
     pub const fn place(&self) -> &Place {
         &self.place
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::{CallError, bounded};
 use super::record::{RECORD_TYPE, Record, RecordError, record_name};
-use cache::{Cache, Content, ObjectVersion, Seen, Source};
+use cache::{Cache, Content, ObjectVersion, Seen, Source, Unlisted};
 
 mod cache;
 mod error;
@@ -27,7 +27,7 @@ const CHANGES_KEPT: usize = 16_384;
 /// Reads and writes the records of one operator's namespace.
 ///
 /// The client must not retry by itself (`Config::default_retry = false`): a write whose outcome is unknown is reported as
-/// such, once, after 5 s at the latest.
+/// such, once, after 5 s at the latest. A write whose future is dropped midway has an unknown outcome too.
 pub struct Store {
     secrets: Api<Secret>,
     cache: RwLock<Cache>,
@@ -85,8 +85,11 @@ impl Store {
             .take_until(shutdown.cancelled_owned())
             .boxed();
         while let Some(event) = events.next().await {
-            if let Ok(event) = event {
-                self.hear(event);
+            let Ok(event) = event else { continue };
+            for uid in self.hear(event) {
+                if let Err(error) = self.reread(&uid).await {
+                    tracing::warn!(%uid, %error, "a record written during a listing could not be checked");
+                }
             }
         }
     }
@@ -123,7 +126,7 @@ impl Store {
         let over = self.read().get(uid).map(|(_, held)| held.object.clone());
         match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
             (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
-            (None, Some(over)) => self.forget(uid, &over.uid),
+            (None, Some(over)) => self.forget(uid, &over),
             (None, None) => {}
         }
         Ok(self.cached(uid)?)
@@ -160,7 +163,7 @@ impl Store {
         let answer = bounded(self.secrets.delete(&record_name(version.uid()), &params)).await;
         match answer.map_err(WriteError::of_replace) {
             Ok(_) | Err(WriteError::Gone) => {
-                self.forget(version.uid(), &version.object.uid);
+                self.forget(version.uid(), &version.object);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -175,7 +178,8 @@ impl Store {
         Ok(Version { uid, object })
     }
 
-    fn hear(&self, event: watcher::Event<Secret>) {
+    /// Takes an event in. Returns the connections whose records must be read live to know more.
+    fn hear(&self, event: watcher::Event<Secret>) -> Vec<Arc<str>> {
         match event {
             watcher::Event::Init => self.write().listing_begins(),
             watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
@@ -183,17 +187,19 @@ impl Store {
             }
             watcher::Event::Delete(secret) => {
                 if let Some(seen) = Seen::of(secret) {
-                    self.forget(&seen.uid, &seen.object.uid);
+                    self.forget(&seen.uid, &seen.object);
                 }
             }
             watcher::Event::InitDone => {
-                let gone = self.write().listing_ends();
+                let Unlisted { gone, doubtful } = self.write().listing_ends();
                 for uid in gone {
                     self.announce(uid);
                 }
                 self.synced.send_replace(true);
+                return doubtful;
             }
         }
+        Vec::new()
     }
 
     fn take(&self, secret: Secret, source: Source) {
@@ -217,8 +223,8 @@ impl Store {
         }
     }
 
-    fn forget(&self, uid: &str, secret_uid: &Arc<str>) {
-        let changed = self.write().deleted(uid, secret_uid);
+    fn forget(&self, uid: &str, dead: &ObjectVersion) {
+        let changed = self.write().deleted(uid, dead);
         if changed {
             self.announce(uid.into());
         }

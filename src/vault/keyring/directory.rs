@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -47,15 +47,15 @@ pub fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
     Ok(Keyring::parse(files.iter().map(|(name, value)| (name.as_str(), value.as_slice())))?)
 }
 
-/// Reads the directory again and again until `shutdown`, and offers what it finds.
-pub async fn follow(directory: &Path, keyring: &SharedKeyring, shutdown: CancellationToken) {
+/// Reads the directory again and again until `shutdown`, and offers what it finds whenever that changed.
+pub async fn follow(directory: PathBuf, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let mut seen = None;
     while shutdown.run_until_cancelled(tokio::time::sleep(READ_AGAIN)).await.is_some() {
-        let offered = load(directory).map_err(KeyringFault::from);
+        let offered = load_aside(directory.clone()).await.map_err(KeyringFault::from);
         let found = offered.as_ref().map(Keyring::to_entries).map_err(Clone::clone);
         if seen.as_ref() != Some(&found) {
             if let Err(fault) = &offered {
-                tracing::warn!(%fault, "keyring not replaced");
+                tracing::error!(%fault, "keyring not replaced");
             }
             keyring.offer(offered);
             seen = Some(found);
@@ -63,14 +63,20 @@ pub async fn follow(directory: &Path, keyring: &SharedKeyring, shutdown: Cancell
     }
 }
 
+/// Reads the directory on a thread of its own: a mount that hangs must not hold up the others.
+async fn load_aside(directory: PathBuf) -> Result<Keyring, DirectoryError> {
+    let loading = tokio::task::spawn_blocking(move || load(&directory));
+    loading.await.unwrap_or_else(|error| Err(io::Error::other(error).into()))
+}
+
 #[allow(clippy::unwrap_used)]
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{FIRST, entries};
+    use super::super::fixtures::{FIRST, SECOND, entries};
     use super::*;
 
     /// A directory that goes when the test ends.
-    struct Scratch(std::path::PathBuf);
+    struct Scratch(PathBuf);
 
     impl Scratch {
         fn new(name: &str) -> Self {
@@ -109,5 +115,26 @@ mod tests {
         let scratch = Scratch::new("keyring-empty");
         let fault = KeyringFault::from(load(&scratch.0).unwrap_err());
         assert_eq!(fault, KeyringFault::Refused(KeyringError::NoKey));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_directory_is_in_force_without_a_restart() {
+        let scratch = Scratch::new("keyring-changed");
+        let write = |ids: &[&str]| {
+            for (name, value) in entries(ids) {
+                std::fs::write(scratch.0.join(name), value).unwrap();
+            }
+        };
+        write(&[FIRST]);
+        let keyring = SharedKeyring::new(load(&scratch.0).unwrap());
+        let before = keyring.current();
+        write(&[SECOND, FIRST]);
+
+        let followed = tokio::select! {
+            followed = keyring.changed_from(&before) => followed,
+            () = follow(scratch.0.clone(), &keyring, CancellationToken::new()) => unreachable!(),
+        };
+        assert_eq!(followed.primary().id().to_string(), SECOND);
+        assert_eq!(keyring.fault(), None);
     }
 }

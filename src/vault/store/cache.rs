@@ -3,24 +3,26 @@
 //! News of one record comes from three sides, in no common order: answers to our own writes, live reads, and a watch that
 //! may lag behind both. A decision must never be taken below our own last write, so:
 //!
-//! 1. A Secret that was deleted stays dead: its UID never returns, whatever arrives late about it.
+//! 1. A Secret that was deleted stays dead, and so do its predecessors under that name: its UID never returns, and nothing
+//!    older than its last known state comes back, whatever arrives late.
 //! 2. The greater resourceVersion wins. Kubernetes declares them comparable as integers since 1.35; before that they are
 //!    so in every API server over etcd, where they count etcd's revisions. This orders intents too, which do not count the
 //!    record's own revision, and since that only grows, the higher revision wins with it.
 //! 3. A live read wins over what was held when it began, whatever the numbers say: it is a quorum read.
 //! 4. Where one is not an integer: our own write wins; a live read does not win over what arrived while it ran; the watch
 //!    wins over what it said itself, and over what we wrote or read only with a higher revision of the same Secret.
-//! 5. A complete listing removes what it lacks, except what arrived after it began: that may be younger than the listing.
+//! 5. A complete listing removes what it lacks. What arrived otherwise while it ran may be younger than the listing, or gone
+//!    before it: only a live read can tell.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::vault::record::{Record, RecordError, uid_in_name};
 
-/// How many dead UIDs are remembered: news of one that comes later than this many deletions is not expected.
+/// How many dead records are remembered: news of one that comes later than this many deletions is not expected.
 const DEAD_REMEMBERED: usize = 16_384;
 
 /// One state of one Secret at the API server.
@@ -82,15 +84,27 @@ pub(super) struct Held {
     pub(super) object: ObjectVersion,
     pub(super) content: Content,
     source: Source,
-    /// The listing during or after which this was last heard of.
-    listing: u64,
+    /// The listing during or after which this state arrived.
+    arrived: u64,
+    /// The listing during or after which the watch last spoke of this record.
+    watched: u64,
+}
+
+/// What a complete listing tells about records that are not in it, by UID of the connection.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Unlisted {
+    /// They are gone, and are not held any more.
+    pub(super) gone: Vec<Arc<str>>,
+    /// They arrived while the listing ran, and are still held: read them live.
+    pub(super) doubtful: Vec<Arc<str>>,
 }
 
 /// All records, by UID of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     held: HashMap<Arc<str>, Held>,
-    dead: HashSet<Arc<str>>,
+    /// The last known state of the deleted Secret, by UID of the connection.
+    dead: HashMap<Arc<str>, ObjectVersion>,
     dead_in_order: VecDeque<Arc<str>>,
     listing: u64,
 }
@@ -106,28 +120,30 @@ impl Cache {
 
     /// Takes news in, or passes over what is older than what is held. Says whether anything changed.
     pub(super) fn take(&mut self, seen: Seen, source: Source) -> bool {
-        let listing = self.listing;
-        if self.dead.contains(&seen.object.uid) {
+        if self.dead.get(&seen.uid).is_some_and(|dead| is_dead_with(&seen.object, dead)) {
             return false;
         }
         let Seen { uid, object, content } = seen;
-        match self.held.get_mut(&uid) {
-            Some(held) => {
-                held.listing = listing;
-                if !displaces(held, &object, &content, &source) {
-                    return false;
-                }
-                *held = Held { object, content, source, listing };
-            }
-            None => drop(self.held.insert(uid, Held { object, content, source, listing })),
+        let arrived = self.listing;
+        let held = self.held.get(&uid);
+        let watched = match source {
+            Source::Watch => self.listing,
+            Source::OwnWrite | Source::LiveRead { .. } => held.map_or(0, |held| held.watched),
+        };
+        if held.is_none_or(|held| displaces(held, &object, &content, &source)) {
+            self.held.insert(uid, Held { object, content, source, arrived, watched });
+            return true;
         }
-        true
+        if let Some(held) = self.held.get_mut(&uid) {
+            held.watched = watched;
+        }
+        false
     }
 
-    /// The Secret with this UID is deleted, as a watch event, a live read or our own erasing says.
-    pub(super) fn deleted(&mut self, uid: &str, secret_uid: &Arc<str>) -> bool {
-        self.bury(secret_uid);
-        let gone = self.held.get(uid).is_some_and(|held| held.object.uid == *secret_uid);
+    /// A Secret is deleted, last seen as `dead`: so says a watch event, a live read or our own erasing.
+    pub(super) fn deleted(&mut self, uid: &str, dead: &ObjectVersion) -> bool {
+        self.bury(uid, dead);
+        let gone = self.held.get(uid).is_some_and(|held| held.object.uid == dead.uid);
         if gone {
             self.held.remove(uid);
         }
@@ -139,29 +155,43 @@ impl Cache {
         self.listing += 1;
     }
 
-    /// The listing is complete. Returns the connections whose records it shows to be gone.
-    pub(super) fn listing_ends(&mut self) -> Vec<Arc<str>> {
+    /// The listing is complete.
+    pub(super) fn listing_ends(&mut self) -> Unlisted {
         let listing = self.listing;
-        let gone = self.held.extract_if(|_, held| held.listing < listing);
-        let gone: Vec<_> = gone.map(|(uid, held)| (uid, held.object.uid)).collect();
-        gone.into_iter()
-            .map(|(uid, secret_uid)| {
-                self.bury(&secret_uid);
-                uid
-            })
-            .collect()
+        let unlisted = self.held.iter().filter(|(_, held)| held.watched < listing);
+        let (doubtful, gone): (Vec<_>, Vec<_>) = unlisted
+            .map(|(uid, held)| (Arc::clone(uid), held.arrived))
+            .partition(|(_, arrived)| *arrived == listing);
+        let uids = |unlisted: Vec<(Arc<str>, u64)>| unlisted.into_iter().map(|(uid, _)| uid).collect();
+        let unlisted = Unlisted { gone: uids(gone), doubtful: uids(doubtful) };
+        for uid in &unlisted.gone {
+            if let Some(held) = self.held.remove(uid) {
+                self.bury(uid, &held.object);
+            }
+        }
+        unlisted
     }
 
-    fn bury(&mut self, secret_uid: &Arc<str>) {
-        if self.dead.insert(Arc::clone(secret_uid)) {
-            self.dead_in_order.push_back(Arc::clone(secret_uid));
+    fn bury(&mut self, uid: &str, dead: &ObjectVersion) {
+        if let Some(known) = self.dead.get_mut(uid) {
+            if dead.compare(known) != Some(Ordering::Less) {
+                *known = dead.clone();
+            }
+            return;
         }
+        let uid: Arc<str> = uid.into();
+        self.dead.insert(Arc::clone(&uid), dead.clone());
+        self.dead_in_order.push_back(uid);
         if self.dead_in_order.len() > DEAD_REMEMBERED
             && let Some(forgotten) = self.dead_in_order.pop_front()
         {
             self.dead.remove(&forgotten);
         }
     }
+}
+
+fn is_dead_with(object: &ObjectVersion, dead: &ObjectVersion) -> bool {
+    object.uid == dead.uid || object.compare(dead) == Some(Ordering::Less)
 }
 
 fn displaces(held: &Held, object: &ObjectVersion, content: &Content, source: &Source) -> bool {
@@ -183,5 +213,7 @@ fn displaces(held: &Held, object: &ObjectVersion, content: &Content, source: &So
     }
 }
 
+#[cfg(test)]
+mod interleaving;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ fn version(cache: &Cache) -> Option<&str> {
     cache.get(CONNECTION).map(|(_, held)| held.object.resource_version.as_ref())
 }
 
-fn list(cache: &mut Cache, listed: Vec<Seen>) -> Vec<Arc<str>> {
+fn list(cache: &mut Cache, listed: Vec<Seen>) -> Unlisted {
     cache.listing_begins();
     for seen in listed {
         cache.take(seen, Source::Watch);
@@ -85,7 +85,7 @@ fn the_rule_of_displacement() {
 #[test]
 fn events_that_come_after_the_deletion_do_not_bring_a_record_back() {
     let mut cache = holding(seen("s", "10", authorized()), Source::OwnWrite);
-    assert!(cache.deleted(CONNECTION, &"s".into()));
+    assert!(cache.deleted(CONNECTION, &object("s", "10")));
     for source in [Source::Watch, Source::LiveRead { over: None }] {
         assert!(!cache.take(seen("s", "10", authorized()), source));
     }
@@ -95,34 +95,34 @@ fn events_that_come_after_the_deletion_do_not_bring_a_record_back() {
 #[test]
 fn a_late_deletion_does_not_take_the_record_made_since() {
     let mut cache = holding(seen("s", "10", authorized()), Source::OwnWrite);
-    assert!(cache.deleted(CONNECTION, &"s".into()));
+    assert!(cache.deleted(CONNECTION, &object("s", "10")));
     assert!(cache.take(seen("t", "12", authorized()), Source::OwnWrite));
-    assert!(!cache.deleted(CONNECTION, &"s".into()));
+    assert!(!cache.deleted(CONNECTION, &object("s", "10")));
     assert_eq!(version(&cache), Some("12"));
 }
 
 #[test]
 fn a_listing_removes_what_it_lacks() {
     let mut cache = holding(seen("s", "10", authorized()), Source::Watch);
-    assert_eq!(list(&mut cache, vec![seen("s", "10", authorized())]), []);
-    assert_eq!(list(&mut cache, vec![]), [CONNECTION.into()]);
+    assert_eq!(list(&mut cache, vec![seen("s", "10", authorized())]), Unlisted::default());
+    assert_eq!(list(&mut cache, vec![]).gone, [CONNECTION.into()]);
     assert_eq!(version(&cache), None);
     assert!(!cache.take(seen("s", "10", authorized()), Source::Watch), "it is dead");
 }
 
 #[test]
-fn a_listing_does_not_remove_a_record_written_while_it_ran() {
+fn a_listing_does_not_remove_a_record_written_while_it_ran_but_asks_for_a_live_read() {
     let mut cache = Cache::default();
     cache.listing_begins();
     assert!(cache.take(seen("s", "10", authorized()), Source::OwnWrite));
-    assert_eq!(cache.listing_ends(), []);
+    assert_eq!(cache.listing_ends(), Unlisted { gone: vec![], doubtful: vec![CONNECTION.into()] });
     assert_eq!(version(&cache), Some("10"));
 }
 
 #[test]
 fn a_listing_that_is_older_than_our_write_neither_removes_nor_undoes_it() {
     let mut cache = holding(seen("s", "10", refreshed()), Source::OwnWrite);
-    assert_eq!(list(&mut cache, vec![seen("s", "9", authorized())]), []);
+    assert_eq!(list(&mut cache, vec![seen("s", "9", authorized())]), Unlisted::default());
     assert_eq!(version(&cache), Some("10"));
 }
 
@@ -130,17 +130,26 @@ fn a_listing_that_is_older_than_our_write_neither_removes_nor_undoes_it() {
 fn an_erased_record_does_not_return_with_a_listing_that_began_before() {
     let mut cache = holding(seen("s", "10", authorized()), Source::Watch);
     cache.listing_begins();
-    assert!(cache.deleted(CONNECTION, &"s".into()));
+    assert!(cache.deleted(CONNECTION, &object("s", "10")));
     assert!(!cache.take(seen("s", "10", authorized()), Source::Watch));
-    assert_eq!(cache.listing_ends(), []);
+    assert_eq!(cache.listing_ends(), Unlisted::default());
     assert_eq!(version(&cache), None);
+}
+
+#[test]
+fn a_predecessor_does_not_appear_after_the_record_that_followed_it_was_erased() {
+    let mut cache = holding(seen("t", "12", authorized()), Source::OwnWrite);
+    assert!(cache.deleted(CONNECTION, &object("t", "12")));
+    assert!(!cache.take(seen("s", "10", authorized()), Source::Watch));
+    assert!(cache.take(seen("u", "14", authorized()), Source::Watch), "a successor is news");
 }
 
 #[test]
 fn the_memory_of_the_dead_is_bounded() {
     let mut cache = Cache::default();
     for number in 0..DEAD_REMEMBERED + 10 {
-        cache.deleted(CONNECTION, &number.to_string().into());
+        let number = number.to_string();
+        cache.deleted(&number, &object(&number, "10"));
     }
     assert_eq!((cache.dead.len(), cache.dead_in_order.len()), (DEAD_REMEMBERED, DEAD_REMEMBERED));
 }
