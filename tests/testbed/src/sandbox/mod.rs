@@ -24,6 +24,7 @@ mod pages;
 mod realm;
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 mod token;
 mod token_text;
