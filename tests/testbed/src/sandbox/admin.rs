@@ -113,7 +113,9 @@ async fn add_faults(
     Json(lines): Json<Vec<Fault>>,
 ) -> Result<StatusCode, Refused> {
     let realm = find(&realms, &path)?;
-    lines.into_iter().for_each(|fault| realm.fault(fault));
+    for fault in lines {
+        realm.fault(fault);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -72,7 +72,9 @@ impl Call {
     pub async fn run(self, endpoint: Endpoint, work: Work) -> Response<Body> {
         let (arrived, subject, action) = self.enter(endpoint);
         if let Some(Action::Delay { milliseconds, commit: false }) = &action {
+            let waiting = Waiting::of(&self, endpoint, arrived, &subject, action.as_ref());
             tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+            waiting.ended();
         }
         let response = self.work(endpoint, arrived, subject, action.as_ref(), work);
         if let Some(Action::Delay { milliseconds, commit: true }) = &action {
@@ -104,20 +106,14 @@ impl Call {
         let error = result.as_ref().err().map(|refusal| refusal.error.to_owned());
         let response = deliver(result.unwrap_or_else(Answer::from), action, &self.switch, now);
         let request = ledger::Request {
-            sequence: state.ledger.next_sequence(),
-            at_ms: arrived,
-            endpoint,
             client: visit.client,
-            account: visit.subject.account,
-            grant: visit.subject.grant,
-            grant_type: visit.subject.grant_type,
             scope_asked: visit.scope_asked,
             committed,
             error,
-            fault: action.map(|action| action.name().to_owned()),
             status: response.as_ref().map(|response| response.status().as_u16()),
+            ..blank(endpoint, arrived, &visit.subject, action)
         };
-        state.ledger.requests.push(request);
+        state.write_request(request);
         drop(state);
         self.realm.announce();
         response.unwrap_or_else(never_sent)
@@ -153,6 +149,55 @@ impl Call {
         let account =
             grant.as_ref().and_then(|id| state.grants.get(id)).and_then(|found| found.account.clone());
         Subject { grant, account, grant_type: form.get("grant_type").and_then(grant_type) }
+    }
+}
+
+/// A request whose work has not begun. If the client hangs up meanwhile, the ledger says that it came.
+struct Waiting<'a> {
+    call: &'a Call,
+    request: Option<ledger::Request>,
+}
+
+impl<'a> Waiting<'a> {
+    fn of(
+        call: &'a Call,
+        endpoint: Endpoint,
+        arrived: u64,
+        subject: &Subject,
+        action: Option<&Action>,
+    ) -> Self {
+        Self { call, request: Some(blank(endpoint, arrived, subject, action)) }
+    }
+
+    fn ended(mut self) {
+        self.request = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take() {
+            self.call.realm.lock().write_request(request);
+            self.call.realm.announce();
+        }
+    }
+}
+
+/// What is known of a request before its work.
+fn blank(endpoint: Endpoint, at_ms: u64, subject: &Subject, action: Option<&Action>) -> ledger::Request {
+    ledger::Request {
+        sequence: 0,
+        at_ms,
+        endpoint,
+        client: None,
+        account: subject.account.clone(),
+        grant: subject.grant.clone(),
+        grant_type: subject.grant_type,
+        scope_asked: None,
+        committed: false,
+        error: None,
+        fault: action.map(|action| action.name().to_owned()),
+        status: None,
     }
 }
 

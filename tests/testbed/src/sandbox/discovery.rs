@@ -1,4 +1,4 @@
-//! The metadata document, the same at the position of RFC 8414 and at OpenID's.
+//! The metadata document, the same at the position of RFC 8414 and at that of `OpenID` Connect.
 
 use serde_json::json;
 
@@ -8,6 +8,7 @@ use super::config::AuthMethod;
 use super::state::State;
 
 /// Answers both well-known addresses.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that all endpoints have")]
 pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answer, Refusal> {
     let issuer = &state.issuer;
     let methods: Vec<_> = state

@@ -169,9 +169,9 @@ impl State {
             return None;
         }
         if self.config.rotation != Rotation::Sliding {
-            let replaced = self.grants.get_mut(grant).map(|found| std::mem::take(&mut found.live_refresh));
+            let old = self.grants.get_mut(grant).map(|found| std::mem::take(&mut found.live_refresh));
             // A sibling that was issued inside the grace window is replaced as well: one chain stays.
-            for text in replaced.unwrap_or_default() {
+            for text in old.unwrap_or_default() {
                 if let Some(found) = self.refresh.get_mut(&text) {
                     found.replaced_at_ms = Some(now);
                 }

@@ -1,4 +1,4 @@
-//! The sandbox: an OAuth 2.0 and OpenID provider made for faults, stricter than real ones.
+//! The sandbox: an OAuth 2.0 and `OpenID` provider made for faults, stricter than real ones.
 //!
 //! Each *realm* is an independent provider with its own issuer, clients, accounts, habits, fault script and ledger. The
 //! default realm's issuer is the server's address; the others live under `/r/{realm}`. Endpoints, relative to the issuer:

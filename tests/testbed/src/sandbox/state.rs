@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::config::RealmConfig;
 use super::faults::Script;
-use super::ledger::{Entry, Event, GrantType, Ledger, Reason, TokenKind, TokenName};
+use super::ledger::{Entry, Event, GrantType, Ledger, Reason, Request, TokenKind, TokenName};
 use super::token_text::fingerprint;
 
 /// An account's consent to one client, and everything issued under it.
@@ -144,6 +144,12 @@ impl State {
             entry.account.clone_from(&grant.account);
         }
         self.ledger.entries.push(entry);
+    }
+
+    /// Writes a request, as the latest thing that happened.
+    pub fn write_request(&mut self, request: Request) {
+        let sequence = self.ledger.next_sequence();
+        self.ledger.requests.push(Request { sequence, ..request });
     }
 
     /// Ends a grant and everything issued under it. A second call changes nothing.

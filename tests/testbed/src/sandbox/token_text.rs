@@ -1,12 +1,23 @@
 //! Token values: how they are made, and the only form of them that leaves the sandbox's memory again.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 /// The first 16 hexadecimal digits of a token's SHA-256: how the ledger names a token.
 pub fn fingerprint(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(token.as_bytes());
+    hex(&digest[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A fresh value with 256 bits of randomness behind `prefix`.
@@ -27,7 +38,7 @@ pub fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
-/// A compact JWS over `claims`, signed with HS256 and the client's secret (OpenID Connect Core §10.1).
+/// A compact JWS over `claims`, signed with HS256 and the client's secret (`OpenID` Connect Core §10.1).
 pub(super) fn signed(claims: &serde_json::Value, secret: &str) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
     let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
@@ -62,9 +73,8 @@ mod tests {
 
     #[test]
     fn hmac_gives_the_value_of_rfc_4231_case_2() {
-        let hex: String =
-            hmac(b"Jefe", b"what do ya want for nothing?").iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        let mac = hmac(b"Jefe", b"what do ya want for nothing?");
+        assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     #[test]

@@ -142,6 +142,8 @@ async fn a_delay_before_commit_is_undone_by_a_client_that_gives_up() {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form(&[("grant_type", "refresh_token"), ("refresh_token", &grant.refresh_token)]));
         assert!(request.send().await.is_err_and(|error| error.is_timeout()));
+        let seen = |ledger: &Ledger| ledger.requests.last().map(|request| request.committed);
+        assert_eq!(bench.realm.wait_for(Duration::from_secs(10), seen).await, Ok(commit));
         assert_eq!(bench.realm.ledger().refreshes_of(&grant.grant_id).len(), usize::from(commit));
     }
 }
