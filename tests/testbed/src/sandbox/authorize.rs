@@ -8,7 +8,7 @@ use super::call::{Call, Visit};
 use super::form::Form;
 use super::ledger::{Entry, Event, GrantType, TokenKind};
 use super::pages;
-use super::state::{Asked, Code, State};
+use super::state::{Asked, Code, State, after};
 use super::token_text::fresh;
 
 /// Answers `GET /authorize`. `auto_consent=SUB` or `auto_deny=yes` in the address decides without a page.
@@ -100,7 +100,7 @@ fn allowed(state: &mut State, asked: Asked, account: &str, scope: Vec<String>, v
     };
     state.write(entry, Some(&grant));
     let answer = back(&state.issuer, &asked.redirect_uri, asked.state.as_deref(), &[("code", &text)]);
-    let expires_at_ms = visit.now + state.config.code_lifetime_seconds * 1000;
+    let expires_at_ms = after(visit.now, state.config.code_lifetime_seconds);
     state.codes.insert(text, Code { id, asked, grant, expires_at_ms, spent: false });
     answer
 }

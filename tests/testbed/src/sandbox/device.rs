@@ -10,7 +10,7 @@ use super::form::Form;
 use super::grants::Issued;
 use super::ledger::{Entry, Event, GrantType, TokenKind};
 use super::pages;
-use super::state::{Decision, Device, State};
+use super::state::{Decision, Device, State, after};
 use super::token_text::{fresh, typeable};
 
 /// Answers `POST /device_authorization`.
@@ -33,8 +33,8 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
         user_code: user_code.clone(),
         client: client.id,
         scope,
-        expires_at_ms: visit.now + lifetime * 1000,
-        interval_ms: interval * 1000,
+        expires_at_ms: after(visit.now, lifetime),
+        interval_ms: after(0, interval),
         last_poll_ms: None,
         decision: Decision::Open,
     };

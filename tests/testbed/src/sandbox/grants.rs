@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Refusal;
 use super::config::Rotation;
 use super::ledger::{Entry, Event, GrantType, Reason, TokenKind};
-use super::state::{AccessToken, Grant, RefreshToken, State};
+use super::state::{AccessToken, Grant, RefreshToken, State, after};
 use super::token_text::{fresh, signed};
 
 /// What a fault asks the work itself to do differently.
@@ -106,7 +106,7 @@ impl State {
         Ok(self.issued(&grant, narrowed, replacement, GrantType::RefreshToken, now))
     }
 
-    /// Whether the token may be spent by this client for this scope; gives its grant. Writes the refusal down.
+    /// The grant of a token that may be spent. Writes a refusal down, and ends the grant of a token that was spent before.
     fn check_refresh(
         &mut self,
         token: &str,
@@ -114,40 +114,46 @@ impl State {
         scope: Option<&str>,
         now: u64,
     ) -> Result<String, Refusal> {
-        let refused = |state: &mut Self, event, refusal| {
-            state.write_refresh(event, token, scope, now);
-            Err(refusal)
+        let (event, refusal) = match self.judge_refresh(token, client, scope, now) {
+            Ok(grant) => return Ok(grant),
+            Err(judged) => judged,
         };
-        let Some((grant, spent, expired)) = self
-            .refresh
-            .get(token)
-            .map(|found| (found.grant.clone(), self.is_spent(found, now), found.is_expired_at(now)))
-        else {
-            return refused(self, Event::Refused, Refusal::grant("no such refresh token"));
-        };
-        let Some((owner, revoked, granted)) =
-            self.grants.get(&grant).map(|found| (found.client.clone(), found.revoked, found.scope.clone()))
-        else {
-            return refused(self, Event::Refused, Refusal::grant("no such grant"));
-        };
-        if owner != client {
-            return refused(self, Event::Refused, Refusal::grant("the refresh token is another client's"));
+        self.write_refresh(event, token, scope, now);
+        let spent = self.refresh.get(token).map(|found| found.grant.clone());
+        if let (Event::DoubleSpent, true, Some(grant)) = (event, self.config.reuse_ends_grant, spent) {
+            self.revoke_grant(&grant, Reason::Reuse, now);
         }
-        if spent {
-            self.write_refresh(Event::DoubleSpent, token, scope, now);
-            if self.config.reuse_ends_grant {
-                self.revoke_grant(&grant, Reason::Reuse, now);
-            }
-            return Err(Refusal::grant("the refresh token was used before"));
+        Err(refusal)
+    }
+
+    /// Whether the token may be spent by this client for this scope; gives its grant.
+    fn judge_refresh(
+        &self,
+        token: &str,
+        client: &str,
+        scope: Option<&str>,
+        now: u64,
+    ) -> Result<String, (Event, Refusal)> {
+        let refused = |text| (Event::Refused, Refusal::grant(text));
+        let found = self.refresh.get(token).ok_or(refused("no such refresh token"))?;
+        let grant = self.grants.get(&found.grant).ok_or(refused("no such grant"))?;
+        if grant.client != client {
+            return Err(refused("the refresh token is another client's"));
         }
-        if revoked || expired {
-            return refused(self, Event::Refused, Refusal::grant("the grant has ended"));
+        if self.is_spent(found, now) {
+            return Err((Event::DoubleSpent, Refusal::grant("the refresh token was used before")));
         }
-        if scope.is_some_and(|asked| !scope_values(asked).iter().all(|value| granted.contains(value))) {
-            let refusal = Refusal::of("invalid_scope", "a refresh may only narrow the scope");
-            return refused(self, Event::Refused, refusal);
+        if grant.revoked || found.is_expired_at(now) {
+            return Err(refused("the grant has ended"));
         }
-        Ok(grant)
+        let asked = scope.map(scope_values).unwrap_or_default();
+        if !asked.iter().all(|value| grant.scope.contains(value)) {
+            return Err((
+                Event::Refused,
+                Refusal::of("invalid_scope", "a refresh may only narrow the scope"),
+            ));
+        }
+        Ok(found.grant.clone())
     }
 
     /// Replaces the refresh token where the realm's rotation says so; gives the new one.
@@ -164,7 +170,7 @@ impl State {
         };
         if !replaces || bend.no_refresh_token {
             if let Some(found) = self.refresh.get_mut(token) {
-                found.expires_at_ms = lifetime.map(|seconds| now + seconds * 1000);
+                found.expires_at_ms = lifetime.map(|seconds| after(now, seconds));
             }
             return None;
         }
@@ -208,7 +214,7 @@ impl State {
             id,
             grant: grant.to_owned(),
             replaced_at_ms: None,
-            expires_at_ms: self.config.refresh_lifetime_seconds.map(|seconds| now + seconds * 1000),
+            expires_at_ms: self.config.refresh_lifetime_seconds.map(|seconds| after(now, seconds)),
         };
         self.write(entry, Some(grant));
         self.refresh.insert(text.clone(), token);
@@ -240,7 +246,7 @@ impl State {
             grant: grant.to_owned(),
             scope: scope.clone(),
             issued_at_ms: now,
-            expires_at_ms: now + expires_in * 1000,
+            expires_at_ms: after(now, expires_in),
             ended: false,
         };
         self.access.insert(text.clone(), token);

@@ -178,9 +178,13 @@ impl State {
 
     /// Whether the token was replaced and its grace window is over.
     pub fn is_spent(&self, token: &RefreshToken, now: u64) -> bool {
-        let grace = self.config.grace_seconds * 1000;
-        token.replaced_at_ms.is_some_and(|at| now >= at + grace)
+        token.replaced_at_ms.is_some_and(|at| now >= after(at, self.config.grace_seconds))
     }
+}
+
+/// The time `seconds` after `at_ms`, in milliseconds; the end of time where that is further.
+pub(super) fn after(at_ms: u64, seconds: u64) -> u64 {
+    at_ms.saturating_add(seconds.saturating_mul(1000))
 }
 
 impl RefreshToken {

@@ -49,8 +49,10 @@ async fn unknown_members_names_and_scopes_are_refused() {
     ] {
         assert_eq!(bench.admin(Method::POST, "/test/grants", body.clone()).await.status, 422, "{body}");
     }
-    let faults = json!([{ "action": { "kind": "explode" } }]);
-    assert_eq!(bench.admin(Method::POST, "/test/faults", faults).await.status, 422);
+    for action in [json!({ "kind": "explode" }), json!({ "kind": "html", "status": 200, "times": 2 })] {
+        let faults = json!([{ "action": action }]);
+        assert_eq!(bench.admin(Method::POST, "/test/faults", faults.clone()).await.status, 422, "{faults}");
+    }
 }
 
 #[tokio::test]
