@@ -1,1 +1,3 @@
 //! x
+pub mod oidc;
+pub mod sandbox;

@@ -1,0 +1,47 @@
+//! The metadata document, the same at the position of RFC 8414 and at that of `OpenID` Connect.
+
+use serde_json::json;
+
+use super::answer::{Answer, Refusal};
+use super::call::{Call, Visit};
+use super::config::AuthMethod;
+use super::state::State;
+
+/// Answers both well-known addresses.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that all endpoints have")]
+pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answer, Refusal> {
+    let issuer = &state.issuer;
+    let methods: Vec<_> = state
+        .config
+        .client_auth
+        .iter()
+        .map(|method| match method {
+            AuthMethod::Basic => "client_secret_basic",
+            AuthMethod::Post => "client_secret_post",
+            AuthMethod::None => "none",
+        })
+        .collect();
+    Ok(Answer::json(json!({
+        "issuer": issuer,
+        "authorization_endpoint": format!("{issuer}/authorize"),
+        "token_endpoint": format!("{issuer}/token"),
+        "device_authorization_endpoint": format!("{issuer}/device_authorization"),
+        "revocation_endpoint": format!("{issuer}/revoke"),
+        "introspection_endpoint": format!("{issuer}/introspect"),
+        "userinfo_endpoint": format!("{issuer}/userinfo"),
+        "scopes_supported": state.config.scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [
+            "authorization_code", "refresh_token", "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["HS256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+    })))
+}

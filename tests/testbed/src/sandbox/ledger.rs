@@ -1,0 +1,234 @@
+//! The ledger: what became of every token, and every request that came in. Tests question it; it holds no token in full.
+
+use serde::{Deserialize, Serialize};
+
+use super::token_text::fingerprint;
+
+/// What a request came for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// `/authorize`
+    Authorization,
+    /// `/token`
+    Token,
+    /// `/device_authorization`
+    DeviceAuthorization,
+    /// `/revoke`
+    Revocation,
+    /// `/introspect`
+    Introspection,
+    /// `/userinfo`
+    Userinfo,
+    /// Both well-known positions.
+    Discovery,
+    /// `/api/me`
+    ApiMe,
+}
+
+/// How a token was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    /// A code from the redirect.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+    /// The client's own authority.
+    ClientCredentials,
+    /// A device code (RFC 8628).
+    DeviceCode,
+    /// The admin API: no OAuth exchange took place.
+    Minted,
+}
+
+/// What kind of value an entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// An access token.
+    Access,
+    /// A refresh token.
+    Refresh,
+    /// An authorization code.
+    Code,
+    /// A device code.
+    DeviceCode,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The value was made.
+    Issued,
+    /// It was exchanged for tokens.
+    Spent,
+    /// A replaced refresh token was used again inside its grace window, and served.
+    SpentInGrace,
+    /// A value that may be used once came a second time, and was refused.
+    DoubleSpent,
+    /// It was refused for another reason (unknown, expired, of another client, of an ended grant).
+    Refused,
+    /// An access token ended because its grant was refreshed.
+    Ended,
+    /// The token was revoked; an entry without a token says that the whole grant was.
+    Revoked,
+}
+
+/// Why a grant or token was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The client asked (RFC 7009).
+    Client,
+    /// The admin API asked: as when a person removes the app at the provider.
+    Admin,
+    /// A refresh token or code was used twice.
+    Reuse,
+}
+
+/// A token as the ledger names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenName {
+    /// What it is.
+    pub kind: TokenKind,
+    /// Its number in this realm; no value for one that the realm never issued.
+    pub id: Option<String>,
+    /// See [`fingerprint`].
+    pub sha256: String,
+}
+
+/// One thing that happened to one token, or to a whole grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Order within the realm, shared with [`Request::sequence`].
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// What happened.
+    pub event: Event,
+    /// To which token.
+    pub token: Option<TokenName>,
+    /// The client that the grant belongs to.
+    pub client: Option<String>,
+    /// The account that consented.
+    pub account: Option<String>,
+    /// The grant.
+    pub grant: Option<String>,
+    /// How the token was asked for.
+    pub grant_type: Option<GrantType>,
+    /// The scope of the token, or the scope that was asked.
+    pub scope: Option<String>,
+    /// Why, of a revocation.
+    pub reason: Option<Reason>,
+}
+
+/// One request to an endpoint and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Order within the realm, shared with [`Entry::sequence`].
+    pub sequence: u64,
+    /// Milliseconds since the Unix epoch, at arrival.
+    pub at_ms: u64,
+    /// Where it went.
+    pub endpoint: Endpoint,
+    /// The client, once it has proved itself.
+    pub client: Option<String>,
+    /// The account behind the token that was sent.
+    pub account: Option<String>,
+    /// The grant behind the token that was sent.
+    pub grant: Option<String>,
+    /// The grant type asked for at the token endpoint.
+    pub grant_type: Option<GrantType>,
+    /// The scope asked for.
+    pub scope_asked: Option<String>,
+    /// Whether the server did the work, whatever the client saw of it. A fault before commit leaves it undone.
+    pub committed: bool,
+    /// The error code that the work ended with; no value when it succeeded or was not done.
+    pub error: Option<String>,
+    /// The fault that bent the answer.
+    pub fault: Option<String>,
+    /// The status that was sent; no value when the connection was dropped.
+    pub status: Option<u16>,
+}
+
+impl Request {
+    /// Whether tokens were given out at the server, even if the answer never arrived.
+    pub fn gave_tokens(&self) -> bool {
+        self.endpoint == Endpoint::Token && self.committed && self.error.is_none()
+    }
+}
+
+/// Everything that happened in a realm, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// What became of tokens.
+    pub entries: Vec<Entry>,
+    /// What was asked of the endpoints.
+    pub requests: Vec<Request>,
+}
+
+impl Ledger {
+    /// Entries of one event.
+    pub fn of(&self, event: Event) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.event == event)
+    }
+
+    /// Values that came a second time although they may be used once, outside any grace window.
+    pub fn spent_twice(&self) -> Vec<&Entry> {
+        self.of(Event::DoubleSpent).collect()
+    }
+
+    /// Revocations, of tokens and of whole grants, in order.
+    pub fn revoked(&self) -> Vec<&Entry> {
+        self.of(Event::Revoked).collect()
+    }
+
+    /// Whether the whole grant was revoked, by whomever.
+    pub fn is_grant_revoked(&self, grant: &str) -> bool {
+        self.of(Event::Revoked).any(|entry| entry.token.is_none() && entry.grant.as_deref() == Some(grant))
+    }
+
+    /// Requests to one endpoint, whatever came of them.
+    pub fn requests_to(&self, endpoint: Endpoint) -> impl Iterator<Item = &Request> {
+        self.requests.iter().filter(move |request| request.endpoint == endpoint)
+    }
+
+    /// Refresh requests for a grant that gave new tokens at the server, even if the answer never arrived.
+    pub fn refreshes_of(&self, grant: &str) -> Vec<&Request> {
+        self.refresh_attempts_of(grant).into_iter().filter(|request| request.gave_tokens()).collect()
+    }
+
+    /// Refresh requests for a grant, whatever came of them.
+    pub fn refresh_attempts_of(&self, grant: &str) -> Vec<&Request> {
+        self.requests_to(Endpoint::Token)
+            .filter(|request| request.grant_type == Some(GrantType::RefreshToken))
+            .filter(|request| request.grant.as_deref() == Some(grant))
+            .collect()
+    }
+
+    /// What became of one token.
+    pub fn history_of(&self, token: &str) -> Vec<&Entry> {
+        let sha256 = fingerprint(token);
+        self.entries
+            .iter()
+            .filter(|entry| entry.token.as_ref().is_some_and(|name| name.sha256 == sha256))
+            .collect()
+    }
+
+    /// The part after `sequence`.
+    #[must_use]
+    pub fn after(&self, sequence: u64) -> Self {
+        let entries = self.entries.partition_point(|entry| entry.sequence <= sequence);
+        let requests = self.requests.partition_point(|request| request.sequence <= sequence);
+        Self { entries: self.entries[entries..].to_vec(), requests: self.requests[requests..].to_vec() }
+    }
+
+    /// The number that the next entry or request gets.
+    pub(super) fn next_sequence(&self) -> u64 {
+        let entry = self.entries.last().map_or(0, |entry| entry.sequence);
+        let request = self.requests.last().map_or(0, |request| request.sequence);
+        entry.max(request) + 1
+    }
+}
