@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::connection::Phase;
+use crate::api::connection::{Phase, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
@@ -20,14 +20,16 @@ pub struct Observed {
     pub namespace_labels: BTreeMap<String, String>,
     /// The record in the store.
     pub record: RecordState,
-    /// The Secret that is or should be published here, if there is one under that name.
+    /// The Secret under the name that is to be published here, if there is one.
     pub secret: Option<SecretSeen>,
-    /// What this process knows to have written there last; status may still be behind it.
-    pub written: Option<SecretSeen>,
+    /// What was published last: as this process remembers, or else as status says.
+    pub written: Option<SecretStatus>,
     /// Whether the grant's actor is at work.
     pub busy: bool,
     /// What it finished last, until that was reported.
     pub finished: Option<Finished>,
+    /// When a candidate that could not be judged is judged again.
+    pub judge_at: Option<Timestamp>,
     /// The version of the credentials Secret, where the spec names one.
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
@@ -87,7 +89,7 @@ pub enum RecordState {
 
 /// A record that can be read.
 pub struct Present {
-    /// Revision of the grant.
+    /// Revision of the grant; of the record while there is none.
     pub revision: i64,
     /// The grant, unsealed; absent while only a candidate is there.
     pub grant: Option<Arc<Grant>>,
@@ -119,17 +121,13 @@ impl RecordState {
     }
 }
 
-/// A published Secret as last seen or written.
+/// A published Secret as last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSeen {
-    /// Its name.
-    pub name: String,
     /// Its UID.
     pub uid: String,
     /// Its resourceVersion.
     pub resource_version: String,
-    /// The revision in it, if this process wrote it.
-    pub revision: Option<i64>,
 }
 
 /// The version of a credentials Secret.

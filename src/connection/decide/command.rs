@@ -82,8 +82,8 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
     if let Some(announcement) = announcement(input) {
         return Some(Command::Take(announcement));
     }
-    if input.observed.record.present().is_some_and(|present| present.has_candidate) {
-        return Some(Command::Judge);
+    if input.observed.record.present().is_some_and(|present| present.has_candidate && !present.ending) {
+        return input.observed.judge_at.is_none_or(|at| at <= input.now).then_some(Command::Judge);
     }
     let spec = &input.connection.spec;
     let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);

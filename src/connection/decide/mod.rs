@@ -17,7 +17,7 @@ use self::checks::Input;
 use self::command::Command;
 use self::history::History;
 use self::verdict::{Effect, Verdict};
-use super::observed::{Observed, RecordState, SecretSeen};
+use super::observed::{Observed, RecordState};
 use crate::api::IntegrationConnection;
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
@@ -139,18 +139,18 @@ fn published(input: &Input) -> bool {
 
 /// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
 fn as_it_should_be(input: &Input) -> bool {
-    let observed = input.observed;
-    let status = input.connection.status.as_ref();
-    let from_status = status.and_then(|status| status.secret.as_ref()).map(|secret| SecretSeen {
-        name: secret.name.clone(),
-        uid: secret.uid.clone(),
-        resource_version: secret.resource_version.clone(),
-        revision: Some(secret.revision),
-    });
-    let spec_is_old = status.and_then(|status| status.observed_generation) == input.connection.metadata.generation;
-    let Some(written) = observed.written.clone().or(from_status) else { return false };
-    let Some(seen) = &observed.secret else { return false };
-    spec_is_old
-        && written.revision == observed.record.revision()
-        && (&written.name, &written.uid, &written.resource_version) == (&seen.name, &seen.uid, &seen.resource_version)
+    let (observed, connection) = (input.observed, input.connection);
+    let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
+    let told = connection.status.as_ref().and_then(|status| status.observed_generation);
+    told == connection.metadata.generation
+        && written.name == secret_name(connection)
+        && Some(written.revision) == observed.record.revision()
+        && written.uid == seen.uid
+        && written.resource_version == seen.resource_version
+}
+
+/// The name of the Secret in the connection's namespace.
+pub fn secret_name(connection: &IntegrationConnection) -> String {
+    let chosen = connection.spec.secret.as_ref().and_then(|secret| secret.name.clone());
+    chosen.unwrap_or_else(|| connection.name_any())
 }

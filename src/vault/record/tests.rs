@@ -98,7 +98,7 @@ fn a_predecessor_is_kept_until_it_is_forgotten() {
 
 #[test]
 fn an_answer_merges_onto_a_record_that_began_to_end_meanwhile() {
-    let record = about_to_refresh().with_ending(EndReason::Disconnected, march());
+    let record = about_to_refresh().with_ending(EndReason::Disconnected, march(), EndTerms::default());
     let record = record.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
     assert_eq!(held_token(&record).as_deref(), Some("r2"));
     assert!(record.ending().is_some());
@@ -142,7 +142,7 @@ fn an_unknown_outcome_keeps_its_attempt_until_it_is_cleared() {
 fn changes_in_an_illegal_order_are_refused() {
     use TransitionError as E;
     let (sealer, mine, other) = (sealer(), attempt(1), attempt(2));
-    let ending = || authorized().with_ending(EndReason::Disconnected, march());
+    let ending = || authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
     let with_candidate = || authorized().with_candidate(&sealer, &grant("r2")).unwrap();
     let judged = with_candidate().open_candidate(&sealer).unwrap().unwrap();
     let table: Vec<(&str, Result<Record, E>, E)> = vec![
@@ -172,7 +172,7 @@ fn changes_in_an_illegal_order_are_refused() {
         ("promoting nothing", authorized().promoted(&sealer, &judged), E::NoCandidate),
         (
             "promoting while ending",
-            with_candidate().with_ending(EndReason::Deleted, march()).promoted(&sealer, &judged),
+            with_candidate().with_ending(EndReason::Deleted, march(), EndTerms::default()).promoted(&sealer, &judged),
             E::Ending,
         ),
         ("refusing nothing", authorized().candidate_refused(), E::NoCandidate),
@@ -180,7 +180,7 @@ fn changes_in_an_illegal_order_are_refused() {
         ("restarting without an ending", authorized().restarted(), E::NotEnding),
         (
             "restarting what was deleted",
-            authorized().with_ending(EndReason::Deleted, march()).restarted(),
+            authorized().with_ending(EndReason::Deleted, march(), EndTerms::default()).restarted(),
             E::Ending,
         ),
     ];
@@ -191,7 +191,7 @@ fn changes_in_an_illegal_order_are_refused() {
 
 #[test]
 fn an_ending_counts_its_attempts_and_keeps_a_bounded_error() {
-    let record = authorized().with_ending(EndReason::Disconnected, march());
+    let record = authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
     let record = record.ending_postponed(minutes(1), &"é".repeat(1000)).unwrap();
     let record = record.ending_postponed(minutes(3), "the provider did not answer").unwrap();
     let ending = record.ending().unwrap();
@@ -203,17 +203,17 @@ fn an_ending_counts_its_attempts_and_keeps_a_bounded_error() {
 
 #[test]
 fn deleting_a_connection_that_is_being_disconnected_keeps_the_time_already_spent() {
-    let record = authorized().with_ending(EndReason::Disconnected, march());
+    let record = authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
     let record = record.ending_postponed(minutes(5), "no answer").unwrap();
-    let record = record.with_ending(EndReason::Deleted, minutes(2));
+    let record = record.with_ending(EndReason::Deleted, minutes(2), EndTerms::default());
     let ending = record.ending().unwrap();
     assert_eq!((ending.reason, ending.since, ending.attempts), (EndReason::Deleted, march(), 1));
-    assert_eq!(record.clone().with_ending(EndReason::Disconnected, minutes(3)), record);
+    assert_eq!(record.clone().with_ending(EndReason::Disconnected, minutes(3), EndTerms::default()), record);
 }
 
 #[test]
 fn a_restart_erases_everything_and_goes_on_counting() {
-    let record = about_to_refresh().with_ending(EndReason::Disconnected, march()).restarted().unwrap();
+    let record = about_to_refresh().with_ending(EndReason::Disconnected, march(), EndTerms::default()).restarted().unwrap();
     assert_eq!(record.revision(), 2);
     assert_eq!(record, Record { revision: 2, ..Record::new(place()) });
 }
@@ -294,7 +294,7 @@ fn a_record_reads_back_from_its_secret_as_it_was() {
         .committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), Some(&grant("r1")))
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
         .and_then(|record| record.with_intent(attempt(2), "pod-a", march()))
-        .and_then(|record| record.with_ending(EndReason::Deleted, march()).ending_postponed(minutes(1), "no"))
+        .and_then(|record| record.with_ending(EndReason::Deleted, march(), EndTerms::default()).ending_postponed(minutes(1), "no"))
         .unwrap()
         .orphaned(march());
     for record in [Record::new(place()), authorized(), about_to_refresh(), full] {

@@ -1,0 +1,249 @@
+//! Carries a plan out: Kubernetes writes, and commands to the grant's actor. Never waits for a provider.
+
+use std::sync::Arc;
+
+use kube::{Api, ResourceExt};
+
+use super::build;
+use super::decide::command::Command;
+use super::decide::{Plan, Publishing};
+use super::observed::Observed;
+use crate::api::connection::SecretStatus;
+use crate::api::names::ANNOTATION_INTAKE;
+use crate::api::{ConnectionShare, IntegrationConnection};
+use crate::context::Context;
+use crate::grant::target::Target;
+use crate::grant::work::{Job, Task};
+use crate::kube_ext::apply;
+use crate::publishing::{self, Known, PublishError, withdraw_share};
+use crate::sharing::Shared;
+use crate::telemetry::chain;
+use crate::vault::record::{EndReason, EndTerms};
+use crate::world::World;
+
+/// What carrying out came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What became of the Secret.
+    pub secret: SecretOutcome,
+    /// Whether something is left to do that is worth another try soon.
+    pub unfinished: bool,
+}
+
+/// What became of the Secret.
+#[derive(Debug, Default)]
+pub enum SecretOutcome {
+    /// Nothing was tried.
+    #[default]
+    Untouched,
+    /// It was written.
+    Written(SecretStatus),
+    /// It is gone.
+    Withdrawn,
+    /// It could not be written or removed: reason and sentence.
+    Failed {
+        /// A constant of `api::reason`.
+        reason: &'static str,
+        /// What happened, what to do, who.
+        message: String,
+    },
+}
+
+/// Carries the plan out. What is taken away goes first.
+pub async fn act(ctx: &Arc<Context>, connection: &IntegrationConnection, observed: &Observed, plan: &Plan) -> Outcome {
+    let mut outcome = Outcome::default();
+    if plan.take_back_shares {
+        outcome.unfinished |= !take_back_shares(ctx, &observed.shares).await;
+    }
+    match plan.publishing {
+        Publishing::Write => publish(ctx, connection, observed, &mut outcome).await,
+        Publishing::Withdraw => withdraw(ctx, connection, observed, &mut outcome).await,
+        Publishing::Keep | Publishing::Withhold | Publishing::Nothing => {}
+    }
+    if plan.end && !outcome.unfinished {
+        let marked = mark_ending(ctx, connection, EndReason::Disconnected).await;
+        outcome.unfinished |= !marked;
+    }
+    for namespace in &plan.shares_to_write {
+        outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
+    }
+    if let (Some(command), Some(target)) = (&plan.command, observed.provider.target()) {
+        ctx.grants.submit(job(ctx, connection, observed, target, command));
+    }
+    drop_announcement(ctx, connection, observed).await;
+    outcome
+}
+
+async fn publish(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, outcome: &mut Outcome) {
+    let (Some(grant), Some(revision)) = (observed.record.grant(), observed.record.revision()) else { return };
+    let desired = match build::secret(connection, grant, revision, &ctx.settings.label_prefixes) {
+        Ok(desired) => desired,
+        Err(error) => {
+            outcome.secret = SecretOutcome::Failed { reason: error.reason(), message: format!("{error}.") };
+            return;
+        }
+    };
+    let uid = connection.uid().unwrap_or_default();
+    let known = known(observed, &desired.name);
+    let newest = || newest_revision(ctx, &uid);
+    match publishing::publish(&ctx.client, &ctx.world.published, &desired, known.as_ref(), &newest).await {
+        Ok(written) => {
+            let secret = SecretStatus {
+                name: desired.name.clone(),
+                uid: written.uid,
+                resource_version: written.resource_version,
+                revision,
+            };
+            ctx.written.set(&uid, secret.clone());
+            withdraw_former(ctx, observed, &secret, &uid, outcome).await;
+            outcome.secret = SecretOutcome::Written(secret);
+        }
+        // A newer revision is on record: the wake that told of it brings us back.
+        Err(PublishError::Superseded) => outcome.unfinished = true,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), secret = desired.name, "could not publish");
+            outcome.unfinished = true;
+            let message = error.message(&desired.namespace, &desired.name);
+            outcome.secret = SecretOutcome::Failed { reason: error.reason(), message };
+        }
+    }
+}
+
+/// The preconditions of the write: the Secret as last written or seen under that name.
+fn known(observed: &Observed, name: &str) -> Option<Known> {
+    let seen = observed.secret.as_ref()?;
+    // Whose it is, the publisher judges by its controller or by what we wrote ourselves.
+    let ours = observed.written.as_ref().is_some_and(|written| written.name == name && written.uid == seen.uid);
+    ours.then(|| Known { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() })
+}
+
+fn newest_revision(ctx: &Context, uid: &str) -> i64 {
+    let loaded = ctx.store.get(uid).ok().flatten();
+    loaded.and_then(|loaded| loaded.record.grant().map(crate::vault::record::SealedField::revision)).unwrap_or_default()
+}
+
+/// A renamed Secret: the new one is there, so the old one goes.
+async fn withdraw_former(ctx: &Context, observed: &Observed, written: &SecretStatus, uid: &str, outcome: &mut Outcome) {
+    let former = observed.written.as_ref().filter(|former| former.name != written.name);
+    let Some((former, namespace)) = former.zip(observed_namespace(ctx, uid)) else { return };
+    let removed =
+        publishing::withdraw(&ctx.client, &ctx.world.published, &namespace, &former.name, uid, Some(&former.uid)).await;
+    if let Err(error) = removed {
+        tracing::warn!(error = %chain(&error), secret = former.name, "the Secret under the former name is still there");
+        outcome.unfinished = true;
+    }
+}
+
+fn observed_namespace(ctx: &Context, uid: &str) -> Option<String> {
+    ctx.world.connections.find(|connection| connection.metadata.uid.as_deref() == Some(uid))?.namespace()
+}
+
+async fn withdraw(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, outcome: &mut Outcome) {
+    match withdraw_own(ctx, connection, observed.written.as_ref()).await {
+        Ok(()) => outcome.secret = SecretOutcome::Withdrawn,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "could not withdraw");
+            outcome.unfinished = true;
+            let namespace = connection.namespace().unwrap_or_default();
+            let message = error.message(&namespace, &super::decide::secret_name(connection));
+            outcome.secret = SecretOutcome::Failed { reason: error.reason(), message };
+        }
+    }
+}
+
+/// Removes the Secret in the connection's own namespace, under whatever name it was published last.
+pub async fn withdraw_own(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    written: Option<&SecretStatus>,
+) -> Result<(), PublishError> {
+    let uid = connection.uid().unwrap_or_default();
+    let namespace = connection.namespace().unwrap_or_default();
+    let named = super::decide::secret_name(connection);
+    let former = written.filter(|written| written.name != named);
+    for (name, written_uid) in former
+        .map(|former| (former.name.as_str(), Some(former.uid.as_str())))
+        .into_iter()
+        .chain([(named.as_str(), written.filter(|written| written.name == named).map(|written| written.uid.as_str()))])
+    {
+        // Nothing of that name was ever written or seen: no request is needed to know that nothing is there.
+        if written_uid.is_some() || ctx.world.published.get(&namespace, name).is_some() {
+            publishing::withdraw(&ctx.client, &ctx.world.published, &namespace, name, &uid, written_uid).await?;
+        }
+    }
+    ctx.written.forget(&uid);
+    Ok(())
+}
+
+/// Removes shares and their Secrets; whether all are gone.
+pub async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
+    let mut all = true;
+    for share in shares {
+        if let Err(error) = withdraw_share(&ctx.client, &ctx.world.published, share).await {
+            tracing::warn!(error = %chain(&error), share = share.name_any(), "a share could not be taken back yet");
+            all = false;
+        }
+    }
+    all
+}
+
+/// Marks the grant as ending; whether that is on record.
+pub async fn mark_ending(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
+    let terms = EndTerms {
+        parameters: connection.spec.parameters.clone(),
+        own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),
+    };
+    ctx.grants.mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
+}
+
+async fn write_share(ctx: &Context, connection: &IntegrationConnection, shared: &Shared, namespace: &str) -> bool {
+    let Shared::In { workspace, .. } = shared else { return true };
+    let share = build::share(connection, workspace, namespace);
+    let api: Api<ConnectionShare> = Api::namespaced(ctx.client.clone(), namespace);
+    match apply::apply(&api, &share.name_any(), &share).await {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), namespace, "a share could not be written yet");
+            false
+        }
+    }
+}
+
+fn job(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    target: &Arc<Target>,
+    command: &Command,
+) -> Job {
+    let spec = &connection.spec;
+    let ends = observed.record.grant().and_then(|grant| grant.expires_at);
+    Job {
+        place: ctx.world.place(connection),
+        owner: spec.owner.clone(),
+        target: Arc::clone(target),
+        method: target.method(spec),
+        own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
+        scopes: spec.scopes.clone(),
+        urgency: ends.unwrap_or(World::LAST),
+        task: match command {
+            Command::Take(announcement) => Task::Take(announcement.clone()),
+            Command::Read { secret } => Task::Read { secret: secret.clone() },
+            Command::Judge => Task::Judge,
+            Command::Refresh { request } => Task::Refresh { request: request.clone() },
+            Command::Mint { request } => Task::Mint { request: request.clone() },
+        },
+    }
+}
+
+/// Removes the announcement that was carried out or refused, unless a newer one stands there.
+async fn drop_announcement(ctx: &Context, connection: &IntegrationConnection, observed: &Observed) {
+    let Some(finished) = &observed.finished else { return };
+    let delayed = matches!(finished.outcome, crate::grant::outcome::Outcome::IntakeDelayed { .. });
+    let Some(value) = finished.announcement.as_ref().filter(|_| !delayed) else { return };
+    let api: Api<IntegrationConnection> =
+        Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
+    if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), ANNOTATION_INTAKE, value).await {
+        tracing::warn!(error = %chain(&error), "the handled announcement is still on the connection");
+    }
+}

@@ -1,0 +1,138 @@
+//! The controller of connections: read → decide → act → report.
+
+pub mod act;
+mod build;
+pub mod decide;
+mod depart;
+mod news;
+mod observe;
+pub mod observed;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{self, Event, finalizer};
+use kube::{Api, Resource, ResourceExt};
+
+use self::act::{Outcome, act};
+use self::decide::{Plan, decide};
+use self::observe::observe;
+use self::observed::Observed;
+use crate::api::connection::IntegrationConnectionStatus;
+use crate::api::{IntegrationConnection, names};
+use crate::context::Context;
+use crate::kube_ext::apply;
+use crate::metrics::Kind;
+
+/// How soon unfinished work is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Reporting itself failed. What a provider or a person did wrong is an outcome with a condition, never this.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not take the status.
+    #[error("the status could not be written")]
+    Status(#[source] kube::Error),
+    /// What the connection holds elsewhere is not taken back yet.
+    #[error("what was published is not withdrawn yet")]
+    Withdraw,
+    /// The finalizer could not be added or removed.
+    #[error("the finalizer could not be changed")]
+    Finalizer(#[source] Box<finalizer::Error<Error>>),
+}
+
+/// Brings one connection a step towards what its spec asks for.
+pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let pass = ctx.metrics.pass(Kind::Connection);
+    let namespace = connection.namespace().unwrap_or_default();
+    let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &namespace);
+    let result = finalizer(&api, names::FINALIZER, connection, |event| async {
+        match event {
+            Event::Apply(connection) => keep(&connection, &ctx).await,
+            Event::Cleanup(connection) => depart::depart(&connection, &ctx).await,
+        }
+    })
+    .await;
+    let result = settled(result);
+    pass.finish(result.is_ok());
+    result
+}
+
+async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, Error> {
+    let now = ctx.clock.now();
+    let observed = observe(ctx, connection);
+    let plan = decide(connection, &observed, now, ctx.settings.min_refresh_interval);
+    let outcome = act(ctx, connection, &observed, &plan).await;
+    let status = report::status(connection, &observed, &plan, &outcome, now);
+    publish(ctx, connection, &observed, &status).await?;
+    Ok(next(&observed, &plan, &outcome, now))
+}
+
+/// Writes the status if it changed, then tells the news, then forgets the outcome that it speaks of.
+async fn publish(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    status: &IntegrationConnectionStatus,
+) -> Result<(), Error> {
+    if connection.status.as_ref() != Some(status) {
+        let api: Api<IntegrationConnection> =
+            Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
+        match apply::apply_status(&api, &connection.name_any(), status).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
+            Err(error) => return Err(Error::Status(error)),
+        }
+    }
+    for news in news::news(connection.status.as_ref(), status, observed.finished.as_ref()) {
+        let object = connection.object_ref(&());
+        if news.warning {
+            ctx.events.warning(&object, news.reason, "Reconcile", &news.note).await;
+        } else {
+            ctx.events.normal(&object, news.reason, "Reconcile", &news.note).await;
+        }
+    }
+    if let Some(finished) = &observed.finished {
+        ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);
+    }
+    Ok(())
+}
+
+/// When to look again: at the next attempt, when the token ends, or soon if something is left to do. An actor at work wakes
+/// the connection itself.
+fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
+    let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
+    let attempt = plan.next_attempt.filter(|_| plan.command.is_none() && !observed.busy);
+    let judge = observed.judge_at.filter(|_| observed.record.present().is_some_and(|present| present.has_candidate));
+    let soonest = [ends, attempt, judge].into_iter().flatten().min();
+    let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    let wait = match (wait, outcome.unfinished) {
+        (Some(wait), true) => Some(wait.min(TRY_AGAIN)),
+        (None, true) => Some(TRY_AGAIN),
+        (wait, false) => wait,
+    };
+    // Whole seconds: a wait that ends within the second it is for would find nothing due.
+    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_secs(1))))
+}
+
+/// Reporting failed: the API server needs a pause, not a storm.
+pub fn error_policy(_: Arc<IntegrationConnection>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::debug!(error = %crate::telemetry::chain(error), "a connection is looked at again soon");
+    Action::requeue(Duration::from_secs(5))
+}
+
+/// Takes the finalizer helper's wrapping off, so that what is logged and counted is the cause.
+fn settled(result: Result<Action, finalizer::Error<Error>>) -> Result<Action, Error> {
+    match result {
+        Ok(action) => Ok(action),
+        Err(finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error)) => Err(error),
+        // Gone already: nothing holds it any more.
+        Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
+            Ok(Action::await_change())
+        }
+        Err(error) => Err(Error::Finalizer(Box::new(error))),
+    }
+}

@@ -1,0 +1,96 @@
+//! Gathers what a decision needs: from caches only, so it never fails and never waits.
+
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use super::decide::secret_name;
+use super::observed::{Observed, Present, Provider, RecordState, SecretSeen, SourceSeen};
+use crate::api::IntegrationConnection;
+use crate::context::Context;
+use crate::grant::target::Target;
+use crate::vault::record::{Outcome, ReadError, SealedField};
+use crate::vault::seal::OpenError;
+use crate::vault::Record;
+use crate::world::Found;
+
+/// Everything a decision about `connection` needs.
+pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
+    let uid = connection.uid().unwrap_or_default();
+    let namespace = connection.namespace().unwrap_or_default();
+    let actor = ctx.grants.view(&uid);
+    let status = connection.status.as_ref();
+    let credentials = connection.spec.credentials.as_ref();
+    Observed {
+        provider: provider(ctx, connection),
+        namespace_labels: ctx.world.namespace_labels(&namespace),
+        record: record(ctx, connection, actor.busy),
+        secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(|entry| SecretSeen {
+            uid: entry.uid.into(),
+            resource_version: entry.resource_version.into(),
+        }),
+        written: ctx.written.get(&uid).or_else(|| status?.secret.clone()),
+        busy: actor.busy,
+        finished: actor.finished,
+        judge_at: actor.judge_at,
+        credentials: credentials
+            .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
+            .map(|entry| SourceSeen { uid: entry.uid.into(), resource_version: entry.resource_version.into() }),
+        refused_source: actor.refused_source.map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
+        shared: ctx.world.shared(connection),
+        shares: ctx.world.shares_of(connection),
+    }
+}
+
+fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
+    let spec = &connection.spec;
+    match ctx.world.provider(&spec.provider, &spec.parameters) {
+        Found::NotFound => Provider::NotFound,
+        Found::NotReady { message } => Provider::NotReady { message },
+        Found::ParametersInvalid { message } => Provider::ParametersInvalid { message },
+        Found::Ready(target) => usable(ctx, connection, target),
+    }
+}
+
+/// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.
+fn usable(ctx: &Context, connection: &IntegrationConnection, target: Arc<Target>) -> Provider {
+    let next_probe = ctx.grants.registrations().next_probe(target.provider());
+    match next_probe.filter(|_| connection.spec.app.is_none()) {
+        Some(next_probe) => Provider::Rejected { target, next_probe },
+        None => Provider::Ready(target),
+    }
+}
+
+fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> RecordState {
+    let uid = connection.uid().unwrap_or_default();
+    let record = match ctx.store.get(&uid) {
+        Ok(Some(loaded)) => loaded.record,
+        Ok(None) => return RecordState::Missing,
+        // Not listed yet, or not a record that this version can read: unknown, never gone.
+        Err(_) => return RecordState::Unreadable,
+    };
+    // What opens is bound to the place the record names; that it is this connection's is for us to check.
+    if *record.place() != ctx.world.place(connection) {
+        return RecordState::Tampered;
+    }
+    ctx.grants.sees_foreign(&uid, record.intent());
+    let grant = match record.open_grant(&ctx.sealer) {
+        Ok(grant) => grant.map(Arc::new),
+        Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
+        Err(_) => return RecordState::Unreadable,
+    };
+    RecordState::Present(Present {
+        revision: record.grant().map_or(record.revision(), SealedField::revision),
+        grant,
+        has_candidate: record.candidate().is_some(),
+        outcome_unknown: !busy && unknown(ctx, &record),
+        ending: record.ending().is_some(),
+    })
+}
+
+/// Whether a request was sent whose effect nobody knows. While our actor is at work, its own mark is no news.
+fn unknown(ctx: &Context, record: &Record) -> bool {
+    record
+        .intent()
+        .is_some_and(|intent| intent.outcome == Outcome::Unknown || intent.holder != ctx.grants.holder())
+}

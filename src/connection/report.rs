@@ -1,0 +1,210 @@
+//! What is said about a connection: its next status, and Events for what is news. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::act::{Outcome, SecretOutcome};
+use super::decide::verdict::{Truth, Verdict};
+use super::decide::{Plan, Publishing};
+use super::observed::{Observed, RecordState};
+use crate::api::connection::{
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, Phase, SharingStatus, TokenStatus,
+};
+use crate::api::{IntegrationConnection, names, reason};
+use crate::grant::outcome::Origin;
+use crate::grant::target::Scopes;
+use crate::kube_ext::conditions::{self, Conditions};
+use crate::sharing::Shared;
+use crate::vault::{Credential, Grant};
+
+/// The next status of `connection`.
+pub fn status(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> IntegrationConnectionStatus {
+    let old = connection.status.clone().unwrap_or_default();
+    let published = published(connection, plan, outcome, &old);
+    let ready = ready(&plan.authorized, &plan.fresh, &published);
+    let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
+    for (type_, verdict) in [
+        ("Ready", &ready),
+        ("Authorized", &plan.authorized),
+        ("TokenFresh", &plan.fresh),
+        ("SecretPublished", &published),
+        ("Shared", &plan.shared),
+    ] {
+        conditions.set(type_, verdict.truth.into(), verdict.reason, verdict.message.clone());
+    }
+    let conditions = conditions.build();
+    let gone = plan.authorized.reason == reason::DISCONNECTED;
+    let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
+    let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
+    let connected = connected(&old, plan, grant, now).filter(|_| !forget);
+    let (connected_at, connected_by) = connected.unzip();
+    let next = IntegrationConnectionStatus {
+        phase: None,
+        id: Some(names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())),
+        account: grant.and_then(account).or_else(|| old.account.clone().filter(|_| !forget)),
+        connected_at,
+        connected_by,
+        scopes: scopes(connection, observed, grant).or_else(|| old.scopes.clone().filter(|_| !forget)),
+        token: token(connection, observed, plan, grant, &old).filter(|_| !forget),
+        grant: grant_end(grant).or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
+        secret: match &outcome.secret {
+            SecretOutcome::Written(secret) => Some(secret.clone()),
+            SecretOutcome::Withdrawn => None,
+            SecretOutcome::Untouched | SecretOutcome::Failed { .. } => observed.written.clone().or(old.secret.clone()),
+        },
+        sharing: sharing(connection, observed, &old, now),
+        last_handled_refresh: plan.unanswerable.clone().or_else(|| plan.history.handled_refresh.clone()),
+        observed_generation: connection.metadata.generation,
+        conditions,
+    };
+    IntegrationConnectionStatus { phase: Some(phase(connection, &next)), ..next }
+}
+
+/// The one summary. `Authorized` may be unknown while the published token lives: then nothing is wrong yet.
+fn ready(authorized: &Verdict, fresh: &Verdict, published: &Verdict) -> Verdict {
+    let works = fresh.truth == Truth::Yes && published.truth == Truth::Yes;
+    let excused = authorized.truth == Truth::Unknown && works;
+    let failing = [authorized, fresh, published]
+        .into_iter()
+        .find(|verdict| verdict.truth != Truth::Yes && !(excused && std::ptr::eq(*verdict, authorized)));
+    match failing {
+        Some(verdict) => verdict.clone(),
+        None if excused => Verdict::yes(reason::CONNECTED, format!("Works for now. {}", authorized.message)),
+        None => Verdict::yes(reason::CONNECTED, "The Secret holds a valid token."),
+    }
+}
+
+fn published(connection: &IntegrationConnection, plan: &Plan, outcome: &Outcome, old: &IntegrationConnectionStatus) -> Verdict {
+    use super::decide::verdict::Effect::Serve;
+    let name = super::decide::secret_name(connection);
+    let there = || Verdict::yes(reason::PUBLISHED, format!("Secret {name} holds the token."));
+    match (&outcome.secret, plan.publishing) {
+        (SecretOutcome::Failed { reason, message }, _) => Verdict::no(reason, Serve, message.clone()),
+        (SecretOutcome::Written(_), _) => there(),
+        (SecretOutcome::Withdrawn, _) => Verdict::no(reason::WITHDRAWN, Serve, format!("Secret {name} was removed: see Authorized.")),
+        (SecretOutcome::Untouched, Publishing::Keep) => there(),
+        // The write is still to come; until then what was said last stays said.
+        (SecretOutcome::Untouched, Publishing::Write) => remembered(old).unwrap_or_else(|| Verdict::no(reason::NOT_YET, Serve, "Being published.")),
+        (SecretOutcome::Untouched, Publishing::Withhold) => {
+            Verdict::no(reason::WITHHELD, Serve, "There is a token, but it is not published: see Authorized.")
+        }
+        (SecretOutcome::Untouched, Publishing::Withdraw) => Verdict::no(reason::WITHDRAWN, Serve, "Nothing is published: see Authorized."),
+        (SecretOutcome::Untouched, Publishing::Nothing) => Verdict::no(reason::NOT_YET, Serve, "There is nothing to publish yet."),
+    }
+}
+
+fn remembered(old: &IntegrationConnectionStatus) -> Option<Verdict> {
+    let last = conditions::get(&old.conditions, "SecretPublished")?;
+    (last.reason == reason::PUBLISHED).then(|| Verdict::yes(reason::PUBLISHED, last.message.clone()))
+}
+
+fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatus) -> Phase {
+    let spec = &connection.spec;
+    let reason_of = |type_| conditions::get(&status.conditions, type_).map_or("", |condition: &Condition| condition.reason.as_str());
+    let (authorized, fresh) = (reason_of("Authorized"), reason_of("TokenFresh"));
+    if spec.disconnect.unwrap_or_default() {
+        Phase::Disconnected
+    } else if spec.suspend.unwrap_or_default() {
+        Phase::Suspended
+    } else if conditions::is_true(&status.conditions, "Ready") {
+        Phase::Active
+    } else if authorized == reason::GRANT_REVOKED {
+        Phase::Revoked
+    } else if status.connected_at.is_none() {
+        Phase::Pending
+    } else if [reason::TOKEN_EXPIRED, reason::NOT_REFRESHABLE].contains(&fresh)
+        && !conditions::get(&status.conditions, "Authorized").is_some_and(|condition| condition.status == "False")
+    {
+        Phase::Expired
+    } else {
+        Phase::Error
+    }
+}
+
+/// Since when, and by whom, the present grant is in place.
+fn connected(old: &IntegrationConnectionStatus, plan: &Plan, grant: Option<&Grant>, now: Timestamp) -> Option<(Time, String)> {
+    let before = old.connected_at.clone().zip(old.connected_by.clone());
+    let Some(grant) = grant else { return before };
+    let anew = plan.history.arrival == Some(Origin::Accepted);
+    before.filter(|_| !anew).or_else(|| Some((Time(now), grant.bound_to.owner.clone())))
+}
+
+fn account(grant: &Grant) -> Option<AccountStatus> {
+    let account = grant.bound_to.account.as_ref()?;
+    Some(AccountStatus { id: account.id.clone(), name: account.name.clone(), email: account.email.clone() })
+}
+
+fn scopes(connection: &IntegrationConnection, observed: &Observed, grant: Option<&Grant>) -> Option<crate::api::connection::ScopesStatus> {
+    let (grant, target) = (grant?, observed.provider.target()?);
+    matches!(grant.credential, Credential::OAuth { .. })
+        .then(|| Scopes::compare(target, &connection.spec.scopes, grant.scopes.as_deref()).into_status())
+}
+
+fn token(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+    grant: Option<&Grant>,
+    old: &IntegrationConnectionStatus,
+) -> Option<TokenStatus> {
+    let history = &plan.history;
+    let some = |count: i32| (count > 0).then_some(count);
+    let planned = TokenStatus {
+        next_refresh_at: plan.next_attempt.map(Time),
+        consecutive_failures: some(history.failures),
+        consecutive_refusals: some(history.refusals),
+        last_failure: history.last_failure.clone(),
+        ..TokenStatus::default()
+    };
+    let Some(grant) = grant else {
+        // Not readable now: times stay as they were, what is planned is told.
+        let last = old.token.clone().unwrap_or_default();
+        let (expires_at, last_refreshed_at, revision, refreshable) =
+            (last.expires_at, last.last_refreshed_at, last.revision, last.refreshable);
+        let token = TokenStatus { expires_at, last_refreshed_at, revision, refreshable, ..planned };
+        return (token != TokenStatus::default()).then_some(token);
+    };
+    let refreshable = match &grant.credential {
+        Credential::OAuth { refresh_token, .. } => {
+            refresh_token.is_some()
+                || observed.provider.target().is_some_and(|target| {
+                    target.method(&connection.spec) == crate::api::connection::Method::ClientCredentials
+                })
+        }
+        Credential::ApiKey { .. } | Credential::Basic { .. } => false,
+    };
+    Some(TokenStatus {
+        expires_at: grant.expires_at.map(Time),
+        last_refreshed_at: Some(Time(grant.obtained_at)),
+        revision: observed.record.revision(),
+        refreshable: Some(refreshable),
+        ..planned
+    })
+}
+
+fn grant_end(grant: Option<&Grant>) -> Option<GrantStatus> {
+    let ends = grant?.refresh_expires_at?;
+    Some(GrantStatus { expires_at: Some(Time(ends)) })
+}
+
+fn sharing(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    old: &IntegrationConnectionStatus,
+    now: Timestamp,
+) -> Option<SharingStatus> {
+    let Shared::In { workspace, .. } = &observed.shared else { return None };
+    let since = old.sharing.as_ref().filter(|sharing| sharing.workspace == *workspace).map(|sharing| sharing.shared_at.clone());
+    Some(SharingStatus {
+        workspace: workspace.clone(),
+        shared_by: connection.spec.owner.clone(),
+        shared_at: since.unwrap_or(Time(now)),
+    })
+}

@@ -1,0 +1,119 @@
+//! What every controller is given.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::api::connection::SecretStatus;
+use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::clock::Clock;
+use crate::grant::actor::Grants;
+use crate::kube_ext::events::Events;
+use crate::metrics::Metrics;
+use crate::oauth::http::Clients;
+use crate::publishing::labels::LabelPrefixes;
+use crate::vault::{Sealer, Store};
+use crate::world::World;
+
+/// What every controller is given.
+pub struct Context {
+    /// The API server, without retries of its own.
+    pub client: Client,
+    /// What is known of the cluster.
+    pub world: World,
+    /// Grants at rest.
+    pub store: Arc<Store>,
+    /// What opens them.
+    pub sealer: Sealer,
+    /// The grants' actors.
+    pub grants: Arc<Grants>,
+    /// Requests to providers.
+    pub clients: Clients,
+    /// Tells people.
+    pub events: Arc<Events>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Wakes objects.
+    pub wakes: Wakes,
+    /// What this process published last.
+    pub written: Written,
+    /// What the administrator chose.
+    pub settings: Settings,
+}
+
+/// What the administrator chose, as far as controllers care.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the operator: records, keyring, app registrations.
+    pub namespace: String,
+    /// The namespaces in which Secrets may be read and written; empty means all.
+    pub secret_namespaces: BTreeSet<String>,
+    /// The least time between two attempts on one grant.
+    pub min_refresh_interval: Duration,
+    /// Whether providers may ask for `http://` and private addresses.
+    pub allow_insecure_providers: bool,
+    /// Prefixes of labels that users may put on published Secrets.
+    pub label_prefixes: LabelPrefixes,
+}
+
+/// What this process published last, by UID of the connection or share: status may be behind it for a moment.
+#[derive(Default)]
+pub struct Written(Mutex<HashMap<String, SecretStatus>>);
+
+impl Written {
+    /// What was published last for this owner.
+    pub fn get(&self, owner_uid: &str) -> Option<SecretStatus> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner_uid).cloned()
+    }
+
+    /// Puts in what was published.
+    pub fn set(&self, owner_uid: &str, secret: SecretStatus) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(owner_uid.to_owned(), secret);
+    }
+
+    /// Forgets what was withdrawn, or whose owner is gone.
+    pub fn forget(&self, owner_uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner_uid);
+    }
+}
+
+/// Wakes objects of each kind. Sending never waits; nobody listens only while the process ends.
+#[derive(Clone)]
+pub struct Wakes {
+    /// Connections.
+    pub connections: UnboundedSender<ObjectRef<IntegrationConnection>>,
+    /// Providers.
+    pub providers: UnboundedSender<ObjectRef<IntegrationProvider>>,
+    /// Workspaces.
+    pub workspaces: UnboundedSender<ObjectRef<Workspace>>,
+    /// Shares.
+    pub shares: UnboundedSender<ObjectRef<ConnectionShare>>,
+}
+
+impl Wakes {
+    /// Wakes a connection.
+    pub fn connection(&self, namespace: &str, name: &str) {
+        let _ = self.connections.send(ObjectRef::new(name).within(namespace));
+    }
+
+    /// Wakes a provider.
+    pub fn provider(&self, name: &str) {
+        let _ = self.providers.send(ObjectRef::new(name));
+    }
+
+    /// Wakes a workspace.
+    pub fn workspace(&self, name: &str) {
+        let _ = self.workspaces.send(ObjectRef::new(name));
+    }
+
+    /// Wakes a share.
+    pub fn share(&self, namespace: &str, name: &str) {
+        let _ = self.shares.send(ObjectRef::new(name).within(namespace));
+    }
+}

@@ -1,0 +1,210 @@
+//! What is known of the cluster: caches that watches fill, asked by every controller. Never a live request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::jiff::Timestamp;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
+
+use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::catalog::{self, DiscoveredEndpoints};
+use crate::grant::target::Target;
+use crate::kube_ext::index::SecretIndex;
+use crate::oauth::App;
+use crate::sharing::{self, Shared};
+use crate::vault::Place;
+use crate::vault::record::EndTerms;
+
+/// The caches.
+pub struct World {
+    /// UID of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// All connections.
+    pub connections: Store<IntegrationConnection>,
+    /// All provider objects.
+    pub providers: Store<IntegrationProvider>,
+    /// All workspaces.
+    pub workspaces: Store<Workspace>,
+    /// All shares.
+    pub shares: Store<ConnectionShare>,
+    /// Names and labels of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    /// Secrets of the operator's namespace that are neither records nor the keyring: app registrations.
+    pub app_secrets: Store<Secret>,
+    /// The Secrets we publish, without data.
+    pub published: SecretIndex,
+    /// Secrets of type `bowline.dev/credential`, without data.
+    pub credentials: SecretIndex,
+    /// What the provider controller made of each provider object.
+    pub resolutions: Resolutions,
+}
+
+/// What the provider controller made of each provider object.
+#[derive(Default)]
+pub struct Resolutions {
+    by_provider: RwLock<HashMap<String, Arc<Resolution>>>,
+}
+
+/// What one provider object comes to.
+#[derive(Debug)]
+pub enum Resolution {
+    /// It cannot be used; the sentence says why and who mends it.
+    NotReady {
+        /// A constant of `api::reason`.
+        reason: &'static str,
+        /// The sentence.
+        message: String,
+    },
+    /// It can be used.
+    Ready(Ready),
+}
+
+/// A provider object that can be used.
+#[derive(Debug)]
+pub struct Ready {
+    /// The object as it was judged.
+    pub object: Arc<IntegrationProvider>,
+    /// Its app registration, for the methods that need one.
+    pub app: Option<Arc<App>>,
+    /// What the issuer's metadata says, where it was read.
+    pub metadata: Option<DiscoveredEndpoints>,
+    /// Whether `http://` and private addresses may be dialled: both the operator and the object allow it.
+    pub insecure: bool,
+    /// For connections without parameters; `None` where they must set some.
+    pub plain: Option<Arc<Target>>,
+}
+
+/// A provider as one connection meets it.
+pub enum Found {
+    /// No object of that name.
+    NotFound,
+    /// Not usable now.
+    NotReady {
+        /// Why, and who mends it.
+        message: String,
+    },
+    /// The connection's own parameters do not fit.
+    ParametersInvalid {
+        /// Which, and why.
+        message: String,
+    },
+    /// Usable.
+    Ready(Arc<Target>),
+}
+
+impl Resolutions {
+    /// What is known of a provider; `None` until its controller has looked at it.
+    pub fn get(&self, provider: &str) -> Option<Arc<Resolution>> {
+        self.by_provider.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
+    }
+
+    /// Puts in what a provider comes to.
+    pub fn set(&self, provider: &str, resolution: Resolution) {
+        let mut all = self.by_provider.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(provider.to_owned(), Arc::new(resolution));
+    }
+
+    /// Forgets a provider that is gone.
+    pub fn forget(&self, provider: &str) {
+        self.by_provider.write().unwrap_or_else(PoisonError::into_inner).remove(provider);
+    }
+}
+
+impl Ready {
+    /// The provider for a connection with these parameters. The error names what does not fit.
+    pub fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, String> {
+        if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
+            return Ok(Arc::clone(plain));
+        }
+        let spec = &self.object.spec;
+        let entry = catalog::get(&spec.type_).ok_or("its catalogue entry is gone")?;
+        let description =
+            catalog::resolve(entry, spec, &self.object.name_any(), parameters).map_err(|error| error.to_string())?;
+        let description = match &self.metadata {
+            Some(metadata) => description.with_metadata(metadata),
+            None => description,
+        };
+        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), self.insecure)))
+    }
+}
+
+impl World {
+    /// The provider of a connection.
+    pub fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> Found {
+        if self.providers.get(&ObjectRef::new(name)).is_none_or(|object| object.meta().deletion_timestamp.is_some()) {
+            return Found::NotFound;
+        }
+        match self.resolutions.get(name).as_deref() {
+            None => Found::NotReady { message: format!("Provider {name} is being looked at.") },
+            Some(Resolution::NotReady { message, .. }) => {
+                Found::NotReady { message: format!("Provider {name} cannot be used: {message}") }
+            }
+            Some(Resolution::Ready(ready)) => match ready.target(parameters) {
+                Ok(target) => Found::Ready(target),
+                Err(message) => Found::ParametersInvalid { message: sentence(&message) },
+            },
+        }
+    }
+
+    /// The provider of a grant that is being ended; its connection may be gone.
+    pub fn target_of_ending(&self, place: &Place, terms: &EndTerms) -> Option<Arc<Target>> {
+        match self.provider(&place.provider, &terms.parameters) {
+            Found::Ready(target) => Some(target),
+            Found::NotFound | Found::NotReady { .. } | Found::ParametersInvalid { .. } => None,
+        }
+    }
+
+    /// Where a connection is shared.
+    pub fn shared(&self, connection: &IntegrationConnection) -> Shared {
+        // Most connections are private: do not collect the workspaces for them.
+        if !connection.spec.shared.unwrap_or_default() {
+            return Shared::NotAsked;
+        }
+        sharing::computed(connection, &self.workspaces.state(), |namespace| self.namespace_lives(namespace))
+    }
+
+    /// Whether a namespace exists and is not being deleted.
+    pub fn namespace_lives(&self, name: &str) -> bool {
+        self.namespaces.get(&ObjectRef::new(name)).is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none())
+    }
+
+    /// The labels of a namespace.
+    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        self.namespaces.get(&ObjectRef::new(name)).map(|namespace| namespace.labels().clone()).unwrap_or_default()
+    }
+
+    /// The shares of a connection, by its UID.
+    pub fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
+        let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
+        self.shares.state_filter(|share| share.spec.connection.uid == uid)
+    }
+
+    /// A connection by name, if it is still the one with this UID.
+    pub fn connection(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<IntegrationConnection>> {
+        let found = self.connections.get(&ObjectRef::new(name).within(namespace))?;
+        (found.meta().uid.as_deref() == Some(uid)).then_some(found)
+    }
+
+    /// The place of a connection's record.
+    pub fn place(&self, connection: &IntegrationConnection) -> Place {
+        Place {
+            cluster: self.cluster.clone(),
+            namespace: connection.namespace().unwrap_or_default(),
+            name: connection.name_any(),
+            uid: connection.uid().unwrap_or_default(),
+            provider: connection.spec.provider.clone(),
+        }
+    }
+
+    /// When the earliest token of a record without a known end would end: such work goes last.
+    pub const LAST: Timestamp = Timestamp::MAX;
+}
+
+/// A message of a library-style error as a sentence for people.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
