@@ -6,6 +6,8 @@ pub mod calls;
 pub mod description;
 pub mod entry;
 pub mod errors;
+mod files;
+pub mod load;
 pub mod parameter;
 pub mod path;
 pub mod protocol;
@@ -14,3 +16,4 @@ pub mod template;
 
 pub use description::{Description, DiscoveredEndpoints};
 pub use entry::Entry;
+pub use load::{entries, get};
