@@ -226,3 +226,7 @@ fn resolved_key(key: &Key<Template>, values: &Values<'_>) -> Result<Key<Url>, Re
         validate,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
