@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::calls::{Call, Identity, Key, Revoke, RevokeStyle};
+use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
 use super::entry::{Confidence, Endpoints};
 use super::errors::ErrorTable;
+use super::path::JsonPath;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 use crate::api::connection::Method;
+use crate::api::provider::Rotation;
 
 /// All that the OAuth core needs to know of one provider for one connection. No secret, no placeholder is left in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +121,8 @@ impl Description {
 
     /// How to prove the client, given whether we hold a secret. `None`: there is no way without one.
     pub fn client_auth(&self, has_secret: bool) -> Option<ClientAuth> {
-        self.client_auth.iter().copied().find(|way| (*way != ClientAuth::None) == has_secret)
+        let with_secret = self.client_auth.iter().copied().find(|way| has_secret && *way != ClientAuth::None);
+        with_secret.or_else(|| self.client_auth.iter().copied().find(|way| *way == ClientAuth::None))
     }
 
     /// Where a revocation is sent, with the client id in the path where the style needs it. `None`: it cannot be done
@@ -139,7 +142,32 @@ impl Description {
 
     /// Where the account is read, if a call tells it.
     pub fn identity_url(&self) -> Option<&Url> {
-        let call = self.identity.as_ref()?.call.as_ref()?;
-        call.url.as_ref().or(self.endpoints.userinfo.as_ref())
+        let identity = self.identity.as_ref().filter(|identity| identity.from == IdentitySource::Call)?;
+        let own = identity.call.as_ref().and_then(|call| call.url.as_ref());
+        own.or(self.endpoints.userinfo.as_ref())
+    }
+
+    /// What a refresh does to a grant that was obtained by this method.
+    pub fn rotation(&self, method: Method) -> Rotation {
+        match method {
+            Method::ClientCredentials => Rotation::PerMint,
+            Method::ApiKey | Method::BasicAuth => Rotation::None,
+            Method::AuthorizationCode | Method::RefreshToken => self.grant.rotation,
+        }
+    }
+
+    /// Whether the answer to a revocation means that nothing is left to withdraw.
+    pub fn revocation_done(&self, status: u16, body: Option<&serde_json::Value>) -> bool {
+        let confirmed = |path: &JsonPath| {
+            body.and_then(|body| path.get(body)).and_then(serde_json::Value::as_bool) == Some(true)
+        };
+        let codes = [&self.errors.code, &self.errors.api_code];
+        let code = |code: &String| self.revoke.gone_codes.contains(code);
+        let gone = || {
+            body.is_some_and(|body| codes.iter().filter_map(|path| path.text(body)).any(|text| code(&text)))
+        };
+        let success =
+            self.revoke.success.contains(&status) && self.revoke.success_path.as_ref().is_none_or(confirmed);
+        success || self.revoke.gone_status.contains(&status) || gone()
     }
 }

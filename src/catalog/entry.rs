@@ -155,3 +155,25 @@ pub enum Confidence {
     #[default]
     Low,
 }
+
+impl Entry {
+    /// All addresses, so that none is forgotten where placeholders are checked.
+    pub(super) fn addresses(&self) -> Vec<&Template> {
+        let Endpoints {
+            issuer,
+            authorization,
+            token,
+            device_authorization,
+            revocation,
+            userinfo,
+            admin_consent,
+        } = &self.endpoints;
+        let identity = self.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref());
+        let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
+        let check = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
+        let endpoints =
+            [issuer, authorization, token, device_authorization, revocation, userinfo, admin_consent]
+                .map(Option::as_ref);
+        endpoints.into_iter().chain([identity, probe, check, self.revoke.url.as_ref()]).flatten().collect()
+    }
+}

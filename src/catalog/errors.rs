@@ -224,3 +224,7 @@ impl HeaderRule {
             .any(|value| self.value.as_deref().is_none_or(|wanted| value.as_bytes() == wanted.as_bytes()))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -5,6 +5,7 @@ use std::fmt;
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 
 /// A value that is left open by an entry.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -88,6 +89,104 @@ pub enum Setting {
     KeyScheme,
     /// Address at which a key is checked.
     ValidateUrl,
+}
+
+/// The rule that a value breaks, in words for the person who set it. They never repeat the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rule {
+    /// Not one path segment.
+    #[error(
+        "it must be one path segment: letters, digits, '.', '_', '-' or '~', not beginning with '.', without '..'"
+    )]
+    PathSegment,
+    /// Not one label of a host name.
+    #[error(
+        "it must be one label of a host name: up to 63 letters, digits or '-', beginning and ending with a letter or digit"
+    )]
+    DnsLabel,
+    /// Not a host.
+    #[error("it must be a host name, with a port if need be, and nothing else")]
+    Host,
+    /// Not a plain address.
+    #[error("it must be an absolute https address without user, query, fragment, '..' or braces")]
+    Url,
+    /// Not one of the choices.
+    #[error("it must be one of the values that the catalogue names")]
+    Choice,
+    /// Empty, too long, or with control characters.
+    #[error("it must be 1 to 253 characters without line breaks or other control characters")]
+    Text,
+    /// It does not match the entry's pattern.
+    #[error("it does not have the form that the catalogue asks for")]
+    Pattern,
+    /// Not a path into JSON.
+    #[error("it must be a path such as $.sub, $.user.id or $.items[0]['id']")]
+    JsonPath,
+}
+
+impl Parameter {
+    /// Whether a value is allowed, by kind and pattern.
+    pub fn check(&self, value: &str) -> Result<(), Rule> {
+        let (fits, rule) = match self.kind {
+            ParameterKind::PathSegment => (is_path_segment(value), Rule::PathSegment),
+            ParameterKind::DnsLabel => (is_dns_label(value), Rule::DnsLabel),
+            ParameterKind::Host => (is_host(value), Rule::Host),
+            ParameterKind::Url => (is_plain_url(value), Rule::Url),
+            ParameterKind::Choice => (self.choices.iter().any(|choice| choice == value), Rule::Choice),
+            ParameterKind::Text => (is_text(value), Rule::Text),
+        };
+        if !fits {
+            return Err(rule);
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.matches(value) => Err(Rule::Pattern),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_path_segment(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
+    is_text(value) && value.bytes().all(allowed) && !value.starts_with('.') && !value.contains("..")
+}
+
+fn is_dns_label(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&value.len())
+        && value.bytes().all(allowed)
+        && !value.starts_with('-')
+        && !value.ends_with('-')
+}
+
+fn is_host(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    let whole = |url: Url| url.has_host() && url.path() == "/" && url.username().is_empty();
+    is_text(value) && value.bytes().all(allowed) && Url::parse(&format!("https://{value}/")).is_ok_and(whole)
+}
+
+fn is_plain_url(value: &str) -> bool {
+    let Ok(url) = Url::parse(value) else { return false };
+    is_text(value) && !value.contains(['{', '}', '?', '#']) && endpoint_rule(value, &url).is_none()
+}
+
+/// What is wrong with an address, as written and as parsed; whether `http` is allowed is not judged here.
+pub(super) fn endpoint_rule(written: &str, url: &Url) -> Option<Rule> {
+    let dots =
+        |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    let path = written.split(['?', '#']).next().unwrap_or_default();
+    let sound = matches!(url.scheme(), "https" | "http")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
+        && !written.contains('\\')
+        && !written.chars().any(|char| char.is_whitespace() || char.is_control())
+        && !path.split('/').any(dots);
+    (!sound).then_some(Rule::Url)
+}
+
+fn is_text(value: &str) -> bool {
+    (1..=253).contains(&value.len()) && !value.chars().any(char::is_control)
 }
 
 /// A regular expression that has to match the whole value.
