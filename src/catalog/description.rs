@@ -75,9 +75,14 @@ pub struct DiscoveredEndpoints {
 }
 
 impl Description {
-    /// Whether the token endpoint is still to be read from the issuer's metadata.
+    /// Whether addresses are still to be read from the issuer's metadata: an issuer is given, and the token endpoint
+    /// is not; or the issuer is a provider object's own, and an address beside the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
-        !self.discovered && self.endpoints.token.is_none() && self.endpoints.issuer.is_some()
+        let Endpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
+        // An own issuer drops the entry's addresses, and a provider object cannot name an authorization endpoint.
+        let own_issuer = authorization.is_none();
+        let open = token.is_none() || (own_issuer && (revocation.is_none() || userinfo.is_none()));
+        !self.discovered && issuer.is_some() && open
     }
 
     /// The description with what is absent taken from metadata. What is set stays, save that ways of client

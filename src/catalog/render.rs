@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::calls::{RevokeScope, RevokeStyle};
-use super::entry::{Endpoints, Entry};
+use super::entry::{Authorize, Confidence, Endpoints, Entry, Pkce};
 use super::load::{entries, get};
 use super::parameter::{Parameter, SettableBy};
 use crate::api::connection::Method;
@@ -36,6 +36,7 @@ pub fn render_entry(name: &str) -> Option<String> {
     let mut text = format!("{} ({name})\n", entry.display_name);
     section(&mut text, "Methods", [methods(entry)]);
     section(&mut text, "Endpoints", endpoint_lines(&entry.endpoints));
+    section(&mut text, "Authorization request", authorize_lines(entry));
     section(&mut text, "Scopes", scope_lines(entry));
     section(
         &mut text,
@@ -47,9 +48,18 @@ pub fn render_entry(name: &str) -> Option<String> {
         section(&mut text, "Revocation", revocation_lines(entry));
     }
     section(&mut text, "Key", key_lines(entry));
+    section(
+        &mut text,
+        "Credentials",
+        entry.token_prefixes.iter().map(|(kind, begin)| format!("{kind}: begins with {begin}")),
+    );
     section(&mut text, "Limits", entry.limits.iter().cloned());
     section(&mut text, "Notes", entry.notes.iter().cloned());
-    section(&mut text, "Sources", entry.sources.iter().cloned());
+    section(
+        &mut text,
+        &format!("Sources (confidence: {})", confidence(entry.confidence)),
+        entry.sources.iter().cloned(),
+    );
     section(&mut text, "Example", example(name, entry).lines().map(str::to_owned));
     Some(text)
 }
@@ -87,6 +97,30 @@ fn endpoint_lines<U: std::fmt::Display>(endpoints: &Endpoints<U>) -> Vec<String>
         ("admin consent", admin_consent),
     ];
     named.iter().filter_map(|(name, url)| url.as_ref().map(|url| format!("{name:21} {url}"))).collect()
+}
+
+/// Empty for entries to which no person is sent.
+fn authorize_lines(entry: &Entry) -> Vec<String> {
+    if !entry.methods.contains(&Method::AuthorizationCode) {
+        return Vec::new();
+    }
+    let Authorize { pkce, params, optional_params } = &entry.authorize;
+    let pkce = match pkce {
+        Pkce::Supported => "PKCE with S256",
+        Pkce::Ignored => "PKCE is taken without an effect",
+        Pkce::Off => "no PKCE: it would change what kind of client the app is",
+    };
+    let sent = params.iter().map(|(name, value)| format!("{name}={value}"));
+    let optional = (!optional_params.is_empty()).then(|| format!("optional: {}", optional_params.join(", ")));
+    std::iter::once(pkce.to_owned()).chain(sent).chain(optional).collect()
+}
+
+const fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::High => "high",
+        Confidence::Medium => "medium",
+        Confidence::Low => "low",
+    }
 }
 
 fn scope_lines(entry: &Entry) -> Vec<String> {
@@ -137,7 +171,7 @@ const fn rotation_meaning(rotation: Rotation) -> &'static str {
 fn rotation_lines(entry: &Entry) -> Vec<String> {
     let grant = &entry.grant;
     let mut lines = vec![format!("{}: {}", rotation_word(grant.rotation), rotation_meaning(grant.rotation))];
-    lines.extend(grant.grace.map(|span| format!("the old one still works for {span}")));
+    lines.extend(grant.grace.map(|span| format!("grace: the old one dies {span} later only")));
     lines.extend(grant.refresh_ends_access.then(|| "a refresh also ends the access token in use".to_owned()));
     lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {span}")));
     lines.extend(grant.refresh_lifetime.map(|span| format!("a refresh token lives {span}")));

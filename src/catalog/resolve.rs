@@ -49,7 +49,6 @@ fn describe(
     let own = spec.endpoints.clone().unwrap_or_default();
     // With another issuer, no address of the entry is trusted with its tokens.
     let foreign = own.issuer.is_some();
-    let kept = |address: &Option<Template>| address.clone().filter(|_| !foreign);
     let mut description = Description {
         provider: provider.to_owned(),
         entry: spec.type_.clone(),
@@ -62,16 +61,9 @@ fn describe(
         token_response: entry.token_response.clone(),
         scopes: scopes(&entry.scopes, spec.scopes.as_ref()),
         grant: entry.grant.clone(),
-        identity: entry
-            .identity
-            .as_ref()
-            .map(|identity| resolved_identity(identity, kept, values))
-            .transpose()?,
-        probe: match &entry.probe {
-            Some(probe) if !foreign => Some(call("the probe", probe, &probe.url, values)?),
-            _ => None,
-        },
-        revoke: revoke(&entry.revoke, kept(&entry.revoke.url).as_ref(), values)?,
+        identity: identity(entry.identity.as_ref(), foreign, values)?,
+        probe: probe(entry.probe.as_ref().filter(|_| !foreign), values)?,
+        revoke: revoke(&entry.revoke, foreign, values)?,
         key: entry.key.as_ref().map(|key| resolved_key(key, values)).transpose()?,
         errors: entry.errors.clone(),
         notes: entry.notes.clone(),
@@ -80,12 +72,12 @@ fn describe(
         parameters: values.actual.clone(),
     };
     settings::apply(entry, &mut description, |name| values.actual.get(name).map(String::as_str));
-    insecure_settings(&description, values)?;
+    secure_check(&description, values)?;
     reachable(description)
 }
 
 /// A validation address that a parameter set is judged like the others.
-fn insecure_settings(description: &Description, values: &Values<'_>) -> Result<(), ResolveError> {
+fn secure_check(description: &Description, values: &Values<'_>) -> Result<(), ResolveError> {
     let check = description.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
     match check {
         Some(url) if url.scheme() != "https" && !values.insecure => {
@@ -119,7 +111,7 @@ fn endpoints(
         let template =
             Template::parse(text).map_err(|_| ResolveError::BadAddress { what, rule: Rule::Url })?;
         let unknown =
-            |name: &&str| !entry.parameters.get(*name).is_some_and(|parameter| parameter.sets.is_none());
+            |name: &&str| entry.parameters.get(*name).is_none_or(|parameter| parameter.sets.is_some());
         if let Some(placeholder) = template.placeholders().find(unknown) {
             return Err(ResolveError::UnknownPlaceholder { what, placeholder: placeholder.to_owned() });
         }
@@ -162,34 +154,41 @@ fn token_request(request: &TokenRequest<Template>, values: &Values<'_>) -> Token
 fn call(
     what: &'static str,
     call: &Call<Template>,
-    url: &Option<Template>,
+    url: Option<&Template>,
     values: &Values<'_>,
 ) -> Result<Call<Url>, ResolveError> {
     let Call { method, url: _, headers, json } = call;
-    let url = values.optional(what, url.as_ref())?;
+    let url = values.optional(what, url)?;
     Ok(Call { method: *method, url, headers: headers.clone(), json: json.clone() })
 }
 
-fn resolved_identity(
-    identity: &Identity<Template>,
-    kept: impl Fn(&Option<Template>) -> Option<Template>,
+fn probe(probe: Option<&Call<Template>>, values: &Values<'_>) -> Result<Option<Call<Url>>, ResolveError> {
+    probe.map(|probe| call("the probe", probe, probe.url.as_ref(), values)).transpose()
+}
+
+fn identity(
+    identity: Option<&Identity<Template>>,
+    foreign: bool,
     values: &Values<'_>,
-) -> Result<Identity<Url>, ResolveError> {
-    let Identity { from, call: asked, account } = identity;
-    let filled = asked.as_ref().map(|asked| call("the account", asked, &kept(&asked.url), values));
-    Ok(Identity { from: *from, call: filled.transpose()?, account: account.clone() })
+) -> Result<Option<Identity<Url>>, ResolveError> {
+    let Some(Identity { from, call: asked, account }) = identity else { return Ok(None) };
+    let filled = asked.as_ref().map(|asked| {
+        let url = asked.url.as_ref().filter(|_| !foreign);
+        call("the account", asked, url, values)
+    });
+    Ok(Some(Identity { from: *from, call: filled.transpose()?, account: account.clone() }))
 }
 
 fn revoke(
     revoke: &Revoke<Template>,
-    url: Option<&Template>,
+    foreign: bool,
     values: &Values<'_>,
 ) -> Result<Revoke<Url>, ResolveError> {
-    let Revoke { style, url: _, scope, headers, success, success_path, gone_status, gone_codes, by_hand } =
+    let Revoke { style, url, scope, headers, success, success_path, gone_status, gone_codes, by_hand } =
         revoke;
     Ok(Revoke {
         style: *style,
-        url: values.optional("revocation", url)?,
+        url: values.optional("revocation", url.as_ref().filter(|_| !foreign))?,
         scope: *scope,
         headers: headers.clone(),
         success: success.clone(),

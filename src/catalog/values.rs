@@ -91,7 +91,9 @@ impl<'a> Values<'a> {
     /// The address, judged. Its origin and its number of path segments are those it has without the connection.
     pub(super) fn url(&self, what: &'static str, template: &Template) -> Result<Url, ResolveError> {
         let fill = |values: &BTreeMap<String, String>| {
-            template.fill(|name| values.get(name).map(as_part)).map_err(|name| self.missing(&[name]))
+            template
+                .fill(|name| values.get(name).map(|value| as_part(value)))
+                .map_err(|name| self.missing(&[name]))
         };
         let (actual, neutral) = (fill(&self.actual)?, fill(&self.neutral)?);
         let bad = |_| ResolveError::BadAddress { what, rule: Rule::Url };
@@ -121,7 +123,7 @@ impl<'a> Values<'a> {
 }
 
 /// A value as a part of an address: one that is an address itself is followed by a path.
-fn as_part(value: &String) -> String {
+fn as_part(value: &str) -> String {
     value.strip_suffix('/').unwrap_or(value).to_owned()
 }
 
@@ -160,5 +162,34 @@ fn allowed(entry: &Entry, by: SetBy, name: &str, value: &str) -> Result<(), Reso
             value.parse::<super::path::JsonPath>().map(drop).map_err(|_| bad(Rule::JsonPath))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The second guard, behind the kinds of parameters: it must hold even if a kind let too much through.
+    #[test]
+    fn an_address_that_leads_elsewhere_is_noticed() {
+        let intended = Url::parse("https://bowline-stand-in.example.com/t/bowline-stand-in/token").unwrap();
+        let rows = [
+            ("https://acme.example.com/t/all/token", true),
+            ("https://acme.example.com:443/t/all/token", true),
+            ("http://acme.example.com/t/all/token", false),
+            ("https://acme.example.com:8443/t/all/token", false),
+            ("https://acme.evil.com/t/all/token", false),
+            ("https://a.b.example.com/t/all/token", false),
+            ("https://example.com/t/all/token", false),
+            ("https://127.0.0.1/t/all/token", false),
+            ("https://acme.example.com/t/all/more/token", false),
+            ("https://acme.example.com/t/token", false),
+            ("https://acme.example.com/t/all/other", false),
+            ("https://acme.example.com/t/all/token?x=y", false),
+        ];
+        for (address, alike) in rows {
+            assert_eq!(leads_alike(&intended, &Url::parse(address).unwrap()), alike, "{address}");
+        }
     }
 }

@@ -8,6 +8,9 @@ use super::Exchange::{Callback, Mint, Refresh};
 use super::*;
 use crate::catalog::get;
 
+/// Name and value of a header, if there is one.
+type Header = Option<(&'static str, &'static str)>;
+
 /// Class and whether the code proves revocation.
 fn token(entry: &str, exchange: Exchange, body: &Value) -> Option<(Class, bool)> {
     let finding = get(entry).unwrap().errors.token(exchange, body)?;
@@ -116,10 +119,10 @@ fn an_unknown_code_and_a_body_without_one_say_nothing() {
 #[test]
 fn some_codes_ask_for_a_longer_wait() {
     let loops = get("microsoft").unwrap().errors.token(Refresh, &numeric(50196)).unwrap();
-    assert_eq!(loops.wait, Some(Duration::from_secs(300)));
+    assert_eq!(loops.wait, Some(Duration::from_mins(5)));
     let moving =
         get("slack").unwrap().errors.token(Refresh, &json!({"error": "org_login_required"})).unwrap();
-    assert_eq!(moving.wait, Some(Duration::from_secs(3600)));
+    assert_eq!(moving.wait, Some(Duration::from_hours(1)));
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn answers_of_an_api_are_classified_by_status_code_and_header() {
     let graph = |code: &str| json!({"error": {"code": code}});
     let linear = |code: &str| json!({"errors": [{"extensions": {"code": code}}]});
     let dropbox = |tag: &str| json!({"error": {".tag": tag}});
-    let rows: [(&str, u16, Option<(&'static str, &'static str)>, Value, Option<Class>); 22] = [
+    let rows: [(&str, u16, Header, Value, Option<Class>); 22] = [
         ("google", 403, None, google("rateLimitExceeded"), Some(Transient)),
         ("google", 403, None, google("insufficientPermissions"), Some(Consent)),
         ("google", 401, None, json!({"error": {"status": "UNAUTHENTICATED"}}), Some(Reauth)),

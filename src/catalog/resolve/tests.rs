@@ -292,6 +292,27 @@ fn settings_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn an_own_issuer_is_asked_for_whatever_the_provider_object_leaves_out() {
+    let issuer = "https://id.example.com";
+    let rows = [
+        (json!({"type": "google"}), false),
+        (json!({"type": "microsoft"}), false),
+        (json!({"type": "generic-oauth2", "endpoints": {"token": issuer}}), false),
+        (json!({"type": "google", "endpoints": {"issuer": issuer}}), true),
+        (json!({"type": "generic-oauth2", "endpoints": {"issuer": issuer, "token": issuer}}), true),
+        (
+            json!({"type": "sandbox", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+            }}),
+            false,
+        ),
+    ];
+    for (of, asked) in rows {
+        assert_eq!(resolved(&of, &[]).unwrap().needs_discovery(), asked, "{of}");
+    }
+}
+
+#[test]
 fn metadata_fills_only_what_is_absent() {
     let of = json!({"type": "sandbox", "endpoints": {
         "issuer": "https://id.example.com/realm/", "revocation": "https://own.example.com/revoke",
