@@ -9,6 +9,7 @@ use std::{
     time::Instant,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::Wanted;
@@ -78,7 +79,7 @@ impl Module {
         let sums = fs::read(&sums_path).map_err(Error::io("read", &sums_path))?;
         let version = required_version(&module).ok_or(Error::VersionUnknown { path })?.to_owned();
         let digest = Sha256::new().chain_update(&module).chain_update(&sums).finalize();
-        let stamp = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let stamp = STANDARD.encode(digest);
         Ok(Self { version, stamp })
     }
 }

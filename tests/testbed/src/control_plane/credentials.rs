@@ -5,7 +5,7 @@ use std::fs;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 
 use super::Layout;
@@ -21,7 +21,7 @@ pub(super) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 pub(super) struct Credentials {
     /// User, token, group.
     users: Vec<(&'static str, String, &'static str)>,
-    signing_key: String,
+    signing_key: SigningKey,
 }
 
 impl Credentials {
@@ -33,13 +33,18 @@ impl Credentials {
             .chain(plain)
             .map(|(user, group)| Ok((user, random::hex(32)?, group)))
             .collect::<Result<_, Error>>()?;
-        Ok(Self { users, signing_key: signing_key()? })
+        Ok(Self { users, signing_key: SigningKey::generate()? })
     }
 
     pub(super) fn write(&self, layout: &Layout) -> Result<(), Error> {
         let rows =
             self.users.iter().map(|(user, token, group)| format!("{token},{user},{user},\"{group}\"\n"));
-        for (name, content) in [("tokens.csv", rows.collect()), ("signing.key", self.signing_key.clone())] {
+        let files = [
+            ("tokens.csv", rows.collect()),
+            ("signing.key", self.signing_key.private.clone()),
+            ("signing.pub", self.signing_key.public.clone()),
+        ];
+        for (name, content) in files {
             let path = layout.path(name);
             fs::write(&path, content).map_err(Error::io("write", path))?;
         }
@@ -52,14 +57,36 @@ impl Credentials {
     }
 }
 
-/// A P-256 key as PEM (PKCS #8, RFC 5208), which the API server takes for `ServiceAccount` tokens (ES256).
+/// What comes before the point in the `SubjectPublicKeyInfo` of a P-256 key (RFC 5480 §2).
+const P256_KEY_INFO: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// A P-256 key pair as PEM (PKCS #8, RFC 5208), which signs ServiceAccount tokens (ES256).
 ///
-/// ring is in the build for TLS anyway, so this asks for no program and no crate more.
-fn signing_key() -> Result<String, Error> {
-    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-        .map_err(|_| Error::Random)?;
-    let body = STANDARD.encode(document.as_ref());
-    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
+/// ring is in the build for TLS anyway, so this asks for no program and no crate more. The API server derives no public
+/// key from this form, so it gets both.
+struct SigningKey {
+    private: String,
+    public: String,
+}
+
+impl SigningKey {
+    fn generate() -> Result<Self, Error> {
+        let (algorithm, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, SystemRandom::new());
+        let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(|_| Error::Random)?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).map_err(|_| Error::Random)?;
+        let public = [P256_KEY_INFO.as_slice(), pair.public_key().as_ref()].concat();
+        Ok(Self { private: pem("PRIVATE KEY", document.as_ref()), public: pem("PUBLIC KEY", &public) })
+    }
+}
+
+/// RFC 7468.
+fn pem(label: &str, content: &[u8]) -> String {
+    let body = STANDARD.encode(content);
+    let mut pem = format!("-----BEGIN {label}-----\n");
     let mut rest = body.as_str();
     while !rest.is_empty() {
         // Base64 is ASCII, so every index is a boundary.
@@ -67,6 +94,6 @@ fn signing_key() -> Result<String, Error> {
         pem.extend([line, "\n"]);
         rest = after;
     }
-    pem.push_str("-----END PRIVATE KEY-----\n");
-    Ok(pem)
+    pem.extend(["-----END ", label, "-----\n"]);
+    pem
 }

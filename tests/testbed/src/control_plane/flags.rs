@@ -54,7 +54,7 @@ pub(super) fn api_server(layout: &Layout, port: u16) -> Vec<String> {
         "--authorization-mode=RBAC".to_owned(),
         format!("--token-auth-file={}", path("tokens.csv")),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-account-key-file={}", path("signing.key")),
+        format!("--service-account-key-file={}", path("signing.pub")),
         format!("--service-account-signing-key-file={}", path("signing.key")),
         "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
         format!("--audit-policy-file={}", path("audit-policy.yaml")),
