@@ -1,0 +1,46 @@
+//! The subcommands, one module each.
+
+mod build;
+mod run;
+mod stop;
+mod up;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use bowline_testbed::error::Error;
+
+/// A real Kubernetes control plane for Bowline's tests, without containers.
+///
+/// `BOWLINE_KUBECONFIG` names a cluster to use instead; `KUBEBUILDER_ASSETS` a directory with envtest's programs.
+/// Otherwise the control plane is built with Go, once, and kept under target/.
+#[derive(clap::Parser)]
+#[command(name = "bowline-testbed")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run a command with KUBECONFIG set to a control plane that lives as long as the command
+    Run {
+        /// The command and its arguments
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Keep a control plane running until Ctrl-C
+    Up,
+    /// Build the control plane, if it is not there yet
+    Build,
+}
+
+impl Arguments {
+    /// Does what was asked for.
+    pub async fn run(self) -> Result<ExitCode, Error> {
+        match self.command {
+            Command::Run { command } => run::run(command).await,
+            Command::Up => up::up().await,
+            Command::Build => build::build(),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What can go wrong while a test environment is made.
+
+use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+
+/// A failure of the testbed itself, never of what is being tested.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The control plane has to be built and there is no Go to build it with.
+    #[error(
+        "Go is not installed: the local control plane is built with it (https://go.dev/dl), or point KUBEBUILDER_ASSETS at envtest binaries"
+    )]
+    GoMissing,
+    /// `go build` ran and failed; its output is on standard error.
+    #[error("go build of the control plane failed ({status})")]
+    GoBuild {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// go.mod names no version of Kubernetes.
+    #[error("{} requires no k8s.io/kubernetes", path.display())]
+    VersionUnknown {
+        /// The go.mod that was read.
+        path: PathBuf,
+    },
+    /// `KUBEBUILDER_ASSETS` lacks a program.
+    #[error("there is no {program} in {}", directory.display())]
+    ProgramMissing {
+        /// The program's file name.
+        program: &'static str,
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// A file, directory or process could not be handled.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb phrase.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No free port was found.
+    #[error("no free port between 20000 and 30000")]
+    NoFreePort,
+    /// The system's random source failed.
+    #[error("the system gave no random bytes")]
+    Random,
+    /// A process ended before it was ready.
+    #[error("{program} ended early ({status}); the end of its log:\n{log_tail}")]
+    EndedEarly {
+        /// The process.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines it wrote.
+        log_tail: String,
+    },
+    /// Something did not become ready in time.
+    #[error("{program} was not ready within {within:?}: {last_seen}; the end of its log:\n{log_tail}")]
+    NotReady {
+        /// The process.
+        program: String,
+        /// The deadline.
+        within: Duration,
+        /// What the last look showed.
+        last_seen: String,
+        /// The last lines it wrote.
+        log_tail: String,
+    },
+    /// Nobody of that name is known to this cluster.
+    #[error("there is no kubeconfig for {user}")]
+    UnknownUser {
+        /// The name asked for.
+        user: String,
+    },
+    /// This cluster's audit log cannot be read from here (somebody else's cluster).
+    #[error("this cluster's audit log cannot be read from here")]
+    NoAuditLog,
+    /// A line of the audit log, or a kubeconfig, does not parse.
+    #[error("cannot parse {}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// `kubectl` said no.
+    #[error("kubectl {arguments} failed ({status}): {stderr}")]
+    Kubectl {
+        /// What it was asked.
+        arguments: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// A kubeconfig was not understood.
+    #[error("cannot use the kubeconfig")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The API server said no, or nothing.
+    #[error("the API server refused")]
+    Kube(#[from] Box<kube::Error>),
+    /// The API server answered a token request without a token.
+    #[error("the API server gave no token for {namespace}/{name}")]
+    NoToken {
+        /// The `ServiceAccount`'s namespace.
+        namespace: String,
+        /// The `ServiceAccount`'s name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// For `map_err`: what was tried, and on what.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        Self::Kube(Box::new(error))
+    }
+}
