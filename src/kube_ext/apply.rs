@@ -1,0 +1,100 @@
+//! Writing objects: the only code that chooses patch parameters.
+//!
+//! Objects are built from scratch and hold only the fields we own: server-side apply would otherwise take over, and
+//! later remove, what others wrote.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client, Error, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::api::names::{FIELD_MANAGER, STATUS_MANAGER};
+
+/// Asks for an object's metadata only, so that an answer never carries the Secret's data back.
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
+/// Applies `object` with force: fields of ours that somebody else changed are put back.
+///
+/// `object` is built from scratch and carries no `managedFields`.
+pub async fn apply<K>(api: &Api<K>, name: &str, object: &K) -> Result<K, Error>
+where
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
+}
+
+/// Applies the whole status with force, under a field manager of its own.
+///
+/// What the last status said and this one leaves out is removed.
+pub async fn apply_status<K, S>(api: &Api<K>, name: &str, status: &S) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+    S: Serialize + Debug,
+{
+    let body = json!({ "apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status });
+    api.patch_status(name, &PatchParams::apply(STATUS_MANAGER).force(), &Patch::Apply(&body)).await
+}
+
+/// Removes an annotation if its value is still `handled`; a newer request stays. Whether it was removed.
+pub async fn remove_annotation<K>(
+    api: &Api<K>,
+    name: &str,
+    annotation: &str,
+    handled: &str,
+) -> Result<bool, Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let pointer = format!("/metadata/annotations/{}", annotation.replace('~', "~0").replace('/', "~1"));
+    let steps = json!([
+        { "op": "test", "path": pointer, "value": handled },
+        { "op": "remove", "path": pointer },
+    ]);
+    let patch = Patch::<()>::Json(serde_json::from_value(steps).map_err(Error::SerdeError)?);
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match api.patch_metadata(name, &parameters, &patch).await {
+        Ok(_) => Ok(true),
+        // The API server answers a failed `test` with 422.
+        Err(Error::Api(status)) if status.code == 422 || status.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates a Secret and returns its metadata. `AlreadyExists` leaves the one that is there untouched.
+pub async fn create_secret(
+    client: &Client,
+    namespace: &str,
+    secret: &Secret,
+) -> Result<PartialObjectMeta<Secret>, Error> {
+    let body = serde_json::to_vec(secret).map_err(Error::SerdeError)?;
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    let mut request = kube::core::Request::new(Secret::url_path(&(), Some(namespace)))
+        .create(&parameters, body)
+        .map_err(Error::BuildRequest)?;
+    request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(METADATA_ONLY));
+    client.request(request).await
+}
+
+/// Applies a Secret with force and returns its metadata. The uid and resourceVersion in it are preconditions.
+pub async fn apply_secret(
+    api: &Api<Secret>,
+    name: &str,
+    secret: &Secret,
+) -> Result<PartialObjectMeta<Secret>, Error> {
+    api.patch_metadata(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(secret)).await
+}
+
+/// Sends a merge patch to a Secret and returns its metadata. A resourceVersion in it is a precondition.
+pub async fn merge_secret(
+    api: &Api<Secret>,
+    name: &str,
+    patch: &serde_json::Value,
+) -> Result<PartialObjectMeta<Secret>, Error> {
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    api.patch_metadata(name, &parameters, &Patch::Merge(patch)).await
+}

@@ -1,0 +1,107 @@
+//! Events, through one publisher.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+/// The API server rejects longer notes.
+const NOTE_BYTES: usize = 1024;
+/// So many objects' last notes are kept. Forgetting one only costs a second Event with the same words.
+const REMEMBERED: usize = 4096;
+/// An Event is not worth a longer wait.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Publishes Events. An Event that cannot be written is logged and never fails the caller.
+///
+/// kube's `Recorder` aggregates by object and reason and leaves the note out: a note that changed would be shown with
+/// its first text. So each note gets a recorder of its own, kept while it repeats.
+pub struct Events {
+    client: Client,
+    reporter: Reporter,
+    last: Mutex<HashMap<(String, &'static str), Said>>,
+}
+
+struct Said {
+    note: String,
+    recorder: Recorder,
+}
+
+impl Events {
+    /// Reports as `bowline`; `instance` is the pod's name.
+    pub fn new(client: Client, instance: Option<String>) -> Self {
+        let reporter = Reporter { controller: "bowline.dev/operator".to_owned(), instance };
+        Self { client, reporter, last: Mutex::default() }
+    }
+
+    /// Publishes something good or neutral about `object`, which may be deleted already.
+    pub async fn normal(&self, object: &ObjectReference, reason: &'static str, action: &str, note: &str) {
+        self.publish(object, EventType::Normal, reason, action, note).await;
+    }
+
+    /// Publishes something somebody should look at.
+    pub async fn warning(&self, object: &ObjectReference, reason: &'static str, action: &str, note: &str) {
+        self.publish(object, EventType::Warning, reason, action, note).await;
+    }
+
+    async fn publish(
+        &self,
+        object: &ObjectReference,
+        type_: EventType,
+        reason: &'static str,
+        action: &str,
+        note: &str,
+    ) {
+        let note = truncated(note, NOTE_BYTES);
+        let recorder = self.recorder(object, reason, note);
+        let event = Event {
+            type_,
+            reason: reason.to_owned(),
+            note: Some(note.to_owned()),
+            action: action.to_owned(),
+            secondary: None,
+        };
+        let told = tokio::time::timeout(CALL_LIMIT, recorder.publish(&event, object)).await;
+        let object = object.name.as_deref().unwrap_or_default();
+        match told {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(reason, object, %error, "could not write an Event"),
+            Err(_) => tracing::warn!(reason, object, "could not write an Event: no answer"),
+        }
+    }
+
+    fn recorder(&self, object: &ObjectReference, reason: &'static str, note: &str) -> Recorder {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (object.uid.clone().unwrap_or_default(), reason);
+        if let Some(said) = last.get(&key).filter(|said| said.note == note) {
+            return said.recorder.clone();
+        }
+        if last.len() >= REMEMBERED {
+            last.clear();
+        }
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        last.insert(key, Said { note: note.to_owned(), recorder: recorder.clone() });
+        recorder
+    }
+}
+
+/// The longest beginning of `text` of at most `limit` bytes that ends with a whole character.
+fn truncated(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_at_a_whole_character() {
+        assert_eq!(truncated("short", 1024), "short");
+        assert_eq!(truncated("aäb", 2), "a");
+        assert_eq!(truncated(&"ä".repeat(600), 1024).len(), 1024);
+        assert_eq!(truncated(&format!("a{}", "ä".repeat(600)), 1024).len(), 1023);
+    }
+}

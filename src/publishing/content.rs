@@ -1,0 +1,335 @@
+//! Which keys a published Secret has, and their values. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::api::connection::Format;
+
+/// Bytes of all values together; a Secret may have 1 MiB with everything else in it.
+const TOTAL_BYTES: usize = 512 * 1024;
+/// Names that no published Secret ever has, whatever a catalogue entry adds.
+const NEVER: [&str; 6] =
+    ["refresh_token", "client_secret", "client_assertion", "private_key", "code", "device_code"];
+
+/// What can be published of a grant. There is no field for a refresh token.
+pub struct Material<'a> {
+    /// The credential for workloads.
+    pub credential: Credential<'a>,
+    /// When it ends; none: the provider names no end.
+    pub expires_at: Option<Timestamp>,
+    /// Scopes that were granted.
+    pub scopes: &'a [String],
+    /// The account, where the provider tells.
+    pub account: Option<Account<'a>>,
+    /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
+    pub extras: &'a BTreeMap<String, SecretString>,
+}
+
+/// The credential for workloads.
+#[derive(Clone, Copy)]
+pub enum Credential<'a> {
+    /// An OAuth access token (RFC 6749).
+    OAuth {
+        /// The token.
+        access_token: &'a SecretString,
+        /// Its type, `Bearer` as a rule (RFC 6750).
+        token_type: &'a str,
+    },
+    /// A key that the provider issued.
+    ApiKey(&'a SecretString),
+    /// User name and password (RFC 7617).
+    Basic {
+        /// The user name.
+        username: &'a str,
+        /// The password.
+        password: &'a SecretString,
+    },
+}
+
+/// An account at a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    /// The provider's stable id.
+    pub id: &'a str,
+    /// A name for people.
+    pub name: Option<&'a str>,
+}
+
+/// Type of a published Secret; no other is ever written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretType {
+    /// `Opaque`.
+    Opaque,
+    /// `kubernetes.io/basic-auth`: Raw of a user name and password.
+    BasicAuth,
+}
+
+impl SecretType {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opaque => "Opaque",
+            Self::BasicAuth => "kubernetes.io/basic-auth",
+        }
+    }
+}
+
+/// Keys and values of one Secret. Values are erased when dropped and never printed.
+#[derive(PartialEq, Eq)]
+pub struct Published {
+    /// Type of the Secret.
+    pub type_: SecretType,
+    /// Its data.
+    pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
+}
+
+impl fmt::Debug for Published {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Published").field("type_", &self.type_).field("keys", &self.data.keys()).finish()
+    }
+}
+
+/// Why the material cannot be written in the format. Names keys, never values.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ContentError {
+    /// Env values go into environments line by line.
+    #[error("the value of {key} has control characters and cannot be written as Env; use format Raw")]
+    ControlCharacters {
+        /// Key of the Secret.
+        key: String,
+    },
+    /// A key that no Secret can have, or that Env cannot spell.
+    #[error(
+        "{key} cannot be a key of this Secret; the catalogue entry of the provider must name it differently"
+    )]
+    KeyInvalid {
+        /// The key.
+        key: String,
+    },
+    /// A key that is reserved or there twice.
+    #[error("{key} may not be added by a catalogue entry")]
+    KeyReserved {
+        /// The key.
+        key: String,
+    },
+    /// More than a Secret should hold.
+    #[error("the values are larger than 512 KiB together")]
+    TooLarge,
+}
+
+type Values = BTreeMap<String, Zeroizing<String>>;
+
+impl Published {
+    /// Writes `material` in the format. A value that is not there leaves its key out; values are not quoted or escaped.
+    pub fn new(material: &Material<'_>, format: Format) -> Result<Self, ContentError> {
+        let mut values = raw(material);
+        add_extras(&mut values, material.extras)?;
+        let basic = matches!(material.credential, Credential::Basic { .. });
+        let (type_, values) = match format {
+            Format::Raw if basic => (SecretType::BasicAuth, values),
+            Format::Raw => (SecretType::Opaque, values),
+            Format::Env => (SecretType::Opaque, env(values)?),
+        };
+        Self::of(type_, values)
+    }
+
+    /// Data that templates made. The total has been limited while rendering.
+    pub fn rendered(values: BTreeMap<String, Zeroizing<String>>) -> Result<Self, ContentError> {
+        Self::of(SecretType::Opaque, values)
+    }
+
+    fn of(type_: SecretType, values: Values) -> Result<Self, ContentError> {
+        if values.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > TOTAL_BYTES {
+            return Err(ContentError::TooLarge);
+        }
+        let bytes = |value: Zeroizing<String>| Zeroizing::new(value.as_bytes().to_vec());
+        Ok(Self { type_, data: values.into_iter().map(|(key, value)| (key, bytes(value))).collect() })
+    }
+}
+
+fn raw(material: &Material<'_>) -> Values {
+    let mut values = Values::new();
+    let mut put = |key: &str, value: &str| {
+        values.insert(key.to_owned(), Zeroizing::new(value.to_owned()));
+    };
+    match material.credential {
+        Credential::OAuth { access_token, token_type } => {
+            put("access_token", access_token.expose_secret());
+            put("token_type", token_type);
+        }
+        Credential::ApiKey(key) => put("api_key", key.expose_secret()),
+        Credential::Basic { username, password } => {
+            put("username", username);
+            put("password", password.expose_secret());
+        }
+    }
+    if let Some(expires_at) = material.expires_at {
+        put("expires_at", &expires_at.to_string());
+    }
+    if !material.scopes.is_empty() {
+        put("scopes", &material.scopes.join(" "));
+    }
+    if let Some(account) = material.account {
+        put("account_id", account.id);
+        if let Some(name) = account.name {
+            put("account_name", name);
+        }
+    }
+    values
+}
+
+fn add_extras(values: &mut Values, extras: &BTreeMap<String, SecretString>) -> Result<(), ContentError> {
+    for (key, value) in extras {
+        if !is_secret_key(key) {
+            return Err(ContentError::KeyInvalid { key: key.clone() });
+        }
+        if NEVER.contains(&key.to_ascii_lowercase().as_str()) || values.contains_key(key) {
+            return Err(ContentError::KeyReserved { key: key.clone() });
+        }
+        values.insert(key.clone(), Zeroizing::new(value.expose_secret().to_owned()));
+    }
+    Ok(())
+}
+
+fn env(values: Values) -> Result<Values, ContentError> {
+    let mut upper = Values::new();
+    for (key, value) in values {
+        let key = key.to_ascii_uppercase();
+        if !is_variable(&key) || upper.contains_key(&key) {
+            return Err(ContentError::KeyInvalid { key });
+        }
+        if value.chars().any(char::is_control) {
+            return Err(ContentError::ControlCharacters { key });
+        }
+        upper.insert(key, value);
+    }
+    Ok(upper)
+}
+
+/// Whether a Secret can have this key.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !key.is_empty() && key.len() <= 253 && key != "." && !key.starts_with("..") && key.chars().all(allowed)
+}
+
+fn is_variable(key: &str) -> bool {
+    !key.starts_with(|c: char| c.is_ascii_digit())
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn publish(
+        credential: Credential<'_>,
+        extras: &[(&str, &str)],
+        format: Format,
+    ) -> Result<Published, ContentError> {
+        let extras = extras.iter().map(|(k, v)| ((*k).to_owned(), SecretString::from(*v))).collect();
+        let material = Material {
+            credential,
+            expires_at: Some("2026-03-01T12:00:00Z".parse().unwrap()),
+            scopes: &["repo".to_owned(), "read:user".to_owned()],
+            account: Some(Account { id: "583231", name: Some("octocat") }),
+            extras: &extras,
+        };
+        Published::new(&material, format)
+    }
+
+    fn text(published: &Published) -> Vec<(&str, &str)> {
+        published.data.iter().map(|(k, v)| (k.as_str(), std::str::from_utf8(v).unwrap())).collect()
+    }
+
+    #[test]
+    fn raw_has_the_documented_keys() {
+        let token = SecretString::from("t0ken");
+        let oauth = Credential::OAuth { access_token: &token, token_type: "Bearer" };
+        let published = publish(oauth, &[("instance_url", "https://x")], Format::Raw).unwrap();
+        let expected = [
+            ("access_token", "t0ken"),
+            ("account_id", "583231"),
+            ("account_name", "octocat"),
+            ("expires_at", "2026-03-01T12:00:00Z"),
+            ("instance_url", "https://x"),
+            ("scopes", "repo read:user"),
+            ("token_type", "Bearer"),
+        ];
+        assert_eq!(text(&published), expected);
+        assert_eq!(published.type_, SecretType::Opaque);
+        assert!(!format!("{published:?}").contains("t0ken"));
+    }
+
+    #[test]
+    fn env_has_the_same_keys_in_upper_case() {
+        let token = SecretString::from("t");
+        let published = publish(Credential::ApiKey(&token), &[], Format::Env).unwrap();
+        assert_eq!(
+            published.data.keys().collect::<Vec<_>>(),
+            ["ACCOUNT_ID", "ACCOUNT_NAME", "API_KEY", "EXPIRES_AT", "SCOPES"]
+        );
+    }
+
+    #[test]
+    fn only_raw_of_user_and_password_is_basic_auth() {
+        let password = SecretString::from("p");
+        let basic = Credential::Basic { username: "u", password: &password };
+        assert_eq!(publish(basic, &[], Format::Raw).unwrap().type_, SecretType::BasicAuth);
+        assert_eq!(publish(basic, &[], Format::Env).unwrap().type_, SecretType::Opaque);
+    }
+
+    #[test]
+    fn what_is_not_there_leaves_its_key_out() {
+        let key = SecretString::from("k");
+        let extras = BTreeMap::new();
+        let material = Material {
+            credential: Credential::ApiKey(&key),
+            expires_at: None,
+            scopes: &[],
+            account: None,
+            extras: &extras,
+        };
+        assert_eq!(text(&Published::new(&material, Format::Raw).unwrap()), [("api_key", "k")]);
+    }
+
+    #[test]
+    fn an_extra_key_can_neither_be_a_refresh_token_nor_replace_ours() {
+        let key = SecretString::from("k");
+        for (name, env) in [
+            ("refresh_token", false),
+            ("Client_Secret", false),
+            ("api_key", false),
+            ("a/b", false),
+            ("a.b", true),
+        ] {
+            let format = if env { Format::Env } else { Format::Raw };
+            assert!(publish(Credential::ApiKey(&key), &[(name, "x")], format).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_secret_holds_is_refused() {
+        let key = SecretString::from("k".repeat(TOTAL_BYTES));
+        assert_eq!(publish(Credential::ApiKey(&key), &[], Format::Raw), Err(ContentError::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn env_values_never_have_control_characters(value in any::<String>()) {
+            let key = SecretString::from(value.clone());
+            match publish(Credential::ApiKey(&key), &[], Format::Env) {
+                Ok(published) => prop_assert_eq!(&*published.data["API_KEY"], value.as_bytes()),
+                Err(error) => {
+                    prop_assert!(value.chars().any(char::is_control));
+                    prop_assert_eq!(error, ContentError::ControlCharacters { key: "API_KEY".to_owned() });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The Secret that workloads read: what is in it, publishing it, withdrawing it.
+//!
+//! Ours is a Secret whose controller is the connection or share; a label does not make it ours.
+
+pub mod content;
+pub mod labels;
+pub mod publish;
+pub mod secret;
+mod syntax;
+pub mod template;
+pub mod withdraw;
+
+pub use content::{Account, ContentError, Credential, Material, Published, SecretType};
+pub use publish::{PublishError, Written, publish};
+pub use secret::{Desired, Known};
+pub use withdraw::{Withdrawn, withdraw};

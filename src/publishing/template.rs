@@ -1,0 +1,210 @@
+//! Keys of a Secret from minijinja templates. Pure.
+//!
+//! Users write templates and the operator runs them, so a template can neither loop for long nor grow without end.
+//! Fuel bounds the steps, the writer bounds the output. Neither bounds a value in between (`{% set x = x ~ x %}` doubles
+//! it per step, a filter over a filter likewise), so [`super::syntax`] allows nothing that can keep a value, and every
+//! filter here bounds its result.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+
+use base64::Engine;
+use minijinja::value::ValueKind;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::content::{Credential, Material, is_secret_key};
+use super::syntax;
+
+/// Bytes of all rendered values together.
+const OUTPUT_BYTES: usize = 256 * 1024;
+/// Steps of one template.
+const FUEL: u64 = 50_000;
+
+/// Which template failed, where and how. Never quotes the template, its values or its output.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the template for key {key} failed at line {line}: {fault}")]
+pub struct TemplateError {
+    /// Key in `spec.secret.template`.
+    pub key: String,
+    /// Line in that template, from 1.
+    pub line: usize,
+    /// What failed.
+    pub fault: Fault,
+}
+
+/// What can be wrong with a template.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Fault {
+    /// Not a template.
+    #[error("syntax error")]
+    Syntax,
+    /// Minijinja would take it, we do not.
+    #[error("only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed")]
+    NotAllowed,
+    /// A name, filter, test or function that does not exist.
+    #[error("unknown name")]
+    UnknownName,
+    /// More steps than a template may take.
+    #[error("too many steps")]
+    TooManySteps,
+    /// More than 256 KiB, in the output or in between.
+    #[error("more than 256 KiB")]
+    TooLarge,
+    /// Not a key that a Secret can have.
+    #[error("the key is not valid in a Secret")]
+    KeyInvalid,
+    /// Anything else: a wrong argument, a value that is not a text.
+    #[error("invalid operation")]
+    Operation,
+}
+
+/// Renders every template over `token`, `username`, `account.id`, `account.name`, `scopes`, `expiresAt`.
+///
+/// `token` is the access token, the API key or the password. A name without a value cannot be used: a template that
+/// needs one fails instead of publishing a gap. Filters: `upper`, `lower`, `trim`, `join`, `tojson`, `b64encode`.
+pub fn render(
+    templates: &BTreeMap<String, String>,
+    material: &Material<'_>,
+) -> Result<BTreeMap<String, Zeroizing<String>>, TemplateError> {
+    let environment = environment();
+    let values = values(material);
+    let mut left = OUTPUT_BYTES;
+    let mut rendered = BTreeMap::new();
+    for (key, template) in templates {
+        let text = render_one(&environment, template, &values, left)
+            .map_err(|(line, fault)| TemplateError { key: key.clone(), line, fault })?;
+        if !is_secret_key(key) {
+            return Err(TemplateError { key: key.clone(), line: 1, fault: Fault::KeyInvalid });
+        }
+        left -= text.len();
+        rendered.insert(key.clone(), text);
+    }
+    Ok(rendered)
+}
+
+fn render_one(
+    environment: &Environment<'_>,
+    template: &str,
+    values: &Value,
+    limit: usize,
+) -> Result<Zeroizing<String>, (usize, Fault)> {
+    syntax::check(template).map_err(|line| (line, Fault::NotAllowed))?;
+    let fault = |error: &Error| (error.line().unwrap_or(1), fault_of(error));
+    let compiled = environment.template_from_str(template).map_err(|error| fault(&error))?;
+    let mut output = Bounded { bytes: Zeroizing::new(Vec::new()), limit, full: false };
+    if let Err(error) = compiled.render_captured_to(values.clone(), &mut output) {
+        let (line, kind) = fault(&error);
+        return Err((line, if output.full { Fault::TooLarge } else { kind }));
+    }
+    let text = std::str::from_utf8(&output.bytes).map_err(|_| (1, Fault::Operation))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// An environment without loaders, globals and built-in filters.
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::empty();
+    environment.set_fuel(Some(FUEL));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.add_filter("upper", |text: &str| bounded(text.to_uppercase()));
+    environment.add_filter("lower", |text: &str| bounded(text.to_lowercase()));
+    environment.add_filter("trim", |text: &str| text.trim().to_owned());
+    environment.add_filter("b64encode", |text: &str| {
+        bounded(base64::engine::general_purpose::STANDARD.encode(text))
+    });
+    environment.add_filter("tojson", to_json);
+    environment.add_filter("join", join);
+    environment
+}
+
+fn to_json(value: &Value) -> Result<String, Error> {
+    if !matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Number | ValueKind::Bool) {
+        return Err(Error::from(ErrorKind::InvalidOperation));
+    }
+    bounded(serde_json::to_string(value).map_err(|_| Error::from(ErrorKind::BadSerialization))?)
+}
+
+fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
+    if list.kind() != ValueKind::Seq {
+        return Err(Error::from(ErrorKind::InvalidOperation));
+    }
+    let mut joined = String::new();
+    for (index, item) in list.try_iter()?.enumerate() {
+        if index > 0 {
+            joined.push_str(between.unwrap_or_default());
+        }
+        write!(joined, "{item}").map_err(|_| Error::from(ErrorKind::WriteFailure))?;
+        if joined.len() > OUTPUT_BYTES {
+            return Err(Error::from(ErrorKind::WriteFailure));
+        }
+    }
+    Ok(joined)
+}
+
+/// `WriteFailure` is our sign for "too large".
+fn bounded(text: String) -> Result<String, Error> {
+    if text.len() > OUTPUT_BYTES { Err(Error::from(ErrorKind::WriteFailure)) } else { Ok(text) }
+}
+
+fn values(material: &Material<'_>) -> Value {
+    let (token, username) = match material.credential {
+        Credential::OAuth { access_token: secret, .. } | Credential::ApiKey(secret) => (secret, None),
+        Credential::Basic { username, password } => (password, Some(username)),
+    };
+    // Strict: what has no value must be undefined, not none, which would render as a word.
+    let or_undefined = |text: Option<String>| text.map_or(Value::UNDEFINED, Value::from);
+    context! {
+        token => token.expose_secret(),
+        username => or_undefined(username.map(str::to_owned)),
+        scopes => material.scopes.to_vec(),
+        expiresAt => or_undefined(material.expires_at.map(|at| at.to_string())),
+        account => context! {
+            id => or_undefined(material.account.map(|account| account.id.to_owned())),
+            name => or_undefined(material.account.and_then(|account| account.name).map(str::to_owned)),
+        },
+    }
+}
+
+fn fault_of(error: &Error) -> Fault {
+    match error.kind() {
+        ErrorKind::SyntaxError | ErrorKind::BadEscape => Fault::Syntax,
+        ErrorKind::UndefinedError
+        | ErrorKind::UnknownFilter
+        | ErrorKind::UnknownTest
+        | ErrorKind::UnknownFunction
+        | ErrorKind::UnknownMethod => Fault::UnknownName,
+        ErrorKind::OutOfFuel => Fault::TooManySteps,
+        ErrorKind::WriteFailure => Fault::TooLarge,
+        _ => Fault::Operation,
+    }
+}
+
+/// A writer that stops the rendering when it is full.
+struct Bounded {
+    bytes: Zeroizing<Vec<u8>>,
+    limit: usize,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + part.len() > self.limit {
+            self.full = true;
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "template_tests.rs"]
+mod tests;
