@@ -26,11 +26,16 @@ fn committed_definitions_are_the_generated_ones() {
             fs::write(&path, &text).unwrap();
         }
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "{} is not what src/api says: run UPDATE_GOLDEN=1 cargo test --test crds", path.display());
+        assert!(
+            committed == text,
+            "{} is not what src/api says: run UPDATE_GOLDEN=1 cargo test --test crds",
+            path.display()
+        );
         expected.push(path);
     }
     let strangers: Vec<_> = files_under("crds").into_iter().filter(|f| !expected.contains(f)).collect();
-    let strangers: Vec<_> = strangers.iter().filter(|f| f.file_name().unwrap() != "kustomization.yaml").collect();
+    let strangers: Vec<_> =
+        strangers.iter().filter(|f| f.file_name().unwrap() != "kustomization.yaml").collect();
     assert!(strangers.is_empty(), "no kind for {strangers:?}");
 }
 

@@ -1,0 +1,12 @@
+//! What only a real API server can show: its judgement of our schemas, policies and rights.
+//!
+//! Needs an API server: `make test` starts one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod admission;
+mod asking;
+mod fixture;
+mod judging;
+mod operator_only;
+mod rights;
+mod schema;
