@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
+use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -63,6 +64,10 @@ impl Team {
         .await;
         team.bind("edit", "ClusterRole", &["alice", "mallory"]).await;
         team.bind("bowline-gitops", "ClusterRole", &["gitops"]).await;
+        team.until_allowed(OPERATOR, "create", "bowline.dev", "connectionshares").await;
+        team.until_allowed("bob", "create", "", "secrets").await;
+        team.until_allowed("mallory", "share", "bowline.dev", "integrationconnections").await;
+        team.until_allowed("gitops", "assign-owner", "bowline.dev", "integrationconnections").await;
         team
     }
 
@@ -72,6 +77,23 @@ impl Team {
 
     pub fn person(&self, name: &str) -> Person {
         Person::new(self.client.clone(), name)
+    }
+
+    /// Whether RBAC lets somebody do something in `namespace`; the empty one stands for the whole cluster.
+    pub async fn is_allowed(&self, who: &str, attributes: &Value) -> bool {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec":
+            {"user": who, "groups": ["system:authenticated"], "resourceAttributes": attributes}});
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let answer = self.person(ADMIN).must(&Ask::post(path, &review)).await;
+        answer["status"]["allowed"].as_bool().unwrap()
+    }
+
+    /// The authorizer learns of a new binding a moment later than its author.
+    pub async fn until_allowed(&self, who: &str, verb: &str, group: &str, resource: &str) {
+        let attributes =
+            json!({"verb": verb, "group": group, "resource": resource, "namespace": self.namespace});
+        let waiting = async { while !self.is_allowed(who, &attributes).await {} };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("rights take effect");
     }
 
     /// A connection of alice's, as stored.
