@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bowline::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 fn root() -> &'static Path {
@@ -26,11 +27,16 @@ fn committed_definitions_are_the_generated_ones() {
             fs::write(&path, &text).unwrap();
         }
         let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "{} is not what src/api says: run UPDATE_GOLDEN=1 cargo test --test crds", path.display());
+        assert!(
+            committed == text,
+            "{} is not what src/api says: run UPDATE_GOLDEN=1 cargo test --test crds",
+            path.display()
+        );
         expected.push(path);
     }
     let strangers: Vec<_> = files_under("crds").into_iter().filter(|f| !expected.contains(f)).collect();
-    let strangers: Vec<_> = strangers.iter().filter(|f| f.file_name().unwrap() != "kustomization.yaml").collect();
+    let strangers: Vec<_> =
+        strangers.iter().filter(|f| f.file_name().unwrap() != "kustomization.yaml").collect();
     assert!(strangers.is_empty(), "no kind for {strangers:?}");
 }
 
@@ -53,4 +59,128 @@ fn files_under(folder: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+#[test]
+fn every_example_is_one_that_the_api_server_takes() {
+    let schemas = Schemas::generated();
+    let mut seen = BTreeMap::new();
+    for (path, object) in manifests("examples").into_iter().chain(manifests("deploy")) {
+        let kind =
+            object["kind"].as_str().unwrap_or_else(|| panic!("{}: no kind", path.display())).to_owned();
+        assert!(object["apiVersion"].is_string(), "{}: {kind} has no apiVersion", path.display());
+        if object["apiVersion"] == "bowline.dev/v1alpha1" {
+            let problems = schemas.problems(&kind, &object);
+            assert!(problems.is_empty(), "{}: {problems:?}", path.display());
+            *seen.entry(kind).or_insert(0) += 1;
+        }
+    }
+    assert!(
+        seen["IntegrationConnection"] >= 8 && seen["IntegrationProvider"] >= 7 && seen["Workspace"] >= 1,
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn what_the_api_server_refuses_is_found_without_one() {
+    let schemas = Schemas::generated();
+    let good = serde_json::json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": "c"}, "spec": {"provider": "sandbox", "owner": "alice"}});
+    assert_eq!(schemas.problems("IntegrationConnection", &good), Vec::<String>::new());
+    for (pointer, value, words) in [
+        ("/spec/shared", serde_json::json!(true), "shared needs a workspace"),
+        ("/spec/owner", serde_json::json!("system:admin"), "not a system: user"),
+        ("/spec/method", serde_json::json!("Magic"), "\"Magic\""),
+        ("/spec/scope", serde_json::json!("repo"), "'scope' was unexpected"),
+        ("/spec/secret", serde_json::json!({"nam": "x"}), "'nam' was unexpected"),
+        ("/metadata/name", serde_json::json!("a.b"), "may not contain a dot"),
+    ] {
+        let mut bad = good.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(parent).unwrap()[key] = value;
+        let problems = schemas.problems("IntegrationConnection", &bad);
+        assert!(
+            problems.iter().any(|problem| problem.contains(words)),
+            "{pointer} should say '{words}': {problems:?}"
+        );
+    }
+}
+
+/// The kinds' schemas as JSON Schema, and their CEL rules.
+struct Schemas(BTreeMap<String, (jsonschema::Validator, CustomResourceDefinition)>);
+
+impl Schemas {
+    fn generated() -> Self {
+        let kinds = bowline::api::definitions().into_iter().map(|definition| {
+            let schema =
+                definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
+            let mut json = serde_json::to_value(schema).unwrap();
+            refuse_unknown_fields(&mut json);
+            // The root is an object of Kubernetes: its other fields are not in our schema.
+            json.as_object_mut().unwrap().remove("additionalProperties");
+            let validator = jsonschema::validator_for(&json).unwrap();
+            (definition.spec.names.kind.clone(), (validator, definition))
+        });
+        Self(kinds.collect())
+    }
+
+    fn problems(&self, kind: &str, object: &Value) -> Vec<String> {
+        let (validator, _) = self.0.get(kind).unwrap_or_else(|| panic!("unknown kind {kind}"));
+        let mut problems: Vec<_> = validator.iter_errors(object).map(|error| error.to_string()).collect();
+        problems.extend(rule_problems(kind, object));
+        problems
+    }
+}
+
+/// The API server warns of fields it does not know and drops them; in an example they are mistakes.
+fn refuse_unknown_fields(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.get("properties").is_some_and(Value::is_object)
+                && !fields.contains_key("additionalProperties")
+            {
+                fields.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            fields.values_mut().for_each(refuse_unknown_fields);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(refuse_unknown_fields),
+        _ => {}
+    }
+}
+
+fn manifests(folder: &str) -> Vec<(PathBuf, Value)> {
+    let mut found = Vec::new();
+    for path in
+        files_under(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "yaml"))
+    {
+        for document in serde_yaml::Deserializer::from_str(&fs::read_to_string(&path).unwrap()) {
+            let object =
+                Value::deserialize(document).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            found.push((path.clone(), object));
+        }
+    }
+    found
+}
+
+fn rule_problems(kind: &str, object: &Value) -> Vec<String> {
+    match kind {
+        "IntegrationConnection" => rule_problems_of::<IntegrationConnection>(object),
+        "IntegrationProvider" => rule_problems_of::<IntegrationProvider>(object),
+        "Workspace" => rule_problems_of::<Workspace>(object),
+        "ConnectionShare" => rule_problems_of::<ConnectionShare>(object),
+        kind => panic!("unknown kind {kind}"),
+    }
+}
+
+fn rule_problems_of<K: kube::CustomResourceExt + Serialize + for<'de> Deserialize<'de>>(
+    object: &Value,
+) -> Vec<String> {
+    match serde_json::from_value::<K>(object.clone()) {
+        Ok(object) => kube::core::cel::validate_cel(&object)
+            .err()
+            .map(|errors| errors.to_string())
+            .into_iter()
+            .collect(),
+        Err(error) => vec![error.to_string()],
+    }
 }

@@ -38,8 +38,12 @@ pub struct SecretRef {
 /// No field is nullable: the API server then drops a `null` before it judges, so `null` means absent for the rules in
 /// the schema as it does for us. A nullable field would count as set for `has()`, and `workspace: null` would do.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions =
-        vec![IntegrationConnection::crd(), IntegrationProvider::crd(), Workspace::crd(), ConnectionShare::crd()];
+    let mut definitions = vec![
+        IntegrationConnection::crd(),
+        IntegrationProvider::crd(),
+        Workspace::crd(),
+        ConnectionShare::crd(),
+    ];
     for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             refuse_null(schema);

@@ -1,8 +1,16 @@
-//! What only a real API server can show.
+//! What only a real API server can show: its judgement of our schemas, policies and rights, and of what we write.
+//!
+//! Needs an API server: `make test` starts one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#![allow(clippy::unwrap_used)]
-
+mod admission;
+mod asking;
+mod fixture;
+mod judging;
+mod operator_only;
 mod publishing;
+mod rights;
+mod schema;
 
 /// A client for the cluster of `BOWLINE_KUBECONFIG`.
 async fn client() -> kube::Client {

@@ -1,0 +1,165 @@
+//! A namespace of one's own, with the people who work in it, and objects to begin with.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::path::Path;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use crate::asking::{ADMIN, Ask, OPERATOR, Person};
+
+/// A fresh namespace in which alice, bob, mallory and a pipeline have rights.
+///
+/// - alice and mallory have the built-in role `edit`, and with it, by aggregation, `bowline-editor`;
+/// - bob may write connections and Secrets, but has no custom verb;
+/// - gitops has `bowline-gitops`;
+/// - all of them may write status and shares as far as RBAC goes, and the operator may do all of that too, so that a
+///   refusal is a policy's. What RBAC gives the operator is judged in rights.rs.
+pub struct Team {
+    pub namespace: String,
+    client: Client,
+}
+
+/// A client for the cluster under test, with the shipped manifests installed.
+pub async fn administrator() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let path =
+        std::env::var("BOWLINE_KUBECONFIG").expect("BOWLINE_KUBECONFIG names the cluster: run make test");
+    let kubeconfig = Kubeconfig::read_from(Path::new(&path)).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
+pub fn random_name(prefix: &str) -> String {
+    format!("{prefix}-{:08x}", RandomState::new().build_hasher().finish() & 0xffff_ffff)
+}
+
+impl Team {
+    pub async fn new() -> Self {
+        let client = administrator().await;
+        let team = Self { namespace: random_name("team"), client };
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team.namespace}});
+        team.person(ADMIN).must(&Ask::post("/api/v1/namespaces", &namespace)).await;
+        let everything = ["get", "list", "create", "update", "patch", "delete", "deletecollection"];
+        let outputs = ["connectionshares", "connectionshares/status", "integrationconnections/status"];
+        team.role(
+            "outputs",
+            &["bowline.dev"],
+            &outputs,
+            &everything,
+            &["alice", "bob", "mallory", "gitops", OPERATOR],
+        )
+        .await;
+        team.role(
+            "writer",
+            &["bowline.dev", ""],
+            &["integrationconnections", "secrets"],
+            &everything,
+            &["bob", OPERATOR],
+        )
+        .await;
+        team.bind("edit", "ClusterRole", &["alice", "mallory"]).await;
+        team.bind("bowline-gitops", "ClusterRole", &["gitops"]).await;
+        team.until_allowed(OPERATOR, "create", "bowline.dev", "connectionshares").await;
+        team.until_allowed("bob", "create", "", "secrets").await;
+        team.until_allowed("mallory", "share", "bowline.dev", "integrationconnections").await;
+        team.until_allowed("gitops", "assign-owner", "bowline.dev", "integrationconnections").await;
+        team
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    pub fn person(&self, name: &str) -> Person {
+        Person::new(self.client.clone(), name)
+    }
+
+    /// Whether RBAC lets somebody do something in `namespace`; the empty one stands for the whole cluster.
+    pub async fn is_allowed(&self, who: &str, attributes: &Value) -> bool {
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec":
+            {"user": who, "groups": ["system:authenticated"], "resourceAttributes": attributes}});
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let answer = self.person(ADMIN).must(&Ask::post(path, &review)).await;
+        answer["status"]["allowed"].as_bool().unwrap()
+    }
+
+    /// The authorizer learns of a new binding a moment later than its author.
+    pub async fn until_allowed(&self, who: &str, verb: &str, group: &str, resource: &str) {
+        let attributes =
+            json!({"verb": verb, "group": group, "resource": resource, "namespace": self.namespace});
+        let waiting = async { while !self.is_allowed(who, &attributes).await {} };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("rights take effect");
+    }
+
+    /// A connection of alice's, as stored.
+    pub async fn connection_of_alice(&self, change: &Value) -> Value {
+        let connection = crate::asking::merged(connection(&random_name("c"), "alice"), change);
+        self.person("alice").must(&Ask::post(&self.connections(), &connection)).await
+    }
+
+    /// Something the operator made.
+    pub async fn made_by_operator(&self, path: &str, object: &Value) -> Value {
+        self.person(OPERATOR).must(&Ask::post(path, object)).await
+    }
+
+    pub fn connections(&self) -> String {
+        format!("/apis/bowline.dev/v1alpha1/namespaces/{}/integrationconnections", self.namespace)
+    }
+
+    pub fn shares(&self) -> String {
+        format!("/apis/bowline.dev/v1alpha1/namespaces/{}/connectionshares", self.namespace)
+    }
+
+    pub fn secrets(&self) -> String {
+        format!("/api/v1/namespaces/{}/secrets", self.namespace)
+    }
+
+    async fn role(&self, name: &str, groups: &[&str], resources: &[&str], verbs: &[&str], users: &[&str]) {
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles", self.namespace);
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name},
+            "rules": [{"apiGroups": groups, "resources": resources, "verbs": verbs}]});
+        self.person(ADMIN).must(&Ask::post(&path, &role)).await;
+        self.bind(name, "Role", users).await;
+    }
+
+    pub async fn bind(&self, role: &str, kind: &str, users: &[&str]) {
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings", self.namespace);
+        let subject =
+            |user: &&str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user});
+        let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": role},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+            "subjects": users.iter().map(subject).collect::<Vec<_>>()});
+        self.person(ADMIN).must(&Ask::post(&path, &binding)).await;
+    }
+}
+
+pub fn connection(name: &str, owner: &str) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": name},
+        "spec": {"provider": "sandbox", "owner": owner}})
+}
+
+pub fn secret(name: &str, type_: &str, labels: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "labels": labels}, "type": type_,
+        "data": {"access_token": "b2xk"}})
+}
+
+pub fn share(name: &str) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionShare", "metadata": {"name": name},
+        "spec": {"workspace": "marketing", "provider": "sandbox", "owner": "alice",
+            "connection": {"namespace": "team-a", "name": "c", "uid": "0"}}})
+}
+
+pub fn provider(name: &str) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider", "metadata": {"name": name},
+        "spec": {"type": "sandbox"}})
+}
+
+pub fn workspace(name: &str) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": {}})
+}

@@ -1,0 +1,90 @@
+//! A person tries a thing in every way the API server knows, and the answer is compared with a verdict.
+
+use serde_json::{Value, json};
+
+use crate::asking::{Answer, Ask, OPERATOR, applicable, every_way};
+use crate::fixture::{Team, random_name};
+
+/// What the API server says to a row.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    Accepted,
+    /// Refused, with these words.
+    Refused(&'static str),
+}
+
+use Verdict::{Accepted, Refused};
+
+pub fn judge(sentence: &str, answer: &Answer, verdict: Verdict) {
+    match verdict {
+        Accepted => assert!(answer.is_accepted(), "{sentence}: should be accepted, but: {}", answer.words()),
+        Refused(words) => {
+            assert_eq!(answer.status, 403, "{sentence}: should be refused: {}", answer.body);
+            assert!(
+                answer.words().contains(words),
+                "{sentence}: should say '{words}', but: {}",
+                answer.words()
+            );
+        }
+    }
+}
+
+/// Tries to create `object` in every way there is.
+pub async fn judge_creation(team: &Team, who: &str, collection: &str, object: &Value, verdict: Verdict) {
+    let fresh = |object: &Value| {
+        let mut object = object.clone();
+        object["metadata"]["name"] = json!(random_name("x"));
+        object
+    };
+    let mut nameless = object.clone();
+    nameless["metadata"].as_object_mut().unwrap().remove("name");
+    nameless["metadata"]["generateName"] = json!("x-");
+    let applied = fresh(object);
+    let applied_path = format!("{collection}/{}", applied["metadata"]["name"].as_str().unwrap());
+    let ways = [
+        ("POST", Ask::post(collection, &fresh(object))),
+        ("POST with generateName", Ask::post(collection, &nameless)),
+        ("dry run", Ask::post(collection, &fresh(object)).dry()),
+        ("forced apply", Ask::apply(&applied_path, &applied)),
+    ];
+    for (way, ask) in ways {
+        judge(&format!("{who} creates {object} by {way}"), &team.person(who).ask(&ask).await, verdict);
+    }
+}
+
+/// Tries to change the object at `path` in every way there is.
+pub async fn judge_change(team: &Team, who: &str, path: &str, change: &Value, verdict: Verdict) {
+    let get = Ask::get(path.split_once("/status").map_or(path, |(object, _)| object));
+    let reader = team.person(OPERATOR);
+    let before = reader.must(&get).await;
+    let count = every_way(path, &before, change).len();
+    for index in 0..count {
+        let (way, answer) = loop {
+            let (way, ask) = every_way(path, &reader.must(&get).await, change).swap_remove(index);
+            // An accepted change is made for real at the end, so that each way starts from the same object.
+            let ask = if matches!(verdict, Accepted) { ask.dry() } else { ask };
+            let answer = team.person(who).ask(&ask).await;
+            // A replace that another writer overtook has not been judged yet.
+            if answer.status != 409 {
+                break (way, answer);
+            }
+        };
+        judge(&format!("{who} changes {path} to {change} by {way}"), &answer, verdict);
+    }
+    if matches!(verdict, Accepted) {
+        let answer = team.person(who).ask(&Ask::merge(path, change)).await;
+        judge(&format!("{who} changes {path} to {change}"), &answer, verdict);
+    } else {
+        assert_same(&before, &reader.must(&get).await);
+    }
+}
+
+pub fn assert_same(before: &Value, after: &Value) {
+    assert_eq!(applicable(before), applicable(after), "a refused request changed something");
+    assert_eq!(before["status"], after["status"], "a refused request changed the status");
+}
+
+/// The address of a stored object.
+pub fn path_of(collection: &str, object: &Value) -> String {
+    format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap())
+}

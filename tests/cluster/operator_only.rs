@@ -1,0 +1,258 @@
+//! What is the operator's alone: status, finalizers, shares, its labels on Secrets, records.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::runtime::wait::{Condition, await_condition};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use crate::asking::{ADMIN, Ask, OPERATOR};
+use crate::fixture::{Team, connection, provider, random_name, secret, share, workspace};
+use crate::judging::Verdict::{Accepted, Refused};
+use crate::judging::{assert_same, judge, judge_change, judge_creation, path_of};
+
+const NO_FINALIZER: &str = "finalizers under bowline.dev/ are added and removed by the operator alone";
+const NO_STATUS: &str = "status is written by the operator alone";
+const NO_SHARES: &str = "shares are written by the operator alone";
+const NO_LABEL: &str =
+    "labels by which the operator knows its Secrets are set and removed by it alone: leave out";
+const NO_RECORD: &str = "Secrets of type bowline.dev/record are written and deleted by the operator alone";
+const FINALIZER: &str = bowline::api::names::FINALIZER;
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_status_is_written_by_the_operator_alone() {
+    let team = Team::new().await;
+    let connection = team.connection_of_alice(&json!({})).await;
+    let share = team.made_by_operator(&team.shares(), &share(&random_name("s"))).await;
+    let ready = json!({"status": {"phase": "Active"}});
+    let published = json!({"status": {"phase": "Published"}});
+    let paths =
+        [(path_of(&team.connections(), &connection), ready), (path_of(&team.shares(), &share), published)];
+    for (path, change) in paths {
+        let path = format!("{path}/status");
+        for who in ["alice", "mallory", "gitops", ADMIN] {
+            judge_change(&team, who, &path, &change, Refused(NO_STATUS)).await;
+        }
+        judge_change(&team, OPERATOR, &path, &change, Accepted).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_cluster_wide_kinds_keep_status_and_finalizers_for_the_operator_too() {
+    let team = Team::new().await;
+    let ready = json!({"status": {"observedGeneration": 7}});
+    let held = json!({"metadata": {"finalizers": [FINALIZER]}});
+    for (plural, object) in [("workspaces", workspace("x")), ("integrationproviders", provider("x"))] {
+        let collection = format!("/apis/bowline.dev/v1alpha1/{plural}");
+        let object = crate::asking::merged(object, &json!({"metadata": {"name": random_name("x")}}));
+        let stored = team.person(ADMIN).must(&Ask::post(&collection, &object)).await;
+        let path = path_of(&collection, &stored);
+        judge_change(&team, ADMIN, &format!("{path}/status"), &ready, Refused(NO_STATUS)).await;
+        judge_change(&team, ADMIN, &path, &held, Refused(NO_FINALIZER)).await;
+        team.person(ADMIN).must(&Ask::delete(&path)).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_status_comes_neither_with_a_new_object_nor_by_the_main_door() {
+    let team = Team::new().await;
+    let forged = json!({"status": {"phase": "Active"}});
+    let stored = team.connection_of_alice(&forged).await;
+    assert_eq!(stored["status"], Value::Null);
+    let path = path_of(&team.connections(), &stored);
+    let answer = team.person("alice").must(&Ask::merge(&path, &forged)).await;
+    assert_eq!(answer["status"], Value::Null);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_door_of_the_status_leads_to_nothing_else() {
+    let team = Team::new().await;
+    let stored = team.connection_of_alice(&json!({})).await;
+    let path = path_of(&team.connections(), &stored);
+    let change = json!({"spec": {"owner": "mallory", "shared": true, "workspace": "w"}, "status": {"phase": "Active"},
+        "metadata": {"annotations": {"bowline.dev/intake": "x/1"}, "finalizers": ["bowline.dev/grant"]}});
+    let answer = team.person(OPERATOR).must(&Ask::merge(&format!("{path}/status"), &change)).await;
+    assert_eq!(answer["spec"], stored["spec"]);
+    assert_eq!(answer["metadata"]["annotations"], Value::Null);
+    assert_eq!(answer["metadata"]["finalizers"], Value::Null);
+    let scale = team.person(ADMIN).ask(&Ask::get(&format!("{path}/scale"))).await;
+    assert_eq!(scale.status, 404, "connections have no scale");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn our_finalizers_are_added_and_removed_by_the_operator_alone() {
+    let team = Team::new().await;
+    let held = |finalizers: &[&str]| json!({"metadata": {"finalizers": finalizers}});
+    let mut held_from_birth = connection("x", "alice");
+    held_from_birth["metadata"]["finalizers"] = json!([FINALIZER]);
+    judge_creation(&team, "alice", &team.connections(), &held_from_birth, Refused(NO_FINALIZER)).await;
+    let stored = team.connection_of_alice(&json!({})).await;
+    let path = path_of(&team.connections(), &stored);
+    for who in ["alice", "mallory", "gitops", ADMIN] {
+        judge_change(&team, who, &path, &held(&[FINALIZER]), Refused(NO_FINALIZER)).await;
+    }
+    judge_change(&team, OPERATOR, &path, &held(&[FINALIZER, "example.com/hold"]), Accepted).await;
+    for who in ["alice", "mallory", "gitops", ADMIN] {
+        judge_change(&team, who, &path, &held(&["example.com/hold"]), Refused(NO_FINALIZER)).await;
+        judge_change(&team, who, &path, &json!({"metadata": {"finalizers": null}}), Refused(NO_FINALIZER))
+            .await;
+    }
+    judge_change(&team, "bob", &path, &held(&[FINALIZER]), Accepted).await;
+    team.person("alice").must(&Ask::delete(&path)).await;
+    judge_change(&team, "alice", &path, &json!({"metadata": {"finalizers": null}}), Refused(NO_FINALIZER))
+        .await;
+    team.person(OPERATOR).must(&Ask::merge(&path, &json!({"metadata": {"finalizers": null}}))).await;
+    assert_eq!(team.person("alice").ask(&Ask::get(&path)).await.status, 404);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn shares_are_written_by_the_operator_alone() {
+    let team = Team::new().await;
+    let stored = team.made_by_operator(&team.shares(), &share(&random_name("s"))).await;
+    let path = path_of(&team.shares(), &stored);
+    let elsewhere = json!({"spec": {"connection": {"uid": "1"}}});
+    for who in ["alice", "mallory", "gitops", ADMIN] {
+        judge_creation(&team, who, &team.shares(), &share("x"), Refused(NO_SHARES)).await;
+        judge_change(&team, who, &path, &elsewhere, Refused(NO_SHARES)).await;
+        let labelled = json!({"metadata": {"labels": {"team": "a"}}});
+        judge_change(&team, who, &path, &labelled, Refused(NO_SHARES)).await;
+        for ask in [Ask::delete(&path), Ask::delete(&path).dry(), Ask::delete(&team.shares())] {
+            judge(&format!("{who} {ask:?}"), &team.person(who).ask(&ask).await, Refused(NO_SHARES));
+        }
+        assert_same(&stored, &team.person(who).must(&Ask::get(&path)).await);
+    }
+    judge_change(&team, OPERATOR, &path, &elsewhere, Accepted).await;
+    team.person(OPERATOR).must(&Ask::delete(&path)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn our_labels_on_secrets_are_set_and_removed_by_the_operator_alone() {
+    let team = Team::new().await;
+    let mine = json!({"app.kubernetes.io/managed-by": "bowline", "bowline.dev/connection-uid": "1"});
+    let stored = team.made_by_operator(&team.secrets(), &secret(&random_name("s"), "Opaque", &mine)).await;
+    let path = path_of(&team.secrets(), &stored);
+    let label = |key: &str, value: Value| json!({"metadata": {"labels": {key: value}}});
+    let rows = [
+        (label("bowline.dev/connection-uid", json!("2")), Refused(NO_LABEL)),
+        (label("bowline.dev/connection-uid", Value::Null), Refused(NO_LABEL)),
+        (label("bowline.dev/workspace", json!("w")), Refused(NO_LABEL)),
+        (label("app.kubernetes.io/managed-by", json!("Helm")), Refused(NO_LABEL)),
+        (label("app.kubernetes.io/managed-by", Value::Null), Refused(NO_LABEL)),
+        (json!({"metadata": {"labels": null}}), Refused(NO_LABEL)),
+        (label("team", json!("a")), Accepted),
+        (json!({"data": {"access_token": "bmV3"}}), Accepted),
+    ];
+    for (change, verdict) in &rows {
+        judge_change(&team, "mallory", &path, change, *verdict).await;
+    }
+    judge_change(&team, OPERATOR, &path, &label("bowline.dev/workspace", json!("w")), Accepted).await;
+    team.person("mallory").must(&Ask::delete(&path)).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_secret_is_born_with_our_labels_from_the_operator_alone() {
+    let team = Team::new().await;
+    let rows = [
+        ("Opaque", json!({"bowline.dev/connection-uid": "1"}), Refused(NO_LABEL)),
+        ("Opaque", json!({"bowline.dev/connection": "c"}), Refused(NO_LABEL)),
+        ("Opaque", json!({"app.kubernetes.io/managed-by": "bowline"}), Refused(NO_LABEL)),
+        (
+            "bowline.dev/intake",
+            json!({"bowline.dev/connection": "c", "bowline.dev/workspace": "w"}),
+            Refused(NO_LABEL),
+        ),
+        ("bowline.dev/intake", json!({"bowline.dev/connection": "c"}), Accepted),
+        ("bowline.dev/credential", json!({"app.kubernetes.io/managed-by": "external-secrets"}), Accepted),
+        ("Opaque", json!({"team": "a", "notbowline.dev/x": "1"}), Accepted),
+        ("Opaque", Value::Null, Accepted),
+    ];
+    for (type_, labels, verdict) in &rows {
+        judge_creation(&team, "mallory", &team.secrets(), &secret("x", type_, labels), *verdict).await;
+    }
+    judge_creation(&team, OPERATOR, &team.secrets(), &secret("x", "Opaque", &rows[0].1), Accepted).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn records_are_written_and_deleted_by_the_operator_alone() {
+    let team = Team::new().await;
+    let record = secret(&random_name("record"), "bowline.dev/record", &json!({}));
+    let stored = team.made_by_operator(&team.secrets(), &record).await;
+    let path = path_of(&team.secrets(), &stored);
+    let change = json!({"data": {"access_token": "bmV3"}});
+    for who in ["mallory", ADMIN] {
+        judge_creation(&team, who, &team.secrets(), &record, Refused(NO_RECORD)).await;
+        judge_change(&team, who, &path, &change, Refused(NO_RECORD)).await;
+        for ask in [Ask::delete(&path), Ask::delete(&path).dry(), Ask::delete(&team.secrets())] {
+            judge(&format!("{who} {ask:?}"), &team.person(who).ask(&ask).await, Refused(NO_RECORD));
+        }
+        assert_same(&stored, &team.person(ADMIN).must(&Ask::get(&path)).await);
+    }
+    judge_change(&team, OPERATOR, &path, &change, Accepted).await;
+    team.person(OPERATOR).must(&Ask::delete(&path)).await;
+}
+
+/// What the cluster does by itself must still work: garbage collection and the end of a namespace.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_garbage_collector_takes_a_share_whose_owner_is_gone() {
+    let team = Team::new().await;
+    let path = format!("/api/v1/namespaces/{}/configmaps", team.namespace);
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
+    let owner = team.person(ADMIN).must(&Ask::post(&path, &owner)).await;
+    let mut share = share(&random_name("s"));
+    share["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]);
+    let share = team.made_by_operator(&team.shares(), &share).await;
+    team.person(ADMIN).must(&Ask::delete(&format!("{path}/owner"))).await;
+    let shares: Api<bowline::api::ConnectionShare> = Api::namespaced(team.client(), &team.namespace);
+    gone(shares, share["metadata"]["name"].as_str().unwrap()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_namespace_with_shares_records_and_labelled_secrets_ends() {
+    let team = Team::new().await;
+    let mine = json!({"app.kubernetes.io/managed-by": "bowline", "bowline.dev/connection-uid": "1"});
+    team.made_by_operator(&team.shares(), &share("s")).await;
+    team.made_by_operator(&team.secrets(), &secret("published", "Opaque", &mine)).await;
+    team.made_by_operator(&team.secrets(), &secret("record", "bowline.dev/record", &mine)).await;
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
+    let held = crate::asking::merged(secret("held", "bowline.dev/record", &mine), &held);
+    team.made_by_operator(&team.secrets(), &held).await;
+    let namespace = format!("/api/v1/namespaces/{}", team.namespace);
+    team.person(ADMIN).must(&Ask::delete(&namespace)).await;
+
+    let path = format!("{}/held", team.secrets());
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(team.client(), &team.namespace);
+    let ending = |secret: Option<&k8s_openapi::api::core::v1::Secret>| {
+        secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_some())
+    };
+    until(secrets, "held", ending).await;
+    team.person(ADMIN).must(&Ask::delete(&path)).await;
+    team.person(OPERATOR).must(&Ask::merge(&path, &json!({"metadata": {"finalizers": null}}))).await;
+    gone(Api::<Namespace>::all(team.client()), &team.namespace).await;
+}
+
+async fn gone<K>(api: Api<K>, name: &str)
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
+    until(api, name, |object: Option<&K>| object.is_none()).await;
+}
+
+async fn until<K>(api: Api<K>, name: &str, condition: impl Condition<K>)
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
+    let waiting = await_condition(api, name, condition);
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("within a minute").unwrap();
+}
