@@ -1,0 +1,71 @@
+//! Time comes from outside: the only code that reads the wall clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+/// The time as the operator sees it, in whole seconds.
+///
+/// Kubernetes writes times with second precision; a finer time would not equal itself after a round trip, and a status
+/// would look changed when it is not.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The system's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved. For tests.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The present time, in whole seconds.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => whole_seconds(Timestamp::now()),
+            Self::Manual(clock) => clock.now(),
+        }
+    }
+}
+
+/// A clock moved by hand. Its clones show the same time.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// Stands at `start`, cut to whole seconds.
+    pub fn at(start: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(start.as_second())))
+    }
+
+    /// Moves forward, or back for a negative duration; parts of a second are dropped.
+    pub fn advance(&self, by: SignedDuration) {
+        self.0.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_clock_has_no_parts_of_a_second() {
+        assert_eq!(Clock::System.now().subsec_nanosecond(), 0);
+    }
+
+    #[test]
+    fn clones_of_a_manual_clock_move_together() {
+        let manual = ManualClock::at(Timestamp::UNIX_EPOCH);
+        let clock = Clock::Manual(manual.clone());
+        manual.advance(SignedDuration::from_secs(90));
+        assert_eq!(clock.now().as_second(), 90);
+    }
+}
