@@ -7,13 +7,26 @@
 //! - [`oauth`]: the protocol, spoken carefully.
 //! - [`vault`]: grants at rest: sealed, one record each, one writer.
 //! - [`grant`]: the life of one grant, whoever asks.
+//! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
+//! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
 //! - [`connection`]: the controller of connections.
+//! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
+//! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
+//! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
 pub mod api;
 pub mod catalog;
+pub mod clock;
 pub mod connection;
+pub mod context;
 pub mod grant;
+pub mod kube_ext;
+pub mod metrics;
 pub mod oauth;
+pub mod plugin;
+pub mod publishing;
 pub mod sharing;
+pub mod telemetry;
 pub mod vault;
+pub mod world;

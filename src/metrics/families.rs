@@ -1,0 +1,105 @@
+//! Names, units and labels of all metrics: what the registry is made from, and what the reference is written from.
+
+use std::fmt::Write as _;
+
+/// What a metric does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, from zero at each start.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts values by size.
+    Histogram,
+}
+
+impl Kind {
+    /// Prometheus' word for it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Description {
+    /// Full name.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: Kind,
+    /// Meaning and unit.
+    pub help: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// Upper bounds of a histogram's buckets, in its unit. Empty for others.
+    pub buckets: &'static [f64],
+}
+
+const CALLS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
+const LATENESS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
+
+macro_rules! families {
+    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $buckets:expr, $help:literal;)*) => {
+        $(pub(super) const $constant: Description = Description {
+            name: $name, kind: Kind::$kind, help: $help, labels: &[$($label),*], buckets: $buckets,
+        };)*
+        const ALL: &[Description] = &[$($constant),*];
+    };
+}
+
+families! {
+    BUILD_INFO: Gauge "bowline_build_info" ["version"] &[],
+        "Always 1; the label says which version runs.";
+    CONNECTIONS: Gauge "bowline_connections" ["phase"] &[],
+        "Connections by phase, in number of objects.";
+    ENDINGS: Gauge "bowline_endings" [] &[],
+        "Grants that wait to be revoked at their provider and erased, in number of records.";
+    KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
+        "Age of the key that new records are sealed with, in seconds.";
+    POLICY_PRESENT: Gauge "bowline_policy_present" [] &[],
+        "1 while the admission policies that guard ownership are installed and bound, else 0.";
+    PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
+        "Requests to providers, by what was asked and how the answer was read.";
+    PROVIDER_REQUEST_DURATION: Histogram "bowline_provider_request_duration_seconds" ["operation"] CALLS,
+        "Time from sending a request to a provider until its answer was read or given up, in seconds.";
+    PUBLISHES: Counter "bowline_publishes_total" ["outcome"] &[],
+        "Attempts to bring a published Secret to its desired state, by outcome.";
+    PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],
+        "Reconciles by outcome; `abandoned` means it ended without saying how (cancelled, or an error).";
+    PASS_DURATION: Histogram "bowline_reconcile_duration_seconds" ["controller"] CALLS,
+        "Duration of a reconcile, in seconds.";
+    RECORDS: Gauge "bowline_records" [] &[],
+        "Sealed grants in the store, in number of records.";
+    REFRESHES: Counter "bowline_refreshes_total" ["type", "outcome"] &[],
+        "Refreshes that came to an end, by the provider's catalogue type and by outcome.";
+    REFRESH_LATENESS: Histogram "bowline_refresh_lateness_seconds" [] LATENESS,
+        "How long after its planned time a refresh was begun, in seconds.";
+    SHARES: Gauge "bowline_shares" [] &[],
+        "Shares that exist, in number of objects.";
+    STORE_READY: Gauge "bowline_store_ready" [] &[],
+        "1 while the records are loaded and the keyring is usable, else 0.";
+}
+
+/// Every metric, sorted by name.
+pub fn describe() -> &'static [Description] {
+    ALL
+}
+
+/// The reference page, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed at `/metrics` in Prometheus' text format. Written from the source by `make docs`; do not edit.\n\
+         No label holds a namespace, an object's name, a user or an account.\n\n\
+         | name | kind | labels | meaning and unit |\n|---|---|---|---|\n",
+    );
+    for Description { name, kind, help, labels, buckets: _ } in ALL {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(page, "| `{name}` | {} | {} | {help} |", kind.label(), labels.join(", "));
+    }
+    page
+}

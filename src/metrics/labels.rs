@@ -1,0 +1,159 @@
+//! The values that labels may have.
+
+use crate::api::connection::Phase;
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$vdoc])* $variant),* }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The value of the label.
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label),* }
+            }
+        }
+    };
+}
+
+labels! {
+    /// Which controller reconciles.
+    Controller {
+        /// Connections.
+        Connection = "connection",
+        /// Providers.
+        Provider = "provider",
+        /// Workspaces.
+        Workspace = "workspace",
+        /// Shares.
+        Share = "share",
+    }
+}
+
+labels! {
+    /// How a reconcile ended.
+    PassOutcome {
+        /// All is as it should be.
+        Settled = "settled",
+        /// It looks again at a known time.
+        Waiting = "waiting",
+        /// A person must act first.
+        Stalled = "stalled",
+        /// It failed for a passing cause and is tried again.
+        Retrying = "retrying",
+    }
+}
+
+labels! {
+    /// How a refresh ended.
+    RefreshOutcome {
+        /// The new grant is committed.
+        Refreshed = "refreshed",
+        /// A passing cause: outage, rate limit, no answer before anything was sent.
+        Transient = "transient",
+        /// The provider refused, and the refusal counts towards the ten.
+        Refused = "refused",
+        /// The provider said that the grant is over.
+        Ended = "ended",
+        /// The provider does not accept our registration.
+        AppRejected = "app_rejected",
+        /// Sent, and its outcome is not known.
+        Unknown = "unknown",
+        /// Somebody else moved first; nothing was sent.
+        Superseded = "superseded",
+    }
+}
+
+labels! {
+    /// What a provider was asked.
+    Operation {
+        /// A refresh (RFC 6749 §6).
+        Refresh = "refresh",
+        /// A token for the app itself (RFC 6749 §4.4).
+        ClientCredentials = "client_credentials",
+        /// A code for a token (RFC 6749 §4.1.3).
+        Exchange = "exchange",
+        /// A revocation (RFC 7009).
+        Revoke = "revoke",
+        /// Its metadata (RFC 8414).
+        Discover = "discover",
+        /// Which account a token belongs to, or whether a key works.
+        Identify = "identify",
+    }
+}
+
+labels! {
+    /// How an answer was read.
+    AnswerClass {
+        /// As hoped.
+        Success = "success",
+        /// A passing cause.
+        Transient = "transient",
+        /// The grant must be given again.
+        Reauth = "reauth",
+        /// Consent is missing.
+        Consent = "consent",
+        /// A rule of the organization forbids it.
+        Policy = "policy",
+        /// The owner must sign in again.
+        StepUp = "step_up",
+        /// Our registration or settings are not accepted.
+        Config = "config",
+        /// The token lives, whatever else was wrong.
+        Alive = "alive",
+        /// A person said no.
+        Cancelled = "cancelled",
+        /// Nothing we know: counted as a refusal.
+        Bug = "bug",
+    }
+}
+
+labels! {
+    /// How a publish ended.
+    PublishOutcome {
+        /// The Secret was made or changed.
+        Written = "written",
+        /// It was as it should be.
+        Unchanged = "unchanged",
+        /// It was removed.
+        Withdrawn = "withdrawn",
+        /// A Secret of that name belongs to somebody else.
+        NameTaken = "name_taken",
+        /// The namespace's quota refused it.
+        QuotaExceeded = "quota_exceeded",
+        /// The operator may not write Secrets there.
+        Forbidden = "forbidden",
+        /// The template or format could not be rendered.
+        NotRenderable = "not_renderable",
+        /// Any other failure; tried again.
+        Failed = "failed",
+    }
+}
+
+/// Every phase.
+pub(super) const PHASES: &[Phase] = &[
+    Phase::Pending,
+    Phase::Active,
+    Phase::Expired,
+    Phase::Error,
+    Phase::Revoked,
+    Phase::Suspended,
+    Phase::Disconnected,
+];
+
+/// The label of a phase: its name in the API.
+pub(super) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "Pending",
+        Phase::Active => "Active",
+        Phase::Expired => "Expired",
+        Phase::Error => "Error",
+        Phase::Revoked => "Revoked",
+        Phase::Suspended => "Suspended",
+        Phase::Disconnected => "Disconnected",
+    }
+}

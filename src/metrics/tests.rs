@@ -1,0 +1,121 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+
+fn touched() -> Metrics {
+    let metrics = Metrics::new().unwrap();
+    metrics.pass(Controller::Share).finish(PassOutcome::Settled);
+    metrics.refresh_ended("github", RefreshOutcome::Refreshed);
+    metrics.refresh_begun_late_by(Duration::from_millis(1500));
+    metrics.provider_asked(Operation::Refresh, AnswerClass::Transient, Duration::from_secs(3));
+    metrics.published(PublishOutcome::Written);
+    metrics.set_connections(Phase::Active, 7);
+    metrics.set_records(8);
+    metrics.set_endings(2);
+    metrics.set_shares(3);
+    metrics.set_keyring_key_age(Duration::from_secs(90));
+    metrics.set_store_ready(true);
+    metrics.set_policy_present(true);
+    metrics
+}
+
+fn has(text: &str, line: &str) -> bool {
+    text.lines().any(|candidate| candidate == line)
+}
+
+#[test]
+fn what_is_served_is_what_is_described() {
+    let text = touched().encode().unwrap();
+    let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+    let described: BTreeSet<_> =
+        describe().iter().map(|family| format!("{} {}", family.name, family.help)).collect();
+    assert_eq!(served, described.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn names_say_their_unit_and_stand_in_order() {
+    assert!(describe().is_sorted_by_key(|family| family.name));
+    for Description { name, kind, help, labels, buckets } in describe() {
+        assert!(name.starts_with("bowline_") && help.ends_with('.'), "{name}");
+        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == Kind::Histogram, !buckets.is_empty(), "{name}");
+        assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+        assert_eq!(
+            name.ends_with("_seconds"),
+            help.contains("in seconds"),
+            "{name}: the help names the unit"
+        );
+        for label in *labels {
+            assert!(
+                ["class", "controller", "operation", "outcome", "phase", "type", "version"].contains(label),
+                "{label}"
+            );
+        }
+    }
+}
+
+#[test]
+fn numbers_arrive_under_their_labels() {
+    let text = touched().encode().unwrap();
+    for line in [
+        r#"bowline_reconciles_total{controller="share",outcome="settled"} 1"#,
+        r#"bowline_refreshes_total{outcome="refreshed",type="github"} 1"#,
+        r#"bowline_refresh_lateness_seconds_bucket{le="1"} 0"#,
+        r#"bowline_refresh_lateness_seconds_bucket{le="2"} 1"#,
+        r#"bowline_provider_requests_total{class="transient",operation="refresh"} 1"#,
+        r#"bowline_provider_request_duration_seconds_sum{operation="refresh"} 3"#,
+        r#"bowline_publishes_total{outcome="written"} 1"#,
+        r#"bowline_connections{phase="Active"} 7"#,
+        "bowline_records 8",
+        "bowline_endings 2",
+        "bowline_shares 3",
+        "bowline_keyring_key_age_seconds 90",
+        "bowline_store_ready 1",
+        "bowline_policy_present 1",
+    ] {
+        assert!(has(&text, line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_pass_that_is_dropped_counts_as_abandoned() {
+    let metrics = Metrics::new().unwrap();
+    drop(metrics.pass(Controller::Connection));
+    metrics.pass(Controller::Connection).finish(PassOutcome::Stalled);
+    let text = metrics.encode().unwrap();
+    for line in [
+        r#"bowline_reconciles_total{controller="connection",outcome="abandoned"} 1"#,
+        r#"bowline_reconciles_total{controller="connection",outcome="stalled"} 1"#,
+        r#"bowline_reconciles_total{controller="connection",outcome="settled"} 0"#,
+        r#"bowline_reconcile_duration_seconds_count{controller="connection"} 2"#,
+    ] {
+        assert!(has(&text, line), "{line} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn each_phase_is_served_under_its_name_from_the_start() {
+    let text = Metrics::new().unwrap().encode().unwrap();
+    for phase in PHASES {
+        assert_eq!(serde_json::to_value(phase).unwrap(), labels::phase(*phase));
+        assert!(has(&text, &format!(r#"bowline_connections{{phase="{}"}} 0"#, labels::phase(*phase))));
+    }
+}
+
+#[test]
+fn clones_count_together() {
+    let metrics = Metrics::new().unwrap();
+    metrics.clone().published(PublishOutcome::NameTaken);
+    assert!(has(&metrics.encode().unwrap(), r#"bowline_publishes_total{outcome="name_taken"} 1"#));
+}
+
+/// `make docs` writes the page; here it must already be as it would be written.
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    if std::env::var_os("BOWLINE_WRITE_DOCS").is_some() {
+        std::fs::write(&path, reference()).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), reference(), "run `make docs`");
+}

@@ -1,0 +1,86 @@
+//! `describe`: what a connection is, why it is so, and what to do next.
+
+mod advice;
+mod page;
+
+use k8s_openapi::api::core::v1::Event;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use super::screen::Screen;
+use super::session::{Session, plain};
+use crate::api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
+use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
+use page::{Page, Seen};
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline describe github-work             what it is, why, and what to do next
+  kubectl bowline describe github-work -n team-a   the same in another namespace
+
+Needs the right to get the connection. Where it is shared, its provider's contact and recent events are shown as far
+as you may read them.";
+
+/// Say what a connection is, why it is so, and who has to do what next
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The connection
+    name: String,
+}
+
+impl Args {
+    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+        let connections: Api<IntegrationConnection> =
+            Api::namespaced(session.client.clone(), &session.namespace);
+        let connection = connections.get(&self.name).await.map_err(plain)?;
+        let page = Page {
+            shares: shares(session, &connection).await?,
+            events: events(session, &connection).await?,
+            contact: contact(session, &connection).await?,
+            now: session.clock.now(),
+            colours: screen.colours(),
+            connection,
+        };
+        Ok(screen.result(&page.render())?)
+    }
+}
+
+async fn shares(
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> anyhow::Result<Seen<Vec<ConnectionShare>>> {
+    if connection.spec.shared != Some(true) {
+        return Ok(Seen::Yes(Vec::new()));
+    }
+    let labels = format!(
+        "{LABEL_CONNECTION_NAME}={},{LABEL_CONNECTION_NAMESPACE}={}",
+        connection.name_any(),
+        connection.namespace().unwrap_or_default()
+    );
+    let all: Api<ConnectionShare> = Api::all(session.client.clone());
+    seen(all.list(&ListParams::default().labels(&labels)).await.map(|list| list.items))
+}
+
+async fn events(session: &Session, connection: &IntegrationConnection) -> anyhow::Result<Seen<Vec<Event>>> {
+    let events: Api<Event> = Api::namespaced(session.client.clone(), &session.namespace);
+    let regarding = format!("involvedObject.uid={}", connection.uid().unwrap_or_default());
+    seen(events.list(&ListParams::default().fields(&regarding)).await.map(|list| list.items))
+}
+
+async fn contact(session: &Session, connection: &IntegrationConnection) -> anyhow::Result<Option<String>> {
+    let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
+    let provider = seen(providers.get_opt(&connection.spec.provider).await)?;
+    Ok(match provider {
+        Seen::Yes(provider) => provider.and_then(|provider| provider.spec.contact),
+        Seen::MayNot => None,
+    })
+}
+
+/// What the user may not read is left out; any other failure is one.
+fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Seen<T>> {
+    match answer {
+        Ok(found) => Ok(Seen::Yes(found)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Seen::MayNot),
+        Err(error) => Err(plain(error)),
+    }
+}

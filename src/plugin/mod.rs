@@ -1,0 +1,116 @@
+//! `kubectl bowline`: what people do with connections from a shell.
+//!
+//! It knows the kinds and the API server, reached with the user's own kubeconfig and rights; nothing else. Results go to
+//! stdout, progress and faults to stderr. A secret is read from a file or from stdin, never from an argument.
+
+mod age;
+mod describe;
+mod exit;
+mod import;
+mod list;
+mod refresh;
+mod screen;
+mod session;
+mod table;
+mod wait;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+pub use screen::Screen;
+pub use session::Session;
+
+use session::ClusterArgs;
+
+const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not ready in time.";
+
+/// Connections of third-party accounts, kept as Kubernetes objects
+///
+/// Talks to the API server only, as the user of your kubeconfig: what you may do here is what RBAC lets you do.
+#[derive(Parser, Debug)]
+#[command(name = "kubectl-bowline", bin_name = "kubectl bowline", version, after_help = EXITS)]
+pub struct Cli {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    List(list::Args),
+    Describe(describe::Args),
+    Refresh(refresh::Args),
+    Import(import::Args),
+}
+
+/// Connects as the kubeconfig says and carries the command out.
+pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    let Cli { cluster, command } = cli;
+    let session = cluster.connect().await?;
+    dispatch(command, &session, screen).await
+}
+
+/// Carries the command out in a session that exists already; options that name a cluster or namespace are not heeded.
+pub async fn run_in(session: &Session, cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
+    dispatch(cli.command, session, screen).await
+}
+
+async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    match command {
+        Command::List(args) => args.run(session, screen).await,
+        Command::Describe(args) => args.run(session, screen).await,
+        Command::Refresh(args) => args.run(session, screen).await,
+        Command::Import(args) => args.run(session, screen).await,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> ErrorKind {
+        Cli::try_parse_from([&["kubectl-bowline"], arguments].concat()).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_commands_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example = format!("kubectl bowline {}", command.get_name());
+            assert!(help.contains(&example), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn cluster_options_stand_before_or_after_the_command() {
+        for arguments in [["-n", "team-a", "list"], ["list", "-n", "team-a"]] {
+            let cli = Cli::try_parse_from([&["kubectl-bowline"][..], &arguments].concat()).unwrap();
+            assert_eq!(cli.cluster.namespace.as_deref(), Some("team-a"));
+        }
+    }
+
+    #[test]
+    fn no_command_takes_a_secret_as_an_argument() {
+        assert_eq!(refused(&["import", "github", "--token", "x"]), ErrorKind::UnknownArgument);
+        assert_eq!(refused(&["import", "github", "api_key=x"]), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn contradicting_options_are_refused() {
+        assert_eq!(refused(&["list", "--usable", "-A"]), ErrorKind::ArgumentConflict);
+        assert_eq!(refused(&["list", "--usable", "--watch"]), ErrorKind::ArgumentConflict);
+        assert_eq!(refused(&["list", "-o", "csv"]), ErrorKind::InvalidValue);
+        assert_eq!(refused(&["refresh", "github", "--timeout", "soon"]), ErrorKind::ValueValidation);
+        assert_eq!(refused(&["refresh"]), ErrorKind::MissingRequiredArgument);
+    }
+}

@@ -1,0 +1,98 @@
+//! Where results and progress go, and whether they may have colours.
+
+use std::io::{self, IsTerminal, Read, Write};
+
+/// Colours with a meaning; the words beside them say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Works.
+    Good,
+    /// Waits, or was asked to rest.
+    Calm,
+    /// Somebody must act.
+    Bad,
+    /// A heading.
+    Strong,
+}
+
+/// Input, results, and progress.
+pub struct Screen {
+    input: Box<dyn Read>,
+    somebody_types: bool,
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    colours: bool,
+}
+
+impl Screen {
+    /// stdin, stdout and stderr; colours only where stdout is a terminal and `NO_COLOR` is not set.
+    pub fn standard() -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            input: Box::new(io::stdin()),
+            somebody_types: io::stdin().is_terminal(),
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            colours: wanted && io::stdout().is_terminal(),
+        }
+    }
+
+    /// As in a pipe: without colours, and nobody types.
+    pub fn piped(input: impl Read + 'static, out: impl Write + 'static, err: impl Write + 'static) -> Self {
+        Self {
+            input: Box::new(input),
+            somebody_types: false,
+            out: Box::new(out),
+            err: Box::new(err),
+            colours: false,
+        }
+    }
+
+    /// What is piped in; `None` on a terminal, where whatever is typed would be shown.
+    pub(super) fn piped_input(&mut self) -> Option<&mut dyn Read> {
+        if self.somebody_types { None } else { Some(&mut self.input) }
+    }
+
+    pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// A line about what is going on. That it could not be written is no reason to stop.
+    pub(super) fn progress(&mut self, line: &str) {
+        let _ = writeln!(self.err, "{line}");
+    }
+
+    pub(super) fn colours(&self) -> bool {
+        self.colours
+    }
+}
+
+/// `text` in a colour, if there are colours.
+pub(super) fn painted(text: &str, paint: Option<Paint>, colours: bool) -> String {
+    match paint {
+        Some(paint) if colours => format!("\u{1b}[{}m{text}\u{1b}[0m", code(paint)),
+        _ => text.to_owned(),
+    }
+}
+
+fn code(paint: Paint) -> &'static str {
+    match paint {
+        Paint::Good => "32",
+        Paint::Calm => "33",
+        Paint::Bad => "31",
+        Paint::Strong => "1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_appear_only_where_they_are_wanted() {
+        assert_eq!(painted("Active", Some(Paint::Good), true), "\u{1b}[32mActive\u{1b}[0m");
+        assert_eq!(painted("Active", Some(Paint::Good), false), "Active");
+        assert_eq!(painted("Active", None, true), "Active");
+    }
+}

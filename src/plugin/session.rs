@@ -1,0 +1,105 @@
+//! Whose cluster, as whom, in which namespace.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::clock::Clock;
+
+/// Options that every command has, with kubectl's names and meanings.
+#[derive(clap::Args, Debug)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; without it the current one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace; without it the context's
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+impl ClusterArgs {
+    /// Reads the kubeconfig and prepares a client; nothing is sent yet.
+    pub async fn connect(self) -> anyhow::Result<Session> {
+        let Self { kubeconfig, context, namespace } = self;
+        let kubeconfig = match &kubeconfig {
+            Some(path) => {
+                Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?
+            }
+            None => Kubeconfig::read().context("no kubeconfig: give --kubeconfig or set KUBECONFIG")?,
+        };
+        let options = KubeConfigOptions { context, ..Default::default() };
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .context("the kubeconfig cannot be used")?;
+        // A person waits: an answer of 503 is shown, not tried fifteen times.
+        config.default_retry = false;
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
+        Ok(Session { client, namespace, clock: Clock::system() })
+    }
+}
+
+/// A client, the namespace meant, and the time.
+pub struct Session {
+    /// Speaks as the user.
+    pub client: Client,
+    /// The namespace of commands that have one.
+    pub namespace: String,
+    /// For ages and for request values.
+    pub clock: Clock,
+}
+
+/// A refusal in the API server's own words; kube's own message is a dump of the whole answer.
+pub(super) fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        // An unknown kind is answered without details; an absent object is named in them.
+        kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
+            anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
+        }
+        kube::Error::Api(status) => anyhow!(status.message),
+        other => anyhow::Error::new(other).context("the API server cannot be reached"),
+    }
+}
+
+fn names_nothing(status: &kube::core::Status) -> bool {
+    status.details.as_ref().is_none_or(|details| details.name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    fn not_found(name: &str) -> kube::Error {
+        let details = StatusDetails {
+            name: name.into(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        kube::Error::Api(Box::new(
+            Status::failure("could not find it", "NotFound").with_code(404).with_details(details),
+        ))
+    }
+
+    #[test]
+    fn refusals_speak_in_the_servers_words() {
+        let forbidden = Status::failure("alice cannot list connections", "Forbidden").with_code(403);
+        assert_eq!(plain(kube::Error::Api(Box::new(forbidden))).to_string(), "alice cannot list connections");
+    }
+
+    #[test]
+    fn a_cluster_without_bowline_is_told_from_a_missing_object() {
+        assert!(plain(not_found("")).to_string().contains("is it installed?"));
+        assert_eq!(plain(not_found("github")).to_string(), "could not find it");
+    }
+}

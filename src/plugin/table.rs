@@ -1,0 +1,90 @@
+//! Columns that line up.
+
+use super::screen::{Paint, painted};
+
+/// Text and its colour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub text: String,
+    pub paint: Option<Paint>,
+}
+
+impl Cell {
+    /// Uncoloured text; `<none>` where there is nothing to show.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        // Names come from people and providers: nothing of them may move the cursor.
+        let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, paint: None }
+    }
+
+    pub fn painted(self, paint: Option<Paint>) -> Self {
+        Self { paint, ..self }
+    }
+}
+
+/// Widths that fit a heading and the rows known so far; rows that come later keep to them.
+pub(super) struct Table {
+    widths: Vec<usize>,
+    colours: bool,
+}
+
+impl Table {
+    /// Fits the widths and gives the table with its heading.
+    pub fn fit(heading: &[&str], rows: &[Vec<Cell>], colours: bool) -> (Self, String) {
+        let widths = heading
+            .iter()
+            .enumerate()
+            .map(|(column, title)| {
+                let cells =
+                    rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
+                cells.chain([title.chars().count()]).max().unwrap_or(0)
+            })
+            .collect();
+        let table = Self { widths, colours };
+        let heading: Vec<_> = heading.iter().map(|title| Cell::new(*title)).collect();
+        let text = std::iter::once(&heading).chain(rows).map(|row| table.line(row)).collect();
+        (table, text)
+    }
+
+    /// One row, with its line end.
+    pub fn line(&self, row: &[Cell]) -> String {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            line.push_str(&painted(&cell.text, cell.paint, self.colours));
+            if column + 1 < row.len() {
+                let width = self.widths.get(column).copied().unwrap_or(0);
+                let filled = cell.text.chars().count();
+                line.extend(std::iter::repeat_n(' ', width.saturating_sub(filled) + 3));
+            }
+        }
+        line.push('\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_their_colours() {
+        let rows = [
+            vec![Cell::new("a"), Cell::new("Active").painted(Some(Paint::Good)), Cell::new("1m")],
+            vec![Cell::new("github-work"), Cell::new(""), Cell::new("2d")],
+        ];
+        let (table, text) = Table::fit(&["NAME", "STATUS", "AGE"], &rows, false);
+        assert_eq!(
+            text,
+            "NAME          STATUS   AGE\na             Active   1m\ngithub-work   <none>   2d\n"
+        );
+        assert_eq!(table.line(&rows[0]), "a             Active   1m\n");
+        let (_, coloured) = Table::fit(&["NAME", "STATUS", "AGE"], &rows, true);
+        assert!(coloured.contains("\u{1b}[32mActive\u{1b}[0m   1m"), "{coloured}");
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        assert_eq!(Cell::new("evil\u{1b}[2J").text, "evil\u{fffd}[2J");
+    }
+}
