@@ -105,7 +105,8 @@ mod tests {
         let mut spec = spec;
         spec["provider"] = json!("github");
         spec["owner"] = json!("alice");
-        serde_json::from_value(json!({"metadata": {"name": "c", "namespace": "team-a"}, "spec": spec})).unwrap()
+        serde_json::from_value(json!({"metadata": {"name": "c", "namespace": "team-a"}, "spec": spec}))
+            .unwrap()
     }
 
     fn shared() -> IntegrationConnection {
@@ -132,7 +133,10 @@ mod tests {
         let ask = |connection: &IntegrationConnection| computed(connection, &all, |_| true);
         assert_eq!(ask(&connection(json!({"workspace": "w"}))), Shared::NotAsked);
         assert_eq!(ask(&connection(json!({"workspace": "w", "shared": false}))), Shared::NotAsked);
-        assert_eq!(ask(&connection(json!({"workspace": "w", "shared": true, "disconnect": true}))), Shared::NotAsked);
+        assert_eq!(
+            ask(&connection(json!({"workspace": "w", "shared": true, "disconnect": true}))),
+            Shared::NotAsked
+        );
         let mut dying = shared();
         dying.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         assert_eq!(ask(&dying), Shared::NotAsked);

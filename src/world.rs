@@ -13,7 +13,7 @@ use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Wo
 use crate::catalog::{self, DiscoveredEndpoints};
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
-use crate::oauth::App;
+use crate::oauth::app::App;
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 use crate::vault::record::EndTerms;
@@ -121,8 +121,8 @@ impl Ready {
         }
         let spec = &self.object.spec;
         let entry = catalog::get(&spec.type_).ok_or("its catalogue entry is gone")?;
-        let description =
-            catalog::resolve(entry, spec, &self.object.name_any(), parameters).map_err(|error| error.to_string())?;
+        let description = catalog::resolve(entry, spec, &self.object.name_any(), parameters)
+            .map_err(|error| error.to_string())?;
         let description = match &self.metadata {
             Some(metadata) => description.with_metadata(metadata),
             None => description,
@@ -134,7 +134,11 @@ impl Ready {
 impl World {
     /// The provider of a connection.
     pub fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> Found {
-        if self.providers.get(&ObjectRef::new(name)).is_none_or(|object| object.meta().deletion_timestamp.is_some()) {
+        if self
+            .providers
+            .get(&ObjectRef::new(name))
+            .is_none_or(|object| object.meta().deletion_timestamp.is_some())
+        {
             return Found::NotFound;
         }
         match self.resolutions.get(name).as_deref() {
@@ -168,12 +172,17 @@ impl World {
 
     /// Whether a namespace exists and is not being deleted.
     pub fn namespace_lives(&self, name: &str) -> bool {
-        self.namespaces.get(&ObjectRef::new(name)).is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none())
+        self.namespaces
+            .get(&ObjectRef::new(name))
+            .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none())
     }
 
     /// The labels of a namespace.
     pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
-        self.namespaces.get(&ObjectRef::new(name)).map(|namespace| namespace.labels().clone()).unwrap_or_default()
+        self.namespaces
+            .get(&ObjectRef::new(name))
+            .map(|namespace| namespace.labels().clone())
+            .unwrap_or_default()
     }
 
     /// The shares of a connection, by its UID.

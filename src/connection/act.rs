@@ -50,7 +50,12 @@ pub enum SecretOutcome {
 }
 
 /// Carries the plan out. What is taken away goes first.
-pub async fn act(ctx: &Arc<Context>, connection: &IntegrationConnection, observed: &Observed, plan: &Plan) -> Outcome {
+pub async fn act(
+    ctx: &Arc<Context>,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+) -> Outcome {
     let mut outcome = Outcome::default();
     if plan.take_back_shares {
         outcome.unfinished |= !take_back_shares(ctx, &observed.shares).await;
@@ -74,7 +79,12 @@ pub async fn act(ctx: &Arc<Context>, connection: &IntegrationConnection, observe
     outcome
 }
 
-async fn publish(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, outcome: &mut Outcome) {
+async fn publish(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    outcome: &mut Outcome,
+) {
     let (Some(grant), Some(revision)) = (observed.record.grant(), observed.record.revision()) else { return };
     let desired = match build::secret(connection, grant, revision, &ctx.settings.label_prefixes) {
         Ok(desired) => desired,
@@ -113,21 +123,37 @@ async fn publish(ctx: &Context, connection: &IntegrationConnection, observed: &O
 fn known(observed: &Observed, name: &str) -> Option<Known> {
     let seen = observed.secret.as_ref()?;
     // Whose it is, the publisher judges by its controller or by what we wrote ourselves.
-    let ours = observed.written.as_ref().is_some_and(|written| written.name == name && written.uid == seen.uid);
+    let ours =
+        observed.written.as_ref().is_some_and(|written| written.name == name && written.uid == seen.uid);
     ours.then(|| Known { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() })
 }
 
 fn newest_revision(ctx: &Context, uid: &str) -> i64 {
     let loaded = ctx.store.get(uid).ok().flatten();
-    loaded.and_then(|loaded| loaded.record.grant().map(crate::vault::record::SealedField::revision)).unwrap_or_default()
+    loaded
+        .and_then(|loaded| loaded.record.grant().map(crate::vault::record::SealedField::revision))
+        .unwrap_or_default()
 }
 
 /// A renamed Secret: the new one is there, so the old one goes.
-async fn withdraw_former(ctx: &Context, observed: &Observed, written: &SecretStatus, uid: &str, outcome: &mut Outcome) {
+async fn withdraw_former(
+    ctx: &Context,
+    observed: &Observed,
+    written: &SecretStatus,
+    uid: &str,
+    outcome: &mut Outcome,
+) {
     let former = observed.written.as_ref().filter(|former| former.name != written.name);
     let Some((former, namespace)) = former.zip(observed_namespace(ctx, uid)) else { return };
-    let removed =
-        publishing::withdraw(&ctx.client, &ctx.world.published, &namespace, &former.name, uid, Some(&former.uid)).await;
+    let removed = publishing::withdraw(
+        &ctx.client,
+        &ctx.world.published,
+        &namespace,
+        &former.name,
+        uid,
+        Some(&former.uid),
+    )
+    .await;
     if let Err(error) = removed {
         tracing::warn!(error = %chain(&error), secret = former.name, "the Secret under the former name is still there");
         outcome.unfinished = true;
@@ -138,7 +164,12 @@ fn observed_namespace(ctx: &Context, uid: &str) -> Option<String> {
     ctx.world.connections.find(|connection| connection.metadata.uid.as_deref() == Some(uid))?.namespace()
 }
 
-async fn withdraw(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, outcome: &mut Outcome) {
+async fn withdraw(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    outcome: &mut Outcome,
+) {
     match withdraw_own(ctx, connection, observed.written.as_ref()).await {
         Ok(()) => outcome.secret = SecretOutcome::Withdrawn,
         Err(error) => {
@@ -161,14 +192,16 @@ pub async fn withdraw_own(
     let namespace = connection.namespace().unwrap_or_default();
     let named = super::decide::secret_name(connection);
     let former = written.filter(|written| written.name != named);
-    for (name, written_uid) in former
-        .map(|former| (former.name.as_str(), Some(former.uid.as_str())))
-        .into_iter()
-        .chain([(named.as_str(), written.filter(|written| written.name == named).map(|written| written.uid.as_str()))])
+    for (name, written_uid) in
+        former.map(|former| (former.name.as_str(), Some(former.uid.as_str()))).into_iter().chain([(
+            named.as_str(),
+            written.filter(|written| written.name == named).map(|written| written.uid.as_str()),
+        )])
     {
         // Nothing of that name was ever written or seen: no request is needed to know that nothing is there.
         if written_uid.is_some() || ctx.world.published.get(&namespace, name).is_some() {
-            publishing::withdraw(&ctx.client, &ctx.world.published, &namespace, name, &uid, written_uid).await?;
+            publishing::withdraw(&ctx.client, &ctx.world.published, &namespace, name, &uid, written_uid)
+                .await?;
         }
     }
     ctx.written.forget(&uid);
@@ -196,7 +229,12 @@ pub async fn mark_ending(ctx: &Context, connection: &IntegrationConnection, reas
     ctx.grants.mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
 }
 
-async fn write_share(ctx: &Context, connection: &IntegrationConnection, shared: &Shared, namespace: &str) -> bool {
+async fn write_share(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    shared: &Shared,
+    namespace: &str,
+) -> bool {
     let Shared::In { workspace, .. } = shared else { return true };
     let share = build::share(connection, workspace, namespace);
     let api: Api<ConnectionShare> = Api::namespaced(ctx.client.clone(), namespace);
@@ -243,7 +281,8 @@ async fn drop_announcement(ctx: &Context, connection: &IntegrationConnection, ob
     let Some(value) = finished.announcement.as_ref().filter(|_| !delayed) else { return };
     let api: Api<IntegrationConnection> =
         Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
-    if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), ANNOTATION_INTAKE, value).await {
+    if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), ANNOTATION_INTAKE, value).await
+    {
         tracing::warn!(error = %chain(&error), "the handled announcement is still on the connection");
     }
 }

@@ -25,7 +25,7 @@ use crate::api::connection::IntegrationConnectionStatus;
 use crate::api::{IntegrationConnection, names};
 use crate::context::Context;
 use crate::kube_ext::apply;
-use crate::metrics::Kind;
+use crate::metrics::{Controller, PassOutcome};
 
 /// How soon unfinished work is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub enum Error {
 
 /// Brings one connection a step towards what its spec asks for.
 pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let pass = ctx.metrics.pass(Kind::Connection);
+    let pass = ctx.metrics.pass(Controller::Connection);
     let namespace = connection.namespace().unwrap_or_default();
     let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &namespace);
     let result = finalizer(&api, names::FINALIZER, connection, |event| async {
@@ -57,7 +57,7 @@ pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>
     })
     .await;
     let result = settled(result);
-    pass.finish(result.is_ok());
+    pass.finish(if result.is_ok() { PassOutcome::Settled } else { PassOutcome::Retrying });
     result
 }
 
@@ -106,7 +106,8 @@ async fn publish(
 fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
     let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
     let attempt = plan.next_attempt.filter(|_| plan.command.is_none() && !observed.busy);
-    let judge = observed.judge_at.filter(|_| observed.record.present().is_some_and(|present| present.has_candidate));
+    let judge =
+        observed.judge_at.filter(|_| observed.record.present().is_some_and(|present| present.has_candidate));
     let soonest = [ends, attempt, judge].into_iter().flatten().min();
     let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = match (wait, outcome.unfinished) {

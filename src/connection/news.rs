@@ -60,8 +60,11 @@ pub fn news(
             let now = conditions::get(&new.conditions, type_).filter(|now| now.reason == *turned_to)?;
             let last = before(type_).map(|last| last.reason.as_str());
             // Who was never shared is not unshared.
-            let was_shared = before("Shared").is_some_and(|last| [reason::SHARED, reason::PARTIALLY_PUBLISHED].contains(&last.reason.as_str()));
-            let telling = last != Some(now.reason.as_str()) && (*type_ != "Shared" || now.status == "True" || was_shared);
+            let was_shared = before("Shared").is_some_and(|last| {
+                [reason::SHARED, reason::PARTIALLY_PUBLISHED].contains(&last.reason.as_str())
+            });
+            let telling = last != Some(now.reason.as_str())
+                && (*type_ != "Shared" || now.status == "True" || was_shared);
             telling.then(|| News { warning: *warning, reason, note: now.message.clone() })
         })
         .collect();
@@ -88,5 +91,9 @@ fn answered(finished: Option<&Finished>) -> Option<News> {
 fn recovered(old: Option<&IntegrationConnectionStatus>, new: &IntegrationConnectionStatus) -> Option<News> {
     let old = old.filter(|old| old.connected_at.is_some())?;
     let ready = |status: &IntegrationConnectionStatus| conditions::is_true(&status.conditions, "Ready");
-    (!ready(old) && ready(new)).then(|| News { warning: false, reason: reason::RECOVERED, note: "Works again.".to_owned() })
+    (!ready(old) && ready(new)).then(|| News {
+        warning: false,
+        reason: reason::RECOVERED,
+        note: "Works again.".to_owned(),
+    })
 }

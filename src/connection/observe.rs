@@ -9,9 +9,9 @@ use super::observed::{Observed, Present, Provider, RecordState, SecretSeen, Sour
 use crate::api::IntegrationConnection;
 use crate::context::Context;
 use crate::grant::target::Target;
+use crate::vault::Record;
 use crate::vault::record::{Outcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
-use crate::vault::Record;
 use crate::world::Found;
 
 /// Everything a decision about `connection` needs.
@@ -35,8 +35,13 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         judge_at: actor.judge_at,
         credentials: credentials
             .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
-            .map(|entry| SourceSeen { uid: entry.uid.into(), resource_version: entry.resource_version.into() }),
-        refused_source: actor.refused_source.map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
+            .map(|entry| SourceSeen {
+                uid: entry.uid.into(),
+                resource_version: entry.resource_version.into(),
+            }),
+        refused_source: actor
+            .refused_source
+            .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }

@@ -37,7 +37,7 @@ pub fn status(
         ("SecretPublished", &published),
         ("Shared", &plan.shared),
     ] {
-        conditions.set(type_, verdict.truth.into(), verdict.reason, verdict.message.clone());
+        conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
     }
     let conditions = conditions.build();
     let gone = plan.authorized.reason == reason::DISCONNECTED;
@@ -57,7 +57,9 @@ pub fn status(
         secret: match &outcome.secret {
             SecretOutcome::Written(secret) => Some(secret.clone()),
             SecretOutcome::Withdrawn => None,
-            SecretOutcome::Untouched | SecretOutcome::Failed { .. } => observed.written.clone().or(old.secret.clone()),
+            SecretOutcome::Untouched | SecretOutcome::Failed { .. } => {
+                observed.written.clone().or(old.secret.clone())
+            }
         },
         sharing: sharing(connection, observed, &old, now),
         last_handled_refresh: plan.unanswerable.clone().or_else(|| plan.history.handled_refresh.clone()),
@@ -69,11 +71,11 @@ pub fn status(
 
 /// The one summary. `Authorized` may be unknown while the published token lives: then nothing is wrong yet.
 fn ready(authorized: &Verdict, fresh: &Verdict, published: &Verdict) -> Verdict {
-    let works = fresh.truth == Truth::Yes && published.truth == Truth::Yes;
+    let works = fresh.truth == Truth::True && published.truth == Truth::True;
     let excused = authorized.truth == Truth::Unknown && works;
     let failing = [authorized, fresh, published]
         .into_iter()
-        .find(|verdict| verdict.truth != Truth::Yes && !(excused && std::ptr::eq(*verdict, authorized)));
+        .find(|verdict| verdict.truth != Truth::True && !(excused && std::ptr::eq(*verdict, authorized)));
     match failing {
         Some(verdict) => verdict.clone(),
         None if excused => Verdict::yes(reason::CONNECTED, format!("Works for now. {}", authorized.message)),
@@ -81,22 +83,35 @@ fn ready(authorized: &Verdict, fresh: &Verdict, published: &Verdict) -> Verdict 
     }
 }
 
-fn published(connection: &IntegrationConnection, plan: &Plan, outcome: &Outcome, old: &IntegrationConnectionStatus) -> Verdict {
+fn published(
+    connection: &IntegrationConnection,
+    plan: &Plan,
+    outcome: &Outcome,
+    old: &IntegrationConnectionStatus,
+) -> Verdict {
     use super::decide::verdict::Effect::Serve;
     let name = super::decide::secret_name(connection);
     let there = || Verdict::yes(reason::PUBLISHED, format!("Secret {name} holds the token."));
     match (&outcome.secret, plan.publishing) {
         (SecretOutcome::Failed { reason, message }, _) => Verdict::no(reason, Serve, message.clone()),
         (SecretOutcome::Written(_), _) => there(),
-        (SecretOutcome::Withdrawn, _) => Verdict::no(reason::WITHDRAWN, Serve, format!("Secret {name} was removed: see Authorized.")),
+        (SecretOutcome::Withdrawn, _) => {
+            Verdict::no(reason::WITHDRAWN, Serve, format!("Secret {name} was removed: see Authorized."))
+        }
         (SecretOutcome::Untouched, Publishing::Keep) => there(),
         // The write is still to come; until then what was said last stays said.
-        (SecretOutcome::Untouched, Publishing::Write) => remembered(old).unwrap_or_else(|| Verdict::no(reason::NOT_YET, Serve, "Being published.")),
+        (SecretOutcome::Untouched, Publishing::Write) => {
+            remembered(old).unwrap_or_else(|| Verdict::no(reason::NOT_YET, Serve, "Being published."))
+        }
         (SecretOutcome::Untouched, Publishing::Withhold) => {
             Verdict::no(reason::WITHHELD, Serve, "There is a token, but it is not published: see Authorized.")
         }
-        (SecretOutcome::Untouched, Publishing::Withdraw) => Verdict::no(reason::WITHDRAWN, Serve, "Nothing is published: see Authorized."),
-        (SecretOutcome::Untouched, Publishing::Nothing) => Verdict::no(reason::NOT_YET, Serve, "There is nothing to publish yet."),
+        (SecretOutcome::Untouched, Publishing::Withdraw) => {
+            Verdict::no(reason::WITHDRAWN, Serve, "Nothing is published: see Authorized.")
+        }
+        (SecretOutcome::Untouched, Publishing::Nothing) => {
+            Verdict::no(reason::NOT_YET, Serve, "There is nothing to publish yet.")
+        }
     }
 }
 
@@ -107,7 +122,10 @@ fn remembered(old: &IntegrationConnectionStatus) -> Option<Verdict> {
 
 fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatus) -> Phase {
     let spec = &connection.spec;
-    let reason_of = |type_| conditions::get(&status.conditions, type_).map_or("", |condition: &Condition| condition.reason.as_str());
+    let reason_of = |type_| {
+        conditions::get(&status.conditions, type_)
+            .map_or("", |condition: &Condition| condition.reason.as_str())
+    };
     let (authorized, fresh) = (reason_of("Authorized"), reason_of("TokenFresh"));
     if spec.disconnect.unwrap_or_default() {
         Phase::Disconnected
@@ -120,7 +138,8 @@ fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatu
     } else if status.connected_at.is_none() {
         Phase::Pending
     } else if [reason::TOKEN_EXPIRED, reason::NOT_REFRESHABLE].contains(&fresh)
-        && !conditions::get(&status.conditions, "Authorized").is_some_and(|condition| condition.status == "False")
+        && !conditions::get(&status.conditions, "Authorized")
+            .is_some_and(|condition| condition.status == "False")
     {
         Phase::Expired
     } else {
@@ -129,7 +148,12 @@ fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatu
 }
 
 /// Since when, and by whom, the present grant is in place.
-fn connected(old: &IntegrationConnectionStatus, plan: &Plan, grant: Option<&Grant>, now: Timestamp) -> Option<(Time, String)> {
+fn connected(
+    old: &IntegrationConnectionStatus,
+    plan: &Plan,
+    grant: Option<&Grant>,
+    now: Timestamp,
+) -> Option<(Time, String)> {
     let before = old.connected_at.clone().zip(old.connected_by.clone());
     let Some(grant) = grant else { return before };
     let anew = plan.history.arrival == Some(Origin::Accepted);
@@ -141,7 +165,11 @@ fn account(grant: &Grant) -> Option<AccountStatus> {
     Some(AccountStatus { id: account.id.clone(), name: account.name.clone(), email: account.email.clone() })
 }
 
-fn scopes(connection: &IntegrationConnection, observed: &Observed, grant: Option<&Grant>) -> Option<crate::api::connection::ScopesStatus> {
+fn scopes(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    grant: Option<&Grant>,
+) -> Option<crate::api::connection::ScopesStatus> {
     let (grant, target) = (grant?, observed.provider.target()?);
     matches!(grant.credential, Credential::OAuth { .. })
         .then(|| Scopes::compare(target, &connection.spec.scopes, grant.scopes.as_deref()).into_status())
@@ -201,7 +229,11 @@ fn sharing(
     now: Timestamp,
 ) -> Option<SharingStatus> {
     let Shared::In { workspace, .. } = &observed.shared else { return None };
-    let since = old.sharing.as_ref().filter(|sharing| sharing.workspace == *workspace).map(|sharing| sharing.shared_at.clone());
+    let since = old
+        .sharing
+        .as_ref()
+        .filter(|sharing| sharing.workspace == *workspace)
+        .map(|sharing| sharing.shared_at.clone());
     Some(SharingStatus {
         workspace: workspace.clone(),
         shared_by: connection.spec.owner.clone(),

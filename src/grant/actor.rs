@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -18,7 +18,8 @@ use super::registration::Registrations;
 use super::work::{Job, Task};
 use crate::api::IntegrationConnection;
 use crate::clock::Clock;
-use crate::metrics::Metrics;
+use crate::metrics::{AnswerClass, Metrics, Operation};
+use crate::oauth::classify::Failure;
 use crate::oauth::http::Clients;
 use crate::vault::{AttemptId, Intent, Sealer, Store};
 
@@ -219,6 +220,19 @@ impl Grants {
 
     pub(super) fn judge_not_before(&self, uid: &str, at: Option<Timestamp>) {
         self.lock().entry(uid.to_owned()).or_default().judge_at = at;
+    }
+
+    /// Runs a request to a provider and counts how it went and how long it took.
+    pub(super) async fn timed<T>(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let result = request.await;
+        let class = result.as_ref().err().map_or(AnswerClass::Success, |failure| failure.class.into());
+        self.metrics.provider_asked(operation, class, begun.elapsed());
+        result
     }
 
     /// Starts nothing more, and returns when everything that was started has committed.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::actor::Grants;
@@ -19,10 +19,13 @@ use super::schedule::{MOUNT_DELAY, Policy, after_outage, later};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
+use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::Chain;
 use crate::metrics::Operation;
-use crate::oauth::{self, App, Failure};
+use crate::oauth::app::App;
+use crate::oauth::classify::Failure;
+use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
 use crate::vault::{Account, Binding, Credential, Grant, Record, SiblingKey, SourceVersion, TransitionError};
 
@@ -45,7 +48,9 @@ impl Grants {
         let brief = match self.announced(job, announcement).await {
             Ok(brief) => brief,
             Err(Unread::Unreachable) => return delayed("The intake Secret could not be read now."),
-            Err(Unread::Refused(IntakeError::NotThere)) if self.has_taken(job, announcement) => return self.judge(job).await,
+            Err(Unread::Refused(IntakeError::NotThere)) if self.has_taken(job, announcement) => {
+                return self.judge(job).await;
+            }
             Err(Unread::Refused(why)) => return Outcome::IntakeRefused { why },
         };
         match self.admit_candidate(job, &brief).await {
@@ -84,17 +89,22 @@ impl Grants {
     fn has_taken(&self, job: &Job, announcement: &Announcement) -> bool {
         let Some((_, announced)) = &announcement.secret else { return false };
         let Ok(Some(loaded)) = self.store.get(&job.place.uid) else { return false };
-        let from = |grant: Option<Grant>| grant.and_then(|grant| grant.source).is_some_and(|source| source.uid == *announced);
-        let candidate = loaded.record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant);
+        let from = |grant: Option<Grant>| {
+            grant.and_then(|grant| grant.source).is_some_and(|source| source.uid == *announced)
+        };
+        let candidate =
+            loaded.record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant);
         from(candidate) || from(loaded.record.open_grant(&self.sealer).ok().flatten())
     }
 
     /// Puts what was brought on record as candidate.
     async fn admit_candidate(&self, job: &Job, brief: &Brief) -> Result<(), Outcome> {
         let now = self.clock.now();
-        let brought = intake::read(&brief.data, job.method, now).map_err(|why| Outcome::IntakeRefused { why })?;
+        let brought =
+            intake::read(&brief.data, job.method, now).map_err(|why| Outcome::IntakeRefused { why })?;
         let app = self.app(job).await.map_err(|message| Outcome::SecretMissing { message })?;
-        let grant = grant(job, app.as_deref(), brought, brief, now).map_err(|why| Outcome::IntakeRefused { why })?;
+        let grant =
+            grant(job, app.as_deref(), brought, brief, now).map_err(|why| Outcome::IntakeRefused { why })?;
         let created = match self.store.get(&job.place.uid) {
             Ok(None) => self.first_candidate(job, &grant).await,
             Ok(Some(_)) => Ok(()),
@@ -104,7 +114,9 @@ impl Grants {
         let change = |record: Record| self.with_candidate(record, &grant);
         match self.settle(&job.place.uid, change).await {
             Ok(Some(_)) => Ok(()),
-            _ => Err(delayed("What was brought could not be put on record now. If a former grant is being revoked, that goes first.")),
+            _ => Err(delayed(
+                "What was brought could not be put on record now. If a former grant is being revoked, that goes first.",
+            )),
         }
     }
 
@@ -175,17 +187,21 @@ impl Grants {
             Ok(permit) => permit,
             Err(_) => return Judged::Later("The provider asked everybody to wait.".to_owned()),
         };
-        let key = match &candidate.grant.credential {
-            Credential::ApiKey { api_key } => oauth::Key::Token(api_key),
-            Credential::Basic { username, password } => oauth::Key::Basic { username, password },
-            Credential::OAuth { .. } => return Judged::Good,
+        let credential = match key_credential(job, &candidate.grant.credential) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => return Judged::Good,
+            Err(flaw) => return Judged::Refused(IntakeError::BadKey(flaw)),
         };
-        let call = self.metrics.provider_call(Operation::Key);
         let http = self.clients.for_provider(job.target.insecure());
-        let result = oauth::verify_key(http, job.target.description(), &key, self.clock.now()).await;
-        call.finish(result.as_ref().err());
-        match result {
-            Ok(account) => self.account_fits(job, &mut candidate.grant, account.map(from_oauth)),
+        let verify = key::verify(http, job.target.description(), &credential, self.clock.now());
+        match self.timed(Operation::Identify, verify).await {
+            Ok(key::Verdict::Good(account)) => {
+                self.account_fits(job, &mut candidate.grant, account.map(from_catalog))
+            }
+            Ok(key::Verdict::Alive | key::Verdict::Unverified) => Judged::Good,
+            Ok(key::Verdict::Bad) => {
+                Judged::Refused(IntakeError::Refused { summary: "it is not valid there.".to_owned() })
+            }
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
         }
     }
@@ -195,24 +211,22 @@ impl Grants {
     async fn try_tokens(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
         if lasts(&candidate.grant, self.clock.now()) && job.target.description().identity_url().is_some() {
             match self.identify(job, &mut candidate.grant).await {
-                Judged::Refused(_) if refresh_token(&candidate.grant).is_some() => {}
+                Judged::Refused(IntakeError::Refused { .. }) if refresh_token(&candidate.grant).is_some() => {
+                }
                 verdict => return verdict,
             }
         }
-        let Some(token) = refresh_token(&candidate.grant).cloned() else {
+        let (Some(app), Some(token)) = (app, refresh_token(&candidate.grant).cloned()) else {
             // Without an identity call there is nobody to ask; the first consumer will learn it.
-            return Judged::Good;
+            let claimed = claimed_account(job, &candidate.grant);
+            return self.account_fits(job, &mut candidate.grant, claimed);
         };
         let _permit = match self.admitted(job).await {
             Ok(permit) => permit,
             Err(_) => return Judged::Later("The provider asked everybody to wait.".to_owned()),
         };
         let asked_at = self.clock.now();
-        let call = self.metrics.provider_call(Operation::Refresh);
-        let http = self.clients.for_provider(job.target.insecure());
-        let result = oauth::refresh(http, job.target.description(), app, &token, asked_at).await;
-        call.finish(result.as_ref().err());
-        let answer = match result {
+        let answer = match self.ask(job, app, &token).await {
             Ok(answer) => answer,
             Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
         };
@@ -224,10 +238,7 @@ impl Grants {
             });
         };
         *candidate = replaced;
-        if job.target.description().identity_url().is_some() {
-            return self.identify(job, &mut candidate.grant).await;
-        }
-        Judged::Good
+        self.identify(job, &mut candidate.grant).await
     }
 
     async fn replace_candidate(&self, job: &Job, grant: &Grant) -> Option<Candidate> {
@@ -237,13 +248,16 @@ impl Grants {
     }
 
     async fn identify(&self, job: &Job, grant: &mut Grant) -> Judged {
-        let Credential::OAuth { access_token: Some(token), .. } = &grant.credential else { return Judged::Good };
-        let call = self.metrics.provider_call(Operation::Identity);
+        if let Some(account) = claimed_account(job, grant) {
+            return self.account_fits(job, grant, Some(account));
+        }
+        let Credential::OAuth { access_token: Some(token), .. } = &grant.credential else {
+            return Judged::Good;
+        };
         let http = self.clients.for_provider(job.target.insecure());
-        let result = oauth::identify(http, job.target.description(), token, self.clock.now()).await;
-        call.finish(result.as_ref().err());
-        match result {
-            Ok(account) => self.account_fits(job, grant, account.map(from_oauth)),
+        let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
+        match self.timed(Operation::Identify, account).await {
+            Ok(account) => self.account_fits(job, grant, account.map(from_catalog)),
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
         }
     }
@@ -269,7 +283,9 @@ impl Grants {
     async fn promote(&self, job: &Job, candidate: &Candidate) -> Outcome {
         self.judge_not_before(&job.place.uid, None);
         match self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await {
-            Ok(Some(loaded)) => Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted },
+            Ok(Some(loaded)) => {
+                Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted }
+            }
             _ => delayed("The judged grant could not be put in place now."),
         }
     }
@@ -286,19 +302,23 @@ impl Grants {
             Err(outcome) => return outcome,
         };
         let asked_at = self.clock.now();
-        let call = self.metrics.provider_call(Operation::ClientCredentials);
         let http = self.clients.for_provider(job.target.insecure());
         let scopes = super::target::requested(&job.target, &job.scopes);
-        let result = oauth::client_credentials(http, job.target.description(), &app, &scopes, asked_at).await;
-        call.finish(result.as_ref().err());
-        match result {
-            Ok(answer) => {
+        let description = job.target.description();
+        let mint = oauth::client_credentials::client_credentials(http, description, &app, &scopes, asked_at);
+        match self.timed(Operation::ClientCredentials, mint).await {
+            Ok(granted) => {
                 self.accepted(job);
-                let grant = super::refresh::renewed(&unminted(job, &app, asked_at), answer, asked_at);
+                let grant = super::refresh::renewed(&unminted(job, &app, asked_at), granted.answer, asked_at);
                 self.keep_minted(job, without_refresh_token(grant)).await
             }
             Err(failure) => {
-                let revision = self.store.get(&job.place.uid).ok().flatten().map_or(0, |loaded| loaded.record.revision());
+                let revision = self
+                    .store
+                    .get(&job.place.uid)
+                    .ok()
+                    .flatten()
+                    .map_or(0, |loaded| loaded.record.revision());
                 Outcome::Failed { revision, failure: self.heard(job, failure, None) }
             }
         }
@@ -311,8 +331,11 @@ impl Grants {
             return Outcome::Stale;
         }
         let spent = crate::vault::Spent::Unmarked;
-        match self.settle(&job.place.uid, |record| record.committed(&self.sealer, &grant, spent, None)).await {
-            Ok(Some(loaded)) => Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Minted },
+        match self.settle(&job.place.uid, |record| record.committed(&self.sealer, &grant, spent, None)).await
+        {
+            Ok(Some(loaded)) => {
+                Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Minted }
+            }
             _ => Outcome::Stale,
         }
     }
@@ -322,9 +345,28 @@ fn delayed(message: &str) -> Outcome {
     Outcome::IntakeDelayed { message: message.to_owned() }
 }
 
-fn from_oauth(account: oauth::Account) -> Account {
-    let oauth::Account { id, name, email } = account;
+fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
+    let crate::catalog::protocol::Account { id, name, email } = account;
     Account { id, name, email }
+}
+
+/// The account that the id token names, where the catalogue reads it from there.
+fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
+    let identity = job.target.description().identity.as_ref()?;
+    let claimed = identity.from == IdentitySource::IdToken;
+    claimed.then(|| identity.account.read(&claims::document(&grant.claims))).flatten().map(from_catalog)
+}
+
+/// A key or password as it is sent, checked for what can be told without asking. `None` for tokens.
+fn key_credential(job: &Job, credential: &Credential) -> Result<Option<key::Credential>, key::KeyFlaw> {
+    let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
+    match credential {
+        Credential::ApiKey { api_key } => key::Credential::key(api_key.expose_secret(), pattern).map(Some),
+        Credential::Basic { username, password } => {
+            key::Credential::password(username, password.expose_secret()).map(Some)
+        }
+        Credential::OAuth { .. } => Ok(None),
+    }
 }
 
 /// A new grant is refused by a definite answer only.
@@ -361,15 +403,20 @@ fn binding(job: &Job, app: Option<&App>) -> Binding {
 }
 
 /// The grant that a Secret brings, bound to who would be served by it.
-fn grant(job: &Job, app: Option<&App>, brought: Brought, brief: &Brief, now: Timestamp) -> Result<Grant, IntakeError> {
+fn grant(
+    job: &Job,
+    app: Option<&App>,
+    brought: Brought,
+    brief: &Brief,
+    now: Timestamp,
+) -> Result<Grant, IntakeError> {
     let Brought { credential, scopes, expires_at, id_token } = brought;
-    if let Credential::ApiKey { api_key } = &credential {
-        oauth::check_key(job.target.description(), api_key)?;
-    }
-    if let Credential::Basic { username, password } = &credential {
-        oauth::check_basic(username, password)?;
-    }
-    let claims = id_token.map(|token| oauth::claims_of(&token)).unwrap_or_default();
+    key_credential(job, &credential)?;
+    // An id token that is not for us says nothing; the grant may be good all the same.
+    let claims = id_token.zip(app).and_then(|(token, app)| {
+        claims::read(token.expose_secret(), job.target.description(), &app.client_id, now).ok()
+    });
+    let claims = claims.unwrap_or_default();
     let source = SourceVersion {
         uid: brief.uid.clone(),
         resource_version: brief.resource_version.clone(),
@@ -406,7 +453,11 @@ fn digest(data: &BTreeMap<String, ByteString>) -> String {
 /// What a minted token is added to: a grant that holds nothing yet.
 fn unminted(job: &Job, app: &App, now: Timestamp) -> Grant {
     Grant {
-        credential: Credential::OAuth { refresh_token: None, access_token: None, token_type: "Bearer".to_owned() },
+        credential: Credential::OAuth {
+            refresh_token: None,
+            access_token: None,
+            token_type: "Bearer".to_owned(),
+        },
         claims: BTreeMap::new(),
         scopes: None,
         obtained_at: now,

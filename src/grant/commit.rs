@@ -104,7 +104,9 @@ impl Grants {
                     }
                     match self.store.replace(loaded.version, next.clone()).await {
                         Ok(version) => return Ok(Some(Loaded { record: next.into(), version })),
-                        Err(error) => tracing::debug!(error = %chain(&error), "a change to the record is tried again"),
+                        Err(error) => {
+                            tracing::debug!(error = %chain(&error), "a change to the record is tried again")
+                        }
                     }
                 }
                 None => {}

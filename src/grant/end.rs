@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -16,11 +18,13 @@ use super::schedule::later;
 use super::target::Target;
 use super::work::{Job, Task};
 use crate::api::connection::Method;
-use crate::api::reason;
-use crate::catalog::calls::{RevokeScope, RevokeStyle};
-use crate::kube_ext::events::{Events, Note};
+use crate::api::{IntegrationConnection, reason};
+use crate::catalog::calls::RevokeScope;
+use crate::kube_ext::events::Events;
 use crate::metrics::Operation;
-use crate::oauth::{self, App, Revocation};
+use crate::oauth;
+use crate::oauth::app::App;
+use crate::oauth::revoke::{Revocation, Tokens};
 use crate::telemetry::chain;
 use crate::vault::record::{EndReason, EndTerms, Ending};
 use crate::vault::{Credential, Grant, Place, Record, Spent};
@@ -114,7 +118,7 @@ impl Endings {
             .map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
         let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
         let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
-        self.events.warn(&Note::of_place(record.place()), reason::REVOCATION_FAILED, &note).await;
+        self.events.warning(&connection(record.place()), reason::REVOCATION_FAILED, "Revoke", &note).await;
     }
 
     async fn erase_dead(&self, record: &Record, ending: &Ending, now: Timestamp) {
@@ -132,10 +136,11 @@ impl Grants {
         let (record, Some(ending)) = (&loaded.record, loaded.record.ending().cloned()) else { return };
         let now = self.clock.now();
         let opened = record.open_grant(&self.sealer).and_then(|grant| {
-            Ok(grant.into_iter().chain(record.open_candidate(&self.sealer)?.map(|candidate| candidate.grant)))
+            let candidate = record.open_candidate(&self.sealer)?.map(|candidate| candidate.grant);
+            Ok([grant, candidate])
         });
-        let grants: Vec<Grant> = match opened {
-            Ok(grants) => grants.collect(),
+        let grants = match opened {
+            Ok(grants) => grants.into_iter().flatten(),
             Err(error) => return self.postpone(uid, &ending, now, &error.to_string()).await,
         };
         if self.shared_with_siblings(job, record) {
@@ -157,23 +162,28 @@ impl Grants {
     /// Whether revoking would take the grant from another connection as well.
     fn shared_with_siblings(&self, job: &Job, record: &Record) -> bool {
         let alone = job.target.description().revoke.scope == RevokeScope::Token;
-        let siblings = record.sibling_key().map(|key| self.store.siblings(key, record.uid())).unwrap_or_default();
+        let siblings =
+            record.sibling_key().map(|key| self.store.siblings(key, record.uid())).unwrap_or_default();
         !alone && siblings.iter().any(|sibling| sibling.ending().is_none())
     }
 
     /// Ends one grant at the provider. A token that is gone already, and a provider that knows no revocation, are done.
     async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
         let grant = self.with_live_access(job, app, grant).await?;
-        let Credential::OAuth { refresh_token, access_token, .. } = &grant.credential else { return Ok(()) };
-        let call = self.metrics.provider_call(Operation::Revoke);
+        let (Credential::OAuth { refresh_token, access_token, .. }, Some(app)) = (&grant.credential, app)
+        else {
+            return Ok(());
+        };
         let http = self.clients.for_provider(job.target.insecure());
-        let tokens = oauth::Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
-        let result = oauth::revoke(http, job.target.description(), app, &tokens, self.clock.now()).await;
-        call.finish(result.as_ref().err());
-        match result {
+        let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+        let revoke = oauth::revoke::revoke(http, job.target.description(), app, tokens, self.clock.now());
+        match self.timed(Operation::Revoke, revoke).await {
             Ok(Revocation::Revoked | Revocation::AlreadyGone) => Ok(()),
             Ok(Revocation::Unsupported { .. }) => {
-                tracing::info!(provider = job.target.provider(), "the provider knows no revocation; the local copy is erased");
+                tracing::info!(
+                    provider = job.target.provider(),
+                    "the provider knows no revocation; the local copy is erased"
+                );
                 Ok(())
             }
             Err(failure) => Err(self.heard(job, failure, None).summary),
@@ -182,15 +192,17 @@ impl Grants {
 
     /// Some providers revoke only by a call with a live access token: then the refresh token is used first, and its answer kept.
     async fn with_live_access(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<Grant, String> {
-        let by_access = job.target.description().revoke.style == RevokeStyle::BearerCall;
+        let by_access = oauth::revoke::needs_live_access_token(job.target.description());
         let now = self.clock.now();
         let ended = grant.expires_at.is_some_and(|ends| ends <= now);
-        let Credential::OAuth { refresh_token: Some(token), .. } = &grant.credential else { return Ok(grant) };
+        let (Credential::OAuth { refresh_token: Some(token), .. }, Some(app)) = (&grant.credential, app)
+        else {
+            return Ok(grant);
+        };
         if !by_access || !ended {
             return Ok(grant);
         }
-        let http = self.clients.for_provider(job.target.insecure());
-        match oauth::refresh(http, job.target.description(), app, token, now).await {
+        match self.ask(job, app, token).await {
             Ok(answer) => {
                 let grant = super::refresh::renewed(&grant, answer, now);
                 let change = |record: Record| match record.intent() {
@@ -235,6 +247,18 @@ impl Grants {
             tracing::warn!(error = %chain(error), "the grant could not be marked as ending");
         }
         marked.is_ok()
+    }
+}
+
+/// The connection as an Event names it; it may be gone.
+fn connection(place: &Place) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(IntegrationConnection::api_version(&()).into_owned()),
+        kind: Some(IntegrationConnection::kind(&()).into_owned()),
+        namespace: Some(place.namespace.clone()),
+        name: Some(place.name.clone()),
+        uid: Some(place.uid.clone()),
+        ..ObjectReference::default()
     }
 }
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::schedule::later;
 use crate::api::connection::Method;
-use crate::oauth;
+use crate::oauth::key::KeyFlaw;
 use crate::vault::Credential;
 
 /// The most that one value may have, in bytes: far beyond any token, far below what etcd takes.
@@ -17,7 +17,16 @@ const MAX_VALUE: usize = 64 * 1024;
 
 /// Every key that may stand in such a Secret.
 const KNOWN: &[&str] = &[
-    "refresh_token", "access_token", "token_type", "expires_in", "expires_at", "scope", "id_token", "api_key", "username", "password",
+    "refresh_token",
+    "access_token",
+    "token_type",
+    "expires_in",
+    "expires_at",
+    "scope",
+    "id_token",
+    "api_key",
+    "username",
+    "password",
 ];
 
 /// The announcement on a connection: which intake Secret to take.
@@ -50,7 +59,9 @@ pub enum IntakeError {
     #[error("The announced intake Secret is not there. Bring the grant again: kubectl bowline import.")]
     NotThere,
     /// Another Secret has that name now.
-    #[error("The Secret is not the one that was announced: somebody replaced it. It is left alone. Bring the grant again.")]
+    #[error(
+        "The Secret is not the one that was announced: somebody replaced it. It is left alone. Bring the grant again."
+    )]
     Swapped,
     /// The Secret's type is another.
     #[error("The Secret is not of type {expected}. Make it again with that type.")]
@@ -59,7 +70,9 @@ pub enum IntakeError {
         expected: &'static str,
     },
     /// The label does not name this connection.
-    #[error("The Secret's label bowline.dev/connection does not name this connection. It is left alone. Bring the grant again.")]
+    #[error(
+        "The Secret's label bowline.dev/connection does not name this connection. It is left alone. Bring the grant again."
+    )]
     ForAnother,
     /// It has no keys.
     #[error("The Secret is empty. It needs {}.", expected(*method))]
@@ -107,20 +120,18 @@ pub enum IntakeError {
         summary: String,
     },
     /// The key breaks a rule that can be checked without asking.
-    #[error("{0}")]
-    BadKey(#[from] oauth::KeyError),
+    #[error("The key or password cannot be right: {0}.")]
+    BadKey(#[from] KeyFlaw),
     /// It belongs to another account.
-    #[error("It belongs to another account than the one connected. The earlier grant stays. To change accounts, disconnect first.")]
+    #[error(
+        "It belongs to another account than the one connected. The earlier grant stays. To change accounts, disconnect first."
+    )]
     OtherAccount,
     /// Another connection holds the account's only chain of tokens.
-    #[error("Another connection already holds this account's only chain of tokens. Ask its owner to share it.")]
+    #[error(
+        "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
+    )]
     AccountTaken,
-    /// There is no account in the provider's answer where one is needed.
-    #[error("The connection's app registration is missing: {message}")]
-    NoApp {
-        /// What is missing.
-        message: String,
-    },
 }
 
 fn expected(method: Method) -> &'static str {
@@ -148,7 +159,11 @@ pub struct Brought {
 }
 
 /// Reads the data of a Secret for a connection that uses `method`.
-pub fn read(data: &BTreeMap<String, ByteString>, method: Method, now: Timestamp) -> Result<Brought, IntakeError> {
+pub fn read(
+    data: &BTreeMap<String, ByteString>,
+    method: Method,
+    now: Timestamp,
+) -> Result<Brought, IntakeError> {
     if method == Method::ClientCredentials {
         return Err(IntakeError::NothingToBring);
     }
@@ -184,7 +199,8 @@ fn credential(values: &Values, method: Method) -> Result<Credential, IntakeError
             Ok(Credential::Basic { username, password })
         }
         Method::AuthorizationCode | Method::RefreshToken | Method::ClientCredentials => {
-            let (refresh_token, access_token) = (values.secret("refresh_token")?, values.secret("access_token")?);
+            let (refresh_token, access_token) =
+                (values.secret("refresh_token")?, values.secret("access_token")?);
             if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {
                 return Err(wrong());
             }
@@ -262,16 +278,36 @@ mod tests {
         let rows: &[(&str, IntakeError, Method, &[(&str, &[u8])])] = &[
             ("empty", IntakeError::Empty { method: ApiKey }, ApiKey, &[]),
             ("wrong key", IntakeError::UnknownKeys { method: ApiKey }, ApiKey, &[("apikey", b"k")]),
-            ("a code", IntakeError::UnknownKeys { method: AuthorizationCode }, AuthorizationCode, &[("code", b"k")]),
-            ("another method's", IntakeError::WrongKeys { method: ApiKey }, ApiKey, &[("refresh_token", b"k")]),
+            (
+                "a code",
+                IntakeError::UnknownKeys { method: AuthorizationCode },
+                AuthorizationCode,
+                &[("code", b"k")],
+            ),
+            (
+                "another method's",
+                IntakeError::WrongKeys { method: ApiKey },
+                ApiKey,
+                &[("refresh_token", b"k")],
+            ),
             ("blank", IntakeError::WrongKeys { method: ApiKey }, ApiKey, &[("api_key", b" \n")]),
             ("no user", IntakeError::WrongKeys { method: BasicAuth }, BasicAuth, &[("password", b"k")]),
-            ("no refresh token", IntakeError::WrongKeys { method: RefreshToken }, RefreshToken, &[("access_token", b"k")]),
+            (
+                "no refresh token",
+                IntakeError::WrongKeys { method: RefreshToken },
+                RefreshToken,
+                &[("access_token", b"k")],
+            ),
             ("binary", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", &[0xff, 0xfe])]),
             ("a NUL", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", b"a\0b")]),
             ("a line break", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", b"a\nb")]),
             ("1 MiB", IntakeError::TooLong { key: "api_key" }, ApiKey, &[("api_key", &long)]),
-            ("bad time", IntakeError::BadTime { key: "expires_in" }, AuthorizationCode, &[("access_token", b"k"), ("expires_in", b"-1")]),
+            (
+                "bad time",
+                IntakeError::BadTime { key: "expires_in" },
+                AuthorizationCode,
+                &[("access_token", b"k"), ("expires_in", b"-1")],
+            ),
             ("minted", IntakeError::NothingToBring, ClientCredentials, &[("access_token", b"k")]),
         ];
         for (name, expected, method, pairs) in rows {

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::intake::IntakeError;
-use crate::oauth::Failure;
+use crate::oauth::classify::Failure;
 
 /// One piece of finished work.
 #[derive(Clone, Debug)]

@@ -46,7 +46,13 @@ struct Queue {
 
 impl Pace {
     /// Waits for leave to send one request to `provider`; the smallest `urgency` (when the token ends) goes first.
-    pub async fn admit(&self, provider: &str, limit: usize, urgency: Timestamp, now: Timestamp) -> Result<Permit, Held> {
+    pub async fn admit(
+        &self,
+        provider: &str,
+        limit: usize,
+        urgency: Timestamp,
+        now: Timestamp,
+    ) -> Result<Permit, Held> {
         let bucket = Arc::clone(lock(&self.buckets).entry(provider.to_owned()).or_default());
         let turn = {
             let mut queue = lock(&bucket.queue);

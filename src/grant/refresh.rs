@@ -15,8 +15,11 @@ use super::target::Target;
 use super::work::Job;
 use crate::catalog::errors::Class;
 use crate::metrics::Operation;
+use crate::oauth;
+use crate::oauth::answer::TokenAnswer;
+use crate::oauth::app::{App, WhichSecret};
+use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
-use crate::oauth::{self, App, Failure, TokenAnswer};
 use crate::telemetry::chain;
 use crate::vault::{AttemptId, Binding, Credential, Grant, Loaded, Record, Spent, WriteError};
 
@@ -77,14 +80,15 @@ impl Grants {
     /// Uses the refresh token once.
     pub(super) async fn refresh(&self, job: &Job) -> Outcome {
         let app = match self.app(job).await {
-            Ok(app) => app,
+            Ok(Some(app)) => app,
+            Ok(None) => return Outcome::Stale,
             Err(message) => return Outcome::SecretMissing { message },
         };
         let permit = match self.admitted(job).await {
             Ok(permit) => permit,
             Err(outcome) => return outcome,
         };
-        let opened = match self.opened(job, app.as_deref()) {
+        let opened = match self.opened(job, &app) {
             Ok(opened) => opened,
             Err(outcome) => return outcome,
         };
@@ -96,9 +100,9 @@ impl Grants {
             return Outcome::Stale;
         };
         let asked_at = self.clock.now();
-        let mut result = self.ask(job, app.as_deref(), token).await;
+        let mut result = self.ask(job, &app, token).await;
         if refused_for_good(&result) && !mark.was_unknown {
-            result = self.with_predecessor(job, app.as_deref(), &opened, result).await;
+            result = self.with_predecessor(job, &app, &opened, result).await;
         }
         drop(permit);
         match result {
@@ -123,13 +127,16 @@ impl Grants {
     }
 
     /// The grant as it is now, if it may be spent.
-    fn opened(&self, job: &Job, app: Option<&App>) -> Result<Opened, Outcome> {
+    fn opened(&self, job: &Job, app: &App) -> Result<Opened, Outcome> {
         let Ok(Some(loaded)) = self.store.get(&job.place.uid) else { return Err(Outcome::Stale) };
         let Ok(Some(grant)) = loaded.record.open_grant(&self.sealer) else { return Err(Outcome::Stale) };
         if !still_bound(&grant.bound_to, job, app) {
             return Err(Outcome::ConsentOutdated);
         }
-        let revision = loaded.record.grant().map_or(loaded.record.revision(), crate::vault::record::SealedField::revision);
+        let revision = loaded
+            .record
+            .grant()
+            .map_or(loaded.record.revision(), crate::vault::record::SealedField::revision);
         Ok(Opened { loaded, grant, revision })
     }
 
@@ -138,7 +145,8 @@ impl Grants {
         let Opened { loaded: Loaded { record, version }, grant, revision } = opened;
         let now = self.clock.now();
         let watched = record.intent().map_or(now, |intent| self.watched_since(&job.place.uid, intent));
-        let opening = opening(&record, job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
+        let opening =
+            opening(&record, job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
         let (next, attempt, was_unknown) = match opening {
             Opening::Respect { until } => return Err(Outcome::Foreign { until }),
             Opening::Unmarked => {
@@ -164,7 +172,12 @@ impl Grants {
     }
 
     /// Writes the intent. A write whose answer was lost counts if the record shows our attempt.
-    async fn write_mark(&self, version: crate::vault::Version, next: Record, attempt: AttemptId) -> Option<Loaded> {
+    async fn write_mark(
+        &self,
+        version: crate::vault::Version,
+        next: Record,
+        attempt: AttemptId,
+    ) -> Option<Loaded> {
         let uid = next.place().uid.clone();
         match self.store.replace(version, next.clone()).await {
             Ok(version) => Some(Loaded { record: Arc::new(next), version }),
@@ -179,19 +192,31 @@ impl Grants {
         }
     }
 
-    async fn ask(&self, job: &Job, app: Option<&App>, token: &SecretString) -> Result<TokenAnswer, Failure> {
-        let call = self.metrics.provider_call(Operation::Refresh);
+    /// Sends the refresh token once. Whether this may be done is the caller's to know.
+    pub(super) async fn ask(
+        &self,
+        job: &Job,
+        app: &App,
+        token: &SecretString,
+    ) -> Result<TokenAnswer, Failure> {
         let http = self.clients.for_provider(job.target.insecure());
-        let result = oauth::refresh(http, job.target.description(), app, token, self.clock.now()).await;
-        call.finish(result.as_ref().err());
-        result
+        let refresh =
+            oauth::refresh::refresh(http, job.target.description(), app, token, &[], self.clock.now());
+        let granted = self.timed(Operation::Refresh, refresh).await?;
+        if granted.secret == WhichSecret::Previous {
+            tracing::warn!(
+                provider = job.target.provider(),
+                "the provider still wants client_secret_previous"
+            );
+        }
+        Ok(granted.answer)
     }
 
     /// The provider refuses the newest refresh token: within its grace window the predecessor may still work.
     async fn with_predecessor(
         &self,
         job: &Job,
-        app: Option<&App>,
+        app: &App,
         opened: &Opened,
         refused: Result<TokenAnswer, Failure>,
     ) -> Result<TokenAnswer, Failure> {
@@ -199,13 +224,22 @@ impl Grants {
         let previous = opened.loaded.record.open_previous(&self.sealer).ok().flatten();
         let in_window = later(opened.grant.obtained_at, window) > self.clock.now();
         match previous.map(|grant| grant.credential) {
-            Some(Credential::OAuth { refresh_token: Some(token), .. }) if in_window => self.ask(job, app, &token).await,
+            Some(Credential::OAuth { refresh_token: Some(token), .. }) if in_window => {
+                self.ask(job, app, &token).await
+            }
             _ => refused,
         }
     }
 
     /// Commits the answer before anything in it is judged.
-    async fn keep(&self, job: &Job, opened: Opened, mark: Mark, answer: TokenAnswer, asked_at: Timestamp) -> Outcome {
+    async fn keep(
+        &self,
+        job: &Job,
+        opened: Opened,
+        mark: Mark,
+        answer: TokenAnswer,
+        asked_at: Timestamp,
+    ) -> Outcome {
         self.accepted(job);
         let grant = renewed(&opened.grant, answer, asked_at);
         let window = job.target.description().grant.grace_window();
@@ -253,7 +287,11 @@ impl Grants {
     }
 
     /// A mark that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
-    async fn note(&self, uid: &str, change: impl Fn(Record) -> Result<Record, crate::vault::TransitionError>) {
+    async fn note(
+        &self,
+        uid: &str,
+        change: impl Fn(Record) -> Result<Record, crate::vault::TransitionError>,
+    ) {
         if let Err(error) = self.settle(uid, change).await
             && !matches!(error, Unsettled::Transition(_))
         {
@@ -267,10 +305,11 @@ impl Grants {
         if let Some(wait) = failure.retry_after {
             self.pace.hold(provider, later(now, wait));
         }
-        if failure.class == Class::Config && job.own_app.is_none() && failure.code.as_deref() == Some("invalid_client") {
+        if job.own_app.is_none() && failure.refuses_client() {
             self.registrations.heard_invalid_client(provider, &job.place.uid, now);
         }
-        failure.proves_revoked |= failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, &job.target, now));
+        failure.proves_revoked |=
+            failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, &job.target, now));
         failure
     }
 }
@@ -283,16 +322,17 @@ fn refused_for_good(result: &Result<TokenAnswer, Failure>) -> bool {
 /// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
 fn ends_later(grant: &Grant, target: &Target, now: Timestamp) -> bool {
     let lifetime = target.description().grant.refresh_lifetime;
-    let ends = grant.refresh_expires_at.or_else(|| lifetime.map(|lifetime| later(grant.obtained_at, lifetime.get())));
+    let ends = grant
+        .refresh_expires_at
+        .or_else(|| lifetime.map(|lifetime| later(grant.obtained_at, lifetime.get())));
     ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))
 }
 
 /// Whether the grant may be sent where the job would send it.
-fn still_bound(bound: &Binding, job: &Job, app: Option<&App>) -> bool {
-    let client = app.map(|app| app.client_id.as_str());
+fn still_bound(bound: &Binding, job: &Job, app: &App) -> bool {
     bound.owner == job.owner
         && bound.authority == job.target.description().authority()
-        && (bound.client_id.is_none() || bound.client_id.as_deref() == client)
+        && bound.client_id.as_ref().is_none_or(|client_id| *client_id == app.client_id)
 }
 
 /// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
@@ -304,7 +344,7 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
     let mut claims = old.claims.clone();
     claims.extend(answer.claims);
     let mut published_extras = old.published_extras.clone();
-    published_extras.extend(answer.extras);
+    published_extras.extend(answer.extras.into_iter().map(|(key, value)| (key, SecretString::from(value))));
     Grant {
         credential: Credential::OAuth {
             refresh_token: answer.refresh_token.or(old_refresh),
@@ -315,7 +355,10 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         scopes: answer.scopes.or_else(|| old.scopes.clone()),
         obtained_at: asked_at,
         expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
-        refresh_expires_at: answer.refresh_expires_in.map(|lives| later(asked_at, lives)).or(old.refresh_expires_at),
+        refresh_expires_at: answer
+            .refresh_expires_in
+            .map(|lives| later(asked_at, lives))
+            .or(old.refresh_expires_at),
         published_extras,
         bound_to: old.bound_to.clone(),
         source: old.source.clone(),

@@ -68,7 +68,8 @@ impl Registrations {
     /// Takes the probe if it is due: one caller in five minutes gets it.
     pub fn take_probe(&self, provider: &str, now: Timestamp) -> bool {
         let mut all = self.lock();
-        let Some(rejected) = all.get_mut(provider).and_then(|registration| registration.rejected.as_mut()) else {
+        let Some(rejected) = all.get_mut(provider).and_then(|registration| registration.rejected.as_mut())
+        else {
             return true;
         };
         if now < rejected.next_probe {

@@ -40,11 +40,8 @@ impl Policy {
 /// How long before its end a token of `lifetime` is replaced:
 /// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
 pub fn margin(lifetime: Duration, policy: &Policy) -> Duration {
-    let wanted = if policy.ends_access {
-        MOUNT_DELAY
-    } else {
-        policy.before.max(lifetime / 5).max(MOUNT_DELAY)
-    };
+    let wanted =
+        if policy.ends_access { MOUNT_DELAY } else { policy.before.max(lifetime / 5).max(MOUNT_DELAY) };
     wanted.min(lifetime / 2)
 }
 
@@ -77,7 +74,9 @@ pub fn after_outage(
     jitter: f64,
     policy: &Policy,
 ) -> Timestamp {
-    let base = Duration::from_secs(5).saturating_mul(1 << failures.clamp(1, 7).saturating_sub(1)).min(Duration::from_mins(5));
+    let base = Duration::from_secs(5)
+        .saturating_mul(1 << failures.clamp(1, 7).saturating_sub(1))
+        .min(Duration::from_mins(5));
     let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.min_interval);
     later(now, wait.max(retry_after.unwrap_or_default()))
 }
@@ -93,7 +92,12 @@ pub fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
 
 /// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe
 /// may trip the provider's reuse detection and kill a live token; at once where no token is valid.
-pub fn probe_at(now: Timestamp, obtained_at: Timestamp, expires_at: Option<Timestamp>, ends_access: bool) -> Timestamp {
+pub fn probe_at(
+    now: Timestamp,
+    obtained_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    ends_access: bool,
+) -> Timestamp {
     match expires_at {
         Some(end) if end > now && !ends_access => {
             let lifetime = Duration::try_from(end.duration_since(obtained_at)).unwrap_or_default();
@@ -107,10 +111,9 @@ pub fn probe_at(now: Timestamp, obtained_at: Timestamp, expires_at: Option<Times
 /// time it is computed.
 pub fn jitter(uid: &str, revision: i64) -> f64 {
     // FNV-1a: spread is all that is asked of it.
-    let hash = uid
-        .bytes()
-        .chain(revision.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = uid.bytes().chain(revision.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     #[allow(clippy::cast_possible_truncation, reason = "16 bits of the hash are wanted")]
     let bits = (hash >> 32) as u16;
     f64::from(bits) / 65_536.0
@@ -153,7 +156,11 @@ mod tests {
             (86_400, 17_280),
             (90 * 86_400, 18 * 86_400),
         ] {
-            assert_eq!(margin(Duration::from_secs(lifetime), &policy()).as_secs(), expected, "lifetime {lifetime} s");
+            assert_eq!(
+                margin(Duration::from_secs(lifetime), &policy()).as_secs(),
+                expected,
+                "lifetime {lifetime} s"
+            );
         }
     }
 

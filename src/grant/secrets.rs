@@ -15,7 +15,7 @@ use super::intake::{Announcement, IntakeError};
 use super::work::Job;
 use crate::api::connection::Method;
 use crate::api::names::{LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
-use crate::oauth::App;
+use crate::oauth::app::App;
 use crate::telemetry::chain;
 
 /// How long one call may take.
@@ -61,16 +61,22 @@ impl Grants {
         let brief = match self.fetch(&job.place.namespace, name, TYPE_CREDENTIAL).await {
             Ok(brief) => brief,
             Err(Unread::Refused(_)) => {
-                return Err(format!("There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."));
+                return Err(format!(
+                    "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
+                ));
             }
             Err(Unread::Unreachable) => return Err(format!("Secret {name} could not be read now.")),
         };
-        App::parse(&brief.data).map(|app| Some(Arc::new(app))).map_err(|error| format!("Secret {name}: {error}"))
+        App::parse(&brief.data)
+            .map(|app| Some(Arc::new(app)))
+            .map_err(|error| format!("Secret {name}: {error}"))
     }
 
     /// The announced intake Secret, if it is the announced one and meant for this connection.
     pub(super) async fn announced(&self, job: &Job, announcement: &Announcement) -> Result<Brief, Unread> {
-        let Some((name, uid)) = &announcement.secret else { return Err(Unread::Refused(IntakeError::BadAnnouncement)) };
+        let Some((name, uid)) = &announcement.secret else {
+            return Err(Unread::Refused(IntakeError::BadAnnouncement));
+        };
         let secret = self.get(&job.place.namespace, name).await?;
         if secret.uid().as_deref() != Some(uid) {
             return Err(Unread::Refused(IntakeError::Swapped));
@@ -82,7 +88,12 @@ impl Grants {
     }
 
     /// A Secret of one of our types.
-    pub(super) async fn fetch(&self, namespace: &str, name: &str, type_: &'static str) -> Result<Brief, Unread> {
+    pub(super) async fn fetch(
+        &self,
+        namespace: &str,
+        name: &str,
+        type_: &'static str,
+    ) -> Result<Brief, Unread> {
         brief(self.get(namespace, name).await?, type_)
     }
 
@@ -103,17 +114,17 @@ impl Grants {
     /// same and is reported.
     pub(super) async fn consume(&self, namespace: &str, brief: &Brief) {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
-        let params = DeleteParams::default().preconditions(Preconditions {
-            uid: Some(brief.uid.clone()),
-            resource_version: None,
-        });
+        let params = DeleteParams::default()
+            .preconditions(Preconditions { uid: Some(brief.uid.clone()), resource_version: None });
         match timeout(CALL_LIMIT, api.delete(&brief.name, &params)).await {
             Ok(Ok(_)) => {}
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() || status.is_conflict() => {}
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), secret = brief.name, "a consumed intake Secret could not be deleted");
             }
-            Err(_) => tracing::warn!(secret = brief.name, "a consumed intake Secret could not be deleted in time"),
+            Err(_) => {
+                tracing::warn!(secret = brief.name, "a consumed intake Secret could not be deleted in time")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::api::connection::{Method, ScopesStatus};
 use crate::api::provider::Rotation;
 use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use crate::catalog::Description;
-use crate::oauth::App;
+use crate::oauth::app::App;
 use crate::vault::Binding;
 
 /// A provider as one connection sees it.
@@ -32,7 +32,12 @@ const APP: &str = "client id of the app";
 impl Target {
     /// `app` is the provider object's own registration; `insecure` that both the operator and the provider allow
     /// `http://` and private addresses.
-    pub fn new(description: Description, terms: IntegrationProviderSpec, app: Option<Arc<App>>, insecure: bool) -> Self {
+    pub fn new(
+        description: Description,
+        terms: IntegrationProviderSpec,
+        app: Option<Arc<App>>,
+        insecure: bool,
+    ) -> Self {
         Self { description, terms, app, insecure }
     }
 
@@ -68,14 +73,18 @@ impl Target {
 
     /// Whether connections in a namespace with these labels may use the provider.
     pub fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
-        let Some(selector) = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone()) else { return true };
+        let Some(selector) = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone()) else {
+            return true;
+        };
         // A selector that cannot be read allows nobody.
         Selector::try_from(selector).is_ok_and(|selector| selector.matches(labels))
     }
 
     /// Whether connections of this workspace may use the provider.
     pub fn allows_workspace(&self, workspace: Option<&str>) -> bool {
-        let Some(allowed) = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref()) else { return true };
+        let Some(allowed) = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref()) else {
+            return true;
+        };
         workspace.is_some_and(|workspace| allowed.iter().any(|name| name == workspace))
     }
 
@@ -107,7 +116,8 @@ impl Target {
             return Some(ENDPOINT);
         }
         let app = self.app.as_ref().filter(|_| !self.allows_own_app())?;
-        (bound.client_id.as_deref() != Some(app.client_id.as_str()) && bound.client_id.is_some()).then_some(APP)
+        (bound.client_id.as_deref() != Some(app.client_id.as_str()) && bound.client_id.is_some())
+            .then_some(APP)
     }
 
     /// When to refresh.

@@ -1,6 +1,7 @@
 //! The values that labels may have.
 
 use crate::api::connection::Phase;
+use crate::catalog::errors::Class;
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal),* $(,)? }) => {
@@ -155,5 +156,21 @@ pub(super) fn phase(phase: Phase) -> &'static str {
         Phase::Revoked => "Revoked",
         Phase::Suspended => "Suspended",
         Phase::Disconnected => "Disconnected",
+    }
+}
+
+impl From<Class> for AnswerClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Transient => Self::Transient,
+            Class::Reauth => Self::Reauth,
+            Class::Consent => Self::Consent,
+            Class::Policy => Self::Policy,
+            Class::StepUp => Self::StepUp,
+            Class::Config => Self::Config,
+            Class::Alive => Self::Alive,
+            Class::Cancelled => Self::Cancelled,
+            Class::Bug => Self::Bug,
+        }
     }
 }

@@ -3,14 +3,18 @@
 //! Ours is a Secret whose controller is the connection or share; a label does not make it ours.
 
 pub mod content;
+mod grant;
 pub mod labels;
 pub mod publish;
 pub mod secret;
+mod share;
 mod syntax;
 pub mod template;
 pub mod withdraw;
 
 pub use content::{Account, ContentError, Credential, Material, Published, SecretType};
+pub use grant::material;
 pub use publish::{PublishError, Written, publish};
 pub use secret::{Desired, Known};
+pub use share::withdraw_share;
 pub use withdraw::{Withdrawn, withdraw};

@@ -25,7 +25,8 @@ pub mod store;
 
 pub use call::CallError;
 pub use record::{
-    Account, AttemptId, Binding, Credential, Grant, Intent, Record, SiblingKey, SourceVersion, Spent, TransitionError,
+    Account, AttemptId, Binding, Credential, Grant, Intent, Record, SiblingKey, SourceVersion, Spent,
+    TransitionError,
 };
 pub use seal::{Place, Sealer};
 pub use store::{Loaded, RereadError, Store, Version, WriteError};

@@ -49,7 +49,11 @@ pub fn authorized(input: &Input) -> Verdict {
 fn owner_unverified(input: &Input) -> Option<Verdict> {
     let owner = &input.connection.spec.owner;
     (owner.is_empty() || owner.starts_with("system:")).then(|| {
-        Verdict::no(reason::OWNER_UNVERIFIED, Effect::Withdraw, "spec.owner does not name a person. Set it to the user who consents.")
+        Verdict::no(
+            reason::OWNER_UNVERIFIED,
+            Effect::Withdraw,
+            "spec.owner does not name a person. Set it to the user who consents.",
+        )
     })
 }
 
@@ -66,22 +70,38 @@ fn disconnected(input: &Input) -> Option<Verdict> {
 fn not_allowed(input: &Input) -> Option<Verdict> {
     let target = input.observed.provider.target()?;
     let spec = &input.connection.spec;
-    let refuse = |why: String| Some(Verdict::no(reason::PROVIDER_NOT_ALLOWED, Effect::Withdraw, format!("{why} {}", target.whom_to_ask())));
+    let refuse = |why: String| {
+        Some(Verdict::no(
+            reason::PROVIDER_NOT_ALLOWED,
+            Effect::Withdraw,
+            format!("{why} {}", target.whom_to_ask()),
+        ))
+    };
     if !target.allows_namespace(&input.observed.namespace_labels) {
-        return refuse(format!("Provider {} does not allow connections in this namespace.", target.provider()));
+        return refuse(format!(
+            "Provider {} does not allow connections in this namespace.",
+            target.provider()
+        ));
     }
     if !target.allows_workspace(spec.workspace.as_deref()) {
         return refuse(format!("Provider {} does not allow this workspace.", target.provider()));
     }
     if spec.app.is_some() && !target.allows_own_app() {
-        return refuse(format!("Provider {} does not allow connections to bring their own app.", target.provider()));
+        return refuse(format!(
+            "Provider {} does not allow connections to bring their own app.",
+            target.provider()
+        ));
     }
     if let Some(method) = spec.method.filter(|method| !target.methods().contains(method)) {
         return refuse(format!("Provider {} does not offer the method {method:?}.", target.provider()));
     }
     let beyond = target.scopes_beyond_allowed(&spec.scopes);
     if !beyond.is_empty() {
-        return refuse(format!("Provider {} does not allow the scopes {}.", target.provider(), beyond.join(", ")));
+        return refuse(format!(
+            "Provider {} does not allow the scopes {}.",
+            target.provider(),
+            beyond.join(", ")
+        ));
     }
     None
 }
@@ -154,7 +174,11 @@ fn provider_not_ready(input: &Input) -> Option<Verdict> {
             effect: if input.now >= *next_probe { Effect::Serve } else { Effect::Coast },
             ..Verdict::unknown(
                 reason::PROVIDER_NOT_READY,
-                format!("Provider {} refuses our app registration, not this grant. {}", target.provider(), target.whom_to_ask()),
+                format!(
+                    "Provider {} refuses our app registration, not this grant. {}",
+                    target.provider(),
+                    target.whom_to_ask()
+                ),
             )
         }),
         Provider::NotFound | Provider::ParametersInvalid { .. } | Provider::Ready(_) => None,
@@ -169,7 +193,9 @@ fn consent_outdated(input: &Input) -> Option<Verdict> {
     Some(Verdict::no(
         reason::CONSENT_OUTDATED,
         Effect::Coast,
-        format!("The {what} is not the one that was consented to. Nothing is sent; what is published stays until it expires. Put it back, or the owner must connect again."),
+        format!(
+            "The {what} is not the one that was consented to. Nothing is sent; what is published stays until it expires. Put it back, or the owner must connect again."
+        ),
     ))
 }
 
@@ -181,10 +207,14 @@ fn awaiting(input: &Input) -> Option<Verdict> {
         return Some(Verdict::no(reason::INTAKE_REFUSED, Effect::Serve, message.clone()));
     }
     let target = input.observed.provider.target()?;
-    let in_progress = |message: &str| Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message.to_owned()));
+    let in_progress = |message: &str| {
+        Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message.to_owned()))
+    };
     match &input.observed.record {
         RecordState::Present(present) if present.ending => {
-            return in_progress("The earlier grant is being revoked at the provider; then a new one can be brought.");
+            return in_progress(
+                "The earlier grant is being revoked at the provider; then a new one can be brought.",
+            );
         }
         RecordState::Present(present) if present.has_candidate => {
             return in_progress("A grant was brought and is being checked with the provider.");
@@ -213,7 +243,9 @@ fn awaiting_person(input: &Input, target: &Target) -> Verdict {
         return Verdict::no(
             reason::CREDENTIALS_NOT_FOUND,
             Effect::Serve,
-            format!("There is no Secret {secret} of type bowline.dev/credential here. Whoever keeps it must apply it; then it goes on by itself."),
+            format!(
+                "There is no Secret {secret} of type bowline.dev/credential here. Whoever keeps it must apply it; then it goes on by itself."
+            ),
         );
     }
     let what = match target.method(spec) {
@@ -245,5 +277,8 @@ fn accepted(input: &Input) -> Verdict {
     if let Some(why) = &input.history.intake_refused {
         return Verdict::yes(reason::INTAKE_REFUSED, why.clone());
     }
-    Verdict::yes(reason::AUTHORIZED, format!("{} consented and the provider honours it.", input.connection.spec.owner))
+    Verdict::yes(
+        reason::AUTHORIZED,
+        format!("{} consented and the provider honours it.", input.connection.spec.owner),
+    )
 }

@@ -88,7 +88,8 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
     let spec = &input.connection.spec;
     let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
-    let unread = read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
+    let unread =
+        read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
     let refused_before = input.observed.refused_source.as_ref() == Some(seen);
     (unread && !refused_before).then(|| Command::Read { secret: secret.secret_name.clone() })
 }

@@ -31,28 +31,42 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
         return Verdict::no(
             reason::NOT_REFRESHABLE,
             Effect::Serve,
-            format!("The token ended at {ends} and the grant has no refresh token. The owner must connect again."),
+            format!(
+                "The token ended at {ends} and the grant has no refresh token. The owner must connect again."
+            ),
         );
     }
     if ends <= input.now {
         let why = failure.unwrap_or("It was not refreshed in time.");
-        return Verdict::no(reason::TOKEN_EXPIRED, Effect::Serve, format!("The token ended at {ends}. {why}{next}"));
+        return Verdict::no(
+            reason::TOKEN_EXPIRED,
+            Effect::Serve,
+            format!("The token ended at {ends}. {why}{next}"),
+        );
     }
     if input.history.stopped() {
         let why = failure.unwrap_or("The provider refuses to refresh.");
         return Verdict::no(
             reason::REFRESH_REFUSED,
             Effect::Serve,
-            format!("Refused {} times in a row. {why} Tried daily, on request, and when the app changes.{next}", input.history.refusals),
+            format!(
+                "Refused {} times in a row. {why} Tried daily, on request, and when the app changes.{next}",
+                input.history.refusals
+            ),
         );
     }
     if let Some(why) = failure {
-        return Verdict::yes(reason::REFRESH_FAILING, format!("The token is good until {ends}, but: {why}{next}"));
+        return Verdict::yes(
+            reason::REFRESH_FAILING,
+            format!("The token is good until {ends}, but: {why}{next}"),
+        );
     }
     if !token.refreshable {
         return Verdict::yes(
             reason::NOT_REFRESHABLE,
-            format!("The token is good until {ends} and cannot be refreshed: the owner must connect again before that."),
+            format!(
+                "The token is good until {ends} and cannot be refreshed: the owner must connect again before that."
+            ),
         );
     }
     Verdict::yes(reason::FRESH, "The token is good and is refreshed before it ends.")

@@ -5,9 +5,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::api::connection::{FailureStatus, IntegrationConnectionStatus};
 use crate::api::reason;
+use crate::catalog::errors::Class;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::oauth::{Class, Failure};
+use crate::oauth::classify::Failure;
 
 /// What status remembers of the present grant and of attempts on it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,24 +80,29 @@ impl History {
 
     /// Takes in the newest outcome.
     #[must_use]
-    pub fn absorb(mut self, finished: Option<&Finished>, revision: Option<i64>, policy: &Policy, jitter: f64) -> Self {
+    pub fn absorb(
+        mut self,
+        finished: Option<&Finished>,
+        revision: Option<i64>,
+        policy: &Policy,
+        jitter: f64,
+    ) -> Self {
         let Some(finished) = finished else { return self };
         if finished.request.is_some() {
             self.handled_refresh.clone_from(&finished.request);
         }
         let now = finished.at;
         match &finished.outcome {
-            Outcome::Committed { origin, .. } => Self {
-                handled_refresh: self.handled_refresh,
-                arrival: Some(*origin),
-                ..Self::default()
-            },
+            Outcome::Committed { origin, .. } => {
+                Self { handled_refresh: self.handled_refresh, arrival: Some(*origin), ..Self::default() }
+            }
             Outcome::Failed { revision: tried, failure } if Some(*tried) == revision => {
                 self.failed(failure, now, policy, jitter)
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
-                self.retry_at = Some(schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy));
+                self.retry_at =
+                    Some(schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy));
                 self
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
@@ -125,7 +131,9 @@ impl History {
         let reason = ruling.as_ref().map_or(reason::REFRESH_FAILING, |ruling| ruling.reason);
         self.note(reason, failure, now);
         self.retry_at = Some(match failure.class {
-            Class::Transient => schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy),
+            Class::Transient => {
+                schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy)
+            }
             // Approval and policies change at people's pace.
             Class::Consent | Class::Policy | Class::StepUp => schedule::later(now, schedule::AFTER_STOPPING),
             _ => schedule::after_refusal(now, self.failures),
@@ -139,8 +147,11 @@ impl History {
 
     fn note(&mut self, reason: &str, failure: &Failure, now: Timestamp) {
         self.failures += 1;
-        self.last_failure =
-            Some(FailureStatus { at: Time(now), reason: reason.to_owned(), message: failure.summary.clone() });
+        self.last_failure = Some(FailureStatus {
+            at: Time(now),
+            reason: reason.to_owned(),
+            message: failure.summary.clone(),
+        });
     }
 
     /// Whether the operator has stopped asking after ten refusals.

@@ -65,7 +65,12 @@ pub enum Publishing {
 }
 
 /// Decides. `min_interval` is the least time between two attempts on a grant.
-pub fn decide(connection: &IntegrationConnection, observed: &Observed, now: Timestamp, min_interval: Duration) -> Plan {
+pub fn decide(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    now: Timestamp,
+    min_interval: Duration,
+) -> Plan {
     let revision = observed.record.revision();
     let uid = connection.uid().unwrap_or_default();
     let jitter = schedule::jitter(&uid, revision.unwrap_or_default());
@@ -95,7 +100,11 @@ pub fn decide(connection: &IntegrationConnection, observed: &Observed, now: Time
         && observed.record.present().is_none_or(|present| !present.ending);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
-        shares_to_write: if ended { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) },
+        shares_to_write: if ended {
+            BTreeSet::new()
+        } else {
+            shared::missing(&observed.shared, &observed.shares)
+        },
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         authorized,
         fresh,
@@ -109,7 +118,12 @@ pub fn decide(connection: &IntegrationConnection, observed: &Observed, now: Time
 }
 
 /// Whether a refresh request can still be served later.
-fn answerable(input: &Input, authorized: &Verdict, target: Option<&std::sync::Arc<Target>>, policy: &Policy) -> bool {
+fn answerable(
+    input: &Input,
+    authorized: &Verdict,
+    target: Option<&std::sync::Arc<Target>>,
+    policy: &Policy,
+) -> bool {
     target.is_some()
         && !input.connection.spec.suspend.unwrap_or_default()
         && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
@@ -124,7 +138,9 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
         Effect::End | Effect::Withdraw => Publishing::Withdraw,
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
-        Effect::Serve | Effect::Coast if !has_token && observed.record.present().is_none() && published(input) => {
+        Effect::Serve | Effect::Coast
+            if !has_token && observed.record.present().is_none() && published(input) =>
+        {
             Publishing::Keep
         }
         Effect::Serve | Effect::Coast if !has_token => Publishing::Nothing,

@@ -17,12 +17,16 @@ pub fn shared(shared: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
         Shared::WorkspaceNotFound { workspace } => Verdict::no(
             reason::WORKSPACE_NOT_FOUND,
             Effect::Serve,
-            format!("There is no Workspace {workspace}. An administrator must apply it; then it is shared by itself."),
+            format!(
+                "There is no Workspace {workspace}. An administrator must apply it; then it is shared by itself."
+            ),
         ),
         Shared::OwnerNotMember { workspace } => Verdict::no(
             reason::OWNER_NOT_MEMBER,
             Effect::Serve,
-            format!("The owner is not a member of workspace {workspace}. Who keeps the workspace can add them; then it is shared by itself."),
+            format!(
+                "The owner is not a member of workspace {workspace}. Who keeps the workspace can add them; then it is shared by itself."
+            ),
         ),
         Shared::In { workspace, namespaces } => within(workspace, namespaces, shares),
     }
@@ -31,12 +35,18 @@ pub fn shared(shared: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
 fn within(workspace: &str, namespaces: &BTreeSet<String>, shares: &[Arc<ConnectionShare>]) -> Verdict {
     let published: BTreeSet<_> = shares
         .iter()
-        .filter(|share| share.status.as_ref().is_some_and(|status| status.phase == Some(SharePhase::Published)))
+        .filter(|share| {
+            share.status.as_ref().is_some_and(|status| status.phase == Some(SharePhase::Published))
+        })
         .filter_map(|share| share.namespace())
         .collect();
-    let lacking: Vec<_> = namespaces.iter().filter(|namespace| !published.contains(*namespace)).map(String::as_str).collect();
+    let lacking: Vec<_> =
+        namespaces.iter().filter(|namespace| !published.contains(*namespace)).map(String::as_str).collect();
     if lacking.is_empty() {
-        return Verdict::yes(reason::SHARED, format!("Published in every other namespace of workspace {workspace}."));
+        return Verdict::yes(
+            reason::SHARED,
+            format!("Published in every other namespace of workspace {workspace}."),
+        );
     }
     Verdict::no(
         reason::PARTIALLY_PUBLISHED,

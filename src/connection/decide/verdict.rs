@@ -1,5 +1,7 @@
 //! An answer to a question about a connection, and what follows from it.
 
+pub use crate::kube_ext::conditions::Verdict as Truth;
+
 /// What a verdict on the grant lets the operator do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -13,17 +15,6 @@ pub enum Effect {
     Withdraw,
     /// What is published is removed and the grant is revoked and erased.
     End,
-}
-
-/// Truth of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truth {
-    /// True.
-    Yes,
-    /// False.
-    No,
-    /// Unknown.
-    Unknown,
 }
 
 /// One condition with its reason, its words, and what follows.
@@ -42,12 +33,12 @@ pub struct Verdict {
 impl Verdict {
     /// It holds.
     pub fn yes(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { truth: Truth::Yes, reason, message: message.into(), effect: Effect::Serve }
+        Self { truth: Truth::True, reason, message: message.into(), effect: Effect::Serve }
     }
 
     /// It does not hold.
     pub fn no(reason: &'static str, effect: Effect, message: impl Into<String>) -> Self {
-        Self { truth: Truth::No, reason, message: message.into(), effect }
+        Self { truth: Truth::False, reason, message: message.into(), effect }
     }
 
     /// Nobody can tell now; what is published stays.

@@ -172,7 +172,9 @@ fn changes_in_an_illegal_order_are_refused() {
         ("promoting nothing", authorized().promoted(&sealer, &judged), E::NoCandidate),
         (
             "promoting while ending",
-            with_candidate().with_ending(EndReason::Deleted, march(), EndTerms::default()).promoted(&sealer, &judged),
+            with_candidate()
+                .with_ending(EndReason::Deleted, march(), EndTerms::default())
+                .promoted(&sealer, &judged),
             E::Ending,
         ),
         ("refusing nothing", authorized().candidate_refused(), E::NoCandidate),
@@ -213,7 +215,10 @@ fn deleting_a_connection_that_is_being_disconnected_keeps_the_time_already_spent
 
 #[test]
 fn a_restart_erases_everything_and_goes_on_counting() {
-    let record = about_to_refresh().with_ending(EndReason::Disconnected, march(), EndTerms::default()).restarted().unwrap();
+    let record = about_to_refresh()
+        .with_ending(EndReason::Disconnected, march(), EndTerms::default())
+        .restarted()
+        .unwrap();
     assert_eq!(record.revision(), 2);
     assert_eq!(record, Record { revision: 2, ..Record::new(place()) });
 }
@@ -294,7 +299,11 @@ fn a_record_reads_back_from_its_secret_as_it_was() {
         .committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), Some(&grant("r1")))
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
         .and_then(|record| record.with_intent(attempt(2), "pod-a", march()))
-        .and_then(|record| record.with_ending(EndReason::Deleted, march(), EndTerms::default()).ending_postponed(minutes(1), "no"))
+        .and_then(|record| {
+            record
+                .with_ending(EndReason::Deleted, march(), EndTerms::default())
+                .ending_postponed(minutes(1), "no")
+        })
         .unwrap()
         .orphaned(march());
     for record in [Record::new(place()), authorized(), about_to_refresh(), full] {

@@ -6,8 +6,8 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    AttemptId, Candidate, EndReason, EndTerms, Ending, Grant, Intent, NotSerializable, Outcome, Record, SealedField,
-    SiblingKey,
+    AttemptId, Candidate, EndReason, EndTerms, Ending, Grant, Intent, NotSerializable, Outcome, Record,
+    SealedField, SiblingKey,
 };
 use crate::vault::seal::{Field, Place, SealError, Sealer};
 
