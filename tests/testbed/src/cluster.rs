@@ -53,6 +53,12 @@ impl Cluster {
         Ok(Self { access: plane.deref().clone(), plane: Some(plane), _scratch: None })
     }
 
+    /// Builds now what [`Cluster::from_environment`] would build.
+    pub fn prepare() -> Result<(), Error> {
+        let given = [RUN_DIRECTORY, FOREIGN_KUBECONFIG].iter().any(|name| env::var_os(name).is_some());
+        Assets::locate(if given { Wanted::Client } else { Wanted::ControlPlane }).map(drop)
+    }
+
     /// As [`Cluster::shared`], for a program's own use.
     pub async fn from_environment() -> Result<Self, Error> {
         if let Some(directory) = env::var_os(RUN_DIRECTORY) {

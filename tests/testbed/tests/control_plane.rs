@@ -10,8 +10,9 @@ use std::{
 
 use bowline_testbed::{
     access::{ADMIN, PLAIN_USERS, client},
-    cluster::Cluster,
+    cluster::{Cluster, FOREIGN_KUBECONFIG, RUN_DIRECTORY},
     control_plane::{ControlPlane, Options},
+    operator_process::{Operator, OperatorProcess},
     random,
     wait::wait_for,
 };
@@ -193,14 +194,57 @@ async fn an_api_server_comes_back_with_what_was_written_and_the_same_tokens() {
     assert_eq!(name, "system:serviceaccount:default:default");
 }
 
+/// `kubectl proxy` stands for the operator: it serves on a port and passes on the rights of its kubeconfig.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_operator_process_acts_as_its_service_account_and_ends_when_told() {
+    let cluster = Cluster::shared().await.unwrap();
+    let namespace = cluster.random_namespace("operator").await.unwrap();
+    cluster.kubectl(&["create", "serviceaccount", "robot", "--namespace", &namespace]).await.unwrap();
+    let port = random::free_port().unwrap();
+    let readiness = format!("http://127.0.0.1:{port}/readyz");
+    let operator = Operator {
+        program: cluster.kubectl_path(),
+        service_account: (&namespace, "robot"),
+        arguments: &["proxy", "--port", &port.to_string()],
+        environment: &[],
+        readiness: &readiness,
+    };
+    let mut process = OperatorProcess::start(cluster, operator).await.unwrap();
+    assert!(process.logs().unwrap().contains("Starting to serve"));
+    let secrets = format!("http://127.0.0.1:{port}/api/v1/secrets");
+    let answer = reqwest::get(secrets).await.unwrap().text().await.unwrap();
+    assert!(answer.contains(&format!("system:serviceaccount:{namespace}:robot")), "{answer}");
+    assert!(process.terminate().unwrap().is_some());
+
+    let mut again = OperatorProcess::start(cluster, operator).await.unwrap();
+    again.kill().unwrap();
+    assert!(again.check_running().is_err());
+}
+
+/// A cluster that is not ours: here one of ours, of which only the kubeconfig is told.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn somebodys_cluster_serves_plain_users_too() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_bowline-testbed"))
+        .args(["run", "--", "sh", "-c", "kubectl --kubeconfig $BOWLINE_TESTBED/kubeconfig/alice auth whoami"])
+        .env(FOREIGN_KUBECONFIG, plane.kubeconfig_for(ADMIN).unwrap())
+        .env_remove(RUN_DIRECTORY)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("alice") && text.contains("bowline:users"), "{output:?}");
+}
+
 /// The command writes where it runs and waits for ever; then `bowline-testbed run` is killed as hard as possible.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn nothing_outlives_a_killed_run() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_bowline-testbed"))
         .args(["run", "--", "sh", "-c", "touch $BOWLINE_TESTBED/here; sleep 600"])
-        .env_remove("BOWLINE_KUBECONFIG")
-        .env_remove("BOWLINE_TESTBED")
+        .env_remove(FOREIGN_KUBECONFIG)
+        .env_remove(RUN_DIRECTORY)
         .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .stdout(Stdio::null())
         .spawn()

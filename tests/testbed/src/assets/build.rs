@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::Wanted;
-use crate::error::Error;
+use crate::{error::Error, process};
 
 /// A program: our name for it (envtest's), the name `go build` gives it, its package.
 struct Program {
@@ -91,7 +91,8 @@ fn required_version(module: &str) -> Option<&str> {
 
 /// Cargo's target directory. It is read from the environment, as Cargo itself does.
 fn target_directory() -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // This crate lies in tests/testbed.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
     match env::var_os("CARGO_TARGET_DIR") {
         // A relative one counts from the workspace, where `make` runs.
         Some(target) => workspace.join(target),
@@ -118,14 +119,19 @@ fn discard_if_stale(directory: &Path, stamp: &str) -> Result<(), Error> {
 }
 
 fn build(sources: &Path, version: &str, directory: &Path, programs: &[&Program]) -> Result<(), Error> {
+    // Asked first, because a missing program behind `setpriv` is only an exit code.
+    let go_version = Command::new("go").arg("version").stdout(Stdio::null()).status();
+    if go_version.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Err(Error::GoMissing);
+    }
     let names: Vec<_> = programs.iter().map(|program| program.name).collect();
     eprintln!("building {} {version} (up to five minutes the first time, then cached) …", names.join(", "));
     let start = Instant::now();
     // Built beside and moved: a running control plane keeps its file, and a build cut short leaves nothing half done.
     let fresh = directory.join("fresh");
     fs::create_dir_all(&fresh).map_err(Error::io("create", &fresh))?;
-    let status = Command::new("go")
-        .current_dir(sources)
+    let mut go = process::bound(Path::new("go"));
+    go.current_dir(sources)
         .env("CGO_ENABLED", "0")
         .args(["build", "-trimpath", "-ldflags"])
         .arg(format!("-s -w -X k8s.io/component-base/version.gitVersion={version}"))
@@ -133,12 +139,9 @@ fn build(sources: &Path, version: &str, directory: &Path, programs: &[&Program])
         .arg(format!("{}/", fresh.display()))
         .args(programs.iter().map(|program| program.package))
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status();
-    let status = match status {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Error::GoMissing),
-        other => other.map_err(Error::io("run", "go"))?,
-    };
+        .stdout(Stdio::null());
+    let failed = || Error::io("run", "go");
+    let status = process::spawn(go).map_err(failed())?.wait().map_err(failed())?;
     if !status.success() {
         return Err(Error::GoBuild { status });
     }

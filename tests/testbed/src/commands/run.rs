@@ -19,6 +19,8 @@ use super::stop::{Stop, StopSignals};
 
 /// Ends as the command ends: with its exit code, or 128 and the number of the signal that ended it.
 pub async fn run(command: Vec<OsString>) -> Result<ExitCode, Error> {
+    // A build may take minutes: until it is done, signals end us as they end any program.
+    Cluster::prepare()?;
     let mut signals = StopSignals::listen()?;
     let cluster = tokio::select! {
         cluster = Cluster::from_environment() => cluster?,

@@ -7,6 +7,8 @@ use bowline_testbed::{access::ADMIN, cluster::Cluster, error::Error};
 use super::stop::StopSignals;
 
 pub async fn up() -> Result<ExitCode, Error> {
+    // A build may take minutes: until it is done, signals end us as they end any program.
+    Cluster::prepare()?;
     let mut signals = StopSignals::listen()?;
     let cluster = tokio::select! {
         cluster = Cluster::from_environment() => cluster?,

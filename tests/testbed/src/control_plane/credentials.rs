@@ -63,7 +63,7 @@ const P256_KEY_INFO: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// A P-256 key pair as PEM (PKCS #8, RFC 5208), which signs ServiceAccount tokens (ES256).
+/// A P-256 key pair as PEM (PKCS #8, RFC 5208), which signs `ServiceAccount` tokens (ES256).
 ///
 /// ring is in the build for TLS anyway, so this asks for no program and no crate more. The API server derives no public
 /// key from this form, so it gets both.
