@@ -61,7 +61,7 @@ use super::SecretRef;
     .message("parameters are immutable: they decide where the grant is sent; make a new connection")
 )]
 pub struct IntegrationConnectionSpec {
-    /// Name of the IntegrationProvider. Immutable.
+    /// Name of the `IntegrationProvider`. Immutable.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("provider is immutable: make a new connection"))]
     pub provider: String,
@@ -125,7 +125,7 @@ pub struct IntegrationConnectionSpec {
     )]
     pub parameters: BTreeMap<String, String>,
 
-    /// A key or grant that somebody else keeps here (SealedSecrets, External Secrets): same keys as an intake Secret.
+    /// A key or grant that somebody else keeps here (`SealedSecrets`, External Secrets): same keys as an intake Secret.
     /// Only a Secret of type `bowline.dev/credential` is read; it is never changed or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretRef>,
@@ -242,7 +242,7 @@ pub struct IntegrationConnectionStatus {
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Authorized, TokenFresh, SecretPublished, Shared.
+    /// Ready, Authorized, `TokenFresh`, `SecretPublished`, Shared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

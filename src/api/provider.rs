@@ -96,7 +96,7 @@ pub struct IntegrationProviderSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
-    /// Issuer identifier; the other addresses are then read from its metadata (RFC 8414, OpenID discovery).
+    /// Issuer identifier; the other addresses are then read from its metadata (RFC 8414, `OpenID` discovery).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub issuer: Option<String>,

@@ -58,9 +58,9 @@ reasons! {
     OWNER_UNVERIFIED = "OwnerUnverified";
     /// A refresh was sent and its outcome is not known.
     ROTATION_OUTCOME_UNKNOWN = "RotationOutcomeUnknown";
-    /// No IntegrationProvider of that name.
+    /// No `IntegrationProvider` of that name.
     PROVIDER_NOT_FOUND = "ProviderNotFound";
-    /// The IntegrationProvider is not ready.
+    /// The `IntegrationProvider` is not ready.
     PROVIDER_NOT_READY = "ProviderNotReady";
     /// The parameters do not fit the provider.
     PARAMETERS_INVALID = "ParametersInvalid";

@@ -1,4 +1,8 @@
 //! `ConnectionShare`: one shared connection made visible and published in one workspace namespace. Output only.
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "columns of the same type repeat `type_` in the derive's attribute"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -65,7 +69,7 @@ pub struct SharedConnection {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionShareStatus {
-    /// Published | NotReady.
+    /// Published | `NotReady`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<SharePhase>,
     /// The account at the provider.

@@ -5,6 +5,7 @@
 
 mod admission;
 mod asking;
+mod examples;
 mod fixture;
 mod judging;
 mod operator_only;

@@ -1,12 +1,14 @@
 //! What is the operator's alone: status, finalizers, shares, its labels on Secrets, records.
 
-use k8s_openapi::api::core::v1::Namespace;
+use std::time::Duration;
+
+use bowline::api::ConnectionShare;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::runtime::wait::{Condition, await_condition};
 use serde_json::{Value, json};
-use std::time::Duration;
 
-use crate::asking::{ADMIN, Ask, OPERATOR};
+use crate::asking::{ADMIN, Ask, OPERATOR, merged};
 use crate::fixture::{Team, connection, provider, random_name, secret, share, workspace};
 use crate::judging::Verdict::{Accepted, Refused};
 use crate::judging::{assert_same, judge, judge_change, judge_creation, path_of};
@@ -46,7 +48,7 @@ async fn the_cluster_wide_kinds_keep_status_and_finalizers_for_the_operator_too(
     let held = json!({"metadata": {"finalizers": [FINALIZER]}});
     for (plural, object) in [("workspaces", workspace("x")), ("integrationproviders", provider("x"))] {
         let collection = format!("/apis/bowline.dev/v1alpha1/{plural}");
-        let object = crate::asking::merged(object, &json!({"metadata": {"name": random_name("x")}}));
+        let object = merged(object, &json!({"metadata": {"name": random_name("x")}}));
         let stored = team.person(ADMIN).must(&Ask::post(&collection, &object)).await;
         let path = path_of(&collection, &stored);
         judge_change(&team, ADMIN, &format!("{path}/status"), &ready, Refused(NO_STATUS)).await;
@@ -203,18 +205,19 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
 /// What the cluster does by itself must still work: garbage collection and the end of a namespace.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn the_garbage_collector_takes_a_share_whose_owner_is_gone() {
+async fn the_garbage_collector_takes_what_has_lost_its_owner() {
     let team = Team::new().await;
     let path = format!("/api/v1/namespaces/{}/configmaps", team.namespace);
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
     let owner = team.person(ADMIN).must(&Ask::post(&path, &owner)).await;
-    let mut share = share(&random_name("s"));
-    share["metadata"]["ownerReferences"] =
-        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]);
-    let share = team.made_by_operator(&team.shares(), &share).await;
+    let lost = json!({"metadata": {"ownerReferences":
+        [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]}});
+    team.made_by_operator(&team.shares(), &merged(share("s"), &lost)).await;
+    let record = secret("record", "bowline.dev/record", &json!({}));
+    team.made_by_operator(&team.secrets(), &merged(record, &lost)).await;
     team.person(ADMIN).must(&Ask::delete(&format!("{path}/owner"))).await;
-    let shares: Api<bowline::api::ConnectionShare> = Api::namespaced(team.client(), &team.namespace);
-    gone(shares, share["metadata"]["name"].as_str().unwrap()).await;
+    gone(Api::<ConnectionShare>::namespaced(team.client(), &team.namespace), "s").await;
+    gone(Api::<Secret>::namespaced(team.client(), &team.namespace), "record").await;
 }
 
 #[tokio::test]
@@ -226,16 +229,15 @@ async fn a_namespace_with_shares_records_and_labelled_secrets_ends() {
     team.made_by_operator(&team.secrets(), &secret("published", "Opaque", &mine)).await;
     team.made_by_operator(&team.secrets(), &secret("record", "bowline.dev/record", &mine)).await;
     let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
-    let held = crate::asking::merged(secret("held", "bowline.dev/record", &mine), &held);
+    let held = merged(secret("held", "bowline.dev/record", &mine), &held);
     team.made_by_operator(&team.secrets(), &held).await;
     let namespace = format!("/api/v1/namespaces/{}", team.namespace);
     team.person(ADMIN).must(&Ask::delete(&namespace)).await;
 
     let path = format!("{}/held", team.secrets());
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(team.client(), &team.namespace);
-    let ending = |secret: Option<&k8s_openapi::api::core::v1::Secret>| {
-        secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_some())
-    };
+    let secrets: Api<Secret> = Api::namespaced(team.client(), &team.namespace);
+    let ending =
+        |secret: Option<&Secret>| secret.is_some_and(|secret| secret.metadata.deletion_timestamp.is_some());
     until(secrets, "held", ending).await;
     team.person(ADMIN).must(&Ask::delete(&path)).await;
     team.person(OPERATOR).must(&Ask::merge(&path, &json!({"metadata": {"finalizers": null}}))).await;
@@ -254,5 +256,5 @@ where
     K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
 {
     let waiting = await_condition(api, name, condition);
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("within a minute").unwrap();
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.expect("within a minute").unwrap();
 }

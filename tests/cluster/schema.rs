@@ -47,7 +47,7 @@ fn a_workspace() -> Value {
 }
 
 fn spec(spec: Value) -> Value {
-    json!({"spec": spec})
+    Value::Object([("spec".to_owned(), spec)].into_iter().collect())
 }
 
 fn named(name: &str) -> Value {
@@ -299,7 +299,7 @@ async fn installing_the_definitions_causes_no_warning() {
     }
 }
 
-/// `ip`, for one, is a short name of the built-in IPAddress: the server would silently prefer one of the two.
+/// `ip`, for one, is a short name of the built-in `IPAddress`: the server would silently prefer one of the two.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn our_names_are_not_those_of_a_built_in_kind() {
