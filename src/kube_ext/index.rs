@@ -46,7 +46,10 @@ pub struct Owner {
     pub uid: Box<str>,
 }
 
-/// Somebody else changed, made or deleted a Secret.
+/// A Secret was changed, made or deleted, as far as the index can tell by somebody else.
+///
+/// A write of ours whose watch event overtakes its own answer is told as well: look at the Secret's version, not at the
+/// fact that you were woken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Its namespace.
@@ -143,7 +146,7 @@ impl SecretIndex {
         self.known().is_empty()
     }
 
-    /// Puts in what we wrote ourselves, at once and without waking anybody.
+    /// Puts in what we wrote ourselves, at once. A watch event of this version or an older one then wakes nobody.
     pub fn wrote(&self, meta: &ObjectMeta) {
         let Some((key, entry)) = read(meta) else { return };
         let mut known = self.known();

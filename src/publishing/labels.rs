@@ -6,7 +6,7 @@ use crate::api::names::{GROUP, LABEL_MANAGED_BY};
 
 /// The label prefixes that the administrator allows (`--published-label-prefix`). None by default.
 ///
-/// Labels select: a NetworkPolicy, a backup or another operator may act on a Secret because of one. So they are the
+/// Labels select: a network policy, a backup or another operator may act on a Secret because of one. So they are the
 /// administrator's to allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelPrefixes(Vec<String>);

@@ -54,7 +54,7 @@ fn expression(body: &str, closing: &str) -> Option<usize> {
             b'(' | b'[' => (at, depth) = (at + 1, depth + 1),
             b')' | b']' => (at, depth) = (at + 1, depth.checked_sub(1)?),
             c if c.is_ascii_alphanumeric() || c.is_ascii_whitespace() || b"_.,|~=!<>-+".contains(&c) => {
-                at += 1
+                at += 1;
             }
             _ => return None,
         }

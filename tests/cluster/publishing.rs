@@ -9,17 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bowline::kube_ext::index::{Change, SecretIndex};
+use bowline::publishing::secret::controller;
 use bowline::publishing::{
     Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
 };
-use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use bowline_testbed::cluster::Cluster;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-
-const OWNER: &str = "11111111-1111-1111-1111-111111111111";
 
 /// One namespace, one Secret name, one publisher.
 struct Place {
@@ -27,15 +26,20 @@ struct Place {
     index: SecretIndex,
     namespace: String,
     secrets: Api<Secret>,
+    /// Stands for the connection. It must exist: the garbage collector deletes what nobody owns.
+    owner: ConfigMap,
     changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Place {
     async fn new() -> Self {
-        let client = super::client().await;
+        let client = Cluster::shared().await.unwrap().client_for("admin").await.unwrap();
         let namespace: Namespace =
             serde_json::from_value(json!({ "metadata": { "generateName": "publishing-" } })).unwrap();
         let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+        let owner: ConfigMap = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
+        let maps = Api::namespaced(client.clone(), &made.name_any());
+        let owner = maps.create(&PostParams::default(), &owner).await.unwrap();
         let changes = Arc::new(Mutex::new(Vec::new()));
         let told = changes.clone();
         Self {
@@ -43,6 +47,7 @@ impl Place {
             secrets: Api::namespaced(client.clone(), &made.name_any()),
             namespace: made.name_any(),
             client,
+            owner,
             changes,
         }
     }
@@ -60,16 +65,9 @@ impl Place {
         Desired {
             namespace: self.namespace.clone(),
             name: "github".to_owned(),
-            owner: OwnerReference {
-                api_version: "bowline.dev/v1alpha1".to_owned(),
-                kind: "IntegrationConnection".to_owned(),
-                name: "github".to_owned(),
-                uid: OWNER.to_owned(),
-                controller: Some(true),
-                block_owner_deletion: None,
-            },
+            owner: controller(&self.owner).unwrap(),
             connection_id: format!("{}.github", self.namespace),
-            connection_uid: OWNER.to_owned(),
+            connection_uid: self.uid(),
             revision,
             expires_at: None,
             labels: BTreeMap::new(),
@@ -83,6 +81,10 @@ impl Place {
             resource_version: written.resource_version.clone(),
         });
         publish(&self.client, &self.index, &self.desired(revision), known.as_ref(), &|| revision).await
+    }
+
+    fn uid(&self) -> String {
+        self.owner.uid().unwrap()
     }
 
     async fn edit(&self, patch: Value) {
@@ -110,7 +112,7 @@ impl Place {
         let expected = [("access_token", format!("token-{revision}")), ("token_type", "Bearer".to_owned())];
         assert_eq!(data, BTreeMap::from(expected));
         assert_eq!(stored.annotations()["bowline.dev/revision"], revision.to_string());
-        assert_eq!(stored.owner_references().first().map(|owner| owner.uid.as_str()), Some(OWNER));
+        assert_eq!(stored.owner_references().first().map(|owner| owner.uid.clone()), Some(self.uid()));
         assert_eq!(stored.immutable, Some(false));
         let indexed = self.index.get(&self.namespace, "github").unwrap();
         assert_eq!(Some(&*indexed.resource_version), stored.resource_version().as_deref());
@@ -123,9 +125,15 @@ async fn a_second_publish_is_one_conditional_apply() {
     let place = Place::new().await;
     let first = place.publish(1, None).await.unwrap();
     place.assert_holds(1).await;
+    let audit = Cluster::shared().await.unwrap().audit().unwrap();
+    let mark = audit.mark().unwrap();
     let second = place.publish(2, Some(&first)).await.unwrap();
     assert_eq!(first.uid, second.uid);
     place.assert_holds(2).await;
+    // The read of `assert_holds` was answered later: once it stands in the log, so does all of the publish.
+    let seen = || audit.requests_since(mark).unwrap().on("secrets").in_namespace(&place.namespace);
+    until(|| seen().with_verb("get").count() == 1).await;
+    assert_eq!((seen().count(), seen().with_verb("patch").count()), (2, 1));
 }
 
 #[tokio::test]
@@ -204,9 +212,10 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     });
     let before = place.create(theirs).await;
     assert!(matches!(place.publish(1, None).await, Err(PublishError::NameTaken)));
-    let known = Written { uid: OWNER.to_owned(), resource_version: "1".to_owned() };
+    let known = Written { uid: place.uid(), resource_version: "1".to_owned() };
     assert!(matches!(place.publish(1, Some(&known)).await, Err(PublishError::NameTaken)));
-    let left = withdraw(&place.client, &place.index, &place.namespace, "github", OWNER, None).await.unwrap();
+    let left =
+        withdraw(&place.client, &place.index, &place.namespace, "github", &place.uid(), None).await.unwrap();
     assert_eq!(left, Withdrawn::NotOurs);
     let bytes = |secret: &Secret| serde_json::to_vec(secret).unwrap();
     assert_eq!(bytes(&place.stored().await), bytes(&before));
@@ -251,7 +260,7 @@ async fn a_quota_that_is_full_has_its_own_reason() {
             match place.publish(1, None).await {
                 Err(error @ PublishError::QuotaExceeded(_)) => break error,
                 // The admission plugin has not seen the quota yet.
-                _ => place.secrets.delete("github", &DeleteParams::default()).await.map(drop).unwrap_or(()),
+                _ => place.secrets.delete("github", &DeleteParams::default()).await.map_or((), drop),
             }
         }
     });
@@ -297,8 +306,9 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
     let place = Place::new().await;
     place.publish(1, None).await.unwrap();
     for _ in 0..2 {
-        let done =
-            withdraw(&place.client, &place.index, &place.namespace, "github", OWNER, None).await.unwrap();
+        let done = withdraw(&place.client, &place.index, &place.namespace, "github", &place.uid(), None)
+            .await
+            .unwrap();
         assert_eq!(done, Withdrawn::Gone);
         assert!(place.secrets.get_opt("github").await.unwrap().is_none());
         assert!(place.index.is_empty());
@@ -307,25 +317,23 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn the_watch_tells_of_edits_and_deletions_by_others_but_not_of_our_own_writes() {
+async fn the_watch_tells_of_edits_and_deletions_by_others() {
     let place = Place::new().await;
+    place.publish(1, None).await.unwrap();
     let feed = place.index.feed(Some(&place.namespace));
     let watch = tokio::spawn(feed.run(place.client.clone()));
     place.index.wait_ready().await;
-    let written = place.publish(1, None).await.unwrap();
-    place.publish(2, Some(&written)).await.unwrap();
+    let told = || place.changes.lock().unwrap().len();
+    assert_eq!(told(), 0, "the first list shows what we wrote ourselves");
     place.edit(json!({ "data": { "access_token": "eA==" } })).await;
-    let edited = place.stored().await.resource_version().unwrap();
-    until(|| {
-        place.index.get(&place.namespace, "github").is_some_and(|entry| *entry.resource_version == *edited)
-    })
-    .await;
-    assert_eq!(place.changes.lock().unwrap().len(), 1);
+    until(|| told() == 1).await;
     place.secrets.delete("github", &DeleteParams::default()).await.unwrap();
-    until(|| place.index.is_empty()).await;
+    until(|| told() == 2).await;
+    assert!(place.index.is_empty());
     let changes = place.changes.lock().unwrap();
-    assert!(changes.iter().all(|change| change.owner.as_ref().is_some_and(|owner| &*owner.uid == OWNER)));
-    assert_eq!(changes.len(), 2);
+    assert!(
+        changes.iter().all(|change| change.owner.as_ref().is_some_and(|owner| *owner.uid == place.uid()))
+    );
     watch.abort();
 }
 
