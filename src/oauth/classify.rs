@@ -115,6 +115,7 @@ enum What {
     Empty,
     NoToken,
     NotBuilt,
+    Unconfirmed,
     Busy,
     Said(Class),
 }
@@ -133,6 +134,7 @@ impl What {
             Self::Empty => "the provider's answer is empty",
             Self::NoToken => "the provider's answer holds no access token",
             Self::NotBuilt => "the request cannot be made from this description and app registration",
+            Self::Unconfirmed => "the provider's answer does not say what it should",
             Self::Busy => "the provider asks to wait",
             Self::Said(class) => match class {
                 Class::Transient => "the provider has a passing problem",
@@ -173,6 +175,11 @@ pub fn unanswered(error: &SendError) -> Failure {
 /// A success that holds no access token: what it did is unknown.
 pub fn without_token(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, What::NoToken).with_status(Some(received.status))
+}
+
+/// A success by status whose body does not confirm it.
+pub fn unconfirmed(received: &Received) -> Failure {
+    Failure::new(Class::Bug, Sent::MaybeSent, What::Unconfirmed).with_status(Some(received.status))
 }
 
 /// What an answer means. `None`: it is a success as far as status and error members tell.
@@ -220,6 +227,8 @@ fn read(
     let finding = if busy { None } else { finding(operation, description, received, data) };
     let class = match (&finding, code.as_deref().and_then(|code| standard(operation, code))) {
         _ if busy => Class::Transient,
+        // The table is written for refreshes; what a code means to a code exchange is the same everywhere.
+        (_, Some(class)) if operation == Operation::Exchange => class,
         // Without a grant there is none that could be gone.
         (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
             Class::Config

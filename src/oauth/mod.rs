@@ -9,12 +9,16 @@ pub mod app;
 pub mod claims;
 pub mod classify;
 pub mod client_credentials;
+pub mod discovery;
 pub mod guard;
 pub mod headers;
 pub mod http;
+pub mod identity;
 pub mod issuer;
+pub mod key;
 pub mod refresh;
 pub mod request;
+pub mod revoke;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

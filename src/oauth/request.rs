@@ -6,7 +6,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use oauth2::basic::BasicClient;
 use oauth2::{
     AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RefreshToken, SyncHttpClient, TokenUrl,
@@ -195,4 +197,45 @@ pub fn sensitive(value: &str, name: &str) -> Result<HeaderValue, RequestError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| RequestError::BadHeader(name.to_owned()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Adds the client's id and secret to a POST with form fields, in the way that the description prefers.
+pub fn authenticated_form(
+    url: &Url,
+    fields: &[(&str, &str)],
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+) -> Result<Request, RequestError> {
+    match (description.client_auth(secret.is_some()), secret) {
+        (Some(ClientAuth::Basic), Some(secret)) => {
+            let mut request = form(url, fields)?;
+            authorize(&mut request, &basic(client_id, secret))?;
+            Ok(request)
+        }
+        (Some(ClientAuth::Post), Some(secret)) => {
+            let client = [("client_id", client_id), ("client_secret", secret.expose_secret())];
+            form(url, &[fields, &client].concat())
+        }
+        (Some(ClientAuth::None), None) => form(url, &[fields, &[("client_id", client_id)]].concat()),
+        _ => Err(RequestError::NoClientAuth),
+    }
+}
+
+/// Id and secret for the Authorization header, form-encoded first (RFC 6749 §2.3.1).
+pub fn basic(client_id: &str, secret: &SecretString) -> String {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(client_id), encoded(secret.expose_secret()));
+    format!("Basic {}", BASE64_STANDARD.encode(pair))
+}
+
+/// Puts a bearer token on a request (RFC 6750 §2.1).
+pub fn bear(request: &mut Request, token: &SecretString) -> Result<(), RequestError> {
+    authorize(request, &format!("Bearer {}", token.expose_secret()))
+}
+
+/// Sets the Authorization header.
+pub fn authorize(request: &mut Request, value: &str) -> Result<(), RequestError> {
+    request.headers_mut().insert(AUTHORIZATION, sensitive(value, AUTHORIZATION.as_str())?);
+    Ok(())
 }
