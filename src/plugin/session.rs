@@ -40,7 +40,7 @@ impl ClusterArgs {
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
-        Ok(Session { client, namespace, clock: Clock::system() })
+        Ok(Session { client, namespace, clock: Clock::System })
     }
 }
 

@@ -1,0 +1,49 @@
+//! The files of the catalogue, compiled in.
+
+/// What every entry is laid over.
+pub(super) const DEFAULTS: &str = include_str!("defaults.yaml");
+
+/// Name and text of each file in `providers/`, in the order of their names.
+pub(super) const FILES: &[(&str, &str)] = &[
+    ("dropbox", include_str!("providers/dropbox.yaml")),
+    ("generic-api-key", include_str!("providers/generic-api-key.yaml")),
+    ("generic-basic-auth", include_str!("providers/generic-basic-auth.yaml")),
+    ("generic-oauth2-client-credentials", include_str!("providers/generic-oauth2-client-credentials.yaml")),
+    ("generic-oauth2-refresh", include_str!("providers/generic-oauth2-refresh.yaml")),
+    ("generic-oauth2", include_str!("providers/generic-oauth2.yaml")),
+    ("github-app-user", include_str!("providers/github-app-user.yaml")),
+    ("github", include_str!("providers/github.yaml")),
+    ("gmail", include_str!("providers/gmail.yaml")),
+    ("google-calendar", include_str!("providers/google-calendar.yaml")),
+    ("google", include_str!("providers/google.yaml")),
+    ("linear", include_str!("providers/linear.yaml")),
+    ("microsoft", include_str!("providers/microsoft.yaml")),
+    ("notion", include_str!("providers/notion.yaml")),
+    ("outlook", include_str!("providers/outlook.yaml")),
+    ("sandbox-grace", include_str!("providers/sandbox-grace.yaml")),
+    ("sandbox-none", include_str!("providers/sandbox-none.yaml")),
+    ("sandbox-optional", include_str!("providers/sandbox-optional.yaml")),
+    ("sandbox-sliding", include_str!("providers/sandbox-sliding.yaml")),
+    ("sandbox", include_str!("providers/sandbox.yaml")),
+    ("slack", include_str!("providers/slack.yaml")),
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_compiled_in() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/catalog/providers");
+        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        on_disk.sort();
+        let compiled_in: Vec<String> = FILES.iter().map(|(name, _)| format!("{name}.yaml")).collect();
+        let mut sorted = compiled_in.clone();
+        sorted.sort();
+        assert_eq!(sorted, on_disk);
+    }
+}

@@ -1,0 +1,29 @@
+//! Provider descriptions: the schema of a catalogue file, the files compiled in, and how they meet a provider object.
+//!
+//! Pure: nothing here asks a server or reads the clock.
+
+pub mod calls;
+pub mod description;
+pub mod entry;
+pub mod errors;
+mod files;
+pub mod load;
+pub mod parameter;
+pub mod path;
+pub mod protocol;
+pub mod refusal;
+mod render;
+pub mod resolve;
+mod schema;
+mod settings;
+pub mod span;
+pub mod template;
+mod values;
+
+pub use description::{Description, DiscoveredEndpoints};
+pub use entry::Entry;
+pub use load::{entries, get};
+pub use refusal::{ResolveError, SetBy};
+pub use render::{render_entry, render_list};
+pub use resolve::{check, resolve};
+pub use schema::schema;

@@ -1,0 +1,231 @@
+//! Parameters of an entry: what an administrator or a connection may set, and what each value may be.
+
+use std::fmt;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+/// A value that is left open by an entry.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parameter {
+    /// What it means, for the person who sets it.
+    pub description: String,
+    /// What kind of value it is; decides what is refused whatever the pattern says.
+    pub kind: ParameterKind,
+    /// The values to choose from, for the kind `choice`.
+    #[serde(default)]
+    pub choices: Vec<String>,
+    /// What a value looks like, matched as a whole. Absent means that the kind alone decides.
+    #[serde(default)]
+    pub pattern: Option<Pattern>,
+    /// The value when nobody sets one.
+    #[serde(default)]
+    pub default: Option<String>,
+    /// Whether it must have a value.
+    #[serde(default)]
+    pub required: bool,
+    /// Who may set it.
+    #[serde(default)]
+    pub settable_by: SettableBy,
+    /// The setting that takes the value. Absent means that it fills the placeholder of its name.
+    #[serde(default)]
+    pub sets: Option<Setting>,
+    /// A value that works, for examples.
+    #[serde(default)]
+    pub example: Option<String>,
+}
+
+/// What kind of value a parameter has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParameterKind {
+    /// One segment of a path: letters, digits, `.`, `_`, `-`, `~`; never `.` or `..`.
+    PathSegment,
+    /// One label of a host name (RFC 1123): letters, digits, `-` inside.
+    DnsLabel,
+    /// A host name, with a port if need be. Set by an administrator only.
+    Host,
+    /// An absolute address without user, query or fragment. Set by an administrator only.
+    Url,
+    /// One of the named choices.
+    Choice,
+    /// Printable text without line breaks, never in an address. Set by an administrator only.
+    Text,
+}
+
+/// Who may set a parameter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SettableBy {
+    /// The administrator, on the provider object.
+    #[default]
+    Provider,
+    /// The administrator, or else each connection.
+    Connection,
+}
+
+/// A setting that a parameter decides, other than filling a placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Setting {
+    /// How the client proves itself: `basic`, `post` or `none`.
+    ClientAuth,
+    /// How token requests are written: `form` or `json`.
+    Encoding,
+    /// What separates scopes: `space`, `comma` or `plus`.
+    ScopeSeparator,
+    /// Path of the account's stable id in the user info.
+    AccountId,
+    /// Path of the account's name in the user info.
+    AccountName,
+    /// Path of the account's e-mail address in the user info.
+    AccountEmail,
+    /// Header that carries a key.
+    KeyHeader,
+    /// Word before a key in its header.
+    KeyScheme,
+    /// Address at which a key is checked.
+    ValidateUrl,
+}
+
+/// The rule that a value breaks, in words for the person who set it. They never repeat the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rule {
+    /// Not one path segment.
+    #[error(
+        "it must be one path segment: letters, digits, '.', '_', '-' or '~', not beginning with '.', without '..'"
+    )]
+    PathSegment,
+    /// Not one label of a host name.
+    #[error(
+        "it must be one label of a host name: up to 63 letters, digits or '-', beginning and ending with a letter or digit"
+    )]
+    DnsLabel,
+    /// Not a host.
+    #[error("it must be a host name, with a port if need be, and nothing else")]
+    Host,
+    /// Not a plain address.
+    #[error("it must be an absolute https address without user, query, fragment, '..' or braces")]
+    Url,
+    /// Not one of the choices.
+    #[error("it must be one of the values that the catalogue names")]
+    Choice,
+    /// Empty, too long, or with control characters.
+    #[error("it must be 1 to 253 characters without line breaks or other control characters")]
+    Text,
+    /// It does not match the entry's pattern.
+    #[error("it does not have the form that the catalogue asks for")]
+    Pattern,
+    /// Not a path into JSON.
+    #[error("it must be a path such as $.sub, $.user.id or $.items[0]['id']")]
+    JsonPath,
+}
+
+impl Parameter {
+    /// Whether a value is allowed, by kind and pattern.
+    pub fn check(&self, value: &str) -> Result<(), Rule> {
+        let (fits, rule) = match self.kind {
+            ParameterKind::PathSegment => (is_path_segment(value), Rule::PathSegment),
+            ParameterKind::DnsLabel => (is_dns_label(value), Rule::DnsLabel),
+            ParameterKind::Host => (is_host(value), Rule::Host),
+            ParameterKind::Url => (is_plain_url(value), Rule::Url),
+            ParameterKind::Choice => (self.choices.iter().any(|choice| choice == value), Rule::Choice),
+            ParameterKind::Text => (is_text(value), Rule::Text),
+        };
+        if !fits {
+            return Err(rule);
+        }
+        match &self.pattern {
+            Some(pattern) if !pattern.matches(value) => Err(Rule::Pattern),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_path_segment(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
+    is_text(value) && value.bytes().all(allowed) && !value.starts_with('.') && !value.contains("..")
+}
+
+fn is_dns_label(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=63).contains(&value.len())
+        && value.bytes().all(allowed)
+        && !value.starts_with('-')
+        && !value.ends_with('-')
+}
+
+fn is_host(value: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    let whole = |url: Url| url.has_host() && url.path() == "/" && url.username().is_empty();
+    is_text(value) && value.bytes().all(allowed) && Url::parse(&format!("https://{value}/")).is_ok_and(whole)
+}
+
+fn is_plain_url(value: &str) -> bool {
+    let Ok(url) = Url::parse(value) else { return false };
+    is_text(value) && !value.contains(['{', '}', '?', '#']) && endpoint_rule(value, &url).is_none()
+}
+
+/// What is wrong with an address, as written and as parsed; whether `http` is allowed is not judged here.
+pub(super) fn endpoint_rule(written: &str, url: &Url) -> Option<Rule> {
+    let dots =
+        |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    let path = written.split(['?', '#']).next().unwrap_or_default();
+    let sound = matches!(url.scheme(), "https" | "http")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
+        && !written.contains('\\')
+        && !written.chars().any(|char| char.is_whitespace() || char.is_control())
+        && !path.split('/').any(dots);
+    (!sound).then_some(Rule::Url)
+}
+
+fn is_text(value: &str) -> bool {
+    (1..=253).contains(&value.len()) && !value.chars().any(char::is_control)
+}
+
+/// A regular expression that has to match the whole value.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Whether the whole value matches.
+    pub fn matches(&self, value: &str) -> bool {
+        self.0.is_match(value)
+    }
+
+    /// The expression, anchored.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = regex::Error;
+
+    /// Anchors the expression, so that no catalogue entry can forget to.
+    fn try_from(text: String) -> Result<Self, regex::Error> {
+        Regex::new(&format!(r"\A(?:{text})\z")).map(Self)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.as_str())
+    }
+}

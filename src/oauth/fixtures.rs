@@ -1,0 +1,137 @@
+//! What the tests of this module share.
+
+use std::sync::Mutex;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::app::App;
+use super::guard::Reach;
+use super::http::{Http, Received, Request, SendError};
+use crate::catalog::Description;
+use crate::catalog::calls::Revoke;
+use crate::catalog::entry::{Confidence, Endpoints};
+use crate::catalog::errors::ErrorTable;
+use crate::catalog::path::JsonPath;
+use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
+
+fn path(text: &str) -> JsonPath {
+    text.parse().unwrap()
+}
+
+/// A provider that follows the standard, at `https://provider.example.com`.
+pub fn description() -> Description {
+    Description {
+        provider: "example".to_owned(),
+        entry: "generic-oauth2".to_owned(),
+        display_name: "Example".to_owned(),
+        methods: Vec::new(),
+        endpoints: Endpoints {
+            token: Some("https://provider.example.com/token".parse().unwrap()),
+            revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
+            userinfo: Some("https://provider.example.com/me".parse().unwrap()),
+            ..Endpoints::default()
+        },
+        discovered: false,
+        client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
+        token_request: TokenRequest::default(),
+        token_response: TokenResponse {
+            access_token: path("$.access_token"),
+            refresh_token: Some(path("$.refresh_token")),
+            expires_in: Some(path("$.expires_in")),
+            refresh_expires_in: Some(path("$.refresh_token_expires_in")),
+            scope: Some(path("$.scope")),
+            id_token: Some(path("$.id_token")),
+            token_type: Some(path("$.token_type")),
+            ..TokenResponse::default()
+        },
+        scopes: Scopes { separator: Some(" ".to_owned()), ..Scopes::default() },
+        grant: Grant::default(),
+        identity: None,
+        probe: None,
+        revoke: Revoke::default(),
+        key: None,
+        errors: ErrorTable { code: path("$.error").into(), ..ErrorTable::default() },
+        notes: Vec::new(),
+        sources: Vec::new(),
+        confidence: Confidence::High,
+        parameters: std::collections::BTreeMap::new(),
+    }
+}
+
+/// An app registration with a secret that needs encoding.
+pub fn app() -> App {
+    App {
+        client_id: "client".to_owned(),
+        client_secret: Some(SecretString::from("s:e+c%r t")),
+        client_secret_previous: None,
+    }
+}
+
+/// An unsigned id token with the claims.
+pub fn id_token(claims: &Value) -> String {
+    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.", part(&serde_json::json!({"alg": "none"})), part(claims))
+}
+
+/// An answer.
+pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
+    let header = |(name, value): &(&str, &str)| {
+        (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
+    };
+    Received {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: headers.iter().map(header).collect::<HeaderMap>(),
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+/// Gives prepared answers, first to last, and keeps the requests.
+pub struct Script {
+    answers: Mutex<std::collections::VecDeque<Result<Received, SendError>>>,
+    requests: Mutex<Vec<Request>>,
+    reach: Reach,
+}
+
+impl Script {
+    pub fn new(answers: impl IntoIterator<Item = Result<Received, SendError>>) -> Self {
+        Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            requests: Mutex::default(),
+            reach: Reach::Public,
+        }
+    }
+
+    /// One answer with status and body.
+    pub fn of(status: u16, body: &str) -> Self {
+        Self::new([Ok(answer(status, &[], body))])
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// Body of the only request.
+    pub fn body(&self) -> String {
+        let requests = self.requests();
+        assert_eq!(requests.len(), 1);
+        String::from_utf8(requests[0].body().clone()).unwrap()
+    }
+}
+
+impl Http for Script {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>> {
+        self.requests.lock().unwrap().push(request);
+        let next = self.answers.lock().unwrap().pop_front().expect("a request too many");
+        Box::pin(std::future::ready(next))
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+}

@@ -1,0 +1,309 @@
+//! The client that carries secrets to providers, and its limits.
+//!
+//! No redirects (a 307 would send the secret on), no proxy from the environment, no connection used twice (a request
+//! that meets a closing idle connection has an unknown outcome, and a one-time token cannot afford that), a deadline,
+//! a cap on the body, and guarded addresses.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, StatusCode};
+use k8s_openapi::jiff::Timestamp;
+use url::Url;
+
+use super::guard::{self, Reach, Refusal, ResolveError, Resolver};
+use super::headers;
+
+/// A request as `oauth2` builds it.
+pub type Request = oauth2::HttpRequest;
+
+/// Whether a failed request can have had an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// No byte of the request left: the token was certainly not spent.
+    NotSent,
+    /// Bytes may have reached the provider and its answer is missing or unreadable: the token may be spent.
+    MaybeSent,
+    /// The provider answered, and the answer says that it did nothing.
+    Refused,
+}
+
+/// A complete answer. Its `Debug` shows no content.
+pub struct Received {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body, at most [`Limits::body`] bytes.
+    pub body: Vec<u8>,
+}
+
+impl Received {
+    /// How long the provider asks us to wait, at most an hour. A date is counted from the provider's own `Date`,
+    /// and from `now` where that is missing.
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        headers::retry_after(&self.headers, now)
+    }
+
+    /// The provider's clock, to notice that ours is wrong.
+    pub fn date(&self) -> Option<Timestamp> {
+        headers::date(&self.headers)
+    }
+
+    /// The body, when it is text.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.body).ok().map(|text| text.trim_start_matches('\u{feff}').trim())
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Received({}, {} bytes)", self.status, self.body.len())
+    }
+}
+
+/// A request without a complete answer. Messages name the host, never the path or query.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The address may not be called.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The request has no usable URL.
+    #[error("the address is not a URL")]
+    BadUrl,
+    /// The name was not found.
+    #[error("{host} was not found")]
+    NotFound {
+        /// The host.
+        host: String,
+    },
+    /// No connection, or no TLS session, within [`Limits::connect`].
+    #[error("no connection to {host}")]
+    Connect {
+        /// The host.
+        host: String,
+        /// What failed.
+        source: reqwest::Error,
+    },
+    /// No complete answer within [`Limits::total`].
+    #[error("{host} did not answer within {}s", .after.as_secs_f32())]
+    Deadline {
+        /// The host.
+        host: String,
+        /// The deadline.
+        after: Duration,
+        /// The status, when at least that had come.
+        status: Option<StatusCode>,
+    },
+    /// The connection broke before the status came.
+    #[error("{host} closed the connection without an answer")]
+    Broken {
+        /// The host.
+        host: String,
+        /// What failed.
+        source: reqwest::Error,
+    },
+    /// The connection broke in the middle of the body.
+    #[error("the answer of {host} broke off")]
+    Truncated {
+        /// The host.
+        host: String,
+        /// The status.
+        status: StatusCode,
+        /// What failed.
+        source: reqwest::Error,
+    },
+    /// The body is larger than [`Limits::body`].
+    #[error("the answer of {host} is larger than {limit} bytes")]
+    TooLarge {
+        /// The host.
+        host: String,
+        /// The status.
+        status: StatusCode,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl SendError {
+    /// Whether bytes of the request may have reached the provider.
+    pub fn sent(&self) -> Sent {
+        match self {
+            Self::Refused(_) | Self::BadUrl | Self::NotFound { .. } | Self::Connect { .. } => Sent::NotSent,
+            Self::Deadline { .. } | Self::Broken { .. } | Self::Truncated { .. } | Self::TooLarge { .. } => {
+                Sent::MaybeSent
+            }
+        }
+    }
+
+    /// The status, when one had come.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Truncated { status, .. } | Self::TooLarge { status, .. } => Some(*status),
+            Self::Deadline { status, .. } => *status,
+            _ => None,
+        }
+    }
+}
+
+/// Carries requests; the seam at which tests put their own answers.
+pub trait Http: Send + Sync {
+    /// Sends the request once and reads the whole answer. The future may be dropped, but then the outcome is unknown.
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>>;
+
+    /// Which addresses it calls; discovery refuses documents that name others.
+    fn reach(&self) -> Reach;
+}
+
+/// Limits of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the first lookup to the last byte of the body.
+    pub total: Duration,
+    /// Lookup, TCP and TLS.
+    pub connect: Duration,
+    /// Bytes of the body.
+    pub body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { total: Duration::from_secs(20), connect: Duration::from_secs(5), body: 1024 * 1024 }
+    }
+}
+
+/// The client for providers, over `reqwest`. Cloning shares it.
+#[derive(Clone)]
+pub struct HttpClient {
+    inner: reqwest::Client,
+    reach: Reach,
+    limits: Limits,
+}
+
+impl HttpClient {
+    /// A client with the usual limits and the system's resolver. A process-wide TLS provider must be installed.
+    ///
+    /// Fails when no TLS client can be built, for example without any trusted root.
+    pub fn new(reach: Reach) -> Result<Self, BuildError> {
+        Self::with(Resolver::system(reach), reach, Limits::default())
+    }
+
+    /// A client with its own resolver and limits.
+    pub fn with(resolver: Resolver, reach: Reach, limits: Limits) -> Result<Self, BuildError> {
+        let inner = reqwest::Client::builder()
+            .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .https_only(reach == Reach::Public)
+            .connect_timeout(limits.connect)
+            .pool_max_idle_per_host(0)
+            .dns_resolver(resolver)
+            .build()
+            .map_err(BuildError)?;
+        Ok(Self { inner, reach, limits })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Received, SendError> {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| SendError::BadUrl)?;
+        guard::check_url(&url, self.reach)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let mut status = None;
+        let answer = self.answer(request, &host, &mut status);
+        match tokio::time::timeout(self.limits.total, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(SendError::Deadline { host, after: self.limits.total, status }),
+        }
+    }
+
+    /// Sends and reads; `seen` is set as soon as the status is known, also when the rest never comes.
+    async fn answer(
+        &self,
+        request: Request,
+        host: &str,
+        seen: &mut Option<StatusCode>,
+    ) -> Result<Received, SendError> {
+        let mut request = reqwest::Request::try_from(request).map_err(|_| SendError::BadUrl)?;
+        let accept = http::HeaderValue::from_static("application/json");
+        request.headers_mut().entry(http::header::ACCEPT).or_insert(accept);
+        let sent = self.inner.execute(request).await;
+        let mut response = sent.map_err(|error| failed(error.without_url(), host))?;
+        let status = response.status();
+        *seen = Some(status);
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        loop {
+            let next = response.chunk().await;
+            let host = host.to_owned();
+            match next.map_err(reqwest::Error::without_url) {
+                Ok(None) => return Ok(Received { status, headers, body }),
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.limits.body => {
+                    return Err(SendError::TooLarge { host, status, limit: self.limits.body });
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Err(source) => return Err(SendError::Truncated { host, status, source }),
+            }
+        }
+    }
+}
+
+impl Http for HttpClient {
+    fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>> {
+        Box::pin(self.exchange(request))
+    }
+
+    fn reach(&self) -> Reach {
+        self.reach
+    }
+}
+
+/// Tells apart the ways in which no answer came. `is_connect` covers lookup, TCP, TLS and the connect timeout: in
+/// `reqwest` all of them happen in the connector, before the request is written.
+fn failed(error: reqwest::Error, host: &str) -> SendError {
+    let host = host.to_owned();
+    match cause::<ResolveError>(&error) {
+        Some(ResolveError::Refused(refusal)) => return SendError::Refused(refusal.clone()),
+        Some(ResolveError::Lookup { .. }) => return SendError::NotFound { host },
+        None => {}
+    }
+    if error.is_builder() {
+        SendError::BadUrl
+    } else if error.is_connect() {
+        SendError::Connect { host, source: error }
+    } else {
+        SendError::Broken { host, source: error }
+    }
+}
+
+fn cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let first = std::error::Error::source(error);
+    std::iter::successors(first, |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// No HTTP client could be built.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot build the HTTP client")]
+pub struct BuildError(#[source] reqwest::Error);
+
+/// The guarded client, and the other one where the operator was started with `--allow-insecure-providers`.
+#[derive(Clone)]
+pub struct Clients {
+    public: HttpClient,
+    anywhere: Option<HttpClient>,
+}
+
+impl Clients {
+    /// Builds the clients; the insecure one exists only when `allow_insecure_providers`.
+    pub fn new(allow_insecure_providers: bool) -> Result<Self, BuildError> {
+        let anywhere = allow_insecure_providers.then(|| HttpClient::new(Reach::Anywhere)).transpose()?;
+        Ok(Self { public: HttpClient::new(Reach::Public)?, anywhere })
+    }
+
+    /// The client for a provider whose object says `allowInsecure` or not. Without the operator's flag that word has
+    /// no effect.
+    pub fn for_provider(&self, allow_insecure: bool) -> &HttpClient {
+        self.anywhere.as_ref().filter(|_| allow_insecure).unwrap_or(&self.public)
+    }
+}
