@@ -22,7 +22,7 @@ lint: ## format, lints, licenses and sources of dependencies
 	cargo deny --locked check bans licenses sources
 
 crds: ## write the definitions of the kinds anew
-	cargo run --locked --quiet -- crds --dir crds
+	UPDATE_GOLDEN=1 cargo test --locked --test crds committed_definitions
 
 docs: ## write the generated pages anew
-	BOWLINE_WRITE_DOCS=1 cargo test --locked --lib the_reference_page_is_up_to_date
+	UPDATE_GOLDEN=1 cargo test --locked --lib the_reference_page_is_up_to_date

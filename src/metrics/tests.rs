@@ -136,7 +136,7 @@ fn clones_count_together() {
 #[test]
 fn the_reference_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    if std::env::var_os("BOWLINE_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, reference()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), reference(), "run `make docs`");
