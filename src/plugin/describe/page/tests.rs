@@ -8,6 +8,7 @@ fn verdict(kind: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T11:00:00Z"})
 }
 
+#[allow(clippy::needless_pass_by_value)] // the rows read better without borrows
 fn page(spec: Value, status: Value) -> Page {
     let mut whole = json!({
         "metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
