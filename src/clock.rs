@@ -19,14 +19,6 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The present time, as exactly as it is known: to tell two requests apart, never to be compared with a status.
-    pub fn precisely(&self) -> Timestamp {
-        match self {
-            Self::System => Timestamp::now(),
-            Self::Manual(clock) => clock.now(),
-        }
-    }
-
     /// The present time, in whole seconds.
     pub fn now(&self) -> Timestamp {
         match self {

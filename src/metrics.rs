@@ -3,12 +3,14 @@
 //! Labels come from the enums of this module and from catalogue types, so the number of series has a fixed bound however
 //! many connections there are: never a namespace, an object's name, a user or an account.
 
+mod call;
 mod families;
 mod labels;
 mod pass;
 
+pub use call::Call;
 pub use families::{Description, Kind, describe, reference};
-pub use labels::{AnswerClass, Controller, Operation, PassOutcome, PublishOutcome, RefreshOutcome};
+pub use labels::{Controller, Operation, PassOutcome, PublishOutcome, RefreshOutcome};
 pub use pass::{Pass, PassResult};
 
 use std::time::Duration;
@@ -89,10 +91,9 @@ impl Metrics {
         self.refresh_lateness.observe(lateness.as_secs_f64());
     }
 
-    /// A provider was asked something and answered, or did not, within `took`.
-    pub fn provider_asked(&self, operation: Operation, class: AnswerClass, took: Duration) {
-        self.provider_requests.with_label_values(&[operation.label(), class.label()]).inc();
-        self.provider_request_duration.with_label_values(&[operation.label()]).observe(took.as_secs_f64());
+    /// Begins one request to a provider; see [`Call`].
+    pub fn provider_call(&self, operation: Operation) -> Call {
+        Call::begin(self.provider_requests.clone(), self.provider_request_duration.clone(), operation)
     }
 
     /// A Secret was to be brought to its desired state.
@@ -149,7 +150,7 @@ impl Metrics {
             for outcome in PassOutcome::ALL {
                 self.passes.with_label_values(&[controller.label(), outcome.label()]);
             }
-            self.passes.with_label_values(&[controller.label(), pass::ABANDONED]);
+            self.passes.with_label_values(&[controller.label(), labels::ABANDONED]);
         }
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);

@@ -3,6 +3,7 @@
 //! Two things keep tokens out. Our own code holds them in types without a telling `Debug`. Libraries are capped here,
 //! below whatever filter a user asks for, where their sources print bodies or headers (see [`CAPS`]).
 
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
@@ -11,19 +12,7 @@ use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry, fmt};
-
-/// An error and its causes in one line. Libraries keep the telling part in the cause.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
-}
+use tracing_subscriber::{EnvFilter, Registry};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -91,11 +80,26 @@ where
     Ok(tracing_subscriber::registry().with(layer(format, writer, terminal).with_filter(filter)))
 }
 
+/// An error with its causes in one line: `outer: inner: innermost`.
+///
+/// Written by `Display` alone. `Debug` of an error may print what the error was about, a token answer for one.
+pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
+    fmt::from_fn(move |out| {
+        write!(out, "{error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(out, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    })
+}
+
 fn layer<W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
         // On a terminal the library's own default stands, which heeds NO_COLOR.
@@ -192,6 +196,16 @@ mod tests {
             assert!(!text.contains("CANARY"), "{filter}: {text}");
             assert!(text.contains("the request failed"), "{filter}: an error must stay visible");
         }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let error = Error::Filter(EnvFilter::try_new("bowline=loud").err().unwrap());
+        let text = chain(&error).to_string();
+        assert!(
+            text.starts_with("the log filter is not valid") && text.contains("filter directive"),
+            "{text}"
+        );
     }
 
     #[test]

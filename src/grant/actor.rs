@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
@@ -18,7 +18,7 @@ use super::registration::Registrations;
 use super::work::{Job, Task};
 use crate::api::IntegrationConnection;
 use crate::clock::Clock;
-use crate::metrics::{AnswerClass, Metrics, Operation};
+use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Clients;
 use crate::vault::{AttemptId, Intent, Sealer, Store};
@@ -228,10 +228,9 @@ impl Grants {
         operation: Operation,
         request: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let begun = Instant::now();
+        let call = self.metrics.provider_call(operation);
         let result = request.await;
-        let class = result.as_ref().err().map_or(AnswerClass::Success, |failure| failure.class.into());
-        self.metrics.provider_asked(operation, class, begun.elapsed());
+        call.finish(result.as_ref().err());
         result
     }
 

@@ -194,7 +194,7 @@ impl Grants {
         };
         let http = self.clients.for_provider(job.target.insecure());
         let verify = key::verify(http, job.target.description(), &credential, self.clock.now());
-        match self.timed(Operation::Identify, verify).await {
+        match self.timed(Operation::Key, verify).await {
             Ok(key::Verdict::Good(account)) => {
                 self.account_fits(job, &mut candidate.grant, account.map(from_catalog))
             }
@@ -256,7 +256,7 @@ impl Grants {
         };
         let http = self.clients.for_provider(job.target.insecure());
         let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
-        match self.timed(Operation::Identify, account).await {
+        match self.timed(Operation::Identity, account).await {
             Ok(account) => self.account_fits(job, grant, account.map(from_catalog)),
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
         }

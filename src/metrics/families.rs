@@ -62,22 +62,22 @@ families! {
         "Age of the key that new records are sealed with, in seconds.";
     POLICY_PRESENT: Gauge "bowline_policy_present" [] &[],
         "1 while the admission policies that guard ownership are installed and bound, else 0.";
-    PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
-        "Requests to providers, by what was asked and how the answer was read.";
     PROVIDER_REQUEST_DURATION: Histogram "bowline_provider_request_duration_seconds" ["operation"] CALLS,
         "Time from sending a request to a provider until its answer was read or given up, in seconds.";
+    PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
+        "Requests to providers, by what was asked and how the answer was read; `abandoned` means nobody waited for it.";
     PUBLISHES: Counter "bowline_publishes_total" ["outcome"] &[],
         "Attempts to bring a published Secret to its desired state, by outcome.";
-    PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],
-        "Reconciles by outcome; `abandoned` means it ended without saying how (cancelled, or an error).";
     PASS_DURATION: Histogram "bowline_reconcile_duration_seconds" ["controller"] CALLS,
         "Duration of a reconcile, in seconds.";
+    PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],
+        "Reconciles by outcome; `abandoned` means it ended without saying how (cancelled, or an error).";
     RECORDS: Gauge "bowline_records" [] &[],
         "Sealed grants in the store, in number of records.";
-    REFRESHES: Counter "bowline_refreshes_total" ["type", "outcome"] &[],
-        "Refreshes that came to an end, by the provider's catalogue type and by outcome.";
     REFRESH_LATENESS: Histogram "bowline_refresh_lateness_seconds" [] LATENESS,
         "How long after its planned time a refresh was begun, in seconds.";
+    REFRESHES: Counter "bowline_refreshes_total" ["type", "outcome"] &[],
+        "Refreshes that came to an end, by the provider's catalogue type and by outcome.";
     SHARES: Gauge "bowline_shares" [] &[],
         "Shares that exist, in number of objects.";
     STORE_READY: Gauge "bowline_store_ready" [] &[],

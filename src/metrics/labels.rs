@@ -76,40 +76,34 @@ labels! {
         Refresh = "refresh",
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
-        /// A code for a token (RFC 6749 §4.1.3).
-        Exchange = "exchange",
         /// A revocation (RFC 7009).
         Revoke = "revoke",
         /// Its metadata (RFC 8414).
-        Discover = "discover",
-        /// Which account a token belongs to, or whether a key works.
-        Identify = "identify",
+        Discovery = "discovery",
+        /// Which account a token belongs to.
+        Identity = "identity",
+        /// Whether a key, or user and password, work.
+        Key = "key",
     }
 }
 
-labels! {
-    /// How an answer was read.
-    AnswerClass {
-        /// As hoped.
-        Success = "success",
-        /// A passing cause.
-        Transient = "transient",
-        /// The grant must be given again.
-        Reauth = "reauth",
-        /// Consent is missing.
-        Consent = "consent",
-        /// A rule of the organization forbids it.
-        Policy = "policy",
-        /// The owner must sign in again.
-        StepUp = "step_up",
-        /// Our registration or settings are not accepted.
-        Config = "config",
-        /// The token lives, whatever else was wrong.
-        Alive = "alive",
-        /// A person said no.
-        Cancelled = "cancelled",
-        /// Nothing we know: counted as a refusal.
-        Bug = "bug",
+/// Label of an answer as hoped.
+pub(super) const SUCCESS: &str = "success";
+/// Label of a call whose caller went away before the answer.
+pub(super) const ABANDONED: &str = "abandoned";
+
+/// The label of a failure's class.
+pub(super) fn class(class: Class) -> &'static str {
+    match class {
+        Class::Transient => "transient",
+        Class::Reauth => "reauth",
+        Class::Consent => "consent",
+        Class::Policy => "policy",
+        Class::StepUp => "step_up",
+        Class::Config => "config",
+        Class::Alive => "alive",
+        Class::Cancelled => "cancelled",
+        Class::Bug => "bug",
     }
 }
 
@@ -156,21 +150,5 @@ pub(super) fn phase(phase: Phase) -> &'static str {
         Phase::Revoked => "Revoked",
         Phase::Suspended => "Suspended",
         Phase::Disconnected => "Disconnected",
-    }
-}
-
-impl From<Class> for AnswerClass {
-    fn from(class: Class) -> Self {
-        match class {
-            Class::Transient => Self::Transient,
-            Class::Reauth => Self::Reauth,
-            Class::Consent => Self::Consent,
-            Class::Policy => Self::Policy,
-            Class::StepUp => Self::StepUp,
-            Class::Config => Self::Config,
-            Class::Alive => Self::Alive,
-            Class::Cancelled => Self::Cancelled,
-            Class::Bug => Self::Bug,
-        }
     }
 }

@@ -4,10 +4,7 @@ use std::time::Instant;
 
 use prometheus::{HistogramVec, IntCounterVec};
 
-use super::labels::{Controller, PassOutcome};
-
-/// Label of a pass that was dropped before it was finished.
-pub(super) const ABANDONED: &str = "abandoned";
+use super::labels::{ABANDONED, Controller, PassOutcome};
 
 /// What a reconcile hands to [`Pass::finish`].
 pub trait PassResult {

@@ -2,13 +2,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
+use crate::catalog::errors::Class;
+use crate::oauth::classify::Failure;
+use crate::oauth::http::Sent;
 
 fn touched() -> Metrics {
     let metrics = Metrics::new().unwrap();
     metrics.pass(Controller::Share).finish(PassOutcome::Settled);
     metrics.refresh_ended("github", RefreshOutcome::Refreshed);
     metrics.refresh_begun_late_by(Duration::from_millis(1500));
-    metrics.provider_asked(Operation::Refresh, AnswerClass::Transient, Duration::from_secs(3));
+    metrics.provider_call(Operation::Refresh).finish(None);
+    drop(metrics.provider_call(Operation::Revoke));
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
     metrics.set_records(8);
@@ -63,8 +67,9 @@ fn numbers_arrive_under_their_labels() {
         r#"bowline_refreshes_total{outcome="refreshed",type="github"} 1"#,
         r#"bowline_refresh_lateness_seconds_bucket{le="1"} 0"#,
         r#"bowline_refresh_lateness_seconds_bucket{le="2"} 1"#,
-        r#"bowline_provider_requests_total{class="transient",operation="refresh"} 1"#,
-        r#"bowline_provider_request_duration_seconds_sum{operation="refresh"} 3"#,
+        r#"bowline_provider_requests_total{class="success",operation="refresh"} 1"#,
+        r#"bowline_provider_requests_total{class="abandoned",operation="revoke"} 1"#,
+        r#"bowline_provider_request_duration_seconds_count{operation="revoke"} 1"#,
         r#"bowline_publishes_total{outcome="written"} 1"#,
         r#"bowline_connections{phase="Active"} 7"#,
         "bowline_records 8",
@@ -95,6 +100,23 @@ fn a_pass_that_is_dropped_counts_as_abandoned() {
 }
 
 #[test]
+fn a_failure_counts_under_its_class() {
+    let metrics = Metrics::new().unwrap();
+    let failure = Failure {
+        class: Class::Transient,
+        code: None,
+        status: Some(503),
+        retry_after: None,
+        sent: Sent::NotSent,
+        proves_revoked: false,
+        summary: String::new(),
+    };
+    metrics.provider_call(Operation::Identity).finish(Some(&failure));
+    let line = r#"bowline_provider_requests_total{class="transient",operation="identity"} 1"#;
+    assert!(has(&metrics.encode().unwrap(), line));
+}
+
+#[test]
 fn each_phase_is_served_under_its_name_from_the_start() {
     let text = Metrics::new().unwrap().encode().unwrap();
     for phase in PHASES {
@@ -114,7 +136,7 @@ fn clones_count_together() {
 #[test]
 fn the_reference_page_is_up_to_date() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
-    if std::env::var_os("BOWLINE_WRITE_DOCS").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, reference()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), reference(), "run `make docs`");

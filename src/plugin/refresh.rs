@@ -38,10 +38,10 @@ impl Args {
         let Self { name, wait } = self;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let request = session.clock.precisely().to_string();
+        let before = connections.get(&name).await.map_err(plain)?;
+        let request = request(&before, session.clock.now());
         let patch = json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: request}}});
-        let before =
-            connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
+        connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
         if !wait.wait {
             screen.progress(&format!("A refresh of {name} is asked for."));
             return Ok(());
@@ -56,6 +56,11 @@ impl Args {
         screen.result(&outcome.sentence(&name, session.clock.now()))?;
         if outcome.is_good() { Ok(()) } else { Err(anyhow::anyhow!("{name} was not refreshed")) }
     }
+}
+
+/// A value that was never asked with before: each accepted request gives the connection a new resourceVersion.
+fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
+    format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
 
 fn handled(connection: &IntegrationConnection) -> Option<&str> {

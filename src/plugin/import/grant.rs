@@ -223,7 +223,7 @@ mod tests {
         for (text, expected) in [
             ("", Fault::Empty),
             (" \n# only a comment\n", Fault::Empty),
-            ("{\"access_token\": \"s3cret\",}", Fault::Json { line: 1, column: 26 }),
+            ("{\"access_token\": \"s3cret\",}", Fault::Json { line: 1, column: 27 }),
             ("[\"s3cret\"]", Fault::NotAnObject),
             (r#"{"error":"invalid_grant"}"#, Fault::ErrorAnswer),
             (r#"{"code":"c"}"#, Fault::Code),

@@ -43,11 +43,10 @@ pub(super) fn standing(connection: &IntegrationConnection) -> Verdict {
     // A refused intake may leave the old grant, and so Ready, as they were.
     let refused = condition(connection, "Authorized").filter(|condition| refuses(&condition.reason));
     let ready = condition(connection, "Ready");
-    match (refused, ready) {
-        (Some(condition), _) => told(&condition.reason, &condition.message),
-        (None, Some(condition)) if condition.status == "True" => Verdict::Ready,
-        (None, Some(condition)) => told(&condition.reason, &condition.message),
-        (None, None) => told("Unknown", "The operator has not said anything about this connection yet."),
+    match refused.or(ready) {
+        Some(condition) if condition.type_ == "Ready" && condition.status == "True" => Verdict::Ready,
+        Some(condition) => told(&condition.reason, &condition.message),
+        None => told("Unknown", "The operator has not said anything about this connection yet."),
     }
 }
 

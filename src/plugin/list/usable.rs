@@ -60,7 +60,7 @@ fn render(usable: &[Usable], output: Option<Output>, colours: bool) -> anyhow::R
     match output {
         Some(Output::Json) => json(&list_of(usable)),
         Some(Output::Yaml) => yaml(&list_of(usable)),
-        Some(Output::Name) => Ok(usable.iter().map(|one| format!("{}\n", one.id)).collect()),
+        Some(Output::Name) => Ok(usable.iter().flat_map(|one| [one.id.as_str(), "\n"]).collect()),
         None | Some(Output::Wide) => {
             let wide = output.is_some();
             let mut heading = vec!["ID", "PROVIDER", "ACCOUNT", "OWNER", "READY", "REASON", "SECRET"];

@@ -8,6 +8,7 @@ fn verdict(kind: &str, status: &str, reason: &str, message: &str) -> Value {
     json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T11:00:00Z"})
 }
 
+#[allow(clippy::needless_pass_by_value)] // the rows read better without borrows
 fn page(spec: Value, status: Value) -> Page {
     let mut whole = json!({
         "metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
@@ -43,7 +44,7 @@ fn a_working_connection_reads_from_top_to_bottom() {
             "scopes": {"granted": ["repo", "read:user"], "missing": ["gist"]},
             "token": {"expiresAt": "2026-01-01T12:04:00Z", "lastRefreshedAt": "2026-01-01T11:10:00Z", "nextRefreshAt": "2026-01-01T12:02:00Z"},
             "grant": {"expiresAt": "2026-03-01T12:00:00Z"},
-            "secret": {"name": "github", "uid": "s", "resourceVersion": "9"},
+            "secret": {"name": "github", "uid": "s", "resourceVersion": "9", "revision": 3},
             "conditions": [
                 verdict("Ready", "True", "Connected", ""), verdict("Authorized", "True", "Authorized", ""),
                 verdict("TokenFresh", "True", "Fresh", ""), verdict("SecretPublished", "True", "Published", ""),

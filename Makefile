@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+.PHONY: help build demo test bench lint crds docs
+
+help: ## show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the operator and the kubectl plug-in
+	cargo build --locked --bins
+
+demo: ## show the main job, live, on a control plane of its own
+	cargo run --locked -p bowline-testbed -- demo
+
+test: ## run all tests, and say how many ran at each level
+	tests/run.sh
+
+bench: ## measure refreshes, requests, memory and CPU
+	cargo run --locked --release -p bowline-testbed -- bench
+
+lint: ## format, lints, licenses and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked check bans licenses sources
+
+crds: ## write the definitions of the kinds anew
+	UPDATE_GOLDEN=1 cargo test --locked --test crds committed_definitions
+
+docs: ## write the generated pages anew
+	UPDATE_GOLDEN=1 cargo test --locked --lib the_reference_page_is_up_to_date

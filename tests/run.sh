@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Runs every test, level by level, and says how many ran. Ends with an error if one failed or a level was empty.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+missing=0
+need() { # COMMAND, what to do about it
+    command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; missing=1; }
+}
+need cargo "install Rust from https://rustup.rs; the version is in rust-toolchain.toml"
+need cc "install a C compiler: gcc or clang; ring needs it"
+need go "install Go from https://go.dev/dl: it builds the control plane"
+need node "install Node.js from https://nodejs.org: it runs the second OAuth server"
+need npm "it comes with Node.js"
+need make "install GNU make"
+[ "$missing" = 0 ] || exit 1
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+passed_all=0 failed_all=0 bad=0 summary=""
+
+level() { # TITLE, then the command
+    local title=$1 status passed failed
+    shift
+    echo "== $title: $*"
+    "$@" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    passed=$(awk '/^test result:/ { n += $4 } END { print n + 0 }' "$log")
+    failed=$(awk '/^test result:/ { n += $6 } END { print n + 0 }' "$log")
+    summary+=$(printf '%-44s %5d passed, %d failed' "$title" "$passed" "$failed")$'\n'
+    passed_all=$((passed_all + passed)) failed_all=$((failed_all + failed))
+    if [ "$status" != 0 ]; then
+        bad=1
+        [ "$failed" != 0 ] || summary+="  ended with status $status before its tests could say why"$'\n'
+    elif [ $((passed + failed)) = 0 ]; then
+        bad=1
+        summary+="  no test ran: that is a failure"$'\n'
+    fi
+}
+
+echo "== build"
+cargo build --locked --workspace --all-targets || exit 1
+
+# Test binaries beside `cluster` are plain: no API server.
+plain=()
+for file in tests/*.rs; do
+    [ -e "$file" ] && plain+=(--test "$(basename "$file" .rs)")
+done
+
+level "1+2 pure and wire" cargo test --locked --lib --bins --no-fail-fast
+level "5 golden files and module rules" cargo test --locked "${plain[@]}" --no-fail-fast
+level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed --no-fail-fast -- --include-ignored
+level "3 operator and rules, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored
+
+echo
+printf '%s' "$summary"
+echo "$passed_all passed, $failed_all failed"
+[ "$bad" = 0 ] && [ "$failed_all" = 0 ]
