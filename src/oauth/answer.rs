@@ -147,14 +147,11 @@ pub fn read(
     let (root, access_token) = access_token(document, paths)?;
     let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
-    let claims = match text(&paths.id_token).map(|token| claims::read(token, description, client_id, now)) {
-        Some(Err(flaw)) => {
-            flaws.push(Flaw::IdToken(flaw));
-            BTreeMap::new()
-        }
-        Some(Ok(claims)) => claims,
-        None => BTreeMap::new(),
-    };
+    let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, now));
+    let claims = claims.unwrap_or_else(|| Ok(BTreeMap::new())).unwrap_or_else(|flaw| {
+        flaws.push(Flaw::IdToken(flaw));
+        BTreeMap::new()
+    });
     let mut duration = |path: &Option<JsonPath>, flaw| {
         let found = path.as_ref()?.get(root)?;
         lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
@@ -296,7 +293,7 @@ mod tests {
         let answer = token(document.data().unwrap());
         assert_eq!(answer.access_token.expose_secret(), "at+1");
         assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
-        assert_eq!(answer.expires_in, Some(Duration::from_secs(28_800)));
+        assert_eq!(answer.expires_in, Some(Duration::from_hours(8)));
         assert_eq!(answer.scopes.unwrap(), ["repo", "user"]);
         assert_eq!(answer.token_type, "Bearer");
     }
