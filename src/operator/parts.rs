@@ -21,8 +21,10 @@ use crate::world::{Resolutions, World};
 
 /// The receiving ends of [`Wakes`].
 pub struct Woken {
-    pub connections: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
-    pub providers: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
+    pub connections:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
+    pub providers:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
     pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::Workspace>>,
     pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ConnectionShare>>,
 }
