@@ -139,7 +139,7 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
         Effect::Serve | Effect::Coast
-            if !has_token && observed.record.present().is_none() && published(input) =>
+            if !has_token && observed.record.present().is_none() && observed.written.is_some() =>
         {
             Publishing::Keep
         }
