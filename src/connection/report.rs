@@ -30,22 +30,18 @@ pub fn status(
     let old = connection.status.clone().unwrap_or_default();
     let published = published(connection, plan, outcome, &old);
     let ready = ready(&plan.authorized, &plan.fresh, &published);
-    let conditions = conditions_of(
-        Conditions::after(&old.conditions, connection.metadata.generation, now),
-        [
-            ("Ready", &ready),
-            ("Authorized", &plan.authorized),
-            ("TokenFresh", &plan.fresh),
-            ("SecretPublished", &published),
-            ("Shared", &plan.shared),
-        ],
-    );
     let gone = plan.authorized.reason == reason::DISCONNECTED;
-    let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
     let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
-    let connected = connected(&old, plan, grant, now).filter(|_| !forget);
-    let (connected_at, connected_by) = connected.unzip();
-    let next = IntegrationConnectionStatus {
+    let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
+    let (connected_at, connected_by) = connected(&old, plan, grant, now).filter(|_| !forget).unzip();
+    let verdicts = [
+        ("Ready", &ready),
+        ("Authorized", &plan.authorized),
+        ("TokenFresh", &plan.fresh),
+        ("SecretPublished", &published),
+        ("Shared", &plan.shared),
+    ];
+    let mut next = IntegrationConnectionStatus {
         phase: None,
         id: Some(names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())),
         account: grant.and_then(account).or_else(|| old.account.clone().filter(|_| !forget)),
@@ -58,12 +54,19 @@ pub fn status(
         sharing: sharing(connection, observed, &old, now),
         last_handled_refresh: plan.unanswerable.clone().or_else(|| plan.history.handled_refresh.clone()),
         observed_generation: connection.metadata.generation,
-        conditions,
+        conditions: conditions_of(connection, &old, verdicts, now),
     };
-    IntegrationConnectionStatus { phase: Some(phase(connection, &next)), ..next }
+    next.phase = Some(phase(connection, &next));
+    next
 }
 
-fn conditions_of(mut conditions: Conditions, verdicts: [(&str, &Verdict); 5]) -> Vec<Condition> {
+fn conditions_of(
+    connection: &IntegrationConnection,
+    old: &IntegrationConnectionStatus,
+    verdicts: [(&str, &Verdict); 5],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
     for (type_, verdict) in verdicts {
         conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
     }
