@@ -11,6 +11,8 @@
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
 //! - [`connection`]: the controller of connections.
+//! - [`share`]: the controller of shares.
+//! - [`workspace`]: the controller of workspaces.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
@@ -26,7 +28,9 @@ pub mod metrics;
 pub mod oauth;
 pub mod plugin;
 pub mod publishing;
+pub mod share;
 pub mod sharing;
 pub mod telemetry;
 pub mod vault;
+pub mod workspace;
 pub mod world;
