@@ -10,7 +10,8 @@
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
-//! - [`connection`]: the controller of connections.
+//! - [`discovered`]: what issuers said of their addresses.
+//! - [`connection`], [`provider`]: the controllers.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
@@ -20,11 +21,13 @@ pub mod catalog;
 pub mod clock;
 pub mod connection;
 pub mod context;
+pub mod discovered;
 pub mod grant;
 pub mod kube_ext;
 pub mod metrics;
 pub mod oauth;
 pub mod plugin;
+pub mod provider;
 pub mod publishing;
 pub mod sharing;
 pub mod telemetry;
