@@ -89,7 +89,7 @@ fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
 
 fn outcome(found: &Found) -> PassOutcome {
     match (&found.verdict, found.next) {
-        (Ok(_), _) => PassOutcome::Settled,
+        (Ok(()), _) => PassOutcome::Settled,
         (Err(_), Some(_)) => PassOutcome::Waiting,
         (Err(_), None) => PassOutcome::Stalled,
     }
