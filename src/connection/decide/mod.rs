@@ -159,10 +159,8 @@ fn as_it_should_be(input: &Input) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
     let told = connection.status.as_ref().and_then(|status| status.observed_generation);
     told == connection.metadata.generation
-        && written.name == secret_name(connection)
         && Some(written.revision) == observed.record.revision()
-        && written.uid == seen.uid
-        && written.resource_version == seen.resource_version
+        && seen.is_as_written(written, &secret_name(connection))
 }
 
 /// The name of the Secret in the connection's namespace.
