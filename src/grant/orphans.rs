@@ -13,14 +13,22 @@ impl Grants {
     pub async fn orphaned(&self, record: &Record, retention: Duration) {
         let (uid, now) = (record.uid(), self.clock.now());
         let Some(since) = record.orphaned_since() else {
-            tracing::warn!(namespace = record.place().namespace, name = record.place().name, "a record has no connection");
+            tracing::warn!(
+                namespace = record.place().namespace,
+                name = record.place().name,
+                "a record has no connection"
+            );
             if self.settle(uid, |record| Ok(record.orphaned(now))).await.is_err() {
                 tracing::warn!("the orphan could not be noted now");
             }
             return;
         };
         if later(since, retention) <= now {
-            tracing::info!(namespace = record.place().namespace, name = record.place().name, "an orphaned record is erased");
+            tracing::info!(
+                namespace = record.place().namespace,
+                name = record.place().name,
+                "an orphaned record is erased"
+            );
             self.erase(uid).await;
         }
     }

@@ -83,7 +83,10 @@ fn judge_key(ctx: &Context, keyring: &SharedKeyring, max_age: Duration) {
     let age = Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default();
     if age > max_age {
         let days = age.as_secs() / 86_400;
-        tracing::warn!(days, "the key that seals new records is older than --key-max-age: add a key and make it primary");
+        tracing::warn!(
+            days,
+            "the key that seals new records is older than --key-max-age: add a key and make it primary"
+        );
     }
 }
 
@@ -96,14 +99,17 @@ async fn judge_policies(ctx: &Context) {
     }
     ctx.metrics.set_policy_present(present);
     if !present {
-        tracing::warn!("the admission policies are not all in force: anybody could name somebody else as owner. Apply deploy/admission.");
+        tracing::warn!(
+            "the admission policies are not all in force: anybody could name somebody else as owner. Apply deploy/admission."
+        );
     }
 }
 
 /// Records whose connection is gone are noted, and erased when they have been dead for long.
 async fn sweep_orphans(ctx: &Context, retention: Duration) {
     let connections = ctx.world.connections.state();
-    let known: HashSet<&str> = connections.iter().filter_map(|connection| connection.metadata.uid.as_deref()).collect();
+    let known: HashSet<&str> =
+        connections.iter().filter_map(|connection| connection.metadata.uid.as_deref()).collect();
     for record in ctx.store.orphans(&known) {
         let place = record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);

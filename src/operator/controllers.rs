@@ -24,9 +24,30 @@ const CONCURRENCY: u16 = 32;
 pub fn start(ctx: &Arc<Context>, woken: Woken, stop: &CancellationToken, tasks: &TaskTracker) {
     let Woken { connections, providers, workspaces, shares } = woken;
     let world = &ctx.world;
-    tasks.spawn(run(world.connections.clone(), connections, ctx, stop, connection::reconcile, connection::error_policy));
-    tasks.spawn(run(world.providers.clone(), providers, ctx, stop, provider::reconcile, provider::error_policy));
-    tasks.spawn(run(world.workspaces.clone(), workspaces, ctx, stop, workspace::reconcile, workspace::error_policy));
+    tasks.spawn(run(
+        world.connections.clone(),
+        connections,
+        ctx,
+        stop,
+        connection::reconcile,
+        connection::error_policy,
+    ));
+    tasks.spawn(run(
+        world.providers.clone(),
+        providers,
+        ctx,
+        stop,
+        provider::reconcile,
+        provider::error_policy,
+    ));
+    tasks.spawn(run(
+        world.workspaces.clone(),
+        workspaces,
+        ctx,
+        stop,
+        workspace::reconcile,
+        workspace::error_policy,
+    ));
     tasks.spawn(run(world.shares.clone(), shares, ctx, stop, share::reconcile, share::error_policy));
 }
 

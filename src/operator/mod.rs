@@ -125,10 +125,20 @@ async fn start(
     let store = Arc::new(Store::new(client.clone(), &settings.controllers.namespace));
     tasks.spawn(Arc::clone(&store).run(stop.clone()));
     readiness.waiting("reading the keyring");
-    let Some(keyring) = keyring::obtain(&client, &settings, &clock, readiness, stop, tasks).await else { return Ok(None) };
+    let Some(keyring) = keyring::obtain(&client, &settings, &clock, readiness, stop, tasks).await else {
+        return Ok(None);
+    };
     readiness.waiting("reading the cluster");
     let Some(cluster) = watches::cluster_id(&client, stop).await else { return Ok(None) };
-    let made = parts::make(parts::Given { settings: &settings, client, metrics, clock, store, keyring: keyring.clone(), cluster })?;
+    let made = parts::make(parts::Given {
+        settings: &settings,
+        client,
+        metrics,
+        clock,
+        store,
+        keyring: keyring.clone(),
+        cluster,
+    })?;
     let (ctx, watches, wakes) = made;
     watches.start(&ctx, stop, tasks);
     if stop.run_until_cancelled(watches::all_ready(&ctx)).await.is_none() {

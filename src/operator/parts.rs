@@ -21,8 +21,10 @@ use crate::world::{Resolutions, World};
 
 /// The receiving ends of [`Wakes`].
 pub struct Woken {
-    pub connections: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
-    pub providers: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
+    pub connections:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
+    pub providers:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
     pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::Workspace>>,
     pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ConnectionShare>>,
 }
@@ -75,6 +77,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         holder,
         intent_ttl: settings.intent_ttl,
         wake: wakes.connections.clone(),
+        wake_provider: wakes.providers.clone(),
     }));
     let ctx = Arc::new(Context {
         events: Arc::new(Events::new(client.clone(), Some(settings.instance.clone()))),

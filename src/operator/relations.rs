@@ -93,14 +93,17 @@ pub fn namespace(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>
         return;
     }
     let mut listed = false;
-    for workspace in ctx.world.workspaces.state_filter(|workspace| workspace.spec.namespaces.contains(&name)) {
+    for workspace in ctx.world.workspaces.state_filter(|workspace| workspace.spec.namespaces.contains(&name))
+    {
         ctx.wakes.workspace(&workspace.name_any());
         listed = true;
     }
     if listed {
         wake_sharing(ctx);
     }
-    for connection in ctx.world.connections.state_filter(|connection| connection.namespace().as_ref() == Some(&name)) {
+    for connection in
+        ctx.world.connections.state_filter(|connection| connection.namespace().as_ref() == Some(&name))
+    {
         ctx.wakes.connection(&name, &connection.name_any());
     }
 }
@@ -108,7 +111,9 @@ pub fn namespace(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>
 /// A Secret of the operator's namespace: the providers that name it.
 pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
     let name = change.object.name_any();
-    let names_it = |provider: &IntegrationProvider| provider.spec.app.as_ref().is_some_and(|app| app.secret_name == name);
+    let names_it = |provider: &IntegrationProvider| {
+        provider.spec.app.as_ref().is_some_and(|app| app.secret_name == name)
+    };
     for provider in ctx.world.providers.state_filter(names_it) {
         ctx.wakes.provider(&provider.name_any());
     }
@@ -117,7 +122,9 @@ pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
 /// A published Secret that somebody else changed: whoever owns it.
 pub fn published_changed(wakes: Wakes) -> impl Fn(index::Change) + Send + Sync + 'static {
     move |change| match change.owner {
-        Some(owner) if &*owner.kind == "IntegrationConnection" => wakes.connection(&change.namespace, &owner.name),
+        Some(owner) if &*owner.kind == "IntegrationConnection" => {
+            wakes.connection(&change.namespace, &owner.name)
+        }
         Some(owner) if &*owner.kind == "ConnectionShare" => wakes.share(&change.namespace, &owner.name),
         _ => {}
     }
