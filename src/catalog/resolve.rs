@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::calls::{Call, Identity, Key, Revoke, Validate};
+use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate};
 use super::description::Description;
 use super::entry::{Endpoints, Entry};
 use super::parameter::Rule;
@@ -186,7 +186,8 @@ fn identity(
         let url = asked.url.as_ref().filter(|_| !foreign);
         call("the account", asked, url, values)
     });
-    Ok(Some(Identity { from: *from, call: filled.transpose()?, account: account.clone() }))
+    let usual = || (*from == IdentitySource::Call).then(Call::user_info);
+    Ok(Some(Identity { from: *from, call: filled.transpose()?.or_else(usual), account: account.clone() }))
 }
 
 fn revoke(
