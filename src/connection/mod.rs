@@ -62,6 +62,10 @@ pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>
 }
 
 async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, Error> {
+    // Nothing is said of a connection before its provider was looked at: a restart is no news. Its controller wakes us then.
+    if ctx.world.is_unjudged(&connection.spec.provider) {
+        return Ok(Action::requeue(TRY_AGAIN));
+    }
     let now = ctx.clock.now();
     let observed = observe(ctx, connection);
     let plan = decide(connection, &observed, now, ctx.settings.min_refresh_interval);
