@@ -7,6 +7,7 @@ pub mod assets;
 pub mod audit;
 pub mod cluster;
 pub mod control_plane;
+pub mod deploy;
 pub mod error;
 pub mod oidc;
 pub mod operator_process;
