@@ -123,7 +123,7 @@ pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
 pub fn published_changed(wakes: Wakes) -> impl Fn(index::Change) + Send + Sync + 'static {
     move |change| match change.owner {
         Some(owner) if &*owner.kind == "IntegrationConnection" => {
-            wakes.connection(&change.namespace, &owner.name)
+            wakes.connection(&change.namespace, &owner.name);
         }
         Some(owner) if &*owner.kind == "ConnectionShare" => wakes.share(&change.namespace, &owner.name),
         _ => {}
