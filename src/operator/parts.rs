@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::watches::{Watches, Writers};
 use super::{Error, Settings, relations};
 use crate::clock::Clock;
-use crate::context::{Context, Wakes, Written};
+use crate::context::{Context, Told, Wakes, Written};
 use crate::grant::actor::{Grants, Parts};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
@@ -73,6 +73,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         clock,
         wakes,
         written: Written::default(),
+        told: Told::default(),
         settings: settings.controllers.clone(),
     });
     let watches = Watches::new(&ctx, writers);

@@ -38,6 +38,7 @@ pub fn connection(ctx: &Context, change: &Change<'_, IntegrationConnection>) {
         let uid = connection.uid().unwrap_or_default();
         ctx.grants.forget(&uid);
         ctx.written.forget(&uid);
+        ctx.told.forget(&uid);
     } else {
         ctx.wakes.connection(&namespace, &name);
     }

@@ -45,6 +45,8 @@ pub struct Plan {
     pub end: bool,
     /// When the next attempt is due.
     pub next_attempt: Option<Timestamp>,
+    /// When a refresh request that waits may be served.
+    pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,
 }
@@ -95,6 +97,7 @@ pub fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         publishing: publishing(&input, &authorized),
         end: ends(observed, &authorized),
+        request_at: command::pending_request(&input).and(command::earliest(&input, &policy)),
         authorized,
         fresh,
         command,
