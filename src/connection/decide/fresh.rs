@@ -23,11 +23,19 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
         return Verdict::unknown(reason::NOT_YET, "There is no token.");
     };
     let next = next_attempt.map_or_else(String::new, |at| format!(" Next attempt at {at}."));
-    let failure = input.history.last_failure.as_ref().map(|failure| failure.message.as_str());
     let Some(ends) = token.expires_at else {
         return Verdict::yes(reason::NEVER_EXPIRES, "The provider names no end for it.");
     };
-    if ends <= input.now && !token.refreshable {
+    if ends <= input.now { ended(input, &token, ends, &next) } else { alive(input, &token, ends, &next) }
+}
+
+/// Why the last attempt failed, if it failed.
+fn failure<'a>(input: &Input<'a>) -> Option<&'a str> {
+    input.history.last_failure.as_ref().map(|failure| failure.message.as_str())
+}
+
+fn ended(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
+    if !token.refreshable {
         return Verdict::no(
             reason::NOT_REFRESHABLE,
             Effect::Serve,
@@ -36,16 +44,13 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
             ),
         );
     }
-    if ends <= input.now {
-        let why = failure.unwrap_or("It was not refreshed in time.");
-        return Verdict::no(
-            reason::TOKEN_EXPIRED,
-            Effect::Serve,
-            format!("The token ended at {ends}. {why}{next}"),
-        );
-    }
+    let why = failure(input).unwrap_or("It was not refreshed in time.");
+    Verdict::no(reason::TOKEN_EXPIRED, Effect::Serve, format!("The token ended at {ends}. {why}{next}"))
+}
+
+fn alive(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
     if input.history.stopped() {
-        let why = failure.unwrap_or("The provider refuses to refresh.");
+        let why = failure(input).unwrap_or("The provider refuses to refresh.");
         return Verdict::no(
             reason::REFRESH_REFUSED,
             Effect::Serve,
@@ -55,7 +60,7 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
             ),
         );
     }
-    if let Some(why) = failure {
+    if let Some(why) = failure(input) {
         return Verdict::yes(
             reason::REFRESH_FAILING,
             format!("The token is good until {ends}, but: {why}{next}"),

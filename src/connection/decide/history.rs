@@ -64,7 +64,7 @@ impl History {
             .filter(|condition| condition.reason == reason::INTAKE_REFUSED)
             .map(|condition| condition.message.clone());
         if token.revision != revision {
-            return Self { handled_refresh, intake_refused, ..Self::default() };
+            return Self { intake_refused, handled_refresh, ..Self::default() };
         }
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
@@ -101,23 +101,15 @@ impl History {
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
-                self.retry_at =
-                    Some(schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy));
-                self
+                let again = schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy);
+                Self { retry_at: Some(again), ..self }
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
-                self.ruling = Some(Ruling::lost());
-                self
+                Self { ruling: Some(Ruling::lost()), ..self }
             }
-            Outcome::IntakeRefused { why } => {
-                self.intake_refused = Some(why.to_string());
-                self
-            }
-            Outcome::Held { until } => {
-                self.retry_at = Some(*until);
-                self
-            }
+            Outcome::IntakeRefused { why } => Self { intake_refused: Some(why.to_string()), ..self },
+            Outcome::Held { until } => Self { retry_at: Some(*until), ..self },
             _ => self,
         }
     }
