@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::calls::{Call, Identity, Key, Revoke, Validate};
+use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate};
 use super::description::Description;
 use super::entry::{Endpoints, Entry};
 use super::parameter::Rule;
@@ -182,7 +182,9 @@ fn identity(
     values: &Values<'_>,
 ) -> Result<Option<Identity<Url>>, ResolveError> {
     let Some(Identity { from, call: asked, account }) = identity else { return Ok(None) };
-    let filled = asked.as_ref().map(|asked| {
+    // Of a call that nothing more is said about, its absence says the same: a GET of the user-info endpoint.
+    let plain = (*from == IdentitySource::Call).then(Call::default);
+    let filled = asked.as_ref().or(plain.as_ref()).map(|asked| {
         let url = asked.url.as_ref().filter(|_| !foreign);
         call("the account", asked, url, values)
     });

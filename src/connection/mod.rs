@@ -105,7 +105,8 @@ async fn publish(
 /// the connection itself.
 fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
     let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
-    let attempt = plan.next_attempt.filter(|_| plan.command.is_none() && !observed.busy);
+    let due = [plan.next_attempt, plan.request_at].into_iter().flatten().min();
+    let attempt = due.filter(|_| plan.command.is_none() && !observed.busy);
     let judge =
         observed.judge_at.filter(|_| observed.record.present().is_some_and(|present| present.has_candidate));
     let soonest = [ends, attempt, judge].into_iter().flatten().min();
@@ -133,6 +134,11 @@ fn settled(result: Result<Action, finalizer::Error<Error>>) -> Result<Action, Er
         Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
             Ok(Action::await_change())
         }
+        // The object we looked at is older than the one there is: the watch is about to show the newer one.
+        Err(
+            finalizer::Error::AddFinalizer(kube::Error::Api(status))
+            | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),
+        ) if [409, 422].contains(&status.code) => Ok(Action::await_change()),
         Err(error) => Err(Error::Finalizer(Box::new(error))),
     }
 }

@@ -21,6 +21,7 @@ use super::observed::{Observed, RecordState};
 use crate::api::IntegrationConnection;
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
+use crate::kube_ext::conditions;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub struct Plan {
     pub end: bool,
     /// When the next attempt is due.
     pub next_attempt: Option<Timestamp>,
+    /// When a refresh request that waits for the least interval is due.
+    pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,
 }
@@ -87,6 +90,9 @@ pub fn decide(
     let fresh = fresh::fresh(&input, next_attempt);
     let command =
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
+    let request_at = command::pending_request(&input)
+        .filter(|_| command.is_none() && answerable(&input, &authorized, target, &policy))
+        .and(command::earliest(&input, &policy));
     let unanswerable = command::pending_request(&input)
         .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
     Plan {
@@ -99,6 +105,7 @@ pub fn decide(
         fresh,
         command,
         next_attempt,
+        request_at,
         unanswerable,
         history,
     }
@@ -157,8 +164,10 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
 fn as_it_should_be(input: &Input) -> bool {
     let (observed, connection) = (input.observed, input.connection);
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    let told = connection.status.as_ref().and_then(|status| status.observed_generation);
-    told == connection.metadata.generation
+    let Some(status) = &connection.status else { return false };
+    // What could not be published for this spec is tried again, and said again, until it can.
+    status.observed_generation == connection.metadata.generation
+        && conditions::is_true(&status.conditions, "SecretPublished")
         && Some(written.revision) == observed.record.revision()
         && seen.is_as_written(written, &secret_name(connection))
 }
