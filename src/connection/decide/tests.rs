@@ -130,6 +130,7 @@ impl Situation {
         self.told("SecretPublished", "True", reason::PUBLISHED)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
     fn spec(mut self, change: serde_json::Value) -> Self {
         let mut spec = serde_json::to_value(&self.connection.spec).unwrap();
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -225,6 +226,7 @@ fn refused(class: Class) -> Outcome {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table, whose rows are sentences")]
 fn what_the_user_sees_is_what_the_code_decided() {
     use Truth::{False, True, Unknown};
     let empty = || connection();
