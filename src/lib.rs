@@ -10,13 +10,15 @@
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
-//! - [`connection`]: the controller of connections.
+//! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
+//! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
 pub mod api;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod connection;
 pub mod context;
@@ -24,9 +26,13 @@ pub mod grant;
 pub mod kube_ext;
 pub mod metrics;
 pub mod oauth;
+pub mod operator;
 pub mod plugin;
+pub mod provider;
 pub mod publishing;
+pub mod share;
 pub mod sharing;
 pub mod telemetry;
 pub mod vault;
+pub mod workspace;
 pub mod world;

@@ -1,1 +1,35 @@
-fn main() {}
+//! `bowline`: the operator, and what belongs beside it.
+
+use std::process::ExitCode;
+
+use bowline::cli::{self, Command};
+use bowline::{operator, telemetry};
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // One provider for the whole process, before anybody builds a client: two of them would panic.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return ExitCode::FAILURE;
+    }
+    match run(cli::Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            eprintln!("bowline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: cli::Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Operator(flags) => {
+            let (settings, logs) = flags.into_settings();
+            telemetry::init(logs.format, &logs.filter)?;
+            Ok(operator::run(settings).await?)
+        }
+        Command::Crds => cli::print_definitions(&mut std::io::stdout()),
+        Command::Catalog { name } => cli::print_catalog(&mut std::io::stdout(), name.as_deref()),
+    }
+}

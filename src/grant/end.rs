@@ -231,7 +231,7 @@ impl Grants {
         }
     }
 
-    async fn erase(&self, uid: &str) {
+    pub(super) async fn erase(&self, uid: &str) {
         if let Ok(Some(loaded)) = self.store.get(uid)
             && let Err(error) = self.store.erase(loaded.version).await
         {

@@ -22,6 +22,7 @@ pub mod candidate;
 pub mod commit;
 pub mod end;
 pub mod intake;
+mod orphans;
 pub mod outcome;
 pub mod pace;
 pub mod refresh;

@@ -149,10 +149,6 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
     }
 }
 
-fn published(input: &Input) -> bool {
-    input.connection.status.as_ref().is_some_and(|status| status.secret.is_some())
-}
-
 /// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
 fn as_it_should_be(input: &Input) -> bool {
     let (observed, connection) = (input.observed, input.connection);
@@ -170,3 +166,7 @@ pub fn secret_name(connection: &IntegrationConnection) -> String {
     let chosen = connection.spec.secret.as_ref().and_then(|secret| secret.name.clone());
     chosen.unwrap_or_else(|| connection.name_any())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::vault::keyring::fixtures::march;
     use crate::vault::record::fixtures::{about_to_refresh, authorized_as, binding, grant, minutes, sealer};
-    use crate::vault::record::{EndReason, RecordError};
+    use crate::vault::record::{EndReason, EndTerms, RecordError};
 
     fn cache(contents: impl IntoIterator<Item = (&'static str, Content)>) -> Cache {
         let mut cache = Cache::default();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn due_at(record: Record, minute: i64) -> Record {
-        let ending = record.with_ending(EndReason::Deleted, march());
+        let ending = record.with_ending(EndReason::Deleted, march(), EndTerms::default());
         ending.ending_postponed(minutes(minute), "no answer").unwrap()
     }
 

@@ -1,0 +1,209 @@
+//! The command line, which is also the only place that reads the environment.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::catalog::span::Span;
+use crate::context;
+use crate::operator::Settings;
+use crate::publishing::labels::LabelPrefixes;
+use crate::telemetry::LogFormat;
+use crate::{api, catalog};
+
+/// Keeps third-party connections: consent once, a fresh token stays in a Secret.
+#[derive(Parser, Debug)]
+#[command(name = "bowline", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
+    Operator(OperatorFlags),
+    /// Print the CustomResourceDefinitions as YAML.
+    Crds,
+    /// List the providers of the catalogue, or describe one with an example to apply.
+    Catalog {
+        /// Name of an entry.
+        name: Option<String>,
+    },
+}
+
+/// Flags of `bowline operator`. Each may also be set by the environment variable shown.
+#[derive(Args, Debug)]
+pub struct OperatorFlags {
+    /// The operator's own namespace: sealed records, the keyring and app registrations live there.
+    #[arg(long, env = "BOWLINE_NAMESPACE", default_value = "bowline-system")]
+    namespace: String,
+
+    /// Address for /livez, /readyz and /metrics.
+    #[arg(long, env = "BOWLINE_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+
+    /// Namespaces in which the operator may read and write Secrets, comma separated; it needs a RoleBinding in each.
+    /// Empty: all namespaces, by a ClusterRoleBinding.
+    #[arg(long, env = "BOWLINE_SECRET_NAMESPACES", value_delimiter = ',')]
+    secret_namespaces: Vec<String>,
+
+    /// Prefixes of labels that connections may put on their published Secrets, comma separated. None: no labels.
+    /// Labels select: allow only what no NetworkPolicy or other operator acts on.
+    #[arg(long, env = "BOWLINE_PUBLISHED_LABEL_PREFIX", value_delimiter = ',')]
+    published_label_prefix: Vec<String>,
+
+    /// Least time between two attempts on one grant, such as 10s.
+    #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", default_value = "10s")]
+    min_refresh_interval: Span,
+
+    /// How long the mark of another operator process on a grant is respected before it counts as left behind.
+    #[arg(long, env = "BOWLINE_INTENT_TTL", default_value = "60s")]
+    intent_ttl: Span,
+
+    /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
+    #[arg(long, env = "BOWLINE_KEYRING_DIR")]
+    keyring_dir: Option<PathBuf>,
+
+    /// Warn when the key that seals new records is older than this.
+    #[arg(long, env = "BOWLINE_KEY_MAX_AGE", default_value = "90d")]
+    key_max_age: Span,
+
+    /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
+    #[arg(long, env = "BOWLINE_RECORD_RETENTION", default_value = "30d")]
+    record_retention: Span,
+
+    /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
+    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS")]
+    allow_insecure_providers: bool,
+
+    /// How logs are written, to stderr.
+    #[arg(long, env = "BOWLINE_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+
+    /// What is logged: a level, or directives such as info,bowline=debug.
+    #[arg(long, env = "BOWLINE_LOG_FILTER", default_value = "info")]
+    log_filter: String,
+
+    /// Name of this process in Events and intents; the pod's name, as a rule.
+    #[arg(long, env = "HOSTNAME", default_value = "bowline")]
+    instance: String,
+}
+
+/// How to log.
+#[derive(Debug)]
+pub struct Logs {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A directive of tracing-subscriber.
+    pub filter: String,
+}
+
+impl OperatorFlags {
+    /// The settings of the operator, and of its logs.
+    pub fn into_settings(self) -> (Settings, Logs) {
+        let Self {
+            namespace,
+            listen,
+            secret_namespaces,
+            published_label_prefix,
+            min_refresh_interval,
+            intent_ttl,
+            keyring_dir,
+            key_max_age,
+            record_retention,
+            allow_insecure_providers,
+            log_format,
+            log_filter,
+            instance,
+        } = self;
+        let named: BTreeSet<String> = secret_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
+        let settings = Settings {
+            controllers: context::Settings {
+                namespace,
+                secret_namespaces: named,
+                min_refresh_interval: at_least_a_second(min_refresh_interval),
+                allow_insecure_providers,
+                label_prefixes: LabelPrefixes::new(published_label_prefix),
+            },
+            listen,
+            intent_ttl: intent_ttl.get(),
+            keyring_dir,
+            key_max_age: key_max_age.get(),
+            record_retention: record_retention.get(),
+            instance,
+        };
+        (settings, Logs { format: log_format, filter: log_filter })
+    }
+}
+
+/// Times are whole seconds: an interval below that would let one due moment serve twice.
+fn at_least_a_second(span: Span) -> Duration {
+    span.get().max(Duration::from_secs(1))
+}
+
+/// Prints the definitions of all kinds as YAML documents.
+pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
+    for definition in api::definitions() {
+        write!(out, "---\n{}", serde_yaml::to_string(&definition)?).context("cannot print")?;
+    }
+    Ok(())
+}
+
+/// Prints the catalogue, or one entry of it.
+pub fn print_catalog(out: &mut impl Write, name: Option<&str>) -> anyhow::Result<()> {
+    let text = match name {
+        None => catalog::render_list(),
+        Some(name) => match catalog::render_entry(name) {
+            Some(text) => text,
+            None => bail!("the catalogue has no entry {name}; bowline catalog lists them"),
+        },
+    };
+    out.write_all(text.as_bytes()).context("cannot print")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_that_help_names() {
+        let cli = Cli::parse_from(["bowline", "operator"]);
+        let Command::Operator(flags) = cli.command else { panic!() };
+        let (settings, _) = flags.into_settings();
+        assert_eq!(settings.controllers.min_refresh_interval, Duration::from_secs(10));
+        assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
+        assert!(!settings.controllers.allow_insecure_providers);
+        assert!(settings.controllers.secret_namespaces.is_empty());
+    }
+
+    #[test]
+    fn every_flag_has_help_and_an_environment_variable() {
+        let command = Cli::command();
+        let operator = command.find_subcommand("operator").unwrap();
+        for flag in operator.get_arguments().filter(|flag| flag.get_id() != "help") {
+            assert!(flag.get_help().is_some(), "{}", flag.get_id());
+            assert!(flag.get_env().is_some(), "{}", flag.get_id());
+        }
+    }
+
+    #[test]
+    fn an_unknown_entry_is_an_error_that_says_where_to_look() {
+        let error = print_catalog(&mut Vec::new(), Some("nobody")).unwrap_err();
+        assert!(error.to_string().contains("bowline catalog"));
+    }
+}

@@ -1,0 +1,551 @@
+//! What is decided, as sentences: a situation, and what the user sees and the actor is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::command::Command;
+use super::verdict::Truth;
+use super::{Plan, Publishing, decide};
+use crate::api::connection::{SecretStatus, TokenStatus};
+use crate::api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
+use crate::catalog;
+use crate::catalog::errors::Class;
+use crate::connection::observed::{Observed, Present, Provider, RecordState, SecretSeen};
+use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::target::Target;
+use crate::oauth::classify::Failure;
+use crate::oauth::http::Sent;
+use crate::sharing::Shared;
+use crate::vault::{Binding, Credential, Grant};
+
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// A situation, built up like a sentence. The token lives an hour and was obtained at second 0.
+struct Situation {
+    connection: IntegrationConnection,
+    observed: Observed,
+    now: Timestamp,
+}
+
+fn provider(entry: &str) -> Arc<Target> {
+    let spec: IntegrationProviderSpec = serde_json::from_value(json!({
+        "type": entry, "contact": "platform@example.com",
+        "endpoints": {"token": "https://p.example/token", "userinfo": "https://p.example/me"},
+    }))
+    .unwrap();
+    let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
+    Arc::new(Target::new(description, spec, None, false))
+}
+
+fn grant() -> Grant {
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: Some(SecretString::from("r")),
+            access_token: Some(SecretString::from("a")),
+            token_type: "Bearer".to_owned(),
+        },
+        claims: BTreeMap::new(),
+        scopes: None,
+        obtained_at: at(0),
+        expires_at: Some(at(3_600)),
+        refresh_expires_at: None,
+        published_extras: BTreeMap::new(),
+        bound_to: Binding {
+            owner: "alice".to_owned(),
+            authority: "https://p.example".to_owned(),
+            client_id: None,
+            account: None,
+        },
+        source: None,
+    }
+}
+
+/// A connection of alice that nobody authorized yet; the provider is usable.
+fn connection() -> Situation {
+    let connection = serde_json::from_value(json!({
+        "metadata": {"name": "c", "namespace": "n", "uid": "u", "generation": 1},
+        "spec": {"provider": "p", "owner": "alice"},
+    }))
+    .unwrap();
+    let observed = Observed {
+        provider: Provider::Ready(provider("sandbox")),
+        namespace_labels: BTreeMap::new(),
+        record: RecordState::Missing,
+        secret: None,
+        written: None,
+        busy: false,
+        finished: None,
+        judge_at: None,
+        credentials: None,
+        refused_source: None,
+        shared: Shared::NotAsked,
+        shares: Vec::new(),
+    };
+    Situation { connection, observed, now: at(60) }
+}
+
+impl Situation {
+    fn authorized(mut self) -> Self {
+        self.observed.record = RecordState::Present(Present {
+            revision: 3,
+            grant: Some(Arc::new(grant())),
+            has_candidate: false,
+            outcome_unknown: false,
+            ending: false,
+        });
+        self.connection.status = Some(IntegrationConnectionStatus {
+            connected_at: Some(Time(at(0))),
+            observed_generation: Some(1),
+            token: Some(TokenStatus {
+                revision: Some(3),
+                expires_at: Some(Time(at(3_600))),
+                refreshable: Some(true),
+                ..TokenStatus::default()
+            }),
+            ..IntegrationConnectionStatus::default()
+        });
+        self
+    }
+
+    fn published(mut self) -> Self {
+        self.observed.written = Some(SecretStatus {
+            name: "c".into(),
+            uid: "s".into(),
+            resource_version: "7".into(),
+            revision: 3,
+        });
+        self.observed.secret = Some(SecretSeen { uid: "s".into(), resource_version: "7".into() });
+        self
+    }
+
+    fn spec(mut self, change: serde_json::Value) -> Self {
+        let mut spec = serde_json::to_value(&self.connection.spec).unwrap();
+        spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        self.connection.spec = serde_json::from_value(spec).unwrap();
+        self
+    }
+
+    fn annotated(mut self, name: &str, value: &str) -> Self {
+        self.connection.metadata.annotations.get_or_insert_default().insert(name.into(), value.into());
+        self
+    }
+
+    fn provider(mut self, provider: Provider) -> Self {
+        self.observed.provider = provider;
+        self
+    }
+
+    fn record(mut self, record: RecordState) -> Self {
+        self.observed.record = record;
+        self
+    }
+
+    fn present(mut self, change: impl FnOnce(&mut Present)) -> Self {
+        if let RecordState::Present(present) = &mut self.observed.record {
+            change(present);
+        }
+        self
+    }
+
+    fn grant(self, change: impl FnOnce(&mut Grant)) -> Self {
+        self.present(|present| {
+            let mut grant = Grant::clone(present.grant.as_ref().unwrap());
+            change(&mut grant);
+            present.grant = Some(Arc::new(grant));
+        })
+    }
+
+    fn told(mut self, type_: &str, status: &str, reason: &str) -> Self {
+        self.connection.status.get_or_insert_default().conditions.push(Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: "as before".into(),
+            last_transition_time: Time(at(0)),
+            observed_generation: None,
+        });
+        self
+    }
+
+    fn failed_before(mut self, failures: i32, refusals: i32) -> Self {
+        let token = self.connection.status.as_mut().unwrap().token.as_mut().unwrap();
+        token.consecutive_failures = Some(failures);
+        token.consecutive_refusals = Some(refusals);
+        token.next_refresh_at = Some(Time(at(0)));
+        token.last_failure = Some(crate::api::connection::FailureStatus {
+            at: Time(at(0)),
+            reason: "RefreshFailing".into(),
+            message: "No.".into(),
+        });
+        self
+    }
+
+    fn came(mut self, outcome: Outcome) -> Self {
+        self.observed.finished =
+            Some(Finished { id: 1, at: self.now, request: None, announcement: None, outcome });
+        self
+    }
+
+    fn at_second(mut self, second: i64) -> Self {
+        self.now = at(second);
+        self
+    }
+
+    fn decided(&self) -> Plan {
+        decide(&self.connection, &self.observed, self.now, MIN_INTERVAL)
+    }
+}
+
+fn failure(class: Class) -> Failure {
+    Failure {
+        class,
+        code: None,
+        status: Some(400),
+        retry_after: None,
+        sent: Sent::Refused,
+        proves_revoked: false,
+        summary: "The provider said no.".to_owned(),
+    }
+}
+
+fn refused(class: Class) -> Outcome {
+    Outcome::Failed { revision: 3, failure: failure(class) }
+}
+
+#[test]
+fn what_the_user_sees_is_what_the_code_decided() {
+    use Truth::{False, True, Unknown};
+    let empty = || connection();
+    let good = || connection().authorized().published();
+    let tampered = || good().record(RecordState::Tampered);
+    let rows: Vec<(&str, Situation, (Truth, &str), Publishing)> = vec![
+        ("nobody consented yet", empty(), (False, reason::AWAITING_AUTHORIZATION), Publishing::Nothing),
+        ("all is well", good(), (True, reason::AUTHORIZED), Publishing::Keep),
+        (
+            "a new revision is written",
+            good().present(|p| p.revision = 4),
+            (True, reason::AUTHORIZED),
+            Publishing::Write,
+        ),
+        (
+            "an edited Secret is put back",
+            {
+                let mut s = good();
+                s.observed.secret = Some(SecretSeen { uid: "s".into(), resource_version: "8".into() });
+                s
+            },
+            (True, reason::AUTHORIZED),
+            Publishing::Write,
+        ),
+        (
+            "a deleted Secret is written again",
+            {
+                let mut s = good();
+                s.observed.secret = None;
+                s
+            },
+            (True, reason::AUTHORIZED),
+            Publishing::Write,
+        ),
+        (
+            "a changed spec is written again",
+            {
+                let mut s = good();
+                s.connection.metadata.generation = Some(2);
+                s
+            },
+            (True, reason::AUTHORIZED),
+            Publishing::Write,
+        ),
+        (
+            "no provider object: coast",
+            good().provider(Provider::NotFound),
+            (Unknown, reason::PROVIDER_NOT_FOUND),
+            Publishing::Keep,
+        ),
+        (
+            "provider not ready: coast",
+            good().provider(Provider::NotReady { message: "x".into() }),
+            (Unknown, reason::PROVIDER_NOT_READY),
+            Publishing::Keep,
+        ),
+        (
+            "bad parameters",
+            empty().provider(Provider::ParametersInvalid { message: "x".into() }),
+            (False, reason::PARAMETERS_INVALID),
+            Publishing::Nothing,
+        ),
+        (
+            "no key opens the record: coast",
+            good().record(RecordState::Unreadable),
+            (Unknown, reason::RECORD_UNREADABLE),
+            Publishing::Keep,
+        ),
+        (
+            "the record was changed by somebody",
+            tampered(),
+            (False, reason::RECORD_TAMPERED),
+            Publishing::Keep,
+        ),
+        (
+            "the record is gone",
+            good().record(RecordState::Missing),
+            (False, reason::RECORD_MISSING),
+            Publishing::Keep,
+        ),
+        (
+            "another owner than who consented",
+            good().spec(json!({"owner": "bob"})),
+            (False, reason::CONSENT_OUTDATED),
+            Publishing::Keep,
+        ),
+        (
+            "another endpoint than consented to",
+            good().grant(|g| g.bound_to.authority = "https://old.example".into()),
+            (False, reason::CONSENT_OUTDATED),
+            Publishing::Keep,
+        ),
+        (
+            "disconnected",
+            good().spec(json!({"disconnect": true})),
+            (False, reason::DISCONNECTED),
+            Publishing::Withdraw,
+        ),
+        (
+            "a method the provider lacks",
+            good().spec(json!({"method": "ApiKey"})),
+            (False, reason::PROVIDER_NOT_ALLOWED),
+            Publishing::Withdraw,
+        ),
+        (
+            "an own app that is not allowed",
+            good().spec(json!({"app": {"secretName": "x"}})),
+            (False, reason::PROVIDER_NOT_ALLOWED),
+            Publishing::Withdraw,
+        ),
+        (
+            "an unknown outcome while the token lives",
+            good().present(|p| p.outcome_unknown = true),
+            (Unknown, reason::ROTATION_OUTCOME_UNKNOWN),
+            Publishing::Keep,
+        ),
+        (
+            "withdrawn at the provider",
+            good().told("Authorized", "False", reason::GRANT_REVOKED),
+            (False, reason::GRANT_REVOKED),
+            Publishing::Withdraw,
+        ),
+        (
+            "expired at the provider",
+            good().told("Authorized", "False", reason::GRANT_EXPIRED),
+            (False, reason::GRANT_EXPIRED),
+            Publishing::Keep,
+        ),
+        (
+            "a ruling on an older grant is forgotten",
+            good().present(|p| p.revision = 4).told("Authorized", "False", reason::GRANT_REVOKED),
+            (True, reason::AUTHORIZED),
+            Publishing::Write,
+        ),
+        (
+            "a candidate is being judged",
+            empty().authorized().present(|p| {
+                p.grant = None;
+                p.has_candidate = true;
+            }),
+            (False, reason::AUTHORIZATION_IN_PROGRESS),
+            Publishing::Nothing,
+        ),
+    ];
+    for (name, situation, (truth, reason), publishing) in rows {
+        let plan = situation.decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (truth, reason), "{name}");
+        assert_eq!(plan.publishing, publishing, "{name}");
+    }
+}
+
+#[test]
+fn the_actor_is_told_what_is_due() {
+    let good = || connection().authorized().published();
+    let refresh = || Some(Command::Refresh { request: None });
+    let rows: Vec<(&str, Situation, Option<Command>)> = vec![
+        ("not yet due", good(), None),
+        ("due a fifth before the end", good().at_second(2_881), refresh()),
+        ("not while suspended", good().at_second(2_881).spec(json!({"suspend": true})), None),
+        ("not while disconnected", good().at_second(2_881).spec(json!({"disconnect": true})), None),
+        (
+            "not while the actor is at work",
+            {
+                let mut s = good().at_second(2_881);
+                s.observed.busy = true;
+                s
+            },
+            None,
+        ),
+        (
+            "not to a provider that is not ready",
+            good().at_second(2_881).provider(Provider::NotReady { message: "x".into() }),
+            None,
+        ),
+        ("not with a grant bound elsewhere", good().at_second(2_881).spec(json!({"owner": "bob"})), None),
+        (
+            "not after the provider withdrew it",
+            good().at_second(2_881).told("Authorized", "False", reason::GRANT_REVOKED),
+            None,
+        ),
+        (
+            "a request is served at once",
+            good().annotated("bowline.dev/refresh-requested-at", "x"),
+            Some(Command::Refresh { request: Some("x".into()) }),
+        ),
+        (
+            "a request waits for the least interval",
+            good().at_second(5).annotated("bowline.dev/refresh-requested-at", "x"),
+            None,
+        ),
+        (
+            "a probe waits for the token's end",
+            good().at_second(2_881).present(|p| p.outcome_unknown = true),
+            None,
+        ),
+        (
+            "a probe goes out near the token's end",
+            good().at_second(3_511).present(|p| p.outcome_unknown = true),
+            refresh(),
+        ),
+        (
+            "a candidate is judged",
+            connection().authorized().present(|p| {
+                p.grant = None;
+                p.has_candidate = true;
+            }),
+            Some(Command::Judge),
+        ),
+        (
+            "minted without anybody",
+            connection().spec(json!({"method": "ClientCredentials"})),
+            Some(Command::Mint { request: None }),
+        ),
+    ];
+    for (name, situation, command) in rows {
+        assert_eq!(situation.decided().command, command, "{name}");
+    }
+}
+
+#[test]
+fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
+    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().command;
+    assert!(matches!(announced(connection()), Some(Command::Take(_))));
+    let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
+    assert!(matches!(announced(revoked), Some(Command::Take(_))), "a withdrawn grant may be replaced");
+    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Command::Take(_))));
+    assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
+    assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
+    assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+}
+
+#[test]
+fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
+    let first = connection().authorized().published().at_second(2_881).came(refused(Class::Reauth)).decided();
+    assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+    assert_eq!(first.next_attempt, Some(at(2_881 + 60)));
+    let second = connection()
+        .authorized()
+        .published()
+        .failed_before(1, 1)
+        .at_second(2_941)
+        .came(refused(Class::Reauth))
+        .decided();
+    assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, reason::GRANT_EXPIRED));
+    assert_eq!(second.next_attempt, None);
+}
+
+#[test]
+fn outages_never_count_as_refusals_and_a_live_token_stays_fresh() {
+    let plan = connection()
+        .authorized()
+        .published()
+        .failed_before(50, 0)
+        .at_second(3_000)
+        .came(refused(Class::Transient))
+        .decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (51, 0));
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+}
+
+#[test]
+fn ten_refusals_stop_it_for_a_day() {
+    let plan = connection()
+        .authorized()
+        .published()
+        .failed_before(9, 9)
+        .at_second(3_000)
+        .came(refused(Class::Bug))
+        .decided();
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::False, reason::REFRESH_REFUSED));
+    assert_eq!(plan.next_attempt, Some(at(3_000 + 86_400)));
+}
+
+#[test]
+fn an_unknown_outcome_is_never_called_revoked() {
+    let unknown = connection().authorized().published().present(|present| present.outcome_unknown = true);
+    let lost = unknown
+        .at_second(3_511)
+        .came(Outcome::Lost { revision: 3, failure: failure(Class::Reauth) })
+        .decided();
+    assert_eq!(
+        (lost.authorized.truth, lost.authorized.reason),
+        (Truth::False, reason::ROTATION_OUTCOME_UNKNOWN)
+    );
+    assert_eq!(lost.publishing, Publishing::Keep, "what is published stays until it ends");
+    assert_eq!(lost.next_attempt, None);
+}
+
+#[test]
+fn a_new_grant_forgets_earlier_failures() {
+    let came = Outcome::Committed { revision: 3, origin: Origin::Refreshed };
+    let plan = connection().authorized().published().failed_before(3, 2).came(came).decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::FRESH));
+}
+
+#[test]
+fn an_ended_token_says_whether_it_can_be_had_again() {
+    let ended = || connection().authorized().published().at_second(3_600);
+    assert_eq!(ended().decided().fresh.reason, reason::TOKEN_EXPIRED);
+    let alone = ended().grant(|grant| {
+        grant.credential = Credential::OAuth {
+            refresh_token: None,
+            access_token: Some("a".into()),
+            token_type: "Bearer".into(),
+        };
+    });
+    assert_eq!(alone.decided().fresh.reason, reason::NOT_REFRESHABLE);
+    let endless = ended().grant(|grant| grant.expires_at = None);
+    assert_eq!(endless.decided().fresh.reason, reason::NEVER_EXPIRES);
+}
+
+#[test]
+fn a_request_that_cannot_be_served_is_answered_all_the_same() {
+    let asked = |situation: Situation| situation.annotated("bowline.dev/refresh-requested-at", "x").decided();
+    assert_eq!(asked(connection()).unanswerable.as_deref(), Some("x"));
+    assert_eq!(
+        asked(connection().authorized().published().spec(json!({"suspend": true}))).unanswerable.as_deref(),
+        Some("x")
+    );
+    assert_eq!(
+        asked(connection().authorized().published().at_second(5)).unanswerable,
+        None,
+        "it is served later"
+    );
+}

@@ -1,0 +1,124 @@
+//! What is done from time to time: gauges, a sweep over shares, and old records.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use kube::{Api, ResourceExt};
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{Settings, relations};
+use crate::api::IntegrationConnection;
+use crate::api::connection::Phase;
+use crate::context::Context;
+use crate::vault::keyring::SharedKeyring;
+
+/// How often gauges are set.
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
+/// How often shares are swept, should a wake have been lost.
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How often records without a connection are looked for, the key's age and the policies are judged.
+const HOURLY: Duration = Duration::from_hours(1);
+
+/// The bindings without which ownership is not enforced.
+const POLICIES: &[&str] = &[
+    "bowline-owner-is-the-caller",
+    "bowline-owner-stays",
+    "bowline-sharing-needs-share",
+    "bowline-spec-is-the-owners",
+];
+
+/// Runs until `stop`.
+pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, stop: CancellationToken) {
+    let mut gauges = interval(GAUGES_EVERY);
+    let mut sweep = interval(SWEEP_EVERY);
+    let mut hourly = interval(HOURLY);
+    let begun = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = gauges.tick() => set_gauges(&ctx, &keyring),
+            _ = sweep.tick() => relations::listed_again(&ctx),
+            _ = hourly.tick() => {
+                judge_key(&ctx, &keyring, settings.key_max_age);
+                judge_policies(&ctx).await;
+                // Right after the start a connection may not be listed yet that a restore brings back.
+                if begun.elapsed() > SWEEP_EVERY {
+                    sweep_orphans(&ctx, settings.record_retention).await;
+                }
+            }
+        }
+    }
+}
+
+fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
+    let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
+    for connection in ctx.world.connections.state() {
+        let phase = connection.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
+        *phases.entry(phase).or_default() += 1;
+    }
+    for phase in [
+        Phase::Pending,
+        Phase::Active,
+        Phase::Expired,
+        Phase::Error,
+        Phase::Revoked,
+        Phase::Suspended,
+        Phase::Disconnected,
+    ] {
+        ctx.metrics.set_connections(phase, phases.get(&phase).copied().unwrap_or_default());
+    }
+    let counts = ctx.store.counts();
+    ctx.metrics.set_records(counts.records);
+    ctx.metrics.set_endings(counts.endings);
+    ctx.metrics.set_shares(ctx.world.shares.len());
+    ctx.metrics.set_store_ready(ctx.store.is_ready() && keyring.fault().is_none());
+    let age = keyring.current().primary().age(ctx.clock.now());
+    ctx.metrics.set_keyring_key_age(Duration::try_from(age).unwrap_or_default());
+}
+
+fn judge_key(ctx: &Context, keyring: &SharedKeyring, max_age: Duration) {
+    let age = Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default();
+    if age > max_age {
+        let days = age.as_secs() / 86_400;
+        tracing::warn!(
+            days,
+            "the key that seals new records is older than --key-max-age: add a key and make it primary"
+        );
+    }
+}
+
+async fn judge_policies(ctx: &Context) {
+    let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
+    let mut present = true;
+    for policy in POLICIES {
+        // What cannot be read is taken for missing: the warning says what to look at.
+        present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
+    }
+    ctx.metrics.set_policy_present(present);
+    if !present {
+        tracing::warn!(
+            "the admission policies are not all in force: anybody could name somebody else as owner. Apply deploy/admission."
+        );
+    }
+}
+
+/// Records whose connection is gone are noted, and erased when they have been dead for long.
+async fn sweep_orphans(ctx: &Context, retention: Duration) {
+    let connections = ctx.world.connections.state();
+    let known: HashSet<&str> =
+        connections.iter().filter_map(|connection| connection.metadata.uid.as_deref()).collect();
+    for record in ctx.store.orphans(&known) {
+        let place = record.place();
+        let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);
+        // The cache may be behind: one live look before anything is said of a record.
+        match api.get_metadata_opt(&place.name).await {
+            Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
+                ctx.grants.orphaned(&record, retention).await;
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

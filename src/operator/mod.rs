@@ -1,0 +1,193 @@
+//! The operator as a process: caches, controllers, servers, and an orderly end.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`watches`] | fills the caches |
+//! | [`relations`] | who is woken when something changes |
+//! | [`controllers`] | the four controllers |
+//! | [`keyring`] | the keys, or the reason why there are none |
+//! | [`chores`] | what is done from time to time |
+//! | [`serve`] | /livez, /readyz, /metrics |
+
+mod chores;
+mod controllers;
+mod keyring;
+mod parts;
+mod relations;
+mod serve;
+mod watches;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::context;
+use crate::grant::end::Endings;
+use crate::metrics::{self, Metrics};
+use crate::vault::Store;
+use serve::Readiness;
+
+/// Started work may take this long to commit; Kubernetes kills after 60 s.
+const DRAIN_WITHIN: Duration = Duration::from_secs(55);
+
+/// What the administrator chose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What controllers care about.
+    pub controllers: context::Settings,
+    /// Address for probes and metrics.
+    pub listen: SocketAddr,
+    /// How long another process's intent is respected.
+    pub intent_ttl: Duration,
+    /// Where the keyring is, if not in its Secret.
+    pub keyring_dir: Option<PathBuf>,
+    /// Older primary keys are warned about.
+    pub key_max_age: Duration,
+    /// How long dead records are kept.
+    pub record_retention: Duration,
+    /// Name of this process.
+    pub instance: String,
+}
+
+/// The operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No way to the API server is configured.
+    #[error("no API server is configured: neither a kubeconfig nor a service account is there")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client cannot be built.
+    #[error("cannot build a client for the API server")]
+    Client(#[from] kube::Error),
+    /// The HTTP client for providers cannot be built.
+    #[error(transparent)]
+    Http(#[from] crate::oauth::http::BuildError),
+    /// Metrics cannot be kept.
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+    /// The address for probes and metrics is taken or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// No random bytes.
+    #[error(transparent)]
+    Random(#[from] crate::vault::record::NoAttemptId),
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(settings: Settings) -> Result<(), Error> {
+    let client = client().await?;
+    let metrics = Arc::new(Metrics::new()?);
+    let readiness = Readiness::default();
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let address = settings.listen;
+    let server = serve::Server::bind(address, readiness.clone(), Arc::clone(&metrics))
+        .await
+        .map_err(|source| Error::Listen { address, source })?;
+    let server_stop = CancellationToken::new();
+    tokio::spawn(server.run(server_stop.clone()));
+    let signals = on_signal(stop.clone())?;
+    tasks.spawn(signals);
+
+    if let Some(running) = start(settings, client, metrics, &readiness, &stop, &tasks).await? {
+        stop.cancelled().await;
+        end(&running, &readiness, &tasks).await;
+    }
+    server_stop.cancel();
+    Ok(())
+}
+
+/// Starts everything; `None` if the end came before that.
+async fn start(
+    settings: Settings,
+    client: Client,
+    metrics: Arc<Metrics>,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<Option<Arc<context::Context>>, Error> {
+    let clock = Clock::default();
+    let store = Arc::new(Store::new(client.clone(), &settings.controllers.namespace));
+    tasks.spawn(Arc::clone(&store).run(stop.clone()));
+    readiness.waiting("reading the keyring");
+    let Some(keyring) = keyring::obtain(&client, &settings, &clock, readiness, stop, tasks).await else {
+        return Ok(None);
+    };
+    readiness.waiting("reading the cluster");
+    let Some(cluster) = watches::cluster_id(&client, stop).await else { return Ok(None) };
+    let made = parts::make(parts::Given {
+        settings: &settings,
+        client,
+        metrics,
+        clock,
+        store,
+        keyring: keyring.clone(),
+        cluster,
+    })?;
+    let (ctx, watches, wakes) = made;
+    watches.start(&ctx, stop, tasks);
+    if stop.run_until_cancelled(watches::all_ready(&ctx)).await.is_none() {
+        return Ok(None);
+    }
+    controllers::start(&ctx, wakes, stop, tasks);
+    let endings = Endings {
+        grants: Arc::clone(&ctx.grants),
+        lookup: relations::lookup(&ctx),
+        events: Arc::clone(&ctx.events),
+        retention: settings.record_retention,
+    };
+    tasks.spawn(endings.run(stop.clone()));
+    tasks.spawn(chores::run(Arc::clone(&ctx), keyring, settings, stop.clone()));
+    readiness.ready();
+    tracing::info!("ready");
+    Ok(Some(ctx))
+}
+
+/// Starts nothing more, lets started requests commit, and ends.
+async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker) {
+    readiness.waiting("shutting down");
+    tracing::info!("shutting down: started refreshes are committed first");
+    let orderly = async {
+        ctx.grants.drain().await;
+        tasks.close();
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
+        tracing::error!("work was still under way at the end; its intents stay on record");
+    }
+}
+
+async fn client() -> Result<Client, Error> {
+    let mut config = Config::infer().await?;
+    // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+fn on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = stop.cancelled() => {}
+        }
+        stop.cancel();
+    })
+}

@@ -1,0 +1,120 @@
+//! Puts together what controllers are given.
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::runtime::reflector::store;
+use tokio::sync::mpsc;
+
+use super::watches::{Watches, Writers};
+use super::{Error, Settings, relations};
+use crate::clock::Clock;
+use crate::context::{Context, Wakes, Written};
+use crate::grant::actor::{Grants, Parts};
+use crate::kube_ext::events::Events;
+use crate::kube_ext::index::SecretIndex;
+use crate::metrics::Metrics;
+use crate::oauth::http::Clients;
+use crate::vault::keyring::SharedKeyring;
+use crate::vault::{AttemptId, Sealer, Store};
+use crate::world::{Resolutions, World};
+
+/// The receiving ends of [`Wakes`].
+pub struct Woken {
+    pub connections:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
+    pub providers:
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
+    pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::Workspace>>,
+    pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ConnectionShare>>,
+}
+
+/// What the context is made of.
+pub struct Given<'a> {
+    pub settings: &'a Settings,
+    pub client: Client,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    pub store: Arc<Store>,
+    pub keyring: SharedKeyring,
+    pub cluster: String,
+}
+
+/// Makes the context, the watches that fill it, and the ends at which controllers are woken.
+pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
+    let Given { settings, client, metrics, clock, store: records, keyring, cluster } = given;
+    let (wakes, woken) = channels();
+    let sealer = Sealer::new(keyring);
+    let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
+    let (connections, connections_writer) = store();
+    let (providers, providers_writer) = store();
+    let (workspaces, workspaces_writer) = store();
+    let (shares, shares_writer) = store();
+    let (namespaces, namespaces_writer) = store();
+    let (app_secrets, app_secrets_writer) = store();
+    let credential_wakes = relations::credentials_changed(connections.clone(), wakes.clone());
+    let world = World {
+        cluster,
+        connections,
+        providers,
+        workspaces,
+        shares,
+        namespaces,
+        app_secrets,
+        published: SecretIndex::published(relations::published_changed(wakes.clone())),
+        credentials: SecretIndex::credentials(credential_wakes),
+        resolutions: Resolutions::default(),
+    };
+    // Unlike every other process and every earlier one of the same pod.
+    let holder = format!("{}/{}", settings.instance, AttemptId::generate()?);
+    let grants = Arc::new(Grants::new(Parts {
+        store: Arc::clone(&records),
+        sealer: sealer.clone(),
+        clients: clients.clone(),
+        kube: client.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+        holder,
+        intent_ttl: settings.intent_ttl,
+        wake: wakes.connections.clone(),
+    }));
+    let ctx = Arc::new(Context {
+        events: Arc::new(Events::new(client.clone(), Some(settings.instance.clone()))),
+        client,
+        world,
+        store: records,
+        sealer,
+        grants,
+        clients,
+        metrics,
+        clock,
+        wakes,
+        written: Written::default(),
+        settings: settings.controllers.clone(),
+    });
+    let writers = Writers {
+        connections: connections_writer,
+        providers: providers_writer,
+        workspaces: workspaces_writer,
+        shares: shares_writer,
+        namespaces: namespaces_writer,
+        app_secrets: app_secrets_writer,
+    };
+    let watches = Watches::new(&ctx, writers);
+    Ok((ctx, watches, woken))
+}
+
+fn channels() -> (Wakes, Woken) {
+    let (connections, woken_connections) = mpsc::unbounded_channel();
+    let (providers, woken_providers) = mpsc::unbounded_channel();
+    let (workspaces, woken_workspaces) = mpsc::unbounded_channel();
+    let (shares, woken_shares) = mpsc::unbounded_channel();
+    let wakes = Wakes { connections, providers, workspaces, shares };
+    let woken = Woken {
+        connections: woken_connections,
+        providers: woken_providers,
+        workspaces: woken_workspaces,
+        shares: woken_shares,
+    };
+    (wakes, woken)
+}
