@@ -95,8 +95,8 @@ impl Objects {
     }
 
     /// Changes an object by a merge patch (RFC 7396).
-    pub async fn merge(&self, path: &str, patch: &Value) -> Result<Value, Error> {
-        let body = patch.to_string().into_bytes();
+    pub async fn merge(&self, path: &str, change: &Value) -> Result<Value, Error> {
+        let body = change.to_string().into_bytes();
         Ok(self.send(Method::PATCH, path, "application/merge-patch+json", body).await?)
     }
 
@@ -208,7 +208,8 @@ mod tests {
 
     #[test]
     fn a_verdict_is_status_and_reason() {
-        let object = json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Connected"}]}});
+        let object =
+            json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Connected"}]}});
         assert_eq!(verdict(&object, "Ready"), "True Connected");
         assert_eq!(verdict(&object, "Shared"), "unset");
     }

@@ -88,13 +88,10 @@ mod tests {
             lenient: ["none-2".to_owned()].into(),
         };
         let whose = |name| names.whose(&request("update", name, 200));
-        assert_eq!(["strict-1", "record-a", "none-2", "record-x", ""].map(whose), [
-            For::Strict,
-            For::Strict,
-            For::Lenient,
-            For::Nobody,
-            For::Nobody
-        ]);
+        assert_eq!(
+            ["strict-1", "record-a", "none-2", "record-x", ""].map(whose),
+            [For::Strict, For::Strict, For::Lenient, For::Nobody, For::Nobody]
+        );
     }
 
     #[test]

@@ -114,12 +114,12 @@ impl Fleet {
     }
 
     /// Sends the same merge patch to every connection, as their owner.
-    pub async fn merge(&self, stage: &Stage, patch: &Value) -> Result<(), Error> {
+    pub async fn merge(&self, stage: &Stage, change: &Value) -> Result<(), Error> {
         let alice = stage.objects_as(OWNER).await?;
         let sent = stream::iter(&self.members).map(|member| {
             let path = path::connection(&member.namespace, &member.name);
             let alice = &alice;
-            async move { alice.merge(&path, patch).await.map(drop) }
+            async move { alice.merge(&path, change).await.map(drop) }
         });
         sent.buffer_unordered(AT_ONCE).try_collect().await
     }
@@ -189,7 +189,8 @@ async fn join(alice: &Objects, realms: &[(Habit, RealmHandle)], index: usize) ->
             "expires_in": minted.expires_in.to_string(), "scope": minted.scope}});
     let intake = alice.create(&path::secrets(&namespace), &intake).await?;
     let uid = intake["metadata"]["uid"].as_str().unwrap_or_default();
-    let announced = json!({"metadata": {"annotations": {"bowline.dev/intake": format!("intake-{name}/{uid}")}}});
+    let announced =
+        json!({"metadata": {"annotations": {"bowline.dev/intake": format!("intake-{name}/{uid}")}}});
     alice.merge(&path::connection(&namespace, &name), &announced).await?;
     let uid = made["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
     Ok(Member { habit, namespace, name, uid, grant: minted.grant_id })

@@ -21,8 +21,10 @@ pub fn usage(pid: u32) -> Result<Usage, Error> {
         let path = format!("/proc/{pid}/{name}");
         fs::read_to_string(&path).map_err(Error::io("read", path))
     };
-    let strange =
-        || Error::Unexpected { what: format!("/proc/{pid}"), seen: "not in the kernel's usual form".to_owned() };
+    let strange = || Error::Unexpected {
+        what: format!("/proc/{pid}"),
+        seen: "not in the kernel's usual form".to_owned(),
+    };
     let status = read("status")?;
     Ok(Usage {
         cpu: ticks(&read("stat")?).ok_or_else(strange)? / ticks_per_second(),

@@ -81,7 +81,12 @@ struct Set {
 }
 
 impl Set {
-    async fn create(admin: &Objects, operator: &Objects, models: &Models, number: usize) -> Result<Self, Error> {
+    async fn create(
+        admin: &Objects,
+        operator: &Objects,
+        models: &Models,
+        number: usize,
+    ) -> Result<Self, Error> {
         let name = format!("raw-{number}");
         let connection = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
             "metadata": {"name": name, "namespace": IN}, "spec": models.connection["spec"]});

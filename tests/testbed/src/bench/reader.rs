@@ -74,9 +74,8 @@ impl Reader {
         let connections =
             resource("bowline.dev", "v1alpha1", "IntegrationConnection", "integrationconnections");
         // Records have our label too, but another type.
-        let published = watcher::Config::default()
-            .labels("app.kubernetes.io/managed-by=bowline")
-            .fields("type=Opaque");
+        let published =
+            watcher::Config::default().labels("app.kubernetes.io/managed-by=bowline").fields("type=Opaque");
         let secrets = watcher(Api::all_with(client.clone(), &secrets), published);
         let connections = watcher(Api::all_with(client, &connections), watcher::Config::default());
         follow(secrets, &state, &stop, State::see_secret);
@@ -178,7 +177,8 @@ impl State {
         let standing = self.standings.entry(key).or_default();
         status["phase"].as_str().unwrap_or("none").clone_into(&mut standing.phase);
         standing.settled = status["observedGeneration"] == content["generation"];
-        let planned = status["token"]["nextRefreshAt"].as_str().and_then(|text| text.parse().ok());
+        let planned: Option<Timestamp> =
+            status["token"]["nextRefreshAt"].as_str().and_then(|text| text.parse().ok());
         standing.planned.extend(planned);
     }
 

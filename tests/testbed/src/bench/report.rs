@@ -1,4 +1,5 @@
 //! The figures as a page, and the verdict.
+#![expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 
 use std::{fmt::Write as _, fs, num::NonZero, path::PathBuf, thread, time::Duration};
 
@@ -90,7 +91,8 @@ impl Report {
 
     fn setting(&mut self, measured: &Measured) {
         let Measured { connections, seconds, machine, .. } = measured;
-        let load = machine.load_before.map_or(String::new(), |load| format!(", load {load:.2} before it began"));
+        let load =
+            machine.load_before.map_or(String::new(), |load| format!(", load {load:.2} before it began"));
         self.line(&format!(
             "{connections} connections with 60 s tokens, half of them strict (single use), measured for {seconds:.0} s \
              after each was refreshed once; release build; {} cores shared by operator, API server, etcd (without fsync), \
@@ -178,8 +180,12 @@ impl Report {
         self.figure("operator, resident memory at the end of the measured time", &mib(resident_kib));
         self.figure("operator, the most it ever was until then (VmHWM)", &mib(peak_kib));
         let per_refresh = cpu.as_secs_f64() * 1000.0 / refreshes.max(1) as f64;
-        self.figure("operator, CPU per refresh (everything it did, over refreshes)", &format!("{per_refresh:.2} ms"));
-        let share = |cpu: Duration| format!("{:.1} % of a core", 100.0 * cpu.as_secs_f64() / measured.seconds);
+        self.figure(
+            "operator, CPU per refresh (everything it did, over refreshes)",
+            &format!("{per_refresh:.2} ms"),
+        );
+        let share =
+            |cpu: Duration| format!("{:.1} % of a core", 100.0 * cpu.as_secs_f64() / measured.seconds);
         self.figure("operator, CPU", &share(cpu));
         for (name, cpu) in &measured.others {
             self.figure(&format!("{name}, CPU"), &share(*cpu));
@@ -202,7 +208,9 @@ impl Report {
     }
 
     fn costs(&mut self, measured: &Measured) {
-        self.line("\n| requests by the operator | for | count | per refresh of that kind |\n|---|---|---|---|");
+        self.line(
+            "\n| requests by the operator | for | count | per refresh of that kind |\n|---|---|---|---|",
+        );
         let (strict, lenient) = (measured.strict.count(), measured.lenient.count());
         for ((whom, what), count) in &measured.costs {
             let (name, of) = match whom {

@@ -113,7 +113,8 @@ async fn measure(
 
 async fn window(options: &Options, stage: &Stage, fleet: &Fleet) -> Result<Window, Error> {
     wait_for("every connection was refreshed once", FIRST_REFRESH_WITHIN, async || {
-        let refreshed: usize = fleet.realms().map(|(_, realm)| grants_refreshed(&realm.ledger().requests)).sum();
+        let refreshed: usize =
+            fleet.realms().map(|(_, realm)| grants_refreshed(&realm.ledger().requests)).sum();
         // Copying a ledger is not free.
         tokio::time::sleep(Duration::from_millis(500)).await;
         if refreshed == fleet.members.len() { Ok(()) } else { Err(format!("{refreshed} were")) }
@@ -181,8 +182,10 @@ impl Window {
             for member in fleet.members.iter().filter(|member| member.habit == habit) {
                 for call in ledger.refresh_attempts_of(&member.grant) {
                     let Ok(at) = i64::try_from(call.at_ms).map(Timestamp::from_millisecond) else { continue };
-                    let planned = at.ok().and_then(|at| reader.planned_before(&member.namespace, &member.name, at));
-                    if let (true, Some(planned)) = ((self.from_ms..self.to_ms).contains(&call.at_ms), planned) {
+                    let planned =
+                        at.ok().and_then(|at| reader.planned_before(&member.namespace, &member.name, at));
+                    if let (true, Some(planned)) = ((self.from_ms..self.to_ms).contains(&call.at_ms), planned)
+                    {
                         late.push(i64::try_from(call.at_ms).unwrap_or(i64::MAX) - planned.as_millisecond());
                     }
                 }

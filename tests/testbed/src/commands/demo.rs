@@ -42,12 +42,7 @@ pub async fn demo() -> Result<ExitCode, Error> {
     Ok(code)
 }
 
-async fn tell(
-    board: &mut Board,
-    stage: &Stage,
-    binaries: &Binaries,
-    live: bool,
-) -> Result<ExitCode, Error> {
+async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries, live: bool) -> Result<ExitCode, Error> {
     if let Err(error) = demo::tell(board, stage, binaries).await {
         demo::explain(&error, Some(stage)).await;
         return Ok(ExitCode::FAILURE);

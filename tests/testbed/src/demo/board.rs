@@ -63,7 +63,8 @@ impl Board {
             // Writing to a String cannot fail.
             let _ = writeln!(table, "| {title:<width$} | {:>6.1} s | {what} |", took.as_secs_f64());
         }
-        let _ = write!(table, "{} steps seen in {:.1} s", self.seen.len(), self.start.elapsed().as_secs_f64());
+        let _ =
+            write!(table, "{} steps seen in {:.1} s", self.seen.len(), self.start.elapsed().as_secs_f64());
         table
     }
 

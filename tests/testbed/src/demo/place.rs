@@ -25,7 +25,11 @@ pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error>
         .observe("control plane", async {
             let cluster = Cluster::from_environment().await?;
             refuse_taken(&cluster).await?;
-            let what = if cluster.is_foreign() { "yours, by BOWLINE_KUBECONFIG" } else { "etcd, API server, controllers" };
+            let what = if cluster.is_foreign() {
+                "yours, by BOWLINE_KUBECONFIG"
+            } else {
+                "etcd, API server, controllers"
+            };
             Ok((what.to_owned(), cluster))
         })
         .await?;
@@ -36,7 +40,8 @@ pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error>
             let sandbox = Stage::sandbox(realm).await?;
             let issuer = format!("http://{}", sandbox.address());
             let stage = Stage::start(cluster, sandbox, binaries, &["--min-refresh-interval", "2s"]).await?;
-            let what = format!("process {} as {NAMESPACE}/bowline; sandbox at {issuer}", stage.operator().id());
+            let what =
+                format!("process {} as {NAMESPACE}/bowline; sandbox at {issuer}", stage.operator().id());
             Ok((what, stage))
         })
         .await

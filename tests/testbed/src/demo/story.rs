@@ -60,8 +60,10 @@ impl Story<'_> {
         cluster.apply_yaml(&place::platform(&self.realm.issuer())?).await?;
         let files = place::owners()?;
         // alice's role is aggregated, and the authorizer learns of her binding, a moment later.
-        wait_for("alice may apply her connection", APPLIED, async || cluster.apply_yaml_as(OWNER, &files).await)
-            .await?;
+        wait_for("alice may apply her connection", APPLIED, async || {
+            cluster.apply_yaml_as(OWNER, &files).await
+        })
+        .await?;
         let provider = format!("{}/sandbox", path::providers());
         wait_for("the provider is ready", SOON, async || {
             expect(&self.look(&provider).await?, |object| is(object, "Ready", "True"), "Ready")
@@ -139,16 +141,24 @@ impl Story<'_> {
     }
 
     /// At least `times` new revisions after `before`, in the Secret and in the ledger, and nothing spent twice.
-    async fn rotated(&self, grant: &str, before: &Published, times: i64) -> Result<(String, Published), Error> {
+    async fn rotated(
+        &self,
+        grant: &str,
+        before: &Published,
+        times: i64,
+    ) -> Result<(String, Published), Error> {
         let served = self.realm.ledger().refreshes_of(grant).len();
         let seen = wait_for("the token is rotated, and the Secret stays fresh", ROTATED, async || {
             let seen = self.fresh(&path::secret(TEAM, CONNECTION)).await?;
-            let refreshes = i64::try_from(self.realm.ledger().refreshes_of(grant).len() - served).unwrap_or(0);
+            let refreshes =
+                i64::try_from(self.realm.ledger().refreshes_of(grant).len() - served).unwrap_or(0);
             let newer = seen.token != before.token && seen.expires_at > before.expires_at;
-            match seen.uid == before.uid && newer && seen.revision > before.revision && refreshes >= times {
-                true => Ok(seen),
-                false => Err(format!("revision {} of the same Secret, {refreshes} refreshes", seen.revision)),
+            let same = seen.uid == before.uid;
+            if same && newer && seen.revision > before.revision && refreshes >= times {
+                return Ok(seen);
             }
+            let which = if same { "the same" } else { "another" };
+            Err(format!("revision {} of {which} Secret, {refreshes} refreshes", seen.revision))
         })
         .await?;
         let twice = self.realm.ledger().spent_twice().len();
@@ -196,8 +206,10 @@ impl Story<'_> {
 
     async fn disconnected(&self, grant: &str, last: &Published) -> Result<String, Error> {
         self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"disconnect": true}})).await?;
-        self.connection("the connection is disconnected", |object| object["status"]["phase"] == "Disconnected")
-            .await?;
+        self.connection("the connection is disconnected", |object| {
+            object["status"]["phase"] == "Disconnected"
+        })
+        .await?;
         wait_for("the Secret is gone and the grant is revoked", SOON, async || {
             let secret = self.admin.get(&path::secret(TEAM, CONNECTION)).await.map_err(said)?;
             let alive = self.realm.is_alive(&last.token);
@@ -216,7 +228,11 @@ impl Story<'_> {
         if published.expires_at <= Timestamp::now() {
             return Err(format!("the token ended at {}", published.expires_at));
         }
-        if self.realm.is_alive(&published.token) { Ok(published) } else { Err("the provider refuses the token".into()) }
+        if self.realm.is_alive(&published.token) {
+            Ok(published)
+        } else {
+            Err("the provider refuses the token".into())
+        }
     }
 
     async fn connection(&self, description: &str, claim: impl Fn(&Value) -> bool) -> Result<Value, Error> {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::{access::ADMIN, assets::workspace, cluster::Cluster, error::Error, objects::Objects, wait::wait_for};
+use crate::{
+    access::ADMIN, assets::workspace, cluster::Cluster, error::Error, objects::Objects, wait::wait_for,
+};
 
 /// Kinds are served within a second or two; policies are read anew about every second.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -25,10 +27,12 @@ pub async fn install(cluster: &Cluster) -> Result<String, Error> {
     let probes = probes();
     for Probe { policy, path, object } in &probes {
         let path = format!("{path}?dryRun=All");
-        wait_for(&format!("{policy} is in force"), WITHIN, async || match admin.create(&path, object).await {
-            Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(()),
-            Err(error) => Err(error.to_string()),
-            Ok(_) => Err("the write was let through".to_owned()),
+        wait_for(&format!("{policy} is in force"), WITHIN, async || {
+            match admin.create(&path, object).await {
+                Err(kube::Error::Api(status)) if status.message.contains(&format!("'{policy}'")) => Ok(()),
+                Err(error) => Err(error.to_string()),
+                Ok(_) => Err("the write was let through".to_owned()),
+            }
         })
         .await?;
     }
