@@ -16,6 +16,7 @@ use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
 use crate::oauth::http::Clients;
 use crate::publishing::labels::LabelPrefixes;
+use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
 
@@ -45,6 +46,14 @@ pub struct Context {
     pub written: Written,
     /// What the administrator chose.
     pub settings: Settings,
+}
+
+impl Context {
+    /// The revision of a connection's grant as the store has it now; 0 while there is none.
+    pub fn newest_revision(&self, connection_uid: &str) -> i64 {
+        let loaded = self.store.get(connection_uid).ok().flatten();
+        loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
+    }
 }
 
 /// What the administrator chose, as far as controllers care.

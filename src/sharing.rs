@@ -3,12 +3,14 @@
 //! `shared: true`, a workspace, and an owner who is a member of it: then one share in each namespace of the workspace
 //! but the connection's own. A namespace belongs to one workspace, the older one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::api::{IntegrationConnection, Workspace};
+use crate::api::share::SharedConnection;
+use crate::api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, Workspace, names};
 
 /// Where a connection is shared, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,31 @@ pub fn holder<'a>(namespace: &str, workspaces: &'a [Arc<Workspace>]) -> Option<&
     live(workspaces)
         .filter(|workspace| workspace.spec.namespaces.iter().any(|listed| listed == namespace))
         .min_by_key(|workspace| (workspace.creation_timestamp(), workspace.name_any()))
+}
+
+/// The share of the connection in one namespace of its workspace.
+pub fn share(connection: &IntegrationConnection, workspace: &str, namespace: &str) -> ConnectionShare {
+    let home = connection.namespace().unwrap_or_default();
+    let name = connection.name_any();
+    let labels = BTreeMap::from([
+        (names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned()),
+        (names::LABEL_CONNECTION_NAMESPACE.to_owned(), home.clone()),
+        (names::LABEL_CONNECTION_NAME.to_owned(), name.clone()),
+        (names::LABEL_WORKSPACE.to_owned(), workspace.to_owned()),
+    ]);
+    let metadata = ObjectMeta {
+        name: Some(names::connection_id(&home, &name)),
+        namespace: Some(namespace.to_owned()),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    };
+    let spec = ConnectionShareSpec {
+        connection: SharedConnection { namespace: home, name, uid: connection.uid().unwrap_or_default() },
+        workspace: workspace.to_owned(),
+        provider: connection.spec.provider.clone(),
+        owner: connection.spec.owner.clone(),
+    };
+    ConnectionShare { metadata, spec, status: None }
 }
 
 fn live(workspaces: &[Arc<Workspace>]) -> impl Iterator<Item = &Arc<Workspace>> {

@@ -16,7 +16,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::publishing::{self, Known, PublishError, withdraw_share};
-use crate::sharing::Shared;
+use crate::sharing::{self, Shared};
 use crate::telemetry::chain;
 use crate::vault::record::{EndReason, EndTerms};
 use crate::world::World;
@@ -95,7 +95,7 @@ async fn publish(
     };
     let uid = connection.uid().unwrap_or_default();
     let known = known(observed, &desired.name);
-    let newest = || newest_revision(ctx, &uid);
+    let newest = || ctx.newest_revision(&uid);
     match publishing::publish(&ctx.client, &ctx.world.published, &desired, known.as_ref(), &newest).await {
         Ok(written) => {
             let secret = SecretStatus {
@@ -121,18 +121,7 @@ async fn publish(
 
 /// The preconditions of the write: the Secret as last written or seen under that name.
 fn known(observed: &Observed, name: &str) -> Option<Known> {
-    let seen = observed.secret.as_ref()?;
-    // Whose it is, the publisher judges by its controller or by what we wrote ourselves.
-    let ours =
-        observed.written.as_ref().is_some_and(|written| written.name == name && written.uid == seen.uid);
-    ours.then(|| Known { uid: seen.uid.clone(), resource_version: seen.resource_version.clone() })
-}
-
-fn newest_revision(ctx: &Context, uid: &str) -> i64 {
-    let loaded = ctx.store.get(uid).ok().flatten();
-    loaded
-        .and_then(|loaded| loaded.record.grant().map(crate::vault::record::SealedField::revision))
-        .unwrap_or_default()
+    observed.secret.as_ref().filter(|seen| seen.is_object_of(observed.written.as_ref(), name)).cloned()
 }
 
 /// A renamed Secret: the new one is there, so the old one goes.
@@ -236,7 +225,7 @@ async fn write_share(
     namespace: &str,
 ) -> bool {
     let Shared::In { workspace, .. } = shared else { return true };
-    let share = build::share(connection, workspace, namespace);
+    let share = sharing::share(connection, workspace, namespace);
     let api: Api<ConnectionShare> = Api::namespaced(ctx.client.clone(), namespace);
     match apply::apply(&api, &share.name_any(), &share).await {
         Ok(_) => true,

@@ -1,13 +1,9 @@
-//! The objects a connection should have: its Secret and its shares. Pure.
+//! The Secret a connection should have. Pure.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::decide::secret_name;
-use crate::api::share::SharedConnection;
-use crate::api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, names, reason};
+use crate::api::{IntegrationConnection, names, reason};
 use crate::publishing::labels::{LabelError, LabelPrefixes};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};
@@ -72,29 +68,4 @@ pub fn secret(
         labels: wanted.labels,
         content,
     })
-}
-
-/// The share of the connection in one namespace of its workspace.
-pub fn share(connection: &IntegrationConnection, workspace: &str, namespace: &str) -> ConnectionShare {
-    let home = connection.namespace().unwrap_or_default();
-    let name = connection.name_any();
-    let labels = BTreeMap::from([
-        (names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned()),
-        (names::LABEL_CONNECTION_NAMESPACE.to_owned(), home.clone()),
-        (names::LABEL_CONNECTION_NAME.to_owned(), name.clone()),
-        (names::LABEL_WORKSPACE.to_owned(), workspace.to_owned()),
-    ]);
-    let metadata = ObjectMeta {
-        name: Some(names::connection_id(&home, &name)),
-        namespace: Some(namespace.to_owned()),
-        labels: Some(labels),
-        ..ObjectMeta::default()
-    };
-    let spec = ConnectionShareSpec {
-        connection: SharedConnection { namespace: home, name, uid: connection.uid().unwrap_or_default() },
-        workspace: workspace.to_owned(),
-        provider: connection.spec.provider.clone(),
-        owner: connection.spec.owner.clone(),
-    };
-    ConnectionShare { metadata, spec, status: None }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 
 use super::decide::secret_name;
-use super::observed::{Observed, Present, Provider, RecordState, SecretSeen, SourceSeen};
+use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::api::IntegrationConnection;
 use crate::context::Context;
 use crate::grant::target::Target;
+use crate::publishing::Known;
 use crate::vault::Record;
 use crate::vault::record::{Outcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
@@ -25,10 +26,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         provider: provider(ctx, connection),
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
-        secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(|entry| SecretSeen {
-            uid: entry.uid.into(),
-            resource_version: entry.resource_version.into(),
-        }),
+        secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(Known::from),
         written: ctx.written.get(&uid).or_else(|| status?.secret.clone()),
         busy: actor.busy,
         finished: actor.finished,

@@ -9,6 +9,7 @@ use crate::api::connection::{Phase, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
+use crate::publishing::Known;
 use crate::sharing::Shared;
 use crate::vault::Grant;
 
@@ -21,7 +22,7 @@ pub struct Observed {
     /// The record in the store.
     pub record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
-    pub secret: Option<SecretSeen>,
+    pub secret: Option<Known>,
     /// What was published last: as this process remembers, or else as status says.
     pub written: Option<SecretStatus>,
     /// Whether the grant's actor is at work.
@@ -119,15 +120,6 @@ impl RecordState {
     pub fn revision(&self) -> Option<i64> {
         self.present().map(|present| present.revision)
     }
-}
-
-/// A published Secret as last seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretSeen {
-    /// Its UID.
-    pub uid: String,
-    /// Its resourceVersion.
-    pub resource_version: String,
 }
 
 /// The version of a credentials Secret.

@@ -364,3 +364,112 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         source: old.source.clone(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::vault::keyring::{Keyring, SharedKeyring};
+    use crate::vault::{Place, Sealer};
+    use std::collections::BTreeMap;
+
+    const TTL: Duration = Duration::from_mins(1);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn grant() -> Grant {
+        Grant {
+            credential: Credential::OAuth {
+                refresh_token: Some("old".into()),
+                access_token: Some("a".into()),
+                token_type: "Bearer".to_owned(),
+            },
+            claims: BTreeMap::new(),
+            scopes: Some(vec!["read".to_owned()]),
+            obtained_at: at(0),
+            expires_at: Some(at(60)),
+            refresh_expires_at: Some(at(600)),
+            published_extras: BTreeMap::new(),
+            bound_to: Binding {
+                owner: "alice".into(),
+                authority: "x".into(),
+                client_id: None,
+                account: None,
+            },
+            source: None,
+        }
+    }
+
+    fn record() -> Record {
+        let sealer = Sealer::new(SharedKeyring::new(Keyring::generate(at(0)).unwrap()));
+        let place = Place {
+            cluster: "c".into(),
+            namespace: "n".into(),
+            name: "x".into(),
+            uid: "u".into(),
+            provider: "p".into(),
+        };
+        Record::new(place).committed(&sealer, &grant(), Spent::Unmarked, None).unwrap()
+    }
+
+    fn answer(refresh: Option<&str>) -> TokenAnswer {
+        TokenAnswer {
+            access_token: "new access".into(),
+            refresh_token: refresh.map(SecretString::from),
+            token_type: "Bearer".to_owned(),
+            expires_in: Some(Duration::from_secs(90)),
+            refresh_expires_in: None,
+            scopes: None,
+            claims: BTreeMap::new(),
+            account: None,
+            extras: BTreeMap::new(),
+            flaws: Vec::new(),
+        }
+    }
+
+    fn refresh_token(grant: &Grant) -> &str {
+        use secrecy::ExposeSecret;
+        match &grant.credential {
+            Credential::OAuth { refresh_token: Some(token), .. } => token.expose_secret(),
+            _ => "",
+        }
+    }
+
+    #[test]
+    fn a_refresh_begins_as_the_record_allows() {
+        let attempt = AttemptId::generate().unwrap();
+        let marked = |holder: &str| record().with_intent(attempt, holder, at(0)).unwrap();
+        let rows = [
+            ("a token that may die needs a mark", record(), true, 0, Opening::Mark),
+            ("a token that lives on needs none", record(), false, 0, Opening::Unmarked),
+            ("our own mark whose answer is missing goes on", marked("us"), true, 0, Opening::Resume(attempt)),
+            (
+                "another's mark is respected for a minute",
+                marked("them"),
+                true,
+                59,
+                Opening::Respect { until: at(60) },
+            ),
+            ("and then taken over", marked("them"), true, 60, Opening::TakeOver(attempt)),
+        ];
+        for (name, record, needs_intent, second, expected) in rows {
+            assert_eq!(opening(&record, needs_intent, "us", at(0), TTL, at(second)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_stays_as_it_was() {
+        let kept = renewed(&grant(), answer(None), at(30));
+        assert_eq!(refresh_token(&kept), "old");
+        assert_eq!(kept.scopes, Some(vec!["read".to_owned()]));
+        assert_eq!((kept.obtained_at, kept.expires_at), (at(30), Some(at(120))));
+        assert_eq!(kept.refresh_expires_at, Some(at(600)));
+    }
+
+    #[test]
+    fn a_rotated_refresh_token_replaces_the_old_one() {
+        assert_eq!(refresh_token(&renewed(&grant(), answer(Some("new")), at(30))), "new");
+    }
+}

@@ -8,7 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use k8s_openapi::jiff::Timestamp;
 
 use super::content::Published;
+use crate::api::connection::SecretStatus;
 use crate::api::names;
+use crate::kube_ext::index::Entry;
 
 /// The Secret as it should be.
 #[derive(Debug)]
@@ -40,6 +42,24 @@ pub struct Known {
     pub uid: String,
     /// Its resourceVersion.
     pub resource_version: String,
+}
+
+impl Known {
+    /// Whether this is the object that was written last under `name`; it may have been edited since.
+    pub fn is_object_of(&self, written: Option<&SecretStatus>, name: &str) -> bool {
+        written.is_some_and(|written| written.name == name && written.uid == self.uid)
+    }
+
+    /// Whether this is what was written last under `name`, untouched since.
+    pub fn is_as_written(&self, written: &SecretStatus, name: &str) -> bool {
+        self.is_object_of(Some(written), name) && written.resource_version == self.resource_version
+    }
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        Self { uid: entry.uid.into(), resource_version: entry.resource_version.into() }
+    }
 }
 
 /// The ownerReference that makes a Secret ours.

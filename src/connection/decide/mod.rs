@@ -139,7 +139,7 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
         Effect::Serve | Effect::Coast
-            if !has_token && observed.record.present().is_none() && published(input) =>
+            if !has_token && observed.record.present().is_none() && observed.written.is_some() =>
         {
             Publishing::Keep
         }
@@ -155,10 +155,8 @@ fn as_it_should_be(input: &Input) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
     let told = connection.status.as_ref().and_then(|status| status.observed_generation);
     told == connection.metadata.generation
-        && written.name == secret_name(connection)
         && Some(written.revision) == observed.record.revision()
-        && written.uid == seen.uid
-        && written.resource_version == seen.resource_version
+        && seen.is_as_written(written, &secret_name(connection))
 }
 
 /// The name of the Secret in the connection's namespace.

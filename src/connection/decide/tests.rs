@@ -16,11 +16,12 @@ use crate::api::connection::{SecretStatus, TokenStatus};
 use crate::api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
 use crate::catalog;
 use crate::catalog::errors::Class;
-use crate::connection::observed::{Observed, Present, Provider, RecordState, SecretSeen};
+use crate::connection::observed::{Observed, Present, Provider, RecordState};
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::target::Target;
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
+use crate::publishing::Known;
 use crate::sharing::Shared;
 use crate::vault::{Binding, Credential, Grant};
 
@@ -124,7 +125,7 @@ impl Situation {
             resource_version: "7".into(),
             revision: 3,
         });
-        self.observed.secret = Some(SecretSeen { uid: "s".into(), resource_version: "7".into() });
+        self.observed.secret = Some(Known { uid: "s".into(), resource_version: "7".into() });
         self
     }
 
@@ -241,7 +242,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
             "an edited Secret is put back",
             {
                 let mut s = good();
-                s.observed.secret = Some(SecretSeen { uid: "s".into(), resource_version: "8".into() });
+                s.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
                 s
             },
             (True, reason::AUTHORIZED),

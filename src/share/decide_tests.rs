@@ -1,0 +1,115 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::json;
+
+use super::*;
+
+fn grant(owner: &str) -> Arc<Grant> {
+    Arc::new(
+        serde_json::from_value(json!({
+            "credential": {"apiKey": {"apiKey": "k"}},
+            "obtainedAt": Timestamp::UNIX_EPOCH,
+            "boundTo": {"owner": owner, "authority": "https://provider.example"},
+        }))
+        .unwrap(),
+    )
+}
+
+fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationConnection {
+    let condition = |type_: &str, reason: &str| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": Timestamp::UNIX_EPOCH});
+    serde_json::from_value(json!({
+        "metadata": {"name": "c", "namespace": "team-a", "uid": "u", "generation": 2},
+        "spec": {"provider": "github", "owner": "alice", "workspace": "w", "shared": true},
+        "status": {
+            "observedGeneration": 2,
+            "token": {"revision": revision},
+            "conditions": [condition("Authorized", authorized), condition("SecretPublished", published)],
+        },
+    }))
+    .unwrap()
+}
+
+fn observed(connection: IntegrationConnection) -> Observed {
+    let shared = Shared::In { workspace: "w".into(), namespaces: BTreeSet::from(["x".to_owned()]) };
+    let held = Some(Held { grant: grant("alice"), revision: 5 });
+    let source = Some(Source { connection: Arc::new(connection), shared, held });
+    Observed { source, secret: None, written: None }
+}
+
+fn share(namespace: &str) -> ConnectionShare {
+    sharing::share(&connection("Authorized", "Published", 5), "w", namespace)
+}
+
+#[test]
+fn what_the_connection_says_decides_what_becomes_of_the_secret() {
+    let table = [
+        ("Authorized", "Published", 5, Publishing::Write),
+        ("Authorized", "NameTaken", 5, Publishing::Write),
+        ("Authorized", "Published", 4, Publishing::Wait),
+        ("MissingScopes", "Withheld", 5, Publishing::Withhold),
+        ("ConsentOutdated", "Published", 5, Publishing::Withhold),
+        ("GrantRevoked", "Withdrawn", 5, Publishing::Remove),
+        ("GrantRevoked", "Forbidden", 4, Publishing::Remove),
+    ];
+    for (authorized, published, revision, expected) in table {
+        let plan = decide(&share("x"), &observed(connection(authorized, published, revision))).unwrap();
+        assert_eq!(plan.publishing, expected, "{authorized} {published} {revision}");
+        assert_eq!(plan.correction, None);
+    }
+}
+
+#[test]
+fn a_grant_of_another_owner_is_never_published() {
+    let mut observed = observed(connection("Authorized", "Published", 5));
+    observed.source.as_mut().unwrap().held = Some(Held { grant: grant("bob"), revision: 5 });
+    assert_eq!(decide(&share("x"), &observed).unwrap().publishing, Publishing::Remove);
+}
+
+#[test]
+fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
+    let mut observed = observed(connection("Authorized", "Published", 5));
+    observed.written = Some(SecretStatus {
+        name: "team-a.c".into(),
+        uid: "s".into(),
+        resource_version: "1".into(),
+        revision: 5,
+    });
+    for (version, expected) in [("1", Publishing::Keep), ("2", Publishing::Write)] {
+        observed.secret = Some(Known { uid: "s".into(), resource_version: version.into() });
+        assert_eq!(decide(&share("x"), &observed).unwrap().publishing, expected);
+    }
+}
+
+#[test]
+fn a_share_outside_the_computed_set_is_taken_back() {
+    let with = |shared: Option<Shared>| {
+        let mut observed = observed(connection("Authorized", "Published", 5));
+        match shared {
+            Some(shared) => observed.source.as_mut().unwrap().shared = shared,
+            None => observed.source = None,
+        }
+        decide(&share("x"), &observed).unwrap_err()
+    };
+    let w = || "w".to_owned();
+    assert_eq!(with(None), Unshared::ConnectionGone);
+    assert_eq!(with(Some(Shared::NotAsked)), Unshared::NotAsked);
+    assert_eq!(with(Some(Shared::WorkspaceNotFound { workspace: w() })), Unshared::WorkspaceGone);
+    let removed = with(Some(Shared::OwnerNotMember { workspace: w() }));
+    assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, reason::OWNER_REMOVED));
+    let observed = observed(connection("Authorized", "Published", 5));
+    assert_eq!(decide(&share("y"), &observed).unwrap_err(), Unshared::NamespaceLeft);
+    let mut forged = share("x");
+    forged.metadata.name = Some("mine".into());
+    assert_eq!(decide(&forged, &observed).unwrap_err(), Unshared::WrongName);
+}
+
+#[test]
+fn a_changed_spec_is_put_right() {
+    let mut edited = share("x");
+    edited.spec.owner = "mallory".into();
+    let plan = decide(&edited, &observed(connection("Authorized", "Published", 5))).unwrap();
+    assert_eq!(plan.correction, Some(share("x")));
+}

@@ -1,0 +1,136 @@
+//! What is said about a workspace. Pure.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::api::{Workspace, WorkspaceStatus, reason};
+use crate::kube_ext::conditions::{Conditions, Verdict};
+use crate::sharing;
+
+/// The next status of `workspace`, given all workspaces and which namespaces exist.
+///
+/// A namespace that is missing or taken does not stop the others.
+pub fn status(
+    workspace: &Workspace,
+    all: &[Arc<Workspace>],
+    namespace_exists: impl Fn(&str) -> bool,
+    now: Timestamp,
+) -> WorkspaceStatus {
+    let generation = workspace.metadata.generation;
+    let last = workspace.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let (verdict, reason, message) = ready(workspace, all, namespace_exists);
+    let mut conditions = Conditions::after(last, generation, now);
+    conditions.set("Ready", verdict, reason, message);
+    WorkspaceStatus { observed_generation: generation, conditions: conditions.build() }
+}
+
+fn ready(
+    workspace: &Workspace,
+    all: &[Arc<Workspace>],
+    namespace_exists: impl Fn(&str) -> bool,
+) -> (Verdict, &'static str, String) {
+    let missing = missing(workspace, namespace_exists);
+    let taken = taken(workspace, all);
+    let reason = match (&missing, &taken) {
+        (Some(_), _) => reason::NAMESPACE_MISSING,
+        (None, Some(_)) => reason::NAMESPACE_IN_OTHER_WORKSPACE,
+        (None, None) => {
+            return (Verdict::True, reason::READY, "All its namespaces can be shared into.".to_owned());
+        }
+    };
+    let sentences: Vec<_> = [missing, taken].into_iter().flatten().collect();
+    (Verdict::False, reason, sentences.join(" "))
+}
+
+fn missing(workspace: &Workspace, namespace_exists: impl Fn(&str) -> bool) -> Option<String> {
+    let missing: Vec<_> = listed(workspace).filter(|namespace| !namespace_exists(namespace)).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "There is no namespace {}. Nothing is shared there until an administrator makes it, or it is taken off spec.namespaces.",
+            missing.join(", ")
+        )
+    })
+}
+
+fn taken(workspace: &Workspace, all: &[Arc<Workspace>]) -> Option<String> {
+    let own = workspace.name_any();
+    let taken: Vec<_> = listed(workspace)
+        .filter_map(|namespace| {
+            let holder = sharing::holder(namespace, all)?.name_any();
+            (holder != own).then(|| format!("{namespace} belongs to the older Workspace {holder}"))
+        })
+        .collect();
+    (!taken.is_empty()).then(|| {
+        format!(
+            "Namespace {}. Nothing is shared there from here; take it off spec.namespaces of one of the two.",
+            taken.join(", ")
+        )
+    })
+}
+
+fn listed(workspace: &Workspace) -> impl Iterator<Item = &str> {
+    workspace.spec.namespaces.iter().map(String::as_str)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn workspace(name: &str, made: i64, namespaces: &[&str]) -> Arc<Workspace> {
+        let made = Timestamp::from_second(made).unwrap();
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "creationTimestamp": made, "generation": 4},
+                "spec": {"namespaces": namespaces},
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn each_namespace_that_cannot_be_used_is_named() {
+        let older = workspace("older", 10, &["x"]);
+        let table: &[(&[&str], &str, &str, &[&str])] = &[
+            (&[], "True", "Ready", &[]),
+            (&["a", "b"], "True", "Ready", &[]),
+            (&["a", "gone"], "False", "NamespaceMissing", &["There is no namespace gone."]),
+            (&["a", "x"], "False", "NamespaceInOtherWorkspace", &["x belongs to the older Workspace older"]),
+            (&["x", "gone"], "False", "NamespaceMissing", &["no namespace gone", "x belongs to"]),
+        ];
+        for (namespaces, verdict, reason, said) in table {
+            let own = workspace("w", 20, namespaces);
+            let all = [Arc::clone(&own), Arc::clone(&older)];
+            let status = status(&own, &all, |namespace| namespace != "gone", at(30));
+            let ready = &status.conditions[0];
+            assert_eq!((ready.status.as_str(), ready.reason.as_str()), (*verdict, *reason), "{namespaces:?}");
+            for part in *said {
+                assert!(ready.message.contains(part), "{}", ready.message);
+            }
+            assert_eq!(status.observed_generation, Some(4));
+        }
+    }
+
+    #[test]
+    fn the_older_workspace_hears_nothing_of_a_newer_that_lists_its_namespace() {
+        let all = [workspace("w", 20, &["x"]), workspace("older", 10, &["x"])];
+        let status = status(&all[1], &all, |_| true, at(30));
+        assert_eq!(status.conditions[0].reason, "Ready");
+    }
+
+    #[test]
+    fn saying_the_same_again_is_an_equal_status() {
+        let mut own = Arc::unwrap_or_clone(workspace("w", 20, &["a"]));
+        let first = status(&own, &[], |_| true, at(30));
+        own.status = Some(first.clone());
+        assert_eq!(status(&own, &[], |_| true, at(99)), first);
+        assert_ne!(status(&own, &[], |_| false, at(99)), first);
+    }
+}
