@@ -10,6 +10,7 @@
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
+//! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
 //! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod connection;
 pub mod context;
+pub mod discovered;
 pub mod grant;
 pub mod kube_ext;
 pub mod metrics;

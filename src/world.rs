@@ -10,7 +10,8 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
-use crate::catalog::{self, DiscoveredEndpoints};
+use crate::catalog::{self, ResolveError, SetBy};
+use crate::discovered::{Discovered, Metadata};
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
 use crate::oauth::app::App;
@@ -46,6 +47,7 @@ pub struct World {
 #[derive(Default)]
 pub struct Resolutions {
     by_provider: RwLock<HashMap<String, Arc<Resolution>>>,
+    discovered: Discovered,
 }
 
 /// What one provider object comes to.
@@ -70,7 +72,7 @@ pub struct Ready {
     /// Its app registration, for the methods that need one.
     pub app: Option<Arc<App>>,
     /// What the issuer's metadata says, where it was read.
-    pub metadata: Option<DiscoveredEndpoints>,
+    pub metadata: Option<Arc<Metadata>>,
     /// Whether `http://` and private addresses may be dialled: both the operator and the object allow it.
     pub insecure: bool,
     /// For connections without parameters; `None` where they must set some.
@@ -107,25 +109,75 @@ impl Resolutions {
         all.insert(provider.to_owned(), Arc::new(resolution));
     }
 
+    /// What issuers said.
+    pub fn discovered(&self) -> &Discovered {
+        &self.discovered
+    }
+
     /// Forgets a provider that is gone.
     pub fn forget(&self, provider: &str) {
+        self.discovered.forget(provider);
         self.by_provider.write().unwrap_or_else(PoisonError::into_inner).remove(provider);
     }
 }
 
+/// Why a usable provider has no target for a connection. Names what does not fit, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The entry is not in this version's catalogue.
+    #[error("its catalogue entry is gone")]
+    EntryGone,
+    /// The parts do not fit together.
+    #[error(transparent)]
+    Parts(#[from] ResolveError),
+    /// The addresses would have to be read from an issuer that only this connection has.
+    #[error(
+        "its issuer depends on the connection's parameters and is not asked; set endpoints.token on the IntegrationProvider"
+    )]
+    IssuerUnread,
+}
+
+impl Unfit {
+    /// Whose object has to change.
+    pub fn concerns(&self) -> SetBy {
+        match self {
+            Self::EntryGone | Self::IssuerUnread => SetBy::Provider,
+            Self::Parts(error) => error.concerns(),
+        }
+    }
+}
+
 impl Ready {
-    /// The provider for a connection with these parameters. The error names what does not fit.
-    pub fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, String> {
+    /// Puts a usable provider together.
+    pub fn new(
+        object: Arc<IntegrationProvider>,
+        app: Option<Arc<App>>,
+        metadata: Option<Arc<Metadata>>,
+        insecure: bool,
+    ) -> Self {
+        let mut ready = Self { object, app, metadata, insecure, plain: None };
+        ready.plain = ready.target(&BTreeMap::new()).ok();
+        ready
+    }
+
+    /// The provider for a connection with these parameters.
+    pub fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, Unfit> {
         if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
             return Ok(Arc::clone(plain));
         }
         let spec = &self.object.spec;
-        let entry = catalog::get(&spec.type_).ok_or("its catalogue entry is gone")?;
-        let description = catalog::resolve(entry, spec, &self.object.name_any(), parameters)
-            .map_err(|error| error.to_string())?;
+        let entry = catalog::get(&spec.type_).ok_or(Unfit::EntryGone)?;
+        let description = catalog::resolve(entry, spec, &self.object.name_any(), parameters)?;
+        // What one issuer says is nothing to go by for another, which a connection's parameters may lead to.
+        let issuer = description.endpoints.issuer.as_ref();
         let description = match &self.metadata {
-            Some(metadata) => description.with_metadata(metadata),
-            None => description,
+            Some(metadata) if issuer == Some(&metadata.issuer) => {
+                description.with_metadata(&metadata.endpoints)
+            }
+            _ if description.needs_discovery() && description.endpoints.token.is_none() => {
+                return Err(Unfit::IssuerUnread);
+            }
+            _ => description,
         };
         Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), self.insecure)))
     }
@@ -148,7 +200,12 @@ impl World {
             }
             Some(Resolution::Ready(ready)) => match ready.target(parameters) {
                 Ok(target) => Found::Ready(target),
-                Err(message) => Found::ParametersInvalid { message: sentence(&message) },
+                Err(unfit) if unfit.concerns() == SetBy::Connection => {
+                    Found::ParametersInvalid { message: sentence(&unfit.to_string()) }
+                }
+                Err(unfit) => Found::NotReady {
+                    message: format!("Provider {name} cannot be used: {}", sentence(&unfit.to_string())),
+                },
             },
         }
     }
@@ -213,7 +270,7 @@ impl World {
 }
 
 /// A message of a library-style error as a sentence for people.
-fn sentence(message: &str) -> String {
+pub fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

@@ -34,10 +34,20 @@ pub fn resolve(
 
 /// Judges a provider object alone, as a connection would meet it that sets what is left to connections.
 pub fn check(entry: &Entry, spec: &IntegrationProviderSpec, provider: &str) -> Result<(), ResolveError> {
+    sketch(entry, spec, provider).map(drop)
+}
+
+/// What [`check`] judges: the description with made-up values where connections set theirs. For what does not depend
+/// on them (methods, rotation, client authentication, origins); no request may be built from it.
+pub fn sketch(
+    entry: &Entry,
+    spec: &IntegrationProviderSpec,
+    provider: &str,
+) -> Result<Description, ResolveError> {
     let mut values = Values::judge(entry, spec, &BTreeMap::new())?;
     values.imagine_connection();
     values.complete()?;
-    describe(entry, spec, provider, &values).map(drop)
+    describe(entry, spec, provider, &values)
 }
 
 fn describe(

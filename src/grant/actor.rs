@@ -16,7 +16,7 @@ use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
 use super::registration::Registrations;
 use super::work::{Job, Task};
-use crate::api::IntegrationConnection;
+use crate::api::{IntegrationConnection, IntegrationProvider};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
@@ -40,6 +40,7 @@ pub struct Grants {
     actors: Mutex<HashMap<String, Actor>>,
     tasks: TaskTracker,
     wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
+    wake_provider: mpsc::UnboundedSender<ObjectRef<IntegrationProvider>>,
 }
 
 /// What is remembered of one grant between pieces of work. Small; gone when the connection is.
@@ -76,6 +77,8 @@ pub struct Parts {
     pub intent_ttl: Duration,
     /// Wakes a connection.
     pub wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
+    /// Wakes a provider when its registration begins or ceases to be rejected.
+    pub wake_provider: mpsc::UnboundedSender<ObjectRef<IntegrationProvider>>,
 }
 
 /// What a reconcile sees of an actor.
@@ -94,7 +97,8 @@ pub struct View {
 impl Grants {
     /// Puts the parts together. Nothing runs until the first [`Grants::submit`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, sealer, clients, kube, clock, metrics, holder, intent_ttl, wake } = parts;
+        let Parts { store, sealer, clients, kube, clock, metrics, holder, intent_ttl, wake, wake_provider } =
+            parts;
         Self {
             store,
             sealer,
@@ -105,6 +109,7 @@ impl Grants {
             holder,
             intent_ttl,
             wake,
+            wake_provider,
             pace: Pace::default(),
             registrations: Registrations::default(),
             draining: CancellationToken::new(),
@@ -116,6 +121,11 @@ impl Grants {
     /// What providers say of our registrations.
     pub fn registrations(&self) -> &Registrations {
         &self.registrations
+    }
+
+    /// Has the provider looked at again. Nobody listens only while the process ends.
+    pub(super) fn wake_provider(&self, provider: &str) {
+        let _ = self.wake_provider.send(ObjectRef::new(provider));
     }
 
     /// This process's name in intents.

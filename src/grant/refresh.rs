@@ -261,8 +261,9 @@ impl Grants {
 
     /// The registration works: if its connections had been paused, they go on.
     pub(super) fn accepted(&self, job: &Job) {
-        if job.own_app.is_none() {
-            self.registrations.accepted(job.target.provider());
+        let provider = job.target.provider();
+        if job.own_app.is_none() && self.registrations.accepted(provider) {
+            self.wake_provider(provider);
         }
     }
 
@@ -305,8 +306,9 @@ impl Grants {
         if let Some(wait) = failure.retry_after {
             self.pace.hold(provider, later(now, wait));
         }
-        if job.own_app.is_none() && failure.refuses_client() {
-            self.registrations.heard_invalid_client(provider, &job.place.uid, now);
+        let suspect = job.own_app.is_none() && failure.refuses_client();
+        if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
+            self.wake_provider(provider);
         }
         failure.proves_revoked |=
             failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, &job.target, now));

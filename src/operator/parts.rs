@@ -77,6 +77,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         holder,
         intent_ttl: settings.intent_ttl,
         wake: wakes.connections.clone(),
+        wake_provider: wakes.providers.clone(),
     }));
     let ctx = Arc::new(Context {
         events: Arc::new(Events::new(client.clone(), Some(settings.instance.clone()))),

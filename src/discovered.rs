@@ -1,0 +1,188 @@
+//! What issuers said of their addresses, kept in memory: read again once a day, and kept through their outages.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use url::Url;
+
+use crate::catalog::DiscoveredEndpoints;
+use crate::grant::schedule::later;
+use crate::oauth::discovery::DiscoveryError;
+use crate::telemetry::chain;
+
+/// How old metadata may become before it is read again.
+const FRESH_FOR: Duration = Duration::from_hours(24);
+/// How soon a failed reading is tried again; doubled with each failure …
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+/// … up to this.
+const LAST_RETRY: Duration = Duration::from_mins(10);
+
+/// An issuer's metadata, the issuer already checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Whose they are: they count for descriptions with this issuer only.
+    pub issuer: Url,
+    /// What they say.
+    pub endpoints: DiscoveredEndpoints,
+}
+
+/// What is asked for. What is known counts for the same question only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The issuer.
+    pub issuer: Url,
+    /// Whether `http://` and private addresses may be dialled.
+    pub insecure: bool,
+}
+
+/// What is known of one provider's issuer.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What was asked.
+    question: Question,
+    /// The last good copy.
+    metadata: Option<Arc<Metadata>>,
+    /// Why the last reading failed, if it did.
+    failure: Option<Failure>,
+    /// How often it failed since the last good copy.
+    failures: u32,
+    /// When it is to be read again.
+    next: Timestamp,
+}
+
+/// A reading that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why, and what to do.
+    pub message: String,
+    /// Whether it may pass by itself.
+    pub passes: bool,
+}
+
+impl Known {
+    /// What is known after a reading, given what was known before it.
+    pub fn after(
+        last: Option<Self>,
+        question: Question,
+        read: Result<DiscoveredEndpoints, DiscoveryError>,
+        now: Timestamp,
+    ) -> Self {
+        let last = last.filter(|known| known.question == question);
+        match read {
+            Ok(endpoints) => {
+                let metadata = Metadata { issuer: question.issuer.clone(), endpoints };
+                let (metadata, next) = (Some(Arc::new(metadata)), later(now, FRESH_FOR));
+                Self { question, metadata, failure: None, failures: 0, next }
+            }
+            Err(error) => {
+                let (metadata, failures) = last.map_or((None, 0), |last| (last.metadata, last.failures));
+                let wait = FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY);
+                let failure = Failure { message: chain(&error).to_string(), passes: error.passes() };
+                let (failures, next) = (failures.saturating_add(1), later(now, wait));
+                Self { question, metadata, failure: Some(failure), failures, next }
+            }
+        }
+    }
+
+    /// What can be used: the last good copy, unless the issuer's present answer contradicts it. The error says why
+    /// there is nothing.
+    pub fn usable(&self) -> Result<&Arc<Metadata>, &str> {
+        match (&self.metadata, &self.failure) {
+            (Some(metadata), None | Some(Failure { passes: true, .. })) => Ok(metadata),
+            (_, Some(failure)) => Err(&failure.message),
+            (None, None) => Err("the issuer's metadata was not read"),
+        }
+    }
+
+    /// When it is to be read again.
+    pub fn next(&self) -> Timestamp {
+        self.next
+    }
+}
+
+/// What is known, by provider.
+#[derive(Default)]
+pub struct Discovered(Mutex<HashMap<String, Known>>);
+
+impl Discovered {
+    /// The answer to this question, if it was asked last.
+    pub fn get(&self, provider: &str, question: &Question) -> Option<Known> {
+        self.lock().get(provider).filter(|known| known.question == *question).cloned()
+    }
+
+    /// Puts in what is known.
+    pub fn set(&self, provider: &str, known: Known) {
+        self.lock().insert(provider.to_owned(), known);
+    }
+
+    /// Forgets a provider that is gone or needs no metadata any more.
+    pub fn forget(&self, provider: &str) {
+        self.lock().remove(provider);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn question(issuer: &str) -> Question {
+        Question { issuer: issuer.parse().unwrap(), insecure: false }
+    }
+
+    fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {
+        Err(DiscoveryError::Unavailable(StatusCode::BAD_GATEWAY))
+    }
+
+    #[test]
+    fn failures_wait_twice_as_long_each_time_up_to_ten_minutes() {
+        let asked = question("https://id.example.com");
+        let mut known = None;
+        for want in [10, 20, 40, 80, 160, 320, 600, 600, 600] {
+            let next = Known::after(known, asked.clone(), down(), at(0));
+            assert_eq!(next.next(), at(want));
+            known = Some(next);
+        }
+        let good = Known::after(known, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        assert_eq!(good.next(), at(24 * 3600));
+        assert_eq!(Known::after(Some(good), asked, down(), at(0)).next(), at(10), "it starts anew");
+    }
+
+    #[test]
+    fn the_last_good_copy_counts_during_an_outage_and_not_against_a_contradiction() {
+        let asked = question("https://id.example.com");
+        let good = Known::after(None, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        let rows: [(Result<_, _>, bool); 3] = [
+            (down(), true),
+            (Err(DiscoveryError::OtherIssuer), false),
+            (Err(DiscoveryError::NoTokenEndpoint), false),
+        ];
+        for (read, usable) in rows {
+            let known = Known::after(Some(good.clone()), asked.clone(), read, at(1));
+            assert_eq!(known.usable().is_ok(), usable, "{known:?}");
+        }
+        assert!(Known::after(None, asked, down(), at(1)).usable().is_err());
+    }
+
+    #[test]
+    fn what_one_issuer_said_counts_for_no_other() {
+        let (one, other) = (question("https://id.example.com"), question("https://id.example.org"));
+        let good = Known::after(None, one.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        let book = Discovered::default();
+        book.set("p", good.clone());
+        assert!(book.get("p", &one).is_some() && book.get("p", &other).is_none());
+        assert!(Known::after(Some(good), other, down(), at(1)).usable().is_err());
+    }
+}

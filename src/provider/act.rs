@@ -1,0 +1,105 @@
+//! What is done for a provider: its issuer is asked, its connections are told.
+
+use std::sync::Arc;
+
+use kube::{Resource, ResourceExt};
+
+use super::change;
+use super::decide::{Refusal, Usable};
+use super::report::{Facts, Found};
+use crate::api::{IntegrationProvider, reason};
+use crate::context::Context;
+use crate::discovered::{Known, Question};
+use crate::oauth::discovery::discover;
+use crate::world::{Ready, Resolution, sentence};
+
+/// Asks the issuer where that is due, and puts in what the provider comes to.
+pub async fn act(
+    ctx: &Context,
+    provider: &Arc<IntegrationProvider>,
+    judged: Result<Usable, Refusal>,
+) -> Found {
+    let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
+    let usable = match judged {
+        Ok(usable) => usable,
+        Err(refusal) => {
+            settle(ctx, &name, not_ready(&refusal));
+            return Found { facts: None, verdict: Err(refusal), next: None };
+        }
+    };
+    let known = match &usable.question {
+        Some(question) => Some(known(ctx, &name, question).await),
+        None => {
+            ctx.world.resolutions.discovered().forget(&name);
+            None
+        }
+    };
+    let (facts, next) = (Some(Facts::of(&usable.sketch)), known.as_ref().map(Known::next));
+    let metadata = match known.as_ref().map(Known::usable).transpose() {
+        Ok(metadata) => metadata.cloned(),
+        Err(why) => {
+            let refusal = Refusal::new(reason::DISCOVERY_FAILED, &sentence(why), contact);
+            settle(ctx, &name, not_ready(&refusal));
+            return Found { facts, verdict: Err(refusal), next };
+        }
+    };
+    let ready = Ready::new(Arc::clone(provider), usable.app, metadata, usable.insecure);
+    settle(ctx, &name, Resolution::Ready(ready));
+    // The provider stays usable meanwhile: a connection's probe has to find its way.
+    let verdict = if ctx.grants.registrations().is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
+    Found { facts, verdict, next }
+}
+
+fn rejected(contact: Option<&str>) -> Refusal {
+    let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
+    Refusal::new(reason::APP_REJECTED, message, contact)
+}
+
+fn not_ready(refusal: &Refusal) -> Resolution {
+    Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() }
+}
+
+/// What is known of the issuer, asked if that is due.
+async fn known(ctx: &Context, name: &str, question: &Question) -> Known {
+    let book = ctx.world.resolutions.discovered();
+    let last = book.get(name, question);
+    if let Some(known) = last.as_ref().filter(|known| ctx.clock.now() < known.next()) {
+        return known.clone();
+    }
+    let read = discover(ctx.clients.for_provider(question.insecure), &question.issuer).await;
+    if let Err(error) = &read {
+        tracing::warn!(provider = name, error = %crate::telemetry::chain(error), "the issuer's metadata could not be read");
+    }
+    let known = Known::after(last, question.clone(), read, ctx.clock.now());
+    book.set(name, known.clone());
+    known
+}
+
+/// Puts in the resolution, lets a new registration start afresh, and wakes connections for which something changed.
+fn settle(ctx: &Context, name: &str, next: Resolution) {
+    let resolutions = &ctx.world.resolutions;
+    let last = resolutions.get(name);
+    let last = last.as_deref();
+    if change::app_is_new(last, &next) {
+        ctx.grants.registrations().accepted(name);
+    }
+    let changed = last.is_none_or(|last| !change::same(last, &next));
+    resolutions.set(name, next);
+    if changed {
+        wake_connections(ctx, name);
+    }
+}
+
+/// Forgets a provider object that is gone, and tells its connections.
+pub fn forget(ctx: &Context, name: &str) {
+    ctx.world.resolutions.forget(name);
+    wake_connections(ctx, name);
+}
+
+/// Wakes all connections of a provider.
+pub fn wake_connections(ctx: &Context, name: &str) {
+    for connection in ctx.world.connections.state_filter(|connection| connection.spec.provider == name) {
+        let namespace = connection.meta().namespace.as_deref().unwrap_or_default();
+        ctx.wakes.connection(namespace, &connection.name_any());
+    }
+}

@@ -1,0 +1,107 @@
+//! What of a resolution is news to connections. Pure.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::oauth::app::App;
+use crate::world::{Ready, Resolution};
+
+/// Whether two resolutions mean the same to connections. The object's status and metadata do not count.
+pub fn same(last: &Resolution, next: &Resolution) -> bool {
+    match (last, next) {
+        (
+            Resolution::NotReady { reason, message },
+            Resolution::NotReady { reason: next_reason, message: next_message },
+        ) => reason == next_reason && message == next_message,
+        (Resolution::Ready(last), Resolution::Ready(next)) => {
+            let Ready { object, app, metadata, insecure, plain: _ } = next;
+            last.object.spec == object.spec
+                && same_app(last.app.as_deref(), app.as_deref())
+                && last.metadata == *metadata
+                && last.insecure == *insecure
+        }
+        _ => false,
+    }
+}
+
+/// Whether a registration came that was not in use before: what was said of another one does not count for it.
+pub fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
+    let app = app_of(next);
+    app.is_some() && !same_app(last.and_then(app_of), app)
+}
+
+fn app_of(resolution: &Resolution) -> Option<&App> {
+    match resolution {
+        Resolution::Ready(ready) => ready.app.as_deref(),
+        Resolution::NotReady { .. } => None,
+    }
+}
+
+fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let App { client_id, client_secret, client_secret_previous } = one;
+    *client_id == other.client_id
+        && same_text(client_secret.as_ref(), other.client_secret.as_ref())
+        && same_text(client_secret_previous.as_ref(), other.client_secret_previous.as_ref())
+}
+
+fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::api::IntegrationProvider;
+    use crate::catalog::DiscoveredEndpoints;
+    use crate::discovered::Metadata;
+
+    fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+        let object = IntegrationProvider::new("p", serde_json::from_value(spec.clone()).unwrap());
+        let app = app.map(|(id, secret)| {
+            let client_secret = Some(SecretString::from(secret));
+            Arc::new(App { client_id: id.to_owned(), client_secret, client_secret_previous: None })
+        });
+        let metadata = issuer.map(|issuer| {
+            let endpoints = DiscoveredEndpoints::default();
+            Arc::new(Metadata { issuer: issuer.parse().unwrap(), endpoints })
+        });
+        Resolution::Ready(Ready::new(Arc::new(object), app, metadata, false))
+    }
+
+    fn not_ready(message: &str) -> Resolution {
+        Resolution::NotReady { reason: crate::api::reason::UNKNOWN_TYPE, message: message.to_owned() }
+    }
+
+    #[test]
+    fn connections_are_told_of_what_concerns_them() {
+        let spec = json!({"type": "github"});
+        let base = || ready(&spec, Some(("id", "a")), None);
+        let rows = [
+            ("nothing", base(), true, false),
+            (
+                "contact",
+                ready(&json!({"type": "github", "contact": "x"}), Some(("id", "a")), None),
+                false,
+                false,
+            ),
+            ("secret", ready(&spec, Some(("id", "b")), None), false, true),
+            ("client id", ready(&spec, Some(("other", "a")), None), false, true),
+            ("app gone", ready(&spec, None, None), false, false),
+            ("metadata", ready(&spec, Some(("id", "a")), Some("https://id.example.com")), false, false),
+            ("readiness", not_ready("No."), false, false),
+        ];
+        for (what, next, same_as_before, new_app) in rows {
+            assert_eq!(same(&base(), &next), same_as_before, "{what}");
+            assert_eq!(app_is_new(Some(&base()), &next), new_app, "{what}");
+        }
+        assert!(
+            !same(&not_ready("No."), &not_ready("Still no.")) && same(&not_ready("No."), &not_ready("No."))
+        );
+        assert!(app_is_new(None, &base()) && app_is_new(Some(&not_ready("No.")), &base()));
+    }
+}

@@ -1,0 +1,175 @@
+//! Can this provider object be used? A row of questions; the first that fails is what status says. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use url::Url;
+
+use crate::api::connection::Method;
+use crate::api::provider::IntegrationProviderSpec;
+use crate::api::{IntegrationProvider, reason};
+use crate::catalog::{self, Description, Entry, ResolveError};
+use crate::discovered::Question;
+use crate::grant::target::whom_to_ask;
+use crate::oauth::app::{App, CLIENT_SECRET};
+use crate::oauth::guard::{self, Reach};
+use crate::world::sentence;
+
+/// What was gathered.
+#[derive(Default)]
+pub struct Observed {
+    /// The Secret that `spec.app` names, in the operator's namespace.
+    pub app_secret: Option<Arc<Secret>>,
+    /// Whether the operator allows `http://` and private addresses at all.
+    pub insecure_allowed: bool,
+}
+
+/// Why it cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// A constant of `api::reason`.
+    pub reason: &'static str,
+    /// The sentence: what is wrong, what to do, who can.
+    pub message: String,
+}
+
+impl Refusal {
+    /// `message` is a sentence; whom to ask is added.
+    pub fn new(reason: &'static str, message: &str, contact: Option<&str>) -> Self {
+        Self { reason, message: format!("{message} {}", whom_to_ask(contact)) }
+    }
+}
+
+/// A provider that can be used as far as its object and its Secret go.
+#[derive(Debug)]
+pub struct Usable {
+    /// Its registration.
+    pub app: Option<Arc<App>>,
+    /// With made-up values for what connections set: for methods and rotation.
+    pub sketch: Description,
+    /// What is to be asked of its issuer, if anything.
+    pub question: Option<Question>,
+    /// Whether `http://` and private addresses may be dialled.
+    pub insecure: bool,
+}
+
+/// Judges the object and its Secret.
+pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
+    let (spec, name) = (&provider.spec, provider.name_any());
+    let entry = entry(spec)?;
+    let insecure = insecure(spec, observed)?;
+    let sketch = catalog::sketch(entry, spec, &name).map_err(|error| unfit(spec, &error))?;
+    let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
+    let reach = if insecure { Reach::Anywhere } else { Reach::Public };
+    for url in addresses(&sketch).chain(plain.iter().flat_map(addresses)) {
+        guard::check_url(url, reach).map_err(|refusal| refused(spec, &refusal))?;
+    }
+    let app = app(spec, &sketch, observed)?;
+    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
+    let question = question.map(|issuer| Question { issuer, insecure });
+    Ok(Usable { app, sketch, question, insecure })
+}
+
+fn refuse(spec: &IntegrationProviderSpec, reason: &'static str, message: &str) -> Refusal {
+    Refusal::new(reason, message, spec.contact.as_deref())
+}
+
+fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
+    let unknown = || {
+        let message =
+            format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);
+        refuse(spec, reason::UNKNOWN_TYPE, &message)
+    };
+    catalog::get(&spec.type_).ok_or_else(unknown)
+}
+
+fn insecure(spec: &IntegrationProviderSpec, observed: &Observed) -> Result<bool, Refusal> {
+    match (spec.allow_insecure.unwrap_or_default(), observed.insecure_allowed) {
+        (true, false) => Err(refuse(
+            spec,
+            reason::ENDPOINT_REFUSED,
+            "spec.allowInsecure counts only where the operator runs with --allow-insecure-providers: remove the one or add the other.",
+        )),
+        (asked, _) => Ok(asked),
+    }
+}
+
+fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
+    let reason = match error {
+        ResolveError::Insecure { .. }
+        | ResolveError::BadAddress { .. }
+        | ResolveError::AddressChanged { .. } => reason::ENDPOINT_REFUSED,
+        _ => reason::PARAMETERS_MISSING,
+    };
+    refuse(spec, reason, &sentence(&error.to_string()))
+}
+
+fn refused(spec: &IntegrationProviderSpec, refusal: &guard::Refusal) -> Refusal {
+    let message = format!(
+        "{refusal}. Such addresses need spec.allowInsecure, and the operator's --allow-insecure-providers."
+    );
+    refuse(spec, reason::ENDPOINT_REFUSED, &message)
+}
+
+/// Every address that a request may be sent to, or a person to.
+fn addresses(description: &Description) -> impl Iterator<Item = &Url> {
+    let ends = &description.endpoints;
+    [
+        ends.issuer.as_ref(),
+        ends.authorization.as_ref(),
+        ends.token.as_ref(),
+        ends.device_authorization.as_ref(),
+        ends.revocation.as_ref(),
+        ends.userinfo.as_ref(),
+        ends.admin_consent.as_ref(),
+        description.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref()),
+        description.probe.as_ref().and_then(|probe| probe.url.as_ref()),
+        description.revoke.url.as_ref(),
+        description.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref()),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+fn needs_app(method: &Method) -> bool {
+    !matches!(method, Method::ApiKey | Method::BasicAuth)
+}
+
+fn app(
+    spec: &IntegrationProviderSpec,
+    sketch: &Description,
+    observed: &Observed,
+) -> Result<Option<Arc<App>>, Refusal> {
+    if !sketch.methods.iter().any(needs_app) {
+        return Ok(None);
+    }
+    let Some(named) = &spec.app else {
+        let own = spec.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default();
+        let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret with client_id and client_secret in the operator's namespace, or allow.ownApp.";
+        return if own { Ok(None) } else { Err(refuse(spec, reason::APP_SECRET_NOT_FOUND, message)) };
+    };
+    let name = &named.secret_name;
+    let Some(secret) = &observed.app_secret else {
+        let message = format!(
+            "There is no Secret {name} in the operator's namespace: make it with client_id and client_secret."
+        );
+        return Err(refuse(spec, reason::APP_SECRET_NOT_FOUND, &message));
+    };
+    let incomplete = |what: &str| {
+        let message = format!("Secret {name} in the operator's namespace cannot be used: {what}.");
+        refuse(spec, reason::APP_SECRET_INCOMPLETE, &message)
+    };
+    let none = BTreeMap::new();
+    let app =
+        App::parse(secret.data.as_ref().unwrap_or(&none)).map_err(|error| incomplete(&error.to_string()))?;
+    if sketch.client_auth(app.client_secret.is_some()).is_none() {
+        return Err(incomplete(&format!("the key {CLIENT_SECRET} is missing")));
+    }
+    Ok(Some(Arc::new(app)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,92 @@
+//! What is said about a provider: its next status. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::decide::Refusal;
+use crate::api::connection::Method;
+use crate::api::provider::{IntegrationProviderStatus, Rotation};
+use crate::api::{IntegrationProvider, reason};
+use crate::catalog::Description;
+use crate::kube_ext::conditions::{Conditions, Verdict};
+
+/// What came of one look at a provider.
+#[derive(Debug)]
+pub struct Found {
+    /// What is known of the third party; `None` where the object does not get that far.
+    pub facts: Option<Facts>,
+    /// Whether it can be used, and why not.
+    pub verdict: Result<(), Refusal>,
+    /// When its issuer is to be asked again.
+    pub next: Option<Timestamp>,
+}
+
+/// What status shows of the third party.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    methods: Vec<Method>,
+    rotation: Option<Rotation>,
+}
+
+impl Facts {
+    /// The rotation is that of grants obtained in the usual way.
+    pub fn of(description: &Description) -> Self {
+        let usual = description.methods.first();
+        let rotation = usual.map(|method| description.rotation(*method));
+        Self { methods: description.methods.clone(), rotation }
+    }
+}
+
+/// The next status. Facts that cannot be told now stay: the type never changes.
+pub fn status(provider: &IntegrationProvider, found: &Found, now: Timestamp) -> IntegrationProviderStatus {
+    let old = provider.status.clone().unwrap_or_default();
+    let generation = provider.metadata.generation;
+    let mut conditions = Conditions::after(&old.conditions, generation, now);
+    match &found.verdict {
+        Ok(()) => conditions.set("Ready", Verdict::True, reason::READY, "The provider can be used."),
+        Err(refusal) => conditions.set("Ready", Verdict::False, refusal.reason, refusal.message.clone()),
+    };
+    let conditions = conditions.build();
+    let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
+    IntegrationProviderStatus {
+        methods: facts.methods,
+        rotation: facts.rotation,
+        observed_generation: generation,
+        conditions,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn found(verdict: Result<(), Refusal>, facts: Option<Facts>) -> Found {
+        Found { facts, verdict, next: None }
+    }
+
+    #[test]
+    fn a_status_that_says_the_same_is_equal_and_facts_outlive_a_refusal() {
+        let spec = serde_json::from_value(json!({"type": "github"})).unwrap();
+        let mut provider = IntegrationProvider::new("p", spec);
+        provider.metadata.generation = Some(3);
+        let facts = Facts { methods: vec![Method::AuthorizationCode], rotation: Some(Rotation::SingleUse) };
+        let good = status(&provider, &found(Ok(()), Some(facts.clone())), at(0));
+        provider.status = Some(good.clone());
+        assert_eq!(status(&provider, &found(Ok(()), Some(facts)), at(60)), good);
+        let refusal =
+            Refusal::new(reason::APP_SECRET_NOT_FOUND, "There is no Secret.", Some("ops@example.com"));
+        let bad = status(&provider, &found(Err(refusal), None), at(60));
+        assert_eq!((&bad.methods, bad.rotation), (&good.methods, good.rotation));
+        assert_eq!(bad.observed_generation, Some(3));
+        let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", reason::APP_SECRET_NOT_FOUND));
+        assert_eq!(ready.message, "There is no Secret. Ask ops@example.com.");
+        assert_eq!(ready.last_transition_time.0, at(60));
+    }
+}
