@@ -11,12 +11,9 @@ const LINES: usize = 40;
 /// Prints the error, the objects with their status, events, and the end of the operator's log. No Secrets.
 pub async fn explain(error: &Error, stage: Option<&Stage>) {
     if let Some(stage) = stage {
+        // Providers and workspaces are in both answers: `kubectl get bowline` names all kinds.
         for namespace in [TEAM, WORKSPACE] {
             stage.cluster().dump(namespace).await;
-        }
-        let everywhere = ["get", "integrationproviders,workspaces", "-o", "yaml"];
-        if let Ok(output) = stage.cluster().kubectl(&everywhere).await {
-            eprintln!("# kubectl {}\n{}", everywhere.join(" "), String::from_utf8_lossy(&output.stdout));
         }
         let log = stage.operator().logs().unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
