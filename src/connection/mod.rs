@@ -120,8 +120,7 @@ fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
 }
 
 /// Reporting failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<IntegrationConnection>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::debug!(error = %crate::telemetry::chain(error), "a connection is looked at again soon");
+pub fn error_policy(_: Arc<IntegrationConnection>, _: &Error, _: Arc<Context>) -> Action {
     Action::requeue(Duration::from_secs(5))
 }
 

@@ -75,6 +75,9 @@ where
             Ok(_) => {}
             // Gone between the wake and the look: nothing is left to do.
             Err(controller::Error::ObjectNotFound(_)) => {}
-            Err(error) => tracing::warn!(kind = %K::kind(&()), error = %chain(&error), "a reconcile failed"),
+            Err(controller::Error::ReconcilerFailed(error, object)) => {
+                tracing::warn!(%object, error = %chain(&error), "a reconcile failed");
+            }
+            Err(error) => tracing::warn!(kind = %K::kind(&()), error = %chain(&error), "a watch failed"),
         })
 }

@@ -27,12 +27,11 @@ pub async fn act(
             return Found { facts: None, verdict: Err(refusal), next: None };
         }
     };
-    let known = match &usable.question {
-        Some(question) => Some(known(ctx, &name, question).await),
-        None => {
-            ctx.world.resolutions.discovered().forget(&name);
-            None
-        }
+    let known = if let Some(question) = &usable.question {
+        Some(known(ctx, &name, question).await)
+    } else {
+        ctx.world.resolutions.discovered().forget(&name);
+        None
     };
     let (facts, next) = (Some(Facts::of(&usable.sketch)), known.as_ref().map(Known::next));
     let metadata = match known.as_ref().map(Known::usable).transpose() {

@@ -133,7 +133,7 @@ fn addresses(description: &Description) -> impl Iterator<Item = &Url> {
     .flatten()
 }
 
-fn needs_app(method: &Method) -> bool {
+fn needs_app(method: Method) -> bool {
     !matches!(method, Method::ApiKey | Method::BasicAuth)
 }
 
@@ -142,7 +142,7 @@ fn app(
     sketch: &Description,
     observed: &Observed,
 ) -> Result<Option<Arc<App>>, Refusal> {
-    if !sketch.methods.iter().any(needs_app) {
+    if !sketch.methods.iter().copied().any(needs_app) {
         return Ok(None);
     }
     let Some(named) = &spec.app else {

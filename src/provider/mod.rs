@@ -89,7 +89,7 @@ fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
 
 fn outcome(found: &Found) -> PassOutcome {
     match (&found.verdict, found.next) {
-        (Ok(_), _) => PassOutcome::Settled,
+        (Ok(()), _) => PassOutcome::Settled,
         (Err(_), Some(_)) => PassOutcome::Waiting,
         (Err(_), None) => PassOutcome::Stalled,
     }
@@ -103,7 +103,6 @@ fn next(found: &Found, now: Timestamp) -> Action {
 }
 
 /// Reporting failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<IntegrationProvider>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::debug!(error = %crate::telemetry::chain(error), "a provider is looked at again soon");
+pub fn error_policy(_: Arc<IntegrationProvider>, _: &Error, _: Arc<Context>) -> Action {
     Action::requeue(Duration::from_secs(5))
 }

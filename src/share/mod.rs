@@ -23,7 +23,6 @@ use crate::context::Context;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};
 use crate::publishing::{PublishError, withdraw_share};
-use crate::telemetry::chain;
 
 /// Reporting or taking back failed. That a Secret could not be written is an outcome with a condition, never this.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,6 @@ fn next(outcome: &Outcome) -> Action {
 }
 
 /// Reporting or taking back failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<ConnectionShare>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::debug!(error = %chain(error), "a share is looked at again soon");
+pub fn error_policy(_: Arc<ConnectionShare>, _: &Error, _: Arc<Context>) -> Action {
     Action::requeue(Duration::from_secs(5))
 }

@@ -12,7 +12,6 @@ use crate::api::{Workspace, WorkspaceStatus};
 use crate::context::Context;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};
-use crate::telemetry::chain;
 
 /// Reporting failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +52,6 @@ async fn write(ctx: &Context, name: &str, status: &WorkspaceStatus) -> Result<()
 }
 
 /// Reporting failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<Workspace>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::debug!(error = %chain(error), "a workspace is looked at again soon");
+pub fn error_policy(_: Arc<Workspace>, _: &Error, _: Arc<Context>) -> Action {
     Action::requeue(Duration::from_secs(5))
 }
