@@ -110,7 +110,7 @@ fn live(workspaces: &[Arc<Workspace>]) -> impl Iterator<Item = &Arc<Workspace>> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

@@ -48,13 +48,20 @@ pub struct Call<U> {
     pub json: Option<serde_json::Value>,
 }
 
+impl<U> Call<U> {
+    /// GET of the user-info endpoint (OpenID Connect Core §5.3).
+    pub const fn user_info() -> Self {
+        Self { method: Verb::Get, url: None, headers: BTreeMap::new(), json: None }
+    }
+}
+
 /// How the account behind a grant is learnt.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Identity<U> {
     /// Where the document comes from.
     pub from: IdentitySource,
-    /// The call, if it comes from one.
+    /// The call, if it comes from one. Absent means GET of the user-info endpoint.
     pub call: Option<Call<U>>,
     /// Where the account is in the document.
     #[serde(default)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate, Verb};
+use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate};
 use super::description::Description;
 use super::entry::{Endpoints, Entry};
 use super::parameter::Rule;
@@ -182,15 +182,12 @@ fn identity(
     values: &Values<'_>,
 ) -> Result<Option<Identity<Url>>, ResolveError> {
     let Some(Identity { from, call: asked, account }) = identity else { return Ok(None) };
-    let filled = match asked {
-        Some(asked) => Some(call("the account", asked, asked.url.as_ref().filter(|_| !foreign), values)?),
-        // An entry that says no more means the plain question at the user-info endpoint.
-        None if *from == IdentitySource::Call => {
-            Some(Call { method: Verb::Get, url: None, headers: BTreeMap::new(), json: None })
-        }
-        None => None,
-    };
-    Ok(Some(Identity { from: *from, call: filled, account: account.clone() }))
+    let filled = asked.as_ref().map(|asked| {
+        let url = asked.url.as_ref().filter(|_| !foreign);
+        call("the account", asked, url, values)
+    });
+    let usual = || (*from == IdentitySource::Call).then(Call::user_info);
+    Ok(Some(Identity { from: *from, call: filled.transpose()?.or_else(usual), account: account.clone() }))
 }
 
 fn revoke(

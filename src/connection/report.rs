@@ -9,11 +9,12 @@ use super::decide::verdict::{Truth, Verdict};
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
 use crate::api::connection::{
-    AccountStatus, GrantStatus, IntegrationConnectionStatus, Phase, SharingStatus, TokenStatus,
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
+    TokenStatus,
 };
 use crate::api::{IntegrationConnection, names, reason};
 use crate::grant::outcome::Origin;
-use crate::grant::target::Scopes;
+use crate::grant::target::{Scopes, Target};
 use crate::kube_ext::conditions::{self, Conditions};
 use crate::sharing::Shared;
 use crate::vault::{Credential, Grant};
@@ -29,23 +30,18 @@ pub fn status(
     let old = connection.status.clone().unwrap_or_default();
     let published = published(connection, plan, outcome, &old);
     let ready = ready(&plan.authorized, &plan.fresh, &published);
-    let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
-    for (type_, verdict) in [
+    let gone = plan.authorized.reason == reason::DISCONNECTED;
+    let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
+    let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
+    let (connected_at, connected_by) = connected(&old, plan, grant, now).filter(|_| !forget).unzip();
+    let verdicts = [
         ("Ready", &ready),
         ("Authorized", &plan.authorized),
         ("TokenFresh", &plan.fresh),
         ("SecretPublished", &published),
         ("Shared", &plan.shared),
-    ] {
-        conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
-    }
-    let conditions = conditions.build();
-    let gone = plan.authorized.reason == reason::DISCONNECTED;
-    let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
-    let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
-    let connected = connected(&old, plan, grant, now).filter(|_| !forget);
-    let (connected_at, connected_by) = connected.unzip();
-    let next = IntegrationConnectionStatus {
+    ];
+    let mut next = IntegrationConnectionStatus {
         phase: None,
         id: Some(names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())),
         account: grant.and_then(account).or_else(|| old.account.clone().filter(|_| !forget)),
@@ -54,19 +50,38 @@ pub fn status(
         scopes: scopes(connection, observed, grant).or_else(|| old.scopes.clone().filter(|_| !forget)),
         token: token(connection, observed, plan, grant, &old).filter(|_| !forget),
         grant: grant_end(grant).or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
-        secret: match &outcome.secret {
-            SecretOutcome::Written(secret) => Some(secret.clone()),
-            SecretOutcome::Withdrawn => None,
-            SecretOutcome::Untouched | SecretOutcome::Failed { .. } => {
-                observed.written.clone().or(old.secret.clone())
-            }
-        },
+        secret: secret(observed, outcome, &old),
         sharing: sharing(connection, observed, &old, now),
         last_handled_refresh: plan.unanswerable.clone().or_else(|| plan.history.handled_refresh.clone()),
         observed_generation: connection.metadata.generation,
-        conditions,
+        conditions: conditions_of(connection, &old, verdicts, now),
     };
-    IntegrationConnectionStatus { phase: Some(phase(connection, &next)), ..next }
+    next.phase = Some(phase(connection, &next));
+    next
+}
+
+fn conditions_of(
+    connection: &IntegrationConnection,
+    old: &IntegrationConnectionStatus,
+    verdicts: [(&str, &Verdict); 5],
+    now: Timestamp,
+) -> Vec<Condition> {
+    let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
+    for (type_, verdict) in verdicts {
+        conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
+    }
+    conditions.build()
+}
+
+/// The Secret as last published here.
+fn secret(observed: &Observed, outcome: &Outcome, old: &IntegrationConnectionStatus) -> Option<SecretStatus> {
+    match &outcome.secret {
+        SecretOutcome::Written(secret) => Some(secret.clone()),
+        SecretOutcome::Withdrawn => None,
+        SecretOutcome::Untouched | SecretOutcome::Failed { .. } => {
+            observed.written.clone().or(old.secret.clone())
+        }
+    }
 }
 
 /// The one summary. `Authorized` may be unknown while the published token lives: then nothing is wrong yet.
@@ -94,11 +109,10 @@ fn published(
     let there = || Verdict::yes(reason::PUBLISHED, format!("Secret {name} holds the token."));
     match (&outcome.secret, plan.publishing) {
         (SecretOutcome::Failed { reason, message }, _) => Verdict::no(reason, Serve, message.clone()),
-        (SecretOutcome::Written(_), _) => there(),
         (SecretOutcome::Withdrawn, _) => {
             Verdict::no(reason::WITHDRAWN, Serve, format!("Secret {name} was removed: see Authorized."))
         }
-        (SecretOutcome::Untouched, Publishing::Keep) => there(),
+        (SecretOutcome::Written(_), _) | (SecretOutcome::Untouched, Publishing::Keep) => there(),
         // The write is still to come; until then what was said last stays said.
         (SecretOutcome::Untouched, Publishing::Write) => {
             remembered(old).unwrap_or_else(|| Verdict::no(reason::NOT_YET, Serve, "Being published."))
@@ -138,8 +152,8 @@ fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatu
     } else if status.connected_at.is_none() {
         Phase::Pending
     } else if [reason::TOKEN_EXPIRED, reason::NOT_REFRESHABLE].contains(&fresh)
-        && !conditions::get(&status.conditions, "Authorized")
-            .is_some_and(|condition| condition.status == "False")
+        && conditions::get(&status.conditions, "Authorized")
+            .is_none_or(|condition| condition.status != "False")
     {
         Phase::Expired
     } else {
@@ -199,22 +213,23 @@ fn token(
         let token = TokenStatus { expires_at, last_refreshed_at, revision, refreshable, ..planned };
         return (token != TokenStatus::default()).then_some(token);
     };
-    let refreshable = match &grant.credential {
-        Credential::OAuth { refresh_token, .. } => {
-            refresh_token.is_some()
-                || observed.provider.target().is_some_and(|target| {
-                    target.method(&connection.spec) == crate::api::connection::Method::ClientCredentials
-                })
-        }
-        Credential::ApiKey { .. } | Credential::Basic { .. } => false,
-    };
     Some(TokenStatus {
         expires_at: grant.expires_at.map(Time),
         last_refreshed_at: Some(Time(grant.obtained_at)),
         revision: observed.record.revision(),
-        refreshable: Some(refreshable),
+        refreshable: Some(refreshable(connection, observed, grant)),
         ..planned
     })
+}
+
+fn refreshable(connection: &IntegrationConnection, observed: &Observed, grant: &Grant) -> bool {
+    let minted = |target: &Target| target.method(&connection.spec) == Method::ClientCredentials;
+    match &grant.credential {
+        Credential::OAuth { refresh_token, .. } => {
+            refresh_token.is_some() || observed.provider.target().is_some_and(|target| minted(target))
+        }
+        Credential::ApiKey { .. } | Credential::Basic { .. } => false,
+    }
 }
 
 fn grant_end(grant: Option<&Grant>) -> Option<GrantStatus> {

@@ -49,9 +49,8 @@ impl Grants {
         let mut pause = FIRST_PAUSE;
         loop {
             let next = self.with_answer(&loaded.record, &answer)?;
-            let error = match self.store.replace(loaded.version, next.clone()).await {
-                Ok(_) => return Ok(next.revision()),
-                Err(error) => error,
+            let Err(error) = self.store.replace(loaded.version, next.clone()).await else {
+                return Ok(next.revision());
             };
             tracing::warn!(error = %chain(&error), "an answer of the provider is not on record yet; trying again");
             loaded = loop {
@@ -105,7 +104,7 @@ impl Grants {
                     match self.store.replace(loaded.version, next.clone()).await {
                         Ok(version) => return Ok(Some(Loaded { record: next.into(), version })),
                         Err(error) => {
-                            tracing::debug!(error = %chain(&error), "a change to the record is tried again")
+                            tracing::debug!(error = %chain(&error), "a change to the record is tried again");
                         }
                     }
                 }

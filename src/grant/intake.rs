@@ -243,12 +243,14 @@ impl<'a> Values<'a> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
 
-    fn data(pairs: &[(&str, &[u8])]) -> BTreeMap<String, ByteString> {
+    type Pairs<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn data(pairs: Pairs) -> BTreeMap<String, ByteString> {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.to_vec()))).collect()
     }
 
@@ -256,7 +258,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn refusal(pairs: &[(&str, &[u8])], method: Method) -> IntakeError {
+    fn refusal(pairs: Pairs, method: Method) -> IntakeError {
         read(&data(pairs), method, at(0)).err().unwrap()
     }
 
@@ -275,7 +277,7 @@ mod tests {
     fn what_cannot_be_used_is_refused_with_its_reason() {
         use Method::{ApiKey, AuthorizationCode, BasicAuth, ClientCredentials, RefreshToken};
         let long = vec![b'a'; 1024 * 1024];
-        let rows: &[(&str, IntakeError, Method, &[(&str, &[u8])])] = &[
+        let rows: &[(&str, IntakeError, Method, Pairs)] = &[
             ("empty", IntakeError::Empty { method: ApiKey }, ApiKey, &[]),
             ("wrong key", IntakeError::UnknownKeys { method: ApiKey }, ApiKey, &[("apikey", b"k")]),
             (

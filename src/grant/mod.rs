@@ -14,6 +14,9 @@
 //! | [`refresh`] | intent → request → commit |
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
+//! | `judge` | what the provider says of a candidate |
+//! | `mint` | tokens from the app registration itself |
+//! | `orphans` | records whose connection is gone |
 //! | [`end`] | revoking and erasing |
 //! | [`outcome`] | what came of it |
 
@@ -22,6 +25,8 @@ pub mod candidate;
 pub mod commit;
 pub mod end;
 pub mod intake;
+mod judge;
+mod mint;
 mod orphans;
 pub mod outcome;
 pub mod pace;

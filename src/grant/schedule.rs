@@ -168,7 +168,7 @@ mod tests {
     fn a_refresh_that_ends_the_token_in_use_comes_ninety_seconds_before_the_end() {
         let policy = Policy { ends_access: true, ..policy() };
         assert_eq!(margin(Duration::from_hours(8), &policy), MOUNT_DELAY);
-        assert_eq!(margin(Duration::from_secs(60), &policy), Duration::from_secs(30));
+        assert_eq!(margin(Duration::from_mins(1), &policy), Duration::from_secs(30));
     }
 
     #[test]

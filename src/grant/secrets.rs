@@ -123,7 +123,7 @@ impl Grants {
                 tracing::warn!(error = %chain(&error), secret = brief.name, "a consumed intake Secret could not be deleted");
             }
             Err(_) => {
-                tracing::warn!(secret = brief.name, "a consumed intake Secret could not be deleted in time")
+                tracing::warn!(secret = brief.name, "a consumed intake Secret could not be deleted in time");
             }
         }
     }

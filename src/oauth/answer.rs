@@ -147,14 +147,9 @@ pub fn read(
     let (root, access_token) = access_token(document, paths)?;
     let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
-    let claims = match text(&paths.id_token).map(|token| claims::read(token, description, client_id, now)) {
-        Some(Err(flaw)) => {
-            flaws.push(Flaw::IdToken(flaw));
-            BTreeMap::new()
-        }
-        Some(Ok(claims)) => claims,
-        None => BTreeMap::new(),
-    };
+    let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, now));
+    let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
+    let claims = claims.ok().flatten().unwrap_or_default();
     let mut duration = |path: &Option<JsonPath>, flaw| {
         let found = path.as_ref()?.get(root)?;
         lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
@@ -162,19 +157,18 @@ pub fn read(
     let expires_in = duration(&paths.expires_in, Flaw::Lifetime);
     let refresh_expires_in = duration(&paths.refresh_expires_in, Flaw::RefreshLifetime);
     let token_type = token_type(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
-    let token_type = token_type.unwrap_or_else(|| {
+    if token_type.is_none() {
         flaws.push(Flaw::TokenType);
-        "unknown".to_owned()
-    });
-    let scopes = paths.scope.as_ref().and_then(|path| scopes(path.get(root)?, &paths.scope_separators));
+    }
+    let scope = paths.scope.as_ref();
     let extra = |(key, path): (&String, &JsonPath)| Some((key.clone(), path.text(document)?));
     Some(TokenAnswer {
         refresh_token: text(&paths.refresh_token).map(SecretString::from),
         access_token: SecretString::from(access_token),
-        token_type,
+        token_type: token_type.unwrap_or_else(|| "unknown".to_owned()),
         expires_in,
         refresh_expires_in,
-        scopes,
+        scopes: scope.and_then(|path| scopes(path.get(root)?, &paths.scope_separators)),
         account: account(document, &claims, description),
         claims,
         extras: paths.publish.iter().filter_map(extra).collect(),
@@ -296,7 +290,7 @@ mod tests {
         let answer = token(document.data().unwrap());
         assert_eq!(answer.access_token.expose_secret(), "at+1");
         assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
-        assert_eq!(answer.expires_in, Some(Duration::from_secs(28_800)));
+        assert_eq!(answer.expires_in, Some(Duration::from_hours(8)));
         assert_eq!(answer.scopes.unwrap(), ["repo", "user"]);
         assert_eq!(answer.token_type, "Bearer");
     }

@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn the_error_names_the_key() {
-        let rows: [(&[(&str, &[u8])], _); 4] = [
+        type Pairs = &'static [(&'static str, &'static [u8])];
+        let rows: [(Pairs, _); 4] = [
             (&[], AppError::Missing(CLIENT_ID)),
             (&[("client_id", b" \n")], AppError::Missing(CLIENT_ID)),
             (&[("client_id", b"\xff")], AppError::NotText(CLIENT_ID)),

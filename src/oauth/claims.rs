@@ -1,4 +1,4 @@
-//! Claims of an id token (OpenID Connect Core §3.1.3.7).
+//! Claims of an id token (`OpenID` Connect Core §3.1.3.7).
 //!
 //! It came from the token endpoint over TLS, so the signature may go unchecked; the claims may not.
 
@@ -60,7 +60,7 @@ pub fn read(
         return Err(ClaimsFlaw::Expired);
     }
     let kept = |name: &&str| Some(((*name).to_owned(), as_text(claims.get(*name)?)?));
-    Ok(KEPT.iter().filter_map(|name| kept(name)).collect())
+    Ok(KEPT.iter().filter_map(kept).collect())
 }
 
 /// The claims as a document that account paths can be read from.

@@ -95,7 +95,7 @@ impl Failure {
             |code: &String| code.len() >= 8 && secret.contains(code.as_str()) || code.contains(secret);
         if !secret.is_empty() && self.code.as_ref().is_some_and(echoes) {
             self.code = None;
-            self.summary = What::Said(self.class).text().to_owned();
+            What::Said(self.class).text().clone_into(&mut self.summary);
         }
         self
     }
@@ -312,7 +312,7 @@ fn finding(
     }
 }
 
-/// Step 6: the codes of RFC 6749 §5.2, OpenID Connect Core §3.1.2.6 and RFC 8707. "Start over" of a code exchange is
+/// Step 6: the codes of RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6 and RFC 8707. "Start over" of a code exchange is
 /// `Reauth`: the person begins again.
 fn standard(operation: Operation, code: &str) -> Option<Class> {
     if !operation.is_token_request() {
@@ -333,9 +333,12 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
         "access_denied" => Class::Policy,
         "consent_required" => Class::Consent,
         "interaction_required" | "login_required" if minted => Class::Policy,
-        "interaction_required" | "login_required" if exchange => Class::Reauth,
+        "interaction_required" | "login_required" | "temporarily_unavailable" | "server_error"
+            if exchange =>
+        {
+            Class::Reauth
+        }
         "interaction_required" | "login_required" => Class::StepUp,
-        "temporarily_unavailable" | "server_error" if exchange => Class::Reauth,
         "temporarily_unavailable" | "server_error" => Class::Transient,
         _ => return None,
     })
@@ -400,7 +403,8 @@ mod tests {
     fn answers_to_a_refresh_mean_what_the_requirements_say() {
         use Class::{Bug, Config, Consent, Policy, Reauth, StepUp, Transient};
         use Sent::{MaybeSent, Refused};
-        let rows: &[(u16, &[(&str, &str)], &str, Class, Option<&str>, Sent)] = &[
+        type Row<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, Class, Option<&'a str>, Sent);
+        let rows: &[Row] = &[
             // Bodies that are no answer.
             (200, &[], PAGE, Transient, None, MaybeSent),
             (403, &[], PAGE, Transient, None, MaybeSent),

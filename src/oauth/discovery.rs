@@ -1,4 +1,4 @@
-//! Reads a provider's addresses from its metadata (RFC 8414, OpenID Connect Discovery).
+//! Reads a provider's addresses from its metadata (RFC 8414, `OpenID` Connect Discovery).
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -59,7 +59,7 @@ impl DiscoveryError {
     }
 }
 
-/// Fetches the metadata of an issuer: the OAuth document, and where there is none the OpenID document.
+/// Fetches the metadata of an issuer: the OAuth document, and where there is none the `OpenID` document.
 ///
 /// The document's issuer is compared character by character. Endpoints may be on any host; those that the client
 /// would refuse to call are refused here, and again when they are dialled.
@@ -89,7 +89,7 @@ fn oauth_document(issuer: &Url) -> Url {
     url
 }
 
-/// OpenID Connect Discovery §4: after the path.
+/// `OpenID` Connect Discovery §4: after the path.
 fn openid_document(issuer: &Url) -> Url {
     let path = issuer.path().trim_end_matches('/');
     let mut url = issuer.clone();

@@ -40,9 +40,9 @@ pub enum Why {
     Unspecified,
     /// 127.0.0.0/8 or `::1`.
     Loopback,
-    /// RFC 1918, or fc00::/7 of RFC 4193.
+    /// RFC 1918, or `fc00::/7` of RFC 4193.
     Private,
-    /// 169.254.0.0/16, fe80::/10 or the former fec0::/10.
+    /// 169.254.0.0/16, `fe80::/10` or the former `fec0::/10`.
     LinkLocal,
     /// An address at which clouds serve the machine's own credentials.
     Metadata,
@@ -131,12 +131,12 @@ pub fn forbidden_name(name: &str) -> Option<Why> {
     const LOCAL: [&str; 6] = ["localhost", "localdomain", "local", "internal", "home.arpa", "lan"];
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let is_or_is_under =
-        |end: &&str| name == **end || name.strip_suffix(*end).is_some_and(|n| n.ends_with('.'));
-    if CLUSTER.iter().any(|end| is_or_is_under(&end)) {
+        |end: &&str| name == *end || name.strip_suffix(*end).is_some_and(|n| n.ends_with('.'));
+    if CLUSTER.iter().any(is_or_is_under) {
         return Some(Why::ClusterName);
     }
     // A name without a dot is completed by the search list of the pod, that is to a Service.
-    if !name.contains('.') || LOCAL.iter().any(|end| is_or_is_under(&end)) {
+    if !name.contains('.') || LOCAL.iter().any(is_or_is_under) {
         return Some(Why::LocalName);
     }
     None
@@ -179,9 +179,8 @@ fn forbidden_v6(ip: Ipv6Addr) -> Option<Why> {
             let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
             forbidden_v4(Ipv4Addr::new(a, b, c, d))
         }
-        [0, 0, 0, 0, 0, 0xffff, ..]
+        [0, 0, 0, 0, 0, 0xffff | 0, ..]
         | [0, 0, 0, 0, 0xffff, 0, ..]
-        | [0, 0, 0, 0, 0, 0, ..]
         | [0x64, 0xff9b, 1, ..]
         | [0x2002, ..]
         | [0x2001, 0, ..] => Some(Why::Embedded),

@@ -114,9 +114,9 @@ fn parameters(description: &Description, scopes: &[String]) -> Result<Vec<(Strin
     if let Some(separator) = description.scopes.separator.as_deref().filter(|_| !scopes.is_empty()) {
         parameters.push(("scope".to_owned(), scopes.join(separator)));
     }
-    let scoped = parameters.iter().filter(|(name, _)| name == "scope").count() > 1;
+    let twice = parameters.iter().filter(|(name, _)| name == "scope").count() > 1;
     // RFC 6749 §3.2: no parameter twice.
-    match given.keys().find(|name| STANDARD.contains(&name.as_str()) || scoped && *name == "scope") {
+    match given.keys().find(|name| STANDARD.contains(&name.as_str()) || twice && *name == "scope") {
         Some(name) => Err(RequestError::RepeatedParameter(name.clone())),
         None => Ok(parameters),
     }

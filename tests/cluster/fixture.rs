@@ -1,12 +1,14 @@
 //! A namespace of one's own, with the people who work in it, and objects to begin with.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use bowline_testbed::cluster::Cluster;
+use bowline_testbed::deploy::deploy;
+use kube::Client;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::asking::{ADMIN, Ask, OPERATOR, Person};
 
@@ -22,15 +24,30 @@ pub struct Team {
     client: Client,
 }
 
-/// A client for the cluster under test, with the shipped manifests installed.
+/// The cluster under test, with the shipped manifests applied once and the policies in force.
+pub async fn cluster() -> &'static Cluster {
+    static DEPLOYED: OnceCell<&'static Cluster> = OnceCell::const_new();
+    let deployed = DEPLOYED.get_or_init(|| async {
+        let cluster = Cluster::shared().await.expect("a cluster");
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+        deploy(cluster, &manifests).await.expect("the manifests are applied and in force");
+        cluster
+    });
+    deployed.await
+}
+
+/// An administrator of the cluster under test. The client belongs to the test's runtime.
 pub async fn administrator() -> Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let path =
-        std::env::var("BOWLINE_KUBECONFIG").expect("BOWLINE_KUBECONFIG names the cluster: run make test");
-    let kubeconfig = Kubeconfig::read_from(Path::new(&path)).unwrap();
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    config.default_retry = false;
-    Client::try_from(config).unwrap()
+    cluster().await.client_for(ADMIN).await.expect("a client")
+}
+
+/// The operator's `ServiceAccount` on the cluster under test, with the rights it ships with.
+pub async fn operator() -> Client {
+    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+    let kubeconfig = KUBECONFIG.get_or_init(|| async {
+        cluster().await.service_account_kubeconfig("bowline-system", "bowline").await.expect("a token")
+    });
+    bowline_testbed::access::client(kubeconfig.await).await.expect("a client")
 }
 
 pub fn random_name(prefix: &str) -> String {

@@ -12,3 +12,4 @@ mod operator_only;
 mod publishing;
 mod rights;
 mod schema;
+mod writing;

@@ -1,20 +1,19 @@
 //! Writes other than published Secrets: annotations and Events, as the API server keeps them.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeMap;
 
 use bowline::kube_ext::apply::{apply, remove_annotation};
 use bowline::kube_ext::events::Events;
-use bowline_testbed::cluster::Cluster;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
 
+use crate::fixture::administrator;
+
 async fn config_map() -> (Client, Api<ConfigMap>, ConfigMap) {
-    let client = Cluster::shared().await.unwrap().client_for("admin").await.unwrap();
+    let client = administrator().await;
     let namespace: Namespace =
         serde_json::from_value(json!({ "metadata": { "generateName": "writing-" } })).unwrap();
     let namespace = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();

@@ -23,11 +23,19 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
         return Verdict::unknown(reason::NOT_YET, "There is no token.");
     };
     let next = next_attempt.map_or_else(String::new, |at| format!(" Next attempt at {at}."));
-    let failure = input.history.last_failure.as_ref().map(|failure| failure.message.as_str());
     let Some(ends) = token.expires_at else {
         return Verdict::yes(reason::NEVER_EXPIRES, "The provider names no end for it.");
     };
-    if ends <= input.now && !token.refreshable {
+    if ends <= input.now { ended(input, &token, ends, &next) } else { alive(input, &token, ends, &next) }
+}
+
+/// Why the last attempt failed, if it failed.
+fn failure<'a>(input: &Input<'a>) -> Option<&'a str> {
+    input.history.last_failure.as_ref().map(|failure| failure.message.as_str())
+}
+
+fn ended(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
+    if !token.refreshable {
         return Verdict::no(
             reason::NOT_REFRESHABLE,
             Effect::Serve,
@@ -36,16 +44,13 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
             ),
         );
     }
-    if ends <= input.now {
-        let why = failure.unwrap_or("It was not refreshed in time.");
-        return Verdict::no(
-            reason::TOKEN_EXPIRED,
-            Effect::Serve,
-            format!("The token ended at {ends}. {why}{next}"),
-        );
-    }
+    let why = failure(input).unwrap_or("It was not refreshed in time.");
+    Verdict::no(reason::TOKEN_EXPIRED, Effect::Serve, format!("The token ended at {ends}. {why}{next}"))
+}
+
+fn alive(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
     if input.history.stopped() {
-        let why = failure.unwrap_or("The provider refuses to refresh.");
+        let why = failure(input).unwrap_or("The provider refuses to refresh.");
         return Verdict::no(
             reason::REFRESH_REFUSED,
             Effect::Serve,
@@ -55,7 +60,7 @@ pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
             ),
         );
     }
-    if let Some(why) = failure {
+    if let Some(why) = failure(input) {
         return Verdict::yes(
             reason::REFRESH_FAILING,
             format!("The token is good until {ends}, but: {why}{next}"),
@@ -121,20 +126,22 @@ pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64
         return None;
     }
     if let Some(at) = history.retry_at {
-        let floor = unknown_until(input, grant, target);
+        let floor = tried_again_at(input, grant, target);
         return Some(at.max(floor.unwrap_or(at)));
     }
-    if let Some(probe) = unknown_until(input, grant, target) {
+    if let Some(probe) = tried_again_at(input, grant, target) {
         return Some(probe);
     }
     let ends = grant.expires_at?;
     Some(schedule::next_refresh(grant.obtained_at, ends, jitter, Some(grant.obtained_at), policy))
 }
 
-/// After an unknown outcome: when the stored token is tried again.
-fn unknown_until(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
-    let unknown = input.observed.record.present().is_some_and(|present| present.outcome_unknown);
-    (unknown && target.loses_on_unknown()).then(|| {
-        schedule::probe_at(input.now, grant.obtained_at, grant.expires_at, target.refresh_ends_access())
-    })
+/// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.
+fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
+    let since = input.observed.record.present()?.unknown_since?;
+    let graced = target.grace().is_some_and(|window| schedule::later(since, window) > input.now);
+    if graced {
+        return Some(input.now);
+    }
+    Some(schedule::probe_at(input.now, grant.obtained_at, grant.expires_at, target.refresh_ends_access()))
 }

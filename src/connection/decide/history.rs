@@ -51,6 +51,7 @@ const RULINGS: &[(&str, bool)] = &[
     (reason::POLICY_BLOCKED, false),
     (reason::ADMIN_CONSENT_REQUIRED, false),
     (reason::STEP_UP_REQUIRED, false),
+    (reason::APP_SECRET_NOT_FOUND, false),
 ];
 
 impl History {
@@ -64,7 +65,7 @@ impl History {
             .filter(|condition| condition.reason == reason::INTAKE_REFUSED)
             .map(|condition| condition.message.clone());
         if token.revision != revision {
-            return Self { handled_refresh, intake_refused, ..Self::default() };
+            return Self { intake_refused, handled_refresh, ..Self::default() };
         }
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
@@ -101,23 +102,15 @@ impl History {
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
-                self.retry_at =
-                    Some(schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy));
-                self
+                let again = schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy);
+                Self { retry_at: Some(again), ..self }
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
-                self.ruling = Some(Ruling::lost());
-                self
+                Self { ruling: Some(Ruling::lost()), ..self }
             }
-            Outcome::IntakeRefused { why } => {
-                self.intake_refused = Some(why.to_string());
-                self
-            }
-            Outcome::Held { until } => {
-                self.retry_at = Some(*until);
-                self
-            }
+            Outcome::IntakeRefused { why } => Self { intake_refused: Some(why.to_string()), ..self },
+            Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
     }
@@ -197,6 +190,10 @@ impl Ruling {
             Class::Transient | Class::Config | Class::Alive | Class::Cancelled | Class::Bug => return None,
         };
         Some(Self { reason, message: format!("{message} ({})", failure.summary), is_final })
+    }
+
+    fn app_missing(message: &str) -> Self {
+        Self { reason: reason::APP_SECRET_NOT_FOUND, message: message.to_owned(), is_final: false }
     }
 
     fn lost() -> Self {

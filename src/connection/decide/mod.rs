@@ -45,6 +45,8 @@ pub struct Plan {
     pub end: bool,
     /// When the next attempt is due.
     pub next_attempt: Option<Timestamp>,
+    /// When a refresh request that waits may be served.
+    pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,
 }
@@ -76,12 +78,8 @@ pub fn decide(
     let jitter = schedule::jitter(&uid, revision.unwrap_or_default());
     let target = observed.provider.target();
     let policy = target.map_or_else(|| Policy::plain(min_interval), |target| target.policy(min_interval));
-    let history = History::of(connection.status.as_ref(), revision).absorb(
-        observed.finished.as_ref(),
-        revision,
-        &policy,
-        jitter,
-    );
+    let remembered = History::of(connection.status.as_ref(), revision);
+    let history = remembered.absorb(observed.finished.as_ref(), revision, &policy, jitter);
     let input = Input { connection, observed, history: &history, now };
     let authorized = checks::authorized(&input);
     let next_attempt = target
@@ -93,28 +91,37 @@ pub fn decide(
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
     let unanswerable = command::pending_request(&input)
         .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
-    let publishing = publishing(&input, &authorized);
-    let ended = matches!(authorized.effect, Effect::End | Effect::Withdraw);
-    let end = authorized.effect == Effect::End
-        && !matches!(observed.record, RecordState::Missing)
-        && observed.record.present().is_none_or(|present| !present.ending);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
-        shares_to_write: if ended {
-            BTreeSet::new()
-        } else {
-            shared::missing(&observed.shared, &observed.shares)
-        },
+        shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
+        publishing: publishing(&input, &authorized),
+        end: ends(observed, &authorized),
+        request_at: command::pending_request(&input).and(command::earliest(&input, &policy)),
         authorized,
         fresh,
         command,
-        publishing,
-        end,
         next_attempt,
         unanswerable,
         history,
     }
+}
+
+/// A token that is taken away is shared with nobody new.
+fn shares_to_write(observed: &Observed, authorized: &Verdict) -> BTreeSet<String> {
+    match authorized.effect {
+        Effect::End | Effect::Withdraw => BTreeSet::new(),
+        Effect::Serve | Effect::Coast | Effect::Withhold => {
+            shared::missing(&observed.shared, &observed.shares)
+        }
+    }
+}
+
+/// Whether the grant is to be marked as ending, and is not yet.
+fn ends(observed: &Observed, authorized: &Verdict) -> bool {
+    authorized.effect == Effect::End
+        && !matches!(observed.record, RecordState::Missing)
+        && observed.record.present().is_none_or(|present| !present.ending)
 }
 
 /// Whether a refresh request can still be served later.

@@ -11,8 +11,8 @@ use crate::api::{ConnectionShare, reason};
 use crate::sharing::Shared;
 
 /// The verdict on sharing. It is information: it never makes a connection unready.
-pub fn shared(shared: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
-    match shared {
+pub fn shared(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
+    match wanted {
         Shared::NotAsked => Verdict::no(reason::NOT_SHARED, Effect::Serve, "Only its own namespace has it."),
         Shared::WorkspaceNotFound { workspace } => Verdict::no(
             reason::WORKSPACE_NOT_FOUND,
@@ -56,8 +56,8 @@ fn within(workspace: &str, namespaces: &BTreeSet<String>, shares: &[Arc<Connecti
 }
 
 /// Namespaces that should have a share and have none.
-pub fn missing(shared: &Shared, shares: &[Arc<ConnectionShare>]) -> BTreeSet<String> {
-    let Shared::In { namespaces, .. } = shared else { return BTreeSet::new() };
+pub fn missing(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> BTreeSet<String> {
+    let Shared::In { namespaces, .. } = wanted else { return BTreeSet::new() };
     let there: BTreeSet<_> = shares
         .iter()
         .filter(|share| share.metadata.deletion_timestamp.is_none())

@@ -81,17 +81,17 @@ async fn an_owned_object_goes_with_its_owner() {
     let namespace = cluster.random_namespace("owned").await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(cluster.client_for(ADMIN).await.unwrap(), &namespace);
     let owner = maps.create(&PostParams::default(), &config_map("owner")).await.unwrap();
-    let mut child = config_map("owned");
-    child.metadata.owner_references = Some(vec![OwnerReference {
+    let mut dependent = config_map("owned");
+    dependent.metadata.owner_references = Some(vec![OwnerReference {
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
         name: "owner".to_owned(),
         uid: owner.metadata.uid.unwrap(),
         ..OwnerReference::default()
     }]);
-    maps.create(&PostParams::default(), &child).await.unwrap();
+    maps.create(&PostParams::default(), &dependent).await.unwrap();
     maps.delete("owner", &DeleteParams::default()).await.unwrap();
-    wait_for("the child ConfigMap goes", SOON, async || {
+    wait_for("the owned ConfigMap goes", SOON, async || {
         maps.get_opt("owned").await.unwrap().is_none().then_some(())
     })
     .await

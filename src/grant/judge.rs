@@ -1,0 +1,203 @@
+//! Judging a candidate: does the provider honour it, and is it of the account that is expected?
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::actor::Grants;
+use super::commit::Unsettled;
+use super::intake::IntakeError;
+use super::schedule::later;
+use super::work::Job;
+use crate::api::connection::Method;
+use crate::catalog::calls::IdentitySource;
+use crate::catalog::errors::Class;
+use crate::catalog::protocol::Chain;
+use crate::metrics::Operation;
+use crate::oauth::app::App;
+use crate::oauth::classify::Failure;
+use crate::oauth::{self, claims, key};
+use crate::vault::record::Candidate;
+use crate::vault::{Account, Credential, Grant, Record, SiblingKey};
+
+/// How judging goes on.
+pub(super) enum Judged {
+    /// The provider honours it.
+    Good,
+    /// It cannot be used.
+    Refused(IntakeError),
+    /// Nobody can tell now.
+    Later(String),
+}
+
+impl Grants {
+    /// Asks the provider, as far as it can be asked. May complete the candidate: with the account, or with new tokens.
+    pub(super) async fn verdict(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
+        match &candidate.grant.credential {
+            Credential::ApiKey { .. } | Credential::Basic { .. } => self.try_key(job, candidate).await,
+            Credential::OAuth { .. } => self.try_tokens(job, app, candidate).await,
+        }
+    }
+
+    async fn try_key(&self, job: &Job, candidate: &mut Candidate) -> Judged {
+        let Ok(_permit) = self.admitted(job).await else {
+            return Judged::Later("The provider asked everybody to wait.".to_owned());
+        };
+        let credential = match key_credential(job, &candidate.grant.credential) {
+            Ok(Some(credential)) => credential,
+            Ok(None) => return Judged::Good,
+            Err(flaw) => return Judged::Refused(IntakeError::BadKey(flaw)),
+        };
+        let http = self.clients.for_provider(job.target.insecure());
+        let verify = key::verify(http, job.target.description(), &credential, self.clock.now());
+        match self.timed(Operation::Key, verify).await {
+            Ok(key::Verdict::Good(account)) => {
+                self.account_fits(job, &mut candidate.grant, account.map(from_catalog))
+            }
+            Ok(key::Verdict::Alive | key::Verdict::Unverified) => Judged::Good,
+            Ok(key::Verdict::Bad) => {
+                Judged::Refused(IntakeError::Refused { summary: "it is not valid there.".to_owned() })
+            }
+            Err(failure) => refused_or_later(&self.heard(job, failure, None)),
+        }
+    }
+
+    /// An access token that will last is tried as it is; otherwise the refresh token is used once, and its answer kept
+    /// before anything else.
+    async fn try_tokens(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
+        let told_by_call = job.target.description().identity_url().is_some();
+        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do.
+        if job.method != Method::RefreshToken && told_by_call && lasts(&candidate.grant, self.clock.now()) {
+            match self.identify(job, &mut candidate.grant).await {
+                Judged::Refused(IntakeError::Refused { .. }) if refresh_token(&candidate.grant).is_some() => {
+                }
+                verdict => return verdict,
+            }
+        }
+        let (Some(app), Some(token)) = (app, refresh_token(&candidate.grant).cloned()) else {
+            // Without an identity call there is nobody to ask; the first consumer will learn it.
+            let claimed = claimed_account(job, &candidate.grant);
+            return self.account_fits(job, &mut candidate.grant, claimed);
+        };
+        let Ok(_permit) = self.admitted(job).await else {
+            return Judged::Later("The provider asked everybody to wait.".to_owned());
+        };
+        let asked_at = self.clock.now();
+        let answer = match self.ask(job, app, &token).await {
+            Ok(answer) => answer,
+            Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
+        };
+        self.accepted(job);
+        let named = answer.account.clone().map(from_catalog);
+        let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
+        let Some(replaced) = self.replace_candidate(job, &grant).await else {
+            return Judged::Refused(IntakeError::Refused {
+                summary: "The refresh token was used, and its answer could not be put on record.".to_owned(),
+            });
+        };
+        *candidate = replaced;
+        match named {
+            Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
+            None => self.identify(job, &mut candidate.grant).await,
+        }
+    }
+
+    /// Keeps an answer that may be the only copy of a token: tried until it is written or the record is no longer there.
+    async fn replace_candidate(&self, job: &Job, grant: &Grant) -> Option<Candidate> {
+        let change = |record: Record| record.candidate_refused()?.with_candidate(&self.sealer, grant);
+        loop {
+            match self.settle(&job.place.uid, change).await {
+                Ok(loaded) => return loaded?.record.open_candidate(&self.sealer).ok().flatten(),
+                Err(Unsettled::Transition(_)) => return None,
+                Err(Unsettled::Unreachable) => {
+                    tracing::warn!("an answer of the provider is not on record yet; trying again");
+                }
+            }
+        }
+    }
+
+    async fn identify(&self, job: &Job, grant: &mut Grant) -> Judged {
+        if let Some(account) = claimed_account(job, grant) {
+            return self.account_fits(job, grant, Some(account));
+        }
+        let Credential::OAuth { access_token: Some(token), .. } = &grant.credential else {
+            return Judged::Good;
+        };
+        let http = self.clients.for_provider(job.target.insecure());
+        let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
+        match self.timed(Operation::Identity, account).await {
+            Ok(account) => self.account_fits(job, grant, account.map(from_catalog)),
+            Err(failure) => refused_or_later(&self.heard(job, failure, None)),
+        }
+    }
+
+    /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
+    fn account_fits(&self, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
+        let Some(account) = account else { return Judged::Good };
+        let pinned = self.store.get(&job.place.uid).ok().flatten();
+        let pinned = pinned.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
+        let pinned = pinned.and_then(|grant| grant.bound_to.account);
+        if pinned.is_some_and(|pinned| pinned.id != account.id) {
+            return Judged::Refused(IntakeError::OtherAccount);
+        }
+        grant.bound_to.account = Some(account);
+        let key = SiblingKey::of(&grant.bound_to);
+        let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
+        if job.target.description().grant.chain == Chain::Account && taken() {
+            return Judged::Refused(IntakeError::AccountTaken);
+        }
+        Judged::Good
+    }
+}
+
+fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
+    let crate::catalog::protocol::Account { id, name, email } = account;
+    Account { id, name, email }
+}
+
+/// The account that the id token names, where the catalogue reads it from there.
+fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
+    let identity = job.target.description().identity.as_ref()?;
+    let claimed = identity.from == IdentitySource::IdToken;
+    claimed.then(|| identity.account.read(&claims::document(&grant.claims))).flatten().map(from_catalog)
+}
+
+/// A key or password as it is sent, checked for what can be told without asking. `None` for tokens.
+pub(super) fn key_credential(
+    job: &Job,
+    credential: &Credential,
+) -> Result<Option<key::Credential>, key::KeyFlaw> {
+    let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
+    match credential {
+        Credential::ApiKey { api_key } => key::Credential::key(api_key.expose_secret(), pattern).map(Some),
+        Credential::Basic { username, password } => {
+            key::Credential::password(username, password.expose_secret()).map(Some)
+        }
+        Credential::OAuth { .. } => Ok(None),
+    }
+}
+
+/// A new grant is refused by a definite answer only.
+fn refused_or_later(failure: &Failure) -> Judged {
+    match failure.class {
+        Class::Transient | Class::Config => Judged::Later(failure.summary.clone()),
+        Class::Alive => Judged::Good,
+        Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
+            Judged::Refused(IntakeError::Refused { summary: failure.summary.clone() })
+        }
+    }
+}
+
+fn refresh_token(grant: &Grant) -> Option<&SecretString> {
+    match &grant.credential {
+        Credential::OAuth { refresh_token, .. } => refresh_token.as_ref(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    }
+}
+
+/// Whether there is an access token that is known to last a little, or of which nothing is known.
+fn lasts(grant: &Grant, now: Timestamp) -> bool {
+    let Credential::OAuth { access_token: Some(_), .. } = &grant.credential else { return false };
+    grant.expires_at.is_none_or(|ends| ends > later(now, Duration::from_secs(30)))
+}

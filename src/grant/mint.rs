@@ -1,0 +1,93 @@
+//! Client credentials: the app registration itself is the grant, and tokens are minted from it (RFC 6749 §4.4).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::actor::Grants;
+use super::candidate::binding;
+use super::outcome::{Origin, Outcome};
+use super::work::Job;
+use crate::metrics::Operation;
+use crate::oauth;
+use crate::oauth::app::App;
+use crate::vault::{Credential, Grant, Record};
+
+impl Grants {
+    /// Mints a token from the app registration (RFC 6749 §4.4). Nothing is spent, so no intent is needed.
+    pub(super) async fn mint(&self, job: &Job) -> Outcome {
+        let app = match self.app(job).await {
+            Ok(Some(app)) => app,
+            Ok(None) => return Outcome::Stale,
+            Err(message) => return Outcome::SecretMissing { message },
+        };
+        let _permit = match self.admitted(job).await {
+            Ok(permit) => permit,
+            Err(outcome) => return outcome,
+        };
+        let asked_at = self.clock.now();
+        let http = self.clients.for_provider(job.target.insecure());
+        let scopes = super::target::requested(&job.target, &job.scopes);
+        let description = job.target.description();
+        let mint = oauth::client_credentials::client_credentials(http, description, &app, &scopes, asked_at);
+        match self.timed(Operation::ClientCredentials, mint).await {
+            Ok(granted) => {
+                self.accepted(job);
+                let grant = super::refresh::renewed(&unminted(job, &app, asked_at), granted.answer, asked_at);
+                self.keep_minted(job, without_refresh_token(grant)).await
+            }
+            Err(failure) => {
+                let revision = self
+                    .store
+                    .get(&job.place.uid)
+                    .ok()
+                    .flatten()
+                    .map_or(0, |loaded| loaded.record.revision());
+                Outcome::Failed { revision, failure: self.heard(job, failure, None) }
+            }
+        }
+    }
+
+    async fn keep_minted(&self, job: &Job, grant: Grant) -> Outcome {
+        if let Ok(None) = self.store.get(&job.place.uid)
+            && self.store.create(Record::new(job.place.clone())).await.is_err()
+        {
+            return Outcome::Stale;
+        }
+        let spent = crate::vault::Spent::Unmarked;
+        match self.settle(&job.place.uid, |record| record.committed(&self.sealer, &grant, spent, None)).await
+        {
+            Ok(Some(loaded)) => {
+                Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Minted }
+            }
+            _ => Outcome::Stale,
+        }
+    }
+}
+
+/// What a minted token is added to: a grant that holds nothing yet.
+fn unminted(job: &Job, app: &App, now: Timestamp) -> Grant {
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: None,
+            access_token: None,
+            token_type: "Bearer".to_owned(),
+        },
+        claims: BTreeMap::new(),
+        scopes: None,
+        obtained_at: now,
+        expires_at: None,
+        refresh_expires_at: None,
+        published_extras: BTreeMap::new(),
+        bound_to: binding(job, Some(app)),
+        source: None,
+    }
+}
+
+/// A refresh token, should one come with minted tokens, is ignored: the app registration is the grant.
+fn without_refresh_token(mut grant: Grant) -> Grant {
+    if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
+        *refresh_token = None;
+    }
+    grant
+}

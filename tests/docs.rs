@@ -1,0 +1,148 @@
+//! What the pages for people say is true of the code.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bowline::api::reason;
+use bowline::{catalog, cli, plugin};
+use clap::{CommandFactory, Parser};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every page, by its path.
+fn pages() -> BTreeMap<String, String> {
+    let mut paths: Vec<PathBuf> = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md"]
+        .iter()
+        .map(PathBuf::from)
+        .collect();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        paths.push(Path::new("docs").join(entry.unwrap().file_name()));
+    }
+    let pages = paths.into_iter().map(|path| path.to_str().unwrap().to_owned());
+    pages.map(|path| (path.clone(), read(&path))).collect()
+}
+
+/// What stands between backticks, outside of fenced blocks.
+fn quoted(page: &str) -> Vec<String> {
+    let prose: String = page.split("```").step_by(2).collect();
+    prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(ToOwned::to_owned).collect()
+}
+
+/// Lines of fenced blocks, continued lines joined.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```").skip(1).step_by(2).collect::<Vec<_>>().join("\n");
+    blocks.replace("\\\n", " ").lines().map(|line| line.trim().to_owned()).collect()
+}
+
+fn none(problems: &[String], rule: &str) {
+    assert!(problems.is_empty(), "{rule}:\n  {}", problems.join("\n  "));
+}
+
+#[test]
+fn every_reason_is_explained_once_and_no_other() {
+    let page = read("docs/conditions.md");
+    let (tables, reserved) = page.split_once("## Reserved").unwrap();
+    let reserved = reserved.split("\n## ").next().unwrap();
+    let rows: Vec<_> = tables
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(ToOwned::to_owned)
+        .chain(quoted(reserved))
+        .collect();
+    let mut problems: Vec<_> = reason::ALL
+        .iter()
+        .map(|reason| (reason, rows.iter().filter(|row| row == reason).count()))
+        // A reserved one may point to the one that says it today.
+        .filter(|(reason, count)| *count != 1 && !(**reason == "IntakeRefused" && *count == 2))
+        .map(|(reason, count)| format!("{reason} stands there {count} times"))
+        .collect();
+    let strangers = rows.iter().filter(|row| !reason::ALL.contains(&row.as_str()));
+    problems.extend(strangers.map(|row| format!("{row} is no reason")));
+    none(&problems, "docs/conditions.md and src/api/reason.rs agree");
+}
+
+#[test]
+fn every_entry_of_the_catalogue_is_listed_and_no_other() {
+    let page = read("docs/providers.md");
+    let list = page.split("## The list").nth(1).unwrap();
+    let rows: Vec<_> = list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let known: Vec<_> = catalog::entries().keys().map(String::as_str).collect();
+    assert_eq!(rows, known, "docs/providers.md lists the catalogue, in order of names");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut problems = Vec::new();
+    for (path, page) in pages() {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let file = target.split('#').next().unwrap();
+            if !folder.join(file).exists() {
+                problems.push(format!("{path}: {target}"));
+            }
+        }
+    }
+    none(&problems, "links lead to files that are there");
+}
+
+#[test]
+fn targets_of_make_that_are_named_exist() {
+    let makefile = read("Makefile");
+    let mut problems = Vec::new();
+    for (path, page) in pages() {
+        for said in quoted(&page).into_iter().chain(commands(&page)) {
+            let Some(target) = said.trim_start_matches("CI=true ").strip_prefix("make ") else { continue };
+            for target in target.split(' ') {
+                if !makefile.contains(&format!("\n{target}:")) {
+                    problems.push(format!("{path}: make {target}"));
+                }
+            }
+        }
+    }
+    none(&problems, "make has these targets");
+}
+
+#[test]
+fn flags_of_the_operator_that_are_named_exist() {
+    let command = cli::Cli::command();
+    let operator = command.find_subcommand("operator").unwrap();
+    let flags: Vec<_> = operator.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let mut problems = Vec::new();
+    for path in ["docs/operations.md", "docs/guarantees.md", "docs/security.md", "docs/permissions.md"] {
+        for said in quoted(&read(path)) {
+            let Some(flag) = said.strip_prefix("--") else { continue };
+            let flag = flag.split([' ', '=']).next().unwrap();
+            if !flags.contains(&flag) {
+                problems.push(format!("{path}: --{flag}"));
+            }
+        }
+    }
+    none(&problems, "bowline operator has these flags");
+}
+
+#[test]
+fn commands_of_the_plug_in_are_ones_it_takes() {
+    let mut seen = 0;
+    let mut problems = Vec::new();
+    for (path, page) in pages() {
+        for line in commands(&page) {
+            let Some(rest) = line.split("kubectl bowline ").nth(1) else { continue };
+            let words = rest.split('#').next().unwrap().split_whitespace();
+            seen += 1;
+            if let Err(error) = plugin::Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(words)) {
+                problems.push(format!("{path}: {line}: {error}"));
+            }
+        }
+    }
+    assert!(seen >= 4, "only {seen} commands were found");
+    none(&problems, "kubectl bowline takes these commands");
+}

@@ -1,0 +1,11 @@
+//! The whole operator as a process of its own, with the rights it ships with, against a real API server and real OAuth
+//! servers. What it decides is shown without a cluster; only here do its parts, its rights and its timing meet.
+//!
+//! Needs an API server: `make test` starts one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod drafts;
+mod lifecycle;
+mod looking;
+mod scene;
+mod stage;

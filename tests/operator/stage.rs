@@ -1,0 +1,150 @@
+//! A cluster with the shipped manifests and the operator at work on it, and the sandbox that stands for providers.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+
+use bowline_testbed::access::Access;
+use bowline_testbed::cluster::Cluster;
+use bowline_testbed::control_plane::Options;
+use bowline_testbed::deploy::deploy;
+use bowline_testbed::operator_process::{Operator, OperatorProcess};
+use bowline_testbed::random;
+use bowline_testbed::sandbox::{self, Sandbox};
+use tokio::sync::OnceCell;
+
+/// Where the operator lives.
+pub const HOME: &str = "bowline-system";
+
+/// What every operator here is started with; tests add to it.
+const USUAL: &[&str] = &[
+    "operator",
+    "--namespace",
+    HOME,
+    "--allow-insecure-providers",
+    "--min-refresh-interval",
+    "2s",
+    "--published-label-prefix",
+    "teams.example.com/",
+];
+
+/// A cluster and its operator.
+pub struct Stage {
+    pub access: Access,
+    /// Ends with the stage, unless it is the one that tests share.
+    _cluster: Option<Cluster>,
+    address: String,
+    arguments: Vec<String>,
+    operator: Mutex<Option<OperatorProcess>>,
+}
+
+impl Stage {
+    /// The stage that most tests share: its operator is started once and ends with this process.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: OnceCell<Arc<Stage>> = OnceCell::const_new();
+        let stage = SHARED.get_or_init(|| async {
+            let cluster = Cluster::shared().await.expect("a cluster");
+            install(cluster).await;
+            let stage = Self::on((**cluster).clone(), None, &[]);
+            stage.start_operator().await;
+            Arc::new(stage)
+        });
+        Arc::clone(stage.await)
+    }
+
+    /// A cluster and operator of one's own, for tests that kill, starve or uninstall.
+    pub async fn fresh(arguments: &[&str]) -> Arc<Self> {
+        let stage = Self::without_operator(arguments).await;
+        stage.start_operator().await;
+        stage
+    }
+
+    /// As [`Stage::fresh`], before the operator was started for the first time.
+    pub async fn without_operator(arguments: &[&str]) -> Arc<Self> {
+        let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
+        install(&cluster).await;
+        Arc::new(Self::on((*cluster).clone(), Some(cluster), arguments))
+    }
+
+    fn on(access: Access, cluster: Option<Cluster>, more: &[&str]) -> Self {
+        let address = format!("127.0.0.1:{}", random::free_port().expect("a port"));
+        let own = ["--listen", &address];
+        let arguments = USUAL.iter().chain(&own).chain(more);
+        let arguments = arguments.map(|argument| (*argument).to_owned()).collect();
+        Self { access, _cluster: cluster, address, arguments, operator: Mutex::default() }
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub async fn start_operator(&self) {
+        let started =
+            self.with_operator(async |operator, access| OperatorProcess::start(access, operator).await);
+        *self.operator.lock().unwrap() = Some(started.await.expect("the operator is ready"));
+    }
+
+    /// Starts the operator without waiting: it is not going to be ready.
+    pub async fn spawn_operator(&self) {
+        let started =
+            self.with_operator(async |operator, access| OperatorProcess::spawn(access, operator).await);
+        *self.operator.lock().unwrap() = Some(started.await.expect("the operator starts"));
+    }
+
+    async fn with_operator<T>(&self, start: impl AsyncFnOnce(Operator<'_>, &Access) -> T) -> T {
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let operator = Operator {
+            program: Path::new(env!("CARGO_BIN_EXE_bowline")),
+            service_account: (HOME, "bowline"),
+            arguments: &arguments,
+            environment: &[],
+            readiness: &self.url("readyz"),
+        };
+        start(operator, &self.access).await
+    }
+
+    /// SIGTERM: it commits what it has started.
+    pub fn stop_operator(&self) {
+        let operator = self.operator.lock().unwrap().take();
+        let ended = operator.expect("an operator").terminate().expect("it ends");
+        assert!(ended.is_some_and(|status| status.success()), "the operator did not end well: {ended:?}");
+    }
+
+    /// An address that the operator serves.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    /// Status and body of an address that the operator serves; no value while it does not listen.
+    pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(self.url(path)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// Everything the operator has logged since it was started.
+    pub fn logs(&self) -> String {
+        let operator = self.operator.lock().unwrap();
+        operator.as_ref().map_or_else(String::new, |operator| operator.logs().unwrap())
+    }
+}
+
+async fn install(access: &Access) {
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    deploy(access, &manifests).await.expect("the manifests are applied and in force");
+}
+
+/// The sandbox of this process. It serves on a thread of its own, so that a test's end does not end it: the operator
+/// still has grants to revoke then.
+pub fn sandbox() -> &'static Sandbox {
+    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
+    SANDBOX.get_or_init(|| {
+        let (tell, hear) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tell.send(Sandbox::start(sandbox::Options::default()).await.expect("the sandbox starts"))
+                    .unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        hear.recv().unwrap()
+    })
+}

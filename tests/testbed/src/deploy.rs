@@ -1,0 +1,80 @@
+//! The shipped manifests on a cluster, with the policies in force.
+
+use std::{path::Path, time::Duration};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    access::{ADMIN, Access},
+    error::Error,
+    random,
+    wait::wait_for,
+};
+
+/// How long the API server may take to enforce what was applied. It looks for new policies about once a second.
+const IN_FORCE_WITHIN: Duration = Duration::from_mins(1);
+
+/// Applies `deploy/` of the repository as administrator and waits until a policy refuses what it should.
+pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
+    access.apply_kustomize(directory).await?;
+    let client = access.client_for(ADMIN).await?;
+    let namespace = format!("deployed-{}", random::hex(4)?);
+    let object: Namespace = parsed(json!({"metadata": {"name": namespace}}))?;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.create(&PostParams::default(), &object).await?;
+    let in_force = wait_for("the admission policies", IN_FORCE_WITHIN, async || {
+        share_refused(&client, &namespace).await?;
+        status_refused(&client).await
+    })
+    .await;
+    namespaces.delete(&namespace, &DeleteParams::default()).await?;
+    in_force.map_err(Error::NotInForce)
+}
+
+/// A share made by hand, in a dry run: `Ok` once the policy refuses it.
+async fn share_refused(client: &Client, namespace: &str) -> Result<(), String> {
+    let shares: Api<DynamicObject> =
+        Api::namespaced_with(client.clone(), namespace, &kind("ConnectionShare"));
+    let share = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionShare", "metadata": {"name": "by-hand"},
+        "spec": {"workspace": "w", "provider": "p", "owner": "o", "connection": {"namespace": "n", "name": "c", "uid": "u"}}});
+    let share = parsed(share).map_err(|error| error.to_string())?;
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    refused(shares.create(&dry, &share).await)
+}
+
+/// A status set by hand, in a dry run. The binding comes late in the order in which they are applied.
+async fn status_refused(client: &Client) -> Result<(), String> {
+    let workspaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind("Workspace"));
+    let name = "bowline-in-force";
+    let workspace = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": name}, "spec": {}});
+    let applied = PatchParams::apply("bowline-testbed");
+    workspaces.patch(name, &applied, &Patch::Apply(&workspace)).await.map_err(|error| error.to_string())?;
+    let status = json!({"status": {"observedGeneration": 1}});
+    let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+    let answer = refused(workspaces.patch_status(name, &dry, &Patch::Merge(&status)).await);
+    if answer.is_ok() {
+        workspaces.delete(name, &DeleteParams::default()).await.map_err(|error| error.to_string())?;
+    }
+    answer
+}
+
+fn refused<T>(answer: Result<T, kube::Error>) -> Result<(), String> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(_) => Err("what should be refused is accepted".to_owned()),
+    }
+}
+
+fn kind(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("bowline.dev", "v1alpha1", kind))
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|source| Error::Parse { path: "manifest".into(), source })
+}
