@@ -182,12 +182,13 @@ fn identity(
     values: &Values<'_>,
 ) -> Result<Option<Identity<Url>>, ResolveError> {
     let Some(Identity { from, call: asked, account }) = identity else { return Ok(None) };
-    let filled = asked.as_ref().map(|asked| {
+    // Of a call that nothing more is said about, its absence says the same: a GET of the user-info endpoint.
+    let plain = (*from == IdentitySource::Call).then(Call::user_info);
+    let filled = asked.as_ref().or(plain.as_ref()).map(|asked| {
         let url = asked.url.as_ref().filter(|_| !foreign);
         call("the account", asked, url, values)
     });
-    let usual = || (*from == IdentitySource::Call).then(Call::user_info);
-    Ok(Some(Identity { from: *from, call: filled.transpose()?.or_else(usual), account: account.clone() }))
+    Ok(Some(Identity { from: *from, call: filled.transpose()?, account: account.clone() }))
 }
 
 fn revoke(

@@ -151,6 +151,11 @@ fn settled(result: Result<Action, finalizer::Error<Error>>) -> Result<Action, Er
         Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
             Ok(Action::await_change())
         }
+        // The object we looked at is older than the one there is: the watch is about to show the newer one.
+        Err(
+            finalizer::Error::AddFinalizer(kube::Error::Api(status))
+            | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),
+        ) if [409, 422].contains(&status.code) => Ok(Action::await_change()),
         Err(error) => Err(Error::Finalizer(Box::new(error))),
     }
 }

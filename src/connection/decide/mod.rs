@@ -21,6 +21,7 @@ use super::observed::{Observed, RecordState};
 use crate::api::IntegrationConnection;
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
+use crate::kube_ext::conditions;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
@@ -89,6 +90,9 @@ pub fn decide(
     let fresh = fresh::fresh(&input, next_attempt);
     let command =
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
+    let request_at = command::pending_request(&input)
+        .filter(|_| command.is_none() && answerable(&input, &authorized, target, &policy))
+        .and(command::earliest(&input, &policy));
     let unanswerable = command::pending_request(&input)
         .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
     Plan {
@@ -97,11 +101,11 @@ pub fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         publishing: publishing(&input, &authorized),
         end: ends(observed, &authorized),
-        request_at: command::pending_request(&input).and(command::earliest(&input, &policy)),
         authorized,
         fresh,
         command,
         next_attempt,
+        request_at,
         unanswerable,
         history,
     }
@@ -160,8 +164,10 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
 fn as_it_should_be(input: &Input) -> bool {
     let (observed, connection) = (input.observed, input.connection);
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    let told = connection.status.as_ref().and_then(|status| status.observed_generation);
-    told == connection.metadata.generation
+    let Some(status) = &connection.status else { return false };
+    // What could not be published for this spec is tried again, and said again, until it can.
+    status.observed_generation == connection.metadata.generation
+        && conditions::is_true(&status.conditions, "SecretPublished")
         && Some(written.revision) == observed.record.revision()
         && seen.is_as_written(written, &secret_name(connection))
 }

@@ -127,9 +127,10 @@ impl Situation {
             revision: 3,
         });
         self.observed.secret = Some(Known { uid: "s".into(), resource_version: "7".into() });
-        self
+        self.told("SecretPublished", "True", reason::PUBLISHED)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
     fn spec(mut self, change: serde_json::Value) -> Self {
         let mut spec = serde_json::to_value(&self.connection.spec).unwrap();
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -225,6 +226,7 @@ fn refused(class: Class) -> Outcome {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table, whose rows are sentences")]
 fn what_the_user_sees_is_what_the_code_decided() {
     use Truth::{False, True, Unknown};
     let empty = || connection();
@@ -551,4 +553,27 @@ fn a_request_that_cannot_be_served_is_answered_all_the_same() {
         None,
         "it is served later"
     );
+}
+
+#[test]
+fn a_request_that_waits_is_looked_at_when_it_is_due() {
+    let asked = |second| {
+        connection()
+            .authorized()
+            .published()
+            .at_second(second)
+            .annotated("bowline.dev/refresh-requested-at", "x")
+            .decided()
+    };
+    let waiting = asked(5);
+    assert_eq!((waiting.command, waiting.request_at), (None, Some(at(10))));
+    assert_eq!(asked(10).request_at, None, "it is served");
+}
+
+#[test]
+fn what_could_not_be_published_is_tried_again() {
+    let mut situation = connection().authorized().published();
+    situation.connection.status.as_mut().unwrap().conditions.clear();
+    let failed = situation.told("SecretPublished", "False", reason::TEMPLATE_FAILED);
+    assert_eq!(failed.decided().publishing, Publishing::Write);
 }
