@@ -37,7 +37,8 @@ pub struct Stage {
 impl Stage {
     /// Installs deploy/ and waits until the kinds are served and the admission policies are in force.
     pub async fn install(cluster: &Cluster) -> Result<String, Error> {
-        deploy(cluster, &workspace().join("deploy")).await?;
+        // Boxed: its frame is large, and every caller would carry it.
+        Box::pin(deploy(cluster, &workspace().join("deploy"))).await?;
         // The operator is our process, and there is one at a time: a cluster with nodes must not start the shipped one.
         let admin = Objects::new(cluster.client_for(ADMIN).await?);
         let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/bowline");
