@@ -1,7 +1,6 @@
 //! The whole thing running: a cluster with Bowline installed, the sandbox, and the operator as a process of its own.
 
 mod binaries;
-mod install;
 
 use serde_json::json;
 
@@ -9,7 +8,9 @@ pub use binaries::{Binaries, Profile};
 
 use crate::{
     access::ADMIN,
+    assets::workspace,
     cluster::Cluster,
+    deploy::deploy,
     error::Error,
     objects::Objects,
     operator_process::{Operator, OperatorProcess},
@@ -36,7 +37,13 @@ pub struct Stage {
 impl Stage {
     /// Installs deploy/ and waits until the kinds are served and the admission policies are in force.
     pub async fn install(cluster: &Cluster) -> Result<String, Error> {
-        install::install(cluster).await
+        // Boxed: its frame is large, and every caller would carry it.
+        Box::pin(deploy(cluster, &workspace().join("deploy"))).await?;
+        // The operator is our process, and there is one at a time: a cluster with nodes must not start the shipped one.
+        let admin = Objects::new(cluster.client_for(ADMIN).await?);
+        let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/bowline");
+        admin.merge(&path, &json!({"spec": {"replicas": 0}})).await?;
+        Ok("deploy/ applied: kinds served, admission policies in force".to_owned())
     }
 
     /// A sandbox on a free port whose one client is the quickstart's.
@@ -97,12 +104,5 @@ impl Stage {
     /// Reads and writes as a user.
     pub async fn objects_as(&self, user: &str) -> Result<Objects, Error> {
         Ok(Objects::new(self.cluster.client_for(user).await?))
-    }
-
-    /// Takes the shipped Deployment out of play: the operator is our process, and there is one at a time.
-    async fn no_deployment(cluster: &Cluster) -> Result<(), Error> {
-        let admin = Objects::new(cluster.client_for(ADMIN).await?);
-        let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/bowline");
-        admin.merge(&path, &json!({"spec": {"replicas": 0}})).await.map(drop)
     }
 }
