@@ -73,8 +73,7 @@ fn every_reason_is_explained_once_and_no_other() {
 fn every_entry_of_the_catalogue_is_listed_and_no_other() {
     let page = read("docs/providers.md");
     let list = page.split("## The list").nth(1).unwrap();
-    let rows: Vec<_> =
-        list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let rows: Vec<_> = list.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     let known: Vec<_> = catalog::entries().keys().map(String::as_str).collect();
     assert_eq!(rows, known, "docs/providers.md lists the catalogue, in order of names");
 }

@@ -5,7 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod drafts;
+mod faults;
 mod lifecycle;
 mod looking;
 mod scene;
+mod sharing;
 mod stage;
