@@ -8,12 +8,14 @@ build: ## build the operator and the kubectl plug-in
 	cargo build --locked --bins
 
 demo: ## show the main job, live, on a control plane of its own
+	@tests/prerequisites.sh cargo cc go
 	cargo run --locked -p bowline-testbed -- demo
 
 test: ## run all tests, and say how many ran at each level
 	tests/run.sh
 
 bench: ## measure refreshes, requests, memory and CPU
+	@tests/prerequisites.sh cargo cc go
 	cargo run --locked --release -p bowline-testbed -- bench
 
 lint: ## format, lints, licenses and sources of dependencies

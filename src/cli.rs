@@ -27,9 +27,13 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
+#[allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
-    Operator(OperatorFlags),
+    Operator(Box<OperatorFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// List the providers of the catalogue, or describe one with an example to apply.
@@ -41,6 +45,10 @@ pub enum Command {
 
 /// Flags of `bowline operator`. Each may also be set by the environment variable shown.
 #[derive(Args, Debug)]
+#[allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
 pub struct OperatorFlags {
     /// The operator's own namespace: sealed records, the keyring and app registrations live there.
     #[arg(long, env = "BOWLINE_NAMESPACE", default_value = "bowline-system")]

@@ -8,14 +8,16 @@ use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::connection::SecretStatus;
+use crate::api::connection::{IntegrationConnectionStatus, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::clock::Clock;
 use crate::grant::actor::Grants;
 use crate::kube_ext::events::Events;
-use crate::metrics::Metrics;
+use crate::kube_ext::index::is_older;
+use crate::metrics::{Metrics, PublishOutcome};
 use crate::oauth::http::Clients;
 use crate::publishing::labels::LabelPrefixes;
+use crate::publishing::{self, Desired, Known, PublishError};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -44,11 +46,33 @@ pub struct Context {
     pub wakes: Wakes,
     /// What this process published last.
     pub written: Written,
+    /// What this process said last.
+    pub told: Told,
     /// What the administrator chose.
     pub settings: Settings,
 }
 
 impl Context {
+    /// Publishes a Secret of a connection or share, and counts how that went. An older revision
+    /// never replaces a newer one.
+    pub async fn publish(
+        &self,
+        desired: &Desired,
+        known: Option<&Known>,
+    ) -> Result<publishing::Written, PublishError> {
+        let newest = || self.newest_revision(&desired.connection_uid);
+        let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
+        self.metrics.published(match &written {
+            Ok(_) => PublishOutcome::Written,
+            Err(PublishError::NameTaken) => PublishOutcome::NameTaken,
+            Err(PublishError::QuotaExceeded(_)) => PublishOutcome::QuotaExceeded,
+            Err(PublishError::Forbidden(_)) => PublishOutcome::Forbidden,
+            Err(PublishError::Superseded) => PublishOutcome::Unchanged,
+            Err(_) => PublishOutcome::Failed,
+        });
+        written
+    }
+
     /// The revision of a connection's grant as the store has it now; 0 while there is none.
     pub fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
@@ -89,6 +113,37 @@ impl Written {
     /// Forgets what was withdrawn, or whose owner is gone.
     pub fn forget(&self, owner_uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner_uid);
+    }
+}
+
+/// Statuses we wrote that the cache may not hold yet, by UID. A decision is never taken below our own last write: else a
+/// failure that status just told of would be tried again at once.
+#[derive(Default)]
+pub struct Told(Mutex<HashMap<String, (String, IntegrationConnectionStatus)>>);
+
+impl Told {
+    /// Remembers what was written, and the resourceVersion it got.
+    pub fn set(&self, uid: &str, resource_version: String, status: IntegrationConnectionStatus) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(uid.to_owned(), (resource_version, status));
+    }
+
+    /// The status we wrote, if the object at hand is older than that. Forgets it once the cache has caught up.
+    pub fn newer_than(&self, connection: &IntegrationConnection) -> Option<IntegrationConnectionStatus> {
+        let uid = connection.metadata.uid.as_deref()?;
+        let at_hand = connection.metadata.resource_version.as_deref().unwrap_or_default();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (written, status) = told.get(uid)?;
+        if is_older(at_hand, written) {
+            return Some(status.clone());
+        }
+        told.remove(uid);
+        None
+    }
+
+    /// Forgets a connection that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
 

@@ -210,6 +210,11 @@ impl World {
         }
     }
 
+    /// Whether a provider object is there that nobody has looked at yet: right after the start, for as long as its issuer takes.
+    pub fn is_unjudged(&self, provider: &str) -> bool {
+        self.resolutions.get(provider).is_none() && self.providers.get(&ObjectRef::new(provider)).is_some()
+    }
+
     /// The provider of a grant that is being ended; its connection may be gone.
     pub fn target_of_ending(&self, place: &Place, terms: &EndTerms) -> Option<Arc<Target>> {
         match self.provider(&place.provider, &terms.parameters) {

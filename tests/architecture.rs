@@ -20,6 +20,7 @@ const ORDER: &[&str] = &[
     "sharing",
     "publishing",
     "grant",
+    "discovered",
     "world",
     "context",
     "connection",

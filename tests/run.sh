@@ -3,17 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-missing=0
-need() { # COMMAND, what to do about it
-    command -v "$1" >/dev/null || { echo "missing: $1 ($2)" >&2; missing=1; }
-}
-need cargo "install Rust from https://rustup.rs; the version is in rust-toolchain.toml"
-need cc "install a C compiler: gcc or clang; ring needs it"
-need go "install Go from https://go.dev/dl: it builds the control plane"
-need node "install Node.js from https://nodejs.org: it runs the second OAuth server"
-need npm "it comes with Node.js"
-need make "install GNU make"
-[ "$missing" = 0 ] || exit 1
+tests/prerequisites.sh cargo cc go node npm make || exit 1
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

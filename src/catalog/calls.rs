@@ -48,9 +48,9 @@ pub struct Call<U> {
     pub json: Option<serde_json::Value>,
 }
 
-impl<U> Default for Call<U> {
-    /// A GET of the user-info endpoint.
-    fn default() -> Self {
+impl<U> Call<U> {
+    /// GET of the user-info endpoint (OpenID Connect Core §5.3).
+    pub const fn user_info() -> Self {
         Self { method: Verb::Get, url: None, headers: BTreeMap::new(), json: None }
     }
 }
@@ -61,7 +61,7 @@ impl<U> Default for Call<U> {
 pub struct Identity<U> {
     /// Where the document comes from.
     pub from: IdentitySource,
-    /// The call, if it comes from one. Absent then means a GET of the user-info endpoint.
+    /// The call, if it comes from one. Absent means GET of the user-info endpoint.
     pub call: Option<Call<U>>,
     /// Where the account is in the document.
     #[serde(default)]

@@ -183,7 +183,7 @@ fn identity(
 ) -> Result<Option<Identity<Url>>, ResolveError> {
     let Some(Identity { from, call: asked, account }) = identity else { return Ok(None) };
     // Of a call that nothing more is said about, its absence says the same: a GET of the user-info endpoint.
-    let plain = (*from == IdentitySource::Call).then(Call::default);
+    let plain = (*from == IdentitySource::Call).then(Call::user_info);
     let filled = asked.as_ref().or(plain.as_ref()).map(|asked| {
         let url = asked.url.as_ref().filter(|_| !foreign);
         call("the account", asked, url, values)

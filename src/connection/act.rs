@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
+use crate::metrics::PublishOutcome;
 use crate::publishing::{self, Known, PublishError, withdraw_share};
 use crate::sharing::{self, Shared};
 use crate::telemetry::chain;
@@ -73,6 +74,10 @@ pub async fn act(
         outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
     }
     if let (Some(command), Some(target)) = (&plan.command, observed.provider.target()) {
+        if let (Command::Refresh { request: None }, Some(due)) = (command, plan.next_attempt) {
+            let late = ctx.clock.now().duration_since(due);
+            ctx.metrics.refresh_begun_late_by(late.try_into().unwrap_or_default());
+        }
         ctx.grants.submit(job(ctx, connection, observed, target, command));
     }
     drop_announcement(ctx, connection, observed).await;
@@ -89,14 +94,14 @@ async fn publish(
     let desired = match build::secret(connection, grant, revision, &ctx.settings.label_prefixes) {
         Ok(desired) => desired,
         Err(error) => {
+            ctx.metrics.published(PublishOutcome::NotRenderable);
             outcome.secret = SecretOutcome::Failed { reason: error.reason(), message: format!("{error}.") };
             return;
         }
     };
     let uid = connection.uid().unwrap_or_default();
     let known = known(observed, &desired.name);
-    let newest = || ctx.newest_revision(&uid);
-    match publishing::publish(&ctx.client, &ctx.world.published, &desired, known.as_ref(), &newest).await {
+    match ctx.publish(&desired, known.as_ref()).await {
         Ok(written) => {
             let secret = SecretStatus {
                 name: desired.name.clone(),

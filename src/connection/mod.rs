@@ -9,6 +9,7 @@ mod observe;
 pub mod observed;
 mod report;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,13 +63,26 @@ pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>
 }
 
 async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, Error> {
+    // Nothing is said of a connection before its provider was looked at: a restart is no news. Its controller wakes us then.
+    if ctx.world.is_unjudged(&connection.spec.provider) {
+        return Ok(Action::requeue(TRY_AGAIN));
+    }
     let now = ctx.clock.now();
+    let connection = &freshest(ctx, connection);
     let observed = observe(ctx, connection);
     let plan = decide(connection, &observed, now, ctx.settings.min_refresh_interval);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let status = report::status(connection, &observed, &plan, &outcome, now);
     publish(ctx, connection, &observed, &status).await?;
     Ok(next(&observed, &plan, &outcome, now))
+}
+
+/// The connection with the status we wrote last, should the cache be behind it.
+fn freshest<'a>(ctx: &Context, connection: &'a IntegrationConnection) -> Cow<'a, IntegrationConnection> {
+    match ctx.told.newer_than(connection) {
+        None => Cow::Borrowed(connection),
+        Some(status) => Cow::Owned(IntegrationConnection { status: Some(status), ..connection.clone() }),
+    }
 }
 
 /// Writes the status if it changed, then tells the news, then forgets the outcome that it speaks of.
@@ -82,7 +96,10 @@ async fn publish(
         let api: Api<IntegrationConnection> =
             Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
         match apply::apply_status(&api, &connection.name_any(), status).await {
-            Ok(_) => {}
+            Ok(written) => {
+                let (uid, version) = (written.uid().unwrap_or_default(), written.resource_version());
+                ctx.told.set(&uid, version.unwrap_or_default(), status.clone());
+            }
             Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
             Err(error) => return Err(Error::Status(error)),
         }
@@ -105,11 +122,11 @@ async fn publish(
 /// the connection itself.
 fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
     let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
-    let due = [plan.next_attempt, plan.request_at].into_iter().flatten().min();
-    let attempt = due.filter(|_| plan.command.is_none() && !observed.busy);
-    let judge =
-        observed.judge_at.filter(|_| observed.record.present().is_some_and(|present| present.has_candidate));
-    let soonest = [ends, attempt, judge].into_iter().flatten().min();
+    let idle = plan.command.is_none() && !observed.busy;
+    let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
+    let rested = observed.rest_until.filter(|until| *until > now);
+    // While the actor rests nothing is due; it is looked at again right after.
+    let soonest = [ends, rested.or(attempt)].into_iter().flatten().min();
     let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = match (wait, outcome.unfinished) {
         (Some(wait), true) => Some(wait.min(TRY_AGAIN)),

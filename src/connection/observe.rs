@@ -10,8 +10,7 @@ use crate::api::IntegrationConnection;
 use crate::context::Context;
 use crate::grant::target::Target;
 use crate::publishing::Known;
-use crate::vault::Record;
-use crate::vault::record::{Outcome, ReadError, SealedField};
+use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::world::Found;
 
@@ -30,7 +29,8 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         written: ctx.written.get(&uid).or_else(|| status?.secret.clone()),
         busy: actor.busy,
         finished: actor.finished,
-        judge_at: actor.judge_at,
+        rest_until: actor.rest_until,
+        app_differs: actor.app_differs,
         credentials: credentials
             .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
             .map(|entry| SourceSeen {
@@ -86,14 +86,8 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         has_candidate: record.candidate().is_some(),
-        outcome_unknown: !busy && unknown(ctx, &record),
+        // While our actor is at work, its own mark is no news.
+        unknown_since: record.intent().filter(|_| !busy).map(|intent| intent.at),
         ending: record.ending().is_some(),
     })
-}
-
-/// Whether a request was sent whose effect nobody knows. While our actor is at work, its own mark is no news.
-fn unknown(ctx: &Context, record: &Record) -> bool {
-    record
-        .intent()
-        .is_some_and(|intent| intent.outcome == Outcome::Unknown || intent.holder != ctx.grants.holder())
 }

@@ -29,8 +29,10 @@ pub struct Observed {
     pub busy: bool,
     /// What it finished last, until that was reported.
     pub finished: Option<Finished>,
-    /// When a candidate that could not be judged is judged again.
-    pub judge_at: Option<Timestamp>,
+    /// No work before this: what kept the last one from being done cannot have passed.
+    pub rest_until: Option<Timestamp>,
+    /// The connection's own app is not the one the grant is bound to, as the actor found.
+    pub app_differs: bool,
     /// The version of the credentials Secret, where the spec names one.
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
@@ -96,8 +98,8 @@ pub struct Present {
     pub grant: Option<Arc<Grant>>,
     /// Whether a candidate waits to be judged.
     pub has_candidate: bool,
-    /// Whether an intent stands whose effect is not known, or that another process left.
-    pub outcome_unknown: bool,
+    /// Since when an intent stands that nobody is at work on: its effect is not known.
+    pub unknown_since: Option<Timestamp>,
     /// Whether the grant is being revoked.
     pub ending: bool,
 }

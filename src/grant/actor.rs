@@ -53,8 +53,10 @@ struct Actor {
     foreign: Option<(AttemptId, Timestamp)>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     refused_source: Option<(String, String)>,
-    /// Judging the candidate again is not worth it before this.
-    judge_at: Option<Timestamp>,
+    /// Nothing is worth a try before this: what kept the last work from being done cannot have passed.
+    rest_until: Option<Timestamp>,
+    /// The connection's own app is not the one the grant is bound to, as the last work found.
+    app_differs: bool,
 }
 
 /// What [`Grants::new`] needs.
@@ -90,8 +92,10 @@ pub struct View {
     pub finished: Option<Finished>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     pub refused_source: Option<(String, String)>,
-    /// When the candidate is judged again.
-    pub judge_at: Option<Timestamp>,
+    /// No work before this.
+    pub rest_until: Option<Timestamp>,
+    /// The connection's own app is not the one the grant is bound to, as the last work found.
+    pub app_differs: bool,
 }
 
 impl Grants {
@@ -153,6 +157,9 @@ impl Grants {
         // A panic in the work must not leave the grant busy for ever.
         let done = Done { grants: &self, job: &job, outcome: None };
         let outcome = self.carry_out(&job).await;
+        if let (Task::Refresh { .. } | Task::Mint { .. }, Some(outcome)) = (&job.task, &outcome) {
+            self.metrics.refresh_ended(&job.target.description().entry, outcome.into());
+        }
         done.with(outcome);
     }
 
@@ -177,7 +184,8 @@ impl Grants {
             busy: actor.busy,
             finished: actor.finished.clone(),
             refused_source: actor.refused_source.clone(),
-            judge_at: actor.judge_at,
+            rest_until: actor.rest_until,
+            app_differs: actor.app_differs,
         })
     }
 
@@ -228,10 +236,6 @@ impl Grants {
         self.lock().entry(uid.to_owned()).or_default().refused_source = source;
     }
 
-    pub(super) fn judge_not_before(&self, uid: &str, at: Option<Timestamp>) {
-        self.lock().entry(uid.to_owned()).or_default().judge_at = at;
-    }
-
     /// Runs a request to a provider and counts how it went and how long it took.
     pub(super) async fn timed<T>(
         &self,
@@ -261,6 +265,8 @@ impl Grants {
             let actor = actors.entry(job.place.uid.clone()).or_default();
             actor.busy = false;
             actor.outcomes += 1;
+            actor.rest_until = outcome.as_ref().and_then(|outcome| outcome.rest_until(self.clock.now()));
+            actor.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
             actor.finished = outcome.map(|outcome| Finished {
                 id: actor.outcomes,
                 at: self.clock.now(),

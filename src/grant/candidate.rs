@@ -15,7 +15,6 @@ use super::actor::Grants;
 use super::intake::{self, Announcement, Brought, IntakeError};
 use super::judge::{Judged, key_credential};
 use super::outcome::{Origin, Outcome};
-use super::schedule::{MOUNT_DELAY, Policy, after_outage};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
@@ -149,19 +148,13 @@ impl Grants {
                 if let Err(error) = self.settle(uid, Record::candidate_refused).await {
                     tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
                 }
-                self.judge_not_before(uid, None);
                 Outcome::IntakeRefused { why }
             }
-            Judged::Later(message) => {
-                let policy = Policy::plain(MOUNT_DELAY);
-                self.judge_not_before(uid, Some(after_outage(self.clock.now(), 1, None, 0.0, &policy)));
-                Outcome::IntakeDelayed { message }
-            }
+            Judged::Later(message) => Outcome::IntakeDelayed { message },
         }
     }
 
     async fn promote(&self, job: &Job, candidate: &Candidate) -> Outcome {
-        self.judge_not_before(&job.place.uid, None);
         match self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await {
             Ok(Some(loaded)) => {
                 Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted }

@@ -6,9 +6,11 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::actor::Grants;
+use super::commit::Unsettled;
 use super::intake::IntakeError;
 use super::schedule::later;
 use super::work::Job;
+use crate::api::connection::Method;
 use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::Chain;
@@ -64,7 +66,9 @@ impl Grants {
     /// An access token that will last is tried as it is; otherwise the refresh token is used once, and its answer kept
     /// before anything else.
     async fn try_tokens(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
-        if lasts(&candidate.grant, self.clock.now()) && job.target.description().identity_url().is_some() {
+        let told_by_call = job.target.description().identity_url().is_some();
+        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do.
+        if job.method != Method::RefreshToken && told_by_call && lasts(&candidate.grant, self.clock.now()) {
             match self.identify(job, &mut candidate.grant).await {
                 Judged::Refused(IntakeError::Refused { .. }) if refresh_token(&candidate.grant).is_some() => {
                 }
@@ -85,6 +89,7 @@ impl Grants {
             Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
         };
         self.accepted(job);
+        let named = answer.account.clone().map(from_catalog);
         let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
         let Some(replaced) = self.replace_candidate(job, &grant).await else {
             return Judged::Refused(IntakeError::Refused {
@@ -92,13 +97,24 @@ impl Grants {
             });
         };
         *candidate = replaced;
-        self.identify(job, &mut candidate.grant).await
+        match named {
+            Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
+            None => self.identify(job, &mut candidate.grant).await,
+        }
     }
 
+    /// Keeps an answer that may be the only copy of a token: tried until it is written or the record is no longer there.
     async fn replace_candidate(&self, job: &Job, grant: &Grant) -> Option<Candidate> {
         let change = |record: Record| record.candidate_refused()?.with_candidate(&self.sealer, grant);
-        let loaded = self.settle(&job.place.uid, change).await.ok()??;
-        loaded.record.open_candidate(&self.sealer).ok().flatten()
+        loop {
+            match self.settle(&job.place.uid, change).await {
+                Ok(loaded) => return loaded?.record.open_candidate(&self.sealer).ok().flatten(),
+                Err(Unsettled::Transition(_)) => return None,
+                Err(Unsettled::Unreachable) => {
+                    tracing::warn!("an answer of the provider is not on record yet; trying again");
+                }
+            }
+        }
     }
 
     async fn identify(&self, job: &Job, grant: &mut Grant) -> Judged {

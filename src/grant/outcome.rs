@@ -1,8 +1,13 @@
 //! What an actor's work came to, for the reconcile that asked for it.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::intake::IntakeError;
+use super::schedule::later;
+use crate::catalog::errors::Class;
+use crate::metrics::RefreshOutcome;
 use crate::oauth::classify::Failure;
 
 /// One piece of finished work.
@@ -81,6 +86,51 @@ pub enum Outcome {
     },
     /// The record changed under the work, or the API server did not take a write. Nothing was sent.
     Stale,
+}
+
+/// What kept work from being done is given this long to pass.
+const PASSING: Duration = Duration::from_secs(5);
+/// The same where a person or another system has to act, or the provider could not be asked.
+const SLOW: Duration = Duration::from_secs(30);
+
+impl Outcome {
+    /// Until when no work on the same grant is worth a try. Without it, what is still due would be tried at once, for ever.
+    pub fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Held { until } | Self::Foreign { until } => Some(*until),
+            Self::Stale => Some(later(now, PASSING)),
+            Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::ConsentOutdated => {
+                Some(later(now, SLOW))
+            }
+            // These come with times of their own, or leave nothing to do.
+            Self::Committed { .. }
+            | Self::Failed { .. }
+            | Self::Unknown { .. }
+            | Self::Lost { .. }
+            | Self::IntakeRefused { .. } => None,
+        }
+    }
+}
+
+impl From<&Outcome> for RefreshOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Committed { .. } => Self::Refreshed,
+            Outcome::Unknown { .. } => Self::Unknown,
+            Outcome::Lost { .. } => Self::Ended,
+            Outcome::Failed { failure, .. } => match failure.class {
+                Class::Reauth => Self::Ended,
+                Class::Transient => Self::Transient,
+                Class::Config => Self::AppRejected,
+                _ => Self::Refused,
+            },
+            Outcome::Held { .. } | Outcome::SecretMissing { .. } | Outcome::IntakeDelayed { .. } => {
+                Self::Transient
+            }
+            Outcome::IntakeRefused { .. } | Outcome::ConsentOutdated => Self::Refused,
+            Outcome::Foreign { .. } | Outcome::Stale => Self::Superseded,
+        }
+    }
 }
 
 /// Where a new revision came from.

@@ -144,9 +144,9 @@ impl Target {
         matches!(self.description.grant.rotation, Rotation::SingleUse | Rotation::Optional)
     }
 
-    /// Whether a lost answer may have cost the grant: it may, unless the old token lives on for a while.
-    pub fn loses_on_unknown(&self) -> bool {
-        self.needs_intent() && self.description.grant.grace_window().is_none()
+    /// How long the old refresh token still works after a rotation, where it does.
+    pub fn grace(&self) -> Option<Duration> {
+        self.description.grant.grace_window()
     }
 }
 

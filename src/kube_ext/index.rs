@@ -294,7 +294,7 @@ fn read(meta: &ObjectMeta) -> Option<(Key, Entry)> {
 
 /// Whether one resourceVersion is older than another. They are numbers that only grow (KEP-5504); any that is not a
 /// number counts as news.
-fn is_older(version: &str, than: &str) -> bool {
+pub fn is_older(version: &str, than: &str) -> bool {
     matches!((version.parse::<u64>(), than.parse::<u64>()), (Ok(version), Ok(than)) if version < than)
 }
 

@@ -148,10 +148,8 @@ pub fn read(
     let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, now));
-    let claims = claims.transpose().map(Option::unwrap_or_default).unwrap_or_else(|flaw| {
-        flaws.push(Flaw::IdToken(flaw));
-        BTreeMap::new()
-    });
+    let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
+    let claims = claims.ok().flatten().unwrap_or_default();
     let mut duration = |path: &Option<JsonPath>, flaw| {
         let found = path.as_ref()?.get(root)?;
         lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()

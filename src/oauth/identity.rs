@@ -136,6 +136,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_entry_that_says_no_more_than_call_asks_the_user_info_too() {
+        let spec = json!({"type": "sandbox", "endpoints": {
+            "token": "https://id.example.com/token", "userinfo": "https://id.example.com/me"}});
+        let spec = serde_json::from_value(spec).unwrap();
+        let entry = crate::catalog::get("sandbox").unwrap();
+        let description = crate::catalog::resolve(entry, &spec, "sandbox", &[].into()).unwrap();
+        let script = Script::of(200, r#"{"sub":"8","name":"Ann"}"#);
+        let found = account(&script, &description, &SecretString::from("at"), NOW).await.unwrap();
+        assert_eq!(found.unwrap().id, "8");
+        assert_eq!(script.requests()[0].uri(), "https://id.example.com/me");
+    }
+
+    #[tokio::test]
     async fn claims_stand_in_when_the_call_is_refused_but_not_when_it_fails() {
         for (status, body) in [(403, "{}"), (200, "{}"), (404, "")] {
             let account = identified(&Script::of(status, body)).await.unwrap().unwrap();

@@ -72,9 +72,8 @@ where
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, error_policy, Arc::clone(ctx))
         .for_each(async |result| match result {
-            Ok(_) => {}
             // Gone between the wake and the look: nothing is left to do.
-            Err(controller::Error::ObjectNotFound(_)) => {}
+            Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(%object, error = %chain(&error), "a reconcile failed");
             }

@@ -32,6 +32,7 @@ use crate::context;
 use crate::grant::end::Endings;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
+use crate::vault::keyring::SharedKeyring;
 use serve::Readiness;
 
 /// Started work may take this long to commit; Kubernetes kills after 60 s.
@@ -145,17 +146,28 @@ async fn start(
         return Ok(None);
     }
     controllers::start(&ctx, wakes, stop, tasks);
+    start_the_rest(&ctx, keyring, settings, stop, tasks);
+    readiness.ready();
+    tracing::info!("ready");
+    Ok(Some(ctx))
+}
+
+/// Starts what no object wakes: endings, and what is done from time to time.
+fn start_the_rest(
+    ctx: &Arc<context::Context>,
+    keyring: SharedKeyring,
+    settings: Settings,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
     let endings = Endings {
         grants: Arc::clone(&ctx.grants),
-        lookup: relations::lookup(&ctx),
+        lookup: relations::lookup(ctx),
         events: Arc::clone(&ctx.events),
         retention: settings.record_retention,
     };
     tasks.spawn(endings.run(stop.clone()));
-    tasks.spawn(chores::run(Arc::clone(&ctx), keyring, settings, stop.clone()));
-    readiness.ready();
-    tracing::info!("ready");
-    Ok(Some(ctx))
+    tasks.spawn(chores::run(Arc::clone(ctx), keyring, settings, stop.clone()));
 }
 
 /// Starts nothing more, lets started requests commit, and ends.

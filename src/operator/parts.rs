@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::watches::{Watches, Writers};
 use super::{Error, Settings, relations};
 use crate::clock::Clock;
-use crate::context::{Context, Wakes, Written};
+use crate::context::{Context, Told, Wakes, Written};
 use crate::grant::actor::{Grants, Parts};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
@@ -44,27 +44,9 @@ pub struct Given<'a> {
 pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
     let Given { settings, client, metrics, clock, store: records, keyring, cluster } = given;
     let (wakes, woken) = channels();
+    let (world, writers) = world(cluster, &wakes);
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
-    let (connections, connections_writer) = store();
-    let (providers, providers_writer) = store();
-    let (workspaces, workspaces_writer) = store();
-    let (shares, shares_writer) = store();
-    let (namespaces, namespaces_writer) = store();
-    let (app_secrets, app_secrets_writer) = store();
-    let credential_wakes = relations::credentials_changed(connections.clone(), wakes.clone());
-    let world = World {
-        cluster,
-        connections,
-        providers,
-        workspaces,
-        shares,
-        namespaces,
-        app_secrets,
-        published: SecretIndex::published(relations::published_changed(wakes.clone())),
-        credentials: SecretIndex::credentials(credential_wakes),
-        resolutions: Resolutions::default(),
-    };
     // Unlike every other process and every earlier one of the same pod.
     let holder = format!("{}/{}", settings.instance, AttemptId::generate()?);
     let grants = Arc::new(Grants::new(Parts {
@@ -91,8 +73,34 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         clock,
         wakes,
         written: Written::default(),
+        told: Told::default(),
         settings: settings.controllers.clone(),
     });
+    let watches = Watches::new(&ctx, writers);
+    Ok((ctx, watches, woken))
+}
+
+/// The caches, empty, and the ends by which watches fill them.
+fn world(cluster: String, wakes: &Wakes) -> (World, Writers) {
+    let (connections, connections_writer) = store();
+    let (providers, providers_writer) = store();
+    let (workspaces, workspaces_writer) = store();
+    let (shares, shares_writer) = store();
+    let (namespaces, namespaces_writer) = store();
+    let (app_secrets, app_secrets_writer) = store();
+    let credential_wakes = relations::credentials_changed(connections.clone(), wakes.clone());
+    let world = World {
+        cluster,
+        connections,
+        providers,
+        workspaces,
+        shares,
+        namespaces,
+        app_secrets,
+        published: SecretIndex::published(relations::published_changed(wakes.clone())),
+        credentials: SecretIndex::credentials(credential_wakes),
+        resolutions: Resolutions::default(),
+    };
     let writers = Writers {
         connections: connections_writer,
         providers: providers_writer,
@@ -101,8 +109,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         namespaces: namespaces_writer,
         app_secrets: app_secrets_writer,
     };
-    let watches = Watches::new(&ctx, writers);
-    Ok((ctx, watches, woken))
+    (world, writers)
 }
 
 fn channels() -> (Wakes, Woken) {

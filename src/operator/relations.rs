@@ -38,6 +38,7 @@ pub fn connection(ctx: &Context, change: &Change<'_, IntegrationConnection>) {
         let uid = connection.uid().unwrap_or_default();
         ctx.grants.forget(&uid);
         ctx.written.forget(&uid);
+        ctx.told.forget(&uid);
     } else {
         ctx.wakes.connection(&namespace, &name);
     }
@@ -123,7 +124,7 @@ pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
 pub fn published_changed(wakes: Wakes) -> impl Fn(index::Change) + Send + Sync + 'static {
     move |change| match change.owner {
         Some(owner) if &*owner.kind == "IntegrationConnection" => {
-            wakes.connection(&change.namespace, &owner.name)
+            wakes.connection(&change.namespace, &owner.name);
         }
         Some(owner) if &*owner.kind == "ConnectionShare" => wakes.share(&change.namespace, &owner.name),
         _ => {}

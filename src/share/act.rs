@@ -71,9 +71,7 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
         // Whose it is, the publisher judges by its controller or by what we wrote ourselves.
         seen.is_object_of(observed.written.as_ref(), &desired.name)
     });
-    let connection = &share.spec.connection.uid;
-    let newest = || ctx.newest_revision(connection);
-    match publishing::publish(&ctx.client, &ctx.world.published, &desired, known, &newest).await {
+    match ctx.publish(&desired, known).await {
         Ok(written) => {
             let secret = SecretStatus {
                 name: desired.name,

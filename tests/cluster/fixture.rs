@@ -41,7 +41,7 @@ pub async fn administrator() -> Client {
     cluster().await.client_for(ADMIN).await.expect("a client")
 }
 
-/// The operator's ServiceAccount on the cluster under test, with the rights it ships with.
+/// The operator's `ServiceAccount` on the cluster under test, with the rights it ships with.
 pub async fn operator() -> Client {
     static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
     let kubeconfig = KUBECONFIG.get_or_init(|| async {

@@ -157,7 +157,7 @@ fn ruled_out(input: &Input) -> Option<Verdict> {
 
 fn outcome_unknown(input: &Input) -> Option<Verdict> {
     let present = input.observed.record.present()?;
-    (present.outcome_unknown && present.grant.is_some() && !input.observed.busy).then(|| Verdict {
+    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.busy).then(|| Verdict {
         effect: Effect::Serve,
         ..Verdict::unknown(
             reason::ROTATION_OUTCOME_UNKNOWN,
@@ -189,7 +189,8 @@ fn provider_not_ready(input: &Input) -> Option<Verdict> {
 fn consent_outdated(input: &Input) -> Option<Verdict> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.provider.target()?;
-    let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner)?;
+    let own_app = input.observed.app_differs.then_some("client id of the app");
+    let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
     Some(Verdict::no(
         reason::CONSENT_OUTDATED,
         Effect::Coast,

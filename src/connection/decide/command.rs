@@ -45,7 +45,8 @@ pub fn command(
     next_attempt: Option<Timestamp>,
     policy: &Policy,
 ) -> Option<Command> {
-    if input.observed.busy || input.connection.spec.suspend.unwrap_or_default() {
+    let rests = input.observed.rest_until.is_some_and(|until| until > input.now);
+    if rests || input.observed.busy || input.connection.spec.suspend.unwrap_or_default() {
         return None;
     }
     if let Some(taking) = taking(input, authorized) {
@@ -83,7 +84,7 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
         return Some(Command::Take(announcement));
     }
     if input.observed.record.present().is_some_and(|present| present.has_candidate && !present.ending) {
-        return input.observed.judge_at.is_none_or(|at| at <= input.now).then_some(Command::Judge);
+        return Some(Command::Judge);
     }
     let spec = &input.connection.spec;
     let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);

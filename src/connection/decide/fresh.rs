@@ -126,20 +126,22 @@ pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64
         return None;
     }
     if let Some(at) = history.retry_at {
-        let floor = unknown_until(input, grant, target);
+        let floor = tried_again_at(input, grant, target);
         return Some(at.max(floor.unwrap_or(at)));
     }
-    if let Some(probe) = unknown_until(input, grant, target) {
+    if let Some(probe) = tried_again_at(input, grant, target) {
         return Some(probe);
     }
     let ends = grant.expires_at?;
     Some(schedule::next_refresh(grant.obtained_at, ends, jitter, Some(grant.obtained_at), policy))
 }
 
-/// After an unknown outcome: when the stored token is tried again.
-fn unknown_until(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
-    let unknown = input.observed.record.present().is_some_and(|present| present.outcome_unknown);
-    (unknown && target.loses_on_unknown()).then(|| {
-        schedule::probe_at(input.now, grant.obtained_at, grant.expires_at, target.refresh_ends_access())
-    })
+/// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.
+fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
+    let since = input.observed.record.present()?.unknown_since?;
+    let graced = target.grace().is_some_and(|window| schedule::later(since, window) > input.now);
+    if graced {
+        return Some(input.now);
+    }
+    Some(schedule::probe_at(input.now, grant.obtained_at, grant.expires_at, target.refresh_ends_access()))
 }

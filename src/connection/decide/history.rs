@@ -51,6 +51,7 @@ const RULINGS: &[(&str, bool)] = &[
     (reason::POLICY_BLOCKED, false),
     (reason::ADMIN_CONSENT_REQUIRED, false),
     (reason::STEP_UP_REQUIRED, false),
+    (reason::APP_SECRET_NOT_FOUND, false),
 ];
 
 impl History {
@@ -109,7 +110,7 @@ impl History {
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
             Outcome::IntakeRefused { why } => Self { intake_refused: Some(why.to_string()), ..self },
-            Outcome::Held { until } => Self { retry_at: Some(*until), ..self },
+            Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
     }
@@ -189,6 +190,10 @@ impl Ruling {
             Class::Transient | Class::Config | Class::Alive | Class::Cancelled | Class::Bug => return None,
         };
         Some(Self { reason, message: format!("{message} ({})", failure.summary), is_final })
+    }
+
+    fn app_missing(message: &str) -> Self {
+        Self { reason: reason::APP_SECRET_NOT_FOUND, message: message.to_owned(), is_final: false }
     }
 
     fn lost() -> Self {

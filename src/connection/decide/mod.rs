@@ -46,7 +46,7 @@ pub struct Plan {
     pub end: bool,
     /// When the next attempt is due.
     pub next_attempt: Option<Timestamp>,
-    /// When a refresh request that waits for the least interval is due.
+    /// When a refresh request that waits may be served.
     pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,

@@ -86,7 +86,8 @@ fn connection() -> Situation {
         written: None,
         busy: false,
         finished: None,
-        judge_at: None,
+        rest_until: None,
+        app_differs: false,
         credentials: None,
         refused_source: None,
         shared: Shared::NotAsked,
@@ -101,7 +102,7 @@ impl Situation {
             revision: 3,
             grant: Some(Arc::new(grant())),
             has_candidate: false,
-            outcome_unknown: false,
+            unknown_since: None,
             ending: false,
         });
         self.connection.status = Some(IntegrationConnectionStatus {
@@ -129,6 +130,7 @@ impl Situation {
         self.told("SecretPublished", "True", reason::PUBLISHED)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
     fn spec(mut self, change: serde_json::Value) -> Self {
         let mut spec = serde_json::to_value(&self.connection.spec).unwrap();
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -224,6 +226,7 @@ fn refused(class: Class) -> Outcome {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "one table, whose rows are sentences")]
 fn what_the_user_sees_is_what_the_code_decided() {
     use Truth::{False, True, Unknown};
     let empty = || connection();
@@ -336,7 +339,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
         ),
         (
             "an unknown outcome while the token lives",
-            good().present(|p| p.outcome_unknown = true),
+            good().present(|p| p.unknown_since = Some(at(50))),
             (Unknown, reason::ROTATION_OUTCOME_UNKNOWN),
             Publishing::Keep,
         ),
@@ -416,12 +419,12 @@ fn the_actor_is_told_what_is_due() {
         ),
         (
             "a probe waits for the token's end",
-            good().at_second(2_881).present(|p| p.outcome_unknown = true),
+            good().at_second(2_881).present(|p| p.unknown_since = Some(at(50))),
             None,
         ),
         (
             "a probe goes out near the token's end",
-            good().at_second(3_511).present(|p| p.outcome_unknown = true),
+            good().at_second(3_511).present(|p| p.unknown_since = Some(at(50))),
             refresh(),
         ),
         (
@@ -499,7 +502,8 @@ fn ten_refusals_stop_it_for_a_day() {
 
 #[test]
 fn an_unknown_outcome_is_never_called_revoked() {
-    let unknown = connection().authorized().published().present(|present| present.outcome_unknown = true);
+    let unknown =
+        connection().authorized().published().present(|present| present.unknown_since = Some(at(50)));
     let lost = unknown
         .at_second(3_511)
         .came(Outcome::Lost { revision: 3, failure: failure(Class::Reauth) })

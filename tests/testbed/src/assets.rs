@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 
+pub(crate) use build::{target_directory, workspace};
+
 /// The programs of a control plane, and the client for it.
 #[derive(Debug, Clone)]
 pub struct Assets {

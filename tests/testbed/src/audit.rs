@@ -165,6 +165,12 @@ impl Requests {
     }
 }
 
+impl FromIterator<Request> for Requests {
+    fn from_iter<T: IntoIterator<Item = Request>>(requests: T) -> Self {
+        Self(requests.into_iter().collect())
+    }
+}
+
 fn parse(line: &str) -> Result<Option<Request>, serde_json::Error> {
     let Event { stage, verb, user, impersonated_user, object, response } = serde_json::from_str(line)?;
     if stage != "ResponseComplete" || verb == "watch" {

@@ -32,7 +32,7 @@ pub struct Cluster {
     access: Access,
     plane: Option<ControlPlane>,
     /// Holds the kubeconfigs for a cluster that is not ours.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
 }
 
 impl Cluster {
@@ -50,7 +50,7 @@ impl Cluster {
     /// A control plane of our own, for tests that stop, count or fill it.
     pub async fn fresh(options: Options) -> Result<Self, Error> {
         let plane = ControlPlane::start(options).await?;
-        Ok(Self { access: plane.deref().clone(), plane: Some(plane), _scratch: None })
+        Ok(Self { access: plane.deref().clone(), plane: Some(plane), scratch: None })
     }
 
     /// Builds now what [`Cluster::from_environment`] would build.
@@ -64,7 +64,7 @@ impl Cluster {
         if let Some(directory) = env::var_os(RUN_DIRECTORY) {
             let assets = Assets::locate(Wanted::Client)?;
             let access = Access::attach(PathBuf::from(directory), assets.kubectl());
-            return Ok(Self { access, plane: None, _scratch: None });
+            return Ok(Self { access, plane: None, scratch: None });
         }
         let Some(kubeconfig) = env::var_os(FOREIGN_KUBECONFIG) else {
             return Self::fresh(Options::default()).await;
@@ -73,12 +73,22 @@ impl Cluster {
         let scratch = Scratch::create()?;
         let directory = scratch.path().to_owned();
         let access = Access::to_cluster(kubeconfig.as_ref(), directory, assets.kubectl()).await?;
-        Ok(Self { access, plane: None, _scratch: Some(scratch) })
+        Ok(Self { access, plane: None, scratch: Some(scratch) })
     }
 
     /// The control plane, if this process has started it: to stop its API server, for example.
     pub fn control_plane(&mut self) -> Option<&mut ControlPlane> {
         self.plane.as_mut()
+    }
+
+    /// Whether it is somebody's, named by `BOWLINE_KUBECONFIG`: what we make there, we take away again.
+    pub fn is_foreign(&self) -> bool {
+        self.scratch.is_some()
+    }
+
+    /// The process ids of the control plane, if this process has started it.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.plane.as_ref().map(ControlPlane::process_ids).unwrap_or_default()
     }
 
     /// Makes a namespace `prefix-<random>`, and gives its name.

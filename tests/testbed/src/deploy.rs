@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub async fn deploy(access: &Access, directory: &Path) -> Result<(), Error> {
         status_refused(&client).await
     })
     .await;
-    namespaces.delete(&namespace, &Default::default()).await?;
+    namespaces.delete(&namespace, &DeleteParams::default()).await?;
     in_force.map_err(Error::NotInForce)
 }
 
@@ -58,7 +58,7 @@ async fn status_refused(client: &Client) -> Result<(), String> {
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let answer = refused(workspaces.patch_status(name, &dry, &Patch::Merge(&status)).await);
     if answer.is_ok() {
-        workspaces.delete(name, &Default::default()).await.map_err(|error| error.to_string())?;
+        workspaces.delete(name, &DeleteParams::default()).await.map_err(|error| error.to_string())?;
     }
     answer
 }

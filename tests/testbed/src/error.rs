@@ -2,6 +2,11 @@
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
+use crate::{
+    sandbox::{RealmError, StartError},
+    wait::TimedOut,
+};
+
 /// A failure of the testbed itself, never of what is being tested.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -98,6 +103,53 @@ pub enum Error {
         /// What it said.
         stderr: String,
     },
+    /// `cargo build` ran and failed; its output is on standard error.
+    #[error("cargo build of the operator failed ({status})")]
+    CargoBuild {
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// The plug-in said no.
+    #[error("kubectl bowline {arguments} failed ({status}): {stderr}")]
+    Plugin {
+        /// What it was asked; never holds a secret.
+        arguments: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// A namespace that would be written into and later deleted is there already, on somebody's cluster.
+    #[error("the namespace {name} exists already on this cluster: the demo would write into it, so it stops")]
+    NamespaceTaken {
+        /// The namespace.
+        name: &'static str,
+    },
+    /// A shipped file no longer says what is to be replaced in it.
+    #[error("{} does not contain {expected}", path.display())]
+    ExampleChanged {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        expected: &'static str,
+    },
+    /// An object that was read is not as it must be.
+    #[error("{what} is not as expected: {seen}")]
+    Unexpected {
+        /// The object.
+        what: String,
+        /// What it is instead.
+        seen: String,
+    },
+    /// A condition did not come true in time.
+    #[error(transparent)]
+    NotInTime(#[from] TimedOut),
+    /// The sandbox did not start.
+    #[error("the sandbox did not start")]
+    Sandbox(#[from] StartError),
+    /// The sandbox refused what its administrator asked.
+    #[error("the sandbox refused")]
+    Realm(#[from] RealmError),
     /// A kubeconfig was not understood.
     #[error("cannot use the kubeconfig")]
     Kubeconfig(#[from] kube::config::KubeconfigError),

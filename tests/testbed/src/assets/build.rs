@@ -89,14 +89,18 @@ fn required_version(module: &str) -> Option<&str> {
     line.split_whitespace().next()
 }
 
-/// Cargo's target directory. It is read from the environment, as Cargo itself does.
-fn target_directory() -> PathBuf {
+/// The directory of the whole project.
+pub fn workspace() -> &'static Path {
     // This crate lies in tests/testbed.
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."))
+}
+
+/// Cargo's target directory. It is read from the environment, as Cargo itself does.
+pub fn target_directory() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         // A relative one counts from the workspace, where `make` runs.
-        Some(target) => workspace.join(target),
-        None => workspace.join("target"),
+        Some(target) => workspace().join(target),
+        None => workspace().join("target"),
     }
 }
 

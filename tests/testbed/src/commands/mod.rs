@@ -1,6 +1,8 @@
 //! The subcommands, one module each.
 
+mod bench;
 mod build;
+mod demo;
 mod run;
 mod stop;
 mod up;
@@ -32,6 +34,10 @@ enum Command {
     Up,
     /// Build the control plane, if it is not there yet
     Build,
+    /// Show the main job, live: from consent to a Secret that stays fresh, shared, taken back, revoked
+    Demo,
+    /// Measure refreshes, requests, memory and CPU of the operator as shipped
+    Bench(bench::Arguments),
 }
 
 impl Arguments {
@@ -41,6 +47,8 @@ impl Arguments {
             Command::Run { command } => run::run(command).await,
             Command::Up => up::up().await,
             Command::Build => build::build(),
+            Command::Demo => demo::demo().await,
+            Command::Bench(arguments) => arguments.run().await,
         }
     }
 }

@@ -1,0 +1,32 @@
+//! The benchmark: many connections with short tokens, judged by what a reader, the sandbox's ledger and the API server's
+//! audit log saw. Figures, and the guarantees that must hold whatever the figures are.
+
+mod cost;
+mod fleet;
+mod idle;
+mod machine;
+mod raw;
+mod reader;
+mod report;
+mod run;
+mod schedule;
+
+pub use report::Report;
+pub use run::run;
+
+use std::time::Duration;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many connections.
+    pub connections: usize,
+    /// For how long, once every one of them was refreshed for the first time.
+    pub duration: Duration,
+}
+
+/// Lifetime of the tokens, in seconds.
+const TOKEN_SECONDS: u64 = 60;
+
+/// How many of our own requests run at once while the fleet is set up.
+const AT_ONCE: usize = 16;

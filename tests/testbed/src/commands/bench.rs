@@ -1,0 +1,48 @@
+//! `bowline-testbed bench`
+
+use std::{process::ExitCode, time::Duration};
+
+use bowline_testbed::{
+    bench,
+    cluster::{Cluster, FOREIGN_KUBECONFIG},
+    error::Error,
+    stage::{Binaries, Profile},
+};
+
+use super::stop::StopSignals;
+
+/// The figures go to standard output and to target/bench/latest.md. Ends 0 only if every guarantee held.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// How many connections
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(4..=20_000))]
+    connections: u32,
+    /// For how many seconds to measure
+    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(30..=86_400))]
+    duration: u64,
+}
+
+impl Arguments {
+    pub async fn run(self) -> Result<ExitCode, Error> {
+        let Self { connections, duration } = self;
+        if std::env::var_os(FOREIGN_KUBECONFIG).is_some() {
+            // It counts requests in the audit log.
+            return Err(Error::NoAuditLog);
+        }
+        // Builds may take minutes: until they are done, signals end us as they end any program.
+        let binaries = Binaries::build(Profile::Release)?;
+        Cluster::prepare()?;
+        let mut signals = StopSignals::listen()?;
+        let options = bench::Options {
+            connections: usize::try_from(connections).unwrap_or(usize::MAX),
+            duration: Duration::from_secs(duration),
+        };
+        let report = tokio::select! {
+            report = bench::run(&options, &binaries) => report?,
+            _ = signals.next() => return Ok(ExitCode::FAILURE),
+        };
+        println!("{}", report.page());
+        eprintln!("written to {}", report.write()?.display());
+        Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

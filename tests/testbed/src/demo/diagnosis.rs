@@ -1,0 +1,28 @@
+//! What is shown when a step was not seen in time.
+
+use std::error::Error as _;
+
+use super::{TEAM, WORKSPACE};
+use crate::{error::Error, stage::Stage};
+
+/// How many lines of the operator's log are shown.
+const LINES: usize = 40;
+
+/// Prints the error, the objects with their status, events, and the end of the operator's log. No Secrets.
+pub async fn explain(error: &Error, stage: Option<&Stage>) {
+    if let Some(stage) = stage {
+        // Providers and workspaces are in both answers: `kubectl get bowline` names all kinds.
+        for namespace in [TEAM, WORKSPACE] {
+            stage.cluster().dump(namespace).await;
+        }
+        let log = stage.operator().logs().unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        eprintln!("# the operator's last lines\n{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+    }
+    eprintln!("\nnot seen: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+}

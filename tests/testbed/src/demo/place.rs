@@ -1,0 +1,117 @@
+//! Setting the scene, and taking it away again from somebody's cluster.
+
+use std::{fs, path::PathBuf};
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+
+use super::{TEAM, TOKEN_SECONDS, WORKSPACE};
+use crate::{
+    access::ADMIN,
+    assets::workspace,
+    cluster::Cluster,
+    demo::Board,
+    error::Error,
+    sandbox::RealmConfig,
+    stage::{Binaries, NAMESPACE, Stage},
+};
+
+/// Where the sandbox is according to the example.
+const EXAMPLE_ISSUER: &str = "http://127.0.0.1:8090";
+
+/// Boots or joins the cluster, installs Bowline, starts sandbox and operator; a line for each.
+pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error> {
+    let cluster = board
+        .observe("control plane", async {
+            let cluster = Cluster::from_environment().await?;
+            refuse_taken(&cluster).await?;
+            let what = if cluster.is_foreign() {
+                "yours, by BOWLINE_KUBECONFIG"
+            } else {
+                "etcd, API server, controllers"
+            };
+            Ok((what.to_owned(), cluster))
+        })
+        .await?;
+    board.step("installed", Stage::install(&cluster)).await?;
+    board
+        .observe("operator ready", async {
+            let realm = RealmConfig { access_lifetime_seconds: TOKEN_SECONDS, ..RealmConfig::default() };
+            let sandbox = Stage::sandbox(realm).await?;
+            let issuer = format!("http://{}", sandbox.address());
+            let stage = Stage::start(cluster, sandbox, binaries, &["--min-refresh-interval", "2s"]).await?;
+            let what =
+                format!("process {} as {NAMESPACE}/bowline; sandbox at {issuer}", stage.operator().id());
+            Ok((what, stage))
+        })
+        .await
+}
+
+/// On somebody's cluster nothing that exists is written into: what the demo makes there, it deletes.
+pub async fn refuse_taken(cluster: &Cluster) -> Result<(), Error> {
+    if !cluster.is_foreign() {
+        return Ok(());
+    }
+    let namespaces: Api<Namespace> = Api::all(cluster.client_for(ADMIN).await?);
+    for name in [NAMESPACE, TEAM, WORKSPACE] {
+        if namespaces.get_opt(name).await?.is_some() {
+            return Err(Error::NamespaceTaken { name });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the quickstart away from somebody's cluster while the operator runs; our own cluster goes as a whole.
+pub async fn clear(stage: &Stage) -> Result<(), Error> {
+    if !stage.cluster().is_foreign() {
+        return Ok(());
+    }
+    eprintln!("taking the quickstart away again …");
+    for file in ["3-workload.yaml", "2-connection.yaml", "1-platform.yaml"] {
+        let path = example(file).to_string_lossy().into_owned();
+        let deleted =
+            stage.cluster().kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "-f", &path]).await?;
+        if !deleted.status.success() {
+            eprint!("{}", String::from_utf8_lossy(&deleted.stderr));
+        }
+    }
+    eprintln!("left in place: deploy/ (kubectl delete -k deploy/ takes it away)");
+    Ok(())
+}
+
+/// The platform engineer's file, with the address at which the sandbox really is.
+pub fn platform(issuer: &str) -> Result<String, Error> {
+    let path = example("1-platform.yaml");
+    let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    if !text.contains(EXAMPLE_ISSUER) {
+        return Err(Error::ExampleChanged { path, expected: EXAMPLE_ISSUER });
+    }
+    Ok(text.replace(EXAMPLE_ISSUER, issuer))
+}
+
+/// alice's files, as they are.
+pub fn owners() -> Result<String, Error> {
+    let read = |file| {
+        let path = example(file);
+        fs::read_to_string(&path).map_err(Error::io("read", path))
+    };
+    Ok(format!("{}---\n{}", read("2-connection.yaml")?, read("3-workload.yaml")?))
+}
+
+fn example(file: &str) -> PathBuf {
+    workspace().join("examples/quickstart").join(file)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sandboxs_address_is_changed_in_the_platforms_file() {
+        let shipped = fs::read_to_string(example("1-platform.yaml")).unwrap();
+        let patched = platform("http://127.0.0.1:1").unwrap();
+        let changed = shipped.lines().zip(patched.lines()).filter(|(one, other)| one != other).count();
+        assert_eq!((changed, shipped.lines().count()), (1, patched.lines().count()));
+    }
+}

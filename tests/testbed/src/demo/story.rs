@@ -1,0 +1,273 @@
+//! The steps: somebody acts as the person who would, then the effect is waited for.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use super::{CONNECTION, OWNER, SHARED, TEAM, WORKSPACE, place};
+use crate::{
+    access::ADMIN,
+    demo::Board,
+    error::Error,
+    objects::{Objects, Published, condition, path, verdict},
+    sandbox::{MintRequest, RealmHandle},
+    stage::{Binaries, Stage},
+    wait::wait_for,
+};
+
+/// Rights and discovery follow a namespace's creation within seconds.
+const APPLIED: Duration = Duration::from_mins(1);
+/// What the operator does by itself.
+const SOON: Duration = Duration::from_secs(30);
+/// Two refreshes of a twelve-second token, with time for a slow machine.
+const ROTATED: Duration = Duration::from_mins(1);
+/// The promise for removed owners: 10 s.
+const WITHDRAWN: Duration = Duration::from_secs(10);
+
+struct Story<'a> {
+    stage: &'a Stage,
+    binaries: &'a Binaries,
+    realm: RealmHandle,
+    admin: Objects,
+    alice: Objects,
+}
+
+/// Tells the whole story, a line for each step that was seen.
+pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Result<(), Error> {
+    let story = Story {
+        stage,
+        binaries,
+        realm: stage.realm()?,
+        admin: stage.objects_as(ADMIN).await?,
+        alice: stage.objects_as(OWNER).await?,
+    };
+    board.step("applied", story.applied()).await?;
+    board.step("awaiting consent", story.awaiting_consent()).await?;
+    let grant = board.observe("authorized", story.authorized()).await?;
+    let first = board.observe("fresh Secret", story.fresh_secret()).await?;
+    let second = board.observe("rotated twice", story.rotated(&grant, &first, 2)).await?;
+    board.step("shared", story.shared()).await?;
+    board.step("owner removed", story.owner_removed()).await?;
+    let last = board.observe("still fresh", story.rotated(&grant, &second, 1)).await?;
+    board.step("disconnected", story.disconnected(&grant, &last)).await
+}
+
+impl Story<'_> {
+    async fn applied(&self) -> Result<String, Error> {
+        let cluster = self.stage.cluster();
+        cluster.apply_yaml(&place::platform(&self.realm.issuer())?).await?;
+        let files = place::owners()?;
+        // alice's role is aggregated, and the authorizer learns of her binding, a moment later.
+        wait_for("alice may apply her connection", APPLIED, async || {
+            cluster.apply_yaml_as(OWNER, &files).await
+        })
+        .await?;
+        let provider = format!("{}/sandbox", path::providers());
+        wait_for("the provider is ready", SOON, async || {
+            expect(&self.look(&provider).await?, |object| is(object, "Ready", "True"), "Ready")
+        })
+        .await?;
+        Ok(format!("platform by {ADMIN}, connection {TEAM}/{CONNECTION} by {OWNER}; provider is ready"))
+    }
+
+    async fn awaiting_consent(&self) -> Result<String, Error> {
+        let object = self
+            .connection("alice's connection waits for her", |object| {
+                condition(object, "Authorized").is_some_and(|it| it["reason"] == "AwaitingAuthorization")
+                    && object["status"]["phase"] == "Pending"
+            })
+            .await?;
+        let message = condition(&object, "Authorized").and_then(|it| it["message"].as_str());
+        Ok(format!("phase Pending: {}", message.unwrap_or_default()))
+    }
+
+    /// alice consents: here by a grant that the sandbox mints, brought with the plug-in.
+    async fn authorized(&self) -> Result<(String, String), Error> {
+        let minted = self.realm.mint(&MintRequest::of(OWNER))?;
+        let answer = json!({
+            "access_token": minted.access_token, "refresh_token": minted.refresh_token,
+            "expires_in": minted.expires_in, "scope": minted.scope, "token_type": "Bearer",
+        });
+        self.import(&answer).await?;
+        let object = self
+            .connection("the connection is active", |object| {
+                is(object, "Authorized", "True") && object["status"]["phase"] == "Active"
+            })
+            .await?;
+        let account = object["status"]["account"]["id"].as_str().unwrap_or("?");
+        Ok((format!("{OWNER} ran kubectl bowline import; account {account}, phase Active"), minted.grant_id))
+    }
+
+    async fn import(&self, answer: &Value) -> Result<(), Error> {
+        let arguments = ["import", CONNECTION, "--namespace", TEAM];
+        let failed = || Error::io("run", &self.binaries.plugin);
+        let mut child = tokio::process::Command::new(&self.binaries.plugin)
+            .args(arguments)
+            .env("KUBECONFIG", self.stage.cluster().kubeconfig_for(OWNER)?)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(failed())?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // It may end without reading; its exit code then says more than our broken pipe.
+            let _ = stdin.write_all(answer.to_string().as_bytes()).await;
+        }
+        let output = child.wait_with_output().await.map_err(failed())?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Plugin {
+            arguments: arguments.join(" "),
+            status: output.status,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    async fn fresh_secret(&self) -> Result<(String, Published), Error> {
+        let seen = wait_for("the Secret holds a fresh token", SOON, async || {
+            self.fresh(&path::secret(TEAM, CONNECTION)).await
+        })
+        .await?;
+        let what = format!(
+            "{TEAM}/{CONNECTION}: access_token {} (the provider honours it), ends in {} s",
+            seen.shown(),
+            seen.expires_at.duration_since(Timestamp::now()).as_secs()
+        );
+        Ok((what, seen))
+    }
+
+    /// At least `times` new revisions after `before`, in the Secret and in the ledger, and nothing spent twice.
+    async fn rotated(
+        &self,
+        grant: &str,
+        before: &Published,
+        times: i64,
+    ) -> Result<(String, Published), Error> {
+        let served = self.realm.ledger().refreshes_of(grant).len();
+        let seen = wait_for("the token is rotated, and the Secret stays fresh", ROTATED, async || {
+            let seen = self.fresh(&path::secret(TEAM, CONNECTION)).await?;
+            let refreshes =
+                i64::try_from(self.realm.ledger().refreshes_of(grant).len() - served).unwrap_or(0);
+            let newer = seen.token != before.token && seen.expires_at > before.expires_at;
+            let same = seen.uid == before.uid;
+            if same && newer && seen.revision > before.revision && refreshes >= times {
+                return Ok(seen);
+            }
+            let which = if same { "the same" } else { "another" };
+            Err(format!("revision {} of {which} Secret, {refreshes} refreshes", seen.revision))
+        })
+        .await?;
+        let twice = self.realm.ledger().spent_twice().len();
+        if twice != 0 {
+            return Err(unexpected("the sandbox's ledger", format!("{twice} refresh tokens spent twice")));
+        }
+        let what = format!(
+            "revision {} → {}, access_token {} → {}; ledger: {} refreshes, none spent twice",
+            before.revision,
+            seen.revision,
+            before.shown(),
+            seen.shown(),
+            self.realm.ledger().refreshes_of(grant).len()
+        );
+        Ok((what, seen))
+    }
+
+    async fn shared(&self) -> Result<String, Error> {
+        self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"shared": true}})).await?;
+        wait_for("the share is published", SOON, async || {
+            let share = self.look(&path::share(WORKSPACE, SHARED)).await?;
+            expect(&share, |share| share["status"]["phase"] == "Published", "Ready")?;
+            self.fresh(&path::secret(WORKSPACE, SHARED)).await
+        })
+        .await?;
+        Ok(format!("{OWNER} set shared: true; fresh Secret {WORKSPACE}/{SHARED}"))
+    }
+
+    async fn owner_removed(&self) -> Result<String, Error> {
+        let members = json!({"spec": {"members": [{"user": "bob"}]}});
+        self.admin.merge(&path::workspace(WORKSPACE), &members).await?;
+        wait_for("the share and its Secret are gone", WITHDRAWN, async || {
+            for path in [path::secret(WORKSPACE, SHARED), path::share(WORKSPACE, SHARED)] {
+                if self.admin.get(&path).await.map_err(said)?.is_some() {
+                    return Err(format!("{path} is still there"));
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        let own = self.fresh(&path::secret(TEAM, CONNECTION)).await;
+        own.map_err(|seen| unexpected("the owner's Secret", seen))?;
+        Ok(format!("{OWNER} left {WORKSPACE}: share and Secret there are gone, her own is fresh"))
+    }
+
+    async fn disconnected(&self, grant: &str, last: &Published) -> Result<String, Error> {
+        self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"disconnect": true}})).await?;
+        self.connection("the connection is disconnected", |object| {
+            object["status"]["phase"] == "Disconnected"
+        })
+        .await?;
+        wait_for("the Secret is gone and the grant is revoked", SOON, async || {
+            let secret = self.admin.get(&path::secret(TEAM, CONNECTION)).await.map_err(said)?;
+            let alive = self.realm.is_alive(&last.token);
+            match (secret.is_none(), self.realm.ledger().is_grant_revoked(grant), alive) {
+                (true, true, false) => Ok(()),
+                seen => Err(format!("(Secret gone, grant revoked, last token alive) = {seen:?}")),
+            }
+        })
+        .await?;
+        Ok("Secret gone; ledger: grant revoked by the client, its tokens are dead".to_owned())
+    }
+
+    /// A Secret whose token has not ended, and which the provider honours now.
+    async fn fresh(&self, path: &str) -> Result<Published, String> {
+        let published = Published::read(&self.look(path).await?)?;
+        if published.expires_at <= Timestamp::now() {
+            return Err(format!("the token ended at {}", published.expires_at));
+        }
+        if self.realm.is_alive(&published.token) {
+            Ok(published)
+        } else {
+            Err("the provider refuses the token".into())
+        }
+    }
+
+    async fn connection(&self, description: &str, claim: impl Fn(&Value) -> bool) -> Result<Value, Error> {
+        let path = path::connection(TEAM, CONNECTION);
+        let seen = wait_for(description, SOON, async || {
+            let object = self.look(&path).await?;
+            expect(&object, &claim, "Ready").map(|()| object)
+        });
+        Ok(seen.await?)
+    }
+
+    async fn look(&self, path: &str) -> Result<Value, String> {
+        self.admin.get(path).await.map_err(said)?.ok_or_else(|| format!("{path} is not there"))
+    }
+}
+
+fn is(object: &Value, kind: &str, status: &str) -> bool {
+    condition(object, kind).is_some_and(|condition| condition["status"] == status)
+}
+
+fn expect(object: &Value, claim: impl Fn(&Value) -> bool, kind: &str) -> Result<(), String> {
+    if claim(object) {
+        return Ok(());
+    }
+    let phase = object["status"]["phase"].as_str().unwrap_or("none");
+    Err(format!("phase {phase}, {kind} {}", verdict(object, kind)))
+}
+
+fn said(error: Error) -> String {
+    match error {
+        Error::Kube(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn unexpected(what: &str, seen: String) -> Error {
+    Error::Unexpected { what: what.to_owned(), seen }
+}

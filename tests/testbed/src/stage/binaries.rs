@@ -1,0 +1,50 @@
+//! The operator and the plug-in, built from this tree.
+
+use std::{env, path::PathBuf, process::Stdio};
+
+use crate::{
+    assets::{target_directory, workspace},
+    error::Error,
+    process,
+};
+
+/// How they are built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to build.
+    Dev,
+    /// As shipped.
+    Release,
+}
+
+/// The programs.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// `bowline`
+    pub operator: PathBuf,
+    /// `kubectl-bowline`
+    pub plugin: PathBuf,
+}
+
+impl Binaries {
+    /// Builds what changed. Blocks; Cargo shows its progress on standard error.
+    pub fn build(profile: Profile) -> Result<Self, Error> {
+        let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut command = process::bound(&cargo);
+        command.current_dir(workspace()).args(["build", "--locked", "-p", "bowline", "--bins"]);
+        if profile == Profile::Release {
+            command.arg("--release");
+        }
+        command.stdin(Stdio::null());
+        let failed = || Error::io("run", &cargo);
+        let status = process::spawn(command).map_err(failed())?.wait().map_err(failed())?;
+        if !status.success() {
+            return Err(Error::CargoBuild { status });
+        }
+        let directory = target_directory().join(match profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        });
+        Ok(Self { operator: directory.join("bowline"), plugin: directory.join("kubectl-bowline") })
+    }
+}

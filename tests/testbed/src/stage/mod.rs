@@ -1,0 +1,108 @@
+//! The whole thing running: a cluster with Bowline installed, the sandbox, and the operator as a process of its own.
+
+mod binaries;
+mod install;
+
+use serde_json::json;
+
+pub use binaries::{Binaries, Profile};
+
+use crate::{
+    access::ADMIN,
+    cluster::Cluster,
+    error::Error,
+    objects::Objects,
+    operator_process::{Operator, OperatorProcess},
+    random::free_port,
+    sandbox::{Clock, Options, RealmConfig, RealmError, RealmHandle, Sandbox},
+};
+
+/// The operator's namespace; the shipped manifests say so.
+pub const NAMESPACE: &str = "bowline-system";
+
+/// The operator's `ServiceAccount`.
+pub const SERVICE_ACCOUNT: &str = "bowline";
+
+/// The operator's user name, as the audit log has it.
+pub const OPERATOR_USER: &str = "system:serviceaccount:bowline-system:bowline";
+
+/// What runs. Everything ends when it is dropped, the operator first.
+pub struct Stage {
+    operator: OperatorProcess,
+    sandbox: Sandbox,
+    cluster: Cluster,
+}
+
+impl Stage {
+    /// Installs deploy/ and waits until the kinds are served and the admission policies are in force.
+    pub async fn install(cluster: &Cluster) -> Result<String, Error> {
+        install::install(cluster).await
+    }
+
+    /// A sandbox on a free port whose one client is the quickstart's.
+    pub async fn sandbox(mut defaults: RealmConfig) -> Result<Sandbox, Error> {
+        for client in &mut defaults.clients {
+            client.secret = Some("sandbox-secret".to_owned());
+        }
+        let listen = ([127, 0, 0, 1], 0).into();
+        Ok(Sandbox::start(Options { listen, defaults, clock: Clock::system() }).await?)
+    }
+
+    /// Starts the operator with its `ServiceAccount`'s token, and waits until it is ready.
+    pub async fn start(
+        cluster: Cluster,
+        sandbox: Sandbox,
+        binaries: &Binaries,
+        flags: &[&str],
+    ) -> Result<Self, Error> {
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen, "--allow-insecure-providers"];
+        let arguments = [&own, flags].concat();
+        let operator = Operator {
+            program: &binaries.operator,
+            service_account: (NAMESPACE, SERVICE_ACCOUNT),
+            arguments: &arguments,
+            environment: &[],
+            readiness: &format!("http://{listen}/readyz"),
+        };
+        let operator = OperatorProcess::start(&cluster, operator).await?;
+        Ok(Self { operator, sandbox, cluster })
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The sandbox.
+    pub fn sandbox_server(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The sandbox's default realm.
+    pub fn realm(&self) -> Result<RealmHandle, Error> {
+        Ok(self.sandbox.default_realm().ok_or(RealmError::UnknownGrant)?)
+    }
+
+    /// The operator.
+    pub fn operator(&self) -> &OperatorProcess {
+        &self.operator
+    }
+
+    /// SIGTERM, and waits until the operator has ended: started refreshes are committed.
+    pub fn end_operator(&mut self) -> Result<(), Error> {
+        self.operator.terminate().map(drop)
+    }
+
+    /// Reads and writes as a user.
+    pub async fn objects_as(&self, user: &str) -> Result<Objects, Error> {
+        Ok(Objects::new(self.cluster.client_for(user).await?))
+    }
+
+    /// Takes the shipped Deployment out of play: the operator is our process, and there is one at a time.
+    async fn no_deployment(cluster: &Cluster) -> Result<(), Error> {
+        let admin = Objects::new(cluster.client_for(ADMIN).await?);
+        let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/bowline");
+        admin.merge(&path, &json!({"spec": {"replicas": 0}})).await.map(drop)
+    }
+}
