@@ -42,7 +42,7 @@ async fn a_connection_goes_with_its_whole_namespace_and_is_revoked() {
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
     let namespaces: Api<Namespace> = Api::all(it.admin.clone());
     namespaces.delete(&it.namespace, &DeleteParams::default()).await.expect("deleted");
-    until_within(Duration::from_secs(60), "the namespace is gone", async || {
+    until_within(Duration::from_mins(1), "the namespace is gone", async || {
         namespaces.get_opt(&it.namespace).await.ok().and_then(|found| found.is_none().then_some(()))
     })
     .await;

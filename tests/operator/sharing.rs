@@ -203,7 +203,7 @@ async fn a_deleted_namespace_goes_and_the_rest_stays() {
     shared.assert_owner_keeps_it().await;
 }
 
-/// The policies refuse a share made by hand (operator_only.rs); the operator does not rely on them.
+/// The policies refuse a share made by hand (`operator_only.rs`); the operator does not rely on them.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_share_made_by_hand_publishes_nothing_even_without_policies() {

@@ -73,9 +73,6 @@ pub enum Error {
         /// The last lines it wrote.
         log_tail: String,
     },
-    /// The shipped policies were applied and do not refuse what they should.
-    #[error("the admission policies are not in force")]
-    NotInForce(#[source] crate::wait::TimedOut),
     /// Nobody of that name is known to this cluster.
     #[error("there is no kubeconfig for {user}")]
     UnknownUser {

@@ -9,7 +9,6 @@ pub mod bench;
 pub mod cluster;
 pub mod control_plane;
 pub mod demo;
-pub mod deploy;
 pub mod error;
 pub mod objects;
 pub mod oidc;
