@@ -31,7 +31,7 @@ level() { # TITLE, then the command
 echo "== build"
 cargo build --locked --workspace --all-targets || exit 1
 
-# Test binaries beside `cluster` are plain: no API server.
+# Test binaries beside `cluster` and `operator` are plain: no API server.
 plain=()
 for file in tests/*.rs; do
     [ -e "$file" ] && plain+=(--test "$(basename "$file" .rs)")
@@ -40,7 +40,9 @@ done
 level "1+2 pure and wire" cargo test --locked --lib --bins --no-fail-fast
 level "5 golden files and module rules" cargo test --locked "${plain[@]}" --no-fail-fast
 level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed --no-fail-fast -- --include-ignored
-level "3 operator and rules, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored
+level "3 rules and writes, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored
+# These tests wait for tokens to age more than they work, so many of them run at once.
+level "3 the operator as a process" cargo test --locked --test operator --no-fail-fast -- --include-ignored --test-threads 12
 
 echo
 printf '%s' "$summary"

@@ -169,6 +169,9 @@ impl Grants {
 
     /// Ends one grant at the provider. A token that is gone already, and a provider that knows no revocation, are done.
     async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
+        if !may_be_sent(&grant, job, app) {
+            return Err("the provider's address or app is not the one that was consented to".to_owned());
+        }
         let grant = self.with_live_access(job, app, grant).await?;
         let (Credential::OAuth { refresh_token, access_token, .. }, Some(app)) = (&grant.credential, app)
         else {
@@ -248,6 +251,13 @@ impl Grants {
         }
         marked.is_ok()
     }
+}
+
+/// Revoking sends the tokens as well: only where they came from, and in the name they were given to.
+fn may_be_sent(grant: &Grant, job: &Job, app: Option<&App>) -> bool {
+    let bound = &grant.bound_to;
+    bound.authority == job.target.description().authority()
+        && bound.client_id.as_ref().is_none_or(|client_id| app.is_none_or(|app| *client_id == app.client_id))
 }
 
 /// The connection as an Event names it; it may be gone.

@@ -1,11 +1,11 @@
 //! A namespace of one's own, with the people who work in it, and objects to begin with.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bowline_testbed::cluster::Cluster;
-use bowline_testbed::deploy::deploy;
+use bowline_testbed::stage::Stage;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -29,8 +29,7 @@ pub async fn cluster() -> &'static Cluster {
     static DEPLOYED: OnceCell<&'static Cluster> = OnceCell::const_new();
     let deployed = DEPLOYED.get_or_init(|| async {
         let cluster = Cluster::shared().await.expect("a cluster");
-        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-        deploy(cluster, &manifests).await.expect("the manifests are applied and in force");
+        Stage::install(cluster).await.expect("the manifests are applied and in force");
         cluster
     });
     deployed.await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bowline::api::{IntegrationConnection, IntegrationProvider, Workspace};
+use bowline::api::{IntegrationProvider, Workspace};
 use bowline_testbed::sandbox::{RealmConfig, RealmHandle, Rotation};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -159,7 +159,7 @@ impl Scene {
     }
 }
 
-/// A connection, applied by its owner.
+/// A connection of alice's, applied by her.
 pub struct ConnectionDraft<'a> {
     scene: &'a Scene,
     object: Value,
@@ -171,11 +171,6 @@ impl<'a> ConnectionDraft<'a> {
             "metadata": {"name": name, "namespace": scene.namespace},
             "spec": {"provider": scene.name, "owner": "alice"}});
         Self { scene, object }
-    }
-
-    /// In somebody else's name, and applied by them: alice or bob.
-    pub fn owner(self, owner: &str) -> Self {
-        self.spec(json!({"owner": owner}))
     }
 
     /// Shared with the scene's Workspace.
@@ -190,13 +185,11 @@ impl<'a> ConnectionDraft<'a> {
         self
     }
 
-    /// Applies it as its owner.
+    /// Applies it as alice.
     pub async fn apply(self) {
         let Self { scene, object } = self;
-        let client = if object["spec"]["owner"] == "bob" { &scene.bob } else { &scene.alice };
-        let api: Api<IntegrationConnection> = Api::namespaced(client.clone(), &scene.namespace);
         let name = object["metadata"]["name"].as_str().unwrap();
-        api.patch(name, &applied(), &Patch::Apply(&object)).await.expect("a connection");
+        scene.connections().patch(name, &applied(), &Patch::Apply(&object)).await.expect("a connection");
     }
 }
 

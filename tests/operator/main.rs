@@ -4,8 +4,18 @@
 //! Needs an API server: `make test` starts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod canary;
 mod drafts;
+mod drift;
+mod ending;
+mod faults;
+mod intake;
+mod keyring;
 mod lifecycle;
 mod looking;
+mod missing;
+mod oidc;
+mod plugin;
 mod scene;
+mod sharing;
 mod stage;

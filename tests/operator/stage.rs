@@ -7,10 +7,10 @@ use std::thread;
 use bowline_testbed::access::Access;
 use bowline_testbed::cluster::Cluster;
 use bowline_testbed::control_plane::Options;
-use bowline_testbed::deploy::deploy;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{self, Sandbox};
+use bowline_testbed::stage;
 use tokio::sync::OnceCell;
 
 /// Where the operator lives.
@@ -126,9 +126,8 @@ impl Stage {
     }
 }
 
-async fn install(access: &Access) {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
-    deploy(access, &manifests).await.expect("the manifests are applied and in force");
+async fn install(cluster: &Cluster) {
+    stage::Stage::install(cluster).await.expect("the manifests are applied and in force");
 }
 
 /// The sandbox of this process. It serves on a thread of its own, so that a test's end does not end it: the operator

@@ -1,0 +1,104 @@
+//! What is brought and cannot be used: a reason, and the old grant kept.
+//!
+//! Level 1 reads each kind of Secret; that a refused one touches neither the grant in use nor what is published, shows
+//! only here.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bowline_testbed::sandbox::{Event, MintRequest, Rotation};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::looking::{holds, words};
+use crate::scene::{Scene, parsed, scene};
+
+/// A connected connection, and what is published for it.
+async fn in_use(name: &str) -> (Scene, String) {
+    let it = scene(name).await;
+    it.connected("mail", Rotation::SingleUse, 3600).await;
+    let token = it.secret("mail").await["access_token"].clone();
+    (it, token)
+}
+
+/// It was refused in these words, and the grant in use is untouched.
+async fn assert_refused(it: &Scene, token: &str, said: &str) {
+    let refused = it
+        .until_status("mail", said, |status| {
+            words(status, "Authorized").contains(said) && words(status, "Authorized").contains("Secret")
+                || words(status, "Authorized").contains(said)
+        })
+        .await;
+    assert!(holds(&refused, "Ready") && holds(&refused, "Authorized"), "{refused:?}");
+    assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
+    assert!(it.realm.is_alive(token));
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept() {
+    let (it, token) = in_use("refused").await;
+    let intake = |data: Value| json!({"type": "bowline.dev/intake", "data": data});
+    let encoded = |bytes: &[u8]| STANDARD.encode(bytes);
+    let foreign = json!({"labels": {"bowline.dev/connection": "another"}});
+    let rows = [
+        (intake(json!({"token": encoded(b"x")})), "keys that mean nothing here"),
+        (intake(json!({})), "The Secret is empty"),
+        (intake(json!({"refresh_token": encoded(&[0xff, 0xfe, 0])})), "not printable UTF-8"),
+        (intake(json!({"refresh_token": encoded(&vec![b'a'; 700_000])})), "more than 64 KiB"),
+        (intake(json!({"api_key": encoded(b"x")})), "do not fit the provider"),
+        (
+            json!({"type": "bowline.dev/intake", "metadata": foreign, "data": {"refresh_token": encoded(b"x")}}),
+            "does not name this connection",
+        ),
+        (
+            intake(json!({"refresh_token": encoded(b"unknown-to-the-provider")})),
+            "does not accept what was brought",
+        ),
+    ];
+    for (secret, said) in rows {
+        it.bring_secret("mail", secret).await;
+        assert_refused(&it, &token, said).await;
+    }
+    it.announce("mail", "nonsense").await;
+    assert_refused(&it, &token, "is not <name>/<uid>").await;
+    it.announce("mail", "nowhere/b1d5781c-0000-0000-0000-000000000000").await;
+    assert_refused(&it, &token, "is not there").await;
+    it.keep_secret("plain", "Opaque", &[("refresh_token", "x")]).await;
+    assert!(it.secret_now(&it.namespace, "plain").await.is_some());
+
+    it.authorized("mail").await;
+    it.until_reason("mail", "Authorized", "Authorized").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_secret_swapped_after_the_announcement_is_left_alone() {
+    let (it, token) = in_use("swapped").await;
+    let secret = |grant: &str| {
+        parsed::<Secret>(json!({"metadata": {"name": "mine", "labels": {"bowline.dev/connection": "mail"}},
+            "type": "bowline.dev/intake", "stringData": {"refresh_token": grant}}))
+    };
+    let secrets = it.secrets(&it.namespace);
+    let announced = secrets.create(&PostParams::default(), &secret(&it.mint().refresh_token)).await.unwrap();
+    secrets.delete("mine", &DeleteParams::default()).await.unwrap();
+    let stolen = it.mint();
+    let swapped = secrets.create(&PostParams::default(), &secret(&stolen.refresh_token)).await.unwrap();
+    it.announce("mail", &format!("mine/{}", announced.uid().unwrap())).await;
+    assert_refused(&it, &token, "not the one that was announced").await;
+    assert_eq!(secrets.get("mine").await.unwrap().uid(), swapped.uid());
+    let spent = it.realm.ledger();
+    let spent = spent.history_of(&stolen.refresh_token).into_iter().any(|entry| entry.event == Event::Spent);
+    assert!(!spent, "what was not announced was used");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
+    let (it, token) = in_use("other-account").await;
+    let bobs = it.realm.mint(&MintRequest::of("bob")).unwrap();
+    it.bring("mail", &bobs).await;
+    assert_refused(&it, &token, "another account").await;
+    assert_eq!(it.status("mail").await.account.map(|account| account.id).as_deref(), Some("alice"));
+}

@@ -1,0 +1,89 @@
+//! The main job against `oidc-provider`, a server that nobody here wrote: what we and our sandbox agree on might be wrong.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bowline_testbed::oidc::{OidcAuth, OidcServer};
+use bowline_testbed::sandbox::{MintRequest, fingerprint};
+use serde_json::json;
+
+use crate::looking::until;
+use crate::scene::scene;
+
+async fn lives(name: &str, auth: OidcAuth) {
+    let server = OidcServer::start(Duration::from_secs(8)).await.expect("oidc-provider");
+    let client = server.client(auth).expect("a client");
+    let it = scene(name).await;
+    let way = if auth == OidcAuth::Basic { "basic" } else { "post" };
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}, "parameters": {"client_auth": way}}))
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let request = MintRequest { client_id: Some(client.id.clone()), ..MintRequest::of("alice") };
+    let minted = server.mint_as(&request).await.expect("a grant");
+    it.bring("mail", &minted).await;
+    let active = it.until_phase("mail", "Active").await;
+    assert_eq!(active.account.map(|account| account.id).as_deref(), Some("alice"));
+
+    let mut tokens = BTreeSet::new();
+    until("four tokens", async || {
+        tokens.insert(it.secret("mail").await["access_token"].clone());
+        (tokens.len() >= 4).then_some(())
+    })
+    .await;
+    let events = server.events().await.expect("events");
+    let ours = || events.iter().filter(|event| event.grant.as_ref() == Some(&minted.grant_id));
+    // The server ends a grant whose refresh token comes twice, so that it lives shows that none did.
+    assert!(!ours().any(|event| event.event == "grant.revoked"), "{events:?}");
+    let consumed: Vec<_> = ours().filter(|event| event.event == "refresh_token.consumed").collect();
+    assert!(consumed.len() >= 3, "{consumed:?}");
+    assert_eq!(consumed[0].sha256, Some(fingerprint(&minted.refresh_token)));
+
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
+    it.until_no_secret(&it.namespace, "mail").await;
+    until("the grant is revoked", async || {
+        let events = server.events().await.ok()?;
+        let revoked = |event: &&bowline_testbed::oidc::OidcEvent| {
+            event.event == "grant.revoked" && event.grant.as_ref() == Some(&minted.grant_id)
+        };
+        events.iter().find(revoked).map(drop)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn a_grant_of_oidc_provider_rotates_and_is_revoked() {
+    lives("oidc-basic", OidcAuth::Basic).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn so_it_does_with_the_client_secret_in_the_body() {
+    lives("oidc-post", OidcAuth::Post).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Node: make test"]
+async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
+    let server = OidcServer::start(Duration::from_secs(6)).await.expect("oidc-provider");
+    let client = server.client(OidcAuth::Basic).expect("a client");
+    let it = scene("oidc-removed").await;
+    it.provider_of_type("generic-oauth2")
+        .app(&client.id, &client.secret)
+        .spec(json!({"endpoints": {"issuer": server.issuer()}}))
+        .apply()
+        .await;
+    it.connection("mail").apply().await;
+    let minted = server.mint("alice").await.expect("a grant");
+    it.bring("mail", &minted).await;
+    it.until_phase("mail", "Active").await;
+    server.revoke_grant(&minted.grant_id).await.expect("removed");
+    it.until_status("mail", "refused", |status| {
+        status.token.as_ref().is_some_and(|token| token.consecutive_refusals == Some(1))
+    })
+    .await;
+    it.until_phase("mail", "Expired").await;
+}

@@ -1,0 +1,88 @@
+//! `kubectl bowline` as alice runs it: her own kubeconfig, her own rights, and the operator answering.
+//!
+//! Level 1 shows pages and parsing; that it works with the rights of `edit`, and what it waits for, shows only here.
+
+use std::process::{Output, Stdio};
+
+use bowline_testbed::sandbox::Rotation;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::scene::{Scene, scene};
+
+/// Runs the plug-in as a user, with this on its standard input.
+async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-bowline"))
+        .args(arguments)
+        .args(["-n", &it.namespace])
+        .env("KUBECONFIG", it.stage.access.kubeconfig_for(user).unwrap())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the plug-in runs");
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn alice_imports_lists_describes_and_refreshes() {
+    let it = scene("plugin").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    it.until_phase("mail", "Pending").await;
+
+    let (code, said, errors) = bowline(&it, "alice", &["list"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    assert!(said.contains("mail") && said.contains("Pending"), "{said}");
+
+    let minted = it.mint();
+    let grant = json!({"access_token": minted.access_token, "refresh_token": minted.refresh_token,
+        "expires_in": minted.expires_in, "scope": minted.scope, "token_type": "Bearer"});
+    let (code, said, errors) = bowline(&it, "alice", &["import", "mail"], &grant.to_string()).await;
+    assert_eq!(code, 0, "{said}{errors}");
+    it.until_phase("mail", "Active").await;
+    let first = it.secret("mail").await;
+    assert_eq!(first["access_token"], minted.access_token);
+    for text in [&said, &errors] {
+        assert!(!text.contains(&minted.access_token) && !text.contains(&minted.refresh_token), "{text}");
+    }
+
+    let (code, said, errors) = bowline(&it, "alice", &["refresh", "mail", "--wait"], "").await;
+    assert_eq!(code, 0, "{said}{errors}");
+    assert_ne!(it.secret("mail").await["access_token"], first["access_token"]);
+
+    let (code, said, errors) = bowline(&it, "alice", &["describe", "mail"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    for expected in ["alice", "Active", it.name.as_str()] {
+        assert!(said.contains(expected), "{expected} is missing in:\n{said}");
+    }
+    let (_, said, _) = bowline(&it, "alice", &["list"], "").await;
+    assert!(said.contains("Active"), "{said}");
+    assert!(it.realm.ledger().spent_twice().is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn nobody_brings_a_grant_for_somebody_else() {
+    let it = scene("plugin-bob").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    it.until_phase("mail", "Pending").await;
+    let minted = it.mint();
+    let grant = json!({"refresh_token": minted.refresh_token}).to_string();
+    let (code, _, errors) = bowline(&it, "bob", &["import", "mail"], &grant).await;
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("alice"), "{errors}");
+    let (code, _, _) = bowline(&it, "carol", &["list"], "").await;
+    assert_eq!(code, 1, "carol has no right here");
+    let left = it.secrets(&it.namespace).list(&kube::api::ListParams::default()).await.unwrap();
+    assert!(left.items.is_empty(), "an intake that nobody announced was left behind");
+    assert!(it.realm.ledger().requests_to(bowline_testbed::sandbox::Endpoint::Token).next().is_none());
+}
