@@ -75,8 +75,7 @@ pub fn decide(
     min_interval: Duration,
 ) -> Plan {
     let revision = observed.record.revision();
-    let uid = connection.uid().unwrap_or_default();
-    let jitter = schedule::jitter(&uid, revision.unwrap_or_default());
+    let jitter = jitter(connection, revision);
     let target = observed.provider.target();
     let policy = target.map_or_else(|| Policy::plain(min_interval), |target| target.policy(min_interval));
     let remembered = History::of(connection.status.as_ref(), revision);
@@ -90,11 +89,10 @@ pub fn decide(
     let fresh = fresh::fresh(&input, next_attempt);
     let command =
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
-    let request_at = command::pending_request(&input)
-        .filter(|_| command.is_none() && answerable(&input, &authorized, target, &policy))
-        .and(command::earliest(&input, &policy));
-    let unanswerable = command::pending_request(&input)
-        .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
+    let waiting = command::pending_request(&input).filter(|_| command.is_none());
+    let answerable = answerable(&input, &authorized, target, &policy);
+    let request_at = waiting.as_ref().filter(|_| answerable).and(command::earliest(&input, &policy));
+    let unanswerable = waiting.filter(|_| !observed.busy && !answerable);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
         shares_to_write: shares_to_write(observed, &authorized),
@@ -109,6 +107,10 @@ pub fn decide(
         unanswerable,
         history,
     }
+}
+
+fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
+    schedule::jitter(&connection.uid().unwrap_or_default(), revision.unwrap_or_default())
 }
 
 /// A token that is taken away is shared with nobody new.
