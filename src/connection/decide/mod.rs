@@ -90,11 +90,9 @@ pub fn decide(
     let fresh = fresh::fresh(&input, next_attempt);
     let command =
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
-    let request_at = command::pending_request(&input)
-        .filter(|_| command.is_none() && answerable(&input, &authorized, target, &policy))
-        .and(command::earliest(&input, &policy));
-    let unanswerable = command::pending_request(&input)
-        .filter(|_| !observed.busy && command.is_none() && !answerable(&input, &authorized, target, &policy));
+    let request = command::pending_request(&input).filter(|_| command.is_none());
+    let can_serve = answerable(&input, &authorized, target, &policy);
+    let request_at = request.as_ref().filter(|_| can_serve).and(command::earliest(&input, &policy));
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
         shares_to_write: shares_to_write(observed, &authorized),
@@ -106,7 +104,7 @@ pub fn decide(
         command,
         next_attempt,
         request_at,
-        unanswerable,
+        unanswerable: request.filter(|_| !observed.busy && !can_serve),
         history,
     }
 }
