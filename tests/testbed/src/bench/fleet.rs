@@ -97,9 +97,10 @@ impl Fleet {
         ground(stage, &realms).await?;
         let alice = stage.objects_as(OWNER).await?;
         // alice's role is aggregated, and the authorizer learns of her bindings, a moment later.
-        let probe = connection(Habit::None, "bench-0", "probe");
-        for index in 0..NAMESPACES {
-            let path = format!("{}?dryRun=All", path::connections(&format!("bench-{index}")));
+            for index in 0..NAMESPACES {
+            let namespace = format!("bench-{index}");
+            let probe = connection(Habit::None, &namespace, "probe");
+            let path = format!("{}?dryRun=All", path::connections(&namespace));
             wait_for("alice may make connections", RIGHTS_WITHIN, async || alice.create(&path, &probe).await)
                 .await?;
         }
@@ -175,9 +176,7 @@ fn connection(habit: Habit, namespace: &str, name: &str) -> Value {
 async fn join(alice: &Objects, realms: &[(Habit, RealmHandle)], index: usize) -> Result<Member, Error> {
     let habit = Habit::of(index);
     let (namespace, name) = (format!("bench-{}", index % NAMESPACES), format!("{}-{index:05}", habit.name()));
-    let mut object = connection(habit, &namespace, &name);
-    object["metadata"]["namespace"] = json!(namespace);
-    let made = alice.create(&path::connections(&namespace), &object).await?;
+    let made = alice.create(&path::connections(&namespace), &connection(habit, &namespace, &name)).await?;
     let realm = realms.iter().find(|(of, _)| *of == habit).map(|(_, realm)| realm);
     let minted = match realm {
         Some(realm) => realm.mint(&MintRequest::of(format!("account-{index}")))?,

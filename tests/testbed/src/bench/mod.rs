@@ -16,6 +16,8 @@ pub use run::run;
 
 use std::time::Duration;
 
+use crate::stage::Profile;
+
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -23,6 +25,8 @@ pub struct Options {
     pub connections: usize,
     /// For how long, once every one of them was refreshed for the first time.
     pub duration: Duration,
+    /// How the operator was built.
+    pub profile: Profile,
 }
 
 /// Lifetime of the tokens, in seconds.

@@ -11,7 +11,7 @@ use super::{
     reader::Samples,
     schedule::{Calls, EARLY_TOLERANCE_MS, LATE_TOLERANCE_MS, percentile},
 };
-use crate::{assets::target_directory, error::Error};
+use crate::{assets::target_directory, error::Error, stage::Profile};
 
 /// Refreshes of each kind that may have been under way when the measured time began: their later writes are counted,
 /// their calls are not. `maxConcurrent` of a provider; the lenient kind has two.
@@ -33,6 +33,7 @@ impl Machine {
 /// Everything that was measured.
 pub(super) struct Measured {
     pub connections: usize,
+    pub profile: Profile,
     pub seconds: f64,
     pub strict: Calls,
     pub lenient: Calls,
@@ -90,12 +91,16 @@ impl Report {
     }
 
     fn setting(&mut self, measured: &Measured) {
-        let Measured { connections, seconds, machine, .. } = measured;
+        let Measured { connections, seconds, machine, profile, .. } = measured;
+        let build = match profile {
+            Profile::Release => "release build",
+            Profile::Dev => "**unoptimized build: figures of the operator mean little**",
+        };
         let load =
             machine.load_before.map_or(String::new(), |load| format!(", load {load:.2} before it began"));
         self.line(&format!(
             "{connections} connections with 60 s tokens, half of them strict (single use), measured for {seconds:.0} s \
-             after each was refreshed once; release build; {} cores shared by operator, API server, etcd (without fsync), \
+             after each was refreshed once; {build}; {} cores shared by operator, API server, etcd (without fsync), \
              controllers, sandbox and reader{load}.\n\nThe reader keeps one watch on the published Secrets and samples \
              its cache every second; a watch that lags errs against the operator. Calls are judged by the sandbox's \
              ledger: due 27 to 30 s after a token was obtained, tolerance {:.1} s before and {:.1} s after. Requests \

@@ -51,6 +51,7 @@ pub async fn run(options: &Options, binaries: &Binaries) -> Result<Report, Error
     let raw = raw::measure(&stage, &fleet).await?;
     let measured = Measured {
         connections: fleet.members.len(),
+        profile: options.profile,
         seconds: window.seconds(),
         strict: window.calls(&fleet, |habit| habit == Habit::SingleUse),
         lenient: window.calls(&fleet, |habit| habit != Habit::SingleUse),

@@ -20,22 +20,27 @@ pub struct Arguments {
     /// For how many seconds to measure
     #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(30..=86_400))]
     duration: u64,
+    /// Measure a quick build instead of the shipped one: to try the bench itself, its figures mean little
+    #[arg(long)]
+    quick_build: bool,
 }
 
 impl Arguments {
     pub async fn run(self) -> Result<ExitCode, Error> {
-        let Self { connections, duration } = self;
+        let Self { connections, duration, quick_build } = self;
         if std::env::var_os(FOREIGN_KUBECONFIG).is_some() {
             // It counts requests in the audit log.
             return Err(Error::NoAuditLog);
         }
         // Builds may take minutes: until they are done, signals end us as they end any program.
-        let binaries = Binaries::build(Profile::Release)?;
+        let profile = if quick_build { Profile::Dev } else { Profile::Release };
+        let binaries = Binaries::build(profile)?;
         Cluster::prepare()?;
         let mut signals = StopSignals::listen()?;
         let options = bench::Options {
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
             duration: Duration::from_secs(duration),
+            profile,
         };
         let report = tokio::select! {
             report = bench::run(&options, &binaries) => report?,
