@@ -82,13 +82,19 @@ where
 
 /// An error with its causes in one line: `outer: inner: innermost`.
 ///
-/// Written by `Display` alone. `Debug` of an error may print what the error was about, a token answer for one.
+/// Written by `Display` alone. `Debug` of an error may print what the error was about, a token answer for one. A cause
+/// that the error before it tells already, as many of kube's do, is not told twice.
 pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
     fmt::from_fn(move |out| {
-        write!(out, "{error}")?;
+        let mut told = error.to_string();
+        out.write_str(&told)?;
         let mut cause = error.source();
         while let Some(error) = cause {
-            write!(out, ": {error}")?;
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(out, ": {text}")?;
+                told = text;
+            }
             cause = error.source();
         }
         Ok(())
@@ -203,6 +209,15 @@ mod tests {
         let error = Error::Filter(EnvFilter::try_new("bowline=loud").err().unwrap());
         let text = chain(&error).to_string();
         assert!(text.starts_with("the log filter is not valid") && text.contains(": "), "{text}");
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot begin: {0}")]
+        struct Outer(#[source] io::Error);
+        let error = Outer(io::Error::other("no such file"));
+        assert_eq!(chain(&error).to_string(), "cannot begin: no such file");
     }
 
     #[test]

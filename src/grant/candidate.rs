@@ -8,7 +8,6 @@ use std::fmt::Write;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::actor::Grants;
@@ -19,7 +18,6 @@ use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
 use crate::oauth::app::App;
-use crate::oauth::claims;
 use crate::vault::record::Candidate;
 use crate::vault::{Binding, Grant, Record, SourceVersion, TransitionError};
 
@@ -186,13 +184,8 @@ fn grant(
     brief: &Brief,
     now: Timestamp,
 ) -> Result<Grant, IntakeError> {
-    let Brought { credential, scopes, expires_at, id_token } = brought;
+    let Brought { credential, scopes, expires_at } = brought;
     key_credential(job, &credential)?;
-    // An id token that is not for us says nothing; the grant may be good all the same.
-    let claims = id_token.zip(app).and_then(|(token, app)| {
-        claims::read(token.expose_secret(), job.target.description(), &app.client_id, now).ok()
-    });
-    let claims = claims.unwrap_or_default();
     let source = SourceVersion {
         uid: brief.uid.clone(),
         resource_version: brief.resource_version.clone(),
@@ -200,7 +193,8 @@ fn grant(
     };
     Ok(Grant {
         credential,
-        claims,
+        // Only what the provider says when it is asked: whoever brings a grant could name anybody's account.
+        claims: BTreeMap::new(),
         scopes,
         obtained_at: now,
         expires_at,

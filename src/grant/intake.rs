@@ -15,7 +15,8 @@ use crate::vault::Credential;
 /// The most that one value may have, in bytes: far beyond any token, far below what etcd takes.
 const MAX_VALUE: usize = 64 * 1024;
 
-/// Every key that may stand in such a Secret.
+/// Every key that may stand in such a Secret. `id_token` is part of many token answers and is not read: nobody checked its
+/// signature, so it would let whoever brings a grant name somebody else's account.
 const KNOWN: &[&str] = &[
     "refresh_token",
     "access_token",
@@ -139,7 +140,7 @@ fn expected(method: Method) -> &'static str {
         Method::ApiKey => "the key api_key",
         Method::BasicAuth => "the keys username and password",
         Method::AuthorizationCode | Method::RefreshToken => {
-            "refresh_token, or access_token; with it expires_in or expires_at, scope, id_token"
+            "refresh_token, or access_token; with it expires_in or expires_at, scope"
         }
         Method::ClientCredentials => "nothing: tokens are minted from the app registration",
     }
@@ -154,8 +155,6 @@ pub struct Brought {
     pub scopes: Option<Vec<String>>,
     /// When the access token ends, if it says.
     pub expires_at: Option<Timestamp>,
-    /// The id token as brought, whose claims may name the account.
-    pub id_token: Option<SecretString>,
 }
 
 /// Reads the data of a Secret for a connection that uses `method`.
@@ -181,7 +180,6 @@ pub fn read(
             scope.split([' ', ',']).filter(|scope| !scope.is_empty()).map(ToOwned::to_owned).collect()
         }),
         expires_at: expires_at(&values, now)?,
-        id_token: values.secret("id_token")?,
     })
 }
 

@@ -4,6 +4,10 @@
 //! with the length of the template. Where this reads a template differently from minijinja, it must be the stricter of
 //! the two: braces are not allowed in expressions, and parentheses must close before an expression ends.
 
+/// The longest expression or statement, in bytes with its closing mark: what stands in it is held in memory at once, and
+/// each `~` copies what stands before it.
+const LONGEST: usize = 512;
+
 /// Words that may begin a statement, besides `for`.
 const STATEMENTS: [&str; 5] = ["if", "elif", "else", "endif", "endfor"];
 
@@ -46,6 +50,9 @@ fn expression(body: &str, closing: &str) -> Option<usize> {
     let bytes = body.as_bytes();
     let (mut at, mut depth) = (0, 0_usize);
     loop {
+        if at > LONGEST {
+            return None;
+        }
         if body.get(at..).is_some_and(|rest| rest.starts_with(closing)) {
             return (depth == 0).then_some(at + closing.len());
         }

@@ -2,12 +2,17 @@
 //!
 //! Users write templates and the operator runs them, so a template can neither loop for long nor grow without end.
 //! Fuel bounds the steps, the writer bounds the output. Neither bounds a value in between (`{% set x = x ~ x %}` doubles
-//! it per step, a filter over a filter likewise), so [`super::syntax`] allows nothing that can keep a value, and every
-//! filter here bounds its result.
+//! it per step, a filter over a filter likewise), so [`super::syntax`] allows nothing that can keep a value and no long
+//! expression, and every filter here bounds its result.
+//!
+//! The values themselves come from users too, and a step costs what its values weigh: so large values leave fewer steps,
+//! filters have a budget of bytes, and both are for all templates of a connection together.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use minijinja::value::ValueKind;
@@ -20,8 +25,12 @@ use super::syntax;
 
 /// Bytes of all rendered values together.
 const OUTPUT_BYTES: usize = 256 * 1024;
-/// Steps of one template.
+/// Steps of all templates together, in equal parts.
 const FUEL: u64 = 50_000;
+/// Steps times the bytes of all values: with 4 KiB of them there are all steps, with 64 KiB about three thousand.
+const STEP_BYTES: u64 = 200 * 1024 * 1024;
+/// Bytes that the filters of all templates together may yield.
+const FILTER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Which template failed, where and how. Never quotes the template, its values or its output.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -42,7 +51,9 @@ pub enum Fault {
     #[error("syntax error")]
     Syntax,
     /// Minijinja would take it, we do not.
-    #[error("only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed")]
+    #[error(
+        "only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed, in up to 512 characters"
+    )]
     NotAllowed,
     /// A name, filter, test or function that does not exist.
     #[error("unknown name")]
@@ -69,7 +80,8 @@ pub fn render(
     templates: &BTreeMap<String, String>,
     material: &Material<'_>,
 ) -> Result<BTreeMap<String, Zeroizing<String>>, TemplateError> {
-    let environment = environment();
+    let mut environment = environment();
+    environment.set_fuel(Some(steps_each(templates.len(), material)));
     let values = values(material);
     let mut left = OUTPUT_BYTES;
     let mut rendered = BTreeMap::new();
@@ -106,25 +118,57 @@ fn render_one(
 /// An environment without loaders, globals and built-in filters.
 fn environment() -> Environment<'static> {
     let mut environment = Environment::empty();
-    environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.add_filter("upper", |text: &str| bounded(text.to_uppercase()));
-    environment.add_filter("lower", |text: &str| bounded(text.to_lowercase()));
-    environment.add_filter("trim", |text: &str| text.trim().to_owned());
-    environment.add_filter("b64encode", |text: &str| {
-        bounded(base64::engine::general_purpose::STANDARD.encode(text))
-    });
-    environment.add_filter("tojson", to_json);
-    environment.add_filter("join", join);
+    let budget = Budget(Arc::new(AtomicUsize::new(FILTER_BYTES)));
+    let spent = |filter: fn(&str) -> String| {
+        let budget = budget.clone();
+        move |text: &str| budget.spend(filter(text))
+    };
+    environment.add_filter("upper", spent(str::to_uppercase));
+    environment.add_filter("lower", spent(str::to_lowercase));
+    environment.add_filter("trim", spent(|text| text.trim().to_owned()));
+    environment.add_filter("b64encode", spent(|text| base64::engine::general_purpose::STANDARD.encode(text)));
+    let json = budget.clone();
+    environment.add_filter("tojson", move |value: &Value| json.spend(to_json(value)?));
     environment
+        .add_filter("join", move |list: &Value, between: Option<&str>| budget.spend(join(list, between)?));
+    environment
+}
+
+/// What filters may still yield.
+#[derive(Clone)]
+struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// `WriteFailure` is our sign for "too large".
+    fn spend(&self, text: String) -> Result<String, Error> {
+        let left = self.0.load(Ordering::Relaxed);
+        if text.len() > OUTPUT_BYTES.min(left) {
+            return Err(Error::from(ErrorKind::WriteFailure));
+        }
+        self.0.store(left - text.len(), Ordering::Relaxed);
+        Ok(text)
+    }
+}
+
+/// The steps that each of so many templates has.
+fn steps_each(templates: usize, material: &Material<'_>) -> u64 {
+    let (token, username) = match material.credential {
+        Credential::OAuth { access_token: secret, .. } | Credential::ApiKey(secret) => (secret, None),
+        Credential::Basic { username, password } => (password, Some(username)),
+    };
+    let scopes: usize = material.scopes.iter().map(String::len).sum();
+    let weight = token.expose_secret().len() + username.map_or(0, str::len) + scopes;
+    let steps = STEP_BYTES.checked_div(weight as u64).unwrap_or(FUEL).min(FUEL);
+    steps / templates.max(1) as u64
 }
 
 fn to_json(value: &Value) -> Result<String, Error> {
     if !matches!(value.kind(), ValueKind::String | ValueKind::Seq | ValueKind::Number | ValueKind::Bool) {
         return Err(Error::from(ErrorKind::InvalidOperation));
     }
-    bounded(serde_json::to_string(value).map_err(|_| Error::from(ErrorKind::BadSerialization))?)
+    serde_json::to_string(value).map_err(|_| Error::from(ErrorKind::BadSerialization))
 }
 
 fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
@@ -142,11 +186,6 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
         }
     }
     Ok(joined)
-}
-
-/// `WriteFailure` is our sign for "too large".
-fn bounded(text: String) -> Result<String, Error> {
-    if text.len() > OUTPUT_BYTES { Err(Error::from(ErrorKind::WriteFailure)) } else { Ok(text) }
 }
 
 fn values(material: &Material<'_>) -> Value {
