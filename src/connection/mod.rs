@@ -145,7 +145,8 @@ fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
 /// somebody restores, or the key for it.
 fn unannounced(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     if let Provider::Rejected { next_probe, .. } = &observed.provider {
-        return Some(*next_probe);
+        // A probe that is due already goes out with the next attempt on any grant, which has a time of its own.
+        return Some(*next_probe).filter(|at| *at > now);
     }
     let unclear = match observed.record {
         RecordState::Unreadable | RecordState::Tampered => true,
