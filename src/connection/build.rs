@@ -7,7 +7,7 @@ use crate::api::{IntegrationConnection, names, reason};
 use crate::publishing::labels::{LabelError, LabelPrefixes};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};
-use crate::publishing::{ContentError, Desired, Published, material};
+use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
 use crate::vault::Grant;
 
 /// Why the Secret cannot be made as the spec wants it.
@@ -22,9 +22,9 @@ pub enum BuildError {
     /// A label is not allowed.
     #[error(transparent)]
     Label(#[from] LabelError),
-    /// There is no access token in the grant.
-    #[error("the grant has no access token yet")]
-    NoToken,
+    /// There is no access token in the grant that may be published.
+    #[error(transparent)]
+    Unpublishable(#[from] Unpublishable),
     /// The API server gave an object without a UID.
     #[error("the connection has no UID")]
     NoUid,
@@ -36,7 +36,8 @@ impl BuildError {
         match self {
             Self::Template(_) => reason::TEMPLATE_FAILED,
             Self::Content(_) | Self::Label(_) => reason::FORMAT_FAILED,
-            Self::NoToken | Self::NoUid => reason::NOT_YET,
+            Self::Unpublishable(Unpublishable::TokenType) => reason::WITHHELD,
+            Self::Unpublishable(Unpublishable::NoToken) | Self::NoUid => reason::NOT_YET,
         }
     }
 }
@@ -50,7 +51,7 @@ pub fn secret(
 ) -> Result<Desired, BuildError> {
     let wanted = connection.spec.secret.clone().unwrap_or_default();
     prefixes.check(&wanted.labels)?;
-    let material = material(grant).ok_or(BuildError::NoToken)?;
+    let material = material(grant)?;
     let content = if wanted.template.is_empty() {
         Published::new(&material, wanted.format.unwrap_or_default())?
     } else {

@@ -15,6 +15,7 @@ use super::Error;
 use super::act::{mark_ending, take_back_shares, withdraw_own};
 use crate::api::IntegrationConnection;
 use crate::context::Context;
+use crate::vault::LookupError;
 use crate::vault::record::EndReason;
 
 /// How long the question about our definition may take.
@@ -30,7 +31,15 @@ pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>)
     if !taken_back || withdrawn.is_err() {
         return Err(Error::Withdraw);
     }
-    let has_record = !matches!(ctx.store.get(&uid), Ok(None));
+    let has_record = match ctx.store.get(&uid) {
+        Ok(loaded) => loaded.is_some(),
+        // It cannot be marked, and nobody could revoke with it: holding the connection back would mend nothing.
+        Err(LookupError::Unreadable(error)) => {
+            tracing::error!(%uid, %error, "a connection goes whose record cannot be read: its grant is not revoked");
+            false
+        }
+        Err(LookupError::NotSynced) => true,
+    };
     if has_record && !uninstalling(ctx).await && !mark_ending(ctx, connection, EndReason::Deleted).await {
         return Err(Error::Withdraw);
     }

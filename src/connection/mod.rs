@@ -21,15 +21,19 @@ use kube::{Api, Resource, ResourceExt};
 use self::act::{Outcome, act};
 use self::decide::{Plan, decide};
 use self::observe::observe;
-use self::observed::Observed;
+use self::observed::{Observed, Provider, RecordState};
 use crate::api::connection::IntegrationConnectionStatus;
 use crate::api::{IntegrationConnection, names};
 use crate::context::Context;
+use crate::grant::schedule::later;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};
 
 /// How soon unfinished work is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// How soon a record that cannot be used is looked at again: in the cache, so that it costs no request.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Reporting itself failed. What a provider or a person did wrong is an outcome with a condition, never this.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +130,7 @@ fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = observed.rest_until.filter(|until| *until > now);
     // While the actor rests nothing is due; it is looked at again right after.
-    let soonest = [ends, rested.or(attempt)].into_iter().flatten().min();
+    let soonest = [ends, rested.or(attempt), unannounced(observed, now)].into_iter().flatten().min();
     let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = match (wait, outcome.unfinished) {
         (Some(wait), true) => Some(wait.min(TRY_AGAIN)),
@@ -135,6 +139,21 @@ fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
     };
     // Whole seconds: a wait that ends within the second it is for would find nothing due.
     wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_secs(1))))
+}
+
+/// When to look at what changes without anybody waking us: the probe of a rejected registration, and a record that
+/// somebody restores, or the key for it.
+fn unannounced(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    if let Provider::Rejected { next_probe, .. } = &observed.provider {
+        // A probe that is due already goes out with the next attempt on any grant, which has a time of its own.
+        return Some(*next_probe).filter(|at| *at > now);
+    }
+    let unclear = match observed.record {
+        RecordState::Unreadable | RecordState::Tampered => true,
+        RecordState::Missing => observed.written.is_some(),
+        RecordState::Present(_) => false,
+    };
+    unclear.then(|| later(now, LOOK_AGAIN))
 }
 
 /// Reporting failed: the API server needs a pause, not a storm.

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
 use super::registration::Registrations;
+use super::schedule::later;
 use super::work::{Job, Task};
 use crate::api::{IntegrationConnection, IntegrationProvider};
 use crate::clock::Clock;
@@ -22,6 +23,9 @@ use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Clients;
 use crate::vault::{AttemptId, Intent, Sealer, Store};
+
+/// How long a grant rests whose work panicked.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// What every actor needs. Shared by all grants.
 pub struct Grants {
@@ -260,16 +264,22 @@ impl Grants {
     }
 
     fn finish(&self, job: &Job, outcome: Option<Outcome>) {
-        {
+        if matches!(job.task, Task::End) {
+            // The connection may be gone for good: nothing of it is kept here.
+            self.lock().remove(&job.place.uid);
+        } else {
+            let now = self.clock.now();
             let mut actors = self.lock();
             let actor = actors.entry(job.place.uid.clone()).or_default();
             actor.busy = false;
             actor.outcomes += 1;
-            actor.rest_until = outcome.as_ref().and_then(|outcome| outcome.rest_until(self.clock.now()));
+            // Work that panicked would do so again at once.
+            let panicked = || Some(later(now, AFTER_PANIC));
+            actor.rest_until = outcome.as_ref().map_or_else(panicked, |outcome| outcome.rest_until(now));
             actor.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
             actor.finished = outcome.map(|outcome| Finished {
                 id: actor.outcomes,
-                at: self.clock.now(),
+                at: now,
                 request: job.task.request().cloned(),
                 announcement: job.task.announcement().cloned(),
                 outcome,

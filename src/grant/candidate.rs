@@ -58,6 +58,11 @@ impl Grants {
             Err(Unread::Unreachable) => return delayed("The credentials Secret could not be read now."),
             Err(Unread::Refused(why)) => return Outcome::IntakeRefused { why },
         };
+        if self.is_no_news(job, &brief) {
+            // The refresh token in it may be spent long since: sending it again could end the live grant.
+            self.remember_refused_source(uid, Some((brief.uid, brief.resource_version)));
+            return Outcome::Stale;
+        }
         let outcome = match self.admit_candidate(job, &brief).await {
             Ok(()) => self.judge(job).await,
             Err(outcome) => outcome,
@@ -65,6 +70,19 @@ impl Grants {
         let refused = matches!(outcome, Outcome::IntakeRefused { .. });
         self.remember_refused_source(uid, refused.then_some((brief.uid, brief.resource_version)));
         outcome
+    }
+
+    /// Whether the grant in use was read from the same bytes, under the same terms: the Secret was only touched.
+    fn is_no_news(&self, job: &Job, brief: &Brief) -> bool {
+        let Ok(Some(loaded)) = self.store.get(&job.place.uid) else { return false };
+        if loaded.record.ending().is_some() {
+            return false;
+        }
+        let grant = loaded.record.open_grant(&self.sealer).ok().flatten();
+        grant.is_some_and(|grant| {
+            grant.source.is_some_and(|source| source.digest == digest(&brief.data))
+                && job.target.differs_from(&grant.bound_to, &job.owner).is_none()
+        })
     }
 
     /// Whether an earlier run, perhaps of an earlier process, has this Secret's content on record.

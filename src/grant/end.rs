@@ -77,7 +77,7 @@ impl Endings {
             } else if ending.next_attempt_at > now {
                 let wait = Duration::try_from(ending.next_attempt_at.duration_since(now)).unwrap_or_default();
                 next = next.min(wait);
-            } else {
+            } else if !self.grants.view(&record.place().uid).busy {
                 self.hand_over(&record, ending, now).await;
             }
         }

@@ -15,6 +15,7 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::Chain;
 use crate::metrics::Operation;
+use crate::oauth::answer::Flaw;
 use crate::oauth::app::App;
 use crate::oauth::classify::Failure;
 use crate::oauth::{self, claims, key};
@@ -89,6 +90,7 @@ impl Grants {
             Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
         };
         self.accepted(job);
+        let unusable = answer.flaws.contains(&Flaw::TokenType);
         let named = answer.account.clone().map(from_catalog);
         let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
         let Some(replaced) = self.replace_candidate(job, &grant).await else {
@@ -97,6 +99,11 @@ impl Grants {
             });
         };
         *candidate = replaced;
+        if unusable {
+            return Judged::Refused(IntakeError::Refused {
+                summary: "it gives access tokens of a type that cannot be presented.".to_owned(),
+            });
+        }
         match named {
             Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
             None => self.identify(job, &mut candidate.grant).await,

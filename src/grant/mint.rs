@@ -11,7 +11,8 @@ use super::work::Job;
 use crate::metrics::Operation;
 use crate::oauth;
 use crate::oauth::app::App;
-use crate::vault::{Credential, Grant, Record};
+use crate::vault::record::SealedField;
+use crate::vault::{Credential, Grant, Record, Spent};
 
 impl Grants {
     /// Mints a token from the app registration (RFC 6749 §4.4). Nothing is spent, so no intent is needed.
@@ -37,15 +38,17 @@ impl Grants {
                 self.keep_minted(job, without_refresh_token(grant)).await
             }
             Err(failure) => {
-                let revision = self
-                    .store
-                    .get(&job.place.uid)
-                    .ok()
-                    .flatten()
-                    .map_or(0, |loaded| loaded.record.revision());
+                let revision = self.minted_from(job);
                 Outcome::Failed { revision, failure: self.heard(job, failure, None) }
             }
         }
+    }
+
+    /// The revision a failure is counted for, as the reconcile sees it: of the grant; of the record while there is none.
+    fn minted_from(&self, job: &Job) -> i64 {
+        let loaded = self.store.get(&job.place.uid).ok().flatten();
+        loaded
+            .map_or(0, |loaded| loaded.record.grant().map_or(loaded.record.revision(), SealedField::revision))
     }
 
     async fn keep_minted(&self, job: &Job, grant: Grant) -> Outcome {
@@ -54,9 +57,12 @@ impl Grants {
         {
             return Outcome::Stale;
         }
-        let spent = crate::vault::Spent::Unmarked;
-        match self.settle(&job.place.uid, |record| record.committed(&self.sealer, &grant, spent, None)).await
-        {
+        let change = |record: Record| {
+            // A mark may stand from when the connection had a refresh token: a minted token answers it too.
+            let spent = record.intent().map_or(Spent::Unmarked, |intent| Spent::Marked(intent.attempt));
+            record.committed(&self.sealer, &grant, spent, None)
+        };
+        match self.settle(&job.place.uid, change).await {
             Ok(Some(loaded)) => {
                 Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Minted }
             }

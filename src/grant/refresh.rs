@@ -114,7 +114,8 @@ impl Grants {
     /// Waits for the provider's turn, unless nothing may be started any more.
     pub(super) async fn admitted(&self, job: &Job) -> Result<Permit, Outcome> {
         let (provider, now) = (job.target.provider(), self.clock.now());
-        if !self.registrations.take_probe(provider, now) {
+        // A connection with an app of its own neither waits for the provider's registration nor uses up its probe.
+        if job.own_app.is_none() && !self.registrations.take_probe(provider, now) {
             let until = self.registrations.next_probe(provider).unwrap_or(now);
             return Err(Outcome::Held { until });
         }
@@ -301,7 +302,8 @@ impl Grants {
     }
 
     /// Takes in what a failure says about the provider rather than about this grant.
-    pub(super) fn heard(&self, job: &Job, mut failure: Failure, grant: Option<&Grant>) -> Failure {
+    pub(super) fn heard(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
+        let mut failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
         if let Some(wait) = failure.retry_after {
             self.pace.hold(provider, later(now, wait));
@@ -318,7 +320,18 @@ impl Grants {
 
 /// Whether the provider refused the refresh token itself.
 fn refused_for_good(result: &Result<TokenAnswer, Failure>) -> bool {
-    matches!(result, Err(failure) if failure.class == Class::Reauth)
+    matches!(result, Err(failure) if failure.class == Class::Reauth && failure.sent == Sent::Refused)
+}
+
+/// A provider in trouble says nothing about a grant that can be relied on, whatever code it puts into its answer.
+fn doubted(mut failure: Failure) -> Failure {
+    let about_the_grant =
+        matches!(failure.class, Class::Reauth | Class::Consent | Class::Policy | Class::StepUp);
+    if about_the_grant && failure.sent == Sent::MaybeSent {
+        failure.class = Class::Transient;
+        failure.proves_revoked = false;
+    }
+    failure
 }
 
 /// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
@@ -374,6 +387,27 @@ mod tests {
     use crate::vault::keyring::{Keyring, SharedKeyring};
     use crate::vault::{Place, Sealer};
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_provider_in_trouble_is_not_believed_about_the_grant() {
+        for class in [Class::Reauth, Class::Consent, Class::Policy, Class::StepUp, Class::Config, Class::Bug]
+        {
+            let said = |sent| Failure {
+                class,
+                code: None,
+                status: Some(500),
+                retry_after: None,
+                sent,
+                proves_revoked: class == Class::Reauth,
+                summary: String::new(),
+            };
+            assert_eq!(doubted(said(Sent::Refused)), said(Sent::Refused));
+            let kept = matches!(class, Class::Config | Class::Bug);
+            let doubted = doubted(said(Sent::MaybeSent));
+            assert_eq!(doubted.class, if kept { class } else { Class::Transient });
+            assert!(!doubted.proves_revoked && !refused_for_good(&Err(said(Sent::MaybeSent))));
+        }
+    }
 
     const TTL: Duration = Duration::from_mins(1);
 

@@ -22,6 +22,9 @@ use crate::catalog::protocol::{Account, TokenResponse};
 /// The longest lifetime that is believed: ten years.
 pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
+/// Stands for the type of an access token that we cannot present ([`Flaw::TokenType`]): such a token is kept and never used.
+pub const UNKNOWN_TYPE: &str = "unknown";
+
 /// What a token endpoint gave. Its `Debug` shows neither tokens nor claims.
 #[derive(Clone)]
 pub struct TokenAnswer {
@@ -165,7 +168,7 @@ pub fn read(
     Some(TokenAnswer {
         refresh_token: text(&paths.refresh_token).map(SecretString::from),
         access_token: SecretString::from(access_token),
-        token_type: token_type.unwrap_or_else(|| "unknown".to_owned()),
+        token_type: token_type.unwrap_or_else(|| UNKNOWN_TYPE.to_owned()),
         expires_in,
         refresh_expires_in,
         scopes: scope.and_then(|path| scopes(path.get(root)?, &paths.scope_separators)),

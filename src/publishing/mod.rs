@@ -13,7 +13,7 @@ pub mod template;
 pub mod withdraw;
 
 pub use content::{Account, ContentError, Credential, Material, Published, SecretType};
-pub use grant::material;
+pub use grant::{Unpublishable, material};
 pub use publish::{PublishError, Written, publish};
 pub use secret::{Desired, Known};
 pub use share::withdraw_share;

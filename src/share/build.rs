@@ -14,7 +14,7 @@ pub enum BuildError {
     /// A value does not fit into a Secret.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// There is no access token in the grant, or the share was read without a UID.
+    /// There is no access token in the grant that may be published, or the share was read without a UID.
     #[error("there is no token to publish yet")]
     NoToken,
 }
@@ -22,7 +22,7 @@ pub enum BuildError {
 /// The Secret of the share: Raw keys and our own metadata, never the owner's template or labels.
 pub fn secret(share: &ConnectionShare, grant: &Grant, revision: i64) -> Result<Desired, BuildError> {
     let connection = &share.spec.connection;
-    let material = material(grant).ok_or(BuildError::NoToken)?;
+    let material = material(grant).map_err(|_| BuildError::NoToken)?;
     Ok(Desired {
         namespace: share.namespace().unwrap_or_default(),
         name: share.name_any(),

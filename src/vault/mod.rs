@@ -29,4 +29,4 @@ pub use record::{
     TransitionError,
 };
 pub use seal::{Place, Sealer};
-pub use store::{Loaded, RereadError, Store, Version, WriteError};
+pub use store::{Loaded, LookupError, RereadError, Store, Version, WriteError};

@@ -120,7 +120,13 @@ pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64
     }
     let minted = target.method(&input.connection.spec) == Method::ClientCredentials;
     let Some(grant) = input.observed.record.grant() else {
-        return minted.then(|| history.retry_at.unwrap_or(input.now));
+        // What is being revoked is waited for: a token minted meanwhile would go with it.
+        if !minted || input.observed.record.present().is_some_and(|present| present.ending) {
+            return None;
+        }
+        // A time that stays the same, or status would differ at each look.
+        let since = input.connection.metadata.creation_timestamp.as_ref().map(|time| time.0);
+        return Some(history.retry_at.or(since).unwrap_or(input.now));
     };
     if !refreshable(grant, input) {
         return None;

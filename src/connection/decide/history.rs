@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::connection::{FailureStatus, IntegrationConnectionStatus};
+use crate::api::connection::{FailureStatus, IntegrationConnectionStatus, TokenStatus};
 use crate::api::reason;
 use crate::catalog::errors::Class;
 use crate::grant::outcome::{Finished, Origin, Outcome};
@@ -67,12 +67,13 @@ impl History {
         if token.revision != revision {
             return Self { intake_refused, handled_refresh, ..Self::default() };
         }
+        let overlaid = Ruling::overlaid(&token);
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
             retry_at: token.last_failure.as_ref().and(token.next_refresh_at).map(|time| time.0),
+            ruling: authorized.and_then(Ruling::remembered).or(overlaid),
             last_failure: token.last_failure,
-            ruling: authorized.and_then(Ruling::remembered),
             intake_refused,
             handled_refresh,
             arrival: None,
@@ -89,7 +90,10 @@ impl History {
         jitter: f64,
     ) -> Self {
         let Some(finished) = finished else { return self };
-        if finished.request.is_some() {
+        // Where nothing was sent for a passing cause the request still waits.
+        let waits =
+            matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale);
+        if finished.request.is_some() && !waits {
             self.handled_refresh.clone_from(&finished.request);
         }
         let now = finished.at;
@@ -97,7 +101,8 @@ impl History {
             Outcome::Committed { origin, .. } => {
                 Self { handled_refresh: self.handled_refresh, arrival: Some(*origin), ..Self::default() }
             }
-            Outcome::Failed { revision: tried, failure } if Some(*tried) == revision => {
+            // Before the first record there is no revision, and what failed then counts all the same.
+            Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
                 self.failed(failure, now, policy, jitter)
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
@@ -117,8 +122,11 @@ impl History {
 
     fn failed(mut self, failure: &Failure, now: Timestamp, policy: &Policy, jitter: f64) -> Self {
         let ruling = Ruling::of(failure);
-        let counts = failure.class != Class::Transient && failure.class != Class::Config;
-        if counts {
+        let before = self.last_failure.as_ref().map(|last| last.reason.as_str());
+        if failure.class == Class::Reauth && !before.is_some_and(is_of_reauth) {
+            // The first of its kind: what was refused for other reasons is no second opinion on the grant.
+            self.refusals = 1;
+        } else if failure.class != Class::Transient && failure.class != Class::Config {
             self.refusals += 1;
         }
         let reason = ruling.as_ref().map_or(reason::REFRESH_FAILING, |ruling| ruling.reason);
@@ -129,7 +137,9 @@ impl History {
             }
             // Approval and policies change at people's pace.
             Class::Consent | Class::Policy | Class::StepUp => schedule::later(now, schedule::AFTER_STOPPING),
-            _ => schedule::after_refusal(now, self.failures),
+            // The registration is at fault, not the grant: it never comes to the daily attempts of a stopped one.
+            Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
+            _ => schedule::after_refusal(now, self.refusals),
         });
         // One `invalid_grant` may be a race or a hiccup: only the second, a minute later, is believed.
         if failure.class != Class::Reauth || self.refusals > 1 {
@@ -153,11 +163,30 @@ impl History {
     }
 }
 
+/// Whether a noted failure was a refusal of the grant itself.
+fn is_of_reauth(reason: &str) -> bool {
+    [reason::GRANT_REVOKED, reason::GRANT_EXPIRED].contains(&reason)
+}
+
 impl Ruling {
     fn remembered(condition: &Condition) -> Option<Self> {
         let (reason, is_final) = RULINGS.iter().find(|(reason, _)| condition.reason == *reason)?;
         let lost = *reason != reason::ROTATION_OUTCOME_UNKNOWN || condition.status == "False";
         lost.then(|| Self { reason, message: condition.message.clone(), is_final: *is_final })
+    }
+
+    /// A ruling that `Authorized` does not show because something else came before it: a missing provider, for instance.
+    fn overlaid(token: &TokenStatus) -> Option<Self> {
+        let last = token.last_failure.as_ref().filter(|last| is_of_reauth(&last.reason))?;
+        if token.consecutive_refusals.unwrap_or_default() < 2 {
+            return None;
+        }
+        let (reason, is_final) = RULINGS.iter().find(|(reason, _)| last.reason == *reason)?;
+        let message = format!(
+            "The provider no longer honours the grant. The owner must connect again. ({})",
+            last.message
+        );
+        Some(Self { reason, message, is_final: *is_final })
     }
 
     fn of(failure: &Failure) -> Option<Self> {

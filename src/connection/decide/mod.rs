@@ -18,7 +18,7 @@ use self::command::Command;
 use self::history::History;
 use self::verdict::{Effect, Verdict};
 use super::observed::{Observed, RecordState};
-use crate::api::IntegrationConnection;
+use crate::api::{IntegrationConnection, reason};
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
 use crate::kube_ext::conditions;
@@ -85,7 +85,9 @@ pub fn decide(
     let next_attempt = target
         .filter(|_| matches!(authorized.effect, Effect::Serve | Effect::Withhold))
         .filter(|_| !connection.spec.suspend.unwrap_or_default())
-        .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter));
+        .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
+        // The actor's rest is part of the plan: "now" would be another time, and another status, at each look.
+        .map(|at| observed.rest_until.map_or(at, |until| at.max(until)));
     let fresh = fresh::fresh(&input, next_attempt);
     let command =
         target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
@@ -147,8 +149,19 @@ fn answerable(
 fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
+    // A grant that was withdrawn stays so while something else is said of the connection.
+    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == reason::GRANT_REVOKED);
     match authorized.effect {
         Effect::End | Effect::Withdraw => Publishing::Withdraw,
+        _ if revoked => Publishing::Withdraw,
+        // What was published under the old terms stays; nothing new follows it.
+        _ if authorized.reason == reason::CONSENT_OUTDATED && has_token => {
+            if is_untouched(input) {
+                Publishing::Keep
+            } else {
+                Publishing::Withhold
+            }
+        }
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
         Effect::Serve | Effect::Coast
@@ -164,14 +177,19 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
 
 /// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
 fn as_it_should_be(input: &Input) -> bool {
-    let (observed, connection) = (input.observed, input.connection);
-    let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    let Some(status) = &connection.status else { return false };
+    let Some(status) = &input.connection.status else { return false };
     // What could not be published for this spec is tried again, and said again, until it can.
-    status.observed_generation == connection.metadata.generation
+    status.observed_generation == input.connection.metadata.generation
         && conditions::is_true(&status.conditions, "SecretPublished")
-        && Some(written.revision) == observed.record.revision()
-        && seen.is_as_written(written, &secret_name(connection))
+        && is_untouched(input)
+}
+
+/// Whether the Secret is the one last written, of this revision, and untouched since.
+fn is_untouched(input: &Input) -> bool {
+    let observed = input.observed;
+    let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
+    Some(written.revision) == observed.record.revision()
+        && seen.is_as_written(written, &secret_name(input.connection))
 }
 
 /// The name of the Secret in the connection's namespace.

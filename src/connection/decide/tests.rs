@@ -193,6 +193,12 @@ impl Situation {
         self
     }
 
+    fn for_reason(mut self, reason: &str) -> Self {
+        let token = self.connection.status.as_mut().unwrap().token.as_mut().unwrap();
+        token.last_failure.as_mut().unwrap().reason = reason.to_owned();
+        self
+    }
+
     fn came(mut self, outcome: Outcome) -> Self {
         self.observed.finished =
             Some(Finished { id: 1, at: self.now, request: None, announcement: None, outcome });
@@ -467,6 +473,7 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
         .authorized()
         .published()
         .failed_before(1, 1)
+        .for_reason(reason::GRANT_EXPIRED)
         .at_second(2_941)
         .came(refused(Class::Reauth))
         .decided();
@@ -576,4 +583,77 @@ fn what_could_not_be_published_is_tried_again() {
     situation.connection.status.as_mut().unwrap().conditions.clear();
     let failed = situation.told("SecretPublished", "False", reason::TEMPLATE_FAILED);
     assert_eq!(failed.decided().publishing, Publishing::Write);
+}
+
+#[test]
+fn only_a_refusal_of_the_grant_seconds_a_refusal_of_the_grant() {
+    let plan = connection()
+        .authorized()
+        .published()
+        .failed_before(12, 3)
+        .at_second(2_881)
+        .came(refused(Class::Reauth))
+        .decided();
+    assert_eq!((plan.authorized.truth, plan.history.refusals), (Truth::True, 1));
+    assert_eq!(plan.next_attempt, Some(at(2_881 + 60)), "outages before it do not put the second try off");
+}
+
+#[test]
+fn a_refused_registration_is_never_tried_only_daily() {
+    let good = connection().authorized().published().failed_before(40, 0).at_second(3_000);
+    assert_eq!(good.came(refused(Class::Config)).decided().next_attempt, Some(at(3_000 + 3_600)));
+}
+
+#[test]
+fn a_grant_that_was_withdrawn_stays_so_while_its_provider_is_away() {
+    let away = connection()
+        .authorized()
+        .failed_before(2, 2)
+        .for_reason(reason::GRANT_REVOKED)
+        .told("Authorized", "Unknown", reason::PROVIDER_NOT_FOUND)
+        .told("SecretPublished", "False", reason::WITHDRAWN);
+    let back = away.decided();
+    assert_eq!((back.authorized.reason, back.publishing), (reason::GRANT_REVOKED, Publishing::Withdraw));
+    let away = away.provider(Provider::NotFound).decided();
+    assert_eq!((away.authorized.reason, away.publishing), (reason::PROVIDER_NOT_FOUND, Publishing::Withdraw));
+}
+
+#[test]
+fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
+    let bobs = || connection().authorized().published().spec(json!({"owner": "bob"}));
+    assert_eq!(bobs().present(|present| present.revision = 4).decided().publishing, Publishing::Withhold);
+    assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().publishing, Publishing::Withhold);
+    let mut edited = bobs();
+    edited.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
+    assert_eq!(edited.decided().publishing, Publishing::Withhold);
+}
+
+#[test]
+fn a_failed_first_minting_waits_before_it_is_tried_again() {
+    let minting = || connection().spec(json!({"method": "ClientCredentials"}));
+    let failed = minting().came(Outcome::Failed { revision: 0, failure: failure(Class::Config) }).decided();
+    assert_eq!((failed.command, failed.next_attempt), (None, Some(at(60 + 60))));
+    let ending = minting().authorized().present(|present| present.ending = true);
+    assert_eq!(ending.decided().command, None, "it would go with what is being revoked");
+}
+
+#[test]
+fn while_the_actor_rests_the_plan_is_the_same_at_each_look() {
+    let resting = |second| {
+        let mut s = connection().authorized().published().present(|p| p.unknown_since = Some(at(50)));
+        s.observed.rest_until = Some(at(3_700));
+        s.at_second(second).decided().next_attempt
+    };
+    assert_eq!((resting(3_640), resting(3_650)), (Some(at(3_700)), Some(at(3_700))));
+}
+
+#[test]
+fn a_request_is_answered_only_when_something_was_sent() {
+    let asked = |outcome| {
+        let mut s = connection().authorized().published().came(outcome);
+        s.observed.finished.as_mut().unwrap().request = Some("x".into());
+        s.decided().history.handled_refresh
+    };
+    assert_eq!(asked(Outcome::Held { until: at(90) }), None);
+    assert_eq!(asked(refused(Class::Transient)).as_deref(), Some("x"));
 }
