@@ -49,7 +49,7 @@ pub struct Call<U> {
 }
 
 impl<U> Call<U> {
-    /// GET of the user-info endpoint (OpenID Connect Core §5.3).
+    /// GET of the user-info endpoint (`OpenID` Connect Core §5.3).
     pub const fn user_info() -> Self {
         Self { method: Verb::Get, url: None, headers: BTreeMap::new(), json: None }
     }
