@@ -26,8 +26,8 @@ use crate::kube_ext::index::Feed;
 use crate::telemetry::chain;
 use crate::vault::keyring::secret::KEYRING_SECRET;
 
-/// kubectl keeps a copy of the whole object here; nobody reads it from our caches.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Prefix of the annotations that are read. Of the others, kubectl's alone holds a copy of the whole object.
+const OURS: &str = "bowline.dev/";
 
 /// The writing ends of the caches.
 pub struct Writers {
@@ -122,11 +122,11 @@ async fn follow<K>(
     }
 }
 
-/// Takes off what is large and never read.
+/// Takes off what is large and never read: an object may carry 256 KiB of other people's annotations.
 fn stripped<K: Resource>(event: Event<K>) -> Event<K> {
     let strip = |mut object: K| {
         object.meta_mut().managed_fields = None;
-        object.annotations_mut().remove(LAST_APPLIED);
+        object.annotations_mut().retain(|key, _| key.starts_with(OURS));
         object
     };
     match event {
@@ -164,5 +164,20 @@ pub async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<Str
             Err(error) => tracing::warn!(error = %chain(&error), "the API server does not answer yet"),
         }
         stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(2))).await?;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_annotations_only_ours_are_cached() {
+        let mut namespace = Namespace::default();
+        let annotations = [("bowline.dev/intake", "a/b"), ("example.com/large", "x")];
+        *namespace.annotations_mut() = annotations.map(|(key, value)| (key.into(), value.into())).into();
+        let Event::Apply(kept) = stripped(Event::Apply(namespace)) else { panic!("another event") };
+        assert_eq!(kept.annotations().keys().collect::<Vec<_>>(), ["bowline.dev/intake"]);
     }
 }
