@@ -119,13 +119,17 @@ pub fn jitter(uid: &str, revision: i64) -> f64 {
     f64::from(bits) / 65_536.0
 }
 
-/// `at` plus `by`, or the end of time.
+/// `at` plus `by`, rounded up to a whole second, or the end of time.
+///
+/// Status holds whole seconds: a finer time would differ from what status says of it, and be written again each time.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    let by = Duration::from_secs(by.as_secs() + u64::from(by.subsec_nanos() > 0));
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// `at` minus `by`, or the beginning of time.
+/// `at` minus `by`, rounded to the earlier whole second, or the beginning of time.
 fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    let by = Duration::from_secs(by.as_secs() + u64::from(by.subsec_nanos() > 0));
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
 }
 
@@ -212,6 +216,16 @@ mod tests {
         assert_eq!(probe_at(at(10), at(0), Some(at(3_600)), true), at(10));
         assert_eq!(probe_at(at(70), at(0), Some(at(60)), false), at(70));
         assert_eq!(probe_at(at(70), at(0), None, false), at(70));
+    }
+
+    #[test]
+    fn every_moment_is_a_whole_second_as_status_holds_it() {
+        for jitter in [0.0, 0.123, 0.5, 0.999] {
+            let planned = next_refresh(at(0), at(61), jitter, None, &policy());
+            let again = after_outage(at(0), 3, Some(Duration::from_millis(1_500)), jitter, &policy());
+            let probe = probe_at(at(1), at(0), Some(at(61)), false);
+            assert!([planned, again, probe].iter().all(|moment| moment.subsec_nanosecond() == 0), "{jitter}");
+        }
     }
 
     #[test]

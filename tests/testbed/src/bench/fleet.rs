@@ -97,7 +97,7 @@ impl Fleet {
         ground(stage, &realms).await?;
         let alice = stage.objects_as(OWNER).await?;
         // alice's role is aggregated, and the authorizer learns of her bindings, a moment later.
-            for index in 0..NAMESPACES {
+        for index in 0..NAMESPACES {
             let namespace = format!("bench-{index}");
             let probe = connection(Habit::None, &namespace, "probe");
             let path = format!("{}?dryRun=All", path::connections(&namespace));
