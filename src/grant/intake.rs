@@ -128,6 +128,11 @@ pub enum IntakeError {
         "It belongs to another account than the one connected. The earlier grant stays. To change accounts, disconnect first."
     )]
     OtherAccount,
+    /// Nobody says which account it belongs to, and one is pinned.
+    #[error(
+        "The provider does not say which account it belongs to, and one is connected. The earlier grant stays. To change accounts, disconnect first."
+    )]
+    AccountUnknown,
     /// Another connection holds the account's only chain of tokens.
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."

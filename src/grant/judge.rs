@@ -18,6 +18,7 @@ use crate::metrics::Operation;
 use crate::oauth::answer::Flaw;
 use crate::oauth::app::App;
 use crate::oauth::classify::Failure;
+use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
 use crate::vault::{Account, Credential, Grant, Record, SiblingKey};
@@ -56,7 +57,9 @@ impl Grants {
             Ok(key::Verdict::Good(account)) => {
                 self.account_fits(job, &mut candidate.grant, account.map(from_catalog))
             }
-            Ok(key::Verdict::Alive | key::Verdict::Unverified) => Judged::Good,
+            Ok(key::Verdict::Alive | key::Verdict::Unverified) => {
+                self.account_fits(job, &mut candidate.grant, None)
+            }
             Ok(key::Verdict::Bad) => {
                 Judged::Refused(IntakeError::Refused { summary: "it is not valid there.".to_owned() })
             }
@@ -141,13 +144,18 @@ impl Grants {
 
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
     fn account_fits(&self, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
-        let Some(account) = account else { return Judged::Good };
         let pinned = self.store.get(&job.place.uid).ok().flatten();
         let pinned = pinned.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
         let pinned = pinned.and_then(|grant| grant.bound_to.account);
-        if pinned.is_some_and(|pinned| pinned.id != account.id) {
-            return Judged::Refused(IntakeError::OtherAccount);
-        }
+        let account = match (account, pinned) {
+            // A pin that silence could lift would be none.
+            (None, Some(_)) => return Judged::Refused(IntakeError::AccountUnknown),
+            (None, None) => return Judged::Good,
+            (Some(account), Some(pinned)) if pinned.id != account.id => {
+                return Judged::Refused(IntakeError::OtherAccount);
+            }
+            (Some(account), _) => account,
+        };
         grant.bound_to.account = Some(account);
         let key = SiblingKey::of(&grant.bound_to);
         let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
@@ -189,6 +197,8 @@ pub(super) fn key_credential(
 fn refused_or_later(failure: &Failure) -> Judged {
     match failure.class {
         Class::Transient | Class::Config => Judged::Later(failure.summary.clone()),
+        // A page of some proxy, or an answer without a token, says nothing of what was brought: it may be the only copy.
+        Class::Bug if failure.sent == Sent::MaybeSent => Judged::Later(failure.summary.clone()),
         Class::Alive => Judged::Good,
         Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
             Judged::Refused(IntakeError::Refused { summary: failure.summary.clone() })

@@ -191,9 +191,11 @@ fn consent_outdated(input: &Input) -> Option<Verdict> {
     let target = input.observed.provider.target()?;
     let own_app = input.observed.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
+    // Which client the own app names, the actor finds out by reading it, so it must be let look again.
+    let effect = if own_app.is_some() { Effect::Withhold } else { Effect::Coast };
     Some(Verdict::no(
         reason::CONSENT_OUTDATED,
-        Effect::Coast,
+        effect,
         format!(
             "The {what} is not the one that was consented to. Nothing is sent; what is published stays until it expires. Put it back, or the owner must connect again."
         ),

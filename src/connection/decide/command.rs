@@ -13,6 +13,9 @@ use crate::grant::intake::Announcement;
 use crate::grant::schedule::{Policy, later};
 use crate::grant::target::Target;
 
+/// So many characters of a refresh request tell it from the one before.
+const LONGEST_REQUEST: usize = 64;
+
 /// Work for the actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -103,7 +106,9 @@ pub fn announcement(input: &Input) -> Option<Announcement> {
 /// The refresh request on the object that nobody answered yet.
 pub fn pending_request(input: &Input) -> Option<String> {
     let asked = input.connection.annotations().get(ANNOTATION_REFRESH_REQUESTED)?;
-    (input.history.handled_refresh.as_ref() != Some(asked)).then(|| asked.clone())
+    // It is echoed in status: no more of it than a time and a name need.
+    let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
+    (input.history.handled_refresh.as_ref() != Some(&asked)).then_some(asked)
 }
 
 /// When a request may be served: at once, but no sooner than the least interval after the last attempt. `None` where

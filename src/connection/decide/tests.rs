@@ -657,3 +657,24 @@ fn a_request_is_answered_only_when_something_was_sent() {
     assert_eq!(asked(Outcome::Held { until: at(90) }), None);
     assert_eq!(asked(refused(Class::Transient)).as_deref(), Some("x"));
 }
+
+#[test]
+fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
+    let mut situation = connection().authorized().published().at_second(2_881);
+    situation.observed.app_differs = true;
+    let plan = situation.decided();
+    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, reason::CONSENT_OUTDATED));
+    assert_eq!(
+        plan.command,
+        Some(Command::Refresh { request: None }),
+        "the actor reads the app before it sends"
+    );
+    assert_eq!(plan.publishing, Publishing::Keep);
+}
+
+#[test]
+fn no_more_of_a_request_is_echoed_than_tells_it_apart() {
+    let long = "x".repeat(10_000);
+    let plan = connection().annotated("bowline.dev/refresh-requested-at", &long).decided();
+    assert_eq!(plan.unanswerable.map(|request| request.len()), Some(64));
+}
