@@ -60,9 +60,7 @@ impl Grants {
             Ok(key::Verdict::Alive | key::Verdict::Unverified) => {
                 self.account_fits(job, &mut candidate.grant, None)
             }
-            Ok(key::Verdict::Bad) => {
-                Judged::Refused(IntakeError::Refused { summary: "it is not valid there.".to_owned() })
-            }
+            Ok(key::Verdict::Bad) => refused("it is not valid there."),
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
         }
     }
@@ -97,15 +95,11 @@ impl Grants {
         let named = answer.account.clone().map(from_catalog);
         let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
         let Some(replaced) = self.replace_candidate(job, &grant).await else {
-            return Judged::Refused(IntakeError::Refused {
-                summary: "The refresh token was used, and its answer could not be put on record.".to_owned(),
-            });
+            return refused("the refresh token was used, and its answer could not be put on record.");
         };
         *candidate = replaced;
         if unusable {
-            return Judged::Refused(IntakeError::Refused {
-                summary: "it gives access tokens of a type that cannot be presented.".to_owned(),
-            });
+            return refused("it gives access tokens of a type that cannot be presented.");
         }
         match named {
             Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
@@ -191,6 +185,10 @@ pub(super) fn key_credential(
         }
         Credential::OAuth { .. } => Ok(None),
     }
+}
+
+fn refused(summary: &str) -> Judged {
+    Judged::Refused(IntakeError::Refused { summary: summary.to_owned() })
 }
 
 /// A new grant is refused by a definite answer only.

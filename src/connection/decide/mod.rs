@@ -83,14 +83,12 @@ pub fn decide(
     let input = Input { connection, observed, history: &history, now };
     let authorized = checks::authorized(&input);
     let next_attempt = target
-        .filter(|_| matches!(authorized.effect, Effect::Serve | Effect::Withhold))
-        .filter(|_| !connection.spec.suspend.unwrap_or_default())
+        .filter(|_| traffic_allowed(connection, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
         // The actor's rest is part of the plan: "now" would be another time, and another status, at each look.
-        .map(|at| observed.rest_until.map_or(at, |until| at.max(until)));
+        .map(|at| at.max(observed.rest_until.unwrap_or(at)));
     let fresh = fresh::fresh(&input, next_attempt);
-    let command =
-        target.and_then(|target| command::command(&input, &authorized, target, next_attempt, &policy));
+    let command = target.and_then(|it| command::command(&input, &authorized, it, next_attempt, &policy));
     let waiting = command::pending_request(&input).filter(|_| command.is_none());
     let answerable = answerable(&input, &authorized, target, &policy);
     let request_at = waiting.as_ref().filter(|_| answerable).and(command::earliest(&input, &policy));
@@ -109,6 +107,12 @@ pub fn decide(
         unanswerable,
         history,
     }
+}
+
+/// Whether anything may be sent to the provider with the grant in use.
+fn traffic_allowed(connection: &IntegrationConnection, authorized: &Verdict) -> bool {
+    matches!(authorized.effect, Effect::Serve | Effect::Withhold)
+        && !connection.spec.suspend.unwrap_or_default()
 }
 
 fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
