@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:
   printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai       a key, from stdin
   pass show ci/basic | kubectl bowline import registry             lines: username=... and password=...
 
-Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at (RFC 3339), scope, id_token; or
+Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at (RFC 3339), scope; or
 api_key; or username and password. Secrets are never taken from arguments, and never typed: what a terminal shows
 stays in its history.
 

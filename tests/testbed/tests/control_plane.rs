@@ -242,7 +242,7 @@ async fn somebodys_cluster_serves_plain_users_too() {
 #[ignore = "needs an API server: make test"]
 async fn nothing_outlives_a_killed_run() {
     let mut run = Command::new(env!("CARGO_BIN_EXE_bowline-testbed"))
-        .args(["run", "--", "sh", "-c", "touch $BOWLINE_TESTBED/here; sleep 600"])
+        .args(["run", "--", "sh", "-c", "touch $BOWLINE_TESTBED/here; exec sleep 600"])
         .env_remove(FOREIGN_KUBECONFIG)
         .env_remove(RUN_DIRECTORY)
         .env("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
