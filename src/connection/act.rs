@@ -12,7 +12,6 @@ use crate::api::connection::SecretStatus;
 use crate::api::names::ANNOTATION_INTAKE;
 use crate::api::{ConnectionShare, IntegrationConnection};
 use crate::context::Context;
-use crate::grant::outcome::Outcome as Finding;
 use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
@@ -271,10 +270,8 @@ fn job(
 
 /// Removes the announcement that was carried out or refused, unless a newer one stands there.
 async fn drop_announcement(ctx: &Context, connection: &IntegrationConnection, observed: &Observed) {
-    let Some(finished) = &observed.finished else { return };
-    // What waits for a passing cause, or for somebody else's Secret, is still to be carried out.
-    let waits = matches!(finished.outcome, Finding::IntakeDelayed { .. } | Finding::SecretMissing { .. });
-    let Some(value) = finished.announcement.as_ref().filter(|_| !waits) else { return };
+    let shown = connection.annotations().get(ANNOTATION_INTAKE);
+    let Some(value) = shown.filter(|shown| observed.taken.as_ref() == Some(shown)) else { return };
     let api: Api<IntegrationConnection> =
         Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
     if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), ANNOTATION_INTAKE, value).await

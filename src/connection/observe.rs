@@ -31,6 +31,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         finished: actor.finished,
         rest_until: actor.rest_until,
         app_differs: actor.app_differs,
+        taken: actor.taken,
         credentials: credentials
             .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
             .map(|entry| SourceSeen {

@@ -31,6 +31,8 @@ pub struct Observed {
     pub finished: Option<Finished>,
     /// No work before this: what kept the last one from being done cannot have passed.
     pub rest_until: Option<Timestamp>,
+    /// The intake announcement that was carried out or refused last; the object may show it for a moment longer.
+    pub taken: Option<String>,
     /// The connection's own app is not the one the grant is bound to, as the actor found.
     pub app_differs: bool,
     /// The version of the credentials Secret, where the spec names one.

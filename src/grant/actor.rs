@@ -61,6 +61,8 @@ struct Actor {
     rest_until: Option<Timestamp>,
     /// The connection's own app is not the one the grant is bound to, as the last work found.
     app_differs: bool,
+    /// The announcement that was carried out or refused last. The object may show it for a moment longer.
+    taken: Option<String>,
 }
 
 /// What [`Grants::new`] needs.
@@ -100,6 +102,8 @@ pub struct View {
     pub rest_until: Option<Timestamp>,
     /// The connection's own app is not the one the grant is bound to, as the last work found.
     pub app_differs: bool,
+    /// The announcement that was carried out or refused last.
+    pub taken: Option<String>,
 }
 
 impl Grants {
@@ -190,6 +194,7 @@ impl Grants {
             refused_source: actor.refused_source.clone(),
             rest_until: actor.rest_until,
             app_differs: actor.app_differs,
+            taken: actor.taken.clone(),
         })
     }
 
@@ -277,11 +282,13 @@ impl Grants {
             let panicked = || Some(later(now, AFTER_PANIC));
             actor.rest_until = outcome.as_ref().map_or_else(panicked, |outcome| outcome.rest_until(now));
             actor.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
+            if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {
+                actor.taken = job.task.announcement().cloned().or(actor.taken.take());
+            }
             actor.finished = outcome.map(|outcome| Finished {
                 id: actor.outcomes,
                 at: now,
                 request: job.task.request().cloned(),
-                announcement: job.task.announcement().cloned(),
                 outcome,
             });
         }

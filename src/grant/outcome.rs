@@ -19,8 +19,6 @@ pub struct Finished {
     pub at: Timestamp,
     /// The value of the refresh request it served, if it served one.
     pub request: Option<String>,
-    /// The value of the intake announcement it served, if it served one.
-    pub announcement: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -94,6 +92,11 @@ const PASSING: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(30);
 
 impl Outcome {
+    /// Whether what was to be done is still to be done: it waits for a passing cause, or for somebody else's Secret.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::Stale)
+    }
+
     /// Until when no work on the same grant is worth a try. Without it, what is still due would be tried at once, for ever.
     pub fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {

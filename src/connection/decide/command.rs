@@ -83,7 +83,9 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
     if blocked || !usable || matches!(input.observed.record, RecordState::Unreadable) {
         return None;
     }
-    if let Some(announcement) = announcement(input) {
+    let taken = input.observed.taken.as_ref();
+    if let Some(announcement) = announcement(input).filter(|announcement| taken != Some(&announcement.value))
+    {
         return Some(Command::Take(announcement));
     }
     if input.observed.record.present().is_some_and(|present| present.has_candidate && !present.ending) {

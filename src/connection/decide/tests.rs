@@ -88,6 +88,7 @@ fn connection() -> Situation {
         finished: None,
         rest_until: None,
         app_differs: false,
+        taken: None,
         credentials: None,
         refused_source: None,
         shared: Shared::NotAsked,
@@ -200,8 +201,7 @@ impl Situation {
     }
 
     fn came(mut self, outcome: Outcome) -> Self {
-        self.observed.finished =
-            Some(Finished { id: 1, at: self.now, request: None, announcement: None, outcome });
+        self.observed.finished = Some(Finished { id: 1, at: self.now, request: None, outcome });
         self
     }
 
@@ -456,6 +456,9 @@ fn the_actor_is_told_what_is_due() {
 fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().command;
     assert!(matches!(announced(connection()), Some(Command::Take(_))));
+    let mut taken = connection();
+    taken.observed.taken = Some("s/u".to_owned());
+    assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
     let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
     assert!(matches!(announced(revoked), Some(Command::Take(_))), "a withdrawn grant may be replaced");
     assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Command::Take(_))));
