@@ -3,6 +3,7 @@
 //! The map, in the direction in which modules may use each other:
 //!
 //! - [`api`]: the kinds, their fields, rules and reasons.
+//! - [`attempt`]: the Secrets through which portal and operator speak of one try to connect.
 //! - [`catalog`]: what is known of each third party, as data.
 //! - [`oauth`]: the protocol, spoken carefully.
 //! - [`vault`]: grants at rest: sealed, one record each, one writer.
@@ -18,6 +19,7 @@
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
 pub mod api;
+pub mod attempt;
 pub mod catalog;
 pub mod cli;
 pub mod clock;

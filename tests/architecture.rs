@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// Modules in the order in which they may use each other: each may use those above it, and itself.
 const ORDER: &[&str] = &[
     "api",
+    "attempt",
     "catalog",
     "clock",
     "telemetry",
@@ -32,7 +33,10 @@ const ORDER: &[&str] = &[
 ];
 
 /// Modules beside the order, and all that they may use.
-const BESIDE: &[(&str, &[&str])] = &[("plugin", &["api", "clock"])];
+const BESIDE: &[(&str, &[&str])] = &[
+    ("plugin", &["api", "clock"]),
+    ("portal", &["api", "attempt", "catalog", "clock", "metrics", "telemetry"]),
+];
 
 /// Controllers: siblings, and nobody uses another's insides.
 const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];

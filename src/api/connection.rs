@@ -135,16 +135,31 @@ pub struct IntegrationConnectionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<SecretRef>,
 
+    /// The account at the provider that is expected. Any other is refused, whoever consents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<ExpectedAccount>,
+
     /// What is published in this namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<PublishedSecret>,
 }
 
+/// The account at the provider that a connection is for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectedAccount {
+    /// The provider's stable id of it, as `status.account.id` shows it.
+    #[schemars(length(min = 1, max = 253))]
+    pub id: String,
+}
+
 /// How a grant is obtained.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// A person consents at the provider (RFC 6749 §4.1). The grant arrives by an intake Secret.
+    /// A person consents at the provider in a browser (RFC 6749 §4.1), by way of the portal.
     AuthorizationCode,
+    /// A person consents on another device (RFC 8628). The provider object must allow it (`allow.deviceFlow`).
+    DeviceCode,
     /// A refresh token that was obtained elsewhere and is brought by an intake or credentials Secret (RFC 6749 §6).
     RefreshToken,
     /// The app registration itself is the grant (RFC 6749 §4.4). No person consents.
@@ -221,6 +236,9 @@ pub struct IntegrationConnectionStatus {
     /// Who owned the connection when the present grant was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_by: Option<String>,
+    /// What somebody has to do to authorize it; absent while there is nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<AuthorizationStatus>,
     /// Scopes: asked for, given, not given, given beyond what was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<ScopesStatus>,
@@ -239,6 +257,9 @@ pub struct IntegrationConnectionStatus {
     /// The last value of the annotation `bowline.dev/refresh-requested-at` that was carried out or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_refresh: Option<String>,
+    /// The last value of the annotation `bowline.dev/authorize-requested-at` that was taken up or refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_authorization: Option<String>,
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -246,6 +267,30 @@ pub struct IntegrationConnectionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// Where and how somebody authorizes a connection. Never a device code or a state.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizationStatus {
+    /// The connection's page in the portal. Absent where no portal is set up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Device flow: the code to type there (RFC 8628 §3.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_code: Option<String>,
+    /// Device flow: the page at the provider to type it into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_uri: Option<String>,
+    /// Device flow: the same page with the code filled in, where the provider offers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification_uri_complete: Option<String>,
+    /// Device flow: when the code ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// The page where an administrator at the provider approves the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_consent_url: Option<String>,
 }
 
 /// The state of a connection in one word.

@@ -17,6 +17,8 @@ pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
 pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
 /// Label on shares: the workspace.
 pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
+/// Label on attempts: digest of the user's name, to count what one user has open.
+pub const LABEL_USER_DIGEST: &str = "bowline.dev/user-digest";
 /// Label on intake Secrets: the name of the connection they are for.
 pub const LABEL_INTAKE_FOR: &str = "bowline.dev/connection";
 
@@ -32,10 +34,19 @@ pub const ANNOTATION_REFRESH_REQUESTED: &str = "bowline.dev/refresh-requested-at
 /// Annotation on a connection: `<name>/<uid>` of the intake Secret to take.
 pub const ANNOTATION_INTAKE: &str = "bowline.dev/intake";
 
+/// Annotation on a connection: a new value asks for an authorization by device flow (RFC 8628).
+pub const ANNOTATION_AUTHORIZE_REQUESTED: &str = "bowline.dev/authorize-requested-at";
+/// Annotation on a connection: the id of the account that its owner agrees to.
+pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
+/// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
+pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
+
 /// Type of the sealed record Secrets in the operator's namespace.
 pub const TYPE_RECORD: &str = "bowline.dev/record";
 /// Type of the short-lived Secrets that bring a grant.
 pub const TYPE_INTAKE: &str = "bowline.dev/intake";
+/// Type of the short-lived Secrets through which portal and operator speak of one try to connect.
+pub const TYPE_ATTEMPT: &str = "bowline.dev/attempt";
 /// Type of Secrets that connections may name in `credentials` and `app`; no other Secret is ever read.
 pub const TYPE_CREDENTIAL: &str = "bowline.dev/credential";
 

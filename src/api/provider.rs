@@ -146,6 +146,9 @@ pub struct Allow {
     /// Whether connections may bring their own client id and secret. Absent means no.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_app: Option<bool>,
+    /// Whether connections may be authorized by device flow (RFC 8628), which cannot prove who finished it. Absent means no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_flow: Option<bool>,
 }
 
 /// When and how hard to refresh.
@@ -165,6 +168,9 @@ pub struct RefreshPolicy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationProviderStatus {
+    /// The redirect URI to register at the provider. Absent where no portal is set up, or no method needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
     /// How grants can be obtained.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Method>,

@@ -20,7 +20,13 @@ reasons! {
     GRANT_EXPIRING_SOON = "GrantExpiringSoon";
     /// Nobody consented yet.
     AWAITING_AUTHORIZATION = "AwaitingAuthorization";
-    /// A grant was brought and is being checked.
+    /// The last try to connect ended without a grant.
+    AUTHORIZATION_FAILED = "AuthorizationFailed";
+    /// A grant came by device flow, and its owner has not agreed to the account yet.
+    AWAITING_CONFIRMATION = "AwaitingConfirmation";
+    /// The provider gave more scopes than were reviewed.
+    EXTRA_SCOPES = "ExtraScopes";
+    /// A grant was brought and is being checked, or somebody is at the provider.
     AUTHORIZATION_IN_PROGRESS = "AuthorizationInProgress";
     /// A grant was brought that cannot be used; the old one, if any, is kept.
     INTAKE_REFUSED = "IntakeRefused";

@@ -157,7 +157,7 @@ impl Description {
         match method {
             Method::ClientCredentials => Rotation::PerMint,
             Method::ApiKey | Method::BasicAuth => Rotation::None,
-            Method::AuthorizationCode | Method::RefreshToken => self.grant.rotation,
+            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }
     }
 

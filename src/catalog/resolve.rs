@@ -100,7 +100,10 @@ fn secure_check(description: &Description, values: &Values<'_>) -> Result<(), Re
 /// Refuses a description that needs a token endpoint and has no way to one.
 fn reachable(description: Description) -> Result<Description, ResolveError> {
     let asks = |method: &Method| {
-        matches!(method, Method::AuthorizationCode | Method::RefreshToken | Method::ClientCredentials)
+        matches!(
+            method,
+            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials
+        )
     };
     let nowhere = description.endpoints.token.is_none() && description.endpoints.issuer.is_none();
     if nowhere && description.methods.iter().any(asks) {

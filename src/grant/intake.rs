@@ -144,7 +144,7 @@ fn expected(method: Method) -> &'static str {
     match method {
         Method::ApiKey => "the key api_key",
         Method::BasicAuth => "the keys username and password",
-        Method::AuthorizationCode | Method::RefreshToken => {
+        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => {
             "refresh_token, or access_token; with it expires_in or expires_at, scope"
         }
         Method::ClientCredentials => "nothing: tokens are minted from the app registration",
@@ -201,7 +201,7 @@ fn credential(values: &Values, method: Method) -> Result<Credential, IntakeError
             let password = values.secret("password")?.unwrap_or_default();
             Ok(Credential::Basic { username, password })
         }
-        Method::AuthorizationCode | Method::RefreshToken | Method::ClientCredentials => {
+        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
             let (refresh_token, access_token) =
                 (values.secret("refresh_token")?, values.secret("access_token")?);
             if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {

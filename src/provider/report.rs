@@ -48,6 +48,7 @@ pub fn status(provider: &IntegrationProvider, found: &Found, now: Timestamp) -> 
     let conditions = conditions.build();
     let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
     IntegrationProviderStatus {
+        callback_url: None,
         methods: facts.methods,
         rotation: facts.rotation,
         observed_generation: generation,

@@ -254,7 +254,9 @@ fn awaiting_person(input: &Input, target: &Target) -> Verdict {
     let what = match target.method(spec) {
         Method::ApiKey => "the key",
         Method::BasicAuth => "user name and password",
-        Method::AuthorizationCode | Method::RefreshToken | Method::ClientCredentials => "the grant",
+        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
+            "the grant"
+        }
     };
     Verdict::no(
         reason::AWAITING_AUTHORIZATION,

@@ -1,0 +1,108 @@
+//! Reading and writing attempts. Every change is made on the version that was read: the first who comes takes the step.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt};
+
+use super::Attempt;
+use super::secret::{from_secret, to_secret};
+use super::state::Digest;
+use crate::api::names;
+
+/// An attempt as it was read: spent by the write that changes it.
+#[derive(Debug)]
+pub struct Kept {
+    /// Name of its Secret.
+    pub name: String,
+    /// What it is.
+    pub attempt: Attempt,
+    uid: String,
+    resource_version: String,
+}
+
+/// Why an attempt was not read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// Somebody else took the step, or it is gone.
+    #[error("somebody else took this step")]
+    Taken,
+    /// The Secret is not an attempt.
+    #[error(transparent)]
+    NotAnAttempt(#[from] super::secret::NotAnAttempt),
+    /// It cannot be written as JSON.
+    #[error("the attempt cannot be written as JSON")]
+    NotSerializable(#[source] serde_json::Error),
+    /// The API server did not do it.
+    #[error("the API server did not take the request on an attempt")]
+    Kube(#[source] kube::Error),
+}
+
+impl From<kube::Error> for AttemptError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if [404, 409].contains(&status.code) => Self::Taken,
+            error => Self::Kube(error),
+        }
+    }
+}
+
+/// The attempts of one namespace.
+#[derive(Clone)]
+pub struct Attempts {
+    api: Api<Secret>,
+}
+
+impl Attempts {
+    /// The attempts in `namespace`.
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace) }
+    }
+
+    /// Puts a new one in. [`AttemptError::Taken`] if there is one of that name.
+    pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<Kept, AttemptError> {
+        let secret = to_secret(name, attempt).map_err(AttemptError::NotSerializable)?;
+        read(&self.api.create(&PostParams::default(), &secret).await?)
+    }
+
+    /// The one of that name; `None` if there is none.
+    pub async fn get(&self, name: &str) -> Result<Option<Kept>, AttemptError> {
+        self.api.get_opt(name).await?.as_ref().map(read).transpose()
+    }
+
+    /// All of one user, those that cannot be read left out.
+    pub async fn of_user(&self, user: &str) -> Result<Vec<Kept>, AttemptError> {
+        let digest = Digest::of(user);
+        let mine = ListParams::default().labels(&format!("{}={}", names::LABEL_USER_DIGEST, digest.short()));
+        Ok(self.api.list(&mine).await?.items.iter().flat_map(read).collect())
+    }
+
+    /// Takes the next step, if nobody took it before.
+    pub async fn replace(&self, kept: Kept, next: &Attempt) -> Result<Kept, AttemptError> {
+        let Kept { name, attempt: _, uid, resource_version } = kept;
+        let mut secret = to_secret(&name, next).map_err(AttemptError::NotSerializable)?;
+        secret.metadata.uid = Some(uid);
+        secret.metadata.resource_version = Some(resource_version);
+        read(&self.api.replace(&name, &PostParams::default(), &secret).await?)
+    }
+
+    /// Removes it, unless it changed. That it is gone already is as good.
+    pub async fn delete(&self, kept: Kept) -> Result<(), AttemptError> {
+        let Kept { name, attempt: _, uid, resource_version } = kept;
+        let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+        let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.api.delete(&name, &only_this).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            result => result.map(|_| ()).map_err(AttemptError::from),
+        }
+    }
+}
+
+/// An attempt from a Secret that was read or watched.
+pub fn read(secret: &Secret) -> Result<Kept, AttemptError> {
+    Ok(Kept {
+        name: secret.name_any(),
+        attempt: from_secret(secret)?,
+        uid: secret.uid().unwrap_or_default(),
+        resource_version: secret.resource_version().unwrap_or_default(),
+    })
+}
