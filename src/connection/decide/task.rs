@@ -10,6 +10,7 @@ use crate::api::connection::Method;
 use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use crate::connection::observed::{Provider, RecordState};
 use crate::grant::intake::Announcement;
+use crate::grant::proof::may_be_tried_again;
 use crate::grant::schedule::{Policy, later};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
@@ -65,7 +66,7 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     {
         return Some(Task::Take(announcement));
     }
-    if input.observed.record.present().is_some_and(|present| present.has_candidate && !present.ending) {
+    if may_be_judged(input) {
         return Some(Task::Judge);
     }
     let spec = &input.connection.spec;
@@ -75,6 +76,17 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
         read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
     let refused_before = input.observed.refused_source.as_ref() == Some(seen);
     (unread && !refused_before).then(|| Task::Read { secret: secret.secret_name.clone() })
+}
+
+/// Whether a candidate waits that may be sent to the provider, for the first time or once more.
+fn may_be_judged(input: &Input) -> bool {
+    let record = &input.observed.record;
+    let Some(present) = record.present().filter(|present| present.has_candidate && !present.ending) else {
+        return false;
+    };
+    let grace = input.observed.provider.target().and_then(|target| target.grace());
+    let again = |sent_at| may_be_tried_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
+    present.doubted_since.is_none_or(again)
 }
 
 /// The announcement on the object.

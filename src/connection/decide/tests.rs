@@ -16,6 +16,7 @@ use crate::api::{IntegrationConnection, IntegrationConnectionStatus, Integration
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
+use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
@@ -103,6 +104,7 @@ impl Situation {
             revision: 3,
             grant: Some(Arc::new(grant())),
             has_candidate: false,
+            doubted_since: None,
             unknown_since: None,
             ending: false,
         });
@@ -465,6 +467,48 @@ fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
     assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
     assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+}
+
+#[test]
+fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_where_nothing_can_die_of_it() {
+    let doubted = |present: &mut Present| {
+        present.has_candidate = true;
+        present.doubted_since = Some(at(50));
+    };
+    let first = connection().authorized().present(|present| {
+        present.grant = None;
+        doubted(present);
+    });
+    let first = first.decided();
+    assert_eq!(
+        (first.authorized.truth, first.authorized.reason),
+        (Truth::False, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!(first.task, Some(Task::Judge));
+
+    let again = || connection().authorized().published().present(doubted);
+    let beside = again().decided();
+    assert_eq!(
+        (beside.authorized.truth, beside.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!((beside.task, beside.publishing), (None, Publishing::Keep), "the old grant serves on");
+    assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
+    let graced = again().provider(Provider::Ready(provider("sandbox-grace")));
+    assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}
+
+#[test]
+fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
+    let lost = Outcome::IntakeRefused { why: IntakeError::AnswerLost };
+    let plan = connection().authorized().published().came(lost).decided();
+    assert_eq!(
+        (plan.authorized.truth, plan.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    let told =
+        connection().authorized().published().told("Authorized", "True", reason::INTAKE_OUTCOME_UNKNOWN);
+    assert_eq!(told.decided().authorized.message, "as before", "a restart does not forget it");
 }
 
 #[test]
