@@ -5,7 +5,6 @@ use std::sync::Arc;
 use kube::{Api, ResourceExt};
 
 use super::build;
-use super::decide::command::Command;
 use super::decide::{Plan, Publishing};
 use super::observed::Observed;
 use crate::api::connection::SecretStatus;
@@ -73,12 +72,12 @@ pub async fn act(
     for namespace in &plan.shares_to_write {
         outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
     }
-    if let (Some(command), Some(target)) = (&plan.command, observed.provider.target()) {
-        if let (Command::Refresh { request: None }, Some(due)) = (command, plan.next_attempt) {
+    if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
+        if let (Task::Refresh { request: None }, Some(due)) = (task, plan.next_attempt) {
             let late = ctx.clock.now().duration_since(due);
             ctx.metrics.refresh_begun_late_by(late.try_into().unwrap_or_default());
         }
-        ctx.grants.submit(job(ctx, connection, observed, target, command));
+        ctx.grants.submit(job(ctx, connection, observed, target, task.clone()));
     }
     drop_announcement(ctx, connection, observed).await;
     outcome
@@ -246,7 +245,7 @@ fn job(
     connection: &IntegrationConnection,
     observed: &Observed,
     target: &Arc<Target>,
-    command: &Command,
+    task: Task,
 ) -> Job {
     let spec = &connection.spec;
     let ends = observed.record.grant().and_then(|grant| grant.expires_at);
@@ -258,13 +257,7 @@ fn job(
         own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
         scopes: spec.scopes.clone(),
         urgency: ends.unwrap_or(World::LAST),
-        task: match command {
-            Command::Take(announcement) => Task::Take(announcement.clone()),
-            Command::Read { secret } => Task::Read { secret: secret.clone() },
-            Command::Judge => Task::Judge,
-            Command::Refresh { request } => Task::Refresh { request: request.clone() },
-            Command::Mint { request } => Task::Mint { request: request.clone() },
-        },
+        task,
     }
 }
 

@@ -126,7 +126,7 @@ async fn publish(
 /// the connection itself.
 fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
     let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
-    let idle = plan.command.is_none() && !observed.busy;
+    let idle = plan.task.is_none() && !observed.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = observed.rest_until.filter(|until| *until > now);
     // While the actor rests nothing is due; it is looked at again right after.

@@ -10,7 +10,7 @@ use crate::api::IntegrationConnection;
 use crate::context::Context;
 use crate::grant::target::Target;
 use crate::publishing::Known;
-use crate::vault::record::{ReadError, SealedField};
+use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::world::Found;
 
@@ -77,7 +77,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
-    ctx.grants.sees_foreign(&uid, record.intent());
+    ctx.grants.sees_marks(&uid, &record);
     let grant = match record.open_grant(&ctx.sealer) {
         Ok(grant) => grant.map(Arc::new),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
@@ -87,6 +87,11 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         has_candidate: record.candidate().is_some(),
+        // The mark of a first try that is under way is no news either; one that got no answer stays news.
+        doubted_since: record
+            .candidate_intent()
+            .filter(|intent| !busy || intent.outcome == IntentOutcome::Unknown)
+            .map(|intent| intent.at),
         // While our actor is at work, its own mark is no news.
         unknown_since: record.intent().filter(|_| !busy).map(|intent| intent.at),
         ending: record.ending().is_some(),

@@ -100,6 +100,8 @@ pub struct Present {
     pub grant: Option<Arc<Grant>>,
     /// Whether a candidate waits to be judged.
     pub has_candidate: bool,
+    /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
+    pub doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.
     pub unknown_since: Option<Timestamp>,
     /// Whether the grant is being revoked.

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Clients;
-use crate::vault::{AttemptId, Intent, Sealer, Store};
+use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 
 /// How long a grant rests whose work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -53,8 +53,8 @@ struct Actor {
     busy: bool,
     outcomes: u64,
     finished: Option<Finished>,
-    /// A mark that another process left, and since when we have watched it on our own clock.
-    foreign: Option<(AttemptId, Timestamp)>,
+    /// Marks that another process left, and since when we have watched each on our own clock.
+    foreign: Vec<(AttemptId, Timestamp)>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     refused_source: Option<(String, String)>,
     /// Nothing is worth a try before this: what kept the last work from being done cannot have passed.
@@ -212,33 +212,35 @@ impl Grants {
         self.lock().retain(|key, actor| key != uid || actor.busy);
     }
 
-    /// Whether this mark was left by another process, or by work of this one that did not see its end.
+    /// Takes note of the marks that other processes left, or earlier work of this one that did not see its end.
     ///
-    /// Its age is counted on our own clock from when we first saw it, because the wall times of two machines differ.
-    pub fn sees_foreign(&self, uid: &str, intent: Option<&Intent>) {
+    /// Their age is counted on our own clock from when we first saw them, because the wall times of two machines differ.
+    pub fn sees_marks(&self, uid: &str, record: &Record) {
         let now = self.clock.now();
-        let foreign = intent.filter(|intent| intent.holder != self.holder);
+        let foreign: Vec<_> = record.intents().filter(|intent| intent.holder != self.holder).collect();
         let mut actors = self.lock();
-        match foreign {
-            None => {
-                if let Some(actor) = actors.get_mut(uid) {
-                    actor.foreign = None;
-                }
+        if foreign.is_empty() {
+            if let Some(actor) = actors.get_mut(uid) {
+                actor.foreign.clear();
             }
-            Some(intent) => {
-                let watched = &mut actors.entry(uid.to_owned()).or_default().foreign;
-                if watched.is_none_or(|(attempt, _)| attempt != intent.attempt) {
-                    *watched = Some((intent.attempt, now));
-                }
+            return;
+        }
+        let watched = &mut actors.entry(uid.to_owned()).or_default().foreign;
+        watched.retain(|(attempt, _)| foreign.iter().any(|intent| intent.attempt == *attempt));
+        for intent in foreign {
+            if watched.iter().all(|(attempt, _)| *attempt != intent.attempt) {
+                watched.push((intent.attempt, now));
             }
         }
     }
 
-    /// Since when another process's mark has been watched.
-    pub(super) fn watched_since(&self, uid: &str, intent: &Intent) -> Timestamp {
-        self.sees_foreign(uid, Some(intent));
-        let watched = self.lock().get(uid).and_then(|actor| actor.foreign);
-        watched.map_or_else(|| self.clock.now(), |(_, since)| since)
+    /// Since when another process's mark on this record has been watched.
+    pub(super) fn watched_since(&self, record: &Record, intent: &Intent) -> Timestamp {
+        self.sees_marks(record.uid(), record);
+        let actors = self.lock();
+        let watched = actors.get(record.uid()).map(|actor| actor.foreign.as_slice()).unwrap_or_default();
+        let since = watched.iter().find(|(attempt, _)| *attempt == intent.attempt).map(|(_, since)| *since);
+        since.unwrap_or_else(|| self.clock.now())
     }
 
     pub(super) fn remember_refused_source(&self, uid: &str, source: Option<(String, String)>) {

@@ -67,7 +67,8 @@ impl Grants {
             Ok(()) => self.judge(job).await,
             Err(outcome) => outcome,
         };
-        let refused = matches!(outcome, Outcome::IntakeRefused { .. });
+        // The same bytes are not read again: they cannot be used, or must not be sent once more.
+        let refused = matches!(outcome, Outcome::IntakeRefused { .. } | Outcome::IntakeInDoubt);
         self.remember_refused_source(uid, refused.then_some((brief.uid, brief.resource_version)));
         outcome
     }
@@ -167,6 +168,8 @@ impl Grants {
                 Outcome::IntakeRefused { why }
             }
             Judged::Later(message) => Outcome::IntakeDelayed { message },
+            Judged::InDoubt => Outcome::IntakeInDoubt,
+            Judged::Instead(outcome) => outcome,
         }
     }
 

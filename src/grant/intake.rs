@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::schedule::later;
 use crate::api::connection::Method;
+use crate::api::reason;
 use crate::oauth::key::KeyFlaw;
 use crate::vault::Credential;
 
@@ -120,6 +121,11 @@ pub enum IntakeError {
         /// What it said, in our words.
         summary: String,
     },
+    /// It was sent, no answer came, and now the provider refuses it.
+    #[error(
+        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Bring a new one."
+    )]
+    AnswerLost,
     /// The key breaks a rule that can be checked without asking.
     #[error("The key or password cannot be right: {0}.")]
     BadKey(#[from] KeyFlaw),
@@ -138,6 +144,16 @@ pub enum IntakeError {
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
     )]
     AccountTaken,
+}
+
+impl IntakeError {
+    /// The reason under which it is told: a constant of `api::reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AnswerLost => reason::INTAKE_OUTCOME_UNKNOWN,
+            _ => reason::INTAKE_REFUSED,
+        }
+    }
 }
 
 fn expected(method: Method) -> &'static str {

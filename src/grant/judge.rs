@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::actor::Grants;
-use super::commit::Unsettled;
 use super::intake::IntakeError;
+use super::outcome::Outcome;
 use super::schedule::later;
 use super::work::Job;
 use crate::api::connection::Method;
@@ -21,7 +21,7 @@ use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
-use crate::vault::{Account, Credential, Grant, Record, SiblingKey};
+use crate::vault::{Account, Credential, Grant, SiblingKey};
 
 /// How judging goes on.
 pub(super) enum Judged {
@@ -31,6 +31,10 @@ pub(super) enum Judged {
     Refused(IntakeError),
     /// Nobody can tell now.
     Later(String),
+    /// It was sent and no answer was understood: its mark stands, and it may be spent.
+    InDoubt,
+    /// Nothing was sent, for a cause that has an outcome of its own.
+    Instead(Outcome),
 }
 
 impl Grants {
@@ -68,8 +72,15 @@ impl Grants {
     /// before anything else.
     async fn try_tokens(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
         let told_by_call = job.target.description().identity_url().is_some();
-        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do.
-        if job.method != Method::RefreshToken && told_by_call && lasts(&candidate.grant, self.clock.now()) {
+        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do. Once it was
+        // sent, only an answer to that proves anything.
+        let sent = self.store.get(&job.place.uid).ok().flatten();
+        let sent = sent.is_some_and(|loaded| loaded.record.candidate_intent().is_some());
+        if !sent
+            && job.method != Method::RefreshToken
+            && told_by_call
+            && lasts(&candidate.grant, self.clock.now())
+        {
             match self.identify(job, &mut candidate.grant).await {
                 Judged::Refused(IntakeError::Refused { .. }) if refresh_token(&candidate.grant).is_some() => {
                 }
@@ -81,42 +92,16 @@ impl Grants {
             let claimed = claimed_account(job, &candidate.grant);
             return self.account_fits(job, &mut candidate.grant, claimed);
         };
-        let Ok(_permit) = self.admitted(job).await else {
-            return Judged::Later("The provider asked everybody to wait.".to_owned());
-        };
-        let asked_at = self.clock.now();
-        let answer = match self.ask(job, app, &token).await {
+        let answer = match self.prove(job, app, candidate, &token).await {
             Ok(answer) => answer,
-            Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
+            Err(verdict) => return verdict,
         };
-        self.accepted(job);
-        let unusable = answer.flaws.contains(&Flaw::TokenType);
-        let named = answer.account.clone().map(from_catalog);
-        let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
-        let Some(replaced) = self.replace_candidate(job, &grant).await else {
-            return refused("the refresh token was used, and its answer could not be put on record.");
-        };
-        *candidate = replaced;
-        if unusable {
+        if answer.flaws.contains(&Flaw::TokenType) {
             return refused("it gives access tokens of a type that cannot be presented.");
         }
-        match named {
+        match answer.account.map(from_catalog) {
             Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
             None => self.identify(job, &mut candidate.grant).await,
-        }
-    }
-
-    /// Keeps an answer that may be the only copy of a token: tried until it is written or the record is no longer there.
-    async fn replace_candidate(&self, job: &Job, grant: &Grant) -> Option<Candidate> {
-        let change = |record: Record| record.candidate_refused()?.with_candidate(&self.sealer, grant);
-        loop {
-            match self.settle(&job.place.uid, change).await {
-                Ok(loaded) => return loaded?.record.open_candidate(&self.sealer).ok().flatten(),
-                Err(Unsettled::Transition(_)) => return None,
-                Err(Unsettled::Unreachable) => {
-                    tracing::warn!("an answer of the provider is not on record yet; trying again");
-                }
-            }
         }
     }
 
@@ -186,12 +171,12 @@ pub(super) fn key_credential(
     }
 }
 
-fn refused(summary: &str) -> Judged {
+pub(super) fn refused(summary: &str) -> Judged {
     Judged::Refused(IntakeError::Refused { summary: summary.to_owned() })
 }
 
 /// A new grant is refused by a definite answer only.
-fn refused_or_later(failure: &Failure) -> Judged {
+pub(super) fn refused_or_later(failure: &Failure) -> Judged {
     match failure.class {
         Class::Transient | Class::Config => Judged::Later(failure.summary.clone()),
         // A page of some proxy, or an answer without a token, says nothing of what was brought: it may be the only copy.

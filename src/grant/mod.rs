@@ -15,6 +15,7 @@
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
 //! | `judge` | what the provider says of a candidate |
+//! | [`proof`] | proving a candidate by using it once, under a mark |
 //! | `mint` | tokens from the app registration itself |
 //! | `orphans` | records whose connection is gone |
 //! | [`end`] | revoking and erasing |
@@ -30,6 +31,7 @@ mod mint;
 mod orphans;
 pub mod outcome;
 pub mod pace;
+pub mod proof;
 pub mod refresh;
 pub mod registration;
 pub mod schedule;

@@ -65,6 +65,9 @@ pub enum Outcome {
         /// The cause, in our words.
         message: String,
     },
+    /// What was brought was sent to prove it, and no answer was understood. It stands as candidate, with its mark; an older
+    /// grant is untouched.
+    IntakeInDoubt,
     /// The own app registration's or credentials Secret is missing or of the wrong type. Nothing was sent.
     SecretMissing {
         /// What is missing and who can mend it.
@@ -102,9 +105,10 @@ impl Outcome {
         match self {
             Self::Held { until } | Self::Foreign { until } => Some(*until),
             Self::Stale => Some(later(now, PASSING)),
-            Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::ConsentOutdated => {
-                Some(later(now, SLOW))
-            }
+            Self::IntakeDelayed { .. }
+            | Self::IntakeInDoubt
+            | Self::SecretMissing { .. }
+            | Self::ConsentOutdated => Some(later(now, SLOW)),
             // These come with times of their own, or leave nothing to do.
             Self::Committed { .. }
             | Self::Failed { .. }
@@ -119,7 +123,7 @@ impl From<&Outcome> for RefreshOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Committed { .. } => Self::Refreshed,
-            Outcome::Unknown { .. } => Self::Unknown,
+            Outcome::Unknown { .. } | Outcome::IntakeInDoubt => Self::Unknown,
             Outcome::Lost { .. } => Self::Ended,
             Outcome::Failed { failure, .. } => match failure.class {
                 Class::Reauth => Self::Ended,

@@ -21,7 +21,7 @@ use crate::oauth::app::{App, WhichSecret};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::telemetry::chain;
-use crate::vault::{AttemptId, Binding, Credential, Grant, Loaded, Record, Spent, WriteError};
+use crate::vault::{AttemptId, Binding, Credential, Grant, Intent, Loaded, Record, Spent, WriteError};
 
 /// How a refresh begins, given what stands on the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +41,18 @@ pub enum Opening {
     },
 }
 
-/// Decides how a refresh begins.
+/// Decides how spending a refresh token begins, given the mark that stands on it.
 ///
 /// `watched_since`: since when, on our own clock, the mark has stood that is on record.
 pub fn opening(
-    record: &Record,
+    standing: Option<&Intent>,
     needs_intent: bool,
     holder: &str,
     watched_since: Timestamp,
     ttl: Duration,
     now: Timestamp,
 ) -> Opening {
-    match record.intent() {
+    match standing {
         None if needs_intent => Opening::Mark,
         None => Opening::Unmarked,
         Some(intent) if intent.holder == holder => Opening::Resume(intent.attempt),
@@ -145,9 +145,9 @@ impl Grants {
     async fn marked(&self, job: &Job, opened: Opened) -> Result<(Opened, Mark), Outcome> {
         let Opened { loaded: Loaded { record, version }, grant, revision } = opened;
         let now = self.clock.now();
-        let watched = record.intent().map_or(now, |intent| self.watched_since(&job.place.uid, intent));
+        let watched = record.intent().map_or(now, |intent| self.watched_since(&record, intent));
         let opening =
-            opening(&record, job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
+            opening(record.intent(), job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
         let (next, attempt, was_unknown) = match opening {
             Opening::Respect { until } => return Err(Outcome::Foreign { until }),
             Opening::Unmarked => {
@@ -173,7 +173,7 @@ impl Grants {
     }
 
     /// Writes the intent. A write whose answer was lost counts if the record shows our attempt.
-    async fn write_mark(
+    pub(super) async fn write_mark(
         &self,
         version: crate::vault::Version,
         next: Record,
@@ -184,7 +184,8 @@ impl Grants {
             Ok(version) => Some(Loaded { record: Arc::new(next), version }),
             Err(WriteError::Conflict | WriteError::OutcomeUnknown(_)) => {
                 let seen = self.store.reread(&uid).await.ok()??;
-                seen.record.intent().is_some_and(|intent| intent.attempt == attempt).then_some(seen)
+                let ours = seen.record.intents().any(|intent| intent.attempt == attempt);
+                ours.then_some(seen)
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "nothing was sent: the intent could not be written");
@@ -289,7 +290,7 @@ impl Grants {
     }
 
     /// A mark that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
-    async fn note(
+    pub(super) async fn note(
         &self,
         uid: &str,
         change: impl Fn(Record) -> Result<Record, crate::vault::TransitionError>,
@@ -491,7 +492,11 @@ mod tests {
             ("and then taken over", marked("them"), true, 60, Opening::TakeOver(attempt)),
         ];
         for (name, record, needs_intent, second, expected) in rows {
-            assert_eq!(opening(&record, needs_intent, "us", at(0), TTL, at(second)), expected, "{name}");
+            assert_eq!(
+                opening(record.intent(), needs_intent, "us", at(0), TTL, at(second)),
+                expected,
+                "{name}"
+            );
         }
     }
 

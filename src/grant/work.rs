@@ -30,8 +30,8 @@ pub struct Job {
     pub task: Task,
 }
 
-/// What is to be done.
-#[derive(Clone, Debug)]
+/// What is to be done. A reconcile decides it; [`Task::End`] comes from the record alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Take the announced intake Secret.
     Take(Announcement),

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::history::History;
+use super::history::{History, Refusal};
 use super::verdict::{Effect, Verdict};
 use crate::api::connection::Method;
 use crate::api::{IntegrationConnection, reason};
@@ -206,8 +206,15 @@ fn awaiting(input: &Input) -> Option<Verdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
-    if let Some(message) = &input.history.intake_refused {
-        return Some(Verdict::no(reason::INTAKE_REFUSED, Effect::Serve, message.clone()));
+    if in_doubt(input) {
+        return Some(Verdict::no(
+            reason::INTAKE_OUTCOME_UNKNOWN,
+            Effect::Serve,
+            format!("{IN_DOUBT} It is tried again; should that be refused, bring a new one."),
+        ));
+    }
+    if let Some(Refusal { reason, message }) = &input.history.intake_refused {
+        return Some(Verdict::no(reason, Effect::Serve, message.clone()));
     }
     let target = input.observed.provider.target()?;
     let in_progress = |message: &str| {
@@ -235,6 +242,15 @@ fn awaiting(input: &Input) -> Option<Verdict> {
         return in_progress("The first token is being minted from the app registration.");
     }
     Some(awaiting_person(input, target))
+}
+
+/// The beginning of what is said of a candidate that was sent without an answer.
+const IN_DOUBT: &str = "What was brought was sent to the provider, and its answer never arrived.";
+
+/// Whether a candidate stands that was sent without an answer.
+fn in_doubt(input: &Input) -> bool {
+    let present = input.observed.record.present();
+    present.is_some_and(|present| present.doubted_since.is_some() && !present.ending)
 }
 
 fn awaiting_person(input: &Input, target: &Target) -> Verdict {
@@ -279,8 +295,12 @@ fn scopes_missing(input: &Input) -> Option<Verdict> {
 }
 
 fn accepted(input: &Input) -> Verdict {
-    if let Some(why) = &input.history.intake_refused {
-        return Verdict::yes(reason::INTAKE_REFUSED, why.clone());
+    if in_doubt(input) {
+        let message = format!("{IN_DOUBT} The earlier grant stays in use. Bring it again.");
+        return Verdict::yes(reason::INTAKE_OUTCOME_UNKNOWN, message);
+    }
+    if let Some(Refusal { reason, message }) = &input.history.intake_refused {
+        return Verdict::yes(reason, message.clone());
     }
     Verdict::yes(
         reason::AUTHORIZED,

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::connection::{FailureStatus, IntegrationConnectionStatus, TokenStatus};
 use crate::api::reason;
 use crate::catalog::errors::Class;
+use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::{self, Policy};
 use crate::oauth::classify::Failure;
@@ -24,11 +25,20 @@ pub struct History {
     /// What the provider has decided about this grant, until a new one comes.
     pub ruling: Option<Ruling>,
     /// Why what was brought last cannot be used.
-    pub intake_refused: Option<String>,
+    pub intake_refused: Option<Refusal>,
     /// The last refresh request that was carried out or refused.
     pub handled_refresh: Option<String>,
     /// Where the newest revision came from, if it came just now.
     pub arrival: Option<Origin>,
+}
+
+/// Why what was brought cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its reason.
+    pub reason: &'static str,
+    /// What is wrong with it, and what to do.
+    pub message: String,
 }
 
 /// A decision of the provider about a grant.
@@ -54,6 +64,9 @@ const RULINGS: &[(&str, bool)] = &[
     (reason::APP_SECRET_NOT_FOUND, false),
 ];
 
+/// Reasons of `Authorized` that say why what was brought last cannot be used, whatever an older grant does.
+const REFUSALS: &[&str] = &[reason::INTAKE_REFUSED, reason::INTAKE_OUTCOME_UNKNOWN];
+
 impl History {
     /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten.
     pub fn of(status: Option<&IntegrationConnectionStatus>, revision: Option<i64>) -> Self {
@@ -61,9 +74,7 @@ impl History {
         let token = status.token.clone().unwrap_or_default();
         let authorized = status.conditions.iter().find(|condition| condition.type_ == "Authorized");
         let handled_refresh = status.last_handled_refresh.clone();
-        let intake_refused = authorized
-            .filter(|condition| condition.reason == reason::INTAKE_REFUSED)
-            .map(|condition| condition.message.clone());
+        let intake_refused = authorized.and_then(Refusal::remembered);
         if token.revision != revision {
             return Self { intake_refused, handled_refresh, ..Self::default() };
         }
@@ -114,7 +125,7 @@ impl History {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
-            Outcome::IntakeRefused { why } => Self { intake_refused: Some(why.to_string()), ..self },
+            Outcome::IntakeRefused { why } => Self { intake_refused: Some(Refusal::of(why)), ..self },
             Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
@@ -166,6 +177,17 @@ impl History {
 /// Whether a noted failure was a refusal of the grant itself.
 fn is_of_reauth(reason: &str) -> bool {
     [reason::GRANT_REVOKED, reason::GRANT_EXPIRED].contains(&reason)
+}
+
+impl Refusal {
+    fn remembered(condition: &Condition) -> Option<Self> {
+        let reason = REFUSALS.iter().find(|reason| condition.reason == **reason)?;
+        Some(Self { reason, message: condition.message.clone() })
+    }
+
+    fn of(why: &IntakeError) -> Self {
+        Self { reason: why.reason(), message: why.to_string() }
+    }
 }
 
 impl Ruling {

@@ -9,7 +9,6 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::command::Command;
 use super::verdict::Truth;
 use super::{Plan, Publishing, decide};
 use crate::api::connection::{SecretStatus, TokenStatus};
@@ -17,8 +16,10 @@ use crate::api::{IntegrationConnection, IntegrationConnectionStatus, Integration
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
+use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::target::Target;
+use crate::grant::work::Task;
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::publishing::Known;
@@ -103,6 +104,7 @@ impl Situation {
             revision: 3,
             grant: Some(Arc::new(grant())),
             has_candidate: false,
+            doubted_since: None,
             unknown_since: None,
             ending: false,
         });
@@ -387,8 +389,8 @@ fn what_the_user_sees_is_what_the_code_decided() {
 #[test]
 fn the_actor_is_told_what_is_due() {
     let good = || connection().authorized().published();
-    let refresh = || Some(Command::Refresh { request: None });
-    let rows: Vec<(&str, Situation, Option<Command>)> = vec![
+    let refresh = || Some(Task::Refresh { request: None });
+    let rows: Vec<(&str, Situation, Option<Task>)> = vec![
         ("not yet due", good(), None),
         ("due a fifth before the end", good().at_second(2_881), refresh()),
         ("not while suspended", good().at_second(2_881).spec(json!({"suspend": true})), None),
@@ -416,7 +418,7 @@ fn the_actor_is_told_what_is_due() {
         (
             "a request is served at once",
             good().annotated("bowline.dev/refresh-requested-at", "x"),
-            Some(Command::Refresh { request: Some("x".into()) }),
+            Some(Task::Refresh { request: Some("x".into()) }),
         ),
         (
             "a request waits for the least interval",
@@ -439,32 +441,74 @@ fn the_actor_is_told_what_is_due() {
                 p.grant = None;
                 p.has_candidate = true;
             }),
-            Some(Command::Judge),
+            Some(Task::Judge),
         ),
         (
             "minted without anybody",
             connection().spec(json!({"method": "ClientCredentials"})),
-            Some(Command::Mint { request: None }),
+            Some(Task::Mint { request: None }),
         ),
     ];
-    for (name, situation, command) in rows {
-        assert_eq!(situation.decided().command, command, "{name}");
+    for (name, situation, task) in rows {
+        assert_eq!(situation.decided().task, task, "{name}");
     }
 }
 
 #[test]
 fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
-    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().command;
-    assert!(matches!(announced(connection()), Some(Command::Take(_))));
+    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().task;
+    assert!(matches!(announced(connection()), Some(Task::Take(_))));
     let mut taken = connection();
     taken.observed.taken = Some("s/u".to_owned());
     assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
     let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
-    assert!(matches!(announced(revoked), Some(Command::Take(_))), "a withdrawn grant may be replaced");
-    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Command::Take(_))));
+    assert!(matches!(announced(revoked), Some(Task::Take(_))), "a withdrawn grant may be replaced");
+    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
     assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
     assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+}
+
+#[test]
+fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_where_nothing_can_die_of_it() {
+    let doubted = |present: &mut Present| {
+        present.has_candidate = true;
+        present.doubted_since = Some(at(50));
+    };
+    let first = connection().authorized().present(|present| {
+        present.grant = None;
+        doubted(present);
+    });
+    let first = first.decided();
+    assert_eq!(
+        (first.authorized.truth, first.authorized.reason),
+        (Truth::False, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!(first.task, Some(Task::Judge));
+
+    let again = || connection().authorized().published().present(doubted);
+    let beside = again().decided();
+    assert_eq!(
+        (beside.authorized.truth, beside.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!((beside.task, beside.publishing), (None, Publishing::Keep), "the old grant serves on");
+    assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
+    let graced = again().provider(Provider::Ready(provider("sandbox-grace")));
+    assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}
+
+#[test]
+fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
+    let lost = Outcome::IntakeRefused { why: IntakeError::AnswerLost };
+    let plan = connection().authorized().published().came(lost).decided();
+    assert_eq!(
+        (plan.authorized.truth, plan.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    let told =
+        connection().authorized().published().told("Authorized", "True", reason::INTAKE_OUTCOME_UNKNOWN);
+    assert_eq!(told.decided().authorized.message, "as before", "a restart does not forget it");
 }
 
 #[test]
@@ -576,7 +620,7 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
             .decided()
     };
     let waiting = asked(5);
-    assert_eq!((waiting.command, waiting.request_at), (None, Some(at(10))));
+    assert_eq!((waiting.task, waiting.request_at), (None, Some(at(10))));
     assert_eq!(asked(10).request_at, None, "it is served");
 }
 
@@ -635,9 +679,9 @@ fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
 fn a_failed_first_minting_waits_before_it_is_tried_again() {
     let minting = || connection().spec(json!({"method": "ClientCredentials"}));
     let failed = minting().came(Outcome::Failed { revision: 0, failure: failure(Class::Config) }).decided();
-    assert_eq!((failed.command, failed.next_attempt), (None, Some(at(60 + 60))));
+    assert_eq!((failed.task, failed.next_attempt), (None, Some(at(60 + 60))));
     let ending = minting().authorized().present(|present| present.ending = true);
-    assert_eq!(ending.decided().command, None, "it would go with what is being revoked");
+    assert_eq!(ending.decided().task, None, "it would go with what is being revoked");
 }
 
 #[test]
@@ -667,11 +711,7 @@ fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
     situation.observed.app_differs = true;
     let plan = situation.decided();
     assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, reason::CONSENT_OUTDATED));
-    assert_eq!(
-        plan.command,
-        Some(Command::Refresh { request: None }),
-        "the actor reads the app before it sends"
-    );
+    assert_eq!(plan.task, Some(Task::Refresh { request: None }), "the actor reads the app before it sends");
     assert_eq!(plan.publishing, Publishing::Keep);
 }
 

@@ -96,6 +96,9 @@ fn grant(reason: &str) -> Option<Advice> {
         reason::INTAKE_REFUSED => {
             owner("Bring a grant that can be used; the message says what was wrong.", IMPORT)
         }
+        reason::INTAKE_OUTCOME_UNKNOWN => {
+            owner("Bring it again, or a new one; an earlier grant is untouched.", IMPORT)
+        }
         reason::ACCOUNT_MISMATCH => owner(
             "Bring a grant of the account that is connected, or make a new connection for the other one.",
             IMPORT,
