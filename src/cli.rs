@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use url::Url;
 
 use crate::catalog::span::Span;
 use crate::context;
@@ -62,6 +63,15 @@ pub struct OperatorFlags {
     /// Empty: all namespaces, by a ClusterRoleBinding.
     #[arg(long, env = "BOWLINE_SECRET_NAMESPACES", value_delimiter = ',')]
     secret_namespaces: Vec<String>,
+
+    /// Address of the portal as browsers see it, such as https://connect.example.com. It makes the redirect URIs to register at
+    /// providers, and the links shown to people. Without it nobody can consent in a browser.
+    #[arg(long, env = "BOWLINE_PORTAL_URL")]
+    portal_url: Option<Url>,
+
+    /// Namespace of the short-lived Secrets through which portal and operator speak of one try to connect.
+    #[arg(long, env = "BOWLINE_ATTEMPTS_NAMESPACE", default_value = "bowline-attempts")]
+    attempts_namespace: String,
 
     /// Prefixes of labels that connections may put on their published Secrets, comma separated. None: no labels.
     /// Labels select: allow only what no NetworkPolicy or other operator acts on.
@@ -121,6 +131,8 @@ impl OperatorFlags {
             namespace,
             listen,
             secret_namespaces,
+            portal_url,
+            attempts_namespace,
             published_label_prefix,
             min_refresh_interval,
             intent_ttl,
@@ -137,6 +149,8 @@ impl OperatorFlags {
             controllers: context::Settings {
                 namespace,
                 secret_namespaces: named,
+                portal: portal_url,
+                attempts_namespace,
                 min_refresh_interval: at_least_a_second(min_refresh_interval),
                 allow_insecure_providers,
                 label_prefixes: LabelPrefixes::new(published_label_prefix),

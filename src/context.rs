@@ -7,6 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
+use url::Url;
 
 use crate::api::connection::{IntegrationConnectionStatus, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
@@ -91,6 +92,10 @@ pub struct Settings {
     pub min_refresh_interval: Duration,
     /// Whether providers may ask for `http://` and private addresses.
     pub allow_insecure_providers: bool,
+    /// Namespace of the tries to connect.
+    pub attempts_namespace: String,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Prefixes of labels that users may put on published Secrets.
     pub label_prefixes: LabelPrefixes,
 }

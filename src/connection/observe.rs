@@ -7,6 +7,7 @@ use kube::ResourceExt;
 use super::decide::secret_name;
 use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::api::IntegrationConnection;
+use crate::attempt::store::Kept;
 use crate::context::Context;
 use crate::grant::target::Target;
 use crate::publishing::Known;
@@ -41,9 +42,18 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         refused_source: actor
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
+        attempts: attempts(ctx, connection),
+        portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }
+}
+
+fn attempts(ctx: &Context, connection: &IntegrationConnection) -> Vec<Kept> {
+    let now = ctx.clock.now();
+    let mut attempts = ctx.world.attempts_of(connection);
+    attempts.retain(|kept| !kept.attempt.is_expired_at(now));
+    attempts
 }
 
 fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use url::Url;
 
 use crate::api::connection::{Phase, SecretStatus};
+use crate::attempt::store::Kept;
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
@@ -39,6 +41,10 @@ pub struct Observed {
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
     pub refused_source: Option<SourceSeen>,
+    /// Tries to connect it that have not expired, the newest first.
+    pub attempts: Vec<Kept>,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Where the connection is to be shared.
     pub shared: Shared,
     /// The shares there are.

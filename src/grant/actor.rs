@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use url::Url;
 
 use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
@@ -18,6 +19,7 @@ use super::registration::Registrations;
 use super::schedule::later;
 use super::work::{Job, Task};
 use crate::api::{IntegrationConnection, IntegrationProvider};
+use crate::attempt::store::Attempts;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
@@ -39,6 +41,9 @@ pub struct Grants {
     pub(super) metrics: Arc<Metrics>,
     pub(super) holder: String,
     pub(super) intent_ttl: Duration,
+    pub(super) attempts: Attempts,
+    /// The portal's address, where there is one.
+    pub(super) portal: Option<Url>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
     actors: Mutex<HashMap<String, Actor>>,
@@ -51,6 +56,8 @@ pub struct Grants {
 #[derive(Default)]
 struct Actor {
     busy: bool,
+    /// The connection went while this was at work.
+    gone: bool,
     outcomes: u64,
     finished: Option<Finished>,
     /// Marks that another process left, and since when we have watched each on our own clock.
@@ -83,6 +90,10 @@ pub struct Parts {
     pub holder: String,
     /// How long another process's mark is respected.
     pub intent_ttl: Duration,
+    /// The Secrets through which portal and operator speak.
+    pub attempts: Attempts,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Wakes a connection.
     pub wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
     /// Wakes a provider when its registration begins or ceases to be rejected.
@@ -109,8 +120,20 @@ pub struct View {
 impl Grants {
     /// Puts the parts together. Nothing runs until the first [`Grants::submit`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, sealer, clients, kube, clock, metrics, holder, intent_ttl, wake, wake_provider } =
-            parts;
+        let Parts {
+            store,
+            sealer,
+            clients,
+            kube,
+            clock,
+            metrics,
+            holder,
+            intent_ttl,
+            attempts,
+            portal,
+            wake,
+            wake_provider,
+        } = parts;
         Self {
             store,
             sealer,
@@ -120,6 +143,8 @@ impl Grants {
             metrics,
             holder,
             intent_ttl,
+            attempts,
+            portal,
             wake,
             wake_provider,
             pace: Pace::default(),
@@ -179,6 +204,7 @@ impl Grants {
             Task::Judge => self.judge(job).await,
             Task::Refresh { .. } => self.refresh(job).await,
             Task::Mint { .. } => self.mint(job).await,
+            Task::Consent(task) => self.consent(job, task).await,
             Task::End => {
                 self.end(job).await;
                 return None;
@@ -209,7 +235,16 @@ impl Grants {
 
     /// Forgets a connection that is gone. Work under way still finishes and commits.
     pub fn forget(&self, uid: &str) {
-        self.lock().retain(|key, actor| key != uid || actor.busy);
+        let mut actors = self.lock();
+        match actors.get_mut(uid) {
+            Some(actor) if actor.busy => actor.gone = true,
+            _ => drop(actors.remove(uid)),
+        }
+    }
+
+    /// Whether the connection went while its grant was being worked on.
+    pub(super) fn is_gone(&self, uid: &str) -> bool {
+        self.lock().get(uid).is_some_and(|actor| actor.gone)
     }
 
     /// Takes note of the marks that other processes left, or earlier work of this one that did not see its end.
@@ -271,7 +306,7 @@ impl Grants {
     }
 
     fn finish(&self, job: &Job, outcome: Option<Outcome>) {
-        if matches!(job.task, Task::End) {
+        if matches!(job.task, Task::End) || self.is_gone(&job.place.uid) {
             // The connection may be gone for good: nothing of it is kept here.
             self.lock().remove(&job.place.uid);
         } else {
@@ -291,6 +326,7 @@ impl Grants {
                 id: actor.outcomes,
                 at: now,
                 request: job.task.request().cloned(),
+                authorization: job.task.authorization().cloned(),
                 outcome,
             });
         }

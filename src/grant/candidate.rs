@@ -17,9 +17,10 @@ use super::outcome::{Origin, Outcome};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
+use crate::catalog::calls::RevokeScope;
 use crate::oauth::app::App;
 use crate::vault::record::Candidate;
-use crate::vault::{Binding, Grant, Record, SourceVersion, TransitionError};
+use crate::vault::{Binding, Consent, Grant, Record, SourceVersion, TransitionError};
 
 /// An ending grant that could not be revoked so often gives way to a new one.
 const REVOCATIONS_BEFORE_GIVING_WAY: i32 = 3;
@@ -160,7 +161,7 @@ impl Grants {
         };
         let verdict = self.verdict(job, app.as_deref(), &mut candidate).await;
         match verdict {
-            Judged::Good => self.promote(job, &candidate).await,
+            Judged::Good => self.promote(job, app.as_deref(), &candidate).await,
             Judged::Refused(why) => {
                 if let Err(error) = self.settle(uid, Record::candidate_refused).await {
                     tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
@@ -173,12 +174,32 @@ impl Grants {
         }
     }
 
-    async fn promote(&self, job: &Job, candidate: &Candidate) -> Outcome {
-        match self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await {
+    async fn promote(&self, job: &Job, app: Option<&App>, candidate: &Candidate) -> Outcome {
+        let former = self.store.get(&job.place.uid).ok().flatten();
+        let former = former.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
+        let promoted = self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await;
+        if let (Ok(Some(_)), Some(former)) = (&promoted, former) {
+            self.give_back_former(job, app, candidate, former).await;
+        }
+        match promoted {
             Ok(Some(loaded)) => {
                 Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted }
             }
             _ => delayed("The judged grant could not be put in place now."),
+        }
+    }
+}
+
+impl Grants {
+    /// A grant that was given to us is revoked when another takes its place, where that ends this one alone: elsewhere it would
+    /// end the new one too. What cannot be done now is left to the provider's own clearing up.
+    async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Candidate, former: Grant) {
+        let alone = job.target.description().revoke.scope == RevokeScope::Token;
+        if !alone || !new.grant.consent.is_ours() || !former.consent.is_ours() {
+            return;
+        }
+        if let Err(why) = self.revoke(job, app, former).await {
+            tracing::info!(why, "the former grant could not be revoked; it is not used any more");
         }
     }
 }
@@ -223,6 +244,7 @@ fn grant(
         published_extras: BTreeMap::new(),
         bound_to: binding(job, app),
         source: Some(source),
+        consent: Consent::default(),
     })
 }
 

@@ -102,6 +102,8 @@ impl Endings {
             target,
             own_app: ending.terms.own_app.clone(),
             scopes: Vec::new(),
+            expected_account: None,
+            accepted_account: None,
             urgency: now,
             task: Task::End,
         });
@@ -168,7 +170,7 @@ impl Grants {
     }
 
     /// Ends one grant at the provider. A token that is gone already, and a provider that knows no revocation, are done.
-    async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
+    pub(super) async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
         if !may_be_sent(&grant, job, app) {
             return Err("the provider's address or app is not the one that was consented to".to_owned());
         }

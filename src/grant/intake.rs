@@ -7,6 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
+use super::consent::ConsentError;
 use super::schedule::later;
 use crate::api::connection::Method;
 use crate::api::reason;
@@ -131,14 +132,23 @@ pub enum IntakeError {
     BadKey(#[from] KeyFlaw),
     /// It belongs to another account.
     #[error(
-        "It belongs to another account than the one connected. The earlier grant stays. To change accounts, disconnect first."
+        "It belongs to the account {} and another one is connected or expected. The earlier grant stays. To change accounts, the owner sets the annotation bowline.dev/accept-account to {id} and connects again.",
+        shown(id, name.as_deref())
     )]
-    OtherAccount,
+    OtherAccount {
+        /// The provider's stable id of it.
+        id: String,
+        /// Its name there, for people.
+        name: Option<String>,
+    },
     /// Nobody says which account it belongs to, and one is pinned.
     #[error(
         "The provider does not say which account it belongs to, and one is connected. The earlier grant stays. To change accounts, disconnect first."
     )]
     AccountUnknown,
+    /// A try to connect ended without a grant.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
     /// Another connection holds the account's only chain of tokens.
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
@@ -151,8 +161,17 @@ impl IntakeError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AnswerLost => reason::INTAKE_OUTCOME_UNKNOWN,
+            Self::Consent(why) => why.reason(),
             _ => reason::INTAKE_REFUSED,
         }
+    }
+}
+
+/// An account's id, with its name where that says more.
+fn shown(id: &str, name: Option<&str>) -> String {
+    match name.filter(|name| *name != id) {
+        Some(name) => format!("{name} ({id})"),
+        None => id.to_owned(),
     }
 }
 

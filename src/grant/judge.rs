@@ -15,7 +15,7 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::Chain;
 use crate::metrics::Operation;
-use crate::oauth::answer::Flaw;
+use crate::oauth::answer::{Flaw, UNKNOWN_TYPE};
 use crate::oauth::app::App;
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
@@ -42,6 +42,9 @@ impl Grants {
     pub(super) async fn verdict(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
         match &candidate.grant.credential {
             Credential::ApiKey { .. } | Credential::Basic { .. } => self.try_key(job, candidate).await,
+            Credential::OAuth { .. } if candidate.grant.consent.is_ours() => {
+                self.try_consented(job, candidate).await
+            }
             Credential::OAuth { .. } => self.try_tokens(job, app, candidate).await,
         }
     }
@@ -65,6 +68,18 @@ impl Grants {
             Ok(key::Verdict::Alive | key::Verdict::Unverified) => Judged::Good,
             Ok(key::Verdict::Bad) => refused("it is not valid there."),
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
+        }
+    }
+
+    /// The provider gave it to us a moment ago: what is left to learn is whose it is.
+    async fn try_consented(&self, job: &Job, candidate: &mut Candidate) -> Judged {
+        let grant = &mut candidate.grant;
+        if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
+            return refused("it gives access tokens of a type that cannot be presented.");
+        }
+        match grant.bound_to.account.clone() {
+            Some(named) => self.account_fits(job, grant, Some(named)),
+            None => self.identify(job, grant).await,
         }
     }
 
@@ -120,20 +135,29 @@ impl Grants {
         }
     }
 
+    /// The account of the grant in use: the first grant pins it.
+    pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
+        let loaded = self.store.get(uid).ok().flatten()?;
+        loaded.record.open_grant(&self.sealer).ok().flatten()?.bound_to.account
+    }
+
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
     fn account_fits(&self, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
-        let pinned = self.store.get(&job.place.uid).ok().flatten();
-        let pinned = pinned.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
-        let pinned = pinned.and_then(|grant| grant.bound_to.account);
-        let account = match (account, pinned) {
+        let pinned = self.pinned_account(&job.place.uid).map(|account| account.id);
+        let (expected, accepted) = (job.expected_account.as_ref(), job.accepted_account.as_ref());
+        let Some(account) = account else {
             // A pin that silence could lift would be none.
-            (None, Some(_)) => return Judged::Refused(IntakeError::AccountUnknown),
-            (None, None) => return Judged::Good,
-            (Some(account), Some(pinned)) if pinned.id != account.id => {
-                return Judged::Refused(IntakeError::OtherAccount);
+            if pinned.is_some() || expected.is_some() {
+                return Judged::Refused(IntakeError::AccountUnknown);
             }
-            (Some(account), _) => account,
+            return Judged::Good;
         };
+        let is_named = |id: Option<&String>| id == Some(&account.id);
+        let other_than = |id: Option<&String>| id.is_some_and(|id| *id != account.id);
+        if other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted) {
+            return Judged::Refused(IntakeError::OtherAccount { id: account.id, name: account.name });
+        }
+        grant.consent.confirmed |= is_named(expected) || is_named(pinned.as_ref()) || is_named(accepted);
         grant.bound_to.account = Some(account);
         let key = SiblingKey::of(&grant.bound_to);
         let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
@@ -144,7 +168,7 @@ impl Grants {
     }
 }
 
-fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
+pub(super) fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
     let crate::catalog::protocol::Account { id, name, email } = account;
     Account { id, name, email }
 }

@@ -87,6 +87,7 @@ fn unminted(job: &Job, app: &App, now: Timestamp) -> Grant {
         published_extras: BTreeMap::new(),
         bound_to: binding(job, Some(app)),
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`actor`] | one piece of work per grant at a time |
 //! | [`work`] | what a piece of work is made of |
 //! | [`refresh`] | intent → request → commit |
+//! | [`consent`] | a person consents: request, code, device flow |
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
 //! | `judge` | what the provider says of a candidate |
@@ -24,6 +25,7 @@
 pub mod actor;
 pub mod candidate;
 pub mod commit;
+pub mod consent;
 pub mod end;
 pub mod intake;
 mod judge;

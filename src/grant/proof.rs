@@ -153,7 +153,7 @@ impl Grants {
     }
 
     /// Whether this answer stands as candidate.
-    fn holds(&self, record: &Record, answer: &Grant) -> bool {
+    pub(super) fn holds(&self, record: &Record, answer: &Grant) -> bool {
         let access = |grant: &Grant| match &grant.credential {
             Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
             _ => String::new(),
@@ -189,6 +189,7 @@ mod tests {
             published_extras: std::collections::BTreeMap::new(),
             bound_to,
             source: None,
+            consent: crate::vault::Consent::default(),
         }
     }
 

@@ -378,6 +378,7 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         published_extras,
         bound_to: old.bound_to.clone(),
         source: old.source.clone(),
+        consent: old.consent.clone(),
     }
 }
 
@@ -436,6 +437,7 @@ mod tests {
                 account: None,
             },
             source: None,
+            consent: crate::vault::Consent::default(),
         }
     }
 

@@ -93,6 +93,11 @@ impl Target {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
 
+    /// Whether connections may be authorized by device flow, which cannot prove who finished it.
+    pub fn allows_device_flow(&self) -> bool {
+        self.terms.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default()
+    }
+
     /// Those of `scopes` that the provider object does not allow.
     pub fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
         let allowed = &self.description.scopes.allowed;

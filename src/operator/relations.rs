@@ -7,6 +7,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Store as Cache;
 use kube::{Resource, ResourceExt};
 
+use crate::attempt::{self, ConnectionRef};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::context::{Context, Wakes};
 use crate::grant::end::Lookup;
@@ -117,6 +118,14 @@ pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
     };
     for provider in ctx.world.providers.state_filter(names_it) {
         ctx.wakes.provider(&provider.name_any());
+    }
+}
+
+/// A try to connect: its connection.
+pub fn attempt(ctx: &Context, change: &Change<'_, Secret>) {
+    if let Ok(attempt) = attempt::secret::from_secret(change.object) {
+        let ConnectionRef { namespace, name, uid: _ } = &attempt.connection;
+        ctx.wakes.connection(namespace, name);
     }
 }
 

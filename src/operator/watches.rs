@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relations::{self, Change};
-use crate::api::names::TYPE_RECORD;
+use crate::api::names::{TYPE_ATTEMPT, TYPE_RECORD};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::context::Context;
 use crate::kube_ext::index::Feed;
@@ -37,6 +37,7 @@ pub struct Writers {
     pub shares: Writer<ConnectionShare>,
     pub namespaces: Writer<PartialObjectMeta<Namespace>>,
     pub app_secrets: Writer<Secret>,
+    pub attempts: Writer<Secret>,
 }
 
 /// The watches, not yet started.
@@ -62,7 +63,7 @@ impl Watches {
     /// Starts all watches.
     pub fn start(self, ctx: &Arc<Context>, stop: &CancellationToken, tasks: &TaskTracker) {
         let Self { writers, feeds } = self;
-        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets } = writers;
+        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets, attempts } = writers;
         let client = || ctx.client.clone();
         let run = |watch: futures::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
@@ -80,6 +81,9 @@ impl Watches {
         let apps = all().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
         let own = Api::namespaced(client(), &ctx.settings.namespace);
         run(Box::pin(follow(own, apps, app_secrets, ctx.clone(), relations::app_secret)));
+        let tries = all().fields(&format!("type={TYPE_ATTEMPT}"));
+        let there = Api::namespaced(client(), &ctx.settings.attempts_namespace);
+        run(Box::pin(follow(there, tries, attempts, ctx.clone(), relations::attempt)));
         for feed in feeds {
             run(Box::pin(feed.run(client())));
         }
@@ -138,7 +142,7 @@ fn stripped<K: Resource>(event: Event<K>) -> Event<K> {
     }
 }
 
-/// Returns when every cache was filled once.
+/// Returns when every cache was filled once, but for tries to connect: connections live without them.
 pub async fn all_ready(ctx: &Context) {
     let world = &ctx.world;
     ctx.store.wait_ready().await;

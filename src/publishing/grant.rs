@@ -65,6 +65,7 @@ mod tests {
                 account: None,
             },
             source: None,
+            consent: crate::vault::Consent::default(),
         }
     }
 

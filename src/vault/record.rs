@@ -20,8 +20,8 @@ mod secret_text;
 mod transition;
 
 pub use grant::{
-    Account, Binding, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
-    SourceVersion,
+    Account, Binding, Consent, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
+    SourceVersion, Way,
 };
 pub(super) use object::uid_in_name;
 pub use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};

@@ -3,10 +3,12 @@
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::consent;
 use super::history::{History, Refusal};
 use super::verdict::{Effect, Verdict};
 use crate::api::connection::Method;
 use crate::api::{IntegrationConnection, reason};
+use crate::attempt;
 use crate::connection::observed::{Observed, Provider, RecordState, was_connected};
 use crate::grant::target::{Scopes, Target};
 
@@ -38,7 +40,9 @@ const CHECKS: &[Check] = &[
     provider_not_ready,
     consent_outdated,
     awaiting,
+    unconfirmed,
     scopes_missing,
+    scopes_extra,
 ];
 
 /// The verdict on the grant.
@@ -213,6 +217,9 @@ fn awaiting(input: &Input) -> Option<Verdict> {
             format!("{IN_DOUBT} It is tried again; should that be refused, bring a new one."),
         ));
     }
+    if let Some(message) = consent::progress(&input.observed.attempts) {
+        return Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message));
+    }
     if let Some(Refusal { reason, message }) = &input.history.intake_refused {
         return Some(Verdict::no(reason, Effect::Serve, message.clone()));
     }
@@ -267,6 +274,10 @@ fn awaiting_person(input: &Input, target: &Target) -> Verdict {
             ),
         );
     }
+    if let Some(how) = consent_from_person(input, target) {
+        let message = format!("Waiting for {owner} to allow access at the provider: {how}.");
+        return Verdict::no(reason::AWAITING_AUTHORIZATION, Effect::Serve, message);
+    }
     let what = match target.method(spec) {
         Method::ApiKey => "the key",
         Method::BasicAuth => "user name and password",
@@ -279,6 +290,58 @@ fn awaiting_person(input: &Input, target: &Target) -> Verdict {
         Effect::Serve,
         format!("Waiting for {owner} to bring {what}: kubectl bowline import {name}."),
     )
+}
+
+/// How a person consents, where the provider asks persons and there is a way to it.
+fn consent_from_person(input: &Input, target: &Target) -> Option<String> {
+    let name = input.connection.name_any();
+    let method = target.method(&input.connection.spec);
+    let by_code = target.methods().contains(&Method::DeviceCode) && target.allows_device_flow();
+    if !matches!(method, Method::AuthorizationCode | Method::DeviceCode) {
+        return None;
+    }
+    match &input.observed.portal {
+        Some(portal) => {
+            let namespace = input.connection.namespace().unwrap_or_default();
+            let page = attempt::connection_page(portal, &namespace, &name);
+            Some(format!("kubectl bowline connect {name}, or {page}"))
+        }
+        None => by_code.then(|| format!("kubectl bowline connect {name} --device")),
+    }
+}
+
+/// Device flow cannot prove who finished it: the owner agrees to the account first.
+fn unconfirmed(input: &Input) -> Option<Verdict> {
+    let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
+    let (id, name) = (consent::account_id(grant), input.connection.name_any());
+    let account = grant.bound_to.account.as_ref();
+    let shown = account.and_then(|account| account.name.as_deref()).unwrap_or(&id);
+    Some(Verdict::no(
+        reason::AWAITING_CONFIRMATION,
+        Effect::Withhold,
+        format!(
+            "Somebody allowed access for the account {shown} with the code; nothing proves that it was {}. To agree: kubectl bowline connect {name} --accept-account {id}.",
+            input.connection.spec.owner
+        ),
+    ))
+}
+
+/// More than was reviewed is not published before its owner says so.
+fn scopes_extra(input: &Input) -> Option<Verdict> {
+    let grant = input.observed.record.grant().filter(|grant| grant.consent.is_ours())?;
+    let target = input.observed.provider.target()?;
+    let scopes = Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref());
+    let extra = target.description().scopes.missing(&scopes.extra, &grant.consent.asked).join(", ");
+    (!extra.is_empty()).then(|| {
+        Verdict::no(
+            reason::EXTRA_SCOPES,
+            Effect::Withhold,
+            format!(
+                "The provider gave more than was asked for: {extra}. {} agrees by adding them to spec.scopes, or takes them back at the provider and connects again.",
+                input.connection.spec.owner
+            ),
+        )
+    })
 }
 
 fn scopes_missing(input: &Input) -> Option<Verdict> {

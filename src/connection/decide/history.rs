@@ -28,6 +28,8 @@ pub struct History {
     pub intake_refused: Option<Refusal>,
     /// The last refresh request that was carried out or refused.
     pub handled_refresh: Option<String>,
+    /// The last request for a device flow that was taken up or refused.
+    pub handled_authorization: Option<String>,
     /// Where the newest revision came from, if it came just now.
     pub arrival: Option<Origin>,
 }
@@ -65,7 +67,8 @@ const RULINGS: &[(&str, bool)] = &[
 ];
 
 /// Reasons of `Authorized` that say why what was brought last cannot be used, whatever an older grant does.
-const REFUSALS: &[&str] = &[reason::INTAKE_REFUSED, reason::INTAKE_OUTCOME_UNKNOWN];
+const REFUSALS: &[&str] =
+    &[reason::INTAKE_REFUSED, reason::INTAKE_OUTCOME_UNKNOWN, reason::AUTHORIZATION_FAILED];
 
 impl History {
     /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten.
@@ -74,9 +77,10 @@ impl History {
         let token = status.token.clone().unwrap_or_default();
         let authorized = status.conditions.iter().find(|condition| condition.type_ == "Authorized");
         let handled_refresh = status.last_handled_refresh.clone();
+        let handled_authorization = status.last_handled_authorization.clone();
         let intake_refused = authorized.and_then(Refusal::remembered);
         if token.revision != revision {
-            return Self { intake_refused, handled_refresh, ..Self::default() };
+            return Self { intake_refused, handled_refresh, handled_authorization, ..Self::default() };
         }
         let overlaid = Ruling::overlaid(&token);
         Self {
@@ -87,6 +91,7 @@ impl History {
             last_failure: token.last_failure,
             intake_refused,
             handled_refresh,
+            handled_authorization,
             arrival: None,
         }
     }
@@ -107,10 +112,14 @@ impl History {
         if finished.request.is_some() && !waits {
             self.handled_refresh.clone_from(&finished.request);
         }
+        if finished.authorization.is_some() && !waits {
+            self.handled_authorization.clone_from(&finished.authorization);
+        }
         let now = finished.at;
         match &finished.outcome {
             Outcome::Committed { origin, .. } => {
-                Self { handled_refresh: self.handled_refresh, arrival: Some(*origin), ..Self::default() }
+                let Self { handled_refresh, handled_authorization, .. } = self;
+                Self { handled_refresh, handled_authorization, arrival: Some(*origin), ..Self::default() }
             }
             // Before the first record there is no revision, and what failed then counts all the same.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {

@@ -1,6 +1,7 @@
 //! What to do about a connection: pure, from the object, what was gathered, and the time.
 
 pub mod checks;
+pub mod consent;
 pub mod fresh;
 pub mod history;
 mod shared;
@@ -50,6 +51,10 @@ pub struct Plan {
     pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,
+    /// A request for a device flow that cannot be served; it is answered all the same.
+    pub unaskable: Option<String>,
+    /// When a try to connect changes by itself.
+    pub consent_at: Option<Timestamp>,
 }
 
 /// What becomes of the Secret in the connection's namespace.
@@ -92,6 +97,7 @@ pub fn decide(
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let answerable = answerable(&input, &authorized, target, &policy);
     let request_at = waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy));
+    let unaskable = consent::pending_request(&input).filter(|_| task::is_blocked(&input, &authorized));
     let unanswerable = waiting.filter(|_| !observed.busy && !answerable);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
@@ -105,6 +111,8 @@ pub fn decide(
         next_attempt,
         request_at,
         unanswerable,
+        unaskable,
+        consent_at: consent::next_change(&input),
         history,
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::fresh;
+use super::{consent, fresh};
 use super::verdict::{Effect, Verdict};
 use crate::api::connection::Method;
 use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
@@ -27,7 +27,13 @@ pub fn task(
     policy: &Policy,
 ) -> Option<Task> {
     let rests = input.observed.rest_until.is_some_and(|until| until > input.now);
-    if rests || input.observed.busy || input.connection.spec.suspend.unwrap_or_default() {
+    if rests || input.observed.busy {
+        return None;
+    }
+    if let Some(step) = consent::task(input, authorized, is_blocked(input, authorized)) {
+        return Some(Task::Consent(step));
+    }
+    if input.connection.spec.suspend.unwrap_or_default() {
         return None;
     }
     if let Some(taking) = taking(input, authorized) {
@@ -48,8 +54,8 @@ pub fn task(
     })
 }
 
-/// A grant that was brought goes before everything else.
-fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
+/// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
+pub fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
     let blocked = match authorized.effect {
         Effect::End => true,
         // A withdrawn grant may be replaced; a connection that is not allowed may not.
@@ -58,7 +64,13 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     };
     let usable = matches!(input.observed.provider, Provider::Ready(_));
     // An unreadable record may hold a good grant: it is never overwritten.
-    if blocked || !usable || matches!(input.observed.record, RecordState::Unreadable) {
+    let unreadable = matches!(input.observed.record, RecordState::Unreadable);
+    blocked || !usable || unreadable || input.connection.spec.suspend.unwrap_or_default()
+}
+
+/// A grant that was brought goes before everything else.
+fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
+    if is_blocked(input, authorized) {
         return None;
     }
     let taken = input.observed.taken.as_ref();

@@ -69,6 +69,7 @@ fn grant() -> Grant {
             account: None,
         },
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 
@@ -92,6 +93,8 @@ fn connection() -> Situation {
         taken: None,
         credentials: None,
         refused_source: None,
+        attempts: Vec::new(),
+        portal: None,
         shared: Shared::NotAsked,
         shares: Vec::new(),
     };

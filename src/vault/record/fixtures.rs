@@ -36,6 +36,7 @@ pub fn grant(token: &str) -> Grant {
         published_extras: [("instance_url".to_owned(), "extra-secret".into())].into(),
         bound_to: binding(),
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 

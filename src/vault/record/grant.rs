@@ -42,6 +42,49 @@ pub struct Grant {
     /// The credentials Secret it was read from, where it was not an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
+    /// How it came, and what its owner agreed to.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
+/// How a grant came, and what its owner agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consent {
+    /// The way it came.
+    #[serde(default)]
+    pub way: Way,
+    /// The scopes that were asked for, and so reviewed. Empty for what was brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// Whether the owner agrees to the account, where the way does not prove who finished it.
+    #[serde(default)]
+    pub confirmed: bool,
+}
+
+/// The way a grant came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Way {
+    /// Somebody brought it, or it was minted: it may be in use elsewhere too.
+    #[default]
+    Brought,
+    /// The one who began consented in a browser (RFC 6749 §4.1): it is ours alone.
+    Redirect,
+    /// Somebody consented on another device (RFC 8628): it is ours alone, and who did is not proved.
+    Device,
+}
+
+impl Consent {
+    /// Whether it was given to us, so that nobody else holds it.
+    pub fn is_ours(&self) -> bool {
+        self.way != Way::Brought
+    }
+
+    /// Whether the owner has to agree to the account before anything is published.
+    pub fn awaits_confirmation(&self) -> bool {
+        self.way == Way::Device && !self.confirmed
+    }
 }
 
 /// The secret itself, by kind.
@@ -152,6 +195,7 @@ impl fmt::Debug for Grant {
             published_extras,
             bound_to,
             source,
+            consent,
         } = self;
         f.debug_struct("Grant")
             .field("credential", credential)
@@ -163,6 +207,7 @@ impl fmt::Debug for Grant {
             .field("published_extras", &published_extras.keys())
             .field("bound_to", bound_to)
             .field("source", source)
+            .field("consent", consent)
             .finish()
     }
 }

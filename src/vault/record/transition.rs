@@ -188,6 +188,22 @@ impl Record {
         Ok(self)
     }
 
+    /// Puts the same grant in place with what its owner agreed to since; revision + 1. A mark that stands goes on standing for it.
+    pub fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        if self.grant.is_none() {
+            return Err(TransitionError::NoGrant);
+        }
+        self.revision = self.next_revision()?;
+        self.grant = Some(self.sealed(sealer, Field::Grant, grant)?);
+        if let Some(intent) = &mut self.intent {
+            intent.revision = self.revision;
+        }
+        Ok(self)
+    }
+
     /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it goes the same way, because
     /// nobody has said yet what became of it at the provider.
     pub fn candidate_refused(mut self) -> Result<Self, TransitionError> {
