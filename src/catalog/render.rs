@@ -85,11 +85,20 @@ fn methods_refresh(entry: &Entry) -> bool {
 }
 
 fn endpoint_lines<U: std::fmt::Display>(endpoints: &Endpoints<U>) -> Vec<String> {
-    let Endpoints { issuer, authorization, token, device_authorization, revocation, userinfo, admin_consent } =
-        endpoints;
+    let Endpoints {
+        issuer,
+        authorization,
+        pushed_authorization_request,
+        token,
+        device_authorization,
+        revocation,
+        userinfo,
+        admin_consent,
+    } = endpoints;
     let named = [
         ("issuer", issuer),
         ("authorization", authorization),
+        ("pushed request", pushed_authorization_request),
         ("token", token),
         ("device authorization", device_authorization),
         ("revocation", revocation),
@@ -104,7 +113,8 @@ fn authorize_lines(entry: &Entry) -> Vec<String> {
     if !entry.methods.contains(&Method::AuthorizationCode) {
         return Vec::new();
     }
-    let Authorize { pkce, params, optional_params } = &entry.authorize;
+    let Authorize { pkce, scope_parameter: _, params, optional_params, issuer_in_callback } =
+        &entry.authorize;
     let pkce = match pkce {
         Pkce::Supported => "PKCE with S256",
         Pkce::Ignored => "PKCE is taken without an effect",
@@ -112,7 +122,8 @@ fn authorize_lines(entry: &Entry) -> Vec<String> {
     };
     let sent = params.iter().map(|(name, value)| format!("{name}={value}"));
     let optional = (!optional_params.is_empty()).then(|| format!("optional: {}", optional_params.join(", ")));
-    std::iter::once(pkce.to_owned()).chain(sent).chain(optional).collect()
+    let issuer = issuer_in_callback.then(|| "callbacks name the issuer".to_owned());
+    std::iter::once(pkce.to_owned()).chain(sent).chain(optional).chain(issuer).collect()
 }
 
 const fn confidence(confidence: Confidence) -> &'static str {

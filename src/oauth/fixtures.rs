@@ -14,7 +14,7 @@ use super::guard::Reach;
 use super::http::{Http, Received, Request, SendError};
 use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
-use crate::catalog::entry::{Confidence, Endpoints};
+use crate::catalog::entry::{Authorize, Confidence, Endpoints};
 use crate::catalog::errors::ErrorTable;
 use crate::catalog::path::JsonPath;
 use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
@@ -31,6 +31,7 @@ pub fn description() -> Description {
         display_name: "Example".to_owned(),
         methods: Vec::new(),
         endpoints: Endpoints {
+            authorization: Some("https://provider.example.com/authorize".parse().unwrap()),
             token: Some("https://provider.example.com/token".parse().unwrap()),
             revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
             userinfo: Some("https://provider.example.com/me".parse().unwrap()),
@@ -38,6 +39,7 @@ pub fn description() -> Description {
         },
         discovered: false,
         client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
+        authorize: Authorize::default(),
         token_request: TokenRequest::default(),
         token_response: TokenResponse {
             access_token: path("$.access_token"),

@@ -3,6 +3,7 @@
 //! The crate builds and sends in one go and reads the answer strictly, so it is given a client that keeps the request
 //! instead of sending it. Building stays pure, and sending and reading are ours.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -11,13 +12,15 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use oauth2::basic::BasicClient;
 use oauth2::{
-    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RefreshToken, SyncHttpClient, TokenUrl,
+    AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, SyncHttpClient, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::entry::Pkce;
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
 /// A request that cannot be built. No variant holds a secret.
@@ -37,6 +40,15 @@ pub enum RequestError {
     /// A header of the description is not one.
     #[error("the header {0} cannot be sent")]
     BadHeader(String),
+    /// Neither the provider object nor discovery names the endpoint.
+    #[error("the authorization endpoint is not known: set endpoints.authorization or endpoints.issuer")]
+    NoAuthorizationEndpoint,
+    /// The redirect URI is not an address.
+    #[error("the redirect URI is not an address: check the portal's address")]
+    BadRedirectUri,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
     /// The crate could not build the request.
     #[error("the request cannot be built")]
     Unbuildable,
@@ -80,6 +92,36 @@ pub fn client_credentials(
     // Always an error: nothing was sent.
     drop(request.request(&keeper));
     finish(keeper.request()?, description)
+}
+
+/// Exchanges an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+pub fn exchange(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    code: &SecretString,
+    verifier: &SecretString,
+    redirect_uri: &str,
+) -> Result<Request, RequestError> {
+    let client = token_client(description, client_id, secret)?;
+    let redirect_url = redirect_url(redirect_uri)?;
+    let code = AuthorizationCode::new(code.expose_secret().to_owned());
+    let mut request = client.exchange_code(code).set_redirect_uri(Cow::Owned(redirect_url));
+    if description.authorize.pkce != Pkce::Off {
+        request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
+    }
+    for (name, value) in parameters(description, &[])? {
+        request = request.add_extra_param(name, value);
+    }
+    let keeper = Keeper::default();
+    // Always an error: nothing was sent.
+    drop(request.request(&keeper));
+    finish(keeper.request()?, description)
+}
+
+/// Where the browser comes back to.
+pub(super) fn redirect_url(text: &str) -> Result<RedirectUrl, RequestError> {
+    RedirectUrl::new(text.to_owned()).map_err(|_| RequestError::BadRedirectUri)
 }
 
 fn token_client(
