@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::catalog::span::Span;
 use crate::context;
+use crate::grant::schedule::Limits;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
 use crate::telemetry::LogFormat;
@@ -72,6 +73,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", default_value = "10s")]
     min_refresh_interval: Span,
 
+    /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
+    /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
+    #[arg(long, env = "BOWLINE_SECOND_OPINION_AFTER", default_value = "60s")]
+    second_opinion_after: Span,
+
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
     #[arg(long, env = "BOWLINE_INTENT_TTL", default_value = "60s")]
     intent_ttl: Span,
@@ -123,6 +129,7 @@ impl OperatorFlags {
             secret_namespaces,
             published_label_prefix,
             min_refresh_interval,
+            second_opinion_after,
             intent_ttl,
             keyring_dir,
             key_max_age,
@@ -137,7 +144,10 @@ impl OperatorFlags {
             controllers: context::Settings {
                 namespace,
                 secret_namespaces: named,
-                min_refresh_interval: at_least_a_second(min_refresh_interval),
+                limits: Limits {
+                    min_interval: at_least_a_second(min_refresh_interval),
+                    second_opinion_after: at_least_a_second(second_opinion_after),
+                },
                 allow_insecure_providers,
                 label_prefixes: LabelPrefixes::new(published_label_prefix),
             },
@@ -193,7 +203,7 @@ mod tests {
         let cli = Cli::parse_from(["bowline", "operator"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
-        assert_eq!(settings.controllers.min_refresh_interval, Duration::from_secs(10));
+        assert_eq!(settings.controllers.limits, Limits::default());
         assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
         assert!(!settings.controllers.allow_insecure_providers);
         assert!(settings.controllers.secret_namespaces.is_empty());

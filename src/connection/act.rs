@@ -255,6 +255,7 @@ fn job(
         target: Arc::clone(target),
         method: target.method(spec),
         own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
+        app_version: observed.app_version.clone(),
         scopes: spec.scopes.clone(),
         urgency: ends.unwrap_or(World::LAST),
         task,

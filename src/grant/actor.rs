@@ -291,6 +291,7 @@ impl Grants {
                 id: actor.outcomes,
                 at: now,
                 request: job.task.request().cloned(),
+                app_version: job.app_version.clone(),
                 outcome,
             });
         }

@@ -101,6 +101,7 @@ impl Endings {
             method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
             target,
             own_app: ending.terms.own_app.clone(),
+            app_version: None,
             scopes: Vec::new(),
             urgency: now,
             task: Task::End,
@@ -168,7 +169,7 @@ impl Grants {
     }
 
     /// Ends one grant at the provider. A token that is gone already, and a provider that knows no revocation, are done.
-    async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
+    pub(super) async fn revoke(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<(), String> {
         if !may_be_sent(&grant, job, app) {
             return Err("the provider's address or app is not the one that was consented to".to_owned());
         }

@@ -19,6 +19,8 @@ pub struct Finished {
     pub at: Timestamp,
     /// The value of the refresh request it served, if it served one.
     pub request: Option<String>,
+    /// The version of the app registration it was done with.
+    pub app_version: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
