@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::catalog::span::Span;
 use crate::context;
+use crate::grant::schedule::Limits;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
 use crate::telemetry::LogFormat;
@@ -82,6 +83,11 @@ pub struct OperatorFlags {
     #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", default_value = "10s")]
     min_refresh_interval: Span,
 
+    /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
+    /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
+    #[arg(long, env = "BOWLINE_SECOND_OPINION_AFTER", default_value = "60s")]
+    second_opinion_after: Span,
+
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
     #[arg(long, env = "BOWLINE_INTENT_TTL", default_value = "60s")]
     intent_ttl: Span,
@@ -135,6 +141,7 @@ impl OperatorFlags {
             attempts_namespace,
             published_label_prefix,
             min_refresh_interval,
+            second_opinion_after,
             intent_ttl,
             keyring_dir,
             key_max_age,
@@ -151,7 +158,10 @@ impl OperatorFlags {
                 secret_namespaces: named,
                 portal: portal_url,
                 attempts_namespace,
-                min_refresh_interval: at_least_a_second(min_refresh_interval),
+                limits: Limits {
+                    min_interval: at_least_a_second(min_refresh_interval),
+                    second_opinion_after: at_least_a_second(second_opinion_after),
+                },
                 allow_insecure_providers,
                 label_prefixes: LabelPrefixes::new(published_label_prefix),
             },
@@ -207,7 +217,7 @@ mod tests {
         let cli = Cli::parse_from(["bowline", "operator"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
-        assert_eq!(settings.controllers.min_refresh_interval, Duration::from_secs(10));
+        assert_eq!(settings.controllers.limits, Limits::default());
         assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
         assert!(!settings.controllers.allow_insecure_providers);
         assert!(settings.controllers.secret_namespaces.is_empty());

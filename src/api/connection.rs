@@ -384,6 +384,9 @@ pub struct FailureStatus {
     pub reason: String,
     /// One or two plain sentences.
     pub message: String,
+    /// The version of the app Secret it happened with, `<uid>/<resourceVersion>`: with another one it is tried again at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
 }
 
 /// The grant behind the token.

@@ -257,6 +257,7 @@ fn job(
         target: Arc::clone(target),
         method: target.method(spec),
         own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
+        app_version: observed.app_version.clone(),
         scopes: spec.scopes.clone(),
         expected_account: spec.account.as_ref().map(|account| account.id.clone()),
         accepted_account: connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),

@@ -74,7 +74,7 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let now = ctx.clock.now();
     let connection = &freshest(ctx, connection);
     let observed = observe(ctx, connection);
-    let plan = decide(connection, &observed, now, ctx.settings.min_refresh_interval);
+    let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let status = report::status(connection, &observed, &plan, &outcome, now);
     publish(ctx, connection, &observed, &status).await?;

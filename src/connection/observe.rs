@@ -22,8 +22,10 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
     let actor = ctx.grants.view(&uid);
     let status = connection.status.as_ref();
     let credentials = connection.spec.credentials.as_ref();
+    let provider = provider(ctx, connection);
     Observed {
-        provider: provider(ctx, connection),
+        app_version: app_version(ctx, connection, &provider),
+        provider,
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(Known::from),
@@ -64,6 +66,15 @@ fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
         Found::ParametersInvalid { message } => Provider::ParametersInvalid { message },
         Found::Ready(target) => usable(ctx, connection, target),
     }
+}
+
+/// The connection's own app where it has one, else the provider's.
+fn app_version(ctx: &Context, connection: &IntegrationConnection, provider: &Provider) -> Option<String> {
+    let Some(own) = &connection.spec.app else {
+        return provider.target()?.app_version().map(ToOwned::to_owned);
+    };
+    let seen = ctx.world.credentials.get(&connection.namespace()?, &own.secret_name)?;
+    Some(format!("{}/{}", seen.uid, seen.resource_version))
 }
 
 /// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.

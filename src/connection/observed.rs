@@ -37,6 +37,8 @@ pub struct Observed {
     pub taken: Option<String>,
     /// The connection's own app is not the one the grant is bound to, as the actor found.
     pub app_differs: bool,
+    /// The version of the app registration in use, the connection's own or the provider's: `<uid>/<resourceVersion>`.
+    pub app_version: Option<String>,
     /// The version of the credentials Secret, where the spec names one.
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.

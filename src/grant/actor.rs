@@ -327,6 +327,7 @@ impl Grants {
                 at: now,
                 request: job.task.request().cloned(),
                 authorization: job.task.authorization().cloned(),
+                app_version: job.app_version.clone(),
                 outcome,
             });
         }

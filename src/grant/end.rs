@@ -101,6 +101,7 @@ impl Endings {
             method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
             target,
             own_app: ending.terms.own_app.clone(),
+            app_version: None,
             scopes: Vec::new(),
             expected_account: None,
             accepted_account: None,

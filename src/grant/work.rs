@@ -23,6 +23,8 @@ pub struct Job {
     pub method: Method,
     /// Name of the Secret with the connection's own app registration, if it has one.
     pub own_app: Option<String>,
+    /// Which version of the app registration it is done with, as far as the reconcile could see: `<uid>/<resourceVersion>`.
+    pub app_version: Option<String>,
     /// Scopes the spec names; empty means the provider's default.
     pub scopes: Vec<String>,
     /// The account the spec expects; any other is refused.

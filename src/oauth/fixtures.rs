@@ -71,6 +71,7 @@ pub fn app() -> App {
         client_id: "client".to_owned(),
         client_secret: Some(SecretString::from("s:e+c%r t")),
         client_secret_previous: None,
+        version: None,
     }
 }
 

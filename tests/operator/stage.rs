@@ -16,6 +16,9 @@ use tokio::sync::OnceCell;
 /// Where the operator lives.
 pub const HOME: &str = "bowline-system";
 
+/// How long a first refusal of a grant is doubted here.
+pub const SECOND_OPINION_AFTER: &str = "8s";
+
 /// What every operator here is started with; tests add to it.
 const USUAL: &[&str] = &[
     "operator",
@@ -24,6 +27,8 @@ const USUAL: &[&str] = &[
     "--allow-insecure-providers",
     "--min-refresh-interval",
     "2s",
+    "--second-opinion-after",
+    SECOND_OPINION_AFTER,
     "--published-label-prefix",
     "teams.example.com/",
 ];

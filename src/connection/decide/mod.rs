@@ -9,7 +9,6 @@ mod task;
 pub mod verdict;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -19,7 +18,7 @@ use self::history::History;
 use self::verdict::{Effect, Verdict};
 use super::observed::{Observed, RecordState};
 use crate::api::{IntegrationConnection, reason};
-use crate::grant::schedule::{self, Policy};
+use crate::grant::schedule::{self, Limits, Policy};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
 use crate::kube_ext::conditions;
@@ -72,18 +71,18 @@ pub enum Publishing {
     Nothing,
 }
 
-/// Decides. `min_interval` is the least time between two attempts on a grant.
+/// Decides.
 pub fn decide(
     connection: &IntegrationConnection,
     observed: &Observed,
     now: Timestamp,
-    min_interval: Duration,
+    limits: Limits,
 ) -> Plan {
     let revision = observed.record.revision();
     let jitter = jitter(connection, revision);
     let target = observed.provider.target();
-    let policy = target.map_or_else(|| Policy::plain(min_interval), |target| target.policy(min_interval));
-    let remembered = History::of(connection.status.as_ref(), revision);
+    let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
+    let remembered = History::of(connection.status.as_ref(), revision, observed.app_version.as_deref());
     let history = remembered.absorb(observed.finished.as_ref(), revision, &policy, jitter);
     let input = Input { connection, observed, history: &history, now };
     let authorized = checks::authorized(&input);

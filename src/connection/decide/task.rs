@@ -114,11 +114,12 @@ pub fn pending_request(input: &Input) -> Option<String> {
     (input.history.handled_refresh.as_ref() != Some(&asked)).then_some(asked)
 }
 
-/// When a request may be served: at once, but no sooner than the least interval after the last attempt. `None` where
-/// there is nothing to refresh.
+/// When a request may be served: at once, but no sooner than the least interval after the last attempt, and not before a
+/// second opinion on the grant would count. `None` where there is nothing to refresh.
 pub fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
     let grant = input.observed.record.grant().filter(|grant| fresh::refreshable(grant, input))?;
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
-    Some(later(last, policy.min_interval).max(input.now))
+    let counts = input.history.second_opinion_at(policy).unwrap_or(last);
+    Some(later(last, policy.limits.min_interval).max(counts).max(input.now))
 }

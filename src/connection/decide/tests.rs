@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -18,6 +17,7 @@ use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
 use crate::grant::work::Task;
 use crate::oauth::classify::Failure;
@@ -25,8 +25,6 @@ use crate::oauth::http::Sent;
 use crate::publishing::Known;
 use crate::sharing::Shared;
 use crate::vault::{Binding, Credential, Grant};
-
-const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -91,6 +89,7 @@ fn connection() -> Situation {
         rest_until: None,
         app_differs: false,
         taken: None,
+        app_version: Some("s/1".into()),
         credentials: None,
         refused_source: None,
         attempts: Vec::new(),
@@ -195,6 +194,7 @@ impl Situation {
             at: Time(at(0)),
             reason: "RefreshFailing".into(),
             message: "No.".into(),
+            app_version: Some("s/1".into()),
         });
         self
     }
@@ -206,7 +206,13 @@ impl Situation {
     }
 
     fn came(mut self, outcome: Outcome) -> Self {
-        self.observed.finished = Some(Finished { id: 1, at: self.now, request: None, outcome });
+        self.observed.finished = Some(Finished {
+            id: 1,
+            at: self.now,
+            request: None,
+            app_version: self.observed.app_version.clone(),
+            outcome,
+        });
         self
     }
 
@@ -216,7 +222,7 @@ impl Situation {
     }
 
     fn decided(&self) -> Plan {
-        decide(&self.connection, &self.observed, self.now, MIN_INTERVAL)
+        decide(&self.connection, &self.observed, self.now, Limits::default())
     }
 }
 
@@ -529,6 +535,46 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
         .decided();
     assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, reason::GRANT_EXPIRED));
     assert_eq!(second.next_attempt, None);
+}
+
+#[test]
+fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it() {
+    let doubted = || {
+        let it = connection().authorized().published().failed_before(1, 1);
+        it.for_reason(reason::GRANT_EXPIRED)
+    };
+    let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
+    assert_eq!(
+        (sooner.authorized.truth, sooner.history.refusals, sooner.history.failures),
+        (Truth::True, 1, 2)
+    );
+    assert_eq!(sooner.next_attempt, Some(at(60)), "the first one's minute runs on");
+    let asked =
+        |second| doubted().at_second(second).annotated("bowline.dev/refresh-requested-at", "x").decided();
+    let (waiting, served) = (asked(20), asked(60));
+    assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(60)), None));
+    assert_eq!(served.task, Some(Task::Refresh { request: Some("x".into()) }));
+    let believed = doubted().at_second(60).came(refused(Class::Reauth)).decided();
+    assert_eq!(believed.authorized.reason, reason::GRANT_EXPIRED);
+}
+
+#[test]
+fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
+    let stopped = |app_version: Option<&str>| {
+        let mut it = connection().authorized().published().failed_before(10, 10).at_second(3_100);
+        it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at =
+            Some(Time(at(80_000)));
+        it.observed.app_version = app_version.map(Into::into);
+        it
+    };
+    assert_eq!(stopped(Some("s/1")).decided().next_attempt, Some(at(80_000)));
+    assert_eq!(stopped(None).decided().next_attempt, Some(at(80_000)), "not seen now is not replaced");
+    let replaced = stopped(Some("s/2"));
+    assert_eq!(replaced.decided().task, Some(Task::Refresh { request: None }));
+    let refused_again = replaced.came(refused(Class::Bug)).decided();
+    assert_eq!(refused_again.next_attempt, Some(at(3_100 + 86_400)), "and it is refused with that one too");
+    let noted = refused_again.history.last_failure.and_then(|failure| failure.app_version);
+    assert_eq!(noted.as_deref(), Some("s/2"));
 }
 
 #[test]
