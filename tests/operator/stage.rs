@@ -16,6 +16,9 @@ use tokio::sync::OnceCell;
 /// Where the operator lives.
 pub const HOME: &str = "bowline-system";
 
+/// Where browsers would find the portal.
+pub const PORTAL: &str = "https://portal.example";
+
 /// How long a first refusal of a grant is doubted here.
 pub const SECOND_OPINION_AFTER: &str = "8s";
 
@@ -25,6 +28,8 @@ const USUAL: &[&str] = &[
     "--namespace",
     HOME,
     "--allow-insecure-providers",
+    "--portal-url",
+    PORTAL,
     "--min-refresh-interval",
     "2s",
     "--second-opinion-after",

@@ -65,8 +65,8 @@ impl Grants {
         };
         let code = DeviceCode {
             user_code: asked.user_code,
-            verification_uri: asked.verification_uri,
-            verification_uri_complete: asked.verification_uri_complete,
+            verification_uri: asked.verification_uri.into(),
+            verification_uri_complete: asked.verification_uri_complete.map(Into::into),
         };
         let interval = u32::try_from(asked.interval.as_secs()).unwrap_or(u32::MAX);
         let sealed = pledge.seal(&self.sealer, &job.place).map_err(Ok)?;

@@ -11,7 +11,7 @@ use crate::grant::outcome::Outcome;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::oauth::app::App;
-use crate::oauth::{authorize, exchange};
+use crate::oauth::{callback, exchange};
 use crate::vault::Way;
 use secrecy::SecretString;
 
@@ -60,12 +60,12 @@ impl Grants {
         let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed)?;
         let (Answer::Code { issuer, .. } | Answer::Error { issuer, .. }) = answer;
         let description = job.target.description();
-        authorize::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
+        callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
         match answer {
             Answer::Code { code, .. } => Ok((pledge, code.clone())),
             Answer::Error { error, description: said, .. } => {
-                let failure = authorize::callback_failure(description, error, said.as_deref());
-                Err(ConsentError::of(&failure, job.target.whom_to_ask()))
+                let declined = callback::declined(description, error, said.as_deref());
+                Err(ConsentError::declined(declined, job.target.whom_to_ask()))
             }
         }
     }

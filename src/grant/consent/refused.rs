@@ -2,6 +2,7 @@
 
 use crate::api::reason;
 use crate::catalog::errors::Class;
+use crate::oauth::callback::Declined;
 use crate::oauth::classify::Failure;
 
 /// Why a try ended without a grant. An older grant is untouched. No text quotes a code, a token or a state.
@@ -88,8 +89,21 @@ impl ConsentError {
 
     /// What a failed request means for the try it was sent for.
     pub fn of(failure: &Failure, whom_to_ask: String) -> Self {
-        let summary = failure.summary.clone();
-        match failure.class {
+        Self::meaning(failure.class, failure.summary.clone(), whom_to_ask)
+    }
+
+    /// What it means that the browser came back without a code. The provider's words are marked as such.
+    pub fn declined(declined: Declined, whom_to_ask: String) -> Self {
+        let Declined { class, code: _, said, summary } = declined;
+        let summary = match said {
+            Some(said) => format!("{summary}; in the provider's words: \u{201c}{said}\u{201d}"),
+            None => summary,
+        };
+        Self::meaning(class, summary, whom_to_ask)
+    }
+
+    fn meaning(class: Class, summary: String, whom_to_ask: String) -> Self {
+        match class {
             Class::Cancelled => Self::Denied,
             Class::Consent => Self::AdminConsent { summary },
             Class::Policy => Self::Policy { summary },
