@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
-use super::entry::{Authorize, Confidence, Endpoints};
+use super::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use super::errors::ErrorTable;
 use super::path::JsonPath;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
@@ -31,6 +31,8 @@ pub struct Description {
     pub client_auth: Vec<ClientAuth>,
     /// What the authorization request needs beyond the standard.
     pub authorize: Authorize<String>,
+    /// What the device authorization request needs beyond the standard.
+    pub device: DeviceFlow<String>,
     /// What a token request needs beyond the standard.
     pub token_request: TokenRequest<String>,
     /// Where a token answer has its parts.

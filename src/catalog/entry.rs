@@ -36,6 +36,9 @@ pub struct Entry {
     /// What the authorization request needs.
     #[serde(default)]
     pub authorize: Authorize<Template>,
+    /// What the device authorization request needs.
+    #[serde(default)]
+    pub device: DeviceFlow<Template>,
     /// What a token request needs beyond the standard.
     #[serde(default)]
     pub token_request: TokenRequest<Template>,
@@ -170,6 +173,29 @@ impl ScopeParameter {
             Self::Scope => "scope",
             Self::UserScope => "user_scope",
         }
+    }
+}
+
+/// What the device authorization request needs (RFC 8628 §3.1). `T` is the text: with placeholders, or filled.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
+pub struct DeviceFlow<T> {
+    /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
+    #[serde(default = "yes")]
+    pub authenticated: bool,
+    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, T>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+// Written out: a derived `Default` would ask the same of `T`, and say no.
+impl<T> Default for DeviceFlow<T> {
+    fn default() -> Self {
+        Self { authenticated: yes(), params: BTreeMap::new() }
     }
 }
 

@@ -178,6 +178,7 @@ fn flaw(entry: &Entry) -> Option<Flaw> {
     }
     let addresses = entry.addresses();
     let texts = entry.token_request.params.values().chain(entry.authorize.params.values());
+    let texts = texts.chain(entry.device.params.values());
     let in_addresses: Vec<&str> = addresses.into_iter().flat_map(Template::placeholders).collect();
     let in_texts: Vec<&str> = texts.flat_map(Template::placeholders).collect();
     let fills = |name: &str| entry.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none());

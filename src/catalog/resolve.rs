@@ -6,7 +6,7 @@ use url::Url;
 
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate};
 use super::description::Description;
-use super::entry::{Authorize, Endpoints, Entry};
+use super::entry::{Authorize, DeviceFlow, Endpoints, Entry};
 use super::parameter::Rule;
 use super::protocol::{Scopes, TokenRequest};
 use super::refusal::ResolveError;
@@ -68,6 +68,10 @@ fn describe(
         discovered: false,
         client_auth: entry.client_auth.clone(),
         authorize: authorize(&entry.authorize, values),
+        device: DeviceFlow {
+            authenticated: entry.device.authenticated,
+            params: filled(&entry.device.params, values),
+        },
         token_request: token_request(&entry.token_request, values),
         token_response: entry.token_response.clone(),
         scopes: scopes(&entry.scopes, spec.scopes.as_ref()),

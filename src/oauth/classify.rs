@@ -166,6 +166,11 @@ impl What {
     }
 }
 
+/// A class in words.
+pub(super) const fn words(class: Class) -> &'static str {
+    What::Said(class).text()
+}
+
 /// A request that was never made.
 pub fn unbuilt(error: &RequestError) -> Failure {
     let mut failure = Failure::new(Class::Config, Sent::NotSent, What::NotBuilt);
@@ -396,7 +401,7 @@ fn says_no(operation: Operation, description: &Description, data: &Value) -> boo
 }
 
 /// Whether a code is fit to be shown: so short and plain that it can hold neither a sentence nor a token of usual size.
-fn is_plain(code: &str) -> bool {
+pub(super) fn is_plain(code: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=64).contains(&code.len()) && code.bytes().all(plain)
 }

@@ -20,7 +20,7 @@ use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
-use crate::catalog::entry::Pkce;
+use crate::catalog::entry::{DeviceFlow, Pkce};
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
 /// A request that cannot be built. No variant holds a secret.
@@ -43,6 +43,11 @@ pub enum RequestError {
     /// Neither the provider object nor discovery names the endpoint.
     #[error("the authorization endpoint is not known: set endpoints.authorization or endpoints.issuer")]
     NoAuthorizationEndpoint,
+    /// Neither the provider object nor discovery names the endpoint.
+    #[error(
+        "the device authorization endpoint is not known: set endpoints.deviceAuthorization or endpoints.issuer"
+    )]
+    NoDeviceEndpoint,
     /// The redirect URI is not an address.
     #[error("the redirect URI is not an address: check the portal's address")]
     BadRedirectUri,
@@ -119,6 +124,47 @@ pub fn exchange(
     finish(keeper.request()?, description)
 }
 
+/// Asks for a device code (RFC 8628 §3.1).
+pub fn device_authorization(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    scopes: &[String],
+) -> Result<Request, RequestError> {
+    let url = &description.endpoints.device_authorization;
+    let url = url.as_ref().ok_or(RequestError::NoDeviceEndpoint)?;
+    let DeviceFlow { authenticated, params } = &description.device;
+    let own = extended(params, description, scopes)?;
+    let mut fields: Vec<(&str, &str)> = pairs(&own);
+    let mut request = if *authenticated {
+        authenticated_form(url, &fields, description, client_id, secret)?
+    } else {
+        fields.push(("client_id", client_id));
+        form(url, &fields)?
+    };
+    add_headers(&mut request, &description.token_request.headers)?;
+    Ok(request)
+}
+
+/// Asks whether a device code was granted (RFC 8628 §3.4).
+pub fn device_token(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    device_code: &SecretString,
+) -> Result<Request, RequestError> {
+    let url = description.endpoints.token.as_ref().ok_or(RequestError::NoTokenEndpoint)?;
+    let own = parameters(description, &[])?;
+    let mut fields = pairs(&own);
+    fields.push(("grant_type", "urn:ietf:params:oauth:grant-type:device_code"));
+    fields.push(("device_code", device_code.expose_secret()));
+    finish(authenticated_form(url, &fields, description, client_id, secret)?, description)
+}
+
+fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
 /// Where the browser comes back to.
 pub(super) fn redirect_url(text: &str) -> Result<RedirectUrl, RequestError> {
     RedirectUrl::new(text.to_owned()).map_err(|_| RequestError::BadRedirectUri)
@@ -140,9 +186,18 @@ fn token_client(
     })
 }
 
-/// The description's own parameters and the scopes, in the provider's way of writing them.
+/// The description's own parameters of a token request, and the scopes.
 fn parameters(description: &Description, scopes: &[String]) -> Result<Vec<(String, String)>, RequestError> {
-    const STANDARD: [&str; 7] = [
+    extended(&description.token_request.params, description, scopes)
+}
+
+/// Parameters beyond the standard's, and the scopes in the provider's way of writing them.
+fn extended(
+    given: &BTreeMap<String, String>,
+    description: &Description,
+    scopes: &[String],
+) -> Result<Vec<(String, String)>, RequestError> {
+    const STANDARD: [&str; 8] = [
         "grant_type",
         "refresh_token",
         "client_id",
@@ -150,8 +205,8 @@ fn parameters(description: &Description, scopes: &[String]) -> Result<Vec<(Strin
         "code",
         "redirect_uri",
         "code_verifier",
+        "device_code",
     ];
-    let given = &description.token_request.params;
     let mut parameters: Vec<(String, String)> = given.clone().into_iter().collect();
     if let Some(separator) = description.scopes.separator.as_deref().filter(|_| !scopes.is_empty()) {
         parameters.push(("scope".to_owned(), scopes.join(separator)));
