@@ -130,7 +130,10 @@ fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> 
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = observed.rest_until.filter(|until| *until > now);
     // While the actor rests nothing is due; it is looked at again right after.
-    let soonest = [ends, rested.or(attempt), plan.consent_at.filter(|_| idle), unannounced(observed, now)].into_iter().flatten().min();
+    let soonest = [ends, rested.or(attempt), plan.consent_at.filter(|_| idle), unannounced(observed, now)]
+        .into_iter()
+        .flatten()
+        .min();
     let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = match (wait, outcome.unfinished) {
         (Some(wait), true) => Some(wait.min(TRY_AGAIN)),

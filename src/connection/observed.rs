@@ -7,8 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
 use crate::api::connection::{Phase, SecretStatus};
-use crate::attempt::store::Kept;
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
+use crate::attempt::store::Kept;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
 use crate::publishing::Known;

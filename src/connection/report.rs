@@ -10,8 +10,8 @@ use super::decide::verdict::{Truth, Verdict};
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
 use crate::api::connection::{
-    AccountStatus, AuthorizationStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
-    TokenStatus,
+    AccountStatus, AuthorizationStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase,
+    SecretStatus, SharingStatus, TokenStatus,
 };
 use crate::api::{IntegrationConnection, names, reason};
 use crate::attempt;

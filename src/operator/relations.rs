@@ -7,8 +7,8 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Store as Cache;
 use kube::{Resource, ResourceExt};
 
-use crate::attempt::{self, ConnectionRef};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::attempt::{self, ConnectionRef};
 use crate::context::{Context, Wakes};
 use crate::grant::end::Lookup;
 use crate::kube_ext::index;

@@ -63,7 +63,8 @@ impl Watches {
     /// Starts all watches.
     pub fn start(self, ctx: &Arc<Context>, stop: &CancellationToken, tasks: &TaskTracker) {
         let Self { writers, feeds } = self;
-        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets, attempts } = writers;
+        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets, attempts } =
+            writers;
         let client = || ctx.client.clone();
         let run = |watch: futures::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();

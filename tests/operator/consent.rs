@@ -156,8 +156,11 @@ async fn a_code_of_another_try_is_worth_nothing() {
     let callback = allowed(&his.sent().await, "bob").await;
     hers.sent().await;
     // A portal that was taken over brings another try's code: PKCE binds it to the other verifier.
-    hers.answered(Answer::Code { code: callback["code"].as_str().into(), issuer: callback.get("iss").cloned() })
-        .await;
+    hers.answered(Answer::Code {
+        code: callback["code"].as_str().into(),
+        issuer: callback.get("iss").cloned(),
+    })
+    .await;
     assert!(!hers.ended().await.connected);
     // And another connection's pledge does not open here.
     let (kept, victim) = (his.now().await, it.try_as("alice", "mail").await);
@@ -176,8 +179,10 @@ async fn what_changed_while_the_person_was_away_ends_the_try() {
     let it = awaiting("moved").await;
     let attempt = it.try_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
-    it.register_app(&[("client_id", "another"), ("client_secret", "s")].map(|(k, v)| (k.into(), v.into())).into())
-        .await;
+    it.register_app(
+        &[("client_id", "another"), ("client_secret", "s")].map(|(k, v)| (k.into(), v.into())).into(),
+    )
+    .await;
     crate::looking::until("the other app is in force", async || {
         let fresh = it.try_as("alice", "mail").await;
         let address = fresh.sent().await;

@@ -43,9 +43,7 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
             reason::AUTHORIZATION_FAILED,
             "Another code was asked for since; this one is not waited for any more.".to_owned(),
         ),
-        Step::Waiting { next_poll, .. } => {
-            (*next_poll <= input.now).then_some(ConsentTask::Poll { attempt })
-        }
+        Step::Waiting { next_poll, .. } => (*next_poll <= input.now).then_some(ConsentTask::Poll { attempt }),
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
 }
@@ -89,10 +87,9 @@ pub fn progress(attempts: &[Kept]) -> Option<String> {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
             Some(format!("{} is being asked by the provider to allow access.", kept.attempt.user))
         }
-        Step::Waiting { code, .. } => Some(format!(
-            "Waiting for the code {} to be typed at {}.",
-            code.user_code, code.verification_uri
-        )),
+        Step::Waiting { code, .. } => {
+            Some(format!("Waiting for the code {} to be typed at {}.", code.user_code, code.verification_uri))
+        }
         Step::Returned { .. } | Step::Exchanging => {
             Some("Access was allowed; the token is being fetched.".to_owned())
         }

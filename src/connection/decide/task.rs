@@ -4,8 +4,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::{consent, fresh};
 use super::verdict::{Effect, Verdict};
+use super::{consent, fresh};
 use crate::api::connection::Method;
 use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use crate::connection::observed::{Provider, RecordState};

@@ -211,6 +211,7 @@ impl Situation {
             at: self.now,
             request: None,
             app_version: self.observed.app_version.clone(),
+            authorization: None,
             outcome,
         });
         self

@@ -59,19 +59,14 @@ impl Grants {
         let permit = self.admitted(job).await.map_err(Err)?;
         let redirect_uri = redirect_uri(portal, job.target.provider());
         let scopes = requested(&job.target, &job.scopes);
-        let request = AuthorizationRequest {
-            redirect_uri: &redirect_uri,
-            state,
-            scopes: &scopes,
-            login_hint: None,
-        };
+        let request =
+            AuthorizationRequest { redirect_uri: &redirect_uri, state, scopes: &scopes, login_hint: None };
         let http = self.clients.for_provider(job.target.insecure());
         let begun = authorize::begin(http, job.target.description(), &app, &request, self.clock.now());
         let begun = self.timed(Operation::Authorize, begun).await;
         drop(permit);
-        let begun = begun.map_err(|failure| {
-            Ok(ConsentError::of(&self.heard(job, failure, None), whom_to_ask()))
-        })?;
+        let begun =
+            begun.map_err(|failure| Ok(ConsentError::of(&self.heard(job, failure, None), whom_to_ask())))?;
         let pledge = Pledge {
             attempt: kept.name.clone(),
             secret: begun.verifier,

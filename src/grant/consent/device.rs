@@ -51,9 +51,8 @@ impl Grants {
         let asked = device::authorize(http, target.description(), &app, &scopes, now);
         let asked = self.timed(Operation::Authorize, asked).await;
         drop(permit);
-        let asked = asked.map_err(|failure| {
-            Ok(ConsentError::of(&self.heard(job, failure, None), target.whom_to_ask()))
-        })?;
+        let asked = asked
+            .map_err(|failure| Ok(ConsentError::of(&self.heard(job, failure, None), target.whom_to_ask())))?;
         let name = random_text().map_err(|_| Err(Outcome::Stale))?;
         let name = attempt_name(name.expose_secret());
         let pledge = Pledge {
@@ -88,10 +87,7 @@ impl Grants {
         })
     }
 
-    async fn device_app(
-        &self,
-        job: &Job,
-    ) -> Result<std::sync::Arc<App>, Result<ConsentError, Outcome>> {
+    async fn device_app(&self, job: &Job) -> Result<std::sync::Arc<App>, Result<ConsentError, Outcome>> {
         match self.app(job).await {
             Ok(Some(app)) => Ok(app),
             Ok(None) => Err(Ok(ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() })),

@@ -131,8 +131,7 @@ impl Grants {
 
     /// Ends an attempt without a grant, and has the connection say so.
     async fn fail(&self, kept: Kept, why: ConsentError) -> Outcome {
-        let ending =
-            Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() };
+        let ending = Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() };
         // That the page does not tell of it does not change what came of it.
         let _ = self.conclude(kept, ending).await;
         Outcome::IntakeRefused { why: why.into() }

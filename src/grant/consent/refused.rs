@@ -26,7 +26,9 @@ pub enum ConsentError {
         summary: String,
     },
     /// The answer came from somebody else than the one who was asked (RFC 9207).
-    #[error("The answer does not come from the provider that was asked. Nothing was sent there. Connect again, and tell a security administrator if it happens twice.")]
+    #[error(
+        "The answer does not come from the provider that was asked. Nothing was sent there. Connect again, and tell a security administrator if it happens twice."
+    )]
     WrongIssuer,
     /// Owner, endpoint or app changed between the request and the answer.
     #[error("The provider's address, app or the owner changed while you were there. Connect again.")]
@@ -35,7 +37,9 @@ pub enum ConsentError {
     #[error("It took more than ten minutes. Connect again.")]
     TooLate,
     /// The operator ended between sending the code and keeping the answer.
-    #[error("The operator was interrupted while it fetched the token, and a code works only once. Connect again.")]
+    #[error(
+        "The operator was interrupted while it fetched the token, and a code works only once. Connect again."
+    )]
     Interrupted,
     /// The first consent is the owner's.
     #[error("The first consent is the owner's to give: {owner} must connect.")]
@@ -47,7 +51,9 @@ pub enum ConsentError {
     #[error("What the operator kept of this try cannot be read any more. Connect again.")]
     Unreadable,
     /// Disconnected, or deleted, while the person was at the provider.
-    #[error("The connection was disconnected or deleted while you were at the provider. What it gave was given back.")]
+    #[error(
+        "The connection was disconnected or deleted while you were at the provider. What it gave was given back."
+    )]
     NotWanted,
     /// The provider cannot be used in this way.
     #[error("The provider does not offer this way to connect. {whom_to_ask}")]
