@@ -103,7 +103,7 @@ impl Grants {
         let now = self.clock.now();
         let brought =
             intake::read(&brief.data, job.method, now).map_err(|why| Outcome::IntakeRefused { why })?;
-        let app = self.app(job).await.map_err(|message| Outcome::SecretMissing { message })?;
+        let app = self.app(job).await?;
         let grant =
             grant(job, app.as_deref(), brought, brief, now).map_err(|why| Outcome::IntakeRefused { why })?;
         let created = match self.store.get(&job.place.uid) {
@@ -151,7 +151,7 @@ impl Grants {
         let uid = &job.place.uid;
         let app = match self.app(job).await {
             Ok(app) => app,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         let Ok(Some(loaded)) = self.store.get(uid) else { return Outcome::Stale };
         let Ok(Some(mut candidate)) = loaded.record.open_candidate(&self.sealer) else {
@@ -162,10 +162,7 @@ impl Grants {
         match verdict {
             Judged::Good => self.promote(job, &candidate).await,
             Judged::Refused(why) => {
-                if let Err(error) = self.settle(uid, Record::candidate_refused).await {
-                    tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
-                }
-                Outcome::IntakeRefused { why }
+                Outcome::IntakeRefused { why: self.discard(job, app.as_deref(), candidate, why).await }
             }
             Judged::Later(message) => Outcome::IntakeDelayed { message },
             Judged::InDoubt => Outcome::IntakeInDoubt,
@@ -220,6 +217,8 @@ fn grant(
         obtained_at: now,
         expires_at,
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: binding(job, app),
         source: Some(source),

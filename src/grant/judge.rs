@@ -125,16 +125,20 @@ impl Grants {
         let pinned = self.store.get(&job.place.uid).ok().flatten();
         let pinned = pinned.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
         let pinned = pinned.and_then(|grant| grant.bound_to.account);
-        let account = match (account, pinned) {
+        let other = match (account, pinned) {
             // A pin that silence could lift would be none.
             (None, Some(_)) => return Judged::Refused(IntakeError::AccountUnknown),
             (None, None) => return Judged::Good,
-            (Some(account), Some(pinned)) if pinned.id != account.id => {
-                return Judged::Refused(IntakeError::OtherAccount);
+            (Some(account), pinned) => {
+                let other = pinned.is_some_and(|pinned| pinned.id != account.id);
+                // Also of one that is refused: whether it may be revoked depends on whose it is.
+                grant.bound_to.account = Some(account);
+                other
             }
-            (Some(account), _) => account,
         };
-        grant.bound_to.account = Some(account);
+        if other {
+            return Judged::Refused(IntakeError::OtherAccount);
+        }
         let key = SiblingKey::of(&grant.bound_to);
         let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
         if job.target.description().grant.chain == Chain::Account && taken() {
