@@ -22,6 +22,7 @@ const TURNS: &[(&str, &str, &str, bool)] = &[
     ("Authorized", reason::DISCONNECTED, reason::DISCONNECTED, false),
     ("Authorized", reason::GRANT_REVOKED, reason::GRANT_REVOKED, true),
     ("Authorized", reason::GRANT_EXPIRED, reason::GRANT_EXPIRED, true),
+    ("Authorized", reason::GRANT_EXPIRING_SOON, reason::GRANT_EXPIRING_SOON, true),
     ("Authorized", reason::MISSING_SCOPES, reason::MISSING_SCOPES, true),
     ("Authorized", reason::ROTATION_OUTCOME_UNKNOWN, reason::ROTATION_OUTCOME_UNKNOWN, true),
     ("Authorized", reason::INTAKE_OUTCOME_UNKNOWN, reason::INTAKE_OUTCOME_UNKNOWN, true),
