@@ -40,7 +40,7 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
         tokio::select! {
             () = stop.cancelled() => return,
             _ = gauges.tick() => set_gauges(&ctx, &keyring),
-            _ = sweep.tick() => relations::listed_again(&ctx),
+            _ = sweep.tick() => relations::wake_shares(&ctx),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring, settings.key_max_age);
                 judge_policies(&ctx).await;
