@@ -24,6 +24,7 @@ const TURNS: &[(&str, &str, &str, bool)] = &[
     ("Authorized", reason::GRANT_EXPIRED, reason::GRANT_EXPIRED, true),
     ("Authorized", reason::EXTRA_SCOPES, reason::EXTRA_SCOPES, true),
     ("Authorized", reason::AWAITING_CONFIRMATION, reason::AWAITING_CONFIRMATION, true),
+    ("Authorized", reason::GRANT_EXPIRING_SOON, reason::GRANT_EXPIRING_SOON, true),
     ("Authorized", reason::MISSING_SCOPES, reason::MISSING_SCOPES, true),
     ("Authorized", reason::ROTATION_OUTCOME_UNKNOWN, reason::ROTATION_OUTCOME_UNKNOWN, true),
     ("Authorized", reason::INTAKE_OUTCOME_UNKNOWN, reason::INTAKE_OUTCOME_UNKNOWN, true),

@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::actor::Grants;
+use super::end::may_be_sent;
 use super::intake::{self, Announcement, Brought, IntakeError};
 use super::judge::{Judged, key_credential};
 use super::outcome::{Origin, Outcome};
@@ -104,7 +105,7 @@ impl Grants {
         let now = self.clock.now();
         let brought =
             intake::read(&brief.data, job.method, now).map_err(|why| Outcome::IntakeRefused { why })?;
-        let app = self.app(job).await.map_err(|message| Outcome::SecretMissing { message })?;
+        let app = self.app(job).await?;
         let grant =
             grant(job, app.as_deref(), brought, brief, now).map_err(|why| Outcome::IntakeRefused { why })?;
         let created = match self.store.get(&job.place.uid) {
@@ -152,7 +153,7 @@ impl Grants {
         let uid = &job.place.uid;
         let app = match self.app(job).await {
             Ok(app) => app,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         let Ok(Some(loaded)) = self.store.get(uid) else { return Outcome::Stale };
         let Ok(Some(mut candidate)) = loaded.record.open_candidate(&self.sealer) else {
@@ -163,10 +164,7 @@ impl Grants {
         match verdict {
             Judged::Good => self.promote(job, app.as_deref(), &candidate).await,
             Judged::Refused(why) => {
-                if let Err(error) = self.settle(uid, Record::candidate_refused).await {
-                    tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
-                }
-                Outcome::IntakeRefused { why }
+                Outcome::IntakeRefused { why: self.discard(job, app.as_deref(), candidate, why).await }
             }
             Judged::Later(message) => Outcome::IntakeDelayed { message },
             Judged::InDoubt => Outcome::IntakeInDoubt,
@@ -195,10 +193,11 @@ impl Grants {
     /// end the new one too. What cannot be done now is left to the provider's own clearing up.
     async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Candidate, former: Grant) {
         let alone = job.target.description().revoke.scope == RevokeScope::Token;
-        if !alone || !new.grant.consent.is_ours() || !former.consent.is_ours() {
+        let ours = new.grant.consent.is_ours() && former.consent.is_ours();
+        if !alone || !ours || !may_be_sent(&former, job, app) {
             return;
         }
-        if let Err(why) = self.revoke(job, app, former).await {
+        if let Err(why) = self.withdraw(job, app, &former).await {
             tracing::info!(why, "the former grant could not be revoked; it is not used any more");
         }
     }
@@ -241,6 +240,8 @@ fn grant(
         obtained_at: now,
         expires_at,
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: binding(job, app),
         source: Some(source),

@@ -149,6 +149,14 @@ pub enum IntakeError {
     /// A try to connect ended without a grant.
     #[error(transparent)]
     Consent(#[from] ConsentError),
+    /// It is refused, and what the provider gave for it lives on there.
+    #[error("{why} It could not be revoked at the provider.{}", by_hand.as_deref().map_or_else(String::new, |how| format!(" By hand: {how}")))]
+    NotRevoked {
+        /// Why it is refused.
+        why: Box<IntakeError>,
+        /// How a person can revoke it.
+        by_hand: Option<String>,
+    },
     /// Another connection holds the account's only chain of tokens.
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
@@ -162,6 +170,9 @@ impl IntakeError {
         match self {
             Self::AnswerLost => reason::INTAKE_OUTCOME_UNKNOWN,
             Self::Consent(why) => why.reason(),
+            Self::OtherAccount { .. } | Self::AccountUnknown => reason::ACCOUNT_MISMATCH,
+            Self::AccountTaken => reason::ACCOUNT_ALREADY_CONNECTED,
+            Self::NotRevoked { why, .. } => why.reason(),
             _ => reason::INTAKE_REFUSED,
         }
     }

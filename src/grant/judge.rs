@@ -145,20 +145,22 @@ impl Grants {
     fn account_fits(&self, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
         let pinned = self.pinned_account(&job.place.uid).map(|account| account.id);
         let (expected, accepted) = (job.expected_account.as_ref(), job.accepted_account.as_ref());
-        let Some(account) = account else {
+        let Some(Account { id, name, email }) = account else {
             // A pin that silence could lift would be none.
             if pinned.is_some() || expected.is_some() {
                 return Judged::Refused(IntakeError::AccountUnknown);
             }
             return Judged::Good;
         };
-        let is_named = |id: Option<&String>| id == Some(&account.id);
-        let other_than = |id: Option<&String>| id.is_some_and(|id| *id != account.id);
-        if other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted) {
-            return Judged::Refused(IntakeError::OtherAccount { id: account.id, name: account.name });
-        }
+        let is_named = |named: Option<&String>| named == Some(&id);
+        let other_than = |named: Option<&String>| named.is_some_and(|named| *named != id);
+        let other = other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted);
         grant.consent.confirmed |= is_named(expected) || is_named(pinned.as_ref()) || is_named(accepted);
-        grant.bound_to.account = Some(account);
+        // Also of one that is refused: whether it may be revoked depends on whose it is.
+        grant.bound_to.account = Some(Account { id: id.clone(), name: name.clone(), email });
+        if other {
+            return Judged::Refused(IntakeError::OtherAccount { id, name });
+        }
         let key = SiblingKey::of(&grant.bound_to);
         let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
         if job.target.description().grant.chain == Chain::Account && taken() {

@@ -16,6 +16,7 @@
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
 //! | `judge` | what the provider says of a candidate |
+//! | `discard` | what becomes of a refused candidate at the provider |
 //! | [`proof`] | proving a candidate by using it once, under a mark |
 //! | `mint` | tokens from the app registration itself |
 //! | `orphans` | records whose connection is gone |
@@ -26,6 +27,7 @@ pub mod actor;
 pub mod candidate;
 pub mod commit;
 pub mod consent;
+mod discard;
 pub mod end;
 pub mod intake;
 mod judge;

@@ -72,7 +72,8 @@ pub enum Outcome {
     /// What was brought was sent to prove it, and no answer was understood. It stands as candidate, with its mark; an older
     /// grant is untouched.
     IntakeInDoubt,
-    /// The own app registration's or credentials Secret is missing or of the wrong type. Nothing was sent.
+    /// The app registration's Secret is missing, of the wrong type, or incomplete. Nothing was sent, and nothing is until
+    /// somebody mends it: a request is answered with that.
     SecretMissing {
         /// What is missing and who can mend it.
         message: String,

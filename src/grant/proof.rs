@@ -144,7 +144,7 @@ impl Grants {
         loop {
             match self.settle(&job.place.uid, change).await {
                 Ok(loaded) => return loaded?.record.open_candidate(&self.sealer).ok().flatten(),
-                Err(Unsettled::Transition(_)) => return None,
+                Err(Unsettled::Transition(_) | Unsettled::Unreadable(_)) => return None,
                 Err(Unsettled::Unreachable) => {
                     tracing::warn!("an answer of the provider is not on record yet; trying again");
                 }
@@ -186,6 +186,8 @@ mod tests {
             obtained_at: at(0),
             expires_at,
             refresh_expires_at: None,
+            refresh_end_moves: None,
+            refresh_issued_at: None,
             published_extras: std::collections::BTreeMap::new(),
             bound_to,
             source: None,

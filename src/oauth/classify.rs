@@ -91,12 +91,15 @@ impl Failure {
         self
     }
 
-    /// Whether the provider refused the client itself, so that another client secret may help.
+    /// Whether the provider refused the client itself, so that another client secret may help. A provider in trouble is not
+    /// believed: it may have used the token before it failed, and a second request would use it again.
     pub fn refuses_client(&self) -> bool {
         // The standard's word, GitHub's, Slack's and Microsoft's (wrong secret, expired secret).
         const CODES: [&str; 5] =
             ["invalid_client", "incorrect_client_credentials", "bad_client_secret", "7000215", "7000222"];
-        self.class == Class::Config && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
+        self.class == Class::Config
+            && self.sent == Sent::Refused
+            && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
     }
 
     /// Leaves out a code that repeats a part of `secret`: a hostile provider might echo what it was sent.

@@ -147,7 +147,10 @@ mod tests {
         let failure = spend(&script, &description(), &rotating).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Transient, Sent::MaybeSent));
 
-        for (status, body) in [(400, r#"{"error":"invalid_grant"}"#), (502, ""), (200, "{}"), (401, "")] {
+        let in_trouble = (503, r#"{"error":"invalid_client"}"#);
+        for (status, body) in
+            [in_trouble, (400, r#"{"error":"invalid_grant"}"#), (502, ""), (200, "{}"), (401, "")]
+        {
             let script = Script::of(status, body);
             spend(&script, &description(), &rotating).await.unwrap_err();
             assert_eq!(script.requests().len(), 1, "{status} {body}");

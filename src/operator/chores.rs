@@ -45,7 +45,7 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
             () = stop.cancelled() => return,
             _ = gauges.tick() => set_gauges(&ctx, &keyring),
             _ = sweep.tick() => {
-                relations::listed_again(&ctx);
+                relations::wake_shares(&ctx);
                 sweep_attempts(&ctx).await;
             }
             _ = hourly.tick() => {

@@ -173,7 +173,21 @@ pub struct Candidate {
     revision: i64,
 }
 
+/// How a candidate came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody had it and brought it, in an intake or credentials Secret.
+    Brought,
+    /// The provider gave it to us, for a consent that we asked for.
+    Consented,
+}
+
 impl Candidate {
+    /// How it came to us.
+    pub fn origin(&self) -> Origin {
+        if self.grant.consent.is_ours() { Origin::Consented } else { Origin::Brought }
+    }
+
     /// Whether it is the one that stands on this record.
     pub fn stands_on(&self, record: &Record) -> bool {
         record.candidate().is_some_and(|standing| standing.revision == self.revision)

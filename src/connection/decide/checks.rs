@@ -1,5 +1,7 @@
 //! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -10,6 +12,7 @@ use crate::api::connection::Method;
 use crate::api::{IntegrationConnection, reason};
 use crate::attempt;
 use crate::connection::observed::{Observed, Provider, RecordState, was_connected};
+use crate::grant::schedule::later;
 use crate::grant::target::{Scopes, Target};
 
 /// What the checks look at.
@@ -23,6 +26,9 @@ pub struct Input<'a> {
     /// The time of the decision.
     pub now: Timestamp,
 }
+
+/// So long before a grant ends by itself, its owner is told (R14).
+const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<Verdict>;
 
@@ -210,18 +216,13 @@ fn awaiting(input: &Input) -> Option<Verdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
-    if in_doubt(input) {
-        return Some(Verdict::no(
-            reason::INTAKE_OUTCOME_UNKNOWN,
-            Effect::Serve,
-            format!("{IN_DOUBT} It is tried again; should that be refused, bring a new one."),
-        ));
-    }
     if let Some(message) = consent::progress(&input.observed.attempts) {
         return Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message));
     }
-    if let Some(Refusal { reason, message }) = &input.history.intake_refused {
-        return Some(Verdict::no(reason, Effect::Serve, message.clone()));
+    if let Some(Refusal { reason, message }) =
+        brought_in_vain(input, "It is tried again; should that be refused, bring a new one.")
+    {
+        return Some(Verdict::no(reason, Effect::Serve, message));
     }
     let target = input.observed.provider.target()?;
     let in_progress = |message: &str| {
@@ -251,13 +252,16 @@ fn awaiting(input: &Input) -> Option<Verdict> {
     Some(awaiting_person(input, target))
 }
 
-/// The beginning of what is said of a candidate that was sent without an answer.
-const IN_DOUBT: &str = "What was brought was sent to the provider, and its answer never arrived.";
-
-/// Whether a candidate stands that was sent without an answer.
-fn in_doubt(input: &Input) -> bool {
+/// Why what was brought last is not in use: no answer came for it, which is said with what follows from that, or it was refused.
+fn brought_in_vain(input: &Input, what_next: &str) -> Option<Refusal> {
     let present = input.observed.record.present();
-    present.is_some_and(|present| present.doubted_since.is_some() && !present.ending)
+    let in_doubt = present.is_some_and(|present| present.doubted_since.is_some() && !present.ending);
+    if in_doubt {
+        let message =
+            format!("What was brought was sent to the provider, and its answer never arrived. {what_next}");
+        return Some(Refusal { reason: reason::INTAKE_OUTCOME_UNKNOWN, message });
+    }
+    input.history.intake_refused.clone()
 }
 
 fn awaiting_person(input: &Input, target: &Target) -> Verdict {
@@ -357,13 +361,26 @@ fn scopes_missing(input: &Input) -> Option<Verdict> {
     })
 }
 
+/// The end that the provider names for the grant, if it is near and using the grant does not move it.
+fn ends_soon(input: &Input) -> Option<Timestamp> {
+    let grant = input.observed.record.grant()?;
+    let ends = grant.refresh_expires_at.filter(|_| grant.refresh_end_moves == Some(false))?;
+    (input.now < ends && later(input.now, WARNED_BEFORE) >= ends).then_some(ends)
+}
+
 fn accepted(input: &Input) -> Verdict {
-    if in_doubt(input) {
-        let message = format!("{IN_DOUBT} The earlier grant stays in use. Bring it again.");
-        return Verdict::yes(reason::INTAKE_OUTCOME_UNKNOWN, message);
+    if let Some(Refusal { reason, message }) =
+        brought_in_vain(input, "The earlier grant stays in use. Bring it again.")
+    {
+        return Verdict::yes(reason, message);
     }
-    if let Some(Refusal { reason, message }) = &input.history.intake_refused {
-        return Verdict::yes(reason, message.clone());
+    if let Some(ends) = ends_soon(input) {
+        return Verdict::yes(
+            reason::GRANT_EXPIRING_SOON,
+            format!(
+                "The grant ends by itself at {ends}. Until then all works; the owner must connect again before that."
+            ),
+        );
     }
     Verdict::yes(
         reason::AUTHORIZED,

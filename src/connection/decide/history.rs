@@ -115,7 +115,7 @@ impl History {
         jitter: f64,
     ) -> Self {
         let Some(finished) = finished else { return self };
-        // Where nothing was sent for a passing cause the request still waits.
+        // Where nothing was sent for a passing cause the request still waits. What somebody has to mend first is an answer.
         let waits =
             matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale);
         if finished.request.is_some() && !waits {

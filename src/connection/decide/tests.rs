@@ -59,6 +59,8 @@ fn grant() -> Grant {
         obtained_at: at(0),
         expires_at: Some(at(3_600)),
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: Binding {
             owner: "alice".to_owned(),
@@ -522,6 +524,44 @@ fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
 }
 
 #[test]
+fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves() {
+    let day = 86_400;
+    let ending = |in_days: i64, moves| {
+        let it = connection().authorized().published().grant(|grant| {
+            grant.refresh_expires_at = Some(at(60 + in_days * day));
+            grant.refresh_end_moves = moves;
+        });
+        it.decided().authorized
+    };
+    let soon = ending(14, Some(false));
+    assert_eq!((soon.truth, soon.reason), (Truth::True, reason::GRANT_EXPIRING_SOON));
+    for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
+        assert_eq!(ending(in_days, moves).reason, reason::AUTHORIZED, "{in_days} {moves:?}");
+    }
+}
+
+#[test]
+fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_it() {
+    for (why, reason) in [
+        (IntakeError::OtherAccount, reason::ACCOUNT_MISMATCH),
+        (IntakeError::AccountUnknown, reason::ACCOUNT_MISMATCH),
+        (IntakeError::AccountTaken, reason::ACCOUNT_ALREADY_CONNECTED),
+        (
+            IntakeError::NotRevoked { why: Box::new(IntakeError::OtherAccount), by_hand: None },
+            reason::ACCOUNT_MISMATCH,
+        ),
+    ] {
+        let plan = connection().authorized().published().came(Outcome::IntakeRefused { why }).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        let restarted = connection().authorized().published().told("Authorized", "True", reason).decided();
+        assert_eq!(
+            (restarted.authorized.reason, restarted.authorized.message.as_str()),
+            (reason, "as before")
+        );
+    }
+}
+
+#[test]
 fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
     let first = connection().authorized().published().at_second(2_881).came(refused(Class::Reauth)).decided();
     assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
@@ -541,7 +581,8 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
 #[test]
 fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it() {
     let doubted = || {
-        let it = connection().authorized().published().failed_before(1, 1);
+        let mut it = connection().authorized().published().failed_before(1, 1);
+        it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at = Some(Time(at(60)));
         it.for_reason(reason::GRANT_EXPIRED)
     };
     let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
@@ -745,14 +786,19 @@ fn while_the_actor_rests_the_plan_is_the_same_at_each_look() {
 }
 
 #[test]
-fn a_request_is_answered_only_when_something_was_sent() {
+fn a_request_waits_for_what_passes_and_is_answered_by_what_somebody_must_mend() {
     let asked = |outcome| {
         let mut s = connection().authorized().published().came(outcome);
         s.observed.finished.as_mut().unwrap().request = Some("x".into());
         s.decided().history.handled_refresh
     };
-    assert_eq!(asked(Outcome::Held { until: at(90) }), None);
-    assert_eq!(asked(refused(Class::Transient)).as_deref(), Some("x"));
+    for passing in [Outcome::Held { until: at(90) }, Outcome::Foreign { until: at(90) }, Outcome::Stale] {
+        assert_eq!(asked(passing), None);
+    }
+    let missing = Outcome::SecretMissing { message: "There is no Secret app.".into() };
+    for answer in [refused(Class::Transient), missing, Outcome::ConsentOutdated] {
+        assert_eq!(asked(answer).as_deref(), Some("x"));
+    }
 }
 
 #[test]

@@ -90,6 +90,10 @@ impl Grants {
                     tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
                     return Err(ConsentError::Unreadable);
                 }
+                Err(Unsettled::Unreadable(error)) => {
+                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
+                    return Err(ConsentError::Unreadable);
+                }
                 Ok(None) | Err(Unsettled::Unreachable) => {
                     tracing::warn!("a new grant is not on record yet; trying again");
                     sleep(PAUSE).await;
@@ -100,7 +104,7 @@ impl Grants {
 
     /// Nobody wants the grant any more: it is revoked, as far as that can be done now.
     async fn given_back(&self, job: &Job, app: &App, grant: &Grant) -> ConsentError {
-        if let Err(why) = self.revoke(job, Some(app), grant.clone()).await {
+        if let Err(why) = self.withdraw(job, Some(app), grant).await {
             tracing::warn!(why, "a grant that came too late could not be revoked");
         }
         ConsentError::NotWanted
@@ -142,6 +146,8 @@ fn nothing_yet(pledge: &Pledge, way: Way, now: Timestamp) -> Grant {
         refresh_expires_at: None,
         published_extras: BTreeMap::new(),
         bound_to: pledge.bound_to.clone(),
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         source: None,
         consent: Consent { way, asked: pledge.scopes.clone(), confirmed: false },
     }

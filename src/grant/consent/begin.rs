@@ -54,7 +54,7 @@ impl Grants {
         let app = match self.app(job).await {
             Ok(Some(app)) => app,
             Ok(None) => return Err(not_offered()),
-            Err(message) => return Err(Err(Outcome::SecretMissing { message })),
+            Err(none) => return Err(Err(none.into())),
         };
         let permit = self.admitted(job).await.map_err(Err)?;
         let redirect_uri = redirect_uri(portal, job.target.provider());

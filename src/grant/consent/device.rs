@@ -91,7 +91,7 @@ impl Grants {
         match self.app(job).await {
             Ok(Some(app)) => Ok(app),
             Ok(None) => Err(Ok(ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() })),
-            Err(message) => Err(Err(Outcome::SecretMissing { message })),
+            Err(none) => Err(Err(none.into())),
         }
     }
 

@@ -30,7 +30,7 @@ impl Grants {
         let app = match self.app(job).await {
             Ok(Some(app)) => app,
             Ok(None) => return self.fail(kept, ConsentError::TermsMoved).await,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         if !pledge.holds_for(&binding(job, Some(&app))) {
             return self.fail(kept, ConsentError::TermsMoved).await;

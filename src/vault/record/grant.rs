@@ -34,6 +34,13 @@ pub struct Grant {
     /// When the refresh token ends; `None` if the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<Timestamp>,
+    /// Whether a refresh moves that end, as the last one showed: then the grant lives as long as it is used. `None` until
+    /// two answers could be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_end_moves: Option<bool>,
+    /// When the provider gave the refresh token; `None` where it was brought, so that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_issued_at: Option<Timestamp>,
     /// Further values the catalogue publishes, by key of the published Secret (`instance_url`, …).
     #[serde(default, serialize_with = "secret_text::named", skip_serializing_if = "BTreeMap::is_empty")]
     pub published_extras: BTreeMap<String, SecretString>,
@@ -192,6 +199,8 @@ impl fmt::Debug for Grant {
             obtained_at,
             expires_at,
             refresh_expires_at,
+            refresh_end_moves,
+            refresh_issued_at,
             published_extras,
             bound_to,
             source,
@@ -204,6 +213,8 @@ impl fmt::Debug for Grant {
             .field("obtained_at", obtained_at)
             .field("expires_at", expires_at)
             .field("refresh_expires_at", refresh_expires_at)
+            .field("refresh_end_moves", refresh_end_moves)
+            .field("refresh_issued_at", refresh_issued_at)
             .field("published_extras", &published_extras.keys())
             .field("bound_to", bound_to)
             .field("source", source)
