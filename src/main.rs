@@ -15,8 +15,13 @@ async fn main() -> ExitCode {
     match run(cli::Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            eprintln!("bowline: {error:#}");
+            let error = telemetry::chain(error.as_ref());
+            // Once: as a log line where logs are set up, so that a collector understands it, else plainly.
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!("{error}");
+            } else {
+                eprintln!("bowline: {error}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,7 @@ const ORDER: &[&str] = &[
     "api",
     "catalog",
     "clock",
+    "kubeconfig",
     "telemetry",
     "oauth",
     "metrics",
@@ -32,7 +33,7 @@ const ORDER: &[&str] = &[
 ];
 
 /// Modules beside the order, and all that they may use.
-const BESIDE: &[(&str, &[&str])] = &[("plugin", &["api", "clock"])];
+const BESIDE: &[(&str, &[&str])] = &[("plugin", &["api", "clock", "kubeconfig"])];
 
 /// Controllers: siblings, and nobody uses another's insides.
 const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];

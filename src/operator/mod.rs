@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::config::InferConfigError;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::context;
 use crate::grant::end::Endings;
+use crate::kubeconfig;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
 use crate::vault::keyring::SharedKeyring;
@@ -60,9 +62,12 @@ pub struct Settings {
 /// The operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server is configured.
-    #[error("no API server is configured: neither a kubeconfig nor a service account is there")]
-    Config(#[from] kube::config::InferConfigError),
+    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
+    #[error(
+        "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
+        fault_of(.0)
+    )]
+    Config(InferConfigError),
     /// The client cannot be built.
     #[error("cannot build a client for the API server")]
     Client(#[from] kube::Error),
@@ -184,8 +189,14 @@ async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker)
     }
 }
 
+/// Why the kubeconfig is of no use. That there is no `ServiceAccount` either goes without saying outside of a cluster.
+fn fault_of(error: &InferConfigError) -> String {
+    let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
+    kubeconfig.map(kubeconfig::fault).unwrap_or_default()
+}
+
 async fn client() -> Result<Client, Error> {
-    let mut config = Config::infer().await?;
+    let mut config = Config::infer().await.map_err(Error::Config)?;
     // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
     config.default_retry = false;
     Ok(Client::try_from(config)?)

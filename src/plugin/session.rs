@@ -3,22 +3,26 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::clock::Clock;
+use crate::kubeconfig;
+
+/// Heading of these options: between a command's own they would hide those.
+const CLUSTER: &str = "Cluster";
 
 /// Options that every command has, with kubectl's names and meanings.
 #[derive(clap::Args, Debug)]
 pub(super) struct ClusterArgs {
     /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; without it the current one
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = CLUSTER)]
     pub context: Option<String>,
     /// Namespace; without it the context's
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = CLUSTER)]
     pub namespace: Option<String>,
 }
 
@@ -27,21 +31,25 @@ impl ClusterArgs {
     pub async fn connect(self) -> anyhow::Result<Session> {
         let Self { kubeconfig, context, namespace } = self;
         let kubeconfig = match &kubeconfig {
-            Some(path) => {
-                Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?
-            }
-            None => Kubeconfig::read().context("no kubeconfig: give --kubeconfig or set KUBECONFIG")?,
+            Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
+            None => Kubeconfig::read().map_err(|error| unusable(&error))?,
         };
         let options = KubeConfigOptions { context, ..Default::default() };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .context("the kubeconfig cannot be used")?;
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
         // A person waits: an answer of 503 is shown, not tried fifteen times.
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
         Ok(Session { client, namespace, clock: Clock::System })
     }
+}
+
+fn unusable(error: &KubeconfigError) -> anyhow::Error {
+    anyhow!(
+        "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
+        kubeconfig::fault(error)
+    )
 }
 
 /// A client, the namespace meant, and the time.
