@@ -267,6 +267,19 @@ pub enum Phase {
     Disconnected,
 }
 
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: &[Self] = &[
+        Self::Pending,
+        Self::Active,
+        Self::Expired,
+        Self::Error,
+        Self::Revoked,
+        Self::Suspended,
+        Self::Disconnected,
+    ];
+}
+
 /// An account at a provider.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
