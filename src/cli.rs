@@ -16,9 +16,12 @@ use crate::publishing::labels::LabelPrefixes;
 use crate::telemetry::LogFormat;
 use crate::{api, catalog};
 
+const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
+as the ServiceAccount of its pod. deploy/ has the rights it needs.";
+
 /// Keeps third-party connections: consent once, a fresh token stays in a Secret.
 #[derive(Parser, Debug)]
-#[command(name = "bowline", version, about, max_term_width = 110)]
+#[command(name = "bowline", version, about, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -33,6 +36,7 @@ pub struct Cli {
 )]
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
+    #[command(after_help = REACHES)]
     Operator(Box<OperatorFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
@@ -51,57 +55,118 @@ pub enum Command {
 )]
 pub struct OperatorFlags {
     /// The operator's own namespace: sealed records, the keyring and app registrations live there.
-    #[arg(long, env = "BOWLINE_NAMESPACE", default_value = "bowline-system")]
+    #[arg(
+        long,
+        env = "BOWLINE_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "bowline-system"
+    )]
     namespace: String,
 
     /// Address for /livez, /readyz and /metrics.
-    #[arg(long, env = "BOWLINE_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        env = "BOWLINE_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
     listen: SocketAddr,
 
     /// Namespaces in which the operator may read and write Secrets, comma separated; it needs a RoleBinding in each.
     /// Empty: all namespaces, by a ClusterRoleBinding.
-    #[arg(long, env = "BOWLINE_SECRET_NAMESPACES", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "BOWLINE_SECRET_NAMESPACES",
+        hide_env_values = true,
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
     secret_namespaces: Vec<String>,
 
     /// Prefixes of labels that connections may put on their published Secrets, comma separated. None: no labels.
     /// Labels select: allow only what no NetworkPolicy or other operator acts on.
-    #[arg(long, env = "BOWLINE_PUBLISHED_LABEL_PREFIX", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "BOWLINE_PUBLISHED_LABEL_PREFIX",
+        hide_env_values = true,
+        value_name = "PREFIXES",
+        value_delimiter = ','
+    )]
     published_label_prefix: Vec<String>,
 
     /// Least time between two attempts on one grant, such as 10s.
-    #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", default_value = "10s")]
+    #[arg(
+        long,
+        env = "BOWLINE_MIN_REFRESH_INTERVAL",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
     min_refresh_interval: Span,
 
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
-    #[arg(long, env = "BOWLINE_INTENT_TTL", default_value = "60s")]
+    #[arg(
+        long,
+        env = "BOWLINE_INTENT_TTL",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
     intent_ttl: Span,
 
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
-    #[arg(long, env = "BOWLINE_KEYRING_DIR")]
+    #[arg(long, env = "BOWLINE_KEYRING_DIR", hide_env_values = true, value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
     /// Warn when the key that seals new records is older than this.
-    #[arg(long, env = "BOWLINE_KEY_MAX_AGE", default_value = "90d")]
+    #[arg(
+        long,
+        env = "BOWLINE_KEY_MAX_AGE",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "90d"
+    )]
     key_max_age: Span,
 
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
-    #[arg(long, env = "BOWLINE_RECORD_RETENTION", default_value = "30d")]
+    #[arg(
+        long,
+        env = "BOWLINE_RECORD_RETENTION",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "30d"
+    )]
     record_retention: Span,
 
     /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
-    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS")]
+    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS", hide_env_values = true)]
     allow_insecure_providers: bool,
 
     /// How logs are written, to stderr.
-    #[arg(long, env = "BOWLINE_LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        env = "BOWLINE_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
     log_format: LogFormat,
 
     /// What is logged: a level, or directives such as info,bowline=debug.
-    #[arg(long, env = "BOWLINE_LOG_FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "BOWLINE_LOG_FILTER",
+        hide_env_values = true,
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     log_filter: String,
 
     /// Name of this process in Events and intents; the pod's name, as a rule.
-    #[arg(long, env = "HOSTNAME", default_value = "bowline")]
+    #[arg(long, env = "HOSTNAME", hide_env_values = true, value_name = "NAME", default_value = "bowline")]
     instance: String,
 }
 

@@ -14,11 +14,11 @@ use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use page::{Page, Seen};
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline describe github-work             what it is, why, and what to do next
-  kubectl bowline describe github-work -n team-a   the same in another namespace
+  kubectl bowline describe github-work
+  kubectl bowline describe github-work -n team-a
 
-Needs the right to get the connection. Where it is shared, its provider's contact and recent events are shown as far
-as you may read them.";
+Needs the right to get the connection. Where it is shared, its provider's
+contact and recent events are shown as far as you may read them.";
 
 /// Say what a connection is, why it is so, and who has to do what next
 #[derive(clap::Args, Debug)]

@@ -26,17 +26,22 @@ use verdict::{Verdict, is_taken, standing, verdict};
 const LAG: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline import github-work --from-file answer.json       the JSON of a token answer
-  printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai       a key, from stdin
-  pass show ci/basic | kubectl bowline import registry             lines: username=... and password=...
+  # the JSON of a token answer
+  kubectl bowline import github-work --from-file answer.json
+  # a key, from stdin
+  printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai
+  # lines: username=... and password=...
+  pass show ci/basic | kubectl bowline import registry
 
-Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at (RFC 3339), scope; or
-api_key; or username and password. Secrets are never taken from arguments, and never typed: what a terminal shows
-stays in its history.
+Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at
+(RFC 3339), scope; or api_key; or username and password. Secrets are never
+taken from arguments, and never typed: a terminal keeps what it shows.
 
-The grant goes into a Secret of type bowline.dev/intake that belongs to the connection; the operator takes it, checks
-it with the provider, and deletes it. You need the right to create Secrets and to patch the connection, whose owner
-you must be.";
+Only the connection's owner may do this (or who has the verb assign-owner):
+the grant decides which account everybody uses. It goes into a Secret of type
+bowline.dev/intake that belongs to the connection; the operator takes it,
+checks it with the provider, and deletes it. You need the right to create
+Secrets and to patch the connection.";
 
 /// Bring a token, a key, or user and password
 #[derive(clap::Args, Debug)]

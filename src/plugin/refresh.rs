@@ -16,12 +16,12 @@ use crate::api::connection::{FailureStatus, TokenStatus};
 use crate::api::names::ANNOTATION_REFRESH_REQUESTED;
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline refresh github-work               ask, and wait up to a minute for the outcome
+  kubectl bowline refresh github-work               ask, wait up to a minute
   kubectl bowline refresh github-work --timeout 5m  be more patient
   kubectl bowline refresh github-work --wait=false  only ask
 
-The request goes the same way and heeds the same limits as a planned refresh. It is an annotation, so you need
-the right to patch the connection.";
+The request goes the same way and heeds the same limits as a planned refresh.
+It is an annotation, so you need the right to patch the connection.";
 
 /// Ask for a new token now
 #[derive(clap::Args, Debug)]
