@@ -44,6 +44,9 @@ pub enum Command {
     Catalog {
         /// Name of an entry.
         name: Option<String>,
+        /// List the sandbox of demo and tests as well.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
     },
 }
 
@@ -230,10 +233,10 @@ pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints the catalogue, or one entry of it.
-pub fn print_catalog(out: &mut impl Write, name: Option<&str>) -> anyhow::Result<()> {
+/// Prints the catalogue, with the sandbox's entries if `all` are asked for, or one entry of it.
+pub fn print_catalog(out: &mut impl Write, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let text = match name {
-        None => catalog::render_list(),
+        None => catalog::render_list(all),
         Some(name) => match catalog::render_entry(name) {
             Some(text) => text,
             None => bail!("the catalogue has no entry {name}; bowline catalog lists them"),
@@ -276,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_unknown_entry_is_an_error_that_says_where_to_look() {
-        let error = print_catalog(&mut Vec::new(), Some("nobody")).unwrap_err();
+        let error = print_catalog(&mut Vec::new(), Some("nobody"), false).unwrap_err();
         assert!(error.to_string().contains("bowline catalog"));
     }
 }

@@ -35,6 +35,6 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
             Ok(operator::run(settings).await?)
         }
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
-        Command::Catalog { name } => cli::print_catalog(&mut std::io::stdout(), name.as_deref()),
+        Command::Catalog { name, all } => cli::print_catalog(&mut std::io::stdout(), name.as_deref(), all),
     }
 }
