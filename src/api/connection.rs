@@ -174,11 +174,14 @@ pub struct PublishedSecret {
 
     /// Key of the Secret to minijinja template over `token`, `account`, `scopes` and `expiresAt`. Replaces `format`.
     /// Rendering has a step limit, refuses names that do not exist, and yields at most 256 KiB in all.
+    /// A template may have 8192 characters, all of them together 32768.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     #[x_kube(
         validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && size(self[k]) <= 8192)")
-            .message("a template key holds letters, digits, '-', '_' and '.'; a template may have 8192 characters")
+            .message("a template key holds letters, digits, '-', '_' and '.'; a template may have 8192 characters"),
+        validation = Rule::new("self.map(k, size(self[k])).sum() <= 32768")
+            .message("the templates of a connection may have 32768 characters together")
     )]
     pub template: BTreeMap<String, String>,
 

@@ -340,9 +340,7 @@ mod tests {
             let fits = line.chars().count() <= WIDTH;
             assert!(fits || line.trim_start().starts_with("https://"), "{line}");
         }
-        assert!(
-            render_entry("google").unwrap().contains("\n    external apps stop at 100 users.\n")
-        );
+        assert!(render_entry("google").unwrap().contains("\n    external apps stop at 100 users.\n"));
     }
 
     #[test]
