@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use crate::api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use page::{Page, Seen};
@@ -32,7 +32,10 @@ impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections.get(&self.name).await.map_err(plain)?;
+        let connection = connections
+            .get(&self.name)
+            .await
+            .map_err(|error| plain_in(error, &self.name, &session.namespace))?;
         let page = Page {
             shares: shares(session, &connection).await?,
             events: events(session, &connection).await?,

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::exit::{NotInTime, Usage};
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use super::wait::{WaitArgs, until};
 use crate::api::IntegrationConnection;
 use crate::api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
@@ -62,7 +62,8 @@ impl Args {
         let grant = read(from_file.as_deref(), session, screen)?;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections.get(&name).await.map_err(plain).context("nothing was written")?;
+        let connection =
+            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
         check(&connection)?;
 
         let announced = announce(session, &connections, &connection, &grant).await?;
@@ -75,7 +76,10 @@ impl Args {
             Verdict::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             Verdict::NotReady { reason, message } => {
                 screen.result(&format!("{name}: {reason}: {message}\n"))?;
-                bail!("{name} is not ready; see: kubectl bowline describe {name} -n {}", session.namespace)
+                bail!(
+                    "the import of {name} has not worked out; see: kubectl bowline describe {name} -n {}",
+                    session.namespace
+                )
             }
         }
     }
@@ -141,11 +145,11 @@ async fn announce(
     let announced =
         connections.patch(&connection.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
     if let Err(error) = announced {
-        let error = plain(error).context("the connection cannot be told of the intake Secret");
-        return Err(match withdraw(&secrets, &name, uid).await {
-            Ok(()) => error.context("nothing is left behind"),
-            Err(left) => error.context(format!("Secret {name} is left behind, delete it by hand ({left})")),
-        });
+        let left = match withdraw(&secrets, &name, uid).await {
+            Ok(()) => "nothing is left behind".to_owned(),
+            Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
+        };
+        return Err(plain(error).context(format!("not imported, and {left}")));
     }
     Ok(Announced { secret: name, value })
 }

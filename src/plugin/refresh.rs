@@ -9,7 +9,7 @@ use super::age::relative;
 use super::exit::NotInTime;
 use super::list::condition;
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use super::wait::{WaitArgs, until};
 use crate::api::IntegrationConnection;
 use crate::api::connection::{FailureStatus, TokenStatus};
@@ -38,7 +38,8 @@ impl Args {
         let Self { name, wait } = self;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let before = connections.get(&name).await.map_err(plain)?;
+        let before =
+            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
         let request = request(&before, session.clock.now());
         let patch = json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: request}}});
         connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;

@@ -69,8 +69,26 @@ pub(super) fn plain(error: kube::Error) -> anyhow::Error {
         kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
             anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
         }
-        kube::Error::Api(status) => anyhow!(status.message),
+        kube::Error::Api(status) => anyhow!("{}", said(&status.message)),
         other => anyhow::Error::new(other).context("the API server cannot be reached"),
+    }
+}
+
+/// What a policy says, without the names of policy and binding before it: they help nobody who is refused.
+fn said(message: &str) -> &str {
+    match message.split_once(" denied request: ") {
+        Some((before, said)) if before.contains("ValidatingAdmissionPolicy '") => said,
+        _ => message,
+    }
+}
+
+/// [`plain`], for one connection by name: the wrong namespace is the usual cause of an absent one.
+pub(super) fn plain_in(error: kube::Error, name: &str, namespace: &str) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() && !names_nothing(&status) => {
+            anyhow!("there is no connection {name} in namespace {namespace}: give the right one by -n")
+        }
+        other => plain(other),
     }
 }
 
@@ -103,6 +121,22 @@ mod tests {
     fn refusals_speak_in_the_servers_words() {
         let forbidden = Status::failure("alice cannot list connections", "Forbidden").with_code(403);
         assert_eq!(plain(kube::Error::Api(Box::new(forbidden))).to_string(), "alice cannot list connections");
+    }
+
+    #[test]
+    fn a_policy_speaks_without_its_name() {
+        let message =
+            "ic \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: not yours";
+        let refused = Status::failure(message, "Forbidden").with_code(403);
+        assert_eq!(plain(kube::Error::Api(Box::new(refused))).to_string(), "not yours");
+        assert_eq!(said("a webhook denied request: no"), "a webhook denied request: no");
+    }
+
+    #[test]
+    fn an_absent_connection_is_told_with_the_namespace() {
+        let error = plain_in(not_found("github"), "github", "team-a").to_string();
+        assert_eq!(error, "there is no connection github in namespace team-a: give the right one by -n");
+        assert!(plain_in(not_found(""), "github", "team-a").to_string().contains("is it installed?"));
     }
 
     #[test]
