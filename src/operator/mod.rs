@@ -97,6 +97,7 @@ pub enum Error {
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let client = client().await?;
+    announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
     let stop = CancellationToken::new();
@@ -116,6 +117,22 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     }
     server_stop.cancel();
     Ok(())
+}
+
+/// What whoever reads the log of an incident asks first.
+fn announce(settings: &Settings) {
+    let context::Settings { namespace, secret_namespaces, allow_insecure_providers, .. } =
+        &settings.controllers;
+    let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {
+        all if all.is_empty() => "all namespaces".to_owned(),
+        some => some.join(","),
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, listen = %settings.listen, "starting");
+    if *allow_insecure_providers {
+        tracing::warn!(
+            "providers may use http:// and private addresses: --allow-insecure-providers is for tests and demos"
+        );
+    }
 }
 
 /// Starts everything; `None` if the end came before that.
@@ -153,7 +170,7 @@ async fn start(
     controllers::start(&ctx, wakes, stop, tasks);
     start_the_rest(&ctx, keyring, settings, stop, tasks);
     readiness.ready();
-    tracing::info!("ready");
+    tracing::info!(connections = ctx.world.connections.state().len(), "ready");
     Ok(Some(ctx))
 }
 
