@@ -226,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn a_source_is_an_address_unless_it_has_none() {
+        for (name, entry) in &load(DEFAULTS, FILES).unwrap() {
+            for source in &entry.sources {
+                let first = source.split(' ').next().unwrap();
+                let address = url::Url::parse(first).is_ok_and(|url| url.scheme() == "https");
+                // `owner/repository path` and `RFC n` can be followed, and so must be.
+                let followed = source.contains('/') || source.starts_with("RFC ");
+                assert!(address || !followed, "{name}: {source}");
+            }
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_with_the_files_name() {
         let text = format!("{MINIMAL}colour: red\n");
         let message = error(&[("base", &text)]);

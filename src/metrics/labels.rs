@@ -133,17 +133,6 @@ labels! {
     }
 }
 
-/// Every phase.
-pub(super) const PHASES: &[Phase] = &[
-    Phase::Pending,
-    Phase::Active,
-    Phase::Expired,
-    Phase::Error,
-    Phase::Revoked,
-    Phase::Suspended,
-    Phase::Disconnected,
-];
-
 /// The label of a phase: its name in the API.
 pub(super) fn phase(phase: Phase) -> &'static str {
     match phase {

@@ -81,16 +81,8 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
         let phase = connection.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
         *phases.entry(phase).or_default() += 1;
     }
-    for phase in [
-        Phase::Pending,
-        Phase::Active,
-        Phase::Expired,
-        Phase::Error,
-        Phase::Revoked,
-        Phase::Suspended,
-        Phase::Disconnected,
-    ] {
-        ctx.metrics.set_connections(phase, phases.get(&phase).copied().unwrap_or_default());
+    for phase in Phase::ALL {
+        ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
     let counts = ctx.store.counts();
     ctx.metrics.set_records(counts.records);

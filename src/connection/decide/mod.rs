@@ -1,5 +1,6 @@
 //! What to do about a connection: pure, from the object, what was gathered, and the time.
 
+mod awaiting;
 pub mod checks;
 pub mod consent;
 pub mod fresh;
