@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use bowline_testbed::sandbox::{Action, ApiKey, BasicUser, Fault, Rotation};
 use serde_json::json;
 
-use crate::looking::words;
+use crate::looking::until;
 use crate::scene::Scene;
 use crate::stage::Stage;
 
@@ -142,8 +142,9 @@ async fn a_hard_life(it: &Scene) -> [String; 2] {
     it.realm.clear_faults();
     it.realm.fault(Fault::token(quoting));
     it.bring_keys("mail", &[("refresh_token", &unknown[0])]).await;
-    it.until_status("mail", "refused", |status| {
-        words(status, "Authorized").contains("does not accept what was brought")
+    until("the second refusal", async || {
+        let told = it.events(&it.namespace).await;
+        told.iter().any(|(_, note)| note.contains("does not accept what was brought")).then_some(())
     })
     .await;
     it.change("mail", json!({"spec": {"disconnect": true}})).await;
