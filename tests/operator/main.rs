@@ -9,6 +9,7 @@ mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod gitops;
 mod grace;
 mod intake;
 mod keyring;
