@@ -88,7 +88,7 @@ const SECOND: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
 /// The directory is read every thirty seconds, and what did not open is looked at every minute.
 const READ_AGAIN_WITHIN: Duration = Duration::from_secs(50);
-const OPENED_AGAIN_WITHIN: Duration = Duration::from_secs(120);
+const OPENED_AGAIN_WITHIN: Duration = Duration::from_mins(2);
 
 /// A directory as a key management service fills it.
 struct Directory(Scratch);
@@ -129,7 +129,8 @@ impl Scene {
     async fn sealed_with(&self, name: &str) -> String {
         let record = format!("record-{}", self.get(name).await.metadata.uid.unwrap());
         let record = self.secret_now(HOME, &record).await.expect("a record");
-        record.data.unwrap()["grant"].0[5..21].iter().map(|byte| format!("{byte:02x}")).collect()
+        let id = record.data.unwrap()["grant"].0[5..21].try_into().map(u128::from_be_bytes).unwrap();
+        format!("{id:032x}")
     }
 
     /// Refreshes until the grant is sealed with this key.

@@ -10,8 +10,8 @@ use bowline_testbed::{
 /// Prints the directory with its programs.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Another release than the usual one, such as 1.33: a directory in tests/testbed/controlplane. Point KUBEBUILDER_ASSETS at
-    /// what is printed
+    /// Another release than the usual one, such as 1.33: a directory in tests/testbed/controlplane. What is printed is good
+    /// for `KUBEBUILDER_ASSETS`
     #[arg(long)]
     release: Option<String>,
 }
