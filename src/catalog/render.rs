@@ -33,7 +33,7 @@ pub fn render_list() -> String {
 /// entry. Ends with a line break.
 pub fn render_entry(name: &str) -> Option<String> {
     let entry = get(name)?;
-    let mut text = format!("{} ({name})\n", entry.display_name);
+    let mut text = format!("{} ({name})\n{}\n", entry.display_name, entry.about);
     section(&mut text, "Methods", [methods(entry)]);
     section(&mut text, "Endpoints", endpoint_lines(&entry.endpoints));
     section(&mut text, "Authorization request", authorize_lines(entry));
@@ -144,7 +144,11 @@ fn scope_lines(entry: &Entry) -> Vec<String> {
         ("allowed", &scopes.allowed),
         ("optional", &scopes.optional),
     ];
-    lists.iter().filter_map(|(name, list)| line(name, list)).collect()
+    let words = scopes.describe.iter().map(|(name, meaning)| {
+        let risk = meaning.risk.as_ref().map_or_else(String::new, |risk| format!(" ({risk})"));
+        format!("{name}: {}{risk}", meaning.says)
+    });
+    lists.iter().filter_map(|(name, list)| line(name, list)).chain(words).collect()
 }
 
 fn parameter_lines(name: &str, parameter: &Parameter) -> Vec<String> {
@@ -260,7 +264,7 @@ mod tests {
         let text = render_entry("microsoft").unwrap();
         for part in [
             "Microsoft (Entra ID) (microsoft)",
-            "AuthorizationCode, RefreshToken",
+            "AuthorizationCode, DeviceCode, RefreshToken",
             "/oauth2/v2.0/token",
             "tenant: ",
             "default common",

@@ -304,6 +304,19 @@ fn an_own_issuer_is_asked_for_whatever_the_provider_object_leaves_out() {
             json!({"type": "sandbox", "endpoints": {
                 "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
             }}),
+            true,
+        ),
+        (
+            json!({"type": "generic-oauth2-refresh", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+            }}),
+            false,
+        ),
+        (
+            json!({"type": "sandbox", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+                "authorization": issuer,
+            }}),
             false,
         ),
     ];
