@@ -160,7 +160,9 @@ mod tests {
         let tenant = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0";
         let microsoft = entry("microsoft");
         assert_eq!(callback_issuer(&microsoft, Some(tenant)), Ok(()));
-        for other in ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://login.microsoftonline.com/x/v2.0"] {
+        for other in
+            ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://login.microsoftonline.com/x/v2.0"]
+        {
             assert!(callback_issuer(&microsoft, Some(other)).is_err(), "{other}");
         }
         let google = entry("google");
@@ -174,7 +176,13 @@ mod tests {
         let rows = [
             ("sandbox-like", "access_denied", None, Class::Cancelled, "access_denied"),
             ("google", "admin_policy_enforced", None, Class::Consent, "admin_policy_enforced"),
-            ("microsoft", "access_denied", Some("AADSTS65001: The user has not consented"), Class::Consent, "65001"),
+            (
+                "microsoft",
+                "access_denied",
+                Some("AADSTS65001: The user has not consented"),
+                Class::Consent,
+                "65001",
+            ),
             ("microsoft", "access_denied", Some("AADSTS90094: admin"), Class::Consent, "90094"),
             ("microsoft", "access_denied", Some("AADSTS65004: declined"), Class::Cancelled, "65004"),
             ("microsoft", "server_error", None, Class::Transient, "server_error"),
@@ -195,7 +203,10 @@ mod tests {
             ("The user\r\nsaid  no\u{202e}\u{0}", Some("The user said no")),
             ("see https://evil.example/x now", Some("see … now")),
             ("code=abc left", Some("… left")),
-            ("Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47", Some("Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47")),
+            (
+                "Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47",
+                Some("Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47"),
+            ),
             (" \u{200b} ", None),
         ];
         for (text, want) in rows {

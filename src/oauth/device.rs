@@ -165,7 +165,7 @@ fn seconds(value: &Value) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -203,7 +203,10 @@ mod tests {
     async fn codes_are_asked_for_and_read() {
         let script = Script::of(200, &codes().to_string());
         let found = asked(&script, &description()).await.unwrap();
-        assert_eq!((found.user_code.as_str(), found.expires_in, found.interval), ("WDJB-MJHT", Duration::from_mins(10), INTERVAL));
+        assert_eq!(
+            (found.user_code.as_str(), found.expires_in, found.interval),
+            ("WDJB-MJHT", Duration::from_mins(10), INTERVAL)
+        );
         assert!(found.verification_uri_complete.is_some());
         assert!(!format!("{found:?}").contains("canary"));
         let request = &script.requests()[0];
@@ -217,7 +220,10 @@ mod tests {
         let script = Script::of(200, &codes().to_string());
         asked(&script, &open).await.unwrap();
         assert!(!script.requests()[0].headers().contains_key("authorization"));
-        assert_eq!((script.body().as_str(), &script.requests()[0].headers()["accept"]), ("scope=a+b&client_id=client", &http::HeaderValue::from_static("application/json")));
+        assert_eq!(
+            (script.body().as_str(), &script.requests()[0].headers()["accept"]),
+            ("scope=a+b&client_id=client", &http::HeaderValue::from_static("application/json"))
+        );
     }
 
     #[test]
@@ -227,10 +233,13 @@ mod tests {
             codes.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
             read(&codes, Reach::Public)
         };
-        let google = read_with(json!({"verification_uri": null, "verification_url": "https://www.google.com/device"})).unwrap();
+        let google =
+            read_with(json!({"verification_uri": null, "verification_url": "https://www.google.com/device"}))
+                .unwrap();
         assert_eq!(google.verification_uri.as_str(), "https://www.google.com/device");
         assert!(google.verification_uri_complete.is_none(), "on another host");
-        let spans = |change| read_with(change).map(|found| (found.expires_in.as_secs(), found.interval.as_secs()));
+        let spans =
+            |change| read_with(change).map(|found| (found.expires_in.as_secs(), found.interval.as_secs()));
         assert_eq!(spans(json!({"expires_in": "900", "interval": "7"})), Some((900, 7)));
         assert_eq!(spans(json!({"expires_in": 1e9, "interval": 0})), Some((1800, 5)));
         assert_eq!(spans(json!({"interval": 1e9})), Some((600, 600)));
@@ -267,8 +276,11 @@ mod tests {
             let lost = polled(status, &error("invalid_grant")).await.unwrap_err();
             assert_eq!((lost.class, lost.proves_revoked), (Class::Reauth, false));
         }
-        let Ok(Poll::Granted(granted)) = polled(200, r#"{"access_token":"at-canary","refresh_token":"rt-canary"}"#).await
-        else { panic!("no tokens") };
+        let Ok(Poll::Granted(granted)) =
+            polled(200, r#"{"access_token":"at-canary","refresh_token":"rt-canary"}"#).await
+        else {
+            panic!("no tokens")
+        };
         assert!(granted.answer.refresh_token.is_some());
         let down = polled(503, "").await.unwrap_err();
         assert_eq!((down.class, down.sent), (Class::Transient, Sent::MaybeSent));
@@ -283,7 +295,10 @@ mod tests {
         let failure = asked(&Script::new([]), &none).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
         let refused = Script::new([Ok(answer(200, &[], r#"{"error":"device_flow_disabled"}"#))]);
-        assert_eq!(asked(&refused, &description()).await.unwrap_err().code.as_deref(), Some("device_flow_disabled"));
+        assert_eq!(
+            asked(&refused, &description()).await.unwrap_err().code.as_deref(),
+            Some("device_flow_disabled")
+        );
     }
 
     proptest! {
