@@ -69,10 +69,7 @@ fn describe(
         discovered: false,
         client_auth: entry.client_auth.clone(),
         authorize: authorize(&entry.authorize, values),
-        device: DeviceFlow {
-            authenticated: entry.device.authenticated,
-            params: filled(&entry.device.params, values),
-        },
+        device: device(&entry.device, values),
         token_request: token_request(&entry.token_request, values),
         token_response: entry.token_response.clone(),
         scopes: scopes(&entry.scopes, spec.scopes.as_ref()),
@@ -184,6 +181,11 @@ fn authorize(request: &Authorize<Template>, values: &Values<'_>) -> Authorize<St
         optional_params: optional_params.clone(),
         issuer_in_callback: *issuer_in_callback,
     }
+}
+
+fn device(request: &DeviceFlow<Template>, values: &Values<'_>) -> DeviceFlow<String> {
+    let DeviceFlow { authenticated, params } = request;
+    DeviceFlow { authenticated: *authenticated, params: filled(params, values) }
 }
 
 /// Parameters of a request, without those whose placeholder has no value.
