@@ -4,11 +4,13 @@
 //! stdout, progress and faults to stderr. A secret is read from a file or from stdin, never from an argument.
 
 mod age;
+mod connect;
 mod describe;
 mod exit;
 mod import;
 mod list;
 mod output;
+mod portal;
 mod refresh;
 mod rights;
 mod screen;
@@ -44,6 +46,8 @@ enum Command {
     Describe(describe::Args),
     Refresh(refresh::Args),
     Import(import::Args),
+    Connect(connect::Args),
+    Portal(portal::Args),
 }
 
 /// Connects as the kubeconfig says and carries the command out.
@@ -64,6 +68,8 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Describe(args) => args.run(session, screen).await,
         Command::Refresh(args) => args.run(session, screen).await,
         Command::Import(args) => args.run(session, screen).await,
+        Command::Connect(args) => args.run(session, screen).await,
+        Command::Portal(args) => args.run(session, screen).await,
     }
 }
 
