@@ -6,7 +6,9 @@
 mod age;
 mod connect;
 mod describe;
+mod disconnect;
 mod exit;
+mod impact;
 mod import;
 mod list;
 mod output;
@@ -15,6 +17,7 @@ mod refresh;
 mod rights;
 mod screen;
 mod session;
+mod share;
 mod table;
 mod wait;
 
@@ -47,6 +50,9 @@ enum Command {
     Refresh(refresh::Args),
     Import(import::Args),
     Connect(connect::Args),
+    Disconnect(disconnect::Args),
+    Share(share::Args),
+    Unshare(share::UnshareArgs),
     Portal(portal::Args),
 }
 
@@ -69,6 +75,9 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Refresh(args) => args.run(session, screen).await,
         Command::Import(args) => args.run(session, screen).await,
         Command::Connect(args) => args.run(session, screen).await,
+        Command::Disconnect(args) => args.run(session, screen).await,
+        Command::Share(args) => args.run(session, screen).await,
+        Command::Unshare(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
     }
 }
