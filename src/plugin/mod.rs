@@ -13,12 +13,14 @@ mod import;
 mod list;
 mod output;
 mod portal;
+mod providers;
 mod refresh;
 mod rights;
 mod screen;
 mod session;
 mod share;
 mod table;
+mod token;
 mod wait;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +55,8 @@ enum Command {
     Disconnect(disconnect::Args),
     Share(share::Args),
     Unshare(share::UnshareArgs),
+    Providers(providers::Args),
+    Token(token::Args),
     Portal(portal::Args),
 }
 
@@ -78,6 +82,8 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Disconnect(args) => args.run(session, screen).await,
         Command::Share(args) => args.run(session, screen).await,
         Command::Unshare(args) => args.run(session, screen).await,
+        Command::Providers(args) => args.run(session, screen).await,
+        Command::Token(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
     }
 }
