@@ -22,6 +22,7 @@ mod share;
 mod table;
 mod token;
 mod wait;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +58,7 @@ enum Command {
     Unshare(share::UnshareArgs),
     Providers(providers::Args),
     Token(token::Args),
+    Why(why::Args),
     Portal(portal::Args),
 }
 
@@ -84,6 +86,7 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Unshare(args) => args.run(session, screen).await,
         Command::Providers(args) => args.run(session, screen).await,
         Command::Token(args) => args.run(session, screen).await,
+        Command::Why(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
     }
 }
