@@ -7,6 +7,7 @@ mod age;
 mod connect;
 mod describe;
 mod disconnect;
+mod doctor;
 mod exit;
 mod impact;
 mod import;
@@ -59,6 +60,7 @@ enum Command {
     Providers(providers::Args),
     Token(token::Args),
     Why(why::Args),
+    Doctor(doctor::Args),
     Portal(portal::Args),
 }
 
@@ -87,6 +89,7 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Providers(args) => args.run(session, screen).await,
         Command::Token(args) => args.run(session, screen).await,
         Command::Why(args) => args.run(session, screen).await,
+        Command::Doctor(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
     }
 }
