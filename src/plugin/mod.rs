@@ -4,6 +4,7 @@
 //! stdout, progress and faults to stderr. A secret is read from a file or from stdin, never from an argument.
 
 mod age;
+mod completion;
 mod connect;
 mod describe;
 mod disconnect;
@@ -62,11 +63,20 @@ enum Command {
     Why(why::Args),
     Doctor(doctor::Args),
     Portal(portal::Args),
+    Completion(completion::Args),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 /// Connects as the kubeconfig says and carries the command out.
 pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
     let Cli { cluster, command } = cli;
+    // These work without a cluster.
+    let command = match command {
+        Command::Completion(args) => return args.run(screen),
+        Command::Complete(args) => return args.run(screen).await,
+        command => command,
+    };
     let session = cluster.connect().await?;
     dispatch(command, &session, screen).await
 }
@@ -91,6 +101,8 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Why(args) => args.run(session, screen).await,
         Command::Doctor(args) => args.run(session, screen).await,
         Command::Portal(args) => args.run(session, screen).await,
+        Command::Completion(args) => args.run(screen),
+        Command::Complete(args) => args.run(screen).await,
     }
 }
 
