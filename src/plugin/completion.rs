@@ -22,7 +22,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// What `kubectl` looks for on PATH when TAB is pressed after `kubectl bowline`. It prints one candidate a line, then
 /// a directive; the plug-in knows the answer.
 const KUBECTL: &str = "#!/usr/bin/env sh
-exec kubectl-bowline __complete \"$@\"
+exec kubectl-bowline __complete -- \"$@\"
 ";
 
 const EXAMPLES: &str = "Examples:
@@ -80,7 +80,7 @@ impl Args {
 }
 
 const COMPLETE_EXAMPLES: &str = "Examples:
-  kubectl bowline __complete connect ''";
+  kubectl bowline __complete -- connect ''";
 
 /// Answer kubectl when TAB is pressed
 #[derive(clap::Args, Debug)]
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn kubectl_gets_a_script_that_asks_this_program() {
-        assert!(KUBECTL.starts_with("#!") && KUBECTL.contains("kubectl-bowline __complete \"$@\""));
+        assert!(KUBECTL.starts_with("#!") && KUBECTL.contains("kubectl-bowline __complete -- \"$@\""));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::screen::Screen;
 use super::session::{Session, plain};
 use super::wait::{WaitArgs, until};
 use crate::api::names::connection_id;
+use crate::api::reason;
 use crate::api::{ConnectionShare, IntegrationConnection};
 
 const SHARE_EXAMPLES: &str = "Examples:
@@ -68,10 +69,10 @@ impl Args {
             return Ok(());
         }
         screen.progress(&format!("Sharing {name} with {workspace}; waiting up to {} ...", wait.timeout));
-        let settled = |now: &IntegrationConnection| is_judged(now) && now.spec.shared == Some(true);
+        let settled = |now: &IntegrationConnection| is_settled(now) && now.spec.shared == Some(true);
         let Some(after) = until(&connections, &name, wait.timeout.into(), settled).await? else {
-            let what = format!("{name} is asked to be shared, and the operator has not done it yet");
-            return Err(NotInTime { limit: wait.timeout, what }.into());
+            let now = connections.get(&name).await.map_err(plain)?;
+            return Err(NotInTime { limit: wait.timeout, what: so_far(&now) }.into());
         };
         let verdict = condition(&after, "Shared");
         if verdict.is_some_and(|verdict| verdict.status == "True") {
@@ -133,6 +134,21 @@ fn is_judged(connection: &IntegrationConnection) -> bool {
         })
 }
 
+/// Whether the verdict is an end: each namespace takes a moment to be published to.
+fn is_settled(connection: &IntegrationConnection) -> bool {
+    is_judged(connection)
+        && condition(connection, "Shared")
+            .is_some_and(|verdict| verdict.reason != reason::PARTIALLY_PUBLISHED)
+}
+
+fn so_far(connection: &IntegrationConnection) -> String {
+    let name = connection.name_any();
+    match condition(connection, "Shared").filter(|_| is_judged(connection)) {
+        Some(verdict) => format!("{name}: {}: {}", verdict.reason, verdict.message),
+        None => format!("{name} is asked to be shared, and the operator has not done it yet"),
+    }
+}
+
 fn told(connection: &IntegrationConnection, workspace: &str, shares: &Seen<Vec<ConnectionShare>>) -> String {
     let name = connection.name_any();
     let id = connection_id(&connection.namespace().unwrap_or_default(), &name);
@@ -166,6 +182,11 @@ mod tests {
         assert!(is_judged(&connection(4, 4, "True")) && is_judged(&connection(4, 4, "False")));
         assert!(!is_judged(&connection(3, 3, "True")) && !is_judged(&connection(4, 3, "True")));
         assert!(!is_judged(&connection(4, 4, "Unknown")));
+        let mut partly = connection(4, 4, "False");
+        assert!(is_settled(&partly));
+        partly.status.as_mut().unwrap().conditions[0].reason = reason::PARTIALLY_PUBLISHED.into();
+        assert!(is_judged(&partly) && !is_settled(&partly), "each namespace takes a moment");
+        assert!(so_far(&partly).starts_with("github: PartiallyPublished: "));
     }
 
     #[test]
