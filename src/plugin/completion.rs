@@ -97,22 +97,18 @@ impl CompleteArgs {
     pub async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
         let root: Command = Cli::command();
         let wanted = wanted(&root, &self.words);
-        let mut text = String::new();
-        match &wanted {
-            Wanted::These(candidates) => candidates.iter().for_each(|one| text.push_str(&format!("{one}\n"))),
+        let mut lines = match &wanted {
+            Wanted::These(candidates) => candidates.clone(),
             Wanted::Names(kind, typed) => {
                 let names = tokio::time::timeout(PATIENCE, names(*kind, &self.words)).await;
                 let names = names.ok().and_then(Result::ok).unwrap_or_default();
-                names
-                    .iter()
-                    .filter(|name| name.starts_with(typed))
-                    .for_each(|one| text.push_str(&format!("{one}\n")));
+                names.into_iter().filter(|name| name.starts_with(typed)).collect()
             }
-            Wanted::File => {}
-        }
+            Wanted::File => Vec::new(),
+        };
         // Cobra's directives: 4 is "offer no files instead", 0 leaves that to the shell.
-        text.push_str(if wanted == Wanted::File { ":0\n" } else { ":4\n" });
-        Ok(screen.result(&text)?)
+        lines.push(if wanted == Wanted::File { ":0" } else { ":4" }.to_owned());
+        Ok(screen.result(&(lines.join("\n") + "\n"))?)
     }
 }
 

@@ -16,6 +16,7 @@ use super::exit::{NotInTime, Usage};
 use super::portal;
 use super::screen::Screen;
 use super::session::{Session, plain};
+use super::table::Cell;
 use super::wait::{duration, follow};
 use crate::api::IntegrationConnection;
 use crate::api::connection::AccountStatus;
@@ -248,7 +249,8 @@ impl Course<'_> {
             End::Confirm => bail!("{name} still waits for its owner's word on the account"),
             End::Failed { reason, message } => {
                 let todo: String = steps(now, &self.provider).iter().map(|step| step.lines("  ")).collect();
-                screen.result(&format!("{name}: {reason}: {message}\n{todo}"))?;
+                let said = Cell::new(format!("{name}: {reason}: {message}")).text;
+                screen.result(&format!("{said}\n{todo}"))?;
                 bail!("{name} is not ready")
             }
         }

@@ -30,7 +30,9 @@ impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
         let mut items = providers.list(&ListParams::default()).await.map_err(plain)?.items;
-        items.iter_mut().for_each(|provider| provider.metadata.managed_fields = None);
+        for provider in &mut items {
+            provider.metadata.managed_fields = None;
+        }
         if items.is_empty() && !self.output.is_some_and(Output::is_objects) {
             screen.progress("No providers found: an administrator makes an IntegrationProvider.");
             return Ok(());

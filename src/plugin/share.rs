@@ -12,6 +12,7 @@ use super::list::condition;
 use super::rights::Seen;
 use super::screen::Screen;
 use super::session::{Session, plain};
+use super::table::Cell;
 use super::wait::{WaitArgs, until};
 use crate::api::names::connection_id;
 use crate::api::reason;
@@ -82,7 +83,8 @@ impl Args {
         let (reason, message) = verdict.map_or(("Unknown", ""), |it| (&it.reason, &it.message));
         let about = about(session, &after).await?;
         let todo: String = steps(&after, &about).iter().map(|step| step.lines("  ")).collect();
-        screen.result(&format!("{name}: {reason}: {message}\n{todo}"))?;
+        let said = Cell::new(format!("{name}: {reason}: {message}")).text;
+        screen.result(&format!("{said}\n{todo}"))?;
         bail!("{name} is not shared everywhere; what the spec asks for stays")
     }
 }
