@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint crds docs
+.PHONY: help build demo test matrix bench lint crds docs
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -9,10 +9,14 @@ build: ## build the operator and the kubectl plug-in
 
 demo: ## show the main job, live, on a control plane of its own
 	@tests/prerequisites.sh cargo cc go
-	cargo run --locked -p bowline-testbed -- demo
+	cargo build --locked -p bowline -p bowline-testbed --bins
+	@"$${CARGO_TARGET_DIR:-target}/debug/bowline-testbed" demo
 
 test: ## run all tests, and say how many ran at each level
 	tests/run.sh
+
+matrix: ## run the tests that need an API server against 1.33, 1.34 and 1.35
+	tests/matrix.sh
 
 bench: ## measure refreshes, requests, memory and CPU
 	@tests/prerequisites.sh cargo cc go

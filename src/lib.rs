@@ -16,6 +16,7 @@
 //! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
+//! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
 pub mod api;
@@ -28,6 +29,7 @@ pub mod context;
 pub mod discovered;
 pub mod grant;
 pub mod kube_ext;
+pub mod kubeconfig;
 pub mod metrics;
 pub mod oauth;
 pub mod operator;

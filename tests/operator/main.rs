@@ -5,20 +5,26 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod canary;
+mod carrier;
+mod consent;
 mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod gitops;
+mod grace;
 mod intake;
 mod keyring;
 mod lifecycle;
 mod looking;
 mod missing;
+mod narrow;
 mod oidc;
 mod plugin;
 mod plugin_consent;
 mod plugin_installed;
 mod plugin_sharing;
+mod registration;
 mod scene;
 mod sharing;
 mod stage;

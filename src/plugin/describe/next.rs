@@ -62,7 +62,10 @@ pub(in super::super) fn steps(connection: &IntegrationConnection, provider: &Abo
         .into_iter()
         .filter_map(|kind| condition(connection, kind))
         .find(|condition| condition.status != "True" || is_warning(&condition.reason));
+    // Without a grant there is nothing to share, so that is no step of its own.
+    let is_authorized = condition(connection, "Authorized").is_none_or(|it| it.status == "True");
     let sharing = condition(connection, "Shared")
+        .filter(|_| is_authorized)
         .filter(|condition| condition.status != "True" && connection.spec.shared == Some(true));
     let advice = cause.into_iter().chain(sharing).filter_map(|condition| advice(&condition.reason, way));
     advice.map(|advice| step(advice, &words_of(connection), provider.contact.as_deref())).collect()

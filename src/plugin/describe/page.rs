@@ -101,11 +101,13 @@ impl Page {
             lines.add("Grant ends", &relative(end, self.now));
         }
         if let Some(scopes) = &status.scopes {
+            let none = Vec::new();
             for (title, list) in [
                 ("Scopes", &scopes.granted),
                 ("Scopes asked", &scopes.requested),
                 ("Scopes missing", &scopes.missing),
-                ("Scopes extra", &scopes.extra),
+                // Where nothing is asked for, the provider's own choice is no surprise.
+                ("Not asked for", if scopes.requested.is_empty() { &none } else { &scopes.extra }),
             ] {
                 lines.add_some(title, (!list.is_empty()).then(|| list.join(" ")).as_deref());
             }
@@ -159,6 +161,9 @@ impl Page {
 
     fn published(&self, status: &IntegrationConnectionStatus) -> String {
         let mut text = self.heading("Where it is published");
+        if status.secret.is_none() && matches!(&self.shares, Seen::Yes(shares) if shares.is_empty()) {
+            return text + "  nowhere\n";
+        }
         match (&status.secret, self.connection.namespace()) {
             (Some(secret), Some(namespace)) => {
                 let _ = writeln!(text, "  {namespace}: Secret {}", secret.name);
