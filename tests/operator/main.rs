@@ -7,6 +7,7 @@
 mod canary;
 mod carrier;
 mod consent;
+mod device;
 mod drafts;
 mod drift;
 mod ending;
