@@ -109,8 +109,8 @@ async fn the_link_is_printed_and_the_consent_is_waited_for() {
 async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
     let it = quiet("device").await;
     say(&it, json!({"conditions": verdict(false, "AwaitingAuthorization")})).await;
-    let (code, _, errors) = bowline(&it, "bob", &["connect", "mail", "--device"], "").await;
-    assert!(code == 1 && errors.contains("belongs to 'alice'"), "{errors}");
+    let (code, _, errors) = bowline(&it, "carol", &["connect", "mail", "--device"], "").await;
+    assert!(code == 1 && errors.contains("forbidden"), "{errors}");
 
     let (child, mut results) = begun(&it, &["connect", "mail", "--device"]);
     let request = until_annotated(&it, ANNOTATION_AUTHORIZE_REQUESTED).await;
