@@ -31,18 +31,10 @@ pub fn status(
 ) -> IntegrationConnectionStatus {
     let (old, history) = (connection.status.clone().unwrap_or_default(), &plan.history);
     let published = published(connection, plan, outcome, &old);
-    let ready = ready(&plan.authorized, &plan.fresh, &published);
     let gone = plan.authorized.reason == reason::DISCONNECTED;
     let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
     let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
     let (connected_at, connected_by) = connected(&old, plan, grant, now).filter(|_| !forget).unzip();
-    let verdicts = [
-        ("Ready", &ready),
-        ("Authorized", &plan.authorized),
-        ("TokenFresh", &plan.fresh),
-        ("SecretPublished", &published),
-        ("Shared", &plan.shared),
-    ];
     let mut next = IntegrationConnectionStatus {
         phase: None,
         id: Some(id(connection)),
@@ -62,7 +54,7 @@ pub fn status(
             .or(history.handled_authorization.as_ref())
             .cloned(),
         observed_generation: connection.metadata.generation,
-        conditions: conditions_of(connection, &old, verdicts, now),
+        conditions: conditions_of(connection, &old, plan, &published, now),
     };
     next.phase = Some(phase(connection, &next));
     next
@@ -75,9 +67,18 @@ fn id(connection: &IntegrationConnection) -> String {
 fn conditions_of(
     connection: &IntegrationConnection,
     old: &IntegrationConnectionStatus,
-    verdicts: [(&str, &Verdict); 5],
+    plan: &Plan,
+    published: &Verdict,
     now: Timestamp,
 ) -> Vec<Condition> {
+    let ready = ready(&plan.authorized, &plan.fresh, published);
+    let verdicts = [
+        ("Ready", &ready),
+        ("Authorized", &plan.authorized),
+        ("TokenFresh", &plan.fresh),
+        ("SecretPublished", published),
+        ("Shared", &plan.shared),
+    ];
     let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
     for (type_, verdict) in verdicts {
         conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());

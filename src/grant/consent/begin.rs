@@ -4,7 +4,7 @@ use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
 use super::pledge::Pledge;
-use super::{ConsentError, is_owners};
+use super::{ConsentError, Unasked, is_owners, not_offered};
 use crate::api::connection::Method;
 use crate::attempt::store::Kept;
 use crate::attempt::{Step, redirect_uri};
@@ -34,28 +34,20 @@ impl Grants {
         }
     }
 
-    /// The address to send the browser to, and the pledge. The inner error: nothing was decided, try again.
+    /// The address to send the browser to, and the pledge.
     async fn request(
         &self,
         job: &Job,
         kept: &Kept,
         state: &SecretString,
-    ) -> Result<(SecretString, ByteString), Result<ConsentError, Outcome>> {
+    ) -> Result<(SecretString, ByteString), Unasked> {
         if kept.attempt.is_expired_at(self.clock.now()) {
             return Err(Ok(ConsentError::TooLate));
         }
         self.may_consent(job, kept).map_err(Ok)?;
-        let whom_to_ask = || job.target.whom_to_ask();
-        let not_offered = || Ok(ConsentError::NotOffered { whom_to_ask: whom_to_ask() });
-        let portal = self.portal.as_ref().ok_or_else(not_offered)?;
-        if !job.target.methods().contains(&Method::AuthorizationCode) {
-            return Err(not_offered());
-        }
-        let app = match self.app(job).await {
-            Ok(Some(app)) => app,
-            Ok(None) => return Err(not_offered()),
-            Err(none) => return Err(Err(none.into())),
-        };
+        let offered = job.target.methods().contains(&Method::AuthorizationCode);
+        let portal = self.portal.as_ref().filter(|_| offered).ok_or_else(|| Ok(not_offered(job)))?;
+        let app = self.consented_app(job).await?;
         let permit = self.admitted(job).await.map_err(Err)?;
         let redirect_uri = redirect_uri(portal, job.target.provider());
         let scopes = requested(&job.target, &job.scopes);
@@ -65,8 +57,9 @@ impl Grants {
         let begun = authorize::begin(http, job.target.description(), &app, &request, self.clock.now());
         let begun = self.timed(Operation::Authorize, begun).await;
         drop(permit);
-        let begun =
-            begun.map_err(|failure| Ok(ConsentError::of(&self.heard(job, failure, None), whom_to_ask())))?;
+        let begun = begun.map_err(|failure| {
+            Ok(ConsentError::of(&self.heard(job, failure, None), job.target.whom_to_ask()))
+        })?;
         let pledge = Pledge {
             attempt: kept.name.clone(),
             secret: begun.verifier,

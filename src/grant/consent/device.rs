@@ -3,11 +3,15 @@
 //! It cannot prove who finished it, so the first grant that comes this way is not published before its owner agrees to the
 //! account.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::ConsentError;
+use k8s_openapi::ByteString;
+use k8s_openapi::jiff::Timestamp;
+
 use super::arrival::Arrival;
 use super::pledge::Pledge;
+use super::{ConsentError, Unasked, not_offered};
 use crate::api::connection::Method;
 use crate::attempt::state::{attempt_name, random_text};
 use crate::attempt::store::Kept;
@@ -20,9 +24,10 @@ use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::oauth::app::App;
-use crate::oauth::device::{self, Poll};
+use crate::oauth::classify::Failure;
+use crate::oauth::device::{self, DeviceAuthorization, Poll};
 use crate::telemetry::chain;
-use crate::vault::Way;
+use crate::vault::{Place, Way};
 use secrecy::ExposeSecret;
 
 /// What `slow_down` adds to the interval (RFC 8628 §3.5), in seconds.
@@ -38,12 +43,12 @@ impl Grants {
         }
     }
 
-    async fn device_code(&self, job: &Job) -> Result<(), Result<ConsentError, Outcome>> {
+    async fn device_code(&self, job: &Job) -> Result<(), Unasked> {
         let target = &job.target;
         if !target.methods().contains(&Method::DeviceCode) || !target.allows_device_flow() {
-            return Err(Ok(ConsentError::NotOffered { whom_to_ask: target.whom_to_ask() }));
+            return Err(Ok(not_offered(job)));
         }
-        let app = self.device_app(job).await?;
+        let app = self.consented_app(job).await?;
         let permit = self.admitted(job).await.map_err(Err)?;
         let scopes = requested(target, &job.scopes);
         let now = self.clock.now();
@@ -57,42 +62,16 @@ impl Grants {
         let name = attempt_name(name.expose_secret());
         let pledge = Pledge {
             attempt: name.clone(),
-            secret: asked.device_code,
+            secret: asked.device_code.clone(),
             redirect_uri: String::new(),
             scopes,
             bound_to: binding(job, Some(&app)),
         };
-        let code = DeviceCode {
-            user_code: asked.user_code,
-            verification_uri: asked.verification_uri.into(),
-            verification_uri_complete: asked.verification_uri_complete.map(Into::into),
-        };
-        let interval = u32::try_from(asked.interval.as_secs()).unwrap_or(u32::MAX);
         let sealed = pledge.seal(&self.sealer, &job.place).map_err(Ok)?;
-        let attempt = Attempt {
-            user: job.owner.clone(),
-            connection: ConnectionRef {
-                namespace: job.place.namespace.clone(),
-                name: job.place.name.clone(),
-                uid: job.place.uid.clone(),
-            },
-            provider: target.provider().to_owned(),
-            started_at: now,
-            expires_at: later(now, asked.expires_in.min(LIFETIME)),
-            step: Step::Waiting { code, next_poll: later(now, asked.interval), interval, sealed },
-        };
-        self.attempts.create(&name, &attempt).await.map(|_| ()).map_err(|error| {
+        self.attempts.create(&name, &waiting(job, asked, sealed, now)).await.map(|_| ()).map_err(|error| {
             tracing::warn!(error = %chain(&error), "a device code could not be kept");
             Err(Outcome::Stale)
         })
-    }
-
-    async fn device_app(&self, job: &Job) -> Result<std::sync::Arc<App>, Result<ConsentError, Outcome>> {
-        match self.app(job).await {
-            Ok(Some(app)) => Ok(app),
-            Ok(None) => Err(Ok(ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() })),
-            Err(none) => Err(Err(none.into())),
-        }
     }
 
     /// Asks once whether somebody has decided.
@@ -101,22 +80,11 @@ impl Grants {
             Ok(kept) => kept,
             Err(outcome) => return outcome,
         };
-        let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Outcome::Stepped };
-        if kept.attempt.is_expired_at(self.clock.now()) {
-            return self.fail(kept, ConsentError::TooLate).await;
-        }
-        let pledge = match Pledge::open(&self.sealer, &job.place, name, sealed) {
-            Ok(pledge) => pledge,
-            Err(why) => return self.fail(kept, why).await,
-        };
-        let app = match self.device_app(job).await {
-            Ok(app) => app,
+        let (pledge, app) = match self.waited_for(job, &kept).await {
+            Ok(known) => known,
             Err(Ok(why)) => return self.fail(kept, why).await,
             Err(Err(outcome)) => return outcome,
         };
-        if !pledge.holds_for(&binding(job, Some(&app))) {
-            return self.fail(kept, ConsentError::TermsMoved).await;
-        }
         let permit = match self.admitted(job).await {
             Ok(permit) => permit,
             Err(outcome) => return outcome,
@@ -125,7 +93,8 @@ impl Grants {
         let http = self.clients.for_provider(job.target.insecure());
         let poll = device::poll(http, job.target.description(), &app, &pledge.secret, asked_at);
         let polled = self.timed(Operation::Exchange, poll).await;
-        let outcome = match polled {
+        drop(permit);
+        match polled {
             Ok(Poll::Granted(granted)) => {
                 let arrival = Arrival { kept, pledge: &pledge, app: &app, way: Way::Device, asked_at };
                 self.arrived(job, arrival, granted.answer).await
@@ -134,17 +103,32 @@ impl Grants {
             Ok(Poll::SlowDown) => self.slower(kept).await,
             Ok(Poll::Denied) => self.fail(kept, ConsentError::Denied).await,
             Ok(Poll::Expired) => self.fail(kept, ConsentError::TooLate).await,
-            Err(failure) => {
-                let failure = self.heard(job, failure, None);
-                match ConsentError::of(&failure, job.target.whom_to_ask()) {
-                    // RFC 8628 §3.5: after no answer, ask again, more slowly.
-                    ConsentError::Unavailable { .. } => self.slower(kept).await,
-                    why => self.fail(kept, why).await,
-                }
-            }
-        };
-        drop(permit);
-        outcome
+            Err(failure) => self.unanswered(job, kept, failure).await,
+        }
+    }
+
+    /// The device code that is asked with, if the terms are still those under which it was given.
+    async fn waited_for(&self, job: &Job, kept: &Kept) -> Result<(Pledge, Arc<App>), Unasked> {
+        let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Err(Err(Outcome::Stepped)) };
+        if kept.attempt.is_expired_at(self.clock.now()) {
+            return Err(Ok(ConsentError::TooLate));
+        }
+        let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed).map_err(Ok)?;
+        let app = self.consented_app(job).await?;
+        if pledge.holds_for(&binding(job, Some(&app))) {
+            Ok((pledge, app))
+        } else {
+            Err(Ok(ConsentError::TermsMoved))
+        }
+    }
+
+    async fn unanswered(&self, job: &Job, kept: Kept, failure: Failure) -> Outcome {
+        let failure = self.heard(job, failure, None);
+        match ConsentError::of(&failure, job.target.whom_to_ask()) {
+            // RFC 8628 §3.5: after no answer, ask again, more slowly.
+            ConsentError::Unavailable { .. } => self.slower(kept).await,
+            why => self.fail(kept, why).await,
+        }
     }
 
     /// When to ask again. Nothing is written for it: after a restart the provider says how fast is too fast.
@@ -164,5 +148,36 @@ impl Grants {
         let interval = interval.saturating_add(SLOWER_BY);
         let _ = self.step(kept, Step::Waiting { code, next_poll: *until, interval, sealed }).await;
         outcome
+    }
+}
+
+/// The attempt that waits for somebody to type the code.
+fn waiting(job: &Job, asked: DeviceAuthorization, sealed: ByteString, now: Timestamp) -> Attempt {
+    let DeviceAuthorization {
+        device_code: _,
+        user_code,
+        verification_uri,
+        verification_uri_complete,
+        expires_in,
+        interval,
+    } = asked;
+    let code = DeviceCode {
+        user_code,
+        verification_uri: verification_uri.into(),
+        verification_uri_complete: verification_uri_complete.map(Into::into),
+    };
+    let Place { namespace, name, uid, .. } = job.place.clone();
+    Attempt {
+        user: job.owner.clone(),
+        connection: ConnectionRef { namespace, name, uid },
+        provider: job.target.provider().to_owned(),
+        started_at: now,
+        expires_at: later(now, expires_in.min(LIFETIME)),
+        step: Step::Waiting {
+            code,
+            next_poll: later(now, interval),
+            interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+            sealed,
+        },
     }
 }

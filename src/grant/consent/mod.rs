@@ -23,11 +23,14 @@ mod refused;
 pub use arrival::UNNAMED;
 pub use refused::ConsentError;
 
+use std::sync::Arc;
+
 use super::actor::Grants;
 use super::outcome::Outcome;
 use super::work::Job;
 use crate::attempt::store::Kept;
 use crate::attempt::{Attempt, Ending, Step};
+use crate::oauth::app::App;
 use crate::telemetry::chain;
 
 /// One step of a try to connect.
@@ -136,6 +139,24 @@ impl Grants {
         let _ = self.conclude(kept, ending).await;
         Outcome::IntakeRefused { why: why.into() }
     }
+}
+
+/// Why a person was not asked: the try ends, or nothing was decided and it is gone on with later.
+type Unasked = Result<ConsentError, Outcome>;
+
+impl Grants {
+    /// The app in whose name a person is asked.
+    async fn consented_app(&self, job: &Job) -> Result<Arc<App>, Unasked> {
+        match self.app(job).await {
+            Ok(Some(app)) => Ok(app),
+            Ok(None) => Err(Ok(not_offered(job))),
+            Err(none) => Err(Err(none.into())),
+        }
+    }
+}
+
+fn not_offered(job: &Job) -> ConsentError {
+    ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() }
 }
 
 /// Whether the try is the owner's own: the first consent is nobody else's to give.
