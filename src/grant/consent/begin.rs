@@ -29,8 +29,8 @@ impl Grants {
                 let next = Step::Prepared { session: session.clone(), address, sealed };
                 self.step(kept, next).await.map_or(Outcome::Stale, |_| Outcome::Stepped)
             }
-            Err(Ok(why)) => self.fail(kept, why).await,
-            Err(Err(outcome)) => outcome,
+            Err(Unasked::Refused(why)) => self.fail(kept, why).await,
+            Err(Unasked::Later(outcome)) => outcome,
         }
     }
 
@@ -42,13 +42,13 @@ impl Grants {
         state: &SecretString,
     ) -> Result<(SecretString, ByteString), Unasked> {
         if kept.attempt.is_expired_at(self.clock.now()) {
-            return Err(Ok(ConsentError::TooLate));
+            return Err(ConsentError::TooLate.into());
         }
-        self.may_consent(job, kept).map_err(Ok)?;
+        self.may_consent(job, kept)?;
         let offered = job.target.methods().contains(&Method::AuthorizationCode);
-        let portal = self.portal.as_ref().filter(|_| offered).ok_or_else(|| Ok(not_offered(job)))?;
+        let portal = self.portal.as_ref().filter(|_| offered).ok_or_else(|| not_offered(job))?;
         let app = self.consented_app(job).await?;
-        let permit = self.admitted(job).await.map_err(Err)?;
+        let permit = self.admitted(job).await?;
         let redirect_uri = redirect_uri(portal, job.target.provider());
         let scopes = requested(&job.target, &job.scopes);
         let request =
@@ -57,9 +57,7 @@ impl Grants {
         let begun = authorize::begin(http, job.target.description(), &app, &request, self.clock.now());
         let begun = self.timed(Operation::Authorize, begun).await;
         drop(permit);
-        let begun = begun.map_err(|failure| {
-            Ok(ConsentError::of(&self.heard(job, failure, None), job.target.whom_to_ask()))
-        })?;
+        let begun = begun.map_err(|failure| self.declined(job, failure))?;
         let pledge = Pledge {
             attempt: kept.name.clone(),
             secret: begun.verifier,
@@ -67,7 +65,7 @@ impl Grants {
             redirect_uri,
             scopes,
         };
-        let sealed = pledge.seal(&self.sealer, &job.place).map_err(Ok)?;
+        let sealed = pledge.seal(&self.sealer, &job.place)?;
         Ok((SecretString::from(begun.address.as_str()), sealed))
     }
 

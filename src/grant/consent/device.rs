@@ -38,27 +38,26 @@ impl Grants {
     pub(super) async fn ask_device(&self, job: &Job) -> Outcome {
         match self.device_code(job).await {
             Ok(()) => Outcome::Stepped,
-            Err(Ok(why)) => Outcome::IntakeRefused { why: why.into() },
-            Err(Err(outcome)) => outcome,
+            Err(Unasked::Refused(why)) => Outcome::IntakeRefused { why: why.into() },
+            Err(Unasked::Later(outcome)) => outcome,
         }
     }
 
     async fn device_code(&self, job: &Job) -> Result<(), Unasked> {
         let target = &job.target;
         if !target.methods().contains(&Method::DeviceCode) || !target.allows_device_flow() {
-            return Err(Ok(not_offered(job)));
+            return Err(not_offered(job).into());
         }
         let app = self.consented_app(job).await?;
-        let permit = self.admitted(job).await.map_err(Err)?;
+        let permit = self.admitted(job).await?;
         let scopes = requested(target, &job.scopes);
         let now = self.clock.now();
         let http = self.clients.for_provider(target.insecure());
         let asked = device::authorize(http, target.description(), &app, &scopes, now);
         let asked = self.timed(Operation::Authorize, asked).await;
         drop(permit);
-        let asked = asked
-            .map_err(|failure| Ok(ConsentError::of(&self.heard(job, failure, None), target.whom_to_ask())))?;
-        let name = random_text().map_err(|_| Err(Outcome::Stale))?;
+        let asked = asked.map_err(|failure| self.declined(job, failure))?;
+        let name = random_text().map_err(|_| Outcome::Stale)?;
         let name = attempt_name(name.expose_secret());
         let pledge = Pledge {
             attempt: name.clone(),
@@ -67,10 +66,10 @@ impl Grants {
             scopes,
             bound_to: binding(job, Some(&app)),
         };
-        let sealed = pledge.seal(&self.sealer, &job.place).map_err(Ok)?;
+        let sealed = pledge.seal(&self.sealer, &job.place)?;
         self.attempts.create(&name, &waiting(job, asked, sealed, now)).await.map(|_| ()).map_err(|error| {
             tracing::warn!(error = %chain(&error), "a device code could not be kept");
-            Err(Outcome::Stale)
+            Outcome::Stale.into()
         })
     }
 
@@ -82,8 +81,8 @@ impl Grants {
         };
         let (pledge, app) = match self.waited_for(job, &kept).await {
             Ok(known) => known,
-            Err(Ok(why)) => return self.fail(kept, why).await,
-            Err(Err(outcome)) => return outcome,
+            Err(Unasked::Refused(why)) => return self.fail(kept, why).await,
+            Err(Unasked::Later(outcome)) => return outcome,
         };
         let permit = match self.admitted(job).await {
             Ok(permit) => permit,
@@ -109,22 +108,21 @@ impl Grants {
 
     /// The device code that is asked with, if the terms are still those under which it was given.
     async fn waited_for(&self, job: &Job, kept: &Kept) -> Result<(Pledge, Arc<App>), Unasked> {
-        let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Err(Err(Outcome::Stepped)) };
+        let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Err(Outcome::Stepped.into()) };
         if kept.attempt.is_expired_at(self.clock.now()) {
-            return Err(Ok(ConsentError::TooLate));
+            return Err(ConsentError::TooLate.into());
         }
-        let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed).map_err(Ok)?;
+        let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed)?;
         let app = self.consented_app(job).await?;
         if pledge.holds_for(&binding(job, Some(&app))) {
             Ok((pledge, app))
         } else {
-            Err(Ok(ConsentError::TermsMoved))
+            Err(ConsentError::TermsMoved.into())
         }
     }
 
     async fn unanswered(&self, job: &Job, kept: Kept, failure: Failure) -> Outcome {
-        let failure = self.heard(job, failure, None);
-        match ConsentError::of(&failure, job.target.whom_to_ask()) {
+        match self.declined(job, failure) {
             // RFC 8628 §3.5: after no answer, ask again, more slowly.
             ConsentError::Unavailable { .. } => self.slower(kept).await,
             why => self.fail(kept, why).await,

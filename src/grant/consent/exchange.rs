@@ -95,8 +95,8 @@ impl Grants {
                 self.arrived(job, arrival, granted.answer).await
             }
             Err(failure) => {
-                let failure = self.heard(job, failure, None);
-                self.fail(kept, ConsentError::of(&failure, job.target.whom_to_ask())).await
+                let why = self.declined(job, failure);
+                self.fail(kept, why).await
             }
         }
     }

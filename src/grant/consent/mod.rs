@@ -31,6 +31,7 @@ use super::work::Job;
 use crate::attempt::store::Kept;
 use crate::attempt::{Attempt, Ending, Step};
 use crate::oauth::app::App;
+use crate::oauth::classify::Failure;
 use crate::telemetry::chain;
 
 /// One step of a try to connect.
@@ -141,17 +142,39 @@ impl Grants {
     }
 }
 
-/// Why a person was not asked: the try ends, or nothing was decided and it is gone on with later.
-type Unasked = Result<ConsentError, Outcome>;
+/// Why a person was not asked.
+enum Unasked {
+    /// The try ends.
+    Refused(ConsentError),
+    /// Nothing was decided; it is gone on with later.
+    Later(Outcome),
+}
+
+impl From<ConsentError> for Unasked {
+    fn from(why: ConsentError) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<Outcome> for Unasked {
+    fn from(outcome: Outcome) -> Self {
+        Self::Later(outcome)
+    }
+}
 
 impl Grants {
     /// The app in whose name a person is asked.
     async fn consented_app(&self, job: &Job) -> Result<Arc<App>, Unasked> {
         match self.app(job).await {
             Ok(Some(app)) => Ok(app),
-            Ok(None) => Err(Ok(not_offered(job))),
-            Err(none) => Err(Err(none.into())),
+            Ok(None) => Err(not_offered(job).into()),
+            Err(none) => Err(Outcome::from(none).into()),
         }
+    }
+
+    /// What a failed request means for the try; what it says of the provider is taken in.
+    fn declined(&self, job: &Job, failure: Failure) -> ConsentError {
+        ConsentError::of(&self.heard(job, failure, None), job.target.whom_to_ask())
     }
 }
 
