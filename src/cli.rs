@@ -1,5 +1,7 @@
 //! The command line, which is also the only place that reads the environment.
 
+pub mod portal;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
     Operator(Box<OperatorFlags>),
+    /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
+    Portal(Box<portal::PortalFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// List the providers of the catalogue, or describe one with an example to apply.
