@@ -9,7 +9,8 @@ build: ## build the operator and the kubectl plug-in
 
 demo: ## show the main job, live, on a control plane of its own
 	@tests/prerequisites.sh cargo cc go
-	cargo run --locked -p bowline-testbed -- demo
+	cargo build --locked -p bowline -p bowline-testbed --bins
+	@"$${CARGO_TARGET_DIR:-target}/debug/bowline-testbed" demo
 
 test: ## run all tests, and say how many ran at each level
 	tests/run.sh

@@ -10,17 +10,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use url::Url;
 
 use crate::catalog::span::Span;
 use crate::context;
+use crate::grant::schedule::Limits;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
 use crate::telemetry::LogFormat;
 use crate::{api, catalog};
 
+const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
+as the ServiceAccount of its pod. deploy/ has the rights it needs.";
+
 /// Keeps third-party connections: consent once, a fresh token stays in a Secret.
 #[derive(Parser, Debug)]
-#[command(name = "bowline", version, about, max_term_width = 110)]
+#[command(name = "bowline", version, about, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -35,6 +40,7 @@ pub struct Cli {
 )]
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
+    #[command(after_help = REACHES)]
     Operator(Box<OperatorFlags>),
     /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
     Portal(Box<portal::PortalFlags>),
@@ -44,6 +50,9 @@ pub enum Command {
     Catalog {
         /// Name of an entry.
         name: Option<String>,
+        /// List the sandbox of demo and tests as well.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
     },
 }
 
@@ -55,57 +64,144 @@ pub enum Command {
 )]
 pub struct OperatorFlags {
     /// The operator's own namespace: sealed records, the keyring and app registrations live there.
-    #[arg(long, env = "BOWLINE_NAMESPACE", default_value = "bowline-system")]
+    #[arg(
+        long,
+        env = "BOWLINE_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAME",
+        default_value = "bowline-system"
+    )]
     namespace: String,
 
     /// Address for /livez, /readyz and /metrics.
-    #[arg(long, env = "BOWLINE_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        env = "BOWLINE_LISTEN",
+        hide_env_values = true,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080"
+    )]
     listen: SocketAddr,
 
     /// Namespaces in which the operator may read and write Secrets, comma separated; it needs a RoleBinding in each.
     /// Empty: all namespaces, by a ClusterRoleBinding.
-    #[arg(long, env = "BOWLINE_SECRET_NAMESPACES", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "BOWLINE_SECRET_NAMESPACES",
+        hide_env_values = true,
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
     secret_namespaces: Vec<String>,
+
+    /// Address of the portal as browsers see it, such as https://connect.example.com. It makes the redirect URIs to register at
+    /// providers, and the links shown to people. Without it nobody can consent in a browser.
+    #[arg(long, env = "BOWLINE_PORTAL_URL", hide_env_values = true, value_name = "URL")]
+    portal_url: Option<Url>,
+
+    /// Namespace of the short-lived Secrets through which portal and operator speak of one try to connect.
+    #[arg(
+        long,
+        env = "BOWLINE_ATTEMPTS_NAMESPACE",
+        hide_env_values = true,
+        value_name = "NAMESPACE",
+        default_value = "bowline-attempts"
+    )]
+    attempts_namespace: String,
 
     /// Prefixes of labels that connections may put on their published Secrets, comma separated. None: no labels.
     /// Labels select: allow only what no NetworkPolicy or other operator acts on.
-    #[arg(long, env = "BOWLINE_PUBLISHED_LABEL_PREFIX", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "BOWLINE_PUBLISHED_LABEL_PREFIX",
+        hide_env_values = true,
+        value_name = "PREFIXES",
+        value_delimiter = ','
+    )]
     published_label_prefix: Vec<String>,
 
     /// Least time between two attempts on one grant, such as 10s.
-    #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", default_value = "10s")]
+    #[arg(
+        long,
+        env = "BOWLINE_MIN_REFRESH_INTERVAL",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
     min_refresh_interval: Span,
 
+    /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
+    /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
+    #[arg(
+        long,
+        env = "BOWLINE_SECOND_OPINION_AFTER",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
+    second_opinion_after: Span,
+
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
-    #[arg(long, env = "BOWLINE_INTENT_TTL", default_value = "60s")]
+    #[arg(
+        long,
+        env = "BOWLINE_INTENT_TTL",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
     intent_ttl: Span,
 
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
-    #[arg(long, env = "BOWLINE_KEYRING_DIR")]
+    #[arg(long, env = "BOWLINE_KEYRING_DIR", hide_env_values = true, value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
     /// Warn when the key that seals new records is older than this.
-    #[arg(long, env = "BOWLINE_KEY_MAX_AGE", default_value = "90d")]
+    #[arg(
+        long,
+        env = "BOWLINE_KEY_MAX_AGE",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "90d"
+    )]
     key_max_age: Span,
 
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
-    #[arg(long, env = "BOWLINE_RECORD_RETENTION", default_value = "30d")]
+    #[arg(
+        long,
+        env = "BOWLINE_RECORD_RETENTION",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "30d"
+    )]
     record_retention: Span,
 
     /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
-    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS")]
+    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS", hide_env_values = true)]
     allow_insecure_providers: bool,
 
     /// How logs are written, to stderr.
-    #[arg(long, env = "BOWLINE_LOG_FORMAT", value_enum, default_value_t)]
+    #[arg(
+        long,
+        env = "BOWLINE_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t
+    )]
     log_format: LogFormat,
 
     /// What is logged: a level, or directives such as info,bowline=debug.
-    #[arg(long, env = "BOWLINE_LOG_FILTER", default_value = "info")]
+    #[arg(
+        long,
+        env = "BOWLINE_LOG_FILTER",
+        hide_env_values = true,
+        value_name = "FILTER",
+        default_value = "info"
+    )]
     log_filter: String,
 
     /// Name of this process in Events and intents; the pod's name, as a rule.
-    #[arg(long, env = "HOSTNAME", default_value = "bowline")]
+    #[arg(long, env = "HOSTNAME", hide_env_values = true, value_name = "NAME", default_value = "bowline")]
     instance: String,
 }
 
@@ -120,13 +216,17 @@ pub struct Logs {
 
 impl OperatorFlags {
     /// The settings of the operator, and of its logs.
+    // long: one line for each flag, twice, so that a new one cannot be forgotten
     pub fn into_settings(self) -> (Settings, Logs) {
         let Self {
             namespace,
             listen,
             secret_namespaces,
+            portal_url,
+            attempts_namespace,
             published_label_prefix,
             min_refresh_interval,
+            second_opinion_after,
             intent_ttl,
             keyring_dir,
             key_max_age,
@@ -141,7 +241,12 @@ impl OperatorFlags {
             controllers: context::Settings {
                 namespace,
                 secret_namespaces: named,
-                min_refresh_interval: at_least_a_second(min_refresh_interval),
+                portal: portal_url,
+                attempts_namespace,
+                limits: Limits {
+                    min_interval: at_least_a_second(min_refresh_interval),
+                    second_opinion_after: at_least_a_second(second_opinion_after),
+                },
                 allow_insecure_providers,
                 label_prefixes: LabelPrefixes::new(published_label_prefix),
             },
@@ -169,10 +274,10 @@ pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints the catalogue, or one entry of it.
-pub fn print_catalog(out: &mut impl Write, name: Option<&str>) -> anyhow::Result<()> {
+/// Prints the catalogue, with the sandbox's entries if `all` are asked for, or one entry of it.
+pub fn print_catalog(out: &mut impl Write, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let text = match name {
-        None => catalog::render_list(),
+        None => catalog::render_list(all),
         Some(name) => match catalog::render_entry(name) {
             Some(text) => text,
             None => bail!("the catalogue has no entry {name}; bowline catalog lists them"),
@@ -197,7 +302,7 @@ mod tests {
         let cli = Cli::parse_from(["bowline", "operator"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
-        assert_eq!(settings.controllers.min_refresh_interval, Duration::from_secs(10));
+        assert_eq!(settings.controllers.limits, Limits::default());
         assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
         assert!(!settings.controllers.allow_insecure_providers);
         assert!(settings.controllers.secret_namespaces.is_empty());
@@ -215,7 +320,7 @@ mod tests {
 
     #[test]
     fn an_unknown_entry_is_an_error_that_says_where_to_look() {
-        let error = print_catalog(&mut Vec::new(), Some("nobody")).unwrap_err();
+        let error = print_catalog(&mut Vec::new(), Some("nobody"), false).unwrap_err();
         assert!(error.to_string().contains("bowline catalog"));
     }
 }

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
+use url::Url;
 
 use crate::api::connection::{IntegrationConnectionStatus, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::clock::Clock;
 use crate::grant::actor::Grants;
+use crate::grant::schedule::Limits;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
 use crate::metrics::{Metrics, PublishOutcome};
@@ -87,10 +88,14 @@ pub struct Settings {
     pub namespace: String,
     /// The namespaces in which Secrets may be read and written; empty means all.
     pub secret_namespaces: BTreeSet<String>,
-    /// The least time between two attempts on one grant.
-    pub min_refresh_interval: Duration,
+    /// How closely attempts on one grant may follow each other.
+    pub limits: Limits,
     /// Whether providers may ask for `http://` and private addresses.
     pub allow_insecure_providers: bool,
+    /// Namespace of the tries to connect.
+    pub attempts_namespace: String,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Prefixes of labels that users may put on published Secrets.
     pub label_prefixes: LabelPrefixes,
 }

@@ -17,6 +17,7 @@
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
 //! - [`portal`]: `bowline portal`, which people see in a browser.
+//! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
 pub mod api;
@@ -29,6 +30,7 @@ pub mod context;
 pub mod discovered;
 pub mod grant;
 pub mod kube_ext;
+pub mod kubeconfig;
 pub mod metrics;
 pub mod oauth;
 pub mod operator;

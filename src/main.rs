@@ -15,8 +15,13 @@ async fn main() -> ExitCode {
     match run(cli::Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
-            eprintln!("bowline: {error:#}");
+            let error = telemetry::chain(error.as_ref());
+            // Once: as a log line where logs are set up, so that a collector understands it, else plainly.
+            if tracing::enabled!(tracing::Level::ERROR) {
+                tracing::error!("{error}");
+            } else {
+                eprintln!("bowline: {error}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -35,6 +40,6 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
             Ok(portal::run(settings).await?)
         }
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
-        Command::Catalog { name } => cli::print_catalog(&mut std::io::stdout(), name.as_deref()),
+        Command::Catalog { name, all } => cli::print_catalog(&mut std::io::stdout(), name.as_deref(), all),
     }
 }

@@ -22,7 +22,6 @@ use prometheus::{
 
 use crate::api::connection::Phase;
 use families as family;
-use labels::PHASES;
 
 /// A metric could not be made or written: a fault of this program, never of its input.
 #[derive(Debug, thiserror::Error)]
@@ -143,7 +142,7 @@ impl Metrics {
 
     /// A series that is absent until its first event cannot be alerted on.
     fn start_at_zero(&self) {
-        for phase in PHASES {
+        for phase in Phase::ALL {
             self.set_connections(*phase, 0);
         }
         for controller in Controller::ALL {

@@ -9,7 +9,9 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
+use crate::api::names::LABEL_CONNECTION_UID;
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::attempt::store::{self, Kept};
 use crate::catalog::{self, ResolveError, SetBy};
 use crate::discovered::{Discovered, Metadata};
 use crate::grant::target::Target;
@@ -35,6 +37,8 @@ pub struct World {
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
     /// Secrets of the operator's namespace that are neither records nor the keyring: app registrations.
     pub app_secrets: Store<Secret>,
+    /// Tries to connect, as Secrets.
+    pub attempts: Store<Secret>,
     /// The Secrets we publish, without data.
     pub published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
@@ -251,6 +255,17 @@ impl World {
     pub fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         self.shares.state_filter(|share| share.spec.connection.uid == uid)
+    }
+
+    /// The tries to connect this connection, the newest first; what is no attempt is left out.
+    pub fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
+        let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
+        let its = |secret: &Secret| secret.labels().get(LABEL_CONNECTION_UID).is_some_and(|of| of == uid);
+        let read = self.attempts.state_filter(its).into_iter().filter_map(|secret| store::read(&secret).ok());
+        // The label only selects: what counts is inside.
+        let mut attempts: Vec<Kept> = read.filter(|kept| kept.attempt.connection.uid == uid).collect();
+        attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
+        attempts
     }
 
     /// A connection by name, if it is still the one with this UID.

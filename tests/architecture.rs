@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "attempt",
     "catalog",
     "clock",
+    "kubeconfig",
     "telemetry",
     "oauth",
     "metrics",
@@ -34,8 +35,8 @@ const ORDER: &[&str] = &[
 
 /// Modules beside the order, and all that they may use.
 const BESIDE: &[(&str, &[&str])] = &[
-    ("plugin", &["api", "clock"]),
-    ("portal", &["api", "attempt", "catalog", "clock", "metrics", "telemetry"]),
+    ("plugin", &["api", "clock", "kubeconfig"]),
+    ("portal", &["api", "attempt", "catalog", "clock", "kubeconfig", "metrics", "telemetry"]),
 ];
 
 /// Controllers: siblings, and nobody uses another's insides.

@@ -30,6 +30,8 @@ reasons! {
     AUTHORIZATION_IN_PROGRESS = "AuthorizationInProgress";
     /// A grant was brought that cannot be used; the old one, if any, is kept.
     INTAKE_REFUSED = "IntakeRefused";
+    /// What was brought was sent to the provider, and its answer never arrived.
+    INTAKE_OUTCOME_UNKNOWN = "IntakeOutcomeUnknown";
     /// The grant belongs to another account than the one pinned.
     ACCOUNT_MISMATCH = "AccountMismatch";
     /// Another connection already holds this account's only token chain.
@@ -40,8 +42,6 @@ reasons! {
     GRANT_EXPIRED = "GrantExpired";
     /// The grant was withdrawn at the provider.
     GRANT_REVOKED = "GrantRevoked";
-    /// The provider does not accept the key.
-    KEY_REJECTED = "KeyRejected";
     /// An administrator at the provider must approve first.
     ADMIN_CONSENT_REQUIRED = "AdminConsentRequired";
     /// A rule of the organization at the provider blocks it.
@@ -118,8 +118,6 @@ reasons! {
     WORKSPACE_NOT_FOUND = "WorkspaceNotFound";
     /// The owner is not a member of the workspace.
     OWNER_NOT_MEMBER = "OwnerNotMember";
-    /// Sharing is not allowed.
-    SHARING_NOT_ALLOWED = "SharingNotAllowed";
     /// Some namespaces of the workspace do not have it.
     PARTIALLY_PUBLISHED = "PartiallyPublished";
 
@@ -162,8 +160,6 @@ reasons! {
     RECOVERED = "Recovered";
     /// The grant could not be revoked at the provider.
     REVOCATION_FAILED = "RevocationFailed";
-    /// The grant was revoked at the provider.
-    REVOKED = "Revoked";
 }
 
 #[cfg(test)]

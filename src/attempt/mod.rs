@@ -25,6 +25,7 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
+use url::Url;
 
 use self::state::Digest;
 
@@ -33,6 +34,17 @@ pub const LIFETIME: Duration = Duration::from_mins(10);
 
 /// How many tries one user may have open at once.
 pub const OPEN_PER_USER: usize = 5;
+
+/// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is never
+/// taken for another's (RFC 9700 §4.4.2).
+pub fn redirect_uri(portal: &Url, provider: &str) -> String {
+    format!("{}/callback/{provider}", portal.as_str().trim_end_matches('/'))
+}
+
+/// The page of a connection in the portal.
+pub fn connection_page(portal: &Url, namespace: &str, name: &str) -> String {
+    format!("{}/connections/{namespace}/{name}", portal.as_str().trim_end_matches('/'))
+}
 
 /// One try to connect. `Debug` shows no secret.
 #[derive(Clone, Debug)]

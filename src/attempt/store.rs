@@ -85,14 +85,13 @@ impl Attempts {
         read(&self.api.replace(&name, &PostParams::default(), &secret).await?)
     }
 
-    /// Removes it, unless it changed. That it is gone already is as good.
-    pub async fn delete(&self, kept: Kept) -> Result<(), AttemptError> {
-        let Kept { name, attempt: _, uid, resource_version } = kept;
-        let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+    /// Removes the Secret of an attempt, or what should be one, unless it changed since it was seen.
+    pub async fn remove(&self, secret: &Secret) -> Result<(), AttemptError> {
+        let preconditions = Preconditions { uid: secret.uid(), resource_version: secret.resource_version() };
         let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        match self.api.delete(&name, &only_this).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            result => result.map(|_| ()).map_err(AttemptError::from),
+        match self.api.delete(&secret.name_any(), &only_this).await.map_err(AttemptError::from) {
+            Ok(_) | Err(AttemptError::Taken) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
-use super::entry::{Confidence, Endpoints};
+use super::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use super::errors::ErrorTable;
 use super::path::JsonPath;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
@@ -29,6 +29,10 @@ pub struct Description {
     pub discovered: bool,
     /// How the client may prove itself, the preferred way first.
     pub client_auth: Vec<ClientAuth>,
+    /// What the authorization request needs beyond the standard.
+    pub authorize: Authorize<String>,
+    /// What the device authorization request needs beyond the standard.
+    pub device: DeviceFlow<String>,
     /// What a token request needs beyond the standard.
     pub token_request: TokenRequest<String>,
     /// Where a token answer has its parts.
@@ -62,6 +66,8 @@ pub struct Description {
 pub struct DiscoveredEndpoints {
     /// `authorization_endpoint`.
     pub authorization: Option<Url>,
+    /// `pushed_authorization_request_endpoint` (RFC 9126 §5).
+    pub pushed_authorization_request: Option<Url>,
     /// `token_endpoint`.
     pub token: Option<Url>,
     /// `device_authorization_endpoint`.
@@ -72,6 +78,8 @@ pub struct DiscoveredEndpoints {
     pub userinfo: Option<Url>,
     /// `token_endpoint_auth_methods_supported`, those we know. Empty means not said.
     pub client_auth: Vec<ClientAuth>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
+    pub issuer_in_callback: bool,
 }
 
 impl Description {
@@ -96,10 +104,12 @@ impl Description {
         }
         let ours = &mut self.endpoints;
         fill(&mut ours.authorization, metadata.authorization.as_ref());
+        fill(&mut ours.pushed_authorization_request, metadata.pushed_authorization_request.as_ref());
         fill(&mut ours.token, metadata.token.as_ref());
         fill(&mut ours.device_authorization, metadata.device_authorization.as_ref());
         fill(&mut ours.revocation, metadata.revocation.as_ref());
         fill(&mut ours.userinfo, metadata.userinfo.as_ref());
+        self.authorize.issuer_in_callback |= metadata.issuer_in_callback;
         // A public client is never announced by all servers, and is only used when there is no secret.
         let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
         if self.client_auth.iter().any(|way| metadata.client_auth.contains(way)) {

@@ -35,7 +35,10 @@ pub struct Entry {
     pub client_auth: Vec<ClientAuth>,
     /// What the authorization request needs.
     #[serde(default)]
-    pub authorize: Authorize,
+    pub authorize: Authorize<Template>,
+    /// What the device authorization request needs.
+    #[serde(default)]
+    pub device: DeviceFlow<Template>,
     /// What a token request needs beyond the standard.
     #[serde(default)]
     pub token_request: TokenRequest<Template>,
@@ -88,6 +91,8 @@ pub struct Endpoints<U> {
     pub issuer: Option<U>,
     /// Authorization endpoint (RFC 6749 §3.1).
     pub authorization: Option<U>,
+    /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known.
+    pub pushed_authorization_request: Option<U>,
     /// Token endpoint (RFC 6749 §3.2).
     pub token: Option<U>,
     /// Device authorization endpoint (RFC 8628 §3.1).
@@ -106,6 +111,7 @@ impl<U> Default for Endpoints<U> {
         Self {
             issuer: None,
             authorization: None,
+            pushed_authorization_request: None,
             token: None,
             device_authorization: None,
             revocation: None,
@@ -115,19 +121,82 @@ impl<U> Default for Endpoints<U> {
     }
 }
 
-/// What the authorization request needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Authorize {
+/// What the authorization request needs. `T` is the text: with placeholders, or filled.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Authorize<T> {
     /// What the provider makes of PKCE (RFC 7636).
     #[serde(default)]
     pub pkce: Pkce,
-    /// Parameters to send besides the standard's.
+    /// The parameter that carries the scopes.
     #[serde(default)]
-    pub params: BTreeMap<String, String>,
+    pub scope_parameter: ScopeParameter,
+    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, T>,
     /// Parameters that may be sent, too.
     #[serde(default)]
     pub optional_params: Vec<String>,
+    /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
+    #[serde(default)]
+    pub issuer_in_callback: bool,
+}
+
+// Written out: a derived `Default` would ask the same of `T`.
+impl<T> Default for Authorize<T> {
+    fn default() -> Self {
+        Self {
+            pkce: Pkce::default(),
+            scope_parameter: ScopeParameter::default(),
+            params: BTreeMap::new(),
+            optional_params: Vec::new(),
+            issuer_in_callback: false,
+        }
+    }
+}
+
+/// The parameter of the authorization request that carries the scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScopeParameter {
+    /// `scope`, the standard's.
+    #[default]
+    Scope,
+    /// `user_scope`: Slack's, for a token of the person instead of the app's bot.
+    UserScope,
+}
+
+impl ScopeParameter {
+    /// Its name in the request.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scope => "scope",
+            Self::UserScope => "user_scope",
+        }
+    }
+}
+
+/// What the device authorization request needs (RFC 8628 §3.1). `T` is the text: with placeholders, or filled.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
+pub struct DeviceFlow<T> {
+    /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
+    #[serde(default = "yes")]
+    pub authenticated: bool,
+    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, T>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+// Written out: a derived `Default` would ask the same of `T`, and say no.
+impl<T> Default for DeviceFlow<T> {
+    fn default() -> Self {
+        Self { authenticated: yes(), params: BTreeMap::new() }
+    }
 }
 
 /// What a provider makes of PKCE.
@@ -162,6 +231,7 @@ impl Entry {
         let Endpoints {
             issuer,
             authorization,
+            pushed_authorization_request,
             token,
             device_authorization,
             revocation,
@@ -171,9 +241,17 @@ impl Entry {
         let identity = self.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
         let check = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
-        let endpoints =
-            [issuer, authorization, token, device_authorization, revocation, userinfo, admin_consent]
-                .map(Option::as_ref);
+        let endpoints = [
+            issuer,
+            authorization,
+            pushed_authorization_request,
+            token,
+            device_authorization,
+            revocation,
+            userinfo,
+            admin_consent,
+        ]
+        .map(Option::as_ref);
         endpoints.into_iter().chain([identity, probe, check, self.revoke.url.as_ref()]).flatten().collect()
     }
 }

@@ -177,7 +177,8 @@ fn flaw(entry: &Entry) -> Option<Flaw> {
         return Some(Flaw::NoMethod);
     }
     let addresses = entry.addresses();
-    let texts = entry.token_request.params.values();
+    let texts = entry.token_request.params.values().chain(entry.authorize.params.values());
+    let texts = texts.chain(entry.device.params.values());
     let in_addresses: Vec<&str> = addresses.into_iter().flat_map(Template::placeholders).collect();
     let in_texts: Vec<&str> = texts.flat_map(Template::placeholders).collect();
     let fills = |name: &str| entry.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none());
@@ -221,6 +222,19 @@ mod tests {
         assert_eq!(entries.len(), FILES.len());
         for (name, entry) in &entries {
             assert!(!entry.sources.is_empty(), "{name} names no source");
+        }
+    }
+
+    #[test]
+    fn a_source_is_an_address_unless_it_has_none() {
+        for (name, entry) in &load(DEFAULTS, FILES).unwrap() {
+            for source in &entry.sources {
+                let first = source.split(' ').next().unwrap();
+                let address = url::Url::parse(first).is_ok_and(|url| url.scheme() == "https");
+                // `owner/repository path` and `RFC n` can be followed, and so must be.
+                let followed = source.contains('/') || source.starts_with("RFC ");
+                assert!(address || !followed, "{name}: {source}");
+            }
         }
     }
 

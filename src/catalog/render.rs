@@ -9,16 +9,42 @@ use super::parameter::{Parameter, SettableBy};
 use crate::api::connection::Method;
 use crate::api::provider::Rotation;
 
-/// All entries as a table: name, display name, methods, rotation. Ends with a line break.
-pub fn render_list() -> String {
-    let header = ["NAME", "DISPLAY NAME", "METHODS", "ROTATION"].map(str::to_owned);
-    let rows = entries().iter().map(|(name, entry)| {
-        [
-            name.clone(),
-            entry.display_name.clone(),
-            methods(entry),
-            rotation_word(entry.grant.rotation).to_owned(),
-        ]
+/// No line is longer, unless a word is.
+const WIDTH: usize = 100;
+/// Entries of the provider that only demo and tests have: not what somebody looks for who has an account somewhere.
+const SANDBOX: &str = "sandbox";
+
+/// Entries as a table: name, display name, first method, rotation; and what the last means. Those of the sandbox only
+/// if `all` are asked for, and then apart. Ends with a line break.
+pub fn render_list(all: bool) -> String {
+    let (sandbox, real): (Vec<_>, Vec<_>) =
+        entries().iter().map(|(name, entry)| (name.as_str(), entry)).partition(|(name, _)| is_sandbox(name));
+    let mut text = table(&real);
+    if all {
+        _ = write!(text, "\nFor demo and tests\n\n{}", table(&sandbox));
+    }
+    text.push_str("\nMETHOD: how a connection is authorized unless its spec.method says otherwise.\n");
+    text.push_str("ROTATION: what a refresh does to the refresh token (-: nothing is refreshed).\n");
+    for rotation in ROTATIONS {
+        _ = writeln!(text, "  {:10}  {}", rotation_word(*rotation), rotation_meaning(*rotation));
+    }
+    text.push_str("\nbowline catalog NAME describes one, with an example to apply.\n");
+    if !all {
+        text.push_str("bowline catalog --all also lists the sandbox of demo and tests.\n");
+    }
+    text
+}
+
+fn is_sandbox(name: &str) -> bool {
+    name == SANDBOX || name.strip_prefix(SANDBOX).is_some_and(|rest| rest.starts_with('-'))
+}
+
+fn table(entries: &[(&str, &Entry)]) -> String {
+    let header = ["NAME", "DISPLAY NAME", "METHOD", "ROTATION"].map(str::to_owned);
+    let rows = entries.iter().map(|(name, entry)| {
+        let method = entry.methods.first().map(|method| format!("{method:?}")).unwrap_or_default();
+        let rotation = if methods_refresh(entry) { rotation_word(entry.grant.rotation) } else { "-" };
+        [(*name).to_owned(), entry.display_name.clone(), method, rotation.to_owned()]
     });
     let rows: Vec<[String; 4]> = std::iter::once(header).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -33,9 +59,9 @@ pub fn render_list() -> String {
 /// entry. Ends with a line break.
 pub fn render_entry(name: &str) -> Option<String> {
     let entry = get(name)?;
-    let mut text = format!("{} ({name})\n", entry.display_name);
-    section(&mut text, "Methods", [methods(entry)]);
-    section(&mut text, "Endpoints", endpoint_lines(&entry.endpoints));
+    let mut text = format!("{name}: {}\n", entry.display_name);
+    section(&mut text, "Methods (the first unless spec.method says otherwise)", method_lines(entry));
+    section(&mut text, "Endpoints", endpoint_lines(entry));
     section(&mut text, "Authorization request", authorize_lines(entry));
     section(&mut text, "Scopes", scope_lines(entry));
     section(
@@ -44,17 +70,17 @@ pub fn render_entry(name: &str) -> Option<String> {
         entry.parameters.iter().flat_map(|(name, found)| parameter_lines(name, found)),
     );
     if methods_refresh(entry) {
-        section(&mut text, "Rotation", rotation_lines(entry));
+        section(&mut text, "Rotation (what a refresh does to the refresh token)", rotation_lines(entry));
         section(&mut text, "Revocation", revocation_lines(entry));
     }
     section(&mut text, "Key", key_lines(entry));
     section(
         &mut text,
-        "Credentials",
+        "What its tokens look like",
         entry.token_prefixes.iter().map(|(kind, begin)| format!("{kind}: begins with {begin}")),
     );
-    section(&mut text, "Limits", entry.limits.iter().cloned());
-    section(&mut text, "Notes", entry.notes.iter().cloned());
+    section(&mut text, "Limits", entry.limits.iter().map(|limit| format!("- {limit}")));
+    section(&mut text, "Notes", entry.notes.iter().map(|note| format!("- {note}")));
     section(
         &mut text,
         &format!("Sources (confidence: {})", confidence(entry.confidence)),
@@ -64,32 +90,71 @@ pub fn render_entry(name: &str) -> Option<String> {
     Some(text)
 }
 
-/// A heading and its lines; nothing without lines.
+/// A heading and its lines; nothing without lines. What goes on after a break stands two columns further in.
 fn section(text: &mut String, heading: &str, lines: impl IntoIterator<Item = String>) {
     let mut lines = lines.into_iter().peekable();
     if lines.peek().is_some() {
         _ = writeln!(text, "\n{heading}");
     }
     for line in lines {
-        _ = writeln!(text, "  {line}");
+        let mut rest = format!("  {line}");
+        let inner = rest.chars().take_while(|c| *c == ' ').count() + 2;
+        while let Some(end) = break_of(&rest, inner) {
+            _ = writeln!(text, "{}", rest[..end].trim_end());
+            rest = format!("{:inner$}{}", "", rest[end..].trim_start());
+        }
+        _ = writeln!(text, "{rest}");
     }
 }
 
-fn methods(entry: &Entry) -> String {
-    let names: Vec<String> = entry.methods.iter().map(|method| format!("{method:?}")).collect();
-    names.join(", ")
+/// Where a line that is too long breaks: at the last blank that fits, or the first one, behind the indentation.
+fn break_of(line: &str, indentation: usize) -> Option<usize> {
+    let (end, _) = line.char_indices().nth(WIDTH)?;
+    let after = line.len().min(indentation);
+    line[after..=end]
+        .rfind(' ')
+        .or_else(|| line[after..].find(' '))
+        .map(|at| after + at)
+        .filter(|at| *at > after)
+}
+
+fn method_lines(entry: &Entry) -> Vec<String> {
+    let meaning = |method: &Method| match method {
+        Method::AuthorizationCode => "a person consents at the provider, by way of the portal",
+        Method::DeviceCode => "a person consents on another device, with a code",
+        Method::RefreshToken => "a refresh token that was got elsewhere is brought in",
+        Method::ClientCredentials => "the app registration is the grant; no person consents",
+        Method::ApiKey => "a key is brought in",
+        Method::BasicAuth => "user name and password are brought in",
+    };
+    entry.methods.iter().map(|method| format!("{:18} {}", format!("{method:?}"), meaning(method))).collect()
 }
 
 fn methods_refresh(entry: &Entry) -> bool {
     !entry.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
 }
 
-fn endpoint_lines<U: std::fmt::Display>(endpoints: &Endpoints<U>) -> Vec<String> {
-    let Endpoints { issuer, authorization, token, device_authorization, revocation, userinfo, admin_consent } =
-        endpoints;
+fn endpoint_lines(entry: &Entry) -> Vec<String> {
+    if methods_refresh(entry) && entry.endpoints.token.is_none() {
+        return vec![
+            "yours: set spec.endpoints.issuer, and the others are read from there; or set token and others"
+                .to_owned(),
+        ];
+    }
+    let Endpoints {
+        issuer,
+        authorization,
+        pushed_authorization_request,
+        token,
+        device_authorization,
+        revocation,
+        userinfo,
+        admin_consent,
+    } = &entry.endpoints;
     let named = [
         ("issuer", issuer),
         ("authorization", authorization),
+        ("pushed request", pushed_authorization_request),
         ("token", token),
         ("device authorization", device_authorization),
         ("revocation", revocation),
@@ -104,7 +169,8 @@ fn authorize_lines(entry: &Entry) -> Vec<String> {
     if !entry.methods.contains(&Method::AuthorizationCode) {
         return Vec::new();
     }
-    let Authorize { pkce, params, optional_params } = &entry.authorize;
+    let Authorize { pkce, scope_parameter: _, params, optional_params, issuer_in_callback } =
+        &entry.authorize;
     let pkce = match pkce {
         Pkce::Supported => "PKCE with S256",
         Pkce::Ignored => "PKCE is taken without an effect",
@@ -112,7 +178,8 @@ fn authorize_lines(entry: &Entry) -> Vec<String> {
     };
     let sent = params.iter().map(|(name, value)| format!("{name}={value}"));
     let optional = (!optional_params.is_empty()).then(|| format!("optional: {}", optional_params.join(", ")));
-    std::iter::once(pkce.to_owned()).chain(sent).chain(optional).collect()
+    let issuer = issuer_in_callback.then(|| "callbacks name the issuer".to_owned());
+    std::iter::once(pkce.to_owned()).chain(sent).chain(optional).chain(issuer).collect()
 }
 
 const fn confidence(confidence: Confidence) -> &'static str {
@@ -148,6 +215,9 @@ fn parameter_lines(name: &str, parameter: &Parameter) -> Vec<String> {
     vec![format!("{name}: {}", parameter.description), format!("  ({})", facts.join("; "))]
 }
 
+const ROTATIONS: &[Rotation] =
+    &[Rotation::None, Rotation::Optional, Rotation::Sliding, Rotation::SingleUse, Rotation::PerMint];
+
 const fn rotation_word(rotation: Rotation) -> &'static str {
     match rotation {
         Rotation::None => "none",
@@ -160,11 +230,11 @@ const fn rotation_word(rotation: Rotation) -> &'static str {
 
 const fn rotation_meaning(rotation: Rotation) -> &'static str {
     match rotation {
-        Rotation::None => "the refresh token, if there is one, never changes",
-        Rotation::Optional => "a refresh may bring a new refresh token; treated as single use",
-        Rotation::Sliding => "each refresh brings a new refresh token, and the old one still works",
-        Rotation::SingleUse => "each refresh brings a new refresh token, and the old one dies",
-        Rotation::PerMint => "no refresh token: a new access token is asked for with the app registration",
+        Rotation::None => "it never changes, or there is none",
+        Rotation::Optional => "a new one may come; treated as single_use",
+        Rotation::Sliding => "a new one comes, and the old one still works",
+        Rotation::SingleUse => "a new one comes, and the old one dies",
+        Rotation::PerMint => "there is none: the app registration itself asks for each access token",
     }
 }
 
@@ -199,28 +269,34 @@ fn key_lines(entry: &Entry) -> Vec<String> {
     vec![format!("sent as {}: {scheme}<{value}>", key.header)]
 }
 
-/// An `IntegrationProvider` to start from, with what has to be set.
+/// An `IntegrationProvider` to start from, with what has to be set. What may be set stands in comments: an example that
+/// is applied as it is must not point to a server that does not exist.
 fn example(name: &str, entry: &Entry) -> String {
-    let mut text = format!(
+    let mut text = String::new();
+    if methods_refresh(entry) {
+        _ = writeln!(text, "# kubectl -n bowline-system create secret generic {name}-app \\");
+        text.push_str("#   --from-literal=client_id=YOUR-ID --from-literal=client_secret=YOUR-SECRET\n");
+    }
+    _ = write!(
+        text,
         "apiVersion: bowline.dev/v1alpha1\nkind: IntegrationProvider\nmetadata:\n  name: {name}\nspec:\n  type: {name}\n"
     );
     if methods_refresh(entry) {
-        _ = writeln!(
-            text,
-            "  app:\n    secretName: {name}-app   # client_id and client_secret, in the operator's namespace"
-        );
+        _ = writeln!(text, "  app:\n    secretName: {name}-app");
         if entry.endpoints.token.is_none() {
             text.push_str("  endpoints:\n    issuer: https://id.example.com\n");
         }
     }
-    let set: Vec<_> =
-        entry.parameters.iter().filter_map(|(name, found)| Some((name, found.example.as_ref()?))).collect();
-    if !set.is_empty() {
-        text.push_str("  parameters:\n");
-    }
-    for (name, value) in set {
-        let wanted = entry.parameters.get(name).is_some_and(|parameter| parameter.required);
-        _ = writeln!(text, "    {name}: {value}{}", if wanted { "" } else { "   # optional" });
+    let set =
+        entry.parameters.iter().filter_map(|(name, found)| Some((name, found, found.example.as_ref()?)));
+    let (wanted, free): (Vec<_>, Vec<_>) = set.partition(|(_, parameter, _)| parameter.required);
+    for (mark, parameters) in [("", &wanted), ("# ", &free)] {
+        if !parameters.is_empty() && (mark.is_empty() || wanted.is_empty()) {
+            _ = writeln!(text, "  {mark}parameters:");
+        }
+        for (name, _, value) in parameters {
+            _ = writeln!(text, "  {mark}  {name}: {value}");
+        }
     }
     text
 }
@@ -231,25 +307,61 @@ mod tests {
     use super::*;
     use crate::api::IntegrationProvider;
 
+    fn row<'l>(list: &'l str, name: &str) -> Option<&'l str> {
+        list.lines().find(|line| line.split(' ').next() == Some(name))
+    }
+
     #[test]
     fn the_list_is_aligned_and_whole() {
-        let list = render_list();
-        let lines: Vec<&str> = list.lines().collect();
-        assert_eq!(lines.len(), entries().len() + 1);
-        let column = lines[0].find("METHODS").unwrap();
-        for line in &lines {
-            assert_eq!(line.chars().nth(column - 1), Some(' '), "{line}");
-            assert_ne!(line.chars().nth(column), Some(' '), "{line}");
+        let list = render_list(true);
+        for (table, heading) in list.split("\n\n").filter_map(|part| Some((part, part.lines().next()?))) {
+            let Some(column) = heading.find("METHOD ") else { continue };
+            for line in table.lines() {
+                assert_eq!(line.chars().nth(column - 1), Some(' '), "{line}");
+                assert_ne!(line.chars().nth(column), Some(' '), "{line}");
+            }
         }
-        assert!(list.contains("github-app-user"), "{list}");
+        for name in entries().keys() {
+            assert!(row(&list, name).is_some(), "{name} is not in:\n{list}");
+        }
+    }
+
+    #[test]
+    fn the_sandbox_is_not_among_the_real_ones() {
+        let (list, whole) = (render_list(false), render_list(true));
+        for (name, entry) in entries() {
+            assert_eq!(row(&list, name).is_some(), !name.starts_with("sandbox"), "{name}");
+            assert_eq!(is_sandbox(name), entry.display_name.starts_with("Sandbox"), "{name}");
+        }
+        assert!(whole.find("\nslack") < whole.find("For demo and tests"));
+        assert!(whole.find("For demo and tests") < whole.find("\nsandbox"));
+    }
+
+    #[test]
+    fn each_rotation_is_explained_under_the_list() {
+        for (name, entry) in entries() {
+            let word = rotation_word(entry.grant.rotation);
+            assert!(render_list(false).contains(&format!("\n  {word} ")), "{name}: {word}");
+        }
+    }
+
+    #[test]
+    fn lines_fit_100_columns_unless_a_word_does_not() {
+        let texts = entries().keys().map(|name| render_entry(name).unwrap()).chain([render_list(true)]);
+        for line in texts.collect::<String>().lines() {
+            let fits = line.chars().count() <= WIDTH;
+            assert!(fits || line.trim_start().starts_with("https://"), "{line}");
+        }
+        assert!(render_entry("google").unwrap().contains("\n    external apps stop at 100 users.\n"));
     }
 
     #[test]
     fn an_entry_tells_what_a_person_needs() {
         let text = render_entry("microsoft").unwrap();
         for part in [
-            "Microsoft (Entra ID) (microsoft)",
-            "AuthorizationCode, RefreshToken",
+            "microsoft: Microsoft (Entra ID)",
+            "  AuthorizationCode  a person consents",
+            "  RefreshToken ",
             "/oauth2/v2.0/token",
             "tenant: ",
             "default common",
@@ -259,14 +371,26 @@ mod tests {
             assert!(text.contains(part), "{part} is not in:\n{text}");
         }
         assert_eq!(render_entry("nobody"), None);
+        assert!(render_entry("generic-oauth2").unwrap().contains("set spec.endpoints.issuer"));
     }
 
     #[test]
     fn every_example_is_an_integration_provider_that_resolves() {
         for (name, entry) in entries() {
-            let provider: IntegrationProvider = serde_yaml::from_str(&example(name, entry)).unwrap();
-            assert_eq!(super::super::check(entry, &provider.spec, name), Ok(()), "{name}");
+            let example = example(name, entry);
+            // As it is, and with what it offers in comments.
+            for text in [example.clone(), example.replace("\n  # ", "\n  ")] {
+                let provider: IntegrationProvider = serde_yaml::from_str(&text).unwrap();
+                assert_eq!(super::super::check(entry, &provider.spec, name), Ok(()), "{name}");
+            }
             assert!(render_entry(name).unwrap().contains("kind: IntegrationProvider"), "{name}");
         }
+    }
+
+    #[test]
+    fn an_example_as_it_is_points_to_no_server_that_a_person_would_have_to_have() {
+        let provider: IntegrationProvider =
+            serde_yaml::from_str(&example("github", get("github").unwrap())).unwrap();
+        assert!(provider.spec.parameters.is_empty(), "{:?}", provider.spec.parameters);
     }
 }

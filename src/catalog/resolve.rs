@@ -6,7 +6,7 @@ use url::Url;
 
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, Validate};
 use super::description::Description;
-use super::entry::{Endpoints, Entry};
+use super::entry::{Authorize, DeviceFlow, Endpoints, Entry};
 use super::parameter::Rule;
 use super::protocol::{Scopes, TokenRequest};
 use super::refusal::ResolveError;
@@ -67,6 +67,11 @@ fn describe(
         endpoints: endpoints(entry, &own, values)?,
         discovered: false,
         client_auth: entry.client_auth.clone(),
+        authorize: authorize(&entry.authorize, values),
+        device: DeviceFlow {
+            authenticated: entry.device.authenticated,
+            params: filled(&entry.device.params, values),
+        },
         token_request: token_request(&entry.token_request, values),
         token_response: entry.token_response.clone(),
         scopes: scopes(&entry.scopes, spec.scopes.as_ref()),
@@ -133,6 +138,11 @@ fn endpoints(
     Ok(Endpoints {
         issuer: one("issuer", own.issuer.as_ref(), given.issuer.as_ref())?,
         authorization: one("authorization", None, given.authorization.as_ref())?,
+        pushed_authorization_request: one(
+            "pushed authorization request",
+            None,
+            given.pushed_authorization_request.as_ref(),
+        )?,
         token: one("token", own.token.as_ref(), given.token.as_ref())?,
         device_authorization: one("device authorization", None, given.device_authorization.as_ref())?,
         revocation: one("revocation", own.revocation.as_ref(), given.revocation.as_ref())?,
@@ -157,11 +167,27 @@ fn scopes(entrys: &Scopes, own: Option<&ScopePolicy>) -> Scopes {
 
 fn token_request(request: &TokenRequest<Template>, values: &Values<'_>) -> TokenRequest<String> {
     let TokenRequest { encoding, headers, params } = request;
-    let filled = params.iter().filter_map(|(name, template)| {
+    TokenRequest { encoding: *encoding, headers: headers.clone(), params: filled(params, values) }
+}
+
+fn authorize(request: &Authorize<Template>, values: &Values<'_>) -> Authorize<String> {
+    let Authorize { pkce, scope_parameter, params, optional_params, issuer_in_callback } = request;
+    Authorize {
+        pkce: *pkce,
+        scope_parameter: *scope_parameter,
+        params: filled(params, values),
+        optional_params: optional_params.clone(),
+        issuer_in_callback: *issuer_in_callback,
+    }
+}
+
+/// Parameters of a request, without those whose placeholder has no value.
+fn filled(params: &BTreeMap<String, Template>, values: &Values<'_>) -> BTreeMap<String, String> {
+    let one = |(name, template): (&String, &Template)| {
         let text = template.fill(|name| values.actual.get(name).cloned()).ok()?;
         Some((name.clone(), text))
-    });
-    TokenRequest { encoding: *encoding, headers: headers.clone(), params: filled.collect() }
+    };
+    params.iter().filter_map(one).collect()
 }
 
 fn call(

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use kube::{Api, ResourceExt};
 
 use super::build;
-use super::decide::command::Command;
+use super::decide::consent::account_id;
 use super::decide::{Plan, Publishing};
 use super::observed::Observed;
 use crate::api::connection::SecretStatus;
-use crate::api::names::ANNOTATION_INTAKE;
+use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
 use crate::api::{ConnectionShare, IntegrationConnection};
 use crate::context::Context;
 use crate::grant::target::Target;
@@ -73,14 +73,15 @@ pub async fn act(
     for namespace in &plan.shares_to_write {
         outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
     }
-    if let (Some(command), Some(target)) = (&plan.command, observed.provider.target()) {
-        if let (Command::Refresh { request: None }, Some(due)) = (command, plan.next_attempt) {
+    if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
+        if let (Task::Refresh { request: None }, Some(due)) = (task, plan.next_attempt) {
             let late = ctx.clock.now().duration_since(due);
             ctx.metrics.refresh_begun_late_by(late.try_into().unwrap_or_default());
         }
-        ctx.grants.submit(job(ctx, connection, observed, target, command));
+        ctx.grants.submit(job(ctx, connection, observed, target, task.clone()));
     }
     drop_announcement(ctx, connection, observed).await;
+    drop_agreement(ctx, connection, observed).await;
     outcome
 }
 
@@ -246,7 +247,7 @@ fn job(
     connection: &IntegrationConnection,
     observed: &Observed,
     target: &Arc<Target>,
-    command: &Command,
+    task: Task,
 ) -> Job {
     let spec = &connection.spec;
     let ends = observed.record.grant().and_then(|grant| grant.expires_at);
@@ -256,15 +257,21 @@ fn job(
         target: Arc::clone(target),
         method: target.method(spec),
         own_app: spec.app.as_ref().map(|app| app.secret_name.clone()),
+        app_version: observed.app_version.clone(),
         scopes: spec.scopes.clone(),
+        expected_account: spec.account.as_ref().map(|account| account.id.clone()),
+        accepted_account: connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),
         urgency: ends.unwrap_or(World::LAST),
-        task: match command {
-            Command::Take(announcement) => Task::Take(announcement.clone()),
-            Command::Read { secret } => Task::Read { secret: secret.clone() },
-            Command::Judge => Task::Judge,
-            Command::Refresh { request } => Task::Refresh { request: request.clone() },
-            Command::Mint { request } => Task::Mint { request: request.clone() },
-        },
+        task,
+    }
+}
+
+/// Removes the owner's agreement to an account once the grant in use is of that account and needs it no more.
+async fn drop_agreement(ctx: &Context, connection: &IntegrationConnection, observed: &Observed) {
+    let Some(agreed) = connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT) else { return };
+    let Some(grant) = observed.record.grant() else { return };
+    if !grant.consent.awaits_confirmation() && account_id(grant) == *agreed {
+        drop_annotation(ctx, connection, ANNOTATION_ACCEPT_ACCOUNT, agreed).await;
     }
 }
 
@@ -272,10 +279,13 @@ fn job(
 async fn drop_announcement(ctx: &Context, connection: &IntegrationConnection, observed: &Observed) {
     let shown = connection.annotations().get(ANNOTATION_INTAKE);
     let Some(value) = shown.filter(|shown| observed.taken.as_ref() == Some(shown)) else { return };
+    drop_annotation(ctx, connection, ANNOTATION_INTAKE, value).await;
+}
+
+async fn drop_annotation(ctx: &Context, connection: &IntegrationConnection, name: &str, value: &str) {
     let api: Api<IntegrationConnection> =
         Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
-    if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), ANNOTATION_INTAKE, value).await
-    {
-        tracing::warn!(error = %chain(&error), "the handled announcement is still on the connection");
+    if let Err(error) = apply::remove_annotation(&api, &connection.name_any(), name, value).await {
+        tracing::warn!(annotation = name, error = %chain(&error), "a handled annotation is still on the connection");
     }
 }

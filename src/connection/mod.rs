@@ -74,7 +74,7 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let now = ctx.clock.now();
     let connection = &freshest(ctx, connection);
     let observed = observe(ctx, connection);
-    let plan = decide(connection, &observed, now, ctx.settings.min_refresh_interval);
+    let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let status = report::status(connection, &observed, &plan, &outcome, now);
     publish(ctx, connection, &observed, &status).await?;
@@ -126,11 +126,14 @@ async fn publish(
 /// the connection itself.
 fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
     let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
-    let idle = plan.command.is_none() && !observed.busy;
+    let idle = plan.task.is_none() && !observed.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = observed.rest_until.filter(|until| *until > now);
     // While the actor rests nothing is due; it is looked at again right after.
-    let soonest = [ends, rested.or(attempt), unannounced(observed, now)].into_iter().flatten().min();
+    let soonest = [ends, rested.or(attempt), plan.consent_at.filter(|_| idle), unannounced(observed, now)]
+        .into_iter()
+        .flatten()
+        .min();
     let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = match (wait, outcome.unfinished) {
         (Some(wait), true) => Some(wait.min(TRY_AGAIN)),

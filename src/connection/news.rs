@@ -22,8 +22,12 @@ const TURNS: &[(&str, &str, &str, bool)] = &[
     ("Authorized", reason::DISCONNECTED, reason::DISCONNECTED, false),
     ("Authorized", reason::GRANT_REVOKED, reason::GRANT_REVOKED, true),
     ("Authorized", reason::GRANT_EXPIRED, reason::GRANT_EXPIRED, true),
+    ("Authorized", reason::EXTRA_SCOPES, reason::EXTRA_SCOPES, true),
+    ("Authorized", reason::AWAITING_CONFIRMATION, reason::AWAITING_CONFIRMATION, true),
+    ("Authorized", reason::GRANT_EXPIRING_SOON, reason::GRANT_EXPIRING_SOON, true),
     ("Authorized", reason::MISSING_SCOPES, reason::MISSING_SCOPES, true),
     ("Authorized", reason::ROTATION_OUTCOME_UNKNOWN, reason::ROTATION_OUTCOME_UNKNOWN, true),
+    ("Authorized", reason::INTAKE_OUTCOME_UNKNOWN, reason::INTAKE_OUTCOME_UNKNOWN, true),
     ("Authorized", reason::RECORD_MISSING, reason::RECORD_MISSING, true),
     ("Authorized", reason::RECORD_TAMPERED, reason::RECORD_TAMPERED, true),
     ("Authorized", reason::RECORD_UNREADABLE, reason::RECORD_UNREADABLE, true),
@@ -78,7 +82,7 @@ fn answered(finished: Option<&Finished>) -> Option<News> {
     let finished = finished?;
     match &finished.outcome {
         Outcome::IntakeRefused { why } => {
-            Some(News { warning: true, reason: reason::INTAKE_REFUSED, note: why.to_string() })
+            Some(News { warning: true, reason: why.reason(), note: why.to_string() })
         }
         Outcome::Committed { .. } if finished.request.is_some() => {
             Some(News { warning: false, reason: reason::REFRESHED, note: "Refreshed on request.".to_owned() })

@@ -7,10 +7,11 @@ use kube::ResourceExt;
 use super::decide::secret_name;
 use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::api::IntegrationConnection;
+use crate::attempt::store::Kept;
 use crate::context::Context;
 use crate::grant::target::Target;
 use crate::publishing::Known;
-use crate::vault::record::{ReadError, SealedField};
+use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::world::Found;
 
@@ -21,8 +22,10 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
     let actor = ctx.grants.view(&uid);
     let status = connection.status.as_ref();
     let credentials = connection.spec.credentials.as_ref();
+    let provider = provider(ctx, connection);
     Observed {
-        provider: provider(ctx, connection),
+        app_version: app_version(ctx, connection, &provider),
+        provider,
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(Known::from),
@@ -41,9 +44,18 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         refused_source: actor
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
+        attempts: attempts(ctx, connection),
+        portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }
+}
+
+fn attempts(ctx: &Context, connection: &IntegrationConnection) -> Vec<Kept> {
+    let now = ctx.clock.now();
+    let mut attempts = ctx.world.attempts_of(connection);
+    attempts.retain(|kept| !kept.attempt.is_expired_at(now));
+    attempts
 }
 
 fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
@@ -54,6 +66,15 @@ fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
         Found::ParametersInvalid { message } => Provider::ParametersInvalid { message },
         Found::Ready(target) => usable(ctx, connection, target),
     }
+}
+
+/// The connection's own app where it has one, else the provider's.
+fn app_version(ctx: &Context, connection: &IntegrationConnection, provider: &Provider) -> Option<String> {
+    let Some(own) = &connection.spec.app else {
+        return provider.target()?.app_version().map(ToOwned::to_owned);
+    };
+    let seen = ctx.world.credentials.get(&connection.namespace()?, &own.secret_name)?;
+    Some(format!("{}/{}", seen.uid, seen.resource_version))
 }
 
 /// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.
@@ -77,7 +98,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
-    ctx.grants.sees_foreign(&uid, record.intent());
+    ctx.grants.sees_marks(&uid, &record);
     let grant = match record.open_grant(&ctx.sealer) {
         Ok(grant) => grant.map(Arc::new),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
@@ -87,6 +108,11 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         has_candidate: record.candidate().is_some(),
+        // The mark of a first try that is under way is no news either; one that got no answer stays news.
+        doubted_since: record
+            .candidate_intent()
+            .filter(|intent| !busy || intent.outcome == IntentOutcome::Unknown)
+            .map(|intent| intent.at),
         // While our actor is at work, its own mark is no news.
         unknown_since: record.intent().filter(|_| !busy).map(|intent| intent.at),
         ending: record.ending().is_some(),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
+use url::Url;
 
 use crate::api::connection::{Phase, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
+use crate::attempt::store::Kept;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
 use crate::publishing::Known;
@@ -35,10 +37,16 @@ pub struct Observed {
     pub taken: Option<String>,
     /// The connection's own app is not the one the grant is bound to, as the actor found.
     pub app_differs: bool,
+    /// The version of the app registration in use, the connection's own or the provider's: `<uid>/<resourceVersion>`.
+    pub app_version: Option<String>,
     /// The version of the credentials Secret, where the spec names one.
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
     pub refused_source: Option<SourceSeen>,
+    /// Tries to connect it that have not expired, the newest first.
+    pub attempts: Vec<Kept>,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Where the connection is to be shared.
     pub shared: Shared,
     /// The shares there are.
@@ -100,6 +108,8 @@ pub struct Present {
     pub grant: Option<Arc<Grant>>,
     /// Whether a candidate waits to be judged.
     pub has_candidate: bool,
+    /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
+    pub doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.
     pub unknown_since: Option<Timestamp>,
     /// Whether the grant is being revoked.

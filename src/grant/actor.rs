@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
+use url::Url;
 
 use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
@@ -18,11 +19,12 @@ use super::registration::Registrations;
 use super::schedule::later;
 use super::work::{Job, Task};
 use crate::api::{IntegrationConnection, IntegrationProvider};
+use crate::attempt::store::Attempts;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Clients;
-use crate::vault::{AttemptId, Intent, Sealer, Store};
+use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 
 /// How long a grant rests whose work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
@@ -39,6 +41,9 @@ pub struct Grants {
     pub(super) metrics: Arc<Metrics>,
     pub(super) holder: String,
     pub(super) intent_ttl: Duration,
+    pub(super) attempts: Attempts,
+    /// The portal's address, where there is one.
+    pub(super) portal: Option<Url>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
     actors: Mutex<HashMap<String, Actor>>,
@@ -51,10 +56,12 @@ pub struct Grants {
 #[derive(Default)]
 struct Actor {
     busy: bool,
+    /// The connection went while this was at work.
+    gone: bool,
     outcomes: u64,
     finished: Option<Finished>,
-    /// A mark that another process left, and since when we have watched it on our own clock.
-    foreign: Option<(AttemptId, Timestamp)>,
+    /// Marks that another process left, and since when we have watched each on our own clock.
+    foreign: Vec<(AttemptId, Timestamp)>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     refused_source: Option<(String, String)>,
     /// Nothing is worth a try before this: what kept the last work from being done cannot have passed.
@@ -83,6 +90,10 @@ pub struct Parts {
     pub holder: String,
     /// How long another process's mark is respected.
     pub intent_ttl: Duration,
+    /// The Secrets through which portal and operator speak.
+    pub attempts: Attempts,
+    /// The portal's address, where there is one.
+    pub portal: Option<Url>,
     /// Wakes a connection.
     pub wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
     /// Wakes a provider when its registration begins or ceases to be rejected.
@@ -109,8 +120,20 @@ pub struct View {
 impl Grants {
     /// Puts the parts together. Nothing runs until the first [`Grants::submit`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, sealer, clients, kube, clock, metrics, holder, intent_ttl, wake, wake_provider } =
-            parts;
+        let Parts {
+            store,
+            sealer,
+            clients,
+            kube,
+            clock,
+            metrics,
+            holder,
+            intent_ttl,
+            attempts,
+            portal,
+            wake,
+            wake_provider,
+        } = parts;
         Self {
             store,
             sealer,
@@ -120,6 +143,8 @@ impl Grants {
             metrics,
             holder,
             intent_ttl,
+            attempts,
+            portal,
             wake,
             wake_provider,
             pace: Pace::default(),
@@ -179,6 +204,7 @@ impl Grants {
             Task::Judge => self.judge(job).await,
             Task::Refresh { .. } => self.refresh(job).await,
             Task::Mint { .. } => self.mint(job).await,
+            Task::Consent(task) => self.consent(job, task).await,
             Task::End => {
                 self.end(job).await;
                 return None;
@@ -209,36 +235,47 @@ impl Grants {
 
     /// Forgets a connection that is gone. Work under way still finishes and commits.
     pub fn forget(&self, uid: &str) {
-        self.lock().retain(|key, actor| key != uid || actor.busy);
+        let mut actors = self.lock();
+        match actors.get_mut(uid) {
+            Some(actor) if actor.busy => actor.gone = true,
+            _ => drop(actors.remove(uid)),
+        }
     }
 
-    /// Whether this mark was left by another process, or by work of this one that did not see its end.
+    /// Whether the connection went while its grant was being worked on.
+    pub(super) fn is_gone(&self, uid: &str) -> bool {
+        self.lock().get(uid).is_some_and(|actor| actor.gone)
+    }
+
+    /// Takes note of the marks that other processes left, or earlier work of this one that did not see its end.
     ///
-    /// Its age is counted on our own clock from when we first saw it, because the wall times of two machines differ.
-    pub fn sees_foreign(&self, uid: &str, intent: Option<&Intent>) {
+    /// Their age is counted on our own clock from when we first saw them, because the wall times of two machines differ.
+    pub fn sees_marks(&self, uid: &str, record: &Record) {
         let now = self.clock.now();
-        let foreign = intent.filter(|intent| intent.holder != self.holder);
+        let foreign: Vec<_> = record.intents().filter(|intent| intent.holder != self.holder).collect();
         let mut actors = self.lock();
-        match foreign {
-            None => {
-                if let Some(actor) = actors.get_mut(uid) {
-                    actor.foreign = None;
-                }
+        if foreign.is_empty() {
+            if let Some(actor) = actors.get_mut(uid) {
+                actor.foreign.clear();
             }
-            Some(intent) => {
-                let watched = &mut actors.entry(uid.to_owned()).or_default().foreign;
-                if watched.is_none_or(|(attempt, _)| attempt != intent.attempt) {
-                    *watched = Some((intent.attempt, now));
-                }
+            return;
+        }
+        let watched = &mut actors.entry(uid.to_owned()).or_default().foreign;
+        watched.retain(|(attempt, _)| foreign.iter().any(|intent| intent.attempt == *attempt));
+        for intent in foreign {
+            if watched.iter().all(|(attempt, _)| *attempt != intent.attempt) {
+                watched.push((intent.attempt, now));
             }
         }
     }
 
-    /// Since when another process's mark has been watched.
-    pub(super) fn watched_since(&self, uid: &str, intent: &Intent) -> Timestamp {
-        self.sees_foreign(uid, Some(intent));
-        let watched = self.lock().get(uid).and_then(|actor| actor.foreign);
-        watched.map_or_else(|| self.clock.now(), |(_, since)| since)
+    /// Since when another process's mark on this record has been watched.
+    pub(super) fn watched_since(&self, record: &Record, intent: &Intent) -> Timestamp {
+        self.sees_marks(record.uid(), record);
+        let actors = self.lock();
+        let watched = actors.get(record.uid()).map(|actor| actor.foreign.as_slice()).unwrap_or_default();
+        let since = watched.iter().find(|(attempt, _)| *attempt == intent.attempt).map(|(_, since)| *since);
+        since.unwrap_or_else(|| self.clock.now())
     }
 
     pub(super) fn remember_refused_source(&self, uid: &str, source: Option<(String, String)>) {
@@ -269,7 +306,7 @@ impl Grants {
     }
 
     fn finish(&self, job: &Job, outcome: Option<Outcome>) {
-        if matches!(job.task, Task::End) {
+        if matches!(job.task, Task::End) || self.is_gone(&job.place.uid) {
             // The connection may be gone for good: nothing of it is kept here.
             self.lock().remove(&job.place.uid);
         } else {
@@ -289,6 +326,8 @@ impl Grants {
                 id: actor.outcomes,
                 at: now,
                 request: job.task.request().cloned(),
+                authorization: job.task.authorization().cloned(),
+                app_version: job.app_version.clone(),
                 outcome,
             });
         }

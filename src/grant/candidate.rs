@@ -11,15 +11,17 @@ use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::actor::Grants;
+use super::end::may_be_sent;
 use super::intake::{self, Announcement, Brought, IntakeError};
 use super::judge::{Judged, key_credential};
 use super::outcome::{Origin, Outcome};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
+use crate::catalog::calls::RevokeScope;
 use crate::oauth::app::App;
 use crate::vault::record::Candidate;
-use crate::vault::{Binding, Grant, Record, SourceVersion, TransitionError};
+use crate::vault::{Binding, Consent, Grant, Record, SourceVersion, TransitionError};
 
 /// An ending grant that could not be revoked so often gives way to a new one.
 const REVOCATIONS_BEFORE_GIVING_WAY: i32 = 3;
@@ -67,7 +69,8 @@ impl Grants {
             Ok(()) => self.judge(job).await,
             Err(outcome) => outcome,
         };
-        let refused = matches!(outcome, Outcome::IntakeRefused { .. });
+        // The same bytes are not read again: they cannot be used, or must not be sent once more.
+        let refused = matches!(outcome, Outcome::IntakeRefused { .. } | Outcome::IntakeInDoubt);
         self.remember_refused_source(uid, refused.then_some((brief.uid, brief.resource_version)));
         outcome
     }
@@ -102,7 +105,7 @@ impl Grants {
         let now = self.clock.now();
         let brought =
             intake::read(&brief.data, job.method, now).map_err(|why| Outcome::IntakeRefused { why })?;
-        let app = self.app(job).await.map_err(|message| Outcome::SecretMissing { message })?;
+        let app = self.app(job).await?;
         let grant =
             grant(job, app.as_deref(), brought, brief, now).map_err(|why| Outcome::IntakeRefused { why })?;
         let created = match self.store.get(&job.place.uid) {
@@ -150,7 +153,7 @@ impl Grants {
         let uid = &job.place.uid;
         let app = match self.app(job).await {
             Ok(app) => app,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         let Ok(Some(loaded)) = self.store.get(uid) else { return Outcome::Stale };
         let Ok(Some(mut candidate)) = loaded.record.open_candidate(&self.sealer) else {
@@ -159,23 +162,43 @@ impl Grants {
         };
         let verdict = self.verdict(job, app.as_deref(), &mut candidate).await;
         match verdict {
-            Judged::Good => self.promote(job, &candidate).await,
+            Judged::Good => self.promote(job, app.as_deref(), &candidate).await,
             Judged::Refused(why) => {
-                if let Err(error) = self.settle(uid, Record::candidate_refused).await {
-                    tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
-                }
-                Outcome::IntakeRefused { why }
+                Outcome::IntakeRefused { why: self.discard(job, app.as_deref(), candidate, why).await }
             }
             Judged::Later(message) => Outcome::IntakeDelayed { message },
+            Judged::InDoubt => Outcome::IntakeInDoubt,
+            Judged::Instead(outcome) => outcome,
         }
     }
 
-    async fn promote(&self, job: &Job, candidate: &Candidate) -> Outcome {
-        match self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await {
+    async fn promote(&self, job: &Job, app: Option<&App>, candidate: &Candidate) -> Outcome {
+        let former = self.store.get(&job.place.uid).ok().flatten();
+        let former = former.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
+        let promoted = self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await;
+        if let (Ok(Some(_)), Some(former)) = (&promoted, former) {
+            self.give_back_former(job, app, candidate, former).await;
+        }
+        match promoted {
             Ok(Some(loaded)) => {
                 Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted }
             }
             _ => delayed("The judged grant could not be put in place now."),
+        }
+    }
+}
+
+impl Grants {
+    /// A grant that was given to us is revoked when another takes its place, where that ends this one alone: elsewhere it would
+    /// end the new one too. What cannot be done now is left to the provider's own clearing up.
+    async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Candidate, former: Grant) {
+        let alone = job.target.description().revoke.scope == RevokeScope::Token;
+        let ours = new.grant.consent.is_ours() && former.consent.is_ours();
+        if !alone || !ours || !may_be_sent(&former, job, app) {
+            return;
+        }
+        if let Err(why) = self.withdraw(job, app, &former).await {
+            tracing::info!(why, "the former grant could not be revoked; it is not used any more");
         }
     }
 }
@@ -217,9 +240,12 @@ fn grant(
         obtained_at: now,
         expires_at,
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: binding(job, app),
         source: Some(source),
+        consent: Consent::default(),
     })
 }
 

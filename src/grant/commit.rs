@@ -6,7 +6,8 @@ use tokio::time::sleep;
 
 use super::actor::Grants;
 use crate::telemetry::chain;
-use crate::vault::{Grant, Loaded, Record, RereadError, Spent, TransitionError};
+use crate::vault::record::RecordError;
+use crate::vault::{Grant, Loaded, LookupError, Record, RereadError, Spent, TransitionError};
 
 /// The first pause between two tries of a write.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -84,15 +85,19 @@ impl Grants {
         })
     }
 
-    /// Writes a change that only this actor makes, following the record when it moved. Gives up after about ten seconds:
-    /// what is left undone is noticed by the next look at the record.
+    /// Writes a change that only this actor makes, following the record when it moved. Gives up after about six seconds, and
+    /// at once on a record that cannot be read: what is left undone is noticed by the next look at the record.
     pub(super) async fn settle(
         &self,
         uid: &str,
         change: impl Fn(Record) -> Result<Record, TransitionError>,
     ) -> Result<Option<Loaded>, Unsettled> {
         let mut pause = FIRST_PAUSE;
-        let mut looked = self.store.get(uid).ok();
+        let mut looked = match self.store.get(uid) {
+            Ok(found) => Some(found),
+            Err(LookupError::NotSynced) => None,
+            Err(LookupError::Unreadable(error)) => return Err(Unsettled::Unreadable(error)),
+        };
         for _ in 0..TRIES {
             match looked.take() {
                 Some(None) => return Ok(None),
@@ -112,9 +117,18 @@ impl Grants {
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
-            looked = self.store.reread(uid).await.ok();
+            looked = reread(self.store.reread(uid).await)?;
         }
         Err(Unsettled::Unreachable)
+    }
+}
+
+/// What a live read says: `None` if it says nothing and is worth another try. Trying mends no record that does not parse.
+fn reread(read: Result<Option<Loaded>, RereadError>) -> Result<Option<Option<Loaded>>, Unsettled> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(RereadError::Call(_)) => Ok(None),
+        Err(RereadError::Unreadable(error)) => Err(Unsettled::Unreadable(error)),
     }
 }
 
@@ -124,7 +138,24 @@ pub(super) enum Unsettled {
     /// The record is not in a state that allows it.
     #[error(transparent)]
     Transition(#[from] TransitionError),
+    /// There is a record, and it does not parse. It is left as it is.
+    #[error(transparent)]
+    Unreadable(RecordError),
     /// The API server does not take writes now.
     #[error("the API server does not take the write now")]
     Unreachable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::CallError;
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        assert!(matches!(reread(Ok(None)), Ok(Some(None))));
+        assert!(matches!(reread(Err(RereadError::Call(CallError::TimedOut))), Ok(None)));
+        let broken = reread(Err(RereadError::Unreadable(RecordError::NoClearPart)));
+        assert!(matches!(broken, Err(Unsettled::Unreadable(RecordError::NoClearPart))));
+    }
 }

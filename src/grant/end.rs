@@ -101,7 +101,10 @@ impl Endings {
             method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
             target,
             own_app: ending.terms.own_app.clone(),
+            app_version: None,
             scopes: Vec::new(),
+            expected_account: None,
+            accepted_account: None,
             urgency: now,
             task: Task::End,
         });
@@ -149,7 +152,7 @@ impl Grants {
         }
         let app = match self.app(job).await {
             Ok(app) => app,
-            Err(message) => return self.postpone(uid, &ending, now, &message).await,
+            Err(none) => return self.postpone(uid, &ending, now, &none.to_string()).await,
         };
         for grant in grants {
             if let Err(why) = self.revoke(job, app.as_deref(), grant).await {
@@ -173,6 +176,11 @@ impl Grants {
             return Err("the provider's address or app is not the one that was consented to".to_owned());
         }
         let grant = self.with_live_access(job, app, grant).await?;
+        self.withdraw(job, app, &grant).await
+    }
+
+    /// The same with the tokens at hand, whatever else is on record.
+    pub(super) async fn withdraw(&self, job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
         let (Credential::OAuth { refresh_token, access_token, .. }, Some(app)) = (&grant.credential, app)
         else {
             return Ok(());
@@ -254,7 +262,7 @@ impl Grants {
 }
 
 /// Revoking sends the tokens as well: only where they came from, and in the name they were given to.
-fn may_be_sent(grant: &Grant, job: &Job, app: Option<&App>) -> bool {
+pub(super) fn may_be_sent(grant: &Grant, job: &Job, app: Option<&App>) -> bool {
     let bound = &grant.bound_to;
     bound.authority == job.target.description().authority()
         && bound.client_id.as_ref().is_none_or(|client_id| app.is_none_or(|app| *client_id == app.client_id))

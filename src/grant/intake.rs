@@ -7,8 +7,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
+use super::consent::ConsentError;
 use super::schedule::later;
 use crate::api::connection::Method;
+use crate::api::reason;
 use crate::oauth::key::KeyFlaw;
 use crate::vault::Credential;
 
@@ -120,24 +122,68 @@ pub enum IntakeError {
         /// What it said, in our words.
         summary: String,
     },
+    /// It was sent, no answer came, and now the provider refuses it.
+    #[error(
+        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Bring a new one."
+    )]
+    AnswerLost,
     /// The key breaks a rule that can be checked without asking.
     #[error("The key or password cannot be right: {0}.")]
     BadKey(#[from] KeyFlaw),
     /// It belongs to another account.
     #[error(
-        "It belongs to another account than the one connected. The earlier grant stays. To change accounts, disconnect first."
+        "It belongs to the account {} and another one is connected or expected. The earlier grant stays. To change accounts, the owner sets the annotation bowline.dev/accept-account to {id} and connects again.",
+        shown(id, name.as_deref())
     )]
-    OtherAccount,
+    OtherAccount {
+        /// The provider's stable id of it.
+        id: String,
+        /// Its name there, for people.
+        name: Option<String>,
+    },
     /// Nobody says which account it belongs to, and one is pinned.
     #[error(
         "The provider does not say which account it belongs to, and one is connected. The earlier grant stays. To change accounts, disconnect first."
     )]
     AccountUnknown,
+    /// A try to connect ended without a grant.
+    #[error(transparent)]
+    Consent(#[from] ConsentError),
+    /// It is refused, and what the provider gave for it lives on there.
+    #[error("{why} It could not be revoked at the provider.{}", by_hand.as_deref().map_or_else(String::new, |how| format!(" By hand: {how}")))]
+    NotRevoked {
+        /// Why it is refused.
+        why: Box<IntakeError>,
+        /// How a person can revoke it.
+        by_hand: Option<String>,
+    },
     /// Another connection holds the account's only chain of tokens.
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
     )]
     AccountTaken,
+}
+
+impl IntakeError {
+    /// The reason under which it is told: a constant of `api::reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AnswerLost => reason::INTAKE_OUTCOME_UNKNOWN,
+            Self::Consent(why) => why.reason(),
+            Self::OtherAccount { .. } | Self::AccountUnknown => reason::ACCOUNT_MISMATCH,
+            Self::AccountTaken => reason::ACCOUNT_ALREADY_CONNECTED,
+            Self::NotRevoked { why, .. } => why.reason(),
+            _ => reason::INTAKE_REFUSED,
+        }
+    }
+}
+
+/// An account's id, with its name where that says more.
+fn shown(id: &str, name: Option<&str>) -> String {
+    match name.filter(|name| *name != id) {
+        Some(name) => format!("{name} ({id})"),
+        None => id.to_owned(),
+    }
 }
 
 fn expected(method: Method) -> &'static str {

@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::actor::Grants;
-use super::commit::Unsettled;
 use super::intake::IntakeError;
+use super::outcome::Outcome;
 use super::schedule::later;
 use super::work::Job;
 use crate::api::connection::Method;
@@ -15,13 +15,13 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::errors::Class;
 use crate::catalog::protocol::Chain;
 use crate::metrics::Operation;
-use crate::oauth::answer::Flaw;
+use crate::oauth::answer::{Flaw, UNKNOWN_TYPE};
 use crate::oauth::app::App;
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
-use crate::vault::{Account, Credential, Grant, Record, SiblingKey};
+use crate::vault::{Account, Credential, Grant, SiblingKey};
 
 /// How judging goes on.
 pub(super) enum Judged {
@@ -31,6 +31,10 @@ pub(super) enum Judged {
     Refused(IntakeError),
     /// Nobody can tell now.
     Later(String),
+    /// It was sent and no answer was understood: its mark stands, and it may be spent.
+    InDoubt,
+    /// Nothing was sent, for a cause that has an outcome of its own.
+    Instead(Outcome),
 }
 
 impl Grants {
@@ -38,6 +42,9 @@ impl Grants {
     pub(super) async fn verdict(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
         match &candidate.grant.credential {
             Credential::ApiKey { .. } | Credential::Basic { .. } => self.try_key(job, candidate).await,
+            Credential::OAuth { .. } if candidate.grant.consent.is_ours() => {
+                self.try_consented(job, candidate).await
+            }
             Credential::OAuth { .. } => self.try_tokens(job, app, candidate).await,
         }
     }
@@ -64,12 +71,31 @@ impl Grants {
         }
     }
 
+    /// The provider gave it to us a moment ago: what is left to learn is whose it is.
+    async fn try_consented(&self, job: &Job, candidate: &mut Candidate) -> Judged {
+        let grant = &mut candidate.grant;
+        if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
+            return refused("it gives access tokens of a type that cannot be presented.");
+        }
+        match grant.bound_to.account.clone() {
+            Some(named) => self.account_fits(job, grant, Some(named)),
+            None => self.identify(job, grant).await,
+        }
+    }
+
     /// An access token that will last is tried as it is; otherwise the refresh token is used once, and its answer kept
     /// before anything else.
     async fn try_tokens(&self, job: &Job, app: Option<&App>, candidate: &mut Candidate) -> Judged {
         let told_by_call = job.target.description().identity_url().is_some();
-        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do.
-        if job.method != Method::RefreshToken && told_by_call && lasts(&candidate.grant, self.clock.now()) {
+        // A refresh token that came alone in kind is proved by using it once; otherwise the access token will do. Once it was
+        // sent, only an answer to that proves anything.
+        let sent = self.store.get(&job.place.uid).ok().flatten();
+        let sent = sent.is_some_and(|loaded| loaded.record.candidate_intent().is_some());
+        if !sent
+            && job.method != Method::RefreshToken
+            && told_by_call
+            && lasts(&candidate.grant, self.clock.now())
+        {
             match self.identify(job, &mut candidate.grant).await {
                 Judged::Refused(IntakeError::Refused { .. }) if refresh_token(&candidate.grant).is_some() => {
                 }
@@ -81,42 +107,16 @@ impl Grants {
             let claimed = claimed_account(job, &candidate.grant);
             return self.account_fits(job, &mut candidate.grant, claimed);
         };
-        let Ok(_permit) = self.admitted(job).await else {
-            return Judged::Later("The provider asked everybody to wait.".to_owned());
-        };
-        let asked_at = self.clock.now();
-        let answer = match self.ask(job, app, &token).await {
+        let answer = match self.prove(job, app, candidate, &token).await {
             Ok(answer) => answer,
-            Err(failure) => return refused_or_later(&self.heard(job, failure, None)),
+            Err(verdict) => return verdict,
         };
-        self.accepted(job);
-        let unusable = answer.flaws.contains(&Flaw::TokenType);
-        let named = answer.account.clone().map(from_catalog);
-        let grant = super::refresh::renewed(&candidate.grant, answer, asked_at);
-        let Some(replaced) = self.replace_candidate(job, &grant).await else {
-            return refused("the refresh token was used, and its answer could not be put on record.");
-        };
-        *candidate = replaced;
-        if unusable {
+        if answer.flaws.contains(&Flaw::TokenType) {
             return refused("it gives access tokens of a type that cannot be presented.");
         }
-        match named {
+        match answer.account.map(from_catalog) {
             Some(account) => self.account_fits(job, &mut candidate.grant, Some(account)),
             None => self.identify(job, &mut candidate.grant).await,
-        }
-    }
-
-    /// Keeps an answer that may be the only copy of a token: tried until it is written or the record is no longer there.
-    async fn replace_candidate(&self, job: &Job, grant: &Grant) -> Option<Candidate> {
-        let change = |record: Record| record.candidate_refused()?.with_candidate(&self.sealer, grant);
-        loop {
-            match self.settle(&job.place.uid, change).await {
-                Ok(loaded) => return loaded?.record.open_candidate(&self.sealer).ok().flatten(),
-                Err(Unsettled::Transition(_)) => return None,
-                Err(Unsettled::Unreachable) => {
-                    tracing::warn!("an answer of the provider is not on record yet; trying again");
-                }
-            }
         }
     }
 
@@ -135,21 +135,32 @@ impl Grants {
         }
     }
 
+    /// The account of the grant in use: the first grant pins it.
+    pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
+        let loaded = self.store.get(uid).ok().flatten()?;
+        loaded.record.open_grant(&self.sealer).ok().flatten()?.bound_to.account
+    }
+
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
     fn account_fits(&self, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
-        let pinned = self.store.get(&job.place.uid).ok().flatten();
-        let pinned = pinned.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
-        let pinned = pinned.and_then(|grant| grant.bound_to.account);
-        let account = match (account, pinned) {
+        let pinned = self.pinned_account(&job.place.uid).map(|account| account.id);
+        let (expected, accepted) = (job.expected_account.as_ref(), job.accepted_account.as_ref());
+        let Some(Account { id, name, email }) = account else {
             // A pin that silence could lift would be none.
-            (None, Some(_)) => return Judged::Refused(IntakeError::AccountUnknown),
-            (None, None) => return Judged::Good,
-            (Some(account), Some(pinned)) if pinned.id != account.id => {
-                return Judged::Refused(IntakeError::OtherAccount);
+            if pinned.is_some() || expected.is_some() {
+                return Judged::Refused(IntakeError::AccountUnknown);
             }
-            (Some(account), _) => account,
+            return Judged::Good;
         };
-        grant.bound_to.account = Some(account);
+        let is_named = |named: Option<&String>| named == Some(&id);
+        let other_than = |named: Option<&String>| named.is_some_and(|named| *named != id);
+        let other = other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted);
+        grant.consent.confirmed |= is_named(expected) || is_named(pinned.as_ref()) || is_named(accepted);
+        // Also of one that is refused: whether it may be revoked depends on whose it is.
+        grant.bound_to.account = Some(Account { id: id.clone(), name: name.clone(), email });
+        if other {
+            return Judged::Refused(IntakeError::OtherAccount { id, name });
+        }
         let key = SiblingKey::of(&grant.bound_to);
         let taken = || key.as_ref().is_some_and(|key| !self.store.siblings(key, &job.place.uid).is_empty());
         if job.target.description().grant.chain == Chain::Account && taken() {
@@ -159,7 +170,7 @@ impl Grants {
     }
 }
 
-fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
+pub(super) fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
     let crate::catalog::protocol::Account { id, name, email } = account;
     Account { id, name, email }
 }
@@ -186,12 +197,12 @@ pub(super) fn key_credential(
     }
 }
 
-fn refused(summary: &str) -> Judged {
+pub(super) fn refused(summary: &str) -> Judged {
     Judged::Refused(IntakeError::Refused { summary: summary.to_owned() })
 }
 
 /// A new grant is refused by a definite answer only.
-fn refused_or_later(failure: &Failure) -> Judged {
+pub(super) fn refused_or_later(failure: &Failure) -> Judged {
     match failure.class {
         Class::Transient | Class::Config => Judged::Later(failure.summary.clone()),
         // A page of some proxy, or an answer without a token, says nothing of what was brought: it may be the only copy.

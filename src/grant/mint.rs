@@ -20,7 +20,7 @@ impl Grants {
         let app = match self.app(job).await {
             Ok(Some(app)) => app,
             Ok(None) => return Outcome::Stale,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         let _permit = match self.admitted(job).await {
             Ok(permit) => permit,
@@ -84,9 +84,12 @@ fn unminted(job: &Job, app: &App, now: Timestamp) -> Grant {
         obtained_at: now,
         expires_at: None,
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: binding(job, Some(app)),
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 

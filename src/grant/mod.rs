@@ -12,9 +12,12 @@
 //! | [`actor`] | one piece of work per grant at a time |
 //! | [`work`] | what a piece of work is made of |
 //! | [`refresh`] | intent → request → commit |
+//! | [`consent`] | a person consents: request, code, device flow |
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
 //! | `judge` | what the provider says of a candidate |
+//! | `discard` | what becomes of a refused candidate at the provider |
+//! | [`proof`] | proving a candidate by using it once, under a mark |
 //! | `mint` | tokens from the app registration itself |
 //! | `orphans` | records whose connection is gone |
 //! | [`end`] | revoking and erasing |
@@ -23,6 +26,8 @@
 pub mod actor;
 pub mod candidate;
 pub mod commit;
+pub mod consent;
+mod discard;
 pub mod end;
 pub mod intake;
 mod judge;
@@ -30,6 +35,7 @@ mod mint;
 mod orphans;
 pub mod outcome;
 pub mod pace;
+pub mod proof;
 pub mod refresh;
 pub mod registration;
 pub mod schedule;

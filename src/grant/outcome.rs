@@ -19,6 +19,10 @@ pub struct Finished {
     pub at: Timestamp,
     /// The value of the refresh request it served, if it served one.
     pub request: Option<String>,
+    /// The value of the request for a device flow it served, if it served one.
+    pub authorization: Option<String>,
+    /// The version of the app registration it was done with.
+    pub app_version: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -65,7 +69,11 @@ pub enum Outcome {
         /// The cause, in our words.
         message: String,
     },
-    /// The own app registration's or credentials Secret is missing or of the wrong type. Nothing was sent.
+    /// What was brought was sent to prove it, and no answer was understood. It stands as candidate, with its mark; an older
+    /// grant is untouched.
+    IntakeInDoubt,
+    /// The app registration's Secret is missing, of the wrong type, or incomplete. Nothing was sent, and nothing is until
+    /// somebody mends it: a request is answered with that.
     SecretMissing {
         /// What is missing and who can mend it.
         message: String,
@@ -82,10 +90,19 @@ pub enum Outcome {
         /// When it will have been watched for long enough.
         until: Timestamp,
     },
+    /// A try to connect took a step, and the grant is as it was.
+    Stepped,
+    /// Device flow: nobody has decided yet.
+    Polled {
+        /// When to ask again.
+        until: Timestamp,
+    },
     /// The record changed under the work, or the API server did not take a write. Nothing was sent.
     Stale,
 }
 
+/// The watch is given this long to show a step that was taken.
+const SETTLING: Duration = Duration::from_secs(1);
 /// What kept work from being done is given this long to pass.
 const PASSING: Duration = Duration::from_secs(5);
 /// The same where a person or another system has to act, or the provider could not be asked.
@@ -100,11 +117,14 @@ impl Outcome {
     /// Until when no work on the same grant is worth a try. Without it, what is still due would be tried at once, for ever.
     pub fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Held { until } | Self::Foreign { until } => Some(*until),
+            Self::Held { until } | Self::Foreign { until } | Self::Polled { until } => Some(*until),
+            // Until the watch has shown the step, it would be taken for one that is still to come.
+            Self::Stepped => Some(later(now, SETTLING)),
             Self::Stale => Some(later(now, PASSING)),
-            Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::ConsentOutdated => {
-                Some(later(now, SLOW))
-            }
+            Self::IntakeDelayed { .. }
+            | Self::IntakeInDoubt
+            | Self::SecretMissing { .. }
+            | Self::ConsentOutdated => Some(later(now, SLOW)),
             // These come with times of their own, or leave nothing to do.
             Self::Committed { .. }
             | Self::Failed { .. }
@@ -119,7 +139,7 @@ impl From<&Outcome> for RefreshOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Committed { .. } => Self::Refreshed,
-            Outcome::Unknown { .. } => Self::Unknown,
+            Outcome::Unknown { .. } | Outcome::IntakeInDoubt => Self::Unknown,
             Outcome::Lost { .. } => Self::Ended,
             Outcome::Failed { failure, .. } => match failure.class {
                 Class::Reauth => Self::Ended,
@@ -131,7 +151,9 @@ impl From<&Outcome> for RefreshOutcome {
                 Self::Transient
             }
             Outcome::IntakeRefused { .. } | Outcome::ConsentOutdated => Self::Refused,
-            Outcome::Foreign { .. } | Outcome::Stale => Self::Superseded,
+            Outcome::Foreign { .. } | Outcome::Stale | Outcome::Stepped | Outcome::Polled { .. } => {
+                Self::Superseded
+            }
         }
     }
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
-use secrecy::SecretString;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::actor::Grants;
 use super::commit::{Answer, CommitError, Unsettled};
 use super::outcome::{Origin, Outcome};
 use super::pace::Permit;
 use super::schedule::{self, later};
-use super::target::Target;
 use super::work::Job;
 use crate::catalog::errors::Class;
+use crate::catalog::span::Span;
 use crate::metrics::Operation;
 use crate::oauth;
 use crate::oauth::answer::TokenAnswer;
@@ -21,7 +21,7 @@ use crate::oauth::app::{App, WhichSecret};
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::telemetry::chain;
-use crate::vault::{AttemptId, Binding, Credential, Grant, Loaded, Record, Spent, WriteError};
+use crate::vault::{AttemptId, Binding, Credential, Grant, Intent, Loaded, Record, Spent, WriteError};
 
 /// How a refresh begins, given what stands on the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,18 +41,18 @@ pub enum Opening {
     },
 }
 
-/// Decides how a refresh begins.
+/// Decides how spending a refresh token begins, given the mark that stands on it.
 ///
 /// `watched_since`: since when, on our own clock, the mark has stood that is on record.
 pub fn opening(
-    record: &Record,
+    standing: Option<&Intent>,
     needs_intent: bool,
     holder: &str,
     watched_since: Timestamp,
     ttl: Duration,
     now: Timestamp,
 ) -> Opening {
-    match record.intent() {
+    match standing {
         None if needs_intent => Opening::Mark,
         None => Opening::Unmarked,
         Some(intent) if intent.holder == holder => Opening::Resume(intent.attempt),
@@ -82,7 +82,7 @@ impl Grants {
         let app = match self.app(job).await {
             Ok(Some(app)) => app,
             Ok(None) => return Outcome::Stale,
-            Err(message) => return Outcome::SecretMissing { message },
+            Err(none) => return none.into(),
         };
         let permit = match self.admitted(job).await {
             Ok(permit) => permit,
@@ -145,9 +145,9 @@ impl Grants {
     async fn marked(&self, job: &Job, opened: Opened) -> Result<(Opened, Mark), Outcome> {
         let Opened { loaded: Loaded { record, version }, grant, revision } = opened;
         let now = self.clock.now();
-        let watched = record.intent().map_or(now, |intent| self.watched_since(&job.place.uid, intent));
+        let watched = record.intent().map_or(now, |intent| self.watched_since(&record, intent));
         let opening =
-            opening(&record, job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
+            opening(record.intent(), job.target.needs_intent(), &self.holder, watched, self.intent_ttl, now);
         let (next, attempt, was_unknown) = match opening {
             Opening::Respect { until } => return Err(Outcome::Foreign { until }),
             Opening::Unmarked => {
@@ -173,7 +173,7 @@ impl Grants {
     }
 
     /// Writes the intent. A write whose answer was lost counts if the record shows our attempt.
-    async fn write_mark(
+    pub(super) async fn write_mark(
         &self,
         version: crate::vault::Version,
         next: Record,
@@ -184,7 +184,8 @@ impl Grants {
             Ok(version) => Some(Loaded { record: Arc::new(next), version }),
             Err(WriteError::Conflict | WriteError::OutcomeUnknown(_)) => {
                 let seen = self.store.reread(&uid).await.ok()??;
-                seen.record.intent().is_some_and(|intent| intent.attempt == attempt).then_some(seen)
+                let ours = seen.record.intents().any(|intent| intent.attempt == attempt);
+                ours.then_some(seen)
             }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "nothing was sent: the intent could not be written");
@@ -289,7 +290,7 @@ impl Grants {
     }
 
     /// A mark that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
-    async fn note(
+    pub(super) async fn note(
         &self,
         uid: &str,
         change: impl Fn(Record) -> Result<Record, crate::vault::TransitionError>,
@@ -312,8 +313,9 @@ impl Grants {
         if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
             self.wake_provider(provider);
         }
+        let lifetime = job.target.description().grant.refresh_lifetime.map(Span::get);
         failure.proves_revoked |=
-            failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, &job.target, now));
+            failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
         failure
     }
 }
@@ -335,11 +337,10 @@ fn doubted(mut failure: Failure) -> Failure {
 }
 
 /// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
-fn ends_later(grant: &Grant, target: &Target, now: Timestamp) -> bool {
-    let lifetime = target.description().grant.refresh_lifetime;
-    let ends = grant
-        .refresh_expires_at
-        .or_else(|| lifetime.map(|lifetime| later(grant.obtained_at, lifetime.get())));
+fn ends_later(grant: &Grant, lifetime: Option<Duration>, now: Timestamp) -> bool {
+    // The catalogue says how long a refresh token lives from when it was given, not from each use of it.
+    let by_catalogue = || Some(later(grant.refresh_issued_at?, lifetime?));
+    let ends = grant.refresh_expires_at.or_else(by_catalogue);
     ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))
 }
 
@@ -356,6 +357,11 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         Credential::OAuth { refresh_token, .. } => refresh_token.clone(),
         Credential::ApiKey { .. } | Credential::Basic { .. } => None,
     };
+    let ends = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
+    let replaced = answer
+        .refresh_token
+        .as_ref()
+        .is_some_and(|new| old_refresh.as_ref().is_none_or(|old| old.expose_secret() != new.expose_secret()));
     let mut claims = old.claims.clone();
     claims.extend(answer.claims);
     let mut published_extras = old.published_extras.clone();
@@ -370,13 +376,25 @@ pub(super) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         scopes: answer.scopes.or_else(|| old.scopes.clone()),
         obtained_at: asked_at,
         expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
-        refresh_expires_at: answer
-            .refresh_expires_in
-            .map(|lives| later(asked_at, lives))
-            .or(old.refresh_expires_at),
+        refresh_expires_at: ends.or(old.refresh_expires_at),
+        refresh_end_moves: end_moves(old, ends, asked_at),
+        refresh_issued_at: if replaced { Some(asked_at) } else { old.refresh_issued_at },
         published_extras,
         bound_to: old.bound_to.clone(),
         source: old.source.clone(),
+        consent: old.consent.clone(),
+    }
+}
+
+/// So long must lie between two answers before their ends tell anything.
+const TELLING: SignedDuration = SignedDuration::from_secs(10);
+
+/// Whether the end of the refresh token moves along with its use, as this answer shows beside the one before.
+fn end_moves(old: &Grant, ends: Option<Timestamp>, asked_at: Timestamp) -> Option<bool> {
+    let passed = asked_at.duration_since(old.obtained_at);
+    match (old.refresh_expires_at, ends) {
+        (Some(before), Some(ends)) if passed >= TELLING => Some(ends.duration_since(before) > passed / 2),
+        _ => old.refresh_end_moves,
     }
 }
 
@@ -427,6 +445,8 @@ mod tests {
             obtained_at: at(0),
             expires_at: Some(at(60)),
             refresh_expires_at: Some(at(600)),
+            refresh_end_moves: None,
+            refresh_issued_at: None,
             published_extras: BTreeMap::new(),
             bound_to: Binding {
                 owner: "alice".into(),
@@ -435,6 +455,7 @@ mod tests {
                 account: None,
             },
             source: None,
+            consent: crate::vault::Consent::default(),
         }
     }
 
@@ -491,7 +512,11 @@ mod tests {
             ("and then taken over", marked("them"), true, 60, Opening::TakeOver(attempt)),
         ];
         for (name, record, needs_intent, second, expected) in rows {
-            assert_eq!(opening(&record, needs_intent, "us", at(0), TTL, at(second)), expected, "{name}");
+            assert_eq!(
+                opening(record.intent(), needs_intent, "us", at(0), TTL, at(second)),
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -507,5 +532,37 @@ mod tests {
     #[test]
     fn a_rotated_refresh_token_replaces_the_old_one() {
         assert_eq!(refresh_token(&renewed(&grant(), answer(Some("new")), at(30))), "new");
+    }
+
+    #[test]
+    fn a_lifetime_from_the_catalogue_counts_from_when_the_token_was_given() {
+        let day = |day: u64| at(0) + SignedDuration::from_hours(24 * i64::try_from(day).unwrap());
+        let lifetime = Some(Duration::from_hours(24 * 90));
+        let kept =
+            renewed(&Grant { refresh_issued_at: Some(at(0)), ..unended() }, answer(Some("old")), day(80));
+        assert!(ends_later(&kept, lifetime, day(80)) && !ends_later(&kept, lifetime, day(89)));
+        let replaced = renewed(&kept, answer(Some("new")), day(80));
+        assert!(ends_later(&replaced, lifetime, day(89)), "another token, another ninety days");
+        assert!(!ends_later(&unended(), lifetime, at(0)), "nobody knows how old a token is that was brought");
+        assert!(!ends_later(&replaced, None, at(0)));
+    }
+
+    /// A grant whose refresh token names no end.
+    fn unended() -> Grant {
+        Grant { refresh_expires_at: None, ..grant() }
+    }
+
+    #[test]
+    fn two_answers_show_whether_the_end_moves() {
+        let told = |lives: u64| TokenAnswer {
+            refresh_expires_in: Some(Duration::from_secs(lives)),
+            ..answer(Some("new"))
+        };
+        let after = |second: i64, lives| renewed(&grant(), told(lives), at(second)).refresh_end_moves;
+        assert_eq!(after(100, 500), Some(false), "it counts down");
+        assert_eq!(after(100, 502), Some(false), "and a second more or less is no news");
+        assert_eq!(after(100, 600), Some(true), "it starts anew");
+        assert_eq!(after(3, 600), None, "too soon to tell");
+        assert_eq!(renewed(&grant(), answer(None), at(100)).refresh_end_moves, None);
     }
 }

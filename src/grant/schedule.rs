@@ -16,8 +16,26 @@ pub const REFUSALS_TO_STOP: i32 = 10;
 /// How long after ten refusals the next attempt waits.
 pub const AFTER_STOPPING: Duration = Duration::from_hours(24);
 
-/// How long a first `invalid_grant` is doubted before the second, deciding attempt.
+/// The administrator's default for how long a first `invalid_grant` is doubted.
 pub const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
+
+/// The pause after a first refusal of another kind.
+const AFTER_REFUSAL: Duration = Duration::from_mins(1);
+
+/// What the administrator chose about attempts on every grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The least time between two attempts.
+    pub min_interval: Duration,
+    /// How long a first `invalid_grant` is doubted before a second one is believed.
+    pub second_opinion_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { min_interval: Duration::from_secs(10), second_opinion_after: SECOND_OPINION_AFTER }
+    }
+}
 
 /// What decides the moment of the next refresh, besides the token itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,14 +44,14 @@ pub struct Policy {
     pub before: Duration,
     /// Whether a refresh ends the access token in use: then as late as a mounted Secret allows.
     pub ends_access: bool,
-    /// The least time between two attempts.
-    pub min_interval: Duration,
+    /// What holds for every grant.
+    pub limits: Limits,
 }
 
 impl Policy {
     /// The policy of a provider that says nothing of its own.
-    pub fn plain(min_interval: Duration) -> Self {
-        Self { before: DEFAULT_BEFORE, ends_access: false, min_interval }
+    pub fn plain(limits: Limits) -> Self {
+        Self { before: DEFAULT_BEFORE, ends_access: false, limits }
     }
 }
 
@@ -60,7 +78,7 @@ pub fn next_refresh(
     let margin = margin(lifetime, policy);
     let due = earlier(expires_at, margin + margin.mul_f64(0.1 * jitter.clamp(0.0, 1.0)));
     match last_attempt {
-        Some(at) => due.max(later(at, policy.min_interval)),
+        Some(at) => due.max(later(at, policy.limits.min_interval)),
         None => due,
     }
 }
@@ -77,7 +95,7 @@ pub fn after_outage(
     let base = Duration::from_secs(5)
         .saturating_mul(1 << failures.clamp(1, 7).saturating_sub(1))
         .min(Duration::from_mins(5));
-    let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.min_interval);
+    let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.limits.min_interval);
     later(now, wait.max(retry_after.unwrap_or_default()))
 }
 
@@ -86,7 +104,7 @@ pub fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     if refusals >= REFUSALS_TO_STOP {
         return later(now, AFTER_STOPPING);
     }
-    let wait = SECOND_OPINION_AFTER.saturating_mul(1 << refusals.clamp(1, 7).saturating_sub(1));
+    let wait = AFTER_REFUSAL.saturating_mul(1 << refusals.clamp(1, 7).saturating_sub(1));
     later(now, wait.min(Duration::from_hours(1)))
 }
 
@@ -139,7 +157,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy { before: DEFAULT_BEFORE, ends_access: false, min_interval: Duration::from_secs(10) }
+        Policy::plain(Limits::default())
     }
 
     fn at(second: i64) -> Timestamp {

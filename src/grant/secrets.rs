@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::actor::Grants;
 use super::intake::{Announcement, IntakeError};
+use super::outcome::Outcome;
 use super::work::Job;
 use crate::api::connection::Method;
 use crate::api::names::{LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
@@ -41,35 +42,55 @@ pub enum Unread {
     Unreachable,
 }
 
+/// Why there is no app registration to work with.
+#[derive(Debug, thiserror::Error)]
+pub enum NoApp {
+    /// It is not there or cannot be used: what is wrong, and who can mend it.
+    #[error("{0}")]
+    Missing(String),
+    /// Its Secret, of this name, could not be read now.
+    #[error("Secret {0} could not be read now.")]
+    Unread(String),
+}
+
+impl From<NoApp> for Outcome {
+    fn from(none: NoApp) -> Self {
+        match none {
+            NoApp::Missing(message) => Self::SecretMissing { message },
+            // It passes, and says nothing of the app.
+            NoApp::Unread(_) => Self::Stale,
+        }
+    }
+}
+
 impl Grants {
     /// The app registration that the job's requests prove themselves with; `None` for kinds of credential that need none.
     ///
-    /// The error names what is missing and who can mend it.
-    pub(super) async fn app(&self, job: &Job) -> Result<Option<Arc<App>>, String> {
+    pub(super) async fn app(&self, job: &Job) -> Result<Option<Arc<App>>, NoApp> {
         let Some(name) = &job.own_app else {
             let needed = !matches!(job.method, Method::ApiKey | Method::BasicAuth);
             return match job.target.app() {
                 Some(app) => Ok(Some(Arc::clone(app))),
-                None if needed => Err(format!(
+                None if needed => Err(NoApp::Missing(format!(
                     "Provider {} has no app registration. {}",
                     job.target.provider(),
                     job.target.whom_to_ask()
-                )),
+                ))),
                 None => Ok(None),
             };
         };
         let brief = match self.fetch(&job.place.namespace, name, TYPE_CREDENTIAL).await {
             Ok(brief) => brief,
             Err(Unread::Refused(_)) => {
-                return Err(format!(
+                return Err(NoApp::Missing(format!(
                     "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
-                ));
+                )));
             }
-            Err(Unread::Unreachable) => return Err(format!("Secret {name} could not be read now.")),
+            Err(Unread::Unreachable) => return Err(NoApp::Unread(name.clone())),
         };
         App::parse(&brief.data)
             .map(|app| Some(Arc::new(app)))
-            .map_err(|error| format!("Secret {name}: {error}"))
+            .map_err(|error| NoApp::Missing(format!("Secret {name}: {error}")))
     }
 
     /// The announced intake Secret, if it is the announced one and meant for this connection.

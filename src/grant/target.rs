@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
-use super::schedule::{DEFAULT_BEFORE, Policy};
+use super::schedule::{DEFAULT_BEFORE, Limits, Policy};
 use crate::api::connection::{Method, ScopesStatus};
 use crate::api::provider::Rotation;
 use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
@@ -56,6 +56,11 @@ impl Target {
         self.app.as_ref()
     }
 
+    /// Which version of the provider object's registration this is.
+    pub fn app_version(&self) -> Option<&str> {
+        self.app.as_ref()?.version.as_deref()
+    }
+
     /// Whether `http://` and private addresses may be dialled.
     pub fn insecure(&self) -> bool {
         self.insecure
@@ -93,6 +98,11 @@ impl Target {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
 
+    /// Whether connections may be authorized by device flow, which cannot prove who finished it.
+    pub fn allows_device_flow(&self) -> bool {
+        self.terms.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default()
+    }
+
     /// Those of `scopes` that the provider object does not allow.
     pub fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
         let allowed = &self.description.scopes.allowed;
@@ -121,10 +131,10 @@ impl Target {
     }
 
     /// When to refresh.
-    pub fn policy(&self, min_interval: Duration) -> Policy {
+    pub fn policy(&self, limits: Limits) -> Policy {
         let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
         let before = asked.map_or(DEFAULT_BEFORE, Duration::from);
-        Policy { before, ends_access: self.refresh_ends_access(), min_interval }
+        Policy { before, ends_access: self.refresh_ends_access(), limits }
     }
 
     /// How many requests may run at once.

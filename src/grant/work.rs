@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::consent::ConsentTask;
 use super::intake::Announcement;
 use super::target::Target;
 use crate::api::connection::Method;
@@ -22,16 +23,22 @@ pub struct Job {
     pub method: Method,
     /// Name of the Secret with the connection's own app registration, if it has one.
     pub own_app: Option<String>,
+    /// Which version of the app registration it is done with, as far as the reconcile could see: `<uid>/<resourceVersion>`.
+    pub app_version: Option<String>,
     /// Scopes the spec names; empty means the provider's default.
     pub scopes: Vec<String>,
+    /// The account the spec expects; any other is refused.
+    pub expected_account: Option<String>,
+    /// The account that the owner agrees to, by annotation: it may take the place of the one connected.
+    pub accepted_account: Option<String>,
     /// When the token in use ends: the soonest goes first.
     pub urgency: Timestamp,
     /// What is to be done.
     pub task: Task,
 }
 
-/// What is to be done.
-#[derive(Clone, Debug)]
+/// What is to be done. A reconcile decides it; [`Task::End`] comes from the record alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Take the announced intake Secret.
     Take(Announcement),
@@ -52,6 +59,8 @@ pub enum Task {
         /// The request it serves, if one was made.
         request: Option<String>,
     },
+    /// Take a step of a try to connect.
+    Consent(ConsentTask),
     /// Revoke the grant at the provider and erase its record.
     End,
 }
@@ -61,7 +70,15 @@ impl Task {
     pub fn request(&self) -> Option<&String> {
         match self {
             Self::Refresh { request } | Self::Mint { request } => request.as_ref(),
-            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::End => None,
+            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) | Self::End => None,
+        }
+    }
+
+    /// The request for a device flow it serves.
+    pub fn authorization(&self) -> Option<&String> {
+        match self {
+            Self::Consent(task) => task.request(),
+            _ => None,
         }
     }
 
@@ -69,7 +86,7 @@ impl Task {
     pub fn announcement(&self) -> Option<&String> {
         match self {
             Self::Take(announcement) => Some(&announcement.value),
-            Self::Read { .. } | Self::Judge | Self::Refresh { .. } | Self::Mint { .. } | Self::End => None,
+            _ => None,
         }
     }
 }

@@ -15,7 +15,7 @@ const REMEMBERED: usize = 4096;
 /// An Event is not worth a longer wait.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Publishes Events. An Event that cannot be written is logged and never fails the caller.
+/// Publishes Events, and logs each: Events are forgotten after an hour. One that cannot be written never fails the caller.
 ///
 /// kube's `Recorder` aggregates by object and reason and leaves the note out: a note that changed would be shown with
 /// its first text. So each note gets a recorder of its own, kept while it repeats.
@@ -64,6 +64,7 @@ impl Events {
             action: action.to_owned(),
             secondary: None,
         };
+        log(&event, object);
         let told = tokio::time::timeout(CALL_LIMIT, recorder.publish(&event, object)).await;
         let object = object.name.as_deref().unwrap_or_default();
         match told {
@@ -85,6 +86,17 @@ impl Events {
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
         last.insert(key, Said { note: note.to_owned(), recorder: recorder.clone() });
         recorder
+    }
+}
+
+/// Outside of the reconcile's span, which would name the object a second time.
+fn log(event: &Event, object: &ObjectReference) {
+    let ObjectReference { kind, namespace, name, .. } = object;
+    let (kind, namespace, name) = (kind.as_deref(), namespace.as_deref(), name.as_deref());
+    let (reason, note) = (event.reason.as_str(), event.note.as_deref().unwrap_or_default());
+    match event.type_ {
+        EventType::Normal => tracing::info!(parent: None, kind, namespace, name, reason, "{note}"),
+        EventType::Warning => tracing::warn!(parent: None, kind, namespace, name, reason, "{note}"),
     }
 }
 

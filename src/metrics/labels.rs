@@ -74,6 +74,10 @@ labels! {
     Operation {
         /// A refresh (RFC 6749 §6).
         Refresh = "refresh",
+        /// An authorization request that is pushed (RFC 9126), or a device code (RFC 8628 §3.1).
+        Authorize = "authorize",
+        /// A code or a device code for tokens (RFC 6749 §4.1.3, RFC 8628 §3.4).
+        Exchange = "exchange",
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
         /// A revocation (RFC 7009).
@@ -128,17 +132,6 @@ labels! {
         Failed = "failed",
     }
 }
-
-/// Every phase.
-pub(super) const PHASES: &[Phase] = &[
-    Phase::Pending,
-    Phase::Active,
-    Phase::Expired,
-    Phase::Error,
-    Phase::Revoked,
-    Phase::Suspended,
-    Phase::Disconnected,
-];
 
 /// The label of a phase: its name in the API.
 pub(super) fn phase(phase: Phase) -> &'static str {

@@ -119,7 +119,7 @@ fn a_failure_counts_under_its_class() {
 #[test]
 fn each_phase_is_served_under_its_name_from_the_start() {
     let text = Metrics::new().unwrap().encode().unwrap();
-    for phase in PHASES {
+    for phase in Phase::ALL {
         assert_eq!(serde_json::to_value(phase).unwrap(), labels::phase(*phase));
         assert!(has(&text, &format!(r#"bowline_connections{{phase="{}"}} 0"#, labels::phase(*phase))));
     }

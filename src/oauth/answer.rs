@@ -139,18 +139,20 @@ fn form(text: &str) -> Value {
     Value::Object(fields)
 }
 
-/// Reads a token answer that is no error. `None`: there is no access token in it.
+/// Reads a token answer that is no error. `None`: there is no access token in it. With a `nonce`, an id token counts only
+/// if it holds the same.
 pub fn read(
     document: &Value,
     description: &Description,
     client_id: &str,
+    nonce: Option<&str>,
     now: Timestamp,
 ) -> Option<TokenAnswer> {
     let paths = &description.token_response;
     let (root, access_token) = access_token(document, paths)?;
     let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
-    let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, now));
+    let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
     let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
     let mut duration = |path: &Option<JsonPath>, flaw| {
@@ -253,7 +255,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn token(document: &Value) -> TokenAnswer {
-        read(document, &description(), "client", NOW).unwrap()
+        read(document, &description(), "client", None, NOW).unwrap()
     }
 
     fn received(kind: &str, body: &[u8]) -> Received {
@@ -354,7 +356,7 @@ mod tests {
         assert_eq!(token(&bot).flaws, [Flaw::TokenType]);
         let mut slack = description();
         slack.token_response.assume_token_type = Some("Bearer".to_owned());
-        let answer = read(&bot, &slack, "client", NOW).unwrap();
+        let answer = read(&bot, &slack, "client", None, NOW).unwrap();
         assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0));
     }
 
@@ -380,18 +382,18 @@ mod tests {
         slack.token_response.publish = [("team".to_owned(), "$.team.id".parse().unwrap())].into();
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
-        let answer = read(&nested, &slack, "client", NOW).unwrap();
+        let answer = read(&nested, &slack, "client", None, NOW).unwrap();
         assert_eq!(answer.access_token.expose_secret(), "user");
         assert_eq!(answer.expires_in, Some(Duration::from_mins(1)));
         assert_eq!(answer.extras["team"], "T1");
-        let top = read(&json!({"access_token": "top"}), &slack, "client", NOW).unwrap();
+        let top = read(&json!({"access_token": "top"}), &slack, "client", None, NOW).unwrap();
         assert_eq!(top.access_token.expose_secret(), "top");
     }
 
     #[test]
     fn an_answer_without_a_usable_access_token_is_none() {
         for document in [json!({}), json!([]), json!({"access_token": ""}), json!({"access_token": 7})] {
-            assert!(read(&document, &description(), "client", NOW).is_none(), "{document}");
+            assert!(read(&document, &description(), "client", None, NOW).is_none(), "{document}");
         }
     }
 
@@ -400,7 +402,7 @@ mod tests {
         fn no_body_makes_the_reader_panic_or_show_it(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let document = Document::read(&received("application/json", &body));
             if let Some(data) = document.data() {
-                let _ = read(data, &description(), "client", NOW);
+                let _ = read(data, &description(), "client", None, NOW);
             }
         }
 

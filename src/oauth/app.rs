@@ -22,6 +22,9 @@ pub struct App {
     pub client_secret: Option<SecretString>,
     /// The former secret: tried once when the provider refuses the current one.
     pub client_secret_previous: Option<SecretString>,
+    /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Tells one registration from the next
+    /// without telling anything of it; nothing where it is not known.
+    pub version: Option<String>,
 }
 
 impl fmt::Debug for App {
@@ -49,7 +52,15 @@ impl App {
             client_id: value(data, CLIENT_ID)?.ok_or(AppError::Missing(CLIENT_ID))?.to_owned(),
             client_secret: value(data, CLIENT_SECRET)?.map(SecretString::from),
             client_secret_previous: value(data, CLIENT_SECRET_PREVIOUS)?.map(SecretString::from),
+            version: None,
         })
+    }
+
+    /// The same, read from this version of a Secret.
+    #[must_use]
+    pub fn of_version(mut self, uid: &str, resource_version: &str) -> Self {
+        self.version = Some(format!("{uid}/{resource_version}"));
+        self
     }
 
     /// The secrets to try, the current one first; one `None` for a public client.

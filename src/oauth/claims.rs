@@ -31,16 +31,24 @@ pub enum ClaimsFlaw {
     /// `aud` or `azp` is not our client id.
     #[error("it is for another client")]
     Audience,
+    /// It has no `nonce`, although one was sent.
+    #[error("it does not say which request it answers")]
+    NoNonce,
+    /// `nonce` is another's.
+    #[error("it answers another request")]
+    OtherNonce,
     /// `exp` has passed.
     #[error("it has expired")]
     Expired,
 }
 
-/// The kept claims of a token that is for us, from the description's issuer where that is known, and not expired.
+/// The kept claims of a token that is for us, from the description's issuer where that is known, not expired, and with
+/// the nonce that was sent, if one was.
 pub fn read(
     token: &str,
     description: &Description,
     client_id: &str,
+    nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<BTreeMap<String, String>, ClaimsFlaw> {
     let claims = payload(token).ok_or(ClaimsFlaw::Unreadable)?;
@@ -53,6 +61,11 @@ pub fn read(
     }
     if !is_for(&claims, client_id) || text("azp").is_some_and(|azp| azp != client_id) {
         return Err(ClaimsFlaw::Audience);
+    }
+    match (nonce, text("nonce")) {
+        (Some(_), None) => return Err(ClaimsFlaw::NoNonce),
+        (Some(sent), Some(found)) if sent != found => return Err(ClaimsFlaw::OtherNonce),
+        _ => {}
     }
     let exp = claims.get("exp").and_then(Value::as_f64);
     #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are exact in an f64")]
@@ -104,7 +117,8 @@ mod tests {
     fn judged(claims: &Value) -> Result<BTreeMap<String, String>, ClaimsFlaw> {
         let mut description = description();
         description.endpoints.issuer = Some("https://login.example.com".parse().unwrap());
-        read(&id_token(claims), &description, "client", Timestamp::from_second(1000).unwrap())
+        let now = Timestamp::from_second(1000).unwrap();
+        read(&id_token(claims), &description, "client", None, now)
     }
 
     #[test]
@@ -134,7 +148,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,60}", middle in "[A-Za-z0-9_=-]{0,40}") {
             for token in [text, format!("a.{middle}.b")] {
-                let _ = read(&token, &description(), "client", Timestamp::UNIX_EPOCH);
+                let _ = read(&token, &description(), "client", Some("n"), Timestamp::UNIX_EPOCH);
             }
         }
     }

@@ -22,8 +22,14 @@ pub enum Operation {
     Refresh,
     /// A token was asked for with the app registration alone.
     ClientCredentials,
+    /// An authorization request was pushed.
+    Push,
     /// An authorization code was exchanged.
     Exchange,
+    /// A device asked for its codes.
+    DeviceAuthorization,
+    /// A device asked whether the person has decided.
+    DevicePoll,
     /// A grant was withdrawn.
     Revoke,
     /// The account was asked for, with an access token.
@@ -35,7 +41,12 @@ pub enum Operation {
 impl Operation {
     /// Whether the answer comes from a token endpoint, and not from an API that was called with a credential.
     fn is_token_request(self) -> bool {
-        matches!(self, Self::Refresh | Self::ClientCredentials | Self::Exchange | Self::Revoke)
+        !matches!(self, Self::Identity | Self::Key)
+    }
+
+    /// Whether a new grant was asked for: there is none yet that could be gone.
+    fn begins_a_grant(self) -> bool {
+        matches!(self, Self::Push | Self::Exchange | Self::DeviceAuthorization | Self::DevicePoll)
     }
 }
 
@@ -80,12 +91,15 @@ impl Failure {
         self
     }
 
-    /// Whether the provider refused the client itself, so that another client secret may help.
+    /// Whether the provider refused the client itself, so that another client secret may help. A provider in trouble is not
+    /// believed: it may have used the token before it failed, and a second request would use it again.
     pub fn refuses_client(&self) -> bool {
         // The standard's word, GitHub's, Slack's and Microsoft's (wrong secret, expired secret).
         const CODES: [&str; 5] =
             ["invalid_client", "incorrect_client_credentials", "bad_client_secret", "7000215", "7000222"];
-        self.class == Class::Config && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
+        self.class == Class::Config
+            && self.sent == Sent::Refused
+            && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
     }
 
     /// Leaves out a code that repeats a part of `secret`: a hostile provider might echo what it was sent.
@@ -117,6 +131,8 @@ enum What {
     NotBuilt,
     Unconfirmed,
     Busy,
+    StartOver,
+    OtherRequest,
     Said(Class),
 }
 
@@ -136,6 +152,8 @@ impl What {
             Self::NotBuilt => "the request cannot be made from this description and app registration",
             Self::Unconfirmed => "the provider's answer does not say what it should",
             Self::Busy => "the provider asks to wait",
+            Self::StartOver => "the provider does not accept the try to connect: begin again",
+            Self::OtherRequest => "the provider's answer belongs to another try to connect",
             Self::Said(class) => match class {
                 Class::Transient => "the provider has a passing problem",
                 Class::Reauth => "the provider no longer accepts the grant",
@@ -149,6 +167,11 @@ impl What {
             },
         }
     }
+}
+
+/// A class in words.
+pub(super) const fn words(class: Class) -> &'static str {
+    What::Said(class).text()
 }
 
 /// A request that was never made.
@@ -180,6 +203,11 @@ pub fn without_token(received: &Received) -> Failure {
 /// A success by status whose body does not confirm it.
 pub fn unconfirmed(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, What::Unconfirmed).with_status(Some(received.status))
+}
+
+/// Tokens that answer another request than ours (`OpenID` Connect Core §3.1.3.7): somebody slipped in a foreign code.
+pub fn of_another_request() -> Failure {
+    Failure::new(Class::Reauth, Sent::MaybeSent, What::OtherRequest)
 }
 
 /// What an answer means. `None`: it is a success as far as status and error members tell.
@@ -227,8 +255,10 @@ fn read(
     let finding = if busy { None } else { finding(operation, description, received, data) };
     let class = match (&finding, code.as_deref().and_then(|code| standard(operation, code))) {
         _ if busy => Class::Transient,
-        // The table is written for refreshes; what a code means to a code exchange is the same everywhere.
-        (_, Some(class)) if operation == Operation::Exchange => class,
+        // The table is written for refreshes; what a standard code means to a new grant is the same everywhere. A finer
+        // code of the provider's own tells more.
+        (Some(found), Some(_)) if operation.begins_a_grant() && found.code != code => found.class,
+        (_, Some(class)) if operation.begins_a_grant() => class,
         // Without a grant there is none that could be gone.
         (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
             Class::Config
@@ -240,6 +270,7 @@ fn read(
     let what = match class {
         Class::Transient if busy => What::Busy,
         Class::Bug if status.is_redirection() => What::Redirect,
+        Class::Reauth if operation.begins_a_grant() => What::StartOver,
         class => What::Said(class),
     };
     let mut failure = Failure::new(class, effect(class, status), what);
@@ -249,7 +280,7 @@ fn read(
         failure.summary = format!("{}: {code}", failure.summary);
     }
     if let Some(found) = finding {
-        failure.proves_revoked = found.revoked && class == Class::Reauth;
+        failure.proves_revoked = found.revoked && class == Class::Reauth && !operation.begins_a_grant();
         failure.retry_after = found.wait;
     }
     failure.with_status(Some(status))
@@ -305,10 +336,10 @@ fn finding(
     let errors = &description.errors;
     match operation {
         Operation::ClientCredentials => errors.token(Exchange::Mint, data),
-        Operation::Refresh | Operation::Exchange | Operation::Revoke => errors.token(Exchange::Refresh, data),
         Operation::Identity | Operation::Key => {
             errors.api(received.status.as_u16(), &received.headers, Some(data))
         }
+        _ => errors.token(Exchange::Refresh, data),
     }
 }
 
@@ -319,7 +350,7 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
         return None;
     }
     let minted = operation == Operation::ClientCredentials;
-    let exchange = operation == Operation::Exchange;
+    let exchange = operation.begins_a_grant();
     Some(match code {
         "invalid_grant" if minted => Class::Config,
         "invalid_grant" => Class::Reauth,
@@ -373,7 +404,7 @@ fn says_no(operation: Operation, description: &Description, data: &Value) -> boo
 }
 
 /// Whether a code is fit to be shown: so short and plain that it can hold neither a sentence nor a token of usual size.
-fn is_plain(code: &str) -> bool {
+pub(super) fn is_plain(code: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=64).contains(&code.len()) && code.bytes().all(plain)
 }

@@ -4,8 +4,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::app::App;
 use super::classify::{Failure, Operation};
+use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
-use super::refresh::{Granted, TokenRequest};
 use super::request;
 use crate::catalog::Description;
 
@@ -19,6 +19,8 @@ pub async fn client_credentials(
     scopes: &[String],
     now: Timestamp,
 ) -> Result<Granted, Failure> {
-    let asked = TokenRequest { http, description, app, operation: Operation::ClientCredentials, now };
-    asked.send(|secret| request::client_credentials(description, &app.client_id, secret, scopes)).await
+    let asked = ClientRequest { http, description, app, operation: Operation::ClientCredentials, now };
+    asked
+        .tokens(None, |secret| request::client_credentials(description, &app.client_id, secret, scopes))
+        .await
 }

@@ -129,11 +129,14 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
     };
     Ok(DiscoveredEndpoints {
         authorization: endpoint("authorization_endpoint")?,
+        pushed_authorization_request: endpoint("pushed_authorization_request_endpoint")?,
         token: Some(endpoint("token_endpoint")?.ok_or(DiscoveryError::NoTokenEndpoint)?),
         device_authorization: endpoint("device_authorization_endpoint")?,
         revocation: endpoint("revocation_endpoint")?,
         userinfo: endpoint("userinfo_endpoint")?,
         client_auth: client_auth(document),
+        issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
+            == Some(&Value::Bool(true)),
     })
 }
 

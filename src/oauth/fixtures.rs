@@ -14,7 +14,7 @@ use super::guard::Reach;
 use super::http::{Http, Received, Request, SendError};
 use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
-use crate::catalog::entry::{Confidence, Endpoints};
+use crate::catalog::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use crate::catalog::errors::ErrorTable;
 use crate::catalog::path::JsonPath;
 use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
@@ -31,13 +31,17 @@ pub fn description() -> Description {
         display_name: "Example".to_owned(),
         methods: Vec::new(),
         endpoints: Endpoints {
+            authorization: Some("https://provider.example.com/authorize".parse().unwrap()),
             token: Some("https://provider.example.com/token".parse().unwrap()),
+            device_authorization: Some("https://provider.example.com/device".parse().unwrap()),
             revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
             userinfo: Some("https://provider.example.com/me".parse().unwrap()),
             ..Endpoints::default()
         },
         discovered: false,
         client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
+        authorize: Authorize::default(),
+        device: DeviceFlow::default(),
         token_request: TokenRequest::default(),
         token_response: TokenResponse {
             access_token: path("$.access_token"),
@@ -69,6 +73,7 @@ pub fn app() -> App {
         client_id: "client".to_owned(),
         client_secret: Some(SecretString::from("s:e+c%r t")),
         client_secret_previous: None,
+        version: None,
     }
 }
 

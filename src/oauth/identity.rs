@@ -116,7 +116,8 @@ mod tests {
 
     fn granted(description: &Description) -> TokenAnswer {
         let token = id_token(&json!({"aud": "client", "sub": "7", "email": "a@example.com"}));
-        answer::read(&json!({"access_token": "at", "id_token": token}), description, "client", NOW).unwrap()
+        answer::read(&json!({"access_token": "at", "id_token": token}), description, "client", None, NOW)
+            .unwrap()
     }
 
     async fn identified(script: &Script) -> Result<Option<Account>, Failure> {

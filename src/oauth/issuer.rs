@@ -21,6 +21,14 @@ pub fn is_metadata_of(found: &str, asked: &Url) -> bool {
     found == text(asked) || bare || tenant_form(asked, PLACEHOLDER).is_some_and(|form| found == form)
 }
 
+/// Whether the `iss` of a callback is the issuer `expected`, as plain strings. For Microsoft's shared tenants it is any
+/// tenant's: which one is known only later.
+pub fn is_callback_of(iss: &str, expected: &Url) -> bool {
+    let tenant =
+        iss.strip_prefix("https://login.microsoftonline.com/").and_then(|rest| rest.strip_suffix("/v2.0"));
+    is_of(iss, expected, tenant) && iss != "accounts.google.com"
+}
+
 /// Whether an `iss` claim is of the issuer `expected`. For Microsoft's shared tenants the claim names the tenant of
 /// its `tid`. Google leaves the scheme out in some tokens.
 pub fn is_of(iss: &str, expected: &Url, tid: Option<&str>) -> bool {

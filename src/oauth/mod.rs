@@ -6,10 +6,15 @@
 
 pub mod answer;
 pub mod app;
+pub mod authorize;
+pub mod callback;
 pub mod claims;
 pub mod classify;
 pub mod client_credentials;
+pub mod device;
 pub mod discovery;
+mod endpoint;
+pub mod exchange;
 pub mod guard;
 pub mod headers;
 pub mod http;

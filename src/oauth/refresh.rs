@@ -3,21 +3,14 @@
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::answer::{self, Document, TokenAnswer};
-use super::app::{App, WhichSecret};
-use super::classify::{self, Failure, Operation};
-use super::http::{Http, Request};
-use super::request::{self, RequestError};
+use super::app::App;
+use super::classify::{Failure, Operation};
+use super::endpoint::ClientRequest;
+use super::http::Http;
+use super::request;
 use crate::catalog::Description;
 
-/// A token answer, and the client secret with which it came.
-#[derive(Clone, Debug)]
-pub struct Granted {
-    /// The answer.
-    pub answer: TokenAnswer,
-    /// Which secret the provider accepted.
-    pub secret: WhichSecret,
-}
+pub use super::endpoint::Granted;
 
 /// Asks for a new access token. `scopes` may be fewer than the grant's, never more; none asks for the same.
 ///
@@ -35,50 +28,8 @@ pub async fn refresh(
     let build = |secret: Option<&SecretString>| {
         request::refresh(description, &app.client_id, secret, refresh_token, scopes)
     };
-    let asked = TokenRequest { http, description, app, operation: Operation::Refresh, now };
-    asked.send(build).await.map_err(|failure| failure.without_echo(refresh_token.expose_secret()))
-}
-
-/// One way of asking a token endpoint.
-pub(super) struct TokenRequest<'a> {
-    pub http: &'a dyn Http,
-    pub description: &'a Description,
-    pub app: &'a App,
-    pub operation: Operation,
-    pub now: Timestamp,
-}
-
-impl TokenRequest<'_> {
-    /// Sends what `build` makes with the client secret, and again with the previous one if the client is refused.
-    pub(super) async fn send(
-        &self,
-        build: impl Fn(Option<&SecretString>) -> Result<Request, RequestError>,
-    ) -> Result<Granted, Failure> {
-        let mut refused: Option<Failure> = None;
-        for (secret, value) in self.app.secrets() {
-            let request = build(value).map_err(|error| classify::unbuilt(&error))?;
-            let outcome = self.once(request).await;
-            let echo = value.map_or("", |value| value.expose_secret());
-            match outcome.map_err(|failure| failure.without_echo(echo)) {
-                Ok(answer) => return Ok(Granted { answer, secret }),
-                // The first refusal speaks of the secret that is meant to work.
-                Err(failure) if failure.refuses_client() => refused = refused.or(Some(failure)),
-                Err(failure) => return Err(failure),
-            }
-        }
-        Err(refused.unwrap_or_else(|| classify::unbuilt(&RequestError::NoClientAuth)))
-    }
-
-    async fn once(&self, request: Request) -> Result<TokenAnswer, Failure> {
-        let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
-        let document = Document::read(&received);
-        let failure = classify::answered(self.operation, self.description, &received, &document, self.now);
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        let read = |data| answer::read(data, self.description, &self.app.client_id, self.now);
-        document.data().and_then(read).ok_or_else(|| classify::without_token(&received))
-    }
+    let asked = ClientRequest { http, description, app, operation: Operation::Refresh, now };
+    asked.tokens(None, build).await.map_err(|failure| failure.without_echo(refresh_token.expose_secret()))
 }
 
 #[cfg(test)]
@@ -92,6 +43,7 @@ mod tests {
     use super::*;
     use crate::catalog::errors::Class;
     use crate::catalog::protocol::{ClientAuth, Encoding};
+    use crate::oauth::app::WhichSecret;
     use crate::oauth::client_credentials::client_credentials;
     use crate::oauth::fixtures::{Script, answer, app, description};
     use crate::oauth::http::Sent;
@@ -195,7 +147,10 @@ mod tests {
         let failure = spend(&script, &description(), &rotating).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Transient, Sent::MaybeSent));
 
-        for (status, body) in [(400, r#"{"error":"invalid_grant"}"#), (502, ""), (200, "{}"), (401, "")] {
+        let in_trouble = (503, r#"{"error":"invalid_client"}"#);
+        for (status, body) in
+            [in_trouble, (400, r#"{"error":"invalid_grant"}"#), (502, ""), (200, "{}"), (401, "")]
+        {
             let script = Script::of(status, body);
             spend(&script, &description(), &rotating).await.unwrap_err();
             assert_eq!(script.requests().len(), 1, "{status} {body}");

@@ -3,6 +3,7 @@
 //! The crate builds and sends in one go and reads the answer strictly, so it is given a client that keeps the request
 //! instead of sending it. Building stays pure, and sending and reading are ours.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
@@ -11,13 +12,15 @@ use base64::prelude::BASE64_STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use oauth2::basic::BasicClient;
 use oauth2::{
-    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RefreshToken, SyncHttpClient, TokenUrl,
+    AuthType, AuthorizationCode, ClientId, ClientSecret, EndpointNotSet, EndpointSet, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, SyncHttpClient, TokenUrl,
 };
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::entry::{DeviceFlow, Pkce};
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
 /// A request that cannot be built. No variant holds a secret.
@@ -37,6 +40,20 @@ pub enum RequestError {
     /// A header of the description is not one.
     #[error("the header {0} cannot be sent")]
     BadHeader(String),
+    /// Neither the provider object nor discovery names the endpoint.
+    #[error("the authorization endpoint is not known: set endpoints.authorization or endpoints.issuer")]
+    NoAuthorizationEndpoint,
+    /// Neither the provider object nor discovery names the endpoint.
+    #[error(
+        "the device authorization endpoint is not known: set endpoints.deviceAuthorization or endpoints.issuer"
+    )]
+    NoDeviceEndpoint,
+    /// The redirect URI is not an address.
+    #[error("the redirect URI is not an address: check the portal's address")]
+    BadRedirectUri,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes")]
+    NoRandomness,
     /// The crate could not build the request.
     #[error("the request cannot be built")]
     Unbuildable,
@@ -82,6 +99,77 @@ pub fn client_credentials(
     finish(keeper.request()?, description)
 }
 
+/// Exchanges an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
+pub fn exchange(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    code: &SecretString,
+    verifier: &SecretString,
+    redirect_uri: &str,
+) -> Result<Request, RequestError> {
+    let client = token_client(description, client_id, secret)?;
+    let redirect_url = redirect_url(redirect_uri)?;
+    let code = AuthorizationCode::new(code.expose_secret().to_owned());
+    let mut request = client.exchange_code(code).set_redirect_uri(Cow::Owned(redirect_url));
+    if description.authorize.pkce != Pkce::Off {
+        request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
+    }
+    for (name, value) in parameters(description, &[])? {
+        request = request.add_extra_param(name, value);
+    }
+    let keeper = Keeper::default();
+    // Always an error: nothing was sent.
+    drop(request.request(&keeper));
+    finish(keeper.request()?, description)
+}
+
+/// Asks for a device code (RFC 8628 §3.1).
+pub fn device_authorization(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    scopes: &[String],
+) -> Result<Request, RequestError> {
+    let url = &description.endpoints.device_authorization;
+    let url = url.as_ref().ok_or(RequestError::NoDeviceEndpoint)?;
+    let DeviceFlow { authenticated, params } = &description.device;
+    let own = extended(params, description, scopes)?;
+    let mut fields: Vec<(&str, &str)> = pairs(&own);
+    let mut request = if *authenticated {
+        authenticated_form(url, &fields, description, client_id, secret)?
+    } else {
+        fields.push(("client_id", client_id));
+        form(url, &fields)?
+    };
+    add_headers(&mut request, &description.token_request.headers)?;
+    Ok(request)
+}
+
+/// Asks whether a device code was granted (RFC 8628 §3.4).
+pub fn device_token(
+    description: &Description,
+    client_id: &str,
+    secret: Option<&SecretString>,
+    device_code: &SecretString,
+) -> Result<Request, RequestError> {
+    let url = description.endpoints.token.as_ref().ok_or(RequestError::NoTokenEndpoint)?;
+    let own = parameters(description, &[])?;
+    let mut fields = pairs(&own);
+    fields.push(("grant_type", "urn:ietf:params:oauth:grant-type:device_code"));
+    fields.push(("device_code", device_code.expose_secret()));
+    finish(authenticated_form(url, &fields, description, client_id, secret)?, description)
+}
+
+fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
+    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Where the browser comes back to.
+pub(super) fn redirect_url(text: &str) -> Result<RedirectUrl, RequestError> {
+    RedirectUrl::new(text.to_owned()).map_err(|_| RequestError::BadRedirectUri)
+}
+
 fn token_client(
     description: &Description,
     client_id: &str,
@@ -98,9 +186,18 @@ fn token_client(
     })
 }
 
-/// The description's own parameters and the scopes, in the provider's way of writing them.
+/// The description's own parameters of a token request, and the scopes.
 fn parameters(description: &Description, scopes: &[String]) -> Result<Vec<(String, String)>, RequestError> {
-    const STANDARD: [&str; 7] = [
+    extended(&description.token_request.params, description, scopes)
+}
+
+/// Parameters beyond the standard's, and the scopes in the provider's way of writing them.
+fn extended(
+    given: &BTreeMap<String, String>,
+    description: &Description,
+    scopes: &[String],
+) -> Result<Vec<(String, String)>, RequestError> {
+    const STANDARD: [&str; 8] = [
         "grant_type",
         "refresh_token",
         "client_id",
@@ -108,8 +205,8 @@ fn parameters(description: &Description, scopes: &[String]) -> Result<Vec<(Strin
         "code",
         "redirect_uri",
         "code_verifier",
+        "device_code",
     ];
-    let given = &description.token_request.params;
     let mut parameters: Vec<(String, String)> = given.clone().into_iter().collect();
     if let Some(separator) = description.scopes.separator.as_deref().filter(|_| !scopes.is_empty()) {
         parameters.push(("scope".to_owned(), scopes.join(separator)));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
+use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Settings, relations};
 use crate::api::IntegrationConnection;
 use crate::api::connection::Phase;
+use crate::attempt::secret::from_secret;
+use crate::attempt::store::Attempts;
 use crate::context::Context;
+use crate::telemetry::chain;
 use crate::vault::keyring::SharedKeyring;
 
 /// How often gauges are set.
@@ -40,7 +44,10 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
         tokio::select! {
             () = stop.cancelled() => return,
             _ = gauges.tick() => set_gauges(&ctx, &keyring),
-            _ = sweep.tick() => relations::listed_again(&ctx),
+            _ = sweep.tick() => {
+                relations::wake_shares(&ctx);
+                sweep_attempts(&ctx).await;
+            }
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring, settings.key_max_age);
                 judge_policies(&ctx).await;
@@ -53,22 +60,29 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
     }
 }
 
+/// Tries to connect whose time is over are removed; so are Secrets there that are none.
+async fn sweep_attempts(ctx: &Context) {
+    let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
+    let now = ctx.clock.now();
+    let expired = |secret: &Secret| match from_secret(secret) {
+        Ok(attempt) => attempt.is_expired_at(now),
+        Err(_) => true,
+    };
+    for secret in ctx.world.attempts.state_filter(expired) {
+        if let Err(error) = attempts.remove(&secret).await {
+            tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");
+        }
+    }
+}
+
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.connections.state() {
         let phase = connection.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
         *phases.entry(phase).or_default() += 1;
     }
-    for phase in [
-        Phase::Pending,
-        Phase::Active,
-        Phase::Expired,
-        Phase::Error,
-        Phase::Revoked,
-        Phase::Suspended,
-        Phase::Disconnected,
-    ] {
-        ctx.metrics.set_connections(phase, phases.get(&phase).copied().unwrap_or_default());
+    for phase in Phase::ALL {
+        ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
     let counts = ctx.store.counts();
     ctx.metrics.set_records(counts.records);

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::config::InferConfigError;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::context;
 use crate::grant::end::Endings;
+use crate::kubeconfig;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
 use crate::vault::keyring::SharedKeyring;
@@ -60,9 +62,12 @@ pub struct Settings {
 /// The operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server is configured.
-    #[error("no API server is configured: neither a kubeconfig nor a service account is there")]
-    Config(#[from] kube::config::InferConfigError),
+    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
+    #[error(
+        "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
+        fault_of(.0)
+    )]
+    Config(InferConfigError),
     /// The client cannot be built.
     #[error("cannot build a client for the API server")]
     Client(#[from] kube::Error),
@@ -92,6 +97,7 @@ pub enum Error {
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Error> {
     let client = client().await?;
+    announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
     let stop = CancellationToken::new();
@@ -111,6 +117,22 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     }
     server_stop.cancel();
     Ok(())
+}
+
+/// What whoever reads the log of an incident asks first.
+fn announce(settings: &Settings) {
+    let context::Settings { namespace, secret_namespaces, allow_insecure_providers, .. } =
+        &settings.controllers;
+    let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {
+        all if all.is_empty() => "all namespaces".to_owned(),
+        some => some.join(","),
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, listen = %settings.listen, "starting");
+    if *allow_insecure_providers {
+        tracing::warn!(
+            "providers may use http:// and private addresses: --allow-insecure-providers is for tests and demos"
+        );
+    }
 }
 
 /// Starts everything; `None` if the end came before that.
@@ -148,7 +170,7 @@ async fn start(
     controllers::start(&ctx, wakes, stop, tasks);
     start_the_rest(&ctx, keyring, settings, stop, tasks);
     readiness.ready();
-    tracing::info!("ready");
+    tracing::info!(connections = ctx.world.connections.state().len(), "ready");
     Ok(Some(ctx))
 }
 
@@ -184,8 +206,14 @@ async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker)
     }
 }
 
+/// Why the kubeconfig is of no use. That there is no `ServiceAccount` either goes without saying outside of a cluster.
+fn fault_of(error: &InferConfigError) -> String {
+    let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
+    kubeconfig.map(kubeconfig::fault).unwrap_or_default()
+}
+
 async fn client() -> Result<Client, Error> {
-    let mut config = Config::infer().await?;
+    let mut config = Config::infer().await.map_err(Error::Config)?;
     // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
     config.default_retry = false;
     Ok(Client::try_from(config)?)

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::watches::{Watches, Writers};
 use super::{Error, Settings, relations};
+use crate::attempt::store::Attempts;
 use crate::clock::Clock;
 use crate::context::{Context, Told, Wakes, Written};
 use crate::grant::actor::{Grants, Parts};
@@ -58,6 +59,8 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         metrics: Arc::clone(&metrics),
         holder,
         intent_ttl: settings.intent_ttl,
+        attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
+        portal: settings.controllers.portal.clone(),
         wake: wakes.connections.clone(),
         wake_provider: wakes.providers.clone(),
     }));
@@ -88,6 +91,7 @@ fn world(cluster: String, wakes: &Wakes) -> (World, Writers) {
     let (shares, shares_writer) = store();
     let (namespaces, namespaces_writer) = store();
     let (app_secrets, app_secrets_writer) = store();
+    let (attempts, attempts_writer) = store();
     let credential_wakes = relations::credentials_changed(connections.clone(), wakes.clone());
     let world = World {
         cluster,
@@ -97,6 +101,7 @@ fn world(cluster: String, wakes: &Wakes) -> (World, Writers) {
         shares,
         namespaces,
         app_secrets,
+        attempts,
         published: SecretIndex::published(relations::published_changed(wakes.clone())),
         credentials: SecretIndex::credentials(credential_wakes),
         resolutions: Resolutions::default(),
@@ -108,6 +113,7 @@ fn world(cluster: String, wakes: &Wakes) -> (World, Writers) {
         shares: shares_writer,
         namespaces: namespaces_writer,
         app_secrets: app_secrets_writer,
+        attempts: attempts_writer,
     };
     (world, writers)
 }

@@ -8,6 +8,7 @@ use kube::runtime::reflector::Store as Cache;
 use kube::{Resource, ResourceExt};
 
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::attempt::{self, ConnectionRef};
 use crate::context::{Context, Wakes};
 use crate::grant::end::Lookup;
 use crate::kube_ext::index;
@@ -25,7 +26,11 @@ pub struct Change<'a, K> {
 impl<K: Resource> Change<'_, K> {
     /// Whether anything but status changed.
     fn matters(&self) -> bool {
-        let generation = |object: &K| (object.meta().generation, object.meta().deletion_timestamp.is_some());
+        // Another object of the same name may begin with the same generation.
+        let generation = |object: &K| {
+            let meta = object.meta();
+            (meta.uid.clone(), meta.generation, meta.deletion_timestamp.is_some())
+        };
         self.deleted || self.before.is_none_or(|before| generation(before) != generation(self.object))
     }
 }
@@ -120,6 +125,14 @@ pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
     }
 }
 
+/// A try to connect: its connection.
+pub fn attempt(ctx: &Context, change: &Change<'_, Secret>) {
+    if let Ok(attempt) = attempt::secret::from_secret(change.object) {
+        let ConnectionRef { namespace, name, uid: _ } = &attempt.connection;
+        ctx.wakes.connection(namespace, name);
+    }
+}
+
 /// A published Secret that somebody else changed: whoever owns it.
 pub fn published_changed(wakes: Wakes) -> impl Fn(index::Change) + Send + Sync + 'static {
     move |change| match change.owner {
@@ -148,8 +161,8 @@ pub fn credentials_changed(
     }
 }
 
-/// A kind was listed anew: what vanished meanwhile was not told as deleted, so everything that is shared is looked at.
-pub fn listed_again(ctx: &Context) {
+/// Wakes all shares.
+pub fn wake_shares(ctx: &Context) {
     for share in ctx.world.shares.state() {
         ctx.wakes.share(&share.namespace().unwrap_or_default(), &share.name_any());
     }
@@ -157,7 +170,7 @@ pub fn listed_again(ctx: &Context) {
 
 /// Wakes all that is shared.
 fn wake_sharing(ctx: &Context) {
-    listed_again(ctx);
+    wake_shares(ctx);
     let shared = |connection: &IntegrationConnection| {
         connection.spec.shared.unwrap_or_default()
             || connection.status.as_ref().is_some_and(|status| status.sharing.is_some())

@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relations::{self, Change};
-use crate::api::names::TYPE_RECORD;
+use crate::api::names::{TYPE_ATTEMPT, TYPE_RECORD};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::context::Context;
 use crate::kube_ext::index::Feed;
@@ -37,6 +37,7 @@ pub struct Writers {
     pub shares: Writer<ConnectionShare>,
     pub namespaces: Writer<PartialObjectMeta<Namespace>>,
     pub app_secrets: Writer<Secret>,
+    pub attempts: Writer<Secret>,
 }
 
 /// The watches, not yet started.
@@ -62,7 +63,8 @@ impl Watches {
     /// Starts all watches.
     pub fn start(self, ctx: &Arc<Context>, stop: &CancellationToken, tasks: &TaskTracker) {
         let Self { writers, feeds } = self;
-        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets } = writers;
+        let Writers { connections, providers, workspaces, shares, namespaces, app_secrets, attempts } =
+            writers;
         let client = || ctx.client.clone();
         let run = |watch: futures::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
@@ -80,6 +82,9 @@ impl Watches {
         let apps = all().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
         let own = Api::namespaced(client(), &ctx.settings.namespace);
         run(Box::pin(follow(own, apps, app_secrets, ctx.clone(), relations::app_secret)));
+        let tries = all().fields(&format!("type={TYPE_ATTEMPT}"));
+        let there = Api::namespaced(client(), &ctx.settings.attempts_namespace);
+        run(Box::pin(follow(there, tries, attempts, ctx.clone(), relations::attempt)));
         for feed in feeds {
             run(Box::pin(feed.run(client())));
         }
@@ -108,9 +113,10 @@ async fn follow<K>(
             }
         };
         let (Event::Apply(object) | Event::InitApply(object) | Event::Delete(object)) = &event else {
+            let before = if matches!(event, Event::InitDone) { store.state() } else { Vec::new() };
             writer.apply_watcher_event(&event);
-            if matches!(event, Event::InitDone) {
-                relations::listed_again(&ctx);
+            for gone in vanished(before, &store) {
+                tell(&ctx, &Change { object: &*gone, before: Some(&*gone), deleted: true });
             }
             continue;
         };
@@ -120,6 +126,14 @@ async fn follow<K>(
         writer.apply_watcher_event(&event);
         tell(&ctx, &change);
     }
+}
+
+/// What was there before a listing and is not any more: nobody said that it was deleted, because the watch had a gap.
+fn vanished<K>(before: Vec<Arc<K>>, now: &Store<K>) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    before.into_iter().filter(|object| now.get(&ObjectRef::from_obj(&**object)).is_none()).collect()
 }
 
 /// Takes off what is large and never read: an object may carry 256 KiB of other people's annotations.
@@ -138,7 +152,7 @@ fn stripped<K: Resource>(event: Event<K>) -> Event<K> {
     }
 }
 
-/// Returns when every cache was filled once.
+/// Returns when every cache was filled once, but for tries to connect: connections live without them.
 pub async fn all_ready(ctx: &Context) {
     let world = &ctx.world;
     ctx.store.wait_ready().await;
@@ -168,9 +182,27 @@ pub async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<Str
 }
 
 #[cfg(test)]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_went_in_a_gap_of_the_watch_is_found_when_all_is_listed_again() {
+        let workspace =
+            |name: &str| Workspace::new(name, serde_json::from_value(serde_json::json!({})).unwrap());
+        let (store, mut writer) = kube::runtime::reflector::store();
+        let mut list = |names: &[&str]| {
+            let before = store.state();
+            writer.apply_watcher_event(&Event::Init);
+            for name in names {
+                writer.apply_watcher_event(&Event::InitApply(workspace(name)));
+            }
+            writer.apply_watcher_event(&Event::InitDone);
+            vanished(before, &store).iter().map(|gone| gone.name_any()).collect::<Vec<_>>()
+        };
+        assert!(list(&["a", "b"]).is_empty(), "nothing was known before");
+        assert_eq!(list(&["b", "c"]), ["a"]);
+    }
 
     #[test]
     fn of_annotations_only_ours_are_cached() {

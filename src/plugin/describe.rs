@@ -8,17 +8,17 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use crate::api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use page::{Page, Seen};
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline describe github-work             what it is, why, and what to do next
-  kubectl bowline describe github-work -n team-a   the same in another namespace
+  kubectl bowline describe github-work
+  kubectl bowline describe github-work -n team-a
 
-Needs the right to get the connection. Where it is shared, its provider's contact and recent events are shown as far
-as you may read them.";
+Needs the right to get the connection. Where it is shared, its provider's
+contact and recent events are shown as far as you may read them.";
 
 /// Say what a connection is, why it is so, and who has to do what next
 #[derive(clap::Args, Debug)]
@@ -32,7 +32,10 @@ impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections.get(&self.name).await.map_err(plain)?;
+        let connection = connections
+            .get(&self.name)
+            .await
+            .map_err(|error| plain_in(error, &self.name, &session.namespace))?;
         let page = Page {
             shares: shares(session, &connection).await?,
             events: events(session, &connection).await?,

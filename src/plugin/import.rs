@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::exit::{NotInTime, Usage};
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use super::wait::{WaitArgs, until};
 use crate::api::IntegrationConnection;
 use crate::api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
@@ -26,17 +26,22 @@ use verdict::{Verdict, is_taken, standing, verdict};
 const LAG: Duration = Duration::from_secs(10);
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline import github-work --from-file answer.json       the JSON of a token answer
-  printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai       a key, from stdin
-  pass show ci/basic | kubectl bowline import registry             lines: username=... and password=...
+  # the JSON of a token answer
+  kubectl bowline import github-work --from-file answer.json
+  # a key, from stdin
+  printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai
+  # lines: username=... and password=...
+  pass show ci/basic | kubectl bowline import registry
 
-Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at (RFC 3339), scope; or
-api_key; or username and password. Secrets are never taken from arguments, and never typed: what a terminal shows
-stays in its history.
+Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at
+(RFC 3339), scope; or api_key; or username and password. Secrets are never
+taken from arguments, and never typed: a terminal keeps what it shows.
 
-The grant goes into a Secret of type bowline.dev/intake that belongs to the connection; the operator takes it, checks
-it with the provider, and deletes it. You need the right to create Secrets and to patch the connection, whose owner
-you must be.";
+Only the connection's owner may do this (or who has the verb assign-owner):
+the grant decides which account everybody uses. It goes into a Secret of type
+bowline.dev/intake that belongs to the connection; the operator takes it,
+checks it with the provider, and deletes it. You need the right to create
+Secrets and to patch the connection.";
 
 /// Bring a token, a key, or user and password
 #[derive(clap::Args, Debug)]
@@ -57,7 +62,8 @@ impl Args {
         let grant = read(from_file.as_deref(), session, screen)?;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections.get(&name).await.map_err(plain).context("nothing was written")?;
+        let connection =
+            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
         check(&connection)?;
 
         let announced = announce(session, &connections, &connection, &grant).await?;
@@ -70,7 +76,10 @@ impl Args {
             Verdict::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             Verdict::NotReady { reason, message } => {
                 screen.result(&format!("{name}: {reason}: {message}\n"))?;
-                bail!("{name} is not ready; see: kubectl bowline describe {name} -n {}", session.namespace)
+                bail!(
+                    "the import of {name} has not worked out; see: kubectl bowline describe {name} -n {}",
+                    session.namespace
+                )
             }
         }
     }
@@ -136,11 +145,11 @@ async fn announce(
     let announced =
         connections.patch(&connection.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
     if let Err(error) = announced {
-        let error = plain(error).context("the connection cannot be told of the intake Secret");
-        return Err(match withdraw(&secrets, &name, uid).await {
-            Ok(()) => error.context("nothing is left behind"),
-            Err(left) => error.context(format!("Secret {name} is left behind, delete it by hand ({left})")),
-        });
+        let left = match withdraw(&secrets, &name, uid).await {
+            Ok(()) => "nothing is left behind".to_owned(),
+            Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
+        };
+        return Err(plain(error).context(format!("not imported, and {left}")));
     }
     Ok(Announced { secret: name, value })
 }

@@ -22,9 +22,10 @@ use crate::api::IntegrationConnection;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline list                        connections of your namespace
-  kubectl bowline list -A -o wide             all of them, with workspace and expiry
-  kubectl bowline list --usable -n marketing  what pods in marketing may use, with the Secret to mount
-  kubectl bowline list --watch                and every change, until you stop it
+  kubectl bowline list -A -o wide             all, with workspace and expiry
+  kubectl bowline list --usable -n marketing  what pods there may use, and the
+                                              Secret to mount
+  kubectl bowline list --watch                and every change, until you stop
   kubectl bowline list -o name                for scripts";
 
 /// List connections: whose, which account, whether they work and why not

@@ -28,7 +28,7 @@ const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not ready in time.";
 ///
 /// Talks to the API server only, as the user of your kubeconfig: what you may do here is what RBAC lets you do.
 #[derive(Parser, Debug)]
-#[command(name = "kubectl-bowline", bin_name = "kubectl bowline", version, after_help = EXITS)]
+#[command(name = "kubectl-bowline", bin_name = "kubectl bowline", version, after_help = EXITS, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -88,6 +88,16 @@ mod tests {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             let example = format!("kubectl bowline {}", command.get_name());
             assert!(help.contains(&example), "{} has no example", command.get_name());
+        }
+    }
+
+    /// Text after the options is printed as it stands: lines that a terminal would break again come out ragged.
+    #[test]
+    fn epilogues_fit_80_columns() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let long: Vec<_> = help.lines().filter(|line| line.chars().count() >= 80).collect();
+            assert!(long.is_empty(), "{}: {long:#?}", command.get_name());
         }
     }
 

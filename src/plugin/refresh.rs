@@ -9,19 +9,19 @@ use super::age::relative;
 use super::exit::NotInTime;
 use super::list::condition;
 use super::screen::Screen;
-use super::session::{Session, plain};
+use super::session::{Session, plain, plain_in};
 use super::wait::{WaitArgs, until};
 use crate::api::IntegrationConnection;
 use crate::api::connection::{FailureStatus, TokenStatus};
 use crate::api::names::ANNOTATION_REFRESH_REQUESTED;
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline refresh github-work               ask, and wait up to a minute for the outcome
+  kubectl bowline refresh github-work               ask, wait up to a minute
   kubectl bowline refresh github-work --timeout 5m  be more patient
   kubectl bowline refresh github-work --wait=false  only ask
 
-The request goes the same way and heeds the same limits as a planned refresh. It is an annotation, so you need
-the right to patch the connection.";
+The request goes the same way and heeds the same limits as a planned refresh.
+It is an annotation, so you need the right to patch the connection.";
 
 /// Ask for a new token now
 #[derive(clap::Args, Debug)]
@@ -38,7 +38,8 @@ impl Args {
         let Self { name, wait } = self;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let before = connections.get(&name).await.map_err(plain)?;
+        let before =
+            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
         let request = request(&before, session.clock.now());
         let patch = json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: request}}});
         connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;

@@ -3,22 +3,26 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::clock::Clock;
+use crate::kubeconfig;
+
+/// Heading of these options: between a command's own they would hide those.
+const CLUSTER: &str = "Cluster";
 
 /// Options that every command has, with kubectl's names and meanings.
 #[derive(clap::Args, Debug)]
 pub(super) struct ClusterArgs {
     /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; without it the current one
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = CLUSTER)]
     pub context: Option<String>,
     /// Namespace; without it the context's
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = CLUSTER)]
     pub namespace: Option<String>,
 }
 
@@ -27,21 +31,25 @@ impl ClusterArgs {
     pub async fn connect(self) -> anyhow::Result<Session> {
         let Self { kubeconfig, context, namespace } = self;
         let kubeconfig = match &kubeconfig {
-            Some(path) => {
-                Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?
-            }
-            None => Kubeconfig::read().context("no kubeconfig: give --kubeconfig or set KUBECONFIG")?,
+            Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
+            None => Kubeconfig::read().map_err(|error| unusable(&error))?,
         };
         let options = KubeConfigOptions { context, ..Default::default() };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .context("the kubeconfig cannot be used")?;
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
         // A person waits: an answer of 503 is shown, not tried fifteen times.
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
         Ok(Session { client, namespace, clock: Clock::System })
     }
+}
+
+fn unusable(error: &KubeconfigError) -> anyhow::Error {
+    anyhow!(
+        "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
+        kubeconfig::fault(error)
+    )
 }
 
 /// A client, the namespace meant, and the time.
@@ -61,8 +69,26 @@ pub(super) fn plain(error: kube::Error) -> anyhow::Error {
         kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
             anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
         }
-        kube::Error::Api(status) => anyhow!(status.message),
+        kube::Error::Api(status) => anyhow!("{}", said(&status.message)),
         other => anyhow::Error::new(other).context("the API server cannot be reached"),
+    }
+}
+
+/// What a policy says, without the names of policy and binding before it: they help nobody who is refused.
+fn said(message: &str) -> &str {
+    match message.split_once(" denied request: ") {
+        Some((before, said)) if before.contains("ValidatingAdmissionPolicy '") => said,
+        _ => message,
+    }
+}
+
+/// [`plain`], for one connection by name: the wrong namespace is the usual cause of an absent one.
+pub(super) fn plain_in(error: kube::Error, name: &str, namespace: &str) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() && !names_nothing(&status) => {
+            anyhow!("there is no connection {name} in namespace {namespace}: give the right one by -n")
+        }
+        other => plain(other),
     }
 }
 
@@ -95,6 +121,22 @@ mod tests {
     fn refusals_speak_in_the_servers_words() {
         let forbidden = Status::failure("alice cannot list connections", "Forbidden").with_code(403);
         assert_eq!(plain(kube::Error::Api(Box::new(forbidden))).to_string(), "alice cannot list connections");
+    }
+
+    #[test]
+    fn a_policy_speaks_without_its_name() {
+        let message =
+            "ic \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: not yours";
+        let refused = Status::failure(message, "Forbidden").with_code(403);
+        assert_eq!(plain(kube::Error::Api(Box::new(refused))).to_string(), "not yours");
+        assert_eq!(said("a webhook denied request: no"), "a webhook denied request: no");
+    }
+
+    #[test]
+    fn an_absent_connection_is_told_with_the_namespace() {
+        let error = plain_in(not_found("github"), "github", "team-a").to_string();
+        assert_eq!(error, "there is no connection github in namespace team-a: give the right one by -n");
+        assert!(plain_in(not_found(""), "github", "team-a").to_string().contains("is it installed?"));
     }
 
     #[test]

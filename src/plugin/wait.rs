@@ -14,7 +14,7 @@ pub(super) struct WaitArgs {
     /// Wait for the outcome; --wait=false only asks for it
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-        default_missing_value = "true", require_equals = true
+        default_missing_value = "true", require_equals = true, hide_possible_values = true
     )]
     pub wait: bool,
     /// How long to wait, such as 30s or 2m

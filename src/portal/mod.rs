@@ -88,9 +88,11 @@ pub struct Portal {
 /// The portal cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server is configured.
-    #[error("no API server is configured: neither a kubeconfig nor a service account is there")]
-    Config(#[from] kube::config::InferConfigError),
+    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
+    #[error(
+        "no API server is configured: set KUBECONFIG to a kubeconfig that can be read, or run in a cluster as deploy/portal does"
+    )]
+    Config,
     /// The client cannot be built.
     #[error("cannot build a client for the API server")]
     Client(#[source] kube::Error),
@@ -133,7 +135,7 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 }
 
 async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Error> {
-    let mut config = Config::infer().await?;
+    let mut config = Config::infer().await.map_err(|_| Error::Config)?;
     // Retries are ours: a hidden one could hold a person's request for minutes.
     config.default_retry = false;
     let client = Client::try_from(config).map_err(Error::Client)?;

@@ -42,7 +42,8 @@ pub async fn act(
             return Found { facts, verdict: Err(refusal), next };
         }
     };
-    let ready = Ready::new(Arc::clone(provider), usable.app, metadata, usable.insecure);
+    let app = change::kept(ctx.world.resolutions.get(&name).as_deref(), usable.app);
+    let ready = Ready::new(Arc::clone(provider), app, metadata, usable.insecure);
     settle(ctx, &name, Resolution::Ready(ready));
     // The provider stays usable meanwhile: a connection's probe has to find its way.
     let verdict = if ctx.grants.registrations().is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };

@@ -1,5 +1,7 @@
 //! What of a resolution is news to connections. Pure.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::oauth::app::App;
@@ -29,6 +31,16 @@ pub fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
     app.is_some() && !same_app(last.and_then(app_of), app)
 }
 
+/// The registration as it is kept: the one in use if nothing but its Secret's version differs, so that what was noted of that
+/// version still speaks of it.
+pub fn kept(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
+    let last = match last {
+        Some(Resolution::Ready(ready)) => ready.app.clone(),
+        Some(Resolution::NotReady { .. }) | None => None,
+    };
+    if same_app(last.as_deref(), app.as_deref()) { last } else { app }
+}
+
 fn app_of(resolution: &Resolution) -> Option<&App> {
     match resolution {
         Resolution::Ready(ready) => ready.app.as_deref(),
@@ -38,7 +50,8 @@ fn app_of(resolution: &Resolution) -> Option<&App> {
 
 fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
-    let App { client_id, client_secret, client_secret_previous } = one;
+    // A Secret that was only touched is still the same registration.
+    let App { client_id, client_secret, client_secret_previous, version: _ } = one;
     *client_id == other.client_id
         && same_text(client_secret.as_ref(), other.client_secret.as_ref())
         && same_text(client_secret_previous.as_ref(), other.client_secret_previous.as_ref())
@@ -51,8 +64,6 @@ fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -61,10 +72,19 @@ mod tests {
     use crate::discovered::Metadata;
 
     fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+        ready_of("s/1", spec, app, issuer)
+    }
+
+    fn ready_of(version: &str, spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
         let object = IntegrationProvider::new("p", serde_json::from_value(spec.clone()).unwrap());
         let app = app.map(|(id, secret)| {
             let client_secret = Some(SecretString::from(secret));
-            Arc::new(App { client_id: id.to_owned(), client_secret, client_secret_previous: None })
+            Arc::new(App {
+                client_id: id.to_owned(),
+                client_secret,
+                client_secret_previous: None,
+                version: Some(version.to_owned()),
+            })
         });
         let metadata = issuer.map(|issuer| {
             let endpoints = DiscoveredEndpoints::default();
@@ -103,5 +123,20 @@ mod tests {
             !same(&not_ready("No."), &not_ready("Still no.")) && same(&not_ready("No."), &not_ready("No."))
         );
         assert!(app_is_new(None, &base()) && app_is_new(Some(&not_ready("No.")), &base()));
+    }
+
+    #[test]
+    fn a_secret_that_was_only_touched_keeps_the_version_it_is_known_by() {
+        let spec = json!({"type": "github"});
+        let app_of = |version, secret| match ready_of(version, &spec, Some(("id", secret)), None) {
+            Resolution::Ready(ready) => ready.app,
+            Resolution::NotReady { .. } => None,
+        };
+        let last = ready_of("s/1", &spec, Some(("id", "a")), None);
+        let version = |last, app| kept(last, app).and_then(|app| app.version.clone());
+        assert_eq!(version(Some(&last), app_of("s/2", "a")).as_deref(), Some("s/1"));
+        assert_eq!(version(Some(&last), app_of("s/2", "b")).as_deref(), Some("s/2"));
+        assert_eq!(version(None, app_of("s/2", "a")).as_deref(), Some("s/2"));
+        assert_eq!(version(Some(&last), None), None);
     }
 }

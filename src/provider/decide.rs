@@ -167,7 +167,8 @@ fn app(
     if sketch.client_auth(app.client_secret.is_some()).is_none() {
         return Err(incomplete(&format!("the key {CLIENT_SECRET} is missing")));
     }
-    Ok(Some(Arc::new(app)))
+    let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
+    Ok(Some(Arc::new(app.of_version(&uid, &version))))
 }
 
 #[cfg(test)]

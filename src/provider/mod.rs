@@ -45,7 +45,7 @@ pub async fn reconcile(provider: Arc<IntegrationProvider>, ctx: Arc<Context>) ->
     let judged = decide(&provider, &observed);
     let found = act::act(&ctx, &provider, judged).await;
     let now = ctx.clock.now();
-    let status = report::status(&provider, &found, now);
+    let status = report::status(&provider, &found, ctx.settings.portal.as_ref(), now);
     let result = publish(&ctx, &provider, &status).await;
     pass.finish(if result.is_ok() { outcome(&found) } else { PassOutcome::Retrying });
     result.map(|()| next(&found, now))

@@ -1,11 +1,14 @@
 //! What is said about a provider: its next status. Pure.
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use url::Url;
 
 use super::decide::Refusal;
 use crate::api::connection::Method;
 use crate::api::provider::{IntegrationProviderStatus, Rotation};
 use crate::api::{IntegrationProvider, reason};
+use crate::attempt;
 use crate::catalog::Description;
 use crate::kube_ext::conditions::{Conditions, Verdict};
 
@@ -37,7 +40,12 @@ impl Facts {
 }
 
 /// The next status. Facts that cannot be told now stay: the type never changes.
-pub fn status(provider: &IntegrationProvider, found: &Found, now: Timestamp) -> IntegrationProviderStatus {
+pub fn status(
+    provider: &IntegrationProvider,
+    found: &Found,
+    portal: Option<&Url>,
+    now: Timestamp,
+) -> IntegrationProviderStatus {
     let old = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
     let mut conditions = Conditions::after(&old.conditions, generation, now);
@@ -48,7 +56,9 @@ pub fn status(provider: &IntegrationProvider, found: &Found, now: Timestamp) -> 
     let conditions = conditions.build();
     let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
     IntegrationProviderStatus {
-        callback_url: None,
+        callback_url: portal
+            .filter(|_| facts.methods.contains(&Method::AuthorizationCode))
+            .map(|portal| attempt::redirect_uri(portal, &provider.name_any())),
         methods: facts.methods,
         rotation: facts.rotation,
         observed_generation: generation,
@@ -77,12 +87,12 @@ mod tests {
         let mut provider = IntegrationProvider::new("p", spec);
         provider.metadata.generation = Some(3);
         let facts = Facts { methods: vec![Method::AuthorizationCode], rotation: Some(Rotation::SingleUse) };
-        let good = status(&provider, &found(Ok(()), Some(facts.clone())), at(0));
+        let good = status(&provider, &found(Ok(()), Some(facts.clone())), None, at(0));
         provider.status = Some(good.clone());
-        assert_eq!(status(&provider, &found(Ok(()), Some(facts)), at(60)), good);
+        assert_eq!(status(&provider, &found(Ok(()), Some(facts)), None, at(60)), good);
         let refusal =
             Refusal::new(reason::APP_SECRET_NOT_FOUND, "There is no Secret.", Some("ops@example.com"));
-        let bad = status(&provider, &found(Err(refusal), None), at(60));
+        let bad = status(&provider, &found(Err(refusal), None), None, at(60));
         assert_eq!((&bad.methods, bad.rotation), (&good.methods, good.rotation));
         assert_eq!(bad.observed_generation, Some(3));
         let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };

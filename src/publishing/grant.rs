@@ -57,6 +57,8 @@ mod tests {
             obtained_at: k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
             expires_at: None,
             refresh_expires_at: None,
+            refresh_end_moves: None,
+            refresh_issued_at: None,
             published_extras: BTreeMap::new(),
             bound_to: vault::Binding {
                 owner: "alice".into(),
@@ -65,6 +67,7 @@ mod tests {
                 account: None,
             },
             source: None,
+            consent: crate::vault::Consent::default(),
         }
     }
 

@@ -20,8 +20,8 @@ mod secret_text;
 mod transition;
 
 pub use grant::{
-    Account, Binding, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
-    SourceVersion,
+    Account, Binding, Consent, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
+    SourceVersion, Way,
 };
 pub(super) use object::uid_in_name;
 pub use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
@@ -34,6 +34,7 @@ pub struct Record {
     revision: i64,
     grant: Option<SealedField>,
     candidate: Option<SealedField>,
+    candidate_intent: Option<Intent>,
     previous: Option<SealedField>,
     intent: Option<Intent>,
     ending: Option<Ending>,
@@ -54,7 +55,7 @@ pub struct SealedField {
 pub struct Intent {
     /// Tells one attempt from all others.
     pub attempt: AttemptId,
-    /// Revision of the grant that it spends.
+    /// Revision of the grant or candidate that it spends.
     pub revision: i64,
     /// Who makes the attempt: the operator's pod.
     pub holder: String,
@@ -172,6 +173,27 @@ pub struct Candidate {
     revision: i64,
 }
 
+/// How a candidate came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody had it and brought it, in an intake or credentials Secret.
+    Brought,
+    /// The provider gave it to us, for a consent that we asked for.
+    Consented,
+}
+
+impl Candidate {
+    /// How it came to us.
+    pub fn origin(&self) -> Origin {
+        if self.grant.consent.is_ours() { Origin::Consented } else { Origin::Brought }
+    }
+
+    /// Whether it is the one that stands on this record.
+    pub fn stands_on(&self, record: &Record) -> bool {
+        record.candidate().is_some_and(|standing| standing.revision == self.revision)
+    }
+}
+
 /// Why a sealed field could not be read. What is stored stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -209,12 +231,22 @@ impl Record {
         self.candidate.as_ref()
     }
 
+    /// The attempt on the candidate's refresh token that stands.
+    pub const fn candidate_intent(&self) -> Option<&Intent> {
+        self.candidate_intent.as_ref()
+    }
+
+    /// Every attempt that stands.
+    pub fn intents(&self) -> impl Iterator<Item = &Intent> {
+        self.intent.iter().chain(&self.candidate_intent)
+    }
+
     /// The sealed predecessor of the grant.
     pub const fn previous(&self) -> Option<&SealedField> {
         self.previous.as_ref()
     }
 
-    /// The attempt that stands.
+    /// The attempt on the grant that stands.
     pub const fn intent(&self) -> Option<&Intent> {
         self.intent.as_ref()
     }

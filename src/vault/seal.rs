@@ -50,6 +50,8 @@ pub enum Field {
     Candidate,
     /// The predecessor of the grant, kept for a grace window.
     Previous,
+    /// What the operator keeps for itself of a try to connect; not part of a record.
+    Attempt,
 }
 
 impl Field {
@@ -59,6 +61,7 @@ impl Field {
             Self::Grant => "grant",
             Self::Candidate => "candidate",
             Self::Previous => "previous",
+            Self::Attempt => "attempt",
         }
     }
 }

@@ -194,6 +194,36 @@ async fn an_announced_intake_keeps_its_content() {
     }
 }
 
+/// Without the label the operator would refuse what alice brought, and with another connection's she would be blamed.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_announced_intake_keeps_our_labels() {
+    let team = Team::new().await;
+    let labelled = json!({"bowline.dev/connection": "alices", "team": "a"});
+    let object = secret(&random_name("s"), "bowline.dev/intake", &labelled);
+    let stored = team.person("alice").must(&Ask::post(&team.secrets(), &object)).await;
+    let path = path_of(&team.secrets(), &stored);
+    let labels = |labels: Value| json!({"metadata": {"labels": labels}});
+    let key = "bowline.dev/connection";
+    for who in ["mallory", "bob", "alice", ADMIN, OPERATOR] {
+        judge_change(&team, who, &path, &labels(json!({key: "mallorys"})), Refused(SEALED)).await;
+        judge_change(&team, who, &path, &labels(json!({key: ""})), Refused(SEALED)).await;
+        judge_change(&team, who, &path, &labels(json!({key: null})), Refused(SEALED)).await;
+        judge_change(&team, who, &path, &labels(Value::Null), Refused(SEALED)).await;
+    }
+    // Through the other policy's gap: as an intake the label is its user's, as long as it is new.
+    let moved = json!({"metadata": {"labels": {key: "mallorys"}}, "type": "bowline.dev/intake"});
+    judge_change(&team, "mallory", &path, &moved, Refused(SEALED)).await;
+    judge_change(&team, "mallory", &path, &labels(json!({"team": "b", "other": "c"})), Accepted).await;
+    team.person("alice").must(&Ask::delete(&path)).await;
+
+    let bare = secret(&random_name("s"), "bowline.dev/intake", &json!({}));
+    let stored = team.person("alice").must(&Ask::post(&team.secrets(), &bare)).await;
+    let path = path_of(&team.secrets(), &stored);
+    judge_change(&team, "mallory", &path, &labels(json!({key: "mallorys"})), Refused(SEALED)).await;
+    team.person("alice").must(&Ask::delete(&path)).await;
+}
+
 // Rule 4: sharing needs `share`.
 
 #[tokio::test]

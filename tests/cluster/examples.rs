@@ -13,9 +13,23 @@ use crate::fixture::Team;
 #[ignore = "needs an API server: make test"]
 async fn the_api_server_takes_every_example() {
     let team = Team::new().await;
-    let examples = examples(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"));
+    let examples = examples(&root().join("examples"));
     assert!(examples.len() > 15, "found only {}", examples.len());
-    for (path, mut object) in examples {
+    take(&team, examples).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_api_server_takes_every_object_on_the_pages() {
+    let team = Team::new().await;
+    let objects = on_pages();
+    assert!(objects.len() > 7, "found only {}", objects.len());
+    take(&team, objects).await;
+}
+
+/// Creates each in a dry run, with nothing unknown allowed.
+async fn take(team: &Team, objects: Vec<(PathBuf, Value)>) {
+    for (path, mut object) in objects {
         // A dry run needs the namespace to exist, and no object of that name in it.
         if object["metadata"]["namespace"].is_string() {
             object["metadata"]["namespace"] = json!(team.namespace);
@@ -27,6 +41,28 @@ async fn the_api_server_takes_every_example() {
         assert!(answer.is_accepted(), "{}: {}", path.display(), answer.words());
         assert!(answer.warnings.is_empty(), "{}: {:?}", path.display(), answer.warnings);
     }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whole objects in the fenced blocks of README.md and docs/, in commands that apply them as well.
+fn on_pages() -> Vec<(PathBuf, Value)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = Vec::new();
+    for path in docs.chain([root().join("README.md")]) {
+        let page = fs::read_to_string(&path).unwrap();
+        for block in page.split("```").skip(1).step_by(2) {
+            let heredocs = block.split("<<'YAML'\n").skip(1).filter_map(|rest| rest.split("\nYAML").next());
+            let texts = block.strip_prefix("yaml\n").into_iter().chain(heredocs);
+            for text in texts.filter(|text| text.starts_with("apiVersion:")) {
+                let documents = serde_yaml::Deserializer::from_str(text);
+                found.extend(documents.map(|document| (path.clone(), Value::deserialize(document).unwrap())));
+            }
+        }
+    }
+    found
 }
 
 fn examples(folder: &Path) -> Vec<(PathBuf, Value)> {

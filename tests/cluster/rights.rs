@@ -56,11 +56,14 @@ const ROWS: &[Row] = &[
     ("alice", "connect", OURS, "integrationconnections", "c", Place::Team, true),
     ("alice", "share", OURS, "integrationconnections", "c", Place::Team, true),
     ("alice", "assign-owner", OURS, "integrationconnections", "c", Place::Team, false),
+    ("alice", "delete", OURS, "integrationconnections", "c", Place::Team, true),
+    ("alice", "deletecollection", OURS, "integrationconnections", "", Place::Team, false),
     ("alice", "share", OURS, "integrationconnections", "c", Elsewhere, false),
     ("alice", "create", OURS, "workspaces", "", Cluster, false),
     // A pipeline may name owners, and no more than that.
     ("gitops", "assign-owner", OURS, "integrationconnections", "c", Place::Team, true),
     ("gitops", "share", OURS, "integrationconnections", "c", Place::Team, false),
+    ("gitops", "deletecollection", OURS, "integrationconnections", "", Place::Team, false),
     ("gitops", "get", "", "secrets", "s", Place::Team, false),
     ("gitops", "assign-owner", OURS, "integrationconnections", "c", Elsewhere, false),
     // A viewer sees states and no Secrets.

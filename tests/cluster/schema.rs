@@ -149,6 +149,12 @@ fn connection_rules() -> Vec<Rule> {
     ]
 }
 
+/// One template of each length, in characters.
+fn templates(lengths: &[usize]) -> Value {
+    let named = lengths.iter().enumerate();
+    named.map(|(number, length)| (format!("t{number}"), json!("x".repeat(*length)))).collect()
+}
+
 fn published_secret_rules() -> Vec<Rule> {
     let secret = |secret: Value| spec(json!({"secret": secret}));
     vec![
@@ -166,6 +172,15 @@ fn published_secret_rules() -> Vec<Rule> {
                 secret(json!({"template": {"a/b": "x"}})),
                 secret(json!({"template": {"": "x"}})),
                 secret(json!({"template": {"a": "x".repeat(8193)}})),
+            ],
+        ),
+        rule(
+            "the templates of a connection may have 32768 characters together",
+            a_connection,
+            vec![secret(json!({"template": templates(&[8192; 4])})), secret(json!({"template": {}}))],
+            vec![
+                secret(json!({"template": templates(&[8192, 8192, 8192, 8192, 1])})),
+                secret(json!({"template": templates(&[1025; 32])})),
             ],
         ),
         rule(

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::looking::until;
 use crate::scene::Scene;
-use crate::stage::{HOME, sandbox};
+use crate::stage::{HOME, PORTAL, sandbox};
 
 /// RFC 7396.
 pub fn merge(target: &mut Value, change: Value) {
@@ -50,6 +50,7 @@ impl<'a> ProviderDraft<'a> {
         };
         let mut draft = Self::of_type(scene, type_);
         draft.config.rotation = rotation;
+        draft.config.clients[0].redirect_uris.push(format!("{PORTAL}/callback/{}", scene.name));
         draft.registered().spec(json!({"endpoints": {"issuer": scene.realm.issuer()}}))
     }
 

@@ -3,9 +3,11 @@
 //! Level 1 reads each kind of Secret; that a refused one touches neither the grant in use nor what is published, shows
 //! only here.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bowline_testbed::sandbox::{Event, MintRequest, Rotation};
+use bowline_testbed::sandbox::{Action, Event, Fault, MintRequest, Minted, Rotation};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
@@ -96,4 +98,77 @@ async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
     it.bring("mail", &bobs).await;
     assert_refused(&it, &token, "another account").await;
     assert_eq!(it.status("mail").await.account.map(|account| account.id).as_deref(), Some("alice"));
+}
+
+/// A candidate in doubt is looked at every half minute.
+const TRIED_AGAIN_WITHIN: Duration = Duration::from_secs(60);
+
+/// Brings a refresh token and nothing else, so that only using it proves it; the use goes wrong in this way.
+async fn bring_to_be_proved(it: &Scene, action: Action) -> Minted {
+    let minted = it.mint();
+    it.realm.fault(Fault::token(action).for_grant(&minted.grant_id));
+    it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
+    minted
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_more() {
+    let it = scene("proof-lost").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    let minted = bring_to_be_proved(&it, Action::Drop { commit: true }).await;
+    let doubted = it.until_reason("mail", "Authorized", "IntakeOutcomeUnknown").await;
+    assert!(words(&doubted, "Authorized").contains("never arrived. It is tried again"), "{doubted:?}");
+    it.until_event(&it.namespace, "IntakeOutcomeUnknown").await;
+    it.until_status_within(TRIED_AGAIN_WITHIN, "mail", "lost", |status| {
+        words(status, "Authorized").contains("very likely lost. Bring a new one")
+    })
+    .await;
+    assert_eq!(
+        it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
+        2,
+        "one try more, and no third"
+    );
+    it.authorized("mail").await;
+    it.until_reason("mail", "Authorized", "Authorized").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is_in_use() {
+    let (it, token) = in_use("proof-beside").await;
+    let minted = bring_to_be_proved(&it, Action::Drop { commit: false }).await;
+    let doubted = it.until_reason("mail", "Authorized", "IntakeOutcomeUnknown").await;
+    assert!(holds(&doubted, "Ready") && holds(&doubted, "Authorized"), "{doubted:?}");
+    assert!(words(&doubted, "Authorized").contains("Bring it again"), "{doubted:?}");
+    assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
+    it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
+    it.until_reason("mail", "Authorized", "Authorized").await;
+    assert_eq!(
+        it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
+        2,
+        "once for each time it was brought"
+    );
+    assert!(it.realm.ledger().spent_twice().is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_disconnect_while_what_was_brought_is_being_proved_revokes_what_came_of_it() {
+    let it = scene("proof-end").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    let minted = bring_to_be_proved(&it, Action::Delay { milliseconds: 4_000, commit: true }).await;
+    it.until_ledger("the token is spent", |ledger| {
+        let spent =
+            ledger.history_of(&minted.refresh_token).into_iter().any(|entry| entry.event == Event::Spent);
+        spent.then_some(())
+    })
+    .await;
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
+    it.until_phase("mail", "Disconnected").await;
+    let grant = &minted.grant_id;
+    it.until_ledger("revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
+    assert!(it.realm.ledger().spent_twice().is_empty());
 }

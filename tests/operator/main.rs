@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod canary;
+mod carrier;
+mod consent;
 mod drafts;
 mod drift;
 mod ending;

@@ -16,14 +16,24 @@ use tokio::sync::OnceCell;
 /// Where the operator lives.
 pub const HOME: &str = "bowline-system";
 
+/// Where browsers would find the portal.
+pub const PORTAL: &str = "https://portal.example";
+
+/// How long a first refusal of a grant is doubted here.
+pub const SECOND_OPINION_AFTER: &str = "8s";
+
 /// What every operator here is started with; tests add to it.
 const USUAL: &[&str] = &[
     "operator",
     "--namespace",
     HOME,
     "--allow-insecure-providers",
+    "--portal-url",
+    PORTAL,
     "--min-refresh-interval",
     "2s",
+    "--second-opinion-after",
+    SECOND_OPINION_AFTER,
     "--published-label-prefix",
     "teams.example.com/",
 ];

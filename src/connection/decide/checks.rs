@@ -1,14 +1,18 @@
 //! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::history::History;
+use super::awaiting::brought_in_vain;
+use super::history::{History, Refusal};
 use super::verdict::{Effect, Verdict};
-use crate::api::connection::Method;
+use super::{awaiting, consent};
 use crate::api::{IntegrationConnection, reason};
-use crate::connection::observed::{Observed, Provider, RecordState, was_connected};
-use crate::grant::target::{Scopes, Target};
+use crate::connection::observed::{Observed, Provider, RecordState};
+use crate::grant::schedule::later;
+use crate::grant::target::Scopes;
 
 /// What the checks look at.
 pub struct Input<'a> {
@@ -21,6 +25,9 @@ pub struct Input<'a> {
     /// The time of the decision.
     pub now: Timestamp,
 }
+
+/// So long before a grant ends by itself, its owner is told (R14).
+const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<Verdict>;
 
@@ -37,8 +44,10 @@ const CHECKS: &[Check] = &[
     outcome_unknown,
     provider_not_ready,
     consent_outdated,
-    awaiting,
+    awaiting::awaiting,
+    unconfirmed,
     scopes_missing,
+    scopes_extra,
 ];
 
 /// The verdict on the grant.
@@ -202,67 +211,38 @@ fn consent_outdated(input: &Input) -> Option<Verdict> {
     ))
 }
 
-fn awaiting(input: &Input) -> Option<Verdict> {
-    if input.observed.record.grant().is_some() {
-        return None;
-    }
-    if let Some(message) = &input.history.intake_refused {
-        return Some(Verdict::no(reason::INTAKE_REFUSED, Effect::Serve, message.clone()));
-    }
-    let target = input.observed.provider.target()?;
-    let in_progress = |message: &str| {
-        Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message.to_owned()))
-    };
-    match &input.observed.record {
-        RecordState::Present(present) if present.ending => {
-            return in_progress(
-                "The earlier grant is being revoked at the provider; then a new one can be brought.",
-            );
-        }
-        RecordState::Present(present) if present.has_candidate => {
-            return in_progress("A grant was brought and is being checked with the provider.");
-        }
-        RecordState::Missing if was_connected(input.connection.status.as_ref()) => {
-            return Some(Verdict::no(
-                reason::RECORD_MISSING,
-                Effect::Serve,
-                "The sealed record of the grant is gone. An administrator may restore it from a backup, or the owner connects again.",
-            ));
-        }
-        _ => {}
-    }
-    if target.method(&input.connection.spec) == Method::ClientCredentials {
-        return in_progress("The first token is being minted from the app registration.");
-    }
-    Some(awaiting_person(input, target))
+/// Device flow cannot prove who finished it: the owner agrees to the account first.
+fn unconfirmed(input: &Input) -> Option<Verdict> {
+    let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
+    let (id, name) = (consent::account_id(grant), input.connection.name_any());
+    let account = grant.bound_to.account.as_ref();
+    let shown = account.and_then(|account| account.name.as_deref()).unwrap_or(&id);
+    Some(Verdict::no(
+        reason::AWAITING_CONFIRMATION,
+        Effect::Withhold,
+        format!(
+            "Somebody allowed access for the account {shown} with the code; nothing proves that it was {}. To agree: kubectl bowline connect {name} --accept-account {id}.",
+            input.connection.spec.owner
+        ),
+    ))
 }
 
-fn awaiting_person(input: &Input, target: &Target) -> Verdict {
-    let spec = &input.connection.spec;
-    let name = input.connection.name_any();
-    let owner = &spec.owner;
-    if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
-        let secret = &credentials.secret_name;
-        return Verdict::no(
-            reason::CREDENTIALS_NOT_FOUND,
-            Effect::Serve,
+/// More than was reviewed is not published before its owner says so.
+fn scopes_extra(input: &Input) -> Option<Verdict> {
+    let grant = input.observed.record.grant().filter(|grant| grant.consent.is_ours())?;
+    let target = input.observed.provider.target()?;
+    let scopes = Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref());
+    let extra = target.description().scopes.missing(&scopes.extra, &grant.consent.asked).join(", ");
+    (!extra.is_empty()).then(|| {
+        Verdict::no(
+            reason::EXTRA_SCOPES,
+            Effect::Withhold,
             format!(
-                "There is no Secret {secret} of type bowline.dev/credential here. Whoever keeps it must apply it; then it goes on by itself."
+                "The provider gave more than was asked for: {extra}. {} agrees by adding them to spec.scopes, or takes them back at the provider and connects again.",
+                input.connection.spec.owner
             ),
-        );
-    }
-    let what = match target.method(spec) {
-        Method::ApiKey => "the key",
-        Method::BasicAuth => "user name and password",
-        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
-            "the grant"
-        }
-    };
-    Verdict::no(
-        reason::AWAITING_AUTHORIZATION,
-        Effect::Serve,
-        format!("Waiting for {owner} to bring {what}: kubectl bowline import {name}."),
-    )
+        )
+    })
 }
 
 fn scopes_missing(input: &Input) -> Option<Verdict> {
@@ -278,9 +258,26 @@ fn scopes_missing(input: &Input) -> Option<Verdict> {
     })
 }
 
+/// The end that the provider names for the grant, if it is near and using the grant does not move it.
+fn ends_soon(input: &Input) -> Option<Timestamp> {
+    let grant = input.observed.record.grant()?;
+    let ends = grant.refresh_expires_at.filter(|_| grant.refresh_end_moves == Some(false))?;
+    (input.now < ends && later(input.now, WARNED_BEFORE) >= ends).then_some(ends)
+}
+
 fn accepted(input: &Input) -> Verdict {
-    if let Some(why) = &input.history.intake_refused {
-        return Verdict::yes(reason::INTAKE_REFUSED, why.clone());
+    if let Some(Refusal { reason, message }) =
+        brought_in_vain(input, "The earlier grant stays in use. Bring it again.")
+    {
+        return Verdict::yes(reason, message);
+    }
+    if let Some(ends) = ends_soon(input) {
+        return Verdict::yes(
+            reason::GRANT_EXPIRING_SOON,
+            format!(
+                "The grant ends by itself at {ends}. Until then all works; the owner must connect again before that."
+            ),
+        );
     }
     Verdict::yes(
         reason::AUTHORIZED,

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::api::connection::{FailureStatus, IntegrationConnectionStatus, TokenStatus};
 use crate::api::reason;
 use crate::catalog::errors::Class;
+use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::{self, Policy};
 use crate::oauth::classify::Failure;
@@ -24,11 +25,22 @@ pub struct History {
     /// What the provider has decided about this grant, until a new one comes.
     pub ruling: Option<Ruling>,
     /// Why what was brought last cannot be used.
-    pub intake_refused: Option<String>,
+    pub intake_refused: Option<Refusal>,
     /// The last refresh request that was carried out or refused.
     pub handled_refresh: Option<String>,
+    /// The last request for a device flow that was taken up or refused.
+    pub handled_authorization: Option<String>,
     /// Where the newest revision came from, if it came just now.
     pub arrival: Option<Origin>,
+}
+
+/// Why what was brought cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its reason.
+    pub reason: &'static str,
+    /// What is wrong with it, and what to do.
+    pub message: String,
 }
 
 /// A decision of the provider about a grant.
@@ -46,7 +58,6 @@ pub struct Ruling {
 const RULINGS: &[(&str, bool)] = &[
     (reason::GRANT_REVOKED, true),
     (reason::GRANT_EXPIRED, true),
-    (reason::KEY_REJECTED, true),
     (reason::ROTATION_OUTCOME_UNKNOWN, true),
     (reason::POLICY_BLOCKED, false),
     (reason::ADMIN_CONSENT_REQUIRED, false),
@@ -54,28 +65,42 @@ const RULINGS: &[(&str, bool)] = &[
     (reason::APP_SECRET_NOT_FOUND, false),
 ];
 
+/// Reasons of `Authorized` that say why what was brought last cannot be used, whatever an older grant does.
+const REFUSALS: &[&str] = &[
+    reason::INTAKE_REFUSED,
+    reason::INTAKE_OUTCOME_UNKNOWN,
+    reason::ACCOUNT_MISMATCH,
+    reason::ACCOUNT_ALREADY_CONNECTED,
+    reason::AUTHORIZATION_FAILED,
+];
+
 impl History {
-    /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten.
-    pub fn of(status: Option<&IntegrationConnectionStatus>, revision: Option<i64>) -> Self {
+    /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten. A pause that was
+    /// taken with another app registration than `app_version` is over.
+    pub fn of(
+        status: Option<&IntegrationConnectionStatus>,
+        revision: Option<i64>,
+        app_version: Option<&str>,
+    ) -> Self {
         let Some(status) = status else { return Self::default() };
         let token = status.token.clone().unwrap_or_default();
         let authorized = status.conditions.iter().find(|condition| condition.type_ == "Authorized");
         let handled_refresh = status.last_handled_refresh.clone();
-        let intake_refused = authorized
-            .filter(|condition| condition.reason == reason::INTAKE_REFUSED)
-            .map(|condition| condition.message.clone());
+        let handled_authorization = status.last_handled_authorization.clone();
+        let intake_refused = authorized.and_then(Refusal::remembered);
         if token.revision != revision {
-            return Self { intake_refused, handled_refresh, ..Self::default() };
+            return Self { intake_refused, handled_refresh, handled_authorization, ..Self::default() };
         }
         let overlaid = Ruling::overlaid(&token);
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
-            retry_at: token.last_failure.as_ref().and(token.next_refresh_at).map(|time| time.0),
+            retry_at: retry_at(&token, app_version),
             ruling: authorized.and_then(Ruling::remembered).or(overlaid),
             last_failure: token.last_failure,
             intake_refused,
             handled_refresh,
+            handled_authorization,
             arrival: None,
         }
     }
@@ -90,47 +115,58 @@ impl History {
         jitter: f64,
     ) -> Self {
         let Some(finished) = finished else { return self };
-        // Where nothing was sent for a passing cause the request still waits.
+        // Where nothing was sent for a passing cause the request still waits. What somebody has to mend first is an answer.
         let waits =
             matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale);
         if finished.request.is_some() && !waits {
             self.handled_refresh.clone_from(&finished.request);
         }
+        if finished.authorization.is_some() && !waits {
+            self.handled_authorization.clone_from(&finished.authorization);
+        }
         let now = finished.at;
         match &finished.outcome {
             Outcome::Committed { origin, .. } => {
-                Self { handled_refresh: self.handled_refresh, arrival: Some(*origin), ..Self::default() }
+                let Self { handled_refresh, handled_authorization, .. } = self;
+                Self { handled_refresh, handled_authorization, arrival: Some(*origin), ..Self::default() }
             }
             // Before the first record there is no revision, and what failed then counts all the same.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
-                self.failed(failure, now, policy, jitter)
+                self.failed(failure, finished, policy, jitter)
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
-                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
+                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, finished);
                 let again = schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy);
                 Self { retry_at: Some(again), ..self }
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
-                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, now);
+                self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, finished);
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
-            Outcome::IntakeRefused { why } => Self { intake_refused: Some(why.to_string()), ..self },
+            Outcome::IntakeRefused { why } => Self { intake_refused: Some(Refusal::of(why)), ..self },
             Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
     }
 
-    fn failed(mut self, failure: &Failure, now: Timestamp, policy: &Policy, jitter: f64) -> Self {
+    fn failed(mut self, failure: &Failure, finished: &Finished, policy: &Policy, jitter: f64) -> Self {
+        let now = finished.at;
         let ruling = Ruling::of(failure);
-        let before = self.last_failure.as_ref().map(|last| last.reason.as_str());
-        if failure.class == Class::Reauth && !before.is_some_and(is_of_reauth) {
+        let counts_from = self.second_opinion_at(policy);
+        if failure.class == Class::Reauth && counts_from.is_some_and(|at| now < at) {
+            // Too soon to be a second opinion: the first one stands as it was noted, and so does the time of the next.
+            self.failures += 1;
+            self.retry_at = counts_from;
+            return self;
+        }
+        if failure.class == Class::Reauth && !self.doubts_the_grant() {
             // The first of its kind: what was refused for other reasons is no second opinion on the grant.
             self.refusals = 1;
         } else if failure.class != Class::Transient && failure.class != Class::Config {
             self.refusals += 1;
         }
         let reason = ruling.as_ref().map_or(reason::REFRESH_FAILING, |ruling| ruling.reason);
-        self.note(reason, failure, now);
+        self.note(reason, failure, finished);
         self.retry_at = Some(match failure.class {
             Class::Transient => {
                 schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy)
@@ -139,21 +175,35 @@ impl History {
             Class::Consent | Class::Policy | Class::StepUp => schedule::later(now, schedule::AFTER_STOPPING),
             // The registration is at fault, not the grant: it never comes to the daily attempts of a stopped one.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
+            Class::Reauth if self.refusals == 1 => schedule::later(now, policy.limits.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),
         });
-        // One `invalid_grant` may be a race or a hiccup: only the second, a minute later, is believed.
+        // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
         if failure.class != Class::Reauth || self.refusals > 1 {
             self.ruling = ruling;
         }
         self
     }
 
-    fn note(&mut self, reason: &str, failure: &Failure, now: Timestamp) {
+    /// Whether the last failure was a first refusal of the grant itself, which is not believed yet.
+    fn doubts_the_grant(&self) -> bool {
+        self.last_failure.as_ref().is_some_and(|last| is_of_reauth(&last.reason))
+    }
+
+    /// From when on another refusal of the grant counts; `None` while none is doubted.
+    pub fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
+        let first =
+            self.last_failure.as_ref().filter(|_| self.ruling.is_none() && self.doubts_the_grant())?;
+        Some(schedule::later(first.at.0, policy.limits.second_opinion_after))
+    }
+
+    fn note(&mut self, reason: &str, failure: &Failure, finished: &Finished) {
         self.failures += 1;
         self.last_failure = Some(FailureStatus {
-            at: Time(now),
+            at: Time(finished.at),
             reason: reason.to_owned(),
             message: failure.summary.clone(),
+            app_version: finished.app_version.clone(),
         });
     }
 
@@ -163,9 +213,28 @@ impl History {
     }
 }
 
+/// The pause that status tells of, unless the app registration it was taken with was replaced since.
+fn retry_at(token: &TokenStatus, app_version: Option<&str>) -> Option<Timestamp> {
+    let last = token.last_failure.as_ref()?;
+    let replaced =
+        last.app_version.as_deref().zip(app_version).is_some_and(|(failed_with, now)| failed_with != now);
+    token.next_refresh_at.as_ref().filter(|_| !replaced).map(|time| time.0)
+}
+
 /// Whether a noted failure was a refusal of the grant itself.
 fn is_of_reauth(reason: &str) -> bool {
     [reason::GRANT_REVOKED, reason::GRANT_EXPIRED].contains(&reason)
+}
+
+impl Refusal {
+    fn remembered(condition: &Condition) -> Option<Self> {
+        let reason = REFUSALS.iter().find(|reason| condition.reason == **reason)?;
+        Some(Self { reason, message: condition.message.clone() })
+    }
+
+    fn of(why: &IntakeError) -> Self {
+        Self { reason: why.reason(), message: why.to_string() }
+    }
 }
 
 impl Ruling {

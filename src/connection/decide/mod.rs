@@ -1,26 +1,27 @@
 //! What to do about a connection: pure, from the object, what was gathered, and the time.
 
+mod awaiting;
 pub mod checks;
-pub mod command;
+pub mod consent;
 pub mod fresh;
 pub mod history;
 mod shared;
+mod task;
 pub mod verdict;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use self::checks::Input;
-use self::command::Command;
 use self::history::History;
 use self::verdict::{Effect, Verdict};
 use super::observed::{Observed, RecordState};
 use crate::api::{IntegrationConnection, reason};
-use crate::grant::schedule::{self, Policy};
+use crate::grant::schedule::{self, Limits, Policy};
 use crate::grant::target::Target;
+use crate::grant::work::Task;
 use crate::kube_ext::conditions;
 
 /// What is to be done, and what is to be said.
@@ -35,7 +36,7 @@ pub struct Plan {
     /// What earlier attempts came to, with the newest outcome taken in.
     pub history: History,
     /// Work for the grant's actor.
-    pub command: Option<Command>,
+    pub task: Option<Task>,
     /// What becomes of the Secret here.
     pub publishing: Publishing,
     /// Namespaces that lack a share.
@@ -50,6 +51,10 @@ pub struct Plan {
     pub request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
     pub unanswerable: Option<String>,
+    /// A request for a device flow that cannot be served; it is answered all the same.
+    pub unaskable: Option<String>,
+    /// When a try to connect changes by itself.
+    pub consent_at: Option<Timestamp>,
 }
 
 /// What becomes of the Secret in the connection's namespace.
@@ -67,18 +72,18 @@ pub enum Publishing {
     Nothing,
 }
 
-/// Decides. `min_interval` is the least time between two attempts on a grant.
+/// Decides.
 pub fn decide(
     connection: &IntegrationConnection,
     observed: &Observed,
     now: Timestamp,
-    min_interval: Duration,
+    limits: Limits,
 ) -> Plan {
     let revision = observed.record.revision();
     let jitter = jitter(connection, revision);
     let target = observed.provider.target();
-    let policy = target.map_or_else(|| Policy::plain(min_interval), |target| target.policy(min_interval));
-    let remembered = History::of(connection.status.as_ref(), revision);
+    let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
+    let remembered = History::of(connection.status.as_ref(), revision, observed.app_version.as_deref());
     let history = remembered.absorb(observed.finished.as_ref(), revision, &policy, jitter);
     let input = Input { connection, observed, history: &history, now };
     let authorized = checks::authorized(&input);
@@ -88,10 +93,11 @@ pub fn decide(
         // The actor's rest is part of the plan: "now" would be another time, and another status, at each look.
         .map(|at| at.max(observed.rest_until.unwrap_or(at)));
     let fresh = fresh::fresh(&input, next_attempt);
-    let command = target.and_then(|it| command::command(&input, &authorized, it, next_attempt, &policy));
-    let waiting = command::pending_request(&input).filter(|_| command.is_none());
+    let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
+    let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let answerable = answerable(&input, &authorized, target, &policy);
-    let request_at = waiting.as_ref().filter(|_| answerable).and(command::earliest(&input, &policy));
+    let request_at = waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy));
+    let unaskable = consent::pending_request(&input).filter(|_| task::is_blocked(&input, &authorized));
     let unanswerable = waiting.filter(|_| !observed.busy && !answerable);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
@@ -101,10 +107,12 @@ pub fn decide(
         end: ends(observed, &authorized),
         authorized,
         fresh,
-        command,
+        task,
         next_attempt,
         request_at,
         unanswerable,
+        unaskable,
+        consent_at: consent::next_change(&input),
         history,
     }
 }
@@ -147,7 +155,7 @@ fn answerable(
         && !input.connection.spec.suspend.unwrap_or_default()
         && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
         && !input.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
-        && command::earliest(input, policy).is_some()
+        && task::earliest(input, policy).is_some()
 }
 
 fn publishing(input: &Input, authorized: &Verdict) -> Publishing {

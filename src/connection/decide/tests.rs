@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::command::Command;
 use super::verdict::Truth;
 use super::{Plan, Publishing, decide};
 use crate::api::connection::{SecretStatus, TokenStatus};
@@ -17,15 +15,16 @@ use crate::api::{IntegrationConnection, IntegrationConnectionStatus, Integration
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
+use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
+use crate::grant::work::Task;
 use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::publishing::Known;
 use crate::sharing::Shared;
 use crate::vault::{Binding, Credential, Grant};
-
-const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -60,6 +59,8 @@ fn grant() -> Grant {
         obtained_at: at(0),
         expires_at: Some(at(3_600)),
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: BTreeMap::new(),
         bound_to: Binding {
             owner: "alice".to_owned(),
@@ -68,6 +69,7 @@ fn grant() -> Grant {
             account: None,
         },
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 
@@ -89,8 +91,11 @@ fn connection() -> Situation {
         rest_until: None,
         app_differs: false,
         taken: None,
+        app_version: Some("s/1".into()),
         credentials: None,
         refused_source: None,
+        attempts: Vec::new(),
+        portal: None,
         shared: Shared::NotAsked,
         shares: Vec::new(),
     };
@@ -103,6 +108,7 @@ impl Situation {
             revision: 3,
             grant: Some(Arc::new(grant())),
             has_candidate: false,
+            doubted_since: None,
             unknown_since: None,
             ending: false,
         });
@@ -190,6 +196,7 @@ impl Situation {
             at: Time(at(0)),
             reason: "RefreshFailing".into(),
             message: "No.".into(),
+            app_version: Some("s/1".into()),
         });
         self
     }
@@ -201,7 +208,14 @@ impl Situation {
     }
 
     fn came(mut self, outcome: Outcome) -> Self {
-        self.observed.finished = Some(Finished { id: 1, at: self.now, request: None, outcome });
+        self.observed.finished = Some(Finished {
+            id: 1,
+            at: self.now,
+            request: None,
+            app_version: self.observed.app_version.clone(),
+            authorization: None,
+            outcome,
+        });
         self
     }
 
@@ -211,7 +225,7 @@ impl Situation {
     }
 
     fn decided(&self) -> Plan {
-        decide(&self.connection, &self.observed, self.now, MIN_INTERVAL)
+        decide(&self.connection, &self.observed, self.now, Limits::default())
     }
 }
 
@@ -387,8 +401,8 @@ fn what_the_user_sees_is_what_the_code_decided() {
 #[test]
 fn the_actor_is_told_what_is_due() {
     let good = || connection().authorized().published();
-    let refresh = || Some(Command::Refresh { request: None });
-    let rows: Vec<(&str, Situation, Option<Command>)> = vec![
+    let refresh = || Some(Task::Refresh { request: None });
+    let rows: Vec<(&str, Situation, Option<Task>)> = vec![
         ("not yet due", good(), None),
         ("due a fifth before the end", good().at_second(2_881), refresh()),
         ("not while suspended", good().at_second(2_881).spec(json!({"suspend": true})), None),
@@ -416,7 +430,7 @@ fn the_actor_is_told_what_is_due() {
         (
             "a request is served at once",
             good().annotated("bowline.dev/refresh-requested-at", "x"),
-            Some(Command::Refresh { request: Some("x".into()) }),
+            Some(Task::Refresh { request: Some("x".into()) }),
         ),
         (
             "a request waits for the least interval",
@@ -439,32 +453,112 @@ fn the_actor_is_told_what_is_due() {
                 p.grant = None;
                 p.has_candidate = true;
             }),
-            Some(Command::Judge),
+            Some(Task::Judge),
         ),
         (
             "minted without anybody",
             connection().spec(json!({"method": "ClientCredentials"})),
-            Some(Command::Mint { request: None }),
+            Some(Task::Mint { request: None }),
         ),
     ];
-    for (name, situation, command) in rows {
-        assert_eq!(situation.decided().command, command, "{name}");
+    for (name, situation, task) in rows {
+        assert_eq!(situation.decided().task, task, "{name}");
     }
 }
 
 #[test]
 fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
-    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().command;
-    assert!(matches!(announced(connection()), Some(Command::Take(_))));
+    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().task;
+    assert!(matches!(announced(connection()), Some(Task::Take(_))));
     let mut taken = connection();
     taken.observed.taken = Some("s/u".to_owned());
     assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
     let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
-    assert!(matches!(announced(revoked), Some(Command::Take(_))), "a withdrawn grant may be replaced");
-    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Command::Take(_))));
+    assert!(matches!(announced(revoked), Some(Task::Take(_))), "a withdrawn grant may be replaced");
+    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
     assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
     assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+}
+
+#[test]
+fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_where_nothing_can_die_of_it() {
+    let doubted = |present: &mut Present| {
+        present.has_candidate = true;
+        present.doubted_since = Some(at(50));
+    };
+    let first = connection().authorized().present(|present| {
+        present.grant = None;
+        doubted(present);
+    });
+    let first = first.decided();
+    assert_eq!(
+        (first.authorized.truth, first.authorized.reason),
+        (Truth::False, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!(first.task, Some(Task::Judge));
+
+    let again = || connection().authorized().published().present(doubted);
+    let beside = again().decided();
+    assert_eq!(
+        (beside.authorized.truth, beside.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    assert_eq!((beside.task, beside.publishing), (None, Publishing::Keep), "the old grant serves on");
+    assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
+    let graced = again().provider(Provider::Ready(provider("sandbox-grace")));
+    assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}
+
+#[test]
+fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
+    let lost = Outcome::IntakeRefused { why: IntakeError::AnswerLost };
+    let plan = connection().authorized().published().came(lost).decided();
+    assert_eq!(
+        (plan.authorized.truth, plan.authorized.reason),
+        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+    );
+    let told =
+        connection().authorized().published().told("Authorized", "True", reason::INTAKE_OUTCOME_UNKNOWN);
+    assert_eq!(told.decided().authorized.message, "as before", "a restart does not forget it");
+}
+
+#[test]
+fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves() {
+    let day = 86_400;
+    let ending = |in_days: i64, moves| {
+        let it = connection().authorized().published().grant(|grant| {
+            grant.refresh_expires_at = Some(at(60 + in_days * day));
+            grant.refresh_end_moves = moves;
+        });
+        it.decided().authorized
+    };
+    let soon = ending(14, Some(false));
+    assert_eq!((soon.truth, soon.reason), (Truth::True, reason::GRANT_EXPIRING_SOON));
+    for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
+        assert_eq!(ending(in_days, moves).reason, reason::AUTHORIZED, "{in_days} {moves:?}");
+    }
+}
+
+#[test]
+fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_it() {
+    for (why, reason) in [
+        (IntakeError::OtherAccount, reason::ACCOUNT_MISMATCH),
+        (IntakeError::AccountUnknown, reason::ACCOUNT_MISMATCH),
+        (IntakeError::AccountTaken, reason::ACCOUNT_ALREADY_CONNECTED),
+        (
+            IntakeError::NotRevoked { why: Box::new(IntakeError::OtherAccount), by_hand: None },
+            reason::ACCOUNT_MISMATCH,
+        ),
+    ] {
+        let plan = connection().authorized().published().came(Outcome::IntakeRefused { why }).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        let restarted = connection().authorized().published().told("Authorized", "True", reason).decided();
+        assert_eq!(
+            (restarted.authorized.reason, restarted.authorized.message.as_str()),
+            (reason, "as before")
+        );
+    }
 }
 
 #[test]
@@ -482,6 +576,47 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
         .decided();
     assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, reason::GRANT_EXPIRED));
     assert_eq!(second.next_attempt, None);
+}
+
+#[test]
+fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it() {
+    let doubted = || {
+        let mut it = connection().authorized().published().failed_before(1, 1);
+        it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at = Some(Time(at(60)));
+        it.for_reason(reason::GRANT_EXPIRED)
+    };
+    let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
+    assert_eq!(
+        (sooner.authorized.truth, sooner.history.refusals, sooner.history.failures),
+        (Truth::True, 1, 2)
+    );
+    assert_eq!(sooner.next_attempt, Some(at(60)), "the first one's minute runs on");
+    let asked =
+        |second| doubted().at_second(second).annotated("bowline.dev/refresh-requested-at", "x").decided();
+    let (waiting, served) = (asked(20), asked(60));
+    assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(60)), None));
+    assert_eq!(served.task, Some(Task::Refresh { request: Some("x".into()) }));
+    let believed = doubted().at_second(60).came(refused(Class::Reauth)).decided();
+    assert_eq!(believed.authorized.reason, reason::GRANT_EXPIRED);
+}
+
+#[test]
+fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
+    let stopped = |app_version: Option<&str>| {
+        let mut it = connection().authorized().published().failed_before(10, 10).at_second(3_100);
+        it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at =
+            Some(Time(at(80_000)));
+        it.observed.app_version = app_version.map(Into::into);
+        it
+    };
+    assert_eq!(stopped(Some("s/1")).decided().next_attempt, Some(at(80_000)));
+    assert_eq!(stopped(None).decided().next_attempt, Some(at(80_000)), "not seen now is not replaced");
+    let replaced = stopped(Some("s/2"));
+    assert_eq!(replaced.decided().task, Some(Task::Refresh { request: None }));
+    let refused_again = replaced.came(refused(Class::Bug)).decided();
+    assert_eq!(refused_again.next_attempt, Some(at(3_100 + 86_400)), "and it is refused with that one too");
+    let noted = refused_again.history.last_failure.and_then(|failure| failure.app_version);
+    assert_eq!(noted.as_deref(), Some("s/2"));
 }
 
 #[test]
@@ -576,7 +711,7 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
             .decided()
     };
     let waiting = asked(5);
-    assert_eq!((waiting.command, waiting.request_at), (None, Some(at(10))));
+    assert_eq!((waiting.task, waiting.request_at), (None, Some(at(10))));
     assert_eq!(asked(10).request_at, None, "it is served");
 }
 
@@ -635,9 +770,9 @@ fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
 fn a_failed_first_minting_waits_before_it_is_tried_again() {
     let minting = || connection().spec(json!({"method": "ClientCredentials"}));
     let failed = minting().came(Outcome::Failed { revision: 0, failure: failure(Class::Config) }).decided();
-    assert_eq!((failed.command, failed.next_attempt), (None, Some(at(60 + 60))));
+    assert_eq!((failed.task, failed.next_attempt), (None, Some(at(60 + 60))));
     let ending = minting().authorized().present(|present| present.ending = true);
-    assert_eq!(ending.decided().command, None, "it would go with what is being revoked");
+    assert_eq!(ending.decided().task, None, "it would go with what is being revoked");
 }
 
 #[test]
@@ -651,14 +786,19 @@ fn while_the_actor_rests_the_plan_is_the_same_at_each_look() {
 }
 
 #[test]
-fn a_request_is_answered_only_when_something_was_sent() {
+fn a_request_waits_for_what_passes_and_is_answered_by_what_somebody_must_mend() {
     let asked = |outcome| {
         let mut s = connection().authorized().published().came(outcome);
         s.observed.finished.as_mut().unwrap().request = Some("x".into());
         s.decided().history.handled_refresh
     };
-    assert_eq!(asked(Outcome::Held { until: at(90) }), None);
-    assert_eq!(asked(refused(Class::Transient)).as_deref(), Some("x"));
+    for passing in [Outcome::Held { until: at(90) }, Outcome::Foreign { until: at(90) }, Outcome::Stale] {
+        assert_eq!(asked(passing), None);
+    }
+    let missing = Outcome::SecretMissing { message: "There is no Secret app.".into() };
+    for answer in [refused(Class::Transient), missing, Outcome::ConsentOutdated] {
+        assert_eq!(asked(answer).as_deref(), Some("x"));
+    }
 }
 
 #[test]
@@ -667,11 +807,7 @@ fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
     situation.observed.app_differs = true;
     let plan = situation.decided();
     assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, reason::CONSENT_OUTDATED));
-    assert_eq!(
-        plan.command,
-        Some(Command::Refresh { request: None }),
-        "the actor reads the app before it sends"
-    );
+    assert_eq!(plan.task, Some(Task::Refresh { request: None }), "the actor reads the app before it sends");
     assert_eq!(plan.publishing, Publishing::Keep);
 }
 

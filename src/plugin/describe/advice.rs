@@ -96,6 +96,9 @@ fn grant(reason: &str) -> Option<Advice> {
         reason::INTAKE_REFUSED => {
             owner("Bring a grant that can be used; the message says what was wrong.", IMPORT)
         }
+        reason::INTAKE_OUTCOME_UNKNOWN => {
+            owner("Bring it again, or a new one; an earlier grant is untouched.", IMPORT)
+        }
         reason::ACCOUNT_MISMATCH => owner(
             "Bring a grant of the account that is connected, or make a new connection for the other one.",
             IMPORT,
@@ -108,7 +111,6 @@ fn grant(reason: &str) -> Option<Advice> {
             IMPORT,
         ),
         reason::GRANT_EXPIRED | reason::GRANT_REVOKED => owner("Authorize again.", IMPORT),
-        reason::KEY_REJECTED => owner("Make a new key at the provider and bring it.", IMPORT),
         reason::STEP_UP_REQUIRED => owner("Sign in at the provider again and bring the new grant.", IMPORT),
         reason::CONSENT_OUTDATED => {
             owner("Authorize again: owner, address or app are not those that were agreed to.", IMPORT)
@@ -227,9 +229,6 @@ fn shared(reason: &str) -> Option<Advice> {
         reason::OWNER_NOT_MEMBER => {
             administrator("Make {owner} a member of {workspace} again.", "kubectl edit ws {workspace}")
         }
-        reason::SHARING_NOT_ALLOWED => {
-            administrator("Allow sharing where the message says it is not allowed.", SEE_WORKSPACE)
-        }
         reason::PARTIALLY_PUBLISHED => nobody(
             "Each share says what keeps it; the rest is published.",
             "kubectl get cshare -A -l bowline.dev/connection-name={name},bowline.dev/connection-namespace={namespace}",
@@ -261,7 +260,6 @@ mod tests {
         reason::OWNER_REMOVED,
         reason::RECOVERED,
         reason::REVOCATION_FAILED,
-        reason::REVOKED,
     ];
 
     #[test]

@@ -92,11 +92,13 @@ impl Page {
             lines.add("Grant ends", &relative(end, self.now));
         }
         if let Some(scopes) = &status.scopes {
+            let none = Vec::new();
             for (title, list) in [
                 ("Scopes", &scopes.granted),
                 ("Scopes asked", &scopes.requested),
                 ("Scopes missing", &scopes.missing),
-                ("Scopes extra", &scopes.extra),
+                // Where nothing is asked for, the provider's own choice is no surprise.
+                ("Not asked for", if scopes.requested.is_empty() { &none } else { &scopes.extra }),
             ] {
                 lines.add_some(title, (!list.is_empty()).then(|| list.join(" ")).as_deref());
             }
@@ -162,6 +164,11 @@ impl Page {
             .into_iter()
             .filter_map(|kind| condition(&self.connection, kind))
             .find(|condition| condition.status != "True" || is_warning(&condition.reason));
+        let authorized =
+            |condition: &Condition| condition.type_ == "Authorized" && condition.status != "True";
+        if cause.is_some_and(authorized) {
+            return cause.and_then(|condition| advice(&condition.reason)).into_iter().collect();
+        }
         let sharing = condition(&self.connection, "Shared")
             .filter(|condition| condition.status != "True" && self.connection.spec.shared == Some(true));
         cause.into_iter().chain(sharing).filter_map(|condition| advice(&condition.reason)).collect()
@@ -182,6 +189,9 @@ impl Page {
 
     fn published(&self, status: &IntegrationConnectionStatus) -> String {
         let mut text = self.heading("Where it is published");
+        if status.secret.is_none() && matches!(&self.shares, Seen::Yes(shares) if shares.is_empty()) {
+            return text + "  nowhere\n";
+        }
         match (&status.secret, self.connection.namespace()) {
             (Some(secret), Some(namespace)) => {
                 let _ = writeln!(text, "  {namespace}: Secret {}", secret.name);

@@ -51,7 +51,13 @@ pub(super) fn standing(connection: &IntegrationConnection) -> Verdict {
 }
 
 fn refuses(reason: &str) -> bool {
-    [reason::INTAKE_REFUSED, reason::ACCOUNT_MISMATCH, reason::ACCOUNT_ALREADY_CONNECTED].contains(&reason)
+    [
+        reason::INTAKE_REFUSED,
+        reason::INTAKE_OUTCOME_UNKNOWN,
+        reason::ACCOUNT_MISMATCH,
+        reason::ACCOUNT_ALREADY_CONNECTED,
+    ]
+    .contains(&reason)
 }
 
 fn told(reason: &str, message: &str) -> Verdict {

@@ -39,8 +39,6 @@ pub struct Subject {
 pub struct May {
     /// Owns it.
     pub owns: bool,
-    /// Verb `assign-owner`: acts for owners.
-    pub assigns: bool,
     /// Verb `patch`.
     pub patch: bool,
     /// Verb `delete`.
@@ -52,9 +50,9 @@ pub struct May {
 }
 
 impl May {
-    /// Change its spec: the owner, or who acts for owners.
+    /// Change its spec: the owner alone. Pipelines with `assign-owner` have their own way.
     pub fn edit(self) -> bool {
-        self.patch && (self.owns || self.assigns)
+        self.patch && self.owns
     }
 
     /// Why the reader may not allow access; `None` if it may be done. The first consent is the owner's alone.
@@ -97,8 +95,8 @@ pub async fn subject(
         return Err(Failure::not_found());
     }
     let connection = app.writer.read(namespace, name).await?.ok_or_else(Failure::not_found)?;
-    let (patch, delete, connect, share, assigns) =
-        tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"), ask("assign-owner"))?;
+    let (patch, delete, connect, share) =
+        tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"))?;
     let owns = connection.spec.owner == session.user();
     let card = app.cluster.provider(&connection.spec.provider);
     let card = card.map_or_else(|| Card::unknown(&connection.spec.provider), |provider| Card::of(&provider));
@@ -107,7 +105,7 @@ pub async fn subject(
         name: connection.name_any(),
         connection,
         card,
-        may: May { owns, assigns, patch, delete, connect, share },
+        may: May { owns, patch, delete, connect, share },
     })
 }
 
@@ -162,7 +160,7 @@ mod tests {
     fn the_first_consent_is_the_owners_alone() {
         let new = connection(json!({}));
         let owner = May { owns: true, connect: true, ..May::default() };
-        let admin = May { connect: true, patch: true, assigns: true, ..May::default() };
+        let admin = May { connect: true, patch: true, ..May::default() };
         assert_eq!(owner.refused_to_connect(&new), None);
         assert!(admin.refused_to_connect(&new).unwrap().contains("Only alice"));
         let old = connection(json!({"connectedAt": "2026-05-03T14:20:00Z"}));

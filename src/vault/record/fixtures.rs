@@ -33,9 +33,12 @@ pub fn grant(token: &str) -> Grant {
         obtained_at: march(),
         expires_at: Some(minutes(60)),
         refresh_expires_at: None,
+        refresh_end_moves: None,
+        refresh_issued_at: None,
         published_extras: [("instance_url".to_owned(), "extra-secret".into())].into(),
         bound_to: binding(),
         source: None,
+        consent: crate::vault::Consent::default(),
     }
 }
 

@@ -34,6 +34,13 @@ pub struct Grant {
     /// When the refresh token ends; `None` if the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<Timestamp>,
+    /// Whether a refresh moves that end, as the last one showed: then the grant lives as long as it is used. `None` until
+    /// two answers could be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_end_moves: Option<bool>,
+    /// When the provider gave the refresh token; `None` where it was brought, so that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_issued_at: Option<Timestamp>,
     /// Further values the catalogue publishes, by key of the published Secret (`instance_url`, …).
     #[serde(default, serialize_with = "secret_text::named", skip_serializing_if = "BTreeMap::is_empty")]
     pub published_extras: BTreeMap<String, SecretString>,
@@ -42,6 +49,49 @@ pub struct Grant {
     /// The credentials Secret it was read from, where it was not an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
+    /// How it came, and what its owner agreed to.
+    #[serde(default)]
+    pub consent: Consent,
+}
+
+/// How a grant came, and what its owner agreed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consent {
+    /// The way it came.
+    #[serde(default)]
+    pub way: Way,
+    /// The scopes that were asked for, and so reviewed. Empty for what was brought.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// Whether the owner agrees to the account, where the way does not prove who finished it.
+    #[serde(default)]
+    pub confirmed: bool,
+}
+
+/// The way a grant came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Way {
+    /// Somebody brought it, or it was minted: it may be in use elsewhere too.
+    #[default]
+    Brought,
+    /// The one who began consented in a browser (RFC 6749 §4.1): it is ours alone.
+    Redirect,
+    /// Somebody consented on another device (RFC 8628): it is ours alone, and who did is not proved.
+    Device,
+}
+
+impl Consent {
+    /// Whether it was given to us, so that nobody else holds it.
+    pub fn is_ours(&self) -> bool {
+        self.way != Way::Brought
+    }
+
+    /// Whether the owner has to agree to the account before anything is published.
+    pub fn awaits_confirmation(&self) -> bool {
+        self.way == Way::Device && !self.confirmed
+    }
 }
 
 /// The secret itself, by kind.
@@ -149,9 +199,12 @@ impl fmt::Debug for Grant {
             obtained_at,
             expires_at,
             refresh_expires_at,
+            refresh_end_moves,
+            refresh_issued_at,
             published_extras,
             bound_to,
             source,
+            consent,
         } = self;
         f.debug_struct("Grant")
             .field("credential", credential)
@@ -160,9 +213,12 @@ impl fmt::Debug for Grant {
             .field("obtained_at", obtained_at)
             .field("expires_at", expires_at)
             .field("refresh_expires_at", refresh_expires_at)
+            .field("refresh_end_moves", refresh_end_moves)
+            .field("refresh_issued_at", refresh_issued_at)
             .field("published_extras", &published_extras.keys())
             .field("bound_to", bound_to)
             .field("source", source)
+            .field("consent", consent)
             .finish()
     }
 }

@@ -87,6 +87,8 @@ struct Clear {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     intent: Option<Intent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    candidate_intent: Option<Intent>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     ending: Option<Ending>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     orphaned_since: Option<Timestamp>,
@@ -161,9 +163,12 @@ impl Record {
         }
         let SealedAt { grant, candidate, previous } = clear.sealed_at;
         let mut sealed = |field, at| take_sealed(&mut data, field, at, clear.revision);
+        let candidate = sealed(Field::Candidate, candidate)?;
         Ok(Self {
             grant: sealed(Field::Grant, grant)?,
-            candidate: sealed(Field::Candidate, candidate)?,
+            // A mark speaks of the candidate beside it, or of nothing.
+            candidate_intent: clear.candidate_intent.filter(|_| candidate.is_some()),
+            candidate,
             previous: sealed(Field::Previous, previous)?,
             place: clear.place,
             revision: clear.revision,
@@ -175,14 +180,25 @@ impl Record {
     }
 
     fn clear(&self) -> Clear {
-        let Self { place, revision, grant, candidate, previous, intent, ending, orphaned_since, sibling_key } =
-            self;
+        let Self {
+            place,
+            revision,
+            grant,
+            candidate,
+            candidate_intent,
+            previous,
+            intent,
+            ending,
+            orphaned_since,
+            sibling_key,
+        } = self;
         let at = |sealed: &Option<SealedField>| sealed.as_ref().map(SealedField::revision);
         Clear {
             place: place.clone(),
             revision: *revision,
             sealed_at: SealedAt { grant: at(grant), candidate: at(candidate), previous: at(previous) },
             intent: intent.clone(),
+            candidate_intent: candidate_intent.clone(),
             ending: ending.clone(),
             orphaned_since: *orphaned_since,
             sibling_key: sibling_key.clone(),

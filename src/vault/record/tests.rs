@@ -78,6 +78,47 @@ fn a_refused_candidate_leaves_the_grant_and_its_attempt() {
     assert!(record.intent().is_some() && record.candidate().is_none());
 }
 
+/// A record in use whose candidate `r2` is about to be proved.
+fn about_to_prove() -> Record {
+    let record = about_to_refresh().with_candidate(&sealer(), &grant("r2")).unwrap();
+    record.with_candidate_intent(attempt(7), "pod-a", march()).unwrap()
+}
+
+fn candidate_of(record: &Record) -> Candidate {
+    record.open_candidate(&sealer()).unwrap().unwrap()
+}
+
+#[test]
+fn a_candidate_is_marked_beside_the_grant_and_the_mark_survives_the_store() {
+    let record = round_trip(&about_to_prove().candidate_unknown(attempt(7)).unwrap());
+    let mark = record.candidate_intent().unwrap();
+    assert_eq!((mark.attempt, mark.outcome, mark.revision), (attempt(7), Outcome::Unknown, 3));
+    assert_eq!(record.intent().unwrap().attempt, attempt(1), "the grant's own mark is untouched");
+    assert!(record.without_candidate_intent(attempt(7)).unwrap().candidate_intent().is_none());
+}
+
+#[test]
+fn an_answer_takes_the_place_of_the_candidate_it_answers_whoever_marked_it_since() {
+    let record = about_to_prove();
+    let spent = candidate_of(&record);
+    let taken = record.taking_over_candidate(attempt(7), attempt(8), "pod-b", march()).unwrap();
+    assert_eq!(taken.candidate_intent().unwrap().outcome, Outcome::Unknown);
+    let answered = taken.candidate_answered(&sealer(), &spent, &grant("r3")).unwrap();
+    assert_eq!(refresh_token(Some(candidate_of(&answered).grant)).as_deref(), Some("r3"));
+    assert!(answered.candidate_intent().is_none());
+    assert_eq!((held_token(&answered).as_deref(), answered.revision()), (Some("r1"), 4));
+}
+
+#[test]
+fn a_disconnect_between_request_and_answer_leaves_the_answer_to_be_revoked() {
+    let record = about_to_prove();
+    let spent = candidate_of(&record);
+    let ending = record.with_ending(EndReason::Disconnected, march(), EndTerms::default());
+    let answered = ending.candidate_answered(&sealer(), &spent, &grant("r3")).unwrap();
+    assert_eq!(refresh_token(Some(candidate_of(&answered).grant)).as_deref(), Some("r3"));
+    assert_eq!(answered.candidate_refused().unwrap_err(), TransitionError::Ending, "nor is it dropped later");
+}
+
 #[test]
 fn a_commit_counts_the_revision_and_clears_the_intent() {
     let record = about_to_refresh();
@@ -176,6 +217,31 @@ fn changes_in_an_illegal_order_are_refused() {
                 .with_ending(EndReason::Deleted, march(), EndTerms::default())
                 .promoted(&sealer, &judged),
             E::Ending,
+        ),
+        ("proving nothing", authorized().with_candidate_intent(mine, "p", march()), E::NoCandidate),
+        (
+            "proving twice at once",
+            about_to_prove().with_candidate_intent(mine, "p", march()),
+            E::IntentStands { attempt: attempt(7) },
+        ),
+        (
+            "proving while ending",
+            with_candidate()
+                .with_ending(EndReason::Deleted, march(), EndTerms::default())
+                .with_candidate_intent(mine, "p", march()),
+            E::Ending,
+        ),
+        (
+            "taking over another proof",
+            about_to_prove().taking_over_candidate(mine, other, "p", march()),
+            E::IntentLost,
+        ),
+        ("doubting another's proof", about_to_prove().candidate_unknown(mine), E::IntentLost),
+        ("clearing another's proof", about_to_prove().without_candidate_intent(mine), E::IntentLost),
+        (
+            "answering nothing",
+            authorized().candidate_answered(&sealer, &judged, &grant("r3")),
+            E::NoCandidate,
         ),
         ("refusing nothing", authorized().candidate_refused(), E::NoCandidate),
         ("postponing no ending", authorized().ending_postponed(march(), ""), E::NotEnding),

@@ -81,6 +81,7 @@ impl Record {
             revision: 0,
             grant: None,
             candidate: None,
+            candidate_intent: None,
             previous: None,
             intent: None,
             ending: None,
@@ -176,10 +177,9 @@ impl Record {
         if self.ending.is_some() {
             return Err(TransitionError::Ending);
         }
-        let standing = self.candidate.take().ok_or(TransitionError::NoCandidate)?;
-        if standing.revision != judged.revision {
-            return Err(TransitionError::CandidateMoved);
-        }
+        self.require_candidate(judged)?;
+        self.candidate = None;
+        self.candidate_intent = None;
         self.revision = self.next_revision()?;
         self.grant = Some(self.sealed(sealer, Field::Grant, &judged.grant)?);
         self.sibling_key = SiblingKey::of(&judged.grant.bound_to);
@@ -188,9 +188,88 @@ impl Record {
         Ok(self)
     }
 
-    /// Erases a candidate that was judged and refused. Revoke it at the provider first, unless it shares the grant there.
+    /// Puts the same grant in place with what its owner agreed to since; revision + 1. A mark that stands goes on standing for it.
+    pub fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        if self.grant.is_none() {
+            return Err(TransitionError::NoGrant);
+        }
+        self.revision = self.next_revision()?;
+        self.grant = Some(self.sealed(sealer, Field::Grant, grant)?);
+        if let Some(intent) = &mut self.intent {
+            intent.revision = self.revision;
+        }
+        Ok(self)
+    }
+
+    /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it goes the same way, because
+    /// nobody has said yet what became of it at the provider.
     pub fn candidate_refused(mut self) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
+        }
+        self.candidate_intent = None;
         self.candidate.take().map(|_| self).ok_or(TransitionError::NoCandidate)
+    }
+
+    /// Marks that the candidate's refresh token is about to be spent, to prove it. Refused while such a mark stands, and while
+    /// the grant is being ended. The grant and its own mark are not touched.
+    pub fn with_candidate_intent(
+        self,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+    ) -> Result<Self, TransitionError> {
+        match self.candidate_intent {
+            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt }),
+            None => self.candidate_marked(attempt, holder, at, Outcome::Open),
+        }
+    }
+
+    /// Replaces a mark on the candidate whose holder was watched for longer than the time to live: see [`Record::taking_over`].
+    pub fn taking_over_candidate(
+        self,
+        stale: AttemptId,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+    ) -> Result<Self, TransitionError> {
+        require(self.candidate_intent.as_ref(), stale)?;
+        self.candidate_marked(attempt, holder, at, Outcome::Unknown)
+    }
+
+    /// Notes that this attempt on the candidate was sent and not understood.
+    pub fn candidate_unknown(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        require(self.candidate_intent.as_ref(), attempt)?;
+        if let Some(intent) = &mut self.candidate_intent {
+            intent.outcome = Outcome::Unknown;
+        }
+        Ok(self)
+    }
+
+    /// Takes this attempt's mark off the candidate: for an attempt that certainly spent nothing.
+    pub fn without_candidate_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        require(self.candidate_intent.as_ref(), attempt)?;
+        self.candidate_intent = None;
+        Ok(self)
+    }
+
+    /// Puts what the provider gave for the candidate in its place; revision + 1, its mark cleared. Whoever's mark stands: an
+    /// answer in hand is worth more, as long as it answers this very candidate. Also for a record whose grant is being ended:
+    /// then the answer is what is to be revoked.
+    pub fn candidate_answered(
+        mut self,
+        sealer: &Sealer,
+        spent: &Candidate,
+        answer: &Grant,
+    ) -> Result<Self, TransitionError> {
+        self.require_candidate(spent)?;
+        self.revision = self.next_revision()?;
+        self.candidate = Some(self.sealed(sealer, Field::Candidate, answer)?);
+        self.candidate_intent = None;
+        Ok(self)
     }
 
     /// Marks the grant, and a candidate beside it, to be revoked and erased. An attempt under way may still commit. A record
@@ -257,11 +336,31 @@ impl Record {
         Ok(self)
     }
 
-    fn require_intent(&self, attempt: AttemptId) -> Result<(), TransitionError> {
-        match &self.intent {
-            Some(intent) if intent.attempt == attempt => Ok(()),
-            _ => Err(TransitionError::IntentLost),
+    fn candidate_marked(
+        mut self,
+        attempt: AttemptId,
+        holder: &str,
+        at: Timestamp,
+        outcome: Outcome,
+    ) -> Result<Self, TransitionError> {
+        if self.ending.is_some() {
+            return Err(TransitionError::Ending);
         }
+        let revision = self.candidate.as_ref().ok_or(TransitionError::NoCandidate)?.revision;
+        self.candidate_intent = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
+        Ok(self)
+    }
+
+    fn require_candidate(&self, judged: &Candidate) -> Result<(), TransitionError> {
+        match &self.candidate {
+            None => Err(TransitionError::NoCandidate),
+            Some(_) if judged.stands_on(self) => Ok(()),
+            Some(_) => Err(TransitionError::CandidateMoved),
+        }
+    }
+
+    fn require_intent(&self, attempt: AttemptId) -> Result<(), TransitionError> {
+        require(self.intent.as_ref(), attempt)
     }
 
     fn may_commit(&self, spent: Spent) -> Result<(), TransitionError> {
@@ -286,5 +385,12 @@ impl Record {
         let plaintext = grant.to_plaintext()?;
         let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
         Ok(SealedField { revision: self.revision, bytes: bytes.into() })
+    }
+}
+
+fn require(intent: Option<&Intent>, attempt: AttemptId) -> Result<(), TransitionError> {
+    match intent {
+        Some(intent) if intent.attempt == attempt => Ok(()),
+        _ => Err(TransitionError::IntentLost),
     }
 }

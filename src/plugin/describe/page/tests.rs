@@ -195,6 +195,35 @@ fn an_expired_token_and_what_may_not_be_read_are_said() {
 }
 
 #[test]
+fn a_connection_without_a_secret_warns_of_nobody_who_reads_it() {
+    let text =
+        page(json!({}), json!({"conditions": [verdict("Authorized", "False", "Disconnected", "")]})).render();
+    assert!(text.contains("Where it is published\n  nowhere\n"), "{text}");
+    assert!(!text.contains("gets the token"), "{text}");
+}
+
+#[test]
+fn what_is_not_shared_for_want_of_a_grant_is_no_step_of_its_own() {
+    let shared = json!({"shared": true, "workspace": "marketing"});
+    let conditions = json!({"conditions": [
+        verdict("Authorized", "False", "Disconnected", ""), verdict("Shared", "False", "NotShared", ""),
+    ]});
+    let text = page(shared, conditions).render();
+    assert!(!text.contains("Private, as asked"), "{text}");
+    assert!(text.contains("\"disconnect\":false"), "{text}");
+}
+
+#[test]
+fn scopes_are_extra_only_where_some_were_asked_for() {
+    let scopes = |requested: Value| {
+        let scopes = json!({"granted": ["read"], "requested": requested, "extra": ["read"]});
+        page(json!({}), json!({"scopes": scopes})).render()
+    };
+    assert!(!scopes(json!([])).contains("Not asked for"));
+    assert!(scopes(json!(["write"])).contains("Not asked for:  read"), "{}", scopes(json!(["write"])));
+}
+
+#[test]
 fn text_from_outside_cannot_move_the_cursor() {
     let status = json!({"account": {"id": "1", "name": "\u{1b}[2Jroot"}, "conditions": [verdict("Authorized", "False", "PolicyBlocked", "a\u{7}b\nc")]});
     let text = page(json!({"displayName": "x\u{1b}]0;y"}), status).render();

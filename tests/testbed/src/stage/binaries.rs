@@ -33,7 +33,9 @@ impl Binaries {
         let mut command = process::bound(&cargo);
         command.current_dir(workspace()).args(["build", "--locked", "-p", "bowline"]);
         match profile {
-            Profile::Dev => command.arg("--bins"),
+            // Together with ourselves, as the Makefile builds both: alone, Cargo would choose other features for what both
+            // depend on, and compile that a second time.
+            Profile::Dev => command.args(["-p", "bowline-testbed", "--bins"]),
             // Optimized builds take minutes: only what is measured.
             Profile::Release => command.args(["--release", "--bin", "bowline"]),
         };

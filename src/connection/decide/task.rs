@@ -4,52 +4,36 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::fresh;
 use super::verdict::{Effect, Verdict};
+use super::{consent, fresh};
 use crate::api::connection::Method;
 use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use crate::connection::observed::{Provider, RecordState};
 use crate::grant::intake::Announcement;
+use crate::grant::proof::may_be_tried_again;
 use crate::grant::schedule::{Policy, later};
 use crate::grant::target::Target;
+use crate::grant::work::Task;
 
 /// So many characters of a refresh request tell it from the one before.
 const LONGEST_REQUEST: usize = 64;
 
-/// Work for the actor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Take the announced intake Secret.
-    Take(Announcement),
-    /// Read the credentials Secret of this name.
-    Read {
-        /// Its name.
-        secret: String,
-    },
-    /// Judge the candidate that waits.
-    Judge,
-    /// Use the refresh token.
-    Refresh {
-        /// The request it serves, if one was made.
-        request: Option<String>,
-    },
-    /// Mint a token from the app registration.
-    Mint {
-        /// The request it serves, if one was made.
-        request: Option<String>,
-    },
-}
-
-/// The command that is due now.
-pub fn command(
+/// The task that is due now.
+pub fn task(
     input: &Input,
     authorized: &Verdict,
     target: &Target,
     next_attempt: Option<Timestamp>,
     policy: &Policy,
-) -> Option<Command> {
+) -> Option<Task> {
     let rests = input.observed.rest_until.is_some_and(|until| until > input.now);
-    if rests || input.observed.busy || input.connection.spec.suspend.unwrap_or_default() {
+    if rests || input.observed.busy {
+        return None;
+    }
+    if let Some(step) = consent::task(input, authorized, is_blocked(input, authorized)) {
+        return Some(Task::Consent(step));
+    }
+    if input.connection.spec.suspend.unwrap_or_default() {
         return None;
     }
     if let Some(taking) = taking(input, authorized) {
@@ -63,15 +47,15 @@ pub fn command(
     let due = [next_attempt, asked_at].into_iter().flatten().min()?;
     (due <= input.now).then(|| {
         if target.method(&input.connection.spec) == Method::ClientCredentials {
-            Command::Mint { request }
+            Task::Mint { request }
         } else {
-            Command::Refresh { request }
+            Task::Refresh { request }
         }
     })
 }
 
-/// A grant that was brought goes before everything else.
-fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
+/// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
+pub fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
     let blocked = match authorized.effect {
         Effect::End => true,
         // A withdrawn grant may be replaced; a connection that is not allowed may not.
@@ -80,16 +64,22 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
     };
     let usable = matches!(input.observed.provider, Provider::Ready(_));
     // An unreadable record may hold a good grant: it is never overwritten.
-    if blocked || !usable || matches!(input.observed.record, RecordState::Unreadable) {
+    let unreadable = matches!(input.observed.record, RecordState::Unreadable);
+    blocked || !usable || unreadable || input.connection.spec.suspend.unwrap_or_default()
+}
+
+/// A grant that was brought goes before everything else.
+fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
+    if is_blocked(input, authorized) {
         return None;
     }
     let taken = input.observed.taken.as_ref();
     if let Some(announcement) = announcement(input).filter(|announcement| taken != Some(&announcement.value))
     {
-        return Some(Command::Take(announcement));
+        return Some(Task::Take(announcement));
     }
-    if input.observed.record.present().is_some_and(|present| present.has_candidate && !present.ending) {
-        return Some(Command::Judge);
+    if may_be_judged(input) {
+        return Some(Task::Judge);
     }
     let spec = &input.connection.spec;
     let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);
@@ -97,7 +87,18 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Command> {
     let unread =
         read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
     let refused_before = input.observed.refused_source.as_ref() == Some(seen);
-    (unread && !refused_before).then(|| Command::Read { secret: secret.secret_name.clone() })
+    (unread && !refused_before).then(|| Task::Read { secret: secret.secret_name.clone() })
+}
+
+/// Whether a candidate waits that may be sent to the provider, for the first time or once more.
+fn may_be_judged(input: &Input) -> bool {
+    let record = &input.observed.record;
+    let Some(present) = record.present().filter(|present| present.has_candidate && !present.ending) else {
+        return false;
+    };
+    let grace = input.observed.provider.target().and_then(|target| target.grace());
+    let again = |sent_at| may_be_tried_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
+    present.doubted_since.is_none_or(again)
 }
 
 /// The announcement on the object.
@@ -113,11 +114,12 @@ pub fn pending_request(input: &Input) -> Option<String> {
     (input.history.handled_refresh.as_ref() != Some(&asked)).then_some(asked)
 }
 
-/// When a request may be served: at once, but no sooner than the least interval after the last attempt. `None` where
-/// there is nothing to refresh.
+/// When a request may be served: at once, but no sooner than the least interval after the last attempt, and not before a
+/// second opinion on the grant would count. `None` where there is nothing to refresh.
 pub fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
     let grant = input.observed.record.grant().filter(|grant| fresh::refreshable(grant, input))?;
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
-    Some(later(last, policy.min_interval).max(input.now))
+    let counts = input.history.second_opinion_at(policy).unwrap_or(last);
+    Some(later(last, policy.limits.min_interval).max(counts).max(input.now))
 }

@@ -1,0 +1,110 @@
+//! What becomes of tries to connect.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::checks::Input;
+use super::verdict::Verdict;
+use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED};
+use crate::api::reason;
+use crate::attempt::store::Kept;
+use crate::attempt::{DeviceCode, Ending, Step};
+use crate::grant::consent::{ConsentError, ConsentTask, UNNAMED};
+use crate::vault::Grant;
+
+/// So many characters of a request tell it from the one before.
+const LONGEST_REQUEST: usize = 64;
+
+/// The step that is due now. `blocked`: no grant may be taken in, for the cause that `authorized` names.
+pub fn task(input: &Input, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
+    let step = |kept: &Kept| step(input, kept, authorized, blocked);
+    input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
+        let request = pending_request(input)?;
+        (!blocked).then_some(ConsentTask::AskDevice { request })
+    })
+}
+
+fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
+    let attempt = kept.name.clone();
+    let dismiss = |reason: &str, message: String| {
+        let ending = Ending { connected: false, reason: reason.to_owned(), message };
+        Some(ConsentTask::Dismiss { attempt: attempt.clone(), ending })
+    };
+    match &kept.attempt.step {
+        Step::Exchanging => dismiss(reason::AUTHORIZATION_FAILED, ConsentError::Interrupted.to_string()),
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
+            dismiss(authorized.reason, authorized.message.clone())
+        }
+        // The former grant is being revoked: that takes a moment, and the page waits for one.
+        Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
+        Step::Asked { .. } => Some(ConsentTask::Begin { attempt }),
+        Step::Returned { .. } => Some(ConsentTask::Exchange { attempt }),
+        Step::Waiting { .. } if !is_newest_code(input, kept) => dismiss(
+            reason::AUTHORIZATION_FAILED,
+            "Another code was asked for since; this one is not waited for any more.".to_owned(),
+        ),
+        Step::Waiting { next_poll, .. } => (*next_poll <= input.now).then_some(ConsentTask::Poll { attempt }),
+        Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
+    }
+}
+
+fn is_newest_code(input: &Input, kept: &Kept) -> bool {
+    let newest =
+        input.observed.attempts.iter().find(|kept| matches!(kept.attempt.step, Step::Waiting { .. }));
+    newest.is_some_and(|newest| newest.name == kept.name)
+}
+
+/// The owner's agreement to the account of the grant in use.
+fn confirmation(input: &Input) -> Option<ConsentTask> {
+    let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
+    let account = input.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT)?;
+    (*account == account_id(grant)).then(|| ConsentTask::Confirm { account: account.clone() })
+}
+
+/// The id by which the owner agrees to the grant's account.
+pub fn account_id(grant: &Grant) -> String {
+    grant.bound_to.account.as_ref().map_or_else(|| UNNAMED.to_owned(), |account| account.id.clone())
+}
+
+/// The request for a device flow that nobody took up yet.
+pub fn pending_request(input: &Input) -> Option<String> {
+    let asked = input.connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
+    let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
+    (input.history.handled_authorization.as_ref() != Some(&asked)).then_some(asked)
+}
+
+/// The code that waits to be typed at the provider, and when it ends.
+pub fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
+    attempts.iter().find_map(|kept| match &kept.attempt.step {
+        Step::Waiting { code, .. } => Some((code, kept.attempt.expires_at)),
+        _ => None,
+    })
+}
+
+/// What is under way, in words.
+pub fn progress(attempts: &[Kept]) -> Option<String> {
+    attempts.iter().find_map(|kept| match &kept.attempt.step {
+        Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
+            Some(format!("{} is being asked by the provider to allow access.", kept.attempt.user))
+        }
+        Step::Waiting { code, .. } => {
+            Some(format!("Waiting for the code {} to be typed at {}.", code.user_code, code.verification_uri))
+        }
+        Step::Returned { .. } | Step::Exchanging => {
+            Some("Access was allowed; the token is being fetched.".to_owned())
+        }
+        Step::Ended(_) => None,
+    })
+}
+
+/// When something of this changes by itself: a poll comes due, or a try expires.
+pub fn next_change(input: &Input) -> Option<Timestamp> {
+    let times = input.observed.attempts.iter().flat_map(|kept| {
+        let poll = match &kept.attempt.step {
+            Step::Waiting { next_poll, .. } if *next_poll > input.now => Some(*next_poll),
+            _ => None,
+        };
+        [poll, Some(kept.attempt.expires_at)]
+    });
+    times.flatten().min()
+}

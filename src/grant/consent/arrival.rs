@@ -1,0 +1,173 @@
+//! From the provider's answer to the grant in use: on record first, then judged, then promoted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::ConsentError;
+use super::pledge::Pledge;
+use crate::api::reason;
+use crate::attempt::Ending;
+use crate::attempt::store::Kept;
+use crate::grant::actor::Grants;
+use crate::grant::commit::Unsettled;
+use crate::grant::judge::from_catalog;
+use crate::grant::outcome::{Origin, Outcome};
+use crate::grant::refresh::renewed;
+use crate::grant::work::Job;
+use crate::oauth::answer::TokenAnswer;
+use crate::oauth::app::App;
+use crate::telemetry::chain;
+use crate::vault::{Consent, Credential, Grant, Record, TransitionError, Way};
+
+/// The value of `bowline.dev/accept-account` for an account that the provider does not name.
+pub const UNNAMED: &str = "unnamed";
+
+/// Before the record is written once more, should the API server not take it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What an answer belongs to.
+pub(super) struct Arrival<'a> {
+    /// The try, which is told how it ended.
+    pub kept: Kept,
+    /// What the grant is bound to.
+    pub pledge: &'a Pledge,
+    /// The app it was given to.
+    pub app: &'a App,
+    /// How it came.
+    pub way: Way,
+    /// When the request was sent.
+    pub asked_at: Timestamp,
+}
+
+impl Grants {
+    /// Puts the answer on record before anything in it is judged, judges it, and tells the attempt's page.
+    pub(super) async fn arrived(&self, job: &Job, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
+        self.accepted(job);
+        let Arrival { kept, pledge, app, way, asked_at } = arrival;
+        let account = answer.account.clone().map(from_catalog);
+        let mut grant = renewed(&nothing_yet(pledge, way, asked_at), answer, asked_at);
+        grant.bound_to.account = account;
+        if let Err(why) = self.put_on_record(job, app, &grant).await {
+            return self.fail(kept, why).await;
+        }
+        let outcome = self.judge(job).await;
+        // That the page does not tell of it does not change what came of it.
+        let _ = self.conclude(kept, ending(&outcome)).await;
+        outcome
+    }
+
+    /// Keeps what may be the only copy of a grant: tried until it is written. Where the connection is being ended meanwhile,
+    /// the grant is given back instead.
+    async fn put_on_record(&self, job: &Job, app: &App, grant: &Grant) -> Result<(), ConsentError> {
+        let uid = &job.place.uid;
+        let change = |record: Record| {
+            if self.holds(&record, grant) {
+                return Ok(record);
+            }
+            let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
+            free.with_candidate(&self.sealer, grant)
+        };
+        loop {
+            if self.is_gone(uid) {
+                return Err(self.given_back(job, app, grant).await);
+            }
+            if matches!(self.store.get(uid), Ok(None))
+                && let Err(error) = self.store.create(Record::new(job.place.clone())).await
+            {
+                tracing::warn!(error = %chain(&error), "a new grant has no record yet; trying again");
+                sleep(PAUSE).await;
+                continue;
+            }
+            match self.settle(uid, change).await {
+                Ok(Some(_)) => return Ok(()),
+                Err(Unsettled::Transition(TransitionError::Ending)) => {
+                    return Err(self.given_back(job, app, grant).await);
+                }
+                Err(Unsettled::Transition(error)) => {
+                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
+                    return Err(ConsentError::Unreadable);
+                }
+                Err(Unsettled::Unreadable(error)) => {
+                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
+                    return Err(ConsentError::Unreadable);
+                }
+                Ok(None) | Err(Unsettled::Unreachable) => {
+                    tracing::warn!("a new grant is not on record yet; trying again");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Nobody wants the grant any more: it is revoked, as far as that can be done now.
+    async fn given_back(&self, job: &Job, app: &App, grant: &Grant) -> ConsentError {
+        if let Err(why) = self.withdraw(job, Some(app), grant).await {
+            tracing::warn!(why, "a grant that came too late could not be revoked");
+        }
+        ConsentError::NotWanted
+    }
+
+    /// The owner agrees to the account behind a grant that came by device flow.
+    pub(super) async fn confirm(&self, job: &Job, account: &str) -> Outcome {
+        let change = |record: Record| {
+            let Ok(Some(mut grant)) = record.open_grant(&self.sealer) else { return Ok(record) };
+            let named = grant.bound_to.account.as_ref().map_or(UNNAMED, |account| account.id.as_str());
+            if named != account || grant.consent.confirmed {
+                return Ok(record);
+            }
+            grant.consent.confirmed = true;
+            record.agreed(&self.sealer, &grant)
+        };
+        match self.settle(&job.place.uid, change).await {
+            Ok(Some(loaded)) => {
+                let revision = loaded.record.grant().map_or(0, crate::vault::record::SealedField::revision);
+                Outcome::Committed { revision, origin: Origin::Accepted }
+            }
+            Ok(None) | Err(_) => Outcome::Stale,
+        }
+    }
+}
+
+/// What an answer is added to: a grant that holds nothing yet.
+fn nothing_yet(pledge: &Pledge, way: Way, now: Timestamp) -> Grant {
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: None,
+            access_token: None,
+            token_type: "Bearer".to_owned(),
+        },
+        claims: BTreeMap::new(),
+        scopes: None,
+        obtained_at: now,
+        expires_at: None,
+        refresh_expires_at: None,
+        published_extras: BTreeMap::new(),
+        bound_to: pledge.bound_to.clone(),
+        refresh_end_moves: None,
+        refresh_issued_at: None,
+        source: None,
+        consent: Consent { way, asked: pledge.scopes.clone(), confirmed: false },
+    }
+}
+
+/// What the attempt's page says of it; the connection's status says the rest.
+fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Committed { .. } => Ending {
+            connected: true,
+            reason: reason::CONNECTED.to_owned(),
+            message: "Access was allowed.".to_owned(),
+        },
+        Outcome::IntakeRefused { why } => {
+            Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() }
+        }
+        _ => Ending {
+            connected: false,
+            reason: reason::AUTHORIZATION_IN_PROGRESS.to_owned(),
+            message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,144 @@
+//! A person consents: the authorization request, the exchange of the code, the device flow.
+//!
+//! Each step is read from the attempt's Secret, carried out once, and written back on the version that was read. A code or a
+//! device code leaves the Secret before it is sent, so no second process sends it; the answer is on record as candidate before
+//! anything in it is judged.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`begin`] | the authorization request |
+//! | [`exchange`] | the code for tokens, once |
+//! | [`device`] | RFC 8628: the code for people, and the polls |
+//! | [`arrival`] | from the provider's answer to the grant in use |
+//! | [`pledge`] | what the operator keeps for itself between the steps |
+//! | [`refused`] | why a try ends without a grant |
+
+mod arrival;
+mod begin;
+mod device;
+mod exchange;
+mod pledge;
+mod refused;
+
+pub use arrival::UNNAMED;
+pub use refused::ConsentError;
+
+use super::actor::Grants;
+use super::outcome::Outcome;
+use super::work::Job;
+use crate::attempt::store::Kept;
+use crate::attempt::{Attempt, Ending, Step};
+use crate::telemetry::chain;
+
+/// One step of a try to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsentTask {
+    /// Build the authorization request of this attempt.
+    Begin {
+        /// Name of its Secret.
+        attempt: String,
+    },
+    /// Take what the browser brought back.
+    Exchange {
+        /// Name of its Secret.
+        attempt: String,
+    },
+    /// Ask the provider for a device code.
+    AskDevice {
+        /// The request it serves: value of `bowline.dev/authorize-requested-at`.
+        request: String,
+    },
+    /// Ask the provider whether the person has decided.
+    Poll {
+        /// Name of its Secret.
+        attempt: String,
+    },
+    /// End an attempt that cannot go on.
+    Dismiss {
+        /// Name of its Secret.
+        attempt: String,
+        /// What the page says.
+        ending: Ending,
+    },
+    /// The owner agrees to the account that finished a device flow.
+    Confirm {
+        /// The account's id, as the annotation says it.
+        account: String,
+    },
+}
+
+impl ConsentTask {
+    /// The request for a device flow it serves.
+    pub fn request(&self) -> Option<&String> {
+        match self {
+            Self::AskDevice { request } => Some(request),
+            _ => None,
+        }
+    }
+}
+
+impl Grants {
+    /// Takes one step.
+    pub(super) async fn consent(&self, job: &Job, task: &ConsentTask) -> Outcome {
+        match task {
+            ConsentTask::Begin { attempt } => self.begin(job, attempt).await,
+            ConsentTask::Exchange { attempt } => self.exchange(job, attempt).await,
+            ConsentTask::AskDevice { .. } => self.ask_device(job).await,
+            ConsentTask::Poll { attempt } => self.poll(job, attempt).await,
+            ConsentTask::Dismiss { attempt, ending } => match self.attempt(attempt).await {
+                Ok(kept) => self.conclude(kept, ending.clone()).await,
+                Err(outcome) => outcome,
+            },
+            ConsentTask::Confirm { account } => self.confirm(job, account).await,
+        }
+    }
+
+    /// The attempt of that name, as it is now.
+    async fn attempt(&self, name: &str) -> Result<Kept, Outcome> {
+        match self.attempts.get(name).await {
+            Ok(Some(kept)) => Ok(kept),
+            // It was swept, or somebody made another Secret of it: there is nothing to go on with.
+            Ok(None) => Err(Outcome::Stepped),
+            Err(error) => {
+                tracing::warn!(attempt = name, error = %chain(&error), "an attempt cannot be read now");
+                Err(Outcome::Stale)
+            }
+        }
+    }
+
+    /// Writes the next step. `None` if somebody else took it, or the API server does not take it now.
+    async fn step(&self, kept: Kept, step: Step) -> Option<Kept> {
+        let next = kept.attempt.clone().with(step);
+        match self.attempts.replace(kept, &next).await {
+            Ok(kept) => Some(kept),
+            Err(error) => {
+                tracing::info!(error = %chain(&error), "the step of an attempt was not taken");
+                None
+            }
+        }
+    }
+
+    /// Ends an attempt; its page tells of it until it expires.
+    async fn conclude(&self, kept: Kept, ending: Ending) -> Outcome {
+        if matches!(kept.attempt.step, Step::Ended(_)) {
+            return Outcome::Stepped;
+        }
+        match self.step(kept, Step::Ended(ending)).await {
+            Some(_) => Outcome::Stepped,
+            None => Outcome::Stale,
+        }
+    }
+
+    /// Ends an attempt without a grant, and has the connection say so.
+    async fn fail(&self, kept: Kept, why: ConsentError) -> Outcome {
+        let ending = Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() };
+        // That the page does not tell of it does not change what came of it.
+        let _ = self.conclude(kept, ending).await;
+        Outcome::IntakeRefused { why: why.into() }
+    }
+}
+
+/// Whether the try is the owner's own: the first consent is nobody else's to give.
+fn is_owners(attempt: &Attempt, job: &Job) -> bool {
+    attempt.user == job.owner
+}

@@ -1,0 +1,61 @@
+//! What the operator keeps for itself between the steps of a try, sealed beside what the portal may read.
+
+use k8s_openapi::ByteString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::ConsentError;
+use crate::vault::seal::{Field, Place};
+use crate::vault::{Binding, Sealer};
+
+/// Attempts have no revisions: each is made once.
+const REVISION: i64 = 0;
+
+/// What a try is pledged to. The answer is taken only if all of it still holds.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pledge {
+    /// Name of the attempt's Secret: one try's pledge is no other's.
+    pub attempt: String,
+    /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
+    #[serde(serialize_with = "exposed")]
+    pub secret: SecretString,
+    /// The redirect URI of the request; empty for device flow.
+    pub redirect_uri: String,
+    /// Scopes that were asked for.
+    pub scopes: Vec<String>,
+    /// Whom and what the grant will be bound to.
+    pub bound_to: Binding,
+}
+
+fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+impl Pledge {
+    /// Seals it for one connection.
+    pub fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
+        let text = Zeroizing::new(serde_json::to_vec(self).map_err(|_| ConsentError::Unreadable)?);
+        let sealed = sealer.seal(place, Field::Attempt, REVISION, &text);
+        sealed.map(ByteString).map_err(|_| ConsentError::Unreadable)
+    }
+
+    /// Opens the pledge of this attempt on this connection, and of no other.
+    pub fn open(
+        sealer: &Sealer,
+        place: &Place,
+        attempt: &str,
+        sealed: &ByteString,
+    ) -> Result<Self, ConsentError> {
+        let text = sealer.open(place, Field::Attempt, REVISION, &sealed.0);
+        let text = text.map_err(|_| ConsentError::Unreadable)?;
+        let pledge: Self = serde_json::from_slice(&text).map_err(|_| ConsentError::Unreadable)?;
+        if pledge.attempt == attempt { Ok(pledge) } else { Err(ConsentError::Unreadable) }
+    }
+
+    /// Whether owner, endpoint and app are what they were when the person was asked.
+    pub fn holds_for(&self, now: &Binding) -> bool {
+        self.bound_to == *now
+    }
+}

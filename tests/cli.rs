@@ -1,0 +1,65 @@
+//! What a person sees who runs `bowline` for the first time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+const OPERATOR: &str = env!("CARGO_BIN_EXE_bowline");
+const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-bowline");
+
+/// Runs a program in an environment without a cluster, besides what `variables` say.
+fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("HOME", "/nonexistent").envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn broken_kubeconfig() -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("broken-kubeconfig");
+    fs::write(&path, "users:\n- user: {token: s3cret}\n broken").unwrap();
+    path
+}
+
+#[test]
+fn an_operator_without_a_cluster_says_in_one_line_what_to_do() {
+    let broken = broken_kubeconfig();
+    for kubeconfig in [None, Some("/nonexistent/config"), Some(broken.to_str().unwrap())] {
+        let variables: Vec<_> = kubeconfig.iter().map(|path| ("KUBECONFIG", *path)).collect();
+        for format in ["text", "json"] {
+            let output = run(OPERATOR, &["operator", "--log-format", format], &variables);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.contains("set KUBECONFIG") && said.contains("ServiceAccount"), "{said}");
+            assert!(!said.contains("s3cret"), "{said}");
+            assert_eq!(text(&output.stdout), "");
+        }
+    }
+}
+
+#[test]
+fn an_error_is_told_even_where_logs_are_off() {
+    let output = run(OPERATOR, &["operator", "--log-filter", "off"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("bowline: no API server is configured"));
+}
+
+#[test]
+fn a_plug_in_without_a_cluster_says_in_one_line_what_to_do() {
+    let broken = broken_kubeconfig();
+    for kubeconfig in ["/nonexistent/config", broken.to_str().unwrap()] {
+        for arguments in [&["list"][..], &["list", "--kubeconfig", kubeconfig]] {
+            let output = run(PLUGIN, arguments, &[("KUBECONFIG", kubeconfig)]);
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.contains("KUBECONFIG"), "{said}");
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+}

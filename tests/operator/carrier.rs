@@ -1,0 +1,146 @@
+//! Plays the portal: begins a try to connect, takes the browser to the provider and back. It carries and knows nothing.
+
+use std::collections::BTreeMap;
+
+use bowline::attempt::state::{Digest, attempt_name, random_text};
+use bowline::attempt::store::{Attempts, Kept};
+use bowline::attempt::{Answer, Attempt, ConnectionRef, Ending, LIFETIME, Step};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use reqwest::redirect::Policy;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::looking::until;
+use crate::scene::Scene;
+
+/// Where attempts live.
+pub const ATTEMPTS: &str = "bowline-attempts";
+
+/// A try to connect, as the portal sees it.
+pub struct Try {
+    pub name: String,
+    pub state: SecretString,
+    attempts: Attempts,
+}
+
+/// What the browser brings back to the callback.
+pub type Callback = BTreeMap<String, String>;
+
+impl Scene {
+    /// Begins a try as this user.
+    pub async fn try_as(&self, user: &str, connection: &str) -> Try {
+        let object = self.get(connection).await;
+        let state = random_text().unwrap();
+        let name = attempt_name(state.expose_secret());
+        let attempts = Attempts::new(self.admin.clone(), ATTEMPTS);
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let attempt = Attempt {
+            user: user.to_owned(),
+            connection: ConnectionRef {
+                namespace: self.namespace.clone(),
+                name: connection.to_owned(),
+                uid: object.uid().unwrap(),
+            },
+            provider: self.name.clone(),
+            started_at: now,
+            expires_at: now + SignedDuration::try_from(LIFETIME).unwrap(),
+            step: Step::Asked { session: Digest::of("session"), state: state.clone() },
+        };
+        attempts.create(&name, &attempt).await.expect("an attempt");
+        Try { name, state, attempts }
+    }
+
+    /// Alice connects in a browser, as this account of the sandbox.
+    pub async fn consents_as(&self, connection: &str, account: &str) -> Ending {
+        let attempt = self.try_as("alice", connection).await;
+        let address = attempt.sent().await;
+        let callback = allowed(&address, account).await;
+        attempt.returned(&callback).await;
+        attempt.ended().await
+    }
+}
+
+impl Try {
+    /// The attempt as it is now.
+    pub async fn now(&self) -> Kept {
+        self.attempts.get(&self.name).await.expect("the API server answers").expect("the attempt is there")
+    }
+
+    /// Waits for the address, takes it, and sends the browser there.
+    pub async fn sent(&self) -> Url {
+        let (kept, session, address, sealed) = until("an address to send the browser to", async || {
+            let kept = self.now().await;
+            match kept.attempt.step.clone() {
+                Step::Prepared { session, address, sealed } => Ok((kept, session, address, sealed)),
+                step => Err(format!("{step:?}")),
+            }
+        })
+        .await;
+        let next = kept.attempt.clone().with(Step::Sent { session, sealed });
+        self.attempts.replace(kept, &next).await.expect("the step is free");
+        Url::parse(address.expose_secret()).expect("an address")
+    }
+
+    /// Brings back what the provider sent along.
+    pub async fn returned(&self, callback: &Callback) {
+        assert_eq!(callback["state"], self.state.expose_secret(), "the state comes back as it went");
+        let issuer = callback.get("iss").cloned();
+        let answer = match callback.get("code") {
+            Some(code) => Answer::Code { code: code.as_str().into(), issuer },
+            None => Answer::Error {
+                error: callback["error"].clone(),
+                description: callback.get("error_description").cloned(),
+                issuer,
+            },
+        };
+        self.answered(answer).await;
+    }
+
+    /// Puts this answer in.
+    pub async fn answered(&self, answer: Answer) {
+        let kept = self.now().await;
+        let Step::Sent { sealed, .. } = kept.attempt.step.clone() else {
+            panic!("{:?}", kept.attempt.step);
+        };
+        let next = kept.attempt.clone().with(Step::Returned { answer, sealed });
+        self.attempts.replace(kept, &next).await.expect("the step is free");
+    }
+
+    /// Puts any step in, as a portal that was taken over could.
+    pub async fn forged(&self, step: Step) {
+        let kept = self.now().await;
+        let next = kept.attempt.clone().with(step);
+        self.attempts.replace(kept, &next).await.expect("the step is free");
+    }
+
+    /// Waits until it is over.
+    pub async fn ended(&self) -> Ending {
+        until("the end of the try", async || match self.now().await.attempt.step {
+            Step::Ended(ending) => Ok(ending),
+            step => Err(format!("{step:?}")),
+        })
+        .await
+    }
+}
+
+/// The browser at the provider: this account allows everything.
+pub async fn allowed(address: &Url, account: &str) -> Callback {
+    visit(address, &[("auto_consent", account)]).await
+}
+
+/// The browser at the provider: the person says no.
+pub async fn denied(address: &Url) -> Callback {
+    visit(address, &[("auto_deny", "yes")]).await
+}
+
+/// Goes to the provider's page and reads where it sends the browser.
+pub async fn visit(address: &Url, more: &[(&str, &str)]) -> Callback {
+    let mut address = address.clone();
+    address.query_pairs_mut().extend_pairs(more);
+    let browser = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+    let answer = browser.get(address.as_str()).send().await.expect("the provider answers");
+    let location = answer.headers().get("location").expect("the provider sends the browser back");
+    let back = Url::parse(location.to_str().unwrap()).unwrap();
+    back.query_pairs().into_owned().collect()
+}

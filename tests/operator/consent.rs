@@ -1,0 +1,273 @@
+//! A person consents in a browser. The portal is played by the test: what counts is what the operator does with what it brings.
+//!
+//! Level 2 shows the requests; that the grant arrives once, is judged and takes the old one's place shows only here.
+
+use bowline::attempt::{Answer, Step};
+use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Rotation};
+use kube::ResourceExt;
+use serde_json::json;
+
+use crate::carrier::{allowed, denied};
+use crate::looking::{holds, is, words};
+use crate::scene::{Scene, scene};
+
+/// A provider and a connection of alice's that nobody authorized yet.
+async fn awaiting(name: &str) -> Scene {
+    let it = scene(name).await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
+    it
+}
+
+/// What the sandbox says of codes: issued, spent, spent twice.
+fn codes(it: &Scene, event: Event) -> usize {
+    let ledger = it.realm.ledger();
+    ledger.of(event).filter(|entry| format!("{:?}", entry.kind) == "Code").count()
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_person_consents_once_and_a_fresh_token_is_published_r5_r6() {
+    let it = awaiting("consent").await;
+    let before = it.status("mail").await;
+    let page = format!("https://portal.example/connections/{}/mail", it.namespace);
+    assert_eq!(before.authorization.and_then(|it| it.url).as_deref(), Some(page.as_str()));
+
+    let attempt = it.try_as("alice", "mail").await;
+    let address = attempt.sent().await;
+    let asked: std::collections::BTreeMap<_, _> = address.query_pairs().into_owned().collect();
+    assert_eq!(asked["redirect_uri"], format!("https://portal.example/callback/{}", it.name));
+    assert_eq!(asked["code_challenge_method"], "S256");
+    it.until_reason("mail", "Authorized", "AuthorizationInProgress").await;
+    attempt.returned(&allowed(&address, "alice").await).await;
+    assert!(attempt.ended().await.connected);
+
+    let status = it.until_phase("mail", "Active").await;
+    assert_eq!(status.account.map(|account| account.id).as_deref(), Some("alice"));
+    assert_eq!(status.connected_by.as_deref(), Some("alice"));
+    assert!(status.authorization.is_none(), "there is nothing left to do");
+    assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
+    assert_eq!((codes(&it, Event::Issued), codes(&it, Event::Spent)), (1, 1));
+    let kept = it.secrets(crate::carrier::ATTEMPTS).get(&attempt.name).await.unwrap();
+    assert_eq!(kept.data.unwrap().keys().collect::<Vec<_>>(), ["attempt.json"], "nothing secret stays");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
+    let it = awaiting("again").await;
+    assert!(it.consents_as("mail", "alice").await.connected);
+    let first = it.until_phase("mail", "Active").await;
+    let token = it.secret("mail").await["access_token"].clone();
+
+    let attempt = it.try_as("alice", "mail").await;
+    let address = attempt.sent().await;
+    assert!(holds(&it.status("mail").await, "Ready"), "the old grant serves");
+    attempt.returned(&allowed(&address, "alice").await).await;
+    assert!(attempt.ended().await.connected);
+    it.until_secret("mail", "another token", |keys| keys["access_token"] != token).await;
+    let second = it.until_phase("mail", "Active").await;
+    assert_eq!((second.id, second.account), (first.id, first.account));
+    assert_ne!(second.token.unwrap().revision, first.token.unwrap().revision);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn another_account_is_refused_unless_the_owner_agrees_to_it() {
+    let it = awaiting("mismatch").await;
+    it.consents_as("mail", "alice").await;
+    it.until_phase("mail", "Active").await;
+    let token = it.secret("mail").await["access_token"].clone();
+
+    let ending = it.consents_as("mail", "bob").await;
+    assert_eq!((ending.connected, ending.reason.as_str()), (false, "AccountMismatch"));
+    let status = it.until_reason("mail", "Authorized", "AccountMismatch").await;
+    assert!(holds(&status, "Ready"), "the old grant is untouched");
+    assert_eq!(it.secret("mail").await["access_token"], token);
+
+    it.change("mail", json!({"metadata": {"annotations": {"bowline.dev/accept-account": "bob"}}})).await;
+    assert!(it.consents_as("mail", "bob").await.connected);
+    it.until_status("mail", "bob's account", |status| {
+        status.account.as_ref().is_some_and(|account| account.id == "bob")
+    })
+    .await;
+    let kept = crate::looking::until("the agreement is used up", async || {
+        let annotations = it.get("mail").await.annotations().clone();
+        if annotations.contains_key("bowline.dev/accept-account") { Err("it stands") } else { Ok(()) }
+    });
+    kept.await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_expected_account_is_the_only_one_taken() {
+    let it = scene("expected").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").spec(json!({"account": {"id": "bob"}})).apply().await;
+    assert_eq!(it.consents_as("mail", "alice").await.reason, "AccountMismatch");
+    assert!(it.consents_as("mail", "bob").await.connected);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn no_is_an_outcome_and_the_next_try_may_say_yes() {
+    let it = awaiting("denied").await;
+    let attempt = it.try_as("alice", "mail").await;
+    let address = attempt.sent().await;
+    attempt.returned(&denied(&address).await).await;
+    let ending = attempt.ended().await;
+    assert_eq!((ending.connected, ending.reason.as_str()), (false, "AuthorizationFailed"));
+    let status = it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
+    assert!(words(&status, "Authorized").contains("not allowed"), "{status:?}");
+    assert!(it.consents_as("mail", "alice").await.connected);
+    it.until_phase("mail", "Active").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_first_consent_is_nobodys_but_the_owners() {
+    let it = awaiting("first").await;
+    let ending = it.try_as("bob", "mail").await.ended().await;
+    assert!(!ending.connected && ending.message.contains("alice must connect"), "{ending:?}");
+    assert_eq!(it.realm.ledger().requests_to(Endpoint::Authorization).count(), 0, "nobody was sent there");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_answer_from_another_issuer_is_never_exchanged() {
+    let it = awaiting("mix-up").await;
+    let attempt = it.try_as("alice", "mail").await;
+    let mut callback = allowed(&attempt.sent().await, "alice").await;
+    callback.insert("iss".into(), "https://honest.example".into());
+    attempt.returned(&callback).await;
+    let ending = attempt.ended().await;
+    assert!(!ending.connected && ending.message.contains("not come from the provider"), "{ending:?}");
+    assert_eq!(codes(&it, Event::Spent), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_code_of_another_try_is_worth_nothing() {
+    let it = awaiting("swapped-code").await;
+    it.connection("other").apply().await;
+    it.until_reason("other", "Authorized", "AwaitingAuthorization").await;
+    let (hers, his) = (it.try_as("alice", "mail").await, it.try_as("alice", "other").await);
+    let callback = allowed(&his.sent().await, "bob").await;
+    hers.sent().await;
+    // A portal that was taken over brings another try's code: PKCE binds it to the other verifier.
+    hers.answered(Answer::Code {
+        code: callback["code"].as_str().into(),
+        issuer: callback.get("iss").cloned(),
+    })
+    .await;
+    assert!(!hers.ended().await.connected);
+    // And another connection's pledge does not open here.
+    let (kept, victim) = (his.now().await, it.try_as("alice", "mail").await);
+    victim.sent().await;
+    let Step::Sent { sealed, .. } = kept.attempt.step else { panic!("not sent") };
+    let answer = Answer::Code { code: "sbx_co_x".into(), issuer: callback.get("iss").cloned() };
+    victim.forged(Step::Returned { answer, sealed }).await;
+    let ending = victim.ended().await;
+    assert!(ending.message.contains("cannot be read"), "{ending:?}");
+    assert_eq!(it.status("mail").await.connected_at, None);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_changed_while_the_person_was_away_ends_the_try() {
+    let it = awaiting("moved").await;
+    let attempt = it.try_as("alice", "mail").await;
+    let callback = allowed(&attempt.sent().await, "alice").await;
+    it.register_app(
+        &[("client_id", "another"), ("client_secret", "s")].map(|(k, v)| (k.into(), v.into())).into(),
+    )
+    .await;
+    crate::looking::until("the other app is in force", async || {
+        let fresh = it.try_as("alice", "mail").await;
+        let address = fresh.sent().await;
+        let client = address.query_pairs().find(|(name, _)| name == "client_id").unwrap().1.into_owned();
+        if client == "another" { Ok(()) } else { Err(client) }
+    })
+    .await;
+    attempt.returned(&callback).await;
+    let ending = attempt.ended().await;
+    assert!(ending.message.contains("changed while you were there"), "{ending:?}");
+    assert_eq!(codes(&it, Event::Spent), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_provider_that_is_down_during_the_exchange_is_told_and_the_code_is_sent_once() {
+    let it = awaiting("down").await;
+    let attempt = it.try_as("alice", "mail").await;
+    let callback = allowed(&attempt.sent().await, "alice").await;
+    it.realm.fault(Fault::at(Endpoint::Token, Action::status(503)));
+    attempt.returned(&callback).await;
+    let ending = attempt.ended().await;
+    assert!(!ending.connected && ending.message.contains("Connect again"), "{ending:?}");
+    assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), 1);
+    assert!(it.consents_as("mail", "alice").await.connected);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_suspended_or_disconnected_connection_takes_no_consent() {
+    let it = awaiting("blocked").await;
+    let attempt = it.try_as("alice", "mail").await;
+    let callback = allowed(&attempt.sent().await, "alice").await;
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
+    it.until_phase("mail", "Disconnected").await;
+    attempt.returned(&callback).await;
+    let ending = attempt.ended().await;
+    assert_eq!((ending.connected, ending.reason.as_str()), (false, "Disconnected"), "{ending:?}");
+    assert_eq!(codes(&it, Event::Spent), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn fewer_scopes_than_required_are_withheld_and_more_than_reviewed_too_r15() {
+    let it = scene("scopes").await;
+    it.provider(Rotation::SingleUse).spec(json!({"scopes": {"required": ["write"]}})).apply().await;
+    it.connection("mail").spec(json!({"scopes": ["read"]})).apply().await;
+    it.realm.fault(Fault::token(Action::set("scope", "read")));
+    it.consents_as("mail", "alice").await;
+    let status = it.until_reason("mail", "Authorized", "MissingScopes").await;
+    assert!(is(&status, "SecretPublished", "Withheld"), "{status:?}");
+    assert_eq!(status.scopes.unwrap().missing, ["write"]);
+
+    it.realm.fault(Fault::token(Action::set("scope", "read write email")));
+    it.consents_as("mail", "alice").await;
+    let status = it.until_reason("mail", "Authorized", "ExtraScopes").await;
+    assert!(words(&status, "Authorized").contains("email"), "{status:?}");
+    assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "nothing was published");
+    it.change("mail", json!({"spec": {"scopes": ["read", "email"]}})).await;
+    it.until_phase("mail", "Active").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_grant_without_a_refresh_token_is_said_to_be_one() {
+    let it = awaiting("no-refresh").await;
+    it.realm.fault(Fault::token(Action::without("refresh_token")));
+    assert!(it.consents_as("mail", "alice").await.connected);
+    let status = it.until_phase("mail", "Active").await;
+    assert!(is(&status, "TokenFresh", "NotRefreshable"), "{status:?}");
+    assert_eq!(status.token.unwrap().refreshable, Some(false));
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_restart_between_start_and_callback_loses_nothing() {
+    let stage = crate::stage::Stage::fresh(&[]).await;
+    let it = stage.scene("restart").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    let attempt = it.try_as("alice", "mail").await;
+    let callback = allowed(&attempt.sent().await, "alice").await;
+    stage.stop_operator();
+    attempt.returned(&callback).await;
+    stage.start_operator().await;
+    assert!(attempt.ended().await.connected);
+    it.until_phase("mail", "Active").await;
+}
