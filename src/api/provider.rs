@@ -100,6 +100,14 @@ pub struct Endpoints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub issuer: Option<String>,
+    /// Authorization endpoint (RFC 6749 §3.1), to which browsers are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
+    pub authorization: Option<String>,
+    /// Device authorization endpoint (RFC 8628 §3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
+    pub device_authorization: Option<String>,
     /// Token endpoint (RFC 6749 §3.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]

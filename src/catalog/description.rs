@@ -25,6 +25,8 @@ pub struct Description {
     pub methods: Vec<Method>,
     /// Addresses.
     pub endpoints: Endpoints<Url>,
+    /// Whether the issuer is the provider object's own: none of the entry's addresses is used then.
+    pub own_issuer: bool,
     /// Whether [`Description::with_metadata`] was applied.
     pub discovered: bool,
     /// How the client may prove itself, the preferred way first.
@@ -87,9 +89,9 @@ impl Description {
     /// is not; or the issuer is a provider object's own, and an address beside the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
         let Endpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
-        // An own issuer drops the entry's addresses, and a provider object cannot name an authorization endpoint.
-        let own_issuer = authorization.is_none();
-        let open = token.is_none() || (own_issuer && (revocation.is_none() || userinfo.is_none()));
+        let sends_people = self.methods.contains(&Method::AuthorizationCode);
+        let beside = || sends_people && authorization.is_none() || revocation.is_none() || userinfo.is_none();
+        let open = token.is_none() || self.own_issuer && beside();
         !self.discovered && issuer.is_some() && open
     }
 
@@ -169,6 +171,36 @@ impl Description {
             Method::ApiKey | Method::BasicAuth => Rotation::None,
             Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
         }
+    }
+
+    /// Where an administrator of the account approves the app, and comes back from with `state` and without a code. The
+    /// scopes are those that wait for approval. `None`: the provider has no such page.
+    pub fn admin_consent_url(
+        &self,
+        client_id: &str,
+        redirect_uri: &str,
+        scopes: &[String],
+        state: Option<&str>,
+    ) -> Option<Url> {
+        let mut url = self.endpoints.admin_consent.clone()?;
+        // Microsoft: `common` is no tenant whose administrator could be asked, and personal accounts have none.
+        match url.path().split('/').nth(1) {
+            Some("common") => url.set_path(&url.path().replacen("/common/", "/organizations/", 1)),
+            Some("consumers") => return None,
+            _ => {}
+        }
+        let separator = self.scopes.separator.as_deref().unwrap_or(" ");
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("client_id", client_id).append_pair("redirect_uri", redirect_uri);
+            if !scopes.is_empty() {
+                query.append_pair("scope", &scopes.join(separator));
+            }
+            if let Some(state) = state {
+                query.append_pair("state", state);
+            }
+        }
+        Some(url)
     }
 
     /// Whether the answer to a revocation means that nothing is left to withdraw.

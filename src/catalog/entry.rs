@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::calls::{Call, Identity, Key, Revoke};
 use super::errors::ErrorTable;
+use super::look::{Color, Group};
 use super::parameter::Parameter;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 use super::template::Template;
@@ -21,6 +22,15 @@ pub struct Entry {
     pub extends: Option<String>,
     /// Name for people.
     pub display_name: String,
+    /// What it enables, in one line for people.
+    #[serde(default)]
+    pub about: String,
+    /// Where it stands among others.
+    #[serde(default)]
+    pub group: Group,
+    /// Its colour, for white text.
+    #[serde(default)]
+    pub color: Color,
     /// How grants can be obtained, the usual one first.
     #[serde(default)]
     pub methods: Vec<Method>,

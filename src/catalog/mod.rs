@@ -8,6 +8,7 @@ pub mod entry;
 pub mod errors;
 mod files;
 pub mod load;
+pub mod look;
 pub mod parameter;
 pub mod path;
 pub mod protocol;

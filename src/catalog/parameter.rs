@@ -77,6 +77,8 @@ pub enum Setting {
     Encoding,
     /// What separates scopes: `space`, `comma` or `plus`.
     ScopeSeparator,
+    /// The parameter that carries scopes in the authorization request: `scope` or `user_scope`.
+    ScopeParameter,
     /// Path of the account's stable id in the user info.
     AccountId,
     /// Path of the account's name in the user info.

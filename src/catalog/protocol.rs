@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::look::ScopeMeaning;
 use super::path::{JsonPath, Paths};
 use super::span::Span;
 use crate::api::provider::Rotation;
@@ -112,6 +113,9 @@ pub struct Scopes {
     /// Whether the token answer names the granted scopes. If not, what was asked for counts as granted.
     #[serde(default)]
     pub reported: bool,
+    /// What scopes mean, scope → words.
+    #[serde(default)]
+    pub describe: BTreeMap<String, ScopeMeaning>,
     /// How asked and granted scopes are compared.
     #[serde(default)]
     pub compare: CompareScopes,
@@ -139,6 +143,12 @@ impl Scopes {
         let bare =
             compare.strip_prefix.as_deref().and_then(|prefix| scope.strip_prefix(prefix)).unwrap_or(scope);
         if compare.ignore_case { bare.to_ascii_lowercase() } else { bare.to_owned() }
+    }
+
+    /// What a scope means, however it is written. `None`: nobody has put it into words; show its name.
+    pub fn meaning(&self, scope: &str) -> Option<&ScopeMeaning> {
+        let same = || self.describe.iter().find(|(name, _)| self.comparable(name) == self.comparable(scope));
+        self.describe.get(scope).or_else(|| same().map(|(_, meaning)| meaning))
     }
 
     /// Those of `wanted` that `granted` lacks. Scopes that the provider never names are not missed.

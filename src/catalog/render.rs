@@ -59,7 +59,7 @@ fn table(entries: &[(&str, &Entry)]) -> String {
 /// entry. Ends with a line break.
 pub fn render_entry(name: &str) -> Option<String> {
     let entry = get(name)?;
-    let mut text = format!("{name}: {}\n", entry.display_name);
+    let mut text = format!("{name}: {}\n{}\n", entry.display_name, entry.about);
     section(&mut text, "Methods (the first unless spec.method says otherwise)", method_lines(entry));
     section(&mut text, "Endpoints", endpoint_lines(entry));
     section(&mut text, "Authorization request", authorize_lines(entry));
@@ -200,7 +200,11 @@ fn scope_lines(entry: &Entry) -> Vec<String> {
         ("allowed", &scopes.allowed),
         ("optional", &scopes.optional),
     ];
-    lists.iter().filter_map(|(name, list)| line(name, list)).collect()
+    let words = scopes.describe.iter().map(|(name, meaning)| {
+        let risk = meaning.risk.as_ref().map_or_else(String::new, |risk| format!(" ({risk})"));
+        format!("{name}: {}{risk}", meaning.says)
+    });
+    lists.iter().filter_map(|(name, list)| line(name, list)).chain(words).collect()
 }
 
 fn parameter_lines(name: &str, parameter: &Parameter) -> Vec<String> {

@@ -65,13 +65,11 @@ fn describe(
         display_name: spec.display_name.clone().unwrap_or_else(|| entry.display_name.clone()),
         methods: entry.methods.clone(),
         endpoints: endpoints(entry, &own, values)?,
+        own_issuer: foreign,
         discovered: false,
         client_auth: entry.client_auth.clone(),
         authorize: authorize(&entry.authorize, values),
-        device: DeviceFlow {
-            authenticated: entry.device.authenticated,
-            params: filled(&entry.device.params, values),
-        },
+        device: device(&entry.device, values),
         token_request: token_request(&entry.token_request, values),
         token_response: entry.token_response.clone(),
         scopes: scopes(&entry.scopes, spec.scopes.as_ref()),
@@ -137,14 +135,18 @@ fn endpoints(
     };
     Ok(Endpoints {
         issuer: one("issuer", own.issuer.as_ref(), given.issuer.as_ref())?,
-        authorization: one("authorization", None, given.authorization.as_ref())?,
+        authorization: one("authorization", own.authorization.as_ref(), given.authorization.as_ref())?,
         pushed_authorization_request: one(
             "pushed authorization request",
             None,
             given.pushed_authorization_request.as_ref(),
         )?,
         token: one("token", own.token.as_ref(), given.token.as_ref())?,
-        device_authorization: one("device authorization", None, given.device_authorization.as_ref())?,
+        device_authorization: one(
+            "device authorization",
+            own.device_authorization.as_ref(),
+            given.device_authorization.as_ref(),
+        )?,
         revocation: one("revocation", own.revocation.as_ref(), given.revocation.as_ref())?,
         userinfo: one("userinfo", own.userinfo.as_ref(), given.userinfo.as_ref())?,
         admin_consent: one("admin consent", None, given.admin_consent.as_ref())?,
@@ -179,6 +181,11 @@ fn authorize(request: &Authorize<Template>, values: &Values<'_>) -> Authorize<St
         optional_params: optional_params.clone(),
         issuer_in_callback: *issuer_in_callback,
     }
+}
+
+fn device(request: &DeviceFlow<Template>, values: &Values<'_>) -> DeviceFlow<String> {
+    let DeviceFlow { authenticated, params } = request;
+    DeviceFlow { authenticated: *authenticated, params: filled(params, values) }
 }
 
 /// Parameters of a request, without those whose placeholder has no value.

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::description::Description;
-use super::entry::Entry;
+use super::entry::{Entry, ScopeParameter};
 use super::parameter::Setting;
 use super::path::{JsonPath, Paths};
 use super::protocol::{AccountPaths, ClientAuth, Encoding};
@@ -29,6 +29,10 @@ fn set(description: &mut Description, setting: Setting, value: &str) {
                 if value == "json" { Encoding::Json } else { Encoding::Form };
         }
         Setting::ScopeSeparator => description.scopes.separator = Some(separator(value).to_owned()),
+        Setting::ScopeParameter => {
+            description.authorize.scope_parameter =
+                if value == "user_scope" { ScopeParameter::UserScope } else { ScopeParameter::Scope };
+        }
         Setting::AccountId => set_path(description, value, |account, path| account.id = vec![path]),
         Setting::AccountName => set_path(description, value, |account, path| account.name = path),
         Setting::AccountEmail => set_path(description, value, |account, path| account.email = path),

@@ -214,3 +214,228 @@ pub(super) fn nonce(verifier: &SecretString) -> String {
     hash.update(verifier.expose_secret().as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::errors::Class;
+    use crate::oauth::fixtures::{Script, answer, app, description};
+    use crate::oauth::http::Sent;
+
+    const BACK: &str = "https://portal.example.com/callback/example";
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn entry(spec: &Value) -> Description {
+        let spec: crate::api::provider::IntegrationProviderSpec =
+            serde_json::from_value(spec.clone()).unwrap();
+        let entry = crate::catalog::get(&spec.type_).unwrap();
+        crate::catalog::resolve(entry, &spec, "example", &[].into()).unwrap()
+    }
+
+    async fn begun(http: &Script, description: &Description, scopes: &[&str]) -> Result<Begun, Failure> {
+        let state = SecretString::from("state-canary");
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let request = AuthorizationRequest {
+            redirect_uri: BACK,
+            state: &state,
+            scopes: &scopes,
+            login_hint: Some("ann@example.com"),
+        };
+        let outcome = begin(http, description, &app(), &request, NOW).await;
+        let shown = format!("{outcome:?}");
+        assert!(!shown.contains("canary") && !shown.contains("challenge"), "{shown}");
+        outcome
+    }
+
+    /// The parameters of the address; panics on one that is repeated.
+    async fn sent(description: &Description, scopes: &[&str]) -> (BTreeMap<String, String>, SecretString) {
+        let begun = begun(&Script::new([]), description, scopes).await.unwrap();
+        let mut parameters = BTreeMap::new();
+        for (name, value) in begun.address.query_pairs().into_owned() {
+            assert!(parameters.insert(name.clone(), value).is_none(), "{name} twice");
+        }
+        (parameters, begun.verifier)
+    }
+
+    #[tokio::test]
+    async fn the_standards_parameters_are_sent_and_a_fresh_challenge() {
+        let mut own_query = description();
+        own_query.endpoints.authorization =
+            Some("https://provider.example.com/authorize?brand=x".parse().unwrap());
+        let (parameters, verifier) = sent(&own_query, &["read", "write"]).await;
+        let digest = Sha256::digest(verifier.expose_secret().as_bytes());
+        let want = [
+            ("brand", "x"),
+            ("client_id", "client"),
+            ("code_challenge", &BASE64_URL_SAFE_NO_PAD.encode(digest)),
+            ("code_challenge_method", "S256"),
+            ("redirect_uri", BACK),
+            ("response_type", "code"),
+            ("scope", "read write"),
+            ("state", "state-canary"),
+        ];
+        assert_eq!(parameters, want.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(verifier.expose_secret().len(), 43);
+        let (_, other) = sent(&own_query, &[]).await;
+        assert_ne!(verifier.expose_secret(), other.expose_secret());
+    }
+
+    #[tokio::test]
+    async fn each_provider_gets_what_its_entry_says() {
+        type Rows<'a> = [(Value, &'a [&'a str], &'a [(&'a str, Option<&'a str>)])];
+        let rows: &Rows = &[
+            (
+                json!({"type": "google"}),
+                &["openid", "email"],
+                &[
+                    ("access_type", Some("offline")),
+                    ("prompt", Some("consent")),
+                    ("include_granted_scopes", None),
+                    ("login_hint", Some("ann@example.com")),
+                ],
+            ),
+            (
+                json!({"type": "github"}),
+                &["repo"],
+                &[("login", Some("ann@example.com")), ("login_hint", None), ("nonce", None)],
+            ),
+            (
+                json!({"type": "slack"}),
+                &["chat:write", "users:read"],
+                &[
+                    ("scope", Some("chat:write,users:read")),
+                    ("code_challenge", None),
+                    ("code_challenge_method", None),
+                    ("login_hint", None),
+                ],
+            ),
+            (
+                json!({"type": "slack", "parameters": {"scope_parameter": "user_scope"}}),
+                &["chat:write"],
+                &[("user_scope", Some("chat:write")), ("scope", None)],
+            ),
+            (json!({"type": "notion"}), &["anything"], &[("scope", None), ("owner", Some("user"))]),
+            (json!({"type": "microsoft"}), &["openid"], &[("response_mode", Some("query"))]),
+            (json!({"type": "dropbox"}), &["files.content.read"], &[("token_access_type", Some("offline"))]),
+            (
+                json!({"type": "generic-oauth2", "parameters": {"audience": "api"}, "endpoints": {
+                    "authorization": "https://id.example.com/a", "token": "https://id.example.com/t"}}),
+                &["x"],
+                &[("audience", Some("api")), ("resource", None)],
+            ),
+        ];
+        for (spec, scopes, want) in rows {
+            let (parameters, _) = sent(&entry(spec), scopes).await;
+            for (name, value) in *want {
+                assert_eq!(parameters.get(*name).map(String::as_str), *value, "{spec} {name}");
+            }
+        }
+        let tenant = entry(&json!({"type": "microsoft", "parameters": {"tenant": "contoso.example"}}));
+        let address = begun(&Script::new([]), &tenant, &[]).await.unwrap().address;
+        assert_eq!(address.path(), "/contoso.example/oauth2/v2.0/authorize");
+    }
+
+    #[test]
+    fn no_entry_widens_a_grant_by_earlier_ones_or_repeats_the_standard() {
+        for (name, entry) in crate::catalog::entries() {
+            for parameter in entry.authorize.params.keys() {
+                let standard = [
+                    "include_granted_scopes",
+                    "scope",
+                    "state",
+                    "redirect_uri",
+                    "response_type",
+                    "client_id",
+                ];
+                assert!(!standard.contains(&parameter.as_str()), "{name} {parameter}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nonce_goes_with_openid_and_tells_nothing_of_the_verifier() {
+        let (parameters, verifier) = sent(&description(), &["openid"]).await;
+        assert_eq!(parameters["nonce"], nonce(&verifier));
+        assert_ne!(parameters["nonce"], parameters["code_challenge"]);
+        assert!(!sent(&description(), &["read"]).await.0.contains_key("nonce"));
+    }
+
+    #[tokio::test]
+    async fn a_parameter_is_never_sent_twice() {
+        let mut twice = description();
+        twice.authorize.params = [("state".to_owned(), "mine".to_owned())].into();
+        let mut own_query = description();
+        own_query.endpoints.authorization = Some("https://provider.example.com/a?scope=all".parse().unwrap());
+        for description in [twice, own_query] {
+            let failure = begun(&Script::new([]), &description, &["read"]).await.unwrap_err();
+            assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+        }
+        let mut nowhere = description();
+        nowhere.endpoints.authorization = None;
+        let failure = begun(&Script::new([]), &nowhere, &[]).await.unwrap_err();
+        assert!(failure.summary.contains("endpoints.authorization"), "{}", failure.summary);
+    }
+
+    fn pushing(ways: &[ClientAuth]) -> Description {
+        let mut description = description();
+        description.client_auth = ways.to_vec();
+        description.endpoints.pushed_authorization_request =
+            Some("https://provider.example.com/par".parse().unwrap());
+        description
+    }
+
+    #[tokio::test]
+    async fn a_pushed_request_leaves_only_a_reference_in_the_browser() {
+        for way in [ClientAuth::Basic, ClientAuth::Post] {
+            let script = Script::of(201, r#"{"request_uri":"urn:r:1","expires_in":60}"#);
+            let begun = begun(&script, &pushing(&[way]), &["read"]).await.unwrap();
+            assert_eq!(
+                begun.address.as_str(),
+                "https://provider.example.com/authorize?client_id=client&request_uri=urn%3Ar%3A1"
+            );
+            assert_eq!(begun.pushed_for, Some(Duration::from_mins(1)));
+            let request = &script.requests()[0];
+            assert_eq!(request.headers().contains_key("authorization"), way == ClientAuth::Basic);
+            let body = script.body();
+            let names: Vec<String> =
+                url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+            let unique: BTreeSet<&String> = names.iter().collect();
+            assert_eq!(unique.len(), names.len(), "{body}");
+            for name in ["client_id", "state", "code_challenge", "redirect_uri", "scope"] {
+                assert!(names.iter().any(|sent| sent == name), "{name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_push_that_fails_does_not_fall_back_to_the_open() {
+        let rows = [
+            (400, r#"{"error":"invalid_request"}"#, Class::Bug),
+            (503, "", Class::Transient),
+            (201, "{}", Class::Bug),
+            (201, r#"{"request_uri":"","expires_in":60}"#, Class::Bug),
+            (201, r#"{"request_uri":"urn:x","expires_in":0}"#, Class::Bug),
+            (204, "", Class::Bug),
+            (400, r#"{"error":"state-canary"}"#, Class::Bug),
+        ];
+        for (status, body, class) in rows {
+            let failure =
+                begun(&Script::of(status, body), &pushing(&[ClientAuth::Basic]), &[]).await.unwrap_err();
+            assert_eq!(failure.class, class, "{status} {body}");
+        }
+        let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
+        let refused = Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
+        let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2","expires_in":5}"#));
+        let script = Script::new([refused, good]);
+        let state = SecretString::from("s");
+        let request =
+            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &[], login_hint: None };
+        assert!(begin(&script, &pushing(&[ClientAuth::Basic]), &rotating, &request, NOW).await.is_ok());
+        assert_eq!(script.requests().len(), 2);
+    }
+}

@@ -97,3 +97,137 @@ fn is_shown(char: char) -> bool {
 fn is_kept(word: &str) -> bool {
     word.chars().count() <= LONGEST_WORD && !word.contains("://") && !word.contains('=')
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oauth::fixtures::description;
+
+    fn entry(name: &str) -> Description {
+        let spec = json!({"type": name});
+        let spec = serde_json::from_value(spec).unwrap();
+        crate::catalog::resolve(crate::catalog::get(name).unwrap(), &spec, name, &[].into()).unwrap()
+    }
+
+    #[test]
+    fn the_issuer_of_a_callback_is_compared_as_plain_text() {
+        let mut known = description();
+        known.endpoints.issuer = Some("https://id.example.com/realm".parse().unwrap());
+        let mut announced = known.clone();
+        announced.authorize.issuer_in_callback = true;
+        let other = Err(IssuerMismatch::Other);
+        let rows = [
+            (&known, None, Ok(())),
+            (&announced, None, Err(IssuerMismatch::Missing)),
+            (&announced, Some("https://id.example.com/realm"), Ok(())),
+            (&known, Some("https://id.example.com/realm"), Ok(())),
+            (&known, Some("https://id.example.com/realm/"), other),
+            (&known, Some("https://ID.example.com/realm"), other),
+            (&known, Some("https://id.example.com:443/realm"), other),
+            (&known, Some("https://id.example.com/%72ealm"), other),
+            (&known, Some("https://id.example.com/realm?"), other),
+            (&known, Some("http://id.example.com/realm"), other),
+            (&known, Some("https://evil.example.com/realm"), other),
+            (&known, Some(""), other),
+        ];
+        for (description, given, want) in rows {
+            assert_eq!(callback_issuer(description, given), want, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_known_issuer_it_must_be_on_a_host_that_was_asked() {
+        let rows = [
+            (None, true),
+            (Some("https://provider.example.com"), true),
+            (Some("https://provider.example.com/oauth"), true),
+            (Some("https://provider.example.com.evil.example"), false),
+            (Some("https://provider.example.com@evil.example"), false),
+            (Some("http://provider.example.com"), false),
+            (Some("provider.example.com"), false),
+            (Some("data:,x"), false),
+        ];
+        for (given, good) in rows {
+            assert_eq!(callback_issuer(&description(), given).is_ok(), good, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_tenant_of_microsoft_may_answer_as_any_tenant_and_google_only_as_itself() {
+        let tenant = "https://login.microsoftonline.com/72f988bf-86f1-41af-91ab-2d7cd011db47/v2.0";
+        let microsoft = entry("microsoft");
+        assert_eq!(callback_issuer(&microsoft, Some(tenant)), Ok(()));
+        for other in
+            ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://login.microsoftonline.com/x/v2.0"]
+        {
+            assert!(callback_issuer(&microsoft, Some(other)).is_err(), "{other}");
+        }
+        let google = entry("google");
+        assert_eq!(callback_issuer(&google, Some("https://accounts.google.com")), Ok(()));
+        assert!(callback_issuer(&google, Some("accounts.google.com")).is_err());
+        assert_eq!(callback_issuer(&entry("github"), Some("https://github.com/login/oauth")), Ok(()));
+    }
+
+    #[test]
+    fn errors_of_callbacks_mean_what_the_catalogue_says() {
+        let rows = [
+            ("sandbox-like", "access_denied", None, Class::Cancelled, "access_denied"),
+            ("google", "admin_policy_enforced", None, Class::Consent, "admin_policy_enforced"),
+            (
+                "microsoft",
+                "access_denied",
+                Some("AADSTS65001: The user has not consented"),
+                Class::Consent,
+                "65001",
+            ),
+            ("microsoft", "access_denied", Some("AADSTS90094: admin"), Class::Consent, "90094"),
+            ("microsoft", "access_denied", Some("AADSTS65004: declined"), Class::Cancelled, "65004"),
+            ("microsoft", "server_error", None, Class::Transient, "server_error"),
+            ("github", "redirect_uri_mismatch", None, Class::Config, "redirect_uri_mismatch"),
+            ("slack", "never_heard_of", None, Class::Bug, "never_heard_of"),
+        ];
+        for (name, error, text, class, code) in rows {
+            let description = entry(if name == "sandbox-like" { "github" } else { name });
+            let found = declined(&description, error, text);
+            assert_eq!((found.class, found.code.as_deref()), (class, Some(code)), "{name} {error}");
+            assert!(found.summary.contains(code), "{}", found.summary);
+        }
+    }
+
+    #[test]
+    fn hostile_text_is_cut_and_cleaned() {
+        let rows = [
+            ("The user\r\nsaid  no\u{202e}\u{0}", Some("The user said no")),
+            ("see https://evil.example/x now", Some("see … now")),
+            ("code=abc left", Some("… left")),
+            (
+                "Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47",
+                Some("Correlation ID: 72f988bf-86f1-41af-91ab-2d7cd011db47"),
+            ),
+            (" \u{200b} ", None),
+        ];
+        for (text, want) in rows {
+            assert_eq!(scrubbed(text).as_deref(), want, "{text:?}");
+        }
+        assert_eq!(scrubbed(&"a".repeat(41)).as_deref(), Some("…"));
+        assert_eq!(scrubbed(&"ab ".repeat(1_000_000)).unwrap().chars().count(), SAID);
+        let odd = declined(&description(), "<script>", Some("<script>alert(1)</script>"));
+        assert_eq!((odd.code, odd.class), (None, Class::Bug));
+        assert!(!odd.summary.contains('<'), "{}", odd.summary);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_bounded_and_on_one_line(error in "\\PC{0,100}", text in ".{0,600}", iss in "\\PC{0,80}") {
+            let found = declined(&description(), &error, Some(&text));
+            prop_assert!(found.code.is_none_or(|code| code.len() <= 64));
+            if let Some(said) = found.said {
+                prop_assert!(said.chars().count() <= SAID && said.chars().all(is_shown));
+            }
+            let _ = callback_issuer(&description(), Some(&iss));
+        }
+    }
+}

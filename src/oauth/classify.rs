@@ -11,44 +11,10 @@ use serde_json::Value;
 
 use super::answer::Document;
 use super::http::{Received, SendError, Sent};
+pub use super::operation::Operation;
 use super::request::RequestError;
 use crate::catalog::Description;
 use crate::catalog::errors::{Class, Exchange, Finding};
-
-/// What was asked of the provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// A refresh token was spent.
-    Refresh,
-    /// A token was asked for with the app registration alone.
-    ClientCredentials,
-    /// An authorization request was pushed.
-    Push,
-    /// An authorization code was exchanged.
-    Exchange,
-    /// A device asked for its codes.
-    DeviceAuthorization,
-    /// A device asked whether the person has decided.
-    DevicePoll,
-    /// A grant was withdrawn.
-    Revoke,
-    /// The account was asked for, with an access token.
-    Identity,
-    /// A key was checked.
-    Key,
-}
-
-impl Operation {
-    /// Whether the answer comes from a token endpoint, and not from an API that was called with a credential.
-    fn is_token_request(self) -> bool {
-        !matches!(self, Self::Identity | Self::Key)
-    }
-
-    /// Whether a new grant was asked for: there is none yet that could be gone.
-    fn begins_a_grant(self) -> bool {
-        matches!(self, Self::Push | Self::Exchange | Self::DeviceAuthorization | Self::DevicePoll)
-    }
-}
 
 /// A request that failed. Holds no text of the provider but a code of plain characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -253,20 +219,7 @@ fn read(
 ) -> Failure {
     let status = received.status;
     let finding = if busy { None } else { finding(operation, description, received, data) };
-    let class = match (&finding, code.as_deref().and_then(|code| standard(operation, code))) {
-        _ if busy => Class::Transient,
-        // The table is written for refreshes; what a standard code means to a new grant is the same everywhere. A finer
-        // code of the provider's own tells more.
-        (Some(found), Some(_)) if operation.begins_a_grant() && found.code != code => found.class,
-        (_, Some(class)) if operation.begins_a_grant() => class,
-        // Without a grant there is none that could be gone.
-        (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
-            Class::Config
-        }
-        (Some(found), _) => found.class,
-        (None, Some(class)) => class,
-        (None, None) => by_status(status),
-    };
+    let class = class(operation, status, finding.as_ref(), code.as_deref(), busy);
     let what = match class {
         Class::Transient if busy => What::Busy,
         Class::Bug if status.is_redirection() => What::Redirect,
@@ -284,6 +237,30 @@ fn read(
         failure.retry_after = found.wait;
     }
     failure.with_status(Some(status))
+}
+
+/// Steps 4 to 7: what was found, or the standard's table, or the status.
+fn class(
+    operation: Operation,
+    status: StatusCode,
+    finding: Option<&Finding>,
+    code: Option<&str>,
+    busy: bool,
+) -> Class {
+    match (finding, code.and_then(|code| standard(operation, code))) {
+        _ if busy => Class::Transient,
+        // The table is written for refreshes; what a standard code means to a new grant is the same everywhere. A finer
+        // code of the provider's own tells more.
+        (Some(found), Some(_)) if operation.begins_a_grant() && found.code.as_deref() != code => found.class,
+        (_, Some(class)) if operation.begins_a_grant() => class,
+        // Without a grant there is none that could be gone.
+        (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
+            Class::Config
+        }
+        (Some(found), _) => found.class,
+        (None, Some(class)) => class,
+        (None, None) => by_status(status),
+    }
 }
 
 /// Step 2: a body that is no data.

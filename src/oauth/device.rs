@@ -163,3 +163,154 @@ fn seconds(value: &Value) -> Option<Duration> {
     };
     Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::errors::Class;
+    use crate::oauth::fixtures::{Script, answer, app, description};
+    use crate::oauth::http::Sent;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn codes() -> Value {
+        json!({
+            "device_code": "dc-canary", "user_code": "WDJB-MJHT", "verification_uri": "https://provider.example.com/device",
+            "verification_uri_complete": "https://provider.example.com/device?user_code=WDJB-MJHT", "expires_in": 600,
+        })
+    }
+
+    async fn asked(script: &Script, description: &Description) -> Result<DeviceAuthorization, Failure> {
+        authorize(script, description, &app(), &["a".to_owned(), "b".to_owned()], NOW).await
+    }
+
+    async fn polled(status: u16, body: &str) -> Result<Poll, Failure> {
+        let device_code = SecretString::from("dc-canary");
+        let script = Script::of(status, body);
+        let outcome = poll(&script, &description(), &app(), &device_code, NOW).await;
+        assert!(!format!("{outcome:?}").contains("canary"));
+        let sent = script.body();
+        assert!(sent.contains("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code"), "{sent}");
+        assert!(sent.contains("device_code=dc-canary"), "{sent}");
+        outcome
+    }
+
+    #[tokio::test]
+    async fn codes_are_asked_for_and_read() {
+        let script = Script::of(200, &codes().to_string());
+        let found = asked(&script, &description()).await.unwrap();
+        assert_eq!(
+            (found.user_code.as_str(), found.expires_in, found.interval),
+            ("WDJB-MJHT", Duration::from_mins(10), INTERVAL)
+        );
+        assert!(found.verification_uri_complete.is_some());
+        assert!(!format!("{found:?}").contains("canary"));
+        let request = &script.requests()[0];
+        assert_eq!(request.uri(), "https://provider.example.com/device");
+        assert!(request.headers().contains_key("authorization"));
+        assert_eq!(script.body(), "scope=a+b");
+
+        let mut open = description();
+        open.device.authenticated = false;
+        open.token_request.headers = [("accept".to_owned(), "application/json".to_owned())].into();
+        let script = Script::of(200, &codes().to_string());
+        asked(&script, &open).await.unwrap();
+        assert!(!script.requests()[0].headers().contains_key("authorization"));
+        assert_eq!(
+            (script.body().as_str(), &script.requests()[0].headers()["accept"]),
+            ("scope=a+b&client_id=client", &http::HeaderValue::from_static("application/json"))
+        );
+    }
+
+    #[test]
+    fn what_providers_write_instead_is_understood_and_what_is_wild_is_refused() {
+        let read_with = |change: Value| {
+            let mut codes = codes();
+            codes.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            read(&codes, Reach::Public)
+        };
+        let google =
+            read_with(json!({"verification_uri": null, "verification_url": "https://www.google.com/device"}))
+                .unwrap();
+        assert_eq!(google.verification_uri.as_str(), "https://www.google.com/device");
+        assert!(google.verification_uri_complete.is_none(), "on another host");
+        let spans =
+            |change| read_with(change).map(|found| (found.expires_in.as_secs(), found.interval.as_secs()));
+        assert_eq!(spans(json!({"expires_in": "900", "interval": "7"})), Some((900, 7)));
+        assert_eq!(spans(json!({"expires_in": 1e9, "interval": 0})), Some((1800, 5)));
+        assert_eq!(spans(json!({"interval": 1e9})), Some((600, 600)));
+        assert_eq!(spans(json!({"interval": 0.2})), Some((600, 1)));
+        for change in [
+            json!({"expires_in": null}),
+            json!({"expires_in": 0}),
+            json!({"expires_in": -1}),
+            json!({"expires_in": "soon"}),
+            json!({"device_code": ""}),
+            json!({"device_code": null}),
+            json!({"user_code": "a\u{202e}b"}),
+            json!({"user_code": "x".repeat(65)}),
+            json!({"user_code": "a\nb"}),
+            json!({"verification_uri": "http://provider.example.com/device"}),
+            json!({"verification_uri": "javascript:alert(1)"}),
+            json!({"verification_uri": "https://user@evil.example/"}),
+            json!({"verification_uri": null}),
+        ] {
+            assert!(read_with(change.clone()).is_none(), "{change}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_answer_to_a_poll_means_what_the_standard_says() {
+        // GitHub says so with status 200, others with 400 or 403 or 428.
+        for status in [200, 400, 403, 428] {
+            let error = |code: &str| json!({"error": code, "error_description": "x"}).to_string();
+            assert!(matches!(polled(status, &error("authorization_pending")).await, Ok(Poll::Pending)));
+            assert!(matches!(polled(status, &error("slow_down")).await, Ok(Poll::SlowDown)));
+            assert!(matches!(polled(status, &error("access_denied")).await, Ok(Poll::Denied)));
+            assert!(matches!(polled(status, &error("authorization_declined")).await, Ok(Poll::Denied)));
+            assert!(matches!(polled(status, &error("expired_token")).await, Ok(Poll::Expired)));
+            let lost = polled(status, &error("invalid_grant")).await.unwrap_err();
+            assert_eq!((lost.class, lost.proves_revoked), (Class::Reauth, false));
+        }
+        let Ok(Poll::Granted(granted)) =
+            polled(200, r#"{"access_token":"at-canary","refresh_token":"rt-canary"}"#).await
+        else {
+            panic!("no tokens")
+        };
+        assert!(granted.answer.refresh_token.is_some());
+        let down = polled(503, "").await.unwrap_err();
+        assert_eq!((down.class, down.sent), (Class::Transient, Sent::MaybeSent));
+        let echo = polled(400, r#"{"error":"dc-canary"}"#).await.unwrap_err();
+        assert_eq!(echo.code, None);
+    }
+
+    #[tokio::test]
+    async fn a_provider_without_the_endpoint_is_a_matter_of_configuration() {
+        let mut none = description();
+        none.endpoints.device_authorization = None;
+        let failure = asked(&Script::new([]), &none).await.unwrap_err();
+        assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+        let refused = Script::new([Ok(answer(200, &[], r#"{"error":"device_flow_disabled"}"#))]);
+        assert_eq!(
+            asked(&refused, &description()).await.unwrap_err().code.as_deref(),
+            Some("device_flow_disabled")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics(name in "[a-z_]{1,30}", text in "\\PC{0,60}", number in any::<f64>()) {
+            for value in [json!(text), json!(number)] {
+                for known in [name.as_str(), "expires_in", "interval", "user_code", "verification_uri"] {
+                    let mut codes = codes();
+                    codes[known] = value.clone();
+                    let _ = read(&codes, Reach::Public);
+                }
+            }
+        }
+    }
+}

@@ -38,6 +38,7 @@ pub fn description() -> Description {
             userinfo: Some("https://provider.example.com/me".parse().unwrap()),
             ..Endpoints::default()
         },
+        own_issuer: false,
         discovered: false,
         client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
         authorize: Authorize::default(),

@@ -21,9 +21,14 @@ pub mod http;
 pub mod identity;
 pub mod issuer;
 pub mod key;
+mod operation;
 pub mod refresh;
 pub mod request;
 pub mod revoke;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod connect_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -109,9 +109,9 @@ pub fn exchange(
     redirect_uri: &str,
 ) -> Result<Request, RequestError> {
     let client = token_client(description, client_id, secret)?;
-    let redirect_url = redirect_url(redirect_uri)?;
+    let back = redirect_url(redirect_uri)?;
     let code = AuthorizationCode::new(code.expose_secret().to_owned());
-    let mut request = client.exchange_code(code).set_redirect_uri(Cow::Owned(redirect_url));
+    let mut request = client.exchange_code(code).set_redirect_uri(Cow::Owned(back));
     if description.authorize.pkce != Pkce::Off {
         request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
     }

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::view::provider::COLORS;
+use super::view::provider::mark;
+use crate::catalog;
 
 const STYLE: &str = include_str!("../../templates/portal.css");
 const SCRIPT: &str = include_str!("../../templates/live.js");
@@ -18,9 +19,9 @@ const KEPT: &str = "public, max-age=600";
 /// The style sheet with the colours of marks, which no inline style may carry.
 static STYLE_WITH_MARKS: LazyLock<String> = LazyLock::new(|| {
     let mut style = STYLE.to_owned();
-    for (number, color) in COLORS.iter().enumerate() {
+    for (name, entry) in catalog::entries() {
         // Writing to a String does not fail.
-        let _ = writeln!(style, ".mark-{number} {{ background: {color}; }}");
+        let _ = writeln!(style, ".{} {{ background: {}; }}", mark(name), entry.color);
     }
     style
 });

@@ -304,6 +304,19 @@ fn an_own_issuer_is_asked_for_whatever_the_provider_object_leaves_out() {
             json!({"type": "sandbox", "endpoints": {
                 "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
             }}),
+            true,
+        ),
+        (
+            json!({"type": "generic-oauth2-refresh", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+            }}),
+            false,
+        ),
+        (
+            json!({"type": "sandbox", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+                "authorization": issuer,
+            }}),
             false,
         ),
     ];
@@ -396,4 +409,55 @@ proptest! {
         let description = resolved(&json!({"type": "microsoft"}), &[("tenant", &tenant)]).unwrap();
         prop_assert_eq!(token_url(&description), format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"));
     }
+}
+
+#[test]
+fn an_administrators_approval_is_asked_of_a_tenant_that_has_one() {
+    let back = "https://portal.example.com/callback/microsoft";
+    let scopes = ["Mail.Read".to_owned(), "Mail.Send".to_owned()];
+    let asked = |tenant: &str| {
+        let of = json!({"type": "outlook", "parameters": {"tenant": tenant}});
+        resolved(&of, &[]).unwrap().admin_consent_url("app id", back, &scopes, Some("s"))
+    };
+    assert_eq!(
+        asked("contoso.example").unwrap().as_str(),
+        "https://login.microsoftonline.com/contoso.example/v2.0/adminconsent?client_id=app+id\
+         &redirect_uri=https%3A%2F%2Fportal.example.com%2Fcallback%2Fmicrosoft&scope=Mail.Read+Mail.Send&state=s"
+    );
+    assert_eq!(asked("common").unwrap().path(), "/organizations/v2.0/adminconsent");
+    assert_eq!(asked("consumers"), None);
+    let google = resolved(&json!({"type": "google"}), &[]).unwrap();
+    assert_eq!(google.admin_consent_url("c", back, &scopes, None), None);
+}
+
+#[test]
+fn a_provider_object_names_where_people_and_devices_are_sent() {
+    let of = json!({"type": "generic-oauth2", "endpoints": {
+        "authorization": "https://id.example.com/authorize", "deviceAuthorization": "https://id.example.com/device",
+        "token": "https://id.example.com/token",
+    }});
+    let description = resolved(&of, &[]).unwrap();
+    let url = |text: &str| Url::parse(text).ok();
+    assert_eq!(description.endpoints.authorization, url("https://id.example.com/authorize"));
+    assert_eq!(description.endpoints.device_authorization, url("https://id.example.com/device"));
+    let plain = json!({"type": "generic-oauth2", "endpoints": {
+        "authorization": "http://id.example.com/authorize", "token": "https://id.example.com/token",
+    }});
+    assert_eq!(resolved(&plain, &[]), Err(ResolveError::Insecure { what: "authorization" }));
+}
+
+#[test]
+fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
+    let of = json!({"type": "sandbox", "endpoints": {"issuer": "https://id.example.com"}});
+    let description = resolved(&of, &[]).unwrap();
+    assert!(!description.authorize.issuer_in_callback);
+    let push = Url::parse("https://id.example.com/par").ok();
+    let metadata = DiscoveredEndpoints {
+        pushed_authorization_request: push.clone(),
+        issuer_in_callback: true,
+        ..DiscoveredEndpoints::default()
+    };
+    let description = description.with_metadata(&metadata);
+    assert_eq!(description.endpoints.pushed_authorization_request, push);
+    assert!(description.authorize.issuer_in_callback);
 }

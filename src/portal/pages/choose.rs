@@ -1,5 +1,7 @@
 //! Choose a provider: search, and one line each.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
@@ -8,9 +10,9 @@ use serde::Deserialize;
 use super::super::App;
 use super::super::failure::Failure;
 use super::super::form::SignedIn;
-use super::super::view::provider::Card;
+use super::super::view::provider::{Card, heading};
 use super::{Frame, html};
-use std::collections::BTreeMap;
+use crate::catalog::look::Group;
 
 /// How many are offered to who has nothing connected yet.
 const POPULAR: usize = 3;
@@ -27,7 +29,7 @@ pub struct Search {
 struct ChoosePage {
     frame: Frame,
     search: Search,
-    groups: Vec<(String, Vec<Card>)>,
+    groups: Vec<(&'static str, Vec<Card>)>,
     waiting: Vec<Card>,
     total: usize,
 }
@@ -42,15 +44,15 @@ pub async fn page(
     let total = cards.len();
     let wanted = search.q.to_lowercase();
     let fits = |card: &Card| {
-        let text = format!("{} {} {} {}", card.title, card.name, card.group, card.about).to_lowercase();
+        let text = format!("{} {} {} {}", card.title, card.name, heading(card.group), card.about).to_lowercase();
         wanted.split_whitespace().all(|word| text.contains(word))
     };
     let (ready, waiting): (Vec<_>, Vec<_>) = cards.into_iter().filter(fits).partition(|card| card.ready);
-    let mut groups: BTreeMap<String, Vec<Card>> = BTreeMap::new();
+    let mut groups: BTreeMap<Group, Vec<Card>> = BTreeMap::new();
     for card in ready {
-        groups.entry(card.group.clone()).or_default().push(card);
+        groups.entry(card.group).or_default().push(card);
     }
-    let groups = groups.into_iter().collect();
+    let groups = groups.into_iter().map(|(group, cards)| (heading(group), cards)).collect();
     let frame = Frame::of(&session, "Choose a provider", "new");
     Ok(html(&ChoosePage { frame, search, groups, waiting, total }))
 }

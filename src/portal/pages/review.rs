@@ -59,7 +59,7 @@ pub async fn page(
         owner: spec.owner.clone(),
         groups: description
             .as_ref()
-            .map(|description| scopes::asked(description, connection))
+            .map(|description| scopes::asked(&description.scopes, connection))
             .unwrap_or_default(),
         secret: spec
             .secret

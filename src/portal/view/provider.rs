@@ -4,13 +4,8 @@ use crate::api::connection::Method;
 use crate::api::{IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
+use crate::catalog::look::Group;
 use crate::catalog::{self, Description};
-
-/// Colours of marks: white letters on each have at least 4.5:1. The class `mark-N` names them.
-pub const COLORS: &[&str] = &[
-    "#1f5fbf", "#8a3ffc", "#0f766e", "#b42318", "#9a4a00", "#4a5568", "#a21a68", "#33691e", "#005f87",
-    "#5b3cc4",
-];
 
 /// A provider on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +16,10 @@ pub struct Card {
     pub title: String,
     /// One or two letters.
     pub initials: String,
-    /// Class that colours the mark.
+    /// Class that colours the mark; empty for one that the catalogue does not know.
     pub mark: String,
     /// What kind of service it is: mail, chat, code.
-    pub group: String,
+    pub group: Group,
     /// What connecting it is good for, in one line.
     pub about: String,
     /// Whether it can be used, as the operator says.
@@ -43,7 +38,8 @@ impl Card {
     /// A provider object's.
     pub fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
-        let known = catalog::get(&provider.spec.type_).map(|entry| entry.display_name.clone());
+        let entry = catalog::get(&provider.spec.type_);
+        let known = entry.map(|entry| entry.display_name.clone());
         let title = provider.spec.display_name.clone().or(known).unwrap_or_else(|| name.clone());
         let status = provider.status.clone().unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
@@ -51,9 +47,9 @@ impl Card {
             provider.spec.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default();
         Self {
             initials: initials(&title),
-            mark: mark(&provider.spec.type_),
-            group: "Services".to_owned(),
-            about: String::new(),
+            mark: entry.map_or_else(String::new, |_| mark(&provider.spec.type_)),
+            group: entry.map_or(Group::Generic, |entry| entry.group),
+            about: entry.map(|entry| entry.about.clone()).unwrap_or_default(),
             ready: ready.is_some_and(|ready| ready.status == "True"),
             message: ready.map_or_else(|| "Not looked at yet.".to_owned(), |ready| ready.message.clone()),
             contact: provider.spec.contact.clone(),
@@ -70,8 +66,8 @@ impl Card {
             name: name.to_owned(),
             title: name.to_owned(),
             initials: initials(name),
-            mark: mark(name),
-            group: "Services".to_owned(),
+            mark: String::new(),
+            group: Group::Generic,
             about: String::new(),
             ready: false,
             message: "There is no provider of this name.".to_owned(),
@@ -106,9 +102,24 @@ pub fn description(
     exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
 }
 
-fn mark(type_: &str) -> String {
-    let sum = type_.bytes().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
-    format!("mark-{}", sum % COLORS.len())
+/// The class of a catalogue entry's mark.
+pub fn mark(entry: &str) -> String {
+    format!("mark-{entry}")
+}
+
+/// The heading of a group of providers.
+pub fn heading(group: Group) -> &'static str {
+    match group {
+        Group::Mail => "Mail",
+        Group::Calendar => "Calendar",
+        Group::Chat => "Chat",
+        Group::Code => "Code",
+        Group::Files => "Files",
+        Group::Documents => "Documents",
+        Group::Project => "Projects",
+        Group::Account => "Accounts",
+        Group::Generic => "Other services",
+    }
 }
 
 fn initials(title: &str) -> String {
@@ -129,20 +140,6 @@ mod tests {
             [("GitHub", "G"), ("Google Calendar", "GC"), ("slack", "S"), ("Trello (EU) x", "TE"), ("…", "")]
         {
             assert_eq!(initials(title), letters);
-        }
-    }
-
-    #[test]
-    fn white_letters_can_be_read_on_every_mark() {
-        let channel = |hex: &str| {
-            let value = f64::from(u8::from_str_radix(hex, 16).unwrap()) / 255.0;
-            if value <= 0.03928 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-        };
-        for color in COLORS {
-            let light = 0.2126 * channel(&color[1..3])
-                + 0.7152 * channel(&color[3..5])
-                + 0.0722 * channel(&color[5..7]);
-            assert!(1.05 / (light + 0.05) >= 4.5, "{color}");
         }
     }
 }

@@ -1,14 +1,19 @@
-//! What a scope lets the holder do, in words: read, write or manage, the risky ones first.
+//! What the scopes that will be asked for let their holder do, the risky ones first.
+
+use std::collections::BTreeSet;
 
 use crate::api::IntegrationConnection;
-use crate::catalog::Description;
+use crate::catalog::look::ScopeKind;
+use crate::catalog::protocol::Scopes;
 
-/// How much a scope gives.
+/// How much a scope gives, the most worth a look first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Power {
-    /// Change settings, people or everything.
+    /// Change who may do what, or settings for others.
     Manage,
-    /// Change or send things.
+    /// Nobody has put it into words.
+    Unknown,
+    /// Change things, or act in somebody's name.
     Write,
     /// Look.
     Read,
@@ -19,17 +24,18 @@ impl Power {
     pub fn heading(self) -> &'static str {
         match self {
             Self::Manage => "Manage",
-            Self::Write => "Read and change",
+            Self::Unknown => "Not described here",
+            Self::Write => "Change",
             Self::Read => "Read",
         }
     }
 
-    /// Why it is worth a second look.
+    /// Why the whole group is worth a second look; empty where it is not.
     pub fn caution(self) -> &'static str {
         match self {
-            Self::Manage => "Powerful: it can change or remove things that others rely on.",
-            Self::Write => "It can change or send things in your name.",
-            Self::Read => "",
+            Self::Manage => "Powerful: it reaches what others rely on.",
+            Self::Unknown => "The provider explains these before you agree.",
+            Self::Write | Self::Read => "",
         }
     }
 }
@@ -39,8 +45,10 @@ impl Power {
 pub struct Asked {
     /// As the provider calls it.
     pub name: String,
-    /// In words, where they are known.
+    /// In words; empty where nobody has found any.
     pub words: String,
+    /// Why to think twice.
+    pub risk: Option<String>,
     /// Whether the connection does not work without it.
     pub required: bool,
 }
@@ -50,118 +58,66 @@ pub struct Asked {
 pub struct Group {
     /// How much they give.
     pub power: Power,
-    /// The scopes.
+    /// The scopes, those with a risk first.
     pub scopes: Vec<Asked>,
 }
 
-/// The scopes that a connection asks for, grouped, the risky groups first.
-pub fn asked(description: &Description, connection: &IntegrationConnection) -> Vec<Group> {
-    let scopes = &description.scopes;
+/// The scopes that a connection asks for, each once, grouped.
+pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> {
     let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
-    let mut names: Vec<&String> = scopes.required.iter().chain(chosen).collect();
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(*name));
-    let mut groups: Vec<Group> =
-        [Power::Manage, Power::Write, Power::Read].map(|power| Group { power, scopes: Vec::new() }).into();
-    for name in names {
-        let required = scopes.required.contains(name);
-        let asked = Asked { name: name.clone(), words: words(name), required };
-        if let Some(group) = groups.iter_mut().find(|group| group.power == power(name)) {
-            group.scopes.push(asked);
+    let mut seen = BTreeSet::new();
+    let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
+    let mut all: Vec<(Power, Asked)> = names.map(|name| one(scopes, name)).collect();
+    all.sort_by_key(|(power, asked)| (*power, asked.risk.is_none()));
+    let mut groups: Vec<Group> = Vec::new();
+    for (power, asked) in all {
+        match groups.last_mut() {
+            Some(group) if group.power == power => group.scopes.push(asked),
+            _ => groups.push(Group { power, scopes: vec![asked] }),
         }
     }
-    groups.retain(|group| !group.scopes.is_empty());
     groups
 }
 
-const MANAGE: &[&str] = &["admin", "manage", "delete", "full", "owner", "all", "fullcontrol"];
-const WRITE: &[&str] = &[
-    "write",
-    "readwrite",
-    "send",
-    "compose",
-    "modify",
-    "edit",
-    "create",
-    "post",
-    "repo",
-    "upload",
-    "insert",
-    "update",
-];
-const STANDARD: &[(&str, &str)] = &[
-    ("openid", "Confirm who you are"),
-    ("email", "See your e-mail address"),
-    ("profile", "See your name and picture"),
-    ("offline_access", "Keep access while you are away, until you disconnect"),
-];
-
-/// The words that a scope's name is made of, its address left out.
-fn parts(scope: &str) -> Vec<String> {
-    let name = scope.rsplit('/').next().unwrap_or(scope);
-    name.split(|c: char| !c.is_alphanumeric())
-        .map(str::to_lowercase)
-        .filter(|part| !part.is_empty())
-        .collect()
-}
-
-fn power(scope: &str) -> Power {
-    let parts = parts(scope);
-    let has = |words: &[&str]| parts.iter().any(|part| words.contains(&part.as_str()));
-    // The address of a whole service, without a part that narrows it, is all of it.
-    let whole = scope.starts_with("https://") && scope.ends_with('/');
-    if has(MANAGE) || whole {
-        Power::Manage
-    } else if has(WRITE) && !parts.iter().any(|part| part == "readonly") {
-        Power::Write
-    } else {
-        Power::Read
-    }
-}
-
-fn words(scope: &str) -> String {
-    if let Some((_, words)) = STANDARD.iter().find(|(name, _)| *name == scope) {
-        return (*words).to_owned();
-    }
-    let verbs = ["read", "readonly", "write", "readwrite", "admin", "manage"];
-    let what: Vec<String> = parts(scope).into_iter().filter(|part| !verbs.contains(&part.as_str())).collect();
-    let verb = match power(scope) {
-        Power::Manage => "Manage",
-        Power::Write => "Read and change",
-        Power::Read => "Read",
+fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
+    let meaning = scopes.meaning(name);
+    let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
+        ScopeKind::Read => Power::Read,
+        ScopeKind::Write => Power::Write,
+        ScopeKind::Manage => Power::Manage,
+    });
+    let asked = Asked {
+        name: name.to_owned(),
+        words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
+        risk: meaning.and_then(|meaning| meaning.risk.clone()),
+        required: scopes.required.iter().any(|required| required == name),
     };
-    if what.is_empty() {
-        format!("{verb} what belongs to you there")
-    } else {
-        format!("{verb}: {}", what.join(" "))
-    }
+    (power, asked)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::catalog;
+    use serde_json::json;
 
     #[test]
-    fn the_power_of_a_scope_is_read_from_its_words() {
-        for (scope, expected) in [
-            ("read:user", Power::Read),
-            ("user:email", Power::Read),
-            ("repo", Power::Write),
-            ("admin:org", Power::Manage),
-            ("chat:write", Power::Write),
-            ("https://mail.google.com/", Power::Manage),
-            ("https://www.googleapis.com/auth/gmail.readonly", Power::Read),
-            ("Mail.ReadWrite", Power::Write),
-            ("delete_repo", Power::Manage),
-        ] {
-            assert_eq!(power(scope), expected, "{scope}");
-        }
-    }
-
-    #[test]
-    fn a_scope_is_told_in_words() {
-        assert_eq!(words("offline_access"), "Keep access while you are away, until you disconnect");
-        assert_eq!(words("read:user"), "Read: user");
-        assert_eq!(words("write"), "Read and change what belongs to you there");
+    fn the_risky_ones_come_first_and_each_once() {
+        let mut scopes = catalog::get("github").unwrap().scopes.clone();
+        scopes.required = vec!["read:user".to_owned()];
+        let connection: IntegrationConnection = serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
+            "spec": {"provider": "p", "owner": "alice", "scopes": ["read:user", "public_repo", "repo", "made:up"]},
+        }))
+        .unwrap();
+        let groups = asked(&scopes, &connection);
+        let names: Vec<Vec<&str>> = groups
+            .iter()
+            .map(|group| group.scopes.iter().map(|scope| scope.name.as_str()).collect())
+            .collect();
+        assert_eq!(names, [vec!["made:up"], vec!["repo", "public_repo"], vec!["read:user"]]);
+        assert!(groups[1].scopes[0].risk.is_some() && groups[2].scopes[0].required);
+        assert_eq!(groups[0].scopes[0].words, "");
     }
 }

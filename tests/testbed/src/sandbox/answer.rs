@@ -60,6 +60,11 @@ impl Answer {
         Self { status: StatusCode::OK, headers: Vec::new(), content: Content::Json(value.into()) }
     }
 
+    /// The same answer with another status.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     pub fn html(status: StatusCode, page: String) -> Self {
         // A code or a request number in the address must not travel on to another site (RFC 9700 §4.2.4).
         let headers = vec![(header::REFERRER_POLICY, "no-referrer".to_owned())];

@@ -5,16 +5,19 @@ use url::Url;
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, Visit};
+use super::config::CallbackIssuer;
 use super::form::Form;
+use super::grants::scope_values;
 use super::ledger::{Entry, Event, GrantType, TokenKind};
 use super::pages;
 use super::state::{Asked, Code, State, after};
 use super::token_text::fresh;
 
-/// Answers `GET /authorize`. `auto_consent=SUB` or `auto_deny=yes` in the address decides without a page.
+/// Answers `GET /authorize`. `auto_consent=SUB` or `auto_deny=yes` in the address decides without a page; `auto_scope`
+/// then says which scopes the person left ticked.
 pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Result<Answer, Refusal> {
     // An address that cannot be trusted is never redirected to (RFC 6749 §4.1.2.1).
-    let form = Form::parse(&call.query)?;
+    let form = state.authorization_form(Form::parse(&call.query)?, visit.now)?;
     let client = form.required("client_id")?;
     let redirect_uri = form.required("redirect_uri")?;
     let registered = state.config.client(client).ok_or(Refusal::of("invalid_request", "no such client"))?;
@@ -26,7 +29,7 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     let asked = match asked(&form, client, redirect_uri, state) {
         Ok(asked) => asked,
         Err(refusal) => {
-            return Ok(back(&state.issuer, redirect_uri, form.get("state"), &[("error", refusal.error)]));
+            return Ok(back(state, redirect_uri, form.get("state"), &[("error", refusal.error)]));
         }
     };
     if form.get("auto_deny").is_some() {
@@ -34,11 +37,13 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     }
     let chosen = form.get("auto_consent").map(str::to_owned).or_else(|| state.config.auto_consent.clone());
     if let Some(account) = chosen {
-        let scope = asked.scope.clone();
+        let ticked = form.get("auto_scope").map(scope_values);
+        let kept = |value: &&String| ticked.as_ref().is_none_or(|ticked| ticked.contains(value));
+        let scope = asked.scope.iter().filter(kept).cloned().collect();
         return Ok(allowed(state, asked, &account, scope, visit));
     }
     if form.get("prompt") == Some("none") {
-        return Ok(back(&state.issuer, redirect_uri, form.get("state"), &[("error", "login_required")]));
+        return Ok(back(state, redirect_uri, form.get("state"), &[("error", "login_required")]));
     }
     let request = fresh("");
     let page = pages::consent(&state.issuer, &request, &asked, &state.config.accounts);
@@ -65,7 +70,7 @@ pub(super) fn decide(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
 }
 
 /// The checks whose failure is told to the client through the redirect.
-fn asked(form: &Form, client: &str, redirect_uri: &str, state: &State) -> Result<Asked, Refusal> {
+pub(super) fn asked(form: &Form, client: &str, redirect_uri: &str, state: &State) -> Result<Asked, Refusal> {
     if form.required("response_type")? != "code" {
         return Err(Refusal::of("unsupported_response_type", "only the code flow is served"));
     }
@@ -99,23 +104,29 @@ fn allowed(state: &mut State, asked: Asked, account: &str, scope: Vec<String>, v
         ..state.entry(visit.now, Event::Issued, TokenKind::Code, &text, Some(&id))
     };
     state.write(entry, Some(&grant));
-    let answer = back(&state.issuer, &asked.redirect_uri, asked.state.as_deref(), &[("code", &text)]);
+    let answer = back(state, &asked.redirect_uri, asked.state.as_deref(), &[("code", &text)]);
     let expires_at_ms = after(visit.now, state.config.code_lifetime_seconds);
     state.codes.insert(text, Code { id, asked, grant, expires_at_ms, spent: false });
     answer
 }
 
 fn denied(state: &State, asked: &Asked) -> Answer {
-    back(&state.issuer, &asked.redirect_uri, asked.state.as_deref(), &[("error", "access_denied")])
+    back(state, &asked.redirect_uri, asked.state.as_deref(), &[("error", "access_denied")])
 }
 
-/// Sends the browser back to the client, with `state` as it came and the issuer (RFC 9207).
-fn back(issuer: &str, redirect_uri: &str, state: Option<&str>, result: &[(&str, &str)]) -> Answer {
+/// Sends the browser back to the client, with `state` as it came and the issuer as the realm's habit is (RFC 9207).
+fn back(realm: &State, redirect_uri: &str, state: Option<&str>, result: &[(&str, &str)]) -> Answer {
     let Ok(mut address) = Url::parse(redirect_uri) else {
         let page = pages::message("The registered redirect address is no address.");
         return Answer::html(StatusCode::BAD_REQUEST, page);
     };
     let state = state.map(|text| ("state", text));
-    address.query_pairs_mut().extend_pairs(result).extend_pairs(state).append_pair("iss", issuer);
+    let issuer = match &realm.config.callback_issuer {
+        CallbackIssuer::Sent => Some(realm.issuer.as_str()),
+        CallbackIssuer::Forged(other) => Some(other.as_str()),
+        CallbackIssuer::Unknown | CallbackIssuer::Omitted => None,
+    };
+    let issuer = issuer.map(|text| ("iss", text));
+    address.query_pairs_mut().extend_pairs(result).extend_pairs(state).extend_pairs(issuer);
     Answer::see_other(address.into())
 }

@@ -29,6 +29,34 @@ pub enum AuthMethod {
     None,
 }
 
+/// What callbacks say of the issuer (RFC 9207). Metadata announces `iss` except under [`CallbackIssuer::Unknown`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallbackIssuer {
+    /// `iss` is announced and sent.
+    #[default]
+    Sent,
+    /// It is neither announced nor sent: a server that does not know of it.
+    Unknown,
+    /// It is announced and left out, as by somebody who forges a callback.
+    Omitted,
+    /// It is announced, and names this other server: mix-up.
+    Forged(String),
+}
+
+/// Pushed authorization requests (RFC 9126).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pushed {
+    /// There is no such endpoint.
+    Absent,
+    /// Announced; requests in the open are served as well.
+    #[default]
+    Offered,
+    /// Announced; requests in the open are refused.
+    Required,
+}
+
 /// A registered app.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +138,14 @@ pub struct RealmConfig {
     pub omit_expires_in: bool,
     /// Leave `scope` out of token answers.
     pub omit_scope: bool,
+    /// What callbacks say of the issuer (RFC 9207).
+    pub callback_issuer: CallbackIssuer,
+    /// Whether authorization requests may, or must, be pushed first (RFC 9126).
+    pub pushed: Pushed,
+    /// How long a pushed request lives, in seconds.
+    pub pushed_lifetime_seconds: u64,
+    /// Give no refresh token for a new grant.
+    pub omit_refresh_token: bool,
     /// Client authentication that is accepted.
     pub client_auth: Vec<AuthMethod>,
     /// Registered apps.
@@ -141,6 +177,10 @@ impl Default for RealmConfig {
             reuse_ends_grant: true,
             omit_expires_in: false,
             omit_scope: false,
+            callback_issuer: CallbackIssuer::Sent,
+            pushed: Pushed::Offered,
+            pushed_lifetime_seconds: 60,
+            omit_refresh_token: false,
             client_auth: vec![AuthMethod::Basic, AuthMethod::Post],
             clients: vec![ClientConfig {
                 id: "bowline".into(),

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Refusal};
 use super::call::{Call, Visit};
-use super::config::AuthMethod;
+use super::config::{AuthMethod, CallbackIssuer, Pushed};
 use super::state::State;
 
 /// Answers both well-known addresses.
@@ -21,7 +21,7 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
             AuthMethod::None => "none",
         })
         .collect();
-    Ok(Answer::json(json!({
+    let mut document = json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
         "token_endpoint": format!("{issuer}/token"),
@@ -42,6 +42,11 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
         "revocation_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
         "code_challenge_methods_supported": ["S256"],
-        "authorization_response_iss_parameter_supported": true,
-    })))
+        "authorization_response_iss_parameter_supported": state.config.callback_issuer != CallbackIssuer::Unknown,
+    });
+    if state.config.pushed != Pushed::Absent {
+        document["pushed_authorization_request_endpoint"] = format!("{issuer}/par").into();
+        document["require_pushed_authorization_requests"] = (state.config.pushed == Pushed::Required).into();
+    }
+    Ok(Answer::json(document))
 }

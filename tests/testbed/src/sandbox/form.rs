@@ -31,6 +31,14 @@ impl Form {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// This form with its client and what only a sandbox knows (`auto_consent`, `auto_deny`, `auto_scope`) from `other`.
+    pub fn over(mut self, other: &Self) -> Self {
+        let own = |name: &str| name == "client_id" || name.starts_with("auto_");
+        self.0.retain(|(name, _)| !own(name));
+        self.0.extend(other.0.iter().filter(|(name, _)| own(name)).cloned());
+        self
+    }
+
     pub fn required(&self, name: &'static str) -> Result<&str, Refusal> {
         self.get(name).ok_or(Refusal::of("invalid_request", "a required parameter is missing"))
     }

@@ -10,6 +10,8 @@ use super::token_text::fingerprint;
 pub enum Endpoint {
     /// `/authorize`
     Authorization,
+    /// `/par`
+    PushedRequest,
     /// `/token`
     Token,
     /// `/device_authorization`

@@ -2,7 +2,7 @@
 //!
 //! Each *realm* is an independent provider with its own issuer, clients, accounts, habits, fault script and ledger. The
 //! default realm's issuer is the server's address; the others live under `/r/{realm}`. Endpoints, relative to the issuer:
-//! `authorize`, `token`, `device_authorization`, `device`, `revoke`, `introspect`, `userinfo`, `api/me`. The admin API is
+//! `authorize`, `par`, `token`, `device_authorization`, `device`, `revoke`, `introspect`, `userinfo`, `api/me`. The admin API is
 //! under `/admin/realms`; it is the same as [`RealmHandle`]. Everything is in memory.
 
 mod admin;
@@ -21,6 +21,7 @@ mod grants;
 mod inspect;
 mod ledger;
 mod pages;
+mod push;
 mod realm;
 mod state;
 #[cfg(test)]
@@ -39,7 +40,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use clock::{Clock, ManualClock};
-pub use config::{Account, ApiKey, AuthMethod, BasicUser, ClientConfig, RealmConfig, Rotation};
+pub use config::{
+    Account, ApiKey, AuthMethod, BasicUser, CallbackIssuer, ClientConfig, Pushed, RealmConfig, Rotation,
+};
 pub use faults::{Action, Fault, RetryAfter};
 pub use ledger::{Endpoint, Entry, Event, GrantType, Ledger, Reason, Request, TokenKind, TokenName};
 pub use realm::{DEFAULT_REALM, MintRequest, Minted, RealmError, RealmHandle};
@@ -150,6 +153,7 @@ fn realm_routes() -> Router<Arc<Realms>> {
     Router::new()
         .route("/authorize", got(Endpoint::Authorization, authorize::answer))
         .route("/authorize/decision", posted(Endpoint::Authorization, authorize::decide))
+        .route("/par", posted(Endpoint::PushedRequest, push::answer))
         .route("/token", posted(Endpoint::Token, token::answer))
         .route("/device_authorization", posted(Endpoint::DeviceAuthorization, device::answer))
         .route("/device", got(Endpoint::DeviceAuthorization, device::page))

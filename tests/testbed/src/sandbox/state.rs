@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::config::RealmConfig;
 use super::faults::Script;
+use super::form::Form;
 use super::ledger::{Entry, Event, GrantType, Ledger, Reason, Request, TokenKind, TokenName};
 use super::token_text::fingerprint;
 
@@ -48,6 +49,13 @@ pub(super) struct Asked {
     pub challenge: String,
 }
 
+/// A request that was pushed: used once, by the client that pushed it.
+pub(super) struct Pushed {
+    pub client: String,
+    pub form: Form,
+    pub expires_at_ms: u64,
+}
+
 pub(super) struct Code {
     pub id: String,
     pub asked: Asked,
@@ -86,6 +94,8 @@ pub(super) struct State {
     pub codes: HashMap<String, Code>,
     /// By device code.
     pub devices: HashMap<String, Device>,
+    /// Pushed authorization requests, by their `request_uri`.
+    pub pushed: HashMap<String, Pushed>,
     /// Authorization requests that wait for a person, by the number their page carries.
     pub waiting: HashMap<String, Asked>,
     numbers: u64,
@@ -103,6 +113,7 @@ impl State {
             refresh: HashMap::new(),
             codes: HashMap::new(),
             devices: HashMap::new(),
+            pushed: HashMap::new(),
             waiting: HashMap::new(),
             numbers: 0,
         }

@@ -8,7 +8,7 @@ use super::*;
 
 impl Bench {
     /// Where the authorization endpoint sends a browser that asks with these further parameters.
-    async fn authorize(&self, further: &[(&str, &str)]) -> Reply {
+    pub(super) async fn authorize(&self, further: &[(&str, &str)]) -> Reply {
         let challenge = challenge(VERIFIER);
         let mut pairs = vec![
             ("response_type", "code"),
@@ -22,11 +22,11 @@ impl Bench {
         self.get(&format!("{}?{}", self.realm.url("authorize"), form(&pairs))).await
     }
 
-    async fn code(&self, further: &[(&str, &str)]) -> String {
+    pub(super) async fn code(&self, further: &[(&str, &str)]) -> String {
         callback(&self.authorize(further).await)["code"].clone()
     }
 
-    async fn exchange(&self, code: &str, verifier: &str) -> Reply {
+    pub(super) async fn exchange(&self, code: &str, verifier: &str) -> Reply {
         let pairs = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -43,7 +43,7 @@ impl Bench {
     }
 }
 
-fn callback(reply: &Reply) -> HashMap<String, String> {
+pub(super) fn callback(reply: &Reply) -> HashMap<String, String> {
     assert_eq!(reply.status, 303);
     let location = reply.headers["location"].to_str().unwrap();
     assert!(location.starts_with(CALLBACK), "{location}");

@@ -4,6 +4,7 @@ mod admin;
 mod faults;
 mod flows;
 mod keys;
+mod push;
 mod rotation;
 mod strictness;
 
