@@ -18,6 +18,7 @@ mod looking;
 mod missing;
 mod oidc;
 mod plugin;
+mod portal;
 mod scene;
 mod sharing;
 mod stage;

@@ -44,7 +44,8 @@ pub async fn page(
     let total = cards.len();
     let wanted = search.q.to_lowercase();
     let fits = |card: &Card| {
-        let text = format!("{} {} {} {}", card.title, card.name, heading(card.group), card.about).to_lowercase();
+        let text =
+            format!("{} {} {} {}", card.title, card.name, heading(card.group), card.about).to_lowercase();
         wanted.split_whitespace().all(|word| text.contains(word))
     };
     let (ready, waiting): (Vec<_>, Vec<_>) = cards.into_iter().filter(fits).partition(|card| card.ready);

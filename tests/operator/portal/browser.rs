@@ -55,7 +55,8 @@ impl Browser {
 
     /// Sends a form as a page of the portal does.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        self.send(self.form(path, fields).header("sec-fetch-site", "same-origin").header("origin", "null")).await
+        self.send(self.form(path, fields).header("sec-fetch-site", "same-origin").header("origin", "null"))
+            .await
     }
 
     /// Sends the form that is on `page`, token and all.
@@ -87,7 +88,11 @@ impl Browser {
         for cookie in &cookies {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             let mut kept = self.cookies.lock().unwrap();
-            if value.is_empty() { kept.remove(name) } else { kept.insert(name.to_owned(), value.to_owned()) };
+            if value.is_empty() {
+                kept.remove(name)
+            } else {
+                kept.insert(name.to_owned(), value.to_owned())
+            };
         }
         Page {
             status: answer.status().as_u16(),
