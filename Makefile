@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test bench lint crds docs
+.PHONY: help build demo test matrix bench lint crds docs
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ demo: ## show the main job, live, on a control plane of its own
 
 test: ## run all tests, and say how many ran at each level
 	tests/run.sh
+
+matrix: ## run the tests that need an API server against 1.33, 1.34 and 1.35
+	tests/matrix.sh
 
 bench: ## measure refreshes, requests, memory and CPU
 	@tests/prerequisites.sh cargo cc go

@@ -9,7 +9,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
-use crate::api::names::LABEL_CONNECTION_UID;
+use crate::api::names::LABEL_ATTEMPT_CONNECTION;
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::attempt::store::{self, Kept};
 use crate::catalog::{self, ResolveError, SetBy};
@@ -260,7 +260,7 @@ impl World {
     /// The tries to connect this connection, the newest first; what is no attempt is left out.
     pub fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
-        let its = |secret: &Secret| secret.labels().get(LABEL_CONNECTION_UID).is_some_and(|of| of == uid);
+        let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
         let read = self.attempts.state_filter(its).into_iter().filter_map(|secret| store::read(&secret).ok());
         // The label only selects: what counts is inside.
         let mut attempts: Vec<Kept> = read.filter(|kept| kept.attempt.connection.uid == uid).collect();

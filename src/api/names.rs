@@ -17,8 +17,10 @@ pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
 pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
 /// Label on shares: the workspace.
 pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
+/// Label on attempts: UID of the connection. Not under `bowline.dev/`, which on Secrets is the operator's alone.
+pub const LABEL_ATTEMPT_CONNECTION: &str = "attempts.bowline.dev/connection-uid";
 /// Label on attempts: digest of the user's name, to count what one user has open.
-pub const LABEL_USER_DIGEST: &str = "bowline.dev/user-digest";
+pub const LABEL_ATTEMPT_USER: &str = "attempts.bowline.dev/user-digest";
 /// Label on intake Secrets: the name of the connection they are for.
 pub const LABEL_INTAKE_FOR: &str = "bowline.dev/connection";
 

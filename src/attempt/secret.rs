@@ -67,9 +67,8 @@ pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Er
     let mut data = BTreeMap::from([(CLEAR.to_owned(), ByteString(serde_json::to_vec(&clear)?))]);
     data.extend(secrets.into_iter().map(|(key, value)| (key.to_owned(), value)));
     let labels = [
-        (names::LABEL_MANAGED_BY, names::MANAGED_BY),
-        (names::LABEL_CONNECTION_UID, connection.uid.as_str()),
-        (names::LABEL_USER_DIGEST, Digest::of(user).short()),
+        (names::LABEL_ATTEMPT_CONNECTION, connection.uid.as_str()),
+        (names::LABEL_ATTEMPT_USER, Digest::of(user).short()),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(Secret {

@@ -35,7 +35,9 @@ pub struct Digest(String);
 impl Digest {
     /// The digest of `text`.
     pub fn of(text: &str) -> Self {
-        Self(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        Self(Sha256::digest(text.as_bytes()).iter().flat_map(digits).map(char::from).collect())
     }
 
     /// 64 hexadecimal digits.

@@ -72,7 +72,7 @@ impl Attempts {
     /// All of one user, those that cannot be read left out.
     pub async fn of_user(&self, user: &str) -> Result<Vec<Kept>, AttemptError> {
         let digest = Digest::of(user);
-        let mine = ListParams::default().labels(&format!("{}={}", names::LABEL_USER_DIGEST, digest.short()));
+        let mine = ListParams::default().labels(&format!("{}={}", names::LABEL_ATTEMPT_USER, digest.short()));
         Ok(self.api.list(&mine).await?.items.iter().flat_map(read).collect())
     }
 

@@ -32,11 +32,8 @@ struct Reach {
 /// take another's along with it.
 fn fate(origin: Origin, reach: Reach) -> Fate {
     let alone = reach.scope == RevokeScope::Token && reach.chain == Chain::Connection;
-    match origin {
-        Origin::Brought => Fate::Erased,
-        Origin::Consented if alone || !reach.shared => Fate::Revoked,
-        Origin::Consented => Fate::Erased,
-    }
+    let ours = origin == Origin::Consented && (alone || !reach.shared);
+    if ours { Fate::Revoked } else { Fate::Erased }
 }
 
 impl Grants {

@@ -192,7 +192,12 @@ impl Scopes {
         let owned = |list: Vec<&str>| list.into_iter().map(ToOwned::to_owned).collect();
         Self {
             missing: owned(scopes.missing(&requested, &granted)),
-            extra: owned(scopes.missing(&granted, &requested)),
+            // Who asks for nothing in particular is given what the provider finds right.
+            extra: if requested.is_empty() {
+                Vec::new()
+            } else {
+                owned(scopes.missing(&granted, &requested))
+            },
             missing_required: owned(scopes.missing(&scopes.required, &granted)),
             requested,
             granted,

@@ -1,17 +1,21 @@
 //! `describe`: what a connection is, why it is so, and what to do next.
 
 mod advice;
+mod next;
 mod page;
+
+pub(super) use next::{About, Way, account_in_full, share_steps, steps, way};
 
 use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::rights::{Seen, seen};
 use super::screen::Screen;
-use super::session::{Session, plain, plain_in};
+use super::session::{Session, plain_in};
 use crate::api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
-use page::{Page, Seen};
+use page::Page;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline describe github-work
@@ -39,7 +43,7 @@ impl Args {
         let page = Page {
             shares: shares(session, &connection).await?,
             events: events(session, &connection).await?,
-            contact: contact(session, &connection).await?,
+            provider: about(session, &connection).await?,
             now: session.clock.now(),
             colours: screen.colours(),
             connection,
@@ -48,7 +52,8 @@ impl Args {
     }
 }
 
-async fn shares(
+/// Where a connection is shared now.
+pub(super) async fn shares(
     session: &Session,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Seen<Vec<ConnectionShare>>> {
@@ -70,20 +75,9 @@ async fn events(session: &Session, connection: &IntegrationConnection) -> anyhow
     seen(events.list(&ListParams::default().fields(&regarding)).await.map(|list| list.items))
 }
 
-async fn contact(session: &Session, connection: &IntegrationConnection) -> anyhow::Result<Option<String>> {
+/// What the provider object says, as far as the user may read it.
+pub(super) async fn about(session: &Session, connection: &IntegrationConnection) -> anyhow::Result<About> {
     let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
-    let provider = seen(providers.get_opt(&connection.spec.provider).await)?;
-    Ok(match provider {
-        Seen::Yes(provider) => provider.and_then(|provider| provider.spec.contact),
-        Seen::MayNot => None,
-    })
-}
-
-/// What the user may not read is left out; any other failure is one.
-fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Seen<T>> {
-    match answer {
-        Ok(found) => Ok(Seen::Yes(found)),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Seen::MayNot),
-        Err(error) => Err(plain(error)),
-    }
+    let provider = seen(providers.get_opt(&connection.spec.provider).await)?.yes().flatten();
+    Ok(provider.map(About::from).unwrap_or_default())
 }

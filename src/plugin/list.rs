@@ -7,14 +7,13 @@ mod usable;
 use std::pin::pin;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use futures::TryStreamExt;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
-use serde::Serialize;
 
+use super::output::{Output, json, list_of, yaml};
 use super::screen::Screen;
 use super::session::{Session, plain};
 use super::table::Table;
@@ -46,18 +45,6 @@ pub(super) struct Args {
     watch: bool,
 }
 
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// The objects as JSON
-    Json,
-    /// The objects as YAML
-    Yaml,
-    /// The table with more columns
-    Wide,
-    /// Names only, as kubectl takes them
-    Name,
-}
-
 impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         if self.usable {
@@ -73,7 +60,7 @@ impl Args {
         }
         let mut items = connections.list(&ListParams::default()).await.map_err(plain)?.items;
         items.iter_mut().for_each(strip);
-        if items.is_empty() && !matches!(self.output, Some(Output::Json | Output::Yaml)) {
+        if items.is_empty() && !self.output.is_some_and(Output::is_objects) {
             self.say_empty(session, screen);
             return Ok(());
         }
@@ -196,24 +183,4 @@ fn name_line(connection: &IntegrationConnection) -> String {
 /// Takes away what kubectl does not show either.
 fn strip(connection: &mut IntegrationConnection) {
     connection.metadata.managed_fields = None;
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List<'a, T> {
-    api_version: &'static str,
-    kind: &'static str,
-    items: &'a [T],
-}
-
-fn list_of<T>(items: &[T]) -> List<'_, T> {
-    List { api_version: "v1", kind: "List", items }
-}
-
-fn json(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
-}
-
-fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_yaml::to_string(value)?)
 }

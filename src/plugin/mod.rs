@@ -4,15 +4,27 @@
 //! stdout, progress and faults to stderr. A secret is read from a file or from stdin, never from an argument.
 
 mod age;
+mod completion;
+mod connect;
 mod describe;
+mod disconnect;
+mod doctor;
 mod exit;
+mod impact;
 mod import;
 mod list;
+mod output;
+mod portal;
+mod providers;
 mod refresh;
+mod rights;
 mod screen;
 mod session;
+mod share;
 mod table;
+mod token;
 mod wait;
+mod why;
 
 use clap::{Parser, Subcommand};
 
@@ -42,11 +54,29 @@ enum Command {
     Describe(describe::Args),
     Refresh(refresh::Args),
     Import(import::Args),
+    Connect(connect::Args),
+    Disconnect(disconnect::Args),
+    Share(share::Args),
+    Unshare(share::UnshareArgs),
+    Providers(providers::Args),
+    Token(token::Args),
+    Why(why::Args),
+    Doctor(doctor::Args),
+    Portal(portal::Args),
+    Completion(completion::Args),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 /// Connects as the kubeconfig says and carries the command out.
 pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
     let Cli { cluster, command } = cli;
+    // These work without a cluster.
+    let command = match command {
+        Command::Completion(args) => return args.run(screen),
+        Command::Complete(args) => return args.run(screen).await,
+        command => command,
+    };
     let session = cluster.connect().await?;
     dispatch(command, &session, screen).await
 }
@@ -62,6 +92,17 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Describe(args) => args.run(session, screen).await,
         Command::Refresh(args) => args.run(session, screen).await,
         Command::Import(args) => args.run(session, screen).await,
+        Command::Connect(args) => args.run(session, screen).await,
+        Command::Disconnect(args) => args.run(session, screen).await,
+        Command::Share(args) => args.run(session, screen).await,
+        Command::Unshare(args) => args.run(session, screen).await,
+        Command::Providers(args) => args.run(session, screen).await,
+        Command::Token(args) => args.run(session, screen).await,
+        Command::Why(args) => args.run(session, screen).await,
+        Command::Doctor(args) => args.run(session, screen).await,
+        Command::Portal(args) => args.run(session, screen).await,
+        Command::Completion(args) => args.run(screen),
+        Command::Complete(args) => args.run(screen).await,
     }
 }
 

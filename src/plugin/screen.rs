@@ -2,6 +2,11 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 
+use url::Url;
+
+/// The longest answer to a question.
+const LINE: usize = 1024;
+
 /// Colours with a meaning; the words beside them say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
@@ -22,6 +27,8 @@ pub struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     colours: bool,
+    /// Whether there is somebody to look at a browser.
+    browser: bool,
 }
 
 impl Screen {
@@ -34,6 +41,8 @@ impl Screen {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             colours: wanted && io::stdout().is_terminal(),
+            browser: io::stdout().is_terminal()
+                && std::env::var_os("CI").is_none_or(|value| value.is_empty()),
         }
     }
 
@@ -45,6 +54,7 @@ impl Screen {
             out: Box::new(out),
             err: Box::new(err),
             colours: false,
+            browser: false,
         }
     }
 
@@ -61,6 +71,34 @@ impl Screen {
     /// A line about what is going on. That it could not be written is no reason to stop.
     pub(super) fn progress(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}");
+    }
+
+    /// Whether somebody sits at this terminal and can be asked.
+    pub(super) fn is_attended(&self) -> bool {
+        self.somebody_types
+    }
+
+    /// The line that is typed, or piped in, after a question; `None` where the input has ended.
+    pub(super) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
+        let _ = write!(self.err, "{question}");
+        let _ = self.err.flush();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        // By the byte: what follows the line is not ours to take.
+        while line.len() < LINE && self.input.read(&mut byte)? == 1 {
+            if byte == *b"\n" {
+                return Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()));
+            }
+            line.extend(byte);
+        }
+        Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
+    }
+
+    /// Opens a page where somebody can look at it; whether that was so.
+    pub(super) fn browse(&self, page: &Url) -> bool {
+        self.browser
+            && matches!(page.scheme(), "http" | "https")
+            && open::that_detached(page.as_str()).is_ok()
     }
 
     pub(super) fn colours(&self) -> bool {
@@ -88,6 +126,16 @@ fn code(paint: Paint) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_one_line_and_no_answer_is_told_from_an_empty_one() {
+        let input = "github\r\ny".as_bytes();
+        let mut screen = Screen::piped(input, io::sink(), io::sink());
+        let mut asked = || screen.ask("? ").ok().flatten();
+        assert_eq!(asked().as_deref(), Some("github"));
+        assert_eq!(asked().as_deref(), Some("y"));
+        assert_eq!(asked(), None);
+    }
 
     #[test]
     fn colours_appear_only_where_they_are_wanted() {

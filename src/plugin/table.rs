@@ -1,5 +1,7 @@
 //! Columns that line up.
 
+use std::fmt::Write as _;
+
 use super::screen::{Paint, painted};
 
 /// Text and its colour.
@@ -60,6 +62,27 @@ impl Table {
         }
         line.push('\n');
         line
+    }
+}
+
+/// Titles and values, one a line.
+#[derive(Default)]
+pub(super) struct Lines(pub String);
+
+impl Lines {
+    pub fn add(&mut self, title: &str, value: &str) {
+        self.add_raw(title, &Cell::new(value).text);
+    }
+
+    pub fn add_some(&mut self, title: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.add(title, value);
+        }
+    }
+
+    /// For values of our own that may hold colours.
+    pub fn add_raw(&mut self, title: &str, value: &str) {
+        let _ = writeln!(self.0, "{:<16}{value}", format!("{title}:"));
     }
 }
 

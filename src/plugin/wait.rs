@@ -1,10 +1,14 @@
 //! Waiting for the operator, with a deadline.
 
+use std::pin::pin;
+
 use anyhow::Context;
+use futures::TryStreamExt;
 use kube::Api;
 use kube::core::Duration;
 use kube::runtime::wait::await_condition;
-use tokio::time::timeout;
+use kube::runtime::watcher::watch_object;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::IntegrationConnection;
 
@@ -22,7 +26,8 @@ pub(super) struct WaitArgs {
     pub timeout: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A length of time as kubectl takes it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration: Duration = text.parse().map_err(|_| "write it like 30s, 2m or 1h".to_owned())?;
     if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
 }
@@ -41,6 +46,32 @@ pub(super) async fn until(
         Ok(Ok(Some(connection))) => Ok(Some(connection)),
         Ok(Ok(None)) => anyhow::bail!("the connection {name} was deleted meanwhile"),
         Ok(Err(error)) => Err(error).context("the connection cannot be watched"),
+    }
+}
+
+/// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
+/// not happen before the deadline.
+pub(super) async fn follow<T>(
+    connections: &Api<IntegrationConnection>,
+    name: &str,
+    deadline: Instant,
+    mut look: impl FnMut(&IntegrationConnection) -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    let mut states = pin!(watch_object(connections.clone(), name));
+    let following = async {
+        while let Some(state) = states.try_next().await.context("the connection cannot be watched")? {
+            let Some(connection) = state else {
+                anyhow::bail!("the connection {name} was deleted meanwhile");
+            };
+            if let Some(found) = look(&connection)? {
+                return Ok(found);
+            }
+        }
+        anyhow::bail!("the watch of {name} broke off")
+    };
+    match timeout_at(deadline, following).await {
+        Err(_) => Ok(None),
+        Ok(found) => found.map(Some),
     }
 }
 

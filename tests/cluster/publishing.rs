@@ -128,15 +128,21 @@ async fn a_second_publish_is_one_conditional_apply() {
     let place = Place::new().await;
     let first = place.publish(1, None).await.unwrap();
     place.assert_holds(1).await;
-    let audit = cluster().await.audit().unwrap();
-    let mark = audit.mark().unwrap();
+    // Somebody's own cluster shows no audit log; there the outcome has to do.
+    let audit = match cluster().await {
+        foreign if foreign.is_foreign() => None,
+        ours => Some(ours.audit().unwrap()),
+    };
+    let mark = audit.as_ref().map(|audit| audit.mark().unwrap());
     let second = place.publish(2, Some(&first)).await.unwrap();
     assert_eq!(first.uid, second.uid);
     place.assert_holds(2).await;
-    // The read of `assert_holds` was answered later: once it stands in the log, so does all of the publish.
-    let seen = || audit.requests_since(mark).unwrap().on("secrets").in_namespace(&place.namespace);
-    until(|| seen().with_verb("get").count() == 1).await;
-    assert_eq!((seen().count(), seen().with_verb("patch").count()), (2, 1));
+    if let Some((audit, mark)) = audit.zip(mark) {
+        // The read of `assert_holds` was answered later: once it stands in the log, so does all of the publish.
+        let seen = || audit.requests_since(mark).unwrap().on("secrets").in_namespace(&place.namespace);
+        until(|| seen().with_verb("get").count() == 1).await;
+        assert_eq!((seen().count(), seen().with_verb("patch").count()), (2, 1));
+    }
 }
 
 #[tokio::test]

@@ -14,21 +14,27 @@ use crate::looking::until;
 use crate::scene::Scene;
 use crate::stage::Stage;
 
-/// The forms in which a secret may be hidden in a text: raw, percent-encoded, and base64 at each of the three places in
-/// which it may start within a group.
+/// The forms in which a secret may be hidden in a text: raw, percent-encoded, and each of these in base64 at each of the
+/// three places in which it may start within a group.
 fn forms(secret: &str) -> BTreeSet<String> {
     let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let spaces = percent.replace('+', "%20");
-    let mut forms = BTreeSet::from([secret.to_owned(), percent, spaces]);
-    for engine in [STANDARD, URL_SAFE] {
-        for before in 0..3 {
-            let encoded = engine.encode([vec![0; before], secret.as_bytes().to_vec()].concat());
-            // Only characters that depend on nothing but the secret.
-            let (start, end) = ((before * 8).div_ceil(6), (before + secret.len()) * 8 / 6);
-            forms.insert(encoded[start..end].to_owned());
-        }
-    }
-    forms
+    let plain = BTreeSet::from([secret.to_owned(), percent, spaces]);
+    // A Basic header of OAuth holds the percent-encoded secret in base64 (RFC 6749 §2.3.1).
+    let encoded: BTreeSet<_> = plain.iter().flat_map(|text| in_base64(text)).collect();
+    plain.into_iter().chain(encoded).collect()
+}
+
+fn in_base64(text: &str) -> Vec<String> {
+    let starting = |before: usize| {
+        [STANDARD, URL_SAFE].map(|engine| {
+            let encoded = engine.encode([vec![0; before], text.as_bytes().to_vec()].concat());
+            // Only characters that depend on nothing but the text.
+            let (start, end) = ((before * 8).div_ceil(6), (before + text.len()) * 8 / 6);
+            encoded[start..end].to_owned()
+        })
+    };
+    (0..3).flat_map(starting).collect()
 }
 
 fn hidden_in(text: &str, secret: &str) -> bool {
@@ -48,6 +54,8 @@ fn the_search_finds_what_is_hidden() {
     }
     assert!(hidden_in("client_secret=s3cret%2F%2B+%25token", secret));
     assert!(hidden_in("s3cret%2F%2B%20%25token", secret));
+    let header = STANDARD.encode("client:s3cret%2F%2B+%25token");
+    assert!(hidden_in(&format!("Basic {header}"), secret));
     assert!(!hidden_in("s3cret/+ %tokem", secret));
 }
 
@@ -66,18 +74,12 @@ async fn everything_said(it: &Scene) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn keys(it: &Scene) -> [String; 3] {
-    let (key, wrong, password) =
-        ("canary-key-0123456789/+", "canary-wrong-0123456789", "canary:pass/word+ %");
+/// A provider of keys: one that is refused and one that is taken.
+async fn api_keys(it: &Scene) -> [String; 2] {
+    let (key, wrong) = ("canary-key-0123456789/+", "canary-wrong-0123456789");
     it.provider_of_type("generic-api-key")
         .habit(|config| {
             config.api_keys = vec![ApiKey { key: key.into(), account: "alice".into(), forbidden: false }];
-            config.basic_users = vec![BasicUser {
-                user: "alice".into(),
-                password: password.into(),
-                account: "alice".into(),
-                forbidden: false,
-            }];
         })
         .spec(json!({"parameters": {"validate_url": it.realm.url("api/me")}}))
         .apply()
@@ -87,24 +89,36 @@ async fn keys(it: &Scene) -> [String; 3] {
     it.until_reason("key", "Authorized", "IntakeRefused").await;
     it.bring_keys("key", &[("api_key", key)]).await;
     it.until_phase("key", "Active").await;
-    [key, wrong, password].map(str::to_owned)
+    [key, wrong].map(str::to_owned)
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: make test"]
-async fn no_token_is_in_a_log_an_event_a_status_or_a_metric() {
-    let stage = Stage::fresh(&["--log-filter", "trace"]).await;
-    let it = stage.scene("canary").await;
-    let of_keys = stage.scene("canary-keys").await;
+/// A provider of passwords: one that is refused and one that is taken.
+async fn passwords(it: &Scene) -> [String; 2] {
+    let (password, wrong) = ("canary:pass/word+ %", "canary:not the/word");
+    let user = BasicUser {
+        user: "alice".into(),
+        password: password.into(),
+        account: "alice".into(),
+        forbidden: false,
+    };
+    it.provider_of_type("generic-basic-auth")
+        .habit(|config| config.basic_users = vec![user])
+        .spec(json!({"parameters": {"validate_url": it.realm.url("api/me")}}))
+        .apply()
+        .await;
+    it.connection("password").apply().await;
+    it.bring_keys("password", &[("username", "alice"), ("password", wrong)]).await;
+    it.until_reason("password", "Authorized", "IntakeRefused").await;
+    it.bring_keys("password", &[("username", "alice"), ("password", password)]).await;
+    it.until_phase("password", "Active").await;
+    [password, wrong].map(str::to_owned)
+}
+
+/// A connection with all that goes wrong in its life: what goes wrong says more than what goes well. Gives the tokens that
+/// were brought and refused; the others the realm knows.
+async fn a_hard_life(it: &Scene) -> [String; 2] {
     let minted = it.connected("mail", Rotation::SingleUse, 6).await;
-    let mut secrets: BTreeSet<String> = [minted.access_token.clone(), minted.refresh_token.clone()].into();
-    secrets.extend(it.realm.config().clients[0].secret.clone());
-    until("three tokens", async || {
-        secrets.insert(it.secret("mail").await["access_token"].clone());
-        (secrets.len() >= 6).then_some(())
-    })
-    .await;
-    // What goes wrong says more than what goes well.
+    it.until_refreshed(&minted.grant_id, 2).await;
     for action in [Action::HalfJson, Action::Html { status: 502 }, Action::error("invalid_client")] {
         it.realm.fault(Fault::token(action));
     }
@@ -112,15 +126,46 @@ async fn no_token_is_in_a_log_an_event_a_status_or_a_metric() {
     let template = json!({"a": "{{ token }}{{ nonesuch }}"});
     it.change("mail", json!({"spec": {"secret": {"template": template}}})).await;
     it.until_reason("mail", "SecretPublished", "TemplateFailed").await;
-    let again = it.mint();
-    it.bring_keys("mail", &[("refresh_token", &again.refresh_token), ("nonesuch", &again.access_token)])
-        .await;
+    let unknown = ["canary-refresh-0123456789/+", "canary-access-0123456789/+"].map(str::to_owned);
+    it.bring_keys("mail", &[("refresh_token", &unknown[0]), ("nonesuch", &unknown[1])]).await;
     it.until_event(&it.namespace, "IntakeRefused").await;
-    secrets.extend([again.access_token, again.refresh_token]);
-    secrets.extend(keys(&of_keys).await);
+    // The provider quotes what it was sent, as some do.
+    let quoting =
+        json!({"error": "invalid_grant", "error_description": format!("no such token: {}", unknown[0])});
+    let quoting = Action::Answer {
+        status: 400,
+        body: quoting.to_string(),
+        headers: [("content-type".to_owned(), "application/json".to_owned())].into(),
+        retry_after: None,
+        commit: false,
+    };
+    it.realm.clear_faults();
+    it.realm.fault(Fault::token(quoting));
+    it.bring_keys("mail", &[("refresh_token", &unknown[0])]).await;
+    until("the second refusal", async || {
+        let told = it.events(&it.namespace).await;
+        told.iter().any(|(_, note)| note.contains("does not accept what was brought")).then_some(())
+    })
+    .await;
     it.change("mail", json!({"spec": {"disconnect": true}})).await;
     it.until_no_secret(&it.namespace, "mail").await;
     it.until_ledger("ended", |ledger| (!ledger.revoked().is_empty()).then_some(())).await;
+    unknown
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn no_token_is_in_a_log_an_event_a_status_or_a_metric() {
+    let stage = Stage::fresh(&["--log-filter", "trace"]).await;
+    let it = stage.scene("canary").await;
+    let mut secrets: BTreeSet<String> = a_hard_life(&it).await.into();
+    secrets.extend(api_keys(&stage.scene("canary-keys").await).await);
+    secrets.extend(passwords(&stage.scene("canary-words").await).await);
+    secrets.extend(it.realm.config().clients[0].secret.clone());
+    let issued = it.realm.tokens();
+    let refresh_tokens = issued.iter().filter(|token| token.starts_with("sbx_rt_")).count();
+    assert!(refresh_tokens >= 3 && issued.len() - refresh_tokens >= 3, "too few tokens to be searched for");
+    secrets.extend(issued);
 
     let said = everything_said(&it).await;
     assert!(said[0].1.contains("TRACE"), "the log is not at its loudest");

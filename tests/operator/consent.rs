@@ -3,7 +3,7 @@
 //! Level 2 shows the requests; that the grant arrives once, is judged and takes the old one's place shows only here.
 
 use bowline::attempt::{Answer, Step};
-use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Rotation};
+use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Rotation, TokenKind};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -23,7 +23,10 @@ async fn awaiting(name: &str) -> Scene {
 /// What the sandbox says of codes: issued, spent, spent twice.
 fn codes(it: &Scene, event: Event) -> usize {
     let ledger = it.realm.ledger();
-    ledger.of(event).filter(|entry| format!("{:?}", entry.kind) == "Code").count()
+    ledger
+        .of(event)
+        .filter(|entry| entry.token.as_ref().is_some_and(|token| token.kind == TokenKind::Code))
+        .count()
 }
 
 #[tokio::test]

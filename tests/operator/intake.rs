@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use crate::looking::{holds, words};
 use crate::scene::{Scene, parsed, scene};
 
+/// The most that one value may have.
+const LIMIT: usize = 64 * 1024;
+
 /// A connected connection, and what is published for it.
 async fn in_use(name: &str) -> (Scene, String) {
     let it = scene(name).await;
@@ -43,7 +46,15 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         (intake(json!({"token": encoded(b"x")})), "keys that mean nothing here"),
         (intake(json!({})), "The Secret is empty"),
         (intake(json!({"refresh_token": encoded(&[0xff, 0xfe, 0])})), "not printable UTF-8"),
-        (intake(json!({"refresh_token": encoded(&vec![b'a'; 700_000])})), "more than 64 KiB"),
+        (intake(json!({"refresh_token": encoded(&vec![b'a'; LIMIT + 1])})), "more than 64 KiB"),
+        // The most that the API server takes.
+        (intake(json!({"refresh_token": encoded(&vec![b'a'; 1024 * 1024])})), "more than 64 KiB"),
+        (
+            intake(
+                json!({"refresh_token": encoded(b"x"), "id_token": encoded(&vec![b'a'; 1024 * 1024 - 1])}),
+            ),
+            "does not accept",
+        ),
         (intake(json!({"api_key": encoded(b"x")})), "do not fit the provider"),
         (
             json!({"type": "bowline.dev/intake", "metadata": foreign, "data": {"refresh_token": encoded(b"x")}}),
@@ -97,11 +108,14 @@ async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
     let bobs = it.realm.mint(&MintRequest::of("bob")).unwrap();
     it.bring("mail", &bobs).await;
     assert_refused(&it, &token, "another account").await;
+    it.until_reason("mail", "Authorized", "AccountMismatch").await;
+    it.until_event(&it.namespace, "AccountMismatch").await;
+    assert!(it.realm.is_alive(&bobs.refresh_token), "what was brought is bob's: it is not ours to revoke");
     assert_eq!(it.status("mail").await.account.map(|account| account.id).as_deref(), Some("alice"));
 }
 
 /// A candidate in doubt is looked at every half minute.
-const TRIED_AGAIN_WITHIN: Duration = Duration::from_secs(60);
+const TRIED_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// Brings a refresh token and nothing else, so that only using it proves it; the use goes wrong in this way.
 async fn bring_to_be_proved(it: &Scene, action: Action) -> Minted {

@@ -1,14 +1,18 @@
-//! A keyring that cannot be used: not ready, with the reason, and nothing made in its place.
+//! The keyring: one that cannot be used is not ready, with the reason, and nothing is made in its place; one from files is followed.
 //!
 //! Level 1 reads keyrings; what a start with a bad one does to records and Secrets shows only here.
 
-use bowline_testbed::sandbox::Rotation;
+use std::time::Duration;
+
+use bowline_testbed::random;
+use bowline_testbed::sandbox::{Endpoint, Rotation};
+use bowline_testbed::scratch::Scratch;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
 
-use crate::looking::until;
-use crate::scene::parsed;
+use crate::looking::{condition, holds, is, until, until_within, words};
+use crate::scene::{Scene, parsed};
 use crate::stage::{HOME, Stage};
 
 const KEYRING: &str = "bowline-keyring";
@@ -77,4 +81,133 @@ async fn a_keyring_that_is_gone_while_records_exist_is_not_made_anew() {
     it.until_refreshed(&minted.grant_id, refreshes + 1).await;
     it.until_phase("mail", "Active").await;
     assert!(it.realm.ledger().spent_twice().is_empty());
+}
+
+const FIRST: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
+const SECOND: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
+
+/// The directory is read every thirty seconds, and what did not open is looked at every minute.
+const READ_AGAIN_WITHIN: Duration = Duration::from_secs(50);
+const OPENED_AGAIN_WITHIN: Duration = Duration::from_mins(2);
+
+/// A directory as a key management service fills it.
+struct Directory(Scratch);
+
+impl Directory {
+    fn new() -> Self {
+        Self(Scratch::create().expect("a directory"))
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    /// Adds a key; its bytes follow from its id.
+    fn add(&self, id: &str) {
+        let file = |name: String, content: &[u8]| std::fs::write(self.0.path().join(name), content).unwrap();
+        file(format!("{id}.created"), b"2026-03-01T00:00:00Z");
+        file(format!("{id}.key"), id.as_bytes());
+    }
+
+    /// Seals with this key from now on.
+    fn promote(&self, id: &str) {
+        // A name with a dot in front belongs to the mount, and a rename is seen whole.
+        let fresh = self.0.path().join(".primary");
+        std::fs::write(&fresh, id).unwrap();
+        std::fs::rename(fresh, self.0.path().join("primary")).unwrap();
+    }
+
+    fn take_out(&self, id: &str) {
+        for suffix in ["key", "created"] {
+            std::fs::remove_file(self.0.path().join(format!("{id}.{suffix}"))).unwrap();
+        }
+    }
+}
+
+impl Scene {
+    /// The key that a connection's grant is sealed with: it stands in the clear, behind four letters and a number.
+    async fn sealed_with(&self, name: &str) -> String {
+        let record = format!("record-{}", self.get(name).await.metadata.uid.unwrap());
+        let record = self.secret_now(HOME, &record).await.expect("a record");
+        let id = record.data.unwrap()["grant"].0[5..21].try_into().map(u128::from_be_bytes).unwrap();
+        format!("{id:032x}")
+    }
+
+    /// Refreshes until the grant is sealed with this key.
+    async fn until_sealed_with(&self, name: &str, id: &str) {
+        until_within(READ_AGAIN_WITHIN, &format!("{name} is sealed with {id}"), async || {
+            self.ask_for_refresh(name, &random::hex(4).unwrap()).await;
+            let sealed = self.sealed_with(name).await;
+            if sealed == id { Ok(()) } else { Err(sealed) }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_keyring_directory_is_rotated_without_a_restart_and_a_lost_key_withdraws_nothing() {
+    let keys = Directory::new();
+    let stage = Stage::without_operator(&["--keyring-dir", keys.path()]).await;
+    let it = stage.scene("key-files").await;
+    stage.spawn_operator().await;
+    until_not_ready(&stage, "keyring").await;
+    keys.add(FIRST);
+    keys.promote(FIRST);
+    until_ready(&stage).await;
+    it.connected("busy", Rotation::SingleUse, 3600).await;
+    it.connection("quiet").apply().await;
+    let quiet = it.authorized("quiet").await;
+    assert_eq!(it.sealed_with("quiet").await, FIRST);
+    assert!(it.secret_now(HOME, KEYRING).await.is_none(), "there are files, and yet a keyring was made");
+
+    keys.add(SECOND);
+    keys.promote(SECOND);
+    it.until_sealed_with("busy", SECOND).await;
+    assert_eq!(it.sealed_with("quiet").await, FIRST);
+    it.ask_for_refresh("quiet", "opens").await;
+    it.until_refreshed(&quiet.grant_id, 1).await;
+    it.until_phase("quiet", "Active").await;
+    a_lost_key_withdraws_nothing(&it, &keys).await;
+    assert!(it.realm.ledger().spent_twice().is_empty() && it.realm.ledger().revoked().is_empty());
+}
+
+/// A connection is sealed with the first key again, and that key is gone when the operator starts anew.
+async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
+    let stage = &it.stage;
+    keys.promote(FIRST);
+    it.until_sealed_with("quiet", FIRST).await;
+    until("at rest", async || {
+        let status = it.status("quiet").await;
+        let asked = it.get("quiet").await.metadata.annotations.unwrap_or_default();
+        let asked = asked.get(bowline::api::names::ANNOTATION_REFRESH_REQUESTED).cloned();
+        (status.last_handled_refresh == asked).then_some(())
+    })
+    .await;
+    stage.stop_operator();
+    let published = it.secret("quiet").await;
+    let asked = it.realm.ledger().requests_to(Endpoint::Token).count();
+    keys.promote(SECOND);
+    keys.take_out(FIRST);
+    stage.start_operator().await;
+    let unreadable = it.until_reason("quiet", "Authorized", "RecordUnreadable").await;
+    assert_eq!(condition(&unreadable, "Authorized").unwrap().status, "Unknown");
+    assert!(holds(&unreadable, "Ready"), "the published token lives: {unreadable:?}");
+    assert!(words(&unreadable, "Authorized").contains("administrator"), "{unreadable:?}");
+    it.ask_for_refresh("quiet", "cannot be served").await;
+    it.ask_for_refresh("busy", "can be served").await;
+    it.until_status("busy", "answered", |status| {
+        status.last_handled_refresh.as_deref() == Some("can be served")
+    })
+    .await;
+    assert_eq!(it.secret("quiet").await, published, "what cannot be read is unknown, never gone");
+    assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked + 1, "only the other one asked");
+
+    keys.add(FIRST);
+    it.until_status_within(OPENED_AGAIN_WITHIN, "quiet", "opened again", |status| {
+        is(status, "Authorized", "Authorized") && holds(status, "Ready")
+    })
+    .await;
+    it.until_sealed_with("quiet", SECOND).await;
+    assert!(it.realm.is_alive(&it.secret("quiet").await["access_token"]));
 }

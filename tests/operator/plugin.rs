@@ -7,24 +7,39 @@ use std::process::{Output, Stdio};
 use bowline_testbed::sandbox::Rotation;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::scene::{Scene, scene};
 
-/// Runs the plug-in as a user, with this on its standard input.
-async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-bowline"))
+/// Runs the plug-in as a user in the scene's namespace, with this on its standard input.
+pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let here = [arguments, &["-n", &it.namespace]].concat();
+    bowline_as_is(it, user, &here, input).await
+}
+
+/// As [`bowline`], with nothing added to the arguments.
+pub async fn bowline_as_is(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut child = started(it, user, arguments);
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    ended(child).await
+}
+
+/// Starts the plug-in as a user.
+pub fn started(it: &Scene, user: &str, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_kubectl-bowline"))
         .args(arguments)
-        .args(["-n", &it.namespace])
         .env("KUBECONFIG", it.stage.access.kubeconfig_for(user).unwrap())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .expect("the plug-in runs");
-    // It may end without reading.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+        .expect("the plug-in runs")
+}
+
+/// Exit code, results and progress of a plug-in that ends.
+pub async fn ended(child: Child) -> (i32, String, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))

@@ -42,16 +42,20 @@ pub async fn scene(name: &str) -> Scene {
 impl Stage {
     /// A scene on this stage.
     pub async fn scene(self: &Arc<Self>, name: &str) -> Scene {
-        let name = format!("{name}-{}", random::hex(3).unwrap());
+        self.scene_named(&format!("{name}-{}", random::hex(3).unwrap())).await
+    }
+
+    /// As [`Stage::scene`], with a name that nobody else on this stage has.
+    pub async fn scene_named(self: &Arc<Self>, name: &str) -> Scene {
         let client = async |user| self.access.client_for(user).await.expect("a client");
         let scene = Scene {
             stage: Arc::clone(self),
-            namespace: name.clone(),
-            realm: sandbox().realm(&name, RealmConfig::default()),
+            namespace: name.to_owned(),
+            realm: sandbox().realm(name, RealmConfig::default()),
             admin: client(ADMIN).await,
             alice: client("alice").await,
             bob: client("bob").await,
-            name,
+            name: name.to_owned(),
         };
         scene.namespace(&scene.namespace).await;
         scene

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
-use bowline_testbed::access::Access;
+use bowline_testbed::access::{ADMIN, Access};
 use bowline_testbed::cluster::Cluster;
 use bowline_testbed::control_plane::Options;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{self, Sandbox};
 use bowline_testbed::stage;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
 use tokio::sync::OnceCell;
 
 /// Where the operator lives.
@@ -74,6 +76,20 @@ impl Stage {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
         install(&cluster).await;
         Arc::new(Self::on((*cluster).clone(), Some(cluster), arguments))
+    }
+
+    /// As [`Stage::without_operator`], from a kustomization of one's own; the operator gets the arguments of its Deployment.
+    pub async fn of_deployment(kustomization: &Path) -> Arc<Self> {
+        let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
+        stage::Stage::install_from(&cluster, kustomization).await.expect("the manifests are applied");
+        let client = cluster.client_for(ADMIN).await.expect("a client");
+        let deployments: Api<Deployment> = Api::namespaced(client, HOME);
+        let deployment = deployments.get("bowline").await.expect("the Deployment");
+        let pod = deployment.spec.and_then(|spec| spec.template.spec).expect("a pod");
+        let arguments = pod.containers[0].args.clone().expect("arguments");
+        let arguments: Vec<_> =
+            arguments.iter().map(String::as_str).filter(|word| *word != "operator").collect();
+        Arc::new(Self::on((*cluster).clone(), Some(cluster), &arguments))
     }
 
     fn on(access: Access, cluster: Option<Cluster>, more: &[&str]) -> Self {

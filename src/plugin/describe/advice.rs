@@ -29,8 +29,36 @@ impl Who {
     }
 }
 
+/// How the owner brings a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Way {
+    /// By consenting at the provider, in a browser.
+    Browser,
+    /// By consenting at the provider, on any device.
+    Device,
+    /// By an intake Secret: a key, a password, or a token from elsewhere.
+    Intake,
+}
+
+impl Way {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Browser => "kubectl bowline connect {name} -n {namespace}",
+            Self::Device => "kubectl bowline connect {name} -n {namespace} --device",
+            Self::Intake => IMPORT,
+        }
+    }
+
+    fn first(self) -> &'static str {
+        match self {
+            Self::Browser | Self::Device => "Connect it: sign in at the provider and agree.",
+            Self::Intake => "Bring the first grant: a token answer, a key, or user and password.",
+        }
+    }
+}
+
 /// What to do about a reason. `step` and `command` may hold `{name}`, `{namespace}`, `{owner}`, `{provider}`,
-/// `{workspace}` and `{secret}`.
+/// `{workspace}`, `{secret}`, `{account}` and `{approval}` (where an administrator at the provider approves the app).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Advice {
     pub who: Who,
@@ -39,6 +67,7 @@ pub(super) struct Advice {
 }
 
 const IMPORT: &str = "kubectl bowline import {name} -n {namespace} --from-file FILE";
+const ACCEPT: &str = "kubectl bowline connect {name} -n {namespace} --accept-account {account}";
 const REFRESH: &str = "kubectl bowline refresh {name} -n {namespace}";
 const EDIT: &str = "kubectl edit ic {name} -n {namespace}";
 const SEE_PROVIDER: &str = "kubectl describe iprov {provider}";
@@ -47,6 +76,8 @@ const SEE_WORKSPACE: &str = "kubectl describe ws {workspace}";
 const LIST_PROVIDERS: &str = "kubectl get iprov";
 const LIST_WORKSPACES: &str = "kubectl get ws";
 const WATCH: &str = "kubectl bowline list -n {namespace} --watch";
+const DESCRIBE: &str = "kubectl bowline describe {name} -n {namespace}";
+const HERE: &str = "kubectl bowline list --usable -n {here}";
 const USABLE: &str = "kubectl bowline list --usable -n {namespace}";
 
 const fn nobody(step: &'static str, command: &'static str) -> Advice {
@@ -70,29 +101,35 @@ const fn provider_administrator(step: &'static str, command: &'static str) -> Ad
 }
 
 /// The advice for a reason that can stand on a connection; `None` for others.
-pub(super) fn advice(reason: &str) -> Option<Advice> {
-    authorized(reason)
-        .or_else(|| token_fresh(reason))
+pub(super) fn advice(reason: &str, way: Way) -> Option<Advice> {
+    authorized(reason, way)
+        .or_else(|| token_fresh(reason, way))
         .or_else(|| secret_published(reason))
         .or_else(|| shared(reason))
 }
 
-fn authorized(reason: &str) -> Option<Advice> {
-    grant(reason).or_else(|| surroundings(reason))
+fn authorized(reason: &str, way: Way) -> Option<Advice> {
+    grant(reason, way).or_else(|| surroundings(reason))
 }
 
 /// Reasons that lie in the grant.
 // long: one table, a row for each reason; splitting it would only hide which reasons there are.
-fn grant(reason: &str) -> Option<Advice> {
+fn grant(reason: &str, way: Way) -> Option<Advice> {
+    let again = way.command();
     Some(match reason {
         reason::CONNECTED | reason::AUTHORIZED => nobody("All is well.", USABLE),
         reason::GRANT_EXPIRING_SOON => {
-            owner("Authorize again before the grant ends; until then all works.", IMPORT)
+            owner("Authorize again before the grant ends; until then all works.", again)
         }
-        reason::AWAITING_AUTHORIZATION => {
-            owner("Bring the first grant: a token answer, a key, or user and password.", IMPORT)
+        reason::AWAITING_AUTHORIZATION => owner(way.first(), again),
+        reason::AUTHORIZATION_IN_PROGRESS => {
+            nobody("Somebody is at the provider, or what came from there is being checked.", WATCH)
         }
-        reason::AUTHORIZATION_IN_PROGRESS => nobody("The grant that was brought is being checked.", WATCH),
+        reason::AUTHORIZATION_FAILED => owner("Try again; the message says how the last try ended.", again),
+        reason::AWAITING_CONFIRMATION => owner("Say whether {account} is the account you meant.", ACCEPT),
+        reason::EXTRA_SCOPES => {
+            owner("Agree by adding the extra scopes to spec.scopes; or authorize again and give fewer.", EDIT)
+        }
         reason::INTAKE_REFUSED => {
             owner("Bring a grant that can be used; the message says what was wrong.", IMPORT)
         }
@@ -100,28 +137,28 @@ fn grant(reason: &str) -> Option<Advice> {
             owner("Bring it again, or a new one; an earlier grant is untouched.", IMPORT)
         }
         reason::ACCOUNT_MISMATCH => owner(
-            "Bring a grant of the account that is connected, or make a new connection for the other one.",
-            IMPORT,
+            "Authorize as the account that is connected, or make a new connection for the other one.",
+            again,
         ),
         reason::ACCOUNT_ALREADY_CONNECTED => {
             owner("Use the connection that holds this account, or ask its owner to share it.", USABLE)
         }
         reason::MISSING_SCOPES => owner(
             "Authorize again and give the scopes that are missing, or take them out of spec.scopes.",
-            IMPORT,
+            again,
         ),
-        reason::GRANT_EXPIRED | reason::GRANT_REVOKED => owner("Authorize again.", IMPORT),
-        reason::STEP_UP_REQUIRED => owner("Sign in at the provider again and bring the new grant.", IMPORT),
+        reason::GRANT_EXPIRED | reason::GRANT_REVOKED => owner("Authorize again.", again),
+        reason::STEP_UP_REQUIRED => owner("Sign in at the provider again.", again),
         reason::CONSENT_OUTDATED => {
-            owner("Authorize again: owner, address or app are not those that were agreed to.", IMPORT)
+            owner("Authorize again: owner, address or app are not those that were agreed to.", again)
         }
-        reason::RECORD_MISSING => owner("Authorize again: what was kept is gone.", IMPORT),
+        reason::RECORD_MISSING => owner("Authorize again: what was kept is gone.", again),
         reason::ROTATION_OUTCOME_UNKNOWN => {
-            owner("Wait for the one try that is left, or authorize again at once.", IMPORT)
+            owner("Wait for the one try that is left, or authorize again at once.", again)
         }
         reason::ADMIN_CONSENT_REQUIRED => provider_administrator(
-            "Approve the app for the organization; then the owner authorizes again.",
-            IMPORT,
+            "Approve the app for the organization{approval}; then the owner authorizes again.",
+            again,
         ),
         reason::POLICY_BLOCKED => provider_administrator(
             "Allow the app in the organization's rules; then ask for a token again.",
@@ -171,7 +208,7 @@ fn surroundings(reason: &str) -> Option<Advice> {
     })
 }
 
-fn token_fresh(reason: &str) -> Option<Advice> {
+fn token_fresh(reason: &str, way: Way) -> Option<Advice> {
     Some(match reason {
         reason::FRESH | reason::NEVER_EXPIRES => nobody("All is well.", USABLE),
         reason::REFRESH_FAILING => {
@@ -184,7 +221,7 @@ fn token_fresh(reason: &str) -> Option<Advice> {
             owner("Ask for a token; where the grant cannot be refreshed, authorize again.", REFRESH)
         }
         reason::NOT_REFRESHABLE => {
-            owner("Bring a grant with a refresh token, or a new one before this one ends.", IMPORT)
+            owner("Bring a grant with a refresh token, or a new one before this one ends.", way.command())
         }
         reason::SUSPENDED => editor(
             "As asked. To go on, take suspend back.",
@@ -214,6 +251,33 @@ fn secret_published(reason: &str) -> Option<Advice> {
         ),
         reason::TEMPLATE_FAILED => editor("Correct spec.secret.template.", EDIT),
         reason::FORMAT_FAILED => editor("Choose another spec.secret.format or other labels.", EDIT),
+        _ => return None,
+    })
+}
+
+/// The advice for a reason that stands on a share: `{name}` and `{namespace}` are the connection's, `{here}` is the
+/// share's namespace.
+pub(super) fn share_advice(reason: &str) -> Option<Advice> {
+    Some(match reason {
+        reason::PUBLISHED => nobody("All is well.", USABLE),
+        reason::NOT_YET => nobody("The Secret appears as soon as there is a token.", HERE),
+        reason::CONNECTION_NOT_READY | reason::WITHHELD | reason::WITHDRAWN => {
+            owner("Mend the connection behind the share; the share then follows by itself.", DESCRIBE)
+        }
+        reason::NAME_TAKEN => editor(
+            "Remove the Secret that has the share's name.",
+            "kubectl get secret {secret} -n {here} -o yaml",
+        ),
+        reason::QUOTA_EXCEEDED => {
+            administrator("Make room in the namespace's quota.", "kubectl describe quota -n {here}")
+        }
+        reason::FORBIDDEN => administrator(
+            "Let the operator write Secrets in this namespace (--secret-namespaces and its RoleBinding).",
+            "kubectl get rolebindings -n {here}",
+        ),
+        reason::TEMPLATE_FAILED | reason::FORMAT_FAILED => {
+            owner("Correct spec.secret of the connection.", EDIT)
+        }
         _ => return None,
     })
 }
@@ -266,7 +330,7 @@ mod tests {
     fn every_reason_of_a_connection_says_who_mends_it_and_how() {
         for reason in reason::ALL {
             assert_eq!(
-                advice(reason).is_none(),
+                advice(reason, Way::Browser).is_none(),
                 ELSEWHERE.contains(reason),
                 "{reason}: give advice, or name it among those that stand elsewhere"
             );
@@ -276,7 +340,7 @@ mod tests {
     #[test]
     fn each_advice_is_a_sentence_and_a_command() {
         for (reason, Advice { who: _, step, command }) in
-            reason::ALL.iter().filter_map(|r| Some((r, advice(r)?)))
+            reason::ALL.iter().filter_map(|r| Some((r, advice(r, Way::Browser)?)))
         {
             assert!(step.ends_with('.') && step.len() > 10, "{reason}: {step}");
             assert!(command.starts_with("kubectl "), "{reason}: {command}");
@@ -295,7 +359,7 @@ mod tests {
             (reason::NAME_TAKEN, Who::Editor),
             (reason::OWNER_NOT_MEMBER, Who::Administrator),
         ] {
-            assert_eq!(advice(reason).unwrap().who, who, "{reason}");
+            assert_eq!(advice(reason, Way::Browser).unwrap().who, who, "{reason}");
         }
     }
 }

@@ -8,30 +8,25 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::age::{relative, since};
-use super::super::list::{account_word, condition, paint, phase_word};
+use super::super::list::{account_word, paint, phase_word};
+use super::super::rights::Seen;
 use super::super::screen::{Paint, painted};
-use super::super::table::Cell;
-use super::advice::{Advice, Who, advice};
-use crate::api::connection::IntegrationConnectionStatus;
+use super::super::table::{Cell, Lines};
+use super::next::{About, steps};
+use crate::api::connection::{AuthorizationStatus, IntegrationConnectionStatus};
 use crate::api::names::connection_id;
 use crate::api::{ConnectionShare, IntegrationConnection};
 
 /// How many events are shown.
 const EVENTS: usize = 8;
 
-/// Something that the user may or may not read.
-pub(super) enum Seen<T> {
-    Yes(T),
-    MayNot,
-}
-
 /// Everything the page is made of.
 pub(super) struct Page {
     pub connection: IntegrationConnection,
     pub shares: Seen<Vec<ConnectionShare>>,
     pub events: Seen<Vec<Event>>,
-    /// Whom the provider object names for what only an administrator can mend.
-    pub contact: Option<String>,
+    /// What the provider object says, as far as the user may read it.
+    pub provider: About,
     pub now: Timestamp,
     pub colours: bool,
 }
@@ -42,6 +37,7 @@ impl Page {
         let status = self.connection.status.as_ref().unwrap_or(&empty);
         let sections = [
             self.identity(status),
+            status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
             self.token(status),
             self.conditions(status),
             self.next(status),
@@ -71,6 +67,19 @@ impl Page {
         if let Some(at) = &status.connected_at {
             lines.add("Connected", &relative(at, self.now));
         }
+        lines.0
+    }
+
+    /// What stands open to be done at the provider: the page, and the code while it is good.
+    fn authorization(&self, open: &AuthorizationStatus) -> String {
+        let mut lines = Lines::default();
+        lines.add_some("Authorize at", open.url.as_deref());
+        if let Some(code) = open_code(open, self.now) {
+            let end = open.expires_at.as_ref().map(|end| format!(", ends {}", relative(end, self.now)));
+            let at = open.verification_uri.as_deref().unwrap_or("the provider");
+            lines.add("Device code", &format!("{code} at {at}{}", end.unwrap_or_default()));
+        }
+        lines.add_some("Admin consent", open.admin_consent_url.as_deref());
         lines.0
     }
 
@@ -140,51 +149,14 @@ impl Page {
             text.push_str("    kubectl get pods -A -l app.kubernetes.io/name=bowline\n");
             return text;
         }
-        let steps = self.steps();
+        let steps = steps(&self.connection, &self.provider);
         if steps.is_empty() {
             text.push_str("  Nothing: all is as it should be.\n");
         }
-        for Advice { who, step, command } in steps {
-            let whom = match (who, &self.contact) {
-                (Who::Owner, _) => format!("{} ({})", who.word(), self.connection.spec.owner),
-                (Who::Administrator | Who::ProviderAdministrator, Some(contact)) => {
-                    format!("{} ({contact})", who.word())
-                }
-                _ => who.word().to_owned(),
-            };
-            let _ =
-                writeln!(text, "  {}: {}\n    {}", Cell::new(whom).text, self.fill(step), self.fill(command));
+        for step in steps {
+            text.push_str(&step.lines("  "));
         }
         text
-    }
-
-    /// The causes, not what follows from them: a refused grant explains why there is no token and no Secret.
-    fn steps(&self) -> Vec<Advice> {
-        let cause = ["Authorized", "TokenFresh", "SecretPublished"]
-            .into_iter()
-            .filter_map(|kind| condition(&self.connection, kind))
-            .find(|condition| condition.status != "True" || is_warning(&condition.reason));
-        let authorized =
-            |condition: &Condition| condition.type_ == "Authorized" && condition.status != "True";
-        if cause.is_some_and(authorized) {
-            return cause.and_then(|condition| advice(&condition.reason)).into_iter().collect();
-        }
-        let sharing = condition(&self.connection, "Shared")
-            .filter(|condition| condition.status != "True" && self.connection.spec.shared == Some(true));
-        cause.into_iter().chain(sharing).filter_map(|condition| advice(&condition.reason)).collect()
-    }
-
-    fn fill(&self, template: &str) -> String {
-        let spec = &self.connection.spec;
-        let name = self.connection.name_any();
-        let secret = spec.secret.as_ref().and_then(|secret| secret.name.as_deref()).unwrap_or(&name);
-        template
-            .replace("{name}", &name)
-            .replace("{namespace}", &self.connection.namespace().unwrap_or_default())
-            .replace("{provider}", &spec.provider)
-            .replace("{workspace}", spec.workspace.as_deref().unwrap_or("WORKSPACE"))
-            .replace("{secret}", secret)
-            .replace("{owner}", &Cell::new(&spec.owner).text)
     }
 
     fn published(&self, status: &IntegrationConnectionStatus) -> String {
@@ -234,9 +206,10 @@ impl Page {
     }
 }
 
-/// True, but somebody should act.
-fn is_warning(reason: &str) -> bool {
-    advice(reason).is_some_and(|advice| advice.who != Who::Nobody)
+/// The code to type at the provider, while it is good.
+fn open_code(open: &AuthorizationStatus, now: Timestamp) -> Option<&str> {
+    let is_over = open.expires_at.as_ref().is_some_and(|end| end.0 <= now);
+    open.user_code.as_deref().filter(|_| !is_over)
 }
 
 fn share_line(share: &ConnectionShare) -> String {
@@ -254,26 +227,6 @@ fn happened(event: &Event) -> Option<Timestamp> {
     let last = event.last_timestamp.as_ref().map(|time| time.0);
     let first = event.event_time.as_ref().map(|time| time.0);
     series.or(last).or(first).or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
-}
-
-#[derive(Default)]
-struct Lines(String);
-
-impl Lines {
-    fn add(&mut self, title: &str, value: &str) {
-        self.add_raw(title, &Cell::new(value).text);
-    }
-
-    fn add_some(&mut self, title: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.add(title, value);
-        }
-    }
-
-    /// For values of our own that may hold colours.
-    fn add_raw(&mut self, title: &str, value: &str) {
-        let _ = writeln!(self.0, "{:<16}{value}", format!("{title}:"));
-    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ fn is_underway(connection: &IntegrationConnection) -> bool {
         |kind, reason: &str| condition(connection, kind).is_some_and(|condition| condition.reason == reason);
     has("Authorized", reason::AUTHORIZATION_IN_PROGRESS)
         || has("Authorized", reason::AWAITING_AUTHORIZATION)
-        || (has("Authorized", reason::AUTHORIZED) && has("SecretPublished", reason::NOT_YET))
+        || ([reason::AUTHORIZED, reason::GRANT_EXPIRING_SOON].iter().any(|good| has("Authorized", good))
+            && has("SecretPublished", reason::NOT_YET))
 }
 
 /// How the connection stands, whoever brought it there.

@@ -5,10 +5,11 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
+use super::super::output::{Output, json, list_of, yaml};
 use super::super::screen::{Paint, Screen};
 use super::super::session::{Session, plain};
 use super::super::table::{Cell, Table};
-use super::{Output, json, list_of, rows, yaml};
+use super::rows;
 use crate::api::names::connection_id;
 use crate::api::{ConnectionShare, IntegrationConnection};
 
@@ -49,7 +50,7 @@ pub(super) async fn run(
     let shares = shares.list(&every).await.map_err(plain)?;
     let usable: Vec<_> =
         own.items.iter().map(of_connection).chain(shares.items.iter().map(of_share)).collect();
-    if usable.is_empty() && !matches!(output, Some(Output::Json | Output::Yaml)) {
+    if usable.is_empty() && !output.is_some_and(Output::is_objects) {
         screen.progress(&format!("Nothing can be used in namespace {}.", session.namespace));
         return Ok(());
     }

@@ -144,10 +144,10 @@ impl Access {
         self.run_kubectl(&self.kubeconfig_for(user)?, arguments, "").await
     }
 
-    /// Applies a kustomization's directory as administrator.
+    /// Applies a kustomization's directory as administrator, and wins back what others have changed since the last time.
     pub async fn apply_kustomize(&self, directory: &Path) -> Result<(), Error> {
         let directory = directory.to_string_lossy();
-        self.apply(ADMIN, &["-k", &directory], "").await
+        self.apply(ADMIN, &["--force-conflicts", "-k", &directory], "").await
     }
 
     /// Applies YAML (one or several documents) as administrator.

@@ -35,8 +35,13 @@ impl Assets {
     pub fn locate(wanted: Wanted) -> Result<Self, Error> {
         match std::env::var_os("KUBEBUILDER_ASSETS") {
             Some(directory) => Self::envtest(PathBuf::from(directory), wanted),
-            None => Ok(Self { directory: build::ensure(wanted)?, controller_manager: true }),
+            None => Ok(Self { directory: build::ensure(wanted, None)?, controller_manager: true }),
         }
+    }
+
+    /// Builds a control plane of another release, such as `1.33`, and gives its directory: one for `KUBEBUILDER_ASSETS`.
+    pub fn of_release(release: &str) -> Result<PathBuf, Error> {
+        build::ensure(Wanted::ControlPlane, Some(release))
     }
 
     fn envtest(directory: PathBuf, wanted: Wanted) -> Result<Self, Error> {

@@ -103,6 +103,14 @@ pub enum Error {
         /// What it said.
         stderr: String,
     },
+    /// The engines of Argo CD and Flux could not be built, or said no.
+    #[error("tests/testbed/health failed ({status}): {stderr}")]
+    Health {
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
     /// `cargo build` ran and failed; its output is on standard error.
     #[error("cargo build of the operator failed ({status})")]
     CargoBuild {

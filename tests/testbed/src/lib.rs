@@ -11,6 +11,7 @@ pub mod control_plane;
 pub mod demo;
 pub mod deploy;
 pub mod error;
+pub mod health;
 pub mod objects;
 pub mod oidc;
 pub mod operator_process;

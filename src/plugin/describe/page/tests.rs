@@ -20,7 +20,7 @@ fn page(spec: Value, status: Value) -> Page {
         connection: serde_json::from_value(whole).unwrap(),
         shares: Seen::Yes(Vec::new()),
         events: Seen::Yes(Vec::new()),
-        contact: None,
+        provider: About::default(),
         now: NOW.parse().unwrap(),
         colours: false,
     }
@@ -112,8 +112,8 @@ fn the_cause_is_named_with_who_mends_it_and_the_command() {
     let rows: &[(Value, &str, &str)] = &[
         (
             standing(("False", "AwaitingAuthorization"), ("False", "TokenExpired"), ("False", "NotYet")),
-            "the owner (alice@example.com): Bring the first grant",
-            "kubectl bowline import github -n team-a --from-file FILE",
+            "the owner (alice@example.com): Connect it: sign in at the provider and agree.",
+            "kubectl bowline connect github -n team-a",
         ),
         (
             standing(("False", "ProviderNotFound"), ("False", "TokenExpired"), ("False", "NotYet")),
@@ -133,7 +133,7 @@ fn the_cause_is_named_with_who_mends_it_and_the_command() {
         (
             standing(("True", "GrantExpiringSoon"), well, out),
             "the owner (alice@example.com): Authorize again before the grant ends",
-            "kubectl bowline import github -n team-a --from-file FILE",
+            "kubectl bowline connect github -n team-a",
         ),
     ];
     for (status, step, command) in rows {
@@ -159,7 +159,10 @@ fn a_share_that_is_withheld_has_its_own_step() {
 #[test]
 fn the_providers_contact_is_named_where_an_administrator_is_needed() {
     let status = standing(("Unknown", "ProviderNotReady"), ("True", "Fresh"), ("True", "Published"));
-    let page = Page { contact: Some("platform@example.com".into()), ..page(json!({}), status) };
+    let page = Page {
+        provider: About { contact: Some("platform@example.com".into()), ..About::default() },
+        ..page(json!({}), status)
+    };
     let text = page.render();
     assert!(
         text.contains("an administrator of this cluster (platform@example.com): Mend the provider"),

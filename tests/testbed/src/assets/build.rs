@@ -41,8 +41,11 @@ const PROGRAMS: [Program; 4] = [
 ];
 
 /// The directory with the wanted programs, built now unless they are there from the same go.mod and go.sum.
-pub fn ensure(wanted: Wanted) -> Result<PathBuf, Error> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane");
+///
+/// `release` is an older one than the usual, such as `1.33`: a directory in `controlplane/`.
+pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
+    let mut sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane");
+    sources.extend(release);
     let module = Module::read(&sources)?;
     let cache = target_directory().join("controlplane");
     let directory = cache.join(&module.version);

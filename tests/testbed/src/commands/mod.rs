@@ -33,7 +33,7 @@ enum Command {
     /// Keep a control plane running until Ctrl-C
     Up,
     /// Build the control plane, if it is not there yet
-    Build,
+    Build(build::Arguments),
     /// Show the main job, live: from consent to a Secret that stays fresh, shared, taken back, revoked
     Demo,
     /// Measure refreshes, requests, memory and CPU of the operator as shipped
@@ -46,7 +46,7 @@ impl Arguments {
         match self.command {
             Command::Run { command } => run::run(command).await,
             Command::Up => up::up().await,
-            Command::Build => build::build(),
+            Command::Build(arguments) => arguments.run(),
             Command::Demo => demo::demo().await,
             Command::Bench(arguments) => arguments.run().await,
         }

@@ -256,6 +256,12 @@ impl RealmHandle {
         tokio::time::timeout(deadline, search).await.map_err(|_| RealmError::Deadline)?
     }
 
+    /// Every access and refresh token that the realm ever issued, in full: to be searched for where none may be.
+    pub fn tokens(&self) -> Vec<String> {
+        let state = self.0.lock();
+        state.refresh.keys().chain(state.access.keys()).cloned().collect()
+    }
+
     /// Whether the provider would accept the token now: an access token at a resource, a refresh token at the token endpoint.
     pub fn is_alive(&self, token: &str) -> bool {
         self.introspect(token).get("active") == Some(&true.into())

@@ -2,6 +2,8 @@
 
 mod binaries;
 
+use std::path::Path;
+
 use serde_json::json;
 
 pub use binaries::{Binaries, Profile};
@@ -37,8 +39,13 @@ pub struct Stage {
 impl Stage {
     /// Installs deploy/ and waits until the kinds are served and the admission policies are in force.
     pub async fn install(cluster: &Cluster) -> Result<String, Error> {
+        Self::install_from(cluster, &workspace().join("deploy")).await
+    }
+
+    /// As [`Stage::install`], from another kustomization.
+    pub async fn install_from(cluster: &Cluster, directory: &Path) -> Result<String, Error> {
         // Boxed: its frame is large, and every caller would carry it.
-        Box::pin(deploy(cluster, &workspace().join("deploy"))).await?;
+        Box::pin(deploy(cluster, directory)).await?;
         // The operator is our process, and there is one at a time: a cluster with nodes must not start the shipped one.
         let admin = Objects::new(cluster.client_for(ADMIN).await?);
         let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/bowline");

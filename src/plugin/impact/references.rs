@@ -1,0 +1,99 @@
+//! Which Secrets a pod names, and how; pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Volume};
+
+/// How a pod comes by a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Via {
+    /// Containers that read keys of it into variables.
+    pub env: BTreeSet<String>,
+    /// Containers that read all of it into variables.
+    pub env_from: BTreeSet<String>,
+    /// Whether it is a volume, alone or among others.
+    pub volume: bool,
+}
+
+impl Via {
+    /// Containers that have it in variables, which are set once, when the container starts.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.env.union(&self.env_from).map(String::as_str)
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ways =
+            [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
+        let ways: Vec<_> = ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect();
+        f.write_str(&ways.join(", "))
+    }
+}
+
+/// The Secrets that a pod names in env, envFrom and volumes.
+pub(in super::super) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
+    let mut found: BTreeMap<String, Via> = BTreeMap::new();
+    let usual = pod.containers.iter().chain(pod.init_containers.iter().flatten());
+    let usual = usual.map(|it| (&it.name, it.env.as_deref(), it.env_from.as_deref()));
+    let added = pod.ephemeral_containers.iter().flatten();
+    let added = added.map(|it| (&it.name, it.env.as_deref(), it.env_from.as_deref()));
+    for (container, env, env_from) in usual.chain(added) {
+        for secret in env.unwrap_or_default().iter().filter_map(in_variable) {
+            found.entry(secret).or_default().env.insert(container.clone());
+        }
+        for secret in env_from.unwrap_or_default().iter().filter_map(in_all_variables) {
+            found.entry(secret).or_default().env_from.insert(container.clone());
+        }
+    }
+    for secret in pod.volumes.iter().flatten().flat_map(in_volume) {
+        found.entry(secret).or_default().volume = true;
+    }
+    found.remove("");
+    found
+}
+
+fn in_variable(variable: &EnvVar) -> Option<String> {
+    Some(variable.value_from.as_ref()?.secret_key_ref.as_ref()?.name.clone())
+}
+
+fn in_all_variables(source: &EnvFromSource) -> Option<String> {
+    Some(source.secret_ref.as_ref()?.name.clone())
+}
+
+fn in_volume(volume: &Volume) -> Vec<String> {
+    let own = volume.secret.as_ref().and_then(|secret| secret.secret_name.clone());
+    let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    own.into_iter().chain(sources.filter_map(|source| Some(source.secret.as_ref()?.name.clone()))).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_way_to_a_secret_is_found() {
+        let key = |name| json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "access_token"}}}]);
+        let pod: PodSpec = serde_json::from_value(json!({
+            "containers": [
+                {"name": "app", "env": key("a"), "envFrom": [{"secretRef": {"name": "b"}}, {"configMapRef": {"name": "no"}}]},
+                {"name": "side", "env": [{"name": "PLAIN", "value": "a"}]},
+            ],
+            "initContainers": [{"name": "init", "env": key("a")}],
+            "ephemeralContainers": [{"name": "debug", "env": key("e")}],
+            "volumes": [
+                {"name": "v", "secret": {"secretName": "b"}},
+                {"name": "p", "projected": {"sources": [{"secret": {"name": "c"}}, {"configMap": {"name": "no"}}]}},
+                {"name": "e", "emptyDir": {}},
+            ],
+        }))
+        .unwrap();
+        let told: Vec<_> = references(&pod).iter().map(|(name, via)| format!("{name}: {via}")).collect();
+        assert_eq!(told, ["a: env", "b: envFrom, volume", "c: volume", "e: env"]);
+        assert_eq!(references(&pod)["a"].variables().collect::<Vec<_>>(), ["app", "init"]);
+    }
+}

@@ -1,0 +1,111 @@
+//! What Argo CD and Flux make of connections in every phase: their own engines, our shipped scripts, real objects.
+//!
+//! Level 1 shows phases; that a script reads them as it should, and that the engine takes the script, shows only here.
+
+use std::time::Duration;
+
+use bowline_testbed::health::{Verdict, judge};
+use bowline_testbed::sandbox::Rotation;
+use serde_json::{Value, json};
+
+use crate::looking::{phase_of, until};
+use crate::scene::{Scene, scene};
+
+/// A withdrawn grant is believed the second time, a minute later.
+const BELIEVED_WITHIN: Duration = Duration::from_secs(100);
+
+/// A connection in each phase, named by it in lower case.
+async fn one_in_each_phase(it: &Scene) {
+    it.provider(Rotation::SingleUse).apply().await;
+    for name in ["pending", "active", "suspended", "disconnected", "error", "expired", "revoked"] {
+        it.connection(name).apply().await;
+    }
+    for name in ["active", "suspended", "disconnected", "error"] {
+        it.authorized(name).await;
+    }
+    let revoked = it.authorized("revoked").await;
+    it.realm.revoke_grant(&revoked.grant_id).expect("revoked");
+    it.ask_for_refresh("revoked", "now").await;
+    let access_alone = it.mint();
+    it.bring_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;
+    it.change("suspended", json!({"spec": {"suspend": true}})).await;
+    it.change("disconnected", json!({"spec": {"disconnect": true}})).await;
+    it.change("error", json!({"spec": {"secret": {"labels": {"app.kubernetes.io/part-of": "x"}}}})).await;
+    for phase in ["Pending", "Active", "Suspended", "Disconnected", "Error", "Expired"] {
+        it.until_phase(&phase.to_lowercase(), phase).await;
+    }
+    it.until_status_within(BELIEVED_WITHIN, "revoked", "Revoked", |status| phase_of(status) == "Revoked")
+        .await;
+}
+
+async fn seen(it: &Scene, name: &str) -> Value {
+    serde_json::to_value(it.get(name).await).unwrap()
+}
+
+fn assert_says(what: &str, verdict: &Verdict, argo: &str, flux: &str) {
+    let said = (verdict.argo.status.as_str(), verdict.flux.status.as_str());
+    assert_eq!(said, (argo, flux), "{what}: {verdict:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn argo_cd_and_flux_wait_for_no_person_and_report_what_is_broken() {
+    let it = scene("gitops").await;
+    one_in_each_phase(&it).await;
+    let rows = [
+        ("pending", "Healthy", "Current"),
+        ("active", "Healthy", "Current"),
+        ("suspended", "Healthy", "Current"),
+        ("disconnected", "Healthy", "Current"),
+        ("error", "Degraded", "Failed"),
+        ("expired", "Degraded", "Failed"),
+        ("revoked", "Degraded", "Failed"),
+    ];
+    let mut objects = Vec::new();
+    for (name, ..) in rows {
+        objects.push(seen(&it, name).await);
+    }
+    let verdicts = judge(&objects).await.expect("verdicts");
+    for ((name, argo, flux), (verdict, object)) in rows.iter().zip(verdicts.iter().zip(&objects)) {
+        assert_says(name, verdict, argo, flux);
+        let conditions = object["status"]["conditions"].as_array().unwrap();
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready").unwrap();
+        let message = if *name == "pending" { &json!("waiting for alice") } else { &ready["message"] };
+        assert_eq!(*message, verdict.argo.message, "{name}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_the_operator_has_not_seen_yet_is_in_progress() {
+    let it = scene("gitops-new").await;
+    it.workspace(&["alice"], &[&it.namespace]).apply().await;
+    it.connected("mail", Rotation::SingleUse, 3600).await;
+    let connection = seen(&it, "mail").await;
+    let provider = serde_json::to_value(it.providers().get(&it.name).await.unwrap()).unwrap();
+    let workspace = until("the workspace is judged", async || {
+        let workspace = it.workspaces().get(&it.name).await.ok()?;
+        workspace.status.is_some().then(|| serde_json::to_value(workspace).unwrap())
+    })
+    .await;
+    for object in [connection, provider, workspace] {
+        let kind = object["kind"].as_str().unwrap().to_owned();
+        let mut changed = object.clone();
+        changed["metadata"]["generation"] = json!(1 + object["metadata"]["generation"].as_i64().unwrap());
+        let mut new = object.clone();
+        new.as_object_mut().unwrap().remove("status");
+        // Flux cannot ask for a status that is not there; it waits for what it does not know. Without expressions it takes an
+        // object without conditions for a finished one.
+        let of_new = if kind == "Workspace" { "Current" } else { "Unknown" };
+        let verdicts = judge(&[object, changed, new]).await.expect("verdicts");
+        assert_says(&kind, &verdicts[0], "Healthy", "Current");
+        assert_says(&format!("{kind}, changed"), &verdicts[1], "Progressing", "InProgress");
+        assert_says(&format!("{kind}, new"), &verdicts[2], "Progressing", of_new);
+    }
+    it.change_provider(json!({"spec": {"app": {"secretName": "nonesuch"}}})).await;
+    let refused = it.until_provider("AppSecretNotFound").await;
+    let provider = serde_json::to_value(it.providers().get(&it.name).await.unwrap()).unwrap();
+    let verdicts = judge(&[provider]).await.expect("verdicts");
+    assert_says("a provider that is not ready", &verdicts[0], "Degraded", "Failed");
+    assert_eq!(verdicts[0].argo.message, refused);
+}

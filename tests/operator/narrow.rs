@@ -1,0 +1,201 @@
+//! `--secret-namespaces`: the operator publishes in the namespaces it was given, and can read Secrets in no other.
+//!
+//! The manifests are rendered, applied and bound as their comments tell a user to do it; the operator runs with the arguments of
+//! the Deployment and the rights of its own `ServiceAccount`. Whether those fit together, shows only here.
+
+use std::fs;
+use std::path::Path;
+
+use bowline::api::ConnectionShare;
+use bowline_testbed::access;
+use bowline_testbed::random;
+use bowline_testbed::sandbox::Rotation;
+use bowline_testbed::scratch::Scratch;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::looking::{condition, holds, is, until, words};
+use crate::scene::{Scene, parsed};
+use crate::stage::{HOME, Stage};
+
+const COMPONENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/components/secrets-namespaced");
+
+/// The repository's manifests with the narrow component chosen, for these namespaces, as its comments say.
+fn narrow_manifests(namespaces: &[&str]) -> Scratch {
+    let scratch = Scratch::create().expect("a directory");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for part in ["deploy", "crds"] {
+        copy(&root.join(part), &scratch.path().join(part));
+    }
+    edit(&scratch.path().join("deploy/kustomization.yaml"), |text| {
+        let chosen = text.replace("  - components/secrets-cluster-wide\n", "");
+        chosen.replace("  # - components/secrets-namespaced", "  - components/secrets-namespaced")
+    });
+    edit(&scratch.path().join("deploy/components/secrets-namespaced/kustomization.yaml"), |text| {
+        text.replace("team-a,team-b", &namespaces.join(","))
+    });
+    scratch
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn edit(path: &Path, change: impl FnOnce(&str) -> String) {
+    let text = fs::read_to_string(path).unwrap();
+    let changed = change(&text);
+    assert_ne!(changed, text, "{} no longer says what users are told to change", path.display());
+    fs::write(path, changed).unwrap();
+}
+
+/// What a user applies in each namespace.
+async fn bind(stage: &Stage, namespace: &str) {
+    let example = fs::read_to_string(Path::new(COMPONENTS).join("example-binding.yaml")).unwrap();
+    let bound = example.replace("namespace: team-a", &format!("namespace: {namespace}"));
+    assert_ne!(bound, example);
+    stage.access.apply_yaml(&bound).await.expect("a RoleBinding");
+}
+
+/// The operator itself, as far as the API server is concerned.
+async fn as_operator(stage: &Stage) -> Client {
+    let kubeconfig = stage.access.service_account_kubeconfig(HOME, "bowline").await.expect("a token");
+    access::client(&kubeconfig).await.expect("a client")
+}
+
+async fn may(client: &Client, verb: &str, namespace: &str) -> bool {
+    let question: SelfSubjectAccessReview = parsed(json!({"spec": {"resourceAttributes": {
+        "namespace": namespace, "verb": verb, "resource": "secrets"}}}));
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    reviews.create(&PostParams::default(), &question).await.unwrap().status.unwrap().allowed
+}
+
+/// A scene with a namespace where the operator may publish, a second one, and one where it may not.
+struct Narrow {
+    it: Scene,
+    jobs: String,
+    elsewhere: String,
+}
+
+impl Narrow {
+    async fn new() -> Self {
+        let name = format!("narrow-{}", random::hex(3).unwrap());
+        let jobs = format!("{name}-jobs");
+        let manifests = narrow_manifests(&[&name, &jobs]);
+        let stage = Stage::of_deployment(&manifests.path().join("deploy")).await;
+        let it = stage.scene_named(&name).await;
+        let (jobs, elsewhere) = (it.another_namespace("jobs").await, it.another_namespace("elsewhere").await);
+        for namespace in [&name, &jobs] {
+            bind(&stage, namespace).await;
+        }
+        stage.start_operator().await;
+        Self { it, jobs, elsewhere }
+    }
+
+    /// A connection of alice's in the namespace that was not given.
+    async fn apply_elsewhere(&self, name: &str) {
+        let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+            "metadata": {"name": name}, "spec": {"provider": self.it.name, "owner": "alice"}});
+        let applied = PatchParams::apply("files").force();
+        let api: Api<bowline::api::IntegrationConnection> =
+            Api::namespaced(self.it.alice.clone(), &self.elsewhere);
+        api.patch(name, &applied, &Patch::Apply(&object)).await.expect("a connection");
+    }
+
+    async fn share(&self, namespace: &str) -> Result<Value, String> {
+        let shares: Api<ConnectionShare> = Api::namespaced(self.it.admin.clone(), namespace);
+        let share =
+            shares.get(&format!("{}.mail", self.it.namespace)).await.map_err(|error| error.to_string())?;
+        let conditions = share.status.unwrap_or_default().conditions;
+        let ready =
+            conditions.into_iter().find(|condition| condition.type_ == "Ready").ok_or("no condition yet")?;
+        Ok(json!({"status": ready.status, "reason": ready.reason, "message": ready.message}))
+    }
+}
+
+async fn what_is_not_given_cannot_be_read(narrow: &Narrow) {
+    let operator = as_operator(&narrow.it.stage).await;
+    for verb in ["get", "list", "watch", "create", "patch", "delete"] {
+        assert!(may(&operator, verb, &narrow.it.namespace).await, "{verb} where it was given");
+        assert!(!may(&operator, verb, &narrow.elsewhere).await, "{verb} elsewhere");
+        assert!(!may(&operator, verb, "").await, "{verb} everywhere");
+    }
+    narrow.it.create(&narrow.elsewhere, &parsed::<Secret>(json!({"metadata": {"name": "theirs"}}))).await;
+    let elsewhere: Api<Secret> = Api::namespaced(operator.clone(), &narrow.elsewhere);
+    let everywhere: Api<Secret> = Api::all(operator);
+    let refused = [
+        elsewhere.get("theirs").await.map(drop).unwrap_err(),
+        everywhere.list(&ListParams::default()).await.map(drop).unwrap_err(),
+    ];
+    for error in refused {
+        assert!(matches!(&error, kube::Error::Api(status) if status.code == 403), "{error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn only_the_given_namespaces_are_published_in_and_read() {
+    let narrow = Narrow::new().await;
+    let it = &narrow.it;
+    it.workspace(&["alice"], &[&narrow.jobs]).apply().await;
+    it.provider(Rotation::SingleUse).lifetime(6).apply().await;
+    it.connection("mail").shared().apply().await;
+    let minted = it.authorized("mail").await;
+    it.until_refreshed(&minted.grant_id, 1).await;
+    let id = format!("{}.mail", it.namespace);
+    until("the share has the owner's token", async || {
+        let (own, theirs) = (it.secret("mail").await, it.secret_in(&narrow.jobs, &id).await);
+        (own["access_token"] == theirs["access_token"]).then_some(())
+    })
+    .await;
+    it.until_reason("mail", "Shared", "Shared").await;
+
+    it.workspace(&["alice"], &[&narrow.jobs, &narrow.elsewhere]).apply().await;
+    let partly = it.until_reason("mail", "Shared", "PartiallyPublished").await;
+    assert!(holds(&partly, "Ready") && words(&partly, "Shared").contains(&narrow.elsewhere), "{partly:?}");
+    let said = until("the share says why", async || {
+        let ready = narrow.share(&narrow.elsewhere).await?;
+        if ready["reason"] == "Forbidden" { Ok(ready["message"].to_string()) } else { Err(ready.to_string()) }
+    })
+    .await;
+    assert!(said.contains("administrator") && said.contains(&narrow.elsewhere), "{said}");
+    assert_eq!(narrow.share(&narrow.jobs).await.unwrap()["status"], "True");
+    what_is_not_given_cannot_be_read(&narrow).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_connection_where_the_operator_may_not_publish_says_who_mends_it() {
+    let narrow = Narrow::new().await;
+    let it = &narrow.it;
+    it.provider_of_type("generic-oauth2-client-credentials")
+        .registered()
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .apply()
+        .await;
+    narrow.apply_elsewhere("billing").await;
+    let api: Api<bowline::api::IntegrationConnection> = Api::namespaced(it.admin.clone(), &narrow.elsewhere);
+    let told = until("SecretPublished Forbidden", async || {
+        let status = api.get("billing").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        if is(&status, "SecretPublished", "Forbidden") { Ok(status) } else { Err(format!("{status:?}")) }
+    })
+    .await;
+    assert_eq!(condition(&told, "SecretPublished").unwrap().status, "False");
+    assert!(!holds(&told, "Ready"), "{told:?}");
+    let said = words(&told, "SecretPublished");
+    assert!(said.contains("administrator") && said.contains(&narrow.elsewhere), "{said}");
+
+    // Once bound it goes on by itself; without a watch of that namespace, it is looked at again from time to time.
+    bind(&it.stage, &narrow.elsewhere).await;
+    it.secret_in(&narrow.elsewhere, "billing").await;
+}

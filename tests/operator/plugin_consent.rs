@@ -1,0 +1,219 @@
+//! `kubectl bowline connect`, and what else waits, on a cluster where no operator runs: the tests write the status.
+//!
+//! Level 1 reads the course of an attempt; which annotations the policies let whom set, and that each change of status
+//! is seen and acted on, show only here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bowline::api::IntegrationConnection;
+use bowline::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout};
+use tokio::sync::OnceCell;
+
+use crate::looking::until;
+use crate::plugin::{bowline, ended, started};
+use crate::scene::Scene;
+use crate::stage::{HOME, Stage};
+
+const PAGE: &str = "https://bowline.example.com/connections";
+
+/// A scene with alice's connection `mail`, on a cluster with the shipped manifests and nobody at work.
+async fn quiet(name: &str) -> Scene {
+    static QUIET: OnceCell<Arc<Stage>> = OnceCell::const_new();
+    let stage = QUIET.get_or_init(async || Stage::without_operator(&[]).await);
+    let it = stage.await.scene(name).await;
+    it.connection("mail").apply().await;
+    it
+}
+
+/// Says something about `mail`, as the operator would.
+async fn say(it: &Scene, status: Value) {
+    static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
+    let access = &it.stage.access;
+    let kubeconfig = KUBECONFIG
+        .get_or_init(async || access.service_account_kubeconfig(HOME, "bowline").await.unwrap())
+        .await;
+    let client = bowline_testbed::access::client(kubeconfig).await.unwrap();
+    let operator: Api<IntegrationConnection> = Api::namespaced(client, &it.namespace);
+    let status = json!({"status": status});
+    operator.patch_status("mail", &PatchParams::default(), &Patch::Merge(&status)).await.expect("a status");
+}
+
+fn verdict(well: bool, reason: &str) -> Value {
+    let condition = |kind: &str, reason: &str| {
+        json!({"type": kind, "status": if well { "True" } else { "False" }, "reason": reason,
+            "message": "As the test says.", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    };
+    let ready = if well { "Connected" } else { reason };
+    json!([condition("Ready", ready), condition("Authorized", reason)])
+}
+
+fn page(it: &Scene) -> String {
+    format!("{PAGE}/{}/mail", it.namespace)
+}
+
+/// Begins a command as alice.
+fn begun(it: &Scene, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = started(it, "alice", &[arguments, &["-n", &it.namespace]].concat());
+    let results = BufReader::new(child.stdout.take().unwrap());
+    (child, results)
+}
+
+async fn line(results: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    results.read_line(&mut line).await.unwrap();
+    line
+}
+
+async fn rest(results: &mut BufReader<ChildStdout>) -> String {
+    let mut text = String::new();
+    while results.read_line(&mut text).await.unwrap() > 0 {}
+    text
+}
+
+async fn until_annotated(it: &Scene, annotation: &str) -> String {
+    until(annotation, async || it.get("mail").await.annotations().get(annotation).cloned()).await
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_link_is_printed_and_the_consent_is_waited_for() {
+    let it = quiet("link").await;
+    let (child, mut results) = begun(&it, &["connect", "mail"]);
+    say(
+        &it,
+        json!({"conditions": verdict(false, "AwaitingAuthorization"), "authorization": {"url": page(&it)}}),
+    )
+    .await;
+    assert_eq!(line(&mut results).await.trim(), page(&it), "nothing but the address");
+    let (_, said, errors) = bowline(&it, "alice", &["portal"], "").await;
+    assert_eq!(said, "https://bowline.example.com/\n", "{errors}");
+    say(&it, json!({"conditions": verdict(false, "AuthorizationInProgress")})).await;
+    let account = json!({"id": "42", "name": "octocat"});
+    say(&it, json!({"conditions": verdict(true, "Authorized"), "account": account, "authorization": null}))
+        .await;
+    assert_eq!(rest(&mut results).await, "mail is ready, as octocat (id 42).\n");
+    assert_eq!(ended(child).await.0, 0);
+    // No page is named any more, and no provider names the portal.
+    let (code, _, errors) = bowline(&it, "alice", &["portal"], "").await;
+    assert!(code == 1 && errors.contains("--portal-url"), "{errors}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
+    let it = quiet("device").await;
+    say(&it, json!({"conditions": verdict(false, "AwaitingAuthorization")})).await;
+    let (code, _, errors) = bowline(&it, "bob", &["connect", "mail", "--device"], "").await;
+    assert!(code == 1 && errors.contains("belongs to 'alice'"), "{errors}");
+
+    let (child, mut results) = begun(&it, &["connect", "mail", "--device"]);
+    let request = until_annotated(&it, ANNOTATION_AUTHORIZE_REQUESTED).await;
+    let open = json!({"userCode": "WDJB-MJHT", "verificationUri": "https://idp.example.com/device"});
+    say(
+        &it,
+        json!({"lastHandledAuthorization": request, "authorization": open,
+        "conditions": verdict(false, "AuthorizationInProgress")}),
+    )
+    .await;
+    let mut shown = String::new();
+    while !shown.contains("WDJB-MJHT") {
+        let next = line(&mut results).await;
+        assert!(!next.is_empty(), "it ended early: {shown}");
+        shown += &next;
+    }
+    for expected in ["https://idp.example.com/device", &it.name, &format!("{}.mail", it.namespace), "alice"] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let (_, said, _) = bowline(&it, "alice", &["describe", "mail"], "").await;
+    assert!(said.contains("WDJB-MJHT at https://idp.example.com/device"), "{said}");
+    let account = json!({"id": "42", "name": "octocat"});
+    say(&it, json!({"authorization": null, "account": account, "conditions": verdict(false, "AwaitingConfirmation")})).await;
+    rest(&mut results).await;
+    let (code, _, errors) = ended(child).await;
+    assert!(
+        code == 1 && errors.contains("octocat (id 42)") && errors.contains("--accept-account '42'"),
+        "{errors}"
+    );
+
+    let (code, _, errors) = bowline(&it, "alice", &["connect", "mail", "--accept-account", "7"], "").await;
+    assert!(code == 1 && errors.contains("nothing is accepted"), "{errors}");
+    assert!(!it.get("mail").await.annotations().contains_key(ANNOTATION_ACCEPT_ACCOUNT));
+    let (child, mut results) = begun(&it, &["connect", "mail", "--accept-account", "42"]);
+    assert_eq!(until_annotated(&it, ANNOTATION_ACCEPT_ACCOUNT).await, "42");
+    say(&it, json!({"conditions": verdict(true, "Authorized")})).await;
+    assert_eq!(rest(&mut results).await, "mail is ready, as octocat (id 42).\n");
+    assert_eq!(ended(child).await.0, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_failure_is_explained_with_who_mends_it() {
+    let it = quiet("refused").await;
+    let approval = "https://idp.example.com/adminconsent";
+    say(
+        &it,
+        json!({"conditions": verdict(false, "AwaitingAuthorization"), "authorization": {"url": page(&it)}}),
+    )
+    .await;
+    let (child, mut results) = begun(&it, &["connect", "mail"]);
+    line(&mut results).await;
+    say(&it, json!({"conditions": verdict(false, "AdminConsentRequired"), "authorization": {"adminConsentUrl": approval}})).await;
+    let said = rest(&mut results).await;
+    for expected in ["AdminConsentRequired: As the test says.", "an administrator at the provider", approval]
+    {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert_eq!(ended(child).await.0, 1);
+    let (_, described, _) = bowline(&it, "alice", &["describe", "mail"], "").await;
+    assert!(
+        described.contains(approval) && described.contains("kubectl bowline connect mail"),
+        "{described}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_does_not_end_in_time_ends_with_3() {
+    let it = quiet("late").await;
+    let (code, _, errors) = bowline(&it, "alice", &["connect", "mail", "--timeout", "1s"], "").await;
+    assert!(code == 3 && errors.contains("has not looked at it"), "{code} {errors}");
+    say(
+        &it,
+        json!({"conditions": verdict(false, "AwaitingAuthorization"), "authorization": {"url": page(&it)}}),
+    )
+    .await;
+    let commands: [&[&str]; 3] = [
+        &["connect", "mail", "--timeout", "1s"],
+        &["share", "mail", "--workspace", "w", "--timeout", "1s"],
+        &["disconnect", "mail", "--yes", "--timeout", "1s"],
+    ];
+    for command in commands {
+        let (code, said, errors) = bowline(&it, "alice", command, "").await;
+        assert_eq!(code, 3, "{command:?} {said}{errors}");
+    }
+    let spec = it.get("mail").await.spec;
+    assert_eq!(
+        (spec.disconnect, spec.shared),
+        (Some(true), Some(true)),
+        "what was asked for stays asked for"
+    );
+    let (code, _, errors) = bowline(&it, "alice", &["connect", "mail"], "").await;
+    assert!(code == 1 && errors.contains("spec.disconnect is true"), "{errors}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn where_nobody_answers_nothing_is_disconnected() {
+    let it = quiet("unasked").await;
+    let (code, _, errors) = bowline(&it, "alice", &["disconnect", "mail"], "").await;
+    assert!(code == 2 && errors.contains("--yes"), "{errors}");
+    let (code, _, errors) = bowline(&it, "alice", &["disconnect", "mail"], "n\n").await;
+    assert!(code == 1 && errors.contains("nothing was changed"), "{errors}");
+    assert_eq!(it.get("mail").await.spec.disconnect, None);
+}

@@ -1,0 +1,140 @@
+//! `kubectl bowline share`, `unshare`, `why`, `token` and `disconnect`, with the operator answering.
+//!
+//! Level 1 renders what was found; what a user finds with their own rights, in which namespaces, shows only here.
+
+use bowline_testbed::access::ADMIN;
+use bowline_testbed::sandbox::{Endpoint, Rotation};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use crate::looking::until;
+use crate::plugin::{bowline, bowline_as_is};
+use crate::scene::{Scene, parsed, scene};
+
+fn container(secret: &str) -> Value {
+    json!({"containers": [{"name": "app", "image": "app", "env": [{"name": "TOKEN",
+        "valueFrom": {"secretKeyRef": {"name": secret, "key": "access_token"}}}]}]})
+}
+
+/// A pod that reads its token from a Secret. It never runs: there are no nodes.
+async fn pod(it: &Scene, namespace: &str, secret: &str) {
+    let pod: Pod = parsed(json!({"metadata": {"name": "mailer"}, "spec": container(secret)}));
+    let pods: Api<Pod> = Api::namespaced(it.admin.clone(), namespace);
+    // A new namespace has no ServiceAccount for its pods yet.
+    until("a pod", async || {
+        pods.create(&PostParams::default(), &pod).await.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+async fn deployment(it: &Scene, namespace: &str, secret: &str) {
+    let labels = json!({"app": "web"});
+    let deployment: Deployment = parsed(json!({"metadata": {"name": "web"}, "spec": {
+        "replicas": 0, "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": container(secret)}}}));
+    it.create(namespace, &deployment).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_connection_is_shared_traced_taken_back_and_ended() {
+    let it = scene("share").await;
+    let jobs = it.another_namespace("jobs").await;
+    let id = format!("{}.mail", it.namespace);
+    it.workspace(&["alice", "bob"], &[&jobs]).apply().await;
+    let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
+
+    let (code, _, errors) = bowline(&it, "alice", &["share", "mail"], "").await;
+    assert!(code == 2 && errors.contains("--workspace"), "{errors}");
+    let (code, _, errors) = bowline(&it, "bob", &["share", "mail", "--workspace", &it.name], "").await;
+    assert!(code == 1 && errors.contains("belongs to 'alice'"), "{errors}");
+    let (code, said, errors) = bowline(&it, "alice", &["share", "mail", "--workspace", &it.name], "").await;
+    assert!(code == 0 && said.contains("mail is shared with"), "{said}{errors}");
+    it.secret_in(&jobs, &id).await;
+
+    pod(&it, &jobs, &id).await;
+    deployment(&it, &jobs, &id).await;
+    let why = ["why", "pod/mailer", "-n", &jobs];
+    let (code, said, errors) = bowline_as_is(&it, "bob", &why, "").await;
+    assert_eq!(code, 0, "{errors}");
+    for expected in [format!("from connection {id}, owner alice"), "well: it holds a valid token".to_owned()]
+    {
+        assert!(said.contains(&expected), "{expected}: {said}");
+    }
+
+    // alice may not list shares everywhere, and is told so.
+    let (code, said, errors) = bowline(&it, "alice", &["unshare", "mail"], "").await;
+    assert!(code == 0 && said.contains("yours alone"), "{said}{errors}");
+    assert!(errors.contains("whose shares you may not list"), "{errors}");
+    it.until_no_secret(&jobs, &id).await;
+    let (_, said, _) = bowline_as_is(&it, "bob", &why, "").await;
+    assert!(said.contains("does not exist") && said.contains("kubectl bowline share mail"), "{said}");
+
+    let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
+    assert!(code == 0 && said.contains(&format!("Secret {id} in {jobs}")), "{said}{errors}");
+    it.secret_in(&jobs, &id).await;
+    let (code, _, errors) = bowline(&it, ADMIN, &["disconnect", "mail"], "y\n").await;
+    assert!(code == 1 && errors.contains("nothing was changed"), "{errors}");
+    for expected in
+        [format!("{jobs}: Secret {id}"), "Deployment web, by env".into(), "Pod mailer, by env".into()]
+    {
+        assert!(errors.contains(&expected), "{expected}: {errors}");
+    }
+    let (code, said, errors) = bowline(&it, ADMIN, &["disconnect", "mail"], "mail\n").await;
+    assert!(code == 0 && said == "mail is disconnected.\n", "{said}{errors}");
+    it.until_no_secret(&jobs, &id).await;
+    it.until_no_secret(&it.namespace, "mail").await;
+    it.until_ledger("a revocation", |ledger| ledger.requests_to(Endpoint::Revocation).next().map(drop)).await;
+    let (code, _, errors) = bowline(&it, "alice", &["disconnect", "mail"], "").await;
+    assert!(code == 0 && errors.contains("disconnected already"), "{errors}");
+    assert!(!minted.grant_id.is_empty());
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_pod_that_waits_for_consent_is_traced_to_its_owner() {
+    let it = scene("why").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    it.until_phase("mail", "Pending").await;
+    pod(&it, &it.namespace, "mail").await;
+    let (code, said, errors) = bowline(&it, "bob", &["why", "pod/mailer"], "").await;
+    assert_eq!(code, 0, "{errors}");
+    for expected in ["AwaitingAuthorization", "the owner (alice)", "kubectl bowline connect mail"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let (code, _, errors) = bowline(&it, "bob", &["why", "deployment/mailer"], "").await;
+    assert!(code == 2 && errors.contains("pod/NAME"), "{errors}");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_token_is_shown_only_to_who_may_read_its_secret() {
+    let it = scene("token").await;
+    let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
+    let viewer: RoleBinding = parsed(json!({"metadata": {"name": "view"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol"}]}));
+    it.create(&it.namespace, &viewer).await;
+    let (code, said, errors) = bowline(&it, "alice", &["token", "mail", "--show"], "").await;
+    assert_eq!(
+        (code, said.as_str(), errors.as_str()),
+        (0, format!("{}\n", minted.access_token).as_str(), "")
+    );
+
+    until("carol may look", async || {
+        let (code, said, _) = bowline(&it, "carol", &["token", "mail"], "").await;
+        assert!(!said.contains(&minted.access_token));
+        (code == 0 && said.contains(&format!("{}: Secret mail", it.namespace))).then_some(())
+    })
+    .await;
+    let (code, said, errors) = bowline(&it, "carol", &["token", "mail", "--show"], "").await;
+    assert!(
+        code == 1 && said.is_empty() && errors.contains("secrets \"mail\" is forbidden"),
+        "{said}{errors}"
+    );
+}
