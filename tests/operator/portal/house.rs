@@ -2,14 +2,24 @@
 
 use std::path::Path;
 
+use bowline::api::IntegrationConnection;
 use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
-use tokio::sync::OnceCell;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::browser::Browser;
-use crate::scene::Scene;
+use crate::looking::until;
+use crate::scene::{Scene, parsed};
 use crate::stage::PORTAL;
+
+static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A portal process; killed when dropped.
 pub struct Portal {
@@ -33,6 +43,8 @@ impl Portal {
             environment: &[],
             readiness: &format!("{address}/readyz"),
         };
+        // The account's kubeconfig is one file, written anew for each process.
+        let _alone = ALONE.lock().await;
         let process = OperatorProcess::start(access, portal).await.expect("the portal is ready");
         Self { process, address }
     }
@@ -40,6 +52,17 @@ impl Portal {
     /// Everything it has logged.
     pub fn logs(&self) -> String {
         self.process.logs().expect("its log")
+    }
+
+    /// Sends bytes that no browser would, and gives the beginning of the answer.
+    pub async fn raw(&self, bytes: &str) -> String {
+        let mut stream =
+            TcpStream::connect(self.address.trim_start_matches("http://")).await.expect("a connection");
+        // It may hang up before all is sent.
+        let _ = stream.write_all(bytes.as_bytes()).await;
+        let mut answer = vec![0; 200];
+        let length = stream.read(&mut answer).await.unwrap_or(0);
+        String::from_utf8_lossy(&answer[..length]).into_owned()
     }
 
     /// A browser of nobody.
@@ -74,4 +97,31 @@ pub fn token(access: &Access, user: &str) -> String {
     let path = access.kubeconfig_for(user).expect("a kubeconfig");
     let kubeconfig: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     kubeconfig["users"][0]["user"]["token"].as_str().expect("a token").to_owned()
+}
+
+/// Lets this user edit in the scene's namespace. Tries to connect are counted per user, so those who connect in a browser
+/// here are not alice, who connects in other tests of this binary.
+pub async fn admit(it: &Scene, user: &str) {
+    let binding: RoleBinding = parsed(json!({
+        "metadata": {"name": format!("edit-{user}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }));
+    it.create(&it.namespace, &binding).await;
+}
+
+/// A connection of this user's, which waits for its owner to allow access.
+pub async fn waiting(it: &Scene, user: &str, name: &str) {
+    let object: IntegrationConnection = parsed(json!({
+        "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": name}, "spec": {"provider": it.name, "owner": user},
+    }));
+    let client = it.stage.access.client_for(user).await.expect("a client");
+    let connections: Api<IntegrationConnection> = Api::namespaced(client, &it.namespace);
+    until("the right to make connections", async || {
+        let made = connections.create(&PostParams::default(), &object).await;
+        made.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    it.until_reason(name, "Authorized", "AwaitingAuthorization").await;
 }
