@@ -52,7 +52,7 @@ pub async fn live(
 async fn changed(changes: &mut tokio::sync::broadcast::Receiver<String>, id: &str) {
     loop {
         match changes.recv().await {
-            Ok(changed) if changed != id => {}
+            Ok(other) if other != id => {}
             Ok(_) | Err(RecvError::Lagged(_)) => return,
             Err(RecvError::Closed) => return std::future::pending().await,
         }

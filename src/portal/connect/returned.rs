@@ -53,9 +53,8 @@ impl Callback {
         };
         let states = all("state");
         let state = match states[..] {
-            [] => return Err(Malformed::NoState),
             [state] if is_state(state) => SecretString::from(state.as_str()),
-            [_] => return Err(Malformed::NoState),
+            [] | [_] => return Err(Malformed::NoState),
             _ => return Err(Malformed::StateTwice),
         };
         let one = |name: &str| match all(name)[..] {

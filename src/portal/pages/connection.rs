@@ -22,6 +22,7 @@ use super::super::write::in_time;
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
+use crate::catalog;
 
 /// How often a page without a script looks again while somebody waits.
 const AGAIN_SECONDS: u32 = 4;
@@ -87,6 +88,7 @@ struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ScopeLine {
     name: String,
+    words: String,
     icon: &'static str,
     word: &'static str,
     tone: &'static str,
@@ -165,7 +167,7 @@ fn filled(
         connected: Moment::of(status.connected_at.as_ref(), now),
         connected_by: status.connected_by.clone(),
         facts: facts(&status, now),
-        scopes: scopes(&status),
+        scopes: scopes(app, &subject, &status),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing: sharing(app, &subject, now),
@@ -224,9 +226,17 @@ fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
     }
 }
 
-fn scopes(status: &IntegrationConnectionStatus) -> Vec<ScopeLine> {
+fn scopes(app: &App, subject: &Subject, status: &IntegrationConnectionStatus) -> Vec<ScopeLine> {
     let scopes = status.scopes.clone().unwrap_or_default();
-    let line = |icon, word, tone| move |name: &String| ScopeLine { name: foreign(name), icon, word, tone };
+    let provider = app.cluster.provider(&subject.connection.spec.provider);
+    let known = provider.and_then(|provider| catalog::get(&provider.spec.type_)).map(|entry| &entry.scopes);
+    let words = |name: &String| {
+        let meaning = known.and_then(|known| known.meaning(name));
+        meaning.map(|meaning| meaning.says.clone()).unwrap_or_default()
+    };
+    let line = |icon, word, tone| {
+        move |name: &String| ScopeLine { name: foreign(name), words: words(name), icon, word, tone }
+    };
     let granted = scopes.granted.iter().filter(|name| !scopes.extra.contains(name));
     let missing = scopes.missing.iter().map(line("–", "Not given", "bad"));
     let extra = scopes.extra.iter().map(line("+", "Given, but not asked for", "bad"));

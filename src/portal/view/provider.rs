@@ -39,7 +39,7 @@ impl Card {
     pub fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
         let entry = catalog::get(&provider.spec.type_);
-        let known = entry.map(|entry| entry.display_name.clone());
+        let known = entry.map(|entry| real_name(&entry.display_name).to_owned());
         let title = provider.spec.display_name.clone().or(known).unwrap_or_else(|| name.clone());
         let status = provider.status.clone().unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
@@ -100,6 +100,11 @@ pub fn description(
         catalog::resolve(entry, &provider.spec, &name, &connection.spec.parameters).ok()
     });
     exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
+}
+
+/// A name without what the catalogue adds for administrators: `GitHub (OAuth App)` is GitHub to everybody else.
+fn real_name(name: &str) -> &str {
+    name.split(" (").next().unwrap_or(name)
 }
 
 /// The class of a catalogue entry's mark.

@@ -21,7 +21,7 @@ impl Moment {
         let span = span(seconds.unsigned_abs());
         let words = match seconds {
             -4..=4 => "just now".to_owned(),
-            1.. => format!("in {span}"),
+            5.. => format!("in {span}"),
             _ => format!("{span} ago"),
         };
         Self { words, exact: time.strftime("%Y-%m-%d %H:%M UTC").to_string(), machine: time.to_string() }
