@@ -144,7 +144,8 @@ fn commands_of_the_plug_in_are_ones_it_takes() {
     for (path, page) in pages() {
         for line in commands(&page) {
             let Some(rest) = line.split("kubectl bowline ").nth(1) else { continue };
-            let words = rest.split('#').next().unwrap().split_whitespace();
+            // What follows is the shell's.
+            let words = rest.split(['#', '>', '|']).next().unwrap().split_whitespace();
             seen += 1;
             if let Err(error) = plugin::Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(words)) {
                 problems.push(format!("{path}: {line}: {error}"));

@@ -29,7 +29,7 @@ pub fn status(
     outcome: &Outcome,
     now: Timestamp,
 ) -> IntegrationConnectionStatus {
-    let old = connection.status.clone().unwrap_or_default();
+    let (old, history) = (connection.status.clone().unwrap_or_default(), &plan.history);
     let published = published(connection, plan, outcome, &old);
     let ready = ready(&plan.authorized, &plan.fresh, &published);
     let gone = plan.authorized.reason == reason::DISCONNECTED;
@@ -45,7 +45,7 @@ pub fn status(
     ];
     let mut next = IntegrationConnectionStatus {
         phase: None,
-        id: Some(names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())),
+        id: Some(id(connection)),
         account: grant.and_then(account).or_else(|| old.account.clone().filter(|_| !forget)),
         connected_at,
         connected_by,
@@ -55,16 +55,21 @@ pub fn status(
         grant: grant_end(grant).or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
         secret: secret(observed, outcome, &old),
         sharing: sharing(connection, observed, &old, now),
-        last_handled_refresh: plan.unanswerable.clone().or_else(|| plan.history.handled_refresh.clone()),
+        last_handled_refresh: plan.unanswerable.as_ref().or(history.handled_refresh.as_ref()).cloned(),
         last_handled_authorization: plan
             .unaskable
-            .clone()
-            .or_else(|| plan.history.handled_authorization.clone()),
+            .as_ref()
+            .or(history.handled_authorization.as_ref())
+            .cloned(),
         observed_generation: connection.metadata.generation,
         conditions: conditions_of(connection, &old, verdicts, now),
     };
     next.phase = Some(phase(connection, &next));
     next
+}
+
+fn id(connection: &IntegrationConnection) -> String {
+    names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())
 }
 
 fn conditions_of(

@@ -53,6 +53,7 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
         client_id: client.id,
         client_secret: client.secret.map(SecretString::from),
         client_secret_previous: None,
+        version: None,
     };
     Bench { realm, http, description, app, _sandbox: sandbox }
 }

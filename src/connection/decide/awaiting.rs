@@ -18,7 +18,7 @@ pub fn awaiting(input: &Input) -> Option<Verdict> {
         return None;
     }
     if let Some(message) = consent::progress(&input.observed.attempts) {
-        return Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message));
+        return Some(in_progress(&message));
     }
     if let Some(Refusal { reason, message }) =
         brought_in_vain(input, "It is tried again; should that be refused, bring a new one.")
@@ -30,23 +30,23 @@ pub fn awaiting(input: &Input) -> Option<Verdict> {
         return Some(verdict);
     }
     if target.method(&input.connection.spec) == Method::ClientCredentials {
-        return in_progress("The first token is being minted from the app registration.");
+        return Some(in_progress("The first token is being minted from the app registration."));
     }
     Some(awaiting_person(input, target))
 }
 
-fn in_progress(message: &str) -> Option<Verdict> {
-    Some(Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message))
+fn in_progress(message: &str) -> Verdict {
+    Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message)
 }
 
 /// What the record says without a grant in use.
 fn on_record(input: &Input) -> Option<Verdict> {
     match &input.observed.record {
-        RecordState::Present(present) if present.ending => {
-            in_progress("The earlier grant is being revoked at the provider; then a new one can be brought.")
-        }
+        RecordState::Present(present) if present.ending => Some(in_progress(
+            "The earlier grant is being revoked at the provider; then a new one can be brought.",
+        )),
         RecordState::Present(present) if present.has_candidate => {
-            in_progress("A grant was brought and is being checked with the provider.")
+            Some(in_progress("A grant was brought and is being checked with the provider."))
         }
         RecordState::Missing if was_connected(input.connection.status.as_ref()) => Some(Verdict::no(
             reason::RECORD_MISSING,

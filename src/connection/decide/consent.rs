@@ -73,6 +73,11 @@ pub fn pending_request(input: &Input) -> Option<String> {
     (input.history.handled_authorization.as_ref() != Some(&asked)).then_some(asked)
 }
 
+/// The request for a device flow that cannot be taken up, while no grant may be taken in.
+pub fn unaskable(input: &Input, blocked: bool) -> Option<String> {
+    pending_request(input).filter(|_| blocked)
+}
+
 /// The code that waits to be typed at the provider, and when it ends.
 pub fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {

@@ -115,15 +115,7 @@ impl History {
         jitter: f64,
     ) -> Self {
         let Some(finished) = finished else { return self };
-        // Where nothing was sent for a passing cause the request still waits. What somebody has to mend first is an answer.
-        let waits =
-            matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale);
-        if finished.request.is_some() && !waits {
-            self.handled_refresh.clone_from(&finished.request);
-        }
-        if finished.authorization.is_some() && !waits {
-            self.handled_authorization.clone_from(&finished.authorization);
-        }
+        self.answer(finished);
         let now = finished.at;
         match &finished.outcome {
             Outcome::Committed { origin, .. } => {
@@ -147,6 +139,16 @@ impl History {
             Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
+    }
+
+    /// Where nothing was sent for a passing cause the request still waits. What somebody has to mend first is an answer.
+    fn answer(&mut self, finished: &Finished) {
+        if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
+            return;
+        }
+        let Finished { request, authorization, .. } = finished;
+        self.handled_refresh = request.clone().or(self.handled_refresh.take());
+        self.handled_authorization = authorization.clone().or(self.handled_authorization.take());
     }
 
     fn failed(mut self, failure: &Failure, finished: &Finished, policy: &Policy, jitter: f64) -> Self {

@@ -96,23 +96,20 @@ pub fn decide(
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let answerable = answerable(&input, &authorized, target, &policy);
-    let request_at = waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy));
-    let unaskable = consent::pending_request(&input).filter(|_| task::is_blocked(&input, &authorized));
-    let unanswerable = waiting.filter(|_| !observed.busy && !answerable);
     Plan {
         shared: shared::shared(&observed.shared, &observed.shares),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         publishing: publishing(&input, &authorized),
         end: ends(observed, &authorized),
-        authorized,
         fresh,
         task,
         next_attempt,
-        request_at,
-        unanswerable,
-        unaskable,
+        request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
+        unanswerable: waiting.filter(|_| !observed.busy && !answerable),
+        unaskable: consent::unaskable(&input, task::is_blocked(&input, &authorized)),
         consent_at: consent::next_change(&input),
+        authorized,
         history,
     }
 }

@@ -542,14 +542,12 @@ fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves(
 
 #[test]
 fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_it() {
+    let other_account = || IntakeError::OtherAccount { id: "2".to_owned(), name: None };
     for (why, reason) in [
-        (IntakeError::OtherAccount, reason::ACCOUNT_MISMATCH),
+        (other_account(), reason::ACCOUNT_MISMATCH),
         (IntakeError::AccountUnknown, reason::ACCOUNT_MISMATCH),
         (IntakeError::AccountTaken, reason::ACCOUNT_ALREADY_CONNECTED),
-        (
-            IntakeError::NotRevoked { why: Box::new(IntakeError::OtherAccount), by_hand: None },
-            reason::ACCOUNT_MISMATCH,
-        ),
+        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, reason::ACCOUNT_MISMATCH),
     ] {
         let plan = connection().authorized().published().came(Outcome::IntakeRefused { why }).decided();
         assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));

@@ -37,8 +37,8 @@ impl Pledge {
     /// Seals it for one connection.
     pub fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
         let text = Zeroizing::new(serde_json::to_vec(self).map_err(|_| ConsentError::Unreadable)?);
-        let sealed = sealer.seal(place, Field::Attempt, REVISION, &text);
-        sealed.map(ByteString).map_err(|_| ConsentError::Unreadable)
+        let bytes = sealer.seal(place, Field::Attempt, REVISION, &text);
+        bytes.map(ByteString).map_err(|_| ConsentError::Unreadable)
     }
 
     /// Opens the pledge of this attempt on this connection, and of no other.
@@ -46,9 +46,9 @@ impl Pledge {
         sealer: &Sealer,
         place: &Place,
         attempt: &str,
-        sealed: &ByteString,
+        bytes: &ByteString,
     ) -> Result<Self, ConsentError> {
-        let text = sealer.open(place, Field::Attempt, REVISION, &sealed.0);
+        let text = sealer.open(place, Field::Attempt, REVISION, &bytes.0);
         let text = text.map_err(|_| ConsentError::Unreadable)?;
         let pledge: Self = serde_json::from_slice(&text).map_err(|_| ConsentError::Unreadable)?;
         if pledge.attempt == attempt { Ok(pledge) } else { Err(ConsentError::Unreadable) }

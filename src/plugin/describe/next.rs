@@ -62,12 +62,11 @@ pub(in super::super) fn steps(connection: &IntegrationConnection, provider: &Abo
         .into_iter()
         .filter_map(|kind| condition(connection, kind))
         .find(|condition| condition.status != "True" || is_warning(&condition.reason));
-    // A connection without a grant is not shared for that: its cause is step enough.
-    let is_ungranted =
-        condition(connection, "Authorized").is_some_and(|condition| condition.status != "True");
+    // Without a grant there is nothing to share, so that is no step of its own.
+    let is_authorized = condition(connection, "Authorized").is_none_or(|it| it.status == "True");
     let sharing = condition(connection, "Shared")
-        .filter(|condition| condition.status != "True" && connection.spec.shared == Some(true))
-        .filter(|_| !is_ungranted);
+        .filter(|_| is_authorized)
+        .filter(|condition| condition.status != "True" && connection.spec.shared == Some(true));
     let advice = cause.into_iter().chain(sharing).filter_map(|condition| advice(&condition.reason, way));
     advice.map(|advice| step(advice, &words_of(connection), provider.contact.as_deref())).collect()
 }
