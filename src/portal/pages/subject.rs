@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn connection(status: serde_json::Value) -> IntegrationConnection {
+    fn connection(status: &serde_json::Value) -> IntegrationConnection {
         serde_json::from_value(json!({
             "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
             "spec": {"provider": "p", "owner": "alice"}, "status": status,
@@ -158,18 +158,18 @@ mod tests {
 
     #[test]
     fn the_first_consent_is_the_owners_alone() {
-        let new = connection(json!({}));
+        let new = connection(&json!({}));
         let owner = May { owns: true, connect: true, ..May::default() };
         let admin = May { connect: true, patch: true, ..May::default() };
         assert_eq!(owner.refused_to_connect(&new), None);
         assert!(admin.refused_to_connect(&new).unwrap().contains("Only alice"));
-        let old = connection(json!({"connectedAt": "2026-05-03T14:20:00Z"}));
+        let old = connection(&json!({"connectedAt": "2026-05-03T14:20:00Z"}));
         assert_eq!(admin.refused_to_connect(&old), None);
     }
 
     #[test]
     fn who_may_look_and_not_connect_reads_why() {
-        let old = connection(json!({"connectedAt": "2026-05-03T14:20:00Z"}));
+        let old = connection(&json!({"connectedAt": "2026-05-03T14:20:00Z"}));
         let viewer = May::default();
         assert!(viewer.refused_to_connect(&old).unwrap().contains("right to `connect`"));
         let owner = May { owns: true, ..May::default() };

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn connection(status: serde_json::Value) -> IntegrationConnection {
+    fn connection(status: &serde_json::Value) -> IntegrationConnection {
         serde_json::from_value(json!({
             "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
             "metadata": {"name": "c", "namespace": "n"},
@@ -191,7 +191,7 @@ mod tests {
     fn with(phase: &str, reason: &str) -> IntegrationConnection {
         let ready = json!({"type": "Ready", "status": "False", "reason": reason, "message": "M.",
             "lastTransitionTime": "2026-05-03T14:20:00Z"});
-        connection(json!({"phase": phase, "conditions": [ready]}))
+        connection(&json!({"phase": phase, "conditions": [ready]}))
     }
 
     fn now() -> Timestamp {
@@ -223,9 +223,9 @@ mod tests {
     fn a_fresh_connection_says_until_when() {
         let status = json!({"phase": "Active",
             "token": {"expiresAt": "2026-05-03T14:20:00Z", "nextRefreshAt": "2026-05-03T14:05:00Z"}});
-        let line = standing(&connection(status), "GitHub", now()).line;
+        let line = standing(&connection(&status), "GitHub", now()).line;
         assert_eq!(line, "Fresh until 14:20 UTC. Next refresh about 14:05 UTC.");
-        let line = standing(&connection(json!({"phase": "Active"})), "GitHub", now()).line;
+        let line = standing(&connection(&json!({"phase": "Active"})), "GitHub", now()).line;
         assert_eq!(line, "Works; the provider names no end.");
     }
 

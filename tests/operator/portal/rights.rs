@@ -1,4 +1,4 @@
-//! What the portal's ServiceAccount cannot reach, each for itself: a portal that was taken over has nothing to steal.
+//! What the portal's `ServiceAccount` cannot reach, each for itself: a portal that was taken over has nothing to steal.
 
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::Api;
