@@ -1,5 +1,7 @@
 //! The command line, which is also the only place that reads the environment.
 
+pub mod portal;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -40,6 +42,8 @@ pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
     #[command(after_help = REACHES)]
     Operator(Box<OperatorFlags>),
+    /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
+    Portal(Box<portal::PortalFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// List the providers of the catalogue, or describe one with an example to apply.

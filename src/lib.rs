@@ -16,6 +16,7 @@
 //! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
 //! - [`clock`], [`telemetry`], [`metrics`]: time, logs and numbers, for whoever needs them.
+//! - [`portal`]: `bowline portal`, which people see in a browser.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`plugin`]: `kubectl bowline`, which knows only the kinds and the API server.
 
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod oauth;
 pub mod operator;
 pub mod plugin;
+pub mod portal;
 pub mod provider;
 pub mod publishing;
 pub mod share;

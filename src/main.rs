@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bowline::cli::{self, Command};
-use bowline::{operator, telemetry};
+use bowline::{operator, portal, telemetry};
 use clap::Parser;
 
 #[tokio::main]
@@ -33,6 +33,11 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
             let (settings, logs) = flags.into_settings();
             telemetry::init(logs.format, &logs.filter)?;
             Ok(operator::run(settings).await?)
+        }
+        Command::Portal(flags) => {
+            let (settings, logs) = flags.into_settings()?;
+            telemetry::init(logs.format, &logs.filter)?;
+            Ok(portal::run(settings).await?)
         }
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
         Command::Catalog { name, all } => cli::print_catalog(&mut std::io::stdout(), name.as_deref(), all),

@@ -126,6 +126,18 @@ fn flags_of_the_operator_that_are_named_exist() {
 }
 
 #[test]
+fn flags_of_the_portal_that_are_named_exist() {
+    let command = cli::Cli::command();
+    let portal = command.find_subcommand("portal").unwrap();
+    let flags: Vec<_> = portal.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let said = quoted(&read("docs/portal.md"));
+    let named = said.iter().filter_map(|said| said.strip_prefix("--"));
+    let strangers: Vec<_> =
+        named.filter(|flag| !flags.contains(flag)).map(|flag| format!("--{flag}")).collect();
+    none(&strangers, "bowline portal has these flags");
+}
+
+#[test]
 fn commands_of_the_plug_in_are_ones_it_takes() {
     let mut seen = 0;
     let mut problems = Vec::new();

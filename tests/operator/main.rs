@@ -25,6 +25,7 @@ mod plugin;
 mod plugin_consent;
 mod plugin_installed;
 mod plugin_sharing;
+mod portal;
 mod registration;
 mod scene;
 mod sharing;

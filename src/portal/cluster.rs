@@ -1,0 +1,135 @@
+//! What the portal knows of the cluster: one watch per kind, and a word to whoever waits for a connection to change.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Event};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use crate::telemetry::chain;
+
+/// Who is slower than this misses words, and looks again.
+const BACKLOG: usize = 1024;
+
+/// The caches.
+pub struct Cluster {
+    /// All connections, without managed fields.
+    pub connections: Store<IntegrationConnection>,
+    /// All provider objects.
+    pub providers: Store<IntegrationProvider>,
+    /// All workspaces.
+    pub workspaces: Store<Workspace>,
+    /// All shares.
+    pub shares: Store<ConnectionShare>,
+    /// Names of all namespaces.
+    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    changed: broadcast::Sender<String>,
+}
+
+impl Cluster {
+    /// Starts the watches; they end with `stop`.
+    pub fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
+        let (connections, connections_in) = store();
+        let (providers, providers_in) = store();
+        let (workspaces, workspaces_in) = store();
+        let (shares, shares_in) = store();
+        let (namespaces, namespaces_in) = store();
+        let (changed, _) = broadcast::channel(BACKLOG);
+        follow(client, connections_in, Some(changed.clone()), stop);
+        follow(client, providers_in, None, stop);
+        follow(client, workspaces_in, None, stop);
+        follow(client, shares_in, None, stop);
+        follow(client, namespaces_in, None, stop);
+        Arc::new(Self { connections, providers, workspaces, shares, namespaces, changed })
+    }
+
+    /// Returns when every cache was filled once.
+    pub async fn wait_ready(&self) {
+        // An error means that the writer is gone, which it is only when the process ends.
+        let _ = tokio::join!(
+            self.connections.wait_until_ready(),
+            self.providers.wait_until_ready(),
+            self.workspaces.wait_until_ready(),
+            self.shares.wait_until_ready(),
+            self.namespaces.wait_until_ready(),
+        );
+    }
+
+    /// A provider object by its name.
+    pub fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
+        self.providers.get(&ObjectRef::new(name))
+    }
+
+    /// A workspace by its name.
+    pub fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
+        self.workspaces.get(&ObjectRef::new(name))
+    }
+
+    /// A connection as last seen.
+    pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
+        self.connections.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// The ids of connections that change from now on.
+    pub fn changes(&self) -> broadcast::Receiver<String> {
+        self.changed.subscribe()
+    }
+}
+
+/// Follows one kind until `stop`; failures of the watch are logged and tried again with growing pauses.
+fn follow<K>(
+    client: &Client,
+    mut writer: Writer<K>,
+    tell: Option<broadcast::Sender<String>>,
+    stop: &CancellationToken,
+) where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let mut events =
+        watcher::watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().boxed();
+    let stop = stop.clone();
+    tokio::spawn(stop.run_until_cancelled_owned(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let event = without_managed_fields(event);
+                    writer.apply_watcher_event(&event);
+                    if let (Some(tell), Event::Apply(object) | Event::Delete(object)) = (&tell, &event) {
+                        // An error means that nobody listens.
+                        let _ = tell.send(id(object));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(kind = %K::kind(&()), error = %chain(&error), "a watch failed and starts again");
+                }
+            }
+        }
+    }));
+}
+
+fn id<K: Resource>(object: &K) -> String {
+    crate::api::names::connection_id(&object.namespace().unwrap_or_default(), &object.name_any())
+}
+
+fn without_managed_fields<K: Resource>(event: Event<K>) -> Event<K> {
+    let strip = |mut object: K| {
+        object.meta_mut().managed_fields = None;
+        object
+    };
+    match event {
+        Event::Apply(object) => Event::Apply(strip(object)),
+        Event::InitApply(object) => Event::InitApply(strip(object)),
+        other => other,
+    }
+}

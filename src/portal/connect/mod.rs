@@ -1,0 +1,15 @@
+//! Connecting in a browser: begin a try, leave for the provider, come back.
+//!
+//! | module | step |
+//! |---|---|
+//! | [`start`] | a new try, and its page while the operator prepares the address |
+//! | [`leave`] | take the address, once, and go |
+//! | [`callback`] | the browser comes back: consumed once, whatever it brings |
+//! | [`returned`] | what a callback brings, judged; pure |
+//! | [`progress`] | how the last try stands, for the connection's page |
+
+pub mod callback;
+pub mod leave;
+pub mod progress;
+pub mod returned;
+pub mod start;

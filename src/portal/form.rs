@@ -1,0 +1,182 @@
+//! What a request must bring: a session to look, and a form of that session, from our own page, to change something.
+
+use std::collections::HashMap;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use secrecy::SecretString;
+
+use super::App;
+use super::failure::Failure;
+use super::session::{self, Session};
+use super::sign_in::{before, proxy};
+
+/// The field with the form's token.
+pub const TOKEN_FIELD: &str = "form";
+
+/// Somebody is signed in. Where nobody is, a page sends the browser to sign in, and comes back afterwards.
+pub struct SignedIn(pub Session);
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        if let Some(session) = session_of(&parts.headers, app) {
+            return Ok(Self(session));
+        }
+        if parts.method != Method::GET {
+            return Err(Failure::not_signed_in().into_response());
+        }
+        let kept = before::Before::new(parts.uri.path(), app.clock.now());
+        let cookie = kept.and_then(|kept| kept.to_cookie(&app.key)).map_err(IntoResponse::into_response)?;
+        Err(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
+    }
+}
+
+/// The session of a request. Behind a proxy that names the user, only as long as it names the same one.
+pub fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
+    let session = Session::from_cookies(&app.key, &cookies(headers), app.clock.now())?;
+    match &app.settings.sign_in.proxy {
+        Some(settings) => proxy::names(settings, headers, session.user()).then_some(session),
+        None => Some(session),
+    }
+}
+
+/// The values of all `Cookie` headers.
+pub fn cookies(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
+}
+
+/// The fields of a form, each once.
+#[derive(Debug, Default)]
+pub struct Fields(HashMap<String, String>);
+
+impl Fields {
+    /// Reads a form's body. A field that comes twice spoils all: whoever sent it hopes that two readers differ.
+    pub fn read(body: &[u8]) -> Result<Self, Failure> {
+        let mut fields = HashMap::new();
+        for (name, value) in url::form_urlencoded::parse(body) {
+            if fields.insert(name.into_owned(), value.into_owned()).is_some() {
+                return Err(Failure::bad_request("A field of the form came twice."));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// A field without white space around it; empty if it is missing.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).map(|value| value.trim()).unwrap_or_default()
+    }
+
+    /// As [`Fields::text`], `None` if it is empty.
+    pub fn filled(&self, name: &str) -> Option<&str> {
+        Some(self.text(name)).filter(|text| !text.is_empty())
+    }
+
+    /// Whether a box was ticked.
+    pub fn ticked(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+}
+
+/// A change that a signed-in person asked for on one of our pages.
+pub struct Act {
+    /// Who.
+    pub session: Session,
+    /// What the form said.
+    pub fields: Fields,
+}
+
+impl FromRequest<App> for Act {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        if !is_from_our_page(request.headers(), &app.settings.url.origin()) {
+            return Err(Failure::stale_form());
+        }
+        let session = session_of(request.headers(), app).ok_or_else(Failure::not_signed_in)?;
+        let fields = body(request, app).await?;
+        if !session::same(fields.text(TOKEN_FIELD), &SecretString::from(session.form_token())) {
+            return Err(Failure::stale_form());
+        }
+        if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {
+            return Err(Failure::too_many("You have changed more in a minute than one person does."));
+        }
+        Ok(Self { session, fields })
+    }
+}
+
+/// The fields of a form, whoever sent it.
+pub async fn body(request: Request, app: &App) -> Result<Fields, Failure> {
+    let bytes = Bytes::from_request(request, app).await;
+    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or was cut off."))?)
+}
+
+/// Whether browsers say that a request comes from a page of ours. `Origin` is `null` under our `Referrer-Policy`, and
+/// then `Sec-Fetch-Site` tells; a request with neither is not a browser's, and is refused.
+pub fn is_from_our_page(headers: &HeaderMap, origin: &str) -> bool {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().map(|value| value.to_str().unwrap_or("?"));
+        (first, values.next().is_some())
+    };
+    let ((site, sites), (from, origins)) = (one("sec-fetch-site"), one("origin"));
+    if sites || origins {
+        return false;
+    }
+    match (site, from) {
+        (Some("same-origin"), None | Some("null")) => true,
+        (Some("same-origin") | None, Some(from)) => from == origin,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "https://bowline.example.com";
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_change_comes_from_our_page_or_not_at_all() {
+        let rows: &[(&[(&str, &str)], bool)] = &[
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "null")], true),
+            (&[("sec-fetch-site", "same-origin"), ("origin", OURS)], true),
+            (&[("origin", OURS)], true),
+            (&[], false),
+            (&[("origin", "null")], false),
+            (&[("origin", "https://evil.example.com")], false),
+            (&[("origin", "https://bowline.example.com.evil.com")], false),
+            (&[("sec-fetch-site", "cross-site"), ("origin", OURS)], false),
+            (&[("sec-fetch-site", "same-site"), ("origin", OURS)], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example.com")], false),
+            (&[("origin", OURS), ("origin", "https://evil.example.com")], false),
+        ];
+        for (sent, ours) in rows {
+            assert_eq!(is_from_our_page(&headers(sent), OURS), *ours, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_spoils_the_form() {
+        let fields = Fields::read(b"name=a+b%20&ticked=").unwrap();
+        assert_eq!(fields.text("name"), "a b");
+        assert_eq!(fields.filled("missing"), None);
+        assert!(fields.ticked("ticked") && !fields.ticked("other"));
+        assert!(Fields::read(b"name=a&name=b").is_err());
+    }
+}

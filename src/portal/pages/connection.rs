@@ -1,0 +1,330 @@
+//! One connection: what it is, how it stands, and everything that can be done with it.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::super::App;
+use super::super::connect::progress::{Progress, progress};
+use super::super::failure::Failure;
+use super::super::form::SignedIn;
+use super::super::session::Session;
+use super::super::view::history::{self, Line};
+use super::super::view::owned::keeper;
+use super::super::view::status::{Next, Standing, standing, who_mends};
+use super::super::view::time::Moment;
+use super::super::view::{foreign, provider::Card};
+use super::super::write::in_time;
+use super::subject::{For, Subject, subject};
+use super::{Frame, html};
+use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
+use crate::catalog;
+
+/// How often a page without a script looks again while somebody waits.
+const AGAIN_SECONDS: u32 = 4;
+
+#[derive(Template)]
+#[template(path = "connection.html")]
+struct ConnectionPage {
+    frame: Frame,
+    title: String,
+    page: String,
+    id: String,
+    namespace: String,
+    name: String,
+    owner: String,
+    description: String,
+    card: Card,
+    standing: Standing,
+    mends: Option<String>,
+    buttons: Buttons,
+    progress: Option<Progress>,
+    account: Option<AccountStatus>,
+    connected: Option<Moment>,
+    connected_by: Option<String>,
+    facts: Facts,
+    scopes: Vec<ScopeLine>,
+    device: Option<Device>,
+    admin_consent: Option<String>,
+    sharing: Sharing,
+    editable: Editable,
+    history: Vec<Line>,
+}
+
+/// Which buttons there are.
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one button")]
+struct Buttons {
+    connect: Option<&'static str>,
+    /// Why there is no such button although it would be the next step.
+    refused: Option<String>,
+    /// What to do where no browser helps.
+    by_hand: bool,
+    device: bool,
+    confirm: bool,
+    again: bool,
+    refresh: bool,
+    disconnect: bool,
+    delete: bool,
+}
+
+/// Times and names of the grant and its Secret.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    expires: Option<Moment>,
+    refreshed: Option<Moment>,
+    next: Option<Moment>,
+    grant_ends: Option<Moment>,
+    refreshable: Option<bool>,
+    failure: Option<(String, Moment)>,
+    secret: Option<String>,
+}
+
+/// One scope and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ScopeLine {
+    name: String,
+    words: String,
+    icon: &'static str,
+    word: &'static str,
+    tone: &'static str,
+}
+
+/// What to type at the provider.
+#[derive(Clone, Debug)]
+struct Device {
+    code: String,
+    address: Option<String>,
+    ends: Option<Moment>,
+}
+
+/// With whom it is shared.
+#[derive(Clone, Debug, Default)]
+struct Sharing {
+    workspace: Option<String>,
+    shared: bool,
+    by: Option<String>,
+    since: Option<Moment>,
+    namespaces: Vec<String>,
+    may: bool,
+    why_not: Option<String>,
+    message: Option<String>,
+}
+
+/// What may be edited here, and who keeps what may not.
+#[derive(Clone, Debug, Default)]
+struct Editable {
+    title: bool,
+    description: bool,
+    keeper: Option<String>,
+}
+
+/// `GET /connections/{namespace}/{name}`
+pub async fn page(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
+    let now = app.clock.now();
+    let (progress, history) =
+        tokio::try_join!(progress(&app, &session, &subject, now), history(&app, &subject, now))?;
+    Ok(html(&filled(&app, &session, subject, progress, history, now)))
+}
+
+fn filled(
+    app: &App,
+    session: &Session,
+    subject: Subject,
+    progress: Option<Progress>,
+    history: Vec<Line>,
+    now: Timestamp,
+) -> ConnectionPage {
+    let connection = &subject.connection;
+    let status = connection.status.clone().unwrap_or_default();
+    let standing = standing(connection, &subject.card.title, now);
+    let mut frame = Frame::of(session, &subject.title(), "connections");
+    frame.live = Some(format!("{}/live", subject.page()));
+    let waits = progress.as_ref().is_some_and(|progress| progress.waits);
+    frame.again_after =
+        (waits || standing.chip.tone == "wait" && standing.next == Next::Nothing).then_some(AGAIN_SECONDS);
+    ConnectionPage {
+        frame,
+        title: subject.title(),
+        page: subject.page(),
+        id: subject.id(),
+        namespace: subject.namespace.clone(),
+        name: subject.name.clone(),
+        owner: connection.spec.owner.clone(),
+        description: connection.spec.description.clone().unwrap_or_default(),
+        mends: who_mends(connection, session.user()),
+        buttons: buttons(&subject, &standing, waits),
+        account: status.account.clone().map(readable),
+        connected: Moment::of(status.connected_at.as_ref(), now),
+        connected_by: status.connected_by.clone(),
+        facts: facts(&status, now),
+        scopes: scopes(app, &subject, &status),
+        device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
+        admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
+        sharing: sharing(app, &subject, now),
+        editable: editable(&subject),
+        card: subject.card,
+        standing,
+        progress,
+        history,
+    }
+}
+
+fn readable(account: AccountStatus) -> AccountStatus {
+    let AccountStatus { id, name, email } = account;
+    AccountStatus {
+        id: foreign(&id),
+        name: name.as_deref().map(foreign),
+        email: email.as_deref().map(foreign),
+    }
+}
+
+fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
+    let Subject { connection, card, may, .. } = subject;
+    let deleting = connection.metadata.deletion_timestamp.is_some();
+    let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
+    let disconnected = connection.spec.disconnect.unwrap_or_default();
+    let usable = !deleting && !disconnected && !connection.spec.suspend.unwrap_or_default();
+    let refused = may.refused_to_connect(connection);
+    let word = if connected { "Reconnect" } else { "Connect" };
+    let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
+    let wanted = matches!(standing.next, Next::Connect | Next::Reconnect);
+    Buttons {
+        connect: browser.then_some(word),
+        refused: refused.clone().filter(|_| wanted),
+        by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
+        device: card.connects_by_code(connection) && usable && refused.is_none() && !waits,
+        confirm: standing.next == Next::Confirm && may.owns && may.patch,
+        again: disconnected && may.edit() && keeper(connection, "disconnect").is_none(),
+        refresh: connected && usable && may.patch,
+        disconnect: usable && may.edit() && keeper(connection, "disconnect").is_none(),
+        delete: !deleting && may.delete,
+    }
+}
+
+fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
+    let token = status.token.clone().unwrap_or_default();
+    Facts {
+        expires: Moment::of(token.expires_at.as_ref(), now),
+        refreshed: Moment::of(token.last_refreshed_at.as_ref(), now),
+        next: Moment::of(token.next_refresh_at.as_ref(), now),
+        grant_ends: Moment::of(status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()), now),
+        refreshable: token.refreshable,
+        failure: token
+            .last_failure
+            .map(|failure| (foreign(&failure.message), Moment::new(failure.at.0, now))),
+        secret: status.secret.as_ref().map(|secret| secret.name.clone()),
+    }
+}
+
+fn scopes(app: &App, subject: &Subject, status: &IntegrationConnectionStatus) -> Vec<ScopeLine> {
+    let scopes = status.scopes.clone().unwrap_or_default();
+    let provider = app.cluster.provider(&subject.connection.spec.provider);
+    let known = provider.and_then(|provider| catalog::get(&provider.spec.type_)).map(|entry| &entry.scopes);
+    let words = |name: &String| {
+        let meaning = known.and_then(|known| known.meaning(name));
+        meaning.map(|meaning| meaning.says.clone()).unwrap_or_default()
+    };
+    let line = |icon, word, tone| {
+        move |name: &String| ScopeLine { name: foreign(name), words: words(name), icon, word, tone }
+    };
+    let granted = scopes.granted.iter().filter(|name| !scopes.extra.contains(name));
+    let missing = scopes.missing.iter().map(line("–", "Not given", "bad"));
+    let extra = scopes.extra.iter().map(line("+", "Given, but not asked for", "bad"));
+    missing.chain(extra).chain(granted.map(line("✓", "Given", "good"))).collect()
+}
+
+fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device> {
+    let code = authorization.user_code.as_deref()?;
+    let complete = web(authorization.verification_uri_complete.as_deref());
+    Some(Device {
+        code: foreign(code),
+        address: complete.or_else(|| web(authorization.verification_uri.as_deref())),
+        ends: Moment::of(authorization.expires_at.as_ref(), now),
+    })
+}
+
+/// An address that a browser may be sent to: a provider's word alone makes no link of `javascript:`.
+fn web(address: Option<&str>) -> Option<String> {
+    let address = url::Url::parse(address?).ok()?;
+    matches!(address.scheme(), "https" | "http").then(|| address.into())
+}
+
+fn sharing(app: &App, subject: &Subject, now: Timestamp) -> Sharing {
+    let Subject { connection, may, .. } = subject;
+    let status = connection.status.clone().unwrap_or_default();
+    let told = super::super::view::status::condition(&status, "Shared");
+    let shared = connection.spec.shared.unwrap_or_default();
+    let kept = keeper(connection, "shared").or_else(|| keeper(connection, "workspace"));
+    let why_not = match (&kept, may.edit(), may.share || shared) {
+        (Some(keeper), ..) => Some(format!("{keeper} decides about sharing.")),
+        (None, false, _) => Some("Only its owner shares a connection.".to_owned()),
+        (None, true, false) => Some("You have no right to share in this namespace.".to_owned()),
+        (None, true, true) => None,
+    };
+    Sharing {
+        workspace: connection.spec.workspace.clone(),
+        shared,
+        by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
+        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, now)),
+        namespaces: shared_into(app, subject),
+        may: why_not.is_none(),
+        why_not,
+        message: told.filter(|told| shared && told.status != "True").map(|told| told.message.clone()),
+    }
+}
+
+/// The namespaces into which a connection is published by sharing.
+pub fn shared_into(app: &App, subject: &Subject) -> Vec<String> {
+    let uid = subject.connection.uid().unwrap_or_default();
+    let shares = app.cluster.shares.state();
+    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
+    let mut namespaces: Vec<String> = ours.filter_map(|share| share.namespace()).collect();
+    namespaces.sort();
+    namespaces
+}
+
+fn editable(subject: &Subject) -> Editable {
+    let of = |field| keeper(&subject.connection, field);
+    let (title, description) = (of("displayName"), of("description"));
+    let may = subject.may.edit();
+    Editable {
+        title: may && title.is_none(),
+        description: may && description.is_none(),
+        keeper: title.or(description),
+    }
+}
+
+/// What the operator said of it.
+async fn history(app: &App, subject: &Subject, now: Timestamp) -> Result<Vec<Line>, Failure> {
+    let events: Api<Event> = Api::namespaced(app.client.clone(), &subject.namespace);
+    let uid = subject.connection.uid().unwrap_or_default();
+    let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
+    let found = in_time(events.list(&of_it)).await?.map_err(|error| Failure::internal(&error))?;
+    Ok(history::lines(&found.items, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_makes_no_link_but_to_the_web() {
+        assert_eq!(
+            web(Some("https://p.example.com/device")).as_deref(),
+            Some("https://p.example.com/device")
+        );
+        for bad in ["javascript:alert(1)", "data:text/html,x", "//p", "p", "vbscript:x", ""] {
+            assert_eq!(web(Some(bad)), None, "{bad}");
+        }
+    }
+}

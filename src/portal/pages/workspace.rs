@@ -1,0 +1,140 @@
+//! Workspaces: people, namespaces, and what is shared.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::super::App;
+use super::super::access::Question;
+use super::super::failure::Failure;
+use super::super::form::SignedIn;
+use super::super::view::provider::Card;
+use super::super::view::status::{Chip, standing};
+use super::super::view::time::Moment;
+use super::subject::is_name;
+use super::{Frame, html};
+use crate::api::{IntegrationConnection, Workspace};
+
+/// One workspace in the list.
+struct Line {
+    name: String,
+    title: String,
+    members: usize,
+    namespaces: usize,
+    shared: usize,
+}
+
+#[derive(Template)]
+#[template(path = "workspaces.html")]
+struct ListPage {
+    frame: Frame,
+    lines: Vec<Line>,
+}
+
+/// A connection that is shared with the workspace (R18).
+struct Shared {
+    title: String,
+    id: String,
+    by: String,
+    refreshed: Option<Moment>,
+    card: Card,
+    chip: Chip,
+}
+
+#[derive(Template)]
+#[template(path = "workspace.html")]
+struct WorkspacePage {
+    frame: Frame,
+    title: String,
+    name: String,
+    members: Vec<String>,
+    namespaces: Vec<String>,
+    contact: Option<String>,
+    trouble: Option<String>,
+    shared: Vec<Shared>,
+}
+
+fn question<'a>(verb: &'a str, name: &'a str) -> Question<'a> {
+    Question { verb, resource: "workspaces", namespace: "", name }
+}
+
+fn title(workspace: &Workspace) -> String {
+    workspace.spec.display_name.clone().filter(|it| !it.is_empty()).unwrap_or_else(|| workspace.name_any())
+}
+
+fn shares_with(connection: &IntegrationConnection, workspace: &str) -> bool {
+    let sharing = connection.status.as_ref().and_then(|status| status.sharing.as_ref());
+    sharing.is_some_and(|sharing| sharing.workspace == workspace)
+}
+
+/// `GET /workspaces`
+pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
+    let mut names: Vec<String> = app.cluster.workspaces.state().iter().map(|it| it.name_any()).collect();
+    names.sort();
+    let names = app.access.filter(&session, names, |name| question("get", name)).await?;
+    let connections = app.cluster.connections.state();
+    let line = |name: String| {
+        let workspace = app.cluster.workspace(&name)?;
+        Some(Line {
+            title: title(&workspace),
+            members: workspace.spec.members.len(),
+            namespaces: workspace.spec.namespaces.len(),
+            shared: connections.iter().filter(|connection| shares_with(connection, &name)).count(),
+            name,
+        })
+    };
+    let lines = names.into_iter().filter_map(line).collect();
+    Ok(html(&ListPage { frame: Frame::of(&session, "Workspaces", "workspaces"), lines }))
+}
+
+/// `GET /workspaces/{name}`
+pub async fn page(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    if !is_name(&name) || !app.access.allows(&session, question("get", &name)).await? {
+        return Err(Failure::not_found());
+    }
+    let workspace = app.cluster.workspace(&name).ok_or_else(Failure::not_found)?;
+    let status = workspace.status.clone().unwrap_or_default();
+    let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
+    let title = title(&workspace);
+    let spec = &workspace.spec;
+    Ok(html(&WorkspacePage {
+        frame: Frame::of(&session, &title, "workspaces"),
+        title,
+        members: spec.members.iter().map(|member| member.user.clone()).collect(),
+        namespaces: spec.namespaces.clone(),
+        contact: spec.contact.clone(),
+        trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message),
+        shared: shared(&app, &name, app.clock.now()),
+        name,
+    }))
+}
+
+/// What members see of a shared connection: what its share says anyway.
+fn shared(app: &App, name: &str, now: Timestamp) -> Vec<Shared> {
+    let connections = app.cluster.connections.state();
+    let ours = connections.iter().filter(|connection| shares_with(connection, name));
+    let mut rows: Vec<Shared> = ours
+        .map(|connection| {
+            let status = connection.status.clone().unwrap_or_default();
+            let card = app.cluster.provider(&connection.spec.provider);
+            let card = card.map_or_else(|| Card::unknown(&connection.spec.provider), |it| Card::of(&it));
+            let object = connection.name_any();
+            Shared {
+                title: connection.spec.display_name.clone().filter(|it| !it.is_empty()).unwrap_or(object),
+                id: status.id.clone().unwrap_or_default(),
+                by: connection.spec.owner.clone(),
+                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), now),
+                chip: standing(connection, &card.title, now).chip,
+                card,
+            }
+        })
+        .collect();
+    rows.sort_by_key(|row| row.title.to_lowercase());
+    rows
+}

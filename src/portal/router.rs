@@ -1,0 +1,123 @@
+//! Addresses, and what is around every request.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use tokio::time::Instant;
+use tower_http::timeout::TimeoutLayer;
+
+use super::connect::{callback, leave, start};
+use super::failure::Failure;
+use super::pages::{actions, choose, connection, ending, health, list, make, review, usable, workspace};
+use super::{App, assets, headers, limits, live, sign_in};
+
+/// The largest form.
+const BODY_BYTES: usize = 32 * 1024;
+/// The longest address; hyper refuses far longer ones before us.
+const ADDRESS_BYTES: usize = 24 * 1024;
+/// No page takes longer; a stream has begun by then.
+const LASTS: Duration = Duration::from_secs(30);
+
+/// Everything the portal serves.
+pub fn router(app: App) -> Router {
+    let pages = signing_in().merge(connections()).merge(others());
+    let around = pages
+        .fallback(async || Failure::not_found())
+        .method_not_allowed_fallback(async || {
+            (StatusCode::METHOD_NOT_ALLOWED, Failure::bad_request("This address is not used in this way."))
+        })
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LASTS))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn(short))
+        .layer(from_fn_with_state(app.clone(), limits::layer));
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/static/portal.css", get(assets::style))
+        .route("/static/live.js", get(assets::script))
+        .route("/static/icon.svg", get(assets::icon))
+        .merge(around)
+        .layer(from_fn_with_state(app.clone(), headers::layer))
+        .layer(from_fn(logged))
+        .with_state(app)
+}
+
+fn signing_in() -> Router<App> {
+    Router::new()
+        .route("/sign-in", get(sign_in::page))
+        .route("/sign-in/token", post(sign_in::with_token))
+        .route("/sign-in/oidc", post(sign_in::with_oidc))
+        .route(sign_in::OIDC_CALLBACK, get(sign_in::oidc_callback))
+        .route("/sign-out", post(sign_in::out))
+}
+
+fn connections() -> Router<App> {
+    let one = Router::new()
+        .route("/", get(connection::page))
+        .route("/live", get(live::live))
+        .route("/edit", post(actions::edit))
+        .route("/share", post(actions::share))
+        .route("/unshare", post(actions::unshare))
+        .route("/refresh", post(actions::refresh))
+        .route("/device", post(actions::device))
+        .route("/confirm", post(actions::confirm))
+        .route("/again", post(actions::again))
+        .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
+        .route("/delete", get(ending::before_delete).post(ending::delete))
+        .route("/connect", get(review::page))
+        .route("/start", post(start::start));
+    Router::new()
+        .route("/connections", get(list::page))
+        .nest("/connections/{namespace}/{name}", one)
+        .route("/leave/{attempt}", get(leave::page))
+        .route("/leave/{attempt}/go", get(leave::go))
+        .route("/callback/{provider}", get(callback::callback))
+}
+
+fn others() -> Router<App> {
+    Router::new()
+        .route("/", get(async || Redirect::to("/connections")))
+        .route("/new", get(choose::page))
+        .route("/new/{provider}", get(make::page).post(make::make))
+        .route("/use", get(usable::page))
+        .route("/workspaces", get(workspace::list))
+        .route("/workspaces/{name}", get(workspace::page))
+        .route("/providers", get(health::page))
+}
+
+async fn ready(State(app): State<App>) -> Response {
+    let filled = tokio::time::timeout(Duration::from_secs(1), app.cluster.wait_ready()).await;
+    if app.stop.is_cancelled() || filled.is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "reading the cluster\n").into_response();
+    }
+    "ok\n".into_response()
+}
+
+/// Refuses an address that is longer than any of ours.
+async fn short(request: Request, next: Next) -> Response {
+    let query = request.uri().query().map_or(0, str::len);
+    if request.uri().path().len() + query > ADDRESS_BYTES {
+        return (StatusCode::URI_TOO_LONG, Failure::bad_request("The address is too long.")).into_response();
+    }
+    next.run(request).await
+}
+
+/// One line per request. Of the address only the route: neither query, nor names, nor whatever a provider put there.
+async fn logged(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let (method, begun) = (request.method().clone(), Instant::now());
+    let response = next.run(request).await;
+    let (route, status) = (route.unwrap_or_else(|| "unknown".to_owned()), response.status().as_u16());
+    let milliseconds = begun.elapsed().as_millis();
+    if route.starts_with("/static") || route == "/livez" || route == "/readyz" {
+        tracing::debug!(%method, route, status, milliseconds, "request");
+    } else {
+        tracing::info!(%method, route, status, milliseconds, "request");
+    }
+    response
+}

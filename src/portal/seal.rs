@@ -1,0 +1,125 @@
+//! What the portal gives browsers to keep, sealed so that they can neither read nor make it. Every replica with the same
+//! key opens it.
+//!
+//! ```text
+//! base64url( salt (16) ‖ nonce (12) ‖ AES-256-GCM ciphertext and tag )
+//! ```
+//!
+//! The key is HKDF-SHA256 (RFC 5869) of the session key and the salt, for one purpose: a cookie of one kind does not open
+//! as another.
+
+use aes_gcm::aead::{Aead, Generate, Nonce};
+use aes_gcm::{Aes256Gcm, KeyInit};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+const KEY_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
+const NONCE_BYTES: usize = 12;
+
+/// What is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Who is signed in.
+    Session,
+    /// What is remembered while somebody signs in.
+    SignIn,
+}
+
+impl Purpose {
+    const fn info(self) -> &'static [u8] {
+        match self {
+            Self::Session => b"bowline.dev/portal-session/v1",
+            Self::SignIn => b"bowline.dev/portal-sign-in/v1",
+        }
+    }
+}
+
+/// The key that seals sessions.
+pub struct SessionKey(Zeroizing<Vec<u8>>);
+
+/// The session key is too short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session key has less than {KEY_BYTES} bytes: make one with `openssl rand -base64 32`")]
+pub struct KeyTooShort;
+
+/// Something could not be sealed: no random bytes, or not writable as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot seal")]
+pub struct CannotSeal;
+
+impl SessionKey {
+    /// The key with these bytes, at least 32 of them; white space around them is not part of it.
+    pub fn new(bytes: &[u8]) -> Result<Self, KeyTooShort> {
+        let bytes = bytes.trim_ascii();
+        if bytes.len() < KEY_BYTES { Err(KeyTooShort) } else { Ok(Self(Zeroizing::new(bytes.to_vec()))) }
+    }
+
+    fn cipher(&self, purpose: Purpose, salt: &[u8]) -> Option<Aes256Gcm> {
+        let mut derived = Zeroizing::new([0; KEY_BYTES]);
+        Hkdf::<Sha256>::new(Some(salt), &self.0).expand(purpose.info(), derived.as_mut_slice()).ok()?;
+        Aes256Gcm::new_from_slice(derived.as_slice()).ok()
+    }
+
+    /// Seals a value for one purpose.
+    pub fn seal(&self, purpose: Purpose, value: &impl Serialize) -> Result<String, CannotSeal> {
+        let clear = Zeroizing::new(serde_json::to_vec(value).map_err(|_| CannotSeal)?);
+        let salt = <[u8; SALT_BYTES]>::try_generate().map_err(|_| CannotSeal)?;
+        let nonce = <[u8; NONCE_BYTES]>::try_generate().map_err(|_| CannotSeal)?;
+        let cipher = self.cipher(purpose, &salt).ok_or(CannotSeal)?;
+        let sealed =
+            cipher.encrypt(&Nonce::<Aes256Gcm>::from(nonce), clear.as_slice()).map_err(|_| CannotSeal)?;
+        Ok(BASE64_URL_SAFE_NO_PAD.encode([&salt[..], &nonce[..], &sealed[..]].concat()))
+    }
+
+    /// Opens what was sealed for the purpose; `None` for anything else.
+    pub fn open<T: DeserializeOwned>(&self, purpose: Purpose, text: &str) -> Option<T> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (salt, rest) = bytes.split_at_checked(SALT_BYTES)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES)?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
+        let cipher = self.cipher(purpose, salt)?;
+        let clear = Zeroizing::new(cipher.decrypt(&Nonce::<Aes256Gcm>::from(nonce), sealed).ok()?);
+        serde_json::from_slice(&clear).ok()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SessionKey {
+        SessionKey::new(&[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_and_purpose_alone() {
+        let sealed = key(b'a').seal(Purpose::Session, &"alice").unwrap();
+        assert_eq!(key(b'a').open::<String>(Purpose::Session, &sealed).unwrap(), "alice");
+        assert_eq!(key(b'b').open::<String>(Purpose::Session, &sealed), None);
+        assert_eq!(key(b'a').open::<String>(Purpose::SignIn, &sealed), None);
+    }
+
+    #[test]
+    fn nothing_that_was_changed_or_cut_opens() {
+        let sealed = key(b'a').seal(Purpose::Session, &"alice").unwrap();
+        for at in 0..sealed.len() - 1 {
+            let mut bytes = sealed.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(bytes).unwrap();
+            assert_eq!(key(b'a').open::<String>(Purpose::Session, &changed), None, "at {at}");
+            assert_eq!(key(b'a').open::<String>(Purpose::Session, &sealed[..at]), None, "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_short_key_is_refused() {
+        assert_eq!(SessionKey::new(b"  short \n").err(), Some(KeyTooShort));
+    }
+}

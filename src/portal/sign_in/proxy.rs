@@ -1,0 +1,89 @@
+//! Sign-in by a proxy in front of the portal, which names the user in a header and proves itself by a secret.
+
+use axum::http::HeaderMap;
+
+use super::super::failure::Failure;
+use super::super::session::{Groups, Session, same};
+use super::super::settings::Proxy;
+use k8s_openapi::jiff::Timestamp;
+
+/// Header in which the proxy proves itself.
+pub const SECRET_HEADER: &str = "x-bowline-proxy-secret";
+
+/// The session of whom the proxy names.
+pub fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> Result<Session, Failure> {
+    let user = user(settings, headers).ok_or_else(|| {
+        Failure::sign_in("The proxy in front of this portal did not name you, or did not prove itself.")
+    })?;
+    let groups = headers.get_all(settings.groups_header.as_str());
+    let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
+    Session::begin(user, Groups::Claimed(groups), now)
+        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+}
+
+/// Whether the proxy vouches for this user in this very request.
+pub fn names(settings: &Proxy, headers: &HeaderMap, name: &str) -> bool {
+    user(settings, headers) == Some(name)
+}
+
+/// Whom the proxy names; nobody if it does not prove itself, or anything stands there twice.
+fn user<'a>(settings: &Proxy, headers: &'a HeaderMap) -> Option<&'a str> {
+    let one = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(first)
+    };
+    if !same(one(SECRET_HEADER)?, &settings.secret) {
+        return None;
+    }
+    one(&settings.user_header).map(str::trim).filter(|user| !user.is_empty())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Proxy {
+        Proxy {
+            secret: "hush".into(),
+            user_header: "x-forwarded-user".into(),
+            groups_header: "x-forwarded-groups".into(),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_header_without_the_secret_names_nobody() {
+        let user = ("x-forwarded-user", "alice");
+        for sent in [
+            vec![user],
+            vec![user, (SECRET_HEADER, "guess")],
+            vec![user, (SECRET_HEADER, "")],
+            vec![user, ("x-forwarded-user", "bob"), (SECRET_HEADER, "hush")],
+            vec![(SECRET_HEADER, "hush")],
+        ] {
+            assert!(sign_in(&settings(), &headers(&sent), Timestamp::UNIX_EPOCH).is_err(), "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_that_proves_itself_names_user_and_groups() {
+        let sent = headers(&[
+            ("x-forwarded-user", "alice"),
+            ("x-forwarded-groups", "staff, system:masters"),
+            (SECRET_HEADER, "hush"),
+        ]);
+        let session = sign_in(&settings(), &sent, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert!(names(&settings(), &sent, "alice") && !names(&settings(), &sent, "bob"));
+    }
+}

@@ -1,0 +1,91 @@
+//! Sign-in by a token that the API server knows (`TokenReview`). The token is looked at once and kept nowhere.
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::super::failure::Failure;
+use super::super::session::{Groups, Session};
+use super::super::settings::Token;
+use super::super::write::in_time;
+
+const LONGEST: usize = 12 * 1024;
+
+/// The session of whom the token names.
+pub async fn sign_in(
+    client: &Client,
+    settings: &Token,
+    token: &SecretString,
+    now: Timestamp,
+) -> Result<Session, Failure> {
+    let text = token.expose_secret();
+    if text.is_empty() || text.len() > LONGEST {
+        return Err(not_accepted());
+    }
+    let audiences = settings.audience.clone().map(|audience| vec![audience]);
+    let spec = TokenReviewSpec { audiences, token: Some(text.to_owned()) };
+    let reviews: Api<TokenReview> = Api::all(client.clone());
+    let review = TokenReview { spec, ..TokenReview::default() };
+    let parameters = PostParams::default();
+    let answer = in_time(reviews.create(&parameters, &review)).await?;
+    let answer = answer.map_err(|error| Failure::internal(&error))?;
+    judged(settings, answer.status.unwrap_or_default(), now)
+}
+
+fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result<Session, Failure> {
+    let named = status.audiences.unwrap_or_default();
+    // A server that does not know of audiences names none, and has not checked ours.
+    let for_us = settings.audience.as_ref().is_none_or(|audience| named.contains(audience));
+    let user =
+        status.user.filter(|_| status.authenticated == Some(true) && for_us).ok_or_else(not_accepted)?;
+    let groups = Groups::OfTheApiServer(user.groups.unwrap_or_default());
+    Session::begin(&user.username.unwrap_or_default(), groups, now)
+        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+}
+
+fn not_accepted() -> Failure {
+    Failure::sign_in(
+        "The cluster does not accept this token: it may be cut off, expired, or meant for somebody else.",
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::authentication::v1::UserInfo;
+
+    fn status(user: &str, audiences: &[&str]) -> TokenReviewStatus {
+        TokenReviewStatus {
+            authenticated: Some(true),
+            audiences: Some(audiences.iter().map(ToString::to_string).collect()),
+            user: Some(UserInfo { username: Some(user.into()), ..UserInfo::default() }),
+            ..TokenReviewStatus::default()
+        }
+    }
+
+    #[test]
+    fn only_an_authenticated_person_is_signed_in() {
+        let now = Timestamp::UNIX_EPOCH;
+        let any = Token::default();
+        assert_eq!(judged(&any, status("alice", &[]), now).unwrap().user(), "alice");
+        assert!(
+            judged(&any, TokenReviewStatus { authenticated: Some(false), ..status("alice", &[]) }, now)
+                .is_err()
+        );
+        assert!(judged(&any, TokenReviewStatus::default(), now).is_err());
+        let account = status("system:serviceaccount:bowline-system:bowline", &[]);
+        assert!(judged(&any, account, now).unwrap_err().what().contains("belongs to Kubernetes"));
+    }
+
+    #[test]
+    fn a_token_for_somebody_else_is_none() {
+        let ours = Token { audience: Some("bowline-portal".into()) };
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(judged(&ours, status("alice", &["bowline-portal"]), now).is_ok());
+        assert!(judged(&ours, status("alice", &["https://kubernetes.default.svc"]), now).is_err());
+        assert!(judged(&ours, status("alice", &[]), now).is_err());
+    }
+}

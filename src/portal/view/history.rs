@@ -1,0 +1,69 @@
+//! Events as sentences.
+
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+
+use super::foreign;
+use super::time::Moment;
+
+const SHOWN: usize = 10;
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What happened, in a few words.
+    pub title: String,
+    /// The operator's sentence.
+    pub note: String,
+    /// When.
+    pub when: Moment,
+    /// Whether somebody should look at it.
+    pub warning: bool,
+}
+
+/// The last ten, the newest first.
+pub fn lines(events: &[Event], now: Timestamp) -> Vec<Line> {
+    let mut timed: Vec<(Timestamp, &Event)> =
+        events.iter().filter_map(|event| Some((time(event)?, event))).collect();
+    timed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    timed.into_iter().take(SHOWN).map(|(time, event)| line(event, time, now)).collect()
+}
+
+fn time(event: &Event) -> Option<Timestamp> {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let seen = event.last_timestamp.as_ref().map(|time| time.0);
+    series.or(event.event_time.as_ref()).map(|time| time.0).or(seen)
+}
+
+fn line(event: &Event, time: Timestamp, now: Timestamp) -> Line {
+    let reason = event.reason.as_deref().unwrap_or_default();
+    Line {
+        title: title(reason),
+        note: foreign(event.message.as_deref().unwrap_or_default()),
+        when: Moment::new(time, now),
+        warning: event.type_.as_deref() == Some("Warning"),
+    }
+}
+
+/// A reason as words: `GrantExpiringSoon` becomes `Grant expiring soon`.
+pub fn title(reason: &str) -> String {
+    let mut words = String::new();
+    for (at, letter) in reason.char_indices() {
+        if at > 0 && letter.is_uppercase() {
+            words.push(' ');
+        }
+        words.extend(if at > 0 { letter.to_lowercase().collect::<Vec<_>>() } else { vec![letter] });
+    }
+    foreign(&words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_as_words() {
+        assert_eq!(title("GrantExpiringSoon"), "Grant expiring soon");
+        assert_eq!(title("Shared"), "Shared");
+    }
+}

@@ -1,0 +1,55 @@
+// What the portal does beyond HTML: copy buttons, and pages that follow their connection. Everything works without it.
+(() => {
+  "use strict";
+
+  const copyButtons = () => {
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      if (!navigator.clipboard || !button.hidden) continue;
+      button.hidden = false;
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(button.dataset.copy);
+        const word = button.textContent;
+        button.textContent = "Copied";
+        setTimeout(() => { button.textContent = word; }, 1500);
+      });
+    }
+  };
+
+  const isBusy = (main) => {
+    const active = document.activeElement;
+    const typing = active && main.contains(active) && active.matches("input, textarea, select");
+    const edited = [...main.querySelectorAll("input, textarea")].some((field) => field.value !== field.defaultValue);
+    return typing || edited;
+  };
+
+  const reload = async () => {
+    const main = document.getElementById("main");
+    if (isBusy(main)) return;
+    const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const next = page.getElementById("main");
+    if (!next || isBusy(main)) return;
+    // Only sections that differ are replaced, so that the focus stays where it is.
+    const old = [...main.children];
+    const fresh = [...next.children];
+    const alike = old.length === fresh.length && old.every((part, at) => part.id === fresh[at].id);
+    const strip = (part) => part.outerHTML.replaceAll(' hidden=""', "");
+    if (!alike) {
+      main.replaceChildren(...fresh);
+    } else {
+      old.forEach((part, at) => { if (strip(part) !== strip(fresh[at])) part.replaceWith(fresh[at]); });
+    }
+    main.dataset.again = next.dataset.again || "";
+    copyButtons();
+  };
+
+  copyButtons();
+  const main = document.getElementById("main");
+  if (main && main.dataset.live) {
+    const source = new EventSource(main.dataset.live);
+    source.addEventListener("changed", reload);
+    addEventListener("pagehide", () => source.close());
+    setInterval(() => { if (main.dataset.again) reload(); }, 3000);
+  }
+})();

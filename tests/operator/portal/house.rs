@@ -1,0 +1,127 @@
+//! Portal processes with the rights that they ship with.
+
+use std::path::Path;
+
+use bowline::api::IntegrationConnection;
+use bowline_testbed::access::Access;
+use bowline_testbed::operator_process::{Operator, OperatorProcess};
+use bowline_testbed::random;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::PostParams;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Mutex, OnceCell};
+
+use super::browser::Browser;
+use crate::looking::until;
+use crate::scene::{Scene, parsed};
+use crate::stage::PORTAL;
+
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// A portal process; killed when dropped.
+pub struct Portal {
+    process: OperatorProcess,
+    pub address: String,
+}
+
+impl Portal {
+    /// Starts one on the cluster of a scene, and waits until it is ready.
+    pub async fn start(scene: &Scene, more: &[&str]) -> Self {
+        let access = &scene.stage.access;
+        install(access).await;
+        let port = random::free_port().expect("a port");
+        let (listen, address) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+        let usual = ["portal", "--listen", &listen, "--url", PORTAL, "--sign-in-with-token"];
+        let arguments: Vec<&str> = usual.iter().chain(more).copied().collect();
+        let portal = Operator {
+            program: Path::new(env!("CARGO_BIN_EXE_bowline")),
+            service_account: ("bowline-portal", "bowline-portal"),
+            arguments: &arguments,
+            environment: &[],
+            readiness: &format!("{address}/readyz"),
+        };
+        // The account's kubeconfig is one file, written anew for each process.
+        let _alone = ALONE.lock().await;
+        let process = OperatorProcess::start(access, portal).await.expect("the portal is ready");
+        Self { process, address }
+    }
+
+    /// Everything it has logged.
+    pub fn logs(&self) -> String {
+        self.process.logs().expect("its log")
+    }
+
+    /// Sends bytes that no browser would, and gives the beginning of the answer.
+    pub async fn raw(&self, bytes: &str) -> String {
+        let mut stream =
+            TcpStream::connect(self.address.trim_start_matches("http://")).await.expect("a connection");
+        // It may hang up before all is sent.
+        let _ = stream.write_all(bytes.as_bytes()).await;
+        let mut answer = vec![0; 200];
+        let length = stream.read(&mut answer).await.unwrap_or(0);
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// A browser of nobody.
+    pub fn browser(&self) -> Browser {
+        Browser::at(&self.address)
+    }
+
+    /// A browser in which this user has signed in.
+    pub async fn browser_of(&self, scene: &Scene, user: &str) -> Browser {
+        let browser = self.browser();
+        let page = browser.sign_in(&token(&scene.stage.access, user)).await;
+        assert_eq!((page.status, page.location.as_str()), (303, "/connections"), "{}", page.text);
+        browser
+    }
+}
+
+/// The shipped manifests of the portal, once; without pods: the portal is our process.
+async fn install(access: &Access) {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    INSTALLED
+        .get_or_init(|| async {
+            access.apply_kustomize(&root.join("deploy/portal")).await.expect("deploy/portal is applied");
+            let scale = ["-n", "bowline-portal", "scale", "deployment/bowline-portal", "--replicas=0"];
+            assert!(access.kubectl(&scale).await.expect("kubectl").status.success());
+        })
+        .await;
+}
+
+/// The token that a plain user's kubeconfig holds.
+pub fn token(access: &Access, user: &str) -> String {
+    let path = access.kubeconfig_for(user).expect("a kubeconfig");
+    let kubeconfig: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    kubeconfig["users"][0]["user"]["token"].as_str().expect("a token").to_owned()
+}
+
+/// Lets this user edit in the scene's namespace. Tries to connect are counted per user, so those who connect in a browser
+/// here are not alice, who connects in other tests of this binary.
+pub async fn admit(it: &Scene, user: &str) {
+    let binding: RoleBinding = parsed(json!({
+        "metadata": {"name": format!("edit-{user}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }));
+    it.create(&it.namespace, &binding).await;
+}
+
+/// A connection of this user's, which waits for its owner to allow access.
+pub async fn waiting(it: &Scene, user: &str, name: &str) {
+    let object: IntegrationConnection = parsed(json!({
+        "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": name}, "spec": {"provider": it.name, "owner": user},
+    }));
+    let client = it.stage.access.client_for(user).await.expect("a client");
+    let connections: Api<IntegrationConnection> = Api::namespaced(client, &it.namespace);
+    until("the right to make connections", async || {
+        let made = connections.create(&PostParams::default(), &object).await;
+        made.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    it.until_reason(name, "Authorized", "AwaitingAuthorization").await;
+}

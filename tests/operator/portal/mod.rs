@@ -1,0 +1,12 @@
+//! `bowline portal` as a process, with the rights it ships with, beside a running operator and the sandbox.
+//!
+//! Level 1 shows what each request must bring and what each answer carries. That the API server is asked, that its
+//! policies take the portal's writes for the user's, and that portal and operator finish what the other began, shows only
+//! here.
+
+mod attacks;
+mod browser;
+mod house;
+mod rights;
+mod strangers;
+mod walk;

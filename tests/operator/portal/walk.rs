@@ -1,0 +1,154 @@
+//! What a person does in the portal, from signing in to disconnecting.
+
+use bowline_testbed::sandbox::Rotation;
+use url::Url;
+
+use super::browser::{Browser, Page};
+use super::house::{Portal, admit, waiting};
+use crate::carrier::{Callback, denied, visit};
+use crate::scene::{Scene, scene};
+
+/// Goes from the page before the redirect to the provider and back, as this account; gives the last answer.
+async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Page {
+    let address = leave(browser, page).await;
+    back(it, browser, &address, account).await
+}
+
+/// Begins a try and gives the provider's address.
+pub async fn leave(browser: &Browser, page: &str) -> Url {
+    let review = browser.get(&format!("{page}/connect")).await;
+    assert_eq!(review.status, 200, "{}", review.text);
+    let begun = browser.submit(&review, &format!("{page}/start"), &[]).await;
+    assert!(begun.location.starts_with("/leave/attempt-"), "{} {}", begun.status, begun.text);
+    let onward = browser.get(&begun.location).await;
+    assert!(onward.says(&format!("url={}/go", begun.location)), "{}", onward.text);
+    let gone = browser.get(&format!("{}/go", begun.location)).await;
+    assert_eq!(gone.status, 303, "{}", gone.text);
+    let again = browser.get(&format!("{}/go", begun.location)).await;
+    assert_eq!(again.location, page, "the address is taken once");
+    Url::parse(&gone.location).expect("the provider's address")
+}
+
+/// The provider sends the browser back to the callback; gives the callback's answer.
+pub async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
+    browser.get(&callback(it, address, account).await).await
+}
+
+/// Where the provider sends the browser: path and query of the callback.
+pub async fn callback(it: &Scene, address: &Url, account: &str) -> String {
+    query(it, visit(address, &[("auto_consent", account)]).await)
+}
+
+fn query(it: &Scene, callback: Callback) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(callback).finish();
+    format!("/callback/{}?{query}", it.name)
+}
+
+async fn ready(name: &str) -> (Scene, Portal, Browser) {
+    let it = scene(name).await;
+    it.provider(Rotation::SingleUse).apply().await;
+    admit(&it, "carol").await;
+    let portal = Portal::start(&it, &[]).await;
+    let carol = portal.browser_of(&it, "carol").await;
+    (it, portal, carol)
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_person_connects_edits_refreshes_and_disconnects_r5_r6_r8_r16_r25() {
+    let (it, portal, carol) = ready("walk").await;
+    let page = format!("/connections/{}/work-mail", it.namespace);
+    let choose = carol.get(&format!("/new?q={}", it.name)).await;
+    assert!(choose.says(&format!("/new/{}", it.name)), "{}", choose.text);
+
+    let form = carol.get(&format!("/new/{}", it.name)).await;
+    assert!(form.says(&it.namespace), "the namespace in which alice may make connections is offered");
+    let fields = [("title", "Work mail"), ("namespace", it.namespace.as_str())];
+    let made = carol.submit(&form, &format!("/new/{}", it.name), &fields).await;
+    assert_eq!((made.status, made.location.as_str()), (303, page.as_str()), "{}", made.text);
+    let object = it.get("work-mail").await;
+    assert_eq!(object.spec.owner, "carol");
+    it.until_reason("work-mail", "Authorized", "AwaitingAuthorization").await;
+
+    let done = consent(&it, &carol, &page, "alice").await;
+    assert_eq!((done.status, done.location.as_str()), (303, page.as_str()), "{}", done.text);
+    it.until_phase("work-mail", "Active").await;
+    let seen = carol.get(&page).await;
+    assert!(seen.says("Connected") && seen.says("Work mail") && seen.says("is connected."), "{}", seen.text);
+
+    let fields = [("title", "<b>Mail</b>"), ("description", "For reports")];
+    assert_eq!(carol.submit(&seen, &format!("{page}/edit"), &fields).await.status, 303);
+    let seen = carol.get(&page).await;
+    assert!(seen.says("&#60;b&#62;Mail") && !seen.says("<b>Mail"), "what people type is text");
+    assert_eq!(carol.submit(&seen, &format!("{page}/refresh"), &[]).await.status, 303);
+    it.until_status("work-mail", "a handled refresh", |status| status.last_handled_refresh.is_some()).await;
+
+    let sure = carol.get(&format!("{page}/disconnect")).await;
+    assert!(sure.says("What stops") && sure.says("work-mail"), "{}", sure.text);
+    assert_eq!(carol.submit(&sure, &format!("{page}/disconnect"), &[]).await.status, 303);
+    it.until_phase("work-mail", "Disconnected").await;
+    let log = portal.logs();
+    for secret in ["code=", "state=", "?", "Bearer"] {
+        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
+    let (it, portal, _) = ready("promote").await;
+    let alice = portal.browser_of(&it, "alice").await;
+    let other = it.another_namespace("other").await;
+    it.workspace(&["alice"], &[&other]).apply().await;
+    it.connection("mail").apply().await;
+    it.authorized("mail").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    let seen = alice.get(&page).await;
+    let shared = alice.submit(&seen, &format!("{page}/share"), &[("workspace", &it.name)]).await;
+    assert_eq!(shared.status, 303, "{}", shared.text);
+    let secret = format!("{}.mail", it.namespace);
+    it.until_secret_in(&other, &secret, "a token", |keys| keys.contains_key("access_token")).await;
+
+    let sure = alice.get(&format!("{page}/disconnect")).await;
+    assert!(sure.says(&other), "who loses it is named: {}", sure.text);
+    let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
+    assert!(
+        refused.says("not its name") && it.get("mail").await.spec.disconnect.is_none(),
+        "{}",
+        refused.text
+    );
+
+    let usable = alice.get(&format!("/use?namespace={other}")).await;
+    assert!(usable.says(&secret) && usable.says("secretRef"), "{}", usable.text);
+    assert_eq!(alice.submit(&sure, &format!("{page}/unshare"), &[]).await.status, 303);
+    it.until_no_secret(&other, &secret).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_is_begun_at_one_portal_is_finished_at_another() {
+    let (it, _portal, carol) = ready("robin").await;
+    waiting(&it, "carol", "mail").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    let address = leave(&carol, &page).await;
+    let second = Portal::start(&it, &[]).await;
+    let done = back(&it, &carol.also_at(&second.address), &address, "alice").await;
+    assert_eq!((done.status, done.location.as_str()), (303, page.as_str()), "{}", done.text);
+    it.until_phase("mail", "Active").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn who_says_no_at_the_provider_reads_it_on_the_page() {
+    let (it, _portal, carol) = ready("no").await;
+    waiting(&it, "carol", "mail").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    let address = leave(&carol, &page).await;
+    let mut answer = denied(&address).await;
+    answer.insert("error_description".to_owned(), "<script>alert(1)</script>".to_owned());
+    let done = carol.get(&query(&it, answer)).await;
+    assert_eq!(done.location, page, "{}", done.text);
+    let seen = carol.get(&page).await;
+    assert!(seen.says("id=\"progress\"") && !seen.says("<script>alert"), "{}", seen.text);
+    it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
+}
