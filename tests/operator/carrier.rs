@@ -67,6 +67,15 @@ impl Try {
         self.attempts.get(&self.name).await.expect("the API server answers").expect("the attempt is there")
     }
 
+    /// Waits until the operator has answered the first step, and gives the next.
+    pub async fn begun(&self) -> Step {
+        until("an answer to the first step", async || match self.now().await.attempt.step {
+            Step::Asked { .. } => Err("not yet"),
+            step => Ok(step),
+        })
+        .await
+    }
+
     /// Waits for the address, takes it, and sends the browser there.
     pub async fn sent(&self) -> Url {
         let (kept, session, address, sealed) = until("an address to send the browser to", async || {
