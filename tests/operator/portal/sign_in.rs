@@ -31,7 +31,8 @@ async fn an_openid_provider_vouches_once_and_in_the_browser_that_asked() {
     let page = browser.get("/sign-in").await;
     let onward = browser.submit(&page, "/sign-in/oidc", &[]).await;
     let address = onward.text.split("id=\"go\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
-    let address = Url::parse(&address.expect("a link").replace("&#38;", "&")).expect("an address");
+    let address = Url::parse(&address.unwrap_or_else(|| panic!("{}", portal.logs())).replace("&#38;", "&"))
+        .expect("an address");
     assert!(address.query_pairs().any(|(name, _)| name == "nonce"), "{address}");
     assert!(address.query_pairs().any(|(name, value)| name == "code_challenge_method" && value == "S256"));
     let answer = visit(&address, &[("auto_consent", "alice")]).await;
