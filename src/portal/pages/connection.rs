@@ -147,13 +147,9 @@ fn filled(
     let connection = &subject.connection;
     let status = connection.status.clone().unwrap_or_default();
     let standing = standing(connection, &subject.card.title, now);
-    let mut frame = Frame::of(session, &subject.title(), "connections");
-    frame.live = Some(format!("{}/live", subject.page()));
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
-    frame.again_after =
-        (waits || standing.chip.tone == "wait" && standing.next == Next::Nothing).then_some(AGAIN_SECONDS);
     ConnectionPage {
-        frame,
+        frame: frame(session, &subject, waits || standing.is_passing()),
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
@@ -176,6 +172,15 @@ fn filled(
         standing,
         progress,
         history,
+    }
+}
+
+/// Around a page that follows its connection, with a script or without.
+fn frame(session: &Session, subject: &Subject, waits: bool) -> Frame {
+    Frame {
+        live: Some(format!("{}/live", subject.page())),
+        again_after: waits.then_some(AGAIN_SECONDS),
+        ..Frame::of(session, &subject.title(), "connections")
     }
 }
 

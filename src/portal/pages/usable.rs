@@ -20,6 +20,7 @@ use super::subject::is_label;
 use super::{Frame, html};
 use crate::api::names::connection_id;
 use crate::api::share::SharePhase;
+use crate::api::{ConnectionShare, IntegrationConnection};
 
 /// Which namespace.
 #[derive(Debug, Default, Deserialize)]
@@ -76,48 +77,47 @@ pub async fn page(
 }
 
 fn rows(app: &App, namespace: &str) -> Vec<Usable> {
-    let card =
-        |name: &str| app.cluster.provider(name).map_or_else(|| Card::unknown(name), |it| Card::of(&it));
-    let now = app.clock.now();
-    let mut rows = Vec::new();
-    for connection in app.cluster.connections.state() {
-        if connection.namespace().as_deref() != Some(namespace) {
-            continue;
-        }
-        let (card, name) = (card(&connection.spec.provider), connection.name_any());
-        let secret = connection.status.as_ref().and_then(|status| Some(status.secret.as_ref()?.name.clone()));
-        rows.push(Usable {
-            title: connection
-                .spec
-                .display_name
-                .clone()
-                .filter(|it| !it.is_empty())
-                .unwrap_or_else(|| name.clone()),
-            id: connection_id(namespace, &name),
-            chip: standing(&connection, &card.title, now).chip,
-            from: "of this namespace".to_owned(),
-            ..usable(card, secret)
-        });
-    }
-    for share in app.cluster.shares.state() {
-        if share.namespace().as_deref() != Some(namespace) {
-            continue;
-        }
-        let of = &share.spec.connection;
-        let secret = share.status.as_ref().and_then(|status| status.secret_name.clone());
-        let there = share.status.as_ref().and_then(|status| status.phase) == Some(SharePhase::Published);
-        let known = app.cluster.connection(&of.namespace, &of.name);
-        let title = known.and_then(|connection| connection.spec.display_name.clone());
-        rows.push(Usable {
-            title: title.filter(|it| !it.is_empty()).unwrap_or_else(|| of.name.clone()),
-            id: connection_id(&of.namespace, &of.name),
-            chip: share_chip(there),
-            from: format!("shared by {} with {}", share.spec.owner, share.spec.workspace),
-            ..usable(card(&share.spec.provider), secret.filter(|_| there))
-        });
-    }
+    let connections = app.cluster.connections.state();
+    let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
+    let shares = app.cluster.shares.state();
+    let taken_in = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
+    let mut rows: Vec<Usable> =
+        own.map(|it| of_namespace(app, namespace, it)).chain(taken_in.map(|it| of_share(app, it))).collect();
     rows.sort_by_key(|row| row.title.to_lowercase());
     rows
+}
+
+fn card(app: &App, name: &str) -> Card {
+    app.cluster.provider(name).map_or_else(|| Card::unknown(name), |it| Card::of(&it))
+}
+
+fn of_namespace(app: &App, namespace: &str, connection: &IntegrationConnection) -> Usable {
+    let (card, name) = (card(app, &connection.spec.provider), connection.name_any());
+    let secret = connection.status.as_ref().and_then(|status| Some(status.secret.as_ref()?.name.clone()));
+    let title = connection.spec.display_name.clone().filter(|it| !it.is_empty());
+    Usable {
+        id: connection_id(namespace, &name),
+        title: title.unwrap_or(name),
+        chip: standing(connection, &card.title, app.clock.now()).chip,
+        from: "of this namespace".to_owned(),
+        ..usable(card, secret)
+    }
+}
+
+fn of_share(app: &App, share: &ConnectionShare) -> Usable {
+    let of = &share.spec.connection;
+    let status = share.status.as_ref();
+    let secret = status.and_then(|status| status.secret_name.clone());
+    let there = status.and_then(|status| status.phase) == Some(SharePhase::Published);
+    let known = app.cluster.connection(&of.namespace, &of.name);
+    let title = known.and_then(|connection| connection.spec.display_name.clone());
+    Usable {
+        title: title.filter(|it| !it.is_empty()).unwrap_or_else(|| of.name.clone()),
+        id: connection_id(&of.namespace, &of.name),
+        chip: share_chip(there),
+        from: format!("shared by {} with {}", share.spec.owner, share.spec.workspace),
+        ..usable(card(app, &share.spec.provider), secret.filter(|_| there))
+    }
 }
 
 fn usable(card: Card, secret: Option<String>) -> Usable {

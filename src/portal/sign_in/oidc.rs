@@ -6,7 +6,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use k8s_openapi::jiff::Timestamp;
-use openidconnect::core::{CoreAuthenticationFlow, CoreClient, CoreProviderMetadata};
+use openidconnect::core::{
+    CoreAuthenticationFlow, CoreClient, CoreJwsSigningAlgorithm, CoreProviderMetadata,
+};
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet, EndpointSet,
     IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, TokenResponse,
@@ -84,8 +86,13 @@ impl OpenId {
         let answer =
             request.request_async(&self.http).await.map_err(|_| not_vouched("the code was not accepted"))?;
         let token = answer.id_token().ok_or_else(|| not_vouched("there was no ID token"))?;
+        let metadata = self.metadata(now).await?;
+        let algorithms = metadata.id_token_signing_alg_values_supported().iter();
+        // What the provider announces, and never an unsigned token.
+        let signed = algorithms.filter(|algorithm| **algorithm != CoreJwsSigningAlgorithm::None).cloned();
+        let verifier = client.id_token_verifier().set_allowed_algs(signed);
         token
-            .claims(&client.id_token_verifier(), &Nonce::new(kept.nonce))
+            .claims(&verifier, &Nonce::new(kept.nonce))
             .map_err(|_| not_vouched("the ID token is not valid"))?;
         let claims =
             claims_of(&token.to_string()).ok_or_else(|| not_vouched("the ID token cannot be read"))?;

@@ -49,6 +49,13 @@ pub struct Standing {
     pub next: Next,
 }
 
+impl Standing {
+    /// Whether it changes soon by itself.
+    pub fn is_passing(&self) -> bool {
+        self.chip.tone == "wait" && self.next == Next::Nothing
+    }
+}
+
 /// The condition of a type.
 pub fn condition<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)

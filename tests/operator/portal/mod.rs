@@ -8,5 +8,6 @@ mod attacks;
 mod browser;
 mod house;
 mod rights;
+mod sign_in;
 mod strangers;
 mod walk;

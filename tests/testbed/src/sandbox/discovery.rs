@@ -28,6 +28,7 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
         "device_authorization_endpoint": format!("{issuer}/device_authorization"),
         "revocation_endpoint": format!("{issuer}/revoke"),
         "introspection_endpoint": format!("{issuer}/introspect"),
+        "jwks_uri": format!("{issuer}/jwks"),
         "userinfo_endpoint": format!("{issuer}/userinfo"),
         "scopes_supported": state.config.scopes,
         "response_types_supported": ["code"],
@@ -49,4 +50,10 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
         document["require_pushed_authorization_requests"] = (state.config.pushed == Pushed::Required).into();
     }
     Ok(Answer::json(document))
+}
+
+/// Answers `GET /jwks`: no key, because ID tokens are signed with the client's secret.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that all endpoints have")]
+pub(super) fn keys(_: &Call, _: &mut State, _: &mut Visit) -> Result<Answer, Refusal> {
+    Ok(Answer::json(json!({"keys": []})))
 }

@@ -165,6 +165,7 @@ fn realm_routes() -> Router<Arc<Realms>> {
             got(Endpoint::Userinfo, inspect::userinfo)
                 .post(|call: Call| serve(call, Endpoint::Userinfo, inspect::userinfo)),
         )
+        .route("/jwks", got(Endpoint::Discovery, discovery::keys))
         .route("/api/me", got(Endpoint::ApiMe, inspect::api_me))
 }
 
