@@ -23,8 +23,13 @@ async fn one_in_each_phase(it: &Scene) {
     for name in ["active", "suspended", "disconnected", "error"] {
         it.authorized(name).await;
     }
-    let revoked = it.authorized("revoked").await;
-    it.realm.revoke_grant(&revoked.grant_id).expect("revoked");
+    // Only of a grant that was given to us is it known when it would have ended by itself.
+    it.consents_as("revoked", "alice").await;
+    it.until_phase("revoked", "Active").await;
+    let token = it.secret("revoked").await["access_token"].clone();
+    let issued = it.realm.ledger();
+    let grant = issued.history_of(&token).into_iter().find_map(|entry| entry.grant.clone());
+    it.realm.revoke_grant(&grant.expect("the grant of the published token")).expect("revoked");
     it.ask_for_refresh("revoked", "now").await;
     let access_alone = it.mint();
     it.bring_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;
