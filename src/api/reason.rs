@@ -30,6 +30,8 @@ reasons! {
     AUTHORIZATION_IN_PROGRESS = "AuthorizationInProgress";
     /// A grant was brought that cannot be used; the old one, if any, is kept.
     INTAKE_REFUSED = "IntakeRefused";
+    /// A grant was brought, and a passing cause, or a missing right of the operator, keeps it from being taken.
+    INTAKE_DELAYED = "IntakeDelayed";
     /// What was brought was sent to the provider, and its answer never arrived.
     INTAKE_OUTCOME_UNKNOWN = "IntakeOutcomeUnknown";
     /// The grant belongs to another account than the one pinned.

@@ -27,6 +27,7 @@ const TURNS: &[(&str, &str, &str, bool)] = &[
     ("Authorized", reason::GRANT_EXPIRING_SOON, reason::GRANT_EXPIRING_SOON, true),
     ("Authorized", reason::MISSING_SCOPES, reason::MISSING_SCOPES, true),
     ("Authorized", reason::ROTATION_OUTCOME_UNKNOWN, reason::ROTATION_OUTCOME_UNKNOWN, true),
+    ("Authorized", reason::INTAKE_DELAYED, reason::INTAKE_DELAYED, true),
     ("Authorized", reason::INTAKE_OUTCOME_UNKNOWN, reason::INTAKE_OUTCOME_UNKNOWN, true),
     ("Authorized", reason::RECORD_MISSING, reason::RECORD_MISSING, true),
     ("Authorized", reason::RECORD_TAMPERED, reason::RECORD_TAMPERED, true),

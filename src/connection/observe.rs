@@ -44,17 +44,18 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         refused_source: actor
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
-        attempts: attempts(ctx, connection),
+        attempts: attempts(ctx, connection, &actor.concluded),
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }
 }
 
-fn attempts(ctx: &Context, connection: &IntegrationConnection) -> Vec<Kept> {
+/// Tries to connect that are not over; of those that we ended, the watch may not have told yet.
+fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[String]) -> Vec<Kept> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
-    attempts.retain(|kept| !kept.attempt.is_expired_at(now));
+    attempts.retain(|kept| kept.attempt.is_open_at(now) && !concluded.contains(&kept.name));
     attempts
 }
 

@@ -43,7 +43,7 @@ pub struct Observed {
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
     pub refused_source: Option<SourceSeen>,
-    /// Tries to connect it that have not expired, the newest first.
+    /// Tries to connect it that are not over, the newest first.
     pub attempts: Vec<Kept>,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,

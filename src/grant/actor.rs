@@ -29,6 +29,9 @@ use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 /// How long a grant rests whose work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
+/// So many ended tries to connect are remembered: more than one user may have open.
+const CONCLUDED: usize = 8;
+
 /// What every actor needs. Shared by all grants.
 pub struct Grants {
     pub(super) store: Arc<Store>,
@@ -58,6 +61,8 @@ struct Actor {
     busy: bool,
     /// The connection went while this was at work.
     gone: bool,
+    /// Tries to connect that were ended last: the watch may show them as open for a moment longer.
+    concluded: Vec<String>,
     outcomes: u64,
     finished: Option<Finished>,
     /// Marks that another process left, and since when we have watched each on our own clock.
@@ -115,6 +120,8 @@ pub struct View {
     pub app_differs: bool,
     /// The announcement that was carried out or refused last.
     pub taken: Option<String>,
+    /// Tries to connect that were ended last.
+    pub concluded: Vec<String>,
 }
 
 impl Grants {
@@ -221,6 +228,7 @@ impl Grants {
             rest_until: actor.rest_until,
             app_differs: actor.app_differs,
             taken: actor.taken.clone(),
+            concluded: actor.concluded.clone(),
         })
     }
 
@@ -240,6 +248,16 @@ impl Grants {
             Some(actor) if actor.busy => actor.gone = true,
             _ => drop(actors.remove(uid)),
         }
+    }
+
+    /// Remembers that a try to connect was ended, as long as a watch may be behind.
+    pub(super) fn remember_concluded(&self, uid: &str, attempt: &str) {
+        let mut actors = self.lock();
+        let concluded = &mut actors.entry(uid.to_owned()).or_default().concluded;
+        concluded.retain(|other| other != attempt);
+        concluded.push(attempt.to_owned());
+        let old = concluded.len().saturating_sub(CONCLUDED);
+        concluded.drain(..old);
     }
 
     /// Whether the connection went while its grant was being worked on.

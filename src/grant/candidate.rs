@@ -31,11 +31,10 @@ impl Grants {
     pub(super) async fn take(&self, job: &Job, announcement: &Announcement) -> Outcome {
         let brief = match self.announced(job, announcement).await {
             Ok(brief) => brief,
-            Err(Unread::Unreachable) => return delayed("The intake Secret could not be read now."),
             Err(Unread::Refused(IntakeError::NotThere)) if self.has_taken(job, announcement) => {
                 return self.judge(job).await;
             }
-            Err(Unread::Refused(why)) => return Outcome::IntakeRefused { why },
+            Err(unread) => return unread.outcome("The intake Secret", &job.place.namespace),
         };
         match self.admit_candidate(job, &brief).await {
             Ok(()) => {
@@ -57,8 +56,7 @@ impl Grants {
         let uid = &job.place.uid;
         let brief = match self.fetch(&job.place.namespace, secret, TYPE_CREDENTIAL).await {
             Ok(brief) => brief,
-            Err(Unread::Unreachable) => return delayed("The credentials Secret could not be read now."),
-            Err(Unread::Refused(why)) => return Outcome::IntakeRefused { why },
+            Err(unread) => return unread.outcome("The credentials Secret", &job.place.namespace),
         };
         if self.is_no_news(job, &brief) {
             // The refresh token in it may be spent long since: sending it again could end the live grant.

@@ -38,8 +38,24 @@ pub struct Brief {
 pub enum Unread {
     /// It may not be taken.
     Refused(IntakeError),
+    /// The operator has no right to read Secrets there; it will be tried again.
+    Forbidden,
     /// The API server did not give it; it will be tried again.
     Unreachable,
+}
+
+impl Unread {
+    /// The outcome of what began with reading `what`, a Secret in `namespace`.
+    pub fn outcome(self, what: &str, namespace: &str) -> Outcome {
+        let message = match self {
+            Self::Refused(why) => return Outcome::IntakeRefused { why },
+            Self::Forbidden => format!(
+                "{what} cannot be read: the operator has no right to Secrets in namespace {namespace}. An administrator has to give it (docs/permissions.md); then it goes on by itself."
+            ),
+            Self::Unreachable => format!("{what} could not be read now. It is tried again."),
+        };
+        Outcome::IntakeDelayed { message }
+    }
 }
 
 /// Why there is no app registration to work with.
@@ -86,7 +102,7 @@ impl Grants {
                     "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
                 )));
             }
-            Err(Unread::Unreachable) => return Err(NoApp::Unread(name.clone())),
+            Err(Unread::Unreachable | Unread::Forbidden) => return Err(NoApp::Unread(name.clone())),
         };
         App::parse(&brief.data)
             .map(|app| Some(Arc::new(app)))
@@ -125,7 +141,8 @@ impl Grants {
             Ok(Ok(None)) => Err(Unread::Refused(IntakeError::NotThere)),
             Ok(Err(error)) => {
                 tracing::warn!(error = %chain(&error), secret = name, "a Secret could not be read");
-                Err(Unread::Unreachable)
+                let forbidden = matches!(&error, kube::Error::Api(status) if status.is_forbidden());
+                Err(if forbidden { Unread::Forbidden } else { Unread::Unreachable })
             }
             Err(_) => Err(Unread::Unreachable),
         }

@@ -68,6 +68,7 @@ const RULINGS: &[(&str, bool)] = &[
 /// Reasons of `Authorized` that say why what was brought last cannot be used, whatever an older grant does.
 const REFUSALS: &[&str] = &[
     reason::INTAKE_REFUSED,
+    reason::INTAKE_DELAYED,
     reason::INTAKE_OUTCOME_UNKNOWN,
     reason::ACCOUNT_MISMATCH,
     reason::ACCOUNT_ALREADY_CONNECTED,
@@ -136,6 +137,10 @@ impl History {
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
             Outcome::IntakeRefused { why } => Self { intake_refused: Some(Refusal::of(why)), ..self },
+            Outcome::IntakeDelayed { message } => {
+                let delay = Refusal { reason: reason::INTAKE_DELAYED, message: message.clone() };
+                Self { intake_refused: Some(delay), ..self }
+            }
             Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,
         }
@@ -220,7 +225,9 @@ fn retry_at(token: &TokenStatus, app_version: Option<&str>) -> Option<Timestamp>
     let last = token.last_failure.as_ref()?;
     let replaced =
         last.app_version.as_deref().zip(app_version).is_some_and(|(failed_with, now)| failed_with != now);
-    token.next_refresh_at.as_ref().filter(|_| !replaced).map(|time| time.0)
+    // A pause in which nothing was planned (suspended, say) is over when something is planned again.
+    let planned = token.next_refresh_at.as_ref().unwrap_or(&last.at);
+    (!replaced).then_some(planned.0)
 }
 
 /// Whether a noted failure was a refusal of the grant itself.

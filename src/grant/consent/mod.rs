@@ -127,8 +127,12 @@ impl Grants {
         if matches!(kept.attempt.step, Step::Ended(_)) {
             return Outcome::Stepped;
         }
+        let (uid, name) = (kept.attempt.connection.uid.clone(), kept.name.clone());
         match self.step(kept, Step::Ended(ending)).await {
-            Some(_) => Outcome::Stepped,
+            Some(_) => {
+                self.remember_concluded(&uid, &name);
+                Outcome::Stepped
+            }
             None => Outcome::Stale,
         }
     }

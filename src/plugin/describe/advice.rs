@@ -133,6 +133,10 @@ fn grant(reason: &str, way: Way) -> Option<Advice> {
         reason::INTAKE_REFUSED => {
             owner("Bring a grant that can be used; the message says what was wrong.", IMPORT)
         }
+        reason::INTAKE_DELAYED => nobody(
+            "It is tried again; the message says what is in the way.",
+            "kubectl bowline describe {name} -n {namespace}",
+        ),
         reason::INTAKE_OUTCOME_UNKNOWN => {
             owner("Bring it again, or a new one; an earlier grant is untouched.", IMPORT)
         }
