@@ -15,6 +15,10 @@ use crate::vault::Grant;
 /// So many characters of a request tell it from the one before.
 const LONGEST_REQUEST: usize = 64;
 
+/// What is told to who tries to connect what is suspended.
+const SUSPENDED: &str =
+    "The connection is suspended. Its owner sets spec.suspend to false; then connect again.";
+
 /// The step that is due now. `blocked`: no grant may be taken in, for the cause that `authorized` names.
 pub fn task(input: &Input, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
     let step = |kept: &Kept| step(input, kept, authorized, blocked);
@@ -33,6 +37,9 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
     match &kept.attempt.step {
         Step::Exchanging => dismiss(reason::AUTHORIZATION_FAILED, ConsentError::Interrupted.to_string()),
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
+            if input.connection.spec.suspend.unwrap_or_default() {
+                return dismiss(reason::SUSPENDED, SUSPENDED.to_owned());
+            }
             dismiss(authorized.reason, authorized.message.clone())
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.

@@ -1,5 +1,7 @@
 //! What is decided, as sentences: a situation, and what the user sees and the actor is told.
 
+mod consent;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

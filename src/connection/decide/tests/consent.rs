@@ -1,0 +1,154 @@
+//! Tries to connect, as sentences: what has come, and the step that follows.
+
+use k8s_openapi::ByteString;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Situation, at, connection};
+use crate::api::reason;
+use crate::attempt::secret::to_secret;
+use crate::attempt::state::Digest;
+use crate::attempt::store;
+use crate::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
+use crate::connection::decide::verdict::Truth;
+use crate::connection::observed::{Provider, RecordState};
+use crate::grant::consent::{ConsentError, ConsentTask};
+use crate::grant::outcome::Outcome;
+use crate::grant::work::Task;
+use crate::vault::{Consent, Way};
+
+impl Situation {
+    /// With an attempt of this name, begun at this second.
+    fn trying(mut self, name: &str, second: i64, step: Step) -> Self {
+        let attempt = Attempt {
+            user: "alice".into(),
+            connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            provider: "p".into(),
+            started_at: at(second),
+            expires_at: at(second + 600),
+            step,
+        };
+        let secret = to_secret(name, &attempt).unwrap();
+        self.observed.attempts.push(store::read(&secret).unwrap());
+        self.observed.attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
+        self
+    }
+
+    fn step(&self) -> Option<ConsentTask> {
+        match self.decided().task {
+            Some(Task::Consent(task)) => Some(task),
+            _ => None,
+        }
+    }
+
+    /// The grant in use came by device flow.
+    fn by_device(mut self) -> Self {
+        let RecordState::Present(present) = &mut self.observed.record else { return self };
+        let grant = std::sync::Arc::make_mut(present.grant.as_mut().unwrap());
+        grant.consent = Consent { way: Way::Device, ..Consent::default() };
+        self
+    }
+}
+
+fn sealed() -> ByteString {
+    ByteString(vec![1])
+}
+
+fn asked() -> Step {
+    Step::Asked { session: Digest::of("s"), state: SecretString::from("state") }
+}
+
+fn returned() -> Step {
+    let answer = Answer::Code { code: SecretString::from("code"), issuer: None };
+    Step::Returned { answer, sealed: sealed() }
+}
+
+fn waiting(next_poll: i64) -> Step {
+    let code = DeviceCode {
+        user_code: "AB-CD".into(),
+        verification_uri: "https://p.example/device".into(),
+        verification_uri_complete: None,
+    };
+    Step::Waiting { code, next_poll: at(next_poll), interval: 5, sealed: sealed() }
+}
+
+#[test]
+fn each_step_of_a_try_is_followed_by_the_operators() {
+    let name = || "attempt-a".to_owned();
+    let begun = connection().trying("attempt-a", 50, asked());
+    assert_eq!(begun.step(), Some(ConsentTask::Begin { attempt: name() }));
+    let back = connection().trying("attempt-a", 50, returned());
+    assert_eq!(back.step(), Some(ConsentTask::Exchange { attempt: name() }));
+    let away =
+        connection().trying("attempt-a", 50, Step::Sent { session: Digest::of("s"), sealed: sealed() });
+    assert_eq!(away.step(), None, "the browser is at the provider");
+    let plan = away.decided();
+    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_IN_PROGRESS);
+    assert_eq!(plan.consent_at, Some(at(650)), "looked at again when the try is over by itself");
+}
+
+#[test]
+fn a_code_that_was_being_exchanged_when_we_died_is_told_to_be_lost() {
+    let Some(ConsentTask::Dismiss { ending, .. }) =
+        connection().trying("attempt-a", 50, Step::Exchanging).step()
+    else {
+        panic!("not dismissed");
+    };
+    assert_eq!(ending.message, ConsentError::Interrupted.to_string());
+}
+
+#[test]
+fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
+    let disconnected = connection().spec(json!({"disconnect": true}));
+    let suspended = connection().spec(json!({"suspend": true}));
+    let broken = connection().provider(Provider::NotReady { message: "Its app is missing.".into() });
+    for (situation, expected) in
+        [(disconnected, Some(reason::DISCONNECTED)), (suspended, Some(reason::SUSPENDED)), (broken, None)]
+    {
+        let dismissed = match situation.trying("attempt-a", 50, returned()).step() {
+            Some(ConsentTask::Dismiss { ending, .. }) => Some(ending.reason),
+            _ => None,
+        };
+        assert_eq!(dismissed.as_deref(), expected);
+    }
+}
+
+#[test]
+fn a_device_code_is_asked_about_at_its_pace_and_only_the_newest() {
+    assert_eq!(connection().trying("attempt-a", 50, waiting(61)).step(), None, "too soon");
+    let due = connection().trying("attempt-a", 50, waiting(60));
+    assert_eq!(due.step(), Some(ConsentTask::Poll { attempt: "attempt-a".into() }));
+    let two = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(99));
+    let Some(ConsentTask::Dismiss { attempt, .. }) = two.step() else { panic!("two codes wait") };
+    assert_eq!(attempt, "attempt-a");
+}
+
+#[test]
+fn a_device_code_is_asked_for_once() {
+    let asking = connection().annotated("bowline.dev/authorize-requested-at", "x");
+    assert_eq!(asking.step(), Some(ConsentTask::AskDevice { request: "x".into() }));
+    let blocked = asking.spec(json!({"disconnect": true})).decided();
+    assert_eq!((blocked.task, blocked.unaskable.as_deref()), (None, Some("x")), "answered all the same");
+}
+
+#[test]
+fn a_grant_that_proves_nobody_waits_for_its_owner() {
+    let held = connection().authorized().by_device();
+    let plan = held.decided();
+    assert_eq!(
+        (plan.authorized.truth, plan.authorized.reason),
+        (Truth::False, reason::AWAITING_CONFIRMATION)
+    );
+    let agreed = |account: &str| {
+        connection().authorized().by_device().annotated("bowline.dev/accept-account", account).step()
+    };
+    assert_eq!(agreed("unnamed"), Some(ConsentTask::Confirm { account: "unnamed".into() }));
+    assert_eq!(agreed("somebody"), None);
+}
+
+#[test]
+fn why_a_try_failed_is_said_while_the_watch_still_shows_nothing_of_it() {
+    let why = ConsentError::Denied.into();
+    let plan = connection().came(Outcome::IntakeRefused { why }).decided();
+    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_FAILED);
+}
