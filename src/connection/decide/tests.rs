@@ -15,6 +15,7 @@ use crate::api::{IntegrationConnection, IntegrationConnectionStatus, Integration
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
+use crate::grant::consent::ConsentError;
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
@@ -556,6 +557,28 @@ fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_
             (restarted.authorized.reason, restarted.authorized.message.as_str()),
             (reason, "as before")
         );
+    }
+}
+
+#[test]
+fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_was() {
+    let summary = "It said so.".to_owned();
+    for (why, reason) in [
+        (ConsentError::AdminConsent { summary: summary.clone() }, reason::ADMIN_CONSENT_REQUIRED),
+        (ConsentError::Policy { summary }, reason::POLICY_BLOCKED),
+    ] {
+        let refused = Outcome::IntakeRefused { why: why.into() };
+        let plan = connection().authorized().published().came(refused.clone()).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        let later = connection().authorized().published().told("Authorized", "True", reason).decided();
+        assert_eq!((later.authorized.truth, later.authorized.reason), (Truth::True, reason), "and stays so");
+
+        let first = connection().came(refused).decided();
+        assert_eq!((first.authorized.truth, first.authorized.reason), (Truth::False, reason));
+        let told = || connection().told("Authorized", "False", reason);
+        assert_eq!(told().decided().authorized.reason, reason);
+        let denied = Outcome::IntakeRefused { why: ConsentError::Denied.into() };
+        assert_eq!(told().came(denied).decided().authorized.reason, reason::AUTHORIZATION_FAILED);
     }
 }
 
