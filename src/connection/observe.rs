@@ -44,17 +44,19 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         refused_source: actor
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
-        attempts: attempts(ctx, connection),
+        attempts: attempts(ctx, connection, actor.over.as_deref()),
+        poll_at: actor.poll_at,
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }
 }
 
-fn attempts(ctx: &Context, connection: &IntegrationConnection) -> Vec<Kept> {
+/// The watch may be behind the actor: what that brought to its end is no try any more, whatever step is shown.
+fn attempts(ctx: &Context, connection: &IntegrationConnection, over: Option<&str>) -> Vec<Kept> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
-    attempts.retain(|kept| !kept.attempt.is_expired_at(now));
+    attempts.retain(|kept| !kept.attempt.is_expired_at(now) && over != Some(kept.name.as_str()));
     attempts
 }
 

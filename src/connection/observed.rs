@@ -43,8 +43,10 @@ pub struct Observed {
     pub credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
     pub refused_source: Option<SourceSeen>,
-    /// Tries to connect it that have not expired, the newest first.
+    /// Tries to connect it that have not expired, the newest first, without the one that the actor brought to its end last.
     pub attempts: Vec<Kept>,
+    /// Device flow: the provider is not asked again before this.
+    pub poll_at: Option<Timestamp>,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,
     /// Where the connection is to be shared.

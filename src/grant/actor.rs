@@ -70,6 +70,10 @@ struct Actor {
     app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
     taken: Option<String>,
+    /// The try to connect that came to its end last. The watch may show an earlier step for a moment longer.
+    over: Option<String>,
+    /// Device flow: not before this. Other work need not wait for it.
+    poll_at: Option<Timestamp>,
 }
 
 /// What [`Grants::new`] needs.
@@ -115,6 +119,10 @@ pub struct View {
     pub app_differs: bool,
     /// The announcement that was carried out or refused last.
     pub taken: Option<String>,
+    /// The try to connect that came to its end last.
+    pub over: Option<String>,
+    /// Device flow: the provider is not asked again before this.
+    pub poll_at: Option<Timestamp>,
 }
 
 impl Grants {
@@ -221,6 +229,8 @@ impl Grants {
             rest_until: actor.rest_until,
             app_differs: actor.app_differs,
             taken: actor.taken.clone(),
+            over: actor.over.clone(),
+            poll_at: actor.poll_at,
         })
     }
 
@@ -321,6 +331,12 @@ impl Grants {
             actor.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
             if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {
                 actor.taken = job.task.announcement().cloned().or(actor.taken.take());
+            }
+            if let (Task::Consent(step), Some(outcome)) = (&job.task, &outcome) {
+                actor.poll_at = outcome.poll_at();
+                if outcome.ends_a_try() {
+                    actor.over = step.attempt().cloned().or(actor.over.take());
+                }
             }
             actor.finished = outcome.map(|outcome| Finished {
                 id: actor.outcomes,

@@ -146,6 +146,8 @@ impl History {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, finished);
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
+            // Another try begins: what came of the last one is no news of this one.
+            Outcome::Stepped if finished.authorization.is_some() => Self { intake_refused: None, ..self },
             Outcome::IntakeRefused { why } => Self { intake_refused: Some(Refusal::of(why)), ..self },
             Outcome::SecretMissing { message } => Self { ruling: Some(Ruling::app_missing(message)), ..self },
             _ => self,

@@ -72,6 +72,17 @@ pub enum ConsentTask {
 }
 
 impl ConsentTask {
+    /// Name of the Secret of the try it is a step of.
+    pub fn attempt(&self) -> Option<&String> {
+        match self {
+            Self::Begin { attempt }
+            | Self::Exchange { attempt }
+            | Self::Poll { attempt }
+            | Self::Dismiss { attempt, .. } => Some(attempt),
+            Self::AskDevice { .. } | Self::Confirm { .. } => None,
+        }
+    }
+
     /// The request for a device flow it serves.
     pub fn request(&self) -> Option<&String> {
         match self {
