@@ -45,6 +45,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
         attempts: attempts(ctx, connection, &actor.concluded),
+        poll_at: actor.poll_at,
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),

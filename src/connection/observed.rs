@@ -45,6 +45,8 @@ pub struct Observed {
     pub refused_source: Option<SourceSeen>,
     /// Tries to connect it that are not over, the newest first.
     pub attempts: Vec<Kept>,
+    /// Device flow: the provider is not asked again before this.
+    pub poll_at: Option<Timestamp>,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,
     /// Where the connection is to be shared.

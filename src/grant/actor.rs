@@ -75,6 +75,8 @@ struct Actor {
     app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
     taken: Option<String>,
+    /// Device flow: not before this. Other work need not wait for it.
+    poll_at: Option<Timestamp>,
 }
 
 /// What [`Grants::new`] needs.
@@ -122,6 +124,8 @@ pub struct View {
     pub taken: Option<String>,
     /// Tries to connect that were ended last.
     pub concluded: Vec<String>,
+    /// Device flow: the provider is not asked again before this.
+    pub poll_at: Option<Timestamp>,
 }
 
 impl Grants {
@@ -229,6 +233,7 @@ impl Grants {
             app_differs: actor.app_differs,
             taken: actor.taken.clone(),
             concluded: actor.concluded.clone(),
+            poll_at: actor.poll_at,
         })
     }
 
@@ -339,6 +344,9 @@ impl Grants {
             actor.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
             if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {
                 actor.taken = job.task.announcement().cloned().or(actor.taken.take());
+            }
+            if let (Task::Consent(_), Some(outcome)) = (&job.task, &outcome) {
+                actor.poll_at = outcome.poll_at();
             }
             actor.finished = outcome.map(|outcome| Finished {
                 id: actor.outcomes,

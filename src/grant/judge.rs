@@ -135,10 +135,10 @@ impl Grants {
         }
     }
 
-    /// The account of the grant in use: the first grant pins it.
+    /// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
     pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
         let loaded = self.store.get(uid).ok().flatten()?;
-        loaded.record.open_grant(&self.sealer).ok().flatten()?.bound_to.account
+        loaded.record.open_grant(&self.sealer).ok().flatten()?.pinned_account().cloned()
     }
 
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.

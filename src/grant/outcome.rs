@@ -117,7 +117,7 @@ impl Outcome {
     /// Until when no work on the same grant is worth a try. Without it, what is still due would be tried at once, for ever.
     pub fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Held { until } | Self::Foreign { until } | Self::Polled { until } => Some(*until),
+            Self::Held { until } | Self::Foreign { until } => Some(*until),
             // Until the watch has shown the step, it would be taken for one that is still to come.
             Self::Stepped => Some(later(now, SETTLING)),
             Self::Stale => Some(later(now, PASSING)),
@@ -130,7 +130,16 @@ impl Outcome {
             | Self::Failed { .. }
             | Self::Unknown { .. }
             | Self::Lost { .. }
-            | Self::IntakeRefused { .. } => None,
+            | Self::IntakeRefused { .. }
+            | Self::Polled { .. } => None,
+        }
+    }
+
+    /// When a device flow may be asked about again. The grant in use goes on meanwhile.
+    pub fn poll_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Polled { until } => Some(*until),
+            _ => None,
         }
     }
 }

@@ -70,6 +70,25 @@ async fn a_code_typed_elsewhere_connects_once_the_owner_agrees_to_the_account() 
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
+async fn a_second_code_does_not_agree_to_the_account_of_the_first() {
+    let it = scene("device-twice").await;
+    it.with_device_flow().await;
+    let code = it.asks_for_code("1").await;
+    it.realm.decide_device(&code, Some("mallory")).unwrap();
+    it.until_reason("mail", "Authorized", "AwaitingConfirmation").await;
+    let before = it.status("mail").await.token.unwrap().revision;
+    let code = it.asks_for_code("2").await;
+    it.realm.decide_device(&code, Some("mallory")).unwrap();
+    it.until_status("mail", "the new grant", |status| {
+        status.token.as_ref().is_some_and(|token| token.revision != before)
+    })
+    .await;
+    it.until_reason("mail", "Authorized", "AwaitingConfirmation").await;
+    assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "nobody has agreed yet");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
 async fn a_known_account_needs_no_second_agreement() {
     let it = scene("device-again").await;
     it.with_device_flow().await;

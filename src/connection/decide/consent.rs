@@ -50,9 +50,16 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
             reason::AUTHORIZATION_FAILED,
             "Another code was asked for since; this one is not waited for any more.".to_owned(),
         ),
-        Step::Waiting { next_poll, .. } => (*next_poll <= input.now).then_some(ConsentTask::Poll { attempt }),
+        Step::Waiting { next_poll, .. } => {
+            (poll_at(input, *next_poll) <= input.now).then_some(ConsentTask::Poll { attempt })
+        }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
+}
+
+/// The later of what the try says, which a restart remembers, and what the actor knows.
+fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
+    input.observed.poll_at.map_or(next_poll, |at| at.max(next_poll))
 }
 
 fn is_newest_code(input: &Input, kept: &Kept) -> bool {
@@ -113,7 +120,7 @@ pub fn progress(attempts: &[Kept]) -> Option<String> {
 pub fn next_change(input: &Input) -> Option<Timestamp> {
     let times = input.observed.attempts.iter().flat_map(|kept| {
         let poll = match &kept.attempt.step {
-            Step::Waiting { next_poll, .. } if *next_poll > input.now => Some(*next_poll),
+            Step::Waiting { next_poll, .. } => Some(poll_at(input, *next_poll)).filter(|at| *at > input.now),
             _ => None,
         };
         [poll, Some(kept.attempt.expires_at)]

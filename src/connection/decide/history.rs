@@ -75,6 +75,16 @@ const REFUSALS: &[&str] = &[
     reason::AUTHORIZATION_FAILED,
 ];
 
+/// Reasons that a provider gives for a grant, and also for a try to connect that ended without one.
+const TOLD_OF_TRIES_TOO: &[&str] = &[reason::ADMIN_CONSENT_REQUIRED, reason::POLICY_BLOCKED];
+
+/// Whether the condition tells of a try to connect. What was decided about the grant itself is noted as a failure, too; a try
+/// leaves the grant as it was.
+fn is_of_a_try(condition: &Condition, token: &TokenStatus) -> bool {
+    TOLD_OF_TRIES_TOO.contains(&condition.reason.as_str())
+        && (condition.status == "True" || token.last_failure.is_none())
+}
+
 impl History {
     /// Reads what `status` remembers of the grant at `revision`; a ruling on another revision is forgotten. A pause that was
     /// taken with another app registration than `app_version` is over.
@@ -88,7 +98,8 @@ impl History {
         let authorized = status.conditions.iter().find(|condition| condition.type_ == "Authorized");
         let handled_refresh = status.last_handled_refresh.clone();
         let handled_authorization = status.last_handled_authorization.clone();
-        let intake_refused = authorized.and_then(Refusal::remembered);
+        let of_a_try = authorized.is_some_and(|condition| is_of_a_try(condition, &token));
+        let intake_refused = authorized.and_then(|condition| Refusal::remembered(condition, of_a_try));
         if token.revision != revision {
             return Self { intake_refused, handled_refresh, handled_authorization, ..Self::default() };
         }
@@ -97,7 +108,7 @@ impl History {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
             retry_at: retry_at(&token, app_version),
-            ruling: authorized.and_then(Ruling::remembered).or(overlaid),
+            ruling: authorized.filter(|_| !of_a_try).and_then(Ruling::remembered).or(overlaid),
             last_failure: token.last_failure,
             intake_refused,
             handled_refresh,
@@ -136,6 +147,8 @@ impl History {
                 self.note(reason::ROTATION_OUTCOME_UNKNOWN, failure, finished);
                 Self { ruling: Some(Ruling::lost()), ..self }
             }
+            // Another try begins: what came of the last one is no news of this one.
+            Outcome::Stepped if finished.authorization.is_some() => Self { intake_refused: None, ..self },
             Outcome::IntakeRefused { why } => Self { intake_refused: Some(Refusal::of(why)), ..self },
             Outcome::IntakeDelayed { message } => {
                 let delay = Refusal { reason: reason::INTAKE_DELAYED, message: message.clone() };
@@ -236,8 +249,9 @@ fn is_of_reauth(reason: &str) -> bool {
 }
 
 impl Refusal {
-    fn remembered(condition: &Condition) -> Option<Self> {
-        let reason = REFUSALS.iter().find(|reason| condition.reason == **reason)?;
+    fn remembered(condition: &Condition, of_a_try: bool) -> Option<Self> {
+        let tries = TOLD_OF_TRIES_TOO.iter().filter(|_| of_a_try);
+        let reason = REFUSALS.iter().chain(tries).find(|reason| condition.reason == **reason)?;
         Some(Self { reason, message: condition.message.clone() })
     }
 
@@ -249,8 +263,9 @@ impl Refusal {
 impl Ruling {
     fn remembered(condition: &Condition) -> Option<Self> {
         let (reason, is_final) = RULINGS.iter().find(|(reason, _)| condition.reason == *reason)?;
-        let lost = *reason != reason::ROTATION_OUTCOME_UNKNOWN || condition.status == "False";
-        lost.then(|| Self { reason, message: condition.message.clone(), is_final: *is_final })
+        // "True" tells of something beside the grant, "Unknown" of a refresh that is not decided yet.
+        let ruled = condition.status == "False";
+        ruled.then(|| Self { reason, message: condition.message.clone(), is_final: *is_final })
     }
 
     /// A ruling that `Authorized` does not show because something else came before it: a missing provider, for instance.

@@ -5,6 +5,7 @@ mod consent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
@@ -14,9 +15,13 @@ use super::verdict::Truth;
 use super::{Plan, Publishing, decide};
 use crate::api::connection::{SecretStatus, TokenStatus};
 use crate::api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
+use crate::attempt::secret::to_secret;
+use crate::attempt::store::{Kept, read};
+use crate::attempt::{Attempt, ConnectionRef, DeviceCode, Step};
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
+use crate::grant::consent::{ConsentError, ConsentTask};
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
@@ -97,6 +102,7 @@ fn connection() -> Situation {
         credentials: None,
         refused_source: None,
         attempts: Vec::new(),
+        poll_at: None,
         portal: None,
         shared: Shared::NotAsked,
         shares: Vec::new(),
@@ -468,6 +474,49 @@ fn the_actor_is_told_what_is_due() {
     }
 }
 
+/// A code that waits to be typed, asked about from second 0 on.
+fn waiting() -> Kept {
+    let code = DeviceCode {
+        user_code: "AB".into(),
+        verification_uri: "https://p.example/device".into(),
+        verification_uri_complete: None,
+    };
+    let step = Step::Waiting { code, next_poll: at(0), interval: 5, sealed: ByteString(Vec::new()) };
+    let attempt = Attempt {
+        user: "alice".into(),
+        connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+        provider: "p".into(),
+        started_at: at(0),
+        expires_at: at(86_400),
+        step,
+    };
+    let mut secret = to_secret("attempt-x", &attempt).unwrap();
+    secret.metadata.resource_version = Some("1".into());
+    read(&secret).unwrap()
+}
+
+#[test]
+fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh() {
+    let mut situation = connection().authorized().published().at_second(2_881);
+    situation.observed.attempts = vec![waiting()];
+    let poll = Task::Consent(ConsentTask::Poll { attempt: "attempt-x".into() });
+    assert_eq!(situation.decided().task, Some(poll.clone()));
+    situation.observed.poll_at = Outcome::Polled { until: at(2_886) }.poll_at();
+    situation.observed.rest_until = Outcome::Polled { until: at(2_886) }.rest_until(at(2_881));
+    assert_eq!(situation.decided().task, Some(Task::Refresh { request: None }));
+    assert_eq!(situation.decided().consent_at, Some(at(2_886)), "and it is looked at again for the code");
+    assert_eq!(situation.at_second(2_886).decided().task, Some(poll));
+}
+
+#[test]
+fn what_came_of_the_last_try_is_not_told_of_a_new_code() {
+    let mut situation = connection().told("Authorized", "False", reason::AUTHORIZATION_FAILED);
+    assert_eq!(situation.decided().authorized.reason, reason::AUTHORIZATION_FAILED);
+    situation = situation.came(Outcome::Stepped);
+    situation.observed.finished.as_mut().unwrap().authorization = Some("2".into());
+    assert_eq!(situation.decided().authorized.reason, reason::AWAITING_AUTHORIZATION);
+}
+
 #[test]
 fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().task;
@@ -558,6 +607,28 @@ fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_
             (restarted.authorized.reason, restarted.authorized.message.as_str()),
             (reason, "as before")
         );
+    }
+}
+
+#[test]
+fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_was() {
+    let summary = "It said so.".to_owned();
+    for (why, reason) in [
+        (ConsentError::AdminConsent { summary: summary.clone() }, reason::ADMIN_CONSENT_REQUIRED),
+        (ConsentError::Policy { summary }, reason::POLICY_BLOCKED),
+    ] {
+        let refused = Outcome::IntakeRefused { why: why.into() };
+        let plan = connection().authorized().published().came(refused.clone()).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        let later = connection().authorized().published().told("Authorized", "True", reason).decided();
+        assert_eq!((later.authorized.truth, later.authorized.reason), (Truth::True, reason), "and stays so");
+
+        let first = connection().came(refused).decided();
+        assert_eq!((first.authorized.truth, first.authorized.reason), (Truth::False, reason));
+        let told = || connection().told("Authorized", "False", reason);
+        assert_eq!(told().decided().authorized.reason, reason);
+        let denied = Outcome::IntakeRefused { why: ConsentError::Denied.into() };
+        assert_eq!(told().came(denied).decided().authorized.reason, reason::AUTHORIZATION_FAILED);
     }
 }
 

@@ -178,6 +178,12 @@ pub struct NotAGrant;
 pub struct NotSerializable;
 
 impl Grant {
+    /// The account that a later grant must be of. None while nobody has agreed to it: otherwise who types two codes in a
+    /// row would agree to the first by the second.
+    pub fn pinned_account(&self) -> Option<&Account> {
+        self.bound_to.account.as_ref().filter(|_| !self.consent.awaits_confirmation())
+    }
+
     /// The grant as JSON, to be sealed next; wiped from memory when dropped.
     pub(super) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, NotSerializable> {
         secret_text::to_json(self).map_err(|_| NotSerializable)

@@ -455,6 +455,17 @@ fn a_commit_of_a_rolled_back_record_does_not_open_in_its_place() {
 }
 
 #[test]
+fn an_account_that_nobody_agreed_to_pins_nothing() {
+    let typed = |confirmed| Grant {
+        consent: Consent { way: Way::Device, confirmed, ..Consent::default() },
+        ..grant("r1")
+    };
+    assert_eq!(typed(false).pinned_account(), None);
+    assert_eq!(typed(true).pinned_account(), grant("r1").bound_to.account.as_ref());
+    assert!(grant("r1").pinned_account().is_some(), "what came another way needs no agreement");
+}
+
+#[test]
 fn two_attempts_never_share_an_id() {
     assert_ne!(AttemptId::generate().unwrap(), AttemptId::generate().unwrap());
 }
