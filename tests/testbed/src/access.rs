@@ -107,6 +107,16 @@ impl Access {
         if path.is_file() { Ok(path) } else { Err(Error::UnknownUser { user: user.to_owned() }) }
     }
 
+    /// The token in a plain user's kubeconfig. On somebody's cluster they have none.
+    pub fn token_of(&self, user: &str) -> Result<String, Error> {
+        let path = self.kubeconfig_for(user)?;
+        let text = fs::read(&path).map_err(Error::io("read", &path))?;
+        let kubeconfig: Value =
+            serde_json::from_slice(&text).map_err(|source| Error::Parse { path, source })?;
+        let token = kubeconfig["users"][0]["user"]["token"].as_str();
+        token.map(ToOwned::to_owned).ok_or_else(|| Error::UnknownUser { user: user.to_owned() })
+    }
+
     /// A client that acts as `user` and repeats nothing by itself. It belongs to the current Tokio runtime.
     pub async fn client_for(&self, user: &str) -> Result<Client, Error> {
         client(&self.kubeconfig_for(user)?).await

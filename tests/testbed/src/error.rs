@@ -149,6 +149,14 @@ pub enum Error {
         /// What it is instead.
         seen: String,
     },
+    /// A page could not be fetched.
+    #[error("nothing came from {address}")]
+    Browser {
+        /// Its address, without the query.
+        address: String,
+        /// Why not.
+        source: reqwest::Error,
+    },
     /// A condition did not come true in time.
     #[error(transparent)]
     NotInTime(#[from] TimedOut),

@@ -6,6 +6,7 @@ pub mod access;
 pub mod assets;
 pub mod audit;
 pub mod bench;
+pub mod browser;
 pub mod cluster;
 pub mod control_plane;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! The operator as a process of its own, as it runs in a cluster.
+//! The operator, or the portal, as a process of its own, as it runs in a cluster.
 
 use std::{
     path::Path,
@@ -48,7 +48,8 @@ impl OperatorProcess {
         let Operator { program, service_account: (namespace, name), arguments, environment, readiness: _ } =
             operator;
         let kubeconfig = access.service_account_kubeconfig(namespace, name).await?;
-        let log = access.directory().join(format!("operator-{}.log", random::hex(4)?));
+        let which = arguments.first().unwrap_or(&"operator");
+        let log = access.directory().join(format!("{which}-{}.log", random::hex(4)?));
         let prepare = |command: &mut std::process::Command| {
             command.args(arguments).env("KUBECONFIG", kubeconfig).envs(environment.iter().copied());
         };

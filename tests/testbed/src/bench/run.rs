@@ -46,7 +46,7 @@ pub async fn run(options: &Options, binaries: &Binaries) -> Result<Report, Error
     say("suspending all, and watching what is written in the minute after");
     let names = Names::of(&fleet);
     let idle = idle::requests(&stage, &fleet, &reader).await?;
-    stage.end_operator()?;
+    stage.end()?;
     say("measuring the raw limit of the same API server");
     let raw = raw::measure(&stage, &fleet).await?;
     let measured = Measured {

@@ -38,7 +38,7 @@ pub async fn demo() -> Result<ExitCode, Error> {
         signals.next().await;
     }
     demo::clear(&stage).await?;
-    stage.end_operator()?;
+    stage.end()?;
     Ok(code)
 }
 

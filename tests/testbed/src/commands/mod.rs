@@ -31,7 +31,7 @@ enum Command {
         command: Vec<OsString>,
     },
     /// Keep a control plane running until Ctrl-C
-    Up,
+    Up(up::Arguments),
     /// Build the control plane, if it is not there yet
     Build(build::Arguments),
     /// Show the main job, live: from consent to a Secret that stays fresh, shared, taken back, revoked
@@ -45,7 +45,7 @@ impl Arguments {
     pub async fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Run { command } => run::run(command).await,
-            Command::Up => up::up().await,
+            Command::Up(arguments) => arguments.run().await,
             Command::Build(arguments) => arguments.run(),
             Command::Demo => demo::demo().await,
             Command::Bench(arguments) => arguments.run().await,

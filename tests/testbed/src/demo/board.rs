@@ -8,11 +8,15 @@ use std::{
 
 use crate::error::Error;
 
+/// How wide a terminal is taken to be.
+const WIDTH: usize = 80;
+/// How wide the column of titles is.
+const TITLE: usize = 17;
+
 /// A step that was observed.
 struct Seen {
     title: &'static str,
     took: Duration,
-    what: String,
 }
 
 /// The steps so far.
@@ -51,17 +55,17 @@ impl Board {
         let (what, made) = result?;
         let took = start.elapsed();
         println!("{}", line(self.start.elapsed(), took, title, &what));
-        self.seen.push(Seen { title, took, what });
+        self.seen.push(Seen { title, took });
         Ok(made)
     }
 
-    /// Everything that was seen, as a table.
+    /// Every step that was seen, and how long it took, as a table.
     pub fn table(&self) -> String {
         let width = self.seen.iter().map(|seen| seen.title.chars().count()).max().unwrap_or_default();
         let mut table = String::new();
-        for Seen { title, took, what } in &self.seen {
+        for Seen { title, took } in &self.seen {
             // Writing to a String cannot fail.
-            let _ = writeln!(table, "| {title:<width$} | {:>6.1} s | {what} |", took.as_secs_f64());
+            let _ = writeln!(table, "| {title:<width$} | {:>6.1} s |", took.as_secs_f64());
         }
         let _ =
             write!(table, "{} steps seen in {:.1} s", self.seen.len(), self.start.elapsed().as_secs_f64());
@@ -84,8 +88,22 @@ impl Board {
     }
 }
 
+/// One step; what was seen is broken into lines of its own column.
 fn line(since: Duration, took: Duration, title: &str, what: &str) -> String {
-    format!("{:>6.1} s {:>5.1} s  {title:<20} {what}", since.as_secs_f64(), took.as_secs_f64())
+    let mut text = format!("{:>6.1} s {:>5.1} s  {title:<TITLE$}", since.as_secs_f64(), took.as_secs_f64());
+    let indent = text.chars().count();
+    let mut column = indent;
+    for word in what.split_whitespace() {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > WIDTH {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n{:indent$}", "");
+            column = indent;
+        }
+        let _ = write!(text, " {word}");
+        column += 1 + length;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -96,7 +114,15 @@ mod tests {
     #[test]
     fn a_line_says_when_how_long_and_what() {
         let text = line(Duration::from_millis(12_340), Duration::from_millis(900), "applied", "by alice");
-        assert_eq!(text, "  12.3 s   0.9 s  applied              by alice");
+        assert_eq!(text, "  12.3 s   0.9 s  applied           by alice");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let text = line(Duration::ZERO, Duration::ZERO, "account confirmed", &"some words ".repeat(12));
+        let widths: Vec<_> = text.lines().map(|line| line.chars().count()).collect();
+        assert!(widths.len() > 2 && widths.iter().all(|width| *width <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with(&" ".repeat(36))), "{text}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! What to try once the demo has been told and everything still runs.
 
-use super::{CONNECTION, OWNER, TEAM};
+use super::{CONNECTION, OWNER, SECOND, TEAM};
 use crate::{
     access::ADMIN,
     error::Error,
@@ -14,24 +14,26 @@ pub fn hints(stage: &Stage, binaries: &Binaries) -> Result<String, Error> {
     let alice = cluster.kubeconfig_for(OWNER)?;
     let directories = [cluster.kubectl_path(), binaries.plugin.as_path()]
         .map(|program| program.parent().map(|path| path.display().to_string()).unwrap_or_default());
-    let issuer = format!("http://{}", stage.sandbox_server().address());
+    let issuer = stage.realm()?.issuer();
     Ok(format!(
         "
-It all still runs. In another terminal:
+It all still runs. {browser}
+In another terminal, as administrator:
 
-  export PATH={}:$PATH
-  export KUBECONFIG={}
+  export PATH={path}:$PATH
+  export KUBECONFIG={admin}
   kubectl get ic -A
-  kubectl describe ic {CONNECTION} -n {TEAM}
+  kubectl describe ic {SECOND} -n {TEAM}
   kubectl bowline list -A
+  kubectl bowline doctor
 
-Connect again, as {OWNER}:
+Connect {CONNECTION} again, as {OWNER}. The sandbox lets you choose an
+account; it stands for a provider, and knows {people}:
 
-  export KUBECONFIG={}
-  kubectl patch ic {CONNECTION} -n {TEAM} --type merge -p '{{\"spec\":{{\"disconnect\":false}}}}'
-  curl -s {issuer}/admin/realms/default/grants -H 'content-type: application/json' -d '{{\"account\":\"{OWNER}\"}}' |
-    kubectl bowline import {CONNECTION} -n {TEAM}
-  kubectl bowline describe {CONNECTION} -n {TEAM}
+  export KUBECONFIG={alice}
+  kubectl patch ic {CONNECTION} -n {TEAM} --type merge \\
+    -p '{{\"spec\":{{\"disconnect\":false}}}}'
+  kubectl bowline connect {CONNECTION} -n {TEAM} --device
   kubectl get secret {CONNECTION} -n {TEAM} --watch
 
 What the provider saw:
@@ -39,8 +41,39 @@ What the provider saw:
   curl -s {issuer}/admin/realms/default/ledger
 
 Ctrl-C ends it and removes everything.",
-        directories.join(":"),
-        admin.display(),
-        alice.display(),
+        browser = in_browser(stage)?,
+        people = people(stage)?,
+        path = directories.join(":"),
+        admin = admin.display(),
+        alice = alice.display(),
     ))
+}
+
+/// Where the portal is and how to get in.
+pub fn in_browser(stage: &Stage) -> Result<String, Error> {
+    let Some(portal) = stage.portal() else { return Ok(String::new()) };
+    let page = portal.page("/");
+    if !portal.takes_tokens() {
+        return Ok(format!(
+            "The portal at {page} lets nobody in but the demo:\nplain users of this cluster have no tokens."
+        ));
+    }
+    let alice = stage.cluster().kubeconfig_for(OWNER)?;
+    Ok(format!(
+        "In a browser: {page}
+To sign in there as {OWNER}, paste the token that this prints:
+
+  {kubectl} config view --raw -o jsonpath='{{.users[0].user.token}}' \\
+    --kubeconfig {alice}
+",
+        kubectl = stage.cluster().kubectl_path().display(),
+        alice = alice.display(),
+    ))
+}
+
+/// The sandbox's test users.
+pub fn people(stage: &Stage) -> Result<String, Error> {
+    let accounts = stage.realm()?.config().accounts;
+    let names = accounts.iter().map(|account| format!("{} ({})", account.sub, account.email));
+    Ok(names.collect::<Vec<_>>().join(" and "))
 }

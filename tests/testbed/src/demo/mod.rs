@@ -1,6 +1,7 @@
 //! The demo: one connection's life, from waiting for consent to a revoked grant, each step observed and timed.
 
 mod board;
+mod consent;
 mod diagnosis;
 mod hints;
 mod place;
@@ -8,8 +9,8 @@ mod story;
 
 pub use board::Board;
 pub use diagnosis::explain;
-pub use hints::hints;
-pub use place::{clear, refuse_taken, set};
+pub use hints::{hints, in_browser, people};
+pub use place::{clear, install, platform, refuse_taken, set, start};
 pub use story::tell;
 
 /// Namespace of alice's connection, as in examples/quickstart.
@@ -18,9 +19,17 @@ const TEAM: &str = "team-a";
 const WORKSPACE: &str = "marketing";
 /// Name of the connection and of its Secret.
 const CONNECTION: &str = "sandbox-alice";
-/// Name of its Secret where it is shared: the connection's id.
+/// Name of the provider object.
+const PROVIDER: &str = "sandbox";
+/// Name of alice's second connection, to another account.
+const SECOND: &str = "sandbox-second";
+/// That account.
+const SECOND_ACCOUNT: &str = "bob";
+/// Name of the first one's Secret where it is shared: the connection's id.
 const SHARED: &str = "team-a.sandbox-alice";
 /// The owner.
 const OWNER: &str = "alice";
 /// How long the demo's tokens live, in seconds: refreshed after half of it.
 const TOKEN_SECONDS: u64 = 12;
+/// How often the operator may ask whether a code was typed, in seconds.
+const POLL_SECONDS: u64 = 1;

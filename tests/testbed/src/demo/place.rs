@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 
-use super::{TEAM, TOKEN_SECONDS, WORKSPACE};
+use super::{POLL_SECONDS, PROVIDER, TEAM, TOKEN_SECONDS, WORKSPACE};
 use crate::{
     access::ADMIN,
     assets::workspace,
@@ -13,7 +13,7 @@ use crate::{
     demo::Board,
     error::Error,
     sandbox::RealmConfig,
-    stage::{Binaries, NAMESPACE, Stage},
+    stage::{Binaries, NAMESPACE, PORTAL_NAMESPACE, Portal, PortalAddress, Stage},
 };
 
 /// Where the sandbox is according to the example.
@@ -33,18 +33,52 @@ pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error>
             Ok((what.to_owned(), cluster))
         })
         .await?;
-    board.step("installed", Stage::install(&cluster)).await?;
-    board
+    board.step("installed", install(&cluster)).await?;
+    let at = PortalAddress::choose()?;
+    let mut stage = board
         .observe("operator ready", async {
-            let realm = RealmConfig { access_lifetime_seconds: TOKEN_SECONDS, ..RealmConfig::default() };
-            let sandbox = Stage::sandbox(realm).await?;
-            let issuer = format!("http://{}", sandbox.address());
-            let stage = Stage::start(cluster, sandbox, binaries, &["--min-refresh-interval", "2s"]).await?;
+            let realm = RealmConfig {
+                access_lifetime_seconds: TOKEN_SECONDS,
+                device_interval_seconds: POLL_SECONDS,
+                ..RealmConfig::default()
+            };
+            let stage = start(cluster, binaries, realm, &at).await?;
+            let issuer = stage.realm()?.issuer();
             let what =
                 format!("process {} as {NAMESPACE}/bowline; sandbox at {issuer}", stage.operator().id());
             Ok((what, stage))
         })
-        .await
+        .await?;
+    board
+        .step("portal ready", async {
+            let portal = stage.open_portal(&at, binaries).await?.process().id();
+            let account = format!("{PORTAL_NAMESPACE}/bowline-portal");
+            Ok(format!("process {portal} as {account}; at {}", at.url()))
+        })
+        .await?;
+    Ok(stage)
+}
+
+/// Installs operator and portal, and waits until the policies are in force.
+pub async fn install(cluster: &Cluster) -> Result<String, Error> {
+    let installed = Stage::install(cluster).await?;
+    Portal::install(cluster).await?;
+    Ok(installed.replace("deploy/ applied", "deploy/ and deploy/portal applied"))
+}
+
+/// Starts sandbox and operator for a portal that is going to be there.
+pub async fn start(
+    cluster: Cluster,
+    binaries: &Binaries,
+    mut realm: RealmConfig,
+    at: &PortalAddress,
+) -> Result<Stage, Error> {
+    for client in &mut realm.clients {
+        client.redirect_uris = vec![at.callback(PROVIDER)];
+    }
+    let sandbox = Stage::sandbox(realm).await?;
+    let flags = ["--min-refresh-interval", "2s", "--portal-url", &at.url()];
+    Stage::start(cluster, sandbox, binaries, &flags).await
 }
 
 /// On somebody's cluster nothing that exists is written into: what the demo makes there, it deletes.
@@ -53,7 +87,7 @@ pub async fn refuse_taken(cluster: &Cluster) -> Result<(), Error> {
         return Ok(());
     }
     let namespaces: Api<Namespace> = Api::all(cluster.client_for(ADMIN).await?);
-    for name in [NAMESPACE, TEAM, WORKSPACE] {
+    for name in [NAMESPACE, PORTAL_NAMESPACE, TEAM, WORKSPACE] {
         if namespaces.get_opt(name).await?.is_some() {
             return Err(Error::NamespaceTaken { name });
         }
@@ -67,7 +101,7 @@ pub async fn clear(stage: &Stage) -> Result<(), Error> {
         return Ok(());
     }
     eprintln!("taking the quickstart away again …");
-    for file in ["3-workload.yaml", "2-connection.yaml", "1-platform.yaml"] {
+    for file in ["4-second-account.yaml", "3-workload.yaml", "2-connection.yaml", "1-platform.yaml"] {
         let path = example(file).to_string_lossy().into_owned();
         let deleted =
             stage.cluster().kubectl(&["delete", "--ignore-not-found", "--timeout=60s", "-f", &path]).await?;
@@ -75,7 +109,7 @@ pub async fn clear(stage: &Stage) -> Result<(), Error> {
             eprint!("{}", String::from_utf8_lossy(&deleted.stderr));
         }
     }
-    eprintln!("left in place: deploy/ (kubectl delete -k deploy/ takes it away)");
+    eprintln!("left in place: deploy/ and deploy/portal (kubectl delete -k takes them away)");
     Ok(())
 }
 
@@ -95,7 +129,9 @@ pub fn owners() -> Result<String, Error> {
         let path = example(file);
         fs::read_to_string(&path).map_err(Error::io("read", path))
     };
-    Ok(format!("{}---\n{}", read("2-connection.yaml")?, read("3-workload.yaml")?))
+    let files = ["2-connection.yaml", "3-workload.yaml", "4-second-account.yaml"].map(read);
+    let files = files.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(files.join("---\n"))
 }
 
 fn example(file: &str) -> PathBuf {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
 
 use super::{CONNECTION, OWNER, SHARED, TEAM, WORKSPACE, place};
 use crate::{
@@ -12,32 +11,35 @@ use crate::{
     demo::Board,
     error::Error,
     objects::{Objects, Published, condition, path, verdict},
-    sandbox::{MintRequest, RealmHandle},
-    stage::{Binaries, Stage},
+    sandbox::RealmHandle,
+    stage::{Binaries, Portal, Stage},
     wait::wait_for,
 };
 
 /// Rights and discovery follow a namespace's creation within seconds.
 const APPLIED: Duration = Duration::from_mins(1);
 /// What the operator does by itself.
-const SOON: Duration = Duration::from_secs(30);
+pub(super) const SOON: Duration = Duration::from_secs(30);
 /// Two refreshes of a twelve-second token, with time for a slow machine.
 const ROTATED: Duration = Duration::from_mins(1);
 /// The promise for removed owners: 10 s.
 const WITHDRAWN: Duration = Duration::from_secs(10);
 
-struct Story<'a> {
-    stage: &'a Stage,
-    binaries: &'a Binaries,
-    realm: RealmHandle,
+pub(super) struct Story<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) portal: &'a Portal,
+    pub(super) binaries: &'a Binaries,
+    pub(super) realm: RealmHandle,
     admin: Objects,
     alice: Objects,
 }
 
 /// Tells the whole story, a line for each step that was seen.
 pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Result<(), Error> {
+    let portal = stage.portal().ok_or_else(|| unexpected("the stage", "no portal on it".to_owned()))?;
     let story = Story {
         stage,
+        portal,
         binaries,
         realm: stage.realm()?,
         admin: stage.objects_as(ADMIN).await?,
@@ -45,9 +47,14 @@ pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Resu
     };
     board.step("applied", story.applied()).await?;
     board.step("awaiting consent", story.awaiting_consent()).await?;
-    let grant = board.observe("authorized", story.authorized()).await?;
+    let browser = board.observe("signed in", story.signed_in()).await?;
+    board.step("consented", story.consented(&browser)).await?;
+    let grant = board.observe("authorized", story.authorized(&browser)).await?;
     let first = board.observe("fresh Secret", story.fresh_secret()).await?;
     let second = board.observe("rotated twice", story.rotated(&grant, &first, 2)).await?;
+    let device = board.observe("code shown", story.code_shown()).await?;
+    board.step("code typed", story.code_typed(device)).await?;
+    board.step("account confirmed", story.account_confirmed()).await?;
     board.step("shared", story.shared()).await?;
     board.step("owner removed", story.owner_removed()).await?;
     let last = board.observe("still fresh", story.rotated(&grant, &second, 1)).await?;
@@ -69,62 +76,18 @@ impl Story<'_> {
             expect(&self.look(&provider).await?, |object| is(object, "Ready", "True"), "Ready")
         })
         .await?;
-        Ok(format!("platform by {ADMIN}, connection {TEAM}/{CONNECTION} by {OWNER}; provider is ready"))
+        Ok(format!("platform by {ADMIN}, two connections in {TEAM} by {OWNER}; provider is ready"))
     }
 
     async fn awaiting_consent(&self) -> Result<String, Error> {
         let object = self
-            .connection("alice's connection waits for her", |object| {
+            .connection(CONNECTION, "alice's connection waits for her", |object| {
                 condition(object, "Authorized").is_some_and(|it| it["reason"] == "AwaitingAuthorization")
                     && object["status"]["phase"] == "Pending"
             })
             .await?;
         let message = condition(&object, "Authorized").and_then(|it| it["message"].as_str());
         Ok(format!("phase Pending: {}", message.unwrap_or_default()))
-    }
-
-    /// alice consents: here by a grant that the sandbox mints, brought with the plug-in.
-    async fn authorized(&self) -> Result<(String, String), Error> {
-        let minted = self.realm.mint(&MintRequest::of(OWNER))?;
-        let answer = json!({
-            "access_token": minted.access_token, "refresh_token": minted.refresh_token,
-            "expires_in": minted.expires_in, "scope": minted.scope, "token_type": "Bearer",
-        });
-        self.import(&answer).await?;
-        let object = self
-            .connection("the connection is active", |object| {
-                is(object, "Authorized", "True") && object["status"]["phase"] == "Active"
-            })
-            .await?;
-        let account = object["status"]["account"]["id"].as_str().unwrap_or("?");
-        Ok((format!("{OWNER} ran kubectl bowline import; account {account}, phase Active"), minted.grant_id))
-    }
-
-    async fn import(&self, answer: &Value) -> Result<(), Error> {
-        let arguments = ["import", CONNECTION, "--namespace", TEAM];
-        let failed = || Error::io("run", &self.binaries.plugin);
-        let mut child = tokio::process::Command::new(&self.binaries.plugin)
-            .args(arguments)
-            .env("KUBECONFIG", self.stage.cluster().kubeconfig_for(OWNER)?)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(failed())?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // It may end without reading; its exit code then says more than our broken pipe.
-            let _ = stdin.write_all(answer.to_string().as_bytes()).await;
-        }
-        let output = child.wait_with_output().await.map_err(failed())?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(Error::Plugin {
-            arguments: arguments.join(" "),
-            status: output.status,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
     }
 
     async fn fresh_secret(&self) -> Result<(String, Published), Error> {
@@ -206,7 +169,7 @@ impl Story<'_> {
 
     async fn disconnected(&self, grant: &str, last: &Published) -> Result<String, Error> {
         self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"disconnect": true}})).await?;
-        self.connection("the connection is disconnected", |object| {
+        self.connection(CONNECTION, "the connection is disconnected", |object| {
             object["status"]["phase"] == "Disconnected"
         })
         .await?;
@@ -223,7 +186,7 @@ impl Story<'_> {
     }
 
     /// A Secret whose token has not ended, and which the provider honours now.
-    async fn fresh(&self, path: &str) -> Result<Published, String> {
+    pub(super) async fn fresh(&self, path: &str) -> Result<Published, String> {
         let published = Published::read(&self.look(path).await?)?;
         if published.expires_at <= Timestamp::now() {
             return Err(format!("the token ended at {}", published.expires_at));
@@ -235,8 +198,13 @@ impl Story<'_> {
         }
     }
 
-    async fn connection(&self, description: &str, claim: impl Fn(&Value) -> bool) -> Result<Value, Error> {
-        let path = path::connection(TEAM, CONNECTION);
+    pub(super) async fn connection(
+        &self,
+        name: &str,
+        description: &str,
+        claim: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Error> {
+        let path = path::connection(TEAM, name);
         let seen = wait_for(description, SOON, async || {
             let object = self.look(&path).await?;
             expect(&object, &claim, "Ready").map(|()| object)
@@ -244,12 +212,12 @@ impl Story<'_> {
         Ok(seen.await?)
     }
 
-    async fn look(&self, path: &str) -> Result<Value, String> {
+    pub(super) async fn look(&self, path: &str) -> Result<Value, String> {
         self.admin.get(path).await.map_err(said)?.ok_or_else(|| format!("{path} is not there"))
     }
 }
 
-fn is(object: &Value, kind: &str, status: &str) -> bool {
+pub(super) fn is(object: &Value, kind: &str, status: &str) -> bool {
     condition(object, kind).is_some_and(|condition| condition["status"] == status)
 }
 
@@ -261,13 +229,13 @@ fn expect(object: &Value, claim: impl Fn(&Value) -> bool, kind: &str) -> Result<
     Err(format!("phase {phase}, {kind} {}", verdict(object, kind)))
 }
 
-fn said(error: Error) -> String {
+pub(super) fn said(error: Error) -> String {
     match error {
         Error::Kube(error) => error.to_string(),
         other => other.to_string(),
     }
 }
 
-fn unexpected(what: &str, seen: String) -> Error {
+pub(super) fn unexpected(what: &str, seen: String) -> Error {
     Error::Unexpected { what: what.to_owned(), seen }
 }

@@ -1,12 +1,14 @@
-//! The whole thing running: a cluster with Bowline installed, the sandbox, and the operator as a process of its own.
+//! The whole thing running: a cluster with Bowline installed, the sandbox, and operator and portal as processes of their own.
 
 mod binaries;
+mod portal;
 
 use std::path::Path;
 
 use serde_json::json;
 
 pub use binaries::{Binaries, Profile};
+pub use portal::{PORTAL_NAMESPACE, Portal, PortalAddress};
 
 use crate::{
     access::ADMIN,
@@ -32,6 +34,7 @@ pub const OPERATOR_USER: &str = "system:serviceaccount:bowline-system:bowline";
 /// What runs. Everything ends when it is dropped, the operator first.
 pub struct Stage {
     operator: OperatorProcess,
+    portal: Option<Portal>,
     sandbox: Sandbox,
     cluster: Cluster,
 }
@@ -80,7 +83,7 @@ impl Stage {
             readiness: &format!("http://{listen}/readyz"),
         };
         let operator = OperatorProcess::start(&cluster, operator).await?;
-        Ok(Self { operator, sandbox, cluster })
+        Ok(Self { operator, portal: None, sandbox, cluster })
     }
 
     /// The cluster.
@@ -103,9 +106,21 @@ impl Stage {
         &self.operator
     }
 
-    /// SIGTERM, and waits until the operator has ended: started refreshes are committed.
-    pub fn end_operator(&mut self) -> Result<(), Error> {
-        self.operator.terminate().map(drop)
+    /// Starts the portal at an address that the operator was given as `--portal-url`.
+    pub async fn open_portal(&mut self, at: &PortalAddress, binaries: &Binaries) -> Result<&Portal, Error> {
+        let portal = Portal::start(&self.cluster, at, binaries).await?;
+        Ok(self.portal.insert(portal))
+    }
+
+    /// The portal, if it was opened.
+    pub fn portal(&self) -> Option<&Portal> {
+        self.portal.as_ref()
+    }
+
+    /// SIGTERM, and waits until portal and operator have ended: started refreshes are committed.
+    pub fn end(&mut self) -> Result<(), Error> {
+        let portal = self.portal.as_mut().map_or(Ok(()), Portal::end);
+        self.operator.terminate().map(drop).and(portal)
     }
 
     /// Reads and writes as a user.

@@ -1,0 +1,190 @@
+//! A browser without a screen: keeps cookies, goes where pages and redirects lead, fills in the forms that are on a page.
+//!
+//! It reads as much HTML as the pages of Bowline and of the sandbox have.
+
+mod html;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use axum::http::{Method, StatusCode, header};
+use reqwest::{RequestBuilder, Response, redirect::Policy};
+use url::{Origin, Url, form_urlencoded};
+
+pub use html::Form;
+
+use crate::{error::Error, tls::install_tls};
+
+/// More redirects than any page here has.
+const REDIRECTS: usize = 10;
+
+/// Cookies by where they are from, then by name.
+type Jar = BTreeMap<String, BTreeMap<String, String>>;
+
+/// A browser; as a person, it is one session at each site.
+pub struct Browser {
+    client: reqwest::Client,
+    jar: Mutex<Jar>,
+    /// Headers for one site, added by a proxy in front of it.
+    proxied: Option<(Origin, Vec<(&'static str, String)>)>,
+}
+
+/// A page that was shown.
+pub struct Page {
+    /// Where, redirects followed.
+    pub address: Url,
+    /// Its status.
+    pub status: StatusCode,
+    text: String,
+}
+
+impl Browser {
+    /// A browser that was never used.
+    pub fn new() -> Result<Self, Error> {
+        install_tls();
+        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
+        let client =
+            client.build().map_err(|source| Error::Browser { address: "anything".into(), source })?;
+        Ok(Self { client, jar: Mutex::default(), proxied: None })
+    }
+
+    /// The same, behind a proxy that adds headers to whatever goes to this site.
+    #[must_use]
+    pub fn proxied(mut self, site: &Url, headers: Vec<(&'static str, String)>) -> Self {
+        self.proxied = Some((site.origin(), headers));
+        self
+    }
+
+    /// Opens an address.
+    pub async fn open(&self, address: Url) -> Result<Page, Error> {
+        let request = self.request(Method::GET, &address);
+        self.show(address, request).await
+    }
+
+    /// Goes where the page itself leads after a moment (`http-equiv=refresh`).
+    pub async fn go_on(&self, page: &Page) -> Result<Page, Error> {
+        let target = page.refresh().ok_or_else(|| page.lacks("a way onward"))?;
+        self.open(page.join(&target)?).await
+    }
+
+    /// Follows the link with this id.
+    pub async fn follow(&self, page: &Page, id: &str) -> Result<Page, Error> {
+        let target = html::attribute_of(&page.text, "a", ("id", id), "href");
+        let target = target.ok_or_else(|| page.lacks(&format!("the link {id}")))?;
+        self.open(page.join(&target)?).await
+    }
+
+    /// Sends a form of the page as its buttons do.
+    pub async fn submit(&self, page: &Page, form: &Form) -> Result<Page, Error> {
+        let address = page.join(&form.action)?;
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+        let is_own = address.origin() == page.address.origin();
+        let site = if is_own { "same-origin" } else { "cross-site" };
+        let request = self
+            .request(Method::POST, &address)
+            .header("sec-fetch-site", site)
+            .header(header::ORIGIN.as_str(), page.address.origin().ascii_serialization())
+            .header(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")
+            .body(body);
+        self.show(address, request).await
+    }
+
+    /// Sends a request, and follows where it is redirected.
+    async fn show(&self, mut address: Url, mut request: RequestBuilder) -> Result<Page, Error> {
+        for _ in 0..REDIRECTS {
+            let failed = |source: reqwest::Error| Error::Browser {
+                address: shown(&address),
+                // Its text would have the query, and that may hold a code.
+                source: source.without_url(),
+            };
+            let answer = request.send().await.map_err(failed)?;
+            self.keep_cookies(&address, &answer);
+            let status = answer.status();
+            let location = answer.headers().get(header::LOCATION.as_str()).and_then(|it| it.to_str().ok());
+            let Some(next) = location.filter(|_| status.is_redirection()).map(|it| address.join(it)) else {
+                let text = answer.text().await.map_err(failed)?;
+                return Ok(Page { address, status, text });
+            };
+            address = next.map_err(|_| unexpected(&address, "a redirect to no address"))?;
+            request = self.request(Method::GET, &address);
+        }
+        Err(unexpected(&address, "one redirect after the other"))
+    }
+
+    fn request(&self, method: Method, address: &Url) -> RequestBuilder {
+        let mut request = self.client.request(method, address.clone());
+        let origin = address.origin();
+        let jar = self.jar();
+        let cookies = jar.get(&origin.ascii_serialization()).into_iter().flatten();
+        let cookies: Vec<_> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
+        if !cookies.is_empty() {
+            request = request.header(header::COOKIE.as_str(), cookies.join("; "));
+        }
+        let proxied = self.proxied.iter().filter(|(site, _)| *site == origin);
+        proxied
+            .flat_map(|(_, headers)| headers)
+            .fold(request, |request, (name, value)| request.header(*name, value))
+    }
+
+    /// By whole origin: our pages are told apart by their ports. Nothing here lives long enough to expire.
+    fn keep_cookies(&self, address: &Url, answer: &Response) {
+        let set = answer.headers().get_all(header::SET_COOKIE.as_str()).iter();
+        for cookie in set.filter_map(|value| value.to_str().ok()) {
+            let pair = cookie.split(';').next().unwrap_or_default();
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let mut jar = self.jar();
+            let kept = jar.entry(address.origin().ascii_serialization()).or_default();
+            if value.is_empty() {
+                kept.remove(name);
+            } else {
+                kept.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    fn jar(&self) -> MutexGuard<'_, Jar> {
+        self.jar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Page {
+    /// Whether this text is on the page.
+    pub fn says(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
+    /// The form that is sent to a path ending so, with the fields as they are filled in.
+    pub fn form(&self, action: &str) -> Result<Form, Error> {
+        html::forms(&self.text)
+            .into_iter()
+            .find(|form| form.action.ends_with(action))
+            .ok_or_else(|| self.lacks(&format!("a form for {action}")))
+    }
+
+    /// The error that the page is another than expected. Says status and heading, and no query: that may hold a code.
+    pub fn lacks(&self, what: &str) -> Error {
+        let heading = html::text_of(&self.text, "h1").unwrap_or_default();
+        let seen = format!("no {what} there: {} {heading:?}", self.status.as_u16());
+        unexpected(&self.address, &seen)
+    }
+
+    fn refresh(&self) -> Option<String> {
+        let content = html::attribute_of(&self.text, "meta", ("http-equiv", "refresh"), "content")?;
+        content.split_once("url=").map(|(_, target)| target.trim().to_owned())
+    }
+
+    fn join(&self, target: &str) -> Result<Url, Error> {
+        self.address.join(target).map_err(|_| self.lacks("address that can be gone to"))
+    }
+}
+
+fn unexpected(address: &Url, seen: &str) -> Error {
+    Error::Unexpected { what: format!("the page {}", shown(address)), seen: seen.to_owned() }
+}
+
+/// Without its query.
+fn shown(address: &Url) -> String {
+    format!("{}{}", address.origin().ascii_serialization(), address.path())
+}
