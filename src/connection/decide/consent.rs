@@ -33,7 +33,8 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
     match &kept.attempt.step {
         Step::Exchanging => dismiss(reason::AUTHORIZATION_FAILED, ConsentError::Interrupted.to_string()),
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
-            dismiss(authorized.reason, authorized.message.clone())
+            let (reason, message) = why_blocked(input, authorized);
+            dismiss(reason, message)
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.
         Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
@@ -48,6 +49,15 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
+}
+
+/// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
+fn why_blocked(input: &Input, authorized: &Verdict) -> (&'static str, String) {
+    if input.connection.spec.suspend.unwrap_or_default() {
+        let message = "The connection is paused. Its owner sets spec.suspend to false, then connect again.";
+        return (reason::SUSPENDED, message.to_owned());
+    }
+    (authorized.reason, authorized.message.clone())
 }
 
 /// The later of what the try says, which a restart remembers, and what the actor knows.

@@ -507,6 +507,17 @@ fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh
 }
 
 #[test]
+fn a_try_that_a_pause_ends_is_told_of_the_pause_and_not_of_the_grant_in_use() {
+    let mut situation = connection().authorized().published().spec(json!({"suspend": true}));
+    situation.observed.attempts = vec![waiting()];
+    let Some(Task::Consent(ConsentTask::Dismiss { ending, .. })) = situation.decided().task else {
+        panic!("it is ended");
+    };
+    assert_eq!((ending.connected, ending.reason.as_str()), (false, reason::SUSPENDED));
+    assert!(ending.message.contains("spec.suspend"), "{}", ending.message);
+}
+
+#[test]
 fn what_came_of_the_last_try_is_not_told_of_a_new_code() {
     let mut situation = connection().told("Authorized", "False", reason::AUTHORIZATION_FAILED);
     assert_eq!(situation.decided().authorized.reason, reason::AUTHORIZATION_FAILED);
