@@ -4,12 +4,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::verdict::Verdict;
-use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED};
+use super::verdict::{Effect, Verdict};
+use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use crate::api::reason;
 use crate::attempt::store::Kept;
 use crate::attempt::{DeviceCode, Ending, Step};
-use crate::grant::consent::{ConsentError, ConsentTask, UNNAMED};
+use crate::grant::consent::{ConsentError, ConsentTask};
 use crate::vault::Grant;
 
 /// So many characters of a request tell it from the one before.
@@ -53,7 +53,7 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
 
 /// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
 fn why_blocked(input: &Input, authorized: &Verdict) -> (&'static str, String) {
-    if input.connection.spec.suspend.unwrap_or_default() {
+    if authorized.effect != Effect::End && input.connection.spec.suspend.unwrap_or_default() {
         let message = "The connection is paused. Its owner sets spec.suspend to false, then connect again.";
         return (reason::SUSPENDED, message.to_owned());
     }
@@ -80,7 +80,7 @@ fn confirmation(input: &Input) -> Option<ConsentTask> {
 
 /// The id by which the owner agrees to the grant's account.
 pub fn account_id(grant: &Grant) -> String {
-    grant.bound_to.account.as_ref().map_or_else(|| UNNAMED.to_owned(), |account| account.id.clone())
+    grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }
 
 /// The request for a device flow that nobody took up yet.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::ConsentError;
 use super::pledge::Pledge;
-use crate::api::reason;
+use crate::api::{names, reason};
 use crate::attempt::Ending;
 use crate::attempt::store::Kept;
 use crate::grant::actor::Grants;
@@ -21,9 +21,6 @@ use crate::oauth::answer::TokenAnswer;
 use crate::oauth::app::App;
 use crate::telemetry::chain;
 use crate::vault::{Consent, Credential, Grant, Record, TransitionError, Way};
-
-/// The value of `bowline.dev/accept-account` for an account that the provider does not name.
-pub const UNNAMED: &str = "unnamed";
 
 /// Before the record is written once more, should the API server not take it.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -114,7 +111,8 @@ impl Grants {
     pub(super) async fn confirm(&self, job: &Job, account: &str) -> Outcome {
         let change = |record: Record| {
             let Ok(Some(mut grant)) = record.open_grant(&self.sealer) else { return Ok(record) };
-            let named = grant.bound_to.account.as_ref().map_or(UNNAMED, |account| account.id.as_str());
+            let named =
+                grant.bound_to.account.as_ref().map_or(names::UNNAMED_ACCOUNT, |account| account.id.as_str());
             if named != account || grant.consent.confirmed {
                 return Ok(record);
             }
