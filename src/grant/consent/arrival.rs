@@ -69,7 +69,8 @@ impl Grants {
         };
         loop {
             if self.is_gone(uid) {
-                return Err(self.given_back(job, app, grant).await);
+                self.give_back(job, app, grant).await;
+                return Err(ConsentError::NotWanted);
             }
             if matches!(self.store.get(uid), Ok(None))
                 && let Err(error) = self.store.create(Record::new(job.place.clone())).await
@@ -81,15 +82,13 @@ impl Grants {
             match self.settle(uid, change).await {
                 Ok(Some(_)) => return Ok(()),
                 Err(Unsettled::Transition(TransitionError::Ending)) => {
-                    return Err(self.given_back(job, app, grant).await);
+                    self.give_back(job, app, grant).await;
+                    return Err(ConsentError::NotWanted);
                 }
-                Err(Unsettled::Transition(error)) => {
-                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
-                    return Err(ConsentError::Unreadable);
-                }
-                Err(Unsettled::Unreadable(error)) => {
-                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
-                    return Err(ConsentError::Unreadable);
+                Err(error @ (Unsettled::Transition(_) | Unsettled::Unreadable(_))) => {
+                    tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
+                    self.give_back(job, app, grant).await;
+                    return Err(ConsentError::NotKept);
                 }
                 Ok(None) | Err(Unsettled::Unreachable) => {
                     tracing::warn!("a new grant is not on record yet; trying again");
@@ -97,14 +96,6 @@ impl Grants {
                 }
             }
         }
-    }
-
-    /// Nobody wants the grant any more: it is revoked, as far as that can be done now.
-    async fn given_back(&self, job: &Job, app: &App, grant: &Grant) -> ConsentError {
-        if let Err(why) = self.withdraw(job, Some(app), grant).await {
-            tracing::warn!(why, "a grant that came too late could not be revoked");
-        }
-        ConsentError::NotWanted
     }
 
     /// The owner agrees to the account behind a grant that came by device flow.

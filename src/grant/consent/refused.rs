@@ -50,9 +50,14 @@ pub enum ConsentError {
     /// What was brought back cannot be opened.
     #[error("What the operator kept of this try cannot be read any more. Connect again.")]
     Unreadable,
+    /// The record cannot take a grant in.
+    #[error(
+        "The record of this connection cannot be written, so what the provider gave is not kept. An administrator finds the cause in the operator's log."
+    )]
+    NotKept,
     /// Disconnected, or deleted, while the person was at the provider.
     #[error(
-        "The connection was disconnected or deleted while you were at the provider. What it gave was given back."
+        "The connection was disconnected or deleted while you were at the provider. What it gave is not kept."
     )]
     NotWanted,
     /// The provider cannot be used in this way.
