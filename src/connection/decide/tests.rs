@@ -643,6 +643,27 @@ fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_
 }
 
 #[test]
+fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
+    for (why, reason) in [
+        (ConsentError::MissingScopes { missing: "write".into() }, reason::MISSING_SCOPES),
+        (ConsentError::ExtraScopes { extra: "email".into() }, reason::EXTRA_SCOPES),
+    ] {
+        let refused = Outcome::IntakeRefused { why: why.into() };
+        let good = || connection().authorized().published();
+        let plan = good().came(refused).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        assert_eq!(plan.publishing, Publishing::Keep);
+        assert_eq!(good().told("Authorized", "True", reason).decided().authorized.reason, reason);
+        let mended = good().told("Authorized", "False", reason).decided();
+        assert_eq!(
+            mended.authorized.reason,
+            reason::AUTHORIZED,
+            "what the grant itself lacked is no news now"
+        );
+    }
+}
+
+#[test]
 fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
     let first = connection().authorized().published().at_second(2_881).came(refused(Class::Reauth)).decided();
     assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
