@@ -38,7 +38,8 @@ pub fn status(
     let mut next = IntegrationConnectionStatus {
         phase: None,
         id: Some(id(connection)),
-        account: grant.and_then(account).or_else(|| old.account.clone().filter(|_| !forget)),
+        // A grant that can be read says whose it is, also when it says nothing.
+        account: grant.map_or_else(|| old.account.clone().filter(|_| !forget), account),
         connected_at,
         connected_by,
         authorization: authorization(connection, observed, plan),

@@ -7,7 +7,7 @@ use crate::catalog::calls::RevokeScope;
 use crate::catalog::protocol::Chain;
 use crate::oauth::app::App;
 use crate::vault::record::{Candidate, Origin};
-use crate::vault::{Record, SiblingKey};
+use crate::vault::{Grant, Record, SiblingKey};
 
 /// What is done with a refused candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,7 @@ impl Grants {
         candidate: Candidate,
         why: IntakeError,
     ) -> IntakeError {
-        let description = job.target.description();
-        let reach = Reach {
-            scope: description.revoke.scope,
-            chain: description.grant.chain,
-            shared: self.shares_its_account(job, &candidate),
-        };
-        let why = match fate(candidate.origin(), reach) {
+        let why = match fate(candidate.origin(), self.reach(job, &candidate.grant)) {
             Fate::Erased => why,
             Fate::Revoked => match self.withdraw(job, app, &candidate.grant).await {
                 Ok(()) => why,
@@ -59,7 +53,7 @@ impl Grants {
                     tracing::warn!(error, "a refused grant could not be revoked at the provider");
                     IntakeError::NotRevoked {
                         why: Box::new(why),
-                        by_hand: description.revoke.by_hand.clone(),
+                        by_hand: job.target.description().revoke.by_hand.clone(),
                     }
                 }
             },
@@ -70,13 +64,34 @@ impl Grants {
         why
     }
 
-    /// Whether this connection or another holds a grant of the candidate's account. Where nobody can tell, they do.
-    fn shares_its_account(&self, job: &Job, candidate: &Candidate) -> bool {
-        let Some(key) = SiblingKey::of(&candidate.grant.bound_to) else { return true };
-        let own = self.store.get(&job.place.uid).ok().flatten();
-        own.is_none_or(|own| own.record.sibling_key() == Some(&key))
-            || !self.store.siblings(&key, &job.place.uid).is_empty()
-            || !self.store.unreadable().is_empty()
+    /// Revokes a grant that was given to us and has no place here, where that takes nobody else's along.
+    pub(super) async fn give_back(&self, job: &Job, app: &App, grant: &Grant) {
+        if fate(Origin::Consented, self.reach(job, grant)) == Fate::Erased {
+            tracing::warn!("a grant that has no place here is not revoked: that could end another's");
+        } else if let Err(why) = self.withdraw(job, Some(app), grant).await {
+            tracing::warn!(why, "a grant that has no place here could not be revoked");
+        }
+    }
+
+    fn reach(&self, job: &Job, grant: &Grant) -> Reach {
+        let description = job.target.description();
+        Reach {
+            scope: description.revoke.scope,
+            chain: description.grant.chain,
+            shared: self.shares_its_account(job, grant),
+        }
+    }
+
+    /// Whether this connection or another lives on a grant of this one's account. Where nobody can tell, they do.
+    fn shares_its_account(&self, job: &Job, grant: &Grant) -> bool {
+        let Some(key) = SiblingKey::of(&grant.bound_to) else { return true };
+        let own = match self.store.get(&job.place.uid) {
+            Ok(own) => {
+                own.is_some_and(|own| own.record.ending().is_none() && own.record.sibling_key() == Some(&key))
+            }
+            Err(_) => true,
+        };
+        own || !self.store.siblings(&key, &job.place.uid).is_empty() || !self.store.unreadable().is_empty()
     }
 }
 

@@ -6,9 +6,11 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::actor::Grants;
+use super::consent::ConsentError;
 use super::intake::IntakeError;
 use super::outcome::Outcome;
 use super::schedule::later;
+use super::target::Scopes;
 use super::work::Job;
 use crate::api::connection::Method;
 use crate::catalog::calls::IdentitySource;
@@ -77,9 +79,25 @@ impl Grants {
         if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
             return refused("it gives access tokens of a type that cannot be presented.");
         }
-        match grant.bound_to.account.clone() {
+        let verdict = match grant.bound_to.account.clone() {
             Some(named) => self.account_fits(job, grant, Some(named)),
             None => self.identify(job, grant).await,
+        };
+        match verdict {
+            Judged::Good => self.scopes_fit(job, grant),
+            verdict => verdict,
+        }
+    }
+
+    /// A grant that would be withheld for its scopes does not take the place of one that is published: that would be given
+    /// back, and everything that uses the connection would stand still. A first grant is kept, and withheld.
+    fn scopes_fit(&self, job: &Job, grant: &Grant) -> Judged {
+        let served = self
+            .in_use(&job.place.uid)
+            .filter(|in_use| !in_use.consent.awaits_confirmation() && withheld_for(job, in_use).is_none());
+        match withheld_for(job, grant).filter(|_| served.is_some()) {
+            Some(why) => Judged::Refused(why.into()),
+            None => Judged::Good,
         }
     }
 
@@ -137,8 +155,12 @@ impl Grants {
 
     /// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
     pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
+        self.in_use(uid)?.pinned_account().cloned()
+    }
+
+    fn in_use(&self, uid: &str) -> Option<Grant> {
         let loaded = self.store.get(uid).ok().flatten()?;
-        loaded.record.open_grant(&self.sealer).ok().flatten()?.pinned_account().cloned()
+        loaded.record.open_grant(&self.sealer).ok().flatten()
     }
 
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
@@ -168,6 +190,17 @@ impl Grants {
         }
         Judged::Good
     }
+}
+
+/// Why a grant would not be published, as far as its scopes go.
+fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
+    let scopes = Scopes::compare(&job.target, &job.scopes, grant.scopes.as_deref());
+    let missing = scopes.missing_required.join(", ");
+    if !missing.is_empty() {
+        return Some(ConsentError::MissingScopes { missing });
+    }
+    let extra = scopes.beyond_review(&job.target, grant).join(", ");
+    (!extra.is_empty()).then_some(ConsentError::ExtraScopes { extra })
 }
 
 pub(super) fn from_catalog(account: crate::catalog::protocol::Account) -> Account {

@@ -13,7 +13,7 @@ use crate::api::provider::Rotation;
 use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use crate::catalog::Description;
 use crate::oauth::app::App;
-use crate::vault::Binding;
+use crate::vault::{Binding, Grant};
 
 /// A provider as one connection sees it.
 #[derive(Debug)]
@@ -202,6 +202,14 @@ impl Scopes {
             requested,
             granted,
         }
+    }
+
+    /// What was given beyond what the person reviewed, for a grant that was consented to through us.
+    pub fn beyond_review(&self, target: &Target, grant: &Grant) -> Vec<&str> {
+        if !grant.consent.is_ours() {
+            return Vec::new();
+        }
+        target.description.scopes.missing(&self.extra, &grant.consent.asked)
     }
 
     /// As status shows it.

@@ -19,8 +19,7 @@ use super::session::{Session, plain};
 use super::table::Cell;
 use super::wait::{duration, follow};
 use crate::api::IntegrationConnection;
-use crate::api::connection::AccountStatus;
-use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED};
+use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use attempt::{Attempt, End, News};
 
 const EXAMPLES: &str = "Examples:
@@ -37,6 +36,9 @@ prove who typed it, so you are asked whether the account is the one you meant.
 
 The first consent is the owner's. The request by --device and the answer about
 the account are annotations, so they need the right to patch the connection.";
+
+/// An account whose id nobody tells.
+const NOT_NAMED: &str = "an account that the provider does not name";
 
 /// Consent at the provider, in a browser or by a code for another device
 #[derive(clap::Args, Debug)]
@@ -204,18 +206,15 @@ impl Course<'_> {
     /// Has the owner say that the account is the right one.
     async fn confirm(&self, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<()> {
         let name = &self.args.name;
-        let account = now.status.as_ref().and_then(|status| status.account.clone());
-        let Some(account) = account else {
-            bail!("{name} waits for its owner's word on the account, but its status names none");
-        };
-        let id = account.id.as_str();
-        let whole = account_in_full(&account);
+        let account = now.status.as_ref().and_then(|status| status.account.as_ref());
+        let id = account.map_or(UNNAMED_ACCOUNT, |account| account.id.as_str());
+        let whole = account.map_or_else(|| NOT_NAMED.to_owned(), account_in_full);
         match &self.args.accept_account {
             Some(given) if given == id => {}
             Some(given) => {
                 bail!("the account that was connected is {whole}, not {given}: nothing is accepted")
             }
-            None if screen.is_attended() => ask(name, &account, screen)?,
+            None if screen.is_attended() => ask(name, &whole, screen)?,
             None => bail!(
                 "{name} was connected as {whole}. If that is the account you meant: {}",
                 words::accept(now, id)
@@ -257,8 +256,8 @@ impl Course<'_> {
     }
 }
 
-fn ask(name: &str, account: &AccountStatus, screen: &mut Screen) -> anyhow::Result<()> {
-    let question = format!("{name} was connected as {}. Is that you? [y/N] ", account_in_full(account));
+fn ask(name: &str, account: &str, screen: &mut Screen) -> anyhow::Result<()> {
+    let question = format!("{name} was connected as {account}. Is that you? [y/N] ");
     match screen.ask(&question)?.as_deref() {
         Some("y" | "Y" | "yes") => Ok(()),
         Some(_) => bail!(

@@ -253,6 +253,25 @@ async fn fewer_scopes_than_required_are_withheld_and_more_than_reviewed_too_r15(
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
+async fn a_second_consent_with_other_scopes_leaves_the_first_grant_at_work() {
+    let it = scene("scopes-again").await;
+    it.provider(Rotation::SingleUse).spec(json!({"scopes": {"required": ["write"]}})).apply().await;
+    it.connection("mail").spec(json!({"scopes": ["read"]})).apply().await;
+    it.consents_as("mail", "alice").await;
+    it.until_phase("mail", "Active").await;
+    let token = it.secret("mail").await["access_token"].clone();
+    for (given, reason) in [("read", "MissingScopes"), ("read write email", "ExtraScopes")] {
+        it.realm.fault(Fault::token(Action::set("scope", given)));
+        assert!(!it.consents_as("mail", "alice").await.connected);
+        let status = it.until_reason("mail", "Authorized", reason).await;
+        assert!(holds(&status, "Ready"), "{status:?}");
+        assert_eq!(it.secret("mail").await["access_token"], token);
+        assert!(it.realm.is_alive(&token), "the grant in use was not given back");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
 async fn a_grant_without_a_refresh_token_is_said_to_be_one() {
     let it = awaiting("no-refresh").await;
     it.realm.fault(Fault::token(Action::without("refresh_token")));

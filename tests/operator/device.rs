@@ -74,11 +74,11 @@ async fn a_second_code_does_not_agree_to_the_account_of_the_first() {
     let it = scene("device-twice").await;
     it.with_device_flow().await;
     let code = it.asks_for_code("1").await;
-    it.realm.decide_device(&code, Some("mallory")).unwrap();
+    it.realm.decide_device(&code, Some("bob")).unwrap();
     it.until_reason("mail", "Authorized", "AwaitingConfirmation").await;
     let before = it.status("mail").await.token.unwrap().revision;
     let code = it.asks_for_code("2").await;
-    it.realm.decide_device(&code, Some("mallory")).unwrap();
+    it.realm.decide_device(&code, Some("bob")).unwrap();
     it.until_status("mail", "the new grant", |status| {
         status.token.as_ref().is_some_and(|token| token.revision != before)
     })

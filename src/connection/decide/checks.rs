@@ -229,10 +229,10 @@ fn unconfirmed(input: &Input) -> Option<Verdict> {
 
 /// More than was reviewed is not published before its owner says so.
 fn scopes_extra(input: &Input) -> Option<Verdict> {
-    let grant = input.observed.record.grant().filter(|grant| grant.consent.is_ours())?;
+    let grant = input.observed.record.grant()?;
     let target = input.observed.provider.target()?;
     let scopes = Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref());
-    let extra = target.description().scopes.missing(&scopes.extra, &grant.consent.asked).join(", ");
+    let extra = scopes.beyond_review(target, grant).join(", ");
     (!extra.is_empty()).then(|| {
         Verdict::no(
             reason::EXTRA_SCOPES,

@@ -4,12 +4,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::verdict::Verdict;
-use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED};
+use super::verdict::{Effect, Verdict};
+use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use crate::api::reason;
 use crate::attempt::store::Kept;
 use crate::attempt::{DeviceCode, Ending, Step};
-use crate::grant::consent::{ConsentError, ConsentTask, UNNAMED};
+use crate::grant::consent::{ConsentError, ConsentTask};
 use crate::vault::Grant;
 
 /// So many characters of a request tell it from the one before.
@@ -37,10 +37,8 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
     match &kept.attempt.step {
         Step::Exchanging => dismiss(reason::AUTHORIZATION_FAILED, ConsentError::Interrupted.to_string()),
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
-            if input.connection.spec.suspend.unwrap_or_default() {
-                return dismiss(reason::SUSPENDED, SUSPENDED.to_owned());
-            }
-            dismiss(authorized.reason, authorized.message.clone())
+            let (reason, message) = why_blocked(input, authorized);
+            dismiss(reason, message)
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.
         Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
@@ -55,6 +53,15 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
+}
+
+/// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
+fn why_blocked(input: &Input, authorized: &Verdict) -> (&'static str, String) {
+    if authorized.effect != Effect::End && input.connection.spec.suspend.unwrap_or_default() {
+        let message = "The connection is paused. Its owner sets spec.suspend to false, then connect again.";
+        return (reason::SUSPENDED, message.to_owned());
+    }
+    (authorized.reason, authorized.message.clone())
 }
 
 /// The later of what the try says, which a restart remembers, and what the actor knows.
@@ -77,7 +84,7 @@ fn confirmation(input: &Input) -> Option<ConsentTask> {
 
 /// The id by which the owner agrees to the grant's account.
 pub fn account_id(grant: &Grant) -> String {
-    grant.bound_to.account.as_ref().map_or_else(|| UNNAMED.to_owned(), |account| account.id.clone())
+    grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }
 
 /// The request for a device flow that nobody took up yet.

@@ -75,14 +75,17 @@ const REFUSALS: &[&str] = &[
     reason::AUTHORIZATION_FAILED,
 ];
 
-/// Reasons that a provider gives for a grant, and also for a try to connect that ended without one.
-const TOLD_OF_TRIES_TOO: &[&str] = &[reason::ADMIN_CONSENT_REQUIRED, reason::POLICY_BLOCKED];
+/// Reasons that are told of a grant in use, and also of a try to connect that ended without one.
+const TOLD_OF_TRIES_TOO: &[&str] =
+    &[reason::ADMIN_CONSENT_REQUIRED, reason::POLICY_BLOCKED, reason::MISSING_SCOPES, reason::EXTRA_SCOPES];
 
 /// Whether the condition tells of a try to connect. What was decided about the grant itself is noted as a failure, too; a try
 /// leaves the grant as it was.
 fn is_of_a_try(condition: &Condition, token: &TokenStatus) -> bool {
-    TOLD_OF_TRIES_TOO.contains(&condition.reason.as_str())
-        && (condition.status == "True" || token.last_failure.is_none())
+    let reason = condition.reason.as_str();
+    let of_a_provider = RULINGS.iter().any(|(ruling, _)| *ruling == reason);
+    TOLD_OF_TRIES_TOO.contains(&reason)
+        && (condition.status == "True" || of_a_provider && token.last_failure.is_none())
 }
 
 impl History {

@@ -509,6 +509,18 @@ fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh
 }
 
 #[test]
+fn a_try_that_a_pause_ends_is_told_of_the_pause_and_not_of_the_grant_in_use() {
+    let mut situation = connection().authorized().published().spec(json!({"suspend": true}));
+    situation.observed.attempts = vec![waiting()];
+    let told = |reason: &str| {
+        let task = situation.decided().task;
+        matches!(task, Some(Task::Consent(ConsentTask::Dismiss { ending, .. }))
+            if !ending.connected && ending.reason == reason && ending.message.contains("spec."))
+    };
+    assert!(told(reason::SUSPENDED), "{:?}", situation.decided().task);
+}
+
+#[test]
 fn what_came_of_the_last_try_is_not_told_of_a_new_code() {
     let mut situation = connection().told("Authorized", "False", reason::AUTHORIZATION_FAILED);
     assert_eq!(situation.decided().authorized.reason, reason::AUTHORIZATION_FAILED);
@@ -629,6 +641,27 @@ fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_
         assert_eq!(told().decided().authorized.reason, reason);
         let denied = Outcome::IntakeRefused { why: ConsentError::Denied.into() };
         assert_eq!(told().came(denied).decided().authorized.reason, reason::AUTHORIZATION_FAILED);
+    }
+}
+
+#[test]
+fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
+    for (why, reason) in [
+        (ConsentError::MissingScopes { missing: "write".into() }, reason::MISSING_SCOPES),
+        (ConsentError::ExtraScopes { extra: "email".into() }, reason::EXTRA_SCOPES),
+    ] {
+        let refused = Outcome::IntakeRefused { why: why.into() };
+        let good = || connection().authorized().published();
+        let plan = good().came(refused).decided();
+        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
+        assert_eq!(plan.publishing, Publishing::Keep);
+        assert_eq!(good().told("Authorized", "True", reason).decided().authorized.reason, reason);
+        let mended = good().told("Authorized", "False", reason).decided();
+        assert_eq!(
+            mended.authorized.reason,
+            reason::AUTHORIZED,
+            "what the grant itself lacked is no news now"
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::ConsentError;
 use super::pledge::Pledge;
-use crate::api::reason;
+use crate::api::{names, reason};
 use crate::attempt::Ending;
 use crate::attempt::store::Kept;
 use crate::grant::actor::Grants;
@@ -21,9 +21,6 @@ use crate::oauth::answer::TokenAnswer;
 use crate::oauth::app::App;
 use crate::telemetry::chain;
 use crate::vault::{Consent, Credential, Grant, Record, TransitionError, Way};
-
-/// The value of `bowline.dev/accept-account` for an account that the provider does not name.
-pub const UNNAMED: &str = "unnamed";
 
 /// Before the record is written once more, should the API server not take it.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -72,7 +69,8 @@ impl Grants {
         };
         loop {
             if self.is_gone(uid) {
-                return Err(self.given_back(job, app, grant).await);
+                self.give_back(job, app, grant).await;
+                return Err(ConsentError::NotWanted);
             }
             if matches!(self.store.get(uid), Ok(None))
                 && let Err(error) = self.store.create(Record::new(job.place.clone())).await
@@ -84,15 +82,13 @@ impl Grants {
             match self.settle(uid, change).await {
                 Ok(Some(_)) => return Ok(()),
                 Err(Unsettled::Transition(TransitionError::Ending)) => {
-                    return Err(self.given_back(job, app, grant).await);
+                    self.give_back(job, app, grant).await;
+                    return Err(ConsentError::NotWanted);
                 }
-                Err(Unsettled::Transition(error)) => {
-                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
-                    return Err(ConsentError::Unreadable);
-                }
-                Err(Unsettled::Unreadable(error)) => {
-                    tracing::error!(error = %chain(&error), "a new grant could not be put on record and is lost");
-                    return Err(ConsentError::Unreadable);
+                Err(error @ (Unsettled::Transition(_) | Unsettled::Unreadable(_))) => {
+                    tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
+                    self.give_back(job, app, grant).await;
+                    return Err(ConsentError::NotKept);
                 }
                 Ok(None) | Err(Unsettled::Unreachable) => {
                     tracing::warn!("a new grant is not on record yet; trying again");
@@ -102,19 +98,12 @@ impl Grants {
         }
     }
 
-    /// Nobody wants the grant any more: it is revoked, as far as that can be done now.
-    async fn given_back(&self, job: &Job, app: &App, grant: &Grant) -> ConsentError {
-        if let Err(why) = self.withdraw(job, Some(app), grant).await {
-            tracing::warn!(why, "a grant that came too late could not be revoked");
-        }
-        ConsentError::NotWanted
-    }
-
     /// The owner agrees to the account behind a grant that came by device flow.
     pub(super) async fn confirm(&self, job: &Job, account: &str) -> Outcome {
         let change = |record: Record| {
             let Ok(Some(mut grant)) = record.open_grant(&self.sealer) else { return Ok(record) };
-            let named = grant.bound_to.account.as_ref().map_or(UNNAMED, |account| account.id.as_str());
+            let named =
+                grant.bound_to.account.as_ref().map_or(names::UNNAMED_ACCOUNT, |account| account.id.as_str());
             if named != account || grant.consent.confirmed {
                 return Ok(record);
             }

@@ -20,7 +20,6 @@ mod exchange;
 mod pledge;
 mod refused;
 
-pub use arrival::UNNAMED;
 pub use refused::ConsentError;
 
 use std::sync::Arc;

@@ -50,9 +50,30 @@ pub enum ConsentError {
     /// What was brought back cannot be opened.
     #[error("What the operator kept of this try cannot be read any more. Connect again.")]
     Unreadable,
+    /// Required scopes were not given, and the grant in use has them.
+    #[error(
+        "The provider did not grant {missing}, which are required. The earlier grant stays in use. Connect again and agree to them."
+    )]
+    MissingScopes {
+        /// Their names.
+        missing: String,
+    },
+    /// More was given than was reviewed, and the grant in use is what was reviewed.
+    #[error(
+        "The provider gave more than was asked for: {extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again."
+    )]
+    ExtraScopes {
+        /// Their names.
+        extra: String,
+    },
+    /// The record cannot take a grant in.
+    #[error(
+        "The record of this connection cannot be written, so what the provider gave is not kept. An administrator finds the cause in the operator's log."
+    )]
+    NotKept,
     /// Disconnected, or deleted, while the person was at the provider.
     #[error(
-        "The connection was disconnected or deleted while you were at the provider. What it gave was given back."
+        "The connection was disconnected or deleted while you were at the provider. What it gave is not kept."
     )]
     NotWanted,
     /// The provider cannot be used in this way.
@@ -89,6 +110,8 @@ impl ConsentError {
         match self {
             Self::AdminConsent { .. } => reason::ADMIN_CONSENT_REQUIRED,
             Self::Policy { .. } => reason::POLICY_BLOCKED,
+            Self::MissingScopes { .. } => reason::MISSING_SCOPES,
+            Self::ExtraScopes { .. } => reason::EXTRA_SCOPES,
             _ => reason::AUTHORIZATION_FAILED,
         }
     }

@@ -115,8 +115,8 @@ pub async fn confirm(State(app): State<App>, target: Target, act: Act) -> Answer
     let subject = begun(&app, &act, target).await?;
     need(subject.may.owns && subject.may.patch, "Only its owner says which account is the right one.")?;
     let status = subject.connection.status.clone().unwrap_or_default();
-    let account = status.account.map(|account| account.id).unwrap_or_default();
-    if account.is_empty() || act.fields.text("account") != account {
+    let account = status.account.map_or_else(|| names::UNNAMED_ACCOUNT.to_owned(), |account| account.id);
+    if act.fields.text("account") != account {
         return Err(Failure::conflict(
             "The account changed meanwhile",
             "It is not the account any more that your page showed, so nothing was agreed to.",
