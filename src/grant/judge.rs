@@ -21,7 +21,7 @@ use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
-use crate::vault::{Account, Credential, Grant, SiblingKey};
+use crate::vault::{Account, Binding, Credential, Grant, SiblingKey};
 
 /// How judging goes on.
 pub(super) enum Judged {
@@ -135,10 +135,15 @@ impl Grants {
         }
     }
 
-    /// The account of the grant in use: the first grant pins it.
-    pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
+    /// What the grant in use is bound to.
+    pub(super) fn binding_in_use(&self, uid: &str) -> Option<Binding> {
         let loaded = self.store.get(uid).ok().flatten()?;
-        loaded.record.open_grant(&self.sealer).ok().flatten()?.bound_to.account
+        Some(loaded.record.open_grant(&self.sealer).ok().flatten()?.bound_to)
+    }
+
+    /// The account of the grant in use: the first grant pins it.
+    fn pinned_account(&self, uid: &str) -> Option<Account> {
+        self.binding_in_use(uid)?.account
     }
 
     /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
