@@ -44,17 +44,18 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         refused_source: actor
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
-        attempts: attempts(ctx, connection),
+        attempts: attempts(ctx, connection, actor.concluded.as_deref()),
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
     }
 }
 
-fn attempts(ctx: &Context, connection: &IntegrationConnection) -> Vec<Kept> {
+/// Tries that are not over. One that was ended just now and that the watch still shows would hide how it ended.
+fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: Option<&str>) -> Vec<Kept> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
-    attempts.retain(|kept| !kept.attempt.is_expired_at(now));
+    attempts.retain(|kept| !kept.attempt.is_expired_at(now) && concluded != Some(kept.name.as_str()));
     attempts
 }
 

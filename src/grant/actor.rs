@@ -70,6 +70,8 @@ struct Actor {
     app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
     taken: Option<String>,
+    /// The try to connect that was ended last. The watch may show it as open for a moment longer.
+    concluded: Option<String>,
 }
 
 /// What [`Grants::new`] needs.
@@ -115,6 +117,8 @@ pub struct View {
     pub app_differs: bool,
     /// The announcement that was carried out or refused last.
     pub taken: Option<String>,
+    /// The try to connect that was ended last: it is over, whatever the watch shows.
+    pub concluded: Option<String>,
 }
 
 impl Grants {
@@ -221,6 +225,7 @@ impl Grants {
             rest_until: actor.rest_until,
             app_differs: actor.app_differs,
             taken: actor.taken.clone(),
+            concluded: actor.concluded.clone(),
         })
     }
 
@@ -276,6 +281,10 @@ impl Grants {
         let watched = actors.get(record.uid()).map(|actor| actor.foreign.as_slice()).unwrap_or_default();
         let since = watched.iter().find(|(attempt, _)| *attempt == intent.attempt).map(|(_, since)| *since);
         since.unwrap_or_else(|| self.clock.now())
+    }
+
+    pub(super) fn remember_concluded(&self, uid: &str, attempt: String) {
+        self.lock().entry(uid.to_owned()).or_default().concluded = Some(attempt);
     }
 
     pub(super) fn remember_refused_source(&self, uid: &str, source: Option<(String, String)>) {

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, merged};
-use crate::fixture::{LOOKALIKE, Team, connection};
+use crate::fixture::{LOOKALIKE, Team, connection, secret};
 use crate::judging::Verdict::{self, Accepted, Refused};
-use crate::judging::{judge_change, judge_creation, path_of};
+use crate::judging::{judge, judge_change, judge_creation, path_of};
 
 const NOT_YOU: &str = "put your own name there, or ask for the verb assign-owner";
 const STAYS: &str = "spec.owner is 'alice' and stays so";
@@ -254,4 +254,35 @@ async fn nobody_reaches_the_tries_to_connect_by_a_shipped_role() {
         assert!(team.is_allowed(OPERATOR, &operator(verb)).await, "the operator {verb}");
     }
     team.person(ADMIN).must(&Ask::delete(&format!("{bindings}/{}", team.namespace))).await;
+}
+
+/// By RBAC it could make a Secret that the cluster fills with a `ServiceAccount`'s token, and read that.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_portal_makes_no_secret_but_tries_and_its_session_key() {
+    const NO_OTHER: &str = "the portal writes tries to connect, and makes its session key: no other Secret";
+    let team = Team::new().await;
+    let account = json!({"metadata": {"annotations": {"kubernetes.io/service-account.name": "default"}}});
+    let token = merged(secret("x", "kubernetes.io/service-account-token", &Value::Null), &account);
+    let session = secret("bowline-portal-session", "Opaque", &Value::Null);
+    let rows = [
+        (PORTAL, token.clone(), Refused(NO_OTHER)),
+        (PORTAL, secret("x", "Opaque", &Value::Null), Refused(NO_OTHER)),
+        (PORTAL, secret("x", "bowline.dev/credential", &Value::Null), Refused(NO_OTHER)),
+        (PORTAL, secret("x", "bowline.dev/attempt", &Value::Null), Accepted),
+        ("mallory", token.clone(), Accepted),
+    ];
+    for (who, object, verdict) in rows {
+        judge_creation(&team, who, &team.secrets(), &object, verdict).await;
+    }
+    let elsewhere = team.person(PORTAL).ask(&Ask::post(&team.secrets(), &session)).await;
+    judge("the portal makes its session key elsewhere", &elsewhere, Refused(NO_OTHER));
+    let opaque = secret("opaque", "Opaque", &Value::Null);
+    let stored = team.person("alice").must(&Ask::post(&team.secrets(), &opaque)).await;
+    let data = json!({"data": {"access_token": "bmV3"}});
+    let path = path_of(&team.secrets(), &stored);
+    judge_change(&team, PORTAL, &path, &data, Refused(NO_OTHER)).await;
+    let attempt = secret("attempt", "bowline.dev/attempt", &Value::Null);
+    let attempt = team.person(PORTAL).must(&Ask::post(&team.secrets(), &attempt)).await;
+    judge_change(&team, PORTAL, &path_of(&team.secrets(), &attempt), &data, Accepted).await;
 }

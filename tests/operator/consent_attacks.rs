@@ -219,6 +219,32 @@ async fn what_is_given_to_a_connection_that_is_deleted_meanwhile_is_given_back()
     assert!(!it.realm.tokens().iter().any(|token| it.realm.is_alive(token)), "a token lives on");
 }
 
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_is_given_to_a_connection_that_is_disconnected_meanwhile_is_given_back() {
+    let it = awaiting("given-up").await;
+    for renewal in [false, true] {
+        if renewal {
+            it.change("mail", json!({"spec": {"disconnect": false}})).await;
+            it.until_status("mail", "free again", |status| phase_of(status) != "Disconnected").await;
+            assert!(it.consents_as("mail", "alice").await.connected);
+            it.until_phase("mail", "Active").await;
+        }
+        let (attempt, callback) = on_the_way_back(&it, "alice", "alice").await;
+        it.realm.fault(Fault::at(Endpoint::Token, Action::Delay { milliseconds: 4_000, commit: true }));
+        attempt.returned(&callback).await;
+        until_exchanging(&attempt).await;
+        it.change("mail", json!({"spec": {"disconnect": true}})).await;
+        attempt.ended().await;
+        it.until_phase("mail", "Disconnected").await;
+        until("no token lives on", async || {
+            let alive = it.realm.tokens().into_iter().filter(|token| it.realm.is_alive(token)).count();
+            if alive == 0 { Ok(()) } else { Err(format!("{alive}, renewal: {renewal}")) }
+        })
+        .await;
+    }
+}
+
 /// The only moment in which a consent is lost, and it is said.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]

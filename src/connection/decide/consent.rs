@@ -51,7 +51,8 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
 /// An exchange that an earlier process began. What it brought may be on record all the same.
 fn left_behind(input: &Input, kept: &Kept) -> ConsentTask {
     let record = &input.observed.record;
-    let is_its = |grant: &Grant| grant.consent.is_ours() && grant.obtained_at >= kept.attempt.started_at;
+    // Times have whole seconds: within the same one it is more likely the grant of the try before.
+    let is_its = |grant: &Grant| grant.consent.is_ours() && grant.obtained_at > kept.attempt.started_at;
     let ending = if record.present().is_some_and(|present| present.has_candidate && !present.ending) {
         being_checked()
     } else if record.grant().is_some_and(|grant| is_its(grant)) {

@@ -543,7 +543,7 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
             grant.consent.way = crate::vault::Way::Redirect;
         })
     };
-    assert_eq!(left(ours(5)), interrupted, "it came of an earlier try");
+    assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");
     let dismissed = |ending| ConsentTask::Dismiss { attempt: "attempt-1".into(), ending };
     assert_eq!(left(ours(20)), dismissed(in_use()));
     let candidate = connection().authorized().present(|present| {

@@ -139,8 +139,12 @@ impl Grants {
         if matches!(kept.attempt.step, Step::Ended(_)) {
             return Outcome::Stepped;
         }
+        let uid = kept.attempt.connection.uid.clone();
         match self.step(kept, Step::Ended(ending)).await {
-            Some(_) => Outcome::Stepped,
+            Some(kept) => {
+                self.remember_concluded(&uid, kept.name);
+                Outcome::Stepped
+            }
             None => Outcome::Stale,
         }
     }

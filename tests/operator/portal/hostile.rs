@@ -120,7 +120,8 @@ async fn a_callback_that_comes_late_connects_nothing() {
         matches!(kept.attempt.step, Step::Prepared { .. }).then_some(kept)
     })
     .await;
-    let late = Attempt { expires_at: Timestamp::now(), ..kept.attempt.clone() };
+    let late =
+        Attempt { expires_at: Timestamp::now() - SignedDuration::from_secs(1), ..kept.attempt.clone() };
     attempts.replace(kept, &late).await.unwrap();
     let gone = carol.get(&format!("{}/go", begun.location)).await;
     assert_eq!((gone.status, gone.location.as_str()), (409, ""), "nobody leaves with an old address");
