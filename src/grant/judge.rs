@@ -23,7 +23,7 @@ use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
-use crate::vault::{Account, Credential, Grant, SiblingKey};
+use crate::vault::{Account, Binding, Credential, Grant, SiblingKey};
 
 /// How judging goes on.
 pub(super) enum Judged {
@@ -156,6 +156,11 @@ impl Grants {
     /// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
     pub(super) fn pinned_account(&self, uid: &str) -> Option<Account> {
         self.in_use(uid)?.pinned_account().cloned()
+    }
+
+    /// What the grant in use is bound to.
+    pub(super) fn binding_in_use(&self, uid: &str) -> Option<Binding> {
+        self.in_use(uid).map(|grant| grant.bound_to)
     }
 
     fn in_use(&self, uid: &str) -> Option<Grant> {

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 /// The user name under which the operator runs, as the shipped policies know it.
 pub const OPERATOR: &str = "system:serviceaccount:bowline-system:bowline";
+/// The user name under which the portal runs, as the shipped policies know it.
+pub const PORTAL: &str = "system:serviceaccount:bowline-portal:bowline-portal";
 /// The one who may do everything that is only a matter of RBAC.
 pub const ADMIN: &str = "admin";
 

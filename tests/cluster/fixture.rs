@@ -10,13 +10,17 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::asking::{ADMIN, Ask, OPERATOR, Person};
+use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, Person};
+
+/// Another portal than ours, by its name.
+pub const LOOKALIKE: &str = "system:serviceaccount:team-a:bowline-portal";
 
 /// A fresh namespace in which alice, bob, mallory and a pipeline have rights.
 ///
 /// - alice and mallory have the built-in role `edit`, and with it, by aggregation, `bowline-editor`;
 /// - bob may write connections and Secrets, but has no custom verb;
 /// - gitops has `bowline-gitops`;
+/// - the portal, and somebody who is called like it, may write connections, and have no custom verb;
 /// - all of them may write status and shares as far as RBAC goes, and the operator may do all of that too, so that a
 ///   refusal is a policy's. What RBAC gives the operator is judged in rights.rs.
 pub struct Team {
@@ -67,7 +71,7 @@ impl Team {
             &["bowline.dev"],
             &outputs,
             &everything,
-            &["alice", "bob", "mallory", "gitops", OPERATOR],
+            &["alice", "bob", "mallory", "gitops", OPERATOR, PORTAL],
         )
         .await;
         team.role(
@@ -75,7 +79,7 @@ impl Team {
             &["bowline.dev", ""],
             &["integrationconnections", "secrets"],
             &everything,
-            &["bob", OPERATOR],
+            &["bob", OPERATOR, PORTAL, LOOKALIKE],
         )
         .await;
         team.bind("edit", "ClusterRole", &["alice", "mallory"]).await;

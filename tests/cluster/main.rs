@@ -5,6 +5,7 @@
 
 mod admission;
 mod asking;
+mod consent;
 mod examples;
 mod fixture;
 mod judging;

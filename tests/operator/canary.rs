@@ -37,7 +37,7 @@ fn in_base64(text: &str) -> Vec<String> {
     (0..3).flat_map(starting).collect()
 }
 
-fn hidden_in(text: &str, secret: &str) -> bool {
+pub fn hidden_in(text: &str, secret: &str) -> bool {
     forms(secret).iter().any(|form| text.contains(form))
 }
 
@@ -60,7 +60,7 @@ fn the_search_finds_what_is_hidden() {
 }
 
 /// Where something was said, and what.
-async fn everything_said(it: &Scene) -> Vec<(&'static str, String)> {
+pub async fn everything_said(it: &Scene) -> Vec<(&'static str, String)> {
     let kubectl = async |arguments: &[&str]| {
         let output = it.stage.access.kubectl(arguments).await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

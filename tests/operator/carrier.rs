@@ -118,8 +118,14 @@ impl Try {
 
     /// Puts any step in, as a portal that was taken over could.
     pub async fn forged(&self, step: Step) {
+        let expires_at = self.now().await.attempt.expires_at;
+        self.forged_at(expires_at, step).await;
+    }
+
+    /// As [`Try::forged`], with another end of the try.
+    pub async fn forged_at(&self, expires_at: Timestamp, step: Step) {
         let kept = self.now().await;
-        let next = kept.attempt.clone().with(step);
+        let next = Attempt { expires_at, ..kept.attempt.clone().with(step) };
         self.attempts.replace(kept, &next).await.expect("the step is free");
     }
 

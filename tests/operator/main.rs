@@ -7,6 +7,7 @@
 mod canary;
 mod carrier;
 mod consent;
+mod consent_attacks;
 mod device;
 mod drafts;
 mod drift;

@@ -133,6 +133,12 @@ impl Stage {
         assert!(ended.is_some_and(|status| status.success()), "the operator did not end well: {ended:?}");
     }
 
+    /// SIGKILL: it finishes nothing.
+    pub fn kill_operator(&self) {
+        let operator = self.operator.lock().unwrap().take();
+        operator.expect("an operator").kill().expect("it is gone");
+    }
+
     /// An address that the operator serves.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/{path}", self.address)

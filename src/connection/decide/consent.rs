@@ -9,7 +9,7 @@ use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTE
 use crate::api::reason;
 use crate::attempt::store::Kept;
 use crate::attempt::{DeviceCode, Ending, Step};
-use crate::grant::consent::{ConsentError, ConsentTask};
+use crate::grant::consent::{ConsentTask, being_checked, in_use};
 use crate::vault::Grant;
 
 /// So many characters of a request tell it from the one before.
@@ -35,7 +35,7 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
         Some(ConsentTask::Dismiss { attempt: attempt.clone(), ending })
     };
     match &kept.attempt.step {
-        Step::Exchanging => dismiss(reason::AUTHORIZATION_FAILED, ConsentError::Interrupted.to_string()),
+        Step::Exchanging => Some(left_behind(input, kept)),
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
             let (reason, message) = why_blocked(input, authorized);
             dismiss(reason, message)
@@ -67,6 +67,21 @@ fn why_blocked(input: &Input, authorized: &Verdict) -> (&'static str, String) {
 /// The later of what the try says, which a restart remembers, and what the actor knows.
 fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
     input.observed.poll_at.map_or(next_poll, |at| at.max(next_poll))
+}
+
+/// An exchange that an earlier process began. What it brought may be on record all the same.
+fn left_behind(input: &Input, kept: &Kept) -> ConsentTask {
+    let record = &input.observed.record;
+    // Times have whole seconds: within the same one it is more likely the grant of the try before.
+    let is_its = |grant: &Grant| grant.consent.is_ours() && grant.obtained_at > kept.attempt.started_at;
+    let ending = if record.present().is_some_and(|present| present.has_candidate && !present.ending) {
+        being_checked()
+    } else if record.grant().is_some_and(|grant| is_its(grant)) {
+        in_use()
+    } else {
+        return ConsentTask::Interrupted { attempt: kept.name.clone() };
+    };
+    ConsentTask::Dismiss { attempt: kept.name.clone(), ending }
 }
 
 fn is_newest_code(input: &Input, kept: &Kept) -> bool {

@@ -21,7 +21,7 @@ use crate::attempt::{Attempt, ConnectionRef, DeviceCode, Step};
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
-use crate::grant::consent::{ConsentError, ConsentTask};
+use crate::grant::consent::{ConsentError, ConsentTask, being_checked, in_use};
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
@@ -571,6 +571,48 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
     assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
     let graced = again().provider(Provider::Ready(provider("sandbox-grace")));
     assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}
+
+/// A try whose exchange nobody is at work on, begun at second 10.
+fn exchanging() -> crate::attempt::store::Kept {
+    use crate::attempt::{Attempt, ConnectionRef, Step, secret::to_secret, store};
+    let attempt = Attempt {
+        user: "alice".into(),
+        connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+        provider: "p".into(),
+        started_at: at(10),
+        expires_at: at(610),
+        step: Step::Exchanging,
+    };
+    store::read(&to_secret("attempt-1", &attempt).unwrap()).unwrap()
+}
+
+#[test]
+fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record() {
+    let left = |mut it: Situation| {
+        it.observed.attempts = vec![exchanging()];
+        match it.decided().task {
+            Some(Task::Consent(task)) => task,
+            task => panic!("{task:?}"),
+        }
+    };
+    let interrupted = ConsentTask::Interrupted { attempt: "attempt-1".into() };
+    assert_eq!(left(connection()), interrupted, "nothing came of it");
+    assert_eq!(left(connection().authorized()), interrupted, "the grant in use is older");
+    let ours = |second| {
+        connection().authorized().grant(|grant| {
+            grant.obtained_at = at(second);
+            grant.consent.way = crate::vault::Way::Redirect;
+        })
+    };
+    assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");
+    let dismissed = |ending| ConsentTask::Dismiss { attempt: "attempt-1".into(), ending };
+    assert_eq!(left(ours(20)), dismissed(in_use()));
+    let candidate = connection().authorized().present(|present| {
+        present.grant = None;
+        present.has_candidate = true;
+    });
+    assert_eq!(left(candidate), dismissed(being_checked()));
 }
 
 #[test]

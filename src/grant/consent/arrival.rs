@@ -145,18 +145,28 @@ fn nothing_yet(pledge: &Pledge, way: Way, now: Timestamp) -> Grant {
 /// What the attempt's page says of it; the connection's status says the rest.
 fn ending(outcome: &Outcome) -> Ending {
     match outcome {
-        Outcome::Committed { .. } => Ending {
-            connected: true,
-            reason: reason::CONNECTED.to_owned(),
-            message: "Access was allowed.".to_owned(),
-        },
+        Outcome::Committed { .. } => in_use(),
         Outcome::IntakeRefused { why } => {
             Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() }
         }
-        _ => Ending {
-            connected: false,
-            reason: reason::AUTHORIZATION_IN_PROGRESS.to_owned(),
-            message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
-        },
+        _ => being_checked(),
+    }
+}
+
+/// The grant is in use.
+pub fn in_use() -> Ending {
+    Ending {
+        connected: true,
+        reason: reason::CONNECTED.to_owned(),
+        message: "Access was allowed.".to_owned(),
+    }
+}
+
+/// The grant is on record, and nobody knows yet whether it will do.
+pub fn being_checked() -> Ending {
+    Ending {
+        connected: false,
+        reason: reason::AUTHORIZATION_IN_PROGRESS.to_owned(),
+        message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
     }
 }

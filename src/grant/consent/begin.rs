@@ -69,9 +69,14 @@ impl Grants {
         Ok((SecretString::from(begun.address.as_str()), sealed))
     }
 
-    /// The first consent is the owner's. Later, who may connect may renew it, and the account's pin keeps it the same one.
-    fn may_consent(&self, job: &Job, kept: &Kept) -> Result<(), ConsentError> {
-        if is_owners(&kept.attempt, job) || self.pinned_account(&job.place.uid).is_some() {
+    /// The first consent is the owner's, and so is the first under a new owner. Later, who may connect may renew it, and the
+    /// account's pin keeps it the same one.
+    ///
+    /// Asked again when the answer comes: the grant that was to be renewed may be gone by then.
+    pub(super) fn may_consent(&self, job: &Job, kept: &Kept) -> Result<(), ConsentError> {
+        let renewed = self.binding_in_use(&job.place.uid);
+        let renews = renewed.is_some_and(|binding| binding.account.is_some() && binding.owner == job.owner);
+        if is_owners(&kept.attempt, job) || renews {
             return Ok(());
         }
         Err(ConsentError::NotTheOwner { owner: job.owner.clone() })

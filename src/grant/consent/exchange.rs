@@ -57,6 +57,7 @@ impl Grants {
         if kept.attempt.is_expired_at(self.clock.now()) {
             return Err(ConsentError::TooLate);
         }
+        self.may_consent(job, kept)?;
         let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed)?;
         let (Answer::Code { issuer, .. } | Answer::Error { issuer, .. }) = answer;
         let description = job.target.description();

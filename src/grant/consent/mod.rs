@@ -20,6 +20,7 @@ mod exchange;
 mod pledge;
 mod refused;
 
+pub use arrival::{being_checked, in_use};
 pub use refused::ConsentError;
 
 use std::sync::Arc;
@@ -63,6 +64,11 @@ pub enum ConsentTask {
         /// What the page says.
         ending: Ending,
     },
+    /// End an attempt whose exchange nobody is at work on, and of which nothing is on record.
+    Interrupted {
+        /// Name of its Secret.
+        attempt: String,
+    },
     /// The owner agrees to the account that finished a device flow.
     Confirm {
         /// The account's id, as the annotation says it.
@@ -90,6 +96,13 @@ impl Grants {
             ConsentTask::Poll { attempt } => self.poll(job, attempt).await,
             ConsentTask::Dismiss { attempt, ending } => match self.attempt(attempt).await {
                 Ok(kept) => self.conclude(kept, ending.clone()).await,
+                Err(outcome) => outcome,
+            },
+            ConsentTask::Interrupted { attempt } => match self.attempt(attempt).await {
+                Ok(kept) if matches!(kept.attempt.step, Step::Exchanging) => {
+                    self.fail(kept, ConsentError::Interrupted).await
+                }
+                Ok(_) => Outcome::Stepped,
                 Err(outcome) => outcome,
             },
             ConsentTask::Confirm { account } => self.confirm(job, account).await,

@@ -21,6 +21,7 @@ const POLICIES: &[&str] = &[
     "bowline-operator-status",
     "bowline-owner-is-the-caller",
     "bowline-owner-stays",
+    "bowline-portal-secrets",
     "bowline-sharing-needs-share",
     "bowline-spec-is-the-owners",
 ];

@@ -74,7 +74,8 @@ async fn make_room(app: &App, session: &Session, subject: &Subject) -> Result<()
                 Err(AttemptError::Taken) => others += 1,
                 result => drop(result?),
             }
-        } else if open {
+        } else if open && !matches!(kept.attempt.step, Step::Waiting { .. }) {
+            // Codes on other devices do not count: whoever may connect asks for them in the owner's name, one a connection.
             others += 1;
         }
     }

@@ -42,6 +42,16 @@ impl Browser {
         Self { client, address: address.to_owned(), cookies: Mutex::default() }
     }
 
+    /// Keeps a cookie, as if it had been set.
+    pub fn keep(&self, name: &str, value: &str) {
+        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The cookies it keeps.
+    pub fn cookies(&self) -> Vec<String> {
+        self.cookies.lock().unwrap().values().cloned().collect()
+    }
+
     /// The same person's browser, at another portal process.
     pub fn also_at(&self, address: &str) -> Self {
         let other = Self::at(address);

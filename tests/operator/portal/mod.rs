@@ -6,6 +6,8 @@
 
 mod attacks;
 mod browser;
+mod canary;
+mod hostile;
 mod house;
 mod rights;
 mod sign_in;

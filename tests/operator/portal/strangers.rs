@@ -31,6 +31,42 @@ const CHANGES: &[&str] = &[
     "/start",
 ];
 
+/// Addresses that are for everybody, or whose own tests say for whom.
+const OPEN: &[&str] = &[
+    "/livez",
+    "/readyz",
+    "/static/portal.css",
+    "/static/live.js",
+    "/static/icon.svg",
+    "/sign-in",
+    "/sign-in/token",
+    "/sign-in/oidc",
+    "/callback/{provider}",
+];
+/// Addresses that the tests below try besides those of a connection.
+const OTHERS: &[&str] = &[
+    "/",
+    "/connections",
+    "/leave/{attempt}",
+    "/leave/{attempt}/go",
+    "/new",
+    "/new/{provider}",
+    "/use",
+    "/workspaces",
+    "/workspaces/{name}",
+    "/providers",
+    "/sign-out",
+];
+
+#[test]
+fn no_address_is_forgotten_here() {
+    let router = include_str!("../../../src/portal/router.rs");
+    let routes = router.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let tried = |route: &str| [PAGES, CHANGES, OPEN, OTHERS].iter().any(|list| list.contains(&route));
+    let forgotten: Vec<_> = routes.filter(|route| !tried(route)).collect();
+    assert!(forgotten.is_empty(), "nobody tries {forgotten:?} as a stranger");
+}
+
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn nobody_sees_or_changes_anything() {

@@ -88,16 +88,6 @@ fn each_step_of_a_try_is_followed_by_the_operators() {
 }
 
 #[test]
-fn a_code_that_was_being_exchanged_when_we_died_is_told_to_be_lost() {
-    let Some(ConsentTask::Dismiss { ending, .. }) =
-        connection().trying("attempt-a", 50, Step::Exchanging).step()
-    else {
-        panic!("not dismissed");
-    };
-    assert_eq!(ending.message, ConsentError::Interrupted.to_string());
-}
-
-#[test]
 fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let disconnected = connection().spec(json!({"disconnect": true}));
     let suspended = connection().spec(json!({"suspend": true}));
