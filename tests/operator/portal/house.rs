@@ -1,6 +1,7 @@
 //! Portal processes with the rights that they ship with.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use bowline::api::IntegrationConnection;
 use bowline_testbed::access::Access;
@@ -12,7 +13,7 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use super::browser::Browser;
 use crate::looking::until;
@@ -79,17 +80,18 @@ impl Portal {
     }
 }
 
-/// The shipped manifests of the portal, once; without pods: the portal is our process.
+/// The shipped manifests of the portal, once per cluster; without pods: the portal is our process.
 async fn install(access: &Access) {
-    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    static INSTALLED: Mutex<BTreeSet<PathBuf>> = Mutex::const_new(BTreeSet::new());
+    let mut installed = INSTALLED.lock().await;
+    if installed.contains(access.directory()) {
+        return;
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    INSTALLED
-        .get_or_init(|| async {
-            access.apply_kustomize(&root.join("deploy/portal")).await.expect("deploy/portal is applied");
-            let scale = ["-n", "bowline-portal", "scale", "deployment/bowline-portal", "--replicas=0"];
-            assert!(access.kubectl(&scale).await.expect("kubectl").status.success());
-        })
-        .await;
+    access.apply_kustomize(&root.join("deploy/portal")).await.expect("deploy/portal is applied");
+    let scale = ["-n", "bowline-portal", "scale", "deployment/bowline-portal", "--replicas=0"];
+    assert!(access.kubectl(&scale).await.expect("kubectl").status.success());
+    installed.insert(access.directory().to_owned());
 }
 
 /// The token that a plain user's kubeconfig holds.
