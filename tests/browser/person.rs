@@ -125,7 +125,7 @@ impl Person {
         let script = "const element = document.activeElement;
             if (!element.matches(arguments[0])) return null;
             const ring = (part) => { const style = getComputedStyle(part);
-                return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2; };
+                return style.outlineStyle === 'auto' || style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2; };
             return { shows: ring(element) || [...document.querySelectorAll(':has(:focus-visible)')].some(ring) };";
         let found = self.browser.driver().execute(script, vec![json!(selector)]).await.expect("a script");
         let found = found.json().clone();
@@ -149,17 +149,11 @@ impl Person {
         act: impl AsyncFn(WebElement) -> thirtyfour::error::WebDriverResult<T>,
     ) -> T {
         // A page that follows its connection may replace an element between finding and using it.
-        self.until(&format!("{what} {by}"), async || {
-            act(self.browser.driver().find(by.clone()).await?).await
-        })
-        .await
+        self.until(&format!("{what} {by}"), async || act(self.browser.driver().find(by.clone()).await?).await)
+            .await
     }
 
-    async fn until<T, E: std::fmt::Display>(
-        &self,
-        what: &str,
-        look: impl AsyncFnMut() -> Result<T, E>,
-    ) -> T {
+    async fn until<T, E: std::fmt::Display>(&self, what: &str, look: impl AsyncFnMut() -> Result<T, E>) -> T {
         until_within(PATIENCE, what, look).await
     }
 }

@@ -1,6 +1,7 @@
 //! From signing in to disconnecting, with the sandbox as provider.
 
 use bowline_testbed::sandbox::Rotation;
+use serde_json::json;
 
 use crate::person::Person;
 use crate::portal;
@@ -29,7 +30,8 @@ async fn finds_and_names(person: &Person, it: &Scene, title: &str, page: &str) {
 async fn a_person_connects_shares_reconnects_and_disconnects() {
     let it = scene("walk").await;
     let other = it.another_namespace("other").await;
-    it.provider(Rotation::SingleUse).apply().await;
+    let scopes = json!({"scopes": {"default": ["openid", "email", "read", "write"]}});
+    it.provider(Rotation::SingleUse).spec(scopes).apply().await;
     it.workspace(&["alice"], &[&other]).apply().await;
     let portal = portal::open(&it).await;
     let alice = Person::at(&it, &portal).await;
@@ -52,7 +54,7 @@ async fn a_person_connects_shares_reconnects_and_disconnects() {
     alice.clicks("#edit button").await;
     alice.reads("h1", "Team mail").await;
 
-    alice.types("#share-with", &it.name).await;
+    alice.chooses("share-with", &it.name).await;
     alice.clicks("#share button").await;
     alice.reads("#sharing", &other).await;
     it.until_secret_in(&other, &format!("{}.work-mail", it.namespace), "a token", |keys| {
@@ -69,7 +71,7 @@ async fn a_person_connects_shares_reconnects_and_disconnects() {
     alice.presses("Continue to Sandbox").await;
     agrees_as(&alice, "bob").await;
     alice.is_at(&page).await;
-    alice.reads("#progress", "another account").await;
+    alice.reads("#progress", "belongs to the account BOB").await;
     it.until_reason("work-mail", "Authorized", "AccountMismatch").await;
     alice.reads("#status", "Connected").await;
 
@@ -96,7 +98,7 @@ async fn a_page_follows_its_connection_without_being_loaded_again() {
     alice.marks_the_page().await;
     it.authorized("mail").await;
     alice.reads("#status", "Connected").await;
-    it.change("mail", serde_json::json!({"spec": {"disconnect": true}})).await;
+    it.change("mail", json!({"spec": {"disconnect": true}})).await;
     alice.reads("#status", "Disconnected").await;
     assert!(alice.stayed().await, "the page was loaded anew");
 }
