@@ -206,7 +206,7 @@ async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.person.clicks("#device button").await;
     viewer.person.reads("#device-code", "Type this code").await;
     viewer.looks("connection-code").await;
-    it.until_phase("analytics", "Expired").await;
+    it.until_reason("analytics", "Authorized", "GrantExpired").await;
     viewer.looks_at("connection-ended", &format!("{PAGES}/analytics")).await;
     viewer.looks_at("connections", "/connections").await;
     viewer.looks_at("connections-nothing", "/connections?q=fax").await;
