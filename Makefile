@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build demo test matrix bench lint crds docs
+.PHONY: help build demo test matrix bench lint images crds docs
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ lint: ## format, lints, licenses and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
+
+images: ## make the pictures of the portal under docs/images anew
+	@tests/prerequisites.sh cargo cc go npm chromium chromedriver pngquant
+	rm -f docs/images/*.png
+	BOWLINE_IMAGES=$(CURDIR)/docs/images cargo test --locked --test browser -- --include-ignored every_page
+	pngquant --force --skip-if-larger --strip --speed 1 --ext .png docs/images/*.png
 
 crds: ## write the definitions of the kinds anew
 	UPDATE_GOLDEN=1 cargo test --locked --test crds committed_definitions

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-tests/prerequisites.sh cargo cc go node npm make || exit 1
+tests/prerequisites.sh cargo cc go node npm make chromium chromedriver || exit 1
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -31,7 +31,7 @@ level() { # TITLE, then the command
 echo "== build"
 cargo build --locked --workspace --all-targets || exit 1
 
-# Test binaries beside `cluster` and `operator` are plain: no API server.
+# Test binaries beside `browser`, `cluster` and `operator` are plain: no API server.
 plain=()
 for file in tests/*.rs; do
     [ -e "$file" ] && plain+=(--test "$(basename "$file" .rs)")
@@ -43,6 +43,8 @@ level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed -
 level "3 rules and writes, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored
 # These tests wait for tokens to age more than they work, so many of them run at once.
 level "3 the operator as a process" cargo test --locked --test operator --no-fail-fast -- --include-ignored --test-threads 12
+# Each starts a Chromium of its own, so a few at a time.
+level "4 browser" cargo test --locked --test browser --no-fail-fast -- --include-ignored --test-threads 3
 
 echo
 printf '%s' "$summary"

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::names::connection_id;
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::telemetry::chain;
 
@@ -46,10 +47,10 @@ impl Cluster {
         let (shares, shares_in) = store();
         let (namespaces, namespaces_in) = store();
         let (changed, _) = broadcast::channel(BACKLOG);
-        follow(client, connections_in, Some(changed.clone()), stop);
+        follow(client, connections_in, Some((changed.clone(), id)), stop);
         follow(client, providers_in, None, stop);
         follow(client, workspaces_in, None, stop);
-        follow(client, shares_in, None, stop);
+        follow(client, shares_in, Some((changed.clone(), shared)), stop);
         follow(client, namespaces_in, None, stop);
         Arc::new(Self { connections, providers, workspaces, shares, namespaces, changed })
     }
@@ -91,7 +92,7 @@ impl Cluster {
 fn follow<K>(
     client: &Client,
     mut writer: Writer<K>,
-    tell: Option<broadcast::Sender<String>>,
+    tell: Option<(broadcast::Sender<String>, fn(&K) -> String)>,
     stop: &CancellationToken,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -105,7 +106,7 @@ fn follow<K>(
                 Ok(event) => {
                     let event = without_managed_fields(event);
                     writer.apply_watcher_event(&event);
-                    if let (Some(tell), Event::Apply(object) | Event::Delete(object)) = (&tell, &event) {
+                    if let (Some((tell, id)), Event::Apply(object) | Event::Delete(object)) = (&tell, &event) {
                         // An error means that nobody listens.
                         let _ = tell.send(id(object));
                     }
@@ -118,8 +119,13 @@ fn follow<K>(
     }));
 }
 
-fn id<K: Resource>(object: &K) -> String {
-    crate::api::names::connection_id(&object.namespace().unwrap_or_default(), &object.name_any())
+fn id(connection: &IntegrationConnection) -> String {
+    connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())
+}
+
+/// The connection that a share is of: its page says where it is published.
+fn shared(share: &ConnectionShare) -> String {
+    connection_id(&share.spec.connection.namespace, &share.spec.connection.name)
 }
 
 fn without_managed_fields<K: Resource>(event: Event<K>) -> Event<K> {

@@ -1,21 +1,27 @@
 //! Server-sent events for a connection's page: one word when something may have changed. The page then loads itself
 //! again, so that nothing is told here that the page would not show.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use futures::stream;
+use kube::ResourceExt;
+use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::App;
 use super::access::Question;
+use super::cluster::Cluster;
 use super::failure::Failure;
 use super::form::SignedIn;
 use super::pages::subject::is_label;
+use crate::api::IntegrationConnection;
 use crate::api::names::connection_id;
 
 /// Browsers connect again by themselves, and are asked again who they are.
@@ -23,11 +29,20 @@ const LASTS: Duration = Duration::from_mins(2);
 /// A word now and then keeps proxies from hanging up.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// `GET …/live`
+/// What the page that listens shows.
+#[derive(Deserialize)]
+pub struct Shown {
+    /// Its [`version`]. Something may change between loading a page and listening.
+    #[serde(default)]
+    seen: String,
+}
+
+/// `GET …/live?seen=VERSION`
 pub async fn live(
     State(app): State<App>,
     SignedIn(session): SignedIn,
     Path((namespace, name)): Path<(String, String)>,
+    Query(shown): Query<Shown>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
     let question = Question::connection("get", &namespace, &name);
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
@@ -35,21 +50,39 @@ pub async fn live(
     }
     let id = connection_id(&namespace, &name);
     let until = Instant::now() + LASTS;
-    let state = (app.cluster.changes(), app.stop.clone(), id);
-    let events = stream::unfold(state, move |(mut changes, stop, id)| async move {
+    // Listening comes first: what changes from here on is heard, what changed before shows in the version.
+    let changes = app.cluster.changes();
+    let now = app.cluster.connection(&namespace, &name).map(|connection| version(&app.cluster, &connection));
+    let missed = now != Some(shown.seen);
+    let state = (changes, app.stop.clone(), id, missed);
+    let events = stream::unfold(state, move |(mut changes, stop, id, missed)| async move {
         let event = tokio::select! {
             () = stop.cancelled() => return None,
             () = tokio::time::sleep_until(until) => return None,
             () = tokio::time::sleep(HEARTBEAT) => Event::default().comment("still here"),
-            () = changed(&mut changes, &id) => Event::default().event("changed").data("1"),
+            () = changed(&mut changes, &id, missed) => Event::default().event("changed").data("1"),
         };
-        Some((Ok(event), (changes, stop, id)))
+        Some((Ok(event), (changes, stop, id, false)))
     });
     Ok(Sse::new(events))
 }
 
+/// Stands for everything on a connection's page that is followed: the connection and its shares as they are.
+pub fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
+    let uid = connection.uid().unwrap_or_default();
+    let shares = cluster.shares.state();
+    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
+    let versions: BTreeSet<_> = ours.map(|share| (share.uid(), share.resource_version())).collect();
+    let mut digest = DefaultHasher::new();
+    (uid, connection.resource_version(), versions).hash(&mut digest);
+    format!("{:x}", digest.finish())
+}
+
 /// Returns when the connection may have changed: it did, or we were too slow to know.
-async fn changed(changes: &mut tokio::sync::broadcast::Receiver<String>, id: &str) {
+async fn changed(changes: &mut tokio::sync::broadcast::Receiver<String>, id: &str, missed: bool) {
+    if missed {
+        return;
+    }
     loop {
         match changes.recv().await {
             Ok(other) if other != id => {}

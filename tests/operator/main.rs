@@ -31,3 +31,6 @@ mod registration;
 mod scene;
 mod sharing;
 mod stage;
+
+/// Where browsers would find the portal.
+pub const PORTAL: &str = "https://portal.example";

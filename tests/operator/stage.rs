@@ -18,8 +18,7 @@ use tokio::sync::OnceCell;
 /// Where the operator lives.
 pub const HOME: &str = "bowline-system";
 
-/// Where browsers would find the portal.
-pub const PORTAL: &str = "https://portal.example";
+pub use crate::PORTAL;
 
 /// How long a first refusal of a grant is doubted here.
 pub const SECOND_OPINION_AFTER: &str = "8s";

@@ -12,6 +12,7 @@ use super::super::App;
 use super::super::connect::progress::{Progress, progress};
 use super::super::failure::Failure;
 use super::super::form::SignedIn;
+use super::super::live::version;
 use super::super::session::Session;
 use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
@@ -19,6 +20,7 @@ use super::super::view::status::{Next, Standing, standing, who_mends};
 use super::super::view::time::Moment;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
+use super::make::workspaces;
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
@@ -111,6 +113,8 @@ struct Sharing {
     since: Option<Moment>,
     namespaces: Vec<String>,
     may: bool,
+    /// The workspaces that the reader can share with.
+    choices: Vec<String>,
     why_not: Option<String>,
     message: Option<String>,
 }
@@ -149,7 +153,7 @@ fn filled(
     let standing = standing(connection, &subject.card.title, now);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
     ConnectionPage {
-        frame: frame(session, &subject, waits || standing.is_passing()),
+        frame: frame(app, session, &subject, waits || standing.is_passing()),
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
@@ -166,7 +170,7 @@ fn filled(
         scopes: scopes(app, &subject, &status),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
-        sharing: sharing(app, &subject, now),
+        sharing: sharing(app, session, &subject, now),
         editable: editable(&subject),
         card: subject.card,
         standing,
@@ -176,9 +180,10 @@ fn filled(
 }
 
 /// Around a page that follows its connection, with a script or without.
-fn frame(session: &Session, subject: &Subject, waits: bool) -> Frame {
+fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
+    let seen = version(&app.cluster, &subject.connection);
     Frame {
-        live: Some(format!("{}/live", subject.page())),
+        live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
         ..Frame::of(session, &subject.title(), "connections")
     }
@@ -264,7 +269,7 @@ fn web(address: Option<&str>) -> Option<String> {
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
-fn sharing(app: &App, subject: &Subject, now: Timestamp) -> Sharing {
+fn sharing(app: &App, session: &Session, subject: &Subject, now: Timestamp) -> Sharing {
     let Subject { connection, may, .. } = subject;
     let status = connection.status.clone().unwrap_or_default();
     let told = super::super::view::status::condition(&status, "Shared");
@@ -283,6 +288,7 @@ fn sharing(app: &App, subject: &Subject, now: Timestamp) -> Sharing {
         since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, now)),
         namespaces: shared_into(app, subject),
         may: why_not.is_none(),
+        choices: workspaces(app, session),
         why_not,
         message: told.filter(|told| shared && told.status != "True").map(|told| told.message.clone()),
     }

@@ -181,7 +181,7 @@ async fn namespaces(app: &App, session: &Session) -> Result<Vec<String>, Failure
 }
 
 /// Workspaces that the reader is a member of.
-fn workspaces(app: &App, session: &Session) -> Vec<String> {
+pub fn workspaces(app: &App, session: &Session) -> Vec<String> {
     let all = app.cluster.workspaces.state();
     let mine = all.iter().filter(|ws| ws.spec.members.iter().any(|member| member.user == session.user()));
     let mut names: Vec<String> = mine.map(|workspace| workspace.name_any()).collect();

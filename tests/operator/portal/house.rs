@@ -80,7 +80,7 @@ impl Portal {
     }
 }
 
-/// The shipped manifests of the portal, once in each cluster; without pods: the portal is our process.
+/// The shipped manifests of the portal, once per cluster; without pods: the portal is our process.
 async fn install(access: &Access) {
     static INSTALLED: Mutex<BTreeSet<PathBuf>> = Mutex::const_new(BTreeSet::new());
     let mut installed = INSTALLED.lock().await;

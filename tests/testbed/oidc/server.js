@@ -2,6 +2,7 @@
 // what became of tokens. It prints one line of JSON once it listens: {issuer, clients: [{id, secret, auth}]}.
 //
 // ACCESS_TOKEN_SECONDS  lifetime of access tokens (default 60)
+// REDIRECT_URI          where clients are sent back to (default http://127.0.0.1:8080/callback)
 // LISTEN_PORT           port on 127.0.0.1 (default: a free one)
 
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -34,7 +35,7 @@ const provider = new Provider(issuer, {
     token_endpoint_auth_method: auth,
     grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
     response_types: ['code'],
-    redirect_uris: ['http://127.0.0.1:8080/callback'],
+    redirect_uris: [process.env.REDIRECT_URI ?? 'http://127.0.0.1:8080/callback'],
     id_token_signed_response_alg: 'ES256',
   })),
   cookies: { keys: [secret()] },
@@ -52,6 +53,8 @@ const provider = new Provider(issuer, {
     revocation: { enabled: true },
     userinfo: { enabled: true },
   },
+  // As most servers do. Without this it would take offline_access and prompt=consent.
+  issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
   ttl: {
     AccessToken: accessTokenSeconds,

@@ -13,6 +13,7 @@ pub mod demo;
 pub mod deploy;
 pub mod error;
 pub mod health;
+pub mod npm;
 pub mod objects;
 pub mod oidc;
 pub mod operator_process;

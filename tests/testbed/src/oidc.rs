@@ -3,9 +3,8 @@
 //! It runs as a child process. Refresh tokens rotate and their reuse ends the grant; an admin address makes grants without a
 //! browser, through the library's own models.
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::npm::{self, NpmError};
 use crate::sandbox::{MintRequest, Minted};
 
 /// Node needs a moment on a busy machine; a minute means that something is wrong.
@@ -22,25 +22,12 @@ const START_DEADLINE: Duration = Duration::from_mins(1);
 /// Why the server is not to be had, or did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum OidcError {
-    /// The lock beside package.json cannot be taken.
-    #[error("cannot lock {path}")]
-    Lock {
-        /// The lock file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A program that has to be installed did not run.
-    #[error("cannot run `{program}`: is Node installed?")]
-    Run {
-        /// Its name.
-        program: &'static str,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// `npm ci` failed; its own words are on standard error.
-    #[error("`npm ci` failed")]
-    Install,
+    /// Its packages are not to be had.
+    #[error(transparent)]
+    Install(#[from] NpmError),
+    /// Node did not run.
+    #[error("cannot run `node`: is Node installed?")]
+    Run(#[source] io::Error),
     /// The server ended, or said something else, before it said that it listens.
     #[error("the server did not start")]
     Start,
@@ -113,9 +100,14 @@ impl OidcServer {
     ///
     /// Installs `ring` as the process's TLS provider if none is installed yet.
     pub async fn start(access_token_lifetime: Duration) -> Result<Self, OidcError> {
+        Self::start_for(access_token_lifetime, "http://127.0.0.1:8080/callback").await
+    }
+
+    /// As [`OidcServer::start`], with the address that its clients are sent back to.
+    pub async fn start_for(access_token_lifetime: Duration, redirect_uri: &str) -> Result<Self, OidcError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc");
-        install(&folder).await?;
-        let mut child = spawn(&folder, access_token_lifetime)?;
+        npm::install(&folder).await?;
+        let mut child = spawn(&folder, access_token_lifetime, redirect_uri)?;
         let mut stdout = BufReader::new(child.stdout.take().ok_or(OidcError::Start)?);
         let mut line = String::new();
         let read = tokio::time::timeout(START_DEADLINE, stdout.read_line(&mut line)).await;
@@ -184,35 +176,13 @@ impl OidcServer {
     }
 }
 
-/// Runs `npm ci` once, whoever asks first: a lock keeps parallel test processes out of each other's way.
-async fn install(folder: &Path) -> Result<(), OidcError> {
-    let path = folder.join(".install.lock");
-    let lock_error = |source| OidcError::Lock { path: path.clone(), source };
-    let file = File::create(&path).map_err(lock_error)?;
-    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-    let _lock = locked.map_err(|error| lock_error(io::Error::other(error)))?.map_err(lock_error)?;
-    // npm writes this file last: a folder without it is the rest of an install that was broken off.
-    if folder.join("node_modules/.package-lock.json").exists() {
-        return Ok(());
-    }
-    tracing::info!("installing oidc-provider from npm (once)");
-    let status = Command::new("npm")
-        .args(["ci", "--no-audit", "--no-fund", "--loglevel=error"])
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .await
-        .map_err(|source| OidcError::Run { program: "npm", source })?;
-    status.success().then_some(()).ok_or(OidcError::Install)
-}
-
-fn spawn(folder: &Path, access_token_lifetime: Duration) -> Result<Child, OidcError> {
+fn spawn(folder: &Path, access_token_lifetime: Duration, redirect_uri: &str) -> Result<Child, OidcError> {
     let start = |program: &str, arguments: &[&str]| {
         Command::new(program)
             .args(arguments)
             .current_dir(folder)
             .env("ACCESS_TOKEN_SECONDS", access_token_lifetime.as_secs().to_string())
+            .env("REDIRECT_URI", redirect_uri)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -223,7 +193,7 @@ fn spawn(folder: &Path, access_token_lifetime: Duration) -> Result<Child, OidcEr
             io::ErrorKind::NotFound => start("node", &["server.js"]),
             _ => Err(error),
         })
-        .map_err(|source| OidcError::Run { program: "node", source })
+        .map_err(OidcError::Run)
 }
 
 #[cfg(test)]

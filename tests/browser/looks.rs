@@ -1,0 +1,231 @@
+//! Each page, in both colour schemes and at two widths: for people who see little, and for those who look closely.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bowline_testbed::sandbox::{MintRequest, RealmConfig};
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::axe::violations;
+use crate::chromium::pictures;
+use crate::drafts::merge;
+use crate::looking::until;
+use crate::person::Person;
+use crate::portal;
+use crate::scene::{Scene, parsed};
+use crate::stage::{Stage, sandbox};
+
+/// Names a folder: the pictures go there. `make images` sets it.
+const IMAGES: &str = "BOWLINE_IMAGES";
+
+/// A phone and a desk, in CSS pixels.
+const WIDTHS: [u32; 2] = [390, 1280];
+
+const SCHEMES: [&str; 2] = ["light", "dark"];
+
+/// Looks at pages, and remembers what was wrong.
+struct Viewer<'a> {
+    person: &'a Person,
+    folder: PathBuf,
+    wrong: Vec<String>,
+}
+
+impl Viewer<'_> {
+    /// Looks at a page of the portal.
+    async fn looks_at(&mut self, name: &str, path: &str) {
+        self.person.opens(path).await;
+        self.looks(name).await;
+    }
+
+    /// Looks at the page that is open.
+    async fn looks(&mut self, name: &str) {
+        for width in WIDTHS {
+            for scheme in SCHEMES {
+                self.sets(width, scheme).await;
+                let found = violations(self.person).await;
+                self.wrong.extend(found.into_iter().map(|line| format!("{name}, {width}, {scheme}: {line}")));
+                self.keeps(&format!("{name}-{width}-{scheme}.png"), width).await;
+            }
+        }
+    }
+
+    async fn sets(&self, width: u32, scheme: &str) {
+        let browser = &self.person.browser;
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"}]);
+        browser.devtools("Emulation.setEmulatedMedia", json!({"features": features})).await;
+        let size = json!({"width": width, "height": 720, "deviceScaleFactor": 1, "mobile": width < 640});
+        browser.devtools("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    async fn keeps(&mut self, name: &str, width: u32) {
+        let browser = &self.person.browser;
+        let size = browser.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"].clone();
+        if size["width"].as_f64() != Some(f64::from(width)) {
+            self.wrong.push(format!("{name}: {} wide, so it scrolls sideways", size["width"]));
+        }
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": size["height"], "scale": 1});
+        let picture = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = browser.devtools("Page.captureScreenshot", picture).await;
+        let bytes = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64");
+        fs::write(self.folder.join(name), bytes).expect("the picture is kept");
+    }
+}
+
+/// What `connections()` makes, all of it alice's.
+const PAGES: &str = "/connections/marketing";
+
+/// Providers as a company has them. Google's ask the sandbox instead of Google.
+async fn providers(it: &Scene) {
+    sandbox().realm(&it.name, realm());
+    it.register_app(&BTreeMap::from([
+        ("client_id".to_owned(), "bowline".to_owned()),
+        ("client_secret".to_owned(), "a-secret".to_owned()),
+    ]))
+    .await;
+    let at = |path: &str| format!("{}/{path}", it.realm.issuer());
+    let ours = json!({"issuer": it.realm.issuer(), "authorization": at("authorize"), "token": at("token"),
+        "deviceAuthorization": at("device_authorization"), "revocation": at("revoke"), "userinfo": at("userinfo")});
+    for type_ in ["google", "gmail", "google-calendar", "slack", "github", "notion", "linear"] {
+        let mut spec =
+            json!({"type": type_, "contact": "platform@example.com", "app": {"secretName": it.name}});
+        if type_.starts_with('g') && type_ != "github" {
+            let more = json!({"endpoints": ours, "allowInsecure": true});
+            merge(&mut spec, more);
+        }
+        provider(it, type_, spec).await;
+    }
+    let sandbox = json!({"type": "sandbox", "displayName": "Signage", "allowInsecure": true,
+        "app": {"secretName": it.name}, "endpoints": {"issuer": it.realm.issuer()}, "allow": {"deviceFlow": true}});
+    provider(it, &it.name, sandbox).await;
+    provider(it, "microsoft", json!({"type": "microsoft", "contact": "platform@example.com"})).await;
+    for type_ in ["google", "gmail", "google-calendar", "slack", "github", "notion", "linear"] {
+        until(&format!("{type_} is ready"), async || {
+            let status = it.providers().get(type_).await.map_err(|error| error.to_string())?.status;
+            let conditions = status.unwrap_or_default().conditions;
+            let ready = conditions.iter().find(|condition| condition.type_ == "Ready").ok_or("not judged")?;
+            if ready.status == "True" { Ok(()) } else { Err(ready.message.clone()) }
+        })
+        .await;
+    }
+}
+
+/// A sandbox in which Google's scopes mean something.
+fn realm() -> RealmConfig {
+    let google = ["gmail.readonly", "gmail.send", "calendar.readonly", "calendar.events"];
+    let google = google.map(|scope| format!("https://www.googleapis.com/auth/{scope}"));
+    let mut config = RealmConfig::default();
+    config.scopes.extend(google);
+    config.scopes.push("profile".to_owned());
+    config.clients[0].secret = Some("a-secret".to_owned());
+    config
+}
+
+async fn provider(it: &Scene, name: &str, spec: Value) {
+    let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider",
+        "metadata": {"name": name}, "spec": spec});
+    let force = PatchParams::apply("files").force();
+    it.providers().patch(name, &force, &Patch::Apply(&object)).await.expect("a provider");
+}
+
+/// Connections in several states: two that work, one of them shared; one that waits; one that ended at Google.
+async fn connections(it: &Scene) {
+    let google = "https://www.googleapis.com/auth";
+    let mail = format!("openid email {google}/gmail.readonly {google}/gmail.send");
+    let calendar = format!("openid email {google}/calendar.readonly");
+    let scopes = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for (name, title, provider, scope) in [
+        ("newsletter", "Newsletter inbox", "gmail", Some(mail.as_str())),
+        ("launches", "Launch calendar", "google-calendar", Some(&calendar)),
+        ("analytics", "Analytics", "google", Some("openid email profile")),
+        ("website", "Website repository", "github", None),
+        ("booth", "Booth display", &it.name, None),
+    ] {
+        let mut spec = json!({"provider": provider, "owner": "alice", "displayName": title});
+        if let Some(scope) = scope {
+            spec["scopes"] = json!(scopes(scope));
+        }
+        made(it, name, &spec).await;
+        let Some(scope) = scope else { continue };
+        let request = MintRequest { scope: Some(scope.to_owned()), ..MintRequest::of("alice") };
+        let minted = it.realm.mint(&request).expect("a grant");
+        it.bring(name, &minted).await;
+        it.until_phase(name, "Active").await;
+        if name == "analytics" {
+            it.realm.revoke_grant(&minted.grant_id).expect("withdrawn");
+            it.ask_for_refresh(name, "now").await;
+        }
+    }
+}
+
+/// Makes a connection as the portal does: no tool keeps its fields.
+async fn made(it: &Scene, name: &str, spec: &Value) {
+    let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": name}, "spec": spec});
+    let manager = PostParams { field_manager: Some("bowline-portal".to_owned()), ..PostParams::default() };
+    it.connections().create(&manager, &parsed(object)).await.expect("a connection");
+}
+
+/// Somebody's whole way, page by page.
+async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
+    viewer.looks_at("sign-in", "/sign-in").await;
+    viewer.person.signs_in(it, "alice").await;
+    viewer.looks_at("connections-empty", "/connections").await;
+    viewer.looks_at("workspaces-empty", "/workspaces").await;
+    viewer.looks_at("choose", "/new").await;
+    viewer.looks_at("choose-nothing", "/new?q=fax").await;
+
+    let campaigns = it.another_namespace("campaigns").await;
+    let workspace = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": "campaigns"},
+        "spec": {"displayName": "Campaigns", "members": [{"user": "alice"}, {"user": "bob"}],
+            "namespaces": [campaigns], "contact": "platform@example.com"}});
+    let force = PatchParams::apply("files").force();
+    it.workspaces().patch("campaigns", &force, &Patch::Apply(&workspace)).await.expect("a workspace");
+    connections(it).await;
+    it.change(
+        "newsletter",
+        json!({"spec": {"workspace": "campaigns", "shared": true,
+        "description": "Where subscribers write to."}}),
+    )
+    .await;
+    it.until_secret_in(&campaigns, "marketing.newsletter", "a token", |keys| {
+        keys.contains_key("access_token")
+    })
+    .await;
+    viewer.looks_at("make", "/new/gmail").await;
+    viewer.looks_at("connection", &format!("{PAGES}/newsletter")).await;
+    viewer.looks_at("review", &format!("{PAGES}/newsletter/connect")).await;
+    viewer.looks_at("disconnect", &format!("{PAGES}/newsletter/disconnect")).await;
+    viewer.looks_at("delete", &format!("{PAGES}/launches/delete")).await;
+    viewer.looks_at("connection-waiting", &format!("{PAGES}/website")).await;
+    viewer.person.opens(&format!("{PAGES}/booth")).await;
+    viewer.person.clicks("#device button").await;
+    viewer.person.reads("#device-code", "Type this code").await;
+    viewer.looks("connection-code").await;
+    it.until_reason("analytics", "Authorized", "GrantExpired").await;
+    viewer.looks_at("connection-ended", &format!("{PAGES}/analytics")).await;
+    viewer.looks_at("connections", "/connections").await;
+    viewer.looks_at("connections-nothing", "/connections?q=fax").await;
+    viewer.looks_at("use", &format!("/use?namespace={campaigns}")).await;
+    viewer.looks_at("workspaces", "/workspaces").await;
+    viewer.looks_at("workspace", "/workspaces/campaigns").await;
+    viewer.looks_at("providers", "/providers").await;
+    viewer.looks_at("failure", &format!("{PAGES}/nowhere")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server and Chromium: make test"]
+async fn every_page_is_open_to_everybody_in_both_schemes_at_both_widths() {
+    let it = Stage::fresh(&[]).await.scene_named("marketing").await;
+    providers(&it).await;
+    let folder = std::env::var_os(IMAGES).map_or_else(pictures, PathBuf::from);
+    let portal = portal::open(&it).await;
+    let alice = Person::at(&it, &portal).await;
+    let mut viewer = Viewer { person: &alice, folder, wrong: Vec::new() };
+    tour(&mut viewer, &it).await;
+    assert!(viewer.wrong.is_empty(), "{} things are wrong:\n{}", viewer.wrong.len(), viewer.wrong.join("\n"));
+}
