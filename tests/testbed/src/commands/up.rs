@@ -37,7 +37,8 @@ impl Arguments {
         println!("alias kubectl={}", cluster.kubectl_path().display());
         if let Running::Bowline(stage) = &running {
             eprintln!("{}", demo::in_browser(stage)?);
-            eprintln!("The sandbox, {}, knows {}.", stage.realm()?.issuer(), demo::people(stage)?);
+            eprintln!("The sandbox stands for a provider, at {}. Its test users:\n", stage.realm()?.issuer());
+            eprintln!("  {}\n", demo::people(stage)?);
         }
         eprintln!("Logs are in {}. Ctrl-C ends it and removes everything.", cluster.directory().display());
         signals.next().await;
