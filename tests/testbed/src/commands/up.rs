@@ -52,7 +52,7 @@ impl Arguments {
 
 /// What is up.
 enum Running {
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     Bowline(Box<Stage>),
 }
 
@@ -67,7 +67,7 @@ impl Running {
 
 async fn start(binaries: Option<&Binaries>) -> Result<Running, Error> {
     let cluster = Cluster::from_environment().await?;
-    let Some(binaries) = binaries else { return Ok(Running::Cluster(cluster)) };
+    let Some(binaries) = binaries else { return Ok(Running::Cluster(Box::new(cluster))) };
     demo::refuse_taken(&cluster).await?;
     demo::install(&cluster).await?;
     let at = PortalAddress::choose()?;
