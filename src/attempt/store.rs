@@ -61,7 +61,12 @@ impl Attempts {
     /// Puts a new one in. [`AttemptError::Taken`] if there is one of that name.
     pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<Kept, AttemptError> {
         let secret = to_secret(name, attempt).map_err(AttemptError::NotSerializable)?;
-        read(&self.api.create(&PostParams::default(), &secret).await?)
+        // What is not found here is the namespace: nobody took anything.
+        let created = self.api.create(&PostParams::default(), &secret).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 409 => AttemptError::Taken,
+            error => AttemptError::Kube(error),
+        });
+        read(&created?)
     }
 
     /// The one of that name; `None` if there is none.

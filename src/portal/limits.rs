@@ -45,13 +45,20 @@ impl<K: Eq + Hash> Limiter<K> {
     /// Takes one, if there is one.
     pub fn allows(&self, key: K, now: Timestamp) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = f64::from(self.pace.burst);
+        let filled = |left: f64, since: Timestamp| {
+            let seconds = now.duration_since(since).as_secs_f64().max(0.0);
+            (left + seconds * f64::from(self.pace.per_minute) / 60.0).min(full)
+        };
+        if buckets.len() >= REMEMBERED {
+            // Who has rested is as good as new.
+            buckets.retain(|_, (left, since)| filled(*left, *since) < full);
+        }
         if buckets.len() >= REMEMBERED {
             buckets.clear();
         }
-        let full = f64::from(self.pace.burst);
         let (left, since) = buckets.entry(key).or_insert((full, now));
-        let seconds = now.duration_since(*since).as_secs_f64().max(0.0);
-        *left = (*left + seconds * f64::from(self.pace.per_minute) / 60.0).min(full);
+        *left = filled(*left, *since);
         *since = now;
         if *left < 1.0 {
             return false;
@@ -81,6 +88,17 @@ impl Default for Limits {
     }
 }
 
+/// What counts as one sender: an address, or the network of 64 bits that one customer has under IPv6.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(bits.into())
+        }
+    }
+}
+
 /// The address of a request's sender, as far as it can be believed.
 #[derive(Clone, Copy, Debug)]
 pub struct Sender(pub IpAddr);
@@ -95,7 +113,7 @@ pub async fn layer(
     let forwarded = request.headers().get_all("x-forwarded-for");
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
     let sender = network::client(peer.ip(), &forwarded, &app.settings.trusted_proxies);
-    if !app.limits.requests.allows(sender, app.clock.now()) {
+    if !app.limits.requests.allows(network_of(sender), app.clock.now()) {
         return Failure::too_many("Your address sends more requests than one person does.").into_response();
     }
     request.extensions_mut().insert(Sender(sender));
@@ -106,6 +124,14 @@ pub async fn layer(
 mod tests {
     use super::*;
     use k8s_openapi::jiff::SignedDuration;
+
+    #[test]
+    fn one_customer_has_one_bucket_however_many_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:aaaa::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+    }
 
     #[test]
     fn who_is_too_fast_waits_and_nobody_else_does() {

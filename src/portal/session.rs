@@ -1,7 +1,7 @@
 //! Who is signed in: kept by the browser alone, sealed, in a cookie of the whole host.
 //!
 //! The portal keeps nothing, so any replica serves any request and a restart signs nobody out. A session ends after eight
-//! hours, at sign-out, and for everybody when the session key is replaced.
+//! hours, in this browser at sign-out, and for everybody, with every copy of a cookie, when the session key is replaced.
 
 use std::fmt;
 use std::time::Duration;

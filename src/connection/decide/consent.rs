@@ -15,10 +15,6 @@ use crate::vault::Grant;
 /// So many characters of a request tell it from the one before.
 const LONGEST_REQUEST: usize = 64;
 
-/// What is told to who tries to connect what is suspended.
-const SUSPENDED: &str =
-    "The connection is suspended. Its owner sets spec.suspend to false; then connect again.";
-
 /// The step that is due now. `blocked`: no grant may be taken in, for the cause that `authorized` names.
 pub fn task(input: &Input, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
     let step = |kept: &Kept| step(input, kept, authorized, blocked);

@@ -14,7 +14,7 @@ use super::pledge::Pledge;
 use super::{ConsentError, Unasked, not_offered};
 use crate::api::connection::Method;
 use crate::attempt::state::{attempt_name, random_text};
-use crate::attempt::store::Kept;
+use crate::attempt::store::{AttemptError, Kept};
 use crate::attempt::{Attempt, ConnectionRef, DeviceCode, LIFETIME, Step};
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
@@ -69,7 +69,13 @@ impl Grants {
         let sealed = pledge.seal(&self.sealer, &job.place)?;
         self.attempts.create(&name, &waiting(job, asked, sealed, now)).await.map(|_| ()).map_err(|error| {
             tracing::warn!(error = %chain(&error), "a device code could not be kept");
-            Outcome::Stale.into()
+            match error {
+                // Asking for one code after another would not help.
+                AttemptError::Kube(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {
+                    ConsentError::NotInstalled.into()
+                }
+                _ => Outcome::Stale.into(),
+            }
         })
     }
 

@@ -76,6 +76,11 @@ pub enum ConsentError {
         "The connection was disconnected or deleted while you were at the provider. What it gave is not kept."
     )]
     NotWanted,
+    /// There is no place for tries to connect, or no right to write there.
+    #[error(
+        "The operator has no place to keep a code: an administrator must apply deploy/, with the namespace of attempts and the rights in it."
+    )]
+    NotInstalled,
     /// The provider cannot be used in this way.
     #[error("The provider does not offer this way to connect. {whom_to_ask}")]
     NotOffered {

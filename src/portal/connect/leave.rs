@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::ExposeSecret;
 
@@ -18,7 +19,7 @@ use crate::attempt::{Attempt, Step};
 
 /// How long one request waits for the address.
 const WAITS: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 /// A page that still waits looks again after so many seconds.
 const AGAIN_SECONDS: u32 = 2;
 
@@ -57,12 +58,16 @@ pub async fn page(
     }
 }
 
-/// `GET /leave/{attempt}/go`: takes the address. A second time there is none.
+/// `GET /leave/{attempt}/go`: takes the address. A second time there is none. `HEAD` asks for nothing that could be taken.
 pub async fn go(
     State(app): State<App>,
+    method: Method,
     SignedIn(session): SignedIn,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
+    if method != Method::GET {
+        return Err(Failure::not_found());
+    }
     let (kept, _) = begun(&app, &session, &name).await?;
     let Step::Prepared { session: digest, address, sealed } = kept.attempt.step.clone() else {
         return Ok(Redirect::to(&connection_page(&kept.attempt)).into_response());

@@ -148,7 +148,7 @@ async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, F
 }
 
 fn slow_enough(app: &App, Sender(address): Sender) -> Result<(), Failure> {
-    if app.limits.sign_ins.allows(address, app.clock.now()) {
+    if app.limits.sign_ins.allows(limits::network_of(address), app.clock.now()) {
         return Ok(());
     }
     Err(Failure::too_many("There were too many tries to sign in from your address."))

@@ -45,9 +45,10 @@ impl Arguments {
     pub async fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Run { command } => run::run(command).await,
-            Command::Up(arguments) => arguments.run().await,
+            // Boxed: these frames are large, and whoever awaits us would carry them.
+            Command::Up(arguments) => Box::pin(arguments.run()).await,
             Command::Build(arguments) => arguments.run(),
-            Command::Demo => demo::demo().await,
+            Command::Demo => Box::pin(demo::demo()).await,
             Command::Bench(arguments) => arguments.run().await,
         }
     }

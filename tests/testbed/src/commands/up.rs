@@ -37,7 +37,8 @@ impl Arguments {
         println!("alias kubectl={}", cluster.kubectl_path().display());
         if let Running::Bowline(stage) = &running {
             eprintln!("{}", demo::in_browser(stage)?);
-            eprintln!("The sandbox, {}, knows {}.", stage.realm()?.issuer(), demo::people(stage)?);
+            eprintln!("The sandbox stands for a provider, at {}. Its test users:\n", stage.realm()?.issuer());
+            eprintln!("  {}\n", demo::people(stage)?);
         }
         eprintln!("Logs are in {}. Ctrl-C ends it and removes everything.", cluster.directory().display());
         signals.next().await;
@@ -51,7 +52,7 @@ impl Arguments {
 
 /// What is up.
 enum Running {
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     Bowline(Box<Stage>),
 }
 
@@ -66,7 +67,7 @@ impl Running {
 
 async fn start(binaries: Option<&Binaries>) -> Result<Running, Error> {
     let cluster = Cluster::from_environment().await?;
-    let Some(binaries) = binaries else { return Ok(Running::Cluster(cluster)) };
+    let Some(binaries) = binaries else { return Ok(Running::Cluster(Box::new(cluster))) };
     demo::refuse_taken(&cluster).await?;
     demo::install(&cluster).await?;
     let at = PortalAddress::choose()?;

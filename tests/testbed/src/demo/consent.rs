@@ -165,7 +165,7 @@ impl Story<'_> {
         Ok(command)
     }
 
-    fn connection_page(&self) -> Url {
+    pub(super) fn connection_page(&self) -> Url {
         self.portal.page(&format!("/connections/{TEAM}/{CONNECTION}"))
     }
 }

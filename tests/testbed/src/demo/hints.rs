@@ -12,23 +12,29 @@ pub fn hints(stage: &Stage, binaries: &Binaries) -> Result<String, Error> {
     let cluster = stage.cluster();
     let admin = cluster.kubeconfig_for(ADMIN)?;
     let alice = cluster.kubeconfig_for(OWNER)?;
-    let directories = [cluster.kubectl_path(), binaries.plugin.as_path()]
+    let [tools, plugin] = [cluster.kubectl_path(), binaries.plugin.as_path()]
         .map(|program| program.parent().map(|path| path.display().to_string()).unwrap_or_default());
     let issuer = stage.realm()?.issuer();
     Ok(format!(
         "
-It all still runs. {browser}
-In another terminal, as administrator:
+It all still runs. In another terminal first:
 
-  export PATH={path}:$PATH
+  export PATH={tools}:$PATH
+  export PATH={plugin}:$PATH
+
+{browser}
+As administrator:
+
   export KUBECONFIG={admin}
   kubectl get ic -A
   kubectl describe ic {SECOND} -n {TEAM}
   kubectl bowline list -A
-  kubectl bowline doctor
+  kubectl bowline providers
 
-Connect {CONNECTION} again, as {OWNER}. The sandbox lets you choose an
-account; it stands for a provider, and knows {people}:
+Connect {CONNECTION} again, as {OWNER}: in the browser, or so. The
+sandbox stands for a provider. Its test users, to choose from:
+
+  {people}
 
   export KUBECONFIG={alice}
   kubectl patch ic {CONNECTION} -n {TEAM} --type merge \\
@@ -43,7 +49,6 @@ What the provider saw:
 Ctrl-C ends it and removes everything.",
         browser = in_browser(stage)?,
         people = people(stage)?,
-        path = directories.join(":"),
         admin = admin.display(),
         alice = alice.display(),
     ))
@@ -63,10 +68,9 @@ pub fn in_browser(stage: &Stage) -> Result<String, Error> {
         "In a browser: {page}
 To sign in there as {OWNER}, paste the token that this prints:
 
-  {kubectl} config view --raw -o jsonpath='{{.users[0].user.token}}' \\
+  kubectl config view --raw -o jsonpath='{{.users[0].user.token}}' \\
     --kubeconfig {alice}
 ",
-        kubectl = stage.cluster().kubectl_path().display(),
         alice = alice.display(),
     ))
 }
@@ -75,5 +79,5 @@ To sign in there as {OWNER}, paste the token that this prints:
 pub fn people(stage: &Stage) -> Result<String, Error> {
     let accounts = stage.realm()?.config().accounts;
     let names = accounts.iter().map(|account| format!("{} ({})", account.sub, account.email));
-    Ok(names.collect::<Vec<_>>().join(" and "))
+    Ok(names.collect::<Vec<_>>().join(", "))
 }

@@ -86,8 +86,12 @@ impl Story<'_> {
                     && object["status"]["phase"] == "Pending"
             })
             .await?;
-        let message = condition(&object, "Authorized").and_then(|it| it["message"].as_str());
-        Ok(format!("phase Pending: {}", message.unwrap_or_default()))
+        let page = self.connection_page();
+        let shown = object["status"]["authorization"]["url"].as_str().unwrap_or("no address");
+        if shown != page.as_str() {
+            return Err(unexpected("status.authorization.url", shown.to_owned()));
+        }
+        Ok(format!("phase Pending; the status leads to the portal's page {}", page.path()))
     }
 
     async fn fresh_secret(&self) -> Result<(String, Published), Error> {
@@ -117,7 +121,7 @@ impl Story<'_> {
                 i64::try_from(self.realm.ledger().refreshes_of(grant).len() - served).unwrap_or(0);
             let newer = seen.token != before.token && seen.expires_at > before.expires_at;
             let same = seen.uid == before.uid;
-            if same && newer && seen.revision > before.revision && refreshes >= times {
+            if same && newer && seen.revision >= before.revision + times && refreshes >= times {
                 return Ok(seen);
             }
             let which = if same { "the same" } else { "another" };

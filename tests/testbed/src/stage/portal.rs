@@ -130,7 +130,7 @@ impl Portal {
                 let page = browser.open(self.page("/sign-in")).await?;
                 let form = page.form("/sign-in/token")?.with("token", &access.token_of(user)?);
                 let page = browser.submit(&page, &form).await?;
-                self.is_in(&page, user).map(|()| (browser, "with a token of the cluster"))
+                is_in(&page, user).map(|()| (browser, "with a token of the cluster"))
             }
             Proof::Proxy(secret) => {
                 let headers = vec![
@@ -140,17 +140,17 @@ impl Portal {
                 ];
                 let browser = Browser::new()?.proxied(&self.url, headers);
                 let page = browser.open(self.page("/connections")).await?;
-                self.is_in(&page, user).map(|()| (browser, "by a proxy that vouches"))
+                is_in(&page, user).map(|()| (browser, "by a proxy that vouches"))
             }
         }
     }
+}
 
-    fn is_in(&self, page: &Page, user: &str) -> Result<(), Error> {
-        if page.says(&format!("Signed in as {user}")) {
-            return Ok(());
-        }
-        Err(page.lacks(&format!("word that {user} is signed in")))
+fn is_in(page: &Page, user: &str) -> Result<(), Error> {
+    if page.says(&format!("Signed in as {user}")) {
+        return Ok(());
     }
+    Err(page.lacks(&format!("word that {user} is signed in")))
 }
 
 fn path_text(path: &Path) -> Result<&str, Error> {
