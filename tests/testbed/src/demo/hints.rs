@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// Commands to copy, with everything they need.
+// long: one text, to be read as a whole.
 pub fn hints(stage: &Stage, binaries: &Binaries) -> Result<String, Error> {
     let cluster = stage.cluster();
     let admin = cluster.kubeconfig_for(ADMIN)?;
