@@ -69,7 +69,7 @@ async fn by_token(it: &Scene, portal: &Portal, user: &str, secrets: &mut Secrets
 }
 
 /// What the operator alone opens: a verifier or a device code.
-async fn opened(it: &Scene, sealed: &ByteString) -> String {
+async fn opened(it: &Scene, pledge: &ByteString) -> String {
     let keyring = it.secrets(HOME).get("bowline-keyring").await.unwrap().data.unwrap();
     let entries = keyring.iter().map(|(name, bytes)| (name.as_str(), bytes.0.as_slice()));
     let sealer = Sealer::new(SharedKeyring::new(Keyring::parse(entries).unwrap()));
@@ -81,13 +81,13 @@ async fn opened(it: &Scene, sealed: &ByteString) -> String {
         uid: it.get("mail").await.uid().unwrap(),
         provider: it.name.clone(),
     };
-    let text = sealer.open(&place, Field::Attempt, 0, &sealed.0).expect("the pledge opens");
+    let text = sealer.open(&place, Field::Attempt, 0, &pledge.0).expect("the pledge opens");
     let pledge: Value = serde_json::from_slice(&text).unwrap();
     pledge["secret"].as_str().expect("a secret").to_owned()
 }
 
 /// What is sealed in the newest try that satisfies the claim.
-async fn sealed(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>) -> ByteString {
+async fn pledged(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>) -> ByteString {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     until("a sealed pledge", async || {
         let mine = attempts.of_user(user).await.unwrap();
@@ -100,7 +100,7 @@ async fn sealed(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>)
 async fn consents(it: &Scene, browser: &Browser, page: &str, secrets: &mut Secrets) -> String {
     let address = leave(browser, page).await;
     let of = |step| if let Step::Sent { sealed, .. } = step { Some(sealed) } else { None };
-    secrets.insert(opened(it, &sealed(it, "carol", of).await).await, "a PKCE verifier");
+    secrets.insert(opened(it, &pledged(it, "carol", of).await).await, "a PKCE verifier");
     let request = address.query_pairs().find(|(name, _)| name == "request_uri").expect("a pushed request").1;
     secrets.insert(request.into_owned(), "the reference of a pushed request");
     let answer = visit(&address, &[("auto_consent", "alice")]).await;
@@ -142,7 +142,7 @@ async fn by_device(it: &Scene, carol: &Browser, secrets: &mut Secrets) {
     let seen = carol.get(&page).await;
     assert_eq!(carol.submit(&seen, &format!("{page}/device"), &[]).await.status, 303);
     let of = |step| if let Step::Waiting { sealed, .. } = step { Some(sealed) } else { None };
-    secrets.insert(opened(it, &sealed(it, "carol", of).await).await, "a device code");
+    secrets.insert(opened(it, &pledged(it, "carol", of).await).await, "a device code");
     let code = until("a code to type", async || {
         it.status("mail").await.authorization.and_then(|authorization| authorization.user_code)
     })
@@ -186,9 +186,9 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
     by_device(&it, &carol, &mut secrets).await;
     let key: Secret = it.secrets("bowline-portal").get(key::SECRET).await.unwrap();
     secrets.insert(String::from_utf8(key.data.unwrap().pop_first().unwrap().1.0).unwrap(), "the session key");
-    let issued = it.realm.tokens();
-    assert!(issued.len() >= 4, "too few tokens to be searched for");
-    secrets.extend(issued.into_iter().map(|token| (token, "a token")));
+    let tokens = it.realm.tokens();
+    assert!(tokens.len() >= 4, "too few tokens to be searched for");
+    secrets.extend(tokens.into_iter().map(|token| (token, "a token")));
     assert!(secrets.len() > 25 && secrets.keys().all(|secret| secret.len() > 8), "{secrets:?}");
 
     let mut said = everything_said(&it).await;

@@ -279,24 +279,24 @@ async fn who_may_read_does_not_connect() {
     let it = scene("reader").await;
     let (portal, _, page) = prepare(&it).await;
     let binding: RoleBinding = parsed(json!({
-        "metadata": {"name": "view-mallory"},
+        "metadata": {"name": "view-gitops"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}],
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "gitops"}],
     }));
     it.create(&it.namespace, &binding).await;
-    let mallory = portal.browser_of(&it, "mallory").await;
+    let reader = portal.browser_of(&it, "gitops").await;
     let seen = until("the right to look", async || {
-        let seen = mallory.get(&page).await;
+        let seen = reader.get(&page).await;
         if seen.status == 200 { Ok(seen) } else { Err(seen.status) }
     })
     .await;
     assert!(!seen.says("id=\"connect\""), "{}", seen.text);
-    assert_eq!(mallory.get(&format!("{page}/connect")).await.status, 403);
+    assert_eq!(reader.get(&format!("{page}/connect")).await.status, 403);
     for change in
         ["start", "device", "confirm", "refresh", "edit", "share", "unshare", "again", "disconnect", "delete"]
     {
         let fields = [("title", "x"), ("workspace", "w"), ("account", "x"), ("name", "mail")];
-        let answer = mallory.submit(&seen, &format!("{page}/{change}"), &fields).await;
+        let answer = reader.submit(&seen, &format!("{page}/{change}"), &fields).await;
         assert_eq!(answer.status, 403, "{change}: {}", answer.text);
     }
     let object = it.get("mail").await;
@@ -309,22 +309,21 @@ async fn who_may_read_does_not_connect() {
 async fn codes_for_other_devices_do_not_keep_their_owner_from_connecting() {
     let it = scene("codes").await;
     it.provider(Rotation::SingleUse).spec(json!({"allow": {"deviceFlow": true}})).apply().await;
-    admit(&it, "mallory").await;
     let asked = json!({"metadata": {"annotations": {"bowline.dev/authorize-requested-at": "1"}}}).to_string();
     for number in 0..6 {
         let name = format!("mail-{number}");
-        waiting(&it, "mallory", &name).await;
+        waiting(&it, "bob", &name).await;
         let patch =
             ["-n", &it.namespace, "patch", "integrationconnections", &name, "--type=merge", "-p", &asked];
-        assert!(it.stage.access.kubectl_as("bob", &patch).await.unwrap().status.success());
+        assert!(it.stage.access.kubectl_as("alice", &patch).await.unwrap().status.success());
         let code = |status: &bowline::api::IntegrationConnectionStatus| {
             status.authorization.as_ref().is_some_and(|authorization| authorization.user_code.is_some())
         };
         it.until_status(&name, "a code", code).await;
     }
     let portal = Portal::start(&it, &[]).await;
-    let mallory = portal.browser_of(&it, "mallory").await;
+    let bob = portal.browser_of(&it, "bob").await;
     let page = format!("/connections/{}/mail-0", it.namespace);
-    assert_eq!(back(&it, &mallory, &leave(&mallory, &page).await, "alice").await.status, 303);
+    assert_eq!(back(&it, &bob, &leave(&bob, &page).await, "alice").await.status, 303);
     it.until_phase("mail-0", "Active").await;
 }

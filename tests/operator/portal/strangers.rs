@@ -60,8 +60,8 @@ const OTHERS: &[&str] = &[
 
 #[test]
 fn no_address_is_forgotten_here() {
-    let router = include_str!("../../../src/portal/router.rs");
-    let routes = router.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let source = include_str!("../../../src/portal/router.rs");
+    let routes = source.split(".route(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
     let tried = |route: &str| [PAGES, CHANGES, OPEN, OTHERS].iter().any(|list| list.contains(&route));
     let forgotten: Vec<_> = routes.filter(|route| !tried(route)).collect();
     assert!(forgotten.is_empty(), "nobody tries {forgotten:?} as a stranger");
