@@ -23,7 +23,7 @@ use self::before::{Before, HOME};
 use super::App;
 use super::failure::Failure;
 use super::form::{self, Act, Fields, session_of};
-use super::limits::Sender;
+use super::limits::{self, Sender};
 use super::pages::{Frame, SignInPage, html};
 use super::session::{self, Session};
 
