@@ -39,5 +39,6 @@ fn line(violation: &Value) -> String {
     let nodes = violation["nodes"].as_array().into_iter().flatten();
     let nodes: Vec<_> =
         nodes.map(|node| format!("{} {}", node["target"], node["any"][0]["message"])).collect();
-    format!("{}: {} at {}", violation["id"], violation["help"], nodes.join(", "))
+    let text = |key: &str| violation[key].as_str().unwrap_or_default().to_owned();
+    format!("{}: {} at {}", text("id"), text("help"), nodes.join(", "))
 }
