@@ -32,7 +32,7 @@ pub async fn violations(person: &Person) -> Vec<String> {
     let found = driver.execute_async(run, vec![]).await.expect("axe-core runs").json().clone();
     assert!(found["passes"].as_u64().is_some_and(|passes| passes > 5), "axe looked at nothing: {found}");
     let violations = found["violations"].as_array().expect("a list").iter();
-    violations.map(|violation| line(violation)).collect()
+    violations.map(line).collect()
 }
 
 fn line(violation: &Value) -> String {
