@@ -31,7 +31,7 @@ images: ## make the pictures of the portal under docs/images anew
 	@tests/prerequisites.sh cargo cc go npm chromium chromedriver pngquant
 	rm -f docs/images/*.png
 	BOWLINE_IMAGES=$(CURDIR)/docs/images cargo test --locked --test browser -- --include-ignored every_page
-	pngquant --force --skip-if-larger --strip --speed 1 --ext .png docs/images/*.png
+	pngquant 64 --nofs --force --skip-if-larger --strip --speed 1 --ext .png docs/images/*.png
 
 crds: ## write the definitions of the kinds anew
 	UPDATE_GOLDEN=1 cargo test --locked --test crds committed_definitions

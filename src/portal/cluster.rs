@@ -88,13 +88,12 @@ impl Cluster {
     }
 }
 
+/// Whom to tell of changes, and which connection an object is about.
+type Tell<K> = (broadcast::Sender<String>, fn(&K) -> String);
+
 /// Follows one kind until `stop`; failures of the watch are logged and tried again with growing pauses.
-fn follow<K>(
-    client: &Client,
-    mut writer: Writer<K>,
-    tell: Option<(broadcast::Sender<String>, fn(&K) -> String)>,
-    stop: &CancellationToken,
-) where
+fn follow<K>(client: &Client, mut writer: Writer<K>, tell: Option<Tell<K>>, stop: &CancellationToken)
+where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let mut events =

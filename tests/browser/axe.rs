@@ -32,12 +32,13 @@ pub async fn violations(person: &Person) -> Vec<String> {
     let found = driver.execute_async(run, vec![]).await.expect("axe-core runs").json().clone();
     assert!(found["passes"].as_u64().is_some_and(|passes| passes > 5), "axe looked at nothing: {found}");
     let violations = found["violations"].as_array().expect("a list").iter();
-    violations.map(|violation| line(violation)).collect()
+    violations.map(line).collect()
 }
 
 fn line(violation: &Value) -> String {
     let nodes = violation["nodes"].as_array().into_iter().flatten();
     let nodes: Vec<_> =
         nodes.map(|node| format!("{} {}", node["target"], node["any"][0]["message"])).collect();
-    format!("{}: {} at {}", violation["id"], violation["help"], nodes.join(", "))
+    let text = |key: &str| violation[key].as_str().unwrap_or_default().to_owned();
+    format!("{}: {} at {}", text("id"), text("help"), nodes.join(", "))
 }

@@ -23,8 +23,8 @@ pub struct Chromium {
     session: String,
     name: String,
     /// Ends before the browser that it drives.
-    _chromedriver: Process,
-    _chromium: Process,
+    _driven_by: Process,
+    _itself: Process,
     _scratch: Scratch,
 }
 
@@ -46,8 +46,8 @@ impl Chromium {
             driver: Some(driver),
             session,
             name: name.to_owned(),
-            _chromedriver: chromedriver,
-            _chromium: chromium,
+            _driven_by: chromedriver,
+            _itself: chromium,
             _scratch: scratch,
         }
     }
