@@ -24,7 +24,11 @@ fn pages() -> BTreeMap<String, String> {
         .map(PathBuf::from)
         .collect();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
-        paths.push(Path::new("docs").join(entry.unwrap().file_name()));
+        let path = Path::new("docs").join(entry.unwrap().file_name());
+        // The pictures are beside the pages.
+        if path.extension().is_some_and(|extension| extension == "md") {
+            paths.push(path);
+        }
     }
     let pages = paths.into_iter().map(|path| path.to_str().unwrap().to_owned());
     pages.map(|path| (path.clone(), read(&path))).collect()
