@@ -121,6 +121,7 @@ pub async fn layer(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use k8s_openapi::jiff::SignedDuration;

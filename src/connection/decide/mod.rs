@@ -208,5 +208,5 @@ pub fn secret_name(connection: &IntegrationConnection) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
