@@ -1,20 +1,20 @@
 //! What is said about a connection: its next status, and Events for what is news. Pure.
 
+mod authorization;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::act::{Outcome, SecretOutcome};
-use super::decide::consent::shown_code;
 use super::decide::verdict::{Truth, Verdict};
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
 use crate::api::connection::{
-    AccountStatus, AuthorizationStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase,
-    SecretStatus, SharingStatus, TokenStatus,
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
+    TokenStatus,
 };
 use crate::api::{IntegrationConnection, names, reason};
-use crate::attempt;
 use crate::grant::outcome::Origin;
 use crate::grant::target::{Scopes, Target};
 use crate::kube_ext::conditions::{self, Conditions};
@@ -42,7 +42,7 @@ pub fn status(
         account: grant.map_or_else(|| old.account.clone().filter(|_| !forget), account),
         connected_at,
         connected_by,
-        authorization: authorization(connection, observed, plan),
+        authorization: authorization::authorization(connection, observed, plan),
         scopes: scopes(connection, observed, grant).or_else(|| old.scopes.clone().filter(|_| !forget)),
         token: token(connection, observed, plan, grant, &old).filter(|_| !forget),
         grant: grant_end(grant).or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
@@ -85,51 +85,6 @@ fn conditions_of(
         conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
     }
     conditions.build()
-}
-
-/// Reasons of `Authorized` that a person mends by connecting, once more or for the first time.
-const MENDED_BY_CONNECTING: &[&str] = &[
-    reason::AWAITING_AUTHORIZATION,
-    reason::AUTHORIZATION_IN_PROGRESS,
-    reason::AUTHORIZATION_FAILED,
-    reason::AWAITING_CONFIRMATION,
-    reason::ADMIN_CONSENT_REQUIRED,
-    reason::MISSING_SCOPES,
-    reason::EXTRA_SCOPES,
-    reason::GRANT_EXPIRED,
-    reason::GRANT_REVOKED,
-    reason::STEP_UP_REQUIRED,
-    reason::CONSENT_OUTDATED,
-    reason::RECORD_MISSING,
-    reason::ROTATION_OUTCOME_UNKNOWN,
-];
-
-/// What somebody has to do to authorize it.
-fn authorization(
-    connection: &IntegrationConnection,
-    observed: &Observed,
-    plan: &Plan,
-) -> Option<AuthorizationStatus> {
-    let target = observed.provider.target()?;
-    let code = shown_code(&observed.attempts);
-    if code.is_none() && !MENDED_BY_CONNECTING.contains(&plan.authorized.reason) {
-        return None;
-    }
-    let by_person = |method: &Method| matches!(method, Method::AuthorizationCode | Method::DeviceCode);
-    let portal = observed.portal.as_ref().filter(|_| target.methods().iter().any(by_person));
-    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
-    let (shown, ends) = code.unzip();
-    let consent = (plan.authorized.reason == reason::ADMIN_CONSENT_REQUIRED)
-        .then(|| target.description().endpoints.admin_consent.as_ref().map(ToString::to_string));
-    let status = AuthorizationStatus {
-        url: portal.map(|portal| attempt::connection_page(portal, &namespace, &name)),
-        user_code: shown.map(|code| code.user_code.clone()),
-        verification_uri: shown.map(|code| code.verification_uri.clone()),
-        verification_uri_complete: shown.and_then(|code| code.verification_uri_complete.clone()),
-        expires_at: ends.map(Time),
-        admin_consent_url: consent.flatten(),
-    };
-    (status != AuthorizationStatus::default()).then_some(status)
 }
 
 /// The Secret as last published here.

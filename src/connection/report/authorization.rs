@@ -1,0 +1,107 @@
+//! What somebody has to do to authorize a connection, as status shows it. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use url::Url;
+
+use super::super::decide::Plan;
+use super::super::decide::consent::shown_code;
+use super::super::observed::Observed;
+use crate::api::connection::{AuthorizationStatus, Method};
+use crate::api::{IntegrationConnection, reason};
+use crate::attempt;
+use crate::grant::target::{Target, requested};
+
+/// Reasons of `Authorized` that a person mends by connecting, once more or for the first time.
+const MENDED_BY_CONNECTING: &[&str] = &[
+    reason::AWAITING_AUTHORIZATION,
+    reason::AUTHORIZATION_IN_PROGRESS,
+    reason::AUTHORIZATION_FAILED,
+    reason::AWAITING_CONFIRMATION,
+    reason::ADMIN_CONSENT_REQUIRED,
+    reason::MISSING_SCOPES,
+    reason::EXTRA_SCOPES,
+    reason::GRANT_EXPIRED,
+    reason::GRANT_REVOKED,
+    reason::STEP_UP_REQUIRED,
+    reason::CONSENT_OUTDATED,
+    reason::RECORD_MISSING,
+    reason::ROTATION_OUTCOME_UNKNOWN,
+];
+
+/// What somebody has to do to authorize it.
+pub fn authorization(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+) -> Option<AuthorizationStatus> {
+    let target = observed.provider.target()?;
+    let code = shown_code(&observed.attempts);
+    if code.is_none() && !MENDED_BY_CONNECTING.contains(&plan.authorized.reason) {
+        return None;
+    }
+    let by_person = |method: &Method| matches!(method, Method::AuthorizationCode | Method::DeviceCode);
+    let portal = observed.portal.as_ref().filter(|_| target.methods().iter().any(by_person));
+    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+    let (shown, ends) = code.unzip();
+    let by_administrator = plan.authorized.reason == reason::ADMIN_CONSENT_REQUIRED;
+    let status = AuthorizationStatus {
+        url: portal.map(|portal| attempt::connection_page(portal, &namespace, &name)),
+        user_code: shown.map(|code| code.user_code.clone()),
+        verification_uri: shown.map(|code| code.verification_uri.clone()),
+        verification_uri_complete: shown.and_then(|code| code.verification_uri_complete.clone()),
+        expires_at: ends.map(Time),
+        admin_consent_url: portal
+            .filter(|_| by_administrator)
+            .and_then(|it| approval(connection, target, it)),
+    };
+    (status != AuthorizationStatus::default()).then_some(status)
+}
+
+/// Where an administrator at the provider approves the app for what this connection asks (R7).
+fn approval(connection: &IntegrationConnection, target: &Target, portal: &Url) -> Option<String> {
+    let spec = &connection.spec;
+    // Whose app a connection of its own has, its actor alone reads.
+    let app = target.app().filter(|_| spec.app.is_none())?;
+    let back = attempt::redirect_uri(portal, target.provider());
+    let scopes = requested(target, &spec.scopes);
+    target.description().admin_consent_url(&app.client_id, &back, &scopes, None).map(Into::into)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use secrecy::SecretString;
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog;
+    use crate::oauth::app::App;
+
+    #[test]
+    fn an_administrator_is_sent_to_approve_our_app_for_what_the_connection_asks_r7() {
+        let spec = serde_json::from_value(json!({"type": "microsoft", "parameters": {"tenant": "contoso"}}))
+            .unwrap();
+        let entry = catalog::get("microsoft").unwrap();
+        let description = catalog::resolve(entry, &spec, "work", &BTreeMap::new()).unwrap();
+        let app = App {
+            client_id: "our-app".to_owned(),
+            client_secret: Some(SecretString::from("s")),
+            client_secret_previous: None,
+            version: None,
+        };
+        let target = Target::new(description, spec, Some(std::sync::Arc::new(app)), false);
+        let connection = serde_json::from_value(json!({"metadata": {"name": "mail", "namespace": "n"},
+            "spec": {"provider": "work", "owner": "alice", "scopes": ["Mail.Read"]}}))
+        .unwrap();
+        let portal = Url::parse("https://portal.example").unwrap();
+        let address = Url::parse(&approval(&connection, &target, &portal).unwrap()).unwrap();
+        let sent: BTreeMap<_, _> = address.query_pairs().into_owned().collect();
+        assert!(address.path().starts_with("/contoso/"), "{address}");
+        assert_eq!(sent["client_id"], "our-app");
+        assert_eq!(sent["redirect_uri"], "https://portal.example/callback/work");
+        assert!(sent["scope"].contains("Mail.Read"));
+    }
+}
