@@ -64,11 +64,16 @@ impl Grants {
         why
     }
 
-    /// Revokes a grant that was given to us and has no place here, where that takes nobody else's along.
+    /// Revokes a grant that was given to us and has no place here, where that takes nobody else's along. Nobody looked yet
+    /// whose it is: without that, nobody could tell.
     pub(super) async fn give_back(&self, job: &Job, app: &App, grant: &Grant) {
-        if fate(Origin::Consented, self.reach(job, grant)) == Fate::Erased {
+        let mut grant = grant.clone();
+        if grant.bound_to.account.is_none() {
+            grant.bound_to.account = self.whose(job, &grant).await.ok().flatten();
+        }
+        if fate(Origin::Consented, self.reach(job, &grant)) == Fate::Erased {
             tracing::warn!("a grant that has no place here is not revoked: that could end another's");
-        } else if let Err(why) = self.withdraw(job, Some(app), grant).await {
+        } else if let Err(why) = self.withdraw(job, Some(app), &grant).await {
             tracing::warn!(why, "a grant that has no place here could not be revoked");
         }
     }

@@ -139,18 +139,25 @@ impl Grants {
     }
 
     async fn identify(&self, job: &Job, grant: &mut Grant) -> Judged {
-        if let Some(account) = claimed_account(job, grant) {
-            return self.account_fits(job, grant, Some(account));
-        }
-        let Credential::OAuth { access_token: Some(token), .. } = &grant.credential else {
+        let claimed = claimed_account(job, grant);
+        if claimed.is_none() && access_token(grant).is_none() {
             return Judged::Good;
-        };
-        let http = self.clients.for_provider(job.target.insecure());
-        let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
-        match self.timed(Operation::Identity, account).await {
-            Ok(account) => self.account_fits(job, grant, account.map(from_catalog)),
+        }
+        match self.whose(job, grant).await {
+            Ok(account) => self.account_fits(job, grant, account),
             Err(failure) => refused_or_later(&self.heard(job, failure, None)),
         }
+    }
+
+    /// The account that a grant belongs to, as its id token or the provider says; `None` where neither does.
+    pub(super) async fn whose(&self, job: &Job, grant: &Grant) -> Result<Option<Account>, Failure> {
+        if let Some(account) = claimed_account(job, grant) {
+            return Ok(Some(account));
+        }
+        let Some(token) = access_token(grant) else { return Ok(None) };
+        let http = self.clients.for_provider(job.target.insecure());
+        let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
+        Ok(self.timed(Operation::Identity, account).await?.map(from_catalog))
     }
 
     /// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
@@ -249,6 +256,13 @@ pub(super) fn refused_or_later(failure: &Failure) -> Judged {
         Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
             Judged::Refused(IntakeError::Refused { summary: failure.summary.clone() })
         }
+    }
+}
+
+fn access_token(grant: &Grant) -> Option<&SecretString> {
+    match &grant.credential {
+        Credential::OAuth { access_token, .. } => access_token.as_ref(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
     }
 }
 

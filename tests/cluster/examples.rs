@@ -50,6 +50,7 @@ fn root() -> &'static Path {
 /// Whole objects in the fenced blocks of README.md and docs/, in commands that apply them as well.
 fn on_pages() -> Vec<(PathBuf, Value)> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let mut found = Vec::new();
     for path in docs.chain([root().join("README.md")]) {
         let page = fs::read_to_string(&path).unwrap();
