@@ -33,6 +33,8 @@ use crate::vault::{Credential, Grant, Place, Record, Spent};
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+/// A grant that is being worked on is looked at again after this.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 /// The queue looks at all records at least this often.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
@@ -77,7 +79,10 @@ impl Endings {
             } else if ending.next_attempt_at > now {
                 let wait = Duration::try_from(ending.next_attempt_at.duration_since(now)).unwrap_or_default();
                 next = next.min(wait);
-            } else if !self.grants.view(&record.place().uid).busy {
+            } else if self.grants.view(&record.place().uid).busy {
+                // The end of that work changes no record, so nothing else would bring us back soon.
+                next = next.min(BUSY_PAUSE);
+            } else {
                 self.hand_over(&record, ending, now).await;
             }
         }

@@ -215,7 +215,7 @@ async fn what_is_given_to_a_connection_that_is_deleted_meanwhile_is_given_back()
     it.until_gone(Duration::from_secs(30), "mail").await;
     it.until_ledger("the grant is revoked", |ledger| (!ledger.revoked().is_empty()).then_some(())).await;
     let ending = attempt.ended().await;
-    assert!(!ending.connected && ending.message.contains("given back"), "{ending:?}");
+    assert!(!ending.connected && ending.message.contains("not kept"), "{ending:?}");
     assert!(!it.realm.tokens().iter().any(|token| it.realm.is_alive(token)), "a token lives on");
 }
 
