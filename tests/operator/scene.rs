@@ -255,11 +255,24 @@ async fn clean(stage: &Stage, name: &str, failed: bool) {
     }
     let client = stage.access.client_for(ADMIN).await.unwrap();
     let _ = Api::<bowline::api::Workspace>::all(client.clone()).delete(name, &DeleteParams::default()).await;
+    forget_tries(&client, name).await;
     let namespaces: Api<Namespace> = Api::all(client);
     let ours =
         namespaces.list(&kube::api::ListParams::default().labels(&selector)).await.into_iter().flatten();
     for namespace in ours {
         let _ = namespaces.delete(&namespace.name_any(), &DeleteParams::background()).await;
+    }
+}
+
+/// Tries to connect that the scene left open count towards what one user may have open, also in other scenes.
+async fn forget_tries(client: &Client, scene: &str) {
+    let attempts: Api<Secret> = Api::namespaced(client.clone(), "bowline-attempts");
+    for secret in attempts.list(&kube::api::ListParams::default()).await.into_iter().flatten() {
+        let its = bowline::attempt::secret::from_secret(&secret)
+            .is_ok_and(|attempt| attempt.connection.namespace.starts_with(scene));
+        if its {
+            let _ = attempts.delete(&secret.name_any(), &DeleteParams::default()).await;
+        }
     }
 }
 

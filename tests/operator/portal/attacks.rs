@@ -4,7 +4,7 @@ use bowline_testbed::sandbox::Rotation;
 
 use super::browser::Browser;
 use super::house::{Portal, admit, token, waiting};
-use super::walk::{back, callback, leave};
+use super::walk::{back, callback, leave, start};
 use crate::scene::{Scene, scene};
 
 async fn begun(name: &str) -> (Scene, Portal, Browser, String) {
@@ -96,7 +96,7 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
 async fn a_start_link_of_somebody_elses_leads_nowhere() {
     let (it, portal, carol, page) = begun("link").await;
     let review = carol.get(&format!("{page}/connect")).await;
-    let begun = carol.submit(&review, &format!("{page}/start"), &[]).await;
+    let begun = start(&carol, &review, &page).await;
     let bob = portal.browser_of(&it, "bob").await;
     for path in [begun.location.clone(), format!("{}/go", begun.location)] {
         assert_eq!(bob.get(&path).await.status, 404, "{path}");

@@ -14,7 +14,7 @@ use url::Url;
 
 use super::browser::Browser;
 use super::house::{Portal, admit, waiting};
-use super::walk::{back, callback, leave};
+use super::walk::{back, callback, leave, start};
 use crate::carrier::{ATTEMPTS, visit};
 use crate::looking::until;
 use crate::scene::{Scene, parsed, scene};
@@ -112,7 +112,7 @@ async fn a_callback_that_comes_late_connects_nothing() {
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), 0);
 
     let review = carol.get(&format!("{page}/connect")).await;
-    let begun = carol.submit(&review, &format!("{page}/start"), &[]).await;
+    let begun = start(&carol, &review, &page).await;
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     let name = begun.location.trim_start_matches("/leave/").to_owned();
     let kept = until("an address", async || {

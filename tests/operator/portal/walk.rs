@@ -6,6 +6,7 @@ use url::Url;
 use super::browser::{Browser, Page};
 use super::house::{Portal, admit, waiting};
 use crate::carrier::{Callback, denied, visit};
+use crate::looking::until;
 use crate::scene::{Scene, scene};
 
 /// Goes from the page before the redirect to the provider and back, as this account; gives the last answer.
@@ -14,11 +15,20 @@ async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Pa
     back(it, browser, &address, account).await
 }
 
+/// Begins a try from the page before the redirect. Other scenes connect as the same user, who may have five open at once.
+pub async fn start(browser: &Browser, review: &Page, page: &str) -> Page {
+    until("room for another try", async || {
+        let begun = browser.submit(review, &format!("{page}/start"), &[]).await;
+        if begun.status == 429 { Err("too many at once") } else { Ok(begun) }
+    })
+    .await
+}
+
 /// Begins a try and gives the provider's address.
 pub async fn leave(browser: &Browser, page: &str) -> Url {
     let review = browser.get(&format!("{page}/connect")).await;
     assert_eq!(review.status, 200, "{}", review.text);
-    let begun = browser.submit(&review, &format!("{page}/start"), &[]).await;
+    let begun = start(browser, &review, page).await;
     assert!(begun.location.starts_with("/leave/attempt-"), "{} {}", begun.status, begun.text);
     let onward = browser.get(&begun.location).await;
     assert!(onward.says(&format!("url={}/go", begun.location)), "{}", onward.text);
