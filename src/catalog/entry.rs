@@ -115,6 +115,32 @@ pub struct Endpoints<U> {
     pub admin_consent: Option<U>,
 }
 
+impl<U> Endpoints<U> {
+    /// Every address with its name for people: the one list that whoever looks at all of them goes through.
+    pub fn named(&self) -> [(&'static str, Option<&U>); 8] {
+        let Self {
+            issuer,
+            authorization,
+            pushed_authorization_request,
+            token,
+            device_authorization,
+            revocation,
+            userinfo,
+            admin_consent,
+        } = self;
+        [
+            ("issuer", issuer.as_ref()),
+            ("authorization", authorization.as_ref()),
+            ("pushed request", pushed_authorization_request.as_ref()),
+            ("token", token.as_ref()),
+            ("device authorization", device_authorization.as_ref()),
+            ("revocation", revocation.as_ref()),
+            ("userinfo", userinfo.as_ref()),
+            ("admin consent", admin_consent.as_ref()),
+        ]
+    }
+}
+
 // Written out: a derived `Default` would ask the same of `U`.
 impl<U> Default for Endpoints<U> {
     fn default() -> Self {
@@ -238,30 +264,10 @@ pub enum Confidence {
 impl Entry {
     /// All addresses, so that none is forgotten where placeholders are checked.
     pub(super) fn addresses(&self) -> Vec<&Template> {
-        let Endpoints {
-            issuer,
-            authorization,
-            pushed_authorization_request,
-            token,
-            device_authorization,
-            revocation,
-            userinfo,
-            admin_consent,
-        } = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref());
         let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
         let check = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
-        let endpoints = [
-            issuer,
-            authorization,
-            pushed_authorization_request,
-            token,
-            device_authorization,
-            revocation,
-            userinfo,
-            admin_consent,
-        ]
-        .map(Option::as_ref);
+        let endpoints = self.endpoints.named().map(|(_, address)| address);
         endpoints.into_iter().chain([identity, probe, check, self.revoke.url.as_ref()]).flatten().collect()
     }
 }

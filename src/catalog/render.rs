@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::calls::{RevokeScope, RevokeStyle};
-use super::entry::{Authorize, Confidence, Endpoints, Entry, Pkce};
+use super::entry::{Authorize, Confidence, Entry, Pkce};
 use super::load::{entries, get};
 use super::parameter::{Parameter, SettableBy};
 use crate::api::connection::Method;
@@ -141,27 +141,8 @@ fn endpoint_lines(entry: &Entry) -> Vec<String> {
                 .to_owned(),
         ];
     }
-    let Endpoints {
-        issuer,
-        authorization,
-        pushed_authorization_request,
-        token,
-        device_authorization,
-        revocation,
-        userinfo,
-        admin_consent,
-    } = &entry.endpoints;
-    let named = [
-        ("issuer", issuer),
-        ("authorization", authorization),
-        ("pushed request", pushed_authorization_request),
-        ("token", token),
-        ("device authorization", device_authorization),
-        ("revocation", revocation),
-        ("userinfo", userinfo),
-        ("admin consent", admin_consent),
-    ];
-    named.iter().filter_map(|(name, url)| url.as_ref().map(|url| format!("{name:21} {url}"))).collect()
+    let named = entry.endpoints.named().into_iter();
+    named.filter_map(|(name, url)| url.map(|url| format!("{name:21} {url}"))).collect()
 }
 
 /// Empty for entries to which no person is sent.

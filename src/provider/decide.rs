@@ -115,22 +115,14 @@ fn refused(spec: &IntegrationProviderSpec, refusal: &guard::Refusal) -> Refusal 
 
 /// Every address that a request may be sent to, or a person to.
 fn addresses(description: &Description) -> impl Iterator<Item = &Url> {
-    let ends = &description.endpoints;
-    [
-        ends.issuer.as_ref(),
-        ends.authorization.as_ref(),
-        ends.token.as_ref(),
-        ends.device_authorization.as_ref(),
-        ends.revocation.as_ref(),
-        ends.userinfo.as_ref(),
-        ends.admin_consent.as_ref(),
+    let endpoints = description.endpoints.named().map(|(_, address)| address);
+    let others = [
         description.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref()),
         description.probe.as_ref().and_then(|probe| probe.url.as_ref()),
         description.revoke.url.as_ref(),
         description.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref()),
-    ]
-    .into_iter()
-    .flatten()
+    ];
+    endpoints.into_iter().chain(others).flatten()
 }
 
 fn needs_app(method: Method) -> bool {
