@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -45,13 +44,11 @@ pub struct Begun {
     pub address: Url,
     /// The PKCE verifier. Never leaves the operator, but with the code.
     pub verifier: SecretString,
-    /// How long the provider keeps a pushed request. `None`: nothing was pushed.
-    pub pushed_for: Option<Duration>,
 }
 
 impl fmt::Debug for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Begun").field("pushed_for", &self.pushed_for).finish_non_exhaustive()
+        f.debug_struct("Begun").finish_non_exhaustive()
     }
 }
 
@@ -74,7 +71,7 @@ pub async fn begin(
     let verifier = random_text().map_err(|_| unbuilt(RequestError::NoRandomness))?;
     let asked = Asked::of(description, &app.client_id, request, &verifier).map_err(unbuilt)?;
     let Some(endpoint) = &description.endpoints.pushed_authorization_request else {
-        return Ok(Begun { address: asked.address(), verifier, pushed_for: None });
+        return Ok(Begun { address: asked.address(), verifier });
     };
     let push = ClientRequest { http, description, app, operation: Operation::Push, now };
     let answered = push
@@ -82,10 +79,9 @@ pub async fn begin(
         .await
         .map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
     let received = &answered.received;
-    let (reference, lifetime) =
+    let reference =
         reference(answered.document.data(), received).ok_or_else(|| classify::unconfirmed(received))?;
-    let address = asked.by_reference(&app.client_id, &reference);
-    Ok(Begun { address, verifier, pushed_for: Some(lifetime) })
+    Ok(Begun { address: asked.by_reference(&app.client_id, &reference), verifier })
 }
 
 /// An authorization request before it is decided how it travels.
@@ -197,13 +193,12 @@ fn own_parameters(
 /// The longest reference that is put into an address.
 const MAX_REFERENCE: usize = 2048;
 
-/// RFC 9126 §2.2: 201 with `request_uri` and `expires_in`. Some answer 200.
-fn reference(data: Option<&Value>, received: &Received) -> Option<(String, Duration)> {
+/// RFC 9126 §2.2: 201 with `request_uri`. Some answer 200. How long it lives does not matter: the browser leaves at once.
+fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
     let data = data.filter(|_| matches!(received.status.as_u16(), 200 | 201))?;
     let reference = data.get("request_uri")?.as_str()?;
     let sound = (1..=MAX_REFERENCE).contains(&reference.len()) && !reference.contains(char::is_control);
-    let lifetime = data.get("expires_in").and_then(Value::as_u64).filter(|seconds| *seconds > 0)?;
-    sound.then(|| (reference.to_owned(), Duration::from_secs(lifetime)))
+    sound.then(|| reference.to_owned())
 }
 
 /// The nonce that goes with a verifier (`OpenID` Connect Core §3.1.2.1): it binds an id token to the try as the verifier
@@ -398,7 +393,6 @@ mod tests {
                 begun.address.as_str(),
                 "https://provider.example.com/authorize?client_id=client&request_uri=urn%3Ar%3A1"
             );
-            assert_eq!(begun.pushed_for, Some(Duration::from_mins(1)));
             let request = &script.requests()[0];
             assert_eq!(request.headers().contains_key("authorization"), way == ClientAuth::Basic);
             let body = script.body();
@@ -419,7 +413,7 @@ mod tests {
             (503, "", Class::Transient),
             (201, "{}", Class::Bug),
             (201, r#"{"request_uri":"","expires_in":60}"#, Class::Bug),
-            (201, r#"{"request_uri":"urn:x","expires_in":0}"#, Class::Bug),
+            (201, r#"{"request_uri":"urn:\nx","expires_in":60}"#, Class::Bug),
             (204, "", Class::Bug),
             (400, r#"{"error":"state-canary"}"#, Class::Bug),
         ];
@@ -430,7 +424,8 @@ mod tests {
         }
         let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
         let refused = Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
-        let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2","expires_in":5}"#));
+        // How long the reference lives is not looked at.
+        let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2"}"#));
         let script = Script::new([refused, good]);
         let state = SecretString::from("s");
         let request =
