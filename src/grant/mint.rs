@@ -1,18 +1,13 @@
 //! Client credentials: the app registration itself is the grant, and tokens are minted from it (RFC 6749 §4.4).
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::jiff::Timestamp;
-
 use super::actor::Grants;
 use super::candidate::binding;
 use super::outcome::{Origin, Outcome};
 use super::work::Job;
 use crate::metrics::Operation;
 use crate::oauth;
-use crate::oauth::app::App;
 use crate::vault::record::SealedField;
-use crate::vault::{Credential, Grant, Record, Spent};
+use crate::vault::{Consent, Credential, Grant, Record, Spent};
 
 impl Grants {
     /// Mints a token from the app registration (RFC 6749 §4.4). Nothing is spent, so no intent is needed.
@@ -34,7 +29,8 @@ impl Grants {
         match self.timed(Operation::ClientCredentials, mint).await {
             Ok(granted) => {
                 self.accepted(job);
-                let grant = super::refresh::renewed(&unminted(job, &app, asked_at), granted.answer, asked_at);
+                let nothing = Grant::empty(binding(job, Some(&app)), Consent::default(), asked_at);
+                let grant = super::refresh::renewed(&nothing, granted.answer, asked_at);
                 self.keep_minted(job, without_refresh_token(grant)).await
             }
             Err(failure) => {
@@ -68,28 +64,6 @@ impl Grants {
             }
             _ => Outcome::Stale,
         }
-    }
-}
-
-/// What a minted token is added to: a grant that holds nothing yet.
-fn unminted(job: &Job, app: &App, now: Timestamp) -> Grant {
-    Grant {
-        credential: Credential::OAuth {
-            refresh_token: None,
-            access_token: None,
-            token_type: "Bearer".to_owned(),
-        },
-        claims: BTreeMap::new(),
-        scopes: None,
-        obtained_at: now,
-        expires_at: None,
-        refresh_expires_at: None,
-        refresh_end_moves: None,
-        refresh_issued_at: None,
-        published_extras: BTreeMap::new(),
-        bound_to: binding(job, Some(app)),
-        source: None,
-        consent: crate::vault::Consent::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Level 1 classifies each answer; what one does to a grant in use, its record and its Secret, shows only here.
 
+use bowline::api::connection::IntegrationConnectionStatus;
 use bowline::catalog::span::Span;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, GrantType, Minted, RetryAfter, Rotation};
 use kube::api::{Patch, PatchParams};
@@ -28,6 +29,14 @@ async fn faulty(name: &str, action: Action) -> (Scene, Minted) {
     (it, minted)
 }
 
+/// Its status once a refresh failed.
+async fn failing(it: &Scene) -> IntegrationConnectionStatus {
+    it.until_status("mail", "failing", |status| {
+        status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
+    })
+    .await
+}
+
 /// The refresh after the fault works, and no token was sent twice.
 async fn recovers(it: &Scene, minted: &Minted) {
     it.until_status("mail", "fresh again", |status| {
@@ -44,11 +53,7 @@ async fn recovers(it: &Scene, minted: &Minted) {
 #[ignore = "needs an API server: make test"]
 async fn a_registration_that_is_refused_condemns_no_grant_and_is_tried_again_on_request() {
     let (it, minted) = faulty("bad-client", Action::error("invalid_client")).await;
-    let failing = it
-        .until_status("mail", "failing", |status| {
-            status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
-        })
-        .await;
+    let failing = failing(&it).await;
     assert!(holds(&failing, "Ready"), "a token is still alive: {failing:?}");
     assert!(
         !is(&failing, "Authorized", "GrantRevoked") && !is(&failing, "Authorized", "GrantExpired"),
@@ -63,11 +68,7 @@ async fn a_registration_that_is_refused_condemns_no_grant_and_is_tried_again_on_
 #[ignore = "needs an API server: make test"]
 async fn a_new_app_secret_ends_the_minute_that_a_refused_registration_waits() {
     let (it, minted) = faulty("new-secret", Action::error("invalid_client")).await;
-    let failing = it
-        .until_status("mail", "failing", |status| {
-            status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
-        })
-        .await;
+    let failing = failing(&it).await;
     let token = failing.token.unwrap();
     let pause = token.next_refresh_at.unwrap().0.duration_since(token.last_failure.unwrap().at.0);
     assert!(pause.as_secs() >= 60, "{pause}");
@@ -145,11 +146,7 @@ async fn a_connection_that_is_reset_before_anything_was_done_is_no_verdict() {
 #[ignore = "needs an API server: make test"]
 async fn a_400_without_a_word_is_no_verdict_on_the_grant() {
     let (it, _) = faulty("wordless", Action::status(400)).await;
-    let failing = it
-        .until_status("mail", "failing", |status| {
-            status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
-        })
-        .await;
+    let failing = failing(&it).await;
     assert!(holds(&failing, "Ready"), "a token is still alive: {failing:?}");
     assert!(
         !is(&failing, "Authorized", "GrantRevoked") && !is(&failing, "Authorized", "GrantExpired"),

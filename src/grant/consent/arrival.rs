@@ -1,6 +1,5 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -20,7 +19,7 @@ use crate::grant::work::Job;
 use crate::oauth::answer::TokenAnswer;
 use crate::oauth::app::App;
 use crate::telemetry::chain;
-use crate::vault::{Consent, Credential, Grant, Record, TransitionError, Way};
+use crate::vault::{Consent, Grant, Record, TransitionError, Way};
 
 /// Before the record is written once more, should the API server not take it.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -45,7 +44,9 @@ impl Grants {
         self.accepted(job);
         let Arrival { kept, pledge, app, way, asked_at } = arrival;
         let account = answer.account.clone().map(from_catalog);
-        let mut grant = renewed(&nothing_yet(pledge, way, asked_at), answer, asked_at);
+        let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false };
+        let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
+        let mut grant = renewed(&nothing, answer, asked_at);
         grant.bound_to.account = account;
         if let Err(why) = self.put_on_record(job, app, &grant).await {
             return self.fail(kept, why).await;
@@ -117,28 +118,6 @@ impl Grants {
             }
             Ok(None) | Err(_) => Outcome::Stale,
         }
-    }
-}
-
-/// What an answer is added to: a grant that holds nothing yet.
-fn nothing_yet(pledge: &Pledge, way: Way, now: Timestamp) -> Grant {
-    Grant {
-        credential: Credential::OAuth {
-            refresh_token: None,
-            access_token: None,
-            token_type: "Bearer".to_owned(),
-        },
-        claims: BTreeMap::new(),
-        scopes: None,
-        obtained_at: now,
-        expires_at: None,
-        refresh_expires_at: None,
-        published_extras: BTreeMap::new(),
-        bound_to: pledge.bound_to.clone(),
-        refresh_end_moves: None,
-        refresh_issued_at: None,
-        source: None,
-        consent: Consent { way, asked: pledge.scopes.clone(), confirmed: false },
     }
 }
 

@@ -178,6 +178,28 @@ pub struct NotAGrant;
 pub struct NotSerializable;
 
 impl Grant {
+    /// A grant that holds nothing yet: what a provider's first answer is added to.
+    pub fn empty(bound_to: Binding, consent: Consent, obtained_at: Timestamp) -> Self {
+        Self {
+            credential: Credential::OAuth {
+                refresh_token: None,
+                access_token: None,
+                token_type: "Bearer".to_owned(),
+            },
+            claims: BTreeMap::new(),
+            scopes: None,
+            obtained_at,
+            expires_at: None,
+            refresh_expires_at: None,
+            refresh_end_moves: None,
+            refresh_issued_at: None,
+            published_extras: BTreeMap::new(),
+            bound_to,
+            source: None,
+            consent,
+        }
+    }
+
     /// The account that a later grant must be of. None while nobody has agreed to it: otherwise who types two codes in a
     /// row would agree to the first by the second.
     pub fn pinned_account(&self) -> Option<&Account> {

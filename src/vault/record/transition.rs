@@ -73,6 +73,13 @@ pub enum Spent {
     },
 }
 
+/// What an intent marks: each has its own, because both may be spent at the same time.
+#[derive(Clone, Copy)]
+enum Of {
+    Grant,
+    Candidate,
+}
+
 impl Record {
     /// An empty record at revision 0.
     pub const fn new(place: Place) -> Self {
@@ -97,10 +104,7 @@ impl Record {
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        match self.intent {
-            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt }),
-            None => self.marked(attempt, holder, at, Outcome::Open),
-        }
+        self.unmarked(Of::Grant)?.marked(Of::Grant, attempt, holder, at, Outcome::Open)
     }
 
     /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
@@ -113,22 +117,18 @@ impl Record {
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        self.require_intent(stale)?;
-        self.marked(attempt, holder, at, Outcome::Unknown)
+        self.require_intent(Of::Grant, stale)?;
+        self.marked(Of::Grant, attempt, holder, at, Outcome::Unknown)
     }
 
     /// Notes that this attempt's request was sent and not understood. Stays until an answer or a person decides.
-    pub fn intent_unknown(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.require_intent(attempt)?;
-        if let Some(intent) = &mut self.intent {
-            intent.outcome = Outcome::Unknown;
-        }
-        Ok(self)
+    pub fn intent_unknown(self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        self.in_doubt(Of::Grant, attempt)
     }
 
     /// Takes this attempt's mark away: for an attempt that certainly spent nothing.
     pub fn without_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.require_intent(attempt)?;
+        self.require_intent(Of::Grant, attempt)?;
         self.intent = None;
         Ok(self)
     }
@@ -222,10 +222,7 @@ impl Record {
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        match self.candidate_intent {
-            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt }),
-            None => self.candidate_marked(attempt, holder, at, Outcome::Open),
-        }
+        self.unmarked(Of::Candidate)?.marked(Of::Candidate, attempt, holder, at, Outcome::Open)
     }
 
     /// Replaces a mark on the candidate whose holder was watched for longer than the time to live: see [`Record::taking_over`].
@@ -236,22 +233,18 @@ impl Record {
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        require(self.candidate_intent.as_ref(), stale)?;
-        self.candidate_marked(attempt, holder, at, Outcome::Unknown)
+        self.require_intent(Of::Candidate, stale)?;
+        self.marked(Of::Candidate, attempt, holder, at, Outcome::Unknown)
     }
 
     /// Notes that this attempt on the candidate was sent and not understood.
-    pub fn candidate_unknown(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        require(self.candidate_intent.as_ref(), attempt)?;
-        if let Some(intent) = &mut self.candidate_intent {
-            intent.outcome = Outcome::Unknown;
-        }
-        Ok(self)
+    pub fn candidate_unknown(self, attempt: AttemptId) -> Result<Self, TransitionError> {
+        self.in_doubt(Of::Candidate, attempt)
     }
 
     /// Takes this attempt's mark off the candidate: for an attempt that certainly spent nothing.
     pub fn without_candidate_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        require(self.candidate_intent.as_ref(), attempt)?;
+        self.require_intent(Of::Candidate, attempt)?;
         self.candidate_intent = None;
         Ok(self)
     }
@@ -321,8 +314,24 @@ impl Record {
         self
     }
 
+    /// Its intent, to be changed.
+    fn slot(&mut self, of: Of) -> &mut Option<Intent> {
+        match of {
+            Of::Grant => &mut self.intent,
+            Of::Candidate => &mut self.candidate_intent,
+        }
+    }
+
+    fn unmarked(mut self, of: Of) -> Result<Self, TransitionError> {
+        match self.slot(of) {
+            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt: *attempt }),
+            None => Ok(self),
+        }
+    }
+
     fn marked(
         mut self,
+        of: Of,
         attempt: AttemptId,
         holder: &str,
         at: Timestamp,
@@ -331,23 +340,18 @@ impl Record {
         if self.ending.is_some() {
             return Err(TransitionError::Ending);
         }
-        let revision = self.grant.as_ref().ok_or(TransitionError::NoGrant)?.revision;
-        self.intent = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
+        let (spent, missing) = match of {
+            Of::Grant => (&self.grant, TransitionError::NoGrant),
+            Of::Candidate => (&self.candidate, TransitionError::NoCandidate),
+        };
+        let revision = spent.as_ref().ok_or(missing)?.revision;
+        *self.slot(of) = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
         Ok(self)
     }
 
-    fn candidate_marked(
-        mut self,
-        attempt: AttemptId,
-        holder: &str,
-        at: Timestamp,
-        outcome: Outcome,
-    ) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
-        }
-        let revision = self.candidate.as_ref().ok_or(TransitionError::NoCandidate)?.revision;
-        self.candidate_intent = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
+    fn in_doubt(mut self, of: Of, attempt: AttemptId) -> Result<Self, TransitionError> {
+        let intent = self.slot(of).as_mut().filter(|intent| intent.attempt == attempt);
+        intent.ok_or(TransitionError::IntentLost)?.outcome = Outcome::Unknown;
         Ok(self)
     }
 
@@ -359,14 +363,21 @@ impl Record {
         }
     }
 
-    fn require_intent(&self, attempt: AttemptId) -> Result<(), TransitionError> {
-        require(self.intent.as_ref(), attempt)
+    fn require_intent(&self, of: Of, attempt: AttemptId) -> Result<(), TransitionError> {
+        let intent = match of {
+            Of::Grant => &self.intent,
+            Of::Candidate => &self.candidate_intent,
+        };
+        match intent {
+            Some(intent) if intent.attempt == attempt => Ok(()),
+            _ => Err(TransitionError::IntentLost),
+        }
     }
 
     fn may_commit(&self, spent: Spent) -> Result<(), TransitionError> {
         let grant_revision = self.grant.as_ref().map(SealedField::revision);
         match (spent, &self.intent) {
-            (Spent::Marked(attempt), _) => self.require_intent(attempt),
+            (Spent::Marked(attempt), _) => self.require_intent(Of::Grant, attempt),
             (Spent::Unmarked, Some(Intent { attempt, .. })) => {
                 Err(TransitionError::IntentStands { attempt: *attempt })
             }
@@ -385,12 +396,5 @@ impl Record {
         let plaintext = grant.to_plaintext()?;
         let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
         Ok(SealedField { revision: self.revision, bytes: bytes.into() })
-    }
-}
-
-fn require(intent: Option<&Intent>, attempt: AttemptId) -> Result<(), TransitionError> {
-    match intent {
-        Some(intent) if intent.attempt == attempt => Ok(()),
-        _ => Err(TransitionError::IntentLost),
     }
 }
