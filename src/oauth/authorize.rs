@@ -175,9 +175,8 @@ fn own_parameters(
     if let Some(separator) = separator {
         add(scope_parameter.name(), request.scopes.join(separator));
     }
-    // An id token is what a nonce is for.
-    if request.scopes.iter().any(|scope| scope == "openid") {
-        add("nonce", nonce(verifier));
+    if let Some(nonce) = nonce(request.scopes, verifier) {
+        add("nonce", nonce);
     }
     let hint =
         ["login_hint", "login"].into_iter().find(|name| optional_params.iter().any(|known| known == name));
@@ -201,9 +200,13 @@ fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
     sound.then(|| reference.to_owned())
 }
 
-/// The nonce that goes with a verifier (`OpenID` Connect Core §3.1.2.1): it binds an id token to the try as the verifier
-/// binds the code, and tells nothing of the verifier.
-pub(super) fn nonce(verifier: &SecretString) -> String {
+/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None where no id token is asked for, which is what it is for.
+pub(super) fn nonce(scopes: &[String], verifier: &SecretString) -> Option<String> {
+    scopes.iter().any(|scope| scope == "openid").then(|| nonce_of(verifier))
+}
+
+/// It binds an id token to the try as the verifier binds the code, and tells nothing of the verifier.
+pub(super) fn nonce_of(verifier: &SecretString) -> String {
     let mut hash = Sha256::new();
     hash.update(b"bowline nonce\0");
     hash.update(verifier.expose_secret().as_bytes());
@@ -355,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn a_nonce_goes_with_openid_and_tells_nothing_of_the_verifier() {
         let (parameters, verifier) = sent(&description(), &["openid"]).await;
-        assert_eq!(parameters["nonce"], nonce(&verifier));
+        assert_eq!(parameters["nonce"], nonce_of(&verifier));
         assert_ne!(parameters["nonce"], parameters["code_challenge"]);
         assert!(!sent(&description(), &["read"]).await.0.contains_key("nonce"));
     }

@@ -16,7 +16,7 @@ use super::classify::Failure;
 use super::device::{self, Poll};
 use super::discovery::discover;
 use super::endpoint::Granted;
-use super::exchange::exchange;
+use super::exchange::{Code, exchange};
 use super::guard::{Reach, Resolver};
 use super::http::{HttpClient, Limits};
 use crate::catalog::errors::Class;
@@ -58,10 +58,14 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
     Bench { realm, http, description, app, _sandbox: sandbox }
 }
 
+fn scopes() -> Vec<String> {
+    ["openid", "read", "write"].map(str::to_owned).to_vec()
+}
+
 impl Bench {
     async fn begin(&self) -> Begun {
         let state = SecretString::from("the-state");
-        let scopes = ["openid".to_owned(), "read".to_owned(), "write".to_owned()];
+        let scopes = scopes();
         let request =
             AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &scopes, login_hint: None };
         begin(&self.http, &self.description, &self.app, &request, NOW).await.unwrap()
@@ -83,8 +87,9 @@ impl Bench {
     }
 
     async fn exchange(&self, code: &str, verifier: &SecretString) -> Result<Granted, Failure> {
-        let code = SecretString::from(code.to_owned());
-        exchange(&self.http, &self.description, &self.app, &code, verifier, BACK, NOW).await
+        let (code, scopes) = (SecretString::from(code.to_owned()), scopes());
+        let sent = Code { code: &code, verifier, redirect_uri: BACK, scopes: &scopes };
+        exchange(&self.http, &self.description, &self.app, sent, NOW).await
     }
 }
 

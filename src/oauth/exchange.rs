@@ -13,7 +13,20 @@ use super::http::Http;
 use super::request;
 use crate::catalog::Description;
 
-/// Exchanges the code that a callback brought. `verifier` and `redirect_uri` are those of the request.
+/// The code that a callback brought, and what the request that it answers said.
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    /// The code itself.
+    pub code: &'a SecretString,
+    /// The PKCE verifier (RFC 7636 §4.1).
+    pub verifier: &'a SecretString,
+    /// The redirect URI.
+    pub redirect_uri: &'a str,
+    /// The scopes that were asked for: an id token was asked for by one of them.
+    pub scopes: &'a [String],
+}
+
+/// Exchanges the code that a callback brought.
 ///
 /// The code goes out once. It goes out a second time, with the previous client secret, only after the provider refused
 /// the client itself: it proves the client before it looks at the code (RFC 6749 §4.1.3), so that the code was not used.
@@ -22,7 +35,7 @@ use crate::catalog::Description;
 /// is late, used or not ours. It says nothing about an older grant.
 ///
 /// The token endpoint answered us directly over TLS, so the id token's signature is not checked (`OpenID` Connect Core
-/// §3.1.3.7); issuer, audience, end and nonce are. A nonce of another request refuses the whole answer: the code was
+/// §3.1.3.7); issuer, audience, end and, where one was sent, the nonce are. A nonce of another request refuses the whole answer: the code was
 /// not meant for us.
 ///
 /// [`Class::Reauth`]: crate::catalog::errors::Class::Reauth
@@ -30,15 +43,14 @@ pub async fn exchange(
     http: &dyn Http,
     description: &Description,
     app: &App,
-    code: &SecretString,
-    verifier: &SecretString,
-    redirect_uri: &str,
+    sent: Code<'_>,
     now: Timestamp,
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::Exchange, now };
-    let nonce = nonce(verifier);
+    let Code { code, verifier, redirect_uri, scopes } = sent;
+    let nonce = nonce(scopes, verifier);
     let outcome = asked
-        .tokens(Some(&nonce), |secret| {
+        .tokens(nonce.as_deref(), |secret| {
             request::exchange(description, &app.client_id, secret, code, verifier, redirect_uri)
         })
         .await;
@@ -60,6 +72,7 @@ mod tests {
     use crate::catalog::entry::Pkce;
     use crate::catalog::errors::Class;
     use crate::oauth::app::WhichSecret;
+    use crate::oauth::authorize::nonce_of;
     use crate::oauth::fixtures::{Script, answer, app, description, id_token};
     use crate::oauth::http::Sent;
 
@@ -72,8 +85,18 @@ mod tests {
 
     async fn exchanged(script: &Script, description: &Description, app: &App) -> Result<Granted, Failure> {
         let code = SecretString::from("code-canary");
-        let outcome =
-            exchange(script, description, app, &code, &verifier(), BACK, Timestamp::UNIX_EPOCH).await;
+        exchanged_as(script, description, app, &code, &["openid".to_owned()]).await
+    }
+
+    async fn exchanged_as(
+        script: &Script,
+        description: &Description,
+        app: &App,
+        code: &SecretString,
+        scopes: &[String],
+    ) -> Result<Granted, Failure> {
+        let sent = Code { code, verifier: &verifier(), redirect_uri: BACK, scopes };
+        let outcome = exchange(script, description, app, sent, Timestamp::UNIX_EPOCH).await;
         assert!(!format!("{outcome:?}").contains("canary"));
         outcome
     }
@@ -172,11 +195,15 @@ mod tests {
             let answer = json!({"access_token": "at", "refresh_token": "rt", "id_token": id_token(&claims)});
             Script::of(200, &answer.to_string())
         };
-        let ours = exchanged(&with(json!(nonce(&verifier()))), &description(), &app()).await.unwrap();
+        let ours = exchanged(&with(json!(nonce_of(&verifier()))), &description(), &app()).await.unwrap();
         assert_eq!(ours.answer.claims["sub"], "7");
         let silent = exchanged(&with(Value::Null), &description(), &app()).await.unwrap();
         assert_eq!(silent.answer.flaws, [Flaw::IdToken(ClaimsFlaw::NoNonce)]);
         assert!(silent.answer.claims.is_empty());
+        // Where none was asked for there was no nonce to repeat.
+        let code = SecretString::from("code-canary");
+        let unasked = exchanged_as(&with(Value::Null), &description(), &app(), &code, &[]).await.unwrap();
+        assert_eq!(unasked.answer.claims["sub"], "7");
         let other = exchanged(&with(json!("other")), &description(), &app()).await.unwrap_err();
         assert_eq!((other.class, other.sent), (Class::Reauth, Sent::MaybeSent));
     }

@@ -11,7 +11,8 @@ use crate::grant::outcome::Outcome;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::oauth::app::App;
-use crate::oauth::{callback, exchange};
+use crate::oauth::callback;
+use crate::oauth::exchange::{self, Code};
 use crate::vault::Way;
 use secrecy::SecretString;
 
@@ -81,15 +82,9 @@ impl Grants {
     ) -> Outcome {
         let asked_at = self.clock.now();
         let http = self.clients.for_provider(job.target.insecure());
-        let sent = exchange::exchange(
-            http,
-            job.target.description(),
-            app,
-            code,
-            &pledge.secret,
-            &pledge.redirect_uri,
-            asked_at,
-        );
+        let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
+        let code = Code { code, verifier, redirect_uri, scopes };
+        let sent = exchange::exchange(http, job.target.description(), app, code, asked_at);
         match self.timed(Operation::Exchange, sent).await {
             Ok(granted) => {
                 let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
