@@ -254,12 +254,14 @@ fn addresses_of_a_provider_object_are_judged() {
 fn settings_of_the_generic_entries_take_effect() {
     let of = json!({"type": "generic-oauth2", "endpoints": {"token": "https://id.example.com/t"}, "parameters": {
         "client_auth": "post", "encoding": "json", "scope_separator": "comma", "audience": "https://api.example.com",
-        "account_id": "$.user.id",
+        "prompt": "consent", "account_id": "$.user.id",
     }});
     let description = resolved(&of, &[]).unwrap();
     assert_eq!(description.client_auth, [ClientAuth::Post]);
     assert_eq!(description.token_request.encoding, Encoding::Json);
-    assert_eq!(description.token_request.params, parameters(&[("audience", "https://api.example.com")]));
+    let audience = ("audience", "https://api.example.com");
+    assert_eq!(description.authorize.params, parameters(&[audience, ("prompt", "consent")]));
+    assert_eq!(description.token_request.params, parameters(&[audience]));
     assert_eq!(description.scopes.separator.as_deref(), Some(","));
     let account = &description.identity.as_ref().unwrap().account;
     assert_eq!(account.read(&json!({"user": {"id": 7}, "name": "o"})).unwrap().id, "7");
