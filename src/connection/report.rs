@@ -184,6 +184,10 @@ fn connected(
 ) -> Option<(Time, String)> {
     let before = old.connected_at.clone().zip(old.connected_by.clone());
     let Some(grant) = grant else { return before };
+    // Until its owner agrees to the account, nothing is connected.
+    if grant.consent.awaits_confirmation() {
+        return None;
+    }
     let anew = plan.history.arrival == Some(Origin::Accepted);
     before.filter(|_| !anew).or_else(|| Some((Time(now), grant.bound_to.owner.clone())))
 }

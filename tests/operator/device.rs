@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bowline::api::connection::Phase;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use serde_json::json;
 
@@ -57,6 +58,7 @@ async fn a_code_typed_elsewhere_connects_once_the_owner_agrees_to_the_account() 
     let held = it.until_reason("mail", "Authorized", "AwaitingConfirmation").await;
     assert!(words(&held, "Authorized").contains("--accept-account alice"), "{held:?}");
     assert!(is(&held, "SecretPublished", "Withheld"), "{held:?}");
+    assert!(held.connected_at.is_none() && held.phase == Some(Phase::Pending), "{held:?}");
     assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "nothing is published before that");
 
     let accept = |account| json!({"metadata": {"annotations": {"bowline.dev/accept-account": account}}});
@@ -64,7 +66,7 @@ async fn a_code_typed_elsewhere_connects_once_the_owner_agrees_to_the_account() 
     it.until_reason("mail", "Authorized", "AwaitingConfirmation").await;
     it.change("mail", accept("alice")).await;
     let status = it.until_phase("mail", "Active").await;
-    assert!(status.authorization.is_none(), "{status:?}");
+    assert!(status.authorization.is_none() && status.connected_at.is_some(), "{status:?}");
     assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
 }
 
