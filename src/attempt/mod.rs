@@ -51,6 +51,8 @@ pub fn connection_page(portal: &Url, namespace: &str, name: &str) -> String {
 pub struct Attempt {
     /// The Kubernetes user who tries, and finishes.
     pub user: String,
+    /// The person behind that name, where the sign-in tells: see [`state::Digest::of_person`].
+    pub person: Option<Digest>,
     /// What is to be connected.
     pub connection: ConnectionRef,
     /// Name of its `IntegrationProvider`: a callback must come to this one's redirect URI.
@@ -161,12 +163,36 @@ pub struct DeviceCode {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
-    /// Whether a grant came of it that is in use now.
-    pub connected: bool,
+    /// What came of it.
+    pub result: EndResult,
     /// A constant of [`crate::api::reason`].
     pub reason: String,
     /// What happened, what to do, who has to do it.
     pub message: String,
+}
+
+/// What came of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndResult {
+    /// A grant that is in use now.
+    Connected,
+    /// A grant that is on record, and not judged yet: the connection's status tells of it from here on.
+    Kept,
+    /// Nothing.
+    Failed,
+}
+
+impl Ending {
+    /// The end of a try that came to nothing.
+    pub fn failed(reason: &str, message: String) -> Self {
+        Self { result: EndResult::Failed, reason: reason.to_owned(), message }
+    }
+
+    /// Whether a grant came of it that is in use now.
+    pub fn is_connected(&self) -> bool {
+        self.result == EndResult::Connected
+    }
 }
 
 impl Attempt {

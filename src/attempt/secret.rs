@@ -31,6 +31,8 @@ pub struct NotAnAttempt;
 #[serde(rename_all = "camelCase")]
 struct Clear {
     user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<Digest>,
     connection: ConnectionRef,
     provider: String,
     started_at: Timestamp,
@@ -54,10 +56,11 @@ enum ClearStep {
 
 /// The Secret of this name that holds the attempt.
 pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Error> {
-    let Attempt { user, connection, provider, started_at, expires_at, step } = attempt;
+    let Attempt { user, person, connection, provider, started_at, expires_at, step } = attempt;
     let (step, secrets) = split(step);
     let clear = Clear {
         user: user.clone(),
+        person: person.clone(),
         connection: connection.clone(),
         provider: provider.clone(),
         started_at: *started_at,
@@ -143,8 +146,8 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
         ClearStep::Exchanging => Step::Exchanging,
         ClearStep::Ended(ending) => Step::Ended(ending),
     };
-    let Clear { user, connection, provider, started_at, expires_at, step: _ } = clear;
-    Ok(Attempt { user, connection, provider, started_at, expires_at, step })
+    let Clear { user, person, connection, provider, started_at, expires_at, step: _ } = clear;
+    Ok(Attempt { user, person, connection, provider, started_at, expires_at, step })
 }
 
 #[cfg(test)]
@@ -159,6 +162,7 @@ mod tests {
     fn attempt(step: Step) -> Attempt {
         Attempt {
             user: "alice".to_owned(),
+            person: Some(Digest::of_person("https://idp.example.com", "1")),
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
             provider: "p".to_owned(),
             started_at: at(0),
@@ -193,7 +197,7 @@ mod tests {
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
             Step::Exchanging,
-            Step::Ended(Ending { connected: true, reason: "Connected".into(), message: "Connected.".into() }),
+            Step::Ended(Ending::failed("AuthorizationFailed", "Access was not allowed.".into())),
         ]
     }
 

@@ -40,6 +40,12 @@ impl Digest {
         Self(Sha256::digest(text.as_bytes()).iter().flat_map(digits).map(char::from).collect())
     }
 
+    /// The digest of a person at a sign-in provider, who keeps it when the name changes (`OpenID` Connect Core §5.7).
+    pub fn of_person(issuer: &str, subject: &str) -> Self {
+        // The length keeps one pair from reading as another.
+        Self::of(&format!("person:{}:{issuer}{subject}", issuer.len()))
+    }
+
     /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,9 +4,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 
-use super::Attempt;
 use super::secret::{from_secret, to_secret};
 use super::state::Digest;
+use super::{Attempt, LIFETIME};
 use crate::api::names;
 
 /// An attempt as it was read: spent by the write that changes it.
@@ -101,11 +101,16 @@ impl Attempts {
     }
 }
 
-/// An attempt from a Secret that was read or watched.
+/// An attempt from a Secret that was read or watched. It ends no later than its time after the API server made it, whatever it
+/// says itself.
 pub fn read(secret: &Secret) -> Result<Kept, AttemptError> {
+    let mut attempt = from_secret(secret)?;
+    if let Some(made) = secret.creation_timestamp() {
+        attempt.expires_at = attempt.expires_at.min(made.0 + LIFETIME);
+    }
     Ok(Kept {
         name: secret.name_any(),
-        attempt: from_secret(secret)?,
+        attempt,
         uid: secret.uid().unwrap_or_default(),
         resource_version: secret.resource_version().unwrap_or_default(),
     })

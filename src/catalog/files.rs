@@ -24,6 +24,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("sandbox-none", include_str!("providers/sandbox-none.yaml")),
     ("sandbox-optional", include_str!("providers/sandbox-optional.yaml")),
     ("sandbox-sliding", include_str!("providers/sandbox-sliding.yaml")),
+    ("sandbox-token", include_str!("providers/sandbox-token.yaml")),
     ("sandbox", include_str!("providers/sandbox.yaml")),
     ("slack", include_str!("providers/slack.yaml")),
 ];

@@ -73,6 +73,9 @@ pub async fn act(
     for namespace in &plan.shares_to_write {
         outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
     }
+    for dismissal in &plan.dismissals {
+        outcome.unfinished |= !ctx.grants.dismiss(dismissal).await;
+    }
     if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
         if let (Task::Refresh { request: None }, Some(due)) = (task, plan.next_attempt) {
             let late = ctx.clock.now().duration_since(due);

@@ -9,6 +9,8 @@ use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::api::IntegrationConnection;
 use crate::attempt::store::Kept;
 use crate::context::Context;
+use crate::grant::actor::Concluded;
+use crate::grant::consent::Dismissal;
 use crate::grant::target::Target;
 use crate::publishing::Known;
 use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
@@ -45,6 +47,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
         attempts: attempts(ctx, connection, &actor.concluded),
+        unwritten: unwritten(actor.concluded),
         poll_at: actor.poll_at,
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
@@ -53,11 +56,16 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
 }
 
 /// Tries to connect that are not over; of those that we ended, the watch may not have told yet.
-fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[String]) -> Vec<Kept> {
+fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[Concluded]) -> Vec<Kept> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
-    attempts.retain(|kept| kept.attempt.is_open_at(now) && !concluded.contains(&kept.name));
+    let ended = |name: &str| concluded.iter().any(|it| it.written && it.dismissal.attempt == name);
+    attempts.retain(|kept| kept.attempt.is_open_at(now) && !ended(&kept.name));
     attempts
+}
+
+fn unwritten(concluded: Vec<Concluded>) -> Vec<Dismissal> {
+    concluded.into_iter().filter(|ended| !ended.written).map(|ended| ended.dismissal).collect()
 }
 
 fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {

@@ -9,6 +9,7 @@ use url::Url;
 use crate::api::connection::{Phase, SecretStatus};
 use crate::api::{ConnectionShare, IntegrationConnectionStatus};
 use crate::attempt::store::Kept;
+use crate::grant::consent::Dismissal;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
 use crate::publishing::Known;
@@ -45,6 +46,8 @@ pub struct Observed {
     pub refused_source: Option<SourceSeen>,
     /// Tries to connect it that are not over, the newest first.
     pub attempts: Vec<Kept>,
+    /// Those of them that are over, which could not be written yet.
+    pub unwritten: Vec<Dismissal>,
     /// Device flow: the provider is not asked again before this.
     pub poll_at: Option<Timestamp>,
     /// The portal's address, where there is one.

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use url::Url;
 
+use super::consent::Dismissal;
 use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
 use super::registration::Registrations;
@@ -62,7 +63,7 @@ struct Actor {
     /// The connection went while this was at work.
     gone: bool,
     /// Tries to connect that were ended last: the watch may show them as open for a moment longer.
-    concluded: Vec<String>,
+    concluded: Vec<Concluded>,
     outcomes: u64,
     finished: Option<Finished>,
     /// Marks that another process left, and since when we have watched each on our own clock.
@@ -77,6 +78,15 @@ struct Actor {
     taken: Option<String>,
     /// Device flow: not before this. Other work need not wait for it.
     poll_at: Option<Timestamp>,
+}
+
+/// A try to connect that this process ended.
+#[derive(Clone, Debug)]
+pub struct Concluded {
+    /// Which, and how.
+    pub dismissal: Dismissal,
+    /// Whether it stands in its Secret. What does not is written again, as it was meant.
+    pub written: bool,
 }
 
 /// What [`Grants::new`] needs.
@@ -123,7 +133,7 @@ pub struct View {
     /// The announcement that was carried out or refused last.
     pub taken: Option<String>,
     /// Tries to connect that were ended last.
-    pub concluded: Vec<String>,
+    pub concluded: Vec<Concluded>,
     /// Device flow: the provider is not asked again before this.
     pub poll_at: Option<Timestamp>,
 }
@@ -256,11 +266,11 @@ impl Grants {
     }
 
     /// Remembers that a try to connect was ended, as long as a watch may be behind.
-    pub(super) fn remember_concluded(&self, uid: &str, attempt: &str) {
+    pub(super) fn remember_concluded(&self, uid: &str, ended: Concluded) {
         let mut actors = self.lock();
         let concluded = &mut actors.entry(uid.to_owned()).or_default().concluded;
-        concluded.retain(|other| other != attempt);
-        concluded.push(attempt.to_owned());
+        concluded.retain(|other| other.dismissal.attempt != ended.dismissal.attempt);
+        concluded.push(ended);
         let old = concluded.len().saturating_sub(CONCLUDED);
         concluded.drain(..old);
     }

@@ -175,7 +175,7 @@ impl Grants {
         let former = former.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
         let promoted = self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await;
         if let (Ok(Some(_)), Some(former)) = (&promoted, former) {
-            self.give_back_former(job, app, candidate, former).await;
+            self.give_back_former(job, app, &candidate.grant, former).await;
         }
         match promoted {
             Ok(Some(loaded)) => {
@@ -189,9 +189,9 @@ impl Grants {
 impl Grants {
     /// A grant that was given to us is revoked when another takes its place, where that ends this one alone: elsewhere it would
     /// end the new one too. What cannot be done now is left to the provider's own clearing up.
-    async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Candidate, former: Grant) {
+    pub(super) async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Grant, former: Grant) {
         let alone = job.target.description().revoke.scope == RevokeScope::Token;
-        let ours = new.grant.consent.is_ours() && former.consent.is_ours();
+        let ours = new.consent.is_ours() && former.consent.is_ours();
         if !alone || !ours || !may_be_sent(&former, job, app) {
             return;
         }

@@ -23,7 +23,7 @@ use crate::oauth::classify::Failure;
 use crate::oauth::http::Sent;
 use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
-use crate::vault::{Account, Binding, Credential, Grant, SiblingKey};
+use crate::vault::{Account, Credential, Grant, SiblingKey};
 
 /// How judging goes on.
 pub(super) enum Judged {
@@ -165,12 +165,8 @@ impl Grants {
         self.in_use(uid)?.pinned_account().cloned()
     }
 
-    /// What the grant in use is bound to.
-    pub(super) fn binding_in_use(&self, uid: &str) -> Option<Binding> {
-        self.in_use(uid).map(|grant| grant.bound_to)
-    }
-
-    fn in_use(&self, uid: &str) -> Option<Grant> {
+    /// The grant in use, opened.
+    pub(super) fn in_use(&self, uid: &str) -> Option<Grant> {
         let loaded = self.store.get(uid).ok().flatten()?;
         loaded.record.open_grant(&self.sealer).ok().flatten()
     }

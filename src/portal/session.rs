@@ -32,6 +32,8 @@ const AUTHENTICATED: &str = "system:authenticated";
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     user: String,
+    #[serde(default)]
+    person: Option<Digest>,
     groups: Vec<String>,
     id: String,
     issued_at: Timestamp,
@@ -69,7 +71,18 @@ impl Session {
             }
         };
         let id = random_text()?.expose_secret().to_owned();
-        Ok(Self { user: user.to_owned(), groups, id, issued_at: now })
+        Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
+    }
+
+    /// The same session, which also knows the person behind the name.
+    #[must_use]
+    pub fn of_person(self, person: Digest) -> Self {
+        Self { person: Some(person), ..self }
+    }
+
+    /// The person behind the name, where the way to sign in tells.
+    pub fn person(&self) -> Option<&Digest> {
+        self.person.as_ref()
     }
 
     /// Kubernetes name of who is signed in.

@@ -30,6 +30,11 @@ pub type Callback = BTreeMap<String, String>;
 impl Scene {
     /// Begins a try as this user.
     pub async fn try_as(&self, user: &str, connection: &str) -> Try {
+        self.try_by(user, None, connection).await
+    }
+
+    /// Begins a try as this user, who is this person at the sign-in provider.
+    pub async fn try_by(&self, user: &str, person: Option<Digest>, connection: &str) -> Try {
         let object = self.get(connection).await;
         let state = random_text().unwrap();
         let name = attempt_name(state.expose_secret());
@@ -37,6 +42,7 @@ impl Scene {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let attempt = Attempt {
             user: user.to_owned(),
+            person,
             connection: ConnectionRef {
                 namespace: self.namespace.clone(),
                 name: connection.to_owned(),

@@ -4,48 +4,83 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
+use super::task::is_blocked;
 use super::verdict::{Effect, Verdict};
 use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use crate::api::reason;
 use crate::attempt::store::Kept;
 use crate::attempt::{DeviceCode, Ending, Step};
-use crate::grant::consent::{ConsentTask, being_checked, in_use};
+use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use};
 use crate::vault::Grant;
 
 /// So many characters of a request tell it from the one before.
 const LONGEST_REQUEST: usize = 64;
 
-/// The step that is due now. `blocked`: no grant may be taken in, for the cause that `authorized` names.
-pub fn task(input: &Input, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
-    let step = |kept: &Kept| step(input, kept, authorized, blocked);
+/// The step that is due now.
+pub fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
+    let step = |kept: &Kept| match due(input, kept, authorized)? {
+        Due::Step(task) => Some(task),
+        Due::End(_) => None,
+    };
     input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
         let request = pending_request(input)?;
-        (!blocked).then_some(ConsentTask::AskDevice { request })
+        (!is_blocked(input, authorized)).then_some(ConsentTask::AskDevice { request })
     })
 }
 
-fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
+/// Tries that cannot go on. Ending them needs no provider, so it does not wait for one.
+pub fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> {
+    if input.observed.busy {
+        return Vec::new();
+    }
+    let dismissal = |kept: &Kept| match due(input, kept, authorized)? {
+        Due::End(dismissal) => Some(dismissal),
+        Due::Step(_) => None,
+    };
+    input.observed.attempts.iter().filter_map(dismissal).collect()
+}
+
+/// What is due on a try.
+enum Due {
+    /// Work for the grant's actor.
+    Step(ConsentTask),
+    /// It is over.
+    End(Dismissal),
+}
+
+fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
     let attempt = kept.name.clone();
     let dismiss = |reason: &str, message: String| {
-        let ending = Ending { connected: false, reason: reason.to_owned(), message };
-        Some(ConsentTask::Dismiss { attempt: attempt.clone(), ending })
+        Some(Due::End(Dismissal { attempt: kept.name.clone(), ending: Ending::failed(reason, message) }))
     };
+    if let Some(known) = input.observed.unwritten.iter().find(|known| known.attempt == attempt) {
+        return Some(Due::End(known.clone()));
+    }
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if blocked => {
+        // It may be back in a moment: after a restart its metadata is read first.
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
+            if authorized.reason == reason::PROVIDER_NOT_READY
+                && input.observed.provider.target().is_none() =>
+        {
+            None
+        }
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
+            if is_blocked(input, authorized) =>
+        {
             let (reason, message) = why_blocked(input, authorized);
             dismiss(reason, message)
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.
         Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
-        Step::Asked { .. } => Some(ConsentTask::Begin { attempt }),
-        Step::Returned { .. } => Some(ConsentTask::Exchange { attempt }),
+        Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
+        Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => dismiss(
             reason::AUTHORIZATION_FAILED,
             "Another code was asked for since; this one is not waited for any more.".to_owned(),
         ),
         Step::Waiting { next_poll, .. } => {
-            (poll_at(input, *next_poll) <= input.now).then_some(ConsentTask::Poll { attempt })
+            (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
@@ -66,7 +101,7 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
 }
 
 /// An exchange that an earlier process began. What it brought may be on record all the same.
-fn left_behind(input: &Input, kept: &Kept) -> ConsentTask {
+fn left_behind(input: &Input, kept: &Kept) -> Due {
     let record = &input.observed.record;
     // Times have whole seconds: within the same one it is more likely the grant of the try before.
     let is_its = |grant: &Grant| grant.consent.is_ours() && grant.obtained_at > kept.attempt.started_at;
@@ -75,9 +110,9 @@ fn left_behind(input: &Input, kept: &Kept) -> ConsentTask {
     } else if record.grant().is_some_and(|grant| is_its(grant)) {
         in_use()
     } else {
-        return ConsentTask::Interrupted { attempt: kept.name.clone() };
+        return Due::Step(ConsentTask::Interrupted { attempt: kept.name.clone() });
     };
-    ConsentTask::Dismiss { attempt: kept.name.clone(), ending }
+    Due::End(Dismissal { attempt: kept.name.clone(), ending })
 }
 
 fn is_newest_code(input: &Input, kept: &Kept) -> bool {
@@ -106,8 +141,8 @@ pub fn pending_request(input: &Input) -> Option<String> {
 }
 
 /// The request for a device flow that cannot be taken up, while no grant may be taken in.
-pub fn unaskable(input: &Input, blocked: bool) -> Option<String> {
-    pending_request(input).filter(|_| blocked)
+pub fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
+    pending_request(input).filter(|_| is_blocked(input, authorized))
 }
 
 /// The code that waits to be typed at the provider, and when it ends.

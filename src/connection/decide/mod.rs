@@ -19,6 +19,7 @@ use self::history::History;
 use self::verdict::{Effect, Verdict};
 use super::observed::{Observed, RecordState};
 use crate::api::{IntegrationConnection, reason};
+use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Limits, Policy};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub history: History,
     /// Work for the grant's actor.
     pub task: Option<Task>,
+    /// Tries to connect that are over.
+    pub dismissals: Vec<Dismissal>,
     /// What becomes of the Secret here.
     pub publishing: Publishing,
     /// Namespaces that lack a share.
@@ -92,7 +95,6 @@ pub fn decide(
         .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
         // The actor's rest is part of the plan: "now" would be another time, and another status, at each look.
         .map(|at| at.max(observed.rest_until.unwrap_or(at)));
-    let fresh = fresh::fresh(&input, next_attempt);
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let answerable = answerable(&input, &authorized, target, &policy);
@@ -102,12 +104,13 @@ pub fn decide(
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         publishing: publishing(&input, &authorized),
         end: ends(observed, &authorized),
-        fresh,
+        fresh: fresh::fresh(&input, next_attempt),
         task,
+        dismissals: consent::dismissals(&input, &authorized),
         next_attempt,
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
-        unaskable: consent::unaskable(&input, task::is_blocked(&input, &authorized)),
+        unaskable: consent::unaskable(&input, &authorized),
         consent_at: consent::next_change(&input),
         authorized,
         history,

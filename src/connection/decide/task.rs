@@ -30,7 +30,7 @@ pub fn task(
     if rests || input.observed.busy {
         return None;
     }
-    if let Some(step) = consent::task(input, authorized, is_blocked(input, authorized)) {
+    if let Some(step) = consent::task(input, authorized) {
         return Some(Task::Consent(step));
     }
     if input.connection.spec.suspend.unwrap_or_default() {

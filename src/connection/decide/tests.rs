@@ -17,11 +17,11 @@ use crate::api::connection::{SecretStatus, TokenStatus};
 use crate::api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
 use crate::attempt::secret::to_secret;
 use crate::attempt::store::{Kept, read};
-use crate::attempt::{Attempt, ConnectionRef, DeviceCode, Step};
+use crate::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
 use crate::catalog;
 use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
-use crate::grant::consent::{ConsentError, ConsentTask, being_checked, in_use};
+use crate::grant::consent::{ConsentError, ConsentTask, Dismissal, being_checked, in_use};
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
@@ -102,6 +102,7 @@ fn connection() -> Situation {
         credentials: None,
         refused_source: None,
         attempts: Vec::new(),
+        unwritten: Vec::new(),
         poll_at: None,
         portal: None,
         shared: Shared::NotAsked,
@@ -484,6 +485,7 @@ fn waiting() -> Kept {
     let step = Step::Waiting { code, next_poll: at(0), interval: 5, sealed: ByteString(Vec::new()) };
     let attempt = Attempt {
         user: "alice".into(),
+        person: None,
         connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
         provider: "p".into(),
         started_at: at(0),
@@ -513,11 +515,10 @@ fn a_try_that_a_pause_ends_is_told_of_the_pause_and_not_of_the_grant_in_use() {
     let mut situation = connection().authorized().published().spec(json!({"suspend": true}));
     situation.observed.attempts = vec![waiting()];
     let told = |reason: &str| {
-        let task = situation.decided().task;
-        matches!(task, Some(Task::Consent(ConsentTask::Dismiss { ending, .. }))
-            if !ending.connected && ending.reason == reason && ending.message.contains("spec."))
+        let [Dismissal { ending, .. }] = &*situation.decided().dismissals else { return false };
+        ending.result == EndResult::Failed && ending.reason == reason && ending.message.contains("spec.")
     };
-    assert!(told(reason::SUSPENDED), "{:?}", situation.decided().task);
+    assert!(told(reason::SUSPENDED), "{:?}", situation.decided().dismissals);
 }
 
 #[test]
@@ -578,6 +579,7 @@ fn exchanging() -> crate::attempt::store::Kept {
     use crate::attempt::{Attempt, ConnectionRef, Step, secret::to_secret, store};
     let attempt = Attempt {
         user: "alice".into(),
+        person: None,
         connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
         provider: "p".into(),
         started_at: at(10),
@@ -591,9 +593,11 @@ fn exchanging() -> crate::attempt::store::Kept {
 fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record() {
     let left = |mut it: Situation| {
         it.observed.attempts = vec![exchanging()];
-        it.decided().task
+        let plan = it.decided();
+        (plan.task, plan.dismissals)
     };
-    let interrupted = Some(Task::Consent(ConsentTask::Interrupted { attempt: "attempt-1".into() }));
+    let interrupted =
+        (Some(Task::Consent(ConsentTask::Interrupted { attempt: "attempt-1".into() })), Vec::new());
     assert_eq!(left(connection()), interrupted, "nothing came of it");
     assert_eq!(left(connection().authorized()), interrupted, "the grant in use is older");
     let ours = |second| {
@@ -603,14 +607,19 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
         })
     };
     assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");
-    let dismissed =
-        |ending| Some(Task::Consent(ConsentTask::Dismiss { attempt: "attempt-1".into(), ending }));
+    let over = |ending| Dismissal { attempt: "attempt-1".into(), ending };
+    let dismissed = |ending| (None, vec![over(ending)]);
     assert_eq!(left(ours(20)), dismissed(in_use()));
     let candidate = connection().authorized().present(|present| {
         present.grant = None;
         present.has_candidate = true;
     });
-    assert_eq!(left(candidate), dismissed(being_checked()));
+    assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
+    // What this process knows, and could not write, is not guessed at.
+    let mut known = connection();
+    known.observed.unwritten =
+        vec![over(Ending::failed(reason::ACCOUNT_MISMATCH, "Another account.".into()))];
+    assert_eq!(left(known).1[0].ending.reason, reason::ACCOUNT_MISMATCH);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use tokio::time::sleep;
 use super::ConsentError;
 use super::pledge::Pledge;
 use crate::api::{names, reason};
-use crate::attempt::Ending;
 use crate::attempt::store::Kept;
+use crate::attempt::{EndResult, Ending};
 use crate::grant::actor::Grants;
 use crate::grant::commit::Unsettled;
 use crate::grant::judge::from_catalog;
@@ -44,16 +44,20 @@ impl Grants {
         self.accepted(job);
         let Arrival { kept, pledge, app, way, asked_at } = arrival;
         let account = answer.account.clone().map(from_catalog);
-        let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false };
+        let person = self.person_behind(job, &kept);
+        let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false, person };
         let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
         let mut grant = renewed(&nothing, answer, asked_at);
         grant.bound_to.account = account;
+        let standing = self.standing_candidate(&job.place.uid);
         if let Err(why) = self.put_on_record(job, app, &grant).await {
             return self.fail(kept, why).await;
         }
         let outcome = self.judge(job).await;
-        // That the page does not tell of it does not change what came of it.
-        let _ = self.conclude(kept, ending(&outcome)).await;
+        self.conclude(kept, ending(&outcome)).await;
+        if let Some(standing) = standing {
+            self.give_back_former(job, Some(app), &grant, standing).await;
+        }
         outcome
     }
 
@@ -99,6 +103,12 @@ impl Grants {
         }
     }
 
+    /// A grant that is still being checked.
+    fn standing_candidate(&self, uid: &str) -> Option<Grant> {
+        let loaded = self.store.get(uid).ok().flatten()?;
+        loaded.record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant)
+    }
+
     /// The owner agrees to the account behind a grant that came by device flow.
     pub(super) async fn confirm(&self, job: &Job, account: &str) -> Outcome {
         let change = |record: Record| {
@@ -125,9 +135,7 @@ impl Grants {
 fn ending(outcome: &Outcome) -> Ending {
     match outcome {
         Outcome::Committed { .. } => in_use(),
-        Outcome::IntakeRefused { why } => {
-            Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() }
-        }
+        Outcome::IntakeRefused { why } => Ending::failed(why.reason(), why.to_string()),
         _ => being_checked(),
     }
 }
@@ -135,7 +143,7 @@ fn ending(outcome: &Outcome) -> Ending {
 /// The grant is in use.
 pub fn in_use() -> Ending {
     Ending {
-        connected: true,
+        result: EndResult::Connected,
         reason: reason::CONNECTED.to_owned(),
         message: "Access was allowed.".to_owned(),
     }
@@ -144,7 +152,7 @@ pub fn in_use() -> Ending {
 /// The grant is on record, and nobody knows yet whether it will do.
 pub fn being_checked() -> Ending {
     Ending {
-        connected: false,
+        result: EndResult::Kept,
         reason: reason::AUTHORIZATION_IN_PROGRESS.to_owned(),
         message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
     }

@@ -74,11 +74,26 @@ impl Grants {
     ///
     /// Asked again when the answer comes: the grant that was to be renewed may be gone by then.
     pub(super) fn may_consent(&self, job: &Job, kept: &Kept) -> Result<(), ConsentError> {
-        let renewed = self.binding_in_use(&job.place.uid);
-        let renews = renewed.is_some_and(|binding| binding.account.is_some() && binding.owner == job.owner);
-        if is_owners(&kept.attempt, job) || renews {
-            return Ok(());
+        let attempt = &kept.attempt;
+        let renewed = self.in_use(&job.place.uid).filter(|grant| grant.bound_to.owner == job.owner);
+        if !is_owners(attempt, job) {
+            let renews = renewed.is_some_and(|grant| grant.bound_to.account.is_some());
+            return if renews { Ok(()) } else { Err(ConsentError::NotTheOwner { owner: job.owner.clone() }) };
         }
-        Err(ConsentError::NotTheOwner { owner: job.owner.clone() })
+        let pinned = renewed.and_then(|grant| grant.consent.person);
+        match (pinned, &attempt.person) {
+            (Some(pinned), Some(person)) if pinned != person.as_str() => {
+                Err(ConsentError::OtherPerson { owner: job.owner.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The person who consents in the owner's name. Who renews a grant does not change whose it is, and neither does a way to
+    /// sign in that tells nothing.
+    pub(super) fn person_behind(&self, job: &Job, kept: &Kept) -> Option<String> {
+        let own = kept.attempt.person.as_ref().filter(|_| is_owners(&kept.attempt, job));
+        let renewed = self.in_use(&job.place.uid).filter(|grant| grant.bound_to.owner == job.owner);
+        own.map(|person| person.as_str().to_owned()).or_else(|| renewed?.consent.person)
     }
 }

@@ -173,6 +173,7 @@ fn waiting(job: &Job, asked: DeviceAuthorization, sealed: ByteString, now: Times
     let Place { namespace, name, uid, .. } = job.place.clone();
     Attempt {
         user: job.owner.clone(),
+        person: None,
         connection: ConnectionRef { namespace, name, uid },
         provider: job.target.provider().to_owned(),
         started_at: now,

@@ -25,7 +25,7 @@ pub use refused::ConsentError;
 
 use std::sync::Arc;
 
-use super::actor::Grants;
+use super::actor::{Concluded, Grants};
 use super::outcome::Outcome;
 use super::work::Job;
 use crate::attempt::store::Kept;
@@ -57,13 +57,6 @@ pub enum ConsentTask {
         /// Name of its Secret.
         attempt: String,
     },
-    /// End an attempt that cannot go on.
-    Dismiss {
-        /// Name of its Secret.
-        attempt: String,
-        /// What the page says.
-        ending: Ending,
-    },
     /// End an attempt whose exchange nobody is at work on, and of which nothing is on record.
     Interrupted {
         /// Name of its Secret.
@@ -74,6 +67,15 @@ pub enum ConsentTask {
         /// The account's id, as the annotation says it.
         account: String,
     },
+}
+
+/// An attempt that cannot go on is ended. Nobody needs to be asked for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dismissal {
+    /// Name of its Secret.
+    pub attempt: String,
+    /// What its page says.
+    pub ending: Ending,
 }
 
 impl ConsentTask {
@@ -94,10 +96,6 @@ impl Grants {
             ConsentTask::Exchange { attempt } => self.exchange(job, attempt).await,
             ConsentTask::AskDevice { .. } => self.ask_device(job).await,
             ConsentTask::Poll { attempt } => self.poll(job, attempt).await,
-            ConsentTask::Dismiss { attempt, ending } => match self.attempt(attempt).await {
-                Ok(kept) => self.conclude(kept, ending.clone()).await,
-                Err(outcome) => outcome,
-            },
             ConsentTask::Interrupted { attempt } => match self.attempt(attempt).await {
                 Ok(kept) if matches!(kept.attempt.step, Step::Exchanging) => {
                     self.fail(kept, ConsentError::Interrupted).await
@@ -134,26 +132,31 @@ impl Grants {
         }
     }
 
-    /// Ends an attempt; its page tells of it until it expires.
-    async fn conclude(&self, kept: Kept, ending: Ending) -> Outcome {
+    /// Ends an attempt that cannot go on. Says whether it is over; else it is worth another try.
+    pub async fn dismiss(&self, dismissal: &Dismissal) -> bool {
+        match self.attempt(&dismissal.attempt).await {
+            Ok(kept) => self.conclude(kept, dismissal.ending.clone()).await,
+            Err(outcome) => matches!(outcome, Outcome::Stepped),
+        }
+    }
+
+    /// Ends an attempt; its page tells of it until it expires. Where that is not written now, it is remembered and written
+    /// with the next look at the connection. Says whether it is written.
+    async fn conclude(&self, kept: Kept, ending: Ending) -> bool {
         if matches!(kept.attempt.step, Step::Ended(_)) {
-            return Outcome::Stepped;
+            return true;
         }
-        let (uid, name) = (kept.attempt.connection.uid.clone(), kept.name.clone());
-        match self.step(kept, Step::Ended(ending)).await {
-            Some(_) => {
-                self.remember_concluded(&uid, &name);
-                Outcome::Stepped
-            }
-            None => Outcome::Stale,
-        }
+        let uid = kept.attempt.connection.uid.clone();
+        let dismissal = Dismissal { attempt: kept.name.clone(), ending: ending.clone() };
+        let written = self.step(kept, Step::Ended(ending)).await.is_some();
+        self.remember_concluded(&uid, Concluded { dismissal, written });
+        written
     }
 
     /// Ends an attempt without a grant, and has the connection say so.
     async fn fail(&self, kept: Kept, why: ConsentError) -> Outcome {
-        let ending = Ending { connected: false, reason: why.reason().to_owned(), message: why.to_string() };
-        // That the page does not tell of it does not change what came of it.
-        let _ = self.conclude(kept, ending).await;
+        let ending = Ending::failed(why.reason(), why.to_string());
+        self.conclude(kept, ending).await;
         Outcome::IntakeRefused { why: why.into() }
     }
 }

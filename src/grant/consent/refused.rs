@@ -47,6 +47,14 @@ pub enum ConsentError {
         /// The owner.
         owner: String,
     },
+    /// The owner's name stands for somebody else than before.
+    #[error(
+        "The first consent was another person's, who was called {owner} at your sign-in provider then. An administrator finds out who owns this connection now; who does disconnects it, and connects again."
+    )]
+    OtherPerson {
+        /// The owner.
+        owner: String,
+    },
     /// What was brought back cannot be opened.
     #[error("What the operator kept of this try cannot be read any more. Connect again.")]
     Unreadable,

@@ -7,9 +7,11 @@ use super::super::failure::Failure;
 use super::super::pages::subject::Subject;
 use super::super::session::Session;
 use super::super::view::foreign;
+use super::super::view::status::condition;
 use super::super::view::time::Moment;
 use super::start::reference;
-use crate::attempt::{Answer, Attempt, Step};
+use crate::api::{IntegrationConnection, reason};
+use crate::attempt::{Answer, Attempt, EndResult, Ending, Step};
 
 /// How a try stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,19 @@ pub async fn progress(
     let mine = mine.into_iter().map(|kept| kept.attempt);
     let on_this = mine.filter(|attempt| attempt.user == session.user() && attempt.connection == this);
     let last = on_this.max_by_key(|attempt| attempt.started_at);
+    let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
     Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, now)))
+}
+
+/// Whether the grant of a try was judged since: then the status tells how it went.
+fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
+    let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
+    let Some(status) = &connection.status else { return false };
+    let in_use = status.connected_at.as_ref().is_some_and(|at| at.0 >= attempt.started_at);
+    let undecided = condition(status, "Authorized").is_none_or(|authorized| {
+        [reason::AUTHORIZATION_IN_PROGRESS, reason::AUTHORIZED].contains(&authorized.reason.as_str())
+    });
+    in_use || !undecided
 }
 
 fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
@@ -46,7 +60,10 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
     let note =
         |tone, words: String, waits| Some(Progress { tone, words, said: None, since: since.clone(), waits });
     match &attempt.step {
-        Step::Ended(ending) if ending.connected => note("good", format!("{provider} is connected."), false),
+        Step::Ended(ending) if ending.is_connected() => {
+            note("good", format!("{provider} is connected."), false)
+        }
+        Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
         Step::Ended(ending) => note("bad", foreign(&ending.message), false),
         _ if attempt.is_expired_at(now) => {
             note("bad", "Your last try ran out of time. Nothing was connected or changed.".to_owned(), false)
@@ -73,14 +90,15 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::attempt::ConnectionRef;
     use crate::attempt::state::Digest;
-    use crate::attempt::{ConnectionRef, Ending};
     use k8s_openapi::ByteString;
     use k8s_openapi::jiff::SignedDuration;
 
     fn attempt(step: Step) -> Attempt {
         Attempt {
             user: "alice".into(),
+            person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
             provider: "github".into(),
             started_at: Timestamp::UNIX_EPOCH,
@@ -92,15 +110,17 @@ mod tests {
     #[test]
     fn each_step_is_told() {
         let sealed = || ByteString(Vec::new());
-        let ending =
-            |connected| Ending { connected, reason: "R".into(), message: "The account is another.".into() };
+        let ending = |result| {
+            Step::Ended(Ending { result, reason: "R".into(), message: "The account is another.".into() })
+        };
         let denied = Answer::Error { error: "access_denied".into(), description: None, issuer: None };
         let rows = [
             (Step::Sent { session: Digest::of("s"), sealed: sealed() }, "not come back from GitHub", false),
             (Step::Exchanging, "being checked", true),
             (Step::Returned { answer: denied, sealed: sealed() }, "without access", true),
-            (Step::Ended(ending(true)), "GitHub is connected", false),
-            (Step::Ended(ending(false)), "The account is another.", false),
+            (ending(EndResult::Connected), "GitHub is connected", false),
+            (ending(EndResult::Kept), "The account is another.", true),
+            (ending(EndResult::Failed), "The account is another.", false),
         ];
         for (step, words, waits) in rows {
             let told = told(&attempt(step), "GitHub", Timestamp::UNIX_EPOCH).unwrap();

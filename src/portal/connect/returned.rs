@@ -135,19 +135,16 @@ pub fn judge(
 }
 
 fn ended(message: &str) -> Judgement {
-    Judgement::Ended(Ending {
-        connected: false,
-        reason: reason::AUTHORIZATION_FAILED.to_owned(),
-        message: format!("{message} Nothing was connected or changed; you can start again."),
-    })
+    let message = format!("{message} Nothing was connected or changed; you can start again.");
+    Judgement::Ended(Ending::failed(reason::AUTHORIZATION_FAILED, message))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::attempt::ConnectionRef;
     use crate::attempt::state::random_text;
+    use crate::attempt::{ConnectionRef, EndResult};
     use crate::portal::session::Groups;
     use k8s_openapi::ByteString;
     use k8s_openapi::jiff::SignedDuration;
@@ -164,6 +161,7 @@ mod tests {
     fn sent(session: &Session) -> Attempt {
         Attempt {
             user: session.user().to_owned(),
+            person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
             provider: "github".to_owned(),
             started_at: at(0),
@@ -183,7 +181,7 @@ mod tests {
     fn message(judgement: Judgement) -> String {
         match judgement {
             Judgement::Ended(ending) => {
-                assert!(!ending.connected);
+                assert_eq!(ending.result, EndResult::Failed);
                 ending.message
             }
             Judgement::Over(message) => format!("over: {message}"),

@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
@@ -13,7 +14,7 @@ use super::super::pages::subject::{For, Subject, subject};
 use super::super::session::Session;
 use crate::api::reason;
 use crate::attempt::state::{attempt_name, random_text};
-use crate::attempt::store::AttemptError;
+use crate::attempt::store::{AttemptError, Kept};
 use crate::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step};
 
 /// `POST …/start`
@@ -33,13 +34,15 @@ pub async fn start(
     let now = app.clock.now();
     let attempt = Attempt {
         user: act.session.user().to_owned(),
+        person: act.session.person().cloned(),
         connection: reference(&subject),
         provider: subject.connection.spec.provider.clone(),
         started_at: now,
         expires_at: now + LIFETIME,
         step: Step::Asked { session: act.session.digest(), state },
     };
-    app.attempts.create(&attempt_name, &attempt).await?;
+    let made = app.attempts.create(&attempt_name, &attempt).await?;
+    recount(&app, &act.session, made).await?;
     tracing::info!(
         user = act.session.user(),
         namespace,
@@ -64,31 +67,50 @@ async fn make_room(app: &App, session: &Session, subject: &Subject) -> Result<()
     let (now, this) = (app.clock.now(), reference(subject));
     let mut others = 0;
     for kept in app.attempts.of_user(session.user()).await? {
-        let open = kept.attempt.user == session.user() && kept.attempt.is_open_at(now);
         let at_browser =
             matches!(kept.attempt.step, Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. });
-        if open && kept.attempt.connection == this && at_browser {
+        let counts = counts(&kept.attempt, session, now);
+        if counts && kept.attempt.connection == this && at_browser {
             let ended = kept.attempt.clone().with(Step::Ended(replaced()));
             match app.attempts.replace(kept, &ended).await {
                 // Somebody moved it on meanwhile; it is one of the open ones then.
                 Err(AttemptError::Taken) => others += 1,
                 result => drop(result?),
             }
-        } else if open && !matches!(kept.attempt.step, Step::Waiting { .. }) {
-            // Codes on other devices do not count: whoever may connect asks for them in the owner's name, one a connection.
+        } else if counts {
             others += 1;
         }
     }
-    if others >= OPEN_PER_USER {
-        return Err(Failure::too_many("You have begun to connect five times without coming back."));
+    few_enough(others)
+}
+
+/// Refuses a try that was made while others were, and ends it. Each of them looks after it is there, so no more than may be
+/// open pass each other.
+async fn recount(app: &App, session: &Session, made: Kept) -> Result<(), Failure> {
+    let (now, mine) = (app.clock.now(), app.attempts.of_user(session.user()).await?);
+    let others = mine.iter().filter(|kept| kept.name != made.name && counts(&kept.attempt, session, now));
+    let verdict = few_enough(others.count());
+    if verdict.is_err() {
+        let ended = made.attempt.clone().with(Step::Ended(replaced()));
+        app.attempts.replace(made, &ended).await?;
     }
-    Ok(())
+    verdict
+}
+
+/// Whether it is one of the tries that a user may have so many of. Codes on other devices are not: whoever may connect asks for
+/// them in the owner's name, one a connection.
+fn counts(attempt: &Attempt, session: &Session, now: Timestamp) -> bool {
+    let waits = matches!(attempt.step, Step::Waiting { .. });
+    attempt.user == session.user() && attempt.is_open_at(now) && !waits
+}
+
+fn few_enough(others: usize) -> Result<(), Failure> {
+    if others < OPEN_PER_USER {
+        return Ok(());
+    }
+    Err(Failure::too_many("You have begun to connect five times without coming back."))
 }
 
 fn replaced() -> Ending {
-    Ending {
-        connected: false,
-        reason: reason::AUTHORIZATION_FAILED.to_owned(),
-        message: "A later try took its place.".to_owned(),
-    }
+    Ending::failed(reason::AUTHORIZATION_FAILED, "A later try took its place.".to_owned())
 }

@@ -22,6 +22,7 @@ use super::super::session::{Groups, Session};
 use super::super::settings::Oidc;
 use super::before::OidcTry;
 use super::http::Http;
+use crate::attempt::state::Digest;
 
 /// How long the provider's metadata and keys are kept.
 const KEPT: Duration = Duration::from_mins(10);
@@ -159,8 +160,12 @@ fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> Resu
     };
     let groups = groups.into_iter().map(|group| format!("{groups_prefix}{group}")).collect();
     let user = format!("{}{name}", settings.prefix());
-    Session::begin(&user, Groups::Claimed(groups), now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+    let session = Session::begin(&user, Groups::Claimed(groups), now)
+        .map_err(|refused| Failure::sign_in(&refused.to_string()))?;
+    let subject = claims.get("sub").and_then(Value::as_str);
+    // Core §2: every ID token has one, at most 255 characters.
+    let subject = subject.ok_or_else(|| not_vouched("the ID token names no subject"))?;
+    Ok(session.of_person(Digest::of_person(&settings.issuer, subject)))
 }
 
 #[cfg(test)]
@@ -194,9 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_went_to_somebody_else_is_another_person() {
+        let person = |claims: Value| judged("name", &claims).unwrap().person().cloned().unwrap();
+        let before = person(json!({"sub": "1", "name": "alice"}));
+        assert_eq!(before, person(json!({"sub": "1", "name": "alice.smith"})));
+        assert_ne!(before, person(json!({"sub": "2", "name": "alice"})));
+        assert!(judged("name", &json!({"name": "alice"})).is_err(), "a person without a subject is nobody");
+    }
+
+    #[test]
     fn an_e_mail_address_counts_only_if_it_is_verified() {
         let mail = "alice@example.com";
-        assert!(judged("email", &json!({"email": mail, "email_verified": true})).is_ok());
+        assert!(judged("email", &json!({"sub": "1", "email": mail, "email_verified": true})).is_ok());
         for unverified in [
             json!({"email": mail}),
             json!({"email": mail, "email_verified": false}),

@@ -67,6 +67,10 @@ pub struct Consent {
     /// Whether the owner agrees to the account, where the way does not prove who finished it.
     #[serde(default)]
     pub confirmed: bool,
+    /// The person behind the owner's name, where the way tells: a digest of issuer and subject at their sign-in provider
+    /// (`OpenID` Connect Core §5.7). A name may be given to somebody else there, this is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
 }
 
 /// The way a grant came.

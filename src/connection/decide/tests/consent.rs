@@ -12,7 +12,7 @@ use crate::attempt::store;
 use crate::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
 use crate::connection::decide::verdict::Truth;
 use crate::connection::observed::{Provider, RecordState};
-use crate::grant::consent::{ConsentError, ConsentTask};
+use crate::grant::consent::{ConsentError, ConsentTask, Dismissal};
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
 use crate::vault::{Consent, Way};
@@ -22,6 +22,7 @@ impl Situation {
     fn trying(mut self, name: &str, second: i64, step: Step) -> Self {
         let attempt = Attempt {
             user: "alice".into(),
+            person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
             provider: "p".into(),
             started_at: at(second),
@@ -91,16 +92,25 @@ fn each_step_of_a_try_is_followed_by_the_operators() {
 fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let disconnected = connection().spec(json!({"disconnect": true}));
     let suspended = connection().spec(json!({"suspend": true}));
-    let broken = connection().provider(Provider::NotReady { message: "Its app is missing.".into() });
-    for (situation, expected) in
-        [(disconnected, Some(reason::DISCONNECTED)), (suspended, Some(reason::SUSPENDED)), (broken, None)]
-    {
-        let dismissed = match situation.trying("attempt-a", 50, returned()).step() {
-            Some(ConsentTask::Dismiss { ending, .. }) => Some(ending.reason),
-            _ => None,
-        };
-        assert_eq!(dismissed.as_deref(), expected);
+    let gone = connection().provider(Provider::NotFound);
+    let broken =
+        connection().provider(Provider::NotReady { message: "Its metadata is not read yet.".into() });
+    let rows = [
+        (disconnected, Some(reason::DISCONNECTED)),
+        (suspended, Some(reason::SUSPENDED)),
+        (gone, Some(reason::PROVIDER_NOT_FOUND)),
+        // It may be back in a moment, and the try runs out by itself.
+        (broken, None),
+    ];
+    for (situation, expected) in rows {
+        let plan = situation.trying("attempt-a", 50, returned()).decided();
+        let told = plan.dismissals.first().map(|dismissal| dismissal.ending.reason.as_str());
+        assert_eq!((plan.task, told), (None, expected));
     }
+    let busy = connection().provider(Provider::NotFound);
+    let mut busy = busy.trying("attempt-a", 50, returned());
+    busy.observed.busy = true;
+    assert_eq!(busy.decided().dismissals, [], "somebody is at work on it");
 }
 
 #[test]
@@ -109,7 +119,7 @@ fn a_device_code_is_asked_about_at_its_pace_and_only_the_newest() {
     let due = connection().trying("attempt-a", 50, waiting(60));
     assert_eq!(due.step(), Some(ConsentTask::Poll { attempt: "attempt-a".into() }));
     let two = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(99));
-    let Some(ConsentTask::Dismiss { attempt, .. }) = two.step() else { panic!("two codes wait") };
+    let [Dismissal { attempt, .. }] = &*two.decided().dismissals else { panic!("two codes wait") };
     assert_eq!(attempt, "attempt-a");
 }
 
