@@ -216,6 +216,11 @@ pub(super) fn from_catalog(account: crate::catalog::protocol::Account) -> Accoun
     Account { id, name, email }
 }
 
+pub(super) fn into_catalog(account: Account) -> crate::catalog::protocol::Account {
+    let Account { id, name, email } = account;
+    crate::catalog::protocol::Account { id, name, email }
+}
+
 /// The account that the id token names, where the catalogue reads it from there.
 fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
     let identity = job.target.description().identity.as_ref()?;

@@ -22,7 +22,7 @@ use super::request::{self, RequestError};
 use crate::attempt::state::random_text;
 use crate::catalog::Description;
 use crate::catalog::entry::{Authorize, Pkce};
-use crate::catalog::protocol::ClientAuth;
+use crate::catalog::protocol::{Account, ClientAuth};
 
 /// What is asked of the person. No `Debug`: it holds the state.
 #[derive(Clone, Copy)]
@@ -33,9 +33,9 @@ pub struct AuthorizationRequest<'a> {
     pub state: &'a SecretString,
     /// Scopes to ask for. None: no scope parameter, and the provider decides.
     pub scopes: &'a [String],
-    /// Which account is expected, as its owner types it to sign in. Sent where the catalogue says that the provider
-    /// takes such a hint (`login_hint`, or GitHub's `login`), and left out elsewhere.
-    pub login_hint: Option<&'a str>,
+    /// Which account is expected, so that nobody has to choose among several. Said where the catalogue says that the provider
+    /// takes such a hint: its e-mail address as `login_hint` (`OpenID` Connect Core §3.1.2.1), its name as GitHub's `login`.
+    pub expected: Option<&'a Account>,
 }
 
 /// An authorization request that is ready. `Debug` shows neither the state in the address nor the verifier.
@@ -178,10 +178,13 @@ fn own_parameters(
     if let Some(nonce) = nonce(request.scopes, verifier) {
         add("nonce", nonce);
     }
-    let hint =
-        ["login_hint", "login"].into_iter().find(|name| optional_params.iter().any(|known| known == name));
-    if let (Some(name), Some(account)) = (hint, request.login_hint.filter(|hint| !hint.is_empty())) {
-        add(name, account.to_owned());
+    let taken = |name: &str| optional_params.iter().any(|known| known == name);
+    let (email, name) = request.expected.map(|account| (&account.email, &account.name)).unzip();
+    for (parameter, hint) in [("login_hint", email), ("login", name)] {
+        if let Some(hint) = hint.and_then(Option::as_ref).filter(|hint| !hint.is_empty() && taken(parameter))
+        {
+            add(parameter, hint.clone());
+        }
     }
     for (name, value) in params {
         add(name, value.clone());
@@ -242,7 +245,11 @@ mod tests {
             redirect_uri: BACK,
             state: &state,
             scopes: &scopes,
-            login_hint: Some("ann@example.com"),
+            expected: Some(&Account {
+                id: "7".into(),
+                name: Some("ann".into()),
+                email: Some("ann@example.com".into()),
+            }),
         };
         let outcome = begin(http, description, &app(), &request, NOW).await;
         let shown = format!("{outcome:?}");
@@ -300,7 +307,7 @@ mod tests {
             (
                 json!({"type": "github"}),
                 &["repo"],
-                &[("login", Some("ann@example.com")), ("login_hint", None), ("nonce", None)],
+                &[("login", Some("ann")), ("login_hint", None), ("nonce", None)],
             ),
             (
                 json!({"type": "slack"}),
@@ -431,8 +438,7 @@ mod tests {
         let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2"}"#));
         let script = Script::new([refused, good]);
         let state = SecretString::from("s");
-        let request =
-            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &[], login_hint: None };
+        let request = AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &[], expected: None };
         assert!(begin(&script, &pushing(&[ClientAuth::Basic]), &rotating, &request, NOW).await.is_ok());
         assert_eq!(script.requests().len(), 2);
     }

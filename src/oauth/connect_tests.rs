@@ -67,7 +67,7 @@ impl Bench {
         let state = SecretString::from("the-state");
         let scopes = scopes();
         let request =
-            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &scopes, login_hint: None };
+            AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &scopes, expected: None };
         begin(&self.http, &self.description, &self.app, &request, NOW).await.unwrap()
     }
 

@@ -8,8 +8,10 @@ use super::{ConsentError, Unasked, is_owners, not_offered};
 use crate::api::connection::Method;
 use crate::attempt::store::Kept;
 use crate::attempt::{Step, redirect_uri};
+use crate::catalog::protocol::Account;
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
+use crate::grant::judge::into_catalog;
 use crate::grant::outcome::Outcome;
 use crate::grant::target::requested;
 use crate::grant::work::Job;
@@ -51,8 +53,13 @@ impl Grants {
         let permit = self.admitted(job).await?;
         let redirect_uri = redirect_uri(portal, job.target.provider());
         let scopes = requested(&job.target, &job.scopes);
-        let request =
-            AuthorizationRequest { redirect_uri: &redirect_uri, state, scopes: &scopes, login_hint: None };
+        let expected = self.expected(job);
+        let request = AuthorizationRequest {
+            redirect_uri: &redirect_uri,
+            state,
+            scopes: &scopes,
+            expected: expected.as_ref(),
+        };
         let http = self.clients.for_provider(job.target.insecure());
         let begun = authorize::begin(http, job.target.description(), &app, &request, self.clock.now());
         let begun = self.timed(Operation::Authorize, begun).await;
@@ -67,6 +74,14 @@ impl Grants {
         };
         let sealed = pledge.seal(&self.sealer, &job.place)?;
         Ok((SecretString::from(begun.address.as_str()), sealed))
+    }
+
+    /// The account that a renewal must be of, unless the owner means another one now.
+    fn expected(&self, job: &Job) -> Option<Account> {
+        let Account { id, name, email } = self.pinned_account(&job.place.uid).map(into_catalog)?;
+        let another = |named: Option<&String>| named.is_some_and(|named| *named != id);
+        let means_it = !another(job.expected_account.as_ref()) && !another(job.accepted_account.as_ref());
+        means_it.then_some(Account { id, name, email })
     }
 
     /// The first consent is the owner's, and so is the first under a new owner. Later, who may connect may renew it, and the
