@@ -13,13 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Settings, relations};
 use crate::api::IntegrationConnection;
 use crate::api::connection::Phase;
-use crate::attempt::secret::from_secret;
-use crate::attempt::store::Attempts;
+use crate::attempt::store::{self, Attempts};
 use crate::context::Context;
 use crate::telemetry::chain;
 use crate::vault::keyring::SharedKeyring;
 
-/// How often gauges are set.
+/// How often gauges are set, and tries whose time is over are removed.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// How often shares are swept, should a wake have been lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -43,11 +42,11 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = gauges.tick() => set_gauges(&ctx, &keyring),
-            _ = sweep.tick() => {
-                relations::wake_shares(&ctx);
+            _ = gauges.tick() => {
+                set_gauges(&ctx, &keyring);
                 sweep_attempts(&ctx).await;
             }
+            _ = sweep.tick() => relations::wake_shares(&ctx),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring, settings.key_max_age);
                 judge_policies(&ctx).await;
@@ -64,10 +63,7 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
-    let expired = |secret: &Secret| match from_secret(secret) {
-        Ok(attempt) => attempt.is_expired_at(now),
-        Err(_) => true,
-    };
+    let expired = |secret: &Secret| store::read(secret).map_or(true, |kept| kept.attempt.is_expired_at(now));
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {
             tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");

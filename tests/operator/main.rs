@@ -8,6 +8,7 @@ mod canary;
 mod carrier;
 mod consent;
 mod consent_attacks;
+mod consent_outcomes;
 mod device;
 mod drafts;
 mod drift;
