@@ -137,7 +137,7 @@ async fn a_refresh_under_way_loses_to_a_consent_and_nothing_stands_still() {
             assert!(holds(&it.status("mail").await, "Ready"), "a token is there all the time");
             let keys = it.secret("mail").await;
             let grant = grant_of(&it, &keys["access_token"]);
-            if grant != grant_of(&it, &first) { Ok(()) } else { Err("still the old grant's") }
+            if grant == grant_of(&it, &first) { Err("still the old grant's") } else { Ok(()) }
         })
         .await;
     };
