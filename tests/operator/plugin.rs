@@ -6,8 +6,8 @@ use std::process::{Output, Stdio};
 
 use bowline_testbed::sandbox::Rotation;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::scene::{Scene, scene};
 
@@ -43,6 +43,55 @@ pub async fn ended(child: Child) -> (i32, String, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// A plug-in at work, whose results are read as they come. It is killed when dropped.
+pub struct Running {
+    child: Child,
+    results: BufReader<ChildStdout>,
+    /// The results so far.
+    pub said: String,
+}
+
+impl Running {
+    /// Begins a command as a user in the scene's namespace.
+    pub fn start(it: &Scene, user: &str, arguments: &[&str]) -> Self {
+        let mut child = started(it, user, &[arguments, &["-n", &it.namespace]].concat());
+        let results = BufReader::new(child.stdout.take().unwrap());
+        Self { child, results, said: String::new() }
+    }
+
+    /// The next line of its results; empty where they have ended.
+    pub async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.results.read_line(&mut line).await.unwrap();
+        self.said += &line;
+        line
+    }
+
+    /// Reads on until a line begins with this title, and gives its value.
+    pub async fn value(&mut self, title: &str) -> String {
+        loop {
+            let line = self.line().await;
+            if let Some(value) = line.strip_prefix(title) {
+                return value.trim().to_owned();
+            }
+            assert!(!line.is_empty(), "it ended without {title} {}", self.said);
+        }
+    }
+
+    /// SIGKILL: it has no chance to tidy up.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it ends: exit code, what it said since, and progress.
+    pub async fn ended(mut self) -> (i32, String, String) {
+        let mut rest = String::new();
+        self.results.read_to_string(&mut rest).await.unwrap();
+        let (code, _, errors) = ended(self.child).await;
+        (code, rest, errors)
+    }
 }
 
 #[tokio::test]
