@@ -17,10 +17,29 @@ const LONGEST_REQUEST: usize = 64;
 
 /// The step that is due now. `blocked`: no grant may be taken in, for the cause that `authorized` names.
 pub fn task(input: &Input, authorized: &Verdict, blocked: bool) -> Option<ConsentTask> {
-    let step = |kept: &Kept| step(input, kept, authorized, blocked);
-    input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
-        let request = pending_request(input)?;
-        (!blocked).then_some(ConsentTask::AskDevice { request })
+    let attempts = &input.observed.attempts;
+    // First: were the newest code granted before that, the one it replaced would be waited for again.
+    attempts
+        .iter()
+        .find_map(|kept| replaced(input, kept))
+        .or_else(|| attempts.iter().find_map(|kept| step(input, kept, authorized, blocked)))
+        .or_else(|| confirmation(input))
+        .or_else(|| {
+            let request = pending_request(input)?;
+            (!blocked).then_some(ConsentTask::AskDevice { request })
+        })
+}
+
+/// The end of a code that another one was asked for after.
+fn replaced(input: &Input, kept: &Kept) -> Option<ConsentTask> {
+    let waits = matches!(kept.attempt.step, Step::Waiting { .. });
+    (waits && !is_newest_code(input, kept)).then(|| ConsentTask::Dismiss {
+        attempt: kept.name.clone(),
+        ending: Ending {
+            connected: false,
+            reason: reason::AUTHORIZATION_FAILED.to_owned(),
+            message: "Another code was asked for since; this one is not waited for any more.".to_owned(),
+        },
     })
 }
 
@@ -40,10 +59,6 @@ fn step(input: &Input, kept: &Kept, authorized: &Verdict, blocked: bool) -> Opti
         Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
         Step::Asked { .. } => Some(ConsentTask::Begin { attempt }),
         Step::Returned { .. } => Some(ConsentTask::Exchange { attempt }),
-        Step::Waiting { .. } if !is_newest_code(input, kept) => dismiss(
-            reason::AUTHORIZATION_FAILED,
-            "Another code was asked for since; this one is not waited for any more.".to_owned(),
-        ),
         Step::Waiting { next_poll, .. } => {
             (poll_at(input, *next_poll) <= input.now).then_some(ConsentTask::Poll { attempt })
         }

@@ -111,6 +111,11 @@ fn a_device_code_is_asked_about_at_its_pace_and_only_the_newest() {
     let two = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(99));
     let Some(ConsentTask::Dismiss { attempt, .. }) = two.step() else { panic!("two codes wait") };
     assert_eq!(attempt, "attempt-a");
+    let due = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(60));
+    let Some(ConsentTask::Dismiss { attempt, .. }) = due.step() else {
+        panic!("the old code is left behind")
+    };
+    assert_eq!(attempt, "attempt-a");
 }
 
 #[test]
