@@ -3,13 +3,18 @@
 //! Level 1 shows pages and parsing; that it works with the rights of `edit`, and what it waits for, shows only here.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use bowline_testbed::sandbox::Rotation;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::scene::{Scene, scene};
+
+/// Longer than anything takes that a test waits for.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs the plug-in as a user in the scene's namespace, with this on its standard input.
 pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
@@ -72,7 +77,8 @@ impl Running {
     /// Reads on until a line begins with this title, and gives its value.
     pub async fn value(&mut self, title: &str) -> String {
         loop {
-            let line = self.line().await;
+            let line = timeout(SOON, self.line()).await;
+            let line = line.unwrap_or_else(|_| panic!("nothing more is said after {}", self.said));
             if let Some(value) = line.strip_prefix(title) {
                 return value.trim().to_owned();
             }
@@ -87,8 +93,14 @@ impl Running {
 
     /// Waits until it ends: exit code, what it said since, and progress.
     pub async fn ended(mut self) -> (i32, String, String) {
-        let mut rest = String::new();
-        self.results.read_to_string(&mut rest).await.unwrap();
+        let before = self.said.len();
+        let all = async { while !self.line().await.is_empty() {} };
+        if timeout(SOON, all).await.is_err() {
+            self.child.kill().await.unwrap();
+            let (_, _, errors) = ended(self.child).await;
+            panic!("it does not end. It said {}, and: {errors}", self.said);
+        }
+        let rest = self.said.split_off(before);
         let (code, _, errors) = ended(self.child).await;
         (code, rest, errors)
     }

@@ -1,6 +1,8 @@
 //! A person at a terminal: the plug-in's own binary, with her kubeconfig, while the operator that ships is at work and a
 //! provider answers. Everything asserted here is what she reads, and what is true at the provider then.
 
+mod again;
+mod killed;
 mod story;
 
 use bowline_testbed::browser::Browser;

@@ -33,7 +33,10 @@ async fn looked_at(it: &Scene) {
     assert_says(&listed, &["NAME", "mail", &it.name, "ALICE", "alice", "Active", "Connected"]);
     assert_eq!(well(it, "list -o name").await.lines().count(), 1);
     let described = well(it, "describe mail").await;
-    assert_says(&described, &["Account:        ALICE", "Status:         Active", "The Secret holds a valid token."]);
+    assert_says(
+        &described,
+        &["Account:        ALICE", "Status:         Active", "The Secret holds a valid token."],
+    );
     assert!(!described.contains("Device code"), "the code is spent: {described}");
 
     let mounted = json!({"containers": [{"name": "app", "image": "app",
