@@ -3,6 +3,7 @@
 
 mod again;
 mod killed;
+mod link;
 mod story;
 
 use bowline_testbed::browser::Browser;
