@@ -2,8 +2,10 @@
 //! provider answers. Everything asserted here is what she reads, and what is true at the provider then.
 
 mod again;
+mod attended;
 mod killed;
 mod link;
+mod pty;
 mod story;
 
 use bowline_testbed::browser::Browser;
