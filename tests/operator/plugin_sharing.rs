@@ -77,6 +77,22 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
     assert!(code == 0 && said.contains(&format!("Secret {id} in {jobs}")), "{said}{errors}");
     it.secret_in(&jobs, &id).await;
+    let (code, said, errors) = bowline(&it, ADMIN, &["impact", "mail"], "").await;
+    assert!(code == 0 && said.starts_with("NAMESPACE") && errors.is_empty(), "{said}{errors}");
+    for user in ["Deployment   web", "Pod          mailer"] {
+        let found = said.lines().any(|line| line.starts_with(&jobs) && line.contains(user));
+        assert!(found, "{user}: {said}");
+    }
+    let (_, said, _) = bowline(&it, ADMIN, &["impact", "mail", "-o", "json"], "").await;
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&told["connection"], &told["complete"]), (&json!(id), &json!(true)), "{said}");
+    // alice sees what is her own, and is told that there is more.
+    let (code, said, errors) = bowline(&it, "alice", &["impact", "mail"], "").await;
+    assert!(code == 0 && said.contains(&it.namespace), "{said}{errors}");
+    assert!(errors.contains("whose shares you may not list"), "{errors}");
+    let (_, said, _) = bowline(&it, "alice", &["impact", "mail", "-o", "yaml"], "").await;
+    assert!(said.contains("complete: false"), "{said}");
+
     let (code, _, errors) = bowline(&it, ADMIN, &["disconnect", "mail"], "y\n").await;
     assert!(code == 1 && errors.contains("nothing was changed"), "{errors}");
     for expected in
