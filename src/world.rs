@@ -264,7 +264,7 @@ impl World {
         let read = self.attempts.state_filter(its).into_iter().filter_map(|secret| store::read(&secret).ok());
         // The label only selects: what counts is inside.
         let mut attempts: Vec<Kept> = read.filter(|kept| kept.attempt.connection.uid == uid).collect();
-        attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
+        attempts.sort_by_key(|kept| std::cmp::Reverse(kept.order()));
         attempts
     }
 

@@ -1,6 +1,7 @@
 //! Reading and writing attempts. Every change is made on the version that was read: the first who comes takes the step.
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 
@@ -18,6 +19,13 @@ pub struct Kept {
     pub attempt: Attempt,
     uid: String,
     resource_version: String,
+}
+
+impl Kept {
+    /// Tells the newer of two that were begun within one second: times have whole seconds.
+    pub fn order(&self) -> (Timestamp, u64) {
+        (self.attempt.started_at, self.resource_version.parse().unwrap_or_default())
+    }
 }
 
 /// Why an attempt was not read or written.

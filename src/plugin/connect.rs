@@ -1,10 +1,10 @@
 //! `connect`: the owner consents, in a browser or by a code typed on another device, and sees what came of it.
 
 mod attempt;
+mod request;
 mod words;
 
 use anyhow::bail;
-use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::Duration;
@@ -19,6 +19,7 @@ use super::session::{Session, plain};
 use super::table::Cell;
 use super::wait::{duration, follow};
 use crate::api::IntegrationConnection;
+use crate::api::connection::Method;
 use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use attempt::{Attempt, End, News};
 
@@ -36,6 +37,9 @@ prove who typed it, so you are asked whether the account is the one you meant.
 
 The first consent is the owner's. The request by --device and the answer about
 the account are annotations, so they need the right to patch the connection.";
+
+/// How long a code, or the word on how it ended, takes at most to be in the status.
+const ON_ITS_WAY: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// An account whose id nobody tells.
 const NOT_NAMED: &str = "an account that the provider does not name";
@@ -75,6 +79,9 @@ impl Args {
         };
         let provider = about(session, &before).await?;
         check(&before, &provider)?;
+        if self.device {
+            check_device(&before, &provider)?;
+        }
         let mut course = Course { args: &self, session, connections, before, provider };
         course.run(deadline, screen).await
     }
@@ -128,6 +135,22 @@ fn check(connection: &IntegrationConnection, provider: &About) -> anyhow::Result
     Ok(())
 }
 
+/// What can be known of a code before one is asked for, where the provider object may be read.
+fn check_device(connection: &IntegrationConnection, provider: &About) -> anyhow::Result<()> {
+    let name = Cell::new(&connection.spec.provider).text;
+    let whom = provider.contact.as_deref().unwrap_or("an administrator of the cluster");
+    if !provider.methods.is_empty() && !provider.methods.contains(&Method::DeviceCode) {
+        bail!("{name} has no codes to type on another device: connect without --device");
+    }
+    if provider.device_flow == Some(false) {
+        bail!(
+            "IntegrationProvider {name} does not allow codes (spec.allow.deviceFlow). Connect without --device, or ask {}",
+            Cell::new(whom).text
+        );
+    }
+    Ok(())
+}
+
 /// One run of the command.
 struct Course<'a> {
     args: &'a Args,
@@ -145,45 +168,56 @@ impl Course<'_> {
         }
         screen.progress(&format!("Waiting up to {} ...", self.args.timeout));
         loop {
-            let name = &self.args.name;
-            let look = |connection: &IntegrationConnection| {
-                Ok(match attempt.see(connection) {
-                    News::None => None,
-                    News::Underway => {
-                        screen.progress("Somebody is at the provider, or the answer is being checked ...");
-                        None
-                    }
-                    News::Code(code) => {
-                        screen.result(&words::code(connection, &code, self.session.clock.now()))?;
-                        None
-                    }
-                    News::End(end) => Some((end, connection.clone())),
-                })
-            };
-            match follow(&self.connections, name, deadline, look).await? {
-                None => {
+            let soon = Instant::now() + ON_ITS_WAY;
+            let until = if attempt.is_silent() { soon.min(deadline) } else { deadline };
+            match self.next(&mut attempt, until, screen).await? {
+                None if attempt.is_silent() && until < deadline => {
+                    return self.tell_silence(&attempt, screen).await;
+                }
+                None if Instant::now() >= deadline => {
                     return Err(self.args.late("it goes on without you; the page and the code stay good"));
                 }
-                Some((End::Confirm, now)) => {
-                    self.confirm(&now, screen).await?;
-                    attempt.confirmed();
-                }
-                Some((end, now)) => return self.tell(&end, &now, screen),
+                // Nothing is said, which is not waited for as long; or something is said again.
+                None | Some((None, _)) => {}
+                Some((Some(End::Confirm), now)) => attempt = self.confirmed(attempt, now, screen).await?,
+                Some((Some(end), now)) => return self.tell(&end, &now, screen),
             }
         }
+    }
+
+    /// What happens next that is not just told: an end, or silence.
+    async fn next(
+        &self,
+        attempt: &mut Attempt,
+        until: Instant,
+        screen: &mut Screen,
+    ) -> anyhow::Result<Option<(Option<End>, IntegrationConnection)>> {
+        let look = |connection: &IntegrationConnection| {
+            Ok(match attempt.see(connection) {
+                News::None => None,
+                News::Underway => {
+                    screen.progress("Somebody is at the provider, or the answer is being checked ...");
+                    None
+                }
+                News::Code(code) => {
+                    screen.result(&words::code(connection, &code, self.session.clock.now()))?;
+                    None
+                }
+                News::Silence => Some((None, connection.clone())),
+                News::End(end) => Some((Some(end), connection.clone())),
+            })
+        };
+        follow(&self.connections, &self.args.name, until, look).await
     }
 
     /// Asks for a code, or shows the page; `None` where there is nothing to wait for.
     async fn begin(&self, screen: &mut Screen) -> anyhow::Result<Option<Attempt>> {
         let name = &self.args.name;
-        if attempt::awaits_confirmation(&self.before) {
+        if attempt::awaits_confirmation(&self.before) && !self.wants_another_account() {
             return Ok(Some(Attempt::by_page(&self.before)));
         }
-        if self.args.device || way(&self.before, &self.provider) == Way::Device {
-            let request = request(&self.before, self.session.clock.now());
-            self.annotate(ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
-            screen.progress(&format!("Asked for a code to connect {name}."));
-            return Ok(Some(Attempt::by_device(&self.before, request)));
+        if self.is_by_code() {
+            return self.ask_for_code(screen).await.map(Some);
         }
         let Some(page) = portal::page(self.session, &self.before).await? else {
             bail!(
@@ -203,26 +237,74 @@ impl Course<'_> {
         Ok((!is_ready).then(|| Attempt::by_page(&self.before)))
     }
 
-    /// Has the owner say that the account is the right one.
-    async fn confirm(&self, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<()> {
+    fn is_by_code(&self) -> bool {
+        self.args.device || way(&self.before, &self.provider) == Way::Device
+    }
+
+    /// Whether the account that waits for its owner's word is known not to be the one.
+    fn wants_another_account(&self) -> bool {
+        let other = self.args.accept_account.as_ref().is_some_and(|given| *given != account_id(&self.before));
+        other && self.is_by_code()
+    }
+
+    /// Goes on with the code that waits already, or asks for one.
+    async fn ask_for_code(&self, screen: &mut Screen) -> anyhow::Result<Attempt> {
+        let (name, now) = (&self.args.name, self.session.clock.now());
+        if let Some(request) = request::waiting(&self.before, now) {
+            screen.progress(&format!("{name} waits for a code to be typed already. It is still good:"));
+            return Ok(Attempt::by_device(&self.before, request));
+        }
+        let request = request::new(&self.before, now);
+        self.annotate(ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
+        screen.progress(&format!("Asked for a code to connect {name}."));
+        Ok(Attempt::by_device(&self.before, request))
+    }
+
+    /// Has the owner say whether the account is the right one. If not, there is another code, where codes are used.
+    async fn confirmed(
+        &mut self,
+        mut attempt: Attempt,
+        now: IntegrationConnection,
+        screen: &mut Screen,
+    ) -> anyhow::Result<Attempt> {
+        if self.confirm(&now, screen).await? {
+            attempt.confirmed();
+            return Ok(attempt);
+        }
+        self.before = now;
+        self.ask_for_code(screen).await
+    }
+
+    /// Whether the owner says that the account is the right one.
+    async fn confirm(&self, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<bool> {
         let name = &self.args.name;
+        let id = account_id(now);
         let account = now.status.as_ref().and_then(|status| status.account.as_ref());
-        let id = account.map_or(UNNAMED_ACCOUNT, |account| account.id.as_str());
         let whole = account.map_or_else(|| NOT_NAMED.to_owned(), account_in_full);
         match &self.args.accept_account {
             Some(given) if given == id => {}
             Some(given) => {
                 bail!("the account that was connected is {whole}, not {given}: nothing is accepted")
             }
-            None if screen.is_attended() => ask(name, &whole, screen)?,
+            None if screen.is_attended() => match ask(name, &whole, screen)? {
+                true => {}
+                false if self.is_by_code() => {
+                    screen.progress("Not accepted: nothing is published.");
+                    return Ok(false);
+                }
+                false => bail!(
+                    "not accepted: nothing is published. To try again with another account: kubectl bowline connect {name} --device"
+                ),
+            },
             None => bail!(
-                "{name} was connected as {whole}. If that is the account you meant: {}",
-                words::accept(now, id)
+                "{name} was connected as {whole}. If that is the account you meant: {}\nIf not, for another code: {}",
+                words::accept(now, id),
+                words::another(now)
             ),
         }
         self.annotate(ANNOTATION_ACCEPT_ACCOUNT, id).await?;
         screen.progress(&format!("Accepted {whole}."));
-        Ok(())
+        Ok(true)
     }
 
     async fn annotate(&self, annotation: &str, value: &str) -> anyhow::Result<()> {
@@ -236,6 +318,14 @@ impl Course<'_> {
         patched.map(drop).map_err(plain)
     }
 
+    /// Nothing is said of an attempt that is over. Its Event says why; the status has more to say of the grant before.
+    async fn tell_silence(&self, attempt: &Attempt, screen: &mut Screen) -> anyhow::Result<()> {
+        let now = self.connections.get(&self.args.name).await.map_err(plain)?;
+        let what = if attempt.has_code() { "The code is over." } else { "No code was given." };
+        screen.progress(&format!("{what} The events in {} say why.", words::describe(&now)));
+        self.tell(&attempt.without_a_word(&now), &now, screen)
+    }
+
     fn tell(&self, end: &End, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<()> {
         let name = &self.args.name;
         let account = now.status.as_ref().and_then(|status| status.account.as_ref()).map(account_in_full);
@@ -244,7 +334,13 @@ impl Course<'_> {
                 let account = account.map(|account| format!(", as {account}")).unwrap_or_default();
                 Ok(screen.result(&format!("{name} is ready{account}.\n"))?)
             }
-            End::Kept => bail!("{name} was not authorized anew; the grant it had goes on working"),
+            End::Kept { why: None } => {
+                bail!("{name} was not authorized anew; the grant that it has goes on working")
+            }
+            End::Kept { why: Some(why) } => bail!(
+                "{name} was not authorized anew: {} The grant that it has goes on working",
+                Cell::new(why).text
+            ),
             End::Confirm => bail!("{name} still waits for its owner's word on the account"),
             End::Failed { reason, message } => {
                 let todo: String = steps(now, &self.provider).iter().map(|step| step.lines("  ")).collect();
@@ -256,20 +352,18 @@ impl Course<'_> {
     }
 }
 
-fn ask(name: &str, account: &str, screen: &mut Screen) -> anyhow::Result<()> {
-    let question = format!("{name} was connected as {account}. Is that you? [y/N] ");
-    match screen.ask(&question)?.as_deref() {
-        Some("y" | "Y" | "yes") => Ok(()),
-        Some(_) => bail!(
-            "not accepted: the grant stays unpublished. To try again with another account: kubectl bowline connect {name} --device"
-        ),
-        None => Err(Usage("say --accept-account ID where nobody can be asked").into()),
+fn ask(name: &str, account: &str, screen: &mut Screen) -> anyhow::Result<bool> {
+    let question = format!("{name} was connected as {account}. Is that the account you meant? [y/N] ");
+    match screen.ask(&question)? {
+        Some(answer) => Ok(["y", "Y", "yes"].contains(&answer.as_str())),
+        None => Err(Usage("nobody answers here: say --accept-account ID").into()),
     }
 }
 
-/// A value that was never asked with before: each accepted request gives the connection a new resourceVersion.
-fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
-    format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
+/// The id by which the owner agrees to the account.
+fn account_id(connection: &IntegrationConnection) -> &str {
+    let account = connection.status.as_ref().and_then(|status| status.account.as_ref());
+    account.map_or(UNNAMED_ACCOUNT, |account| account.id.as_str())
 }
 
 #[cfg(test)]
@@ -278,7 +372,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::api::connection::Method;
 
     fn refused(spec: &Value, methods: &[Method]) -> Option<String> {
         let mut whole = json!({"metadata": {"name": "github", "namespace": "team-a"},
@@ -303,16 +396,5 @@ mod tests {
             let said = refused(&spec, methods).unwrap();
             assert!(said.contains(words), "{spec}: {said}");
         }
-    }
-
-    #[test]
-    fn each_request_is_a_value_never_asked_with_before() {
-        let at = |version: &str| {
-            serde_json::from_value(json!({"metadata": {"name": "github", "resourceVersion": version},
-                "spec": {"provider": "github", "owner": "alice"}}))
-            .unwrap()
-        };
-        let now = Timestamp::UNIX_EPOCH;
-        assert_ne!(request(&at("7"), now), request(&at("8"), now), "two requests within one second");
     }
 }

@@ -1,5 +1,6 @@
 //! Who is hit when a connection's Secrets go: by namespace, as far as the caller may look.
 
+mod command;
 mod references;
 
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+pub(super) use command::Args;
 pub(super) use references::{Via, references};
 
 use super::age::relative;

@@ -91,6 +91,8 @@ impl Screen {
             }
             line.extend(byte);
         }
+        // What is said next stands on a line of its own.
+        let _ = writeln!(self.err);
         Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
     }
 

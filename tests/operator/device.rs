@@ -15,7 +15,7 @@ use crate::stage::Stage;
 
 impl Scene {
     /// A provider that allows device flow, and a connection that nobody authorized yet.
-    async fn with_device_flow(&self) {
+    pub async fn with_device_flow(&self) {
         self.provider(Rotation::SingleUse)
             .habit(|config| config.device_interval_seconds = 1)
             .spec(json!({"allow": {"deviceFlow": true}}))

@@ -32,6 +32,7 @@ mod registration;
 mod scene;
 mod sharing;
 mod stage;
+mod terminal;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

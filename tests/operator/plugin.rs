@@ -3,13 +3,18 @@
 //! Level 1 shows pages and parsing; that it works with the rights of `edit`, and what it waits for, shows only here.
 
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use bowline_testbed::sandbox::Rotation;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::scene::{Scene, scene};
+
+/// Longer than anything takes that a test waits for.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs the plug-in as a user in the scene's namespace, with this on its standard input.
 pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
@@ -43,6 +48,62 @@ pub async fn ended(child: Child) -> (i32, String, String) {
     let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// A plug-in at work, whose results are read as they come. It is killed when dropped.
+pub struct Running {
+    child: Child,
+    results: BufReader<ChildStdout>,
+    /// The results so far.
+    pub said: String,
+}
+
+impl Running {
+    /// Begins a command as a user in the scene's namespace.
+    pub fn start(it: &Scene, user: &str, arguments: &[&str]) -> Self {
+        let mut child = started(it, user, &[arguments, &["-n", &it.namespace]].concat());
+        let results = BufReader::new(child.stdout.take().unwrap());
+        Self { child, results, said: String::new() }
+    }
+
+    /// The next line of its results; empty where they have ended.
+    pub async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.results.read_line(&mut line).await.unwrap();
+        self.said += &line;
+        line
+    }
+
+    /// Reads on until a line begins with this title, and gives its value.
+    pub async fn value(&mut self, title: &str) -> String {
+        loop {
+            let line = timeout(SOON, self.line()).await;
+            let line = line.unwrap_or_else(|_| panic!("nothing more is said after {}", self.said));
+            if let Some(value) = line.strip_prefix(title) {
+                return value.trim().to_owned();
+            }
+            assert!(!line.is_empty(), "it ended without {title} {}", self.said);
+        }
+    }
+
+    /// SIGKILL: it has no chance to tidy up.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits until it ends: exit code, what it said since, and progress.
+    pub async fn ended(mut self) -> (i32, String, String) {
+        let before = self.said.len();
+        let all = async { while !self.line().await.is_empty() {} };
+        if timeout(SOON, all).await.is_err() {
+            self.child.kill().await.unwrap();
+            let (_, _, errors) = ended(self.child).await;
+            panic!("it does not end. It said {}, and: {errors}", self.said);
+        }
+        let rest = self.said.split_off(before);
+        let (code, _, errors) = ended(self.child).await;
+        (code, rest, errors)
+    }
 }
 
 #[tokio::test]

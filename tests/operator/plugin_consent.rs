@@ -11,12 +11,10 @@ use bowline::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUES
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout};
 use tokio::sync::OnceCell;
 
 use crate::looking::until;
-use crate::plugin::{bowline, ended, started};
+use crate::plugin::{Running, bowline};
 use crate::scene::Scene;
 use crate::stage::{HOME, Stage};
 
@@ -57,25 +55,6 @@ fn page(it: &Scene) -> String {
     format!("{PAGE}/{}/mail", it.namespace)
 }
 
-/// Begins a command as alice.
-fn begun(it: &Scene, arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = started(it, "alice", &[arguments, &["-n", &it.namespace]].concat());
-    let results = BufReader::new(child.stdout.take().unwrap());
-    (child, results)
-}
-
-async fn line(results: &mut BufReader<ChildStdout>) -> String {
-    let mut line = String::new();
-    results.read_line(&mut line).await.unwrap();
-    line
-}
-
-async fn rest(results: &mut BufReader<ChildStdout>) -> String {
-    let mut text = String::new();
-    while results.read_line(&mut text).await.unwrap() > 0 {}
-    text
-}
-
 async fn until_annotated(it: &Scene, annotation: &str) -> String {
     until(annotation, async || it.get("mail").await.annotations().get(annotation).cloned()).await
 }
@@ -84,21 +63,21 @@ async fn until_annotated(it: &Scene, annotation: &str) -> String {
 #[ignore = "needs an API server: make test"]
 async fn the_link_is_printed_and_the_consent_is_waited_for() {
     let it = quiet("link").await;
-    let (child, mut results) = begun(&it, &["connect", "mail"]);
+    let mut run = Running::start(&it, "alice", &["connect", "mail"]);
     say(
         &it,
         json!({"conditions": verdict(false, "AwaitingAuthorization"), "authorization": {"url": page(&it)}}),
     )
     .await;
-    assert_eq!(line(&mut results).await.trim(), page(&it), "nothing but the address");
+    assert_eq!(run.line().await.trim(), page(&it), "nothing but the address");
     let (_, said, errors) = bowline(&it, "alice", &["portal"], "").await;
     assert_eq!(said, "https://bowline.example.com/\n", "{errors}");
     say(&it, json!({"conditions": verdict(false, "AuthorizationInProgress")})).await;
     let account = json!({"id": "42", "name": "octocat"});
     say(&it, json!({"conditions": verdict(true, "Authorized"), "account": account, "authorization": null}))
         .await;
-    assert_eq!(rest(&mut results).await, "mail is ready, as octocat (id 42).\n");
-    assert_eq!(ended(child).await.0, 0);
+    let (code, said, _) = run.ended().await;
+    assert_eq!((code, said.as_str()), (0, "mail is ready, as octocat (id 42).\n"));
     // No page is named any more, and no provider names the portal.
     let (code, _, errors) = bowline(&it, "alice", &["portal"], "").await;
     assert!(code == 1 && errors.contains("--portal-url"), "{errors}");
@@ -112,7 +91,7 @@ async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
     let (code, _, errors) = bowline(&it, "carol", &["connect", "mail", "--device"], "").await;
     assert!(code == 1 && errors.contains("forbidden"), "{errors}");
 
-    let (child, mut results) = begun(&it, &["connect", "mail", "--device"]);
+    let mut run = Running::start(&it, "alice", &["connect", "mail", "--device"]);
     let request = until_annotated(&it, ANNOTATION_AUTHORIZE_REQUESTED).await;
     let open = json!({"userCode": "WDJB-MJHT", "verificationUri": "https://idp.example.com/device"});
     say(
@@ -121,12 +100,8 @@ async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
         "conditions": verdict(false, "AuthorizationInProgress")}),
     )
     .await;
-    let mut shown = String::new();
-    while !shown.contains("WDJB-MJHT") {
-        let next = line(&mut results).await;
-        assert!(!next.is_empty(), "it ended early: {shown}");
-        shown += &next;
-    }
+    assert_eq!(run.value("Code:").await, "WDJB-MJHT");
+    let shown = &run.said;
     for expected in ["https://idp.example.com/device", &it.name, &format!("{}.mail", it.namespace), "alice"] {
         assert!(shown.contains(expected), "{expected}: {shown}");
     }
@@ -134,8 +109,7 @@ async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
     assert!(said.contains("WDJB-MJHT at https://idp.example.com/device"), "{said}");
     let account = json!({"id": "42", "name": "octocat"});
     say(&it, json!({"authorization": null, "account": account, "conditions": verdict(false, "AwaitingConfirmation")})).await;
-    rest(&mut results).await;
-    let (code, _, errors) = ended(child).await;
+    let (code, _, errors) = run.ended().await;
     assert!(
         code == 1 && errors.contains("octocat (id 42)") && errors.contains("--accept-account '42'"),
         "{errors}"
@@ -144,11 +118,11 @@ async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
     let (code, _, errors) = bowline(&it, "alice", &["connect", "mail", "--accept-account", "7"], "").await;
     assert!(code == 1 && errors.contains("nothing is accepted"), "{errors}");
     assert!(!it.get("mail").await.annotations().contains_key(ANNOTATION_ACCEPT_ACCOUNT));
-    let (child, mut results) = begun(&it, &["connect", "mail", "--accept-account", "42"]);
+    let run = Running::start(&it, "alice", &["connect", "mail", "--accept-account", "42"]);
     assert_eq!(until_annotated(&it, ANNOTATION_ACCEPT_ACCOUNT).await, "42");
     say(&it, json!({"conditions": verdict(true, "Authorized")})).await;
-    assert_eq!(rest(&mut results).await, "mail is ready, as octocat (id 42).\n");
-    assert_eq!(ended(child).await.0, 0);
+    let (code, said, _) = run.ended().await;
+    assert_eq!((code, said.as_str()), (0, "mail is ready, as octocat (id 42).\n"));
 }
 
 #[tokio::test]
@@ -161,15 +135,15 @@ async fn a_failure_is_explained_with_who_mends_it() {
         json!({"conditions": verdict(false, "AwaitingAuthorization"), "authorization": {"url": page(&it)}}),
     )
     .await;
-    let (child, mut results) = begun(&it, &["connect", "mail"]);
-    line(&mut results).await;
+    let mut run = Running::start(&it, "alice", &["connect", "mail"]);
+    run.line().await;
     say(&it, json!({"conditions": verdict(false, "AdminConsentRequired"), "authorization": {"adminConsentUrl": approval}})).await;
-    let said = rest(&mut results).await;
+    let (code, said, _) = run.ended().await;
+    assert_eq!(code, 1);
     for expected in ["AdminConsentRequired: As the test says.", "an administrator at the provider", approval]
     {
         assert!(said.contains(expected), "{expected}: {said}");
     }
-    assert_eq!(ended(child).await.0, 1);
     let (_, described, _) = bowline(&it, "alice", &["describe", "mail"], "").await;
     assert!(
         described.contains(approval) && described.contains("kubectl bowline connect mail"),

@@ -20,9 +20,9 @@ fn container(secret: &str) -> Value {
         "valueFrom": {"secretKeyRef": {"name": secret, "key": "access_token"}}}]}]})
 }
 
-/// A pod that reads its token from a Secret. It never runs: there are no nodes.
-async fn pod(it: &Scene, namespace: &str, secret: &str) {
-    let pod: Pod = parsed(json!({"metadata": {"name": "mailer"}, "spec": container(secret)}));
+/// A pod `mailer` of this spec. It never runs: there are no nodes.
+pub async fn pod(it: &Scene, namespace: &str, spec: Value) {
+    let pod: Pod = parsed(json!({"metadata": {"name": "mailer"}, "spec": spec}));
     let pods: Api<Pod> = Api::namespaced(it.admin.clone(), namespace);
     // A new namespace has no ServiceAccount for its pods yet.
     until("a pod", async || {
@@ -56,7 +56,7 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     assert!(code == 0 && said.contains("mail is shared with"), "{said}{errors}");
     it.secret_in(&jobs, &id).await;
 
-    pod(&it, &jobs, &id).await;
+    pod(&it, &jobs, container(&id)).await;
     deployment(&it, &jobs, &id).await;
     let why = ["why", "pod/mailer", "-n", &jobs];
     let (code, said, errors) = bowline_as_is(&it, "bob", &why, "").await;
@@ -77,6 +77,22 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     let (code, said, errors) = bowline(&it, ADMIN, &["share", "mail"], "").await;
     assert!(code == 0 && said.contains(&format!("Secret {id} in {jobs}")), "{said}{errors}");
     it.secret_in(&jobs, &id).await;
+    let (code, said, errors) = bowline(&it, ADMIN, &["impact", "mail"], "").await;
+    assert!(code == 0 && said.starts_with("NAMESPACE") && errors.is_empty(), "{said}{errors}");
+    for user in ["Deployment   web", "Pod          mailer"] {
+        let found = said.lines().any(|line| line.starts_with(&jobs) && line.contains(user));
+        assert!(found, "{user}: {said}");
+    }
+    let (_, said, _) = bowline(&it, ADMIN, &["impact", "mail", "-o", "json"], "").await;
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&told["connection"], &told["complete"]), (&json!(id), &json!(true)), "{said}");
+    // alice sees what is her own, and is told that there is more.
+    let (code, said, errors) = bowline(&it, "alice", &["impact", "mail"], "").await;
+    assert!(code == 0 && said.contains(&it.namespace), "{said}{errors}");
+    assert!(errors.contains("whose shares you may not list"), "{errors}");
+    let (_, said, _) = bowline(&it, "alice", &["impact", "mail", "-o", "yaml"], "").await;
+    assert!(said.contains("complete: false"), "{said}");
+
     let (code, _, errors) = bowline(&it, ADMIN, &["disconnect", "mail"], "y\n").await;
     assert!(code == 1 && errors.contains("nothing was changed"), "{errors}");
     for expected in
@@ -101,7 +117,7 @@ async fn a_pod_that_waits_for_consent_is_traced_to_its_owner() {
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
     it.until_phase("mail", "Pending").await;
-    pod(&it, &it.namespace, "mail").await;
+    pod(&it, &it.namespace, container("mail")).await;
     let (code, said, errors) = bowline(&it, "bob", &["why", "pod/mailer"], "").await;
     assert_eq!(code, 0, "{errors}");
     for expected in ["AwaitingAuthorization", "the owner (alice)", "kubectl bowline connect mail"] {

@@ -43,7 +43,7 @@ const USUAL: &[&str] = &[
 pub struct Stage {
     pub access: Access,
     /// Ends with the stage, unless it is the one that tests share.
-    _cluster: Option<Cluster>,
+    own: Option<Cluster>,
     address: String,
     arguments: Vec<String>,
     operator: Mutex<Option<OperatorProcess>>,
@@ -77,6 +77,22 @@ impl Stage {
         Arc::new(Self::on((*cluster).clone(), Some(cluster), arguments))
     }
 
+    /// As [`Stage::fresh`], with an operator that knows the portal under this address.
+    pub async fn with_portal(portal: &str) -> Arc<Self> {
+        let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
+        install(&cluster).await;
+        let mut stage = Self::on((*cluster).clone(), Some(cluster), &[]);
+        let usual = stage.arguments.iter_mut().find(|argument| *argument == PORTAL);
+        usual.expect("an address of the portal").replace_range(.., portal);
+        stage.start_operator().await;
+        Arc::new(stage)
+    }
+
+    /// The cluster, where it is this stage's own.
+    pub fn cluster(&self) -> &Cluster {
+        self.own.as_ref().expect("a cluster of its own")
+    }
+
     /// As [`Stage::without_operator`], from a kustomization of one's own; the operator gets the arguments of its Deployment.
     pub async fn of_deployment(kustomization: &Path) -> Arc<Self> {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
@@ -96,7 +112,7 @@ impl Stage {
         let own = ["--listen", &address];
         let arguments = USUAL.iter().chain(&own).chain(more);
         let arguments = arguments.map(|argument| (*argument).to_owned()).collect();
-        Self { access, _cluster: cluster, address, arguments, operator: Mutex::default() }
+        Self { access, own: cluster, address, arguments, operator: Mutex::default() }
     }
 
     /// Starts the operator and waits until it is ready.

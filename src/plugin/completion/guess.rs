@@ -160,6 +160,7 @@ mod tests {
     fn names_are_asked_of_the_cluster_once() {
         assert_eq!(at("connect gi"), Wanted::Names(Names::Connections, "gi".into()));
         assert_eq!(at("connect --timeout 5m gi"), Wanted::Names(Names::Connections, "gi".into()));
+        assert_eq!(at("impact gi"), Wanted::Names(Names::Connections, "gi".into()));
         assert_eq!(at("why pod/m"), Wanted::Names(Names::Pods, "pod/m".into()));
         assert_eq!(offered("connect github "), Vec::<String>::new());
     }
@@ -169,6 +170,7 @@ mod tests {
         assert_eq!(offered("connect github --de"), ["--device"]);
         assert_eq!(offered("list --context x --us"), ["--usable"]);
         assert_eq!(offered("list -o js"), ["json"]);
+        assert_eq!(offered("impact github -o "), ["json", "yaml"]);
         assert_eq!(offered("completion z"), ["zsh"]);
         assert_eq!(at("import github --from-file "), Wanted::File);
         assert_eq!(offered("connect --nam"), ["--namespace"]);

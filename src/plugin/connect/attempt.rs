@@ -15,6 +15,8 @@ pub(super) enum News {
     Underway,
     /// There is a code to type.
     Code(Box<AuthorizationStatus>),
+    /// The request was answered, or its code is over, and nothing is said of it: the word may be on its way.
+    Silence,
     /// Nothing goes on without the user.
     End(End),
 }
@@ -25,7 +27,10 @@ pub(super) enum End {
     /// The connection is ready with a new grant.
     Ready,
     /// It ended without a new grant, and the old one works.
-    Kept,
+    Kept {
+        /// The operator's words on the try, if it has any.
+        why: Option<String>,
+    },
     /// The owner has to say whether the account is the right one.
     Confirm,
     /// It is not ready.
@@ -37,6 +42,18 @@ pub(super) enum End {
     },
 }
 
+/// Reasons of `Authorized` that tell how a try ended; for the grant that is in use all is well then. Each request begins
+/// with a clean slate, so one that stands when a request is answered is of that request.
+const OF_A_TRY: &[&str] = &[
+    reason::AUTHORIZATION_FAILED,
+    reason::ACCOUNT_MISMATCH,
+    reason::ACCOUNT_ALREADY_CONNECTED,
+    reason::ADMIN_CONSENT_REQUIRED,
+    reason::POLICY_BLOCKED,
+    reason::MISSING_SCOPES,
+    reason::EXTRA_SCOPES,
+];
+
 /// One attempt: what stood before it, and what was seen of it.
 pub(super) struct Attempt {
     /// The value of the annotation that asked for it, if one did.
@@ -47,6 +64,7 @@ pub(super) struct Attempt {
     revision: Option<i64>,
     underway: bool,
     code: Option<String>,
+    silent: bool,
     confirmed: bool,
 }
 
@@ -60,6 +78,7 @@ impl Attempt {
             revision: revision(before),
             underway: false,
             code: None,
+            silent: false,
             confirmed: false,
         }
     }
@@ -75,11 +94,40 @@ impl Attempt {
         self.underway = true;
     }
 
+    /// Whether the last look found nothing under way and nothing said of this attempt.
+    pub fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// The end of an attempt of which nothing more is said.
+    pub fn without_a_word(&self, now: &IntegrationConnection) -> End {
+        match condition(now, "Authorized") {
+            Some(verdict) if verdict.status != "True" => failed(verdict),
+            _ => End::Kept { why: None },
+        }
+    }
+
+    /// Whether a code was shown.
+    pub fn has_code(&self) -> bool {
+        self.code.is_some()
+    }
+
     /// Takes a look at the connection as it is now.
     pub fn see(&mut self, now: &IntegrationConnection) -> News {
         if self.request.is_some() && self.request.as_deref() != handled(now) {
             return News::None;
         }
+        let was_silent = std::mem::take(&mut self.silent);
+        match self.see_answer(now) {
+            News::Silence => {
+                self.silent = true;
+                if was_silent { News::None } else { News::Silence }
+            }
+            news => news,
+        }
+    }
+
+    fn see_answer(&mut self, now: &IntegrationConnection) -> News {
         let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());
         if let Some(open) = open.filter(|open| open.user_code.is_some()) {
             return self.see_code(open);
@@ -93,13 +141,20 @@ impl Attempt {
             reason::AUTHORIZATION_IN_PROGRESS => News::None,
             // The operator may take a moment to see the answer.
             reason::AWAITING_CONFIRMATION if self.confirmed => News::None,
+            // Of the grant before: another code was asked for because that is not the one.
+            reason::AWAITING_CONFIRMATION if self.is_for_another(now, verdict) => News::Silence,
             reason::AWAITING_CONFIRMATION => News::End(End::Confirm),
             // In the portal one may begin again; a code is asked for anew.
-            reason::AWAITING_AUTHORIZATION if self.code.is_none() => News::None,
-            _ if verdict.status == "True" => self.see_authorized(now),
+            reason::AWAITING_AUTHORIZATION => self.nothing_said(),
+            _ if verdict.status == "True" => self.see_authorized(now, verdict),
             _ if self.is_about_this(verdict) => News::End(failed(verdict)),
-            _ => News::None,
+            _ => self.nothing_said(),
         }
+    }
+
+    /// A code is not gone on with once it is over; what happens in the portal may take its time.
+    fn nothing_said(&self) -> News {
+        if self.request.is_some() { News::Silence } else { News::None }
     }
 
     fn see_code(&mut self, open: &AuthorizationStatus) -> News {
@@ -111,18 +166,29 @@ impl Attempt {
         News::Code(Box::new(open.clone()))
     }
 
-    fn see_authorized(&self, now: &IntegrationConnection) -> News {
+    fn see_authorized(&self, now: &IntegrationConnection, verdict: &Condition) -> News {
         let Some(ready) = condition(now, "Ready") else { return News::None };
         let is_new = !self.was_ready || revision(now) > self.revision;
+        let of_a_try = OF_A_TRY.contains(&verdict.reason.as_str());
         match (ready.status == "True", is_new) {
             (true, true) => News::End(End::Ready),
-            (true, false) if self.underway => News::End(End::Kept),
-            // What was granted is not published yet.
+            (true, false) if self.request.is_some() && of_a_try => {
+                News::End(End::Kept { why: Some(verdict.message.clone()) })
+            }
+            (true, false) => self.nothing_said(),
             (false, _) if condition(now, "SecretPublished").is_some_and(|c| c.reason != reason::NOT_YET) => {
                 News::End(failed(ready))
             }
-            _ => News::None,
+            // What was granted is not published yet.
+            (false, _) => News::None,
         }
+    }
+
+    fn is_for_another(&self, now: &IntegrationConnection, verdict: &Condition) -> bool {
+        self.request.is_some()
+            && self.code.is_none()
+            && revision(now) == self.revision
+            && self.stood.as_ref() == Some(verdict)
     }
 
     fn is_about_this(&self, verdict: &Condition) -> bool {
@@ -196,7 +262,9 @@ mod tests {
             News::None => "-".to_owned(),
             News::Underway => "underway".to_owned(),
             News::Code(open) => open.user_code.unwrap(),
+            News::Silence => "silence".to_owned(),
             News::End(End::Failed { reason, .. }) => format!("failed {reason}"),
+            News::End(End::Kept { why }) => format!("kept: {}", why.unwrap_or_default()),
             News::End(end) => format!("{end:?}"),
         };
         course.iter().map(|state| word(attempt.see(state))).collect()
@@ -251,9 +319,11 @@ mod tests {
         let code = || handled_with("AuthorizationInProgress", Some("WDJB"), 0);
         let granted = [before.clone(), code(), code(), handled_with("Authorized", None, 1)];
         assert_eq!(seen(begin(), &granted), ["-", "WDJB", "-", "Ready"]);
-        let ended = [code(), handled_with("AwaitingAuthorization", None, 0)];
-        assert_eq!(seen(begin(), &ended), ["WDJB", "failed AwaitingAuthorization"]);
         let refused = [handled_with("AuthorizationFailed", None, 0)];
+        let ended = [code(), handled_with("AwaitingAuthorization", None, 0)];
+        assert_eq!(seen(begin(), &ended), ["WDJB", "silence"], "how it ended may be said a moment later");
+        let told = [code(), handled_with("AwaitingAuthorization", None, 0), refused[0].clone()];
+        assert_eq!(seen(begin(), &told), ["WDJB", "silence", "failed AuthorizationFailed"]);
         assert_eq!(seen(begin(), &refused), ["failed AuthorizationFailed"]);
         let other = [code(), handled_with("AwaitingConfirmation", None, 1)];
         assert_eq!(seen(begin(), &other), ["WDJB", "Confirm"]);
@@ -263,20 +333,72 @@ mod tests {
     fn an_attempt_that_brings_nothing_new_leaves_the_old_grant() {
         let before = handled_with("Authorized", None, 4);
         let code = handled_with("Authorized", Some("WDJB"), 4);
-        for (revision, end) in [(4, "Kept"), (5, "Ready")] {
+        for (revision, end) in [(4, "silence"), (5, "Ready")] {
             let course = [code.clone(), handled_with("Authorized", None, revision)];
             assert_eq!(seen(Attempt::by_device(&before, "r1".into()), &course), ["WDJB", end]);
         }
     }
 
+    /// The try is over, and the grant in use works: `Authorized` is True and tells of the try.
+    fn refused_beside_a_grant(reason: &str) -> IntegrationConnection {
+        let mut kept = handled_with("Authorized", None, 4);
+        let verdict = &mut kept.status.as_mut().unwrap().conditions[1];
+        verdict.reason = reason.to_owned();
+        kept
+    }
+
     #[test]
-    fn an_account_is_asked_about_once() {
-        let before = plain("AwaitingConfirmation");
-        let mut attempt = Attempt::by_page(&before);
-        assert_eq!(attempt.see(&before), News::End(End::Confirm));
-        attempt.confirmed();
-        assert_eq!(attempt.see(&before), News::None, "the operator has not seen the answer yet");
-        assert_eq!(attempt.see(&plain("Authorized")), News::End(End::Ready));
+    fn a_request_refused_at_once_is_not_waited_for_while_the_old_grant_works() {
+        let before = connection("Authorized", json!({"token": {"revision": 4}}));
+        let begin = || Attempt::by_device(&before, "r1".into());
+        for reason in ["AuthorizationFailed", "AdminConsentRequired", "AccountMismatch"] {
+            let refused = refused_beside_a_grant(reason);
+            assert_eq!(seen(begin(), &[before.clone(), refused.clone()]), ["-", "kept: Said."], "{reason}");
+            let denied = [handled_with("Authorized", Some("WDJB"), 4), refused.clone()];
+            assert_eq!(seen(begin(), &denied), ["WDJB", "kept: Said."], "{reason}");
+            // The same stood before, of another try.
+            assert_eq!(seen(Attempt::by_device(&refused, "r1".into()), &[refused]), ["kept: Said."]);
+        }
+        let earlier = Attempt::by_page(&refused_beside_a_grant("AuthorizationFailed"));
+        assert_eq!(
+            seen(earlier, &[refused_beside_a_grant("AuthorizationFailed")]),
+            ["-"],
+            "nobody has tried yet"
+        );
+    }
+
+    #[test]
+    fn silence_is_told_once_and_broken_by_a_code() {
+        let ready = connection("Authorized", json!({"token": {"revision": 4}}));
+        let (answered, late) =
+            (handled_with("Authorized", None, 4), handled_with("Authorized", Some("WDJB"), 4));
+        let mut attempt = Attempt::by_device(&ready, "r1".into());
+        assert!(!attempt.is_silent(), "nobody has answered");
+        assert_eq!(attempt.see(&answered), News::Silence);
+        assert_eq!(attempt.see(&answered), News::None);
+        assert!(attempt.is_silent() && !attempt.has_code());
+        assert_eq!(attempt.without_a_word(&answered), End::Kept { why: None });
+        assert!(matches!(attempt.see(&late), News::Code(_)), "it was on its way");
+        assert!(!attempt.is_silent() && attempt.has_code());
+
+        let revoked = handled_with("GrantRevoked", None, 4);
+        let mut attempt = Attempt::by_device(&plain("GrantRevoked"), "r1".into());
+        assert_eq!(attempt.see(&revoked), News::Silence, "it stood before, so it is no answer");
+        let end = attempt.without_a_word(&revoked);
+        assert_eq!(end, End::Failed { reason: "GrantRevoked".into(), message: "Said.".into() });
+    }
+
+    #[test]
+    fn whoever_asks_for_another_code_is_not_asked_about_the_account_of_the_first() {
+        let before = connection("AwaitingConfirmation", json!({"token": {"revision": 1}}));
+        let course = [
+            before.clone(),
+            handled_with("AwaitingConfirmation", None, 1),
+            handled_with("AwaitingConfirmation", Some("WDJB"), 1),
+            handled_with("AwaitingConfirmation", None, 2),
+        ];
+        let attempt = Attempt::by_device(&before, "r1".into());
+        assert_eq!(seen(attempt, &course), ["-", "silence", "WDJB", "Confirm"]);
     }
 
     #[test]

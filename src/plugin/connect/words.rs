@@ -46,6 +46,21 @@ pub(super) fn accept(connection: &IntegrationConnection, id: &str) -> String {
     format!("kubectl bowline connect {} -n {namespace} --accept-account '{id}'", connection.name_any())
 }
 
+/// The command that gets another code.
+pub(super) fn another(connection: &IntegrationConnection) -> String {
+    let namespace = connection.namespace().unwrap_or_default();
+    format!(
+        "kubectl bowline connect {} -n {namespace} --device --accept-account THE-ID-YOU-MEAN",
+        connection.name_any()
+    )
+}
+
+/// The command that shows what is known of a connection.
+pub(super) fn describe(connection: &IntegrationConnection) -> String {
+    let namespace = connection.namespace().unwrap_or_default();
+    format!("kubectl bowline describe {} -n {namespace}", connection.name_any())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -17,12 +17,15 @@ pub(in super::super) struct About {
     pub contact: Option<String>,
     /// How grants can be obtained, the usual one first.
     pub methods: Vec<Method>,
+    /// Whether codes for another device are allowed.
+    pub device_flow: Option<bool>,
 }
 
 impl From<IntegrationProvider> for About {
     fn from(provider: IntegrationProvider) -> Self {
         let methods = provider.status.map(|status| status.methods).unwrap_or_default();
-        Self { contact: provider.spec.contact, methods }
+        let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
+        Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
     }
 }
 

@@ -21,14 +21,18 @@ impl Via {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.env.union(&self.env_from).map(String::as_str)
     }
+
+    /// The ways by the names of a pod's fields.
+    pub fn ways(&self) -> Vec<&'static str> {
+        let ways =
+            [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
+        ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect()
+    }
 }
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ways =
-            [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
-        let ways: Vec<_> = ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect();
-        f.write_str(&ways.join(", "))
+        f.write_str(&self.ways().join(", "))
     }
 }
 

@@ -121,6 +121,9 @@ fn a_device_code_is_asked_about_at_its_pace_and_only_the_newest() {
     let two = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(99));
     let [Dismissal { attempt, .. }] = &*two.decided().dismissals else { panic!("two codes wait") };
     assert_eq!(attempt, "attempt-a");
+    let due = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(60));
+    assert_eq!(due.step(), Some(ConsentTask::Poll { attempt: "attempt-b".into() }));
+    assert_eq!(due.decided().dismissals.len(), 1, "the old code is not left behind");
 }
 
 #[test]

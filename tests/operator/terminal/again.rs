@@ -1,0 +1,112 @@
+//! `connect --device` for a connection that works: whatever comes of it, the old grant goes on, and nobody waits in vain.
+
+use bowline_testbed::sandbox::{Action, Endpoint, Fault};
+use serde_json::json;
+
+use super::{alice, assert_says, code_shown, type_code};
+use crate::plugin::bowline;
+use crate::scene::{Scene, scene};
+
+const KEPT: &str = "The grant that it has goes on working";
+
+async fn connected(name: &str) -> Scene {
+    let it = scene(name).await;
+    it.with_device_flow().await;
+    it.authorized("mail").await;
+    it
+}
+
+async fn still_works(it: &Scene) {
+    assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
+    it.until_phase("mail", "Active").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn no_on_the_other_device_ends_the_waiting_and_leaves_what_works() {
+    let it = connected("again-no").await;
+    let (run, address, code) = code_shown(&it, "connect mail --device").await;
+    assert_says(&run.said, &["Account:        ALICE", "(id alice) only"]);
+    type_code(&address, &code, None).await;
+    let (exit, said, errors) = run.ended().await;
+    assert_eq!((exit, said.as_str()), (1, "Code ends:      in 10m\n"), "{errors}");
+    assert_says(&errors, &["mail was not authorized anew: Access was not allowed at the provider.", KEPT]);
+    still_works(&it).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_provider_that_gives_no_code_is_not_waited_for() {
+    let it = connected("again-none").await;
+    it.realm.fault(Fault::at(Endpoint::DeviceAuthorization, Action::error("invalid_scope")).times(2));
+    // Twice: the second refusal says the same as the one that stands.
+    for _ in 0..2 {
+        let (exit, said, errors) = alice(&it, "connect mail --device").await;
+        assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
+        assert_says(&errors, &["mail was not authorized anew: ", KEPT]);
+    }
+    still_works(&it).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn another_account_is_refused_by_name_and_leaves_what_works() {
+    let it = connected("again-bob").await;
+    let (run, address, code) = code_shown(&it, "connect mail --device").await;
+    type_code(&address, &code, Some("bob")).await;
+    let (exit, _, errors) = run.ended().await;
+    assert_eq!(exit, 1, "{errors}");
+    assert_says(&errors, &["mail was not authorized anew: ", KEPT]);
+    still_works(&it).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_known_account_is_authorized_anew_in_place() {
+    let it = connected("again-well").await;
+    let uid = it.get("mail").await.metadata.uid;
+    let before = it.secret("mail").await;
+    let (run, address, code) = code_shown(&it, "connect mail --device").await;
+    type_code(&address, &code, Some("alice")).await;
+    let (exit, said, errors) = run.ended().await;
+    assert_eq!(exit, 0, "{errors}");
+    assert!(said.ends_with("mail is ready, as ALICE <alice@example.com> (id alice).\n"), "{said}");
+    it.until_secret("mail", "the new token", |keys| keys["access_token"] != before["access_token"]).await;
+    assert_eq!(it.get("mail").await.metadata.uid, uid);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_provider_that_allows_no_codes_is_told_with_whom_to_ask() {
+    let it = connected("again-off").await;
+    it.change_provider(json!({"spec": {"allow": {"deviceFlow": false}}})).await;
+    // alice may not read providers, so that it is the operator that refuses her.
+    let (exit, said, errors) = alice(&it, "connect mail --device").await;
+    assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
+    assert_says(&errors, &["mail was not authorized anew: ", "Ask platform@example.com.", KEPT]);
+    // Who may read them is told before anything is asked.
+    let asked = it.get("mail").await.metadata.annotations;
+    let (exit, _, errors) =
+        bowline(&it, bowline_testbed::access::ADMIN, &["connect", "mail", "--device"], "").await;
+    assert_eq!(exit, 1);
+    assert_says(&errors, &["does not allow codes", "ask platform@example.com"]);
+    assert_eq!(it.get("mail").await.metadata.annotations, asked, "nothing was asked for");
+    assert_eq!(it.realm.ledger().requests_to(Endpoint::DeviceAuthorization).count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_wrong_account_of_a_first_code_is_not_the_end() {
+    let it = scene("again-wrong").await;
+    it.with_device_flow().await;
+    let (run, address, code) = code_shown(&it, "connect mail --device").await;
+    type_code(&address, &code, Some("bob")).await;
+    let (exit, _, errors) = run.ended().await;
+    assert_eq!(exit, 1);
+    assert_says(&errors, &["connected as BOB", "If not, for another code: kubectl bowline connect mail"]);
+    let (run, address, code) = code_shown(&it, "connect mail --device --accept-account alice").await;
+    type_code(&address, &code, Some("alice")).await;
+    let (exit, said, errors) = run.ended().await;
+    assert_eq!(exit, 0, "{errors}");
+    assert!(said.ends_with("mail is ready, as ALICE <alice@example.com> (id alice).\n"), "{said}");
+}
