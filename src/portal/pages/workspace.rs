@@ -1,4 +1,5 @@
-//! Workspaces: people, namespaces, and what is shared.
+//! Workspaces: people, namespaces, and what is shared. Whoever a workspace names as a member sees it, and so does who may
+//! read `Workspace` objects; to be a member gives no right to change anything, here or on a connection's page.
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -10,6 +11,7 @@ use super::super::App;
 use super::super::access::Question;
 use super::super::failure::Failure;
 use super::super::form::SignedIn;
+use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::view::status::{Chip, standing};
 use super::super::view::time::Moment;
@@ -69,11 +71,20 @@ fn shares_with(connection: &IntegrationConnection, workspace: &str) -> bool {
     sharing.is_some_and(|sharing| sharing.workspace == workspace)
 }
 
+/// Whether a workspace names this user as a member.
+pub fn is_member(workspace: &Workspace, session: &Session) -> bool {
+    workspace.spec.members.iter().any(|member| member.user == session.user())
+}
+
 /// `GET /workspaces`
 pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
-    let mut names: Vec<String> = app.cluster.workspaces.state().iter().map(|it| it.name_any()).collect();
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    for workspace in app.cluster.workspaces.state() {
+        let known = if is_member(&workspace, &session) { &mut names } else { &mut others };
+        known.push(workspace.name_any());
+    }
+    names.extend(app.access.filter(&session, others, |name| question("get", name)).await?);
     names.sort();
-    let names = app.access.filter(&session, names, |name| question("get", name)).await?;
     let connections = app.cluster.connections.state();
     let line = |name: String| {
         let workspace = app.cluster.workspace(&name)?;
@@ -95,10 +106,11 @@ pub async fn page(
     SignedIn(session): SignedIn,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    if !is_name(&name) || !app.access.allows(&session, question("get", &name)).await? {
+    let known = Some(&name).filter(|name| is_name(name)).and_then(|name| app.cluster.workspace(name));
+    let workspace = known.ok_or_else(Failure::not_found)?;
+    if !is_member(&workspace, &session) && !app.access.allows(&session, question("get", &name)).await? {
         return Err(Failure::not_found());
     }
-    let workspace = app.cluster.workspace(&name).ok_or_else(Failure::not_found)?;
     let status = workspace.status.clone().unwrap_or_default();
     let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
     let title = title(&workspace);
