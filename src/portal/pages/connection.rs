@@ -137,10 +137,10 @@ pub async fn page(
     let now = app.clock.now();
     let (progress, history) =
         tokio::try_join!(progress(&app, &session, &subject, now), history(&app, &subject, now))?;
-    Ok(html(&filled(&app, &session, subject, progress, history, now)))
+    Ok(html(&filled(&app, &session, subject, progress, history, now).await))
 }
 
-fn filled(
+async fn filled(
     app: &App,
     session: &Session,
     subject: Subject,
@@ -153,7 +153,7 @@ fn filled(
     let standing = standing(connection, &subject.card.title, now);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
     ConnectionPage {
-        frame: frame(app, session, &subject, waits || standing.is_passing()),
+        frame: frame(app, session, &subject, waits || standing.is_passing()).await,
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
@@ -180,12 +180,12 @@ fn filled(
 }
 
 /// Around a page that follows its connection, with a script or without.
-fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
+async fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
     let seen = version(&app.cluster, &subject.connection);
     Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
-        ..Frame::of(session, &subject.title(), "connections")
+        ..Frame::of(app, session, &subject.title(), "connections").await
     }
 }
 

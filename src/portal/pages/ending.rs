@@ -41,7 +41,7 @@ pub async fn before_disconnect(
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
     not_kept(&subject, &["disconnect"])?;
-    Ok(page(&app, &session, &subject, false, false))
+    Ok(page(&app, &session, &subject, false, false).await)
 }
 
 /// `POST …/disconnect`
@@ -54,7 +54,7 @@ pub async fn disconnect(
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
     not_kept(&subject, &["disconnect"])?;
     if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, false, true));
+        return Ok(page(&app, &act.session, &subject, false, true).await);
     }
     let change = Change::new().field("disconnect", true);
     app.writer.change(&act.session, &subject.connection, change, "disconnected").await?;
@@ -69,7 +69,7 @@ pub async fn before_delete(
 ) -> Result<Response, Failure> {
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     need(subject.may.delete, "You have no right to delete this connection.")?;
-    Ok(page(&app, &session, &subject, true, false))
+    Ok(page(&app, &session, &subject, true, false).await)
 }
 
 /// `POST …/delete`
@@ -81,7 +81,7 @@ pub async fn delete(
     let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
     need(subject.may.delete, "You have no right to delete this connection.")?;
     if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, true, true));
+        return Ok(page(&app, &act.session, &subject, true, true).await);
     }
     app.writer.delete(&act.session, &subject.connection).await?;
     Ok(Redirect::to("/connections").into_response())
@@ -92,11 +92,11 @@ fn is_confirmed(app: &App, subject: &Subject, act: &Act) -> bool {
     shared_into(app, subject).is_empty() || act.fields.text("name") == subject.name
 }
 
-fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wrong: bool) -> Response {
+async fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wrong: bool) -> Response {
     let status = subject.connection.status.clone().unwrap_or_default();
     let verb = if deletes { "Delete" } else { "Disconnect" };
     html(&EndingPage {
-        frame: Frame::of(session, &format!("{verb} {}", subject.title()), "connections"),
+        frame: Frame::of(app, session, &format!("{verb} {}", subject.title()), "connections").await,
         title: subject.title(),
         page: subject.page(),
         name: subject.name.clone(),

@@ -113,8 +113,7 @@ pub async fn page(
     rows.retain(|row| matches(&filter, row));
     let more = rows.len().saturating_sub(SHOWN);
     rows.truncate(SHOWN);
-    let mut frame = Frame::of(&session, "Connections", "connections");
-    frame.live = None;
+    let frame = Frame::of(&app, &session, "Connections", "connections").await;
     let popular = popular(&app);
     Ok(html(&ListPage { frame, filter, rows, more, total, providers, statuses, workspaces, popular }))
 }

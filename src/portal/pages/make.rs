@@ -152,7 +152,7 @@ async fn form(
     let object = app.cluster.provider(provider).ok_or_else(Failure::not_found)?;
     let card = Card::of(&object);
     let suggested = suggestion(&card.title);
-    let frame = Frame::of(session, &format!("Connect {}", card.title), "new");
+    let frame = Frame::of(app, session, &format!("Connect {}", card.title), "new").await;
     let page = MakePage {
         frame,
         namespaces: namespaces(app, session).await?,

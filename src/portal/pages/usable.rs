@@ -72,7 +72,7 @@ pub async fn page(
         if is_label(&namespace) && seen.contains(&namespace) { rows(&app, &namespace) } else { Vec::new() };
     let namespaces =
         seen.into_iter().map(|name| Choice { chosen: name == namespace, label: name.clone(), value: name });
-    let frame = Frame::of(&session, "Use in a workflow", "use");
+    let frame = Frame::of(&app, &session, "Use in a workflow", "use").await;
     Ok(html(&UsablePage { frame, namespaces: namespaces.collect(), namespace, rows }))
 }
 

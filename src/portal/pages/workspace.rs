@@ -97,7 +97,8 @@ pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result
         })
     };
     let lines = names.into_iter().filter_map(line).collect();
-    Ok(html(&ListPage { frame: Frame::of(&session, "Workspaces", "workspaces"), lines }))
+    let frame = Frame::of(&app, &session, "Workspaces", "workspaces").await;
+    Ok(html(&ListPage { frame, lines }))
 }
 
 /// `GET /workspaces/{name}`
@@ -116,7 +117,7 @@ pub async fn page(
     let title = title(&workspace);
     let spec = &workspace.spec;
     Ok(html(&WorkspacePage {
-        frame: Frame::of(&session, &title, "workspaces"),
+        frame: Frame::of(&app, &session, &title, "workspaces").await,
         title,
         members: spec.members.iter().map(|member| member.user.clone()).collect(),
         namespaces: spec.namespaces.clone(),
