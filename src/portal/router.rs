@@ -68,6 +68,7 @@ fn connections() -> Router<App> {
         .route("/device", post(actions::device))
         .route("/confirm", post(actions::confirm))
         .route("/again", post(actions::again))
+        .route("/resume", post(actions::resume))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))

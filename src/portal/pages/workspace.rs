@@ -4,7 +4,6 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::App;
@@ -15,6 +14,7 @@ use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::view::status::{Chip, standing};
 use super::super::view::time::Moment;
+use super::super::view::words::Reader;
 use super::subject::is_name;
 use super::{Frame, html};
 use crate::api::{IntegrationConnection, Workspace};
@@ -76,6 +76,14 @@ pub fn is_member(workspace: &Workspace, session: &Session) -> bool {
     workspace.spec.members.iter().any(|member| member.user == session.user())
 }
 
+/// Whether the reader sees the page of a workspace.
+pub async fn sees(app: &App, session: &Session, workspace: &Workspace) -> Result<bool, Failure> {
+    if is_member(workspace, session) {
+        return Ok(true);
+    }
+    app.access.allows(session, question("get", &workspace.name_any())).await
+}
+
 /// `GET /workspaces`
 pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
     let (mut names, mut others) = (Vec::new(), Vec::new());
@@ -109,9 +117,10 @@ pub async fn page(
 ) -> Result<Response, Failure> {
     let known = Some(&name).filter(|name| is_name(name)).and_then(|name| app.cluster.workspace(name));
     let workspace = known.ok_or_else(Failure::not_found)?;
-    if !is_member(&workspace, &session) && !app.access.allows(&session, question("get", &name)).await? {
+    if !sees(&app, &session, &workspace).await? {
         return Err(Failure::not_found());
     }
+    let reader = Reader { user: session.user(), now: app.clock.now() };
     let status = workspace.status.clone().unwrap_or_default();
     let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
     let title = title(&workspace);
@@ -123,13 +132,13 @@ pub async fn page(
         namespaces: spec.namespaces.clone(),
         contact: spec.contact.clone(),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message),
-        shared: shared(&app, &name, app.clock.now()),
+        shared: shared(&app, &name, reader),
         name,
     }))
 }
 
 /// What members see of a shared connection: what its share says anyway.
-fn shared(app: &App, name: &str, now: Timestamp) -> Vec<Shared> {
+fn shared(app: &App, name: &str, reader: Reader<'_>) -> Vec<Shared> {
     let connections = app.cluster.connections.state();
     let ours = connections.iter().filter(|connection| shares_with(connection, name));
     let mut rows: Vec<Shared> = ours
@@ -142,8 +151,8 @@ fn shared(app: &App, name: &str, now: Timestamp) -> Vec<Shared> {
                 title: connection.spec.display_name.clone().filter(|it| !it.is_empty()).unwrap_or(object),
                 id: status.id.clone().unwrap_or_default(),
                 by: connection.spec.owner.clone(),
-                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), now),
-                chip: standing(connection, &card.title, now).chip,
+                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),
+                chip: standing(connection, &card.title, reader).chip,
                 card,
             }
         })

@@ -28,6 +28,7 @@ const CHANGES: &[&str] = &[
     "/device",
     "/confirm",
     "/again",
+    "/resume",
     "/disconnect",
     "/delete",
     "/start",
@@ -164,6 +165,7 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
     let bob = portal.browser_of(&it, "bob").await;
     let seen = bob.get(&page).await;
     assert!(seen.says("Only alice, who owns this connection"), "{}", seen.text);
+    assert!(seen.says("Waiting for alice to allow access."), "{}", seen.text);
     assert!(!seen.says("id=\"connect\"") && !seen.says("id=\"edit\""), "{}", seen.text);
     for (rest, status) in [
         ("/edit", 403),
@@ -171,6 +173,7 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
         ("/unshare", 403),
         ("/confirm", 403),
         ("/again", 403),
+        ("/resume", 403),
         ("/disconnect", 403),
         ("/start", 403),
         ("/device", 403),

@@ -1,6 +1,7 @@
 //! What a person does in the portal, from signing in to disconnecting.
 
 use bowline_testbed::sandbox::Rotation;
+use serde_json::json;
 use url::Url;
 
 use super::browser::{Browser, Page};
@@ -161,4 +162,22 @@ async fn who_says_no_at_the_provider_reads_it_on_the_page() {
     let seen = carol.get(&page).await;
     assert!(seen.says("id=\"progress\"") && !seen.says("<script>alert"), "{}", seen.text);
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_pause_is_taken_back_by_its_owner() {
+    let (it, portal, _) = ready("pause").await;
+    let (alice, bob) = (portal.browser_of(&it, "alice").await, portal.browser_of(&it, "bob").await);
+    it.connection("mail").apply().await;
+    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    assert!(alice.get(&page).await.says("Waiting for you to allow access."));
+    it.change("mail", json!({"spec": {"suspend": true}})).await;
+    it.until_phase("mail", "Suspended").await;
+    let seen = alice.get(&page).await;
+    assert!(seen.says("Paused since") && seen.says("id=\"resume\""), "{}", seen.text);
+    assert!(!bob.get(&page).await.says("id=\"resume\""));
+    assert_eq!(alice.submit(&seen, &format!("{page}/resume"), &[]).await.status, 303);
+    it.until_phase("mail", "Pending").await;
 }
