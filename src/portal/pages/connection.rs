@@ -1,5 +1,7 @@
 //! One connection: what it is, how it stands, and everything that can be done with it.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -25,6 +27,7 @@ use super::make::workspaces;
 use super::subject::{For, Subject, subject};
 use super::workspace::sees;
 use super::{Frame, html};
+use crate::api::ConnectionShare;
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
 use crate::catalog;
 
@@ -311,7 +314,7 @@ async fn sharing(
         shared,
         by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
         since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, reader.now)),
-        namespaces: shared_into(app, subject),
+        namespaces: shares_of(app, subject).iter().filter_map(|share| share.namespace()).collect(),
         may: why_not.is_none(),
         choices: workspaces(app, session),
         why_not,
@@ -323,14 +326,13 @@ async fn sharing(
     })
 }
 
-/// The namespaces into which a connection is published by sharing.
-pub fn shared_into(app: &App, subject: &Subject) -> Vec<String> {
+/// The shares of a connection, by their namespaces.
+pub fn shares_of(app: &App, subject: &Subject) -> Vec<Arc<ConnectionShare>> {
     let uid = subject.connection.uid().unwrap_or_default();
-    let shares = app.cluster.shares.state();
-    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
-    let mut namespaces: Vec<String> = ours.filter_map(|share| share.namespace()).collect();
-    namespaces.sort();
-    namespaces
+    let mut shares = app.cluster.shares.state();
+    shares.retain(|share| share.spec.connection.uid == uid);
+    shares.sort_by_key(|share| share.namespace());
+    shares
 }
 
 fn editable(subject: &Subject) -> Editable {

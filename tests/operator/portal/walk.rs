@@ -121,7 +121,13 @@ async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
     it.until_secret_in(&other, &secret, "a token", |keys| keys.contains_key("access_token")).await;
 
     let sure = alice.get(&format!("{page}/disconnect")).await;
-    assert!(sure.says(&other), "who loses it is named: {}", sure.text);
+    let others = format!(
+        "<code>{secret}</code> in namespace <strong>{other}</strong>, shared with workspace {}",
+        it.name
+    );
+    assert!(sure.says(&others), "who loses it is named: {}", sure.text);
+    let command = format!("kubectl bowline disconnect mail -n {}", it.namespace);
+    assert!(sure.says(&format!("data-copy=\"{command}\"")), "and who names the pods: {}", sure.text);
     let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
     assert!(
         refused.says("not its name") && it.get("mail").await.spec.disconnect.is_none(),
