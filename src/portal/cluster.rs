@@ -35,7 +35,16 @@ pub struct Cluster {
     pub shares: Store<ConnectionShare>,
     /// Names of all namespaces.
     pub namespaces: Store<PartialObjectMeta<Namespace>>,
-    changed: broadcast::Sender<String>,
+    changed: broadcast::Sender<Changed>,
+}
+
+/// What may not be any more as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// The connection of this id, or where it is shared.
+    Connection(String),
+    /// Any of them: a watch had a gap, and was read anew as a whole.
+    Anything,
 }
 
 impl Cluster {
@@ -82,14 +91,14 @@ impl Cluster {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// The ids of connections that change from now on.
-    pub fn changes(&self) -> broadcast::Receiver<String> {
+    /// What changes from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changed.subscribe()
     }
 }
 
 /// Whom to tell of changes, and which connection an object is about.
-type Tell<K> = (broadcast::Sender<String>, fn(&K) -> String);
+type Tell<K> = (broadcast::Sender<Changed>, fn(&K) -> String);
 
 /// Follows one kind until `stop`; failures of the watch are logged and tried again with growing pauses.
 fn follow<K>(client: &Client, mut writer: Writer<K>, tell: Option<Tell<K>>, stop: &CancellationToken)
@@ -105,10 +114,14 @@ where
                 Ok(event) => {
                     let event = without_managed_fields(event);
                     writer.apply_watcher_event(&event);
-                    if let (Some((tell, id)), Event::Apply(object) | Event::Delete(object)) = (&tell, &event) {
-                        // An error means that nobody listens.
-                        let _ = tell.send(id(object));
-                    }
+                    let Some((tell, id)) = &tell else { continue };
+                    let changed = match &event {
+                        Event::Apply(object) | Event::Delete(object) => Changed::Connection(id(object)),
+                        Event::InitDone => Changed::Anything,
+                        Event::Init | Event::InitApply(_) => continue,
+                    };
+                    // An error means that nobody listens.
+                    let _ = tell.send(changed);
                 }
                 Err(error) => {
                     tracing::warn!(kind = %K::kind(&()), error = %chain(&error), "a watch failed and starts again");

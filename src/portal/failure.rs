@@ -2,11 +2,16 @@
 
 use std::error::Error;
 
-use axum::http::StatusCode;
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 
-use super::pages::{FailurePage, Frame, html};
+use super::App;
+use super::form::session_of;
+use super::pages::{Frame, html};
 use crate::attempt::state::random_text;
 use crate::attempt::store::AttemptError;
 use crate::telemetry::chain;
@@ -21,12 +26,20 @@ pub struct Failure {
     what: String,
     todo: String,
     reference: Option<String>,
+    sign_in: bool,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+struct FailurePage {
+    frame: Frame,
+    failure: Failure,
 }
 
 impl Failure {
     fn new(status: StatusCode, title: &str, what: &str, todo: &str) -> Self {
         let [title, what, todo] = [title, what, todo].map(ToOwned::to_owned);
-        Self { status, title, what, todo, reference: None }
+        Self { status, title, what, todo, reference: None, sign_in: false }
     }
 
     /// Nothing there, or nothing that this user may see: the answer is the same.
@@ -65,17 +78,15 @@ impl Failure {
     /// Nobody is signed in.
     pub fn not_signed_in() -> Self {
         let what = "You are not signed in, or your session has ended. Nothing was changed.";
-        Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.")
+        let failure = Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.");
+        Self { sign_in: true, ..failure }
     }
 
     /// Somebody could not be signed in.
     pub fn sign_in(what: &str) -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "You are not signed in",
-            what,
-            "Go to the sign-in page and try again.",
-        )
+        let todo = "Go to the sign-in page and try again.";
+        let failure = Self::new(StatusCode::FORBIDDEN, "Signing in did not work", what, todo);
+        Self { sign_in: true, ..failure }
     }
 
     /// Too many requests.
@@ -155,11 +166,52 @@ impl From<AttemptError> for Failure {
     }
 }
 
+impl Failure {
+    /// What an answer says that none of our handlers made: a library's own, of few words.
+    fn of_status(status: StatusCode) -> Self {
+        let what = match status {
+            StatusCode::GATEWAY_TIMEOUT => "It took longer than a page may take.",
+            _ => "This is not a request that our pages make.",
+        };
+        Self { status, ..Self::bad_request(what) }
+    }
+}
+
+/// Nobody is signed in, as far as it is known here: [`layer`] knows.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let Self { status, title, what, todo, reference } = self;
-        let sign_in = status == StatusCode::UNAUTHORIZED || title == "You are not signed in";
-        let page = FailurePage { frame: Frame::of_nobody(&title), what, todo, reference, sign_in };
-        (status, html(&page)).into_response()
+        let page = FailurePage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
+        let mut response = (self.status, html(&page)).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Puts the menu of who is signed in around each failure, and a page around each failure that has none.
+pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+    let headers = request.headers().clone();
+    let response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let known = response.extensions().get::<Failure>().cloned();
+    let failure = known.unwrap_or_else(|| Failure::of_status(status));
+    let (mut parts, _) = response.into_parts();
+    let page = FailurePage { frame: frame(&app, &headers, &failure).await, failure };
+    let (page, body) = html(&page).into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(page.headers);
+    Response::from_parts(parts, body)
+}
+
+async fn frame(app: &App, headers: &HeaderMap, failure: &Failure) -> Frame {
+    match session_of(headers, app) {
+        None => Frame::of_nobody(&failure.title),
+        // Whatever is behind us does not answer, or should not be asked more.
+        Some(session) if failure.reference.is_some() || failure.status == StatusCode::TOO_MANY_REQUESTS => {
+            Frame::without_asking(&session, &failure.title, "")
+        }
+        Some(session) => Frame::of(app, &session, &failure.title, "").await,
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
@@ -12,12 +13,13 @@ use futures::Stream;
 use futures::stream;
 use kube::ResourceExt;
 use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::App;
 use super::access::Question;
-use super::cluster::Cluster;
+use super::cluster::{Changed, Cluster};
 use super::failure::Failure;
 use super::form::SignedIn;
 use super::pages::subject::is_label;
@@ -48,23 +50,52 @@ pub async fn live(
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
         return Err(Failure::not_found());
     }
-    let id = connection_id(&namespace, &name);
     let until = Instant::now() + LASTS;
+    let page = Open { cluster: Arc::clone(&app.cluster), namespace, name, told: Some(shown.seen) };
     // Listening comes first: what changes from here on is heard, what changed before shows in the version.
-    let changes = app.cluster.changes();
-    let now = app.cluster.connection(&namespace, &name).map(|connection| version(&app.cluster, &connection));
-    let missed = now != Some(shown.seen);
-    let state = (changes, app.stop.clone(), id, missed);
-    let events = stream::unfold(state, move |(mut changes, stop, id, missed)| async move {
+    let state = (page, app.cluster.changes(), app.stop.clone());
+    let events = stream::unfold(state, move |(mut page, mut changes, stop)| async move {
         let event = tokio::select! {
             () = stop.cancelled() => return None,
             () = tokio::time::sleep_until(until) => return None,
             () = tokio::time::sleep(HEARTBEAT) => Event::default().comment("still here"),
-            () = changed(&mut changes, &id, missed) => Event::default().event("changed").data("1"),
+            () = page.news(&mut changes) => Event::default().event("changed").data("1"),
         };
-        Some((Ok(event), (changes, stop, id, false)))
+        Some((Ok(event), (page, changes, stop)))
     });
     Ok(Sse::new(events))
+}
+
+/// A page that somebody has open.
+struct Open {
+    cluster: Arc<Cluster>,
+    namespace: String,
+    name: String,
+    /// The version that it shows, or was told of.
+    told: Option<String>,
+}
+
+impl Open {
+    /// Returns when what the page shows is not as it was. Dropped before, it has missed nothing.
+    async fn news(&mut self, changes: &mut Receiver<Changed>) {
+        let id = connection_id(&self.namespace, &self.name);
+        loop {
+            let connection = self.cluster.connection(&self.namespace, &self.name);
+            let now = connection.map(|connection| version(&self.cluster, &connection));
+            if now != self.told {
+                self.told = now;
+                return;
+            }
+            loop {
+                match changes.recv().await {
+                    Ok(Changed::Connection(other)) if other != id => {}
+                    // We may have been too slow to be told which.
+                    Ok(_) | Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                }
+            }
+        }
+    }
 }
 
 /// Stands for everything on a connection's page that is followed: the connection and its shares as they are.
@@ -78,16 +109,79 @@ pub fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String 
     format!("{:x}", digest.finish())
 }
 
-/// Returns when the connection may have changed: it did, or we were too slow to know.
-async fn changed(changes: &mut tokio::sync::broadcast::Receiver<String>, id: &str, missed: bool) {
-    if missed {
-        return;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Uri;
+    use kube::Client;
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// An API server: the answers to one list of connections after the other. Each watch but the last has a gap.
+    fn cluster(lists: Vec<Vec<Value>>, stop: &CancellationToken) -> Arc<Cluster> {
+        let lists = Arc::new(Mutex::new(lists.into_iter().peekable()));
+        let answer = move |uri: Uri| async move {
+            let ours = uri.path().ends_with("/integrationconnections");
+            let watch = uri.query().is_some_and(|query| query.contains("watch=true"));
+            let mut lists = lists.lock().unwrap();
+            if watch && ours && lists.peek().is_some() {
+                let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+                    "reason": "Expired", "message": "too old"});
+                return Body::from(json!({"type": "ERROR", "object": gone}).to_string() + "\n");
+            }
+            if watch {
+                return Body::from_stream(stream::pending::<Result<String, Infallible>>());
+            }
+            let items = if ours { lists.next().unwrap() } else { Vec::new() };
+            let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
+            Body::from(list.to_string())
+        };
+        Cluster::watch(&Client::new(Router::new().fallback(answer), "default"), stop)
     }
-    loop {
-        match changes.recv().await {
-            Ok(other) if other != id => {}
-            Ok(_) | Err(RecvError::Lagged(_)) => return,
-            Err(RecvError::Closed) => return std::future::pending().await,
+
+    fn connection(version: &str) -> Value {
+        json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+            "metadata": {"name": "mail", "namespace": "n", "uid": "u", "resourceVersion": version},
+            "spec": {"provider": "p", "owner": "alice"}})
+    }
+
+    fn open(cluster: &Arc<Cluster>) -> Open {
+        let (namespace, name) = ("n".to_owned(), "mail".to_owned());
+        let shown = cluster.connection(&namespace, &name).map(|connection| version(cluster, &connection));
+        Open { cluster: Arc::clone(cluster), namespace, name, told: shown }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changed_in_a_gap_of_the_watch_is_told() {
+        let stop = CancellationToken::new();
+        let changed = vec![vec![connection("1")], vec![connection("2")], Vec::new()];
+        let cluster = cluster(changed, &stop);
+        let mut changes = cluster.changes();
+        cluster.wait_ready().await;
+        let mut page = open(&cluster);
+        for after in [true, false] {
+            tokio::time::timeout(Duration::from_mins(5), page.news(&mut changes)).await.unwrap();
+            assert_eq!(page.told.is_some(), after, "changed first, then gone");
         }
+        stop.cancel();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_in_which_nothing_changed_says_nothing() {
+        let stop = CancellationToken::new();
+        let same = || vec![connection("1")];
+        let cluster = cluster(vec![same(), same(), same()], &stop);
+        let mut changes = cluster.changes();
+        cluster.wait_ready().await;
+        let mut page = open(&cluster);
+        let news = tokio::time::timeout(Duration::from_mins(5), page.news(&mut changes)).await;
+        assert!(news.is_err(), "the page was told that it changed");
+        stop.cancel();
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tower_http::timeout::TimeoutLayer;
 
 use super::connect::{callback, leave, start};
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::pages::{actions, choose, connection, ending, health, list, make, review, usable, workspace};
 use super::{App, assets, headers, limits, live, sign_in};
 
@@ -34,7 +34,8 @@ pub fn router(app: App) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LASTS))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(short))
-        .layer(from_fn_with_state(app.clone(), limits::layer));
+        .layer(from_fn_with_state(app.clone(), limits::layer))
+        .layer(from_fn_with_state(app.clone(), failure::layer));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -67,6 +68,7 @@ fn connections() -> Router<App> {
         .route("/device", post(actions::device))
         .route("/confirm", post(actions::confirm))
         .route("/again", post(actions::again))
+        .route("/resume", post(actions::resume))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))

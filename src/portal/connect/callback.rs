@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use super::super::App;
 use super::super::failure::Failure;
 use super::super::form::session_of;
+use super::approval::{self, Told};
 use super::leave::connection_page;
 use super::returned::{Callback, Judgement, judge};
 use crate::attempt::Step;
@@ -21,7 +22,11 @@ pub async fn callback(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let callback = Callback::read(&query.unwrap_or_default()).map_err(|flaw| {
+    let query = query.unwrap_or_default();
+    if let Some(told) = Told::read(&query) {
+        return approval::page(&app, &provider, told, &headers).await;
+    }
+    let callback = Callback::read(&query).map_err(|flaw| {
         Failure::bad_request(&format!("This is not an answer of a provider to us: {flaw}."))
     })?;
     let name = attempt_name(callback.state.expose_secret());

@@ -43,7 +43,7 @@ pub async fn page(
         tokio::time::sleep(PAUSE).await;
         (kept, card) = begun(&app, &session, &name).await?;
     }
-    let mut frame = Frame::of(&session, &format!("Going to {}", card.title), "connections");
+    let mut frame = Frame::of(&app, &session, &format!("Going to {}", card.title), "connections").await;
     match kept.attempt.step {
         Step::Prepared { .. } => {
             let address = format!("/leave/{name}/go");

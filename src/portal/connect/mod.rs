@@ -5,9 +5,11 @@
 //! | [`start`] | a new try, and its page while the operator prepares the address |
 //! | [`leave`] | take the address, once, and go |
 //! | [`callback`] | the browser comes back: consumed once, whatever it brings |
+//! | [`approval`] | back without a state: an administrator's approval, which belongs to no try |
 //! | [`returned`] | what a callback brings, judged; pure |
 //! | [`progress`] | how the last try stands, for the connection's page |
 
+pub mod approval;
 pub mod callback;
 pub mod leave;
 pub mod progress;

@@ -127,6 +127,14 @@ pub async fn confirm(State(app): State<App>, target: Target, act: Act) -> Answer
     done(&app, &act, &subject, change, "account confirmed").await
 }
 
+/// `POST …/resume`: take a pause back.
+pub async fn resume(State(app): State<App>, target: Target, act: Act) -> Answer {
+    let subject = begun(&app, &act, target).await?;
+    need(subject.may.edit(), "Only its owner takes a pause back.")?;
+    not_kept(&subject, &["suspend"])?;
+    done(&app, &act, &subject, Change::new().field("suspend", false), "pause taken back").await
+}
+
 /// `POST …/again`: take a disconnection back.
 pub async fn again(State(app): State<App>, target: Target, act: Act) -> Answer {
     let subject = begun(&app, &act, target).await?;

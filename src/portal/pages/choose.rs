@@ -54,7 +54,7 @@ pub async fn page(
         groups.entry(card.group).or_default().push(card);
     }
     let groups = groups.into_iter().map(|(group, cards)| (heading(group), cards)).collect();
-    let frame = Frame::of(&session, "Choose a provider", "new");
+    let frame = Frame::of(&app, &session, "Choose a provider", "new").await;
     Ok(html(&ChoosePage { frame, search, groups, waiting, total }))
 }
 

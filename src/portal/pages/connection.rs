@@ -1,5 +1,7 @@
 //! One connection: what it is, how it stands, and everything that can be done with it.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -18,11 +20,14 @@ use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
 use super::super::view::status::{Next, Standing, standing, who_mends};
 use super::super::view::time::Moment;
+use super::super::view::words::Reader;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
 use super::make::workspaces;
 use super::subject::{For, Subject, subject};
+use super::workspace::sees;
 use super::{Frame, html};
+use crate::api::ConnectionShare;
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
 use crate::catalog;
 
@@ -69,6 +74,7 @@ struct Buttons {
     device: bool,
     confirm: bool,
     again: bool,
+    resume: bool,
     refresh: bool,
     disconnect: bool,
     delete: bool,
@@ -108,6 +114,8 @@ struct Device {
 #[derive(Clone, Debug, Default)]
 struct Sharing {
     workspace: Option<String>,
+    /// Whether the reader sees the workspace's page.
+    linked: bool,
     shared: bool,
     by: Option<String>,
     since: Option<Moment>,
@@ -117,6 +125,8 @@ struct Sharing {
     choices: Vec<String>,
     why_not: Option<String>,
     message: Option<String>,
+    /// Who can mend what the message says.
+    mends: Option<String>,
 }
 
 /// What may be edited here, and who keeps what may not.
@@ -135,25 +145,29 @@ pub async fn page(
 ) -> Result<Response, Failure> {
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     let now = app.clock.now();
-    let (progress, history) =
-        tokio::try_join!(progress(&app, &session, &subject, now), history(&app, &subject, now))?;
-    Ok(html(&filled(&app, &session, subject, progress, history, now)))
+    let reader = Reader { user: session.user(), now };
+    let (progress, history, sharing) = tokio::try_join!(
+        progress(&app, &session, &subject, now),
+        history(&app, &subject, reader),
+        sharing(&app, &session, &subject, reader),
+    )?;
+    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), now).await))
 }
 
-fn filled(
+async fn filled(
     app: &App,
     session: &Session,
     subject: Subject,
-    progress: Option<Progress>,
-    history: Vec<Line>,
+    (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
     now: Timestamp,
 ) -> ConnectionPage {
-    let connection = &subject.connection;
+    let Subject { connection, card, may, .. } = &subject;
+    let reader = Reader { user: session.user(), now };
     let status = connection.status.clone().unwrap_or_default();
-    let standing = standing(connection, &subject.card.title, now);
+    let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
     ConnectionPage {
-        frame: frame(app, session, &subject, waits || standing.is_passing()),
+        frame: frame(app, session, &subject, waits || standing.is_passing()).await,
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
@@ -161,16 +175,16 @@ fn filled(
         name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
-        mends: who_mends(connection, session.user()),
+        mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), now),
         connected_by: status.connected_by.clone(),
-        facts: facts(&status, now),
+        facts: facts(&status, &connection.spec.owner, reader),
         scopes: scopes(app, &subject, &status),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
-        sharing: sharing(app, session, &subject, now),
+        sharing,
         editable: editable(&subject),
         card: subject.card,
         standing,
@@ -180,12 +194,12 @@ fn filled(
 }
 
 /// Around a page that follows its connection, with a script or without.
-fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
+async fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
     let seen = version(&app.cluster, &subject.connection);
     Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
-        ..Frame::of(session, &subject.title(), "connections")
+        ..Frame::of(app, session, &subject.title(), "connections").await
     }
 }
 
@@ -215,13 +229,15 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         device: card.connects_by_code(connection) && usable && refused.is_none() && !waits,
         confirm: standing.next == Next::Confirm && may.owns && may.patch,
         again: disconnected && may.edit() && keeper(connection, "disconnect").is_none(),
+        resume: standing.next == Next::Resume && may.edit() && keeper(connection, "suspend").is_none(),
         refresh: connected && usable && may.patch,
         disconnect: usable && may.edit() && keeper(connection, "disconnect").is_none(),
         delete: !deleting && may.delete,
     }
 }
 
-fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
+fn facts(status: &IntegrationConnectionStatus, owner: &str, reader: Reader<'_>) -> Facts {
+    let now = reader.now;
     let token = status.token.clone().unwrap_or_default();
     Facts {
         expires: Moment::of(token.expires_at.as_ref(), now),
@@ -231,7 +247,7 @@ fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
         refreshable: token.refreshable,
         failure: token
             .last_failure
-            .map(|failure| (foreign(&failure.message), Moment::new(failure.at.0, now))),
+            .map(|failure| (reader.sentence(&failure.message, owner), Moment::new(failure.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
     }
 }
@@ -269,7 +285,12 @@ fn web(address: Option<&str>) -> Option<String> {
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
-fn sharing(app: &App, session: &Session, subject: &Subject, now: Timestamp) -> Sharing {
+async fn sharing(
+    app: &App,
+    session: &Session,
+    subject: &Subject,
+    reader: Reader<'_>,
+) -> Result<Sharing, Failure> {
     let Subject { connection, may, .. } = subject;
     let status = connection.status.clone().unwrap_or_default();
     let told = super::super::view::status::condition(&status, "Shared");
@@ -281,27 +302,37 @@ fn sharing(app: &App, session: &Session, subject: &Subject, now: Timestamp) -> S
         (None, true, false) => Some("You have no right to share in this namespace.".to_owned()),
         (None, true, true) => None,
     };
-    Sharing {
+    let workspace = connection.spec.workspace.as_deref().and_then(|name| app.cluster.workspace(name));
+    let linked = match &workspace {
+        Some(workspace) => sees(app, session, workspace).await?,
+        None => false,
+    };
+    let trouble = told.filter(|told| shared && told.status != "True");
+    Ok(Sharing {
         workspace: connection.spec.workspace.clone(),
+        linked,
         shared,
         by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
-        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, now)),
-        namespaces: shared_into(app, subject),
+        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, reader.now)),
+        namespaces: shares_of(app, subject).iter().filter_map(|share| share.namespace()).collect(),
         may: why_not.is_none(),
         choices: workspaces(app, session),
         why_not,
-        message: told.filter(|told| shared && told.status != "True").map(|told| told.message.clone()),
-    }
+        mends: trouble.map(|_| {
+            let contact = workspace.and_then(|workspace| workspace.spec.contact.clone());
+            contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(&contact))
+        }),
+        message: trouble.map(|told| reader.sentence(&told.message, &connection.spec.owner)),
+    })
 }
 
-/// The namespaces into which a connection is published by sharing.
-pub fn shared_into(app: &App, subject: &Subject) -> Vec<String> {
+/// The shares of a connection, by their namespaces.
+pub fn shares_of(app: &App, subject: &Subject) -> Vec<Arc<ConnectionShare>> {
     let uid = subject.connection.uid().unwrap_or_default();
-    let shares = app.cluster.shares.state();
-    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
-    let mut namespaces: Vec<String> = ours.filter_map(|share| share.namespace()).collect();
-    namespaces.sort();
-    namespaces
+    let mut shares = app.cluster.shares.state();
+    shares.retain(|share| share.spec.connection.uid == uid);
+    shares.sort_by_key(|share| share.namespace());
+    shares
 }
 
 fn editable(subject: &Subject) -> Editable {
@@ -316,12 +347,12 @@ fn editable(subject: &Subject) -> Editable {
 }
 
 /// What the operator said of it.
-async fn history(app: &App, subject: &Subject, now: Timestamp) -> Result<Vec<Line>, Failure> {
+async fn history(app: &App, subject: &Subject, reader: Reader<'_>) -> Result<Vec<Line>, Failure> {
     let events: Api<Event> = Api::namespaced(app.client.clone(), &subject.namespace);
     let uid = subject.connection.uid().unwrap_or_default();
     let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
     let found = in_time(events.list(&of_it)).await?.map_err(|error| Failure::internal(&error))?;
-    Ok(history::lines(&found.items, now))
+    Ok(history::lines(&found.items, &subject.connection.spec.owner, reader))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
+use kube::ResourceExt;
 
 use super::super::App;
 use super::super::failure::Failure;
@@ -11,9 +12,10 @@ use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::write::Change;
 use super::actions::{need, not_kept};
-use super::connection::shared_into;
+use super::connection::shares_of;
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
+use crate::api::ConnectionShare;
 
 #[derive(Template)]
 #[template(path = "ending.html")]
@@ -26,8 +28,17 @@ struct EndingPage {
     deletes: bool,
     secret: Option<String>,
     namespace: String,
-    others: Vec<String>,
+    others: Vec<Taken>,
+    /// Names the pods, with the rights of who runs it.
+    command: String,
     wrong: bool,
+}
+
+/// A namespace that loses the Secret that was shared into it.
+struct Taken {
+    namespace: String,
+    workspace: String,
+    secret: String,
 }
 
 type Target = Path<(String, String)>;
@@ -41,7 +52,7 @@ pub async fn before_disconnect(
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
     not_kept(&subject, &["disconnect"])?;
-    Ok(page(&app, &session, &subject, false, false))
+    Ok(page(&app, &session, &subject, false, false).await)
 }
 
 /// `POST …/disconnect`
@@ -54,7 +65,7 @@ pub async fn disconnect(
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
     not_kept(&subject, &["disconnect"])?;
     if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, false, true));
+        return Ok(page(&app, &act.session, &subject, false, true).await);
     }
     let change = Change::new().field("disconnect", true);
     app.writer.change(&act.session, &subject.connection, change, "disconnected").await?;
@@ -69,7 +80,7 @@ pub async fn before_delete(
 ) -> Result<Response, Failure> {
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     need(subject.may.delete, "You have no right to delete this connection.")?;
-    Ok(page(&app, &session, &subject, true, false))
+    Ok(page(&app, &session, &subject, true, false).await)
 }
 
 /// `POST …/delete`
@@ -81,7 +92,7 @@ pub async fn delete(
     let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
     need(subject.may.delete, "You have no right to delete this connection.")?;
     if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, true, true));
+        return Ok(page(&app, &act.session, &subject, true, true).await);
     }
     app.writer.delete(&act.session, &subject.connection).await?;
     Ok(Redirect::to("/connections").into_response())
@@ -89,22 +100,33 @@ pub async fn delete(
 
 /// Whether the name was typed, where others lose something.
 fn is_confirmed(app: &App, subject: &Subject, act: &Act) -> bool {
-    shared_into(app, subject).is_empty() || act.fields.text("name") == subject.name
+    shares_of(app, subject).is_empty() || act.fields.text("name") == subject.name
 }
 
-fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wrong: bool) -> Response {
+fn taken(share: &ConnectionShare) -> Option<Taken> {
+    let secret = share.status.as_ref().and_then(|status| status.secret_name.clone());
+    Some(Taken {
+        namespace: share.namespace()?,
+        workspace: share.spec.workspace.clone(),
+        secret: secret.unwrap_or_else(|| share.name_any()),
+    })
+}
+
+async fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wrong: bool) -> Response {
     let status = subject.connection.status.clone().unwrap_or_default();
+    let Subject { namespace, name, .. } = subject;
     let verb = if deletes { "Delete" } else { "Disconnect" };
     html(&EndingPage {
-        frame: Frame::of(session, &format!("{verb} {}", subject.title()), "connections"),
+        frame: Frame::of(app, session, &format!("{verb} {}", subject.title()), "connections").await,
         title: subject.title(),
         page: subject.page(),
-        name: subject.name.clone(),
+        name: name.clone(),
+        command: format!("kubectl bowline disconnect {name} -n {namespace}"),
         card: subject.card.clone(),
         deletes,
         secret: status.secret.map(|secret| secret.name),
-        namespace: subject.namespace.clone(),
-        others: shared_into(app, subject),
+        namespace: namespace.clone(),
+        others: shares_of(app, subject).iter().filter_map(|share| taken(share)).collect(),
         wrong,
     })
 }

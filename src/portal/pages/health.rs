@@ -14,6 +14,10 @@ use super::{Frame, html};
 use crate::api::connection::Phase;
 use crate::api::provider::Rotation;
 
+/// Who may see the page.
+pub const QUESTION: Question<'static> =
+    Question { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
+
 /// One provider.
 struct Line {
     card: Card,
@@ -33,8 +37,7 @@ struct HealthPage {
 
 /// `GET /providers`
 pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
-    let question = Question { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
-    if !app.access.allows(&session, question).await? {
+    if !app.access.allows(&session, QUESTION).await? {
         let what = "How providers stand is shown to those who may read IntegrationProviders.";
         return Err(Failure::forbidden(what, "Ask your platform team if you need it."));
     }
@@ -64,7 +67,8 @@ pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result
         })
         .collect();
     lines.sort_by_key(|line| (line.card.ready, line.card.title.to_lowercase()));
-    Ok(html(&HealthPage { frame: Frame::of(&session, "Providers", "providers"), lines }))
+    let frame = Frame::of(&app, &session, "Providers", "providers").await;
+    Ok(html(&HealthPage { frame, lines }))
 }
 
 fn rotation(rotation: Rotation) -> &'static str {

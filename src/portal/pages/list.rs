@@ -6,7 +6,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
 
@@ -18,6 +17,7 @@ use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::view::status::{Chip, standing};
 use super::super::view::time::Moment;
+use super::super::view::words::Reader;
 use super::choose::popular;
 use super::{Frame, html};
 use crate::api::IntegrationConnection;
@@ -99,9 +99,9 @@ pub async fn page(
     SignedIn(session): SignedIn,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Failure> {
-    let now = app.clock.now();
+    let reader = Reader { user: session.user(), now: app.clock.now() };
     let mut rows: Vec<Row> =
-        visible(&app, &session).await?.iter().map(|connection| row(&app, connection, now)).collect();
+        visible(&app, &session).await?.iter().map(|connection| row(&app, connection, reader)).collect();
     rows.sort_by(|a, b| (a.title.to_lowercase(), &a.page).cmp(&(b.title.to_lowercase(), &b.page)));
     let total = rows.len();
     let providers =
@@ -113,8 +113,7 @@ pub async fn page(
     rows.retain(|row| matches(&filter, row));
     let more = rows.len().saturating_sub(SHOWN);
     rows.truncate(SHOWN);
-    let mut frame = Frame::of(&session, "Connections", "connections");
-    frame.live = None;
+    let frame = Frame::of(&app, &session, "Connections", "connections").await;
     let popular = popular(&app);
     Ok(html(&ListPage { frame, filter, rows, more, total, providers, statuses, workspaces, popular }))
 }
@@ -124,7 +123,7 @@ fn choices(chosen: &str, all: impl Iterator<Item = (String, String)>) -> Vec<Cho
     all.into_iter().map(|(value, label)| Choice { chosen: value == chosen, value, label }).collect()
 }
 
-fn row(app: &App, connection: &IntegrationConnection, now: Timestamp) -> Row {
+fn row(app: &App, connection: &IntegrationConnection, reader: Reader<'_>) -> Row {
     let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
     let card = app.cluster.provider(&connection.spec.provider);
     let card = card.map_or_else(|| Card::unknown(&connection.spec.provider), |provider| Card::of(&provider));
@@ -132,13 +131,13 @@ fn row(app: &App, connection: &IntegrationConnection, now: Timestamp) -> Row {
     Row {
         page: format!("/connections/{namespace}/{name}"),
         title: connection.spec.display_name.clone().filter(|title| !title.is_empty()).unwrap_or(name),
-        chip: standing(connection, &card.title, now).chip,
+        chip: standing(connection, &card.title, reader).chip,
         account: status
             .account
             .map(|account| super::super::view::foreign(&account.name.unwrap_or(account.id))),
         owner: connection.spec.owner.clone(),
         shared_with: status.sharing.map(|sharing| sharing.workspace),
-        refreshed: Moment::of(status.token.and_then(|token| token.last_refreshed_at).as_ref(), now),
+        refreshed: Moment::of(status.token.and_then(|token| token.last_refreshed_at).as_ref(), reader.now),
         workspace: connection.spec.workspace.clone(),
         namespace,
         card,

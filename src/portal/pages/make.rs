@@ -12,6 +12,7 @@ use super::super::form::{Act, Fields, SignedIn};
 use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::subject::{is_label, is_name};
+use super::workspace::is_member;
 use super::{Frame, html};
 use crate::api::IntegrationConnectionSpec;
 
@@ -151,7 +152,7 @@ async fn form(
     let object = app.cluster.provider(provider).ok_or_else(Failure::not_found)?;
     let card = Card::of(&object);
     let suggested = suggestion(&card.title);
-    let frame = Frame::of(session, &format!("Connect {}", card.title), "new");
+    let frame = Frame::of(app, session, &format!("Connect {}", card.title), "new").await;
     let page = MakePage {
         frame,
         namespaces: namespaces(app, session).await?,
@@ -183,7 +184,7 @@ async fn namespaces(app: &App, session: &Session) -> Result<Vec<String>, Failure
 /// Workspaces that the reader is a member of.
 pub fn workspaces(app: &App, session: &Session) -> Vec<String> {
     let all = app.cluster.workspaces.state();
-    let mine = all.iter().filter(|ws| ws.spec.members.iter().any(|member| member.user == session.user()));
+    let mine = all.iter().filter(|workspace| is_member(workspace, session));
     let mut names: Vec<String> = mine.map(|workspace| workspace.name_any()).collect();
     names.sort();
     names

@@ -29,6 +29,7 @@ use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::App;
 use super::session::Session;
 
 /// What every page has around it.
@@ -42,6 +43,8 @@ pub struct Frame {
     pub form: String,
     /// Which entry of the navigation is this page's.
     pub nav: &'static str,
+    /// Whether the reader may see how providers stand: who may not is not led there.
+    pub providers: bool,
     /// Where a page that follows changes hears of them.
     pub live: Option<String>,
     /// Load it again after so many seconds where no script runs.
@@ -49,13 +52,20 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Around a page of who is signed in.
-    pub fn of(session: &Session, title: &str, nav: &'static str) -> Self {
+    /// Around a page of who is signed in. Where it cannot be told whether they may see providers, they are not led there.
+    pub async fn of(app: &App, session: &Session, title: &str, nav: &'static str) -> Self {
+        let providers = app.access.allows(session, health::QUESTION).await.unwrap_or_default();
+        Self { providers, ..Self::without_asking(session, title, nav) }
+    }
+
+    /// As [`Frame::of`], for a page that has no time to ask anybody anything.
+    pub fn without_asking(session: &Session, title: &str, nav: &'static str) -> Self {
         Self {
             title: title.to_owned(),
             user: Some(session.user().to_owned()),
             form: session.form_token(),
             nav,
+            providers: false,
             live: None,
             again_after: None,
         }
@@ -68,26 +78,11 @@ impl Frame {
             user: None,
             form: String::new(),
             nav: "",
+            providers: false,
             live: None,
             again_after: None,
         }
     }
-}
-
-/// Something did not work.
-#[derive(Template)]
-#[template(path = "failure.html")]
-pub struct FailurePage {
-    /// Around it.
-    pub frame: Frame,
-    /// What happened.
-    pub what: String,
-    /// What to do.
-    pub todo: String,
-    /// What the logs know it by.
-    pub reference: Option<String>,
-    /// Whether signing in helps.
-    pub sign_in: bool,
 }
 
 /// Sign in.

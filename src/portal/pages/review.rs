@@ -49,7 +49,8 @@ pub async fn page(
     let spec = &connection.spec;
     let pinned = status.account.map(|account| account.name.unwrap_or(account.id));
     let expected = spec.account.as_ref().map(|account| account.id.clone()).or(pinned);
-    let frame = Frame::of(&session, &format!("Connect to {}", subject.card.title), "connections");
+    let frame = format!("Connect to {}", subject.card.title);
+    let frame = Frame::of(&app, &session, &frame, "connections").await;
     let made = connection.metadata.creation_timestamp.as_ref();
     Ok(html(&ReviewPage {
         frame,

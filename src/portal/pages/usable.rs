@@ -15,6 +15,7 @@ use super::super::form::SignedIn;
 use super::super::view::provider::Card;
 use super::super::view::snippet;
 use super::super::view::status::{Chip, standing};
+use super::super::view::words::Reader;
 use super::list::Choice;
 use super::subject::is_label;
 use super::{Frame, html};
@@ -68,21 +69,24 @@ pub async fn page(
         .filter(&session, all.into_iter().collect(), |namespace| Question::connection("list", namespace, ""))
         .await?;
     let namespace = if namespace.is_empty() { seen.first().cloned().unwrap_or_default() } else { namespace };
-    let rows =
-        if is_label(&namespace) && seen.contains(&namespace) { rows(&app, &namespace) } else { Vec::new() };
+    let reader = Reader { user: session.user(), now: app.clock.now() };
+    let known = is_label(&namespace) && seen.contains(&namespace);
+    let rows = if known { rows(&app, &namespace, reader) } else { Vec::new() };
     let namespaces =
         seen.into_iter().map(|name| Choice { chosen: name == namespace, label: name.clone(), value: name });
-    let frame = Frame::of(&session, "Use in a workflow", "use");
+    let frame = Frame::of(&app, &session, "Use in a workflow", "use").await;
     Ok(html(&UsablePage { frame, namespaces: namespaces.collect(), namespace, rows }))
 }
 
-fn rows(app: &App, namespace: &str) -> Vec<Usable> {
+fn rows(app: &App, namespace: &str, reader: Reader<'_>) -> Vec<Usable> {
     let connections = app.cluster.connections.state();
     let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
     let shares = app.cluster.shares.state();
     let taken_in = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
-    let mut rows: Vec<Usable> =
-        own.map(|it| of_namespace(app, namespace, it)).chain(taken_in.map(|it| of_share(app, it))).collect();
+    let mut rows: Vec<Usable> = own
+        .map(|it| of_namespace(app, namespace, it, reader))
+        .chain(taken_in.map(|it| of_share(app, it)))
+        .collect();
     rows.sort_by_key(|row| row.title.to_lowercase());
     rows
 }
@@ -91,14 +95,19 @@ fn card(app: &App, name: &str) -> Card {
     app.cluster.provider(name).map_or_else(|| Card::unknown(name), |it| Card::of(&it))
 }
 
-fn of_namespace(app: &App, namespace: &str, connection: &IntegrationConnection) -> Usable {
+fn of_namespace(
+    app: &App,
+    namespace: &str,
+    connection: &IntegrationConnection,
+    reader: Reader<'_>,
+) -> Usable {
     let (card, name) = (card(app, &connection.spec.provider), connection.name_any());
     let secret = connection.status.as_ref().and_then(|status| Some(status.secret.as_ref()?.name.clone()));
     let title = connection.spec.display_name.clone().filter(|it| !it.is_empty());
     Usable {
         id: connection_id(namespace, &name),
         title: title.unwrap_or(name),
-        chip: standing(connection, &card.title, app.clock.now()).chip,
+        chip: standing(connection, &card.title, reader).chip,
         from: "of this namespace".to_owned(),
         ..usable(card, secret)
     }

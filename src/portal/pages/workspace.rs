@@ -1,18 +1,20 @@
-//! Workspaces: people, namespaces, and what is shared.
+//! Workspaces: people, namespaces, and what is shared. Whoever a workspace names as a member sees it, and so does who may
+//! read `Workspace` objects; to be a member gives no right to change anything, here or on a connection's page.
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::App;
 use super::super::access::Question;
 use super::super::failure::Failure;
 use super::super::form::SignedIn;
+use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::view::status::{Chip, standing};
 use super::super::view::time::Moment;
+use super::super::view::words::Reader;
 use super::subject::is_name;
 use super::{Frame, html};
 use crate::api::{IntegrationConnection, Workspace};
@@ -69,11 +71,28 @@ fn shares_with(connection: &IntegrationConnection, workspace: &str) -> bool {
     sharing.is_some_and(|sharing| sharing.workspace == workspace)
 }
 
+/// Whether a workspace names this user as a member.
+pub fn is_member(workspace: &Workspace, session: &Session) -> bool {
+    workspace.spec.members.iter().any(|member| member.user == session.user())
+}
+
+/// Whether the reader sees the page of a workspace.
+pub async fn sees(app: &App, session: &Session, workspace: &Workspace) -> Result<bool, Failure> {
+    if is_member(workspace, session) {
+        return Ok(true);
+    }
+    app.access.allows(session, question("get", &workspace.name_any())).await
+}
+
 /// `GET /workspaces`
 pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
-    let mut names: Vec<String> = app.cluster.workspaces.state().iter().map(|it| it.name_any()).collect();
+    let (mut names, mut others) = (Vec::new(), Vec::new());
+    for workspace in app.cluster.workspaces.state() {
+        let known = if is_member(&workspace, &session) { &mut names } else { &mut others };
+        known.push(workspace.name_any());
+    }
+    names.extend(app.access.filter(&session, others, |name| question("get", name)).await?);
     names.sort();
-    let names = app.access.filter(&session, names, |name| question("get", name)).await?;
     let connections = app.cluster.connections.state();
     let line = |name: String| {
         let workspace = app.cluster.workspace(&name)?;
@@ -86,7 +105,8 @@ pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result
         })
     };
     let lines = names.into_iter().filter_map(line).collect();
-    Ok(html(&ListPage { frame: Frame::of(&session, "Workspaces", "workspaces"), lines }))
+    let frame = Frame::of(&app, &session, "Workspaces", "workspaces").await;
+    Ok(html(&ListPage { frame, lines }))
 }
 
 /// `GET /workspaces/{name}`
@@ -95,28 +115,30 @@ pub async fn page(
     SignedIn(session): SignedIn,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    if !is_name(&name) || !app.access.allows(&session, question("get", &name)).await? {
+    let known = Some(&name).filter(|name| is_name(name)).and_then(|name| app.cluster.workspace(name));
+    let workspace = known.ok_or_else(Failure::not_found)?;
+    if !sees(&app, &session, &workspace).await? {
         return Err(Failure::not_found());
     }
-    let workspace = app.cluster.workspace(&name).ok_or_else(Failure::not_found)?;
+    let reader = Reader { user: session.user(), now: app.clock.now() };
     let status = workspace.status.clone().unwrap_or_default();
     let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
     let title = title(&workspace);
     let spec = &workspace.spec;
     Ok(html(&WorkspacePage {
-        frame: Frame::of(&session, &title, "workspaces"),
+        frame: Frame::of(&app, &session, &title, "workspaces").await,
         title,
         members: spec.members.iter().map(|member| member.user.clone()).collect(),
         namespaces: spec.namespaces.clone(),
         contact: spec.contact.clone(),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message),
-        shared: shared(&app, &name, app.clock.now()),
+        shared: shared(&app, &name, reader),
         name,
     }))
 }
 
 /// What members see of a shared connection: what its share says anyway.
-fn shared(app: &App, name: &str, now: Timestamp) -> Vec<Shared> {
+fn shared(app: &App, name: &str, reader: Reader<'_>) -> Vec<Shared> {
     let connections = app.cluster.connections.state();
     let ours = connections.iter().filter(|connection| shares_with(connection, name));
     let mut rows: Vec<Shared> = ours
@@ -129,8 +151,8 @@ fn shared(app: &App, name: &str, now: Timestamp) -> Vec<Shared> {
                 title: connection.spec.display_name.clone().filter(|it| !it.is_empty()).unwrap_or(object),
                 id: status.id.clone().unwrap_or_default(),
                 by: connection.spec.owner.clone(),
-                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), now),
-                chip: standing(connection, &card.title, now).chip,
+                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),
+                chip: standing(connection, &card.title, reader).chip,
                 card,
             }
         })

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
 use super::time::Moment;
+use super::words::Reader;
 
 const SHOWN: usize = 10;
 
@@ -22,11 +23,11 @@ pub struct Line {
 }
 
 /// The last ten, the newest first.
-pub fn lines(events: &[Event], now: Timestamp) -> Vec<Line> {
+pub fn lines(events: &[Event], owner: &str, reader: Reader<'_>) -> Vec<Line> {
     let mut timed: Vec<(Timestamp, &Event)> =
         events.iter().filter_map(|event| Some((time(event)?, event))).collect();
     timed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-    timed.into_iter().take(SHOWN).map(|(time, event)| line(event, time, now)).collect()
+    timed.into_iter().take(SHOWN).map(|(time, event)| line(event, time, owner, reader)).collect()
 }
 
 fn time(event: &Event) -> Option<Timestamp> {
@@ -35,12 +36,12 @@ fn time(event: &Event) -> Option<Timestamp> {
     series.or(event.event_time.as_ref()).map(|time| time.0).or(seen)
 }
 
-fn line(event: &Event, time: Timestamp, now: Timestamp) -> Line {
+fn line(event: &Event, time: Timestamp, owner: &str, reader: Reader<'_>) -> Line {
     let reason = event.reason.as_deref().unwrap_or_default();
     Line {
         title: title(reason),
-        note: foreign(event.message.as_deref().unwrap_or_default()),
-        when: Moment::new(time, now),
+        note: reader.sentence(event.message.as_deref().unwrap_or_default(), owner),
+        when: Moment::new(time, reader.now),
         warning: event.type_.as_deref() == Some("Warning"),
     }
 }

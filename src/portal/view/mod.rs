@@ -9,6 +9,7 @@
 //! | [`history`] | Events as sentences |
 //! | [`owned`] | fields that another tool keeps |
 //! | [`snippet`] | YAML that mounts a published Secret |
+//! | [`words`] | the operator's sentences, spoken to the reader |
 
 pub mod history;
 pub mod owned;
@@ -17,6 +18,7 @@ pub mod scopes;
 pub mod snippet;
 pub mod status;
 pub mod time;
+pub mod words;
 
 /// The longest text of somebody else's that a page shows.
 const FOREIGN_LETTERS: usize = 300;

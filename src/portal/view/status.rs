@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
-use super::time::clock;
+use super::super::write::FIELD_MANAGER;
+use super::owned::writer;
+use super::time::{clock, is_near};
+use super::words::Reader;
 use crate::api::IntegrationConnection;
 use crate::api::connection::{IntegrationConnectionStatus, Phase};
 use crate::api::reason;
@@ -18,6 +21,9 @@ pub struct Chip {
     /// The word.
     pub word: String,
 }
+
+/// What a reader is afraid to lose by connecting again.
+const KEEPS: &str = "Reconnecting keeps the name, settings and everything that uses it.";
 
 fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
     Chip { tone, icon, word: word.into() }
@@ -36,6 +42,8 @@ pub enum Next {
     Confirm,
     /// Take the disconnection back.
     ConnectAgain,
+    /// Take the pause back.
+    Resume,
 }
 
 /// The state of a connection in words.
@@ -45,6 +53,8 @@ pub struct Standing {
     pub chip: Chip,
     /// The line below.
     pub line: String,
+    /// What the operator says of it, in small print; empty where the line says it all.
+    pub detail: String,
     /// What to press.
     pub next: Next,
 }
@@ -67,42 +77,88 @@ pub fn ready_reason(connection: &IntegrationConnection) -> &str {
     ready.map_or("", |ready| ready.reason.as_str())
 }
 
-/// The state of `connection` to `provider` (a name for people), seen at `now`.
-pub fn standing(connection: &IntegrationConnection, provider: &str, now: Timestamp) -> Standing {
+/// The state of `connection` to `provider` (a name for people), as `reader` reads it.
+pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
     let empty = IntegrationConnectionStatus::default();
     let status = connection.status.as_ref().unwrap_or(&empty);
     if connection.metadata.deletion_timestamp.is_some() {
         let line = "It is withdrawn everywhere and then gone.".to_owned();
-        return Standing { chip: chip("off", "–", "Being deleted"), line, next: Next::Nothing };
+        let detail = String::new();
+        return Standing { chip: chip("off", "–", "Being deleted"), line, detail, next: Next::Nothing };
     }
-    let message = condition(status, "Ready").map(|ready| ready.message.clone()).unwrap_or_default();
+    let owner = &connection.spec.owner;
+    let message = condition(status, "Ready").map(|ready| reader.sentence(&ready.message, owner));
+    let message = message.unwrap_or_default();
     let (chip, line, next) = match status.phase {
         None => (
             chip("wait", "○", "Just made"),
             "The operator has not looked at it yet.".to_owned(),
             Next::Nothing,
         ),
-        Some(Phase::Active) => (chip("good", "✓", "Connected"), fresh(status, now), Next::Nothing),
-        Some(Phase::Pending) => pending(ready_reason(connection), message),
+        Some(Phase::Active) => (chip("good", "✓", "Connected"), fresh(status, reader.now), Next::Nothing),
+        Some(Phase::Pending) => pending(ready_reason(connection), &message, &reader.name(owner)),
         Some(Phase::Expired) => {
-            let line =
-                format!("{message} Reconnecting keeps the name, settings and everything that uses it.");
+            let line = format!("The access ended{}. {KEEPS}", on(ended(status), reader.now));
             (chip("bad", "!", "Expired"), line, Next::Reconnect)
         }
         Some(Phase::Revoked) => {
-            (chip("bad", "!", format!("Revoked at {provider}")), message, Next::Reconnect)
+            let line = format!("Access was withdrawn there{}. {KEEPS}", on(since(status), reader.now));
+            (chip("bad", "!", format!("Revoked at {provider}")), line, Next::Reconnect)
         }
-        Some(Phase::Error) => error(ready_reason(connection), message),
+        Some(Phase::Error) => error(connection, provider, &message, reader),
         Some(Phase::Suspended) => {
-            let line = "Paused: nothing is sent to the provider. What is published stays until it expires.";
-            (chip("off", "‖", "Paused"), line.to_owned(), Next::Nothing)
+            let whom = set_by(connection, "suspend", reader.now, since(status));
+            let line = format!(
+                "Paused{whom}: nothing is sent to {provider}. What is published stays until it expires."
+            );
+            (chip("off", "‖", "Paused"), line, Next::Resume)
         }
         Some(Phase::Disconnected) => {
-            let line = "Disconnected. Its name and settings are kept.".to_owned();
+            let whom = set_by(connection, "disconnect", reader.now, since(status));
+            let line = format!("Disconnected{whom}. Its name and settings are kept.");
             (chip("off", "–", "Disconnected"), line, Next::ConnectAgain)
         }
     };
-    Standing { chip, line, next }
+    let told = matches!(status.phase, Some(Phase::Expired | Phase::Revoked | Phase::Error));
+    let detail = if told && message != line { message } else { String::new() };
+    Standing { chip, line, detail, next }
+}
+
+/// When the access ended: the token's end if that is what ended it, else when it was noticed.
+fn ended(status: &IntegrationConnectionStatus) -> Option<Timestamp> {
+    let token = status.token.as_ref().and_then(|token| token.expires_at.as_ref()).map(|time| time.0);
+    let (noticed, token) = (since(status)?, token);
+    Some(token.filter(|token| *token < noticed).unwrap_or(noticed))
+}
+
+/// Since when it is as it is.
+fn since(status: &IntegrationConnectionStatus) -> Option<Timestamp> {
+    condition(status, "Ready").map(|ready| ready.last_transition_time.0)
+}
+
+fn on(time: Option<Timestamp>, now: Timestamp) -> String {
+    time.map(|time| format!(" {}", day_or_clock(time, now))).unwrap_or_default()
+}
+
+fn day_or_clock(time: Timestamp, now: Timestamp) -> String {
+    let word = if is_near(time, now) { "at" } else { "on" };
+    format!("{word} {}", clock(time, now))
+}
+
+/// Since when, and by which tool: ` since 3 May 2026, by kubectl`.
+fn set_by(
+    connection: &IntegrationConnection,
+    field: &str,
+    now: Timestamp,
+    noticed: Option<Timestamp>,
+) -> String {
+    let (tool, time) = writer(connection, field).unwrap_or_default();
+    let since = time.or(noticed).map(|time| format!(" since {}", clock(time, now))).unwrap_or_default();
+    match tool.as_str() {
+        "" => since,
+        FIELD_MANAGER => since + ", in this portal",
+        tool => format!("{since}, by {tool}"),
+    }
 }
 
 fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
@@ -115,20 +171,27 @@ fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
     }
 }
 
-fn pending(reason: &str, message: String) -> (Chip, String, Next) {
+fn pending(reason: &str, message: &str, owner: &str) -> (Chip, String, Next) {
+    let message = message.to_owned();
     match reason {
         reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), message, Next::Nothing),
         reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), message, Next::Confirm),
         reason::AUTHORIZATION_FAILED => (chip("bad", "!", "Not connected"), message, Next::Connect),
         reason::AWAITING_AUTHORIZATION | "" => {
-            let line = "Waiting for its owner to allow access.".to_owned();
+            let line = format!("Waiting for {owner} to allow access.");
             (chip("wait", "○", "Not connected"), line, Next::Connect)
         }
         _ => (chip("wait", "○", "Not connected"), message, Next::Connect),
     }
 }
 
-fn error(reason: &str, message: String) -> (Chip, String, Next) {
+fn error(
+    connection: &IntegrationConnection,
+    provider: &str,
+    message: &str,
+    reader: Reader<'_>,
+) -> (Chip, String, Next) {
+    let reason = ready_reason(connection);
     let next = match reason {
         reason::AWAITING_CONFIRMATION => Next::Confirm,
         reason::AUTHORIZATION_IN_PROGRESS
@@ -147,13 +210,31 @@ fn error(reason: &str, message: String) -> (Chip, String, Next) {
         _ => Next::Reconnect,
     };
     let word = if reason == reason::AWAITING_CONFIRMATION { "Check the account" } else { "Needs attention" };
-    (chip("bad", "!", word), message, next)
+    let line = match reason {
+        reason::GRANT_EXPIRED | reason::GRANT_REVOKED => {
+            let token =
+                connection.status.as_ref().and_then(|status| status.token.as_ref()?.expires_at.as_ref());
+            let until = token.map(|time| time.0).filter(|end| *end > reader.now);
+            let until =
+                until.map(|end| format!(" What is published works until {}.", clock(end, reader.now)));
+            format!("{provider} does not renew this access any more.{} {KEEPS}", until.unwrap_or_default())
+        }
+        _ => message.to_owned(),
+    };
+    (chip("bad", "!", word), line, next)
 }
 
-/// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend.
-pub fn who_mends(connection: &IntegrationConnection, user: &str) -> Option<String> {
-    let owner = &connection.spec.owner;
-    let of_owner = if owner == user { "you".to_owned() } else { owner.clone() };
+/// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend. `contact` looks after the
+/// provider; whoever may connect again can mend what that mends.
+pub fn who_mends(
+    connection: &IntegrationConnection,
+    reader: Reader<'_>,
+    may_connect: bool,
+    contact: Option<&str>,
+) -> Option<String> {
+    let owner = reader.name(&connection.spec.owner);
+    let platform = "your platform team";
+    let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     Some(match ready_reason(connection) {
         ""
         | reason::CONNECTED
@@ -162,20 +243,28 @@ pub fn who_mends(connection: &IntegrationConnection, user: &str) -> Option<Strin
         | reason::DISCONNECTED => {
             return None;
         }
+        reason::PROVIDER_NOT_READY | reason::PROVIDER_NOT_ALLOWED => match contact {
+            Some(contact) if contact == reader.user => "you".to_owned(),
+            Some(contact) => format!("{contact} ({platform})"),
+            None => platform.to_owned(),
+        },
         reason::PROVIDER_NOT_FOUND
-        | reason::PROVIDER_NOT_READY
-        | reason::PROVIDER_NOT_ALLOWED
         | reason::RECORD_UNREADABLE
         | reason::RECORD_TAMPERED
         | reason::QUOTA_EXCEEDED
-        | reason::FORBIDDEN => "your platform team".to_owned(),
+        | reason::FORBIDDEN => platform.to_owned(),
         reason::ADMIN_CONSENT_REQUIRED | reason::POLICY_BLOCKED => {
             "an administrator of your organization at the provider".to_owned()
         }
         reason::REFRESH_FAILING | reason::ROTATION_OUTCOME_UNKNOWN => {
             "nobody now: it is tried again".to_owned()
         }
-        _ => of_owner,
+        reason::GRANT_EXPIRED | reason::GRANT_REVOKED | reason::TOKEN_EXPIRED | reason::STEP_UP_REQUIRED
+            if may_connect && was_connected && owner != "you" =>
+        {
+            format!("you, or {owner}")
+        }
+        _ => owner,
     })
 }
 
@@ -183,6 +272,7 @@ pub fn who_mends(connection: &IntegrationConnection, user: &str) -> Option<Strin
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
     fn connection(status: &serde_json::Value) -> IntegrationConnection {
@@ -205,6 +295,10 @@ mod tests {
         "2026-05-03T14:00:00Z".parse().unwrap()
     }
 
+    fn reader(user: &str) -> Reader<'_> {
+        Reader { user, now: now() }
+    }
+
     #[test]
     fn each_phase_has_its_chip_and_its_next_step() {
         for (phase, reason, word, next) in [
@@ -217,10 +311,10 @@ mod tests {
             ("Revoked", "GrantRevoked", "Revoked at GitHub", Next::Reconnect),
             ("Error", "MissingScopes", "Needs attention", Next::Reconnect),
             ("Error", "NameTaken", "Needs attention", Next::Nothing),
-            ("Suspended", "Suspended", "Paused", Next::Nothing),
+            ("Suspended", "Suspended", "Paused", Next::Resume),
             ("Disconnected", "Disconnected", "Disconnected", Next::ConnectAgain),
         ] {
-            let standing = standing(&with(phase, reason), "GitHub", now());
+            let standing = standing(&with(phase, reason), "GitHub", reader("alice"));
             assert_eq!((standing.chip.word.as_str(), standing.next), (word, next), "{phase} {reason}");
             assert!(!standing.chip.icon.is_empty() && !standing.line.is_empty(), "{phase} {reason}");
         }
@@ -230,18 +324,74 @@ mod tests {
     fn a_fresh_connection_says_until_when() {
         let status = json!({"phase": "Active",
             "token": {"expiresAt": "2026-05-03T14:20:00Z", "nextRefreshAt": "2026-05-03T14:05:00Z"}});
-        let line = standing(&connection(&status), "GitHub", now()).line;
+        let line = standing(&connection(&status), "GitHub", reader("alice")).line;
         assert_eq!(line, "Fresh until 14:20 UTC. Next refresh about 14:05 UTC.");
-        let line = standing(&connection(&json!({"phase": "Active"})), "GitHub", now()).line;
+        let line = standing(&connection(&json!({"phase": "Active"})), "GitHub", reader("alice")).line;
         assert_eq!(line, "Works; the provider names no end.");
     }
 
     #[test]
     fn who_mends_it_is_named() {
-        let mends = |reason, user| who_mends(&with("Error", reason), user);
+        let mends = |reason, user| who_mends(&with("Error", reason), reader(user), false, None);
         assert_eq!(mends("MissingScopes", "alice").as_deref(), Some("you"));
         assert_eq!(mends("MissingScopes", "bob").as_deref(), Some("alice"));
         assert_eq!(mends("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
         assert_eq!(mends("Connected", "alice"), None);
+        let of_provider =
+            |user| who_mends(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
+        assert_eq!(of_provider("alice").as_deref(), Some("pat (your platform team)"));
+        assert_eq!(of_provider("pat").as_deref(), Some("you"));
+    }
+
+    #[test]
+    fn whoever_may_connect_again_can_mend_what_that_mends() {
+        let mut ended = with("Expired", "GrantExpired");
+        let mends =
+            |ended: &IntegrationConnection, user, may| who_mends(ended, reader(user), may, None).unwrap();
+        assert_eq!(mends(&ended, "bob", true), "alice", "the first consent is the owner's alone");
+        ended.status.as_mut().unwrap().connected_at = Some(Time(now()));
+        assert_eq!(mends(&ended, "bob", true), "you, or alice");
+        assert_eq!(mends(&ended, "bob", false), "alice");
+        assert_eq!(mends(&ended, "alice", true), "you");
+    }
+
+    #[test]
+    fn the_page_speaks_to_its_reader() {
+        let line = |phase, reason, user| standing(&with(phase, reason), "GitHub", reader(user)).line;
+        let waiting = |user| line("Pending", "AwaitingAuthorization", user);
+        assert_eq!(waiting("alice"), "Waiting for you to allow access.");
+        assert_eq!(waiting("bob"), "Waiting for alice to allow access.");
+        let ended = line("Expired", "GrantExpired", "alice");
+        assert!(ended.starts_with("The access ended at 14:20 UTC. Reconnecting keeps the name"), "{ended}");
+        let withdrawn = line("Revoked", "GrantRevoked", "alice");
+        assert!(withdrawn.starts_with("Access was withdrawn there at 14:20 UTC."), "{withdrawn}");
+        assert_eq!(line("Error", "MissingScopes", "alice"), "M.");
+    }
+
+    #[test]
+    fn what_the_operator_says_of_an_end_is_small_print() {
+        let detail = |phase, reason| standing(&with(phase, reason), "GitHub", reader("alice")).detail;
+        assert_eq!(detail("Expired", "GrantExpired"), "M.");
+        assert_eq!(detail("Error", "MissingScopes"), "", "it is the line");
+        assert_eq!(detail("Pending", "AwaitingAuthorization"), "");
+    }
+
+    #[test]
+    fn a_pause_says_since_when_and_who_set_it() {
+        let mut paused = with("Suspended", "Suspended");
+        let line = |paused: &IntegrationConnection| standing(paused, "GitHub", reader("alice")).line;
+        assert!(
+            line(&paused).starts_with("Paused since 14:20 UTC: nothing is sent to GitHub."),
+            "{}",
+            line(&paused)
+        );
+        paused.metadata.managed_fields = serde_json::from_value(json!([{"manager": "argocd-controller",
+            "operation": "Apply", "time": "2026-04-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]))
+        .unwrap();
+        assert!(
+            line(&paused).starts_with("Paused since 1 April 2026, by argocd-controller:"),
+            "{}",
+            line(&paused)
+        );
     }
 }

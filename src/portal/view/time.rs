@@ -33,10 +33,14 @@ impl Moment {
     }
 }
 
-/// A time of day if it is within half a day, else the day.
+/// A time of day if it is near, else the day.
 pub fn clock(time: Timestamp, now: Timestamp) -> String {
-    let near = (time.as_second() - now.as_second()).abs() < 12 * 3600;
-    time.strftime(if near { "%H:%M UTC" } else { "%-d %B %Y" }).to_string()
+    time.strftime(if is_near(time, now) { "%H:%M UTC" } else { "%-d %B %Y" }).to_string()
+}
+
+/// Whether it is within half a day.
+pub fn is_near(time: Timestamp, now: Timestamp) -> bool {
+    (time.as_second() - now.as_second()).abs() < 12 * 3600
 }
 
 fn span(seconds: u64) -> String {

@@ -292,9 +292,19 @@ async fn who_may_read_does_not_connect() {
     .await;
     assert!(!seen.says("id=\"connect\""), "{}", seen.text);
     assert_eq!(reader.get(&format!("{page}/connect")).await.status, 403);
-    for change in
-        ["start", "device", "confirm", "refresh", "edit", "share", "unshare", "again", "disconnect", "delete"]
-    {
+    for change in [
+        "start",
+        "device",
+        "confirm",
+        "refresh",
+        "edit",
+        "share",
+        "unshare",
+        "again",
+        "resume",
+        "disconnect",
+        "delete",
+    ] {
         let fields = [("title", "x"), ("workspace", "w"), ("account", "x"), ("name", "mail")];
         let answer = reader.submit(&seen, &format!("{page}/{change}"), &fields).await;
         assert_eq!(answer.status, 403, "{change}: {}", answer.text);

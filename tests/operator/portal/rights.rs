@@ -61,6 +61,17 @@ async fn the_portal_reads_no_published_token() {
     assert_eq!(may("published", &questions).await, [false; 3]);
 }
 
+/// Their environment may hold secrets in the open.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn the_portal_reads_no_pod() {
+    let pods = ["get", "list", "watch"].map(|verb| (verb, "", "pods", "default", ""));
+    let logs = ("get", "", "pods/log", "default", "p");
+    let made_of = ("list", "apps", "deployments", "default", "");
+    let questions: Vec<_> = pods.into_iter().chain([logs, made_of]).collect();
+    assert_eq!(may("pods", &questions).await, [false; 5]);
+}
+
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn the_portal_becomes_nobody_else() {

@@ -1,8 +1,10 @@
 //! Every address, as nobody and as somebody else.
 
 use bowline_testbed::sandbox::Rotation;
+use serde_json::json;
 
 use super::house::Portal;
+use crate::looking::until;
 use crate::scene::{Scene, scene};
 
 async fn begun(name: &str) -> (Scene, Portal, String) {
@@ -26,6 +28,7 @@ const CHANGES: &[&str] = &[
     "/device",
     "/confirm",
     "/again",
+    "/resume",
     "/disconnect",
     "/delete",
     "/start",
@@ -117,6 +120,44 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
     assert!(it.connections().get_opt("mine").await.unwrap().is_none());
 }
 
+/// Nobody here may read `Workspace` objects: neither alice nor carol have a role for the whole cluster.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn members_see_their_workspace_and_nothing_more_by_that_r18() {
+    let (it, portal, page) = begun("member").await;
+    it.authorized("mail").await;
+    it.workspace(&["alice", "carol"], &[&it.namespace]).apply().await;
+    it.change("mail", json!({"spec": {"workspace": it.name, "shared": true}})).await;
+    it.until_status("mail", "sharing", |status| status.sharing.is_some()).await;
+    let address = format!("/workspaces/{}", it.name);
+
+    let carol = portal.browser_of(&it, "carol").await;
+    assert!(carol.get("/workspaces").await.says(&format!("href=\"{address}\"")));
+    let seen = until("the shared connection", async || {
+        let seen = carol.get(&address).await;
+        if seen.says(&format!("<code>{}.mail</code>", it.namespace)) { Ok(seen) } else { Err(seen.text) }
+    })
+    .await;
+    assert!(seen.says("shared by alice") && seen.says("<li>carol</li>"), "{}", seen.text);
+    for other in [page.clone(), format!("{page}/disconnect")] {
+        assert_eq!(carol.get(&other).await.status, 404, "membership shows no {other}");
+    }
+    assert!(!carol.get(&format!("/use?namespace={}", it.namespace)).await.says("mail</h2>"));
+    assert_eq!(carol.submit(&seen, &format!("{page}/unshare"), &[]).await.status, 404);
+
+    let mallory = portal.browser_of(&it, "mallory").await;
+    assert!(!mallory.get("/workspaces").await.says(&it.name));
+    let (hidden, absent) = (mallory.get(&address).await, mallory.get("/workspaces/absent").await);
+    assert_eq!((hidden.status, &hidden.text), (404, &absent.text), "not even that it exists");
+
+    it.workspace(&["alice"], &[&it.namespace]).apply().await;
+    until("the end of it", async || {
+        let seen = carol.get(&address).await;
+        if seen.status == 404 { Ok(()) } else { Err(seen.status) }
+    })
+    .await;
+}
+
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
@@ -124,6 +165,7 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
     let bob = portal.browser_of(&it, "bob").await;
     let seen = bob.get(&page).await;
     assert!(seen.says("Only alice, who owns this connection"), "{}", seen.text);
+    assert!(seen.says("Waiting for alice to allow access."), "{}", seen.text);
     assert!(!seen.says("id=\"connect\"") && !seen.says("id=\"edit\""), "{}", seen.text);
     for (rest, status) in [
         ("/edit", 403),
@@ -131,6 +173,7 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
         ("/unshare", 403),
         ("/confirm", 403),
         ("/again", 403),
+        ("/resume", 403),
         ("/disconnect", 403),
         ("/start", 403),
         ("/device", 403),

@@ -1,6 +1,7 @@
 //! What a person does in the portal, from signing in to disconnecting.
 
 use bowline_testbed::sandbox::Rotation;
+use serde_json::json;
 use url::Url;
 
 use super::browser::{Browser, Page};
@@ -120,7 +121,13 @@ async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
     it.until_secret_in(&other, &secret, "a token", |keys| keys.contains_key("access_token")).await;
 
     let sure = alice.get(&format!("{page}/disconnect")).await;
-    assert!(sure.says(&other), "who loses it is named: {}", sure.text);
+    let others = format!(
+        "<code>{secret}</code> in namespace <strong>{other}</strong>, shared with workspace {}",
+        it.name
+    );
+    assert!(sure.says(&others), "who loses it is named: {}", sure.text);
+    let command = format!("kubectl bowline disconnect mail -n {}", it.namespace);
+    assert!(sure.says(&format!("data-copy=\"{command}\"")), "and who names the pods: {}", sure.text);
     let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
     assert!(
         refused.says("not its name") && it.get("mail").await.spec.disconnect.is_none(),
@@ -161,4 +168,59 @@ async fn who_says_no_at_the_provider_reads_it_on_the_page() {
     let seen = carol.get(&page).await;
     assert!(seen.says("id=\"progress\"") && !seen.says("<script>alert"), "{}", seen.text);
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_pause_is_taken_back_by_its_owner() {
+    let (it, portal, _) = ready("pause").await;
+    let (alice, bob) = (portal.browser_of(&it, "alice").await, portal.browser_of(&it, "bob").await);
+    it.connection("mail").apply().await;
+    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    assert!(alice.get(&page).await.says("Waiting for you to allow access."));
+    it.change("mail", json!({"spec": {"suspend": true}})).await;
+    it.until_phase("mail", "Suspended").await;
+    let seen = alice.get(&page).await;
+    assert!(seen.says("Paused since") && seen.says("id=\"resume\""), "{}", seen.text);
+    assert!(!bob.get(&page).await.says("id=\"resume\""));
+    assert_eq!(alice.submit(&seen, &format!("{page}/resume"), &[]).await.status, 303);
+    it.until_phase("mail", "Pending").await;
+}
+
+/// Entra's administrator comes back with no state, and perhaps with no account in the portal.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn an_administrator_who_approved_reads_what_that_means_and_nobody_is_connected_r7() {
+    let (it, portal, carol) = ready("approved").await;
+    waiting(&it, "carol", "mail").await;
+    let page = format!("/connections/{}/mail", it.namespace);
+    let address = leave(&carol, &page).await;
+    let mut refused = denied(&address).await;
+    refused.insert("error".to_owned(), "consent_required".to_owned());
+    assert_eq!(carol.get(&query(&it, refused)).await.location, page);
+    it.until_reason("mail", "Authorized", "AdminConsentRequired").await;
+
+    let back = format!("/callback/{}?admin_consent=True&tenant=9f2c-evil&scope=Mail.Send", it.name);
+    let nobody = portal.browser().get(&back).await;
+    assert_eq!(nobody.status, 200, "{}", nobody.text);
+    assert!(nobody.says("Nobody was connected") && !nobody.says("9f2c") && !nobody.says("Mail.Send"));
+    assert!(!nobody.says(&page) && !nobody.says("Sandbox"), "{}", nobody.text);
+    let seen = until("the connection that waits", async || {
+        let seen = carol.get(&back).await;
+        if seen.says(&page) { Ok(seen) } else { Err(seen.text) }
+    })
+    .await;
+    assert!(seen.says("Signed in as carol") && seen.says("at Sandbox"), "{}", seen.text);
+    let bob = portal.browser_of(&it, "bob").await.get(&back).await;
+    assert!(bob.status == 200 && !bob.says(&page), "another's connection is not his to go on with");
+
+    let no = format!("/callback/{}?error=access_denied&error_description=%3Cscript%3E", it.name);
+    let no = carol.get(&no).await;
+    assert!(no.says("something was refused") && !no.says("script%3E") && !no.says("<script>"), "{}", no.text);
+    for query in ["admin_consent=True&admin_consent=True", "admin_consent=True&code=x", "error=a&next=b"] {
+        assert_eq!(carol.get(&format!("/callback/{}?{query}", it.name)).await.status, 400, "{query}");
+    }
+    assert!(it.secret_now(&it.namespace, "mail").await.is_none());
+    assert!(!portal.logs().contains("9f2c"));
 }

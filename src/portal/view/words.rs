@@ -1,0 +1,65 @@
+//! The operator's sentences, as this reader understands them: who "the owner" is, and when a time in them is.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::foreign;
+use super::time::clock;
+
+/// Who reads, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// Kubernetes name of who is signed in.
+    pub user: &'a str,
+    /// When the page is made.
+    pub now: Timestamp,
+}
+
+impl Reader<'_> {
+    /// `somebody`, or "you".
+    pub fn name(self, somebody: &str) -> String {
+        if somebody == self.user { "you".to_owned() } else { somebody.to_owned() }
+    }
+
+    /// A sentence of the operator about something of `owner`'s.
+    pub fn sentence(self, text: &str, owner: &str) -> String {
+        let (name, first) = (self.name(owner), if owner == self.user { "You" } else { owner });
+        let text = text.replace("The owner must", &format!("{first} must"));
+        let text = text.replace("the owner must", &format!("{name} must"));
+        foreign(&text.split(' ').map(|word| self.time(word)).collect::<Vec<_>>().join(" "))
+    }
+
+    /// A word, which may be a time as machines write it, with a mark behind it.
+    fn time(self, word: &str) -> String {
+        let bare = word.trim_end_matches(['.', ',', ';', ':', ')']);
+        match bare.parse::<Timestamp>() {
+            Ok(time) => clock(time, self.now) + &word[bare.len()..],
+            Err(_) => word.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn reader(user: &str) -> Reader<'_> {
+        Reader { user, now: "2026-05-03T14:00:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn the_owner_is_you_or_has_a_name() {
+        let text = "It ended. The owner must connect again, or the owner must wait.";
+        let told = |user| reader(user).sentence(text, "alice");
+        assert_eq!(told("alice"), "It ended. You must connect again, or you must wait.");
+        assert_eq!(told("bob"), "It ended. alice must connect again, or alice must wait.");
+    }
+
+    #[test]
+    fn times_of_machines_are_told_as_people_tell_them() {
+        let told = |text| reader("alice").sentence(text, "alice");
+        assert_eq!(told("Good until 2026-05-03T14:20:00Z, then gone."), "Good until 14:20 UTC, then gone.");
+        assert_eq!(told("It ends at 2026-07-03T14:20:00Z."), "It ends at 3 July 2026.");
+        assert_eq!(told("Version 2026 of it: 14:20"), "Version 2026 of it: 14:20");
+    }
+}
