@@ -89,6 +89,14 @@ impl Attempts {
         Ok(self.api.list(&mine).await?.items.iter().flat_map(read).collect())
     }
 
+    /// All of one connection, those that cannot be read left out.
+    pub async fn of_connection(&self, uid: &str) -> Result<Vec<Kept>, AttemptError> {
+        let its = ListParams::default().labels(&format!("{}={uid}", names::LABEL_ATTEMPT_CONNECTION));
+        let found = self.api.list(&its).await?.items;
+        // The label only selects: what counts is inside.
+        Ok(found.iter().flat_map(read).filter(|kept| kept.attempt.connection.uid == uid).collect())
+    }
+
     /// Takes the next step, if nobody took it before.
     pub async fn replace(&self, kept: Kept, next: &Attempt) -> Result<Kept, AttemptError> {
         let Kept { name, attempt: _, uid, resource_version } = kept;

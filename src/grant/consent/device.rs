@@ -13,9 +13,10 @@ use super::arrival::Arrival;
 use super::pledge::Pledge;
 use super::{ConsentError, Unasked, not_offered};
 use crate::api::connection::Method;
+use crate::api::reason;
 use crate::attempt::state::{attempt_name, random_text};
 use crate::attempt::store::{AttemptError, Kept};
-use crate::attempt::{Attempt, ConnectionRef, DeviceCode, LIFETIME, Step};
+use crate::attempt::{Attempt, ConnectionRef, DeviceCode, Ending, LIFETIME, Step};
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
 use crate::grant::outcome::Outcome;
@@ -67,6 +68,7 @@ impl Grants {
             bound_to: binding(job, Some(&app)),
         };
         let sealed = pledge.seal(&self.sealer, &job.place)?;
+        self.replace_codes(&job.place.uid).await;
         self.attempts.create(&name, &waiting(job, asked, sealed, now)).await.map(|_| ()).map_err(|error| {
             tracing::warn!(error = %chain(&error), "a device code could not be kept");
             match error {
@@ -77,6 +79,18 @@ impl Grants {
                 _ => Outcome::Stale.into(),
             }
         })
+    }
+
+    /// Ends the codes that waited before, so that none of them is shown as the one that was just asked for. What cannot be ended
+    /// now is seen to when the new one is.
+    async fn replace_codes(&self, uid: &str) {
+        let earlier = self.attempts.of_connection(uid).await.unwrap_or_else(|error| {
+            tracing::info!(error = %chain(&error), "earlier codes cannot be listed now");
+            Vec::new()
+        });
+        for kept in earlier.into_iter().filter(|kept| matches!(kept.attempt.step, Step::Waiting { .. })) {
+            self.conclude(kept, replaced()).await;
+        }
     }
 
     /// Asks once whether somebody has decided.
@@ -153,6 +167,12 @@ impl Grants {
         let _ = self.step(kept, Step::Waiting { code, next_poll: *until, interval, sealed }).await;
         outcome
     }
+}
+
+/// The end of a code that another one was asked for after.
+pub fn replaced() -> Ending {
+    let message = "Another code was asked for since; this one is not waited for any more.";
+    Ending::failed(reason::AUTHORIZATION_FAILED, message.to_owned())
 }
 
 /// The attempt that waits for somebody to type the code.

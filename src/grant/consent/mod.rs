@@ -21,6 +21,7 @@ mod pledge;
 mod refused;
 
 pub use arrival::{being_checked, in_use};
+pub use device::replaced;
 pub use refused::ConsentError;
 
 use std::sync::Arc;
