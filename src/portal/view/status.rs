@@ -127,7 +127,8 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
 /// Whether the operator's sentence says more than ours.
 fn has_small_print(phase: Option<Phase>, reason: &str) -> bool {
     matches!(phase, Some(Phase::Expired | Phase::Revoked | Phase::Error))
-        || matches!(reason, reason::AWAITING_CONFIRMATION | reason::ADMIN_CONSENT_REQUIRED)
+        && reason != reason::AWAITING_CONFIRMATION
+        || reason == reason::ADMIN_CONSENT_REQUIRED
 }
 
 /// When the access ended: the token's end if that is what ended it, else when it was noticed.

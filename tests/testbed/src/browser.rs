@@ -103,7 +103,7 @@ impl Browser {
     /// Sends a request, and follows where it is redirected.
     async fn show(&self, mut request: RequestBuilder) -> Result<Page, Error> {
         for _ in 0..REDIRECTS {
-            let Answer { address, status, headers, text } = self.send(request).await?;
+            let Answer { address, status, headers, text } = Box::pin(self.send(request)).await?;
             let location = headers.get(header::LOCATION.as_str()).and_then(|value| value.to_str().ok());
             let Some(next) = location.filter(|_| status.is_redirection()).map(|it| address.join(it)) else {
                 return Ok(Page { address, status, text });
