@@ -216,8 +216,9 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     it.until_reason("kept", "Authorized", "AwaitingAuthorization").await;
     let kept = format!("/connections/{}/kept", it.namespace);
     viewer.looks_at("kept", &kept, "Kept in Git").await;
-    for part in ["#settings", "#sharing", "#kept"] {
-        alice.reads(part, "files").await;
+    alice.reads("#settings", "The name is kept by files").await;
+    for part in ["#sharing", "#kept"] {
+        alice.reads(part, "kept by files").await;
     }
     it.providers().delete(&it.name, &DeleteParams::default()).await.expect("deleted");
     it.until_reason("kept", "Authorized", "ProviderNotFound").await;

@@ -115,7 +115,8 @@ struct Device {
 struct Editable {
     title: bool,
     description: bool,
-    keeper: Option<String>,
+    /// What is kept, and by which tool.
+    kept: Vec<(&'static str, String)>,
 }
 
 /// `GET /connections/{namespace}/{name}`
@@ -293,7 +294,10 @@ fn editable(subject: &Subject) -> Editable {
     Editable {
         title: may && title.is_none(),
         description: may && description.is_none(),
-        keeper: title.or(description),
+        kept: [("name", title), ("description", description)]
+            .into_iter()
+            .filter_map(|(what, keeper)| Some((what, keeper?)))
+            .collect(),
     }
 }
 
