@@ -44,6 +44,16 @@
     copyButtons();
   };
 
+  // On the way to a provider: look again until there is something else to see. A page that loads itself anew over and
+  // over would be read out from its beginning each time.
+  const wait = async (seconds) => {
+    const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);
+    const text = answer && answer.ok && !answer.redirected ? await answer.text() : "";
+    const waits = !answer || new DOMParser().parseFromString(text, "text/html").getElementById("waiting");
+    if (waits) setTimeout(wait, seconds * 1000, seconds);
+    else location.reload();
+  };
+
   copyButtons();
   const main = document.getElementById("main");
   if (main && main.dataset.live) {
@@ -51,5 +61,7 @@
     source.addEventListener("changed", reload);
     addEventListener("pagehide", () => source.close());
     setInterval(() => { if (main.dataset.again) reload(); }, 3000);
+  } else if (main && main.dataset.again) {
+    setTimeout(wait, main.dataset.again * 1000, main.dataset.again);
   }
 })();

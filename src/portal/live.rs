@@ -160,8 +160,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_changed_in_a_gap_of_the_watch_is_told() {
         let stop = CancellationToken::new();
-        let changed = vec![vec![connection("1")], vec![connection("2")], Vec::new()];
-        let cluster = cluster(changed, &stop);
+        let lists = vec![vec![connection("1")], vec![connection("2")], Vec::new()];
+        let cluster = cluster(lists, &stop);
         let mut changes = cluster.changes();
         cluster.wait_ready().await;
         let mut page = open(&cluster);

@@ -1,4 +1,4 @@
-//! Connect, share and disconnect with nothing but a keyboard.
+//! Make a connection, connect, share and disconnect with nothing but a keyboard.
 
 use bowline_testbed::sandbox::Rotation;
 use thirtyfour::Key;
@@ -17,12 +17,11 @@ impl Person {
 
 #[tokio::test]
 #[ignore = "needs an API server and Chromium: make test"]
-async fn a_keyboard_is_enough_to_connect_share_and_disconnect() {
+async fn a_keyboard_is_enough_to_make_connect_share_and_disconnect() {
     let it = scene("keys").await;
     let other = it.another_namespace("other").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.workspace(&["alice"], &[&other]).apply().await;
-    it.connection("mail").apply().await;
     let portal = portal::open(&it).await;
     let alice = Person::at(&it, &portal).await;
     let page = format!("/connections/{}/mail", it.namespace);
@@ -33,6 +32,19 @@ async fn a_keyboard_is_enough_to_connect_share_and_disconnect() {
     alice.keys(Key::Enter.value().to_string()).await;
     alice.reads("#signed-in-as", "alice").await;
     alice.tabs_to(".skip").await;
+    alice.enters("#connect-another").await;
+    alice.tabs_to("input[name=q]").await;
+    alice.keys(it.name.clone()).await;
+    alice.keys(Key::Enter.value().to_string()).await;
+    alice.enters(&format!("a.tile[href='/new/{}']", it.name)).await;
+    alice.tabs_to("#title").await;
+    alice.keys("Mail").await;
+    alice.tabs_to("#namespace").await;
+    alice.keys(it.namespace.clone()).await;
+    alice.enters("#make button[type=submit]").await;
+    alice.is_at(&page).await;
+    alice.reads("#status", "Not connected").await;
+    alice.enters(".crumbs a").await;
     alice.enters(&format!("a.title[href='{page}']")).await;
     alice.is_at(&page).await;
 

@@ -12,8 +12,10 @@ mod chromium;
 mod consent;
 mod keyboard;
 mod looks;
+mod moments;
 mod person;
 mod portal;
+mod viewer;
 mod walk;
 
 // The scene of tests/operator, of which these tests use a part.

@@ -1,7 +1,5 @@
 //! One connection: what it is, how it stands, and everything that can be done with it.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -23,11 +21,9 @@ use super::super::view::time::Moment;
 use super::super::view::words::Reader;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
-use super::make::workspaces;
+use super::sharing::{Sharing, sharing};
 use super::subject::{For, Subject, subject};
-use super::workspace::sees;
 use super::{Frame, html};
-use crate::api::ConnectionShare;
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
 use crate::catalog;
 
@@ -67,6 +63,8 @@ struct ConnectionPage {
 #[allow(clippy::struct_excessive_bools, reason = "each is one button")]
 struct Buttons {
     connect: Option<&'static str>,
+    /// Whether that is what to press.
+    is_next: bool,
     /// Why there is no such button although it would be the next step.
     refused: Option<String>,
     /// What to do where no browser helps.
@@ -77,6 +75,8 @@ struct Buttons {
     resume: bool,
     refresh: bool,
     disconnect: bool,
+    /// Who keeps it connected although the reader might disconnect it.
+    kept: Option<String>,
     delete: bool,
 }
 
@@ -110,31 +110,13 @@ struct Device {
     ends: Option<Moment>,
 }
 
-/// With whom it is shared.
-#[derive(Clone, Debug, Default)]
-struct Sharing {
-    workspace: Option<String>,
-    /// Whether the reader sees the workspace's page.
-    linked: bool,
-    shared: bool,
-    by: Option<String>,
-    since: Option<Moment>,
-    namespaces: Vec<String>,
-    may: bool,
-    /// The workspaces that the reader can share with.
-    choices: Vec<String>,
-    why_not: Option<String>,
-    message: Option<String>,
-    /// Who can mend what the message says.
-    mends: Option<String>,
-}
-
 /// What may be edited here, and who keeps what may not.
 #[derive(Clone, Debug, Default)]
 struct Editable {
     title: bool,
     description: bool,
-    keeper: Option<String>,
+    /// What is kept, and by which tool.
+    kept: Vec<(&'static str, String)>,
 }
 
 /// `GET /connections/{namespace}/{name}`
@@ -166,6 +148,7 @@ async fn filled(
     let status = connection.status.clone().unwrap_or_default();
     let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
+    let (standing, progress) = told_once(standing, progress);
     ConnectionPage {
         frame: frame(app, session, &subject, waits || standing.is_passing()).await,
         title: subject.title(),
@@ -191,6 +174,18 @@ async fn filled(
         progress,
         history,
     }
+}
+
+/// What the reader's own try and the connection say of the same thing is told once.
+fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, Option<Progress>) {
+    let Some(progress) = progress else { return (standing, None) };
+    if standing.is_passing() && progress.tone == "wait" {
+        standing.line = progress.words;
+        return (standing, None);
+    }
+    let known = progress.said.is_none() && progress.words == standing.line;
+    let contradicts = progress.tone == "good" && standing.chip.tone != "good";
+    (standing, Some(progress).filter(|_| !known && !contradicts))
 }
 
 /// Around a page that follows its connection, with a script or without.
@@ -221,17 +216,24 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
+    let confirm = standing.next == Next::Confirm && may.owns && may.patch;
     let wanted = matches!(standing.next, Next::Connect | Next::Reconnect);
     Buttons {
         connect: browser.then_some(word),
+        is_next: wanted,
         refused: refused.clone().filter(|_| wanted),
         by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
-        device: card.connects_by_code(connection) && usable && refused.is_none() && !waits,
-        confirm: standing.next == Next::Confirm && may.owns && may.patch,
+        device: card.connects_by_code(connection) && usable && refused.is_none() && !waits && !confirm,
+        confirm,
         again: disconnected && may.edit() && keeper(connection, "disconnect").is_none(),
         resume: standing.next == Next::Resume && may.edit() && keeper(connection, "suspend").is_none(),
-        refresh: connected && usable && may.patch,
-        disconnect: usable && may.edit() && keeper(connection, "disconnect").is_none(),
+        refresh: connected && usable && may.patch && !confirm,
+        disconnect: connected
+            && !deleting
+            && !disconnected
+            && may.edit()
+            && keeper(connection, "disconnect").is_none(),
+        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting),
         delete: !deleting && may.delete,
     }
 }
@@ -285,56 +287,6 @@ fn web(address: Option<&str>) -> Option<String> {
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
-async fn sharing(
-    app: &App,
-    session: &Session,
-    subject: &Subject,
-    reader: Reader<'_>,
-) -> Result<Sharing, Failure> {
-    let Subject { connection, may, .. } = subject;
-    let status = connection.status.clone().unwrap_or_default();
-    let told = super::super::view::status::condition(&status, "Shared");
-    let shared = connection.spec.shared.unwrap_or_default();
-    let kept = keeper(connection, "shared").or_else(|| keeper(connection, "workspace"));
-    let why_not = match (&kept, may.edit(), may.share || shared) {
-        (Some(keeper), ..) => Some(format!("{keeper} decides about sharing.")),
-        (None, false, _) => Some("Only its owner shares a connection.".to_owned()),
-        (None, true, false) => Some("You have no right to share in this namespace.".to_owned()),
-        (None, true, true) => None,
-    };
-    let workspace = connection.spec.workspace.as_deref().and_then(|name| app.cluster.workspace(name));
-    let linked = match &workspace {
-        Some(workspace) => sees(app, session, workspace).await?,
-        None => false,
-    };
-    let trouble = told.filter(|told| shared && told.status != "True");
-    Ok(Sharing {
-        workspace: connection.spec.workspace.clone(),
-        linked,
-        shared,
-        by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
-        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, reader.now)),
-        namespaces: shares_of(app, subject).iter().filter_map(|share| share.namespace()).collect(),
-        may: why_not.is_none(),
-        choices: workspaces(app, session),
-        why_not,
-        mends: trouble.map(|_| {
-            let contact = workspace.and_then(|workspace| workspace.spec.contact.clone());
-            contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(&contact))
-        }),
-        message: trouble.map(|told| reader.sentence(&told.message, &connection.spec.owner)),
-    })
-}
-
-/// The shares of a connection, by their namespaces.
-pub fn shares_of(app: &App, subject: &Subject) -> Vec<Arc<ConnectionShare>> {
-    let uid = subject.connection.uid().unwrap_or_default();
-    let mut shares = app.cluster.shares.state();
-    shares.retain(|share| share.spec.connection.uid == uid);
-    shares.sort_by_key(|share| share.namespace());
-    shares
-}
-
 fn editable(subject: &Subject) -> Editable {
     let of = |field| keeper(&subject.connection, field);
     let (title, description) = (of("displayName"), of("description"));
@@ -342,7 +294,10 @@ fn editable(subject: &Subject) -> Editable {
     Editable {
         title: may && title.is_none(),
         description: may && description.is_none(),
-        keeper: title.or(description),
+        kept: [("name", title), ("description", description)]
+            .into_iter()
+            .filter_map(|(what, keeper)| Some((what, keeper?)))
+            .collect(),
     }
 }
 

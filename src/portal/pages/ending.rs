@@ -12,7 +12,7 @@ use super::super::session::Session;
 use super::super::view::provider::Card;
 use super::super::write::Change;
 use super::actions::{need, not_kept};
-use super::connection::shares_of;
+use super::sharing::shares_of;
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::ConnectionShare;

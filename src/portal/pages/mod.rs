@@ -7,6 +7,7 @@
 //! | [`make`] | new connection |
 //! | [`connection`] | one connection |
 //! | [`review`] | before you go |
+//! | [`sharing`] | with whom a connection is shared |
 //! | [`actions`], [`ending`] | what its buttons do |
 //! | [`usable`] | use in a workflow |
 //! | [`workspace`] | workspaces |
@@ -21,6 +22,7 @@ pub mod health;
 pub mod list;
 pub mod make;
 pub mod review;
+pub mod sharing;
 pub mod subject;
 pub mod usable;
 pub mod workspace;

@@ -49,11 +49,10 @@ pub async fn page(
     let spec = &connection.spec;
     let pinned = status.account.map(|account| account.name.unwrap_or(account.id));
     let expected = spec.account.as_ref().map(|account| account.id.clone()).or(pinned);
-    let frame = format!("Connect to {}", subject.card.title);
-    let frame = Frame::of(&app, &session, &frame, "connections").await;
+    let to = format!("Connect to {}", subject.card.title);
     let made = connection.metadata.creation_timestamp.as_ref();
     Ok(html(&ReviewPage {
-        frame,
+        frame: Frame::of(&app, &session, &to, "connections").await,
         title: subject.title(),
         page: subject.page(),
         namespace: subject.namespace.clone(),

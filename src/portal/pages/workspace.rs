@@ -1,6 +1,8 @@
 //! Workspaces: people, namespaces, and what is shared. Whoever a workspace names as a member sees it, and so does who may
 //! read `Workspace` objects; to be a member gives no right to change anything, here or on a connection's page.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -18,6 +20,9 @@ use super::super::view::words::Reader;
 use super::subject::is_name;
 use super::{Frame, html};
 use crate::api::{IntegrationConnection, Workspace};
+
+/// For more shared connections than this nobody is asked whether the reader may open them.
+const ASKED_OF: usize = 200;
 
 /// One workspace in the list.
 struct Line {
@@ -37,6 +42,10 @@ struct ListPage {
 
 /// A connection that is shared with the workspace (R18).
 struct Shared {
+    namespace: String,
+    name: String,
+    /// Whether the reader sees its page: membership alone does not show it.
+    linked: bool,
     title: String,
     id: String,
     by: String,
@@ -51,7 +60,8 @@ struct WorkspacePage {
     frame: Frame,
     title: String,
     name: String,
-    members: Vec<String>,
+    /// Who belongs to it, and whether that is the reader.
+    members: Vec<(String, bool)>,
     namespaces: Vec<String>,
     contact: Option<String>,
     trouble: Option<String>,
@@ -128,13 +138,31 @@ pub async fn page(
     Ok(html(&WorkspacePage {
         frame: Frame::of(&app, &session, &title, "workspaces").await,
         title,
-        members: spec.members.iter().map(|member| member.user.clone()).collect(),
+        members: spec
+            .members
+            .iter()
+            .map(|member| (member.user.clone(), member.user == session.user()))
+            .collect(),
         namespaces: spec.namespaces.clone(),
         contact: spec.contact.clone(),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message),
-        shared: shared(&app, &name, reader),
+        shared: linked(&app, &session, shared(&app, &name, reader)).await?,
         name,
     }))
+}
+
+/// Finds out which of them the reader may open.
+async fn linked(app: &App, session: &Session, mut rows: Vec<Shared>) -> Result<Vec<Shared>, Failure> {
+    let named = rows.iter().take(ASKED_OF).map(|row| (row.namespace.clone(), row.name.clone()));
+    let seen = app
+        .access
+        .filter(session, named.collect(), |(namespace, name)| Question::connection("get", namespace, name))
+        .await?;
+    let seen: BTreeSet<(String, String)> = seen.into_iter().collect();
+    for row in &mut rows {
+        row.linked = seen.contains(&(row.namespace.clone(), row.name.clone()));
+    }
+    Ok(rows)
 }
 
 /// What members see of a shared connection: what its share says anyway.
@@ -146,9 +174,13 @@ fn shared(app: &App, name: &str, reader: Reader<'_>) -> Vec<Shared> {
             let status = connection.status.clone().unwrap_or_default();
             let card = app.cluster.provider(&connection.spec.provider);
             let card = card.map_or_else(|| Card::unknown(&connection.spec.provider), |it| Card::of(&it));
-            let object = connection.name_any();
+            let name = connection.name_any();
+            let title = connection.spec.display_name.clone().filter(|it| !it.is_empty());
             Shared {
-                title: connection.spec.display_name.clone().filter(|it| !it.is_empty()).unwrap_or(object),
+                namespace: connection.namespace().unwrap_or_default(),
+                title: title.unwrap_or_else(|| name.clone()),
+                name,
+                linked: false,
                 id: status.id.clone().unwrap_or_default(),
                 by: connection.spec.owner.clone(),
                 refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),

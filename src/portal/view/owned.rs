@@ -31,7 +31,10 @@ pub fn writer(connection: &IntegrationConnection, field: &str) -> Option<(String
         spec.is_some_and(|spec| spec.get(&key).is_some())
     };
     let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
-    let last = connection.managed_fields().iter().filter(writes).max_by_key(|entry| time(entry))?;
+    // What a client writes without saying who it is.
+    let named = |entry: &&ManagedFieldsEntry| entry.manager.as_deref() != Some("unknown");
+    let last =
+        connection.managed_fields().iter().filter(writes).filter(named).max_by_key(|entry| time(entry))?;
     Some((super::foreign(last.manager.as_deref()?), time(last)))
 }
 

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::super::write::FIELD_MANAGER;
+use super::foreign;
 use super::owned::writer;
 use super::time::{clock, is_near};
 use super::words::Reader;
@@ -25,6 +26,8 @@ pub struct Chip {
 /// What a reader is afraid to lose by connecting again.
 const KEEPS: &str = "Reconnecting keeps the name, settings and everything that uses it.";
 
+const UNSEEN: &str = "The operator has not looked at it yet.";
+
 fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
     Chip { tone, icon, word: word.into() }
 }
@@ -34,6 +37,8 @@ fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip
 pub enum Next {
     /// Nothing to do.
     Nothing,
+    /// Nothing to do: it goes on by itself.
+    Wait,
     /// Allow access for the first time.
     Connect,
     /// Allow access again.
@@ -62,7 +67,7 @@ pub struct Standing {
 impl Standing {
     /// Whether it changes soon by itself.
     pub fn is_passing(&self) -> bool {
-        self.chip.tone == "wait" && self.next == Next::Nothing
+        self.next == Next::Wait
     }
 }
 
@@ -83,20 +88,16 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
     let status = connection.status.as_ref().unwrap_or(&empty);
     if connection.metadata.deletion_timestamp.is_some() {
         let line = "It is withdrawn everywhere and then gone.".to_owned();
-        let detail = String::new();
-        return Standing { chip: chip("off", "–", "Being deleted"), line, detail, next: Next::Nothing };
+        let chip = chip("off", "–", "Being deleted");
+        return Standing { chip, line, detail: String::new(), next: Next::Nothing };
     }
     let owner = &connection.spec.owner;
-    let message = condition(status, "Ready").map(|ready| reader.sentence(&ready.message, owner));
-    let message = message.unwrap_or_default();
+    let ready = condition(status, "Ready").map(|ready| reader.sentence(&ready.message, owner));
+    let message = ready.unwrap_or_default();
     let (chip, line, next) = match status.phase {
-        None => (
-            chip("wait", "○", "Just made"),
-            "The operator has not looked at it yet.".to_owned(),
-            Next::Nothing,
-        ),
+        None => (chip("wait", "○", "Just made"), UNSEEN.to_owned(), Next::Wait),
         Some(Phase::Active) => (chip("good", "✓", "Connected"), fresh(status, reader.now), Next::Nothing),
-        Some(Phase::Pending) => pending(ready_reason(connection), &message, &reader.name(owner)),
+        Some(Phase::Pending) => pending(connection, provider, &message, reader),
         Some(Phase::Expired) => {
             let line = format!("The access ended{}. {KEEPS}", on(ended(status), reader.now));
             (chip("bad", "!", "Expired"), line, Next::Reconnect)
@@ -107,21 +108,27 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
         }
         Some(Phase::Error) => error(connection, provider, &message, reader),
         Some(Phase::Suspended) => {
-            let whom = set_by(connection, "suspend", reader.now, since(status));
             let line = format!(
-                "Paused{whom}: nothing is sent to {provider}. What is published stays until it expires."
+                "Paused{}: nothing is sent to {provider}. What is published stays until it expires.",
+                set_by(connection, "suspend", reader.now)
             );
             (chip("off", "‖", "Paused"), line, Next::Resume)
         }
         Some(Phase::Disconnected) => {
-            let whom = set_by(connection, "disconnect", reader.now, since(status));
+            let whom = set_by(connection, "disconnect", reader.now);
             let line = format!("Disconnected{whom}. Its name and settings are kept.");
             (chip("off", "–", "Disconnected"), line, Next::ConnectAgain)
         }
     };
-    let told = matches!(status.phase, Some(Phase::Expired | Phase::Revoked | Phase::Error));
-    let detail = if told && message != line { message } else { String::new() };
-    Standing { chip, line, detail, next }
+    let told = message != line && has_small_print(status.phase, ready_reason(connection));
+    Standing { chip, line, detail: if told { message } else { String::new() }, next }
+}
+
+/// Whether the operator's sentence says more than ours.
+fn has_small_print(phase: Option<Phase>, reason: &str) -> bool {
+    matches!(phase, Some(Phase::Expired | Phase::Revoked | Phase::Error))
+        && reason != reason::AWAITING_CONFIRMATION
+        || reason == reason::ADMIN_CONSENT_REQUIRED
 }
 
 /// When the access ended: the token's end if that is what ended it, else when it was noticed.
@@ -146,12 +153,8 @@ fn day_or_clock(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// Since when, and by which tool: ` since 3 May 2026, by kubectl`.
-fn set_by(
-    connection: &IntegrationConnection,
-    field: &str,
-    now: Timestamp,
-    noticed: Option<Timestamp>,
-) -> String {
+fn set_by(connection: &IntegrationConnection, field: &str, now: Timestamp) -> String {
+    let noticed = connection.status.as_ref().and_then(since);
     let (tool, time) = writer(connection, field).unwrap_or_default();
     let since = time.or(noticed).map(|time| format!(" since {}", clock(time, now))).unwrap_or_default();
     match tool.as_str() {
@@ -171,17 +174,20 @@ fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
     }
 }
 
-fn pending(reason: &str, message: &str, owner: &str) -> (Chip, String, Next) {
-    let message = message.to_owned();
+fn pending(
+    connection: &IntegrationConnection,
+    provider: &str,
+    message: &str,
+    reader: Reader<'_>,
+) -> (Chip, String, Next) {
+    let reason = ready_reason(connection);
+    let line = line_of(connection, provider, reader).unwrap_or_else(|| message.to_owned());
     match reason {
-        reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), message, Next::Nothing),
-        reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), message, Next::Confirm),
-        reason::AUTHORIZATION_FAILED => (chip("bad", "!", "Not connected"), message, Next::Connect),
-        reason::AWAITING_AUTHORIZATION | "" => {
-            let line = format!("Waiting for {owner} to allow access.");
-            (chip("wait", "○", "Not connected"), line, Next::Connect)
-        }
-        _ => (chip("wait", "○", "Not connected"), message, Next::Connect),
+        reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), line, Next::Wait),
+        reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
+        reason::AUTHORIZATION_FAILED => (chip("bad", "!", "Not connected"), line, Next::Connect),
+        _ if is_not_mended_by_connecting(reason) => (chip("wait", "○", "Not connected"), line, Next::Nothing),
+        _ => (chip("wait", "○", "Not connected"), line, Next::Connect),
     }
 }
 
@@ -192,36 +198,64 @@ fn error(
     reader: Reader<'_>,
 ) -> (Chip, String, Next) {
     let reason = ready_reason(connection);
-    let next = match reason {
-        reason::AWAITING_CONFIRMATION => Next::Confirm,
+    let line = line_of(connection, provider, reader).unwrap_or_else(|| message.to_owned());
+    match reason {
+        reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
+        _ if is_not_mended_by_connecting(reason) => {
+            (chip("bad", "!", "Needs attention"), line, Next::Nothing)
+        }
+        _ => (chip("bad", "!", "Needs attention"), line, Next::Reconnect),
+    }
+}
+
+fn is_not_mended_by_connecting(reason: &str) -> bool {
+    matches!(
+        reason,
         reason::AUTHORIZATION_IN_PROGRESS
-        | reason::PROVIDER_NOT_FOUND
-        | reason::PROVIDER_NOT_READY
-        | reason::PROVIDER_NOT_ALLOWED
-        | reason::OWNER_UNVERIFIED
-        | reason::PARAMETERS_INVALID
-        | reason::CREDENTIALS_NOT_FOUND
-        | reason::NAME_TAKEN
-        | reason::QUOTA_EXCEEDED
-        | reason::FORBIDDEN
-        | reason::TEMPLATE_FAILED
-        | reason::FORMAT_FAILED
-        | reason::RECORD_UNREADABLE => Next::Nothing,
-        _ => Next::Reconnect,
-    };
-    let word = if reason == reason::AWAITING_CONFIRMATION { "Check the account" } else { "Needs attention" };
-    let line = match reason {
+            | reason::ADMIN_CONSENT_REQUIRED
+            | reason::PROVIDER_NOT_FOUND
+            | reason::PROVIDER_NOT_READY
+            | reason::PROVIDER_NOT_ALLOWED
+            | reason::OWNER_UNVERIFIED
+            | reason::PARAMETERS_INVALID
+            | reason::CREDENTIALS_NOT_FOUND
+            | reason::NAME_TAKEN
+            | reason::QUOTA_EXCEEDED
+            | reason::FORBIDDEN
+            | reason::TEMPLATE_FAILED
+            | reason::FORMAT_FAILED
+            | reason::RECORD_UNREADABLE
+    )
+}
+
+/// What the portal says in words of its own; `None` where the operator's are the best there are.
+fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Option<String> {
+    let status = connection.status.as_ref();
+    let owner = reader.name(&connection.spec.owner);
+    Some(match ready_reason(connection) {
+        reason::AWAITING_AUTHORIZATION | "" => format!("Waiting for {owner} to allow access."),
+        reason::AWAITING_CONFIRMATION => {
+            let account = status.and_then(|status| status.account.as_ref());
+            let account = account.map(|account| account.name.as_ref().unwrap_or(&account.id));
+            let account = account.map(|name| format!(" as {}", foreign(name))).unwrap_or_default();
+            let says =
+                if owner == "you" { "you say that this is your account" } else { "its owner agrees to it" };
+            format!("Somebody allowed access{account} with the code. Nothing is published before {says}.")
+        }
+        reason::ADMIN_CONSENT_REQUIRED => {
+            format!(
+                "An administrator of your organization at {provider} must approve this app first. Then connect again."
+            )
+        }
         reason::GRANT_EXPIRED | reason::GRANT_REVOKED => {
-            let token =
-                connection.status.as_ref().and_then(|status| status.token.as_ref()?.expires_at.as_ref());
+            let token = status.and_then(|status| status.token.as_ref()?.expires_at.as_ref());
             let until = token.map(|time| time.0).filter(|end| *end > reader.now);
             let until =
                 until.map(|end| format!(" What is published works until {}.", clock(end, reader.now)));
             format!("{provider} does not renew this access any more.{} {KEEPS}", until.unwrap_or_default())
         }
-        _ => message.to_owned(),
-    };
-    (chip("bad", "!", word), line, next)
+        _ => return None,
+    })
 }
 
 /// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend. `contact` looks after the
@@ -233,26 +267,25 @@ pub fn who_mends(
     contact: Option<&str>,
 ) -> Option<String> {
     let owner = reader.name(&connection.spec.owner);
-    let platform = "your platform team";
     let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     Some(match ready_reason(connection) {
         ""
         | reason::CONNECTED
+        | reason::AWAITING_AUTHORIZATION
+        | reason::AWAITING_CONFIRMATION
         | reason::AUTHORIZATION_IN_PROGRESS
         | reason::SUSPENDED
-        | reason::DISCONNECTED => {
-            return None;
+        | reason::DISCONNECTED => return None,
+        reason::PROVIDER_NOT_READY | reason::PROVIDER_NOT_ALLOWED if contact.is_some() => {
+            contact.map(|contact| reader.name(contact)).unwrap_or_default()
         }
-        reason::PROVIDER_NOT_READY | reason::PROVIDER_NOT_ALLOWED => match contact {
-            Some(contact) if contact == reader.user => "you".to_owned(),
-            Some(contact) => format!("{contact} ({platform})"),
-            None => platform.to_owned(),
-        },
-        reason::PROVIDER_NOT_FOUND
+        reason::PROVIDER_NOT_READY
+        | reason::PROVIDER_NOT_ALLOWED
+        | reason::PROVIDER_NOT_FOUND
         | reason::RECORD_UNREADABLE
         | reason::RECORD_TAMPERED
         | reason::QUOTA_EXCEEDED
-        | reason::FORBIDDEN => platform.to_owned(),
+        | reason::FORBIDDEN => "your platform team".to_owned(),
         reason::ADMIN_CONSENT_REQUIRED | reason::POLICY_BLOCKED => {
             "an administrator of your organization at the provider".to_owned()
         }
@@ -304,7 +337,9 @@ mod tests {
         for (phase, reason, word, next) in [
             ("Active", "Connected", "Connected", Next::Nothing),
             ("Pending", "AwaitingAuthorization", "Not connected", Next::Connect),
-            ("Pending", "AuthorizationInProgress", "Connecting", Next::Nothing),
+            ("Pending", "AuthorizationInProgress", "Connecting", Next::Wait),
+            ("Pending", "ProviderNotFound", "Not connected", Next::Nothing),
+            ("Pending", "AdminConsentRequired", "Not connected", Next::Nothing),
             ("Pending", "AuthorizationFailed", "Not connected", Next::Connect),
             ("Error", "AwaitingConfirmation", "Check the account", Next::Confirm),
             ("Expired", "TokenExpired", "Expired", Next::Reconnect),
@@ -339,7 +374,7 @@ mod tests {
         assert_eq!(mends("Connected", "alice"), None);
         let of_provider =
             |user| who_mends(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
-        assert_eq!(of_provider("alice").as_deref(), Some("pat (your platform team)"));
+        assert_eq!(of_provider("alice").as_deref(), Some("pat"));
         assert_eq!(of_provider("pat").as_deref(), Some("you"));
     }
 
@@ -369,11 +404,23 @@ mod tests {
     }
 
     #[test]
+    fn an_account_that_came_by_a_code_is_the_owners_to_agree_to() {
+        let mut held = with("Error", "AwaitingConfirmation");
+        held.status.as_mut().unwrap().account =
+            Some(serde_json::from_value(json!({"id": "7", "name": "Alice at work"})).unwrap());
+        let line = |user| standing(&held, "GitHub", reader(user)).line;
+        assert!(line("alice").starts_with("Somebody allowed access as Alice at work with the code."));
+        assert!(line("alice").ends_with("before you say that this is your account."), "{}", line("alice"));
+        assert!(line("bob").ends_with("before its owner agrees to it."), "{}", line("bob"));
+    }
+
+    #[test]
     fn what_the_operator_says_of_an_end_is_small_print() {
         let detail = |phase, reason| standing(&with(phase, reason), "GitHub", reader("alice")).detail;
         assert_eq!(detail("Expired", "GrantExpired"), "M.");
         assert_eq!(detail("Error", "MissingScopes"), "", "it is the line");
         assert_eq!(detail("Pending", "AwaitingAuthorization"), "");
+        assert_eq!(detail("Pending", "AdminConsentRequired"), "M.");
     }
 
     #[test]

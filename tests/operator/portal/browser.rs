@@ -1,16 +1,14 @@
-//! A browser without a screen: keeps cookies, fills in forms that are on the page, follows nothing by itself.
+//! The testbed's browser at one portal, one answer at a time: what a page leads to is for the test to follow.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
-use reqwest::redirect::Policy;
+use bowline_testbed::browser::{self, attribute_of};
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
+use url::Url;
 
 /// A browser at one portal process; its cookies may be used at another.
 pub struct Browser {
-    client: reqwest::Client,
-    address: String,
-    cookies: Mutex<BTreeMap<String, String>>,
+    browser: browser::Browser,
+    portal: String,
 }
 
 /// What came back.
@@ -19,15 +17,14 @@ pub struct Page {
     pub status: u16,
     pub location: String,
     pub cookies: Vec<String>,
-    pub headers: reqwest::header::HeaderMap,
+    pub headers: HeaderMap,
     pub text: String,
 }
 
 impl Page {
     /// The token of the forms on the page.
     pub fn token(&self) -> String {
-        let field = self.text.split("name=\"form\" value=\"").nth(1);
-        field.and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+        attribute_of(&self.text, "input", ("name", "form"), "value").unwrap_or_default()
     }
 
     /// The text is there.
@@ -38,24 +35,30 @@ impl Page {
 
 impl Browser {
     pub fn at(address: &str) -> Self {
-        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        Self { client, address: address.to_owned(), cookies: Mutex::default() }
+        let browser = browser::Browser::new().expect("a browser");
+        Self { browser, portal: address.to_owned() }
+    }
+
+    fn address(&self, path: &str) -> Url {
+        Url::parse(&format!("{}{path}", self.portal)).expect("an address")
     }
 
     /// Keeps a cookie, as if it had been set.
     pub fn keep(&self, name: &str, value: &str) {
-        self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+        self.browser.keep(&self.address("/"), name, value);
     }
 
     /// The cookies it keeps.
     pub fn cookies(&self) -> Vec<String> {
-        self.cookies.lock().unwrap().values().cloned().collect()
+        self.browser.cookies(&self.address("/")).into_values().collect()
     }
 
     /// The same person's browser, at another portal process.
     pub fn also_at(&self, address: &str) -> Self {
         let other = Self::at(address);
-        other.cookies.lock().unwrap().clone_from(&self.cookies.lock().unwrap());
+        for (name, value) in self.browser.cookies(&self.address("/")) {
+            other.keep(&name, &value);
+        }
         other
     }
 
@@ -78,38 +81,23 @@ impl Browser {
 
     /// A form, with no word on where it comes from.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.request(Method::POST, path);
-        request.header("content-type", "application/x-www-form-urlencoded").body(body)
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.browser.form(&self.address(path), fields)
     }
 
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let cookies = self.cookies.lock().unwrap();
-        let cookies: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let request = self.client.request(method, format!("{}{path}", self.address));
-        if cookies.is_empty() { request } else { request.header("cookie", cookies.join("; ")) }
+        self.browser.request(method, &self.address(path))
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Page {
-        let answer = request.send().await.expect("the portal answers");
-        let header = |name| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let set = answer.headers().get_all("set-cookie").iter();
-        let cookies: Vec<String> = set.map(|value| value.to_str().unwrap().to_owned()).collect();
-        for cookie in &cookies {
-            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
-            let mut kept = self.cookies.lock().unwrap();
-            if value.is_empty() {
-                kept.remove(name)
-            } else {
-                kept.insert(name.to_owned(), value.to_owned())
-            };
-        }
+        let answer = self.browser.send(request).await.expect("the portal answers");
+        let all = |name| answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned());
         Page {
-            status: answer.status().as_u16(),
-            location: header("location").unwrap_or_default(),
-            headers: answer.headers().clone(),
-            cookies,
-            text: answer.text().await.unwrap(),
+            status: answer.status.as_u16(),
+            location: all("location").next().unwrap_or_default(),
+            cookies: all("set-cookie").collect(),
+            headers: answer.headers,
+            text: answer.text,
         }
     }
 

@@ -138,7 +138,11 @@ async fn members_see_their_workspace_and_nothing_more_by_that_r18() {
         if seen.says(&format!("<code>{}.mail</code>", it.namespace)) { Ok(seen) } else { Err(seen.text) }
     })
     .await;
-    assert!(seen.says("shared by alice") && seen.says("<li>carol</li>"), "{}", seen.text);
+    assert!(
+        seen.says("shared by alice") && seen.says("<li>alice</li>") && seen.says("<li>carol <span"),
+        "{}",
+        seen.text
+    );
     for other in [page.clone(), format!("{page}/disconnect")] {
         assert_eq!(carol.get(&other).await.status, 404, "membership shows no {other}");
     }

@@ -165,9 +165,12 @@ async fn who_says_no_at_the_provider_reads_it_on_the_page() {
     answer.insert("error_description".to_owned(), "<script>alert(1)</script>".to_owned());
     let done = carol.get(&query(&it, answer)).await;
     assert_eq!(done.location, page, "{}", done.text);
-    let seen = carol.get(&page).await;
-    assert!(seen.says("id=\"progress\"") && !seen.says("<script>alert"), "{}", seen.text);
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
+    let seen = carol.get(&page).await;
+    assert!(!seen.says("<script>alert"), "{}", seen.text);
+    let told = seen.text.split("<main").nth(1).unwrap();
+    let told = told.split("id=\"history\"").next().unwrap();
+    assert_eq!(told.matches("Access was not allowed at the provider").count(), 1, "it is told once: {told}");
 }
 
 #[tokio::test]

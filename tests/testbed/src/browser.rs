@@ -10,10 +10,10 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode, header};
-use reqwest::{RequestBuilder, Response, redirect::Policy};
+use reqwest::{RequestBuilder, header::HeaderMap, redirect::Policy};
 use url::{Origin, Url, form_urlencoded};
 
-pub use html::Form;
+pub use html::{Form, attribute_of};
 
 use crate::{error::Error, tls::install_tls};
 
@@ -29,6 +29,19 @@ pub struct Browser {
     jar: Mutex<Jar>,
     /// Headers for one site, added by a proxy in front of it.
     proxied: Option<(Origin, Vec<(&'static str, String)>)>,
+}
+
+/// What came back for one request.
+#[derive(Debug)]
+pub struct Answer {
+    /// Where it was sent.
+    pub address: Url,
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub text: String,
 }
 
 /// A page that was shown.
@@ -59,8 +72,7 @@ impl Browser {
 
     /// Opens an address.
     pub async fn open(&self, address: Url) -> Result<Page, Error> {
-        let request = self.request(Method::GET, &address);
-        self.show(address, request).await
+        self.show(self.request(Method::GET, &address)).await
     }
 
     /// Goes where the page itself leads after a moment (`http-equiv=refresh`).
@@ -71,7 +83,7 @@ impl Browser {
 
     /// Follows the link with this id.
     pub async fn follow(&self, page: &Page, id: &str) -> Result<Page, Error> {
-        let target = html::attribute_of(&page.text, "a", ("id", id), "href");
+        let target = attribute_of(&page.text, "a", ("id", id), "href");
         let target = target.ok_or_else(|| page.lacks(&format!("the link {id}")))?;
         self.open(page.join(&target)?).await
     }
@@ -79,46 +91,48 @@ impl Browser {
     /// Sends a form of the page as its buttons do.
     pub async fn submit(&self, page: &Page, form: &Form) -> Result<Page, Error> {
         let address = page.join(&form.action)?;
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
         let is_own = address.origin() == page.address.origin();
         let site = if is_own { "same-origin" } else { "cross-site" };
         let request = self
-            .request(Method::POST, &address)
+            .form(&address, form.fields.iter().cloned())
             .header("sec-fetch-site", site)
-            .header(header::ORIGIN.as_str(), page.address.origin().ascii_serialization())
-            .header(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded")
-            .body(body);
-        self.show(address, request).await
+            .header(header::ORIGIN.as_str(), page.address.origin().ascii_serialization());
+        self.show(request).await
     }
 
     /// Sends a request, and follows where it is redirected.
-    async fn show(&self, mut address: Url, mut request: RequestBuilder) -> Result<Page, Error> {
+    async fn show(&self, mut request: RequestBuilder) -> Result<Page, Error> {
         for _ in 0..REDIRECTS {
-            let failed = |source: reqwest::Error| Error::Browser {
-                address: shown(&address),
-                // Its text would have the query, and that may hold a code.
-                source: source.without_url(),
-            };
-            let answer = request.send().await.map_err(failed)?;
-            self.keep_cookies(&address, &answer);
-            let status = answer.status();
-            let location = answer.headers().get(header::LOCATION.as_str()).and_then(|it| it.to_str().ok());
+            let Answer { address, status, headers, text } = Box::pin(self.send(request)).await?;
+            let location = headers.get(header::LOCATION.as_str()).and_then(|value| value.to_str().ok());
             let Some(next) = location.filter(|_| status.is_redirection()).map(|it| address.join(it)) else {
-                let text = answer.text().await.map_err(failed)?;
                 return Ok(Page { address, status, text });
             };
-            address = next.map_err(|_| unexpected(&address, "a redirect to no address"))?;
-            request = self.request(Method::GET, &address);
+            let next = next.map_err(|_| unexpected(&address, "a redirect to no address"))?;
+            request = self.request(Method::GET, &next);
         }
-        Err(unexpected(&address, "one redirect after the other"))
+        Err(Error::Unexpected { what: "a page".to_owned(), seen: "one redirect after the other".to_owned() })
     }
 
-    fn request(&self, method: Method, address: &Url) -> RequestBuilder {
+    /// Sends a request and gives its very answer, a redirect as well; its cookies are kept.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Error> {
+        let failed = |source: reqwest::Error| Error::Browser {
+            address: source.url().map(shown).unwrap_or_default(),
+            // Its text would have the query, and that may hold a code.
+            source: source.without_url(),
+        };
+        let answer = request.send().await.map_err(failed)?;
+        let (address, status, headers) = (answer.url().clone(), answer.status(), answer.headers().clone());
+        self.keep_cookies(&address, &headers);
+        Ok(Answer { address, status, headers, text: answer.text().await.map_err(failed)? })
+    }
+
+    /// A request with the cookies of its site.
+    pub fn request(&self, method: Method, address: &Url) -> RequestBuilder {
         let mut request = self.client.request(method, address.clone());
         let origin = address.origin();
-        let jar = self.jar();
-        let cookies = jar.get(&origin.ascii_serialization()).into_iter().flatten();
-        let cookies: Vec<_> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<_> =
+            self.cookies(address).iter().map(|(name, value)| format!("{name}={value}")).collect();
         if !cookies.is_empty() {
             request = request.header(header::COOKIE.as_str(), cookies.join("; "));
         }
@@ -128,18 +142,36 @@ impl Browser {
             .fold(request, |request, (name, value)| request.header(*name, value))
     }
 
+    /// A request that sends a form, and does not say from which page.
+    pub fn form(&self, address: &Url, fields: impl IntoIterator<Item = (String, String)>) -> RequestBuilder {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let request = self.request(Method::POST, address);
+        request.header(header::CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// The cookies of a site, by name.
+    pub fn cookies(&self, site: &Url) -> BTreeMap<String, String> {
+        self.jar().get(&site.origin().ascii_serialization()).cloned().unwrap_or_default()
+    }
+
+    /// Keeps a cookie of a site, as if it had been set there.
+    pub fn keep(&self, site: &Url, name: &str, value: &str) {
+        let mut jar = self.jar();
+        let kept = jar.entry(site.origin().ascii_serialization()).or_default();
+        kept.insert(name.to_owned(), value.to_owned());
+    }
+
     /// By whole origin: our pages are told apart by their ports. Nothing here lives long enough to expire.
-    fn keep_cookies(&self, address: &Url, answer: &Response) {
-        let set = answer.headers().get_all(header::SET_COOKIE.as_str()).iter();
+    fn keep_cookies(&self, address: &Url, headers: &HeaderMap) {
+        let set = headers.get_all(header::SET_COOKIE.as_str()).iter();
         for cookie in set.filter_map(|value| value.to_str().ok()) {
             let pair = cookie.split(';').next().unwrap_or_default();
             let Some((name, value)) = pair.split_once('=') else { continue };
-            let mut jar = self.jar();
-            let kept = jar.entry(address.origin().ascii_serialization()).or_default();
             if value.is_empty() {
-                kept.remove(name);
+                let mut jar = self.jar();
+                jar.entry(address.origin().ascii_serialization()).or_default().remove(name);
             } else {
-                kept.insert(name.to_owned(), value.to_owned());
+                self.keep(address, name, value);
             }
         }
     }
@@ -171,7 +203,7 @@ impl Page {
     }
 
     fn refresh(&self) -> Option<String> {
-        let content = html::attribute_of(&self.text, "meta", ("http-equiv", "refresh"), "content")?;
+        let content = attribute_of(&self.text, "meta", ("http-equiv", "refresh"), "content")?;
         content.split_once("url=").map(|(_, target)| target.trim().to_owned())
     }
 
