@@ -65,6 +65,8 @@ pub(super) struct Attempt {
     revision: Option<i64>,
     underway: bool,
     code: Option<String>,
+    /// A code that waited when this one was asked for: it may be seen for another moment.
+    replaced: Option<String>,
     silent: bool,
     confirmed: bool,
 }
@@ -79,6 +81,7 @@ impl Attempt {
             revision: revision(before),
             underway: false,
             code: None,
+            replaced: None,
             silent: false,
             confirmed: false,
         }
@@ -86,6 +89,12 @@ impl Attempt {
 
     /// One that an annotation with this value asks for.
     pub fn by_device(before: &IntegrationConnection, request: String) -> Self {
+        let replaced = open_code(before).and_then(|open| open.user_code.clone());
+        Self { replaced, ..Self::going_on(before, request) }
+    }
+
+    /// One that an annotation with this value has asked for before, and whose code waits.
+    pub fn going_on(before: &IntegrationConnection, request: String) -> Self {
         Self { request: Some(request), ..Self::by_page(before) }
     }
 
@@ -121,9 +130,10 @@ impl Attempt {
     }
 
     fn see_answer(&mut self, now: &IntegrationConnection) -> News {
-        let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());
-        if let Some(open) = open.filter(|open| open.user_code.is_some()) {
-            return self.see_code(open);
+        match open_code(now) {
+            Some(open) if open.user_code == self.replaced => return self.nothing_said(),
+            Some(open) => return self.see_code(open),
+            None => {}
         }
         let Some(verdict) = condition(now, "Authorized") else { return News::None };
         match verdict.reason.as_str() {
@@ -222,6 +232,10 @@ pub(super) fn blocked(connection: &IntegrationConnection) -> Option<End> {
 /// Whether the connection is ready.
 pub(super) fn is_ready(connection: &IntegrationConnection) -> bool {
     condition(connection, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+fn open_code(connection: &IntegrationConnection) -> Option<&AuthorizationStatus> {
+    connection.status.as_ref()?.authorization.as_ref().filter(|open| open.user_code.is_some())
 }
 
 fn failed(verdict: &Condition) -> End {
@@ -382,6 +396,17 @@ mod tests {
             ["-"],
             "nobody has tried yet"
         );
+    }
+
+    #[test]
+    fn a_code_that_was_replaced_is_not_shown_again() {
+        let shown = |code| handled_with("AuthorizationInProgress", Some(code), 0);
+        let before = shown("OLD");
+        let course = || [shown("OLD"), shown("NEW"), handled_with("Authorized", None, 1)];
+        let attempt = Attempt::by_device(&before, "r1".into());
+        assert_eq!(seen(attempt, &course()), ["silence", "NEW", "Ready"]);
+        let attempt = Attempt::going_on(&before, "r1".into());
+        assert_eq!(seen(attempt, &course()), ["OLD", "NEW", "Ready"]);
     }
 
     #[test]

@@ -158,7 +158,7 @@ impl Course<'_> {
         let (name, now) = (&self.args.name, self.session.clock.now());
         if let Some(request) = request::waiting(&self.before, now) {
             screen.progress(&format!("{name} waits for a code to be typed already. It is still good:"));
-            return Ok(Attempt::by_device(&self.before, request));
+            return Ok(Attempt::going_on(&self.before, request));
         }
         let request = request::new(&self.before, now);
         self.annotate(ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
