@@ -12,7 +12,7 @@ use kube::{Api, ResourceExt};
 
 use super::rights::{Seen, seen};
 use super::screen::Screen;
-use super::session::{Session, plain_in};
+use super::session::Session;
 use crate::api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use page::Page;
@@ -34,12 +34,7 @@ pub(super) struct Args {
 
 impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections
-            .get(&self.name)
-            .await
-            .map_err(|error| plain_in(error, &self.name, &session.namespace))?;
+        let connection = session.connection(&self.name).await?;
         let page = Page {
             shares: shares(session, &connection).await?,
             events: events(session, &connection).await?,

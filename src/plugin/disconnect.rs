@@ -9,7 +9,7 @@ use super::exit::{NotInTime, Usage};
 use super::impact::{Impact, gather};
 use super::screen::Screen;
 use super::session::{Session, plain};
-use super::wait::{WaitArgs, until};
+use super::wait::{WaitArgs, until, words};
 use crate::api::IntegrationConnection;
 use crate::api::connection::Phase;
 
@@ -41,7 +41,7 @@ impl Args {
         let Self { name, yes, wait } = self;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let before = connections.get(&name).await.map_err(plain)?;
+        let before = session.connection(&name).await?;
         if is_disconnected(&before) {
             screen.progress(&format!("{name} is disconnected already."));
             return Ok(());
@@ -57,7 +57,7 @@ impl Args {
             screen.progress(&format!("{name} is being disconnected."));
             return Ok(());
         }
-        screen.progress(&format!("Disconnecting {name}; waiting up to {} ...", wait.timeout));
+        screen.progress(&format!("Disconnecting {name}; waiting up to {} ...", words(wait.timeout)));
         if until(&connections, &name, wait.timeout.into(), is_disconnected).await?.is_none() {
             let what = format!("{name} is asked to be disconnected, and the operator has not done it yet");
             return Err(NotInTime { limit: wait.timeout, what }.into());

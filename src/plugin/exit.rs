@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use kube::core::Duration;
 
+use super::wait::words;
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -42,7 +44,7 @@ impl From<Exit> for ExitCode {
 
 /// Something was begun but not seen to end in time.
 #[derive(Debug, thiserror::Error)]
-#[error("not ready within {limit}: {what}")]
+#[error("not ready within {}: {what}", words(*limit))]
 pub(super) struct NotInTime {
     pub limit: Duration,
     /// What was waited for, and what stays behind.

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::exit::{NotInTime, Usage};
 use super::screen::Screen;
-use super::session::{Session, plain, plain_in};
-use super::wait::{WaitArgs, until};
+use super::session::{Session, plain};
+use super::wait::{WaitArgs, until, words};
 use crate::api::IntegrationConnection;
 use crate::api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
 use grant::{Grant, MAX_BYTES};
@@ -62,8 +62,7 @@ impl Args {
         let grant = read(from_file.as_deref(), session, screen)?;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let connection =
-            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
+        let connection = session.connection(&name).await?;
         check(&connection)?;
 
         let announced = announce(session, &connections, &connection, &grant).await?;
@@ -71,7 +70,7 @@ impl Args {
         if !wait.wait {
             return Ok(());
         }
-        screen.progress(&format!("Waiting up to {} for the operator to take it ...", wait.timeout));
+        screen.progress(&format!("Waiting up to {} for the operator to take it ...", words(wait.timeout)));
         match outcome(&connections, &connection, &announced, wait).await? {
             Verdict::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             Verdict::NotReady { reason, message } => {

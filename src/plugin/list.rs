@@ -93,7 +93,10 @@ impl Args {
         if self.all_namespaces {
             screen.progress("No connections found.");
         } else {
-            screen.progress(&format!("No connections found in namespace {}.", session.namespace));
+            screen.progress(&format!(
+                "No connections found in namespace {}; -n chooses another, -A takes all.",
+                session.namespace
+            ));
         }
     }
 

@@ -9,8 +9,8 @@ use super::age::relative;
 use super::exit::NotInTime;
 use super::list::condition;
 use super::screen::Screen;
-use super::session::{Session, plain, plain_in};
-use super::wait::{WaitArgs, until};
+use super::session::{Session, plain};
+use super::wait::{WaitArgs, until, words};
 use crate::api::IntegrationConnection;
 use crate::api::connection::{FailureStatus, TokenStatus};
 use crate::api::names::ANNOTATION_REFRESH_REQUESTED;
@@ -38,8 +38,7 @@ impl Args {
         let Self { name, wait } = self;
         let connections: Api<IntegrationConnection> =
             Api::namespaced(session.client.clone(), &session.namespace);
-        let before =
-            connections.get(&name).await.map_err(|error| plain_in(error, &name, &session.namespace))?;
+        let before = session.connection(&name).await?;
         let request = request(&before, session.clock.now());
         let patch = json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: request}}});
         connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
@@ -47,7 +46,10 @@ impl Args {
             screen.progress(&format!("A refresh of {name} is asked for."));
             return Ok(());
         }
-        screen.progress(&format!("A refresh of {name} is asked for; waiting up to {} ...", wait.timeout));
+        screen.progress(&format!(
+            "A refresh of {name} is asked for; waiting up to {} ...",
+            words(wait.timeout)
+        ));
         let settled = |connection: &IntegrationConnection| handled(connection) == Some(request.as_str());
         let Some(after) = until(&connections, &name, wait.timeout.into(), settled).await? else {
             let what = format!("the operator has not handled the request for {name} yet; it stays asked for");

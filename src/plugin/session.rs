@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Client, Config};
+use kube::core::Status;
+use kube::{Api, Client, Config};
 
+use crate::api::IntegrationConnection;
 use crate::clock::Clock;
 use crate::kubeconfig;
 
@@ -46,6 +48,11 @@ impl ClusterArgs {
 }
 
 fn unusable(error: &KubeconfigError) -> anyhow::Error {
+    if let KubeconfigError::LoadContext(name) = error {
+        return anyhow!(
+            "the kubeconfig has no context {name}; kubectl config get-contexts lists what it has"
+        );
+    }
     anyhow!(
         "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
         kubeconfig::fault(error)
@@ -62,6 +69,14 @@ pub struct Session {
     pub clock: Clock,
 }
 
+impl Session {
+    /// One connection of the namespace.
+    pub(super) async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
+        let connections: Api<IntegrationConnection> = Api::namespaced(self.client.clone(), &self.namespace);
+        connections.get(name).await.map_err(|error| absent(error, name, &self.namespace))
+    }
+}
+
 /// A refusal in the API server's own words; kube's own message is a dump of the whole answer.
 pub(super) fn plain(error: kube::Error) -> anyhow::Error {
     match error {
@@ -69,9 +84,30 @@ pub(super) fn plain(error: kube::Error) -> anyhow::Error {
         kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
             anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
         }
+        kube::Error::Api(status) if is_lack_of_rights(&status) => anyhow!(
+            "{}; an administrator of the cluster can give you that right (docs/permissions.md says by which role)",
+            status.message
+        ),
         kube::Error::Api(status) => anyhow!("{}", said(&status.message)),
-        other => anyhow::Error::new(other).context("the API server cannot be reached"),
+        other => anyhow!(
+            "the API server cannot be reached: {}; kubectl cluster-info shows whether that is the network, the cluster or the context",
+            innermost(&other)
+        ),
     }
+}
+
+/// Whether it is RBAC that refuses. A policy has words of its own on who may.
+fn is_lack_of_rights(status: &Status) -> bool {
+    status.is_forbidden() && status.message.contains(" cannot ") && status.message.contains(" resource ")
+}
+
+/// What happened below all the layers that each say that something happened.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// What a policy says, without the names of policy and binding before it: they help nobody who is refused.
@@ -83,22 +119,23 @@ fn said(message: &str) -> &str {
 }
 
 /// [`plain`], for one connection by name: the wrong namespace is the usual cause of an absent one.
-pub(super) fn plain_in(error: kube::Error, name: &str, namespace: &str) -> anyhow::Error {
+fn absent(error: kube::Error, name: &str, namespace: &str) -> anyhow::Error {
     match error {
         kube::Error::Api(status) if status.is_not_found() && !names_nothing(&status) => {
-            anyhow!("there is no connection {name} in namespace {namespace}: give the right one by -n")
+            anyhow!(
+                "there is no connection {name} in namespace {namespace}; kubectl bowline list -n {namespace} shows what is there, and -n chooses another namespace"
+            )
         }
         other => plain(other),
     }
 }
 
-fn names_nothing(status: &kube::core::Status) -> bool {
+fn names_nothing(status: &Status) -> bool {
     status.details.as_ref().is_none_or(|details| details.name.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
     use kube::core::response::StatusDetails;
 
     use super::*;
@@ -124,6 +161,21 @@ mod tests {
     }
 
     #[test]
+    fn who_lacks_a_right_is_told_who_gives_it() {
+        let refused =
+            Status::failure(r#"User "bob" cannot get resource "pods" in API group """#, "Forbidden");
+        let said = plain(kube::Error::Api(Box::new(refused.with_code(403)))).to_string();
+        assert!(said.contains("\"pods\"") && said.contains("; an administrator of the cluster"), "{said}");
+    }
+
+    #[test]
+    fn an_unreachable_server_is_told_by_what_happened_to_the_wire() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let said = plain(kube::Error::Service(Box::new(std::io::Error::other(refused)))).to_string();
+        assert!(said.starts_with("the API server cannot be reached: connection refused; "), "{said}");
+    }
+
+    #[test]
     fn a_policy_speaks_without_its_name() {
         let message =
             "ic \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: not yours";
@@ -134,9 +186,9 @@ mod tests {
 
     #[test]
     fn an_absent_connection_is_told_with_the_namespace() {
-        let error = plain_in(not_found("github"), "github", "team-a").to_string();
-        assert_eq!(error, "there is no connection github in namespace team-a: give the right one by -n");
-        assert!(plain_in(not_found(""), "github", "team-a").to_string().contains("is it installed?"));
+        let error = absent(not_found("github"), "github", "team-a").to_string();
+        assert!(error.starts_with("there is no connection github in namespace team-a; "), "{error}");
+        assert!(absent(not_found(""), "github", "team-a").to_string().contains("is it installed?"));
     }
 
     #[test]

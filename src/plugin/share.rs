@@ -13,7 +13,7 @@ use super::rights::Seen;
 use super::screen::Screen;
 use super::session::{Session, plain};
 use super::table::Cell;
-use super::wait::{WaitArgs, until};
+use super::wait::{WaitArgs, until, words};
 use crate::api::names::connection_id;
 use crate::api::reason;
 use crate::api::{ConnectionShare, IntegrationConnection};
@@ -60,7 +60,7 @@ impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, workspace, wait } = self;
         let connections = Api::namespaced(session.client.clone(), &session.namespace);
-        let before: IntegrationConnection = connections.get(&name).await.map_err(plain)?;
+        let before = session.connection(&name).await?;
         let Some(workspace) = workspace.or_else(|| before.spec.workspace.clone()) else {
             return Err(Usage("the connection names no workspace: say --workspace NAME").into());
         };
@@ -69,10 +69,11 @@ impl Args {
             screen.progress(&format!("{name} is to be shared with {workspace}."));
             return Ok(());
         }
-        screen.progress(&format!("Sharing {name} with {workspace}; waiting up to {} ...", wait.timeout));
+        screen
+            .progress(&format!("Sharing {name} with {workspace}; waiting up to {} ...", words(wait.timeout)));
         let settled = |now: &IntegrationConnection| is_settled(now) && now.spec.shared == Some(true);
         let Some(after) = until(&connections, &name, wait.timeout.into(), settled).await? else {
-            let now = connections.get(&name).await.map_err(plain)?;
+            let now = session.connection(&name).await?;
             return Err(NotInTime { limit: wait.timeout, what: so_far(&now) }.into());
         };
         let verdict = condition(&after, "Shared");
@@ -93,7 +94,7 @@ impl UnshareArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
         let connections = Api::namespaced(session.client.clone(), &session.namespace);
-        let before: IntegrationConnection = connections.get(&name).await.map_err(plain)?;
+        let before = session.connection(&name).await?;
         if before.spec.shared != Some(true) {
             screen.progress(&format!("{name} is not shared."));
             return Ok(());
@@ -105,7 +106,7 @@ impl UnshareArgs {
             screen.progress(&format!("{name} is being taken back."));
             return Ok(());
         }
-        screen.progress(&format!("Taking {name} back; waiting up to {} ...", wait.timeout));
+        screen.progress(&format!("Taking {name} back; waiting up to {} ...", words(wait.timeout)));
         let settled = |now: &IntegrationConnection| is_judged(now) && now.spec.shared != Some(true);
         if until(&connections, &name, wait.timeout.into(), settled).await?.is_none() {
             let what = format!("{name} is asked to be taken back, and the operator has not done it yet");

@@ -40,9 +40,7 @@ pub(super) struct Args {
 
 impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
-        let connection = connections.get(&self.name).await.map_err(plain)?;
+        let connection = session.connection(&self.name).await?;
         if !self.show {
             let shares = shares(session, &connection).await?;
             return Ok(screen.result(&whereabouts(&connection, &shares, session.clock.now()))?);

@@ -10,6 +10,7 @@ use kube::runtime::wait::await_condition;
 use kube::runtime::watcher::watch_object;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::age::span;
 use crate::api::IntegrationConnection;
 
 /// `--wait` and `--timeout`.
@@ -30,6 +31,12 @@ pub(super) struct WaitArgs {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration: Duration = text.parse().map_err(|_| "write it like 30s, 2m or 1h".to_owned())?;
     if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
+}
+
+/// A length of time as people write it: 10m, not 600s.
+pub(super) fn words(limit: Duration) -> String {
+    let seconds = std::time::Duration::from(limit).as_secs();
+    span(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// The connection as soon as it is as `settled` says; `None` when that did not happen within `limit`.

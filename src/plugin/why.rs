@@ -2,6 +2,7 @@
 
 mod page;
 
+use anyhow::bail;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
@@ -40,7 +41,9 @@ impl Args {
             return Err(Usage("only pods are looked at: say pod/NAME").into());
         };
         let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
-        let pod = pods.get(name).await.map_err(plain)?;
+        let Some(pod) = pods.get_opt(name).await.map_err(plain)? else {
+            bail!("there is no pod {name} in namespace {}; -n chooses another namespace", session.namespace);
+        };
         let named = pod.spec.as_ref().map(references).unwrap_or_default();
         if named.is_empty() {
             screen.progress(&format!("pod/{name} names no Secret in env, envFrom or volumes."));

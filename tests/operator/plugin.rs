@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::scene::{Scene, scene};
 
 /// Longer than anything takes that a test waits for.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Runs the plug-in as a user in the scene's namespace, with this on its standard input.
 pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {

@@ -60,10 +60,13 @@ pub(super) struct Attempt {
     request: Option<String>,
     /// The verdict that stood before; the same again says nothing about this attempt.
     stood: Option<Condition>,
-    was_ready: bool,
+    /// The revision of the grant with which it was ready before, if it was.
+    ready_with: Option<i64>,
     revision: Option<i64>,
     underway: bool,
     code: Option<String>,
+    /// A code that waited when this one was asked for: it may be seen for another moment.
+    replaced: Option<String>,
     silent: bool,
     confirmed: bool,
 }
@@ -74,10 +77,11 @@ impl Attempt {
         Self {
             request: None,
             stood: condition(before, "Authorized").cloned(),
-            was_ready: is_ready(before),
+            ready_with: is_ready(before).then(|| revision(before).unwrap_or_default()),
             revision: revision(before),
             underway: false,
             code: None,
+            replaced: None,
             silent: false,
             confirmed: false,
         }
@@ -85,6 +89,12 @@ impl Attempt {
 
     /// One that an annotation with this value asks for.
     pub fn by_device(before: &IntegrationConnection, request: String) -> Self {
+        let replaced = open_code(before).and_then(|open| open.user_code.clone());
+        Self { replaced, ..Self::going_on(before, request) }
+    }
+
+    /// One that an annotation with this value has asked for before, and whose code waits.
+    pub fn going_on(before: &IntegrationConnection, request: String) -> Self {
         Self { request: Some(request), ..Self::by_page(before) }
     }
 
@@ -97,14 +107,6 @@ impl Attempt {
     /// Whether the last look found nothing under way and nothing said of this attempt.
     pub fn is_silent(&self) -> bool {
         self.silent
-    }
-
-    /// The end of an attempt of which nothing more is said.
-    pub fn without_a_word(&self, now: &IntegrationConnection) -> End {
-        match condition(now, "Authorized") {
-            Some(verdict) if verdict.status != "True" => failed(verdict),
-            _ => End::Kept { why: None },
-        }
     }
 
     /// Whether a code was shown.
@@ -128,9 +130,10 @@ impl Attempt {
     }
 
     fn see_answer(&mut self, now: &IntegrationConnection) -> News {
-        let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());
-        if let Some(open) = open.filter(|open| open.user_code.is_some()) {
-            return self.see_code(open);
+        match open_code(now) {
+            Some(open) if open.user_code == self.replaced => return self.nothing_said(),
+            Some(open) => return self.see_code(open),
+            None => {}
         }
         let Some(verdict) = condition(now, "Authorized") else { return News::None };
         match verdict.reason.as_str() {
@@ -168,7 +171,7 @@ impl Attempt {
 
     fn see_authorized(&self, now: &IntegrationConnection, verdict: &Condition) -> News {
         let Some(ready) = condition(now, "Ready") else { return News::None };
-        let is_new = !self.was_ready || revision(now) > self.revision;
+        let is_new = self.ready_with.is_none_or(|before| revision(now).unwrap_or_default() > before);
         let of_a_try = OF_A_TRY.contains(&verdict.reason.as_str());
         match (ready.status == "True", is_new) {
             (true, true) => News::End(End::Ready),
@@ -197,14 +200,42 @@ impl Attempt {
     }
 }
 
+/// The end of an attempt of which nothing more is said.
+pub(super) fn without_a_word(now: &IntegrationConnection) -> End {
+    match condition(now, "Authorized") {
+        Some(verdict) if verdict.status != "True" => failed(verdict),
+        _ => End::Kept { why: None },
+    }
+}
+
 /// Whether the owner has to say whether the account is the right one.
 pub(super) fn awaits_confirmation(connection: &IntegrationConnection) -> bool {
     condition(connection, "Authorized").is_some_and(|verdict| verdict.reason == reason::AWAITING_CONFIRMATION)
 }
 
+/// Reasons of `Authorized` for which no grant is taken in, whoever consents.
+const BLOCKS: &[&str] = &[
+    reason::OWNER_UNVERIFIED,
+    reason::PARAMETERS_INVALID,
+    reason::PROVIDER_NOT_ALLOWED,
+    reason::PROVIDER_NOT_FOUND,
+    reason::PROVIDER_NOT_READY,
+    reason::RECORD_UNREADABLE,
+];
+
+/// Why nobody can connect it now, if so.
+pub(super) fn blocked(connection: &IntegrationConnection) -> Option<End> {
+    let verdict = condition(connection, "Authorized")?;
+    BLOCKS.contains(&verdict.reason.as_str()).then(|| failed(verdict))
+}
+
 /// Whether the connection is ready.
 pub(super) fn is_ready(connection: &IntegrationConnection) -> bool {
     condition(connection, "Ready").is_some_and(|ready| ready.status == "True")
+}
+
+fn open_code(connection: &IntegrationConnection) -> Option<&AuthorizationStatus> {
+    connection.status.as_ref()?.authorization.as_ref().filter(|open| open.user_code.is_some())
 }
 
 fn failed(verdict: &Condition) -> End {
@@ -368,6 +399,25 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_was_replaced_is_not_shown_again() {
+        let shown = |code| handled_with("AuthorizationInProgress", Some(code), 0);
+        let before = shown("OLD");
+        let course = || [shown("OLD"), shown("NEW"), handled_with("Authorized", None, 1)];
+        let attempt = Attempt::by_device(&before, "r1".into());
+        assert_eq!(seen(attempt, &course()), ["silence", "NEW", "Ready"]);
+        let attempt = Attempt::going_on(&before, "r1".into());
+        assert_eq!(seen(attempt, &course()), ["OLD", "NEW", "Ready"]);
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_provider_whose_grant_would_not_be_taken() {
+        assert!(matches!(blocked(&plain("ProviderNotFound")), Some(End::Failed { .. })));
+        for reason in ["AwaitingAuthorization", "GrantRevoked", "AuthorizationFailed", "Authorized"] {
+            assert_eq!(blocked(&plain(reason)), None, "{reason}");
+        }
+    }
+
+    #[test]
     fn silence_is_told_once_and_broken_by_a_code() {
         let ready = connection("Authorized", json!({"token": {"revision": 4}}));
         let (answered, late) =
@@ -377,14 +427,14 @@ mod tests {
         assert_eq!(attempt.see(&answered), News::Silence);
         assert_eq!(attempt.see(&answered), News::None);
         assert!(attempt.is_silent() && !attempt.has_code());
-        assert_eq!(attempt.without_a_word(&answered), End::Kept { why: None });
+        assert_eq!(without_a_word(&answered), End::Kept { why: None });
         assert!(matches!(attempt.see(&late), News::Code(_)), "it was on its way");
         assert!(!attempt.is_silent() && attempt.has_code());
 
         let revoked = handled_with("GrantRevoked", None, 4);
         let mut attempt = Attempt::by_device(&plain("GrantRevoked"), "r1".into());
         assert_eq!(attempt.see(&revoked), News::Silence, "it stood before, so it is no answer");
-        let end = attempt.without_a_word(&revoked);
+        let end = without_a_word(&revoked);
         assert_eq!(end, End::Failed { reason: "GrantRevoked".into(), message: "Said.".into() });
     }
 

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use super::super::age::relative;
 use super::super::describe::account_in_full;
 use super::super::table::{Cell, Lines};
+use super::attempt::Attempt;
 use crate::api::IntegrationConnection;
 use crate::api::connection::AuthorizationStatus;
 use crate::api::names::connection_id;
@@ -44,6 +45,15 @@ pub(super) fn accept(connection: &IntegrationConnection, id: &str) -> String {
     let namespace = connection.namespace().unwrap_or_default();
     let id = Cell::new(id).text.replace('\'', "'\\''");
     format!("kubectl bowline connect {} -n {namespace} --accept-account '{id}'", connection.name_any())
+}
+
+/// How far an attempt is when it is not waited for any longer.
+pub(super) fn so_far(attempt: &Attempt) -> &'static str {
+    if attempt.has_code() {
+        "nothing has come of the code yet. It stays good, and the same command goes on with it"
+    } else {
+        "nobody has allowed access yet. The page stays good, and the same command waits again"
+    }
 }
 
 /// The command that gets another code.

@@ -1,12 +1,12 @@
 //! `impact`: what stands and falls with a connection, before anybody takes it away.
 
 use clap::ValueEnum;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 
 use super::super::output::{json, yaml};
 use super::super::screen::Screen;
-use super::super::session::{Session, plain_in};
+use super::super::session::Session;
 use super::super::table::{Cell, Table};
 use super::{Impact, Place, User, gather};
 use crate::api::IntegrationConnection;
@@ -44,10 +44,7 @@ enum Form {
 
 impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
-        let found = connections.get(&self.name).await;
-        let connection = found.map_err(|error| plain_in(error, &self.name, &session.namespace))?;
+        let connection = session.connection(&self.name).await?;
         let impact = gather(session, &connection, true).await?;
         match self.output {
             Some(Form::Json) => screen.result(&json(&report(&connection, &impact))?)?,

@@ -110,3 +110,23 @@ async fn the_wrong_account_of_a_first_code_is_not_the_end() {
     assert_eq!(exit, 0, "{errors}");
     assert!(said.ends_with("mail is ready, as ALICE <alice@example.com> (id alice).\n"), "{said}");
 }
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn nobody_is_sent_to_a_provider_that_is_not_there() {
+    let it = scene("again-nowhere").await;
+    it.connection("mail").apply().await;
+    it.until_reason("mail", "Authorized", "ProviderNotFound").await;
+    for line in ["connect mail", "connect mail --device"] {
+        let (exit, said, errors) = alice(&it, line).await;
+        assert_eq!(exit, 1, "{line}: {errors}");
+        assert_says(&said, &["mail: ProviderNotFound: ", "an administrator of this cluster: Make the"]);
+        assert!(!said.contains("http") && errors.contains("mail cannot be connected now"), "{said}{errors}");
+    }
+    let (exit, _, errors) = alice(&it, "connect nobody").await;
+    assert_eq!(exit, 1);
+    let place = format!("there is no connection nobody in namespace {};", it.namespace);
+    assert_says(&errors, &[&place, &format!("kubectl bowline list -n {}", it.namespace)]);
+    let (_, _, errors) = bowline(&it, "carol", &["list"], "").await;
+    assert_says(&errors, &["forbidden", "an administrator of the cluster can give you that right"]);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bowline_testbed::sandbox::{Action, Endpoint, Fault, GrantType};
+use bowline_testbed::sandbox::{Action, Endpoint, Fault, GrantType, Request};
 use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
@@ -117,7 +117,7 @@ async fn an_operator_killed_before_the_providers_answer_reaches_it_has_her_begin
     it.realm.fault(Fault { grant_type: Some(GrantType::DeviceCode), ..Fault::token(late) });
     type_code(&address, &code, Some("alice")).await;
     it.until_ledger("the grant is given", |ledger| {
-        let given = ledger.requests_to(Endpoint::Token).any(|request| request.gave_tokens());
+        let given = ledger.requests_to(Endpoint::Token).any(Request::gave_tokens);
         given.then_some(())
     })
     .await;

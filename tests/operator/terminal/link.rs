@@ -51,8 +51,8 @@ async fn waiting(name: &str) -> (Scene, Browser) {
 /// Begins `connect`, and opens exactly what it prints: as far as the provider's page of consent.
 async fn at_the_provider(it: &Scene, browser: &Browser, line: &str) -> (Running, Page) {
     let mut run = Running::start(it, "alice", &words(line));
-    let link = run.line().await;
-    let page = browser.open(Url::parse(link.trim_end()).expect("nothing but a link")).await.unwrap();
+    let printed = run.line().await;
+    let page = browser.open(Url::parse(printed.trim_end()).expect("nothing but a link")).await.unwrap();
     assert!(page.says("mail"), "{}", page.lacks("page of the connection"));
     let review = browser.follow(&page, "connect").await.unwrap();
     let leaving = browser.submit(&review, &review.form("/start").unwrap()).await.unwrap();

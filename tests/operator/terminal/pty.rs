@@ -14,7 +14,7 @@ pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
 
 /// Longer than anything takes that a test waits for.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// A terminal in which one command line runs. Everything in it is killed when dropped.
 pub struct Terminal {
