@@ -1,6 +1,7 @@
 //! A browser without a screen: keeps cookies, fills in forms that are on the page, follows nothing by itself.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Mutex;
 
 use reqwest::redirect::Policy;
@@ -38,8 +39,13 @@ impl Page {
 
 impl Browser {
     pub fn at(address: &str) -> Self {
-        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        Self { client, address: address.to_owned(), cookies: Mutex::default() }
+        Self::on(None, address)
+    }
+
+    /// A browser on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
+    pub fn on(host: Option<IpAddr>, address: &str) -> Self {
+        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().local_address(host);
+        Self { client: client.build().unwrap(), address: address.to_owned(), cookies: Mutex::default() }
     }
 
     /// Keeps a cookie, as if it had been set.

@@ -9,6 +9,7 @@ mod browser;
 mod canary;
 mod hostile;
 mod house;
+mod returning;
 mod rights;
 mod sign_in;
 mod strangers;
