@@ -11,6 +11,7 @@ mod hostile;
 mod house;
 mod returning;
 mod rights;
+mod routes;
 mod sign_in;
 mod strangers;
 mod walk;
