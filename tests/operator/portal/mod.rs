@@ -7,6 +7,7 @@
 mod attacks;
 mod browser;
 mod canary;
+mod forged;
 mod hostile;
 mod house;
 mod returning;
