@@ -1,6 +1,8 @@
 //! What an attacker sends.
 
 use bowline_testbed::sandbox::Rotation;
+use reqwest::Method;
+use url::Url;
 
 use super::browser::Browser;
 use super::house::{Portal, admit, token, waiting};
@@ -61,6 +63,29 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
     assert_eq!(carol.get(&code).await.status, 409, "a replay");
     it.until_phase("mail", "Active").await;
     assert_eq!(portal.browser().get("/callback/x?state=short").await.status, 400);
+}
+
+/// What looks ahead (a mail scanner, the preview of a chat) asks by `HEAD`.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn looking_ahead_takes_nothing_away() {
+    let (it, _portal, carol, page) = begun("ahead").await;
+    let head = async |path: &str| {
+        let answer = carol.send(carol.request(Method::HEAD, path)).await;
+        assert!(answer.cookies.is_empty() && answer.location.is_empty(), "{path}: {answer:?}");
+        (answer.status, answer.headers["allow"].to_str().unwrap().to_owned())
+    };
+    let refused = (405, "GET".to_owned());
+    let review = carol.get(&format!("{page}/connect")).await;
+    let go = format!("{}/go", start(&carol, &review, &page).await.location);
+    carol.get(go.trim_end_matches("/go")).await;
+    assert_eq!(head(&go).await, refused);
+    let gone = carol.get(&go).await;
+    assert_eq!(gone.status, 303, "{}", gone.text);
+    let code = callback(&it, &Url::parse(&gone.location).expect("the provider's address"), "alice").await;
+    assert_eq!(head(&code).await, refused);
+    assert_eq!(carol.get(&code).await.location, page, "the answer still counts");
+    it.until_phase("mail", "Active").await;
 }
 
 #[tokio::test]
