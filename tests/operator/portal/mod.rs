@@ -10,6 +10,7 @@ mod canary;
 mod forged;
 mod hostile;
 mod house;
+mod pace;
 mod returning;
 mod rights;
 mod routes;
