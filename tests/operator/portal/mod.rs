@@ -11,6 +11,7 @@ mod forged;
 mod hostile;
 mod house;
 mod pace;
+mod proxy;
 mod returning;
 mod rights;
 mod routes;
