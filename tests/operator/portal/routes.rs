@@ -103,7 +103,7 @@ fn read(source: &str) -> Vec<(String, String)> {
     let nested =
         code.split_once("letone=Router::new()").map_or("", |(_, rest)| rest.split(';').next().unwrap());
     let found = |code: &str, prefix: &str| {
-        let routes = code.split(".route(").skip(1).map(|rest| inside(rest));
+        let routes = code.split(".route(").skip(1).map(inside);
         routes.flat_map(|route| methods(route, prefix)).collect::<Vec<_>>()
     };
     let mut routes = found(&code.replace(nested, ""), "");

@@ -1,8 +1,11 @@
 //! Every address, as nobody and as somebody without rights, by the table in [`super::routes`].
 
+use bowline::api::IntegrationConnection;
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::Rotation;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,7 +14,7 @@ use super::house::Portal;
 use super::routes::{Gets, ROUTES, Route};
 use super::walk::start;
 use crate::looking::until;
-use crate::scene::{Scene, scene};
+use crate::scene::{Scene, parsed, scene};
 
 /// Stands in the names of what strangers must not learn of, and nowhere else.
 const THEIRS: &str = "Q3 figures";
@@ -144,6 +147,41 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
             (tells || alice.says(THEIRS)).then_some(())
         })
         .await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn who_may_look_into_one_namespace_sees_no_other() {
+    let house = House::of("one").await;
+    let it = &house.it;
+    let hers = it.another_namespace("hers").await;
+    let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "post"},
+        "spec": {"provider": it.name, "owner": "alice", "displayName": "Open to mallory"}});
+    let connections: Api<IntegrationConnection> = Api::namespaced(it.alice.clone(), &hers);
+    connections.create(&PostParams::default(), &parsed(object)).await.expect("a connection");
+    let binding: RoleBinding = parsed(json!({
+        "metadata": {"name": "view-mallory"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "mallory"}],
+    }));
+    it.create(&hers, &binding).await;
+    let mallory = house.portal.browser_of(it, "mallory").await;
+    for path in [format!("/use?namespace={hers}"), "/connections".to_owned()] {
+        until(&path, async || mallory.get(&path).await.says("Open to mallory").then_some(())).await;
+    }
+    for path in [
+        format!("/use?namespace={}", it.namespace),
+        "/connections?q=Q3+figures".to_owned(),
+        "/use".to_owned(),
+    ] {
+        let seen = mallory.get(&path).await;
+        // What she typed is in the field of the search.
+        let told = seen.text.replace(&format!("value=\"{THEIRS}\""), "");
+        assert!(seen.status == 200 && !told.contains(THEIRS), "{path}: {told}");
+    }
+    for path in [format!("/connections/{}/mail", it.namespace), format!("/connections/{hers}/mail")] {
+        assert_eq!(mallory.get(&path).await.status, 404, "{path}");
     }
 }
 
