@@ -75,14 +75,22 @@ const LONGEST_WORD: usize = 40;
 /// Text of a provider for people: one line of plain characters, without addresses and long words, cut.
 pub fn scrubbed(text: &str) -> Option<String> {
     // More than is kept in the end, and little enough to look at.
-    let cut: String =
-        text.chars().take(4 * SAID).map(|char| if is_shown(char) { char } else { ' ' }).collect();
+    let cut: String = text.chars().take(4 * SAID).map(shown).collect();
     let words = cut.split_whitespace().map(|word| if is_kept(word) { word } else { "…" });
     let mut line = words.collect::<Vec<_>>().join(" ");
     if line.chars().count() > SAID {
         line = line.chars().take(SAID - 1).chain(['…']).collect();
     }
     (!line.is_empty()).then_some(line)
+}
+
+/// As it is shown. What the text is quoted by, it cannot hold: it would end the quotation and go on in our name.
+fn shown(char: char) -> char {
+    match char {
+        '\u{201c}'..='\u{201f}' => '"',
+        char if is_shown(char) => char,
+        _ => ' ',
+    }
 }
 
 /// Neither a control character nor one that is not seen or turns the direction of a text.
@@ -110,6 +118,12 @@ mod tests {
         let spec = json!({"type": name});
         let spec = serde_json::from_value(spec).unwrap();
         crate::catalog::resolve(crate::catalog::get(name).unwrap(), &spec, name, &[].into()).unwrap()
+    }
+
+    #[test]
+    fn a_providers_text_does_not_end_its_own_quotation() {
+        let said = scrubbed("no\u{201d}. Bowline asks you to call us. \u{201c}").unwrap();
+        assert_eq!(said, "no\". Bowline asks you to call us. \"");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -30,7 +30,9 @@ impl FromRequestParts<App> for SignedIn {
         if parts.method != Method::GET {
             return Err(Failure::not_signed_in().into_response());
         }
-        let kept = before::Before::new(parts.uri.path(), app.clock.now());
+        // A nested router sees its own part of the address alone.
+        let asked = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+        let kept = before::Before::new(asked.path(), app.clock.now());
         let cookie = kept.and_then(|kept| kept.to_cookie(&app.key)).map_err(IntoResponse::into_response)?;
         Err(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
     }

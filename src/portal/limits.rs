@@ -23,6 +23,13 @@ pub struct Pace {
     per_minute: u32,
 }
 
+impl Pace {
+    /// How many at once.
+    pub const fn burst(self) -> u32 {
+        self.burst
+    }
+}
+
 /// All requests of one address.
 pub const REQUESTS: Pace = Pace { burst: 300, per_minute: 600 };
 /// Tries to sign in from one address.
@@ -90,8 +97,9 @@ impl Default for Limits {
 
 /// What counts as one sender: an address, or the network of 64 bits that one customer has under IPv6.
 pub fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    // Where one socket serves both, IPv4 comes as `::ffff:192.0.2.1`: all of it would be one network.
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
             let bits = u128::from(address) & !u128::from(u64::MAX);
             IpAddr::V6(bits.into())
@@ -132,6 +140,8 @@ mod tests {
         assert_eq!(network("2001:db8:1:2:aaaa::1"), network("2001:db8:1:2:ffff::9"));
         assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use futures::Stream;
 use futures::stream;
@@ -21,7 +22,7 @@ use super::App;
 use super::access::Question;
 use super::cluster::{Changed, Cluster};
 use super::failure::Failure;
-use super::form::SignedIn;
+use super::form::session_of;
 use super::pages::subject::is_label;
 use crate::api::IntegrationConnection;
 use crate::api::names::connection_id;
@@ -40,12 +41,16 @@ pub struct Shown {
 }
 
 /// `GET …/live?seen=VERSION`
+///
+/// A page listens here by itself. Where the session has ended it is told so, and nobody is sent to sign in: what came of that
+/// would be kept as where to go afterwards, in place of the page.
 pub async fn live(
     State(app): State<App>,
-    SignedIn(session): SignedIn,
+    headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
     Query(shown): Query<Shown>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    let session = session_of(&headers, &app).ok_or_else(Failure::not_signed_in)?;
     let question = Question::connection("get", &namespace, &name);
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
         return Err(Failure::not_found());

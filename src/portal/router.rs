@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::StatusCode;
+use axum::handler::Handler;
+use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tokio::time::Instant;
 use tower_http::timeout::TimeoutLayer;
 
@@ -28,9 +29,7 @@ pub fn router(app: App) -> Router {
     let pages = signing_in().merge(connections()).merge(others());
     let around = pages
         .fallback(async || Failure::not_found())
-        .method_not_allowed_fallback(async || {
-            (StatusCode::METHOD_NOT_ALLOWED, Failure::bad_request("This address is not used in this way."))
-        })
+        .method_not_allowed_fallback(not_in_this_way)
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LASTS))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(short))
@@ -53,7 +52,7 @@ fn signing_in() -> Router<App> {
         .route("/sign-in", get(sign_in::page))
         .route("/sign-in/token", post(sign_in::with_token))
         .route("/sign-in/oidc", post(sign_in::with_oidc))
-        .route(sign_in::OIDC_CALLBACK, get(sign_in::oidc_callback))
+        .route(sign_in::OIDC_CALLBACK, taken(sign_in::oidc_callback))
         .route("/sign-out", post(sign_in::out))
 }
 
@@ -77,8 +76,8 @@ fn connections() -> Router<App> {
         .route("/connections", get(list::page))
         .nest("/connections/{namespace}/{name}", one)
         .route("/leave/{attempt}", get(leave::page))
-        .route("/leave/{attempt}/go", get(leave::go))
-        .route("/callback/{provider}", get(callback::callback))
+        .route("/leave/{attempt}/go", taken(leave::go))
+        .route("/callback/{provider}", taken(callback::callback))
 }
 
 fn others() -> Router<App> {
@@ -90,6 +89,16 @@ fn others() -> Router<App> {
         .route("/workspaces", get(workspace::list))
         .route("/workspaces/{name}", get(workspace::page))
         .route("/providers", get(health::page))
+}
+
+/// An address that can be opened once. axum answers `HEAD` by what answers `GET`, and who only looks ahead (a mail scanner,
+/// the preview of a chat) would use it up.
+fn taken<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
+    get(handler).head(async || ([(header::ALLOW, "GET")], not_in_this_way().await))
+}
+
+async fn not_in_this_way() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, Failure::bad_request("This address is not used in this way."))
 }
 
 async fn ready(State(app): State<App>) -> Response {

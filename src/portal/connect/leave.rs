@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::Method;
 use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::ExposeSecret;
 
@@ -58,16 +57,12 @@ pub async fn page(
     }
 }
 
-/// `GET /leave/{attempt}/go`: takes the address. A second time there is none. `HEAD` asks for nothing that could be taken.
+/// `GET /leave/{attempt}/go`: takes the address. A second time there is none. The router lets no `HEAD` through.
 pub async fn go(
     State(app): State<App>,
-    method: Method,
     SignedIn(session): SignedIn,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    if method != Method::GET {
-        return Err(Failure::not_found());
-    }
     let (kept, _) = begun(&app, &session, &name).await?;
     let Step::Prepared { session: digest, address, sealed } = kept.attempt.step.clone() else {
         return Ok(Redirect::to(&connection_page(&kept.attempt)).into_response());

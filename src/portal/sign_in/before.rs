@@ -76,7 +76,7 @@ impl Before {
 /// Whether a browser takes `path` as a place on our own host, and as nothing else.
 pub fn is_our_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-    path.len() <= PATH_LETTERS && path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain)
+    path.len() <= PATH_LETTERS && path.starts_with('/') && !path.contains("//") && path.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -105,6 +105,7 @@ mod tests {
             "javascript:alert(1)",
             "/@evil.example.com",
             "//bowline@evil.example.com",
+            "/connections//evil.example.com",
             "/a?next=//evil",
             "/a#b",
             "/a\r\nSet-Cookie:b",

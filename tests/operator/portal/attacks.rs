@@ -1,6 +1,8 @@
 //! What an attacker sends.
 
 use bowline_testbed::sandbox::Rotation;
+use reqwest::Method;
+use url::Url;
 
 use super::browser::Browser;
 use super::house::{Portal, admit, token, waiting};
@@ -16,34 +18,6 @@ async fn begun(name: &str) -> (Scene, Portal, Browser, String) {
     let portal = Portal::start(&it, &[]).await;
     let carol = portal.browser_of(&it, "carol").await;
     (it, portal, carol, page)
-}
-
-#[tokio::test]
-#[ignore = "needs an API server: make test"]
-async fn a_form_from_elsewhere_changes_nothing() {
-    let (it, portal, carol, page) = begun("forged").await;
-    let token = carol.get(&page).await.token();
-    let bobs = portal.browser_of(&it, "bob").await.get("/connections").await.token();
-    let path = format!("{page}/disconnect");
-    let ours = ("sec-fetch-site", "same-origin");
-    for (form, headers) in [
-        (token.as_str(), vec![("sec-fetch-site", "cross-site")]),
-        (token.as_str(), vec![("origin", "https://evil.example.com")]),
-        (token.as_str(), vec![ours, ("origin", "https://evil.example.com")]),
-        (token.as_str(), vec![]),
-        ("", vec![ours]),
-        ("guess", vec![ours]),
-        (bobs.as_str(), vec![ours]),
-    ] {
-        let mut request = carol.form(&path, &[("form", form)]);
-        for (name, value) in &headers {
-            request = request.header(*name, *value);
-        }
-        assert_eq!(carol.send(request).await.status, 403, "{headers:?}");
-    }
-    let twice = carol.form(&path, &[("form", &token), ("form", &token)]).header(ours.0, ours.1);
-    assert_eq!(carol.send(twice).await.status, 400);
-    assert!(it.get("mail").await.spec.disconnect.is_none());
 }
 
 #[tokio::test]
@@ -89,6 +63,29 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
     assert_eq!(carol.get(&code).await.status, 409, "a replay");
     it.until_phase("mail", "Active").await;
     assert_eq!(portal.browser().get("/callback/x?state=short").await.status, 400);
+}
+
+/// What looks ahead (a mail scanner, the preview of a chat) asks by `HEAD`.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn looking_ahead_takes_nothing_away() {
+    let (it, _portal, carol, page) = begun("ahead").await;
+    let head = async |path: &str| {
+        let answer = carol.send(carol.request(Method::HEAD, path)).await;
+        assert!(answer.cookies.is_empty() && answer.location.is_empty(), "{path}: {answer:?}");
+        (answer.status, answer.headers["allow"].to_str().unwrap().to_owned())
+    };
+    let refused = (405, "GET".to_owned());
+    let review = carol.get(&format!("{page}/connect")).await;
+    let go = format!("{}/go", start(&carol, &review, &page).await.location);
+    carol.get(go.trim_end_matches("/go")).await;
+    assert_eq!(head(&go).await, refused);
+    let gone = carol.get(&go).await;
+    assert_eq!(gone.status, 303, "{}", gone.text);
+    let code = callback(&it, &Url::parse(&gone.location).expect("the provider's address"), "alice").await;
+    assert_eq!(head(&code).await, refused);
+    assert_eq!(carol.get(&code).await.location, page, "the answer still counts");
+    it.until_phase("mail", "Active").await;
 }
 
 #[tokio::test]

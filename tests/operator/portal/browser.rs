@@ -1,5 +1,7 @@
 //! The testbed's browser at one portal, one answer at a time: what a page leads to is for the test to follow.
 
+use std::net::IpAddr;
+
 use bowline_testbed::browser::{self, attribute_of};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
@@ -35,7 +37,12 @@ impl Page {
 
 impl Browser {
     pub fn at(address: &str) -> Self {
-        let browser = browser::Browser::new().expect("a browser");
+        Self::on(None, address)
+    }
+
+    /// A browser on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
+    pub fn on(host: Option<IpAddr>, address: &str) -> Self {
+        let browser = browser::Browser::on(host).expect("a browser");
         Self { browser, portal: address.to_owned() }
     }
 

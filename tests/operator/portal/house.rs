@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bowline::api::IntegrationConnection;
+use bowline::portal::key;
+use bowline::portal::seal::SessionKey;
 use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
@@ -71,6 +73,11 @@ impl Portal {
         Browser::at(&self.address)
     }
 
+    /// A browser of nobody, on the machine with this address of ours.
+    pub fn browser_on(&self, host: &str) -> Browser {
+        Browser::on(Some(host.parse().expect("an address")), &self.address)
+    }
+
     /// A browser in which this user has signed in.
     pub async fn browser_of(&self, scene: &Scene, user: &str) -> Browser {
         let browser = self.browser();
@@ -92,6 +99,12 @@ async fn install(access: &Access) {
     let scale = ["-n", "bowline-portal", "scale", "deployment/bowline-portal", "--replicas=0"];
     assert!(access.kubectl(&scale).await.expect("kubectl").status.success());
     installed.insert(access.directory().to_owned());
+}
+
+/// The key with which the portals of this cluster seal cookies.
+pub async fn session_key(it: &Scene) -> SessionKey {
+    let secret = it.secrets("bowline-portal").get(key::SECRET).await.expect("the session key");
+    SessionKey::new(&secret.data.unwrap().pop_first().unwrap().1.0).unwrap()
 }
 
 /// The token that a plain user's kubeconfig holds.

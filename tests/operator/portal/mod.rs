@@ -7,10 +7,15 @@
 mod attacks;
 mod browser;
 mod canary;
+mod forged;
 mod hostile;
 mod house;
 mod menu;
+mod pace;
+mod proxy;
+mod returning;
 mod rights;
+mod routes;
 mod sign_in;
 mod strangers;
 mod walk;

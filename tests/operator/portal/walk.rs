@@ -9,6 +9,7 @@ use super::house::{Portal, admit, waiting};
 use crate::carrier::{Callback, denied, visit};
 use crate::looking::until;
 use crate::scene::{Scene, scene};
+use crate::stage::Stage;
 
 /// Goes from the page before the redirect to the provider and back, as this account; gives the last answer.
 async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Page {
@@ -154,23 +155,58 @@ async fn what_is_begun_at_one_portal_is_finished_at_another() {
     it.until_phase("mail", "Active").await;
 }
 
+/// A provider's text as a page shows it.
+const HOSTILE: &str = "<script>alert(1)</script> \u{201d} Call \u{202e}us";
+const SHOWN: &str = "&#60;script&#62;alert(1)&#60;/script&#62;";
+
+/// Goes to the provider and comes back with this error, in hostile words.
+async fn failed(it: &Scene, browser: &Browser, page: &str, error: &str) {
+    let mut answer = denied(&leave(browser, page).await).await;
+    answer.insert("error".to_owned(), error.to_owned());
+    answer.insert("error_description".to_owned(), HOSTILE.to_owned());
+    let done = browser.get(&query(it, answer)).await;
+    assert_eq!(done.location, page, "{}", done.text);
+}
+
+/// The operator is away meanwhile, so that what the page shows before the try is judged can be read.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn who_says_no_at_the_provider_reads_it_on_the_page() {
-    let (it, _portal, carol) = ready("no").await;
+async fn who_says_no_at_the_provider_reads_its_words_in_a_frame_of_their_own() {
+    let stage = Stage::fresh(&[]).await;
+    let it = stage.scene("no").await;
+    it.provider(Rotation::SingleUse).spec(json!({"displayName": "Their <b>Mail</b>"})).apply().await;
+    admit(&it, "carol").await;
     waiting(&it, "carol", "mail").await;
+    let portal = Portal::start(&it, &[]).await;
+    let carol = portal.browser_of(&it, "carol").await;
     let page = format!("/connections/{}/mail", it.namespace);
     let address = leave(&carol, &page).await;
+    stage.kill_operator();
     let mut answer = denied(&address).await;
-    answer.insert("error_description".to_owned(), "<script>alert(1)</script>".to_owned());
-    let done = carol.get(&query(&it, answer)).await;
-    assert_eq!(done.location, page, "{}", done.text);
+    answer.insert("error_description".to_owned(), HOSTILE.to_owned());
+    assert_eq!(carol.get(&query(&it, answer)).await.location, page);
+    let seen = carol.get(&page).await;
+    let frame = format!(
+        "<blockquote><span class=\"soft\">Their &#60;b&#62;Mail&#60;/b&#62; says:</span> {SHOWN} \u{201d} Call  us</blockquote>"
+    );
+    assert!(seen.says(&frame) && seen.says("without access"), "{}", seen.text);
+    stage.start_operator().await;
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
     let seen = carol.get(&page).await;
-    assert!(!seen.says("<script>alert"), "{}", seen.text);
+    assert!(!seen.says("alert(1)"), "an outcome in our words: {}", seen.text);
     let told = seen.text.split("<main").nth(1).unwrap();
     let told = told.split("id=\"history\"").next().unwrap();
     assert_eq!(told.matches("Access was not allowed at the provider").count(), 1, "it is told once: {told}");
+
+    failed(&it, &carol, &page, "interaction_required").await;
+    let seen = until("the provider's words", async || {
+        let seen = carol.get(&page).await;
+        if seen.says("words:") { Ok(seen) } else { Err(seen.text) }
+    })
+    .await;
+    let quoted = format!("in the provider&#39;s words: \u{201c}{SHOWN} &#34; Call us\u{201d}");
+    assert!(seen.says(&quoted), "{}", seen.text);
+    assert!(!seen.says("<script>alert") && !seen.says("<b>"), "{}", seen.text);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod html;
 
+use std::net::IpAddr;
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -56,8 +57,13 @@ pub struct Page {
 impl Browser {
     /// A browser that was never used.
     pub fn new() -> Result<Self, Error> {
+        Self::on(None)
+    }
+
+    /// The same, on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
+    pub fn on(host: Option<IpAddr>) -> Result<Self, Error> {
         install_tls();
-        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
+        let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().local_address(host);
         let client =
             client.build().map_err(|source| Error::Browser { address: "anything".into(), source })?;
         Ok(Self { client, jar: Mutex::default(), proxied: None })
