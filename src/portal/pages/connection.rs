@@ -21,6 +21,7 @@ use super::super::view::time::Moment;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
 use super::make::workspaces;
+use super::extra::{Extra, extra};
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
@@ -54,6 +55,7 @@ struct ConnectionPage {
     admin_consent: Option<String>,
     sharing: Sharing,
     editable: Editable,
+    extra: Option<Extra>,
     history: Vec<Line>,
 }
 
@@ -178,6 +180,7 @@ fn filled(
         history,
     }
 }
+        extra: extra(app, &subject),
 
 /// Around a page that follows its connection, with a script or without.
 fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {

@@ -7,7 +7,7 @@
 //! | [`make`] | new connection |
 //! | [`connection`] | one connection |
 //! | [`review`] | before you go |
-//! | [`actions`], [`ending`] | what its buttons do |
+//! | [`actions`], [`ending`], [`extra`] | what its buttons do |
 //! | [`usable`] | use in a workflow |
 //! | [`workspace`] | workspaces |
 //! | [`health`] | providers, for those who may see them |
@@ -18,6 +18,7 @@ pub mod choose;
 pub mod connection;
 pub mod ending;
 pub mod health;
+pub mod extra;
 pub mod list;
 pub mod make;
 pub mod review;

@@ -79,6 +79,11 @@ pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> 
     groups
 }
 
+/// These scopes in words, in their order.
+pub fn described(scopes: &Scopes, names: &[String]) -> Vec<Asked> {
+    names.iter().map(|name| one(scopes, name).1).collect()
+}
+
 fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
     let meaning = scopes.meaning(name);
     let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {

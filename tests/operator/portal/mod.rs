@@ -4,6 +4,7 @@
 //! policies take the portal's writes for the user's, and that portal and operator finish what the other began, shows only
 //! here.
 
+mod actions;
 mod attacks;
 mod browser;
 mod canary;
