@@ -69,6 +69,8 @@ fn connections() -> Router<App> {
         .route("/device", post(actions::device))
         .route("/confirm", post(actions::confirm))
         .route("/again", post(actions::again))
+        .route("/pause", post(actions::pause))
+        .route("/resume", post(actions::resume))
         .route("/agree", post(extra::agree))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))

@@ -14,6 +14,7 @@ use super::super::failure::Failure;
 use super::super::form::SignedIn;
 use super::super::live::version;
 use super::super::session::Session;
+use super::super::view::doer::{Doer, Stopped, stopped};
 use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
 use super::super::view::status::{Next, Standing, standing, who_mends};
@@ -46,6 +47,7 @@ struct ConnectionPage {
     mends: Option<String>,
     buttons: Buttons,
     progress: Option<Progress>,
+    stopped: Option<Stopped>,
     account: Option<AccountStatus>,
     connected: Option<Moment>,
     connected_by: Option<String>,
@@ -77,6 +79,8 @@ struct Buttons {
 }
 
 /// Times and names of the grant and its Secret.
+    pause: bool,
+    resume: bool,
 #[derive(Clone, Debug, Default)]
 struct Facts {
     expires: Option<Moment>,
@@ -159,6 +163,7 @@ fn filled(
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
+        stopped: stopped(connection, now),
         namespace: subject.namespace.clone(),
         name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
@@ -217,9 +222,11 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
         device: card.connects_by_code(connection) && usable && refused.is_none() && !waits,
         confirm: standing.next == Next::Confirm && may.owns && may.patch,
-        again: disconnected && may.edit() && keeper(connection, "disconnect").is_none(),
+        again: disconnected && edits("disconnect"),
+        pause: usable && connected && edits("suspend"),
+        resume: paused && !disconnected && !deleting && edits("suspend"),
         refresh: connected && usable && may.patch,
-        disconnect: usable && may.edit() && keeper(connection, "disconnect").is_none(),
+        disconnect: usable && edits("disconnect"),
         delete: !deleting && may.delete,
     }
 }

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`time`] | when, from where the reader stands |
 //! | [`status`] | the state of a connection: a chip and a line |
+//! | [`doer`] | who made or stopped a connection |
 //! | [`provider`] | a provider's name and mark |
 //! | [`scopes`] | what a scope lets the holder do |
 //! | [`history`] | Events as sentences |
 //! | [`owned`] | fields that another tool keeps |
 //! | [`snippet`] | YAML that mounts a published Secret |
 
+pub mod doer;
 pub mod history;
 pub mod owned;
 pub mod provider;
