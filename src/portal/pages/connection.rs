@@ -17,7 +17,8 @@ use super::super::session::Session;
 use super::super::view::doer::{Doer, Stopped, stopped};
 use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
-use super::super::view::status::{Next, Standing, standing, who_mends};
+use super::super::view::scopes::{ScopeLine, became};
+use super::super::view::status::{Next, Standing, ready_reason, standing, who_mends};
 use super::super::view::time::Moment;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
@@ -92,16 +93,6 @@ struct Facts {
     secret: Option<String>,
 }
 
-/// One scope and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ScopeLine {
-    name: String,
-    words: String,
-    icon: &'static str,
-    word: &'static str,
-    tone: &'static str,
-}
-
 /// What to type at the provider.
 #[derive(Clone, Debug)]
 struct Device {
@@ -174,7 +165,8 @@ fn filled(
         connected: Moment::of(status.connected_at.as_ref(), now),
         connected_by: status.connected_by.clone(),
         facts: facts(&status, now),
-        scopes: scopes(app, &subject, &status),
+        scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
+        extra: extra(app, &subject),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing: sharing(app, session, &subject, now),
@@ -244,23 +236,6 @@ fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
             .map(|failure| (foreign(&failure.message), Moment::new(failure.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
     }
-}
-
-fn scopes(app: &App, subject: &Subject, status: &IntegrationConnectionStatus) -> Vec<ScopeLine> {
-    let scopes = status.scopes.clone().unwrap_or_default();
-    let provider = app.cluster.provider(&subject.connection.spec.provider);
-    let known = provider.and_then(|provider| catalog::get(&provider.spec.type_)).map(|entry| &entry.scopes);
-    let words = |name: &String| {
-        let meaning = known.and_then(|known| known.meaning(name));
-        meaning.map(|meaning| meaning.says.clone()).unwrap_or_default()
-    };
-    let line = |icon, word, tone| {
-        move |name: &String| ScopeLine { name: foreign(name), words: words(name), icon, word, tone }
-    };
-    let granted = scopes.granted.iter().filter(|name| !scopes.extra.contains(name));
-    let missing = scopes.missing.iter().map(line("–", "Not given", "bad"));
-    let extra = scopes.extra.iter().map(line("+", "Given, but not asked for", "bad"));
-    missing.chain(extra).chain(granted.map(line("✓", "Given", "good"))).collect()
 }
 
 fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device> {

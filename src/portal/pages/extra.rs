@@ -44,11 +44,11 @@ fn shown(names: &[String]) -> String {
     names.join(" ")
 }
 
-/// The scopes of a connection's provider; those of nobody where it is not known.
-fn known(app: &App, connection: &IntegrationConnection) -> Scopes {
+/// The scopes of a connection's provider, if that is known.
+pub fn known(app: &App, connection: &IntegrationConnection) -> Option<Scopes> {
     let object = app.cluster.provider(&connection.spec.provider);
     let description = object.and_then(|object| provider::description(&object, Some(connection)));
-    description.map(|description| description.scopes).unwrap_or_default()
+    description.map(|description| description.scopes)
 }
 
 /// What its owner can agree to, if that is what keeps it from being published.
@@ -59,7 +59,7 @@ pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
         return None;
     }
     let keeper = keeper(connection, "scopes");
-    let scopes = scopes::described(&known(app, connection), &names)
+    let scopes = scopes::described(&known(app, connection).unwrap_or_default(), &names)
         .into_iter()
         .map(|asked| Asked { name: foreign(&asked.name), ..asked })
         .collect();
@@ -101,7 +101,12 @@ pub async fn agree(
             "Load the page again and look what was given.",
         ));
     }
-    let all = agreed(&subject.connection, &known(&app, &subject.connection), &names);
+    // Without the default ones, which only the provider knows, the list could ask for less than before.
+    let known = known(&app, &subject.connection).ok_or_else(|| {
+        let what = "The provider is not there any more, so nothing was agreed to.";
+        Failure::conflict("There is no provider", what, "Ask your platform team.")
+    })?;
+    let all = agreed(&subject.connection, &known, &names);
     let change = Change::new().field("scopes", all);
     app.writer.change(&act.session, &subject.connection, change, "extra scopes agreed to").await?;
     Ok(Redirect::to(&subject.page()).into_response())
