@@ -22,12 +22,13 @@ use super::super::view::status::{Next, Standing, ready_reason, standing, who_men
 use super::super::view::time::Moment;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
+use super::extra::{Extra, extra, known};
 use super::make::workspaces;
-use super::extra::{Extra, extra};
+use super::parameters::{self, Field};
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
-use crate::catalog;
+use crate::api::reason;
 
 /// How often a page without a script looks again while somebody waits.
 const AGAIN_SECONDS: u32 = 4;
@@ -46,19 +47,23 @@ struct ConnectionPage {
     card: Card,
     standing: Standing,
     mends: Option<String>,
+    stopped: Option<Stopped>,
     buttons: Buttons,
     progress: Option<Progress>,
-    stopped: Option<Stopped>,
     account: Option<AccountStatus>,
     connected: Option<Moment>,
     connected_by: Option<String>,
     facts: Facts,
     scopes: Vec<ScopeLine>,
+    extra: Option<Extra>,
     device: Option<Device>,
     admin_consent: Option<String>,
     sharing: Sharing,
     editable: Editable,
-    extra: Option<Extra>,
+    parameters: Vec<Field>,
+    parameters_keeper: Option<String>,
+    /// Its parameters are wrong, and the reader can make another connection.
+    remake: bool,
     history: Vec<Line>,
 }
 
@@ -74,14 +79,14 @@ struct Buttons {
     device: bool,
     confirm: bool,
     again: bool,
+    pause: bool,
+    resume: bool,
     refresh: bool,
     disconnect: bool,
     delete: bool,
 }
 
 /// Times and names of the grant and its Secret.
-    pause: bool,
-    resume: bool,
 #[derive(Clone, Debug, Default)]
 struct Facts {
     expires: Option<Moment>,
@@ -154,11 +159,11 @@ fn filled(
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
-        stopped: stopped(connection, now),
         namespace: subject.namespace.clone(),
         name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
+        stopped: stopped(connection, now),
         mends: who_mends(connection, session.user()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
@@ -171,13 +176,15 @@ fn filled(
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing: sharing(app, session, &subject, now),
         editable: editable(&subject),
+        parameters: settled(app, &subject),
+        parameters_keeper: keeper(connection, "parameters"),
+        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && subject.may.owns,
         card: subject.card,
         standing,
         progress,
         history,
     }
 }
-        extra: extra(app, &subject),
 
 /// Around a page that follows its connection, with a script or without.
 fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
@@ -203,7 +210,9 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let deleting = connection.metadata.deletion_timestamp.is_some();
     let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     let disconnected = connection.spec.disconnect.unwrap_or_default();
-    let usable = !deleting && !disconnected && !connection.spec.suspend.unwrap_or_default();
+    let paused = connection.spec.suspend.unwrap_or_default();
+    let usable = !deleting && !disconnected && !paused;
+    let edits = |field| may.edit() && keeper(connection, field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
@@ -298,6 +307,12 @@ fn editable(subject: &Subject) -> Editable {
         description: may && description.is_none(),
         keeper: title.or(description),
     }
+}
+
+/// What the provider left to this connection, as it was decided when it was made.
+fn settled(app: &App, subject: &Subject) -> Vec<Field> {
+    let provider = app.cluster.provider(&subject.connection.spec.provider);
+    parameters::settled(provider.as_deref(), &subject.connection)
 }
 
 /// What the operator said of it.

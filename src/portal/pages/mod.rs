@@ -5,6 +5,7 @@
 //! | [`list`] | connections |
 //! | [`choose`] | choose a provider |
 //! | [`make`] | new connection |
+//! | [`parameters`] | what a provider leaves to each connection |
 //! | [`connection`] | one connection |
 //! | [`review`] | before you go |
 //! | [`actions`], [`ending`], [`extra`] | what its buttons do |
@@ -17,10 +18,11 @@ pub mod actions;
 pub mod choose;
 pub mod connection;
 pub mod ending;
-pub mod health;
 pub mod extra;
+pub mod health;
 pub mod list;
 pub mod make;
+pub mod parameters;
 pub mod review;
 pub mod subject;
 pub mod usable;
