@@ -81,6 +81,8 @@ struct Buttons {
     again: bool,
     pause: bool,
     resume: bool,
+    /// Who keeps it paused or disconnected, if another tool does.
+    kept: Option<String>,
     refresh: bool,
     disconnect: bool,
     delete: bool,
@@ -212,6 +214,7 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let disconnected = connection.spec.disconnect.unwrap_or_default();
     let paused = connection.spec.suspend.unwrap_or_default();
     let usable = !deleting && !disconnected && !paused;
+    let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
     let edits = |field| may.edit() && keeper(connection, field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
@@ -226,6 +229,7 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         again: disconnected && edits("disconnect"),
         pause: usable && connected && edits("suspend"),
         resume: paused && !disconnected && !deleting && edits("suspend"),
+        kept: stopped_by.and_then(|field| keeper(connection, field)),
         refresh: connected && usable && may.patch,
         disconnect: usable && edits("disconnect"),
         delete: !deleting && may.delete,

@@ -24,20 +24,28 @@ pub struct Extra {
     pub scopes: Vec<Asked>,
     /// Their names as the form brings them back: it agrees to what was shown and to nothing else.
     pub shown: String,
+    /// An earlier grant works on, and the new one was not kept.
+    pub works: bool,
     /// Whether the reader can agree here.
     pub may: bool,
     /// Who keeps the scopes, if another tool does.
     pub keeper: Option<String>,
 }
 
-/// Scopes that keep a connection from being published. Empty where nothing does, or something else: of a new grant that was
-/// refused while an earlier one works on, status names no scopes.
-fn beyond(connection: &IntegrationConnection) -> Vec<String> {
+/// Scopes that were given, not asked for, and not agreed to yet, and whether an earlier grant works on without them: then the
+/// new one was not kept, and only the message names them. Empty where nothing is wrong, or something else.
+fn beyond(connection: &IntegrationConnection) -> (Vec<String>, bool) {
     let status = connection.status.clone().unwrap_or_default();
-    let authorized = condition(&status, "Authorized");
-    let withheld =
-        authorized.is_some_and(|told| told.reason == reason::EXTRA_SCOPES && told.status != "True");
-    status.scopes.filter(|_| withheld).map(|scopes| scopes.extra).unwrap_or_default()
+    let told = condition(&status, "Authorized").filter(|told| told.reason == reason::EXTRA_SCOPES);
+    let Some(told) = told else { return (Vec::new(), false) };
+    let works = told.status == "True";
+    let mut names = if works {
+        reason::extra_scopes_in(&told.message)
+    } else {
+        status.scopes.map(|scopes| scopes.extra).unwrap_or_default()
+    };
+    names.retain(|name| !connection.spec.scopes.contains(name));
+    (names, works)
 }
 
 fn shown(names: &[String]) -> String {
@@ -54,7 +62,7 @@ pub fn known(app: &App, connection: &IntegrationConnection) -> Option<Scopes> {
 /// What its owner can agree to, if that is what keeps it from being published.
 pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
     let connection = &subject.connection;
-    let names = beyond(connection);
+    let (names, works) = beyond(connection);
     if names.is_empty() {
         return None;
     }
@@ -66,6 +74,7 @@ pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
     Some(Extra {
         scopes,
         shown: shown(&names),
+        works,
         may: subject.may.edit() && keeper.is_none() && connection.metadata.deletion_timestamp.is_none(),
         keeper,
     })
@@ -93,7 +102,7 @@ pub async fn agree(
     let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
     need(subject.may.edit(), "Only its owner agrees to what a connection may do.")?;
     not_kept(&subject, &["scopes"])?;
-    let names = beyond(&subject.connection);
+    let (names, _) = beyond(&subject.connection);
     if names.is_empty() || act.fields.text("scopes") != shown(&names) {
         return Err(Failure::conflict(
             "This changed meanwhile",
@@ -119,7 +128,8 @@ mod tests {
     use serde_json::json;
 
     fn connection(scopes: &[&str], verdict: &str, reason: &str) -> IntegrationConnection {
-        let told = json!({"type": "Authorized", "status": verdict, "reason": reason, "message": "M.",
+        let told = json!({"type": "Authorized", "status": verdict, "reason": reason,
+            "message": "The provider gave more than was asked for: write, admin. The earlier grant stays.",
             "lastTransitionTime": "2026-05-03T14:20:00Z"});
         serde_json::from_value(json!({
             "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
@@ -141,8 +151,10 @@ mod tests {
 
     #[test]
     fn there_is_nothing_to_agree_to_where_something_else_is_wrong() {
-        assert_eq!(beyond(&connection(&[], "False", "ExtraScopes")), ["email"]);
-        assert!(beyond(&connection(&[], "False", "MissingScopes")).is_empty());
-        assert!(beyond(&connection(&[], "True", "ExtraScopes")).is_empty(), "an earlier grant is at work");
+        let beyond = |asked, verdict, reason| beyond(&connection(asked, verdict, reason));
+        assert_eq!(beyond(&[], "False", "ExtraScopes"), (vec!["email".to_owned()], false));
+        assert!(beyond(&["email"], "False", "ExtraScopes").0.is_empty(), "agreed to already");
+        assert!(beyond(&[], "False", "MissingScopes").0.is_empty());
+        assert_eq!(beyond(&["write"], "True", "ExtraScopes"), (vec!["admin".to_owned()], true));
     }
 }

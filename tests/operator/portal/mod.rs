@@ -8,6 +8,7 @@ mod actions;
 mod attacks;
 mod browser;
 mod canary;
+mod facts;
 mod hostile;
 mod house;
 mod rights;
