@@ -47,7 +47,6 @@ struct ConnectionPage {
     card: Card,
     standing: Standing,
     mends: Option<String>,
-    stopped: Option<Stopped>,
     buttons: Buttons,
     progress: Option<Progress>,
     account: Option<AccountStatus>,
@@ -60,10 +59,7 @@ struct ConnectionPage {
     admin_consent: Option<String>,
     sharing: Sharing,
     editable: Editable,
-    parameters: Vec<Field>,
-    parameters_keeper: Option<String>,
-    /// Its parameters are wrong, and the reader can make another connection.
-    remake: bool,
+    settled: Settled,
     history: Vec<Line>,
 }
 
@@ -98,6 +94,7 @@ struct Facts {
     refreshable: Option<bool>,
     failure: Option<(String, Moment)>,
     secret: Option<String>,
+    stopped: Option<Stopped>,
 }
 
 /// What to type at the provider.
@@ -121,6 +118,15 @@ struct Sharing {
     choices: Vec<String>,
     why_not: Option<String>,
     message: Option<String>,
+}
+
+/// What the provider left to this connection, as it was decided when it was made.
+#[derive(Clone, Debug, Default)]
+struct Settled {
+    parameters: Vec<Field>,
+    keeper: Option<String>,
+    /// They are wrong, and the reader can make another connection.
+    remake: bool,
 }
 
 /// What may be edited here, and who keeps what may not.
@@ -165,22 +171,19 @@ fn filled(
         name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
-        stopped: stopped(connection, now),
         mends: who_mends(connection, session.user()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), now),
         connected_by: status.connected_by.clone(),
-        facts: facts(&status, now),
+        facts: Facts { stopped: stopped(connection, now), ..facts(&status, now) },
         scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
         extra: extra(app, &subject),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing: sharing(app, session, &subject, now),
         editable: editable(&subject),
-        parameters: settled(app, &subject),
-        parameters_keeper: keeper(connection, "parameters"),
-        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && subject.may.owns,
+        settled: settled(app, &subject),
         card: subject.card,
         standing,
         progress,
@@ -248,6 +251,7 @@ fn facts(status: &IntegrationConnectionStatus, now: Timestamp) -> Facts {
             .last_failure
             .map(|failure| (foreign(&failure.message), Moment::new(failure.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
+        stopped: None,
     }
 }
 
@@ -313,10 +317,14 @@ fn editable(subject: &Subject) -> Editable {
     }
 }
 
-/// What the provider left to this connection, as it was decided when it was made.
-fn settled(app: &App, subject: &Subject) -> Vec<Field> {
-    let provider = app.cluster.provider(&subject.connection.spec.provider);
-    parameters::settled(provider.as_deref(), &subject.connection)
+fn settled(app: &App, subject: &Subject) -> Settled {
+    let Subject { connection, may, .. } = subject;
+    let provider = app.cluster.provider(&connection.spec.provider);
+    Settled {
+        parameters: parameters::settled(provider.as_deref(), connection),
+        keeper: keeper(connection, "parameters"),
+        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && may.owns,
+    }
 }
 
 /// What the operator said of it.
