@@ -44,6 +44,12 @@ pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
+/// Annotation on a connection that the portal made: the user who asked for it there.
+pub const ANNOTATION_MADE_BY: &str = "bowline.dev/made-by";
+/// Annotation on a connection that the portal paused: when (RFC 3339), a space, and the user.
+pub const ANNOTATION_SUSPENDED_BY: &str = "bowline.dev/suspended-by";
+/// Annotation on a connection that the portal disconnected: when (RFC 3339), a space, and the user.
+pub const ANNOTATION_DISCONNECTED_BY: &str = "bowline.dev/disconnected-by";
 
 /// Type of the sealed record Secrets in the operator's namespace.
 pub const TYPE_RECORD: &str = "bowline.dev/record";

@@ -14,7 +14,9 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::connect::{callback, leave, start};
 use super::failure::{self, Failure};
-use super::pages::{actions, choose, connection, ending, health, list, make, review, usable, workspace};
+use super::pages::{
+    actions, choose, connection, ending, extra, health, list, make, review, usable, workspace,
+};
 use super::{App, assets, headers, limits, live, sign_in};
 
 /// The largest form.
@@ -67,7 +69,9 @@ fn connections() -> Router<App> {
         .route("/device", post(actions::device))
         .route("/confirm", post(actions::confirm))
         .route("/again", post(actions::again))
+        .route("/pause", post(actions::pause))
         .route("/resume", post(actions::resume))
+        .route("/agree", post(extra::agree))
         .route("/disconnect", get(ending::before_disconnect).post(ending::disconnect))
         .route("/delete", get(ending::before_delete).post(ending::delete))
         .route("/connect", get(review::page))

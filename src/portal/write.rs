@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::api::names::ANNOTATION_ACTING_USER;
+use crate::api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
 use crate::api::{IntegrationConnection, IntegrationConnectionSpec};
 
 /// Field manager of everything the portal writes.
@@ -42,6 +42,13 @@ impl Change {
     #[must_use]
     pub fn annotation(mut self, name: &str, value: &str) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Takes an annotation away.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.annotations.insert(name.to_owned(), Value::Null);
         self
     }
 
@@ -86,7 +93,9 @@ impl Writer {
         spec: IntegrationConnectionSpec,
     ) -> Result<IntegrationConnection, Failure> {
         let mut connection = IntegrationConnection::new(name, spec);
-        connection.annotations_mut().insert(ANNOTATION_ACTING_USER.to_owned(), session.user().to_owned());
+        for name in [ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY] {
+            connection.annotations_mut().insert(name.to_owned(), session.user().to_owned());
+        }
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let api = self.api(namespace);

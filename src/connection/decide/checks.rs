@@ -238,7 +238,8 @@ fn scopes_extra(input: &Input) -> Option<Verdict> {
             reason::EXTRA_SCOPES,
             Effect::Withhold,
             format!(
-                "The provider gave more than was asked for: {extra}. {} agrees by adding them to spec.scopes, or takes them back at the provider and connects again.",
+                "{}{extra}. {} agrees by adding them to spec.scopes, or takes them back at the provider and connects again.",
+                reason::EXTRA_SCOPES_ARE,
                 input.connection.spec.owner
             ),
         )

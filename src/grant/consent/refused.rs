@@ -68,7 +68,8 @@ pub enum ConsentError {
     },
     /// More was given than was reviewed, and the grant in use is what was reviewed.
     #[error(
-        "The provider gave more than was asked for: {extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again."
+        "{}{extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again.",
+        reason::EXTRA_SCOPES_ARE
     )]
     ExtraScopes {
         /// Their names.

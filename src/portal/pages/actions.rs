@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::super::App;
 use super::super::failure::Failure;
 use super::super::form::Act;
+use super::super::view::doer;
 use super::super::view::owned::keeper;
 use super::super::write::Change;
 use super::subject::{For, Subject, is_name, subject};
@@ -127,18 +128,30 @@ pub async fn confirm(State(app): State<App>, target: Target, act: Act) -> Answer
     done(&app, &act, &subject, change, "account confirmed").await
 }
 
-/// `POST …/resume`: take a pause back.
-pub async fn resume(State(app): State<App>, target: Target, act: Act) -> Answer {
-    let subject = begun(&app, &act, target).await?;
-    need(subject.may.edit(), "Only its owner takes a pause back.")?;
-    not_kept(&subject, &["suspend"])?;
-    done(&app, &act, &subject, Change::new().field("suspend", false), "pause taken back").await
-}
-
 /// `POST …/again`: take a disconnection back.
 pub async fn again(State(app): State<App>, target: Target, act: Act) -> Answer {
     let subject = begun(&app, &act, target).await?;
     need(subject.may.edit(), "Only its owner connects it again.")?;
     not_kept(&subject, &["disconnect"])?;
-    done(&app, &act, &subject, Change::new().field("disconnect", false), "disconnection taken back").await
+    let change = Change::new().field("disconnect", false).without(names::ANNOTATION_DISCONNECTED_BY);
+    done(&app, &act, &subject, change, "disconnection taken back").await
+}
+
+/// `POST …/pause`: send nothing to the provider.
+pub async fn pause(State(app): State<App>, target: Target, act: Act) -> Answer {
+    let subject = begun(&app, &act, target).await?;
+    need(subject.may.edit(), "Only its owner pauses a connection.")?;
+    not_kept(&subject, &["suspend"])?;
+    let note = doer::note(act.session.user(), app.clock.now());
+    let change = Change::new().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, &note);
+    done(&app, &act, &subject, change, "paused").await
+}
+
+/// `POST …/resume`: take a pause back.
+pub async fn resume(State(app): State<App>, target: Target, act: Act) -> Answer {
+    let subject = begun(&app, &act, target).await?;
+    need(subject.may.edit(), "Only its owner resumes a connection.")?;
+    not_kept(&subject, &["suspend"])?;
+    let change = Change::new().field("suspend", false).without(names::ANNOTATION_SUSPENDED_BY);
+    done(&app, &act, &subject, change, "resumed").await
 }

@@ -14,18 +14,22 @@ use super::super::failure::Failure;
 use super::super::form::SignedIn;
 use super::super::live::version;
 use super::super::session::Session;
+use super::super::view::doer::{Doer, Stopped, stopped};
 use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
-use super::super::view::status::{Next, Standing, standing, who_mends};
+use super::super::view::scopes::{ScopeLine, became};
+use super::super::view::status::{Next, Standing, ready_reason, standing, who_mends};
 use super::super::view::time::Moment;
 use super::super::view::words::Reader;
 use super::super::view::{foreign, provider::Card};
 use super::super::write::in_time;
+use super::extra::{Extra, extra, known};
+use super::parameters::{self, Field};
 use super::sharing::{Sharing, sharing};
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
-use crate::catalog;
+use crate::api::{IntegrationConnection, reason};
 
 /// How often a page without a script looks again while somebody waits.
 const AGAIN_SECONDS: u32 = 4;
@@ -51,10 +55,12 @@ struct ConnectionPage {
     connected_by: Option<String>,
     facts: Facts,
     scopes: Vec<ScopeLine>,
+    extra: Option<Extra>,
     device: Option<Device>,
     admin_consent: Option<String>,
     sharing: Sharing,
     editable: Editable,
+    settled: Settled,
     history: Vec<Line>,
 }
 
@@ -72,7 +78,10 @@ struct Buttons {
     device: bool,
     confirm: bool,
     again: bool,
+    pause: bool,
     resume: bool,
+    /// Who keeps it paused or disconnected, if another tool does.
+    held: Option<String>,
     refresh: bool,
     disconnect: bool,
     /// Who keeps it connected although the reader might disconnect it.
@@ -90,16 +99,7 @@ struct Facts {
     refreshable: Option<bool>,
     failure: Option<(String, Moment)>,
     secret: Option<String>,
-}
-
-/// One scope and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ScopeLine {
-    name: String,
-    words: String,
-    icon: &'static str,
-    word: &'static str,
-    tone: &'static str,
+    stopped: Option<Stopped>,
 }
 
 /// What to type at the provider.
@@ -108,6 +108,15 @@ struct Device {
     code: String,
     address: Option<String>,
     ends: Option<Moment>,
+}
+
+/// What the provider left to this connection, as it was decided when it was made.
+#[derive(Clone, Debug, Default)]
+struct Settled {
+    parameters: Vec<Field>,
+    keeper: Option<String>,
+    /// They are wrong, and the reader can make another connection.
+    remake: bool,
 }
 
 /// What may be edited here, and who keeps what may not.
@@ -163,12 +172,14 @@ async fn filled(
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), now),
         connected_by: status.connected_by.clone(),
-        facts: facts(&status, &connection.spec.owner, reader),
-        scopes: scopes(app, &subject, &status),
+        facts: facts(connection, &status, reader),
+        scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
+        extra: extra(app, &subject),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing,
         editable: editable(&subject),
+        settled: settled(app, &subject),
         card: subject.card,
         standing,
         progress,
@@ -212,7 +223,10 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let deleting = connection.metadata.deletion_timestamp.is_some();
     let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     let disconnected = connection.spec.disconnect.unwrap_or_default();
-    let usable = !deleting && !disconnected && !connection.spec.suspend.unwrap_or_default();
+    let paused = connection.spec.suspend.unwrap_or_default();
+    let usable = !deleting && !disconnected && !paused;
+    let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
+    let edits = |field| may.edit() && keeper(connection, field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
@@ -225,21 +239,23 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
         device: card.connects_by_code(connection) && usable && refused.is_none() && !waits && !confirm,
         confirm,
-        again: disconnected && may.edit() && keeper(connection, "disconnect").is_none(),
-        resume: standing.next == Next::Resume && may.edit() && keeper(connection, "suspend").is_none(),
+        again: disconnected && edits("disconnect"),
+        pause: usable && connected && edits("suspend"),
+        resume: paused && !disconnected && !deleting && edits("suspend"),
+        held: stopped_by.and_then(|field| keeper(connection, field)),
         refresh: connected && usable && may.patch && !confirm,
-        disconnect: connected
-            && !deleting
-            && !disconnected
-            && may.edit()
-            && keeper(connection, "disconnect").is_none(),
-        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting),
+        disconnect: connected && !deleting && !disconnected && edits("disconnect"),
+        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting && !disconnected),
         delete: !deleting && may.delete,
     }
 }
 
-fn facts(status: &IntegrationConnectionStatus, owner: &str, reader: Reader<'_>) -> Facts {
-    let now = reader.now;
+fn facts(
+    connection: &IntegrationConnection,
+    status: &IntegrationConnectionStatus,
+    reader: Reader<'_>,
+) -> Facts {
+    let (now, owner) = (reader.now, &connection.spec.owner);
     let token = status.token.clone().unwrap_or_default();
     Facts {
         expires: Moment::of(token.expires_at.as_ref(), now),
@@ -251,24 +267,8 @@ fn facts(status: &IntegrationConnectionStatus, owner: &str, reader: Reader<'_>) 
             .last_failure
             .map(|failure| (reader.sentence(&failure.message, owner), Moment::new(failure.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
+        stopped: stopped(connection, now),
     }
-}
-
-fn scopes(app: &App, subject: &Subject, status: &IntegrationConnectionStatus) -> Vec<ScopeLine> {
-    let scopes = status.scopes.clone().unwrap_or_default();
-    let provider = app.cluster.provider(&subject.connection.spec.provider);
-    let known = provider.and_then(|provider| catalog::get(&provider.spec.type_)).map(|entry| &entry.scopes);
-    let words = |name: &String| {
-        let meaning = known.and_then(|known| known.meaning(name));
-        meaning.map(|meaning| meaning.says.clone()).unwrap_or_default()
-    };
-    let line = |icon, word, tone| {
-        move |name: &String| ScopeLine { name: foreign(name), words: words(name), icon, word, tone }
-    };
-    let granted = scopes.granted.iter().filter(|name| !scopes.extra.contains(name));
-    let missing = scopes.missing.iter().map(line("–", "Not given", "bad"));
-    let extra = scopes.extra.iter().map(line("+", "Given, but not asked for", "bad"));
-    missing.chain(extra).chain(granted.map(line("✓", "Given", "good"))).collect()
 }
 
 fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device> {
@@ -298,6 +298,16 @@ fn editable(subject: &Subject) -> Editable {
             .into_iter()
             .filter_map(|(what, keeper)| Some((what, keeper?)))
             .collect(),
+    }
+}
+
+fn settled(app: &App, subject: &Subject) -> Settled {
+    let Subject { connection, may, .. } = subject;
+    let provider = app.cluster.provider(&connection.spec.provider);
+    Settled {
+        parameters: parameters::settled(provider.as_deref(), connection),
+        keeper: keeper(connection, "parameters"),
+        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && may.owns,
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::App;
 use super::super::failure::Failure;
 use super::super::form::{Act, SignedIn};
 use super::super::session::Session;
+use super::super::view::doer;
 use super::super::view::provider::Card;
 use super::super::write::Change;
 use super::actions::{need, not_kept};
@@ -16,6 +17,7 @@ use super::sharing::shares_of;
 use super::subject::{For, Subject, subject};
 use super::{Frame, html};
 use crate::api::ConnectionShare;
+use crate::api::names::ANNOTATION_DISCONNECTED_BY;
 
 #[derive(Template)]
 #[template(path = "ending.html")]
@@ -67,7 +69,8 @@ pub async fn disconnect(
     if !is_confirmed(&app, &subject, &act) {
         return Ok(page(&app, &act.session, &subject, false, true).await);
     }
-    let change = Change::new().field("disconnect", true);
+    let note = doer::note(act.session.user(), app.clock.now());
+    let change = Change::new().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, &note);
     app.writer.change(&act.session, &subject.connection, change, "disconnected").await?;
     Ok(Redirect::to(&subject.page()).into_response())
 }

@@ -11,10 +11,11 @@ use super::super::failure::Failure;
 use super::super::form::{Act, Fields, SignedIn};
 use super::super::session::Session;
 use super::super::view::provider::Card;
+use super::parameters::{self, Field, Values};
 use super::subject::{is_label, is_name};
 use super::workspace::is_member;
 use super::{Frame, html};
-use crate::api::IntegrationConnectionSpec;
+use crate::api::{IntegrationConnectionSpec, IntegrationProvider};
 
 const NAME_LETTERS: usize = 128;
 const DESCRIPTION_LETTERS: usize = 1024;
@@ -27,6 +28,8 @@ struct MakePage {
     namespaces: Vec<String>,
     workspaces: Vec<String>,
     suggested: String,
+    /// What the provider leaves to each connection.
+    parameters: Vec<Field>,
     owner: String,
     /// What was wrong, and what was typed.
     wrong: Option<String>,
@@ -41,10 +44,11 @@ struct Typed {
     namespace: String,
     workspace: String,
     description: String,
+    parameters: Values,
 }
 
 impl Typed {
-    fn read(fields: &Fields) -> Self {
+    fn read(fields: &Fields, provider: &IntegrationProvider) -> Self {
         let text = |name: &str| fields.text(name).to_owned();
         Self {
             title: text("title"),
@@ -52,6 +56,7 @@ impl Typed {
             namespace: text("namespace"),
             workspace: text("workspace"),
             description: text("description"),
+            parameters: parameters::typed(provider, fields),
         }
     }
 
@@ -93,7 +98,7 @@ impl Typed {
             suspend: None,
             disconnect: None,
             method: None,
-            parameters: std::collections::BTreeMap::new(),
+            parameters: self.parameters.clone(),
             credentials: None,
             app: None,
             account: None,
@@ -118,12 +123,12 @@ pub async fn make(
     act: Act,
 ) -> Result<Response, Failure> {
     let Act { session, fields } = act;
-    let typed = Typed::read(&fields);
-    if app.cluster.provider(&provider).is_none() {
-        return Err(Failure::not_found());
-    }
-    if let Some(flaw) = typed.flaw(&provider) {
-        return form(&app, &session, &provider, Some(flaw.to_owned()), typed).await;
+    let object = app.cluster.provider(&provider).ok_or_else(Failure::not_found)?;
+    let typed = Typed::read(&fields, &object);
+    let flaw = typed.flaw(&provider).map(ToOwned::to_owned);
+    let flaw = flaw.or_else(|| parameters::flawed(&object, &typed.parameters).map(|fields| which(&fields)));
+    if flaw.is_some() {
+        return form(&app, &session, &provider, flaw, typed).await;
     }
     let (namespace, name) = (typed.namespace.clone(), typed.object(&provider));
     let question = Question::connection("create", &namespace, "");
@@ -142,6 +147,12 @@ pub async fn make(
     }
 }
 
+/// Leads from the top of the page to the fields that say what is wrong with them.
+fn which(fields: &[Field]) -> String {
+    let wrong = fields.iter().filter(|field| field.wrong.is_some()).map(|field| field.label.as_str());
+    format!("Look at {} again.", wrong.collect::<Vec<_>>().join(", "))
+}
+
 async fn form(
     app: &App,
     session: &Session,
@@ -158,12 +169,19 @@ async fn form(
         namespaces: namespaces(app, session).await?,
         workspaces: workspaces(app, session),
         owner: session.user().to_owned(),
+        parameters: parameters_of(&object, wrong.is_some(), &typed),
         card,
         suggested,
         wrong,
         typed,
     };
     Ok(html(&page))
+}
+
+/// The fields; once something was sent, with what is wrong about it.
+fn parameters_of(provider: &IntegrationProvider, sent: bool, typed: &Typed) -> Vec<Field> {
+    let flawed = sent.then(|| parameters::flawed(provider, &typed.parameters)).flatten();
+    flawed.unwrap_or_else(|| parameters::fields(provider, &typed.parameters))
 }
 
 /// Namespaces in which the reader may make connections.

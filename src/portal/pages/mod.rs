@@ -5,10 +5,11 @@
 //! | [`list`] | connections |
 //! | [`choose`] | choose a provider |
 //! | [`make`] | new connection |
+//! | [`parameters`] | what a provider leaves to each connection |
 //! | [`connection`] | one connection |
 //! | [`review`] | before you go |
 //! | [`sharing`] | with whom a connection is shared |
-//! | [`actions`], [`ending`] | what its buttons do |
+//! | [`actions`], [`ending`], [`extra`] | what its buttons do |
 //! | [`usable`] | use in a workflow |
 //! | [`workspace`] | workspaces |
 //! | [`health`] | providers, for those who may see them |
@@ -18,9 +19,11 @@ pub mod actions;
 pub mod choose;
 pub mod connection;
 pub mod ending;
+pub mod extra;
 pub mod health;
 pub mod list;
 pub mod make;
+pub mod parameters;
 pub mod review;
 pub mod sharing;
 pub mod subject;

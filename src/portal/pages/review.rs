@@ -3,11 +3,11 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use kube::ResourceExt;
 
 use super::super::App;
 use super::super::failure::Failure;
 use super::super::form::SignedIn;
+use super::super::view::doer::{Doer, maker};
 use super::super::view::foreign;
 use super::super::view::provider::{self, Card};
 use super::super::view::scopes::{self, Group};
@@ -30,7 +30,7 @@ struct ReviewPage {
     account: Option<String>,
     reconnect: bool,
     made: Option<Moment>,
-    made_by: String,
+    made_by: Option<Doer>,
     host: Option<String>,
 }
 
@@ -70,7 +70,7 @@ pub async fn page(
         account: expected.as_deref().map(foreign),
         reconnect: status.connected_at.is_some(),
         made: Moment::of(made, app.clock.now()),
-        made_by: made_by(&subject),
+        made_by: maker(connection),
         host: description.and_then(|it| it.endpoints.authorization?.host_str().map(ToOwned::to_owned)),
         card: subject.card.clone(),
     }))
@@ -105,20 +105,4 @@ fn shared_with(app: &App, subject: &Subject) -> Option<(String, Vec<String>)> {
     let name = spec.workspace.as_deref().filter(|_| spec.shared.unwrap_or_default())?;
     let namespaces = app.cluster.workspace(name).map(|workspace| workspace.spec.namespaces.clone());
     Some((name.to_owned(), namespaces.unwrap_or_default()))
-}
-
-/// Who asked for this connection: the user whom the portal acted for, else the tool that wrote it first.
-fn made_by(subject: &Subject) -> String {
-    let Subject { connection, .. } = subject;
-    let fields = connection.managed_fields();
-    let first = fields
-        .iter()
-        .filter(|entry| entry.subresource.is_none())
-        .min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    let manager = first.and_then(|entry| entry.manager.as_deref()).unwrap_or("somebody");
-    if manager == super::super::write::FIELD_MANAGER {
-        "you or your team, in this portal".to_owned()
-    } else {
-        foreign(manager)
-    }
 }

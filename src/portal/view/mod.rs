@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`time`] | when, from where the reader stands |
 //! | [`status`] | the state of a connection: a chip and a line |
+//! | [`doer`] | who made or stopped a connection |
 //! | [`provider`] | a provider's name and mark |
 //! | [`scopes`] | what a scope lets the holder do |
 //! | [`history`] | Events as sentences |
@@ -11,6 +12,7 @@
 //! | [`snippet`] | YAML that mounts a published Secret |
 //! | [`words`] | the operator's sentences, spoken to the reader |
 
+pub mod doer;
 pub mod history;
 pub mod owned;
 pub mod provider;

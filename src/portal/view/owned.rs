@@ -1,7 +1,5 @@
 //! Fields that another tool keeps: what Git decides is not edited here, only to be put back a minute later.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::super::write::FIELD_MANAGER;
@@ -21,21 +19,6 @@ pub fn keeper(connection: &IntegrationConnection, field: &str) -> Option<String>
         let spec = entry.fields_v1.as_ref()?.0.get("f:spec")?;
         (spec.get(&key).is_some() && (declares || reconciles)).then(|| super::foreign(manager))
     })
-}
-
-/// Which tool wrote a field of the spec last, and when.
-pub fn writer(connection: &IntegrationConnection, field: &str) -> Option<(String, Option<Timestamp>)> {
-    let key = format!("f:{field}");
-    let writes = |entry: &&ManagedFieldsEntry| {
-        let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
-        spec.is_some_and(|spec| spec.get(&key).is_some())
-    };
-    let time = |entry: &ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
-    // What a client writes without saying who it is.
-    let named = |entry: &&ManagedFieldsEntry| entry.manager.as_deref() != Some("unknown");
-    let last =
-        connection.managed_fields().iter().filter(writes).filter(named).max_by_key(|entry| time(entry))?;
-    Some((super::foreign(last.manager.as_deref()?), time(last)))
 }
 
 #[cfg(test)]

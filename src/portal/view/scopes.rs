@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::foreign;
 use crate::api::IntegrationConnection;
+use crate::api::connection::ScopesStatus;
 use crate::catalog::look::ScopeKind;
 use crate::catalog::protocol::Scopes;
 
@@ -79,6 +81,52 @@ pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> 
     groups
 }
 
+/// These scopes in words, in their order.
+pub fn described(scopes: &Scopes, names: &[String]) -> Vec<Asked> {
+    names.iter().map(|name| one(scopes, name).1).collect()
+}
+
+/// One scope and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeLine {
+    /// As the provider calls it.
+    pub name: String,
+    /// In words; empty where nobody has found any.
+    pub words: String,
+    /// One letter of a symbol, hidden from screen readers.
+    pub icon: &'static str,
+    /// What became of it.
+    pub word: &'static str,
+    /// Class of the chip.
+    pub tone: &'static str,
+    /// What that means for the connection; empty where the word says it all.
+    pub note: &'static str,
+}
+
+/// What became of each scope, faults first. One that is required and missing is a fault; the connection works without any
+/// other (R15). Of a provider that is not `known` nobody can tell them apart.
+pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
+    let line = |name: &String, icon, word, tone, note| {
+        let meaning = known.and_then(|known| known.meaning(name));
+        let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
+        ScopeLine { name: foreign(name), words, icon, word, tone, note }
+    };
+    let is_needed = |known: &Scopes, name: &str| {
+        known.required.iter().any(|required| known.comparable(required) == known.comparable(name))
+    };
+    let missing = |name: &String| match known.map(|known| is_needed(known, name)) {
+        Some(true) => line(name, "–", "Not given", "bad", "Needed: reconnect and allow it."),
+        Some(false) => line(name, "–", "Not given", "plain", "Not needed: the connection works without it."),
+        None => line(name, "–", "Not given", "bad", ""),
+    };
+    let (faults, notes): (Vec<_>, Vec<_>) =
+        status.missing.iter().map(missing).partition(|line| line.tone == "bad");
+    let extra = status.extra.iter().map(|name| line(name, "+", "Given, but not asked for", "bad", ""));
+    let granted = status.granted.iter().filter(|name| !status.extra.contains(name));
+    let given = granted.map(|name| line(name, "✓", "Given", "good", ""));
+    faults.into_iter().chain(extra).chain(given).chain(notes).collect()
+}
+
 fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
     let meaning = scopes.meaning(name);
     let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
@@ -119,5 +167,30 @@ mod tests {
         assert_eq!(names, [vec!["made:up"], vec!["repo", "public_repo"], vec!["read:user"]]);
         assert!(groups[1].scopes[0].risk.is_some() && groups[2].scopes[0].required);
         assert_eq!(groups[0].scopes[0].words, "");
+    }
+
+    #[test]
+    fn a_missing_scope_is_a_fault_only_where_it_is_required() {
+        let mut known = catalog::get("github").unwrap().scopes.clone();
+        known.required = vec!["repo".to_owned()];
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let status = ScopesStatus {
+            granted: list(&["read:user", "gist"]),
+            missing: list(&["public_repo", "repo"]),
+            extra: list(&["gist"]),
+            ..ScopesStatus::default()
+        };
+        let told = |known| {
+            let lines = became(known, &status).into_iter();
+            lines.map(|line| (line.name, line.tone, line.note)).collect::<Vec<_>>()
+        };
+        let expected = [
+            ("repo", "bad", "Needed: reconnect and allow it."),
+            ("gist", "bad", ""),
+            ("read:user", "good", ""),
+            ("public_repo", "plain", "Not needed: the connection works without it."),
+        ];
+        assert_eq!(told(Some(&known)), expected.map(|(name, tone, note)| (name.to_owned(), tone, note)));
+        assert!(told(None)[..2].iter().all(|(_, tone, note)| *tone == "bad" && note.is_empty()));
     }
 }

@@ -3,9 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::write::FIELD_MANAGER;
 use super::foreign;
-use super::owned::writer;
 use super::time::{clock, is_near};
 use super::words::Reader;
 use crate::api::IntegrationConnection;
@@ -108,15 +106,11 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
         }
         Some(Phase::Error) => error(connection, provider, &message, reader),
         Some(Phase::Suspended) => {
-            let line = format!(
-                "Paused{}: nothing is sent to {provider}. What is published stays until it expires.",
-                set_by(connection, "suspend", reader.now)
-            );
+            let line = format!("Nothing is sent to {provider}. What is published stays until it expires.");
             (chip("off", "‖", "Paused"), line, Next::Resume)
         }
         Some(Phase::Disconnected) => {
-            let whom = set_by(connection, "disconnect", reader.now);
-            let line = format!("Disconnected{whom}. Its name and settings are kept.");
+            let line = "Its name and settings are kept.".to_owned();
             (chip("off", "–", "Disconnected"), line, Next::ConnectAgain)
         }
     };
@@ -150,18 +144,6 @@ fn on(time: Option<Timestamp>, now: Timestamp) -> String {
 fn day_or_clock(time: Timestamp, now: Timestamp) -> String {
     let word = if is_near(time, now) { "at" } else { "on" };
     format!("{word} {}", clock(time, now))
-}
-
-/// Since when, and by which tool: ` since 3 May 2026, by kubectl`.
-fn set_by(connection: &IntegrationConnection, field: &str, now: Timestamp) -> String {
-    let noticed = connection.status.as_ref().and_then(since);
-    let (tool, time) = writer(connection, field).unwrap_or_default();
-    let since = time.or(noticed).map(|time| format!(" since {}", clock(time, now))).unwrap_or_default();
-    match tool.as_str() {
-        "" => since,
-        FIELD_MANAGER => since + ", in this portal",
-        tool => format!("{since}, by {tool}"),
-    }
 }
 
 fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
@@ -421,24 +403,5 @@ mod tests {
         assert_eq!(detail("Error", "MissingScopes"), "", "it is the line");
         assert_eq!(detail("Pending", "AwaitingAuthorization"), "");
         assert_eq!(detail("Pending", "AdminConsentRequired"), "M.");
-    }
-
-    #[test]
-    fn a_pause_says_since_when_and_who_set_it() {
-        let mut paused = with("Suspended", "Suspended");
-        let line = |paused: &IntegrationConnection| standing(paused, "GitHub", reader("alice")).line;
-        assert!(
-            line(&paused).starts_with("Paused since 14:20 UTC: nothing is sent to GitHub."),
-            "{}",
-            line(&paused)
-        );
-        paused.metadata.managed_fields = serde_json::from_value(json!([{"manager": "argocd-controller",
-            "operation": "Apply", "time": "2026-04-01T00:00:00Z", "fieldsV1": {"f:spec": {"f:suspend": {}}}}]))
-        .unwrap();
-        assert!(
-            line(&paused).starts_with("Paused since 1 April 2026, by argocd-controller:"),
-            "{}",
-            line(&paused)
-        );
     }
 }

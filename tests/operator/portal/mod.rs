@@ -4,9 +4,11 @@
 //! policies take the portal's writes for the user's, and that portal and operator finish what the other began, shows only
 //! here.
 
+mod actions;
 mod attacks;
 mod browser;
 mod canary;
+mod facts;
 mod forged;
 mod hostile;
 mod house;

@@ -266,6 +266,8 @@ async fn an_editor_who_is_not_the_owner_looks_refreshes_and_no_more() {
         ("/unshare", 403),
         ("/confirm", 403),
         ("/again", 403),
+        ("/agree", 403),
+        ("/pause", 403),
         ("/resume", 403),
         ("/disconnect", 403),
         ("/start", 403),

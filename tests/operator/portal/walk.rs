@@ -221,7 +221,7 @@ async fn a_pause_is_taken_back_by_its_owner() {
     it.change("mail", json!({"spec": {"suspend": true}})).await;
     it.until_phase("mail", "Suspended").await;
     let seen = alice.get(&page).await;
-    assert!(seen.says("Paused since") && seen.says("id=\"resume\""), "{}", seen.text);
+    assert!(seen.says("id=\"stopped\"") && seen.says("id=\"resume\""), "{}", seen.text);
     assert!(!bob.get(&page).await.says("id=\"resume\""));
     assert_eq!(alice.submit(&seen, &format!("{page}/resume"), &[]).await.status, 303);
     it.until_phase("mail", "Pending").await;
