@@ -142,7 +142,7 @@ pub async fn page(
         history(&app, &subject, reader),
         sharing(&app, &session, &subject, reader),
     )?;
-    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), now).await))
+    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), reader).await))
 }
 
 async fn filled(
@@ -150,10 +150,9 @@ async fn filled(
     session: &Session,
     subject: Subject,
     (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
-    now: Timestamp,
+    reader: Reader<'_>,
 ) -> ConnectionPage {
     let Subject { connection, card, may, .. } = &subject;
-    let reader = Reader { user: session.user(), now };
     let status = connection.status.clone().unwrap_or_default();
     let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
@@ -170,12 +169,12 @@ async fn filled(
         mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
-        connected: Moment::of(status.connected_at.as_ref(), now),
+        connected: Moment::of(status.connected_at.as_ref(), reader.now),
         connected_by: status.connected_by.clone(),
         facts: facts(connection, &status, reader),
         scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
         extra: extra(app, &subject),
-        device: status.authorization.as_ref().and_then(|authorization| device(authorization, now)),
+        device: status.authorization.as_ref().and_then(|authorization| device(authorization, reader.now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing,
         editable: editable(&subject),
