@@ -122,7 +122,7 @@ async fn a_workspaces_page_says_what_is_shared_there_and_by_whom_r18() {
     let refreshed = told(&status.token.unwrap().last_refreshed_at.unwrap());
     let id = format!("<code>{}.mail</code>", it.namespace);
     let shared = part(&seen, "shared");
-    assert_says(shared, &["<strong>Work mail</strong>", "shared by alice", &id, &refreshed, "Connected"]);
+    assert_says(shared, &[">Work mail</a>", "shared by alice", &id, &refreshed, "Connected"]);
     assert!(seen.says(&format!("<h1>{}</h1>", it.name)), "{}", seen.text);
 }
 
@@ -193,7 +193,7 @@ async fn what_git_keeps_is_shown_and_not_edited() {
     let settings = part(&seen, "settings");
     assert_says(
         settings,
-        &["Kept by <strong>argocd-controller</strong>", "value=\"From Git\"", "name=\"description\""],
+        &["The name is kept by <strong>argocd-controller</strong>", "value=\"From Git\"", "name=\"description\""],
     );
     assert!(!settings.contains("name=\"title\""), "{settings}");
     let edit = format!("{page}/edit");
