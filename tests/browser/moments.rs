@@ -4,7 +4,7 @@
 use bowline::attempt::state::attempt_name;
 use bowline::attempt::store::Attempts;
 use bowline::attempt::{Attempt, Step};
-use bowline_testbed::sandbox::{Pushed, Rotation};
+use bowline_testbed::sandbox::{Action, Fault, GrantType, Pushed, Rotation};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, PostParams};
 use serde_json::json;
@@ -201,6 +201,21 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks("confirm").await;
     alice.clicks("#confirm button").await;
     alice.reads("#status", "Connected").await;
+
+    let more = waiting(it, &it.name, "more", "Too much").await;
+    it.change("more", json!({"spec": {"scopes": ["openid", "read"]}})).await;
+    it.until_reason("more", "Authorized", "AwaitingAuthorization").await;
+    it.realm.fault(Fault {
+        grant_type: Some(GrantType::AuthorizationCode),
+        ..Fault::token(Action::set("scope", "openid email read"))
+    });
+    leaves(alice, &more).await;
+    alice.clicks("button[name=account][value=alice]").await;
+    it.until_reason("more", "Authorized", "ExtraScopes").await;
+    viewer.looks_at("extra-scopes", &more, "Too much").await;
+    alice.reads("#extra", "Agree to these").await;
+    viewer.looks_at("parameters", &format!("/new/{ENTRA}"), "Connect").await;
+    alice.reads("#make", "Tenant").await;
 
     it.change("clock", json!({"spec": {"suspend": true}})).await;
     it.until_phase("clock", "Suspended").await;

@@ -193,7 +193,11 @@ async fn what_git_keeps_is_shown_and_not_edited() {
     let settings = part(&seen, "settings");
     assert_says(
         settings,
-        &["The name is kept by <strong>argocd-controller</strong>", "value=\"From Git\"", "name=\"description\""],
+        &[
+            "The name is kept by <strong>argocd-controller</strong>",
+            "value=\"From Git\"",
+            "name=\"description\"",
+        ],
     );
     assert!(!settings.contains("name=\"title\""), "{settings}");
     let edit = format!("{page}/edit");
