@@ -34,7 +34,7 @@ pub struct Stopped {
     pub since: Option<Moment>,
 }
 
-/// Since when a connection is paused or disconnected, and by whom. `None` if it is neither, or nobody can tell anything.
+/// Since when a connection is paused or disconnected, and by whom. `None` if it is neither, or nobody can tell by whom nor when.
 pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
     let spec = &connection.spec;
     let (word, field, note) = if spec.disconnect.unwrap_or_default() {
@@ -54,7 +54,8 @@ pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Sto
         let named = Some(manager).filter(|manager| *manager != "unknown");
         (named.map(|manager| Doer::Tool(foreign(manager))), set_alone(setter, field))
     };
-    Some(Stopped { word, by, since: since.map(|since| Moment::new(since, now)) })
+    let since = since.map(|since| Moment::new(since, now));
+    (by.is_some() || since.is_some()).then_some(Stopped { word, by, since })
 }
 
 /// The note that the portal makes with a change.

@@ -121,7 +121,7 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
 /// Whether the operator's sentence says more than ours.
 fn has_small_print(phase: Option<Phase>, reason: &str) -> bool {
     matches!(phase, Some(Phase::Expired | Phase::Revoked | Phase::Error))
-        && reason != reason::AWAITING_CONFIRMATION
+        && ![reason::AWAITING_CONFIRMATION, reason::EXTRA_SCOPES].contains(&reason)
         || reason == reason::ADMIN_CONSENT_REQUIRED
 }
 
@@ -223,6 +223,10 @@ fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_
             let says =
                 if owner == "you" { "you say that this is your account" } else { "its owner agrees to it" };
             format!("Somebody allowed access{account} with the code. Nothing is published before {says}.")
+        }
+        reason::EXTRA_SCOPES => {
+            let agrees = if owner == "you" { "you agree" } else { "its owner agrees" };
+            format!("{provider} gave more than was asked for. Nothing is published before {agrees} to it.")
         }
         reason::ADMIN_CONSENT_REQUIRED => {
             format!(

@@ -34,7 +34,7 @@ async fn an_owner_agrees_to_what_was_given_beyond_the_asked_r15() {
     assert!(seen.says("gave more than was asked for") && seen.says("Agree to these"), "{}", seen.text);
     assert!(seen.says("See your e-mail address") && seen.says("<code>email</code>"), "{}", seen.text);
     let his = bob.get(&page).await;
-    assert!(his.says("until alice agrees") && !his.says("id=\"agree\""), "{}", his.text);
+    assert!(his.says("before its owner agrees to it") && !his.says("id=\"agree\""), "{}", his.text);
     let refused = bob.submit(&his, &format!("{page}/agree"), &[("scopes", "email")]).await;
     assert_eq!(refused.status, 403, "{}", refused.text);
     // A page that showed something else agrees to nothing.
