@@ -164,30 +164,9 @@ reasons! {
     REVOCATION_FAILED = "RevocationFailed";
 }
 
-/// How the message at [`EXTRA_SCOPES`] begins. The scopes follow, separated by a comma, and then a full stop.
-pub const EXTRA_SCOPES_ARE: &str = "The provider gave more than was asked for: ";
-
-/// The scopes that a message at [`EXTRA_SCOPES`] names: of a grant that was not kept, no other place tells them. Empty if the
-/// message is another one, or was cut.
-pub fn extra_scopes_in(message: &str) -> Vec<String> {
-    let rest = message.strip_prefix(EXTRA_SCOPES_ARE).and_then(|rest| rest.split_once(". "));
-    rest.map(|(scopes, _)| scopes.split(", ").map(ToOwned::to_owned).collect()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn extra_scopes_are_read_from_the_message_alone() {
-        let told = |rest: &str| extra_scopes_in(&format!("{EXTRA_SCOPES_ARE}{rest}"));
-        assert_eq!(
-            told("email, https://a.example/x.read. The earlier grant"),
-            ["email", "https://a.example/x.read"]
-        );
-        assert!(told("email, read").is_empty(), "cut");
-        assert!(extra_scopes_in("Something else. And more.").is_empty());
-    }
 
     #[test]
     fn reasons_are_camel_case_and_unique() {

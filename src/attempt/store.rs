@@ -22,6 +22,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Tells whether it was changed since: `metadata.resourceVersion`.
+    pub fn version(&self) -> &str {
+        &self.resource_version
+    }
+
     /// Tells the newer of two that were begun within one second: times have whole seconds.
     pub fn order(&self) -> (Timestamp, u64) {
         (self.attempt.started_at, self.resource_version.parse().unwrap_or_default())

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::decide::secret_name;
@@ -13,6 +14,7 @@ use crate::grant::actor::Concluded;
 use crate::grant::consent::Dismissal;
 use crate::grant::target::Target;
 use crate::publishing::Known;
+use crate::vault::Record;
 use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::world::Found;
@@ -62,6 +64,11 @@ fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[Conc
     let ended = |name: &str| concluded.iter().any(|it| it.written && it.dismissal.attempt == name);
     attempts.retain(|kept| kept.attempt.is_open_at(now) && !ended(&kept.name));
     attempts
+}
+
+fn consented_at(ctx: &Context, record: &Record) -> Option<Timestamp> {
+    let candidate = record.open_candidate(&ctx.sealer).ok().flatten()?.grant;
+    candidate.consent.is_ours().then_some(candidate.obtained_at)
 }
 
 fn unwritten(concluded: Vec<Concluded>) -> Vec<Dismissal> {
@@ -118,6 +125,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
         has_candidate: record.candidate().is_some(),
+        consented_at: consented_at(ctx, &record),
         // The mark of a first try that is under way is no news either; one that got no answer stays news.
         doubted_since: record
             .candidate_intent()

@@ -113,6 +113,8 @@ pub struct Present {
     pub grant: Option<Arc<Grant>>,
     /// Whether a candidate waits to be judged.
     pub has_candidate: bool,
+    /// When that was given to us by a consent; `None` where it was brought.
+    pub consented_at: Option<Timestamp>,
     /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
     pub doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.

@@ -271,8 +271,12 @@ impl Grants {
         let concluded = &mut actors.entry(uid.to_owned()).or_default().concluded;
         concluded.retain(|other| other.dismissal.attempt != ended.dismissal.attempt);
         concluded.push(ended);
-        let old = concluded.len().saturating_sub(CONCLUDED);
-        concluded.drain(..old);
+        // What is not written yet is not forgotten: how many there are, the limits on tries bound.
+        while concluded.len() > CONCLUDED
+            && let Some(oldest) = concluded.iter().position(|ended| ended.written)
+        {
+            concluded.remove(oldest);
+        }
     }
 
     /// Whether the connection went while its grant was being worked on.

@@ -19,6 +19,7 @@ use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
 use crate::catalog::calls::RevokeScope;
+use crate::catalog::protocol::Chain;
 use crate::oauth::app::App;
 use crate::vault::record::Candidate;
 use crate::vault::{Binding, Consent, Grant, Record, SourceVersion, TransitionError};
@@ -190,7 +191,9 @@ impl Grants {
     /// A grant that was given to us is revoked when another takes its place, where that ends this one alone: elsewhere it would
     /// end the new one too. What cannot be done now is left to the provider's own clearing up.
     pub(super) async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Grant, former: Grant) {
-        let alone = job.target.description().revoke.scope == RevokeScope::Token;
+        let description = job.target.description();
+        let alone =
+            description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection;
         let ours = new.consent.is_ours() && former.consent.is_ours();
         if !alone || !ours || !may_be_sent(&former, job, app) {
             return;

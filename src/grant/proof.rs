@@ -154,16 +154,18 @@ impl Grants {
 
     /// Whether this answer stands as candidate.
     pub(super) fn holds(&self, record: &Record, answer: &Grant) -> bool {
-        let access = |grant: &Grant| match &grant.credential {
-            Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
-            _ => String::new(),
-        };
         let standing = record.open_candidate(&self.sealer).ok().flatten();
-        standing.is_some_and(|Candidate { grant, .. }| {
-            (grant.obtained_at, grant.expires_at) == (answer.obtained_at, answer.expires_at)
-                && access(&grant) == access(answer)
-        })
+        standing.is_some_and(|standing| is_same(&standing.grant, answer))
     }
+}
+
+/// Whether two are the same answer of the provider.
+pub(super) fn is_same(one: &Grant, other: &Grant) -> bool {
+    let access = |grant: &Grant| match &grant.credential {
+        Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
+        _ => String::new(),
+    };
+    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && access(one) == access(other)
 }
 
 #[cfg(test)]

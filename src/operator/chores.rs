@@ -15,10 +15,15 @@ use crate::api::IntegrationConnection;
 use crate::api::connection::Phase;
 use crate::attempt::store::{self, Attempts};
 use crate::context::Context;
+use crate::grant::schedule::later;
 use crate::telemetry::chain;
 use crate::vault::keyring::SharedKeyring;
 
-/// How often gauges are set, and tries whose time is over are removed.
+/// How often tries that are long over are removed.
+const TRIES_EVERY: Duration = Duration::from_mins(1);
+/// So long after its time a try is still told of: who comes back late learns that it was too late.
+const TRIES_TOLD: Duration = Duration::from_mins(10);
+/// How often gauges are set.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// How often shares are swept, should a wake have been lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -36,16 +41,15 @@ const POLICIES: &[&str] = &[
 /// Runs until `stop`.
 pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
+    let mut tries = interval(TRIES_EVERY);
     let mut sweep = interval(SWEEP_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = gauges.tick() => {
-                set_gauges(&ctx, &keyring);
-                sweep_attempts(&ctx).await;
-            }
+            _ = gauges.tick() => set_gauges(&ctx, &keyring),
+            _ = tries.tick() => sweep_attempts(&ctx).await,
             _ = sweep.tick() => relations::wake_shares(&ctx),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring, settings.key_max_age);
@@ -59,11 +63,13 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
     }
 }
 
-/// Tries to connect whose time is over are removed; so are Secrets there that are none.
+/// Tries to connect that are long over are removed; so are Secrets there that are none.
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
-    let expired = |secret: &Secret| store::read(secret).map_or(true, |kept| kept.attempt.is_expired_at(now));
+    let expired = |secret: &Secret| {
+        store::read(secret).map_or(true, |kept| later(kept.attempt.expires_at, TRIES_TOLD) <= now)
+    };
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {
             tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");

@@ -23,6 +23,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(10);
 pub struct Change {
     spec: Map<String, Value>,
     annotations: Map<String, Value>,
+    /// The version that it was decided on, where a later one may not be changed.
+    version: Option<String>,
 }
 
 impl Change {
@@ -35,6 +37,13 @@ impl Change {
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.spec.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Only on the version of the object that was read: for a list, which a patch replaces as a whole.
+    #[must_use]
+    pub fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
+        self.version = connection.resource_version();
         self
     }
 
@@ -56,6 +65,9 @@ impl Change {
     fn patch(mut self, uid: &str, user: &str) -> Value {
         self.annotations.insert(ANNOTATION_ACTING_USER.to_owned(), user.into());
         let mut patch = json!({ "metadata": { "uid": uid, "annotations": self.annotations } });
+        if let Some(version) = self.version {
+            patch["metadata"]["resourceVersion"] = version.into();
+        }
         if !self.spec.is_empty() {
             patch["spec"] = self.spec.into();
         }

@@ -1,6 +1,8 @@
 //! What becomes of a consent in the cases that no attacker makes: approval by an administrator, optional scopes, a refresh at the
 //! same moment, a code asked for too often; and what is left behind of tries.
 
+use std::time::Duration;
+
 use bowline::attempt::Step;
 use bowline::attempt::store::{Attempts, Kept};
 use bowline_testbed::sandbox::{
@@ -12,7 +14,7 @@ use kube::api::{Api, PostParams};
 use serde_json::json;
 
 use crate::carrier::{ATTEMPTS, allowed};
-use crate::looking::{holds, is, until, words};
+use crate::looking::{holds, is, until, until_within, words};
 use crate::scene::{Scene, parsed, scene};
 use crate::stage::{PORTAL, Stage};
 
@@ -110,7 +112,7 @@ async fn who_connects_again_is_not_asked_which_account() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_refresh_under_way_loses_to_a_consent_and_nothing_stands_still() {
+async fn a_consent_that_comes_during_a_refresh_is_what_stands_and_nothing_is_without_a_token() {
     let it = scene("meanwhile").await;
     awaiting(&it).await;
     assert!(it.consents_as("mail", "alice").await.is_connected());
@@ -211,14 +213,16 @@ async fn tries_whose_time_is_over_are_swept_and_what_is_none_with_them() {
     over.begun().await;
     open.begun().await;
     stage.stop_operator();
-    let second = SignedDuration::from_secs(1);
-    over.forged_at(Timestamp::now() - second, over.now().await.attempt.step).await;
+    // It is told of for ten more minutes.
+    let long_ago = SignedDuration::from_secs(601);
+    over.forged_at(Timestamp::now() - long_ago, over.now().await.attempt.step).await;
     let junk: Secret = parsed(json!({"metadata": {"name": "attempt-junk"}, "type": "bowline.dev/attempt"}));
     let secrets: Api<Secret> = it.secrets(ATTEMPTS);
     secrets.create(&PostParams::default(), &junk).await.expect("junk");
     stage.start_operator().await;
     for name in [over.name.as_str(), "attempt-junk"] {
-        until(&format!("{name} is swept"), async || {
+        // The first round may meet a cache that is not filled yet; the next comes a minute later.
+        until_within(Duration::from_secs(120), &format!("{name} is swept"), async || {
             secrets.get_opt(name).await.expect("the API server answers").is_none().then_some(())
         })
         .await;

@@ -238,8 +238,7 @@ fn scopes_extra(input: &Input) -> Option<Verdict> {
             reason::EXTRA_SCOPES,
             Effect::Withhold,
             format!(
-                "{}{extra}. {} agrees by adding them to spec.scopes, or takes them back at the provider and connects again.",
-                reason::EXTRA_SCOPES_ARE,
+                "The provider gave more than was asked for: {extra}. {} agrees, in the portal or by adding them to spec.scopes, or takes them back at the provider and connects again.",
                 input.connection.spec.owner
             ),
         )

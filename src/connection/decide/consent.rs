@@ -50,10 +50,10 @@ enum Due {
 
 fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
     let attempt = kept.name.clone();
-    let dismiss = |reason: &str, message: String| {
-        Some(Due::End(Dismissal { attempt: kept.name.clone(), ending: Ending::failed(reason, message) }))
-    };
-    if let Some(known) = input.observed.unwritten.iter().find(|known| known.attempt == attempt) {
+    let dismiss =
+        |reason: &str, message: String| Some(Due::End(Dismissal::of(kept, Ending::failed(reason, message))));
+    let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
+    if let Some(known) = input.observed.unwritten.iter().find(same) {
         return Some(Due::End(known.clone()));
     }
     match &kept.attempt.step {
@@ -76,7 +76,7 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
         Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
-            Some(Due::End(Dismissal { attempt, ending: replaced() }))
+            Some(Due::End(Dismissal::of(kept, replaced())))
         }
         Step::Waiting { next_poll, .. } => {
             (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))
@@ -103,15 +103,17 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
 fn left_behind(input: &Input, kept: &Kept) -> Due {
     let record = &input.observed.record;
     // Times have whole seconds: within the same one it is more likely the grant of the try before.
-    let is_its = |grant: &Grant| grant.consent.is_ours() && grant.obtained_at > kept.attempt.started_at;
-    let ending = if record.present().is_some_and(|present| present.has_candidate && !present.ending) {
+    let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
+    let waits = record.present().filter(|present| !present.ending).and_then(|present| present.consented_at);
+    let in_use_is_its = |grant: &Grant| grant.consent.is_ours() && is_its(grant.obtained_at);
+    let ending = if waits.is_some_and(is_its) {
         being_checked()
-    } else if record.grant().is_some_and(|grant| is_its(grant)) {
+    } else if record.grant().is_some_and(|grant| in_use_is_its(grant)) {
         in_use()
     } else {
         return Due::Step(ConsentTask::Interrupted { attempt: kept.name.clone() });
     };
-    Due::End(Dismissal { attempt: kept.name.clone(), ending })
+    Due::End(Dismissal::of(kept, ending))
 }
 
 fn is_newest_code(input: &Input, kept: &Kept) -> bool {

@@ -117,6 +117,7 @@ impl Situation {
             revision: 3,
             grant: Some(Arc::new(grant())),
             has_candidate: false,
+            consented_at: None,
             doubted_since: None,
             unknown_since: None,
             ending: false,
@@ -607,13 +608,19 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
         })
     };
     assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");
-    let over = |ending| Dismissal { attempt: "attempt-1".into(), ending };
+    let over = |ending| Dismissal::of(&exchanging(), ending);
     let dismissed = |ending| (None, vec![over(ending)]);
     assert_eq!(left(ours(20)), dismissed(in_use()));
     let candidate = connection().authorized().present(|present| {
         present.grant = None;
         present.has_candidate = true;
+        present.consented_at = Some(at(20));
     });
+    let anothers = connection().authorized().present(|present| {
+        present.has_candidate = true;
+        present.consented_at = Some(at(10));
+    });
+    assert_eq!(left(anothers), interrupted, "what waits came of an earlier try");
     assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
     // What this process knows, and could not write, is not guessed at.
     let mut known = connection();

@@ -1,5 +1,6 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::grant::actor::Grants;
 use crate::grant::commit::Unsettled;
 use crate::grant::judge::from_catalog;
 use crate::grant::outcome::{Origin, Outcome};
+use crate::grant::proof::is_same;
 use crate::grant::refresh::renewed;
 use crate::grant::work::Job;
 use crate::oauth::answer::TokenAnswer;
@@ -49,29 +51,30 @@ impl Grants {
         let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
         let mut grant = renewed(&nothing, answer, asked_at);
         grant.bound_to.account = account;
-        let standing = self.standing_candidate(&job.place.uid);
-        if let Err(why) = self.put_on_record(job, app, &grant).await {
-            return self.fail(kept, why).await;
-        }
+        let erased = match self.put_on_record(job, app, &grant).await {
+            Ok(erased) => erased,
+            Err(why) => return self.fail(kept, why).await,
+        };
         let outcome = self.judge(job).await;
         self.conclude(kept, ending(&outcome)).await;
-        if let Some(standing) = standing {
-            self.give_back_former(job, Some(app), &grant, standing).await;
+        // Another process may have put it in use before this one erased it from where it stood.
+        if let Some(erased) = erased.filter(|erased| !self.is_in_use(&job.place.uid, erased)) {
+            self.give_back_former(job, Some(app), &grant, erased).await;
         }
         outcome
     }
 
     /// Keeps what may be the only copy of a grant: tried until it is written. Where the connection is being ended meanwhile,
-    /// the grant is given back instead.
-    async fn put_on_record(&self, job: &Job, app: &App, grant: &Grant) -> Result<(), ConsentError> {
+    /// the grant is given back instead. Gives the candidate that it took the place of, if there was one.
+    async fn put_on_record(
+        &self,
+        job: &Job,
+        app: &App,
+        grant: &Grant,
+    ) -> Result<Option<Grant>, ConsentError> {
         let uid = &job.place.uid;
-        let change = |record: Record| {
-            if self.holds(&record, grant) {
-                return Ok(record);
-            }
-            let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
-            free.with_candidate(&self.sealer, grant)
-        };
+        let erased = Mutex::new(None);
+        let change = |record: Record| self.with_newer(record, grant, &erased);
         loop {
             if self.is_gone(uid) {
                 self.give_back(job, app, grant).await;
@@ -85,7 +88,7 @@ impl Grants {
                 continue;
             }
             match self.settle(uid, change).await {
-                Ok(Some(_)) => return Ok(()),
+                Ok(Some(_)) => return Ok(erased.into_inner().unwrap_or_else(PoisonError::into_inner)),
                 Err(Unsettled::Transition(TransitionError::Ending)) => {
                     self.give_back(job, app, grant).await;
                     return Err(ConsentError::NotWanted);
@@ -103,10 +106,24 @@ impl Grants {
         }
     }
 
-    /// A grant that is still being checked.
-    fn standing_candidate(&self, uid: &str) -> Option<Grant> {
-        let loaded = self.store.get(uid).ok().flatten()?;
-        loaded.record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant)
+    /// The record with this answer as candidate; what stood there before is noted in `erased`.
+    fn with_newer(
+        &self,
+        record: Record,
+        grant: &Grant,
+        erased: &Mutex<Option<Grant>>,
+    ) -> Result<Record, TransitionError> {
+        if self.holds(&record, grant) {
+            return Ok(record);
+        }
+        let standing = record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant);
+        *erased.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
+        free.with_candidate(&self.sealer, grant)
+    }
+
+    fn is_in_use(&self, uid: &str, grant: &Grant) -> bool {
+        self.in_use(uid).is_some_and(|in_use| is_same(&in_use, grant))
     }
 
     /// The owner agrees to the account behind a grant that came by device flow.

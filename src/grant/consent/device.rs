@@ -68,27 +68,23 @@ impl Grants {
             bound_to: binding(job, Some(&app)),
         };
         let sealed = pledge.seal(&self.sealer, &job.place)?;
-        self.replace_codes(&job.place.uid).await;
-        self.attempts.create(&name, &waiting(job, asked, sealed, now)).await.map(|_| ()).map_err(|error| {
-            tracing::warn!(error = %chain(&error), "a device code could not be kept");
-            match error {
-                // Asking for one code after another would not help.
-                AttemptError::Kube(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {
-                    ConsentError::NotInstalled.into()
-                }
-                _ => Outcome::Stale.into(),
-            }
-        })
+        self.attempts
+            .create(&name, &waiting(job, asked, sealed, now))
+            .await
+            .map_err(|error| unkept(&error))?;
+        self.replace_codes(&job.place.uid, &name).await;
+        Ok(())
     }
 
-    /// Ends the codes that waited before, so that none of them is shown as the one that was just asked for. What cannot be ended
-    /// now is seen to when the new one is.
-    async fn replace_codes(&self, uid: &str) {
+    /// Ends the codes that waited before, so that none of them is shown as the one that was just asked for (`by`). What cannot be
+    /// ended now is ended when the watch shows both.
+    async fn replace_codes(&self, uid: &str, by: &str) {
         let earlier = self.attempts.of_connection(uid).await.unwrap_or_else(|error| {
             tracing::info!(error = %chain(&error), "earlier codes cannot be listed now");
             Vec::new()
         });
-        for kept in earlier.into_iter().filter(|kept| matches!(kept.attempt.step, Step::Waiting { .. })) {
+        let waits = |kept: &Kept| kept.name != by && matches!(kept.attempt.step, Step::Waiting { .. });
+        for kept in earlier.into_iter().filter(waits) {
             self.conclude(kept, replaced()).await;
         }
     }
@@ -166,6 +162,18 @@ impl Grants {
         let interval = interval.saturating_add(SLOWER_BY);
         let _ = self.step(kept, Step::Waiting { code, next_poll: *until, interval, sealed }).await;
         outcome
+    }
+}
+
+/// Why a code is not waited for that could not be kept.
+fn unkept(error: &AttemptError) -> Unasked {
+    tracing::warn!(error = %chain(error), "a device code could not be kept");
+    match error {
+        // Asking for one code after another would not help.
+        AttemptError::Kube(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {
+            ConsentError::NotInstalled.into()
+        }
+        _ => Outcome::Stale.into(),
     }
 }
 

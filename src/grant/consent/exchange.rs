@@ -36,15 +36,42 @@ impl Grants {
         if !pledge.holds_for(&binding(job, Some(&app))) {
             return self.fail(kept, ConsentError::TermsMoved).await;
         }
+        self.spend(job, kept, &app, &pledge, &code).await
+    }
+
+    /// Sends the code, once.
+    async fn spend(&self, job: &Job, kept: Kept, app: &App, pledge: &Pledge, code: &SecretString) -> Outcome {
+        // What was consented to before and could not be judged yet goes first: were the new one refused, it would be lost with it.
+        if self.standing_candidate(&job.place.uid) {
+            self.judge(job).await;
+        }
         let permit = match self.admitted(job).await {
             Ok(permit) => permit,
             Err(outcome) => return outcome,
         };
         // From here on nobody else finds the code.
         let Some(kept) = self.step(kept, Step::Exchanging).await else { return Outcome::Stale };
-        let outcome = self.exchanged(job, kept, &app, &pledge, &code).await;
+        let asked_at = self.clock.now();
+        let http = self.clients.for_provider(job.target.insecure());
+        let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
+        let code = Code { code, verifier, redirect_uri, scopes };
+        let sent = exchange::exchange(http, job.target.description(), app, code, asked_at);
+        let sent = self.timed(Operation::Exchange, sent).await;
         drop(permit);
-        outcome
+        match sent {
+            Ok(granted) => {
+                let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
+                self.arrived(job, arrival, granted.answer).await
+            }
+            Err(failure) => {
+                let why = self.declined(job, failure);
+                self.fail(kept, why).await
+            }
+        }
+    }
+
+    fn standing_candidate(&self, uid: &str) -> bool {
+        self.store.get(uid).ok().flatten().is_some_and(|loaded| loaded.record.candidate().is_some())
     }
 
     /// The pledge and the code, if the answer is one to this try, from the provider that was asked.
@@ -68,31 +95,6 @@ impl Grants {
             Answer::Error { error, description: said, .. } => {
                 let declined = callback::declined(description, error, said.as_deref());
                 Err(ConsentError::declined(declined, job.target.whom_to_ask()))
-            }
-        }
-    }
-
-    async fn exchanged(
-        &self,
-        job: &Job,
-        kept: Kept,
-        app: &App,
-        pledge: &Pledge,
-        code: &SecretString,
-    ) -> Outcome {
-        let asked_at = self.clock.now();
-        let http = self.clients.for_provider(job.target.insecure());
-        let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
-        let code = Code { code, verifier, redirect_uri, scopes };
-        let sent = exchange::exchange(http, job.target.description(), app, code, asked_at);
-        match self.timed(Operation::Exchange, sent).await {
-            Ok(granted) => {
-                let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
-                self.arrived(job, arrival, granted.answer).await
-            }
-            Err(failure) => {
-                let why = self.declined(job, failure);
-                self.fail(kept, why).await
             }
         }
     }

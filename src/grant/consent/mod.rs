@@ -75,8 +75,17 @@ pub enum ConsentTask {
 pub struct Dismissal {
     /// Name of its Secret.
     pub attempt: String,
+    /// The version of it that was judged. Once it moves on, it is judged anew.
+    pub version: String,
     /// What its page says.
     pub ending: Ending,
+}
+
+impl Dismissal {
+    /// The end of this try, as it was read.
+    pub fn of(kept: &Kept, ending: Ending) -> Self {
+        Self { attempt: kept.name.clone(), version: kept.version().to_owned(), ending }
+    }
 }
 
 impl ConsentTask {
@@ -133,9 +142,10 @@ impl Grants {
         }
     }
 
-    /// Ends an attempt that cannot go on. Says whether it is over; else it is worth another try.
+    /// Ends an attempt that cannot go on, unless somebody moved it on since that was judged. Says whether nothing is left to do.
     pub async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         match self.attempt(&dismissal.attempt).await {
+            Ok(kept) if kept.version() != dismissal.version => true,
             Ok(kept) => self.conclude(kept, dismissal.ending.clone()).await,
             Err(outcome) => matches!(outcome, Outcome::Stepped),
         }
@@ -148,7 +158,7 @@ impl Grants {
             return true;
         }
         let uid = kept.attempt.connection.uid.clone();
-        let dismissal = Dismissal { attempt: kept.name.clone(), ending: ending.clone() };
+        let dismissal = Dismissal::of(&kept, ending.clone());
         let written = self.step(kept, Step::Ended(ending)).await.is_some();
         self.remember_concluded(&uid, Concluded { dismissal, written });
         written

@@ -49,7 +49,7 @@ pub enum ConsentError {
     },
     /// The owner's name stands for somebody else than before.
     #[error(
-        "The first consent was another person's, who was called {owner} at your sign-in provider then. An administrator finds out who owns this connection now; who does disconnects it, and connects again."
+        "At your sign-in provider {owner} is not the person any more who gave the first consent: another issuer or subject. If that is as it should be, disconnect and connect again; else tell an administrator."
     )]
     OtherPerson {
         /// The owner.
@@ -68,8 +68,7 @@ pub enum ConsentError {
     },
     /// More was given than was reviewed, and the grant in use is what was reviewed.
     #[error(
-        "{}{extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again.",
-        reason::EXTRA_SCOPES_ARE
+        "The provider gave more than was asked for: {extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again."
     )]
     ExtraScopes {
         /// Their names.

@@ -11,6 +11,7 @@ use super::super::view::status::condition;
 use super::super::view::time::Moment;
 use super::start::reference;
 use crate::api::{IntegrationConnection, reason};
+use crate::attempt::store::Kept;
 use crate::attempt::{Answer, Attempt, EndResult, Ending, Step};
 
 /// How a try stands.
@@ -37,9 +38,10 @@ pub async fn progress(
 ) -> Result<Option<Progress>, Failure> {
     let this = reference(subject);
     let mine = app.attempts.of_user(session.user()).await?;
-    let mine = mine.into_iter().map(|kept| kept.attempt);
-    let on_this = mine.filter(|attempt| attempt.user == session.user() && attempt.connection == this);
-    let last = on_this.max_by_key(|attempt| attempt.started_at);
+    let on_this = mine
+        .into_iter()
+        .filter(|kept| kept.attempt.user == session.user() && kept.attempt.connection == this);
+    let last = on_this.max_by_key(Kept::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
     Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, now)))
 }
@@ -65,6 +67,11 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
         }
         Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
         Step::Ended(ending) => note("bad", foreign(&ending.message), false),
+        Step::Exchanging if attempt.is_expired_at(now) => {
+            let words =
+                "Your last try took very long. What came of it stands in the state of the connection.";
+            note("wait", words.to_owned(), false)
+        }
         _ if attempt.is_expired_at(now) => {
             note("bad", "Your last try ran out of time. Nothing was connected or changed.".to_owned(), false)
         }
@@ -128,6 +135,9 @@ mod tests {
             assert_eq!(told.waits, waits, "{words}");
         }
         let late = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10);
-        assert!(told(&attempt(Step::Exchanging), "GitHub", late).unwrap().words.contains("ran out of time"));
+        let sent = Step::Sent { session: Digest::of("s"), sealed: sealed() };
+        assert!(told(&attempt(sent), "GitHub", late).unwrap().words.contains("ran out of time"));
+        let taken = told(&attempt(Step::Exchanging), "GitHub", late).unwrap();
+        assert!(!taken.words.contains("Nothing was connected"), "the code was sent: {}", taken.words);
     }
 }

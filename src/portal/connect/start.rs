@@ -91,10 +91,24 @@ async fn recount(app: &App, session: &Session, made: Kept) -> Result<(), Failure
     let others = mine.iter().filter(|kept| kept.name != made.name && counts(&kept.attempt, session, now));
     let verdict = few_enough(others.count());
     if verdict.is_err() {
-        let ended = made.attempt.clone().with(Step::Ended(replaced()));
-        app.attempts.replace(made, &ended).await?;
+        let message = "Too many tries to connect were begun at once, so this one was not.";
+        let ending = Ending::failed(reason::AUTHORIZATION_FAILED, message.to_owned());
+        end(app, made, &ending).await?;
     }
     verdict
+}
+
+/// Ends a try, also one that the operator moves on at this moment.
+async fn end(app: &App, kept: Kept, ending: &Ending) -> Result<(), Failure> {
+    let (name, mut standing) = (kept.name.clone(), Some(kept));
+    while let Some(kept) = standing {
+        let ended = kept.attempt.clone().with(Step::Ended(ending.clone()));
+        match app.attempts.replace(kept, &ended).await {
+            Err(AttemptError::Taken) => standing = app.attempts.get(&name).await?,
+            result => return Ok(result.map(drop)?),
+        }
+    }
+    Ok(())
 }
 
 /// Whether it is one of the tries that a user may have so many of. Codes on other devices are not: whoever may connect asks for

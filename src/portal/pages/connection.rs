@@ -243,7 +243,7 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         resume: paused && !disconnected && !deleting && edits("suspend"),
         held: stopped_by.and_then(|field| keeper(connection, field)),
         refresh: connected && usable && may.patch && !confirm,
-        disconnect: connected && !deleting && !disconnected && edits("disconnect"),
+        disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
         kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting && !disconnected),
         delete: !deleting && may.delete,
     }

@@ -124,7 +124,7 @@ async fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wr
         title: subject.title(),
         page: subject.page(),
         name: name.clone(),
-        command: format!("kubectl bowline disconnect {name} -n {namespace}"),
+        command: format!("kubectl bowline impact {name} -n {namespace}"),
         card: subject.card.clone(),
         deletes,
         secret: status.secret.map(|secret| secret.name),

@@ -24,28 +24,21 @@ pub struct Extra {
     pub scopes: Vec<Asked>,
     /// Their names as the form brings them back: it agrees to what was shown and to nothing else.
     pub shown: String,
-    /// An earlier grant works on, and the new one was not kept.
-    pub works: bool,
     /// Whether the reader can agree here.
     pub may: bool,
     /// Who keeps the scopes, if another tool does.
     pub keeper: Option<String>,
 }
 
-/// Scopes that were given, not asked for, and not agreed to yet, and whether an earlier grant works on without them: then the
-/// new one was not kept, and only the message names them. Empty where nothing is wrong, or something else.
-fn beyond(connection: &IntegrationConnection) -> (Vec<String>, bool) {
+/// Scopes that were given, not asked for, and not agreed to yet. Empty where nothing is wrong, or something else; also while an
+/// earlier grant works on: then the new one was not kept.
+fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     let status = connection.status.clone().unwrap_or_default();
-    let told = condition(&status, "Authorized").filter(|told| told.reason == reason::EXTRA_SCOPES);
-    let Some(told) = told else { return (Vec::new(), false) };
-    let works = told.status == "True";
-    let mut names = if works {
-        reason::extra_scopes_in(&told.message)
-    } else {
-        status.scopes.map(|scopes| scopes.extra).unwrap_or_default()
-    };
+    let told = condition(&status, "Authorized");
+    let withheld = told.is_some_and(|told| told.reason == reason::EXTRA_SCOPES && told.status != "True");
+    let mut names = status.scopes.filter(|_| withheld).map(|scopes| scopes.extra).unwrap_or_default();
     names.retain(|name| !connection.spec.scopes.contains(name));
-    (names, works)
+    names
 }
 
 fn shown(names: &[String]) -> String {
@@ -62,7 +55,7 @@ pub fn known(app: &App, connection: &IntegrationConnection) -> Option<Scopes> {
 /// What its owner can agree to, if that is what keeps it from being published.
 pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
     let connection = &subject.connection;
-    let (names, works) = beyond(connection);
+    let names = beyond(connection);
     if names.is_empty() {
         return None;
     }
@@ -74,7 +67,6 @@ pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
     Some(Extra {
         scopes,
         shown: shown(&names),
-        works,
         may: subject.may.edit() && keeper.is_none() && connection.metadata.deletion_timestamp.is_none(),
         keeper,
     })
@@ -102,7 +94,7 @@ pub async fn agree(
     let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
     need(subject.may.edit(), "Only its owner agrees to what a connection may do.")?;
     not_kept(&subject, &["scopes"])?;
-    let (names, _) = beyond(&subject.connection);
+    let names = beyond(&subject.connection);
     if names.is_empty() || act.fields.text("scopes") != shown(&names) {
         return Err(Failure::conflict(
             "This changed meanwhile",
@@ -116,7 +108,7 @@ pub async fn agree(
         Failure::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);
-    let change = Change::new().field("scopes", all);
+    let change = Change::new().field("scopes", all).on_version_of(&subject.connection);
     app.writer.change(&act.session, &subject.connection, change, "extra scopes agreed to").await?;
     Ok(Redirect::to(&subject.page()).into_response())
 }
@@ -129,7 +121,7 @@ mod tests {
 
     fn connection(scopes: &[&str], verdict: &str, reason: &str) -> IntegrationConnection {
         let told = json!({"type": "Authorized", "status": verdict, "reason": reason,
-            "message": "The provider gave more than was asked for: write, admin. The earlier grant stays.",
+            "message": "M.",
             "lastTransitionTime": "2026-05-03T14:20:00Z"});
         serde_json::from_value(json!({
             "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
@@ -152,9 +144,9 @@ mod tests {
     #[test]
     fn there_is_nothing_to_agree_to_where_something_else_is_wrong() {
         let beyond = |asked, verdict, reason| beyond(&connection(asked, verdict, reason));
-        assert_eq!(beyond(&[], "False", "ExtraScopes"), (vec!["email".to_owned()], false));
-        assert!(beyond(&["email"], "False", "ExtraScopes").0.is_empty(), "agreed to already");
-        assert!(beyond(&[], "False", "MissingScopes").0.is_empty());
-        assert_eq!(beyond(&["write"], "True", "ExtraScopes"), (vec!["admin".to_owned()], true));
+        assert_eq!(beyond(&[], "False", "ExtraScopes"), ["email"]);
+        assert!(beyond(&["email"], "False", "ExtraScopes").is_empty(), "agreed to already");
+        assert!(beyond(&[], "False", "MissingScopes").is_empty());
+        assert!(beyond(&["write"], "True", "ExtraScopes").is_empty(), "an earlier grant works on");
     }
 }

@@ -1,7 +1,8 @@
 //! Who made, paused or disconnected a connection, and when, as far as it is on record; nothing here is guessed.
 //!
 //! The portal notes the user on the object. That note counts while the portal is who set the field: of everybody else the API
-//! server's managed fields name the tool. Users who are not the owner cannot write such a note (deploy/admission).
+//! server's managed fields name the tool. Who may write such a note: the portal, the owner, and holders of
+//! `assign-owner` (deploy/admission).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::jiff::Timestamp;
@@ -83,7 +84,8 @@ pub fn maker(connection: &IntegrationConnection) -> Option<Doer> {
     let in_portal =
         setters(connection, "provider").any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
     let user = connection.annotations().get(names::ANNOTATION_MADE_BY).filter(|_| in_portal);
-    let tool = || first.and_then(|entry| entry.manager.as_deref());
+    // The portal's note may have been taken off, and some clients do not say who they are.
+    let tool = || first?.manager.as_deref().filter(|name| ![FIELD_MANAGER, "unknown"].contains(name));
     user.map(|user| Doer::User(foreign(user))).or_else(|| tool().map(|tool| Doer::Tool(foreign(tool))))
 }
 

@@ -76,33 +76,6 @@ async fn scopes_that_a_tool_keeps_are_agreed_to_where_it_reads_them() {
     assert_eq!(it.get("mail").await.spec.scopes, ["read"]);
 }
 
-#[tokio::test]
-#[ignore = "needs an API server: make test"]
-async fn what_a_second_consent_brought_too_much_is_agreed_to_before_a_third_r13_r15() {
-    let it = scene("agree-again").await;
-    it.provider(Rotation::SingleUse).spec(json!({"scopes": {"default": ["read"]}})).apply().await;
-    it.connection("mail").apply().await;
-    it.realm.fault(Fault::token(Action::set("scope", "read")));
-    assert!(it.consents_as("mail", "alice").await.is_connected());
-    it.until_phase("mail", "Active").await;
-    let portal = Portal::start(&it, &[]).await;
-    let alice = portal.browser_of(&it, "alice").await;
-    let page = format!("/connections/{}/mail", it.namespace);
-    let too_much = || it.realm.fault(Fault::token(Action::set("scope", "read email")));
-    too_much();
-    assert!(!it.consents_as("mail", "alice").await.is_connected());
-    it.until_reason("mail", "Authorized", "ExtraScopes").await;
-    let seen = alice.get(&page).await;
-    assert!(seen.says("The earlier access works on") && seen.says("<code>email</code>"), "{}", seen.text);
-    let done = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
-    assert_eq!(done.status, 303, "{}", done.text);
-    assert_eq!(it.get("mail").await.spec.scopes, ["read", "email"]);
-    assert!(!alice.get(&page).await.says("id=\"extra\""), "it is agreed to");
-    too_much();
-    assert!(it.consents_as("mail", "alice").await.is_connected(), "reconnecting brings it now");
-    it.until_reason("mail", "Authorized", "Authorized").await;
-}
-
 /// A connection of alice's that works, and its page.
 async fn at_work(name: &str) -> (Scene, Portal, String) {
     let it = scene(name).await;

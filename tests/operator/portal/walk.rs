@@ -127,7 +127,7 @@ async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
         it.name
     );
     assert!(sure.says(&others), "who loses it is named: {}", sure.text);
-    let command = format!("kubectl bowline disconnect mail -n {}", it.namespace);
+    let command = format!("kubectl bowline impact mail -n {}", it.namespace);
     assert!(sure.says(&format!("data-copy=\"{command}\"")), "and who names the pods: {}", sure.text);
     let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
     assert!(
@@ -221,7 +221,7 @@ async fn a_pause_is_taken_back_by_its_owner() {
     it.change("mail", json!({"spec": {"suspend": true}})).await;
     it.until_phase("mail", "Suspended").await;
     let seen = alice.get(&page).await;
-    assert!(seen.says("id=\"stopped\"") && seen.says("id=\"resume\""), "{}", seen.text);
+    assert!(seen.says("Nothing is sent to") && seen.says("id=\"resume\""), "{}", seen.text);
     assert!(!bob.get(&page).await.says("id=\"resume\""));
     assert_eq!(alice.submit(&seen, &format!("{page}/resume"), &[]).await.status, 303);
     it.until_phase("mail", "Pending").await;

@@ -1,6 +1,11 @@
 //! Random names, tokens and ports.
 
-use std::{fmt::Write as _, net::TcpListener};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    net::TcpListener,
+    sync::{Mutex, PoisonError},
+};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -17,16 +22,19 @@ pub fn hex(bytes: usize) -> Result<String, Error> {
     }))
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that nobody listens on now, and that nobody in this process was given before.
 ///
 /// It lies below Linux's range for outgoing connections (32768 and up), so that no outgoing connection takes it while
 /// the API server is stopped for an outage test.
 pub fn free_port() -> Result<u16, Error> {
+    // Whoever was given one may not have opened it yet.
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..100 {
         let mut bytes = [0; 2];
         SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Random)?;
         let port = 20_000 + u16::from_be_bytes(bytes) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let is_new = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
+        if is_new && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
     }
