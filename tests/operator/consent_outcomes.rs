@@ -222,7 +222,7 @@ async fn tries_whose_time_is_over_are_swept_and_what_is_none_with_them() {
     stage.start_operator().await;
     for name in [over.name.as_str(), "attempt-junk"] {
         // The first round may meet a cache that is not filled yet; the next comes a minute later.
-        until_within(Duration::from_secs(120), &format!("{name} is swept"), async || {
+        until_within(Duration::from_mins(2), &format!("{name} is swept"), async || {
             secrets.get_opt(name).await.expect("the API server answers").is_none().then_some(())
         })
         .await;
