@@ -141,6 +141,17 @@ pub struct OperatorFlags {
     )]
     second_opinion_after: Span,
 
+    /// How long a grant that a new consent took the place of still works at the provider, where it is revoked there: until a
+    /// node has fetched a changed Secret, its pods read the old token.
+    #[arg(
+        long,
+        env = "BOWLINE_REVOKE_FORMER_AFTER",
+        hide_env_values = true,
+        value_name = "DURATION",
+        default_value = "2m"
+    )]
+    revoke_former_after: Span,
+
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
     #[arg(
         long,
@@ -227,6 +238,7 @@ impl OperatorFlags {
             published_label_prefix,
             min_refresh_interval,
             second_opinion_after,
+            revoke_former_after,
             intent_ttl,
             keyring_dir,
             key_max_age,
@@ -252,6 +264,7 @@ impl OperatorFlags {
             },
             listen,
             intent_ttl: intent_ttl.get(),
+            revoke_former_after: revoke_former_after.get(),
             keyring_dir,
             key_max_age: key_max_age.get(),
             record_retention: record_retention.get(),

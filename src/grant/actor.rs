@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use url::Url;
 
-use super::consent::Dismissal;
+use super::consent::Concluded;
+use super::former::Formers;
 use super::outcome::{Finished, Outcome};
 use super::pace::Pace;
 use super::registration::Registrations;
@@ -46,6 +47,7 @@ pub struct Grants {
     pub(super) holder: String,
     pub(super) intent_ttl: Duration,
     pub(super) attempts: Attempts,
+    pub(super) formers: Formers,
     /// The portal's address, where there is one.
     pub(super) portal: Option<Url>,
     /// Cancelled when no new request may be started.
@@ -80,15 +82,6 @@ struct Actor {
     poll_at: Option<Timestamp>,
 }
 
-/// A try to connect that this process ended.
-#[derive(Clone, Debug)]
-pub struct Concluded {
-    /// Which, and how.
-    pub dismissal: Dismissal,
-    /// Whether it stands in its Secret. What does not is written again, as it was meant.
-    pub written: bool,
-}
-
 /// What [`Grants::new`] needs.
 pub struct Parts {
     /// Where grants are kept.
@@ -109,6 +102,8 @@ pub struct Parts {
     pub intent_ttl: Duration,
     /// The Secrets through which portal and operator speak.
     pub attempts: Attempts,
+    /// Grants that others took the place of.
+    pub formers: Formers,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,
     /// Wakes a connection.
@@ -151,6 +146,7 @@ impl Grants {
             holder,
             intent_ttl,
             attempts,
+            formers,
             portal,
             wake,
             wake_provider,
@@ -165,6 +161,7 @@ impl Grants {
             holder,
             intent_ttl,
             attempts,
+            formers,
             portal,
             wake,
             wake_provider,
@@ -215,6 +212,8 @@ impl Grants {
             self.metrics.refresh_ended(&job.target.description().entry, outcome.into());
         }
         done.with(outcome);
+        // The new grant is told of first: nothing waits for this.
+        self.revoke_formers(&job).await;
     }
 
     /// What came of it; `None` where the record itself says it.

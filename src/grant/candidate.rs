@@ -11,15 +11,12 @@ use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::actor::Grants;
-use super::end::may_be_sent;
 use super::intake::{self, Announcement, Brought, IntakeError};
 use super::judge::{Judged, key_credential};
 use super::outcome::{Origin, Outcome};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
 use crate::api::names::TYPE_CREDENTIAL;
-use crate::catalog::calls::RevokeScope;
-use crate::catalog::protocol::Chain;
 use crate::oauth::app::App;
 use crate::vault::record::Candidate;
 use crate::vault::{Binding, Consent, Grant, Record, SourceVersion, TransitionError};
@@ -161,7 +158,7 @@ impl Grants {
         };
         let verdict = self.verdict(job, app.as_deref(), &mut candidate).await;
         match verdict {
-            Judged::Good => self.promote(job, app.as_deref(), &candidate).await,
+            Judged::Good => self.promote(job, &candidate).await,
             Judged::Refused(why) => {
                 Outcome::IntakeRefused { why: self.discard(job, app.as_deref(), candidate, why).await }
             }
@@ -171,35 +168,18 @@ impl Grants {
         }
     }
 
-    async fn promote(&self, job: &Job, app: Option<&App>, candidate: &Candidate) -> Outcome {
+    async fn promote(&self, job: &Job, candidate: &Candidate) -> Outcome {
         let former = self.store.get(&job.place.uid).ok().flatten();
         let former = former.and_then(|loaded| loaded.record.open_grant(&self.sealer).ok().flatten());
         let promoted = self.settle(&job.place.uid, |record| record.promoted(&self.sealer, candidate)).await;
         if let (Ok(Some(_)), Some(former)) = (&promoted, former) {
-            self.give_back_former(job, app, &candidate.grant, former).await;
+            self.remember_former(job, &candidate.grant, former);
         }
         match promoted {
             Ok(Some(loaded)) => {
                 Outcome::Committed { revision: loaded.record.revision(), origin: Origin::Accepted }
             }
             _ => delayed("The judged grant could not be put in place now."),
-        }
-    }
-}
-
-impl Grants {
-    /// A grant that was given to us is revoked when another takes its place, where that ends this one alone: elsewhere it would
-    /// end the new one too. What cannot be done now is left to the provider's own clearing up.
-    pub(super) async fn give_back_former(&self, job: &Job, app: Option<&App>, new: &Grant, former: Grant) {
-        let description = job.target.description();
-        let alone =
-            description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection;
-        let ours = new.consent.is_ours() && former.consent.is_ours();
-        if !alone || !ours || !may_be_sent(&former, job, app) {
-            return;
-        }
-        if let Err(why) = self.withdraw(job, app, &former).await {
-            tracing::info!(why, "the former grant could not be revoked; it is not used any more");
         }
     }
 }

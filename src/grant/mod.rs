@@ -16,6 +16,7 @@
 //! | [`intake`] | what a Secret brings; pure |
 //! | [`candidate`] | taking it in: candidate → judged → promoted |
 //! | `judge` | what the provider says of a candidate |
+//! | [`former`] | a grant that another took the place of, revoked later |
 //! | `discard` | what becomes of a refused candidate at the provider |
 //! | [`proof`] | proving a candidate by using it once, under a mark |
 //! | `mint` | tokens from the app registration itself |
@@ -29,6 +30,7 @@ pub mod commit;
 pub mod consent;
 mod discard;
 pub mod end;
+pub mod former;
 pub mod intake;
 mod judge;
 mod mint;

@@ -49,6 +49,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How long another process's intent is respected.
     pub intent_ttl: Duration,
+    /// How long a grant that another took the place of is left alone before it is revoked.
+    pub revoke_former_after: Duration,
     /// Where the keyring is, if not in its Secret.
     pub keyring_dir: Option<PathBuf>,
     /// Older primary keys are warned about.

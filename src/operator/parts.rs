@@ -12,6 +12,7 @@ use crate::attempt::store::Attempts;
 use crate::clock::Clock;
 use crate::context::{Context, Told, Wakes, Written};
 use crate::grant::actor::{Grants, Parts};
+use crate::grant::former::Formers;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::metrics::Metrics;
@@ -60,6 +61,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         holder,
         intent_ttl: settings.intent_ttl,
         attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
+        formers: Formers::new(settings.revoke_former_after),
         portal: settings.controllers.portal.clone(),
         wake: wakes.connections.clone(),
         wake_provider: wakes.providers.clone(),
@@ -79,8 +81,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         told: Told::default(),
         settings: settings.controllers.clone(),
     });
-    let watches = Watches::new(&ctx, writers);
-    Ok((ctx, watches, woken))
+    Ok((Arc::clone(&ctx), Watches::new(&ctx, writers), woken))
 }
 
 /// The caches, empty, and the ends by which watches fill them.

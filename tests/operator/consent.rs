@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::carrier::{allowed, denied};
 use crate::looking::{holds, is, words};
 use crate::scene::{Scene, scene};
+use crate::stage::Stage;
 
 /// A provider and a connection of alice's that nobody authorized yet.
 async fn awaiting(name: &str) -> Scene {
@@ -83,7 +84,8 @@ async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_grant_that_another_took_the_place_of_is_given_back_where_that_ends_it_alone_r13() {
-    let it = scene("given-back-alone").await;
+    let stage = Stage::fresh(&[]).await;
+    let it = stage.scene("given-back-alone").await;
     it.provider(Rotation::SingleUse).spec(json!({"type": "sandbox-token"})).apply().await;
     it.connection("mail").apply().await;
     it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
@@ -102,6 +104,9 @@ async fn a_grant_that_another_took_the_place_of_is_given_back_where_that_ends_it
     assert!(it.realm.is_alive(&first), "it was not the one in use");
     it.realm.clear_faults();
     let last = it.until_secret("mail", "the third", |keys| keys["access_token"] != first).await;
+    assert!(it.realm.is_alive(&first), "pods may still read it");
+    // Two minutes later, or when the operator ends: whichever comes first.
+    stage.stop_operator();
     it.until_ledger("the first is given back", |ledger| (revoked(ledger) == 2).then_some(())).await;
     assert!(it.realm.is_alive(&last["access_token"]) && !it.realm.is_alive(&first));
 }
@@ -338,7 +343,7 @@ async fn a_grant_without_a_refresh_token_is_said_to_be_one() {
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_restart_between_start_and_callback_loses_nothing() {
-    let stage = crate::stage::Stage::fresh(&[]).await;
+    let stage = Stage::fresh(&[]).await;
     let it = stage.scene("restart").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;

@@ -13,6 +13,7 @@ use crate::attempt::store::Kept;
 use crate::attempt::{EndResult, Ending};
 use crate::grant::actor::Grants;
 use crate::grant::commit::Unsettled;
+use crate::grant::former::is_revoked_for;
 use crate::grant::judge::from_catalog;
 use crate::grant::outcome::{Origin, Outcome};
 use crate::grant::proof::is_same;
@@ -57,9 +58,9 @@ impl Grants {
         };
         let outcome = self.judge(job).await;
         self.conclude(kept, ending(&outcome)).await;
-        // Another process may have put it in use before this one erased it from where it stood.
-        if let Some(erased) = erased.filter(|erased| !self.is_in_use(&job.place.uid, erased)) {
-            self.give_back_former(job, Some(app), &grant, erased).await;
+        // It was published nowhere, so nobody is waited for.
+        if let Some(erased) = erased.filter(|erased| is_revoked_for(job, &grant, erased)) {
+            self.revoke_former(job, &erased).await;
         }
         outcome
     }
@@ -122,7 +123,7 @@ impl Grants {
         free.with_candidate(&self.sealer, grant)
     }
 
-    fn is_in_use(&self, uid: &str, grant: &Grant) -> bool {
+    pub(in crate::grant) fn is_in_use(&self, uid: &str, grant: &Grant) -> bool {
         self.in_use(uid).is_some_and(|in_use| is_same(&in_use, grant))
     }
 

@@ -26,7 +26,7 @@ pub use refused::ConsentError;
 
 use std::sync::Arc;
 
-use super::actor::{Concluded, Grants};
+use super::actor::Grants;
 use super::outcome::Outcome;
 use super::work::Job;
 use crate::attempt::store::Kept;
@@ -79,6 +79,15 @@ pub struct Dismissal {
     pub version: String,
     /// What its page says.
     pub ending: Ending,
+}
+
+/// A try to connect that this process ended.
+#[derive(Clone, Debug)]
+pub struct Concluded {
+    /// Which, and how.
+    pub dismissal: Dismissal,
+    /// Whether it stands in its Secret. What does not is written again, as it was meant.
+    pub written: bool,
 }
 
 impl Dismissal {
