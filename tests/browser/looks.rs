@@ -72,7 +72,7 @@ fn realm() -> RealmConfig {
 
 async fn provider(it: &Scene, name: &str, spec: Value) {
     let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider",
-        "metadata": {"name": name}, "spec": spec});
+        "metadata": {"name": name, "annotations": {"bowline.dev/made-by": "alice"}}, "spec": spec});
     let force = PatchParams::apply("files").force();
     it.providers().patch(name, &force, &Patch::Apply(&object)).await.expect("a provider");
 }
@@ -118,7 +118,7 @@ async fn may_look(it: &Scene) {
 /// Makes a connection as the portal does: no tool keeps its fields.
 async fn made(it: &Scene, name: &str, spec: &Value) {
     let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
-        "metadata": {"name": name}, "spec": spec});
+        "metadata": {"name": name, "annotations": {"bowline.dev/made-by": "alice"}}, "spec": spec});
     let manager = PostParams { field_manager: Some("bowline-portal".to_owned()), ..PostParams::default() };
     it.connections().create(&manager, &parsed(object)).await.expect("a connection");
 }

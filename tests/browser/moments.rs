@@ -50,7 +50,8 @@ async fn begun() -> Scene {
 /// A connection of alice's, made as the portal does.
 async fn waiting(it: &Scene, provider: &str, name: &str, title: &str) -> String {
     let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
-        "metadata": {"name": name}, "spec": {"provider": provider, "owner": "alice", "displayName": title}});
+        "metadata": {"name": name, "annotations": {"bowline.dev/made-by": "alice"}},
+        "spec": {"provider": provider, "owner": "alice", "displayName": title}});
     let manager = PostParams { field_manager: Some("bowline-portal".to_owned()), ..PostParams::default() };
     it.connections().create(&manager, &parsed(object)).await.expect("a connection");
     it.until_reason(name, "Authorized", "AwaitingAuthorization").await;
