@@ -7,23 +7,14 @@ use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, OPERATOR};
 use crate::fixture::{Team, connection, random_name, secret};
-use crate::judging::Verdict::{self, Accepted, Refused};
-use crate::judging::{assert_same, judge, judge_change, judge_creation, path_of};
+use crate::judging::Verdict::{Accepted, Refused};
+use crate::judging::{assert_same, judge, judge_change, judge_changes, judge_creation, path_of};
 
 const NOT_YOU: &str = "put your own name there, or ask for the verb assign-owner";
 const STAYS: &str = "spec.owner is 'alice' and stays so";
 const NOT_YOURS: &str = "this connection belongs to 'alice': only its owner";
 const NO_SHARE: &str = "sharing this connection with a workspace needs the verb share";
 const SEALED: &str = "an intake Secret is not changed";
-
-/// Judges each row on a connection of alice's of its own: (who, change, verdict).
-async fn judge_changes(given: &Value, rows: &[(&str, Value, Verdict)]) {
-    let team = Team::new().await;
-    for (who, change, verdict) in rows {
-        let stored = team.connection_of_alice(given).await;
-        judge_change(&team, who, &path_of(&team.connections(), &stored), change, *verdict).await;
-    }
-}
 
 // Rule 1: an owner is the caller.
 

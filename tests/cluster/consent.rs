@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, merged};
 use crate::fixture::{LOOKALIKE, Team, connection, secret};
-use crate::judging::Verdict::{self, Accepted, Refused};
-use crate::judging::{judge, judge_change, judge_creation, path_of};
+use crate::judging::Verdict::{Accepted, Refused};
+use crate::judging::{judge, judge_change, judge_changes, judge_creation, path_of};
 
 const NOT_YOU: &str = "put your own name there, or ask for the verb assign-owner";
 const STAYS: &str = "spec.owner is 'alice' and stays so";
@@ -31,15 +31,6 @@ fn acting(user: &str, change: &Value) -> Value {
 
 fn renamed() -> Value {
     json!({"spec": {"displayName": "renamed"}})
-}
-
-/// Judges each row on a connection of alice's of its own: (who, change, verdict).
-async fn judge_changes(given: &Value, rows: &[(&str, Value, Verdict)]) {
-    let team = Team::new().await;
-    for (who, change, verdict) in rows {
-        let stored = team.connection_of_alice(given).await;
-        judge_change(&team, who, &path_of(&team.connections(), &stored), change, *verdict).await;
-    }
 }
 
 #[tokio::test]

@@ -88,3 +88,12 @@ pub fn assert_same(before: &Value, after: &Value) {
 pub fn path_of(collection: &str, object: &Value) -> String {
     format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap())
 }
+
+/// Judges each row on a connection of alice's of its own: (who, change, verdict).
+pub async fn judge_changes(given: &Value, rows: &[(&str, Value, Verdict)]) {
+    let team = Team::new().await;
+    for (who, change, verdict) in rows {
+        let stored = team.connection_of_alice(given).await;
+        judge_change(&team, who, &path_of(&team.connections(), &stored), change, *verdict).await;
+    }
+}

@@ -10,7 +10,7 @@ use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTE
 use crate::api::reason;
 use crate::attempt::store::Kept;
 use crate::attempt::{DeviceCode, Ending, Step};
-use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced};
+use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 
 /// So many characters of a request tell it from the one before.
@@ -76,7 +76,7 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
         Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
-            Some(Due::End(Dismissal::of(kept, replaced())))
+            Some(Due::End(Dismissal::of(kept, replaced_code())))
         }
         Step::Waiting { next_poll, .. } => {
             (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))

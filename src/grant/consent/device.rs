@@ -85,7 +85,7 @@ impl Grants {
         });
         let waits = |kept: &Kept| kept.name != by && matches!(kept.attempt.step, Step::Waiting { .. });
         for kept in earlier.into_iter().filter(waits) {
-            self.conclude(kept, replaced()).await;
+            self.conclude(kept, replaced_code()).await;
         }
     }
 
@@ -178,7 +178,7 @@ fn unkept(error: &AttemptError) -> Unasked {
 }
 
 /// The end of a code that another one was asked for after.
-pub fn replaced() -> Ending {
+pub fn replaced_code() -> Ending {
     let message = "Another code was asked for since; this one is not waited for any more.";
     Ending::failed(reason::AUTHORIZATION_FAILED, message.to_owned())
 }

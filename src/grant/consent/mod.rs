@@ -21,7 +21,7 @@ mod pledge;
 mod refused;
 
 pub use arrival::{being_checked, in_use};
-pub use device::replaced;
+pub use device::replaced_code;
 pub use refused::ConsentError;
 
 use std::sync::Arc;

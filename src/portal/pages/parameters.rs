@@ -123,13 +123,17 @@ fn foreign(name: &str, value: &str) -> Field {
 
 /// `shop_name` for people: `Shop name`.
 fn label(name: &str) -> String {
-    sentence(&name.replace(['_', '-'], " ")).trim_end_matches('.').to_owned()
+    capitalized(&name.replace(['_', '-'], " "))
 }
 
 fn sentence(text: &str) -> String {
+    capitalized(text) + "."
+}
+
+fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
+    format!("{first}{}", letters.as_str())
 }
 
 #[cfg(test)]

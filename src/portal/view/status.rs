@@ -92,10 +92,12 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
     let owner = &connection.spec.owner;
     let ready = condition(status, "Ready").map(|ready| reader.sentence(&ready.message, owner));
     let message = ready.unwrap_or_default();
+    let reason = ready_reason(connection);
+    let ours = || line_of(connection, provider, reader).unwrap_or_else(|| message.clone());
     let (chip, line, next) = match status.phase {
         None => (chip("wait", "○", "Just made"), UNSEEN.to_owned(), Next::Wait),
         Some(Phase::Active) => (chip("good", "✓", "Connected"), fresh(status, reader.now), Next::Nothing),
-        Some(Phase::Pending) => pending(connection, provider, &message, reader),
+        Some(Phase::Pending) => pending(reason, ours()),
         Some(Phase::Expired) => {
             let line = format!("The access ended{}. {KEEPS}", on(ended(status), reader.now));
             (chip("bad", "!", "Expired"), line, Next::Reconnect)
@@ -104,7 +106,7 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
             let line = format!("Access was withdrawn there{}. {KEEPS}", on(since(status), reader.now));
             (chip("bad", "!", format!("Revoked at {provider}")), line, Next::Reconnect)
         }
-        Some(Phase::Error) => error(connection, provider, &message, reader),
+        Some(Phase::Error) => error(reason, ours()),
         Some(Phase::Suspended) => {
             let line = format!("Nothing is sent to {provider}. What is published stays until it expires.");
             (chip("off", "‖", "Paused"), line, Next::Resume)
@@ -114,7 +116,7 @@ pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Read
             (chip("off", "–", "Disconnected"), line, Next::ConnectAgain)
         }
     };
-    let told = message != line && has_small_print(status.phase, ready_reason(connection));
+    let told = message != line && has_small_print(status.phase, reason);
     Standing { chip, line, detail: if told { message } else { String::new() }, next }
 }
 
@@ -156,14 +158,7 @@ fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
     }
 }
 
-fn pending(
-    connection: &IntegrationConnection,
-    provider: &str,
-    message: &str,
-    reader: Reader<'_>,
-) -> (Chip, String, Next) {
-    let reason = ready_reason(connection);
-    let line = line_of(connection, provider, reader).unwrap_or_else(|| message.to_owned());
+fn pending(reason: &str, line: String) -> (Chip, String, Next) {
     match reason {
         reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), line, Next::Wait),
         reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
@@ -173,14 +168,7 @@ fn pending(
     }
 }
 
-fn error(
-    connection: &IntegrationConnection,
-    provider: &str,
-    message: &str,
-    reader: Reader<'_>,
-) -> (Chip, String, Next) {
-    let reason = ready_reason(connection);
-    let line = line_of(connection, provider, reader).unwrap_or_else(|| message.to_owned());
+fn error(reason: &str, line: String) -> (Chip, String, Next) {
     match reason {
         reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
         _ if is_not_mended_by_connecting(reason) => {
