@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bowline_api::connection::{IntegrationConnectionStatus, SecretStatus};
+use bowline_api::IntegrationConnectionStatus;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_oauth::http::Clients;
 use bowline_runtime::clock::Clock;
@@ -18,7 +18,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
 use crate::metrics::{Metrics, PublishOutcome};
 use crate::publishing::labels::LabelPrefixes;
-use crate::publishing::{self, Desired, Known, PublishError};
+use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -102,16 +102,16 @@ pub struct Settings {
 
 /// What this process published last, by UID of the connection or share: status may be behind it for a moment.
 #[derive(Default)]
-pub struct Written(Mutex<HashMap<String, SecretStatus>>);
+pub struct Written(Mutex<HashMap<String, PublishedVersion>>);
 
 impl Written {
     /// What was published last for this owner.
-    pub fn get(&self, owner_uid: &str) -> Option<SecretStatus> {
+    pub fn get(&self, owner_uid: &str) -> Option<PublishedVersion> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner_uid).cloned()
     }
 
     /// Puts in what was published.
-    pub fn set(&self, owner_uid: &str, secret: SecretStatus) {
+    pub fn set(&self, owner_uid: &str, secret: PublishedVersion) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(owner_uid.to_owned(), secret);
     }
 

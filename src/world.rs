@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
+use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
@@ -59,8 +60,8 @@ pub struct Resolutions {
 pub enum Resolution {
     /// It cannot be used; the sentence says why and who mends it.
     NotReady {
-        /// A constant of `api::reason`.
-        reason: &'static str,
+        /// Why.
+        reason: Reason,
         /// The sentence.
         message: String,
     },

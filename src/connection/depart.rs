@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::act::{mark_ending, take_back_shares, withdraw_own};
+use super::observe::written;
 use crate::context::Context;
 use crate::vault::LookupError;
 use crate::vault::record::EndReason;
@@ -25,7 +26,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>) -> Result<Action, Error> {
     let uid = connection.uid().unwrap_or_default();
     let shares = ctx.world.shares_of(connection);
-    let written = ctx.written.get(&uid).or_else(|| connection.status.as_ref()?.secret.clone());
+    let written = written(ctx, connection);
     let taken_back = take_back_shares(ctx, &shares).await;
     let withdrawn = withdraw_own(ctx, connection, written.as_ref()).await;
     if !taken_back || withdrawn.is_err() {

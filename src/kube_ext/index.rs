@@ -3,8 +3,8 @@
 //! Fed by watches on metadata and by our own writes. Watches run behind: an event that is older than what we wrote
 //! ourselves is ignored, so that a decision is never taken below our own last write.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
@@ -17,7 +17,12 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 
-use bowline_api::names::{LABEL_CONNECTION_UID, LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL};
+use crate::vault::record::GrantVersion;
+
+use bowline_api::names::{
+    ANNOTATION_GRANT_ID, ANNOTATION_REVISION, LABEL_CONNECTION_UID, LABEL_MANAGED_BY, MANAGED_BY,
+    TYPE_CREDENTIAL,
+};
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -33,6 +38,8 @@ pub struct Entry {
     pub owner: Option<Box<Owner>>,
     /// Label with the connection's UID.
     pub connection_uid: Option<Box<str>>,
+    /// The grant whose token it holds, by its annotations.
+    pub grant: Option<GrantVersion>,
 }
 
 /// The controller of a Secret.
@@ -277,6 +284,12 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
+/// The grant that annotations name.
+fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
+    let id = annotations.get(ANNOTATION_GRANT_ID)?.clone().try_into().ok()?;
+    Some(GrantVersion { id, revision: annotations.get(ANNOTATION_REVISION)?.parse().ok()? })
+}
+
 fn read(meta: &ObjectMeta) -> Option<(Key, Entry)> {
     let entry = Entry {
         uid: meta.uid.as_deref()?.into(),
@@ -288,6 +301,7 @@ fn read(meta: &ObjectMeta) -> Option<(Key, Entry)> {
             .flatten()
             .find(|(k, _)| *k == LABEL_CONNECTION_UID)
             .map(|(_, v)| v.as_str().into()),
+        grant: meta.annotations.as_ref().and_then(grant_of),
     };
     Some(((meta.namespace.clone()?, meta.name.clone()?), entry))
 }

@@ -1,6 +1,5 @@
 //! What every controller needs of Kubernetes: writing objects, conditions, Events, the index of Secrets.
 
 pub mod apply;
-pub mod conditions;
 pub mod events;
 pub mod index;

@@ -80,7 +80,7 @@ async fn sweep_attempts(ctx: &Context) {
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.connections.state() {
-        let phase = connection.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
+        let phase = connection.phase().unwrap_or(Phase::Pending);
         *phases.entry(phase).or_default() += 1;
     }
     for phase in Phase::ALL {

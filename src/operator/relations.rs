@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::attempt::{self, ConnectionRef};
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
@@ -84,8 +85,10 @@ pub fn share(ctx: &Context, change: &Change<'_, ConnectionShare>) {
     } else {
         ctx.wakes.share(&share.namespace().unwrap_or_default(), &share.name_any());
     }
-    let phase = |share: &ConnectionShare| share.status.as_ref().and_then(|status| status.phase);
-    if change.matters() || change.before.and_then(phase) != phase(share) {
+    if change.matters()
+        || change.before.is_some_and(|before| before.is(ConditionType::Ready))
+            != share.is(ConditionType::Ready)
+    {
         ctx.wakes.connection(&share.spec.connection.namespace, &share.spec.connection.name);
     }
 }

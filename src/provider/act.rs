@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::IntegrationProvider;
+use bowline_api::reason::Reason;
 use bowline_oauth::discovery::discover;
 use kube::{Resource, ResourceExt};
 
@@ -37,7 +38,7 @@ pub async fn act(
     let metadata = match known.as_ref().map(Known::usable).transpose() {
         Ok(metadata) => metadata.cloned(),
         Err(why) => {
-            let refusal = Refusal::new(reason::DISCOVERY_FAILED, &sentence(why), contact);
+            let refusal = Refusal::new(Reason::DiscoveryFailed, &sentence(why), contact);
             settle(ctx, &name, not_ready(&refusal));
             return Found { facts, verdict: Err(refusal), next };
         }
@@ -52,7 +53,7 @@ pub async fn act(
 
 fn rejected(contact: Option<&str>) -> Refusal {
     let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
-    Refusal::new(reason::APP_REJECTED, message, contact)
+    Refusal::new(Reason::AppRejected, message, contact)
 }
 
 fn not_ready(refusal: &Refusal) -> Resolution {

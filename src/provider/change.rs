@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn not_ready(message: &str) -> Resolution {
-        Resolution::NotReady { reason: bowline_api::reason::UNKNOWN_TYPE, message: message.to_owned() }
+        Resolution::NotReady { reason: Reason::UnknownType, message: message.to_owned() }
     }
 
     #[test]

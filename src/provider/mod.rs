@@ -8,8 +8,10 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationProvider;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -18,7 +20,7 @@ use kube::{Api, Resource, ResourceExt};
 use self::decide::{Observed, decide};
 use self::report::Found;
 use crate::context::Context;
-use crate::kube_ext::{apply, conditions};
+use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};
 
 pub use self::act::forget;
@@ -82,9 +84,7 @@ async fn publish(
 }
 
 fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
-    status
-        .and_then(|status| conditions::get(&status.conditions, "Ready"))
-        .is_some_and(|ready| ready.reason == reason::APP_REJECTED)
+    status.and_then(|status| status.conditions.reason_of(ConditionType::Ready)) == Some(Reason::AppRejected)
 }
 
 fn outcome(found: &Found) -> PassOutcome {

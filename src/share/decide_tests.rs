@@ -98,7 +98,7 @@ fn a_share_outside_the_computed_set_is_taken_back() {
     assert_eq!(with(Some(Shared::NotAsked)), Unshared::NotAsked);
     assert_eq!(with(Some(Shared::WorkspaceNotFound { workspace: w() })), Unshared::WorkspaceGone);
     let removed = with(Some(Shared::OwnerNotMember { workspace: w() }));
-    assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, reason::OWNER_REMOVED));
+    assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, Reason::OwnerRemoved));
     let observed = observed(connection("Authorized", "Published", 5));
     assert_eq!(decide(&share("y"), &observed).unwrap_err(), Unshared::NamespaceLeft);
     let mut forged = share("x");

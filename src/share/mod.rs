@@ -64,11 +64,7 @@ async fn take_back(ctx: &Context, share: &ConnectionShare, unshared: &Unshared) 
     withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(Error::Withdraw)?;
     ctx.written.forget(&share.uid().unwrap_or_default());
     let object = kube::Resource::object_ref(share, &());
-    if unshared.warning() {
-        ctx.events.warning(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
-    } else {
-        ctx.events.normal(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
-    }
+    ctx.events.publish(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
     Ok(Action::await_change())
 }
 

@@ -176,8 +176,7 @@ mod tests {
         let first = built(&[], 10, Truth::False, Reason::GrantExpired);
         let same = built(&first, 20, Truth::False, Reason::GrantRevoked);
         let turned = built(&same, 30, Truth::Unknown, Reason::GrantRevoked);
-        let time =
-            |c: &[Condition]| c.condition(ConditionType::Authorized).unwrap().last_transition_time.0;
+        let time = |c: &[Condition]| c.condition(ConditionType::Authorized).unwrap().last_transition_time.0;
         assert_eq!((time(&first), time(&same), time(&turned)), (at(10), at(10), at(30)));
         assert_eq!(same.reason_of(ConditionType::Authorized), Some(Reason::GrantRevoked));
     }

@@ -78,11 +78,15 @@ impl IntegrationConnection {
 
     /// What may stand in its Secrets, by what is said of the grant in use. Nothing before the operator looked.
     pub fn may_be_published(&self) -> Publication {
-        let Some(authorized) = self.reason_of(ConditionType::Authorized) else { return Publication::NothingNewer };
+        let Some(authorized) = self.reason_of(ConditionType::Authorized) else {
+            return Publication::NothingNewer;
+        };
         match authorized.row().effect {
             Effect::Withdraw | Effect::End => Publication::Nothing,
             Effect::Withhold => Publication::NothingNewer,
-            Effect::Serve | Effect::Coast if authorized == Reason::ConsentOutdated => Publication::NothingNewer,
+            Effect::Serve | Effect::Coast if authorized == Reason::ConsentOutdated => {
+                Publication::NothingNewer
+            }
             Effect::Serve | Effect::Coast => Publication::Newest,
         }
     }

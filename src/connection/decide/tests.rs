@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bowline_api::attempt::secret::to_secret;
 use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
 use bowline_api::connection::{SecretStatus, TokenStatus};
-use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
+use bowline_api::reason::Reason;
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec};
 use bowline_oauth::catalog;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
@@ -144,7 +145,7 @@ impl Situation {
             revision: 3,
         });
         self.observed.secret = Some(Known { uid: "s".into(), resource_version: "7".into() });
-        self.told("SecretPublished", "True", reason::PUBLISHED)
+        self.told("SecretPublished", "True", Reason::Published)
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
@@ -263,12 +264,12 @@ fn what_the_user_sees_is_what_the_code_decided() {
     let good = || connection().authorized().published();
     let tampered = || good().record(RecordState::Tampered);
     let rows: Vec<(&str, Situation, (Truth, &str), Publishing)> = vec![
-        ("nobody consented yet", empty(), (False, reason::AWAITING_AUTHORIZATION), Publishing::Nothing),
-        ("all is well", good(), (True, reason::AUTHORIZED), Publishing::Keep),
+        ("nobody consented yet", empty(), (False, Reason::AwaitingAuthorization), Publishing::Nothing),
+        ("all is well", good(), (True, Reason::Authorized), Publishing::Keep),
         (
             "a new revision is written",
             good().present(|p| p.revision = 4),
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -278,7 +279,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -288,7 +289,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.observed.secret = None;
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -298,97 +299,92 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.connection.metadata.generation = Some(2);
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
             "no provider object: coast",
             good().provider(Provider::NotFound),
-            (Unknown, reason::PROVIDER_NOT_FOUND),
+            (Unknown, Reason::ProviderNotFound),
             Publishing::Keep,
         ),
         (
             "provider not ready: coast",
             good().provider(Provider::NotReady { message: "x".into() }),
-            (Unknown, reason::PROVIDER_NOT_READY),
+            (Unknown, Reason::ProviderNotReady),
             Publishing::Keep,
         ),
         (
             "bad parameters",
             empty().provider(Provider::ParametersInvalid { message: "x".into() }),
-            (False, reason::PARAMETERS_INVALID),
+            (False, Reason::ParametersInvalid),
             Publishing::Nothing,
         ),
         (
             "no key opens the record: coast",
             good().record(RecordState::Unreadable),
-            (Unknown, reason::RECORD_UNREADABLE),
+            (Unknown, Reason::RecordUnreadable),
             Publishing::Keep,
         ),
-        (
-            "the record was changed by somebody",
-            tampered(),
-            (False, reason::RECORD_TAMPERED),
-            Publishing::Keep,
-        ),
+        ("the record was changed by somebody", tampered(), (False, Reason::RecordTampered), Publishing::Keep),
         (
             "the record is gone",
             good().record(RecordState::Missing),
-            (False, reason::RECORD_MISSING),
+            (False, Reason::RecordMissing),
             Publishing::Keep,
         ),
         (
             "another owner than who consented",
             good().spec(json!({"owner": "bob"})),
-            (False, reason::CONSENT_OUTDATED),
+            (False, Reason::ConsentOutdated),
             Publishing::Keep,
         ),
         (
             "another endpoint than consented to",
             good().grant(|g| g.bound_to.authority = "https://old.example".into()),
-            (False, reason::CONSENT_OUTDATED),
+            (False, Reason::ConsentOutdated),
             Publishing::Keep,
         ),
         (
             "disconnected",
             good().spec(json!({"disconnect": true})),
-            (False, reason::DISCONNECTED),
+            (False, Reason::Disconnected),
             Publishing::Withdraw,
         ),
         (
             "a method the provider lacks",
             good().spec(json!({"method": "ApiKey"})),
-            (False, reason::PROVIDER_NOT_ALLOWED),
+            (False, Reason::ProviderNotAllowed),
             Publishing::Withdraw,
         ),
         (
             "an own app that is not allowed",
             good().spec(json!({"app": {"secretName": "x"}})),
-            (False, reason::PROVIDER_NOT_ALLOWED),
+            (False, Reason::ProviderNotAllowed),
             Publishing::Withdraw,
         ),
         (
             "an unknown outcome while the token lives",
             good().present(|p| p.unknown_since = Some(at(50))),
-            (Unknown, reason::ROTATION_OUTCOME_UNKNOWN),
+            (Unknown, Reason::RotationOutcomeUnknown),
             Publishing::Keep,
         ),
         (
             "withdrawn at the provider",
-            good().told("Authorized", "False", reason::GRANT_REVOKED),
-            (False, reason::GRANT_REVOKED),
+            good().told("Authorized", "False", Reason::GrantRevoked),
+            (False, Reason::GrantRevoked),
             Publishing::Withdraw,
         ),
         (
             "expired at the provider",
-            good().told("Authorized", "False", reason::GRANT_EXPIRED),
-            (False, reason::GRANT_EXPIRED),
+            good().told("Authorized", "False", Reason::GrantExpired),
+            (False, Reason::GrantExpired),
             Publishing::Keep,
         ),
         (
             "a ruling on an older grant is forgotten",
-            good().present(|p| p.revision = 4).told("Authorized", "False", reason::GRANT_REVOKED),
-            (True, reason::AUTHORIZED),
+            good().present(|p| p.revision = 4).told("Authorized", "False", Reason::GrantRevoked),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -397,7 +393,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 p.grant = None;
                 p.has_candidate = true;
             }),
-            (False, reason::AUTHORIZATION_IN_PROGRESS),
+            (False, Reason::AuthorizationInProgress),
             Publishing::Nothing,
         ),
     ];
@@ -434,7 +430,7 @@ fn the_actor_is_told_what_is_due() {
         ("not with a grant bound elsewhere", good().at_second(2_881).spec(json!({"owner": "bob"})), None),
         (
             "not after the provider withdrew it",
-            good().at_second(2_881).told("Authorized", "False", reason::GRANT_REVOKED),
+            good().at_second(2_881).told("Authorized", "False", Reason::GrantRevoked),
             None,
         ),
         (
@@ -519,16 +515,16 @@ fn a_try_that_a_pause_ends_is_told_of_the_pause_and_not_of_the_grant_in_use() {
         let [Dismissal { ending, .. }] = &*situation.decided().dismissals else { return false };
         ending.result == EndResult::Failed && ending.reason == reason && ending.message.contains("spec.")
     };
-    assert!(told(reason::SUSPENDED), "{:?}", situation.decided().dismissals);
+    assert!(told(Reason::Suspended), "{:?}", situation.decided().dismissals);
 }
 
 #[test]
 fn what_came_of_the_last_try_is_not_told_of_a_new_code() {
-    let mut situation = connection().told("Authorized", "False", reason::AUTHORIZATION_FAILED);
-    assert_eq!(situation.decided().authorized.reason, reason::AUTHORIZATION_FAILED);
+    let mut situation = connection().told("Authorized", "False", Reason::AuthorizationFailed);
+    assert_eq!(situation.decided().authorized.reason, Reason::AuthorizationFailed);
     situation = situation.came(Outcome::Stepped);
     situation.observed.finished.as_mut().unwrap().authorization = Some("2".into());
-    assert_eq!(situation.decided().authorized.reason, reason::AWAITING_AUTHORIZATION);
+    assert_eq!(situation.decided().authorized.reason, Reason::AwaitingAuthorization);
 }
 
 #[test]
@@ -538,7 +534,7 @@ fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     let mut taken = connection();
     taken.observed.taken = Some("s/u".to_owned());
     assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
-    let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
+    let revoked = connection().authorized().told("Authorized", "False", Reason::GrantRevoked);
     assert!(matches!(announced(revoked), Some(Task::Take(_))), "a withdrawn grant may be replaced");
     assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
@@ -559,7 +555,7 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
     let first = first.decided();
     assert_eq!(
         (first.authorized.truth, first.authorized.reason),
-        (Truth::False, reason::INTAKE_OUTCOME_UNKNOWN)
+        (Truth::False, Reason::IntakeOutcomeUnknown)
     );
     assert_eq!(first.task, Some(Task::Judge));
 
@@ -567,7 +563,7 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
     let beside = again().decided();
     assert_eq!(
         (beside.authorized.truth, beside.authorized.reason),
-        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
+        (Truth::True, Reason::IntakeOutcomeUnknown)
     );
     assert_eq!((beside.task, beside.publishing), (None, Publishing::Keep), "the old grant serves on");
     assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
@@ -625,21 +621,16 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
     // What this process knows, and could not write, is not guessed at.
     let mut known = connection();
-    known.observed.unwritten =
-        vec![over(Ending::failed(reason::ACCOUNT_MISMATCH, "Another account.".into()))];
-    assert_eq!(left(known).1[0].ending.reason, reason::ACCOUNT_MISMATCH);
+    known.observed.unwritten = vec![over(Ending::failed(Reason::AccountMismatch, "Another account.".into()))];
+    assert_eq!(left(known).1[0].ending.reason, Reason::AccountMismatch);
 }
 
 #[test]
 fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
     let lost = Outcome::IntakeRefused { why: IntakeError::AnswerLost };
     let plan = connection().authorized().published().came(lost).decided();
-    assert_eq!(
-        (plan.authorized.truth, plan.authorized.reason),
-        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
-    );
-    let told =
-        connection().authorized().published().told("Authorized", "True", reason::INTAKE_OUTCOME_UNKNOWN);
+    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, Reason::IntakeOutcomeUnknown));
+    let told = connection().authorized().published().told("Authorized", "True", Reason::IntakeOutcomeUnknown);
     assert_eq!(told.decided().authorized.message, "as before", "a restart does not forget it");
 }
 
@@ -654,9 +645,9 @@ fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves(
         it.decided().authorized
     };
     let soon = ending(14, Some(false));
-    assert_eq!((soon.truth, soon.reason), (Truth::True, reason::GRANT_EXPIRING_SOON));
+    assert_eq!((soon.truth, soon.reason), (Truth::True, Reason::GrantExpiringSoon));
     for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
-        assert_eq!(ending(in_days, moves).reason, reason::AUTHORIZED, "{in_days} {moves:?}");
+        assert_eq!(ending(in_days, moves).reason, Reason::Authorized, "{in_days} {moves:?}");
     }
 }
 
@@ -664,10 +655,10 @@ fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves(
 fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_it() {
     let other_account = || IntakeError::OtherAccount { id: "2".to_owned(), name: None };
     for (why, reason) in [
-        (other_account(), reason::ACCOUNT_MISMATCH),
-        (IntakeError::AccountUnknown, reason::ACCOUNT_MISMATCH),
-        (IntakeError::AccountTaken, reason::ACCOUNT_ALREADY_CONNECTED),
-        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, reason::ACCOUNT_MISMATCH),
+        (other_account(), Reason::AccountMismatch),
+        (IntakeError::AccountUnknown, Reason::AccountMismatch),
+        (IntakeError::AccountTaken, Reason::AccountAlreadyConnected),
+        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, Reason::AccountMismatch),
     ] {
         let plan = connection().authorized().published().came(Outcome::IntakeRefused { why }).decided();
         assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
@@ -683,8 +674,8 @@ fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_
 fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_was() {
     let summary = "It said so.".to_owned();
     for (why, reason) in [
-        (ConsentError::AdminConsent { summary: summary.clone() }, reason::ADMIN_CONSENT_REQUIRED),
-        (ConsentError::Policy { summary }, reason::POLICY_BLOCKED),
+        (ConsentError::AdminConsent { summary: summary.clone() }, Reason::AdminConsentRequired),
+        (ConsentError::Policy { summary }, Reason::PolicyBlocked),
     ] {
         let refused = Outcome::IntakeRefused { why: why.into() };
         let plan = connection().authorized().published().came(refused.clone()).decided();
@@ -697,15 +688,15 @@ fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_
         let told = || connection().told("Authorized", "False", reason);
         assert_eq!(told().decided().authorized.reason, reason);
         let denied = Outcome::IntakeRefused { why: ConsentError::Denied.into() };
-        assert_eq!(told().came(denied).decided().authorized.reason, reason::AUTHORIZATION_FAILED);
+        assert_eq!(told().came(denied).decided().authorized.reason, Reason::AuthorizationFailed);
     }
 }
 
 #[test]
 fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
     for (why, reason) in [
-        (ConsentError::MissingScopes { missing: "write".into() }, reason::MISSING_SCOPES),
-        (ConsentError::ExtraScopes { extra: "email".into() }, reason::EXTRA_SCOPES),
+        (ConsentError::MissingScopes { missing: "write".into() }, Reason::MissingScopes),
+        (ConsentError::ExtraScopes { extra: "email".into() }, Reason::ExtraScopes),
     ] {
         let refused = Outcome::IntakeRefused { why: why.into() };
         let good = || connection().authorized().published();
@@ -716,7 +707,7 @@ fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
         let mended = good().told("Authorized", "False", reason).decided();
         assert_eq!(
             mended.authorized.reason,
-            reason::AUTHORIZED,
+            Reason::Authorized,
             "what the grant itself lacked is no news now"
         );
     }
@@ -725,17 +716,17 @@ fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
 #[test]
 fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
     let first = connection().authorized().published().at_second(2_881).came(refused(Class::Reauth)).decided();
-    assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+    assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, Reason::RefreshFailing));
     assert_eq!(first.next_attempt, Some(at(2_881 + 60)));
     let second = connection()
         .authorized()
         .published()
         .failed_before(1, 1)
-        .for_reason(reason::GRANT_EXPIRED)
+        .for_reason(Reason::GrantExpired)
         .at_second(2_941)
         .came(refused(Class::Reauth))
         .decided();
-    assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, reason::GRANT_EXPIRED));
+    assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, Reason::GrantExpired));
     assert_eq!(second.next_attempt, None);
 }
 
@@ -744,7 +735,7 @@ fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it()
     let doubted = || {
         let mut it = connection().authorized().published().failed_before(1, 1);
         it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at = Some(Time(at(60)));
-        it.for_reason(reason::GRANT_EXPIRED)
+        it.for_reason(Reason::GrantExpired)
     };
     let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
     assert_eq!(
@@ -758,7 +749,7 @@ fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it()
     assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(60)), None));
     assert_eq!(served.task, Some(Task::Refresh { request: Some("x".into()) }));
     let believed = doubted().at_second(60).came(refused(Class::Reauth)).decided();
-    assert_eq!(believed.authorized.reason, reason::GRANT_EXPIRED);
+    assert_eq!(believed.authorized.reason, Reason::GrantExpired);
 }
 
 #[test]
@@ -790,7 +781,7 @@ fn outages_never_count_as_refusals_and_a_live_token_stays_fresh() {
         .came(refused(Class::Transient))
         .decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (51, 0));
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, Reason::RefreshFailing));
 }
 
 #[test]
@@ -802,7 +793,7 @@ fn ten_refusals_stop_it_for_a_day() {
         .at_second(3_000)
         .came(refused(Class::Bug))
         .decided();
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::False, reason::REFRESH_REFUSED));
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::False, Reason::RefreshRefused));
     assert_eq!(plan.next_attempt, Some(at(3_000 + 86_400)));
 }
 
@@ -816,7 +807,7 @@ fn an_unknown_outcome_is_never_called_revoked() {
         .decided();
     assert_eq!(
         (lost.authorized.truth, lost.authorized.reason),
-        (Truth::False, reason::ROTATION_OUTCOME_UNKNOWN)
+        (Truth::False, Reason::RotationOutcomeUnknown)
     );
     assert_eq!(lost.publishing, Publishing::Keep, "what is published stays until it ends");
     assert_eq!(lost.next_attempt, None);
@@ -827,13 +818,13 @@ fn a_new_grant_forgets_earlier_failures() {
     let came = Outcome::Committed { revision: 3, origin: Origin::Refreshed };
     let plan = connection().authorized().published().failed_before(3, 2).came(came).decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::FRESH));
+    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, Reason::Fresh));
 }
 
 #[test]
 fn an_ended_token_says_whether_it_can_be_had_again() {
     let ended = || connection().authorized().published().at_second(3_600);
-    assert_eq!(ended().decided().fresh.reason, reason::TOKEN_EXPIRED);
+    assert_eq!(ended().decided().fresh.reason, Reason::TokenExpired);
     let alone = ended().grant(|grant| {
         grant.credential = Credential::OAuth {
             refresh_token: None,
@@ -841,9 +832,9 @@ fn an_ended_token_says_whether_it_can_be_had_again() {
             token_type: "Bearer".into(),
         };
     });
-    assert_eq!(alone.decided().fresh.reason, reason::NOT_REFRESHABLE);
+    assert_eq!(alone.decided().fresh.reason, Reason::NotRefreshable);
     let endless = ended().grant(|grant| grant.expires_at = None);
-    assert_eq!(endless.decided().fresh.reason, reason::NEVER_EXPIRES);
+    assert_eq!(endless.decided().fresh.reason, Reason::NeverExpires);
 }
 
 #[test]
@@ -880,7 +871,7 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
 fn what_could_not_be_published_is_tried_again() {
     let mut situation = connection().authorized().published();
     situation.connection.status.as_mut().unwrap().conditions.clear();
-    let failed = situation.told("SecretPublished", "False", reason::TEMPLATE_FAILED);
+    let failed = situation.told("SecretPublished", "False", Reason::TemplateFailed);
     assert_eq!(failed.decided().publishing, Publishing::Write);
 }
 
@@ -908,13 +899,13 @@ fn a_grant_that_was_withdrawn_stays_so_while_its_provider_is_away() {
     let away = connection()
         .authorized()
         .failed_before(2, 2)
-        .for_reason(reason::GRANT_REVOKED)
-        .told("Authorized", "Unknown", reason::PROVIDER_NOT_FOUND)
-        .told("SecretPublished", "False", reason::WITHDRAWN);
+        .for_reason(Reason::GrantRevoked)
+        .told("Authorized", "Unknown", Reason::ProviderNotFound)
+        .told("SecretPublished", "False", Reason::Withdrawn);
     let back = away.decided();
-    assert_eq!((back.authorized.reason, back.publishing), (reason::GRANT_REVOKED, Publishing::Withdraw));
+    assert_eq!((back.authorized.reason, back.publishing), (Reason::GrantRevoked, Publishing::Withdraw));
     let away = away.provider(Provider::NotFound).decided();
-    assert_eq!((away.authorized.reason, away.publishing), (reason::PROVIDER_NOT_FOUND, Publishing::Withdraw));
+    assert_eq!((away.authorized.reason, away.publishing), (Reason::ProviderNotFound, Publishing::Withdraw));
 }
 
 #[test]
@@ -967,7 +958,7 @@ fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
     let mut situation = connection().authorized().published().at_second(2_881);
     situation.observed.app_differs = true;
     let plan = situation.decided();
-    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, reason::CONSENT_OUTDATED));
+    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, Reason::ConsentOutdated));
     assert_eq!(plan.task, Some(Task::Refresh { request: None }), "the actor reads the app before it sends");
     assert_eq!(plan.publishing, Publishing::Keep);
 }

@@ -201,7 +201,10 @@ mod tests {
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
             Step::Exchanging,
-            Step::Ended(Ending::failed(crate::reason::Reason::AuthorizationFailed, "Access was not allowed.".into())),
+            Step::Ended(Ending::failed(
+                crate::reason::Reason::AuthorizationFailed,
+                "Access was not allowed.".into(),
+            )),
         ]
     }
 

@@ -128,7 +128,10 @@ mod tests {
             assert!(row.sentence.ends_with('.') && row.sentence.len() > 10, "{reason}: {}", row.sentence);
             assert!(!events_only || row.event.is_some(), "{reason} is told nowhere");
             assert!(!row.stalled || row.status != Truth::True, "{reason} is well and stalled");
-            assert!(!row.stalled || row.fixer != Fixer::Nobody, "{reason}: nobody can change what is stalled");
+            assert!(
+                !row.stalled || row.fixer != Fixer::Nobody,
+                "{reason}: nobody can change what is stalled"
+            );
             let takes_away = matches!(row.effect, Effect::Withdraw | Effect::End);
             assert!(!takes_away || row.status == Truth::False, "{reason} is taken away and not refused");
             assert!(

@@ -41,14 +41,21 @@ const SECTIONS: &[(Place, &str, &str)] = &[
     (Place::Provider, "IntegrationProvider: Ready", "Whether connections can use it."),
     (Place::Workspace, "Workspace: Ready", "Whether all its namespaces can be shared into."),
     (Place::Share, "ConnectionShare: Ready", "The Secret in the share's namespace."),
-    (Place::Event, "Events only", "Each reason marked with an Event below or above is also an Event on its object."),
+    (
+        Place::Event,
+        "Events only",
+        "Each reason marked with an Event below or above is also an Event on its object.",
+    ),
 ];
 
 /// The page.
 pub fn conditions_page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for (place, title, text) in SECTIONS {
-        let _ = write!(page, "\n## {title}\n\n{text}\n\n| reason | status | what happened | who acts | what helps | stalled | Event |\n|---|---|---|---|---|---|---|\n");
+        let _ = write!(
+            page,
+            "\n## {title}\n\n{text}\n\n| reason | status | what happened | who acts | what helps | stalled | Event |\n|---|---|---|---|---|---|---|\n"
+        );
         for reason in Reason::ALL.iter().filter(|reason| reason.row().places.contains(place)) {
             let _ = writeln!(page, "{}", line(*reason));
         }
@@ -77,7 +84,9 @@ fn line(reason: Reason) -> String {
 }
 
 fn phases() -> String {
-    let mut text = "\n## Phase\n\nThe one word for people in `kubectl get ic`.\n\n| phase | when |\n|---|---|\n".to_owned();
+    let mut text =
+        "\n## Phase\n\nThe one word for people in `kubectl get ic`.\n\n| phase | when |\n|---|---|\n"
+            .to_owned();
     for phase in Phase::ALL {
         let _ = writeln!(text, "| {} | {} |", phase.as_str(), phase.meaning());
     }

@@ -156,7 +156,9 @@ impl Remedy {
             Self::CreateCredentials => {
                 "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself"
             }
-            Self::FreeName => "choose another spec.secret.name, or delete the Secret that has the name",
+            Self::FreeName => {
+                "delete the Secret that has the name, or choose another spec.secret.name of the connection"
+            }
             Self::RaiseQuota => "make room in the namespace's quota",
             Self::GrantRights => "let the operator write Secrets in namespace {namespace}",
             Self::CreateWorkspace => "create the Workspace {workspace}; then it is shared by itself",

@@ -163,7 +163,7 @@ rows! {
         "The operator may not write Secret {secret}, or a policy refuses it.";
     TemplateFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret.template"), stalled, warning,
         "The template cannot be rendered.";
-    FormatFailed: [PUBLISHED, Share], False, Serve, Author, EditSpec("secret"), stalled, warning,
+    FormatFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret"), stalled, warning,
         "The Secret cannot be written as spec.secret requests.";
 
     // Shared: the Secrets in the workspace.
@@ -197,6 +197,8 @@ rows! {
         "A namespace of the workspace does not exist; the others are served.";
     NamespaceInOtherWorkspace: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
         "A namespace belongs to an older Workspace; the others are served.";
+    SecretRefused: [Share], False, Serve, PlatformTeam, FixProvider, stalled, warning,
+        "The Secret cannot be written.";
     ConnectionNotReady: [Share], False, Serve, Owner, FixConnection, moving, silent,
         "The connection behind the share has no valid token.";
 

@@ -3,7 +3,7 @@
 use bowline_api::attempt::secret::to_secret;
 use bowline_api::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
 use bowline_api::opaque::Digest;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_runtime::attempts;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
@@ -84,7 +84,7 @@ fn each_step_of_a_try_is_followed_by_the_operators() {
         connection().trying("attempt-a", 50, Step::Sent { session: Digest::of("s"), sealed: sealed() });
     assert_eq!(away.step(), None, "the browser is at the provider");
     let plan = away.decided();
-    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_IN_PROGRESS);
+    assert_eq!(plan.authorized.reason, Reason::AuthorizationInProgress);
     assert_eq!(plan.consent_at, Some(at(650)), "looked at again when the try is over by itself");
 }
 
@@ -96,9 +96,9 @@ fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let broken =
         connection().provider(Provider::NotReady { message: "Its metadata is not read yet.".into() });
     let rows = [
-        (disconnected, Some(reason::DISCONNECTED)),
-        (suspended, Some(reason::SUSPENDED)),
-        (gone, Some(reason::PROVIDER_NOT_FOUND)),
+        (disconnected, Some(Reason::Disconnected)),
+        (suspended, Some(Reason::Suspended)),
+        (gone, Some(Reason::ProviderNotFound)),
         // It may be back in a moment, and the try runs out by itself.
         (broken, None),
     ];
@@ -138,10 +138,7 @@ fn a_device_code_is_asked_for_once() {
 fn a_grant_that_proves_nobody_waits_for_its_owner() {
     let held = connection().authorized().by_device();
     let plan = held.decided();
-    assert_eq!(
-        (plan.authorized.truth, plan.authorized.reason),
-        (Truth::False, reason::AWAITING_CONFIRMATION)
-    );
+    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, Reason::AwaitingConfirmation));
     let agreed = |account: &str| {
         connection().authorized().by_device().annotated("bowline.dev/accept-account", account).step()
     };
@@ -153,5 +150,5 @@ fn a_grant_that_proves_nobody_waits_for_its_owner() {
 fn why_a_try_failed_is_said_while_the_watch_still_shows_nothing_of_it() {
     let why = ConsentError::Denied.into();
     let plan = connection().came(Outcome::IntakeRefused { why }).decided();
-    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_FAILED);
+    assert_eq!(plan.authorized.reason, Reason::AuthorizationFailed);
 }
