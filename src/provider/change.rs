@@ -65,6 +65,7 @@ fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bowline_api::IntegrationProvider;
+    use bowline_api::reason::Reason;
     use bowline_oauth::catalog::DiscoveredEndpoints;
     use serde_json::{Value, json};
 

@@ -103,8 +103,15 @@ mod tests {
         assert_eq!((&bad.methods, bad.rotation), (&good.methods, good.rotation));
         assert_eq!(bad.observed_generation, Some(3));
         let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };
-        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", Reason::AppSecretNotFound));
-        assert_eq!(ready.message, "There is no Secret. Ask ops@example.com.");
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "AppSecretNotFound"));
+        assert_eq!(
+            ready.message,
+            Reason::AppSecretNotFound.message(&reason::Facts {
+                contact: Some("ops@example.com"),
+                detail: "There is no Secret.".into(),
+                ..reason::Facts::default()
+            })
+        );
         assert_eq!(ready.last_transition_time.0, at(60));
     }
 }

@@ -1,6 +1,6 @@
 //! The last attempt to connect: what started it, and what became of it. Pure.
 
-use bowline_api::attempt::{EndResult, Ending, Step};
+use bowline_api::attempt::{EndResult, Ending, LIFETIME, Step};
 use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
 use bowline_api::open::Open;
 use bowline_api::reason::Reason;
@@ -12,6 +12,7 @@ use super::checks::Input;
 use super::consent::pending_request;
 use super::task::{announcement, unread_credentials};
 use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::schedule::later;
 
 /// The last attempt as status tells of it next.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
@@ -184,8 +185,14 @@ fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<Progress> {
     if waits {
         return None;
     }
-    judged(input, attempt.started_at.0).or_else(|| came_by_secret(attempt).then(expired)).or_else(|| {
-        let message = "The operator was interrupted, and what became of it is not known.";
-        Some(Progress::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message.to_owned()))
-    })
+    let over = later(attempt.started_at.0, LIFETIME) <= input.now;
+    match judged(input, attempt.started_at.0) {
+        Some(end) => Some(end),
+        // The watch may not show its Secret yet.
+        None if came_by_secret(attempt) => over.then(expired),
+        None => {
+            let message = "The operator was interrupted, and what became of it is not known.".to_owned();
+            Some(Progress::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
+        }
+    }
 }

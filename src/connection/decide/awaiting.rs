@@ -48,6 +48,9 @@ fn on_record(input: &Input) -> Option<Verdict> {
             Reason::AuthorizationInProgress,
             "The earlier grant is being revoked at the provider; then a new one is accepted.",
         )),
+        RecordState::Present(present) if present.doubted_since.is_some() => {
+            Some(input.verdict(Reason::IntakeOutcomeUnknown, ""))
+        }
         RecordState::Present(present) if present.has_candidate => Some(
             input.verdict(Reason::AuthorizationInProgress, "The grant is being checked with the provider."),
         ),

@@ -189,11 +189,7 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
         _ if revoked => Publishing::Withdraw,
         // What was published under the old terms stays; nothing new follows it.
         _ if authorized.reason == Reason::ConsentOutdated && has_token => {
-            if holds_the_token(input) {
-                Publishing::Keep
-            } else {
-                Publishing::Withhold
-            }
+            if holds_the_token(input) && !is_edited(input) { Publishing::Keep } else { Publishing::Withhold }
         }
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
@@ -222,6 +218,13 @@ fn as_it_should_be(input: &Input) -> bool {
 fn holds_the_token(input: &Input) -> bool {
     let version = input.observed.record.present().and_then(|present| present.version);
     input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
+}
+
+/// Whether the Secret is not under its name, or not as this process wrote it. What an earlier process wrote is not known.
+fn is_edited(input: &Input) -> bool {
+    let written = input.observed.written.as_ref();
+    let is_there = written.is_some_and(|written| written.name == input.connection.secret_name());
+    !is_there || written.is_some_and(|written| written.resource_version.is_some()) && !is_untouched(input)
 }
 
 /// Whether the Secret is as this process wrote it.
