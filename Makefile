@@ -37,4 +37,4 @@ crds: ## write the definitions of the kinds anew
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline --test crds committed_definitions
 
 docs: ## write the generated pages anew
-	UPDATE_GOLDEN=1 cargo test --locked -p bowline --lib the_reference_page_is_up_to_date
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api --lib page_is_up_to_date

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bowline::cli;
-use bowline_api::reason;
 use bowline_oauth::catalog;
 use clap::{CommandFactory, Parser};
 
@@ -49,25 +48,6 @@ fn commands(page: &str) -> Vec<String> {
 
 fn none(problems: &[String], rule: &str) {
     assert!(problems.is_empty(), "{rule}:\n  {}", problems.join("\n  "));
-}
-
-#[test]
-fn every_reason_is_explained_once_and_no_other() {
-    let page = read("docs/conditions.md");
-    let rows: Vec<_> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .map(ToOwned::to_owned)
-        .collect();
-    let mut problems: Vec<_> = reason::ALL
-        .iter()
-        .map(|reason| (reason, rows.iter().filter(|row| row == reason).count()))
-        .filter(|(_, count)| *count != 1)
-        .map(|(reason, count)| format!("{reason} stands there {count} times"))
-        .collect();
-    let strangers = rows.iter().filter(|row| !reason::ALL.contains(&row.as_str()));
-    problems.extend(strangers.map(|row| format!("{row} is no reason")));
-    none(&problems, "docs/conditions.md and crates/bowline-api/src/reason.rs agree");
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub enum IntakeError {
     },
     /// It was sent, no answer came, and now the provider refuses it.
     #[error(
-        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Bring a new one."
+        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Import a new one."
     )]
     AnswerLost,
     /// The key breaks a rule that can be checked without asking.

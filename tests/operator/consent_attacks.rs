@@ -265,12 +265,12 @@ async fn how_a_try_ended_is_told_even_if_it_could_not_be_written_at_once() {
     let rights: Api<RoleBinding> = Api::namespaced(it.admin.clone(), ATTEMPTS);
     let mut writes = rights.get("bowline-attempts").await.expect("the operator's rights");
     rights.delete("bowline-attempts", &DeleteParams::default()).await.expect("taken away");
-    it.until_reason("mail", "Authorized", "AccountMismatch").await;
+    it.until_attempt("mail", "AccountMismatch").await;
     assert!(matches!(attempt.now().await.attempt.step, Step::Exchanging), "it could not be written");
     writes.metadata.resource_version = None;
     writes.metadata.uid = None;
     rights.create(&PostParams::default(), &writes).await.expect("given back");
-    assert_eq!(attempt.ended().await.reason, "AccountMismatch");
+    assert_eq!(attempt.ended().await.reason.to_string(), "AccountMismatch");
 }
 
 /// The only moment in which a consent is lost, and it is said.

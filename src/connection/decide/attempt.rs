@@ -17,8 +17,12 @@ use crate::grant::schedule::later;
 /// The last attempt as status tells of it next.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     let current = started(input).or_else(|| input.connection.last_attempt().cloned())?;
-    if !current.is_running() {
+    if !current.is_running() && !current.result.is(AttemptResult::Unknown) {
         return Some(current);
+    }
+    if current.result.is(AttemptResult::Unknown) {
+        // What is in doubt may be sent once more.
+        return Some(finished(input).unwrap_or(Progress::Running).onto(current, input.now));
     }
     let end = match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
         Some(kept) => told_by_its_secret(input, kept),
@@ -150,21 +154,25 @@ fn finished(input: &Input) -> Option<Progress> {
         Outcome::Committed { origin: Origin::Accepted, .. } => Some(Progress::succeeded()),
         Outcome::IntakeRefused { why } => Some(Progress::failed(why.reason(), why.to_string())),
         Outcome::IntakeDelayed { message } => Some(Progress::Delayed(message.clone())),
-        Outcome::IntakeInDoubt => Some(in_doubt()),
+        Outcome::IntakeInDoubt => Some(in_doubt(input)),
         _ => None,
     }
 }
 
-fn in_doubt() -> Progress {
-    let message = "What was imported was sent to the provider and its answer never arrived.";
-    Progress::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message.to_owned())
+fn in_doubt(input: &Input) -> Progress {
+    let next = match input.observed.record.grant() {
+        Some(_) => "The earlier grant stays in use. Import it again.",
+        None => "It is tried again; should that be refused, import a new one.",
+    };
+    let message = format!("What was imported was sent to the provider and its answer never arrived. {next}");
+    Progress::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
 }
 
 /// What the record says of a grant that came since.
 fn judged(input: &Input, since: Timestamp) -> Option<Progress> {
     let record = &input.observed.record;
     if record.present().is_some_and(|present| present.doubted_since.is_some()) {
-        return Some(in_doubt());
+        return Some(in_doubt(input));
     }
     if record.present().is_some_and(|present| present.has_candidate) || input.observed.busy {
         return None;

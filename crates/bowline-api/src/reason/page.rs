@@ -94,6 +94,7 @@ fn phases() -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -103,5 +104,16 @@ mod tests {
         for reason in Reason::ALL {
             assert!(page.contains(&format!("| `{reason}` | ")), "{reason}");
         }
+    }
+
+    /// `make docs` writes the page.
+    #[test]
+    fn the_page_is_up_to_date() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/conditions.md");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, conditions_page()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == conditions_page(), "docs/conditions.md is not what the table says: run make docs");
     }
 }
