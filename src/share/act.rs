@@ -34,7 +34,7 @@ pub enum SecretOutcome {
     #[default]
     Untouched,
     /// It was written.
-    Written(PublishedVersion),
+    Written,
     /// It is gone.
     Removed,
     /// It could not be written or removed: reason and sentence.
@@ -80,7 +80,7 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
                 grant: Some(held.version),
             };
             ctx.written.set(&share.uid().unwrap_or_default(), secret.clone());
-            Outcome { secret: SecretOutcome::Written(secret), try_again: None }
+            Outcome { secret: SecretOutcome::Written, try_again: None }
         }
         // A newer revision is on record: it is published when the connection has judged it.
         Err(PublishError::Superseded) => Outcome { secret: SecretOutcome::Untouched, try_again: Some(SOON) },

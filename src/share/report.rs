@@ -38,7 +38,7 @@ pub fn status(
     let held = observed.source.as_ref().and_then(|source| source.held.as_ref());
     match (&outcome.secret, plan.publishing, held) {
         (SecretOutcome::Removed, ..) => base,
-        (SecretOutcome::Written(_), _, Some(held))
+        (SecretOutcome::Written, _, Some(held))
         | (SecretOutcome::Untouched, Publishing::Keep, Some(held)) => {
             holding(base, &held.grant, share.name_any())
         }
@@ -83,7 +83,7 @@ fn ready(
     match (&outcome.secret, plan.publishing) {
         (SecretOutcome::Removed, _) => not_ready("Its Secret was removed.", connection),
         _ if expired => not_ready("The token has expired.", connection),
-        (SecretOutcome::Written(_), _) | (SecretOutcome::Untouched, Publishing::Keep) => there(share),
+        (SecretOutcome::Written, _) | (SecretOutcome::Untouched, Publishing::Keep) => there(share),
         (_, Publishing::Withhold) => not_ready("The newest token is not published.", connection),
         // The write is still to come; until then what was said last stays said.
         _ if share.is(ConditionType::Ready) => there(share),
