@@ -1,6 +1,6 @@
 //! The committed definitions are the generated ones, and every shipped manifest is one that the API server would take.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test crds` writes crds/ anew.
+//! `UPDATE_GOLDEN=1 cargo test --test crds` regenerates crds/.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;

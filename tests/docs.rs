@@ -166,7 +166,7 @@ fn flags(command: &clap::Command) -> Vec<String> {
 
 #[test]
 fn flags_that_are_named_anywhere_exist() {
-    let known = [flags(&cli::Cli::command()), flags(&plugin::Cli::command())].concat();
+    let known = [flags(&cli::Cli::command()), flags(&kubectl_bowline::Cli::command())].concat();
     let mut problems = Vec::new();
     for (path, page) in pages().into_iter().filter(|(path, _)| path != "CHANGELOG.md") {
         let said = quoted(&page);
