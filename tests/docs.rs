@@ -87,6 +87,17 @@ fn anchors(page: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_example_of_an_entry_fits_the_schema_of_the_catalogue() {
+    let page = read("docs/providers.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = blocks.into_iter().find(|block| block.starts_with("displayName:")).unwrap();
+    let example = serde_yaml::from_str(example).unwrap();
+    let schema = jsonschema::validator_for(&catalog::schema()).unwrap();
+    let problems = schema.iter_errors(&example).map(|error| format!("{}: {error}", error.instance_path()));
+    none(&problems.collect::<Vec<_>>(), "docs/providers.md shows an entry that the catalogue takes");
+}
+
+#[test]
 fn links_lead_somewhere() {
     let mut problems = Vec::new();
     for (path, page) in pages() {
