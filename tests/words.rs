@@ -96,7 +96,9 @@ fn root() -> &'static Path {
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     let name = path.file_name().unwrap().to_str().unwrap();
     if path.is_dir() && !name.starts_with('.') && name != "node_modules" {
-        fs::read_dir(path).unwrap().for_each(|entry| files(&entry.unwrap().path(), found));
+        for entry in fs::read_dir(path).unwrap() {
+            files(&entry.unwrap().path(), found);
+        }
     } else if path.is_file() {
         let is_text = path.extension().is_none_or(|end| ENDINGS.iter().any(|known| end == *known));
         let is_this = path.ends_with("tests/words.rs");
@@ -107,12 +109,15 @@ fn files(path: &Path, found: &mut Vec<PathBuf>) {
 /// Path below the root, and words, of each file in these places.
 fn texts(places: &[&str]) -> Vec<(String, Vec<Word>)> {
     let mut found = Vec::new();
-    places.iter().map(|place| root().join(place)).for_each(|path| files(&path, &mut found));
+    for place in places {
+        files(&root().join(place), &mut found);
+    }
     found.sort();
     let read = |file: &PathBuf| {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
         let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let words = if path.ends_with(".rs") { words(&prose(&text)) } else { words(&text) };
+        let is_rust = file.extension().is_some_and(|end| end == "rs");
+        let words = words(&if is_rust { prose(&text) } else { text });
         (path, words)
     };
     found.iter().map(read).collect()
@@ -124,56 +129,52 @@ fn prose(source: &str) -> String {
     let mut rest = source;
     let mut before = ' ';
     while let Some(first) = rest.chars().next() {
-        let (length, said) = literal(rest, before);
-        if let Some(said) = said {
-            text.push_str(said);
+        let is_said = said(rest, before);
+        let length = is_said.or_else(|| character(rest)).unwrap_or(first.len_utf8());
+        let (token, after) = rest.split_at(length);
+        text += &if is_said.is_some() {
+            token.to_owned()
         } else {
-            text.push_str(&rest[..length].replace(|c: char| !c.is_whitespace(), "\0"));
-        }
-        before = if length == first.len_utf8() { first } else { ' ' };
-        rest = &rest[length..];
+            token.replace(|c: char| !c.is_whitespace(), "\0")
+        };
+        before = first;
+        rest = after;
     }
     text
 }
 
-/// How long the token at the beginning is, and what it says if it is a comment or a string.
-fn literal(rest: &str, before: char) -> (usize, Option<&str>) {
+/// How long the comment or string at the beginning is.
+fn said(rest: &str, before: char) -> Option<usize> {
     let to = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    let first = rest.chars().next().map_or(0, char::len_utf8);
     if rest.starts_with("//") {
-        let end = rest.find('\n').unwrap_or(rest.len());
-        return (end, Some(&rest[..end]));
+        return Some(rest.find('\n').unwrap_or(rest.len()));
     }
     if rest.starts_with("/*") {
-        let end = to("*/", 2);
-        return (end, Some(&rest[..end]));
+        return Some(to("*/", 2));
     }
-    let raw = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'));
-    let hashes = raw.map_or(0, |raw| raw.len() - raw.trim_start_matches('#').len());
-    if raw.is_some_and(|raw| raw[hashes..].starts_with('"')) && !before.is_alphanumeric() && before != '_' {
-        let end = to(&format!("\"{}", "#".repeat(hashes)), rest.find('"').unwrap_or(0) + 1);
-        return (end, Some(&rest[..end]));
-    }
-    if rest.starts_with('"') {
+    if let Some(inner) = rest.strip_prefix('"') {
         let mut escaped = false;
         let closes = |c: char| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends
         };
-        let end = rest[1..].find(closes).map_or(rest.len(), |at| at + 2);
-        return (end, Some(&rest[..end]));
+        return Some(inner.find(closes).map_or(rest.len(), |at| at + 2));
     }
-    if let Some(quoted) = rest.strip_prefix('\'') {
-        // A lifetime has no second quotation mark.
-        let inner = quoted.chars().next().map_or(0, char::len_utf8);
-        if quoted.starts_with('\\') {
-            return (to("'", 3), None);
-        } else if quoted[inner..].starts_with('\'') {
-            return (inner + 2, None);
-        }
+    let raw = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
+    let hashes = &raw[..raw.len() - raw.trim_start_matches('#').len()];
+    let begins = raw[hashes.len()..].starts_with('"') && !before.is_alphanumeric() && before != '_';
+    begins.then(|| to(&format!("\"{hashes}"), rest.find('"').map_or(0, |at| at + 1)))
+}
+
+/// How long the character literal at the beginning is. A lifetime has no second quotation mark.
+fn character(rest: &str) -> Option<usize> {
+    let inner = rest.strip_prefix('\'')?;
+    if inner.starts_with('\\') {
+        return inner[2..].find('\'').map(|at| at + 4);
     }
-    (first, None)
+    let length = inner.chars().next()?.len_utf8();
+    inner[length..].starts_with('\'').then_some(length + 2)
 }
 
 fn words(text: &str) -> Vec<Word> {
@@ -274,7 +275,7 @@ fn words_are_found_in_comments_and_strings_only() {
         fn mend<'a>(brings: &'a str) -> char {
             let text = "a \"quoted\" thing that he\
                         mends"; /* speaks of it */
-            let raw = r#"say "anew""#;
+            let raw = r#"say "anew" now"#;
             call('"', "it does"); mended('\'');
             "one. Try"
         }
