@@ -59,6 +59,24 @@ fn every_entry_of_the_catalogue_is_listed_and_no_other() {
     assert_eq!(rows, known, "docs/providers.md lists the catalogue, in order of names");
 }
 
+/// The anchors of a page's headings.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let texts = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"));
+    texts.map(|text| text.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()).collect()
+}
+
+#[test]
+fn the_example_of_an_entry_fits_the_schema_of_the_catalogue() {
+    let page = read("docs/providers.md");
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let example = blocks.into_iter().find(|block| block.starts_with("displayName:")).unwrap();
+    let example = serde_yaml::from_str(example).unwrap();
+    let schema = jsonschema::validator_for(&catalog::schema()).unwrap();
+    let problems = schema.iter_errors(&example).map(|error| format!("{}: {error}", error.instance_path()));
+    none(&problems.collect::<Vec<_>>(), "docs/providers.md shows an entry that the catalogue takes");
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut problems = Vec::new();
@@ -66,13 +84,34 @@ fn links_lead_somewhere() {
         let folder = root().join(&path).parent().unwrap().to_owned();
         let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.contains("://")) {
-            let file = target.split('#').next().unwrap();
-            if !folder.join(file).exists() {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { root().join(&path) } else { folder.join(file) };
+            let is_there = file.exists()
+                && (anchor.is_empty()
+                    || anchors(&fs::read_to_string(&file).unwrap()).iter().any(|a| a == anchor));
+            if !is_there {
                 problems.push(format!("{path}: {target}"));
             }
         }
     }
-    none(&problems, "links lead to files that are there");
+    none(&problems, "links lead to files and headings that are there");
+}
+
+#[test]
+fn paths_that_are_named_exist() {
+    let folders = ["crates/", "crds/", "deploy/", "docs/", "examples/", "src/", "tests/"];
+    let mut problems = Vec::new();
+    // ARCHITECTURE.md has a test of its own; the changelog also names what is gone.
+    let elsewhere = ["ARCHITECTURE.md", "CHANGELOG.md"];
+    for (path, page) in pages().into_iter().filter(|(path, _)| !elsewhere.contains(&path.as_str())) {
+        let said = quoted(&page);
+        let named = said.iter().filter(|said| folders.iter().any(|folder| said.starts_with(folder)));
+        // A name with a placeholder stands for many.
+        let whole = named.filter(|said| !said.contains(['*', ' ']) && !said.contains("NAME"));
+        problems
+            .extend(whole.filter(|said| !root().join(said).exists()).map(|said| format!("{path}: {said}")));
+    }
+    none(&problems, "paths lead to files that are there");
 }
 
 #[test]
@@ -108,6 +147,25 @@ fn flags_of_the_operator_that_are_named_exist() {
         }
     }
     none(&problems, "bowline operator has these flags");
+}
+
+/// All long flags of a command and its subcommands.
+fn flags(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(clap::Arg::get_long).map(ToOwned::to_owned);
+    own.chain(command.get_subcommands().flat_map(flags)).collect()
+}
+
+#[test]
+fn flags_that_are_named_anywhere_exist() {
+    let known = [flags(&cli::Cli::command()), flags(&kubectl_bowline::Cli::command())].concat();
+    let mut problems = Vec::new();
+    for (path, page) in pages().into_iter().filter(|(path, _)| path != "CHANGELOG.md") {
+        let said = quoted(&page);
+        let named = said.iter().filter_map(|said| said.strip_prefix("--")?.split([' ', '=']).next());
+        let strangers = named.filter(|flag| !known.iter().any(|known| known == flag));
+        problems.extend(strangers.map(|flag| format!("{path}: --{flag}")));
+    }
+    none(&problems, "bowline or kubectl bowline has these flags");
 }
 
 #[test]
