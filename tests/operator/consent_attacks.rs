@@ -124,7 +124,7 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
         Answer::Code { code: callback["code"].as_str().into(), issuer: callback.get("iss").cloned() };
     let late = Timestamp::now() - SignedDuration::from_secs(1);
     attempt.forged_at(late, Step::Returned { answer, sealed }).await;
-    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
+    it.until_attempt("mail", "AuthorizationFailed").await;
     // What comes in time is taken, so the operator had its chance at the late one.
     assert!(it.consents_as("mail", "alice").await.is_connected());
     assert_eq!(codes_spent(&it), 1);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bowline_api::connection::AttemptResult;
 use bowline_testbed::sandbox::{Action, Event, Fault, MintRequest, Minted, Rotation};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -158,7 +159,10 @@ async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is
     assert!(attempt_words(&doubted).contains("Import it again"), "{doubted:?}");
     assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
     it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
-    it.until_reason("mail", "Authorized", "Authorized").await;
+    it.until_status("mail", "accepted", |status| {
+        status.last_attempt.as_ref().is_some_and(|attempt| attempt.result.is(AttemptResult::Succeeded))
+    })
+    .await;
     assert_eq!(
         it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
         2,

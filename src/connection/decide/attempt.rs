@@ -1,6 +1,6 @@
 //! The last attempt to connect: what started it, and what became of it. Pure.
 
-use bowline_api::attempt::{EndResult, Ending, LIFETIME, Step};
+use bowline_api::attempt::{EndResult, LIFETIME, Step};
 use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
 use bowline_api::open::Open;
 use bowline_api::reason::Reason;
@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::checks::Input;
-use super::consent::pending_request;
+use super::consent::{self, pending_request};
 use super::task::{announcement, unread_credentials};
+use super::verdict::Verdict;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::later;
 
@@ -22,27 +23,23 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     }
     if current.result.is(AttemptResult::Unknown) {
         // What is in doubt may be sent once more.
-        return Some(finished(input).unwrap_or(Progress::Running).onto(current, input.now));
+        return Some(finished(input).unwrap_or(Progress::Running).onto(current, input));
     }
     let end = match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
         Some(kept) => told_by_its_secret(input, kept),
         None => finished(input).or_else(|| left_behind(input, &current)),
     };
-    Some(end.unwrap_or(Progress::Running).onto(current, input.now))
+    Some(end.unwrap_or(Progress::Running).onto(current, input))
 }
 
-/// The attempt that a request for a device flow began, which cannot be taken up.
-pub(crate) fn refused(
-    attempt: Option<LastAttempt>,
-    request: &str,
-    why: (Reason, String),
-    now: Timestamp,
-) -> Option<LastAttempt> {
-    let (reason, message) = why;
-    attempt.map(|attempt| match attempt.id == request && attempt.is_running() {
-        true => Progress::failed(reason, message).onto(attempt, now),
-        false => attempt,
-    })
+/// The last attempt, ended where it began with a request for a device flow that cannot be taken up.
+pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verdict) -> Option<LastAttempt> {
+    let attempt = input.attempt.clone()?;
+    if unaskable != Some(attempt.id.as_str()) || !attempt.is_running() {
+        return Some(attempt);
+    }
+    let (reason, message) = consent::why_blocked(input, authorized);
+    Some(Progress::failed(reason, message).onto(attempt, input))
 }
 
 /// An attempt that began after the one that status tells of.
@@ -55,6 +52,7 @@ fn started(input: &Input) -> Option<LastAttempt> {
         requested_by,
         started_at: Time(at),
         ended_at: None,
+        grant_in_use: None,
         result: AttemptResult::Running.into(),
         reason: None,
         message: String::new(),
@@ -100,6 +98,12 @@ enum Progress {
     Ended(AttemptResult, Option<Reason>, String),
 }
 
+/// The grant that stays in use, whatever becomes of the attempt.
+fn in_use(input: &Input) -> Option<String> {
+    let (_, _, version) = input.observed.record.in_use()?;
+    Some(version.id.to_string())
+}
+
 impl Progress {
     fn failed(reason: Reason, message: String) -> Self {
         Self::Ended(AttemptResult::Failed, Some(reason), message)
@@ -109,14 +113,15 @@ impl Progress {
         Self::Ended(AttemptResult::Succeeded, None, String::new())
     }
 
-    fn onto(self, attempt: LastAttempt, now: Timestamp) -> LastAttempt {
+    fn onto(self, attempt: LastAttempt, input: &Input) -> LastAttempt {
         match self {
             Self::Running => attempt,
             Self::Delayed(message) => {
                 LastAttempt { reason: Some(Reason::IntakeDelayed.into()), message, ..attempt }
             }
             Self::Ended(result, reason, message) => LastAttempt {
-                ended_at: Some(Time(now)),
+                ended_at: Some(Time(input.now)),
+                grant_in_use: in_use(input),
                 result: result.into(),
                 reason: reason.map(Into::into),
                 message,
@@ -126,19 +131,22 @@ impl Progress {
     }
 }
 
-/// What the attempt's own Secret says. What is kept is judged next, and that is told as an outcome.
+/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next, and that is told as an
+/// outcome.
 fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<Progress> {
-    match &kept.attempt.step {
-        Step::Ended(Ending { result: EndResult::Connected, .. }) => Some(Progress::succeeded()),
-        Step::Ended(Ending { result: EndResult::Failed, reason, message }) => {
-            let reason = reason.known().unwrap_or(Reason::AuthorizationFailed);
-            Some(Progress::failed(reason, message.clone()))
+    let unwritten = input.observed.unwritten.iter().find(|known| known.attempt == kept.name);
+    let ending = match (&kept.attempt.step, unwritten) {
+        (_, Some(known)) => &known.ending,
+        (Step::Ended(ending), None) => ending,
+        (_, None) => return kept.attempt.is_expired_at(input.now).then(expired),
+    };
+    match ending.result {
+        EndResult::Connected => Some(Progress::succeeded()),
+        EndResult::Failed => {
+            let reason = ending.reason.known().unwrap_or(Reason::AuthorizationFailed);
+            Some(Progress::failed(reason, ending.message.clone()))
         }
-        Step::Ended(Ending { result: EndResult::Kept, .. }) => {
-            finished(input).or_else(|| judged(input, kept.attempt.started_at))
-        }
-        _ if kept.attempt.is_expired_at(input.now) => Some(expired()),
-        _ => None,
+        EndResult::Kept => finished(input).or_else(|| judged(input, kept.attempt.started_at)),
     }
 }
 

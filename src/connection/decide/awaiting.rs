@@ -36,7 +36,11 @@ pub fn awaiting(input: &Input) -> Option<Verdict> {
 
 /// Why the last attempt brought no grant.
 fn failed_attempt(input: &Input) -> Option<Verdict> {
-    let attempt = input.attempt.as_ref().filter(|attempt| !attempt.result.is(AttemptResult::Succeeded))?;
+    let attempt = input.attempt.as_ref()?;
+    // One that ended beside a grant says nothing about why there is none now.
+    if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
+        return None;
+    }
     let reason = attempt.reason.as_ref().and_then(Open::known)?;
     Some(Verdict::said(reason, attempt.message.clone()))
 }

@@ -125,15 +125,7 @@ pub fn decide(
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
         unaskable: unaskable.clone(),
         consent_at: consent::next_change(&input),
-        last_attempt: match &unaskable {
-            Some(request) => attempt::refused(
-                input.attempt.take(),
-                request,
-                consent::why_blocked(&input, &authorized),
-                now,
-            ),
-            None => input.attempt.take(),
-        },
+        last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         authorized,
         history,
     }

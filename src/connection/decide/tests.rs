@@ -232,6 +232,7 @@ impl Situation {
             requested_by: Some("alice".into()),
             started_at: Time(at(0)),
             ended_at: (result != AttemptResult::Running).then_some(Time(at(1))),
+            grant_in_use: None,
             result: result.into(),
             reason: (result != AttemptResult::Running).then_some(reason.into()),
             message: "as before".into(),

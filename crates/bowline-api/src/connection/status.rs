@@ -272,6 +272,9 @@ pub struct LastAttempt {
     pub ended_at: Option<Time>,
     /// What became of it.
     pub result: Open<AttemptResult>,
+    /// The grant that was in use when it ended: it stays in use whatever became of the attempt. Absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_in_use: Option<String>,
     /// Why it failed, or what is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Open<Reason>>,
