@@ -95,7 +95,7 @@ async fn publish(
     outcome: &mut Outcome,
 ) {
     let (Some(grant), Some(revision)) = (observed.record.grant(), observed.record.revision()) else { return };
-    let desired = match build::secret(connection, grant, revision, &ctx.settings.label_prefixes) {
+    let desired = match build::secret(connection, grant, revision, &ctx.settings.allowed_metadata) {
         Ok(desired) => desired,
         Err(error) => {
             ctx.metrics.published(PublishOutcome::NotRenderable);

@@ -107,9 +107,9 @@ impl PublishError {
             Self::NamespaceNotFound(_) => {
                 format!("Namespace {namespace} does not exist. {secret} is published when it does.")
             }
-            Self::Refused(_) => format!(
-                "The API server does not accept {secret}. The owner should look at format, template and labels in spec.secret."
-            ),
+            Self::Refused(_) => {
+                format!("The API server does not accept {secret}. The owner should look at spec.secret.")
+            }
             Self::BeingDeleted => format!(
                 "{secret} is being deleted and held by a finalizer; it is published again when it is gone."
             ),
@@ -254,7 +254,7 @@ fn must_be_replaced(status: &Status) -> bool {
 }
 
 fn leftovers(meta: &ObjectMeta, desired: &Desired) -> Option<Value> {
-    let (labels, annotations) = (desired.all_labels(), desired.annotations());
+    let (labels, annotations) = (desired.all_labels(), desired.all_annotations());
     let mut data_keys = BTreeSet::new();
     let (mut label_keys, mut annotation_keys) = (BTreeSet::new(), BTreeSet::new());
     for entry in meta.managed_fields.iter().flatten() {

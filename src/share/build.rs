@@ -1,6 +1,6 @@
 //! The Secret that a share publishes. Pure.
 
-use bowline_api::connection::Format;
+use bowline_api::connection::{Format, TemplateMetadata};
 use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
 
@@ -19,7 +19,7 @@ pub enum BuildError {
     NoToken,
 }
 
-/// The Secret of the share: Raw keys and our own metadata, never the owner's template or labels.
+/// The Secret of the share: Raw keys and our own metadata, never the owner's template.
 pub fn secret(share: &ConnectionShare, grant: &Grant, revision: i64) -> Result<Desired, BuildError> {
     let connection = &share.spec.connection;
     let material = material(grant).map_err(|_| BuildError::NoToken)?;
@@ -31,7 +31,7 @@ pub fn secret(share: &ConnectionShare, grant: &Grant, revision: i64) -> Result<D
         connection_uid: connection.uid.clone(),
         revision,
         expires_at: grant.expires_at,
-        labels: std::collections::BTreeMap::new(),
+        metadata: TemplateMetadata::default(),
         content: Published::new(&material, Format::Raw)?,
     })
 }

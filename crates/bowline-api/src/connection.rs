@@ -1,5 +1,6 @@
 //! `IntegrationConnection`: one person's authorized link to one account at one provider.
 
+mod secret;
 mod status;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AuthorizationStatus, FailureStatus, GrantStatus, IntegrationConnectionStatus, Phase,
     ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
@@ -173,54 +175,4 @@ pub enum Method {
     ApiKey,
     /// User name and password (RFC 7617).
     BasicAuth,
-}
-
-/// The Secret that workloads mount.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(has(self.format) && has(self.template))")
-        .message("template replaces format: set one of them")
-)]
-pub struct PublishedSecret {
-    /// Name of the Secret. Absent means the name of the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub name: Option<String>,
-
-    /// Which keys it has. Absent means Raw.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-
-    /// Key of the Secret to minijinja template over `token`, `account`, `scopes` and `expiresAt`. Replaces `format`.
-    /// Rendering has a step limit, refuses names that do not exist, and yields at most 256 KiB in all.
-    /// A template may have 8192 characters, all of them together 32768.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && size(self[k]) <= 8192)")
-            .message("a template key holds letters, digits, '-', '_' and '.'; a template may have 8192 characters"),
-        validation = Rule::new("self.map(k, size(self[k])).sum() <= 32768")
-            .message("the templates of a connection may have 32768 characters together")
-    )]
-    pub template: BTreeMap<String, String>,
-
-    /// Labels for the Secret. Only prefixes that the administrator allows (`--published-label-prefix`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 317 && size(self[k]) <= 63)")
-            .message("a label name may have 317 characters, a label value 63")
-    )]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Keys of a published Secret.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// `access_token`, `token_type`, `expires_at`, `scopes`, `account_id`, `account_name`; or `api_key`; or `username`, `password`.
-    #[default]
-    Raw,
-    /// Raw's keys in upper case, for `envFrom`.
-    Env,
 }

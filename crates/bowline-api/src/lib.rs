@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod connection;
 pub mod names;
 pub mod opaque;
+pub mod open;
 pub mod provider;
 pub mod reason;
 pub mod share;
