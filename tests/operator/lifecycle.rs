@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bowline_testbed::sandbox::{Account, ApiKey, BasicUser, Endpoint, GrantType, Rotation};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::looking::{Keys, condition, holds, is, until, words};
 use crate::scene::{Scene, scene};
