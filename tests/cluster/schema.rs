@@ -55,10 +55,73 @@ fn named(name: &str) -> Value {
 }
 
 fn rules() -> Vec<Rule> {
-    [connection_rules(), published_secret_rules(), secret_type_rules(), cluster_wide_rules()]
+    [owner_rules(), connection_rules(), published_secret_rules(), secret_type_rules(), cluster_wide_rules()]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// The spec of a connection that a `ServiceAccount` owns.
+fn robots(more: Value) -> Value {
+    merged(spec(json!({"owner": "system:serviceaccount:team-a:billing"})), &spec(more))
+}
+
+fn owner_rules() -> Vec<Rule> {
+    let owner = |owner: &str| spec(json!({"owner": owner, "method": "ClientCredentials"}));
+    let credentials = || json!({"secretName": "key"});
+    vec![
+        rule(
+            "no system: user owns a connection, except a ServiceAccount",
+            a_connection,
+            vec![spec(json!({"owner": "alice@example.com"})), owner("system:serviceaccount:a:b.c")],
+            [
+                "system:admin",
+                "system:",
+                "system:node:a",
+                "system:serviceaccounts:a",
+                "system:serviceaccount:a",
+                "system:serviceaccount:a:b:c",
+                "system:serviceaccount:a.b:c",
+            ]
+            .map(owner)
+            .to_vec(),
+        ),
+        rule(
+            "a ServiceAccount owns only connections that no person consents to",
+            a_connection,
+            vec![
+                robots(json!({"method": "ClientCredentials"})),
+                robots(json!({"method": "ApiKey", "credentials": credentials()})),
+                robots(json!({"method": "BasicAuth", "credentials": credentials()})),
+                robots(json!({"method": "RefreshToken", "credentials": credentials()})),
+                robots(json!({"credentials": credentials()})),
+            ],
+            vec![
+                robots(json!({})),
+                robots(json!({"method": "AuthorizationCode"})),
+                robots(json!({"method": "DeviceCode"})),
+                robots(json!({"method": "ApiKey"})),
+                robots(json!({"method": "RefreshToken", "credentials": null})),
+            ],
+        ),
+        rule(
+            "credentials hold a refresh token, a key or a password",
+            a_connection,
+            vec![spec(json!({"credentials": credentials(), "method": "ApiKey"}))],
+            ["AuthorizationCode", "DeviceCode", "ClientCredentials"]
+                .map(|method| spec(json!({"credentials": credentials(), "method": method})))
+                .to_vec(),
+        ),
+        rule(
+            "suspend and disconnect exclude each other",
+            a_connection,
+            vec![
+                spec(json!({"suspend": true, "disconnect": false})),
+                spec(json!({"suspend": false, "disconnect": true})),
+            ],
+            vec![spec(json!({"suspend": true, "disconnect": true}))],
+        ),
+    ]
 }
 
 fn connection_rules() -> Vec<Rule> {
@@ -81,12 +144,6 @@ fn connection_rules() -> Vec<Rule> {
                 spec(json!({"shared": null})),
             ],
             vec![spec(json!({"shared": true})), spec(json!({"shared": true, "workspace": null}))],
-        ),
-        rule(
-            "owner must be a person or a pipeline, not a system: user",
-            a_connection,
-            vec![spec(json!({"owner": "alice@example.com"}))],
-            vec![spec(json!({"owner": "system:serviceaccount:a:b"})), spec(json!({"owner": "system:admin"}))],
         ),
         transition(
             "provider is immutable: make a new connection",
@@ -265,7 +322,9 @@ fn published_secret_rules() -> Vec<Rule> {
 }
 
 fn cluster_wide_rules() -> Vec<Rule> {
-    let member = |user: &str| spec(json!({"members": [{"user": user}]}));
+    let members = |members: Value| spec(json!({"members": members}));
+    let member = |kind: &str, name: &str| members(json!([{"kind": kind, "name": name}]));
+    let robot = "system:serviceaccount:a:b";
     let name = "metadata.name may have at most 63 characters";
     vec![
         rule(name, a_provider, vec![named(&random_name(&"p".repeat(50)))], vec![named(&"p".repeat(64))]),
@@ -287,11 +346,26 @@ fn cluster_wide_rules() -> Vec<Rule> {
             ],
         ),
         rule(
-            "a member is a person or a pipeline, not a system: user",
+            "a member of kind User is a person or a pipeline, not a system: user",
             a_workspace,
-            vec![member("alice@example.com")],
-            vec![member("system:serviceaccount:a:b")],
+            vec![members(json!([{"name": "alice@example.com"}])), member("User", "alice")],
+            vec![members(json!([{"name": robot}])), member("User", "system:admin")],
         ),
+        rule(
+            "a member of kind ServiceAccount is named system:serviceaccount:NAMESPACE:NAME",
+            a_workspace,
+            vec![member("ServiceAccount", robot)],
+            ["alice", "b", "a/b", "system:admin", "system:serviceaccount:a"]
+                .map(|name| member("ServiceAccount", name))
+                .to_vec(),
+        ),
+        rule(
+            "Duplicate value",
+            a_workspace,
+            vec![members(json!([{"name": "alice"}, {"name": "bob"}]))],
+            vec![members(json!([{"name": "alice"}, {"kind": "User", "name": "alice"}]))],
+        ),
+        rule("supported values: \"User\"", a_workspace, vec![], vec![member("Group", "staff")]),
     ]
 }
 

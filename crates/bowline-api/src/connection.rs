@@ -60,6 +60,15 @@ use super::SecretRef;
     validation = Rule::new("!(has(self.shared) && self.shared) || has(self.workspace)")
         .message("shared needs a workspace: name one in spec.workspace")
         .field_path(".shared"),
+    validation = Rule::new("!(has(self.suspend) && self.suspend && has(self.disconnect) && self.disconnect)")
+        .message("suspend and disconnect exclude each other: a disconnected connection sends nothing, so set disconnect alone")
+        .field_path(".suspend"),
+    validation = Rule::new("!self.owner.startsWith('system:serviceaccount:') || has(self.credentials) || has(self.method) && self.method == 'ClientCredentials'")
+        .message("a ServiceAccount owns only connections that no person consents to: set method to ClientCredentials, or set credentials")
+        .field_path(".owner"),
+    validation = Rule::new("!has(self.credentials) || !has(self.method) || self.method in ['RefreshToken', 'ApiKey', 'BasicAuth']")
+        .message("credentials hold a refresh token, a key or a password: set method to RefreshToken, ApiKey or BasicAuth, or leave it out")
+        .field_path(".credentials"),
     validation = Rule::new("has(self.app) == has(oldSelf.app) && (!has(self.app) || self.app == oldSelf.app)")
         .message("app is immutable: a grant belongs to one app registration; make a new connection"),
     validation = Rule::new(
@@ -73,10 +82,13 @@ pub struct IntegrationConnectionSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("provider is immutable: make a new connection"))]
     pub provider: String,
 
-    /// Kubernetes user name of the owner: the one who consents. `system:` users own nothing.
+    /// Kubernetes user name of the owner, as this API server spells it: the one who consents. A `ServiceAccount`
+    /// (`system:serviceaccount:NAMESPACE:NAME`) may own a connection that no person consents to: method `ClientCredentials`, or
+    /// one with `credentials`. No other `system:` user owns anything. Only a holder of the verb `assign-owner` can change it.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
-        validation = Rule::new("!self.startsWith('system:')").message("owner must be a person or a pipeline, not a system: user")
+        validation = Rule::new("!self.startsWith('system:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+            .message("no system: user owns a connection, except a ServiceAccount: system:serviceaccount:NAMESPACE:NAME")
     )]
     pub owner: String,
 
