@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_api::owner::may_own;
 use bowline_api::{IntegrationConnection, reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -56,12 +57,12 @@ pub fn authorized(input: &Input) -> Verdict {
 }
 
 fn owner_unverified(input: &Input) -> Option<Verdict> {
-    let owner = &input.connection.spec.owner;
-    (owner.is_empty() || owner.starts_with("system:")).then(|| {
+    let spec = &input.connection.spec;
+    (!may_own(&spec.owner, spec.method, spec.credentials.is_some())).then(|| {
         Verdict::no(
             reason::OWNER_UNVERIFIED,
             Effect::Withdraw,
-            "spec.owner does not name a person. Set it to the user who consents.",
+            "spec.owner names nobody who may own this connection. Set it to the user who consents; a ServiceAccount needs method ClientCredentials or spec.credentials.",
         )
     })
 }
