@@ -36,6 +36,11 @@ use super::SecretRef;
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Reason",
