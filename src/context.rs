@@ -17,7 +17,7 @@ use crate::grant::schedule::Limits;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
 use crate::metrics::{Metrics, PublishOutcome};
-use crate::publishing::labels::LabelPrefixes;
+use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
@@ -96,8 +96,8 @@ pub struct Settings {
     pub attempts_namespace: String,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,
-    /// Prefixes of labels that users may put on published Secrets.
-    pub label_prefixes: LabelPrefixes,
+    /// Labels and annotations that users may put on published Secrets.
+    pub allowed_metadata: AllowedMetadata,
 }
 
 /// What this process published last, by UID of the connection or share: status may be behind it for a moment.

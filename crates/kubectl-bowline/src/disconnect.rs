@@ -51,7 +51,9 @@ impl Args {
         if !yes {
             confirm(&name, &impact, screen)?;
         }
-        let patch = json!({"metadata": {"uid": before.metadata.uid}, "spec": {"disconnect": true}});
+        // What is disconnected cannot be suspended as well.
+        let spec = json!({"disconnect": true, "suspend": null});
+        let patch = json!({"metadata": {"uid": before.metadata.uid}, "spec": spec});
         connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
         if !wait.wait {
             screen.progress(&format!("{name} is being disconnected."));

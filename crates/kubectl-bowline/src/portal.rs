@@ -100,7 +100,7 @@ mod tests {
 
     fn provider(callback: &str) -> IntegrationProvider {
         serde_json::from_value(json!({"metadata": {"name": "github"}, "spec": {"type": "github"},
-            "status": {"callbackUrl": callback}}))
+            "status": {"callbackURL": callback}}))
         .unwrap()
     }
 

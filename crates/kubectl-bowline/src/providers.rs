@@ -67,7 +67,7 @@ fn row(provider: &IntegrationProvider, wide: bool) -> Vec<Cell> {
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
     let word = ready.map(|ready| ready.status.clone()).unwrap_or_default();
     let paint = ready.map(|ready| if ready.status == "True" { Paint::Good } else { Paint::Bad });
-    let methods: Vec<_> = status.methods.iter().map(|method| format!("{method:?}")).collect();
+    let methods: Vec<_> = status.methods.iter().map(ToString::to_string).collect();
     let mut row = vec![
         Cell::new(provider.name_any()),
         Cell::new(&provider.spec.type_),
@@ -94,7 +94,7 @@ mod tests {
             "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let one = json!({"metadata": {"name": "github"}, "spec": {"type": "github", "contact": "platform"},
             "status": {"methods": ["AuthorizationCode", "RefreshToken"], "conditions": [ready],
-                "callbackUrl": "https://bowline.example.com/callback/github"}});
+                "callbackURL": "https://bowline.example.com/callback/github"}});
         let other = json!({"metadata": {"name": "new"}, "spec": {"type": "slack"}});
         vec![serde_json::from_value(one).unwrap(), serde_json::from_value(other).unwrap()]
     }

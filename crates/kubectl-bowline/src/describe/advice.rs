@@ -72,9 +72,9 @@ const REFRESH: &str = "kubectl bowline refresh {name} -n {namespace}";
 const EDIT: &str = "kubectl edit ic {name} -n {namespace}";
 const SEE_PROVIDER: &str = "kubectl describe iprov {provider}";
 const EDIT_PROVIDER: &str = "kubectl edit iprov {provider}";
-const SEE_WORKSPACE: &str = "kubectl describe ws {workspace}";
+const SEE_WORKSPACE: &str = "kubectl describe workspace {workspace}";
 const LIST_PROVIDERS: &str = "kubectl get iprov";
-const LIST_WORKSPACES: &str = "kubectl get ws";
+const LIST_WORKSPACES: &str = "kubectl get workspaces";
 const WATCH: &str = "kubectl bowline list -n {namespace} --watch";
 const DESCRIBE: &str = "kubectl bowline describe {name} -n {namespace}";
 const HERE: &str = "kubectl bowline list --usable -n {here}";
@@ -295,7 +295,7 @@ fn shared(reason: &str) -> Option<Advice> {
             LIST_WORKSPACES,
         ),
         reason::OWNER_NOT_MEMBER => {
-            administrator("Make {owner} a member of {workspace} again.", "kubectl edit ws {workspace}")
+            administrator("Make {owner} a member of {workspace} again.", "kubectl edit workspace {workspace}")
         }
         reason::PARTIALLY_PUBLISHED => nobody(
             "Each share says what keeps it; the rest is published.",

@@ -7,6 +7,7 @@ use super::super::table::Cell;
 pub(in super::super) use super::advice::Way;
 use bowline_api::connection::{AccountStatus, Method};
 use bowline_api::names::connection_id;
+use bowline_api::open::Open;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 
 use super::advice::{Advice, Who, advice, share_advice};
@@ -25,6 +26,7 @@ pub(in super::super) struct About {
 impl From<IntegrationProvider> for About {
     fn from(provider: IntegrationProvider) -> Self {
         let methods = provider.status.map(|status| status.methods).unwrap_or_default();
+        let methods = methods.iter().filter_map(Open::known).collect();
         let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
         Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
     }

@@ -28,6 +28,7 @@ impl Shape {
             "PROVIDER",
             "ACCOUNT",
             "OWNER",
+            "READY",
             "STATUS",
             "REASON",
             "SHARED",
@@ -55,6 +56,7 @@ impl Shape {
         let spec = &connection.spec;
         let token = status.and_then(|status| status.token.as_ref());
         let account = status.and_then(|status| status.account.as_ref());
+        let ready = condition(connection, "Ready");
         let mut row = Vec::new();
         if self.namespaces {
             row.push(Cell::new(connection.namespace().unwrap_or_default()));
@@ -64,8 +66,9 @@ impl Shape {
             Cell::new(&spec.provider),
             Cell::new(account.map(account_word).unwrap_or_default()),
             Cell::new(&spec.owner),
+            Cell::new(ready.map(|c| c.status.clone()).unwrap_or_default()),
             state,
-            Cell::new(condition(connection, "Ready").map(|c| c.reason.clone()).unwrap_or_default()),
+            Cell::new(ready.map(|c| c.reason.clone()).unwrap_or_default()),
             Cell::new(condition(connection, "Shared").map(|c| c.status.clone()).unwrap_or_default()),
             Cell::new(since(token.and_then(|token| token.last_refreshed_at.as_ref()), now)),
             Cell::new(since(connection.metadata.creation_timestamp.as_ref(), now)),
@@ -146,6 +149,7 @@ mod tests {
                 "github",
                 "octocat",
                 "alice@example.com",
+                "True",
                 "Active",
                 "Connected",
                 "False",
@@ -161,7 +165,7 @@ mod tests {
     fn a_connection_nobody_looked_at_yet_has_a_row() {
         let fresh = IntegrationConnection { status: None, ..connection() };
         let row = texts(Shape { namespaces: false, wide: false }, &fresh);
-        assert_eq!(row[2..8], ["<none>", "alice@example.com", "<none>", "<none>", "<none>", "<none>"]);
+        assert_eq!(row[2..9], ["<none>", "alice@example.com", "<none>", "<none>", "<none>", "<none>", "<none>"]);
     }
 
     #[test]
