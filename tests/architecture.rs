@@ -36,7 +36,7 @@ const ORDER: &[&str] = &[
 /// Modules beside the order, and all that they may use.
 const BESIDE: &[(&str, &[&str])] = &[
     ("plugin", &["api", "clock", "kubeconfig"]),
-    ("portal", &["api", "attempt", "catalog", "clock", "kubeconfig", "metrics", "telemetry"]),
+    ("portal", &["api", "attempt", "catalog", "clock", "kubeconfig", "metrics", "oauth", "telemetry"]),
 ];
 
 /// Controllers: siblings, and nobody uses another's insides.

@@ -50,11 +50,12 @@ use self::cluster::Cluster;
 use self::limits::Limits;
 use self::seal::SessionKey;
 use self::settings::Settings;
-use self::sign_in::http::Http;
 use self::sign_in::oidc::OpenId;
 use self::write::Writer;
 use crate::attempt::store::Attempts;
 use crate::clock::Clock;
+use crate::oauth::guard::Reach;
+use crate::oauth::http::{BuildError, HttpClient};
 
 /// What every handler is given.
 pub type App = Arc<Portal>;
@@ -101,7 +102,7 @@ pub enum Error {
     Key(#[from] key::Error),
     /// The client for the sign-in provider cannot be built.
     #[error(transparent)]
-    Http(#[from] sign_in::http::HttpError),
+    Http(#[from] BuildError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {
@@ -143,7 +144,7 @@ async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Erro
     let key = key::obtain(&client, &settings).await?;
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
     let openid = match settings.sign_in.oidc.clone() {
-        Some(oidc) => Some(OpenId::new(oidc, Http::new()?, redirect)),
+        Some(oidc) => Some(OpenId::new(oidc, Box::new(HttpClient::new(Reach::Anywhere)?), redirect)),
         None => None,
     };
     Ok(Arc::new(Portal {

@@ -1,5 +1,5 @@
 //! What is remembered of somebody who is not signed in yet: where to go afterwards, the token of the sign-in form, and a
-//! try at the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
+//! request to the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::super::failure::Failure;
 use super::super::form::cookies;
 use super::super::seal::{Purpose, SessionKey};
 use super::super::session;
-use crate::attempt::state::random_text;
+use crate::attempt::state::{NoRandomness, random_text};
 
 /// Cookie with it.
 pub const COOKIE: &str = "__Host-bowline-sign-in";
@@ -31,19 +31,27 @@ pub struct Before {
     /// The token of the sign-in form.
     pub form: String,
     made_at: Timestamp,
-    /// A try at the `OpenID` provider.
-    pub oidc: Option<OidcTry>,
+    /// What the `OpenID` provider was asked.
+    pub oidc: Option<AuthRequest>,
 }
 
-/// What must come back from the `OpenID` provider, and what goes to it with the code.
+/// A request to the `OpenID` provider: what must come back from it, and what goes to it with the code.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct OidcTry {
+pub struct AuthRequest {
     /// RFC 6749 §10.12.
     pub state: String,
     /// `OpenID` Connect Core §3.1.2.1.
     pub nonce: String,
     /// RFC 7636 §4.1.
     pub verifier: String,
+}
+
+impl AuthRequest {
+    /// A new one, which nobody can guess.
+    pub fn new() -> Result<Self, NoRandomness> {
+        let fresh = || random_text().map(|text| text.expose_secret().to_owned());
+        Ok(Self { state: fresh()?, nonce: fresh()?, verifier: fresh()? })
+    }
 }
 
 impl Before {
