@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::Logs;
-use crate::portal::network::Network;
+use crate::portal::network;
 use crate::portal::settings::{BaseUrl, Oidc, Proxy, Settings, SignIn, Token};
 use crate::telemetry::LogFormat;
 
@@ -46,8 +47,8 @@ pub struct PortalFlags {
     session_key_file: Option<PathBuf>,
 
     /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
-    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',')]
-    trusted_proxies: Vec<Network>,
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network::parse)]
+    trusted_proxies: Vec<IpNet>,
 
     #[command(flatten)]
     sign_in: SignInFlags,
