@@ -15,6 +15,7 @@
 //! | [`pages`], [`view`], [`failure`] | what is shown, and in which words |
 //! | [`connect`] | begin, leave, come back |
 //! | [`live`], [`assets`] | what is not HTML |
+//! | [`serve`] | connections, and how long they may take |
 //! | [`router`] | addresses |
 
 pub mod access;
@@ -31,6 +32,7 @@ pub mod network;
 pub mod pages;
 pub mod router;
 pub mod seal;
+pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod sign_in;
@@ -49,6 +51,7 @@ use self::access::Access;
 use self::cluster::Cluster;
 use self::limits::Limits;
 use self::seal::SessionKey;
+use self::serve::Bounds;
 use self::settings::Settings;
 use self::sign_in::oidc::OpenId;
 use self::write::Writer;
@@ -115,9 +118,6 @@ pub enum Error {
     /// Signals cannot be heard.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// It ended by itself.
-    #[error("the portal does not serve any more")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -131,8 +131,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let app = portal(settings, stop.clone()).await?;
     tracing::info!(url = app.settings.url.origin(), "serving");
-    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(Error::Serve)
+    serve::serve(listener, router::router(app), Bounds::default(), stop).await;
+    Ok(())
 }
 
 async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Error> {
