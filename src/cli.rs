@@ -1,7 +1,5 @@
 //! The command line, which is also the only place that reads the environment.
 
-pub mod portal;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,16 +7,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bowline_oauth::catalog;
+use bowline_oauth::catalog::span::Span;
+use bowline_portal::cli::PortalFlags;
+use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use crate::catalog::span::Span;
 use crate::context;
 use crate::grant::schedule::Limits;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
-use crate::telemetry::LogFormat;
-use crate::{api, catalog};
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
 as the ServiceAccount of its pod. deploy/ has the rights it needs.";
@@ -43,7 +42,7 @@ pub enum Command {
     #[command(after_help = REACHES)]
     Operator(Box<OperatorFlags>),
     /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
-    Portal(Box<portal::PortalFlags>),
+    Portal(Box<PortalFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// List the providers of the catalogue, or describe one with an example to apply.
@@ -216,15 +215,6 @@ pub struct OperatorFlags {
     instance: String,
 }
 
-/// How to log.
-#[derive(Debug)]
-pub struct Logs {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// A directive of tracing-subscriber.
-    pub filter: String,
-}
-
 impl OperatorFlags {
     /// The settings of the operator, and of its logs.
     // long: one line for each flag, twice, so that a new one cannot be forgotten
@@ -281,7 +271,7 @@ fn at_least_a_second(span: Span) -> Duration {
 
 /// Prints the definitions of all kinds as YAML documents.
 pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
-    for definition in api::definitions() {
+    for definition in bowline_api::definitions() {
         write!(out, "---\n{}", serde_yaml::to_string(&definition)?).context("cannot print")?;
     }
     Ok(())

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::connection::{Method, ScopesStatus};
+use bowline_api::provider::Rotation;
+use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::Description;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
 use super::schedule::{DEFAULT_BEFORE, Limits, Policy};
-use crate::api::connection::{Method, ScopesStatus};
-use crate::api::provider::Rotation;
-use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
-use crate::catalog::Description;
-use crate::oauth::app::App;
 use crate::vault::{Binding, Grant};
 
 /// A provider as one connection sees it.

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use bowline_api::{IntegrationProvider, reason};
+use bowline_oauth::discovery::discover;
 use kube::{Resource, ResourceExt};
 
 use super::change;
 use super::decide::{Refusal, Usable};
 use super::report::{Facts, Found};
-use crate::api::{IntegrationProvider, reason};
 use crate::context::Context;
 use crate::discovered::{Known, Question};
-use crate::oauth::discovery::discover;
 use crate::world::{Ready, Resolution, sentence};
 
 /// Asks the issuer where that is due, and puts in what the provider comes to.
@@ -68,7 +68,7 @@ async fn known(ctx: &Context, name: &str, question: &Question) -> Known {
     }
     let read = discover(ctx.clients.for_provider(question.insecure), &question.issuer).await;
     if let Err(error) = &read {
-        tracing::warn!(provider = name, error = %crate::telemetry::chain(error), "the issuer's metadata could not be read");
+        tracing::warn!(provider = name, error = %bowline_runtime::telemetry::chain(error), "the issuer's metadata could not be read");
     }
     let known = Known::after(last, question.clone(), read, ctx.clock.now());
     book.set(name, known.clone());
