@@ -49,8 +49,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
     let (world, writers) = world(cluster, &wakes);
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
-    // Unlike every other process and every earlier one of the same pod.
-    let holder = format!("{}/{}", settings.instance, AttemptId::generate()?);
+    let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let grants = Arc::new(Grants::new(Parts {
         store: Arc::clone(&records),
         sealer: sealer.clone(),
@@ -58,7 +57,8 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         kube: client.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
-        holder,
+        events: Arc::clone(&events),
+        holder: holder(&settings.instance)?,
         intent_ttl: settings.intent_ttl,
         attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
         formers: Formers::new(settings.revoke_former_after),
@@ -67,7 +67,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         wake_provider: wakes.providers.clone(),
     }));
     let ctx = Arc::new(Context {
-        events: Arc::new(Events::new(client.clone(), Some(settings.instance.clone()))),
+        events,
         client,
         world,
         store: records,
@@ -82,6 +82,11 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         settings: settings.controllers.clone(),
     });
     Ok((Arc::clone(&ctx), Watches::new(&ctx, writers), woken))
+}
+
+/// This process in intents: unlike every other and every earlier one of the same pod.
+fn holder(instance: &str) -> Result<String, Error> {
+    Ok(format!("{instance}/{}", AttemptId::generate()?))
 }
 
 /// The caches, empty, and the ends by which watches fill them.
