@@ -50,7 +50,7 @@ impl Default for Bounds {
 pub async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let places = Places::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
-    while let Some((stream, peer)) = stop.run_until_cancelled(listener.accept()).await {
+    while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
         // One connection too many is closed without a word: an answer would cost what is scarce.
         let Some(place) = places.take(peer.ip()) else { continue };
         let (router, stop) = (router.clone(), stop.clone());
