@@ -111,7 +111,7 @@ mod tests {
     /// A server with one short page, and one that never ends.
     async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
         let router = Router::new().fallback(async |uri: Uri| match uri.path() {
-            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::io::Error>("more "))),
+            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>("more "))),
             _ => Body::from("page"),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
