@@ -405,6 +405,7 @@ async fn kubectl_get_shows_account_status_and_reason() {
         "PROVIDER",
         "ACCOUNT",
         "OWNER",
+        "READY",
         "STATUS",
         "REASON",
         "SHARED",
@@ -415,7 +416,7 @@ async fn kubectl_get_shows_account_status_and_reason() {
     ];
     assert_eq!(lines[0], header, "{text}");
     let mail = lines.iter().find(|line| line[0] == "mail").unwrap();
-    assert_eq!(mail[1..7], [it.name.as_str(), "ALICE", "alice", "Active", "Connected", "False"], "{text}");
+    assert_eq!(mail[1..7], [it.name.as_str(), "ALICE", "alice", "True", "Active", "Connected"], "{text}");
     assert!(text.contains("Pending") && text.contains("AwaitingAuthorization"), "{text}");
     assert!(!text.contains("<invalid>"), "{text}");
     let status = it.status("mail").await;

@@ -50,7 +50,7 @@ impl Default for Bounds {
 pub async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let places = Places::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
-    while let Some((stream, peer)) = stop.run_until_cancelled(listener.accept()).await {
+    while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
         // One connection too many is closed without a word: an answer would cost what is scarce.
         let Some(place) = places.take(peer.ip()) else { continue };
         let (router, stop) = (router.clone(), stop.clone());
@@ -111,7 +111,7 @@ mod tests {
     /// A server with one short page, and one that never ends.
     async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
         let router = Router::new().fallback(async |uri: Uri| match uri.path() {
-            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::io::Error>("more "))),
+            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>("more "))),
             _ => Body::from("page"),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

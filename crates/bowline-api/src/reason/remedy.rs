@@ -128,6 +128,11 @@ pub enum Remedy {
 }
 
 impl Remedy {
+    /// Whether it lies in the `IntegrationProvider` or in its app registration.
+    pub(super) const fn is_about_the_provider(self) -> bool {
+        matches!(self, Self::CreateProvider | Self::FixProvider | Self::AllowUse)
+    }
+
     /// What to do, as the end of a sentence that names who.
     pub(super) const fn step(self) -> &'static str {
         match self {

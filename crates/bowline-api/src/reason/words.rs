@@ -106,7 +106,10 @@ impl Facts<'_> {
             Remedy::None => String::new(),
             Remedy::Wait => "It continues by itself.".to_owned(),
             remedy => {
-                let step = self.fill(fixer.request()) + &self.fill_step(row);
+                // Who looks after the provider is nobody to ask about the rest of the cluster.
+                let contact = self.contact.filter(|_| remedy.is_about_the_provider());
+                let asked = Facts { contact, ..self.clone() };
+                let step = asked.fill(fixer.request()) + &self.fill_step(row);
                 let command = self.command(remedy.short_command());
                 let separator = if command.is_empty() { "" } else { ": " };
                 capitalized(&format!("{step}{separator}{command}."))

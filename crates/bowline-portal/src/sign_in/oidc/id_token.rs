@@ -3,9 +3,9 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::session::same;
 use super::jws::{self, SignatureFlaw};
 use super::provider::Provider;
+use crate::session::same;
 
 /// How far clocks may be apart, in seconds.
 const SKEW: i64 = 60;
