@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::core::Duration;
 
 /// How long ago, or `<none>`.
 pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
@@ -12,6 +13,12 @@ pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
 pub(crate) fn relative(time: &Time, now: Timestamp) -> String {
     let seconds = time.0.as_second() - now.as_second();
     if seconds > 0 { format!("in {}", span(seconds)) } else { format!("{} ago", span(-seconds)) }
+}
+
+/// A length of time as people write it: 10m, not 600s.
+pub(crate) fn length(limit: Duration) -> String {
+    let seconds = std::time::Duration::from(limit).as_secs();
+    span(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 /// Seconds as `45s`, `4m10s`, `3h5m`, `2d4h`, `90d`; two units while they matter. Negative counts as zero.

@@ -11,7 +11,7 @@ use bowline_api::reason::{Reason, Remedy};
 
 /// How far an attempt is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum AttemptProgress {
     /// Nobody has taken it up.
     Awaited,
     /// Somebody is at the provider, or the grant is being checked or published.
@@ -72,11 +72,11 @@ impl Followed {
     }
 
     /// Takes a look at the connection as it is now.
-    pub fn see(&mut self, now: &IntegrationConnection) -> Progress {
+    pub fn see(&mut self, now: &IntegrationConnection) -> AttemptProgress {
         if self.confirmed {
             return match standing(now) {
                 // The operator may take a moment to see the answer.
-                Progress::AwaitsConfirmation => Progress::Running,
+                AttemptProgress::AwaitsConfirmation => AttemptProgress::Running,
                 standing => standing,
             };
         }
@@ -87,9 +87,9 @@ impl Followed {
             }
             last if self.is_replaced(now, last) => {
                 let by = last.filter(|last| self.is_new(last)).and_then(|last| last.requested_by.clone());
-                Progress::Ended(AttemptEnd::Replaced { by })
+                AttemptProgress::Ended(AttemptEnd::Replaced { by })
             }
-            _ => Progress::Awaited,
+            _ => AttemptProgress::Awaited,
         }
     }
 
@@ -126,40 +126,40 @@ impl Followed {
     }
 }
 
-fn progress(now: &IntegrationConnection, last: &LastAttempt) -> Progress {
+fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress {
     match last.result.known() {
         Some(AttemptResult::Succeeded) => standing(now),
-        Some(AttemptResult::Running) if awaits_confirmation(now) => Progress::AwaitsConfirmation,
-        Some(AttemptResult::Running) => Progress::Running,
-        Some(AttemptResult::Superseded) => Progress::Ended(AttemptEnd::Replaced { by: None }),
+        Some(AttemptResult::Running) if awaits_confirmation(now) => AttemptProgress::AwaitsConfirmation,
+        Some(AttemptResult::Running) => AttemptProgress::Running,
+        Some(AttemptResult::Superseded) => AttemptProgress::Ended(AttemptEnd::Replaced { by: None }),
         // A result of a later version.
-        None if last.ended_at.is_none() => Progress::Running,
+        None if last.ended_at.is_none() => AttemptProgress::Running,
         Some(AttemptResult::Failed | AttemptResult::Unknown) | None => failed(last),
     }
 }
 
-fn failed(last: &LastAttempt) -> Progress {
+fn failed(last: &LastAttempt) -> AttemptProgress {
     let reason = last.reason.as_ref().map_or_else(|| last.result.to_string(), ToString::to_string);
-    Progress::Ended(AttemptEnd::Failed { reason, message: last.message.clone() })
+    AttemptProgress::Ended(AttemptEnd::Failed { reason, message: last.message.clone() })
 }
 
 /// What came of a grant that is in use.
-fn standing(now: &IntegrationConnection) -> Progress {
+fn standing(now: &IntegrationConnection) -> AttemptProgress {
     if now.is_ready() {
-        return Progress::Ended(AttemptEnd::Ready);
+        return AttemptProgress::Ended(AttemptEnd::Ready);
     }
     if awaits_confirmation(now) {
-        return Progress::AwaitsConfirmation;
+        return AttemptProgress::AwaitsConfirmation;
     }
     let remedy = |reason: &str| Reason::parse(reason).map(|reason| reason.row().remedy);
     match failing(now) {
         Some(failing)
             if !matches!(remedy(&failing.reason), Some(Remedy::None | Remedy::Wait | Remedy::Connect)) =>
         {
-            Progress::Ended(told(failing))
+            AttemptProgress::Ended(told(failing))
         }
         // It is on its way.
-        _ => Progress::Running,
+        _ => AttemptProgress::Running,
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use bowline_api::names::{ANNOTATION_AUTHORIZE_REQUESTED, ANNOTATION_INTAKE};
 
-    const READY: Progress = Progress::Ended(AttemptEnd::Ready);
+    const READY: AttemptProgress = AttemptProgress::Ended(AttemptEnd::Ready);
 
     /// A connection with these reasons of Authorized and `SecretPublished`; it is ready if both are True.
     fn connection(authorized: &str, published: &str) -> IntegrationConnection {
@@ -224,15 +224,18 @@ mod tests {
         with(waiting(), id, result, Value::Null)
     }
 
-    fn failed(reason: &str, message: &str) -> Progress {
-        Progress::Ended(AttemptEnd::Failed { reason: reason.into(), message: message.into() })
+    fn failed(reason: &str, message: &str) -> AttemptProgress {
+        AttemptProgress::Ended(AttemptEnd::Failed { reason: reason.into(), message: message.into() })
     }
 
-    fn replaced(by: Option<&str>) -> Progress {
-        Progress::Ended(AttemptEnd::Replaced { by: by.map(Into::into) })
+    fn replaced(by: Option<&str>) -> AttemptProgress {
+        AttemptProgress::Ended(AttemptEnd::Replaced { by: by.map(Into::into) })
     }
 
-    fn seen(mut attempt: Followed, course: impl IntoIterator<Item = IntegrationConnection>) -> Vec<Progress> {
+    fn seen(
+        mut attempt: Followed,
+        course: impl IntoIterator<Item = IntegrationConnection>,
+    ) -> Vec<AttemptProgress> {
         course.into_iter().map(|now| attempt.see(&now)).collect()
     }
 
@@ -263,7 +266,7 @@ mod tests {
         ];
         assert_eq!(
             seen(Followed::in_portal(&before), course),
-            [Progress::Awaited, Progress::Running, Progress::Running, READY]
+            [AttemptProgress::Awaited, AttemptProgress::Running, AttemptProgress::Running, READY]
         );
         // The same words again, of another attempt.
         let refused = with(waiting(), "new", "Failed", json!({"reason": "AccountMismatch"}));
@@ -275,7 +278,7 @@ mod tests {
         let running = try_of("a", "Running");
         let ended = with(ready(), "a", "Succeeded", Value::Null);
         assert_eq!(seen(Followed::in_portal(&running), [ended.clone()]), [READY]);
-        assert_eq!(seen(Followed::in_portal(&ended), [ended.clone()]), [Progress::Awaited]);
+        assert_eq!(seen(Followed::in_portal(&ended), [ended.clone()]), [AttemptProgress::Awaited]);
     }
 
     #[test]
@@ -284,7 +287,7 @@ mod tests {
         let course = [by("a", "alice"), by("b", "alice"), by("c", "bob")];
         assert_eq!(
             seen(Followed::in_portal(&waiting()), course),
-            [Progress::Running, Progress::Running, replaced(Some("bob"))]
+            [AttemptProgress::Running, AttemptProgress::Running, replaced(Some("bob"))]
         );
     }
 
@@ -300,7 +303,12 @@ mod tests {
         ];
         assert_eq!(
             seen(by_device(&before), course),
-            [Progress::Awaited, Progress::Awaited, Progress::Running, failed("AuthorizationFailed", "Told.")]
+            [
+                AttemptProgress::Awaited,
+                AttemptProgress::Awaited,
+                AttemptProgress::Running,
+                failed("AuthorizationFailed", "Told.")
+            ]
         );
     }
 
@@ -317,7 +325,10 @@ mod tests {
         }
         let shown = handled("r1", try_of("r1", "Running"));
         let other = handled("r2", with(waiting(), "r2", "Running", json!({"requestedBy": "bob"})));
-        assert_eq!(seen(by_device(&before), [shown, other]), [Progress::Running, replaced(Some("bob"))]);
+        assert_eq!(
+            seen(by_device(&before), [shown, other]),
+            [AttemptProgress::Running, replaced(Some("bob"))]
+        );
     }
 
     #[test]
@@ -337,9 +348,9 @@ mod tests {
         assert_eq!(
             seen(import(), course),
             [
-                Progress::Awaited,
-                Progress::Awaited,
-                Progress::Running,
+                AttemptProgress::Awaited,
+                AttemptProgress::Awaited,
+                AttemptProgress::Running,
                 failed("IntakeOutcomeUnknown", "Told.")
             ]
         );
@@ -352,13 +363,13 @@ mod tests {
         let awaiting = || connection("AwaitingConfirmation", "NotYet");
         for result in ["Running", "Succeeded"] {
             let now = handled("r1", with(awaiting(), "r1", result, Value::Null));
-            assert_eq!(seen(by_device(&waiting()), [now]), [Progress::AwaitsConfirmation], "{result}");
+            assert_eq!(seen(by_device(&waiting()), [now]), [AttemptProgress::AwaitsConfirmation], "{result}");
         }
         let before = with(awaiting(), "r0", "Succeeded", Value::Null);
         // Another code is requested, as that is not the account: the first one is not asked about again.
-        assert_eq!(seen(by_device(&before), [requested("r1", before.clone())]), [Progress::Awaited]);
+        assert_eq!(seen(by_device(&before), [requested("r1", before.clone())]), [AttemptProgress::Awaited]);
         let course = [before.clone(), with(ready(), "r0", "Succeeded", Value::Null)];
-        assert_eq!(seen(Followed::confirmed(&before), course), [Progress::Running, READY]);
+        assert_eq!(seen(Followed::confirmed(&before), course), [AttemptProgress::Running, READY]);
     }
 
     #[test]
@@ -374,7 +385,7 @@ mod tests {
     #[test]
     fn a_result_of_a_later_version_is_shown_once_it_has_ended() {
         let after = |more| with(waiting(), "a", "Postponed", more);
-        assert_eq!(seen(Followed::in_portal(&waiting()), [after(Value::Null)]), [Progress::Running]);
+        assert_eq!(seen(Followed::in_portal(&waiting()), [after(Value::Null)]), [AttemptProgress::Running]);
         let ended = after(json!({"endedAt": "2026-01-01T00:01:00Z"}));
         assert_eq!(seen(Followed::in_portal(&waiting()), [ended]), [failed("Postponed", "Told.")]);
     }

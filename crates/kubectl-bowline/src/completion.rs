@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::Cli;
 use crate::screen::Screen;
-use crate::session::{ClusterArgs, Session};
+use crate::session::{ClusterArgs, UserSession};
 use bowline_api::IntegrationConnection;
 use guess::{Names, Wanted, named_options, wanted};
 
@@ -122,7 +122,7 @@ async fn names(kind: Names, words: &[String]) -> anyhow::Result<Vec<String>> {
     }
 }
 
-async fn listed<K>(session: &Session, prefix: &str) -> anyhow::Result<Vec<String>>
+async fn listed<K>(session: &UserSession, prefix: &str) -> anyhow::Result<Vec<String>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::related::{ProviderFacts, provider_of};
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
@@ -54,7 +54,7 @@ pub(crate) struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let deadline = self.wait.deadline();
         let Some(before) = self.looked_at(session, deadline).await? else {
             return Err(self.late("the operator has not looked at it yet"));
@@ -72,7 +72,7 @@ impl ConnectArgs {
     /// The connection, once the operator has said anything about it: before that there is no page.
     async fn looked_at(
         &self,
-        session: &Session,
+        session: &UserSession,
         deadline: Instant,
     ) -> anyhow::Result<Option<IntegrationConnection>> {
         let now = session.connection(&self.name).await?;

@@ -6,12 +6,12 @@ use k8s_openapi::api::core::v1::Event;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use crate::reading::{Seen, seen};
+use crate::reading::{Readable, seen};
 use crate::related::{provider_of, shares_of};
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use bowline_api::IntegrationConnection;
-use page::ConnectionPage;
+use page::DescribePage;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline describe github-work
@@ -29,9 +29,9 @@ pub(crate) struct DescribeArgs {
 }
 
 impl DescribeArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
-        let page = ConnectionPage {
+        let page = DescribePage {
             shares: shares_of(session, &connection).await?,
             events: events(session, &connection).await?,
             provider: provider_of(session, &connection).await?,
@@ -43,7 +43,10 @@ impl DescribeArgs {
     }
 }
 
-async fn events(session: &Session, connection: &IntegrationConnection) -> anyhow::Result<Seen<Vec<Event>>> {
+async fn events(
+    session: &UserSession,
+    connection: &IntegrationConnection,
+) -> anyhow::Result<Readable<Vec<Event>>> {
     let events: Api<Event> = Api::namespaced(session.client.clone(), &session.namespace);
     let regarding = format!("involvedObject.uid={}", connection.uid().unwrap_or_default());
     seen(events.list(&ListParams::default().fields(&regarding)).await.map(|list| list.items))

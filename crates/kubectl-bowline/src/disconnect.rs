@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::wait::WaitArgs;
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::Phase;
@@ -36,7 +36,7 @@ pub(crate) struct DisconnectArgs {
 }
 
 impl DisconnectArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, yes, wait } = self;
         let before = session.connection(&name).await?;
         if is_over(&before) {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::bail;
 
 use crate::screen::{Paint, Screen, painted};
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::Cell;
 use checks::judge;
 use cluster::look;
@@ -31,7 +31,7 @@ pub(crate) struct DoctorArgs {
 
 /// How a check ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Mark {
+enum CheckMark {
     /// As it should be.
     Ok,
     /// Somebody should look, or it could not be seen.
@@ -43,14 +43,14 @@ enum Mark {
 /// One line of the answer, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 struct CheckResult {
-    mark: Mark,
+    mark: CheckMark,
     subject: &'static str,
     text: String,
     todo: Option<String>,
 }
 
 impl CheckResult {
-    fn new(mark: Mark, subject: &'static str, text: impl Into<String>) -> Self {
+    fn new(mark: CheckMark, subject: &'static str, text: impl Into<String>) -> Self {
         Self { mark, subject, text: text.into(), todo: None }
     }
 
@@ -60,10 +60,10 @@ impl CheckResult {
 }
 
 impl DoctorArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let findings = judge(&look(session, &self.operator_namespace).await?, &self.operator_namespace);
         screen.result(&render(&findings, screen.colours()))?;
-        match findings.iter().filter(|finding| finding.mark == Mark::Fail).count() {
+        match findings.iter().filter(|finding| finding.mark == CheckMark::Fail).count() {
             0 => Ok(()),
             1 => bail!("1 check failed"),
             failed => bail!("{failed} checks failed"),
@@ -75,9 +75,9 @@ fn render(findings: &[CheckResult], colours: bool) -> String {
     let mut text = String::new();
     for CheckResult { mark, subject, text: said, todo } in findings {
         let (word, paint) = match mark {
-            Mark::Ok => ("ok  ", Paint::Good),
-            Mark::Warn => ("warn", Paint::Calm),
-            Mark::Fail => ("fail", Paint::Bad),
+            CheckMark::Ok => ("ok  ", Paint::Good),
+            CheckMark::Warn => ("warn", Paint::Calm),
+            CheckMark::Fail => ("fail", Paint::Bad),
         };
         let word = painted(word, Some(paint), colours);
         let _ = write!(text, "{word}  {subject:<12} {}", Cell::new(said).text);
@@ -96,9 +96,9 @@ mod tests {
     #[test]
     fn each_check_is_one_line_with_what_to_do() {
         let findings = [
-            CheckResult { mark: Mark::Ok, subject: "keyring", text: "there".into(), todo: None },
+            CheckResult { mark: CheckMark::Ok, subject: "keyring", text: "there".into(), todo: None },
             CheckResult {
-                mark: Mark::Fail,
+                mark: CheckMark::Fail,
                 subject: "operator",
                 text: "0 of 1\nready".into(),
                 todo: Some("see its log".into()),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kube::core::Duration;
 
-use crate::wait::words;
+use crate::age::length;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl From<Exit> for ExitCode {
 
 /// Something was started and did not end in time.
 #[derive(Debug, thiserror::Error)]
-#[error("not ready within {}: {what}", words(*limit))]
+#[error("not ready within {}: {what}", length(*limit))]
 pub(crate) struct NotInTime {
     pub limit: Duration,
     /// What was waited for, and what remains.

@@ -19,9 +19,9 @@ pub(crate) use command::ImpactArgs;
 pub(crate) use references::{Via, references};
 
 use crate::age::relative;
-use crate::reading::{Seen, seen};
-use crate::related::{PublishedSecret, hidden, published, shares_of};
-use crate::session::Session;
+use crate::reading::{Readable, seen};
+use crate::related::{SecretPlace, hidden, published, shares_of};
+use crate::session::UserSession;
 use crate::table::Cell;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -38,7 +38,7 @@ pub(crate) struct Impact {
 /// One Secret and who uses it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct AffectedSecret {
-    pub place: PublishedSecret,
+    pub place: SecretPlace,
     /// Its name, or the one it will have.
     pub name: String,
     /// Workloads that reference the Secret, by kind, name and way.
@@ -57,13 +57,13 @@ pub(crate) struct Workload {
 
 /// Looks for everything that uses the connection: where it is shared, and in its own namespace if `own`.
 pub(crate) async fn gather(
-    session: &Session,
+    session: &UserSession,
     connection: &IntegrationConnection,
     own: bool,
 ) -> anyhow::Result<Impact> {
     let (shares, hidden) = match shares_of(session, connection).await? {
-        Seen::Yes(shares) => (shares, false),
-        Seen::MayNot => (Vec::new(), true),
+        Readable::Yes(shares) => (shares, false),
+        Readable::MayNot => (Vec::new(), true),
     };
     let mut impact = Impact { secrets: affected(connection, &shares, own), hidden };
     for secret in &mut impact.secrets {
@@ -78,7 +78,7 @@ fn affected(
     own: bool,
 ) -> Vec<AffectedSecret> {
     let places = published(connection, shares).into_iter().filter(|place| own || place.workspace.is_some());
-    let secret = |place: PublishedSecret| AffectedSecret {
+    let secret = |place: SecretPlace| AffectedSecret {
         // A share's Secret is named by the connection's id.
         name: place.name.clone().unwrap_or_else(|| connection.id()),
         place,
@@ -88,7 +88,7 @@ fn affected(
     places.map(secret).collect()
 }
 
-async fn look(session: &Session, affected: &mut AffectedSecret) -> anyhow::Result<()> {
+async fn look(session: &UserSession, affected: &mut AffectedSecret) -> anyhow::Result<()> {
     let deployment = |it: &Deployment| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
     let stateful = |it: &StatefulSet| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
     let cron = |it: &CronJob| {
@@ -105,27 +105,27 @@ async fn look(session: &Session, affected: &mut AffectedSecret) -> anyhow::Resul
         [("Deployments", found.0), ("StatefulSets", found.1), ("CronJobs", found.2), ("Pods", found.3)]
     {
         match seen {
-            Seen::Yes(users) => affected.users.extend(users),
-            Seen::MayNot => affected.unseen.push(kind),
+            Readable::Yes(users) => affected.users.extend(users),
+            Readable::MayNot => affected.unseen.push(kind),
         }
     }
     Ok(())
 }
 
 async fn users<K>(
-    session: &Session,
+    session: &UserSession,
     namespace: &str,
     secret: &str,
     kind: &'static str,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Seen<Vec<Workload>>>
+) -> anyhow::Result<Readable<Vec<Workload>>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    let all: Seen<Vec<K>> = seen(session.within(namespace).await)?;
+    let all: Readable<Vec<K>> = seen(session.within(namespace).await)?;
     let user = |object: &K| {
         let via = references(&pod(object)?).remove(secret)?;
         Some(Workload { kind, name: object.name_any(), via })

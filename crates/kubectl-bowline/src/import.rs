@@ -10,11 +10,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::attempt::{AttemptEnd, Followed, Progress, told};
+use crate::attempt::{AttemptEnd, AttemptProgress, Followed, told};
 use crate::exit::Usage;
 use crate::next::failing;
 use crate::screen::Screen;
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use crate::table::Cell;
 use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
@@ -54,7 +54,7 @@ pub(crate) struct ImportArgs {
 }
 
 impl ImportArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, from_file, wait } = self;
         let grant = read(from_file.as_deref(), session, screen)?;
         let connection = session.connection(&name).await?;
@@ -80,7 +80,7 @@ impl ImportArgs {
     }
 }
 
-fn read(file: Option<&Path>, session: &Session, screen: &mut Screen) -> anyhow::Result<GivenGrant> {
+fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<GivenGrant> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that too much is seen as such.
     let limit = MAX_BYTES as u64 + 1;
@@ -119,7 +119,7 @@ struct Announced {
 
 /// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
 async fn announce(
-    session: &Session,
+    session: &UserSession,
     connection: &IntegrationConnection,
     grant: &GivenGrant,
 ) -> anyhow::Result<Announced> {
@@ -165,7 +165,7 @@ fn intake(connection: &IntegrationConnection, grant: &GivenGrant) -> Secret {
 
 /// Follows the attempt that the announcement starts.
 async fn outcome(
-    session: &Session,
+    session: &UserSession,
     before: &IntegrationConnection,
     announced: &Announced,
     wait: WaitArgs,
@@ -179,13 +179,13 @@ async fn outcome(
     );
     let look = |now: &IntegrationConnection| {
         Ok(match attempt.see(now) {
-            Progress::Awaited => None,
-            Progress::Running => {
+            AttemptProgress::Awaited => None,
+            AttemptProgress::Running => {
                 so_far = being_checked(now);
                 None
             }
-            Progress::AwaitsConfirmation => failing(now).map(told),
-            Progress::Ended(end) => Some(end),
+            AttemptProgress::AwaitsConfirmation => failing(now).map(told),
+            AttemptProgress::Ended(end) => Some(end),
         })
     };
     let end = follow(session, &name, wait.deadline(), look).await?;

@@ -36,7 +36,7 @@ use clap::{Parser, Subcommand};
 pub use exit::Exit;
 pub use screen::Screen;
 
-use session::{ClusterArgs, Session};
+use session::{ClusterArgs, UserSession};
 
 const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage error, 3 not ready in time.";
 
@@ -87,7 +87,7 @@ pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
 }
 
 /// Carries the command out, and tells of what could not be read for it.
-async fn run_in(session: &Session, command: Command, screen: &mut Screen) -> anyhow::Result<()> {
+async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) -> anyhow::Result<()> {
     let outcome = match command {
         Command::List(args) => args.run(session, screen).await,
         Command::Describe(args) => args.run(session, screen).await,

@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt};
 
 use crate::output::{Output, json, list_of, yaml};
 use crate::screen::Screen;
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use crate::table::Table;
 use bowline_api::IntegrationConnection;
 use rows::Columns;
@@ -47,7 +47,7 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         if self.usable {
             return usable::run(session, self.output, screen).await;
         }
@@ -76,7 +76,7 @@ impl ListArgs {
         Columns::new(self.all_namespaces, self.output == Some(Output::Wide))
     }
 
-    fn say_empty(&self, session: &Session, screen: &mut Screen) {
+    fn say_empty(&self, session: &UserSession, screen: &mut Screen) {
         if self.all_namespaces {
             screen.progress("No connections found.");
         } else {
@@ -88,7 +88,7 @@ impl ListArgs {
     }
 
     /// First what is there, then one row for each change; a lost connection to the API server is established again.
-    async fn watch(&self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    async fn watch(&self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let client = session.client.clone();
         let connections: Api<DeserializeGuard<IntegrationConnection>> =
             if self.all_namespaces { Api::all(client) } else { Api::namespaced(client, &session.namespace) };
@@ -125,7 +125,7 @@ impl ListArgs {
     fn opening(
         &self,
         items: &[IntegrationConnection],
-        session: &Session,
+        session: &UserSession,
         screen: &Screen,
     ) -> anyhow::Result<(Option<Table>, String)> {
         if self.output.is_some_and(|output| output != Output::Wide) {
@@ -143,7 +143,7 @@ impl ListArgs {
         item: Option<IntegrationConnection>,
         deleted: bool,
         table: Option<&Table>,
-        session: &Session,
+        session: &UserSession,
     ) -> anyhow::Result<String> {
         let Some(item) = item.map(stripped) else { return Ok(String::new()) };
         let Some(table) = table else { return self.document(&item) };

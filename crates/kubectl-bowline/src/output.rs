@@ -50,7 +50,7 @@ pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 pub(crate) type Column<T> = (&'static str, fn(&T) -> Cell);
 
 /// How a list of items is shown.
-pub(crate) struct Listing<T: 'static> {
+pub(crate) struct ListView<T: 'static> {
     /// As kubectl takes it.
     pub name: fn(&T) -> String,
     /// The columns of the table.
@@ -59,7 +59,7 @@ pub(crate) struct Listing<T: 'static> {
     pub wide: &'static [Column<T>],
 }
 
-impl<T: Serialize> Listing<T> {
+impl<T: Serialize> ListView<T> {
     /// The items in the format that `-o` asks for.
     pub fn render(&self, items: &[T], output: Option<Output>, colours: bool) -> anyhow::Result<String> {
         let added = match output {

@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::reading::seen;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 
 const EXAMPLES: &str = "Examples:
@@ -27,7 +27,7 @@ pub(crate) struct PortalArgs {
 }
 
 impl PortalArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(portal) = find(session).await? else {
             bail!(
                 "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor checks)"
@@ -42,7 +42,7 @@ impl PortalArgs {
 }
 
 /// The portal's address, if anything that the user may read names it.
-pub(crate) async fn find(session: &Session) -> anyhow::Result<Option<Url>> {
+pub(crate) async fn find(session: &UserSession) -> anyhow::Result<Option<Url>> {
     let providers: Option<Vec<IntegrationProvider>> = seen(session.all(&ListParams::default()).await)?.yes();
     if let Some(portal) = providers.iter().flatten().find_map(of_provider) {
         return Ok(Some(portal));
@@ -53,7 +53,7 @@ pub(crate) async fn find(session: &Session) -> anyhow::Result<Option<Url>> {
 
 /// A connection's page in the portal.
 pub(crate) async fn page(
-    session: &Session,
+    session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Option<Url>> {
     if let Some(url) = own_page(connection) {

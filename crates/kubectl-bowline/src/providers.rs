@@ -3,9 +3,9 @@
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use crate::output::{Listing, Output};
+use crate::output::{ListView, Output};
 use crate::screen::{Paint, Screen};
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use crate::table::Cell;
 use bowline_api::IntegrationProvider;
 use bowline_api::condition::ConditionType::Ready;
@@ -29,7 +29,7 @@ pub(crate) struct ProvidersArgs {
 }
 
 impl ProvidersArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let mut items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await.map_err(plain)?;
         for provider in &mut items {
             provider.metadata.managed_fields = None;
@@ -42,7 +42,7 @@ impl ProvidersArgs {
     }
 }
 
-const PROVIDERS: Listing<IntegrationProvider> = Listing {
+const PROVIDERS: ListView<IntegrationProvider> = ListView {
     name: |provider| format!("integrationprovider.bowline.dev/{}", provider.name_any()),
     usual: &[
         ("NAME", |provider| Cell::new(provider.name_any())),

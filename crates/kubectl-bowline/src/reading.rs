@@ -3,12 +3,12 @@
 use crate::session::plain;
 
 /// Something that the user may or may not read.
-pub(crate) enum Seen<T> {
+pub(crate) enum Readable<T> {
     Yes(T),
     MayNot,
 }
 
-impl<T> Seen<T> {
+impl<T> Readable<T> {
     /// What was read, if it may be.
     pub fn yes(self) -> Option<T> {
         match self {
@@ -17,19 +17,19 @@ impl<T> Seen<T> {
         }
     }
 
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Readable<U> {
         match self {
-            Self::Yes(found) => Seen::Yes(change(found)),
-            Self::MayNot => Seen::MayNot,
+            Self::Yes(found) => Readable::Yes(change(found)),
+            Self::MayNot => Readable::MayNot,
         }
     }
 }
 
 /// What the user may not read is left out; any other failure is one.
-pub(crate) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Seen<T>> {
+pub(crate) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Readable<T>> {
     match answer {
-        Ok(found) => Ok(Seen::Yes(found)),
-        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Seen::MayNot),
+        Ok(found) => Ok(Readable::Yes(found)),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Readable::MayNot),
         Err(error) => Err(plain(error)),
     }
 }

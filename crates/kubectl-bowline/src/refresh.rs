@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::age::relative;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::WaitArgs;
 use bowline_api::IntegrationConnection;
@@ -33,7 +33,7 @@ pub(crate) struct RefreshArgs {
 }
 
 impl RefreshArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
         let before = session.connection(&name).await?;
         let request = request(&before, session.clock.now());

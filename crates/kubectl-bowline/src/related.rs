@@ -5,8 +5,8 @@ use std::fmt;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use crate::reading::{Seen, seen};
-use crate::session::Session;
+use crate::reading::{Readable, seen};
+use crate::session::UserSession;
 use bowline_api::connection::Method;
 use bowline_api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use bowline_api::open::Open;
@@ -46,7 +46,7 @@ impl ProviderFacts {
 
 /// What the connection's provider object says.
 pub(crate) async fn provider_of(
-    session: &Session,
+    session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<ProviderFacts> {
     let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
@@ -56,11 +56,11 @@ pub(crate) async fn provider_of(
 
 /// Where a connection is shared now.
 pub(crate) async fn shares_of(
-    session: &Session,
+    session: &UserSession,
     connection: &IntegrationConnection,
-) -> anyhow::Result<Seen<Vec<ConnectionShare>>> {
+) -> anyhow::Result<Readable<Vec<ConnectionShare>>> {
     if !connection.wants_sharing() {
-        return Ok(Seen::Yes(Vec::new()));
+        return Ok(Readable::Yes(Vec::new()));
     }
     let labels = format!(
         "{LABEL_CONNECTION_NAME}={},{LABEL_CONNECTION_NAMESPACE}={}",
@@ -72,7 +72,7 @@ pub(crate) async fn shares_of(
 
 /// One Secret of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PublishedSecret {
+pub(crate) struct SecretPlace {
     pub namespace: String,
     /// Absent while it is not written.
     pub name: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct PublishedSecret {
     pub workspace: Option<String>,
 }
 
-impl fmt::Display for PublishedSecret {
+impl fmt::Display for SecretPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             Some(name) => write!(f, "{}: Secret {name}", self.namespace)?,
@@ -91,17 +91,14 @@ impl fmt::Display for PublishedSecret {
 }
 
 /// Where a connection is published: in its own namespace, and by these shares.
-pub(crate) fn published(
-    connection: &IntegrationConnection,
-    shares: &[ConnectionShare],
-) -> Vec<PublishedSecret> {
+pub(crate) fn published(connection: &IntegrationConnection, shares: &[ConnectionShare]) -> Vec<SecretPlace> {
     let own = connection.status.as_ref().and_then(|status| status.secret.as_ref());
-    let own = own.map(|secret| PublishedSecret {
+    let own = own.map(|secret| SecretPlace {
         namespace: connection.namespace().unwrap_or_default(),
         name: Some(secret.name.clone()),
         workspace: None,
     });
-    let elsewhere = shares.iter().map(|share| PublishedSecret {
+    let elsewhere = shares.iter().map(|share| SecretPlace {
         namespace: share.namespace().unwrap_or_default(),
         name: share.status.as_ref().and_then(|status| status.secret_name.clone()),
         workspace: Some(share.spec.workspace.clone()),
@@ -112,11 +109,11 @@ pub(crate) fn published(
 /// The same as lines, with who gets the token there; `None` where it is published nowhere.
 pub(crate) fn whereabouts(
     connection: &IntegrationConnection,
-    shares: &Seen<Vec<ConnectionShare>>,
+    shares: &Readable<Vec<ConnectionShare>>,
 ) -> Option<String> {
     let (shares, hidden) = match shares {
-        Seen::Yes(shares) => (shares.as_slice(), None),
-        Seen::MayNot => (&[][..], Some(hidden(connection))),
+        Readable::Yes(shares) => (shares.as_slice(), None),
+        Readable::MayNot => (&[][..], Some(hidden(connection))),
     };
     let places = published(connection, shares).into_iter().map(|place| place.to_string());
     let mut lines: Vec<_> = places.chain(hidden).collect();

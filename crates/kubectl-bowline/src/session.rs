@@ -38,7 +38,7 @@ pub(crate) struct ClusterArgs {
 
 impl ClusterArgs {
     /// Reads the kubeconfig and prepares a client; nothing is sent yet.
-    pub async fn connect(self) -> anyhow::Result<Session> {
+    pub async fn connect(self) -> anyhow::Result<UserSession> {
         let Self { kubeconfig, context, namespace } = self;
         let kubeconfig = match &kubeconfig {
             Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
@@ -51,7 +51,7 @@ impl ClusterArgs {
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
-        Ok(Session::new(client, namespace, Clock::System))
+        Ok(UserSession::new(client, namespace, Clock::System))
     }
 }
 
@@ -68,7 +68,7 @@ fn unusable(error: &KubeconfigError) -> anyhow::Error {
 }
 
 /// A client, the namespace meant, and the time.
-pub(crate) struct Session {
+pub(crate) struct UserSession {
     /// Acts as the user.
     pub client: Client,
     /// The namespace of commands that have one.
@@ -79,7 +79,7 @@ pub(crate) struct Session {
     unreadable: RefCell<Vec<String>>,
 }
 
-impl Session {
+impl UserSession {
     pub fn new(client: Client, namespace: String, clock: Clock) -> Self {
         Self { client, namespace, clock, unreadable: RefCell::default() }
     }

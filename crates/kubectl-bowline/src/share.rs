@@ -7,10 +7,10 @@ use serde_json::json;
 use crate::exit::Usage;
 use crate::impact::gather;
 use crate::next::{lines, steps};
-use crate::reading::Seen;
+use crate::reading::Readable;
 use crate::related::{provider_of, shares_of};
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::WaitArgs;
 use bowline_api::condition::ConditionType::Shared;
@@ -57,7 +57,7 @@ pub(crate) struct UnshareArgs {
 }
 
 impl ShareArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, workspace, wait } = self;
         let before = session.connection(&name).await?;
         let Some(workspace) = workspace.or_else(|| before.spec.workspace.clone()) else {
@@ -79,7 +79,7 @@ impl ShareArgs {
 }
 
 impl UnshareArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
         let before = session.connection(&name).await?;
         if !before.wants_sharing() {
@@ -131,16 +131,16 @@ fn so_far(connection: &IntegrationConnection) -> String {
 fn shared(
     connection: &IntegrationConnection,
     workspace: &str,
-    shares: &Seen<Vec<ConnectionShare>>,
+    shares: &Readable<Vec<ConnectionShare>>,
 ) -> String {
     let (name, id) = (connection.name_any(), connection.id());
     let places = match shares {
-        Seen::Yes(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
-        Seen::Yes(shares) => {
+        Readable::Yes(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
+        Readable::Yes(shares) => {
             let names: Vec<_> = shares.iter().filter_map(ResourceExt::namespace).collect();
             format!("Secret {id} in {}", names.join(", "))
         }
-        Seen::MayNot => format!("Secret {id} in each of its namespaces, which you may not list"),
+        Readable::MayNot => format!("Secret {id} in each of its namespaces, which you may not list"),
     };
     format!("{name} is shared with {workspace}: {places}.\n")
 }
@@ -193,9 +193,9 @@ mod tests {
         .unwrap();
         let it = connection(4, true, "True", "Shared");
         for (shares, end) in [
-            (Seen::Yes(vec![share]), "Secret team-a.github in jobs.\n"),
-            (Seen::Yes(Vec::new()), "it has no namespace besides this one.\n"),
-            (Seen::MayNot, "which you may not list.\n"),
+            (Readable::Yes(vec![share]), "Secret team-a.github in jobs.\n"),
+            (Readable::Yes(Vec::new()), "it has no namespace besides this one.\n"),
+            (Readable::MayNot, "which you may not list.\n"),
         ] {
             let text = shared(&it, "marketing", &shares);
             assert!(text.starts_with("github is shared with marketing: ") && text.ends_with(end), "{text}");

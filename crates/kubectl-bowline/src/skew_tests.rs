@@ -13,7 +13,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::{Cli, Exit, Screen, Session, run_in};
+use super::{Cli, Exit, Screen, UserSession, run_in};
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -142,7 +142,7 @@ fn client() -> Client {
 async fn bowline(line: &str) -> (u8, String, String) {
     let (out, err) = (Written::default(), Written::default());
     let mut screen = Screen::piped(io::empty(), out.clone(), err.clone());
-    let session = Session::new(client(), "team-a".into(), Clock::System);
+    let session = UserSession::new(client(), "team-a".into(), Clock::System);
     let cli = Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(line.split(' '))).unwrap();
     let outcome = run_in(&session, cli.command, &mut screen).await;
     if let Err(error) = &outcome {

@@ -8,10 +8,10 @@ use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::age::relative;
-use crate::reading::Seen;
+use crate::reading::Readable;
 use crate::related::{shares_of, whereabouts};
 use crate::screen::Screen;
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use bowline_api::connection::SecretStatus;
 use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
@@ -39,7 +39,7 @@ pub(crate) struct TokenArgs {
 }
 
 impl TokenArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         if !self.show {
             let shares = shares_of(session, &connection).await?;
@@ -100,7 +100,11 @@ fn validity(connection: &IntegrationConnection, now: Timestamp) -> Option<String
 }
 
 /// Until when it is valid, and where.
-fn told(connection: &IntegrationConnection, shares: &Seen<Vec<ConnectionShare>>, now: Timestamp) -> String {
+fn told(
+    connection: &IntegrationConnection,
+    shares: &Readable<Vec<ConnectionShare>>,
+    now: Timestamp,
+) -> String {
     let validity = validity(connection, now).map(|line| line + "\n").unwrap_or_default();
     whereabouts(connection, shares)
         .map_or_else(|| "It is published nowhere.\n".to_owned(), |places| validity + &places)
@@ -155,13 +159,13 @@ mod tests {
         let it = connection(&json!({"token": {"expiresAt": "2026-01-01T00:10:00Z"},
             "secret": {"name": "github"}}));
         assert_eq!(
-            told(&it, &Seen::MayNot, now),
+            told(&it, &Readable::MayNot, now),
             "The token expires in 10m (2026-01-01T00:10:00Z).\n\
              \x20 team-a: Secret github\n  in namespaces of workspace marketing whose shares you may not list\n\
              \x20 Whoever may read Secrets or run pods in these namespaces gets the token.\n"
         );
         let nothing = connection(&json!({}));
-        assert_eq!(told(&nothing, &Seen::Yes(Vec::new()), now), "It is published nowhere.\n");
+        assert_eq!(told(&nothing, &Readable::Yes(Vec::new()), now), "It is published nowhere.\n");
         let error = published(&nothing).unwrap_err().to_string();
         assert!(error.contains("kubectl bowline describe github -n team-a"), "{error}");
     }

@@ -8,10 +8,10 @@ use kube::core::Duration;
 use kube::runtime::watcher::watch_object;
 use tokio::time::{Instant, timeout_at};
 
-use crate::age::span;
+use crate::age::length;
 use crate::exit::NotInTime;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use bowline_api::IntegrationConnection;
 
 /// `--wait` and `--timeout`.
@@ -32,7 +32,7 @@ impl WaitArgs {
     /// Says what is being done, and whether it is waited for.
     pub fn begin(self, doing: &str, screen: &mut Screen) -> bool {
         let Self { wait, timeout } = self;
-        let how_long = if wait { format!("; waiting up to {} ...", words(timeout)) } else { ".".to_owned() };
+        let how_long = if wait { format!("; waiting up to {} ...", length(timeout)) } else { ".".to_owned() };
         screen.progress(&format!("{doing}{how_long}"));
         wait
     }
@@ -44,7 +44,7 @@ impl WaitArgs {
     /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
     pub async fn until(
         self,
-        session: &Session,
+        session: &UserSession,
         name: &str,
         settled: impl Fn(&IntegrationConnection) -> bool,
         so_far: impl FnOnce(&IntegrationConnection) -> String,
@@ -67,16 +67,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
 }
 
-/// A length of time as people write it: 10m, not 600s.
-pub(crate) fn words(limit: Duration) -> String {
-    let seconds = std::time::Duration::from(limit).as_secs();
-    span(i64::try_from(seconds).unwrap_or(i64::MAX))
-}
-
 /// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
 /// not happen before the deadline.
 pub(crate) async fn follow<T>(
-    session: &Session,
+    session: &UserSession,
     name: &str,
     deadline: Instant,
     mut look: impl FnMut(&IntegrationConnection) -> anyhow::Result<Option<T>>,

@@ -9,13 +9,13 @@ use kube::{Api, ResourceExt};
 
 use crate::exit::Usage;
 use crate::impact::references;
-use crate::reading::{Seen, seen};
+use crate::reading::{Readable, seen};
 use crate::related::provider_of;
 use crate::screen::Screen;
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use bowline_api::names::{ANNOTATION_CONNECTION, connection_id};
 use bowline_api::{ConnectionShare, IntegrationConnection};
-use page::{NamedSecret, PodPage, Source};
+use page::{NamedSecret, PodPage, SecretSource};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline why pod/mailer-6c9f
@@ -35,7 +35,7 @@ pub(crate) struct WhyArgs {
 }
 
 impl WhyArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(name) = pod_name(&self.pod) else {
             return Err(Usage("only pods can be explained: pass pod/NAME").into());
         };
@@ -76,31 +76,31 @@ struct Publishers {
 }
 
 impl Publishers {
-    async fn read(session: &Session) -> anyhow::Result<Self> {
+    async fn read(session: &UserSession) -> anyhow::Result<Self> {
         let connections = session.within(&session.namespace).await.map_err(plain)?;
         let shares = session.within(&session.namespace).await.map_err(plain)?;
         Ok(Self { connections, shares })
     }
 
-    async fn source(&self, session: &Session, secret: &str) -> anyhow::Result<Source> {
+    async fn source(&self, session: &UserSession, secret: &str) -> anyhow::Result<SecretSource> {
         if let Some(connection) = self.connections.iter().find(|one| one.secret_name() == secret) {
             let provider = provider_of(session, connection).await?;
-            return Ok(Source::Own(Box::new((connection.clone(), provider))));
+            return Ok(SecretSource::Own(Box::new((connection.clone(), provider))));
         }
         if let Some(share) = self.shares.iter().find(|share| share.name_any() == secret) {
             return shared(session, share).await;
         }
         let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
         Ok(match seen(secrets.get_metadata_opt(secret).await)? {
-            Seen::Yes(Some(found)) => leftover(&found),
-            Seen::Yes(None) => Source::Missing,
-            Seen::MayNot => Source::Unknown,
+            Readable::Yes(Some(found)) => leftover(&found),
+            Readable::Yes(None) => SecretSource::Missing,
+            Readable::MayNot => SecretSource::Unknown,
         })
     }
 }
 
 /// The share, and the connection behind it as far as the user may read that.
-async fn shared(session: &Session, share: &ConnectionShare) -> anyhow::Result<Source> {
+async fn shared(session: &UserSession, share: &ConnectionShare) -> anyhow::Result<SecretSource> {
     let of = &share.spec.connection;
     let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &of.namespace);
     let behind = seen(connections.get_opt(&of.name).await)?.yes().flatten();
@@ -111,13 +111,13 @@ async fn shared(session: &Session, share: &ConnectionShare) -> anyhow::Result<So
         }
         None => None,
     };
-    Ok(Source::Shared(Box::new(share.clone()), behind))
+    Ok(SecretSource::Shared(Box::new(share.clone()), behind))
 }
 
 /// A Secret that no connection or share here publishes now.
-fn leftover(found: &PartialObjectMeta<Secret>) -> Source {
+fn leftover(found: &PartialObjectMeta<Secret>) -> SecretSource {
     let ours = found.annotations().get(ANNOTATION_CONNECTION);
-    ours.map_or(Source::Foreign, |id| Source::Left { id: id.clone() })
+    ours.map_or(SecretSource::Foreign, |id| SecretSource::Left { id: id.clone() })
 }
 
 /// The connection that a Secret's name would stand for if it were shared: `<namespace>.<name>`.

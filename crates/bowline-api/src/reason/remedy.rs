@@ -183,6 +183,7 @@ impl Remedy {
     }
 
     /// The command that carries it out, or shows what is needed. Holes as in [`super::Row::sentence`].
+    // long: one table, a row for each remedy.
     pub(super) const fn command(self, entrance: Entrance) -> &'static str {
         match self {
             Self::Wait => "kubectl bowline list -n {namespace} --watch",

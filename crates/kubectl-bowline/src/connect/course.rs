@@ -4,13 +4,13 @@ use anyhow::bail;
 use tokio::time::Instant;
 
 use super::{ConnectArgs, request, words};
-use crate::attempt::{AttemptEnd, Followed, Progress, awaits_confirmation};
+use crate::attempt::{AttemptEnd, AttemptProgress, Followed, awaits_confirmation};
 use crate::exit::Usage;
 use crate::next::{lines, step};
 use crate::portal;
 use crate::related::ProviderFacts;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::{Cell, account_in_full};
 use crate::wait::follow;
 use bowline_api::IntegrationConnection;
@@ -25,7 +25,7 @@ const LAG: std::time::Duration = std::time::Duration::from_secs(10);
 /// One run of the command.
 pub(super) struct Course<'a> {
     pub args: &'a ConnectArgs,
-    pub session: &'a Session,
+    pub session: &'a UserSession,
     pub before: IntegrationConnection,
     pub provider: ProviderFacts,
     /// What was shown last of the attempt: its code, or that it is under way.
@@ -83,10 +83,10 @@ impl Course<'_> {
         let (session, shown) = (self.session, &mut self.shown);
         let look = |now: &IntegrationConnection| {
             let end = match attempt.see(now) {
-                Progress::Awaited => return Ok(None),
-                Progress::Running => return show(now, shown, session, screen).map(|()| None),
-                Progress::AwaitsConfirmation => None,
-                Progress::Ended(end) => Some(end),
+                AttemptProgress::Awaited => return Ok(None),
+                AttemptProgress::Running => return show(now, shown, session, screen).map(|()| None),
+                AttemptProgress::AwaitsConfirmation => None,
+                AttemptProgress::Ended(end) => Some(end),
             };
             Ok(Some((end, now.clone())))
         };
@@ -240,7 +240,7 @@ fn is_by_code(attempt: &LastAttempt) -> bool {
 fn show(
     now: &IntegrationConnection,
     shown: &mut Option<String>,
-    session: &Session,
+    session: &UserSession,
     screen: &mut Screen,
 ) -> anyhow::Result<()> {
     let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::age::{relative, since};
 use crate::next::{lines, steps};
-use crate::reading::Seen;
+use crate::reading::Readable;
 use crate::related::{ProviderFacts, whereabouts};
 use crate::screen::{Paint, painted};
 use crate::table::{Cell, Lines, phase};
@@ -22,17 +22,17 @@ use bowline_api::{ConnectionShare, IntegrationConnection};
 const EVENTS: usize = 8;
 
 /// Everything the page is made of.
-pub(super) struct ConnectionPage {
+pub(super) struct DescribePage {
     pub connection: IntegrationConnection,
-    pub shares: Seen<Vec<ConnectionShare>>,
-    pub events: Seen<Vec<Event>>,
+    pub shares: Readable<Vec<ConnectionShare>>,
+    pub events: Readable<Vec<Event>>,
     /// What the provider object says, as far as the user may read it.
     pub provider: ProviderFacts,
     pub now: Timestamp,
     pub colours: bool,
 }
 
-impl ConnectionPage {
+impl DescribePage {
     pub fn render(&self) -> String {
         let empty = IntegrationConnectionStatus::default();
         let status = self.connection.status.as_ref().unwrap_or(&empty);
@@ -193,9 +193,9 @@ impl ConnectionPage {
 
     fn recent_events(&self) -> String {
         let events = match &self.events {
-            Seen::MayNot => return self.heading("Events") + "  you may not list events here\n",
-            Seen::Yes(events) if events.is_empty() => return String::new(),
-            Seen::Yes(events) => events,
+            Readable::MayNot => return self.heading("Events") + "  you may not list events here\n",
+            Readable::Yes(events) if events.is_empty() => return String::new(),
+            Readable::Yes(events) => events,
         };
         let mut newest: Vec<_> = events.iter().map(|event| (happened(event), event)).collect();
         newest.sort_by_key(|(at, _)| std::cmp::Reverse(*at));

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt;
 
 use super::cluster::{Definition, Installation};
-use super::{CheckResult, Mark};
-use crate::reading::Seen;
+use super::{CheckMark, CheckResult};
+use crate::reading::Readable;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::ConditionType::Ready;
 use bowline_api::condition::Conditioned;
@@ -41,24 +41,24 @@ pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<CheckResult> {
 }
 
 fn ok(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(Mark::Ok, subject, text)
+    CheckResult::new(CheckMark::Ok, subject, text)
 }
 
 fn warn(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(Mark::Warn, subject, text)
+    CheckResult::new(CheckMark::Warn, subject, text)
 }
 
 fn fail(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(Mark::Fail, subject, text)
+    CheckResult::new(CheckMark::Fail, subject, text)
 }
 
 fn hidden(subject: &'static str, what: &str) -> CheckResult {
     warn(subject, format!("you may not see {what}")).todo("ask an administrator to run doctor")
 }
 
-fn definitions(seen: &Seen<Vec<Definition>>) -> CheckResult {
+fn definitions(seen: &Readable<Vec<Definition>>) -> CheckResult {
     const KINDS: &str = "kinds";
-    let Seen::Yes(all) = seen else { return hidden(KINDS, "CustomResourceDefinitions") };
+    let Readable::Yes(all) = seen else { return hidden(KINDS, "CustomResourceDefinitions") };
     let absent = all.iter().filter(|it| it.unknown_fields.is_none()).map(|it| it.name.as_str());
     let absent = absent.collect::<Vec<_>>().join(", ");
     let unknown = all.iter().flat_map(|it| it.unknown_fields.iter().flatten()).map(String::as_str);
@@ -72,7 +72,7 @@ fn definitions(seen: &Seen<Vec<Definition>>) -> CheckResult {
 
 fn policies(seen: &Installation) -> CheckResult {
     const SUBJECT: &str = "policies";
-    let (Seen::Yes(there), Seen::Yes(bound)) = (&seen.policies, &seen.bound) else {
+    let (Readable::Yes(there), Readable::Yes(bound)) = (&seen.policies, &seen.bound) else {
         return hidden(SUBJECT, "admission policies and their bindings");
     };
     let missing = |from: &BTreeSet<String>| -> String {
@@ -92,40 +92,40 @@ fn policies(seen: &Installation) -> CheckResult {
 fn operator(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "operator";
     match &seen.operator {
-        Seen::MayNot => hidden(SUBJECT, &format!("Deployments in {namespace}")),
-        Seen::Yes(None) => fail(SUBJECT, format!("no Deployment bowline in {namespace}"))
+        Readable::MayNot => hidden(SUBJECT, &format!("Deployments in {namespace}")),
+        Readable::Yes(None) => fail(SUBJECT, format!("no Deployment bowline in {namespace}"))
             .todo("install it there, or name its namespace with --operator-namespace"),
-        Seen::Yes(Some((_, 0))) => fail(SUBJECT, "scaled to nothing: no token is refreshed")
+        Readable::Yes(Some((_, 0))) => fail(SUBJECT, "scaled to nothing: no token is refreshed")
             .todo(format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}")),
-        Seen::Yes(Some((ready, wanted))) if ready < wanted => {
+        Readable::Yes(Some((ready, wanted))) if ready < wanted => {
             fail(SUBJECT, format!("{ready} of {wanted} ready"))
                 .todo(format!("kubectl logs deployment/bowline -n {namespace}"))
         }
-        Seen::Yes(Some((ready, _))) => ok(SUBJECT, format!("{ready} ready")),
+        Readable::Yes(Some((ready, _))) => ok(SUBJECT, format!("{ready} ready")),
     }
 }
 
 fn keyring(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "keyring";
     match (&seen.keyring, &seen.records) {
-        (Seen::MayNot, _) => hidden(SUBJECT, &format!("Secrets in {namespace}")),
-        (Seen::Yes(true), _) => ok(SUBJECT, "there"),
-        (Seen::Yes(false), Seen::Yes(records)) if !records.is_empty() => fail(
+        (Readable::MayNot, _) => hidden(SUBJECT, &format!("Secrets in {namespace}")),
+        (Readable::Yes(true), _) => ok(SUBJECT, "there"),
+        (Readable::Yes(false), Readable::Yes(records)) if !records.is_empty() => fail(
             SUBJECT,
             format!("Secret bowline-keyring is missing while there are {} records", records.len()),
         )
         .todo("put it back from a backup, unless the operator runs with --keyring-dir"),
-        (Seen::Yes(false), _) => warn(SUBJECT, "not there yet")
+        (Readable::Yes(false), _) => warn(SUBJECT, "not there yet")
             .todo("the operator creates it when it starts, unless it runs with --keyring-dir"),
     }
 }
 
 fn records(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "records";
-    let Seen::Yes(records) = &seen.records else {
+    let Readable::Yes(records) = &seen.records else {
         return hidden(SUBJECT, &format!("Secrets in {namespace}"));
     };
-    let (Seen::Yes(connections), true) = (&seen.connections, seen.all) else {
+    let (Readable::Yes(connections), true) = (&seen.connections, seen.all) else {
         return hidden(SUBJECT, "the connections of all namespaces");
     };
     let known: BTreeSet<_> = connections.iter().filter_map(ResourceExt::uid).collect();
@@ -148,7 +148,7 @@ fn portal(seen: &Installation) -> CheckResult {
 
 fn providers(seen: &Installation) -> Vec<CheckResult> {
     const SUBJECT: &str = "providers";
-    let Seen::Yes(all) = &seen.providers else { return vec![hidden(SUBJECT, "providers")] };
+    let Readable::Yes(all) = &seen.providers else { return vec![hidden(SUBJECT, "providers")] };
     let broken = all.iter().filter(|provider| !provider.is(Ready)).map(|provider| {
         let ready = provider.condition(Ready);
         let (reason, message) = ready.map_or(("Unknown", "the operator has not looked at it"), |ready| {
@@ -171,7 +171,7 @@ fn providers(seen: &Installation) -> Vec<CheckResult> {
 
 fn connections(seen: &Installation) -> CheckResult {
     const SUBJECT: &str = "connections";
-    let Seen::Yes(all) = &seen.connections else { return hidden(SUBJECT, "connections") };
+    let Readable::Yes(all) = &seen.connections else { return hidden(SUBJECT, "connections") };
     let whose = if seen.all { "" } else { " in your namespace" };
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for connection in all.iter().filter(|connection| is_broken(connection)) {

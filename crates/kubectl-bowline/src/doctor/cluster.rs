@@ -18,8 +18,8 @@ use kube::{Api, ResourceExt};
 use url::Url;
 
 use crate::portal;
-use crate::reading::{Seen, seen};
-use crate::session::Session;
+use crate::reading::{Readable, seen};
+use crate::session::UserSession;
 use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
 use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 
@@ -33,19 +33,19 @@ const OPERATOR: &str = "bowline";
 /// What was seen of an installation.
 pub(super) struct Installation {
     /// Our kinds in the cluster, each with what is missing in it.
-    pub definitions: Seen<Vec<Definition>>,
+    pub definitions: Readable<Vec<Definition>>,
     /// Names of the admission policies that are there.
-    pub policies: Seen<BTreeSet<String>>,
+    pub policies: Readable<BTreeSet<String>>,
     /// Names of the policies that are bound, and deny.
-    pub bound: Seen<BTreeSet<String>>,
+    pub bound: Readable<BTreeSet<String>>,
     /// Ready and wanted replicas of the operator, if it is there.
-    pub operator: Seen<Option<(i32, i32)>>,
-    pub keyring: Seen<bool>,
+    pub operator: Readable<Option<(i32, i32)>>,
+    pub keyring: Readable<bool>,
     /// UID of the connection of each record; empty where it has none.
-    pub records: Seen<Vec<String>>,
-    pub providers: Seen<Vec<IntegrationProvider>>,
+    pub records: Readable<Vec<String>>,
+    pub providers: Readable<Vec<IntegrationProvider>>,
     /// All connections, or those of the user's namespace.
-    pub connections: Seen<Vec<IntegrationConnection>>,
+    pub connections: Readable<Vec<IntegrationConnection>>,
     /// Whether `connections` are all there are.
     pub all: bool,
     pub portal: Option<Url>,
@@ -62,7 +62,7 @@ pub(super) struct Definition {
 }
 
 /// Looks at everything.
-pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<Installation> {
+pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Result<Installation> {
     let client = || session.client.clone();
     let every = ListParams::default();
     let installed = ListParams::default().labels(INSTALLED);
@@ -74,8 +74,8 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
     let definitions = installed_definitions(session).await?;
     // Without the kinds, whatever is asked about them is answered by an error that says so.
     let there =
-        !matches!(&definitions, Seen::Yes(found) if found.iter().any(|it| it.unknown_fields.is_none()));
-    let (connections, all) = if there { connections(session).await? } else { (Seen::MayNot, false) };
+        !matches!(&definitions, Readable::Yes(found) if found.iter().any(|it| it.unknown_fields.is_none()));
+    let (connections, all) = if there { connections(session).await? } else { (Readable::MayNot, false) };
     Ok(Installation {
         policies: names(seen(policies.list(&installed).await)?, |it| Some(it.name_any())),
         bound: names(seen(bindings.list(&installed).await)?, denying),
@@ -83,7 +83,7 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
         keyring: seen(secrets.get_metadata_opt(KEYRING).await)?.map(|found| found.is_some()),
         records: seen(secrets.list_metadata(&records).await)?
             .map(|list| list.iter().map(owner_uid).collect()),
-        providers: if there { seen(session.all(&every).await)? } else { Seen::MayNot },
+        providers: if there { seen(session.all(&every).await)? } else { Readable::MayNot },
         portal: if there { portal::find(session).await? } else { None },
         ahead: ahead(session).await?,
         definitions,
@@ -92,16 +92,16 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
     })
 }
 
-async fn installed_definitions(session: &Session) -> anyhow::Result<Seen<Vec<Definition>>> {
+async fn installed_definitions(session: &UserSession) -> anyhow::Result<Readable<Vec<Definition>>> {
     let there: Api<CustomResourceDefinition> = Api::all(session.client.clone());
     let mut found = Vec::new();
     for wanted in definitions() {
         let name = wanted.name_any();
-        let Seen::Yes(installed) = seen(there.get_opt(&name).await)? else { return Ok(Seen::MayNot) };
+        let Readable::Yes(installed) = seen(there.get_opt(&name).await)? else { return Ok(Readable::MayNot) };
         let unknown_fields = installed.map(|installed| unknown_fields(&wanted, &installed));
         found.push(Definition { name, unknown_fields });
     }
-    Ok(Seen::Yes(found))
+    Ok(Readable::Yes(found))
 }
 
 /// Fields of spec and status that one definition has and the other lacks; the version too, if that is not served.
@@ -129,17 +129,17 @@ pub(super) fn unknown_fields(
     unknown
 }
 
-async fn connections(session: &Session) -> anyhow::Result<(Seen<Vec<IntegrationConnection>>, bool)> {
+async fn connections(session: &UserSession) -> anyhow::Result<(Readable<Vec<IntegrationConnection>>, bool)> {
     match seen(session.all(&ListParams::default()).await)? {
-        Seen::Yes(all) => Ok((Seen::Yes(all), true)),
-        Seen::MayNot => Ok((seen(session.within(&session.namespace).await)?, false)),
+        Readable::Yes(all) => Ok((Readable::Yes(all), true)),
+        Readable::MayNot => Ok((seen(session.within(&session.namespace).await)?, false)),
     }
 }
 
 fn names<K: Clone>(
-    seen: Seen<kube::core::ObjectList<K>>,
+    seen: Readable<kube::core::ObjectList<K>>,
     name: impl Fn(&K) -> Option<String>,
-) -> Seen<BTreeSet<String>> {
+) -> Readable<BTreeSet<String>> {
     seen.map(|list| list.iter().filter_map(name).collect())
 }
 
@@ -161,7 +161,7 @@ fn owner_uid(record: &PartialObjectMeta<Secret>) -> String {
 }
 
 /// How far this machine's clock is ahead of the API server's, which dates each answer.
-async fn ahead(session: &Session) -> anyhow::Result<Option<i64>> {
+async fn ahead(session: &UserSession) -> anyhow::Result<Option<i64>> {
     let request = Request::get("/version").body(Body::empty()).context("a request cannot be made")?;
     let Ok(answer) = session.client.send(request).await else { return Ok(None) };
     let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());

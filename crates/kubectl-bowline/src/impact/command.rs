@@ -7,7 +7,7 @@ use super::{AffectedSecret, Impact, Workload, gather};
 use crate::output;
 use crate::related::hidden;
 use crate::screen::Screen;
-use crate::session::Session;
+use crate::session::UserSession;
 use crate::table::{Cell, Table};
 use bowline_api::IntegrationConnection;
 
@@ -30,11 +30,11 @@ pub(crate) struct ImpactArgs {
     name: String,
     /// Another format than the table
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<ReportFormat>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum ReportFormat {
     /// As JSON
     Json,
     /// As YAML
@@ -42,12 +42,12 @@ enum Format {
 }
 
 impl ImpactArgs {
-    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         let impact = gather(session, &connection, true).await?;
         match self.output {
-            Some(Format::Json) => screen.result(&output::json(&report(&connection, &impact))?)?,
-            Some(Format::Yaml) => screen.result(&output::yaml(&report(&connection, &impact))?)?,
+            Some(ReportFormat::Json) => screen.result(&output::json(&report(&connection, &impact))?)?,
+            Some(ReportFormat::Yaml) => screen.result(&output::yaml(&report(&connection, &impact))?)?,
             None => {
                 if !impact.secrets.is_empty() {
                     screen.result(&Table::fit(HEADING, &rows(&impact), screen.colours()).1)?;
@@ -117,7 +117,7 @@ fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
 mod tests {
     use super::super::Via;
     use super::*;
-    use crate::related::PublishedSecret;
+    use crate::related::SecretPlace;
 
     fn connection() -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a"},
@@ -127,7 +127,7 @@ mod tests {
 
     fn impact() -> Impact {
         let place = |namespace: &str, name: &str, workspace: Option<&str>| AffectedSecret {
-            place: PublishedSecret {
+            place: SecretPlace {
                 namespace: namespace.into(),
                 name: Some(name.into()),
                 workspace: workspace.map(Into::into),

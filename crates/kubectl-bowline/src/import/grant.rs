@@ -26,10 +26,10 @@ const KEYS: &[&str] =
 const EMPTY: &str = "there is no input: give the JSON of a token answer, or lines like api_key=...";
 const CODE: &str = "an authorization code cannot be imported: exchange it, and import the answer";
 
-type Fields = BTreeMap<&'static str, SecretString>;
+type GrantFields = BTreeMap<&'static str, SecretString>;
 
 /// A grant that may be written into an intake Secret.
-pub(super) struct GivenGrant(Fields);
+pub(super) struct GivenGrant(GrantFields);
 
 impl GivenGrant {
     /// Reads the JSON of a token answer (RFC 6749 §5.1) or lines of `key=value`.
@@ -99,14 +99,14 @@ impl GivenGrant {
     }
 }
 
-fn from_json(text: &str) -> anyhow::Result<Fields> {
+fn from_json(text: &str) -> anyhow::Result<GrantFields> {
     // serde_json's message may quote what it read.
     let value: Value = serde_json::from_str(text)
         .map_err(|error| anyhow!("the JSON is broken at line {}, column {}", error.line(), error.column()))?;
     let Value::Object(answer) = value else { bail!("the JSON is not an object") };
     ensure!(!answer.contains_key("error"), "this is the answer of a refusal, not a token: it has an `error`");
     ensure!(!answer.contains_key("code"), CODE);
-    let mut fields = Fields::new();
+    let mut fields = GrantFields::new();
     for key in KEYS {
         let value = match answer.get(*key) {
             None | Some(Value::Null) => continue,
@@ -119,8 +119,8 @@ fn from_json(text: &str) -> anyhow::Result<Fields> {
     Ok(fields)
 }
 
-fn from_lines(text: &str) -> anyhow::Result<Fields> {
-    let mut fields = Fields::new();
+fn from_lines(text: &str) -> anyhow::Result<GrantFields> {
+    let mut fields = GrantFields::new();
     let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let (key, value) =

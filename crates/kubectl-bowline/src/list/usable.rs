@@ -3,9 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 
-use crate::output::{Listing, Output};
+use crate::output::{ListView, Output};
 use crate::screen::{Paint, Screen};
-use crate::session::{Session, plain};
+use crate::session::{UserSession, plain};
 use crate::table::Cell;
 use bowline_api::condition::ConditionType::Ready;
 use bowline_api::condition::Conditioned;
@@ -16,12 +16,12 @@ use bowline_api::{ConnectionShare, IntegrationConnection};
 /// One thing that can be used in a namespace.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-struct Usable {
+struct UsableConnection {
     id: String,
     provider: Option<String>,
     account: Option<String>,
     owner: Option<String>,
-    via: Origin,
+    via: UsableVia,
     ready: bool,
     reason: Option<String>,
     /// The Secret to mount; absent while nothing is published.
@@ -31,7 +31,7 @@ struct Usable {
 
 /// Why it is usable.
 #[derive(Serialize, Debug, PartialEq)]
-enum Origin {
+enum UsableVia {
     /// It is a connection of the namespace.
     Own,
     /// Somebody shared it with a workspace that has the namespace.
@@ -39,7 +39,7 @@ enum Origin {
 }
 
 pub(super) async fn run(
-    session: &Session,
+    session: &UserSession,
     output: Option<Output>,
     screen: &mut Screen,
 ) -> anyhow::Result<()> {
@@ -53,7 +53,7 @@ pub(super) async fn run(
     Ok(screen.result(&USABLE.render(&usable, output, screen.colours())?)?)
 }
 
-const USABLE: Listing<Usable> = Listing {
+const USABLE: ListView<UsableConnection> = ListView {
     name: |one| one.id.clone(),
     usual: &[
         ("ID", |one| Cell::new(&one.id)),
@@ -81,14 +81,14 @@ fn word(account: Option<&AccountStatus>) -> Option<String> {
     account.map(|account| account.word().to_owned())
 }
 
-fn of_connection(connection: &IntegrationConnection) -> Usable {
+fn of_connection(connection: &IntegrationConnection) -> UsableConnection {
     let status = connection.status.as_ref();
-    Usable {
+    UsableConnection {
         id: connection.id(),
         provider: Some(connection.spec.provider.clone()),
         account: word(connection.account()),
         owner: Some(connection.spec.owner.clone()),
-        via: Origin::Own,
+        via: UsableVia::Own,
         ready: connection.is_ready(),
         reason: reason(connection.condition(Ready)),
         secret_name: status.and_then(|status| status.secret.as_ref()).map(|secret| secret.name.clone()),
@@ -96,14 +96,14 @@ fn of_connection(connection: &IntegrationConnection) -> Usable {
     }
 }
 
-fn of_share(share: &ConnectionShare) -> Usable {
+fn of_share(share: &ConnectionShare) -> UsableConnection {
     let status = share.status.clone().unwrap_or_default();
-    Usable {
+    UsableConnection {
         id: connection_id(&share.spec.connection.namespace, &share.spec.connection.name),
         provider: status.provider,
         account: word(status.account.as_ref()),
         owner: status.shared_by,
-        via: Origin::Share,
+        via: UsableVia::Share,
         ready: share.is(Ready),
         reason: reason(share.condition(Ready)),
         secret_name: status.secret_name,
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    fn both() -> Vec<Usable> {
+    fn both() -> Vec<UsableConnection> {
         let ready = json!({"type": "Ready", "status": "True", "reason": "Connected", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let own = serde_json::from_value(json!({
             "metadata": {"name": "slack", "namespace": "marketing"},

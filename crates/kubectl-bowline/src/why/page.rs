@@ -20,7 +20,7 @@ use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// What is behind a Secret.
-pub(super) enum Source {
+pub(super) enum SecretSource {
     /// A connection of the namespace publishes it.
     Own(Box<(IntegrationConnection, ProviderFacts)>),
     /// A share does; with the connection behind it, if that may be read.
@@ -42,7 +42,7 @@ pub(super) enum Source {
 pub(super) struct NamedSecret {
     pub secret: String,
     pub via: Via,
-    pub source: Source,
+    pub source: SecretSource,
 }
 
 /// Everything the answer is made of.
@@ -82,21 +82,21 @@ impl PodPage<'_> {
         let NamedSecret { secret, via, source } = finding;
         let mut refreshed = None;
         let text = match source {
-            Source::Own(behind) => {
+            SecretSource::Own(behind) => {
                 refreshed = behind.0.token().and_then(|token| token.last_refreshed_at.as_ref());
                 own(&behind.0, &behind.1)
             }
-            Source::Shared(share, behind) => {
+            SecretSource::Shared(share, behind) => {
                 refreshed = share.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref());
                 shared(share, behind.as_deref())
             }
-            Source::Left { id } => format!(
+            SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
                 Cell::new(id).text
             ),
-            Source::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
-            Source::Missing => self.missing(secret),
-            Source::Unknown => {
+            SecretSource::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
+            SecretSource::Missing => self.missing(secret),
+            SecretSource::Unknown => {
                 "  no connection or share here publishes it; you may not see whether it exists.\n".to_owned()
             }
         };
@@ -215,7 +215,7 @@ mod tests {
         .unwrap()
     }
 
-    fn told(pod: &Pod, secret: &str, source: Source) -> String {
+    fn told(pod: &Pod, secret: &str, source: SecretSource) -> String {
         let via = Via { env: ["app".to_owned()].into(), ..Via::default() };
         let findings = vec![NamedSecret { secret: secret.into(), via, source }];
         PodPage { findings, now: "2026-01-01T12:00:00Z".parse().unwrap(), namespace: "jobs", pod }.render()
@@ -234,7 +234,7 @@ mod tests {
             told(
                 &waiting,
                 "github",
-                Source::Own(Box::new((connection(&conditions), ProviderFacts::default())))
+                SecretSource::Own(Box::new((connection(&conditions), ProviderFacts::default())))
             ),
             "pod/mailer is Pending\n\
              \x20 container app waits: CreateContainerConfigError secret \"github\" not found\n\n\
@@ -249,14 +249,14 @@ mod tests {
     fn behind_a_share_the_connections_reason_is_told_where_it_may_be_read() {
         let broken = ready("False", "ConnectionNotReady", "The connection has no valid token.");
         let idle = pod(&json!({}));
-        let hidden = told(&idle, "team-a.github", Source::Shared(Box::new(share(&broken)), None));
+        let hidden = told(&idle, "team-a.github", SecretSource::Shared(Box::new(share(&broken)), None));
         assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
         assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
         let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
         authorized["type"] = json!("Authorized");
         let behind = connection(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
         let behind = Some(Box::new((behind, ProviderFacts::default())));
-        let open = told(&idle, "team-a.github", Source::Shared(Box::new(share(&broken)), behind));
+        let open = told(&idle, "team-a.github", SecretSource::Shared(Box::new(share(&broken)), behind));
         assert!(open.contains("the connection: GrantRevoked: Withdrawn."), "{open}");
         assert!(open.contains("the owner (alice): Connect again."), "{open}");
         assert!(open.contains("kubectl bowline connect github -n team-a"), "{open}");
@@ -267,7 +267,7 @@ mod tests {
         let running = |at: &str| pod(&json!({"running": {"startedAt": at}}));
         let well = || {
             let connection = connection(&json!([ready("True", "Connected", "")]));
-            Source::Own(Box::new((connection, ProviderFacts::default())))
+            SecretSource::Own(Box::new((connection, ProviderFacts::default())))
         };
         let old = told(&running("2026-01-01T11:00:00Z"), "github", well());
         assert!(old.contains("works: it holds a valid token."), "{old}");
@@ -282,15 +282,23 @@ mod tests {
     fn what_bowline_does_not_publish_is_told_apart() {
         let idle = pod(&json!({}));
         for (secret, source, words) in [
-            ("db", Source::Foreign, "exists, and is not one of Bowline's."),
-            ("db", Source::Missing, "does not exist, and no connection or share here would publish it."),
+            ("db", SecretSource::Foreign, "exists, and is not one of Bowline's."),
+            (
+                "db",
+                SecretSource::Missing,
+                "does not exist, and no connection or share here would publish it.",
+            ),
             (
                 "team-a.github",
-                Source::Missing,
+                SecretSource::Missing,
                 "kubectl bowline share github -n team-a --workspace WORKSPACE",
             ),
-            ("db", Source::Unknown, "you may not see whether it exists."),
-            ("x", Source::Left { id: "team-a.github".into() }, "was published for connection team-a.github"),
+            ("db", SecretSource::Unknown, "you may not see whether it exists."),
+            (
+                "x",
+                SecretSource::Left { id: "team-a.github".into() },
+                "was published for connection team-a.github",
+            ),
         ] {
             let text = told(&idle, secret, source);
             assert!(text.contains(words), "{words}\n{text}");

@@ -9,17 +9,17 @@ fn verdict(kind: &str, status: &str, reason: &str, message: &str) -> Value {
 }
 
 #[allow(clippy::needless_pass_by_value)] // the rows read better without borrows
-fn page(spec: Value, status: Value) -> ConnectionPage {
+fn page(spec: Value, status: Value) -> DescribePage {
     let mut whole = json!({
         "metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
         "spec": {"provider": "github-com", "owner": "alice@example.com"},
         "status": status,
     });
     whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    ConnectionPage {
+    DescribePage {
         connection: serde_json::from_value(whole).unwrap(),
-        shares: Seen::Yes(Vec::new()),
-        events: Seen::Yes(Vec::new()),
+        shares: Readable::Yes(Vec::new()),
+        events: Readable::Yes(Vec::new()),
         provider: ProviderFacts::default(),
         now: NOW.parse().unwrap(),
         colours: false,
@@ -59,9 +59,9 @@ fn a_working_connection_reads_from_top_to_bottom() {
         "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u1"}, "workspace": "marketing"},
         "status": {"secretName": "team-a.github"},
     });
-    page.shares = Seen::Yes(vec![serde_json::from_value(share).unwrap()]);
+    page.shares = Readable::Yes(vec![serde_json::from_value(share).unwrap()]);
     let event = |reason: &str, at: &str| json!({"metadata": {}, "involvedObject": {}, "type": "Normal", "reason": reason, "message": "It did.", "lastTimestamp": at});
-    page.events = Seen::Yes(vec![
+    page.events = Readable::Yes(vec![
         serde_json::from_value(event("Authorized", "2026-01-01T10:00:00Z")).unwrap(),
         serde_json::from_value(event("Shared", "2026-01-01T11:50:00Z")).unwrap(),
     ]);
@@ -196,7 +196,7 @@ fn sharing_that_does_not_work_has_its_own_step() {
 #[test]
 fn the_providers_contact_is_named_where_the_platform_team_is_needed() {
     let status = standing(("Unknown", "ProviderNotReady"), ("True", "Fresh"), ("True", "Published"));
-    let page = ConnectionPage {
+    let page = DescribePage {
         provider: ProviderFacts { contact: Some("platform@example.com".into()), ..ProviderFacts::default() },
         ..page(json!({}), status)
     };
@@ -218,8 +218,8 @@ fn an_expired_token_and_what_may_not_be_read_are_said() {
         json!({"shared": true, "workspace": "marketing"}),
         json!({"token": {"expiresAt": "2026-01-01T11:56:00Z"}, "conditions": [verdict("Authorized", "True", "Authorized", "")]}),
     );
-    page.shares = Seen::MayNot;
-    page.events = Seen::MayNot;
+    page.shares = Readable::MayNot;
+    page.events = Readable::MayNot;
     let text = page.render();
     for line in [
         "Token:          expired 4m ago",

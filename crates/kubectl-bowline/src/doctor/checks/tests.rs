@@ -31,14 +31,14 @@ fn complete() -> Installation {
         ours().into_iter().map(|it| Definition { name: it.name_any(), unknown_fields: Some(Vec::new()) });
     let policies: BTreeSet<_> = POLICIES.iter().map(|name| (*name).to_owned()).collect();
     Installation {
-        definitions: Seen::Yes(kinds.collect()),
-        policies: Seen::Yes(policies.clone()),
-        bound: Seen::Yes(policies),
-        operator: Seen::Yes(Some((1, 1))),
-        keyring: Seen::Yes(true),
-        records: Seen::Yes(vec!["u1".into()]),
-        providers: Seen::Yes(vec![provider(&json!([condition_of("True", "Ready", "")]))]),
-        connections: Seen::Yes(vec![connection("u1", "Connected")]),
+        definitions: Readable::Yes(kinds.collect()),
+        policies: Readable::Yes(policies.clone()),
+        bound: Readable::Yes(policies),
+        operator: Readable::Yes(Some((1, 1))),
+        keyring: Readable::Yes(true),
+        records: Readable::Yes(vec!["u1".into()]),
+        providers: Readable::Yes(vec![provider(&json!([condition_of("True", "Ready", "")]))]),
+        connections: Readable::Yes(vec![connection("u1", "Connected")]),
         all: true,
         portal: Some("https://bowline.example.com/".parse().unwrap()),
         ahead: Some(1),
@@ -47,7 +47,7 @@ fn complete() -> Installation {
 
 /// What is not ok, as lines.
 fn complaints(seen: &Installation) -> Vec<String> {
-    let told = judge(seen, "bowline-system").into_iter().filter(|finding| finding.mark != Mark::Ok);
+    let told = judge(seen, "bowline-system").into_iter().filter(|finding| finding.mark != CheckMark::Ok);
     told.map(|it| format!("{:?} {}: {}; {}", it.mark, it.subject, it.text, it.todo.unwrap_or_default()))
         .collect()
 }
@@ -61,13 +61,14 @@ fn a_complete_installation_has_no_complaints() {
 #[test]
 // long: one table, a row for each thing that can be wrong.
 fn each_thing_that_is_wrong_has_its_line() {
-    let without = |name: &str| -> Seen<BTreeSet<String>> {
-        Seen::Yes(POLICIES.iter().filter(|it| **it != name).map(|it| (*it).to_owned()).collect())
+    let without = |name: &str| -> Readable<BTreeSet<String>> {
+        Readable::Yes(POLICIES.iter().filter(|it| **it != name).map(|it| (*it).to_owned()).collect())
     };
-    let gone = || Seen::Yes(vec![Definition { name: "workspaces.bowline.dev".into(), unknown_fields: None }]);
+    let gone =
+        || Readable::Yes(vec![Definition { name: "workspaces.bowline.dev".into(), unknown_fields: None }]);
     let old = || {
         let unknown_fields = Some(vec!["spec.account".to_owned()]);
-        Seen::Yes(vec![Definition { name: "integrationconnections.bowline.dev".into(), unknown_fields }])
+        Readable::Yes(vec![Definition { name: "integrationconnections.bowline.dev".into(), unknown_fields }])
     };
     let rows: Vec<(Installation, &str)> = vec![
         (
@@ -87,27 +88,27 @@ fn each_thing_that_is_wrong_has_its_line() {
             "Fail policies: there, but not enforced",
         ),
         (
-            Installation { operator: Seen::Yes(None), ..complete() },
+            Installation { operator: Readable::Yes(None), ..complete() },
             "Fail operator: no Deployment bowline in bowline-system",
         ),
         (
-            Installation { operator: Seen::Yes(Some((0, 0))), ..complete() },
+            Installation { operator: Readable::Yes(Some((0, 0))), ..complete() },
             "Fail operator: scaled to nothing",
         ),
         (
-            Installation { operator: Seen::Yes(Some((0, 1))), ..complete() },
+            Installation { operator: Readable::Yes(Some((0, 1))), ..complete() },
             "Fail operator: 0 of 1 ready; kubectl logs",
         ),
         (
-            Installation { keyring: Seen::Yes(false), ..complete() },
+            Installation { keyring: Readable::Yes(false), ..complete() },
             "Fail keyring: Secret bowline-keyring is missing while there are 1 records",
         ),
         (
-            Installation { keyring: Seen::MayNot, ..complete() },
+            Installation { keyring: Readable::MayNot, ..complete() },
             "Warn keyring: you may not see Secrets in bowline-system",
         ),
         (
-            Installation { records: Seen::Yes(vec!["u1".into(), "gone".into()]), ..complete() },
+            Installation { records: Readable::Yes(vec!["u1".into(), "gone".into()]), ..complete() },
             "Warn records: 1 of 2 without a connection",
         ),
         (Installation { portal: None, ..complete() }, "Warn portal: no status names one"),
@@ -117,7 +118,7 @@ fn each_thing_that_is_wrong_has_its_line() {
         ),
         (
             Installation {
-                providers: Seen::Yes(vec![provider(&json!([condition_of(
+                providers: Readable::Yes(vec![provider(&json!([condition_of(
                     "False",
                     "AppSecretNotFound",
                     "No Secret."
@@ -127,16 +128,16 @@ fn each_thing_that_is_wrong_has_its_line() {
             "Fail providers: github is not ready: AppSecretNotFound: No Secret; kubectl describe iprov github",
         ),
         (
-            Installation { providers: Seen::Yes(vec![provider(&json!([]))]), ..complete() },
+            Installation { providers: Readable::Yes(vec![provider(&json!([]))]), ..complete() },
             "Fail providers: github is not ready: Unknown",
         ),
         (
-            Installation { providers: Seen::Yes(Vec::new()), ..complete() },
+            Installation { providers: Readable::Yes(Vec::new()), ..complete() },
             "Warn providers: none, so nothing can be connected",
         ),
         (
             Installation {
-                connections: Seen::Yes(vec![
+                connections: Readable::Yes(vec![
                     connection("u1", "GrantRevoked"),
                     connection("u2", "AwaitingAuthorization"),
                 ]),
@@ -155,13 +156,13 @@ fn each_thing_that_is_wrong_has_its_line() {
 #[test]
 fn what_may_not_be_seen_is_said_and_nothing_fails() {
     let seen = Installation {
-        definitions: Seen::MayNot,
-        policies: Seen::MayNot,
-        bound: Seen::MayNot,
-        operator: Seen::MayNot,
-        keyring: Seen::MayNot,
-        records: Seen::MayNot,
-        providers: Seen::MayNot,
+        definitions: Readable::MayNot,
+        policies: Readable::MayNot,
+        bound: Readable::MayNot,
+        operator: Readable::MayNot,
+        keyring: Readable::MayNot,
+        records: Readable::MayNot,
+        providers: Readable::MayNot,
         all: false,
         ..complete()
     };
