@@ -113,8 +113,8 @@ async fn publish(
                 resource_version: written.resource_version,
                 revision,
             };
-            ctx.written.set(&uid, secret.clone());
-            withdraw_former(ctx, observed, &secret, &uid, outcome).await;
+            ctx.last_published.set(&uid, secret.clone());
+            withdraw_former(ctx, observed, &desired.namespace, &secret, &uid, outcome).await;
             outcome.secret = SecretOutcome::Written(secret);
         }
         // A newer revision is on record: the wake that told of it brings us back.
@@ -137,29 +137,20 @@ fn known(observed: &Observed, name: &str) -> Option<Known> {
 async fn withdraw_former(
     ctx: &Context,
     observed: &Observed,
+    namespace: &str,
     written: &SecretStatus,
     uid: &str,
     outcome: &mut Outcome,
 ) {
     let former = observed.written.as_ref().filter(|former| former.name != written.name);
-    let Some((former, namespace)) = former.zip(observed_namespace(ctx, uid)) else { return };
-    let removed = publishing::withdraw(
-        &ctx.client,
-        &ctx.world.published,
-        &namespace,
-        &former.name,
-        uid,
-        Some(&former.uid),
-    )
-    .await;
+    let Some(former) = former else { return };
+    let index = &ctx.world.published;
+    let removed =
+        publishing::withdraw(&ctx.client, index, namespace, &former.name, uid, Some(&former.uid)).await;
     if let Err(error) = removed {
         tracing::warn!(error = %chain(&error), secret = former.name, "the Secret under the former name is still there");
         outcome.unfinished = true;
     }
-}
-
-fn observed_namespace(ctx: &Context, uid: &str) -> Option<String> {
-    ctx.world.connections.find(|connection| connection.metadata.uid.as_deref() == Some(uid))?.namespace()
 }
 
 async fn withdraw(
@@ -202,7 +193,7 @@ pub async fn withdraw_own(
                 .await?;
         }
     }
-    ctx.written.forget(&uid);
+    ctx.last_published.forget(&uid);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::publishing::Known;
 use crate::vault::Record;
 use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
-use crate::world::Found;
+use crate::world::ProviderLookup;
 
 /// Everything a decision about `connection` needs.
 pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
@@ -32,7 +32,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(Known::from),
-        written: ctx.written.get(&uid).or_else(|| status?.secret.clone()),
+        written: ctx.last_published.get(&uid).or_else(|| status?.secret.clone()),
         busy: actor.busy,
         finished: actor.finished,
         rest_until: actor.rest_until,
@@ -41,8 +41,8 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         credentials: credentials
             .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
             .map(|entry| SourceSeen {
-                uid: entry.uid.into(),
-                resource_version: entry.resource_version.into(),
+                uid: (*entry.object.uid).into(),
+                resource_version: entry.object.resource_version.into(),
             }),
         refused_source: actor
             .refused_source
@@ -77,10 +77,10 @@ fn unwritten(concluded: Vec<Concluded>) -> Vec<Dismissal> {
 fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
     let spec = &connection.spec;
     match ctx.world.provider(&spec.provider, &spec.parameters) {
-        Found::NotFound => Provider::NotFound,
-        Found::NotReady { message } => Provider::NotReady { message },
-        Found::ParametersInvalid { message } => Provider::ParametersInvalid { message },
-        Found::Ready(target) => usable(ctx, connection, target),
+        ProviderLookup::NotFound => Provider::NotFound,
+        ProviderLookup::NotReady { message } => Provider::NotReady { message },
+        ProviderLookup::ParametersInvalid { message } => Provider::ParametersInvalid { message },
+        ProviderLookup::Ready(target) => usable(ctx, connection, target),
     }
 }
 
@@ -90,7 +90,7 @@ fn app_version(ctx: &Context, connection: &IntegrationConnection, provider: &Pro
         return provider.target()?.app_version().map(ToOwned::to_owned);
     };
     let seen = ctx.world.credentials.get(&connection.namespace()?, &own.secret_name)?;
-    Some(format!("{}/{}", seen.uid, seen.resource_version))
+    Some(format!("{}/{}", seen.object.uid, seen.object.resource_version))
 }
 
 /// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.

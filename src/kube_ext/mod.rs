@@ -4,3 +4,4 @@ pub mod apply;
 pub mod conditions;
 pub mod events;
 pub mod index;
+pub mod memory;

@@ -58,7 +58,7 @@ impl Known {
 
 impl From<Entry> for Known {
     fn from(entry: Entry) -> Self {
-        Self { uid: entry.uid.into(), resource_version: entry.resource_version.into() }
+        Self { uid: (*entry.object.uid).into(), resource_version: entry.object.resource_version.into() }
     }
 }
 

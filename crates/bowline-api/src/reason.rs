@@ -156,6 +156,8 @@ reasons! {
     REFRESHED = "Refreshed";
     /// The connection left the workspace.
     UNSHARED = "Unshared";
+    /// The object does not parse: nothing is done for it until it is corrected.
+    UNREADABLE = "Unreadable";
     /// The owner left the workspace.
     OWNER_REMOVED = "OwnerRemoved";
     /// A connection works again.

@@ -21,6 +21,12 @@ pub fn shared(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
                 "There is no Workspace {workspace}. An administrator must apply it; then it is shared by itself."
             ),
         ),
+        Shared::Unknown { workspace } => Verdict::unknown(
+            reason::UNREADABLE,
+            format!(
+                "Workspace {workspace} cannot be read: its Event Unreadable names the field. What is shared stays shared."
+            ),
+        ),
         Shared::OwnerNotMember { workspace } => Verdict::no(
             reason::OWNER_NOT_MEMBER,
             Effect::Serve,

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Cache, Content, Store};
+use super::Store;
+use super::cache::{Cache, Content};
 use crate::vault::record::{Record, SiblingKey};
 
 /// How many records are in which state, for metrics. A record may count in several.
@@ -96,15 +97,15 @@ impl Cache {
     }
 
     fn unreadable(&self) -> Vec<Arc<str>> {
-        self.iter().filter(|(_, held)| held.content.is_err()).map(|(uid, _)| Arc::clone(uid)).collect()
+        self.0.iter().filter(|(_, held)| held.content.is_err()).map(|(uid, _)| Arc::clone(uid)).collect()
     }
 
     fn counts(&self) -> Counts {
-        Counts::of(self.iter().map(|(_, held)| &held.content))
+        Counts::of(self.0.iter().map(|(_, held)| &held.content))
     }
 
     fn records_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
-        let records = self.iter().filter_map(|(_, held)| held.content.as_ref().ok());
+        let records = self.0.iter().filter_map(|(_, held)| held.content.as_ref().ok());
         records.filter(|record| wanted(record)).map(Arc::clone).collect()
     }
 }
@@ -112,7 +113,8 @@ impl Cache {
 #[allow(clippy::unwrap_used)]
 #[cfg(test)]
 mod tests {
-    use super::super::cache::{ObjectVersion, Seen, Source};
+    use bowline_runtime::follow::{ObjectVersion, Source};
+
     use super::*;
     use crate::vault::keyring::fixtures::march;
     use crate::vault::record::fixtures::{about_to_refresh, authorized_as, binding, grant, minutes, sealer};
@@ -122,7 +124,7 @@ mod tests {
         let mut cache = Cache::default();
         for (uid, content) in contents {
             let object = ObjectVersion { uid: uid.into(), resource_version: "1".into() };
-            cache.take(Seen { uid: uid.into(), object, content }, Source::Watch);
+            cache.0.take(uid.into(), object, content, Source::Watch);
         }
         cache
     }
