@@ -54,7 +54,8 @@ fn names_say_their_unit_and_stand_in_order() {
         );
         for label in *labels {
             assert!(
-                ["class", "controller", "operation", "outcome", "phase", "type", "version"].contains(label),
+                ["class", "controller", "kind", "operation", "outcome", "phase", "type", "version"]
+                    .contains(label),
                 "{label}"
             );
         }
