@@ -7,12 +7,12 @@ help: ## show the targets
 build: ## build the operator and the kubectl plug-in
 	cargo build --locked --bins
 
-demo: ## show the main job, live, on a control plane of its own
+demo: ## show the main use case live, on a control plane of its own
 	@tests/prerequisites.sh cargo cc go
 	cargo build --locked -p bowline -p kubectl-bowline -p bowline-testbed --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/bowline-testbed" demo
 
-test: ## run all tests, and say how many ran at each level
+test: ## run all tests and print how many ran at each level
 	tests/run.sh
 
 matrix: ## run the tests that need an API server against 1.33, 1.34 and 1.35
@@ -22,19 +22,19 @@ bench: ## measure refreshes, requests, memory and CPU
 	@tests/prerequisites.sh cargo cc go
 	cargo run --locked --release -p bowline-testbed -- bench
 
-lint: ## format, lints, licenses and sources of dependencies
+lint: ## check format, lints, licenses and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo deny --locked check bans licenses sources
 
-images: ## make the pictures of the portal under docs/images anew
+images: ## recreate the pictures of the portal in docs/images
 	@tests/prerequisites.sh cargo cc go npm chromium chromedriver pngquant
 	rm -f docs/images/*.png
 	BOWLINE_IMAGES=$(CURDIR)/docs/images cargo test --locked -p bowline --test browser -- --include-ignored every_page
 	pngquant 64 --nofs --force --skip-if-larger --strip --speed 1 --ext .png docs/images/*.png
 
-crds: ## write the definitions of the kinds anew
+crds: ## regenerate the definitions of the kinds
 	UPDATE_GOLDEN=1 cargo test --locked -p bowline --test crds committed_definitions
 
-docs: ## write the generated pages anew
-	UPDATE_GOLDEN=1 cargo test --locked -p bowline --lib the_reference_page_is_up_to_date
+docs: ## regenerate the generated pages
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline -p bowline-api --lib page_is_up_to_date

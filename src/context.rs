@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bowline_api::connection::SecretStatus;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::follow::Change;
@@ -23,7 +22,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::labels::LabelPrefixes;
-use crate::publishing::{self, Desired, Known, PublishError};
+use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -49,7 +48,7 @@ pub struct Context {
     /// What time it is.
     pub clock: Clock,
     /// The Secret that this process published last, by UID of the connection or share: status may be behind it for a moment.
-    pub last_published: Memory<SecretStatus>,
+    pub last_published: Memory<PublishedVersion>,
     /// What the administrator chose.
     pub settings: Settings,
 }
@@ -100,7 +99,7 @@ impl Context {
     /// Says on an object that it cannot be read, and why. Does not wait for the API server.
     pub fn report_unreadable(&self, object: ObjectReference, note: String) {
         let events = Arc::clone(&self.events);
-        tokio::spawn(async move { events.warning(&object, reason::UNREADABLE, "Read", &note).await });
+        tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
     /// The revision of a connection's grant as the store has it now; 0 while there is none.

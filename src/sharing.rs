@@ -55,8 +55,8 @@ pub fn computed(
     namespace_exists: impl Fn(&str) -> bool,
 ) -> Shared {
     let spec = &connection.spec;
-    let gone = connection.metadata.deletion_timestamp.is_some() || spec.disconnect.unwrap_or_default();
-    let Some(name) = spec.workspace.as_deref().filter(|_| spec.shared.unwrap_or_default() && !gone) else {
+    let gone = connection.metadata.deletion_timestamp.is_some() || connection.is_disconnected();
+    let Some(name) = spec.workspace.as_deref().filter(|_| connection.wants_sharing() && !gone) else {
         return Shared::NotAsked;
     };
     let workspace = name.to_owned();
@@ -104,8 +104,6 @@ pub fn share(connection: &IntegrationConnection, workspace: &str, namespace: &st
     let spec = ConnectionShareSpec {
         connection: SharedConnection { namespace: home, name, uid: connection.uid().unwrap_or_default() },
         workspace: workspace.to_owned(),
-        provider: connection.spec.provider.clone(),
-        owner: connection.spec.owner.clone(),
     };
     ConnectionShare { metadata, spec, status: None }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bowline_api::names::{self, LABEL_ATTEMPT_CONNECTION};
+use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
@@ -51,8 +52,8 @@ pub struct World {
 pub enum Resolution {
     /// It cannot be used; the sentence says why and who mends it.
     NotReady {
-        /// A constant of `api::reason`.
-        reason: &'static str,
+        /// Why.
+        reason: Reason,
         /// The sentence.
         message: String,
     },

@@ -1,6 +1,6 @@
 //! The committed definitions are the generated ones, and every shipped manifest is one that the API server would take.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test crds` writes crds/ anew.
+//! `UPDATE_GOLDEN=1 cargo test --test crds` regenerates crds/.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -82,6 +82,19 @@ fn every_example_is_one_that_the_api_server_takes() {
 }
 
 #[test]
+fn objects_on_the_pages_are_ones_that_the_api_server_takes() {
+    let schemas = Schemas::generated();
+    let blocks = blocks_on_pages();
+    let ours: Vec<_> =
+        blocks.iter().filter(|(_, object)| object["apiVersion"] == "bowline.dev/v1alpha1").collect();
+    assert!(ours.len() >= 8, "only {} objects were found", ours.len());
+    for (path, object) in ours {
+        let problems = schemas.problems(object["kind"].as_str().unwrap(), object);
+        assert!(problems.is_empty(), "{}: {problems:?}\n{object:#}", path.display());
+    }
+}
+
+#[test]
 fn what_the_api_server_refuses_is_found_without_one() {
     let schemas = Schemas::generated();
     let good = serde_json::json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
@@ -153,10 +166,28 @@ fn manifests(folder: &str) -> Vec<(PathBuf, Value)> {
     for path in
         files_under(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "yaml"))
     {
-        for document in serde_yaml::Deserializer::from_str(&fs::read_to_string(&path).unwrap()) {
-            let object =
-                Value::deserialize(document).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            found.push((path.clone(), object));
+        found.extend(documents(&path, &fs::read_to_string(&path).unwrap()));
+    }
+    found
+}
+
+fn documents(path: &Path, text: &str) -> Vec<(PathBuf, Value)> {
+    let read = |document| {
+        Value::deserialize(document).unwrap_or_else(|error| panic!("{}: {error}\n{text}", path.display()))
+    };
+    serde_yaml::Deserializer::from_str(text).map(|document| (path.to_owned(), read(document))).collect()
+}
+
+/// What the fenced YAML blocks of the pages hold, also those within commands.
+fn blocks_on_pages() -> Vec<(PathBuf, Value)> {
+    let pages = files_under("docs").into_iter().chain([root().join("README.md")]);
+    let mut found = Vec::new();
+    for path in pages.filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let page = fs::read_to_string(&path).unwrap();
+        for block in page.split("```").skip(1).step_by(2) {
+            let applied = block.split("<<'YAML'\n").skip(1).filter_map(|rest| rest.split("\nYAML").next());
+            let texts = block.strip_prefix("yaml\n").into_iter().chain(applied);
+            found.extend(texts.flat_map(|text| documents(&path, text)));
         }
     }
     found

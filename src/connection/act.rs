@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bowline_api::connection::SecretStatus;
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
+use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
@@ -17,7 +17,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{self, Known, PublishError, withdraw_share};
+use crate::publishing::{self, Known, PublishError, PublishedVersion, withdraw_share};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{EndReason, EndTerms};
 use crate::world::World;
@@ -38,13 +38,13 @@ pub enum SecretOutcome {
     #[default]
     Untouched,
     /// It was written.
-    Written(SecretStatus),
+    Written(PublishedVersion),
     /// It is gone.
     Withdrawn,
     /// It could not be written or removed: reason and sentence.
     Failed {
-        /// A constant of `api::reason`.
-        reason: &'static str,
+        /// Why.
+        reason: Reason,
         /// What happened, what to do, who.
         message: String,
     },
@@ -94,8 +94,8 @@ async fn publish(
     observed: &Observed,
     outcome: &mut Outcome,
 ) {
-    let (Some(grant), Some(revision)) = (observed.record.grant(), observed.record.revision()) else { return };
-    let desired = match build::secret(connection, grant, revision, &ctx.settings.label_prefixes) {
+    let Some((grant, revision, version)) = observed.record.in_use() else { return };
+    let desired = match build::secret(connection, grant, revision, version, &ctx.settings.label_prefixes) {
         Ok(desired) => desired,
         Err(error) => {
             ctx.metrics.published(PublishOutcome::NotRenderable);
@@ -107,14 +107,14 @@ async fn publish(
     let known = known(observed, &desired.name);
     match ctx.publish(&desired, known.as_ref()).await {
         Ok(written) => {
-            let secret = SecretStatus {
+            let secret = PublishedVersion {
                 name: desired.name.clone(),
                 uid: written.uid,
-                resource_version: written.resource_version,
-                revision,
+                resource_version: Some(written.resource_version),
+                grant: Some(version),
             };
             ctx.last_published.set(&uid, secret.clone());
-            withdraw_former(ctx, observed, &desired.namespace, &secret, &uid, outcome).await;
+            withdraw_former(ctx, connection, observed, &secret, outcome).await;
             outcome.secret = SecretOutcome::Written(secret);
         }
         // A newer revision is on record: the wake that told of it brings us back.
@@ -136,17 +136,16 @@ fn known(observed: &Observed, name: &str) -> Option<Known> {
 /// A renamed Secret: the new one is there, so the old one goes.
 async fn withdraw_former(
     ctx: &Context,
+    connection: &IntegrationConnection,
     observed: &Observed,
-    namespace: &str,
-    written: &SecretStatus,
-    uid: &str,
+    written: &PublishedVersion,
     outcome: &mut Outcome,
 ) {
-    let former = observed.written.as_ref().filter(|former| former.name != written.name);
-    let Some(former) = former else { return };
-    let index = &ctx.world.published;
+    let Some(former) = observed.written.as_ref().filter(|former| former.name != written.name) else { return };
+    let namespace = connection.namespace().unwrap_or_default();
+    let (index, uid) = (&ctx.world.published, connection.uid().unwrap_or_default());
     let removed =
-        publishing::withdraw(&ctx.client, index, namespace, &former.name, uid, Some(&former.uid)).await;
+        publishing::withdraw(&ctx.client, index, &namespace, &former.name, &uid, Some(&former.uid)).await;
     if let Err(error) = removed {
         tracing::warn!(error = %chain(&error), secret = former.name, "the Secret under the former name is still there");
         outcome.unfinished = true;
@@ -165,7 +164,7 @@ async fn withdraw(
             tracing::warn!(error = %chain(&error), "could not withdraw");
             outcome.unfinished = true;
             let namespace = connection.namespace().unwrap_or_default();
-            let message = error.message(&namespace, &super::decide::secret_name(connection));
+            let message = error.message(&namespace, &connection.secret_name());
             outcome.secret = SecretOutcome::Failed { reason: error.reason(), message };
         }
     }
@@ -175,11 +174,11 @@ async fn withdraw(
 pub async fn withdraw_own(
     ctx: &Context,
     connection: &IntegrationConnection,
-    written: Option<&SecretStatus>,
+    written: Option<&PublishedVersion>,
 ) -> Result<(), PublishError> {
     let uid = connection.uid().unwrap_or_default();
     let namespace = connection.namespace().unwrap_or_default();
-    let named = super::decide::secret_name(connection);
+    let named = connection.secret_name();
     let former = written.filter(|written| written.name != named);
     for (name, written_uid) in
         former.map(|former| (former.name.as_str(), Some(former.uid.as_str()))).into_iter().chain([(

@@ -1,14 +1,15 @@
 //! The Secret a connection should have. Pure.
 
-use bowline_api::{IntegrationConnection, names, reason};
+use bowline_api::IntegrationConnection;
+use bowline_api::reason::Reason;
 use kube::ResourceExt;
 
-use super::decide::secret_name;
 use crate::publishing::labels::{LabelError, LabelPrefixes};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};
 use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
 use crate::vault::Grant;
+use crate::vault::record::GrantVersion;
 
 /// Why the Secret cannot be made as the spec wants it.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +32,13 @@ pub enum BuildError {
 }
 
 impl BuildError {
-    /// Its constant of `api::reason`.
-    pub fn reason(&self) -> &'static str {
+    /// The reason for the condition.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Template(_) => reason::TEMPLATE_FAILED,
-            Self::Content(_) | Self::Label(_) => reason::FORMAT_FAILED,
-            Self::Unpublishable(Unpublishable::TokenType) => reason::WITHHELD,
-            Self::Unpublishable(Unpublishable::NoToken) | Self::NoUid => reason::NOT_YET,
+            Self::Template(_) => Reason::TemplateFailed,
+            Self::Content(_) | Self::Label(_) => Reason::FormatFailed,
+            Self::Unpublishable(Unpublishable::TokenType) => Reason::Withheld,
+            Self::Unpublishable(Unpublishable::NoToken) | Self::NoUid => Reason::NotYet,
         }
     }
 }
@@ -47,6 +48,7 @@ pub fn secret(
     connection: &IntegrationConnection,
     grant: &Grant,
     revision: i64,
+    version: GrantVersion,
     prefixes: &LabelPrefixes,
 ) -> Result<Desired, BuildError> {
     let wanted = connection.spec.secret.clone().unwrap_or_default();
@@ -59,12 +61,13 @@ pub fn secret(
     };
     let namespace = connection.namespace().unwrap_or_default();
     Ok(Desired {
-        name: secret_name(connection),
+        name: connection.secret_name(),
         owner: controller(connection).ok_or(BuildError::NoUid)?,
-        connection_id: names::connection_id(&namespace, &connection.name_any()),
+        connection_id: connection.id(),
         connection_uid: connection.uid().ok_or(BuildError::NoUid)?,
         namespace,
         revision,
+        grant: version,
         expires_at: grant.expires_at,
         labels: wanted.labels,
         content,

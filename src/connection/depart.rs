@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::act::{mark_ending, take_back_shares, withdraw_own};
+use super::observe::written;
 use super::{Error, settled};
 use crate::context::Context;
 use crate::vault::LookupError;
@@ -29,7 +30,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>) -> Result<Action, Error> {
     let uid = connection.uid().unwrap_or_default();
     let shares = ctx.world.shares_of(connection);
-    let written = ctx.last_published.get(&uid).or_else(|| connection.status.as_ref()?.secret.clone());
+    let written = written(ctx, connection);
     let taken_back = take_back_shares(ctx, &shares).await;
     let withdrawn = withdraw_own(ctx, connection, written.as_ref()).await;
     if !taken_back || withdrawn.is_err() {
@@ -113,7 +114,7 @@ mod tests {
                 "provider": "entra", "owner": 7, "suspend": "perhaps", "parameters": {"tenant": "contoso"},
                 "app": {"secretName": "own"}, "secret": {"format": "Cuneiform", "name": "x"},
             },
-            "status": {"phase": 3, "secret": {"name": "s", "uid": "su", "resourceVersion": "1", "revision": 2}},
+            "status": {"phase": 3, "secret": {"name": "s"}},
         }));
         let read = legible(&object.unwrap()).unwrap();
         assert_eq!((&*read.spec.provider, &*read.spec.parameters["tenant"]), ("entra", "contoso"));

@@ -120,11 +120,7 @@ async fn publish(
     }
     for news in news::news(connection.status.as_ref(), status, observed.finished.as_ref()) {
         let object = connection.object_ref(&());
-        if news.warning {
-            ctx.events.warning(&object, news.reason, "Reconcile", &news.note).await;
-        } else {
-            ctx.events.normal(&object, news.reason, "Reconcile", &news.note).await;
-        }
+        ctx.events.publish(&object, news.reason, "Reconcile", &news.note).await;
     }
     if let Some(finished) = &observed.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);

@@ -1,57 +1,26 @@
-//! Which changes of a status are worth an Event. Pure: one table over conditions.
+//! Which changes of a status are worth an Event. Pure: read from the table of reasons.
 
-use bowline_api::connection::IntegrationConnectionStatus;
-use bowline_api::reason;
+use bowline_api::IntegrationConnectionStatus;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::LastAttempt;
+use bowline_api::reason::{Facts, Reason};
 
 use crate::grant::outcome::{Finished, Outcome};
-use crate::kube_ext::conditions;
 
 /// One Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    /// Whether somebody should look at it.
-    pub warning: bool,
-    /// A constant of `api::reason`.
-    pub reason: &'static str,
-    /// The condition's words.
+    /// Its reason; the table says whether it is a warning.
+    pub reason: Reason,
+    /// What is said.
     pub note: String,
 }
 
-/// Condition, its new reason, the Event's reason, whether it is a warning. A row speaks when the condition's reason changes to it.
-const TURNS: &[(&str, &str, &str, bool)] = &[
-    ("Authorized", reason::AUTHORIZED, reason::AUTHORIZED, false),
-    ("Authorized", reason::DISCONNECTED, reason::DISCONNECTED, false),
-    ("Authorized", reason::GRANT_REVOKED, reason::GRANT_REVOKED, true),
-    ("Authorized", reason::GRANT_EXPIRED, reason::GRANT_EXPIRED, true),
-    ("Authorized", reason::EXTRA_SCOPES, reason::EXTRA_SCOPES, true),
-    ("Authorized", reason::AWAITING_CONFIRMATION, reason::AWAITING_CONFIRMATION, true),
-    ("Authorized", reason::GRANT_EXPIRING_SOON, reason::GRANT_EXPIRING_SOON, true),
-    ("Authorized", reason::MISSING_SCOPES, reason::MISSING_SCOPES, true),
-    ("Authorized", reason::ROTATION_OUTCOME_UNKNOWN, reason::ROTATION_OUTCOME_UNKNOWN, true),
-    ("Authorized", reason::INTAKE_DELAYED, reason::INTAKE_DELAYED, true),
-    ("Authorized", reason::INTAKE_OUTCOME_UNKNOWN, reason::INTAKE_OUTCOME_UNKNOWN, true),
-    ("Authorized", reason::RECORD_MISSING, reason::RECORD_MISSING, true),
-    ("Authorized", reason::RECORD_TAMPERED, reason::RECORD_TAMPERED, true),
-    ("Authorized", reason::RECORD_UNREADABLE, reason::RECORD_UNREADABLE, true),
-    ("Authorized", reason::CONSENT_OUTDATED, reason::CONSENT_OUTDATED, true),
-    ("Authorized", reason::PROVIDER_NOT_ALLOWED, reason::PROVIDER_NOT_ALLOWED, true),
-    ("Authorized", reason::POLICY_BLOCKED, reason::POLICY_BLOCKED, true),
-    ("Authorized", reason::ADMIN_CONSENT_REQUIRED, reason::ADMIN_CONSENT_REQUIRED, true),
-    ("Authorized", reason::STEP_UP_REQUIRED, reason::STEP_UP_REQUIRED, true),
-    ("TokenFresh", reason::REFRESH_FAILING, reason::REFRESH_FAILING, true),
-    ("TokenFresh", reason::REFRESH_REFUSED, reason::REFRESH_REFUSED, true),
-    ("TokenFresh", reason::TOKEN_EXPIRED, reason::TOKEN_EXPIRED, true),
-    ("SecretPublished", reason::NAME_TAKEN, reason::NAME_TAKEN, true),
-    ("SecretPublished", reason::QUOTA_EXCEEDED, reason::QUOTA_EXCEEDED, true),
-    ("SecretPublished", reason::FORBIDDEN, reason::FORBIDDEN, true),
-    ("SecretPublished", reason::TEMPLATE_FAILED, reason::TEMPLATE_FAILED, true),
-    ("SecretPublished", reason::FORMAT_FAILED, reason::FORMAT_FAILED, true),
-    ("SecretPublished", reason::PUBLISHED, reason::PUBLISHED, false),
-    ("Shared", reason::SHARED, reason::SHARED, false),
-    ("Shared", reason::NOT_SHARED, reason::UNSHARED, false),
-    ("Shared", reason::WORKSPACE_NOT_FOUND, reason::UNSHARED, false),
-    ("Shared", reason::OWNER_NOT_MEMBER, reason::OWNER_REMOVED, true),
-];
+impl News {
+    fn of(reason: Reason) -> Self {
+        Self { reason, note: reason.message(&Facts::default()) }
+    }
+}
 
 /// What to tell, given the status before and after.
 pub fn news(
@@ -59,47 +28,76 @@ pub fn news(
     new: &IntegrationConnectionStatus,
     finished: Option<&Finished>,
 ) -> Vec<News> {
-    let before = |type_: &str| old.and_then(|old| conditions::get(&old.conditions, type_));
-    let mut all: Vec<News> = TURNS
-        .iter()
-        .filter_map(|(type_, turned_to, reason, warning)| {
-            let now = conditions::get(&new.conditions, type_).filter(|now| now.reason == *turned_to)?;
-            let last = before(type_).map(|last| last.reason.as_str());
-            // Who was never shared is not unshared.
-            let was_shared = before("Shared").is_some_and(|last| {
-                [reason::SHARED, reason::PARTIALLY_PUBLISHED].contains(&last.reason.as_str())
-            });
-            let telling = last != Some(now.reason.as_str())
-                && (*type_ != "Shared" || now.status == "True" || was_shared);
-            telling.then(|| News { warning: *warning, reason, note: now.message.clone() })
-        })
-        .collect();
+    let attempt = failed_attempt(old, new);
+    let mut all: Vec<News> = turned(old, new).collect();
+    // Without a grant in use Authorized says how the attempt ended: once is enough.
+    all.retain(|news| attempt.as_ref().is_none_or(|attempt| attempt.reason != news.reason));
+    all.extend(attempt);
+    all.extend(left_workspace(old, new));
     all.extend(answered(finished));
     all.extend(recovered(old, new));
     all
 }
 
-/// A request was served, or what was brought was refused.
-fn answered(finished: Option<&Finished>) -> Option<News> {
-    let finished = finished?;
-    match &finished.outcome {
-        Outcome::IntakeRefused { why } => {
-            Some(News { warning: true, reason: why.reason(), note: why.to_string() })
-        }
-        Outcome::Committed { .. } if finished.request.is_some() => {
-            Some(News { warning: false, reason: reason::REFRESHED, note: "Refreshed on request.".to_owned() })
-        }
-        _ => None,
+/// Conditions that turned to a reason with an Event.
+fn turned(
+    old: Option<&IntegrationConnectionStatus>,
+    new: &IntegrationConnectionStatus,
+) -> impl Iterator<Item = News> {
+    use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
+    [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
+        let now = new.conditions.condition(type_)?;
+        let reason = new.conditions.reason_of(type_)?;
+        let before = old.and_then(|old| old.conditions.reason_of(type_));
+        let told = reason.row().event.is_some() && before != Some(reason);
+        told.then(|| News { reason, note: now.message.clone() })
+    })
+}
+
+/// An attempt that ended without a grant, or of which nobody knows.
+fn failed_attempt(
+    old: Option<&IntegrationConnectionStatus>,
+    new: &IntegrationConnectionStatus,
+) -> Option<News> {
+    let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
+    let told = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
+    if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(told) {
+        return None;
     }
+    let reason = attempt.reason.as_ref()?.known()?;
+    Some(News { reason, note: attempt.message.clone() })
+}
+
+/// A connection that was shared and is not any more.
+fn left_workspace(
+    old: Option<&IntegrationConnectionStatus>,
+    new: &IntegrationConnectionStatus,
+) -> Option<News> {
+    let is_shared = |status: &IntegrationConnectionStatus| {
+        matches!(
+            status.conditions.reason_of(ConditionType::Shared),
+            Some(Reason::Shared | Reason::PartiallyPublished)
+        )
+    };
+    old.filter(|old| is_shared(old) && !is_shared(new))?;
+    match new.conditions.condition(ConditionType::Shared) {
+        Some(now) if now.reason == Reason::OwnerNotMember.as_str() => {
+            Some(News { reason: Reason::OwnerRemoved, note: now.message.clone() })
+        }
+        Some(now) => Some(News { reason: Reason::Unshared, note: now.message.clone() }),
+        None => Some(News::of(Reason::Unshared)),
+    }
+}
+
+/// A request was served.
+fn answered(finished: Option<&Finished>) -> Option<News> {
+    let finished = finished.filter(|finished| finished.request.is_some())?;
+    matches!(finished.outcome, Outcome::Committed { .. }).then(|| News::of(Reason::Refreshed))
 }
 
 /// A connection that was not ready is ready again.
 fn recovered(old: Option<&IntegrationConnectionStatus>, new: &IntegrationConnectionStatus) -> Option<News> {
     let old = old.filter(|old| old.connected_at.is_some())?;
-    let ready = |status: &IntegrationConnectionStatus| conditions::is_true(&status.conditions, "Ready");
-    (!ready(old) && ready(new)).then(|| News {
-        warning: false,
-        reason: reason::RECOVERED,
-        note: "Works again.".to_owned(),
-    })
+    let ready = |status: &IntegrationConnectionStatus| status.conditions.is(ConditionType::Ready);
+    (!ready(old) && ready(new)).then(|| News::of(Reason::Recovered))
 }

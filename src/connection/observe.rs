@@ -7,12 +7,11 @@ use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::decide::secret_name;
 use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::context::Context;
 use crate::grant::consent::{Concluded, Dismissal};
 use crate::grant::target::Target;
-use crate::publishing::Known;
+use crate::publishing::{Known, PublishedVersion};
 use crate::vault::Record;
 use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
@@ -23,7 +22,6 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
     let uid = connection.uid().unwrap_or_default();
     let namespace = connection.namespace().unwrap_or_default();
     let actor = ctx.grants.view(&uid);
-    let status = connection.status.as_ref();
     let credentials = connection.spec.credentials.as_ref();
     let provider = provider(ctx, connection);
     Observed {
@@ -31,8 +29,8 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         provider,
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
-        secret: ctx.world.published.get(&namespace, &secret_name(connection)).map(Known::from),
-        written: ctx.last_published.get(&uid).or_else(|| status?.secret.clone()),
+        secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(Known::from),
+        written: written(ctx, connection),
         busy: actor.busy,
         finished: actor.finished,
         rest_until: actor.rest_until,
@@ -48,6 +46,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
             .refused_source
             .map(|(uid, resource_version)| SourceSeen { uid, resource_version }),
         attempts: attempts(ctx, connection, &actor.concluded),
+        newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         unwritten: unwritten(actor.concluded),
         poll_at: actor.poll_at,
         portal: ctx.settings.portal.clone(),
@@ -56,7 +55,18 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
     }
 }
 
-/// Tries to connect that are not over; of those that we ended, the watch may not have told yet.
+/// The Secret as it was published last: as this process remembers, or else as the Secret itself tells.
+pub(super) fn written(ctx: &Context, connection: &IntegrationConnection) -> Option<PublishedVersion> {
+    let uid = connection.uid()?;
+    ctx.last_published.get(&uid).or_else(|| {
+        let told = connection.status.as_ref().and_then(|status| status.secret.as_ref());
+        let name = told.map_or_else(|| connection.secret_name(), |secret| secret.name.clone());
+        let entry = ctx.world.published.get(&connection.namespace()?, &name)?;
+        PublishedVersion::found(&entry, &name, &uid)
+    })
+}
+
+/// Attempts to connect that are not over; of those that we ended, the watch may not have told yet.
 fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[Concluded]) -> Vec<Kept> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
@@ -123,6 +133,8 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     RecordState::Present(Present {
         revision: record.grant().map_or(record.revision(), SealedField::revision),
         grant,
+        version: record.grant_version(),
+        pause: record.bookkeeping().pause.clone(),
         has_candidate: record.candidate().is_some(),
         consented_at: consented_at(ctx, &record),
         // The mark of a first try that is under way is no news either; one that got no answer stays news.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bowline_api::connection::{Phase, SecretStatus};
-use bowline_api::{ConnectionShare, IntegrationConnectionStatus};
+use bowline_api::ConnectionShare;
 use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
@@ -12,9 +11,10 @@ use url::Url;
 use crate::grant::consent::Dismissal;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
-use crate::publishing::Known;
+use crate::publishing::{Known, PublishedVersion};
 use crate::sharing::Shared;
 use crate::vault::Grant;
+use crate::vault::record::{GrantVersion, Pause};
 
 /// Everything a decision needs.
 pub struct Observed {
@@ -26,8 +26,8 @@ pub struct Observed {
     pub record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
     pub secret: Option<Known>,
-    /// What was published last: as this process remembers, or else as status says.
-    pub written: Option<SecretStatus>,
+    /// What was published last: as this process remembers, or else as the Secret itself tells.
+    pub written: Option<PublishedVersion>,
     /// Whether the grant's actor is at work.
     pub busy: bool,
     /// What it finished last, until that was reported.
@@ -46,6 +46,8 @@ pub struct Observed {
     pub refused_source: Option<SourceSeen>,
     /// Tries to connect it that are not over, the newest first.
     pub attempts: Vec<Kept>,
+    /// The newest attempt, ended or not.
+    pub newest_attempt: Option<Kept>,
     /// Those of them that are over, which could not be written yet.
     pub unwritten: Vec<Dismissal>,
     /// Device flow: the provider is not asked again before this.
@@ -111,6 +113,10 @@ pub struct Present {
     pub revision: i64,
     /// The grant, unsealed; absent while only a candidate is there.
     pub grant: Option<Arc<Grant>>,
+    /// Which grant it is, and how often it was refreshed.
+    pub version: Option<GrantVersion>,
+    /// The pause that a failure imposed.
+    pub pause: Option<Pause>,
     /// Whether a candidate waits to be judged.
     pub has_candidate: bool,
     /// When that was given to us by a consent; `None` where it was brought.
@@ -137,6 +143,12 @@ impl RecordState {
         self.present().filter(|present| !present.ending)?.grant.as_ref()
     }
 
+    /// The grant in use, the revision of its record, and which grant it is.
+    pub fn in_use(&self) -> Option<(&Arc<Grant>, i64, GrantVersion)> {
+        let present = self.present()?;
+        Some((self.grant()?, present.revision, present.version?))
+    }
+
     /// Its revision.
     pub fn revision(&self) -> Option<i64> {
         self.present().map(|present| present.revision)
@@ -150,9 +162,4 @@ pub struct SourceSeen {
     pub uid: String,
     /// Its resourceVersion.
     pub resource_version: String,
-}
-
-/// Whether the connection was ever authorized.
-pub fn was_connected(status: Option<&IntegrationConnectionStatus>) -> bool {
-    status.is_some_and(|status| status.connected_at.is_some() && status.phase != Some(Phase::Disconnected))
 }

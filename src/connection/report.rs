@@ -2,23 +2,24 @@
 
 mod authorization;
 
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned, Conditions, Truth};
 use bowline_api::connection::{
     AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
     TokenStatus,
 };
-use bowline_api::{IntegrationConnection, names, reason};
+use bowline_api::reason::{Facts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
 use super::act::{Outcome, SecretOutcome};
-use super::decide::verdict::{Truth, Verdict};
+use super::decide::verdict::Verdict;
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
 use crate::grant::outcome::Origin;
 use crate::grant::target::{Scopes, Target};
-use crate::kube_ext::conditions::{self, Conditions};
 use crate::sharing::Shared;
+use crate::vault::record::GrantVersion;
 use crate::vault::{Credential, Grant};
 
 /// The next status of `connection`.
@@ -31,13 +32,14 @@ pub fn status(
 ) -> IntegrationConnectionStatus {
     let (old, history) = (connection.status.clone().unwrap_or_default(), &plan.history);
     let published = published(connection, plan, outcome, &old);
-    let gone = plan.authorized.reason == reason::DISCONNECTED;
+    let gone = plan.authorized.reason == Reason::Disconnected;
     let forget = gone || (matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
     let grant = observed.record.grant().filter(|_| !gone).map(AsRef::as_ref);
     let (connected_at, connected_by) = connected(&old, plan, grant, now).filter(|_| !forget).unzip();
+    let version = observed.record.present().and_then(|present| present.version).filter(|_| !gone);
     let mut next = IntegrationConnectionStatus {
         phase: None,
-        id: Some(id(connection)),
+        id: Some(connection.id()),
         // A grant that can be read says whose it is, also when it says nothing.
         account: grant.map_or_else(|| old.account.clone().filter(|_| !forget), account),
         connected_at,
@@ -45,8 +47,11 @@ pub fn status(
         authorization: authorization::authorization(connection, observed, plan),
         scopes: scopes(connection, observed, grant).or_else(|| old.scopes.clone().filter(|_| !forget)),
         token: token(connection, observed, plan, grant, &old).filter(|_| !forget),
-        grant: grant_end(grant).or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
-        secret: secret(observed, outcome, &old),
+        grant: grant_status(grant, version)
+            .or_else(|| old.grant.clone().filter(|_| grant.is_none() && !forget)),
+        ruling: history.ruling.as_ref().filter(|_| !gone).map(|ruling| ruling.status(version)),
+        last_attempt: plan.last_attempt.clone(),
+        secret: secret(connection, observed, plan, outcome),
         sharing: sharing(connection, observed, &old, now),
         last_handled_refresh: plan.unanswerable.as_ref().or(history.handled_refresh.as_ref()).cloned(),
         last_handled_authorization: plan
@@ -57,12 +62,8 @@ pub fn status(
         observed_generation: connection.metadata.generation,
         conditions: conditions_of(connection, &old, plan, &published, now),
     };
-    next.phase = Some(phase(connection, &next));
+    next.phase = Some(phase(connection, &next).into());
     next
-}
-
-fn id(connection: &IntegrationConnection) -> String {
-    names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())
 }
 
 fn conditions_of(
@@ -72,44 +73,57 @@ fn conditions_of(
     published: &Verdict,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let ready = ready(&plan.authorized, &plan.fresh, published);
+    let ready = ready(connection, &plan.authorized, &plan.fresh, published);
     let verdicts = [
-        ("Ready", &ready),
-        ("Authorized", &plan.authorized),
-        ("TokenFresh", &plan.fresh),
-        ("SecretPublished", published),
-        ("Shared", &plan.shared),
+        (ConditionType::Ready, Some(&ready)),
+        (ConditionType::Authorized, Some(&plan.authorized)),
+        (ConditionType::TokenFresh, Some(&plan.fresh)),
+        (ConditionType::SecretPublished, Some(published)),
+        (ConditionType::Shared, plan.shared.as_ref()),
     ];
     let mut conditions = Conditions::after(&old.conditions, connection.metadata.generation, now);
     for (type_, verdict) in verdicts {
-        conditions.set(type_, verdict.truth, verdict.reason, verdict.message.clone());
+        if let Some(verdict) = verdict {
+            conditions.set(type_, verdict.truth(), verdict.reason, verdict.message.clone());
+        }
+    }
+    if ready.reason.row().stalled {
+        conditions.set(ConditionType::Stalled, Truth::True, ready.reason, ready.message);
     }
     conditions.build()
 }
 
-/// The Secret as last published here.
-fn secret(observed: &Observed, outcome: &Outcome, old: &IntegrationConnectionStatus) -> Option<SecretStatus> {
-    match &outcome.secret {
-        SecretOutcome::Written(secret) => Some(secret.clone()),
-        SecretOutcome::Withdrawn => None,
-        SecretOutcome::Untouched | SecretOutcome::Failed { .. } => {
-            observed.written.clone().or(old.secret.clone())
-        }
-    }
+/// The Secret that is published here.
+fn secret(
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+    outcome: &Outcome,
+) -> Option<SecretStatus> {
+    let name = match (&outcome.secret, plan.publishing) {
+        (SecretOutcome::Written(written), _) => Some(written.name.clone()),
+        (SecretOutcome::Untouched, Publishing::Keep) => Some(connection.secret_name()),
+        (SecretOutcome::Withdrawn, _) => None,
+        _ => observed.written.as_ref().map(|written| written.name.clone()),
+    };
+    name.map(|name| SecretStatus { name })
 }
 
 /// The one summary. `Authorized` may be unknown while the published token lives: then nothing is wrong yet.
-fn ready(authorized: &Verdict, fresh: &Verdict, published: &Verdict) -> Verdict {
-    let works = fresh.truth == Truth::True && published.truth == Truth::True;
-    let excused = authorized.truth == Truth::Unknown && works;
+fn ready(
+    connection: &IntegrationConnection,
+    authorized: &Verdict,
+    fresh: &Verdict,
+    published: &Verdict,
+) -> Verdict {
+    let works = fresh.is_true() && published.is_true();
+    let excused = authorized.truth() == Truth::Unknown && works;
     let failing = [authorized, fresh, published]
         .into_iter()
-        .find(|verdict| verdict.truth != Truth::True && !(excused && std::ptr::eq(*verdict, authorized)));
-    match failing {
-        Some(verdict) => verdict.clone(),
-        None if excused => Verdict::yes(reason::CONNECTED, format!("Works for now. {}", authorized.message)),
-        None => Verdict::yes(reason::CONNECTED, "The Secret holds a valid token."),
-    }
+        .find(|verdict| !verdict.is_true() && !(excused && std::ptr::eq(*verdict, authorized)));
+    let detail = if excused { authorized.message.as_str() } else { "" };
+    let facts = Facts { detail: detail.into(), ..connection.facts() };
+    failing.cloned().unwrap_or_else(|| Verdict::of(Reason::Connected, &facts))
 }
 
 fn published(
@@ -118,57 +132,42 @@ fn published(
     outcome: &Outcome,
     old: &IntegrationConnectionStatus,
 ) -> Verdict {
-    use super::decide::verdict::Effect::Serve;
-    let name = super::decide::secret_name(connection);
-    let there = || Verdict::yes(reason::PUBLISHED, format!("Secret {name} holds the token."));
+    let name = connection.secret_name();
+    let say = |reason| Verdict::of(reason, &Facts { secret: Some(&name), ..connection.facts() });
     match (&outcome.secret, plan.publishing) {
-        (SecretOutcome::Failed { reason, message }, _) => Verdict::no(reason, Serve, message.clone()),
-        (SecretOutcome::Withdrawn, _) => {
-            Verdict::no(reason::WITHDRAWN, Serve, format!("Secret {name} was removed: see Authorized."))
+        (SecretOutcome::Failed { reason, message }, _) => Verdict::said(*reason, message.clone()),
+        (SecretOutcome::Withdrawn, _) | (SecretOutcome::Untouched, Publishing::Withdraw) => {
+            say(Reason::Withdrawn)
         }
-        (SecretOutcome::Written(_), _) | (SecretOutcome::Untouched, Publishing::Keep) => there(),
+        (SecretOutcome::Written(_), _) | (SecretOutcome::Untouched, Publishing::Keep) => {
+            say(Reason::Published)
+        }
         // The write is still to come; until then what was said last stays said.
-        (SecretOutcome::Untouched, Publishing::Write) => {
-            remembered(old).unwrap_or_else(|| Verdict::no(reason::NOT_YET, Serve, "Being published."))
+        (SecretOutcome::Untouched, Publishing::Write)
+            if old.conditions.reason_of(ConditionType::SecretPublished) == Some(Reason::Published) =>
+        {
+            say(Reason::Published)
         }
-        (SecretOutcome::Untouched, Publishing::Withhold) => {
-            Verdict::no(reason::WITHHELD, Serve, "There is a token, but it is not published: see Authorized.")
-        }
-        (SecretOutcome::Untouched, Publishing::Withdraw) => {
-            Verdict::no(reason::WITHDRAWN, Serve, "Nothing is published: see Authorized.")
-        }
-        (SecretOutcome::Untouched, Publishing::Nothing) => {
-            Verdict::no(reason::NOT_YET, Serve, "There is nothing to publish yet.")
-        }
+        (SecretOutcome::Untouched, Publishing::Withhold) => say(Reason::Withheld),
+        (SecretOutcome::Untouched, Publishing::Write | Publishing::Nothing) => say(Reason::NotYet),
     }
 }
 
-fn remembered(old: &IntegrationConnectionStatus) -> Option<Verdict> {
-    let last = conditions::get(&old.conditions, "SecretPublished")?;
-    (last.reason == reason::PUBLISHED).then(|| Verdict::yes(reason::PUBLISHED, last.message.clone()))
-}
-
 fn phase(connection: &IntegrationConnection, status: &IntegrationConnectionStatus) -> Phase {
-    let spec = &connection.spec;
-    let reason_of = |type_| {
-        conditions::get(&status.conditions, type_)
-            .map_or("", |condition: &Condition| condition.reason.as_str())
-    };
-    let (authorized, fresh) = (reason_of("Authorized"), reason_of("TokenFresh"));
-    if spec.disconnect.unwrap_or_default() {
+    let authorized = status.conditions.reason_of(ConditionType::Authorized);
+    let fresh = status.conditions.reason_of(ConditionType::TokenFresh);
+    let refused = authorized.is_some_and(|reason| reason.row().status == Truth::False);
+    if connection.is_disconnected() {
         Phase::Disconnected
-    } else if spec.suspend.unwrap_or_default() {
+    } else if connection.is_paused() {
         Phase::Suspended
-    } else if conditions::is_true(&status.conditions, "Ready") {
+    } else if status.conditions.is(ConditionType::Ready) {
         Phase::Active
-    } else if authorized == reason::GRANT_REVOKED {
+    } else if authorized == Some(Reason::GrantRevoked) {
         Phase::Revoked
     } else if status.connected_at.is_none() {
         Phase::Pending
-    } else if [reason::TOKEN_EXPIRED, reason::NOT_REFRESHABLE].contains(&fresh)
-        && conditions::get(&status.conditions, "Authorized")
-            .is_none_or(|condition| condition.status != "False")
-    {
+    } else if matches!(fresh, Some(Reason::TokenExpired | Reason::NotRefreshable)) && !refused {
         Phase::Expired
     } else {
         Phase::Error
@@ -226,15 +225,14 @@ fn token(
     let Some(grant) = grant else {
         // Not readable now: times stay as they were, what is planned is told.
         let last = old.token.clone().unwrap_or_default();
-        let (expires_at, last_refreshed_at, revision, refreshable) =
-            (last.expires_at, last.last_refreshed_at, last.revision, last.refreshable);
-        let token = TokenStatus { expires_at, last_refreshed_at, revision, refreshable, ..planned };
+        let (expires_at, last_refreshed_at, refreshable) =
+            (last.expires_at, last.last_refreshed_at, last.refreshable);
+        let token = TokenStatus { expires_at, last_refreshed_at, refreshable, ..planned };
         return (token != TokenStatus::default()).then_some(token);
     };
     Some(TokenStatus {
         expires_at: grant.expires_at.map(Time),
         last_refreshed_at: Some(Time(grant.obtained_at)),
-        revision: observed.record.revision(),
         refreshable: Some(refreshable(connection, observed, grant)),
         ..planned
     })
@@ -250,9 +248,14 @@ fn refreshable(connection: &IntegrationConnection, observed: &Observed, grant: &
     }
 }
 
-fn grant_end(grant: Option<&Grant>) -> Option<GrantStatus> {
-    let ends = grant?.refresh_expires_at?;
-    Some(GrantStatus { expires_at: Some(Time(ends)) })
+fn grant_status(grant: Option<&Grant>, version: Option<GrantVersion>) -> Option<GrantStatus> {
+    let (grant, version) = (grant?, version?);
+    Some(GrantStatus {
+        id: version.id.to_string(),
+        revision: version.revision,
+        obtained_at: Time(grant.obtained_at),
+        expires_at: grant.refresh_expires_at.map(Time),
+    })
 }
 
 fn sharing(

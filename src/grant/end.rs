@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
 use bowline_api::connection::Method;
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::reason::Reason;
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::calls::RevokeScope;
 use bowline_oauth::revoke::{Revocation, Tokens};
@@ -125,7 +126,7 @@ impl Endings {
             .map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
         let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
         let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
-        self.events.warning(&connection(record.place()), reason::REVOCATION_FAILED, "Revoke", &note).await;
+        self.events.publish(&connection(record.place()), Reason::RevocationFailed, "Revoke", &note).await;
     }
 
     async fn erase_dead(&self, record: &Record, ending: &Ending, now: Timestamp) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_oauth::key::KeyFlaw;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
@@ -124,7 +124,7 @@ pub enum IntakeError {
     },
     /// It was sent, no answer came, and now the provider refuses it.
     #[error(
-        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Bring a new one."
+        "What was brought was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Import a new one."
     )]
     AnswerLost,
     /// The key breaks a rule that can be checked without asking.
@@ -166,14 +166,14 @@ pub enum IntakeError {
 
 impl IntakeError {
     /// The reason under which it is told: a constant of `api::reason`.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::AnswerLost => reason::INTAKE_OUTCOME_UNKNOWN,
+            Self::AnswerLost => Reason::IntakeOutcomeUnknown,
             Self::Consent(why) => why.reason(),
-            Self::OtherAccount { .. } | Self::AccountUnknown => reason::ACCOUNT_MISMATCH,
-            Self::AccountTaken => reason::ACCOUNT_ALREADY_CONNECTED,
+            Self::OtherAccount { .. } | Self::AccountUnknown => Reason::AccountMismatch,
+            Self::AccountTaken => Reason::AccountAlreadyConnected,
             Self::NotRevoked { why, .. } => why.reason(),
-            _ => reason::INTAKE_REFUSED,
+            _ => Reason::IntakeRefused,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::{Method, ScopesStatus};
+use bowline_api::open::Open;
 use bowline_api::provider::Rotation;
 use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use bowline_oauth::app::App;
@@ -73,7 +74,8 @@ impl Target {
 
     /// How this connection's grant is obtained: its own choice, or the provider's first.
     pub fn method(&self, spec: &IntegrationConnectionSpec) -> Method {
-        spec.method.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
+        let chosen = spec.method.as_ref().and_then(Open::known);
+        chosen.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
     }
 
     /// Whether connections in a namespace with these labels may use the provider.
@@ -112,7 +114,12 @@ impl Target {
         self.description.scopes.missing(scopes, allowed)
     }
 
-    /// Who can mend what only an administrator can.
+    /// Who looks after the provider, where the object says.
+    pub fn contact(&self) -> Option<&str> {
+        self.terms.contact.as_deref()
+    }
+
+    /// Who can fix what only an administrator can.
     pub fn whom_to_ask(&self) -> String {
         whom_to_ask(self.terms.contact.as_deref())
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bowline_api::reason::{self, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -22,7 +23,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub struct Events {
     client: Client,
     reporter: Reporter,
-    last: Mutex<HashMap<(String, &'static str), Said>>,
+    last: Mutex<HashMap<(String, Reason), Said>>,
 }
 
 struct Said {
@@ -37,29 +38,17 @@ impl Events {
         Self { client, reporter, last: Mutex::default() }
     }
 
-    /// Publishes something good or neutral about `object`, which may be deleted already.
-    pub async fn normal(&self, object: &ObjectReference, reason: &'static str, action: &str, note: &str) {
-        self.publish(object, EventType::Normal, reason, action, note).await;
-    }
-
-    /// Publishes something somebody should look at.
-    pub async fn warning(&self, object: &ObjectReference, reason: &'static str, action: &str, note: &str) {
-        self.publish(object, EventType::Warning, reason, action, note).await;
-    }
-
-    async fn publish(
-        &self,
-        object: &ObjectReference,
-        type_: EventType,
-        reason: &'static str,
-        action: &str,
-        note: &str,
-    ) {
+    /// Publishes an Event about `object`, which may be deleted already. Whether it is a warning, the table of reasons says.
+    pub async fn publish(&self, object: &ObjectReference, reason: Reason, action: &str, note: &str) {
+        let type_ = match reason.row().event {
+            Some(reason::EventType::Warning) => EventType::Warning,
+            Some(reason::EventType::Normal) | None => EventType::Normal,
+        };
         let note = truncated(note, NOTE_BYTES);
         let recorder = self.recorder(object, reason, note);
         let event = Event {
             type_,
-            reason: reason.to_owned(),
+            reason: reason.to_string(),
             note: Some(note.to_owned()),
             action: action.to_owned(),
             secondary: None,
@@ -69,12 +58,12 @@ impl Events {
         let object = object.name.as_deref().unwrap_or_default();
         match told {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(reason, object, %error, "could not write an Event"),
-            Err(_) => tracing::warn!(reason, object, "could not write an Event: no answer"),
+            Ok(Err(error)) => tracing::warn!(%reason, object, %error, "could not write an Event"),
+            Err(_) => tracing::warn!(%reason, object, "could not write an Event: no answer"),
         }
     }
 
-    fn recorder(&self, object: &ObjectReference, reason: &'static str, note: &str) -> Recorder {
+    fn recorder(&self, object: &ObjectReference, reason: Reason, note: &str) -> Recorder {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (object.uid.clone().unwrap_or_default(), reason);
         if let Some(said) = last.get(&key).filter(|said| said.note == note) {

@@ -2,10 +2,12 @@
 //!
 //! Fed by watches on metadata and by our own writes; never behind the latter (see [`Newest`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bowline_api::names::{LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL};
+use bowline_api::names::{
+    ANNOTATION_GRANT_ID, ANNOTATION_REVISION, LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL,
+};
 use bowline_runtime::follow::{Newest, ObjectVersion, Source};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -14,6 +16,8 @@ use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
+
+use crate::vault::record::GrantVersion;
 
 /// Namespace and name.
 type Key = (String, String);
@@ -25,6 +29,15 @@ pub struct Entry {
     pub object: ObjectVersion,
     /// Its controller, if it has one.
     pub owner: Option<Box<Owner>>,
+    /// The grant whose token it holds, by its annotations.
+    pub grant: Option<GrantVersion>,
+}
+
+/// What is kept of a Secret beside its version.
+#[derive(Clone, Default)]
+struct Content {
+    owner: Option<Box<Owner>>,
+    grant: Option<GrantVersion>,
 }
 
 /// The controller of a Secret.
@@ -61,7 +74,7 @@ pub struct SecretIndex {
 /// What one watch fills: the Secrets of one namespace, or of all.
 pub struct Part {
     namespace: Option<String>,
-    known: Mutex<Newest<Key, Option<Box<Owner>>>>,
+    known: Mutex<Newest<Key, Content>>,
     listed: watch::Sender<bool>,
 }
 
@@ -109,14 +122,15 @@ impl SecretIndex {
     pub fn get(&self, namespace: &str, name: &str) -> Option<Entry> {
         let known = self.part(namespace)?.known();
         let (_, held) = known.get(&(namespace.to_owned(), name.to_owned()))?;
-        Some(Entry { object: held.object.clone(), owner: held.content.clone() })
+        let Content { owner, grant } = held.content.clone();
+        Some(Entry { object: held.object.clone(), owner, grant })
     }
 
     /// Puts in what we wrote ourselves, at once. A watch event of this version or an older one then wakes nobody.
     pub fn wrote(&self, meta: &ObjectMeta) {
         let part = meta.namespace.as_deref().and_then(|namespace| self.part(namespace));
         let (Some(part), Some((key, object))) = (part, identity(meta)) else { return };
-        part.known().take(key, object, owner(meta), Source::OwnWrite);
+        part.known().take(key, object, content(meta), Source::OwnWrite);
     }
 
     /// Takes out what we deleted ourselves, if it is still that object.
@@ -151,27 +165,28 @@ impl Part {
             Event::Init => known.listing_begins(),
             Event::InitApply(object) | Event::Apply(object) => {
                 let Some((key, version)) = identity(&object.metadata) else { return Vec::new() };
-                let last = known.get(&key).and_then(|(_, held)| held.content.clone());
-                let owner = owner(&object.metadata);
-                if known.take(key.clone(), version, owner.clone(), Source::Watch) {
+                let last = known.get(&key).and_then(|(_, held)| held.content.owner.clone());
+                let content = content(&object.metadata);
+                let owner = content.owner.clone();
+                if known.take(key.clone(), version, content, Source::Watch) {
                     return vec![change(key, owner.or(last))];
                 }
             }
             Event::Delete(object) => {
                 let Some((key, dead)) = identity(&object.metadata) else { return Vec::new() };
-                return known.deleted(&key, &dead).map(|owner| change(key, owner)).into_iter().collect();
+                return known.deleted(&key, &dead).map(|last| change(key, last.owner)).into_iter().collect();
             }
             Event::InitDone => {
                 // What we wrote while the list was read stays: nobody else writes under its name.
                 let gone = known.listing_ends().gone;
                 self.listed.send_replace(true);
-                return gone.into_iter().map(|(key, owner)| change(key, owner)).collect();
+                return gone.into_iter().map(|(key, last)| change(key, last.owner)).collect();
             }
         }
         Vec::new()
     }
 
-    fn known(&self) -> MutexGuard<'_, Newest<Key, Option<Box<Owner>>>> {
+    fn known(&self) -> MutexGuard<'_, Newest<Key, Content>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,8 +203,17 @@ pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-fn owner(meta: &ObjectMeta) -> Option<Box<Owner>> {
-    controller_of(meta).map(|owner| Box::new(owner.into()))
+/// The grant that annotations name.
+fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
+    let id = annotations.get(ANNOTATION_GRANT_ID)?.clone().try_into().ok()?;
+    Some(GrantVersion { id, revision: annotations.get(ANNOTATION_REVISION)?.parse().ok()? })
+}
+
+fn content(meta: &ObjectMeta) -> Content {
+    Content {
+        owner: controller_of(meta).map(|owner| Box::new(owner.into())),
+        grant: meta.annotations.as_ref().and_then(grant_of),
+    }
 }
 
 fn change((namespace, name): Key, owner: Option<Box<Owner>>) -> SecretChange {

@@ -1,7 +1,6 @@
 //! What every controller needs of Kubernetes: writing objects, conditions, Events, the index of Secrets.
 
 pub mod apply;
-pub mod conditions;
 pub mod events;
 pub mod index;
 pub mod memory;

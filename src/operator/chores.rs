@@ -100,7 +100,7 @@ async fn let_go_unreadable(ctx: &Arc<Context>) {
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.kinds.connections.state() {
-        let phase = connection.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Pending);
+        let phase = connection.phase().unwrap_or(Phase::Pending);
         *phases.entry(phase).or_default() += 1;
     }
     for phase in Phase::ALL {

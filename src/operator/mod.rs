@@ -97,7 +97,7 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     /// No random bytes.
     #[error(transparent)]
-    Random(#[from] crate::vault::record::NoAttemptId),
+    Random(#[from] crate::vault::record::NoRandomBytes),
 }
 
 /// Runs until SIGTERM or SIGINT.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::IntegrationProvider;
+use bowline_api::reason::Reason;
 use bowline_oauth::discovery::discover;
 use bowline_runtime::telemetry::chain;
 use kube::ResourceExt;
@@ -38,7 +39,7 @@ pub async fn act(
     let metadata = match reading.as_ref().map(IssuerReading::usable).transpose() {
         Ok(metadata) => metadata.cloned(),
         Err(why) => {
-            let refusal = Refusal::new(reason::DISCOVERY_FAILED, &sentence(why), contact);
+            let refusal = Refusal::new(Reason::DiscoveryFailed, &sentence(why), contact);
             settle(ctx, &name, not_ready(&refusal));
             return Found { facts, verdict: Err(refusal), next };
         }
@@ -53,7 +54,7 @@ pub async fn act(
 
 fn rejected(contact: Option<&str>) -> Refusal {
     let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
-    Refusal::new(reason::APP_REJECTED, message, contact)
+    Refusal::new(Reason::AppRejected, message, contact)
 }
 
 fn not_ready(refusal: &Refusal) -> Resolution {

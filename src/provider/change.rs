@@ -65,6 +65,7 @@ fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bowline_api::IntegrationProvider;
+    use bowline_api::reason::Reason;
     use bowline_oauth::catalog::DiscoveredEndpoints;
     use serde_json::{Value, json};
 
@@ -94,7 +95,7 @@ mod tests {
     }
 
     fn not_ready(message: &str) -> Resolution {
-        Resolution::NotReady { reason: bowline_api::reason::UNKNOWN_TYPE, message: message.to_owned() }
+        Resolution::NotReady { reason: Reason::UnknownType, message: message.to_owned() }
     }
 
     #[test]

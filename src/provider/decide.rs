@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::reason::{Facts, Reason};
 use bowline_oauth::app::{App, CLIENT_SECRET};
 use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
 use bowline_oauth::guard::{self, Reach};
@@ -14,7 +15,6 @@ use kube::ResourceExt;
 use url::Url;
 
 use crate::discovered::Question;
-use crate::grant::target::whom_to_ask;
 use crate::world::sentence;
 
 /// What was gathered.
@@ -29,16 +29,17 @@ pub struct Observed {
 /// Why it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// A constant of `api::reason`.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: Reason,
     /// The sentence: what is wrong, what to do, who can.
     pub message: String,
 }
 
 impl Refusal {
-    /// `message` is a sentence; whom to ask is added.
-    pub fn new(reason: &'static str, message: &str, contact: Option<&str>) -> Self {
-        Self { reason, message: format!("{message} {}", whom_to_ask(contact)) }
+    /// `detail` is said between what happened and what to do.
+    pub fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
+        let facts = Facts { contact, detail: detail.into(), ..Facts::default() };
+        Self { reason, message: reason.message(&facts) }
     }
 }
 
@@ -72,7 +73,7 @@ pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usa
     Ok(Usable { app, sketch, question, insecure })
 }
 
-fn refuse(spec: &IntegrationProviderSpec, reason: &'static str, message: &str) -> Refusal {
+fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> Refusal {
     Refusal::new(reason, message, spec.contact.as_deref())
 }
 
@@ -80,7 +81,7 @@ fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
     let unknown = || {
         let message =
             format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);
-        refuse(spec, reason::UNKNOWN_TYPE, &message)
+        refuse(spec, Reason::UnknownType, &message)
     };
     catalog::get(&spec.type_).ok_or_else(unknown)
 }
@@ -89,7 +90,7 @@ fn insecure(spec: &IntegrationProviderSpec, observed: &Observed) -> Result<bool,
     match (spec.allow_insecure.unwrap_or_default(), observed.insecure_allowed) {
         (true, false) => Err(refuse(
             spec,
-            reason::ENDPOINT_REFUSED,
+            Reason::EndpointRefused,
             "spec.allowInsecure counts only where the operator runs with --allow-insecure-providers: remove the one or add the other.",
         )),
         (asked, _) => Ok(asked),
@@ -100,8 +101,8 @@ fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
     let reason = match error {
         ResolveError::Insecure { .. }
         | ResolveError::BadAddress { .. }
-        | ResolveError::AddressChanged { .. } => reason::ENDPOINT_REFUSED,
-        _ => reason::PARAMETERS_MISSING,
+        | ResolveError::AddressChanged { .. } => Reason::EndpointRefused,
+        _ => Reason::ParametersMissing,
     };
     refuse(spec, reason, &sentence(&error.to_string()))
 }
@@ -110,7 +111,7 @@ fn refused(spec: &IntegrationProviderSpec, refusal: &guard::Refusal) -> Refusal 
     let message = format!(
         "{refusal}. Such addresses need spec.allowInsecure, and the operator's --allow-insecure-providers."
     );
-    refuse(spec, reason::ENDPOINT_REFUSED, &message)
+    refuse(spec, Reason::EndpointRefused, &message)
 }
 
 /// Every address that a request may be sent to, or a person to.
@@ -140,18 +141,18 @@ fn app(
     let Some(named) = &spec.app else {
         let own = spec.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default();
         let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret with client_id and client_secret in the operator's namespace, or allow.ownApp.";
-        return if own { Ok(None) } else { Err(refuse(spec, reason::APP_SECRET_NOT_FOUND, message)) };
+        return if own { Ok(None) } else { Err(refuse(spec, Reason::AppSecretNotFound, message)) };
     };
     let name = &named.secret_name;
     let Some(secret) = &observed.app_secret else {
         let message = format!(
             "There is no Secret {name} in the operator's namespace: make it with client_id and client_secret."
         );
-        return Err(refuse(spec, reason::APP_SECRET_NOT_FOUND, &message));
+        return Err(refuse(spec, Reason::AppSecretNotFound, &message));
     };
     let incomplete = |what: &str| {
         let message = format!("Secret {name} in the operator's namespace cannot be used: {what}.");
-        refuse(spec, reason::APP_SECRET_INCOMPLETE, &message)
+        refuse(spec, Reason::AppSecretIncomplete, &message)
     };
     let none = BTreeMap::new();
     let app =

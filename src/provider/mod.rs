@@ -8,8 +8,10 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationProvider;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::reason::Reason;
 use bowline_runtime::follow::Change;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -19,7 +21,6 @@ use kube::{Resource, ResourceExt};
 use self::decide::{Observed, decide};
 use self::report::Found;
 use crate::context::{Context, Kind, Pass};
-use crate::kube_ext::conditions;
 use crate::metrics::PassOutcome;
 
 /// Reporting itself failed. What an administrator or a third party did wrong is a condition, never this.
@@ -84,9 +85,7 @@ async fn publish(
 }
 
 fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
-    status
-        .and_then(|status| conditions::get(&status.conditions, "Ready"))
-        .is_some_and(|ready| ready.reason == reason::APP_REJECTED)
+    status.and_then(|status| status.conditions.reason_of(ConditionType::Ready)) == Some(Reason::AppRejected)
 }
 
 fn outcome(found: &Found) -> PassOutcome {

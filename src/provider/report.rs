@@ -1,16 +1,17 @@
 //! What is said about a provider: its next status. Pure.
 
+use bowline_api::IntegrationProvider;
 use bowline_api::attempt;
+use bowline_api::condition::{ConditionType, Conditions, Truth};
 use bowline_api::connection::Method;
 use bowline_api::provider::{IntegrationProviderStatus, Rotation};
-use bowline_api::{IntegrationProvider, reason};
+use bowline_api::reason::{self, Reason};
 use bowline_oauth::catalog::Description;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use url::Url;
 
 use super::decide::Refusal;
-use crate::kube_ext::conditions::{Conditions, Verdict};
 
 /// What came of one look at a provider.
 #[derive(Debug)]
@@ -50,8 +51,15 @@ pub fn status(
     let generation = provider.metadata.generation;
     let mut conditions = Conditions::after(&old.conditions, generation, now);
     match &found.verdict {
-        Ok(()) => conditions.set("Ready", Verdict::True, reason::READY, "The provider can be used."),
-        Err(refusal) => conditions.set("Ready", Verdict::False, refusal.reason, refusal.message.clone()),
+        Ok(()) => conditions.set(
+            ConditionType::Ready,
+            Truth::True,
+            Reason::Ready,
+            Reason::Ready.message(&reason::Facts::default()),
+        ),
+        Err(refusal) => {
+            conditions.set(ConditionType::Ready, Truth::False, refusal.reason, refusal.message.clone())
+        }
     };
     let conditions = conditions.build();
     let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
@@ -90,14 +98,20 @@ mod tests {
         let good = status(&provider, &found(Ok(()), Some(facts.clone())), None, at(0));
         provider.status = Some(good.clone());
         assert_eq!(status(&provider, &found(Ok(()), Some(facts)), None, at(60)), good);
-        let refusal =
-            Refusal::new(reason::APP_SECRET_NOT_FOUND, "There is no Secret.", Some("ops@example.com"));
+        let refusal = Refusal::new(Reason::AppSecretNotFound, "There is no Secret.", Some("ops@example.com"));
         let bad = status(&provider, &found(Err(refusal), None), None, at(60));
         assert_eq!((&bad.methods, bad.rotation), (&good.methods, good.rotation));
         assert_eq!(bad.observed_generation, Some(3));
         let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };
-        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", reason::APP_SECRET_NOT_FOUND));
-        assert_eq!(ready.message, "There is no Secret. Ask ops@example.com.");
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "AppSecretNotFound"));
+        assert_eq!(
+            ready.message,
+            Reason::AppSecretNotFound.message(&reason::Facts {
+                contact: Some("ops@example.com"),
+                detail: "There is no Secret.".into(),
+                ..reason::Facts::default()
+            })
+        );
         assert_eq!(ready.last_transition_time.0, at(60));
     }
 }

@@ -15,6 +15,6 @@ pub mod withdraw;
 pub use content::{Account, ContentError, Credential, Material, Published, SecretType};
 pub use grant::{Unpublishable, material};
 pub use publish::{PublishError, Written, publish};
-pub use secret::{Desired, Known};
+pub use secret::{Desired, Known, PublishedVersion};
 pub use share::withdraw_share;
 pub use withdraw::{Withdrawn, withdraw};

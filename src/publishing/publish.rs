@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bowline_api::names::FIELD_MANAGER;
-use bowline_api::reason;
+use bowline_api::reason::{Facts, Reason};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Status;
@@ -78,46 +78,40 @@ impl PublishError {
     }
 
     /// Reason for the condition `SecretPublished`.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::NameTaken => reason::NAME_TAKEN,
-            Self::QuotaExceeded(_) => reason::QUOTA_EXCEEDED,
-            Self::Forbidden(_) => reason::FORBIDDEN,
-            Self::Refused(_) => reason::FORMAT_FAILED,
-            _ => reason::NOT_YET,
+            Self::NameTaken => Reason::NameTaken,
+            Self::QuotaExceeded(_) => Reason::QuotaExceeded,
+            Self::Forbidden(_) => Reason::Forbidden,
+            Self::Refused(_) => Reason::FormatFailed,
+            _ => Reason::NotYet,
         }
     }
 
-    /// What happened, what to do, and who has to do it.
+    /// What happened, what to do, and who does it.
     pub fn message(&self, namespace: &str, name: &str) -> String {
-        let secret = format!("Secret {namespace}/{name}");
+        self.message_as(self.reason(), namespace, name)
+    }
+
+    /// The same under another reason.
+    pub fn message_as(&self, reason: Reason, namespace: &str, name: &str) -> String {
+        let secret = format!("{namespace}/{name}");
+        let facts = Facts { secret: Some(&secret), namespace: Some(namespace), ..Facts::default() };
+        reason.message(&Facts { detail: self.detail(&secret, namespace).into(), ..facts })
+    }
+
+    fn detail(&self, secret: &str, namespace: &str) -> String {
         match self {
-            Self::NameTaken => format!(
-                "{secret} exists and belongs to somebody else; it was not touched. Choose another spec.secret.name, or its owner deletes it."
-            ),
-            Self::QuotaExceeded(_) => format!(
-                "The quota of namespace {namespace} leaves no room for {secret}. An administrator of the namespace must raise it or delete Secrets."
-            ),
-            Self::Forbidden(_) => format!(
-                "The operator may not write {secret}. An administrator must grant it rights on Secrets in namespace {namespace}, or change the policy that refuses them."
-            ),
-            Self::NamespaceTerminating(_) => {
-                format!("Namespace {namespace} is being deleted; nothing is published there any more.")
-            }
-            Self::NamespaceNotFound(_) => {
-                format!("Namespace {namespace} does not exist. {secret} is published when it does.")
-            }
-            Self::Refused(_) => format!(
-                "The API server does not accept {secret}. The owner should look at format, template and labels in spec.secret."
-            ),
-            Self::BeingDeleted => format!(
-                "{secret} is being deleted and held by a finalizer; it is published again when it is gone."
-            ),
+            Self::NameTaken | Self::QuotaExceeded(_) | Self::Forbidden(_) => String::new(),
+            Self::Refused(_) => format!("The API server does not accept Secret {secret}."),
+            Self::NamespaceTerminating(_) => format!("Namespace {namespace} is being deleted."),
+            Self::NamespaceNotFound(_) => format!("Namespace {namespace} does not exist."),
+            Self::BeingDeleted => format!("Secret {secret} is being deleted and a finalizer holds it."),
             Self::Superseded | Self::Contended => {
-                format!("{secret} was changed by somebody else meanwhile; it will be tried again.")
+                format!("Secret {secret} was changed by somebody else meanwhile.")
             }
             Self::Unanswered(_) | Self::Unavailable(_) => {
-                format!("The API server did not take {secret}; it will be tried again.")
+                format!("The API server did not accept Secret {secret}.")
             }
         }
     }
@@ -329,21 +323,21 @@ mod tests {
             (
                 "quota",
                 refused(403, "secrets \"x\" is forbidden: exceeded quota: q, requested: secrets=1", ""),
-                reason::QUOTA_EXCEEDED,
+                Reason::QuotaExceeded,
                 false,
             ),
-            ("RBAC", refused(403, "cannot create resource", ""), reason::FORBIDDEN, false),
+            ("RBAC", refused(403, "cannot create resource", ""), Reason::Forbidden, false),
             (
                 "namespace goes",
                 refused(403, "because it is being terminated", "NamespaceTerminating"),
-                reason::NOT_YET,
+                Reason::NotYet,
                 false,
             ),
-            ("no namespace", refused(404, "namespaces \"x\" not found", ""), reason::NOT_YET, false),
-            ("invalid", refused(422, "invalid", ""), reason::FORMAT_FAILED, false),
-            ("overload", refused(429, "too many", ""), reason::NOT_YET, true),
-            ("outage", refused(500, "etcd", ""), reason::NOT_YET, true),
-            ("taken", PublishError::NameTaken, reason::NAME_TAKEN, false),
+            ("no namespace", refused(404, "namespaces \"x\" not found", ""), Reason::NotYet, false),
+            ("invalid", refused(422, "invalid", ""), Reason::FormatFailed, false),
+            ("overload", refused(429, "too many", ""), Reason::NotYet, true),
+            ("outage", refused(500, "etcd", ""), Reason::NotYet, true),
+            ("taken", PublishError::NameTaken, Reason::NameTaken, false),
         ];
         for (row, error, reason, transient) in rows {
             assert_eq!((error.reason(), error.is_transient()), (reason, transient), "{row}");

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bowline_api::connection::SecretStatus;
 use bowline_api::names;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -11,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::content::Published;
 use crate::kube_ext::index::Entry;
+use crate::vault::record::GrantVersion;
 
 /// The Secret as it should be.
 #[derive(Debug)]
@@ -25,8 +25,10 @@ pub struct Desired {
     pub connection_id: String,
     /// UID of the connection.
     pub connection_uid: String,
-    /// Revision of the grant it holds.
+    /// Revision of the record it is made from; a larger one is newer.
     pub revision: i64,
+    /// The grant whose token it holds.
+    pub grant: GrantVersion,
     /// When the credential ends.
     pub expires_at: Option<Timestamp>,
     /// The user's labels, checked by [`super::labels::LabelPrefixes`].
@@ -46,13 +48,41 @@ pub struct Known {
 
 impl Known {
     /// Whether this is the object that was written last under `name`; it may have been edited since.
-    pub fn is_object_of(&self, written: Option<&SecretStatus>, name: &str) -> bool {
+    pub fn is_object_of(&self, written: Option<&PublishedVersion>, name: &str) -> bool {
         written.is_some_and(|written| written.name == name && written.uid == self.uid)
     }
 
     /// Whether this is what was written last under `name`, untouched since.
-    pub fn is_as_written(&self, written: &SecretStatus, name: &str) -> bool {
-        self.is_object_of(Some(written), name) && written.resource_version == self.resource_version
+    pub fn is_as_written(&self, written: &PublishedVersion, name: &str) -> bool {
+        self.is_object_of(Some(written), name)
+            && written.resource_version.as_ref() == Some(&self.resource_version)
+    }
+}
+
+/// A Secret of a connection or share as it was written last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedVersion {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its resourceVersion, if this process wrote it. Without one, nobody knows whether it was edited since: it is applied
+    /// once more, which changes nothing where it is as it should be.
+    pub resource_version: Option<String>,
+    /// The grant whose token it holds, where that is known.
+    pub grant: Option<GrantVersion>,
+}
+
+impl PublishedVersion {
+    /// The Secret under `name` that an earlier process wrote for the owner with this UID, as far as its metadata tells.
+    pub fn found(entry: &Entry, name: &str, owner_uid: &str) -> Option<Self> {
+        let is_ours = entry.owner.as_ref().is_some_and(|owner| &*owner.uid == owner_uid);
+        is_ours.then(|| Self {
+            name: name.to_owned(),
+            uid: entry.object.uid.to_string(),
+            resource_version: None,
+            grant: entry.grant,
+        })
     }
 }
 
@@ -108,7 +138,8 @@ impl Desired {
     pub(super) fn annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = BTreeMap::from([
             (names::ANNOTATION_CONNECTION.to_owned(), self.connection_id.clone()),
-            (names::ANNOTATION_REVISION.to_owned(), self.revision.to_string()),
+            (names::ANNOTATION_GRANT_ID.to_owned(), self.grant.id.to_string()),
+            (names::ANNOTATION_REVISION.to_owned(), self.grant.revision.to_string()),
         ]);
         if let Some(expires_at) = self.expires_at {
             annotations.insert(names::ANNOTATION_EXPIRES_AT.to_owned(), expires_at.to_string());

@@ -21,10 +21,9 @@ pub async fn withdraw_share(
 ) -> Result<(), PublishError> {
     let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
     let uid = share.uid().unwrap_or_default();
-    let written = share.status.as_ref().and_then(|status| status.secret.as_ref());
-    let secret = written.map_or(name.as_str(), |secret| secret.name.as_str());
-    if written.is_some() || index.get(&namespace, secret).is_some() {
-        withdraw(client, index, &namespace, secret, &uid, written.map(|secret| secret.uid.as_str())).await?;
+    let told = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
+    if told || index.get(&namespace, &name).is_some() {
+        withdraw(client, index, &namespace, &name, &uid, None).await?;
     }
     let api: Api<ConnectionShare> = Api::namespaced(client.clone(), &namespace);
     let params =

@@ -50,7 +50,7 @@ fn templates_render_what_people_need() {
 
 #[test]
 fn a_template_cannot_loop_for_long() {
-    let nested = "{% for a in scopes %}".repeat(5) + "x" + &"{% endfor %}".repeat(5);
+    let nested = format!("{}x{}", "{% for a in scopes %}".repeat(5), "{% endfor %}".repeat(5));
     assert!(matches!(fault(&nested), Fault::TooManySteps | Fault::TooLarge));
     assert_eq!(fault("{% for a in scopes recursive %}{{ loop(scopes) }}{% endfor %}"), Fault::NotAllowed);
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bowline_api::connection::SecretStatus;
-use bowline_api::{ConnectionShare, reason};
+use bowline_api::ConnectionShare;
+use bowline_api::reason::{Facts, Reason};
 use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
 
@@ -11,7 +11,7 @@ use super::build::{self, BuildError};
 use super::decide::{Held, Observed, Plan, Publishing};
 use crate::context::Context;
 use crate::kube_ext::apply;
-use crate::publishing::{self, PublishError};
+use crate::publishing::{self, PublishError, PublishedVersion};
 
 /// How soon is tried again what a passing cause stopped.
 const SOON: Duration = Duration::from_secs(10);
@@ -34,13 +34,13 @@ pub enum SecretOutcome {
     #[default]
     Untouched,
     /// It was written.
-    Written(SecretStatus),
+    Written,
     /// It is gone.
     Removed,
     /// It could not be written or removed: reason and sentence.
     Failed {
-        /// A constant of `api::reason`.
-        reason: &'static str,
+        /// Why.
+        reason: Reason,
         /// What happened, what to do, who.
         message: String,
     },
@@ -63,7 +63,7 @@ pub async fn act(ctx: &Context, share: &ConnectionShare, observed: &Observed, pl
 }
 
 async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, held: &Held) -> Outcome {
-    let desired = match build::secret(share, &held.grant, held.revision) {
+    let desired = match build::secret(share, held) {
         Ok(desired) => desired,
         Err(error) => return unbuilt(&error),
     };
@@ -73,14 +73,14 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
     });
     match ctx.publish(&desired, known).await {
         Ok(written) => {
-            let secret = SecretStatus {
+            let secret = PublishedVersion {
                 name: desired.name,
                 uid: written.uid,
-                resource_version: written.resource_version,
-                revision: held.revision,
+                resource_version: Some(written.resource_version),
+                grant: Some(held.version),
             };
             ctx.last_published.set(&share.uid().unwrap_or_default(), secret.clone());
-            Outcome { secret: SecretOutcome::Written(secret), try_again: None }
+            Outcome { secret: SecretOutcome::Written, try_again: None }
         }
         // A newer revision is on record: it is published when the connection has judged it.
         Err(PublishError::Superseded) => Outcome { secret: SecretOutcome::Untouched, try_again: Some(SOON) },
@@ -89,13 +89,11 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
 }
 
 fn unbuilt(error: &BuildError) -> Outcome {
-    let (reason, message) = match error {
-        BuildError::Content(error) => (
-            reason::FORMAT_FAILED,
-            format!("The Secret cannot be written: {error}. An administrator of the provider must mend it."),
-        ),
-        BuildError::NoToken => (reason::CONNECTION_NOT_READY, "There is no token to publish yet.".to_owned()),
+    let reason = match error {
+        BuildError::Content(_) => Reason::SecretRefused,
+        BuildError::NoToken => Reason::NotYet,
     };
+    let message = reason.message(&Facts { detail: error.to_string().into(), ..Facts::default() });
     Outcome { secret: SecretOutcome::Failed { reason, message }, try_again: None }
 }
 
@@ -121,7 +119,10 @@ fn failed(share: &ConnectionShare, error: &PublishError) -> Outcome {
     let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
     tracing::warn!(error = %chain(error), namespace, secret = name, "a share's Secret is not as it should be");
     Outcome {
-        secret: SecretOutcome::Failed { reason: error.reason(), message: message(error, &namespace, &name) },
+        secret: SecretOutcome::Failed {
+            reason: reason(error),
+            message: error.message_as(reason(error), &namespace, &name),
+        },
         try_again: try_again(error),
     }
 }
@@ -136,15 +137,10 @@ fn try_again(error: &PublishError) -> Option<Duration> {
 }
 
 /// A share has no `spec.secret` that anybody could change.
-fn message(error: &PublishError, namespace: &str, name: &str) -> String {
-    match error {
-        PublishError::NameTaken => format!(
-            "Secret {namespace}/{name} exists and belongs to somebody else; it was not touched. Its owner must delete it; then the share is published by itself."
-        ),
-        PublishError::Refused(_) => format!(
-            "The API server does not accept Secret {namespace}/{name}. An administrator should look at the operator's log."
-        ),
-        error => error.message(namespace, name),
+fn reason(error: &PublishError) -> Reason {
+    match error.reason() {
+        Reason::FormatFailed => Reason::SecretRefused,
+        reason => reason,
     }
 }
 
@@ -170,11 +166,5 @@ mod tests {
         assert_eq!(try_again(&PublishError::Contended), Some(SOON));
         assert_eq!(try_again(&PublishError::BeingDeleted), Some(SOON));
         assert_eq!(try_again(&PublishError::NameTaken), Some(LATER));
-    }
-
-    #[test]
-    fn nobody_is_told_to_change_a_spec_that_a_share_does_not_have() {
-        let said = message(&PublishError::NameTaken, "x", "team-a.c");
-        assert!(said.contains("Secret x/team-a.c") && !said.contains("spec."), "{said}");
     }
 }

@@ -4,9 +4,9 @@ use bowline_api::connection::Format;
 use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
 
+use super::decide::Held;
 use crate::publishing::secret::controller;
 use crate::publishing::{ContentError, Desired, Published, material};
-use crate::vault::Grant;
 
 /// Why there is no Secret to write.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,8 @@ pub enum BuildError {
 }
 
 /// The Secret of the share: Raw keys and our own metadata, never the owner's template or labels.
-pub fn secret(share: &ConnectionShare, grant: &Grant, revision: i64) -> Result<Desired, BuildError> {
+pub fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
+    let Held { grant, revision, version } = held;
     let connection = &share.spec.connection;
     let material = material(grant).map_err(|_| BuildError::NoToken)?;
     Ok(Desired {
@@ -29,7 +30,8 @@ pub fn secret(share: &ConnectionShare, grant: &Grant, revision: i64) -> Result<D
         owner: controller(share).ok_or(BuildError::NoToken)?,
         connection_id: names::connection_id(&connection.namespace, &connection.name),
         connection_uid: connection.uid.clone(),
-        revision,
+        revision: *revision,
+        grant: *version,
         expires_at: grant.expires_at,
         labels: std::collections::BTreeMap::new(),
         content: Published::new(&material, Format::Raw)?,

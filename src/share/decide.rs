@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use bowline_api::connection::SecretStatus;
-use bowline_api::{ConnectionShare, IntegrationConnection, names, reason};
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::reason::Reason;
+use bowline_api::view::Publication;
+use bowline_api::{ConnectionShare, IntegrationConnection, names};
 use kube::ResourceExt;
 
-use crate::kube_ext::conditions;
-use crate::publishing::Known;
+use crate::publishing::{Known, PublishedVersion};
 use crate::sharing::{self, Shared};
 use crate::vault::Grant;
-
-/// Verdicts on the grant under which nothing of it stays published.
-const TAKEN_AWAY: &[&str] =
-    &[reason::OWNER_UNVERIFIED, reason::PROVIDER_NOT_ALLOWED, reason::GRANT_REVOKED, reason::DISCONNECTED];
+use crate::vault::record::GrantVersion;
 
 /// Everything a decision needs.
 pub struct Observed {
@@ -21,8 +19,8 @@ pub struct Observed {
     pub source: Option<Source>,
     /// The Secret under the share's name, if there is one.
     pub secret: Option<Known>,
-    /// What was published last: as this process remembers, or else as status says.
-    pub written: Option<SecretStatus>,
+    /// What was published last: as this process remembers, or else as the Secret itself tells.
+    pub written: Option<PublishedVersion>,
 }
 
 /// The connection behind a share.
@@ -40,8 +38,10 @@ pub struct Source {
 pub struct Held {
     /// The grant.
     pub grant: Arc<Grant>,
-    /// Its revision.
+    /// Revision of its record.
     pub revision: i64,
+    /// Which grant it is, and how often it was refreshed.
+    pub version: GrantVersion,
 }
 
 /// Why a share is taken back.
@@ -62,21 +62,17 @@ pub enum Unshared {
 }
 
 impl Unshared {
-    /// A constant of `api::reason`.
-    pub fn reason(self) -> &'static str {
-        if self == Self::OwnerRemoved { reason::OWNER_REMOVED } else { reason::UNSHARED }
-    }
-
-    /// Whether people in the namespace should look at it: nobody who knows the connection asked for it.
-    pub fn warning(self) -> bool {
-        self == Self::OwnerRemoved
+    /// The reason of the Event; the table says whether it is a warning.
+    pub fn reason(self) -> Reason {
+        if self == Self::OwnerRemoved { Reason::OwnerRemoved } else { Reason::Unshared }
     }
 
     /// What happened, in words for people in the share's namespace.
     pub fn note(self, share: &ConnectionShare) -> String {
         let of = &share.spec.connection;
         let id = names::connection_id(&of.namespace, &of.name);
-        let (owner, workspace) = (&share.spec.owner, &share.spec.workspace);
+        let workspace = &share.spec.workspace;
+        let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref()).unwrap_or("");
         let why = match self {
             Self::ConnectionGone => "the connection does not exist any more".to_owned(),
             Self::NotAsked => "it is not shared any more".to_owned(),
@@ -153,20 +149,21 @@ fn is_like(share: &ConnectionShare, wanted: &ConnectionShare) -> bool {
 
 fn publishing(share: &ConnectionShare, observed: &Observed, source: &Source) -> Publishing {
     let connection = source.connection.as_ref();
-    if says(connection, "SecretPublished", &[reason::WITHDRAWN])
-        || says(connection, "Authorized", TAKEN_AWAY)
+    let withdrawn = connection.reason_of(ConditionType::SecretPublished) == Some(Reason::Withdrawn);
+    let may = connection.may_be_published();
+    if withdrawn
+        || may == Publication::Nothing
         || source.held.as_ref().is_some_and(|held| held.grant.bound_to.owner != connection.spec.owner)
     {
         return Publishing::Remove;
     }
-    let Some(held) = source.held.as_ref().filter(|held| judged(connection, held.revision)) else {
+    let Some(held) = source.held.as_ref().filter(|held| judged(connection, held.version)) else {
         return Publishing::Wait;
     };
-    if as_it_should_be(share, observed, held.revision) {
+    let withheld = connection.reason_of(ConditionType::SecretPublished) == Some(Reason::Withheld);
+    if as_it_should_be(share, observed, held.version) {
         Publishing::Keep
-    } else if says(connection, "SecretPublished", &[reason::WITHHELD])
-        || says(connection, "Authorized", &[reason::CONSENT_OUTDATED])
-    {
+    } else if withheld || may == Publication::NothingNewer {
         Publishing::Withhold
     } else {
         Publishing::Write
@@ -174,25 +171,18 @@ fn publishing(share: &ConnectionShare, observed: &Observed, source: &Source) -> 
 }
 
 /// Whether the connection's controller has looked at this revision under the present spec: only it judges scopes and terms.
-fn judged(connection: &IntegrationConnection, revision: i64) -> bool {
+fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
+    let told = connection.grant().map(|told| (told.id.clone(), told.revision));
     connection.status.as_ref().is_some_and(|status| {
         status.observed_generation == connection.metadata.generation
-            && status.token.as_ref().and_then(|token| token.revision) == Some(revision)
+            && told == Some((version.id.to_string(), version.revision))
     })
 }
 
 /// Whether the Secret is the one last written, of this revision, and untouched since.
-fn as_it_should_be(share: &ConnectionShare, observed: &Observed, revision: i64) -> bool {
+fn as_it_should_be(share: &ConnectionShare, observed: &Observed, version: GrantVersion) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    written.revision == revision && seen.is_as_written(written, &share.name_any())
-}
-
-/// Whether a condition of the connection has one of these reasons.
-pub fn says(connection: &IntegrationConnection, type_: &str, reasons: &[&str]) -> bool {
-    let conditions = connection.status.as_ref().map(|status| status.conditions.as_slice());
-    conditions
-        .and_then(|conditions| conditions::get(conditions, type_))
-        .is_some_and(|condition| reasons.contains(&condition.reason.as_str()))
+    written.grant == Some(version) && seen.is_as_written(written, &share.name_any())
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ fn grant(owner: &str) -> Arc<Grant> {
     )
 }
 
+fn version(revision: i64) -> GrantVersion {
+    GrantVersion { id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(), revision }
+}
+
 fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationConnection {
     let condition = |type_: &str, reason: &str| json!({"type": type_, "status": "True", "reason": reason, "message": "", "lastTransitionTime": Timestamp::UNIX_EPOCH});
     serde_json::from_value(json!({
@@ -25,7 +29,7 @@ fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationCo
         "spec": {"provider": "github", "owner": "alice", "workspace": "w", "shared": true},
         "status": {
             "observedGeneration": 2,
-            "token": {"revision": revision},
+            "grant": {"id": version(5).id, "revision": revision, "obtainedAt": Timestamp::UNIX_EPOCH},
             "conditions": [condition("Authorized", authorized), condition("SecretPublished", published)],
         },
     }))
@@ -34,7 +38,7 @@ fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationCo
 
 fn observed(connection: IntegrationConnection) -> Observed {
     let shared = Shared::In { workspace: "w".into(), namespaces: BTreeSet::from(["x".to_owned()]) };
-    let held = Some(Held { grant: grant("alice"), revision: 5 });
+    let held = Some(Held { grant: grant("alice"), revision: 5, version: version(5) });
     let source = Some(Source { connection: Arc::new(connection), shared, held });
     Observed { source, secret: None, written: None }
 }
@@ -64,18 +68,19 @@ fn what_the_connection_says_decides_what_becomes_of_the_secret() {
 #[test]
 fn a_grant_of_another_owner_is_never_published() {
     let mut observed = observed(connection("Authorized", "Published", 5));
-    observed.source.as_mut().unwrap().held = Some(Held { grant: grant("bob"), revision: 5 });
+    observed.source.as_mut().unwrap().held =
+        Some(Held { grant: grant("bob"), revision: 5, version: version(5) });
     assert_eq!(decide(&share("x"), &observed).unwrap().publishing, Publishing::Remove);
 }
 
 #[test]
 fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
     let mut observed = observed(connection("Authorized", "Published", 5));
-    observed.written = Some(SecretStatus {
+    observed.written = Some(PublishedVersion {
         name: "team-a.c".into(),
         uid: "s".into(),
-        resource_version: "1".into(),
-        revision: 5,
+        resource_version: Some("1".into()),
+        grant: Some(version(5)),
     });
     for (version, expected) in [("1", Publishing::Keep), ("2", Publishing::Write)] {
         observed.secret = Some(Known { uid: "s".into(), resource_version: version.into() });
@@ -98,7 +103,7 @@ fn a_share_outside_the_computed_set_is_taken_back() {
     assert_eq!(with(Some(Shared::NotAsked)), Unshared::NotAsked);
     assert_eq!(with(Some(Shared::WorkspaceNotFound { workspace: w() })), Unshared::WorkspaceGone);
     let removed = with(Some(Shared::OwnerNotMember { workspace: w() }));
-    assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, reason::OWNER_REMOVED));
+    assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, Reason::OwnerRemoved));
     let observed = observed(connection("Authorized", "Published", 5));
     assert_eq!(decide(&share("y"), &observed).unwrap_err(), Unshared::NamespaceLeft);
     let mut forged = share("x");
@@ -109,7 +114,7 @@ fn a_share_outside_the_computed_set_is_taken_back() {
 #[test]
 fn a_changed_spec_is_put_right() {
     let mut edited = share("x");
-    edited.spec.owner = "mallory".into();
+    edited.spec.workspace = "mallorys".into();
     let plan = decide(&edited, &observed(connection("Authorized", "Published", 5))).unwrap();
     assert_eq!(plan.correction, Some(share("x")));
 }

@@ -11,6 +11,7 @@ mod report;
 
 use std::sync::Arc;
 
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::{ConnectionShare, names};
 use bowline_runtime::follow::Change;
 use kube::ResourceExt;
@@ -46,8 +47,8 @@ impl Kind for ConnectionShare {
         match change {
             Change::Applied { object, before } => {
                 kinds.shares.wake(ObjectRef::from_obj(&**object));
-                let phase = |share: &Self| share.status.as_ref().and_then(|status| status.phase);
-                if change.matters() || before.as_deref().and_then(phase) != phase(object) {
+                let was_ready = before.as_ref().is_some_and(|before| before.is(ConditionType::Ready));
+                if change.matters() || was_ready != object.is(ConditionType::Ready) {
                     let of = &object.spec.connection;
                     kinds.connections.wake(ObjectRef::new(&of.name).within(&of.namespace));
                 }
@@ -89,11 +90,7 @@ async fn take_back(ctx: &Context, share: &ConnectionShare, unshared: &Unshared) 
     withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(Error::Withdraw)?;
     ctx.last_published.forget(&share.uid().unwrap_or_default());
     let object = kube::Resource::object_ref(share, &());
-    if unshared.warning() {
-        ctx.events.warning(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
-    } else {
-        ctx.events.normal(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
-    }
+    ctx.events.publish(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
     Ok(Action::await_change())
 }
 

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use super::decide::{Held, Observed, Source};
 use crate::context::Context;
-use crate::publishing::Known;
+use crate::publishing::{Known, PublishedVersion};
 
 /// Everything a decision about `share` needs.
 pub fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
@@ -21,7 +21,10 @@ pub fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
             connection,
         }),
         secret: ctx.world.published.get(&namespace, &share.name_any()).map(Known::from),
-        written: ctx.last_published.get(&uid).or_else(|| share.status.as_ref()?.secret.clone()),
+        written: ctx.last_published.get(&uid).or_else(|| {
+            let name = share.name_any();
+            PublishedVersion::found(&ctx.world.published.get(&namespace, &name)?, &name, &uid)
+        }),
     }
 }
 
@@ -34,5 +37,5 @@ fn held(ctx: &Context, connection: &IntegrationConnection) -> Option<Held> {
     }
     let revision = record.grant()?.revision();
     let grant = record.open_grant(&ctx.sealer).ok()??;
-    Some(Held { grant: Arc::new(grant), revision })
+    Some(Held { grant: Arc::new(grant), revision, version: record.grant_version()? })
 }

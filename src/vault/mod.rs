@@ -25,8 +25,8 @@ pub mod store;
 
 pub use call::CallError;
 pub use record::{
-    Account, AttemptId, Binding, Consent, Credential, Grant, Intent, Record, SiblingKey, SourceVersion,
-    Spent, TransitionError, Way,
+    Account, AttemptId, Binding, Bookkeeping, Consent, Credential, Grant, GrantId, GrantVersion, Intent,
+    Record, SiblingKey, SourceVersion, Spent, TransitionError, Way,
 };
 pub use seal::{Place, Sealer};
 pub use store::{Loaded, LookupError, RereadError, Store, Version, WriteError};

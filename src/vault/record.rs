@@ -7,25 +7,29 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use aes_gcm::aead::Generate;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::framing::{hex, unhex};
 use super::seal::{Field, OpenError, Place, Sealer};
 
+mod bookkeeping;
 mod grant;
+mod id;
 mod object;
 mod secret_text;
 mod transition;
+mod transition_error;
 
+pub use bookkeeping::{Bookkeeping, Pause, SecretVersion};
 pub use grant::{
     Account, Binding, Consent, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
     SourceVersion, Way,
 };
+pub use id::{AttemptId, GrantId, NoRandomBytes, NotAnId};
 pub(super) use object::uid_in_name;
 pub use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
-pub use transition::{Spent, TransitionError};
+pub use transition::Spent;
+pub use transition_error::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,7 @@ pub struct Record {
     place: Place,
     revision: i64,
     grant: Option<SealedField>,
+    grant_version: Option<GrantVersion>,
     candidate: Option<SealedField>,
     candidate_intent: Option<Intent>,
     previous: Option<SealedField>,
@@ -40,6 +45,7 @@ pub struct Record {
     ending: Option<Ending>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
+    bookkeeping: Bookkeeping,
 }
 
 /// Sealed bytes, and the record's revision at which they were sealed. `Debug` shows no bytes.
@@ -117,52 +123,14 @@ pub enum EndReason {
     Replaced,
 }
 
-/// 128 random bits that name one attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AttemptId([u8; 16]);
-
-/// The operating system gave no random bytes, so there is no attempt id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system gave no random bytes for an attempt id")]
-pub struct NoAttemptId;
-
-/// A text is not 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an attempt id is 32 lower-case hexadecimal digits")]
-pub struct NotAnAttemptId;
-
-impl AttemptId {
-    /// An id nobody has.
-    pub fn generate() -> Result<Self, NoAttemptId> {
-        <[u8; 16]>::try_generate().map(Self).map_err(|_| NoAttemptId)
-    }
-}
-
-impl fmt::Display for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for AttemptId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl TryFrom<String> for AttemptId {
-    type Error = NotAnAttemptId;
-
-    fn try_from(text: String) -> Result<Self, NotAnAttemptId> {
-        unhex(&text).map(Self).ok_or(NotAnAttemptId)
-    }
-}
-
-impl From<AttemptId> for String {
-    fn from(attempt: AttemptId) -> Self {
-        attempt.to_string()
-    }
+/// Which grant, and how often it was refreshed. Two are the same only if both agree: after a loss, a restore or another
+/// consent an equal revision alone means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantVersion {
+    /// New with every grant that is accepted.
+    pub id: GrantId,
+    /// 1 for the grant as it was accepted; each refresh adds 1.
+    pub revision: i64,
 }
 
 /// An opened candidate. Made only by [`Record::open_candidate`], so only what stands in the record can be promoted.
@@ -224,6 +192,16 @@ impl Record {
     /// The sealed grant.
     pub const fn grant(&self) -> Option<&SealedField> {
         self.grant.as_ref()
+    }
+
+    /// Which grant it is; `None` while there is none.
+    pub const fn grant_version(&self) -> Option<GrantVersion> {
+        self.grant_version
+    }
+
+    /// What the operator remembers for itself.
+    pub const fn bookkeeping(&self) -> &Bookkeeping {
+        &self.bookkeeping
     }
 
     /// The sealed candidate.

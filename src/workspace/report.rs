@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use bowline_api::{Workspace, WorkspaceStatus, reason};
+use bowline_api::condition::{ConditionType, Conditions};
+use bowline_api::reason::{Facts, Reason};
+use bowline_api::{Workspace, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::kube_ext::conditions::{Conditions, Verdict};
 use crate::sharing;
 
 /// The next status of `workspace`, given all workspaces and which namespaces exist.
@@ -20,9 +21,12 @@ pub fn status(
 ) -> WorkspaceStatus {
     let generation = workspace.metadata.generation;
     let last = workspace.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let (verdict, reason, message) = ready(workspace, all, namespace_exists);
+    let (reason, detail) = ready(workspace, all, namespace_exists);
+    let name = workspace.name_any();
+    let message =
+        reason.message(&Facts { workspace: Some(&name), detail: detail.into(), ..Facts::default() });
     let mut conditions = Conditions::after(last, generation, now);
-    conditions.set("Ready", verdict, reason, message);
+    conditions.set(ConditionType::Ready, reason.row().status, reason, message);
     WorkspaceStatus { observed_generation: generation, conditions: conditions.build() }
 }
 
@@ -30,28 +34,21 @@ fn ready(
     workspace: &Workspace,
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
-) -> (Verdict, &'static str, String) {
+) -> (Reason, String) {
     let missing = missing(workspace, namespace_exists);
     let taken = taken(workspace, all);
     let reason = match (&missing, &taken) {
-        (Some(_), _) => reason::NAMESPACE_MISSING,
-        (None, Some(_)) => reason::NAMESPACE_IN_OTHER_WORKSPACE,
-        (None, None) => {
-            return (Verdict::True, reason::READY, "All its namespaces can be shared into.".to_owned());
-        }
+        (Some(_), _) => Reason::NamespaceMissing,
+        (None, Some(_)) => Reason::NamespaceInOtherWorkspace,
+        (None, None) => Reason::Ready,
     };
-    let sentences: Vec<_> = [missing, taken].into_iter().flatten().collect();
-    (Verdict::False, reason, sentences.join(" "))
+    (reason, [missing, taken].into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
 fn missing(workspace: &Workspace, namespace_exists: impl Fn(&str) -> bool) -> Option<String> {
     let missing: Vec<_> = listed(workspace).filter(|namespace| !namespace_exists(namespace)).collect();
-    (!missing.is_empty()).then(|| {
-        format!(
-            "There is no namespace {}. Nothing is shared there until an administrator makes it, or it is taken off spec.namespaces.",
-            missing.join(", ")
-        )
-    })
+    (!missing.is_empty())
+        .then(|| format!("There is no namespace {}. Nothing is shared there.", missing.join(", ")))
 }
 
 fn taken(workspace: &Workspace, all: &[Arc<Workspace>]) -> Option<String> {
@@ -64,7 +61,7 @@ fn taken(workspace: &Workspace, all: &[Arc<Workspace>]) -> Option<String> {
         .collect();
     (!taken.is_empty()).then(|| {
         format!(
-            "Namespace {}. Nothing is shared there from here; take it off spec.namespaces of one of the two.",
+            "Namespace {}. Nothing is shared there from here; remove it from spec.namespaces of one of the two.",
             taken.join(", ")
         )
     })

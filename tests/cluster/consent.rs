@@ -251,7 +251,7 @@ async fn nobody_reaches_the_tries_to_connect_by_a_shipped_role() {
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn the_portal_makes_no_secret_but_tries_and_its_session_key() {
-    const NO_OTHER: &str = "the portal writes tries to connect, and makes its session key: no other Secret";
+    const NO_OTHER: &str = "the portal writes attempts and creates its session key, and no other Secret";
     let team = Team::new().await;
     let account = json!({"metadata": {"annotations": {"kubernetes.io/service-account.name": "default"}}});
     let token = merged(secret("x", "kubernetes.io/service-account-token", &Value::Null), &account);

@@ -52,7 +52,7 @@ const ROWS: &[Row] = &[
     (OPERATOR, "create", "rbac.authorization.k8s.io", "rolebindings", "", Elsewhere, false),
     // The built-in `edit` has what editors need, by aggregation.
     ("alice", "create", OURS, "integrationconnections", "", Place::Team, true),
-    ("alice", "use", OURS, "integrationconnections", "c", Place::Team, true),
+    ("alice", "use", OURS, "integrationconnections", "c", Place::Team, false),
     ("alice", "connect", OURS, "integrationconnections", "c", Place::Team, true),
     ("alice", "share", OURS, "integrationconnections", "c", Place::Team, true),
     ("alice", "assign-owner", OURS, "integrationconnections", "c", Place::Team, false),

@@ -49,6 +49,7 @@ impl Scene {
                 name: connection.to_owned(),
                 uid: object.uid().unwrap(),
             },
+            request: None,
             provider: self.name.clone(),
             started_at: now,
             expires_at: now + SignedDuration::try_from(LIFETIME).unwrap(),

@@ -124,7 +124,7 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
         Answer::Code { code: callback["code"].as_str().into(), issuer: callback.get("iss").cloned() };
     let late = Timestamp::now() - SignedDuration::from_secs(1);
     attempt.forged_at(late, Step::Returned { answer, sealed }).await;
-    it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
+    it.until_attempt("mail", "AuthorizationFailed").await;
     // What comes in time is taken, so the operator had its chance at the late one.
     assert!(it.consents_as("mail", "alice").await.is_connected());
     assert_eq!(codes_spent(&it), 1);
@@ -265,12 +265,12 @@ async fn how_a_try_ended_is_told_even_if_it_could_not_be_written_at_once() {
     let rights: Api<RoleBinding> = Api::namespaced(it.admin.clone(), ATTEMPTS);
     let mut writes = rights.get("bowline-attempts").await.expect("the operator's rights");
     rights.delete("bowline-attempts", &DeleteParams::default()).await.expect("taken away");
-    it.until_reason("mail", "Authorized", "AccountMismatch").await;
+    it.until_attempt("mail", "AccountMismatch").await;
     assert!(matches!(attempt.now().await.attempt.step, Step::Exchanging), "it could not be written");
     writes.metadata.resource_version = None;
     writes.metadata.uid = None;
     rights.create(&PostParams::default(), &writes).await.expect("given back");
-    assert_eq!(attempt.ended().await.reason, "AccountMismatch");
+    assert_eq!(attempt.ended().await.reason.to_string(), "AccountMismatch");
 }
 
 /// The only moment in which a consent is lost, and it is said.

@@ -64,7 +64,7 @@ async fn where_an_administrator_must_approve_the_address_for_it_is_said_r7() {
         commit: false,
     }));
     let ending = it.consents_as("mail", "alice").await;
-    assert_eq!(ending.reason, "AdminConsentRequired", "{ending:?}");
+    assert_eq!(ending.reason.to_string(), "AdminConsentRequired", "{ending:?}");
     let status = it.until_reason("mail", "Authorized", "AdminConsentRequired").await;
     assert!(words(&status, "Authorized").contains("administrator"), "{status:?}");
     let address = status.authorization.unwrap().admin_consent_url.unwrap();

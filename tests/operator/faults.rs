@@ -167,7 +167,7 @@ async fn is_lost(name: &str, action: Action) {
             condition(status, "Authorized").is_some_and(|authorized| authorized.status == "False")
         })
         .await;
-    assert!(is(&lost, "Authorized", "RotationOutcomeUnknown"), "{lost:?}");
+    assert!(is(&lost, "Authorized", "RefreshTokenLost"), "{lost:?}");
     assert!(words(&lost, "Authorized").contains("connect again"), "{lost:?}");
     assert_eq!(it.secret("mail").await, published, "a token is not withdrawn for an accident");
     let attempts = it.realm.ledger().refresh_attempts_of(&minted.grant_id).len();

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bowline_api::connection::AttemptResult;
 use bowline_testbed::sandbox::{Action, Event, Fault, MintRequest, Minted, Rotation};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::looking::{holds, words};
+use crate::looking::{attempt_words, holds, is, words};
 use crate::scene::{Scene, parsed, scene};
 
 /// The most that one value may have.
@@ -29,8 +30,8 @@ async fn in_use(name: &str) -> (Scene, String) {
 
 /// It was refused in these words, and the grant in use is untouched.
 async fn assert_refused(it: &Scene, token: &str, said: &str) {
-    let refused = it.until_status("mail", said, |status| words(status, "Authorized").contains(said)).await;
-    assert!(holds(&refused, "Ready") && holds(&refused, "Authorized"), "{refused:?}");
+    let refused = it.until_status("mail", said, |status| attempt_words(status).contains(said)).await;
+    assert!(holds(&refused, "Ready") && is(&refused, "Authorized", "Authorized"), "{refused:?}");
     assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
     assert!(it.realm.is_alive(token));
 }
@@ -108,7 +109,7 @@ async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
     let bobs = it.realm.mint(&MintRequest::of("bob")).unwrap();
     it.bring("mail", &bobs).await;
     assert_refused(&it, &token, "another one is connected").await;
-    it.until_reason("mail", "Authorized", "AccountMismatch").await;
+    it.until_attempt("mail", "AccountMismatch").await;
     it.until_event(&it.namespace, "AccountMismatch").await;
     assert!(it.realm.is_alive(&bobs.refresh_token), "what was brought is bob's: it is not ours to revoke");
     assert_eq!(it.status("mail").await.account.map(|account| account.id).as_deref(), Some("alice"));
@@ -136,7 +137,7 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
     assert!(words(&doubted, "Authorized").contains("never arrived. It is tried again"), "{doubted:?}");
     it.until_event(&it.namespace, "IntakeOutcomeUnknown").await;
     it.until_status_within(TRIED_AGAIN_WITHIN, "mail", "lost", |status| {
-        words(status, "Authorized").contains("very likely lost. Bring a new one")
+        words(status, "Authorized").contains("very likely lost. Import a new one")
     })
     .await;
     assert_eq!(
@@ -153,12 +154,15 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
 async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is_in_use() {
     let (it, token) = in_use("proof-beside").await;
     let minted = bring_to_be_proved(&it, Action::Drop { commit: false }).await;
-    let doubted = it.until_reason("mail", "Authorized", "IntakeOutcomeUnknown").await;
-    assert!(holds(&doubted, "Ready") && holds(&doubted, "Authorized"), "{doubted:?}");
-    assert!(words(&doubted, "Authorized").contains("Bring it again"), "{doubted:?}");
+    let doubted = it.until_attempt("mail", "IntakeOutcomeUnknown").await;
+    assert!(holds(&doubted, "Ready") && is(&doubted, "Authorized", "Authorized"), "{doubted:?}");
+    assert!(attempt_words(&doubted).contains("Import it again"), "{doubted:?}");
     assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
     it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
-    it.until_reason("mail", "Authorized", "Authorized").await;
+    it.until_status("mail", "accepted", |status| {
+        status.last_attempt.as_ref().is_some_and(|attempt| attempt.result.is(AttemptResult::Succeeded))
+    })
+    .await;
     assert_eq!(
         it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
         2,

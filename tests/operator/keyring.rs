@@ -193,7 +193,7 @@ async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     let unreadable = it.until_reason("quiet", "Authorized", "RecordUnreadable").await;
     assert_eq!(condition(&unreadable, "Authorized").unwrap().status, "Unknown");
     assert!(holds(&unreadable, "Ready"), "the published token lives: {unreadable:?}");
-    assert!(words(&unreadable, "Authorized").contains("administrator"), "{unreadable:?}");
+    assert!(words(&unreadable, "Authorized").contains("platform team"), "{unreadable:?}");
     it.ask_for_refresh("quiet", "cannot be served").await;
     it.ask_for_refresh("busy", "can be served").await;
     it.until_status("busy", "answered", |status| {

@@ -80,6 +80,12 @@ impl Scene {
         self.until_status(name, &format!("{type_} {reason}"), |status| is(status, type_, reason)).await
     }
 
+    /// Waits until the last attempt to connect tells of this reason, whatever the grant in use does.
+    pub async fn until_attempt(&self, name: &str, reason: &str) -> IntegrationConnectionStatus {
+        let what = format!("lastAttempt {reason}");
+        self.until_status(name, &what, |status| attempt_reason(status).as_deref() == Some(reason)).await
+    }
+
     /// Waits until a Secret in the scene's namespace has its token of this connection, and gives its keys.
     pub async fn secret(&self, name: &str) -> Keys {
         self.secret_in(&self.namespace, name).await
@@ -184,7 +190,7 @@ pub fn keys(secret: &Secret) -> Keys {
 
 /// The one word for people, as text.
 pub fn phase_of(status: &IntegrationConnectionStatus) -> String {
-    status.phase.map_or_else(String::new, |phase| format!("{phase:?}"))
+    status.phase.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 /// A condition.
@@ -207,9 +213,26 @@ pub fn words<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> &'a st
     condition(status, type_).map_or("", |condition| &condition.message)
 }
 
+/// Why the last attempt to connect failed, or what is not known of it.
+pub fn attempt_reason(status: &IntegrationConnectionStatus) -> Option<String> {
+    status.last_attempt.as_ref()?.reason.as_ref().map(ToString::to_string)
+}
+
+/// What is said of the last attempt to connect.
+pub fn attempt_words(status: &IntegrationConnectionStatus) -> &str {
+    status.last_attempt.as_ref().map_or("", |attempt| &attempt.message)
+}
+
+/// The id of the grant in use.
+pub fn grant_id(status: &IntegrationConnectionStatus) -> Option<String> {
+    status.grant.as_ref().map(|grant| grant.id.clone())
+}
+
 fn summary(status: &IntegrationConnectionStatus) -> String {
     let conditions = status.conditions.iter();
     let conditions =
         conditions.map(|condition| format!("{}={} {}", condition.type_, condition.status, condition.reason));
-    format!("{} [{}]", phase_of(status), conditions.collect::<Vec<_>>().join(", "))
+    let attempt = status.last_attempt.as_ref();
+    let attempt = attempt.map(|it| format!("{} {:?}", it.result, it.reason)).unwrap_or_default();
+    format!("{} [{}] last attempt: {attempt}", phase_of(status), conditions.collect::<Vec<_>>().join(", "))
 }

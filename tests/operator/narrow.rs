@@ -168,7 +168,7 @@ async fn only_the_given_namespaces_are_published_in_and_read() {
         if ready["reason"] == "Forbidden" { Ok(ready["message"].to_string()) } else { Err(ready.to_string()) }
     })
     .await;
-    assert!(said.contains("administrator") && said.contains(&narrow.elsewhere), "{said}");
+    assert!(said.contains("platform team") && said.contains(&narrow.elsewhere), "{said}");
     assert_eq!(narrow.share(&narrow.jobs).await.unwrap()["status"], "True");
     what_is_not_given_cannot_be_read(&narrow).await;
 }
@@ -193,7 +193,7 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_mends_it() {
     assert_eq!(condition(&told, "SecretPublished").unwrap().status, "False");
     assert!(!holds(&told, "Ready"), "{told:?}");
     let said = words(&told, "SecretPublished");
-    assert!(said.contains("administrator") && said.contains(&narrow.elsewhere), "{said}");
+    assert!(said.contains("platform team") && said.contains(&narrow.elsewhere), "{said}");
 
     // Once bound it goes on by itself; without a watch of that namespace, it is looked at again from time to time.
     bind(&it.stage, &narrow.elsewhere).await;

@@ -9,10 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::status::{
-    AccountStatus, AuthorizationStatus, FailureStatus, GrantStatus, IntegrationConnectionStatus, Phase,
-    ScopesStatus, SecretStatus, SharingStatus, TokenStatus,
+    AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
+    IntegrationConnectionStatus, LastAttempt, Phase, RulingStatus, ScopesStatus, SecretStatus, SharingStatus,
+    TokenStatus,
 };
 use super::SecretRef;
+use super::open::Open;
 
 /// One person's authorized link to one account at one provider.
 ///
@@ -117,7 +119,8 @@ pub struct IntegrationConnectionSpec {
 
     /// How the grant is obtained. Absent means the first method of the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<Method>,
+    #[schemars(with = "Option<Method>")]
+    pub method: Option<Open<Method>>,
 
     /// Values for placeholders that the provider leaves to connections (a tenant, say). Immutable.
     /// A value is one path segment or one DNS label; it can never change the host or the path around it.

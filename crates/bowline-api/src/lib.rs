@@ -4,12 +4,15 @@
 //! by alone are CEL in the schema, so the API server enforces them for everybody, with our words.
 
 pub mod attempt;
+pub mod condition;
 pub mod connection;
 pub mod names;
 pub mod opaque;
+pub mod open;
 pub mod provider;
 pub mod reason;
 pub mod share;
+pub mod view;
 pub mod workspace;
 
 pub use connection::{IntegrationConnection, IntegrationConnectionSpec, IntegrationConnectionStatus};

@@ -26,7 +26,9 @@ pub const LABEL_INTAKE_FOR: &str = "bowline.dev/connection";
 
 /// Annotation on published Secrets: id of the connection.
 pub const ANNOTATION_CONNECTION: &str = "bowline.dev/connection";
-/// Annotation on published Secrets: revision of the grant, for people.
+/// Annotation on published Secrets: id of the grant whose token it holds.
+pub const ANNOTATION_GRANT_ID: &str = "bowline.dev/grant-id";
+/// Annotation on published Secrets: how often that grant was refreshed.
 pub const ANNOTATION_REVISION: &str = "bowline.dev/revision";
 /// Annotation on published Secrets: when the access token expires (RFC 3339).
 pub const ANNOTATION_EXPIRES_AT: &str = "bowline.dev/expires-at";

@@ -27,11 +27,20 @@ use super::connection::AccountStatus;
     derive = "PartialEq",
     doc = "One shared connection in one workspace namespace. Written by the operator alone.",
     selectable = ".spec.workspace",
-    printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
+    printcolumn(name = "Provider", type_ = "string", json_path = ".status.provider"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace"),
     printcolumn(name = "Shared By", type_ = "string", json_path = ".status.sharedBy"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.lastRefreshedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -42,12 +51,6 @@ pub struct ConnectionShareSpec {
     /// The workspace it is shared with.
     #[schemars(length(min = 1, max = 253))]
     pub workspace: String,
-    /// The connection's provider.
-    #[schemars(length(min = 1, max = 253))]
-    pub provider: String,
-    /// The connection's owner.
-    #[schemars(length(min = 1, max = 253))]
-    pub owner: String,
 }
 
 /// Which connection is shared.
@@ -69,13 +72,13 @@ pub struct SharedConnection {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionShareStatus {
-    /// Published | `NotReady`.
+    /// The connection's provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<SharePhase>,
+    pub provider: Option<String>,
     /// The account at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,
-    /// In whose name it is shared.
+    /// The connection's owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<String>,
     /// Since when.
@@ -84,29 +87,17 @@ pub struct ConnectionShareStatus {
     /// When the published token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// When the provider last gave a token.
+    /// When the provider last issued a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
     /// Name of the Secret to mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// The Secret as last published.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<super::connection::SecretStatus>,
-    /// The generation this status speaks of.
+    /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-}
-
-/// State of a share in one word.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SharePhase {
-    /// The Secret holds the connection's present token.
-    Published,
-    /// Nothing, or an old token, is there: see the condition.
-    NotReady,
 }

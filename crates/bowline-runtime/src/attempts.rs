@@ -27,6 +27,11 @@ impl Kept {
         &self.resource_version
     }
 
+    /// What tells it from others in `status.lastAttempt`: the request that it answers, or else the UID of its Secret.
+    pub fn id(&self) -> &str {
+        self.attempt.request.as_deref().unwrap_or(&self.uid)
+    }
+
     /// Tells the newer of two that were begun within one second: times have whole seconds.
     pub fn order(&self) -> (Timestamp, u64) {
         (self.attempt.started_at, self.resource_version.parse().unwrap_or_default())

@@ -1,15 +1,15 @@
-//! No grant is in use yet: what is waited for, and whom.
+//! No grant is in use: what is waited for, and whom.
 
 use bowline_api::attempt;
-use bowline_api::connection::Method;
-use bowline_api::reason;
+use bowline_api::connection::{AttemptResult, Method};
+use bowline_api::open::Open;
+use bowline_api::reason::{Facts, Reason};
 use kube::ResourceExt;
 
 use super::checks::Input;
 use super::consent;
-use super::history::Refusal;
-use super::verdict::{Effect, Verdict};
-use crate::connection::observed::{RecordState, was_connected};
+use super::verdict::Verdict;
+use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
 
 /// The verdict while no grant is in use; `None` where one is.
@@ -18,91 +18,66 @@ pub fn awaiting(input: &Input) -> Option<Verdict> {
         return None;
     }
     if let Some(message) = consent::progress(&input.observed.attempts) {
-        return Some(in_progress(&message));
+        return Some(input.verdict(Reason::AuthorizationInProgress, message));
     }
-    if let Some(Refusal { reason, message }) =
-        brought_in_vain(input, "It is tried again; should that be refused, bring a new one.")
-    {
-        return Some(Verdict::no(reason, Effect::Serve, message));
+    if let Some(verdict) = failed_attempt(input) {
+        return Some(verdict);
     }
     let target = input.observed.provider.target()?;
     if let Some(verdict) = on_record(input) {
         return Some(verdict);
     }
     if target.method(&input.connection.spec) == Method::ClientCredentials {
-        return Some(in_progress("The first token is being minted from the app registration."));
+        let detail = "The first token is being requested with the app registration.";
+        return Some(input.verdict(Reason::AuthorizationInProgress, detail));
     }
     Some(awaiting_person(input, target))
 }
 
-fn in_progress(message: &str) -> Verdict {
-    Verdict::no(reason::AUTHORIZATION_IN_PROGRESS, Effect::Serve, message)
+/// Why the last attempt brought no grant.
+fn failed_attempt(input: &Input) -> Option<Verdict> {
+    let attempt = input.attempt.as_ref()?;
+    // One that ended beside a grant says nothing about why there is none now.
+    if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
+        return None;
+    }
+    let reason = attempt.reason.as_ref().and_then(Open::known)?;
+    Some(Verdict::said(reason, attempt.message.clone()))
 }
 
 /// What the record says without a grant in use.
 fn on_record(input: &Input) -> Option<Verdict> {
     match &input.observed.record {
-        RecordState::Present(present) if present.ending => Some(in_progress(
-            "The earlier grant is being revoked at the provider; then a new one can be brought.",
+        RecordState::Present(present) if present.ending => Some(input.verdict(
+            Reason::AuthorizationInProgress,
+            "The earlier grant is being revoked at the provider; then a new one is accepted.",
         )),
-        RecordState::Present(present) if present.has_candidate => {
-            Some(in_progress("A grant was brought and is being checked with the provider."))
+        RecordState::Present(present) if present.doubted_since.is_some() => {
+            Some(input.verdict(Reason::IntakeOutcomeUnknown, ""))
         }
-        RecordState::Missing if was_connected(input.connection.status.as_ref()) => Some(Verdict::no(
-            reason::RECORD_MISSING,
-            Effect::Serve,
-            "The sealed record of the grant is gone. An administrator may restore it from a backup, or the owner connects again.",
-        )),
+        RecordState::Present(present) if present.has_candidate => Some(
+            input.verdict(Reason::AuthorizationInProgress, "The grant is being checked with the provider."),
+        ),
+        RecordState::Missing if input.connection.was_connected() => {
+            Some(input.verdict(Reason::RecordMissing, ""))
+        }
         _ => None,
     }
 }
 
-/// Why what was brought last is not in use: no answer came for it, which is said with what follows from that, or it was refused.
-pub fn brought_in_vain(input: &Input, what_next: &str) -> Option<Refusal> {
-    let present = input.observed.record.present();
-    let in_doubt = present.is_some_and(|present| present.doubted_since.is_some() && !present.ending);
-    if in_doubt {
-        let message =
-            format!("What was brought was sent to the provider, and its answer never arrived. {what_next}");
-        return Some(Refusal { reason: reason::INTAKE_OUTCOME_UNKNOWN, message });
-    }
-    input.history.intake_refused.clone()
-}
-
 fn awaiting_person(input: &Input, target: &Target) -> Verdict {
     let spec = &input.connection.spec;
-    let name = input.connection.name_any();
-    let owner = &spec.owner;
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
-        let secret = &credentials.secret_name;
-        return Verdict::no(
-            reason::CREDENTIALS_NOT_FOUND,
-            Effect::Serve,
-            format!(
-                "There is no Secret {secret} of type bowline.dev/credential here. Whoever keeps it must apply it; then it goes on by itself."
-            ),
-        );
+        let facts = Facts { secret: Some(&credentials.secret_name), ..input.facts() };
+        return Verdict::of(Reason::CredentialsNotFound, &facts);
     }
-    if let Some(how) = consent_from_person(input, target) {
-        let message = format!("Waiting for {owner} to allow access at the provider: {how}.");
-        return Verdict::no(reason::AWAITING_AUTHORIZATION, Effect::Serve, message);
-    }
-    let what = match target.method(spec) {
-        Method::ApiKey => "the key",
-        Method::BasicAuth => "user name and password",
-        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
-            "the grant"
-        }
-    };
-    Verdict::no(
-        reason::AWAITING_AUTHORIZATION,
-        Effect::Serve,
-        format!("Waiting for {owner} to bring {what}: kubectl bowline import {name}."),
-    )
+    let how = how_to_connect(input, target)
+        .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));
+    Verdict::of(Reason::AwaitingAuthorization, &Facts { how: Some(&how), ..input.facts() })
 }
 
 /// How a person consents, where the provider asks persons and there is a way to it.
-fn consent_from_person(input: &Input, target: &Target) -> Option<String> {
+fn how_to_connect(input: &Input, target: &Target) -> Option<String> {
     let name = input.connection.name_any();
     let method = target.method(&input.connection.spec);
     let by_code = target.methods().contains(&Method::DeviceCode) && target.allows_device_flow();

@@ -2,14 +2,14 @@
 
 use bowline_api::attempt::{DeviceCode, Ending, Step};
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
-use bowline_api::reason;
+use bowline_api::reason::{Effect, Reason};
 use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
 use super::task::is_blocked;
-use super::verdict::{Effect, Verdict};
+use super::verdict::Verdict;
 use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 
@@ -50,8 +50,9 @@ enum Due {
 
 fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
     let attempt = kept.name.clone();
-    let dismiss =
-        |reason: &str, message: String| Some(Due::End(Dismissal::of(kept, Ending::failed(reason, message))));
+    let dismiss = |reason: Reason, message: String| {
+        Some(Due::End(Dismissal::of(kept, Ending::failed(reason, message))))
+    };
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
     if let Some(known) = input.observed.unwritten.iter().find(same) {
         return Some(Due::End(known.clone()));
@@ -60,7 +61,7 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
         Step::Exchanging => Some(left_behind(input, kept)),
         // It may be back in a moment: after a restart its metadata is read first.
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
-            if authorized.reason == reason::PROVIDER_NOT_READY
+            if authorized.reason == Reason::ProviderNotReady
                 && input.observed.provider.target().is_none() =>
         {
             None
@@ -86,10 +87,9 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
 }
 
 /// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
-fn why_blocked(input: &Input, authorized: &Verdict) -> (&'static str, String) {
-    if authorized.effect != Effect::End && input.connection.spec.suspend.unwrap_or_default() {
-        let message = "The connection is paused. Its owner sets spec.suspend to false, then connect again.";
-        return (reason::SUSPENDED, message.to_owned());
+pub fn why_blocked(input: &Input, authorized: &Verdict) -> (Reason, String) {
+    if authorized.effect != Effect::End && input.connection.is_paused() {
+        return (Reason::Suspended, Reason::Suspended.message(&input.facts()));
     }
     (authorized.reason, authorized.message.clone())
 }

@@ -1,80 +1,51 @@
 //! Is the token fresh, and when is the next attempt due?
 
 use bowline_api::connection::Method;
-use bowline_api::reason;
+use bowline_api::reason::{Facts, Reason};
 use k8s_openapi::jiff::Timestamp;
 
 use super::checks::Input;
-use super::verdict::{Effect, Verdict};
+use super::verdict::Verdict;
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
 use crate::vault::{Credential, Grant};
 
-/// The verdict on the published token.
+/// The verdict on the access token.
 pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
-    if input.connection.spec.suspend.unwrap_or_default() {
-        return Verdict::no(
-            reason::SUSPENDED,
-            Effect::Coast,
-            "Suspended: nothing is sent to the provider, and what is published stays until it expires.",
-        );
+    if input.connection.is_paused() {
+        return input.verdict(Reason::Suspended, "");
     }
-    let Some(token) = Token::of(input) else {
-        return Verdict::unknown(reason::NOT_YET, "There is no token.");
-    };
-    let next = next_attempt.map_or_else(String::new, |at| format!(" Next attempt at {at}."));
-    let Some(ends) = token.expires_at else {
-        return Verdict::yes(reason::NEVER_EXPIRES, "The provider names no end for it.");
-    };
-    if ends <= input.now { ended(input, &token, ends, &next) } else { alive(input, &token, ends, &next) }
+    let Some(token) = Token::of(input) else { return input.verdict(Reason::NoToken, "") };
+    let Some(expires_at) = token.expires_at else { return input.verdict(Reason::NeverExpires, "") };
+    let reason = reason(input, &token, expires_at);
+    let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
+    let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
+    let detail = detail(input, reason, next_attempt);
+    Verdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
 }
 
-/// Why the last attempt failed, if it failed.
-fn failure<'a>(input: &Input<'a>) -> Option<&'a str> {
-    input.history.last_failure.as_ref().map(|failure| failure.message.as_str())
+fn reason(input: &Input, token: &Token, expires_at: Timestamp) -> Reason {
+    let failing = input.history.last_failure.is_some();
+    match (expires_at <= input.now, token.refreshable) {
+        (true, false) => Reason::NotRefreshable,
+        (true, true) => Reason::TokenExpired,
+        (false, _) if input.history.stopped() => Reason::RefreshRefused,
+        (false, _) if failing => Reason::RefreshFailing,
+        (false, false) => Reason::ValidUntilExpiry,
+        (false, true) => Reason::Fresh,
+    }
 }
 
-fn ended(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
-    if !token.refreshable {
-        return Verdict::no(
-            reason::NOT_REFRESHABLE,
-            Effect::Serve,
-            format!(
-                "The token ended at {ends} and the grant has no refresh token. The owner must connect again."
-            ),
-        );
+/// Why the last refresh failed, and when the next one is due.
+fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> String {
+    if !matches!(reason, Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing) {
+        return String::new();
     }
-    let why = failure(input).unwrap_or("It was not refreshed in time.");
-    Verdict::no(reason::TOKEN_EXPIRED, Effect::Serve, format!("The token ended at {ends}. {why}{next}"))
-}
-
-fn alive(input: &Input, token: &Token, ends: Timestamp, next: &str) -> Verdict {
-    if input.history.stopped() {
-        let why = failure(input).unwrap_or("The provider refuses to refresh.");
-        return Verdict::no(
-            reason::REFRESH_REFUSED,
-            Effect::Serve,
-            format!(
-                "Refused {} times in a row. {why} Tried daily, on request, and when the app changes.{next}",
-                input.history.refusals
-            ),
-        );
+    let why = input.history.last_failure.as_ref().map_or("", |failure| failure.message.as_str());
+    match next_attempt {
+        Some(at) => format!("{why} The next refresh is due at {at}."),
+        None => why.to_owned(),
     }
-    if let Some(why) = failure(input) {
-        return Verdict::yes(
-            reason::REFRESH_FAILING,
-            format!("The token is good until {ends}, but: {why}{next}"),
-        );
-    }
-    if !token.refreshable {
-        return Verdict::yes(
-            reason::NOT_REFRESHABLE,
-            format!(
-                "The token is good until {ends} and cannot be refreshed: the owner must connect again before that."
-            ),
-        );
-    }
-    Verdict::yes(reason::FRESH, "The token is good and is refreshed before it ends.")
 }
 
 /// The token that is in use.
@@ -90,8 +61,8 @@ impl Token {
             return Some(Self { expires_at: grant.expires_at, refreshable: refreshable(grant, input) });
         }
         let present = input.observed.record.present().is_some();
-        let status = input.connection.status.as_ref()?.token.as_ref().filter(|_| !present)?;
-        status.revision?;
+        input.connection.grant()?;
+        let status = input.connection.token().filter(|_| !present)?;
         Some(Self {
             expires_at: status.expires_at.as_ref().map(|time| time.0),
             refreshable: status.refreshable.unwrap_or_default(),
@@ -112,7 +83,7 @@ pub fn refreshable(grant: &Grant, input: &Input) -> bool {
     }
 }
 
-/// When the next attempt to get a token is due; `None` where none is planned.
+/// When the next refresh is due; `None` where none is planned.
 pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64) -> Option<Timestamp> {
     let history = input.history;
     if history.ruling.as_ref().is_some_and(|ruling| ruling.is_final) {

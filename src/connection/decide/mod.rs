@@ -1,5 +1,6 @@
 //! What to do about a connection: pure, from the object, what was gathered, and the time.
 
+mod attempt;
 mod awaiting;
 pub mod checks;
 pub mod consent;
@@ -11,19 +12,21 @@ pub mod verdict;
 
 use std::collections::BTreeSet;
 
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::LastAttempt;
+use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use self::checks::Input;
 use self::history::History;
-use self::verdict::{Effect, Verdict};
+use self::verdict::Verdict;
 use super::observed::{Observed, RecordState};
 use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Limits, Policy};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
-use crate::kube_ext::conditions;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
@@ -32,13 +35,15 @@ pub struct Plan {
     pub authorized: Verdict,
     /// The verdict on the token.
     pub fresh: Verdict,
-    /// The verdict on sharing, before shares are written.
-    pub shared: Verdict,
-    /// What earlier attempts came to, with the newest outcome taken in.
+    /// The verdict on sharing, before shares are written; `None` where it is not requested.
+    pub shared: Option<Verdict>,
+    /// What earlier refreshes came to, with the newest outcome taken in.
     pub history: History,
+    /// The last attempt to connect.
+    pub last_attempt: Option<LastAttempt>,
     /// Work for the grant's actor.
     pub task: Option<Task>,
-    /// Tries to connect that are over.
+    /// Attempts to connect that are over.
     pub dismissals: Vec<Dismissal>,
     /// What becomes of the Secret here.
     pub publishing: Publishing,
@@ -48,7 +53,7 @@ pub struct Plan {
     pub take_back_shares: bool,
     /// Whether the grant is to be revoked and erased.
     pub end: bool,
-    /// When the next attempt is due.
+    /// When the next refresh is due.
     pub next_attempt: Option<Timestamp>,
     /// When a refresh request that waits may be served.
     pub request_at: Option<Timestamp>,
@@ -56,7 +61,7 @@ pub struct Plan {
     pub unanswerable: Option<String>,
     /// A request for a device flow that cannot be served; it is answered all the same.
     pub unaskable: Option<String>,
-    /// When a try to connect changes by itself.
+    /// When an attempt to connect changes by itself.
     pub consent_at: Option<Timestamp>,
 }
 
@@ -86,9 +91,16 @@ pub fn decide(
     let jitter = jitter(connection, revision);
     let target = observed.provider.target();
     let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
-    let remembered = History::of(connection.status.as_ref(), revision, observed.app_version.as_deref());
+    let present = observed.record.present();
+    let remembered = History::of(
+        connection.status.as_ref(),
+        present.and_then(|present| present.version),
+        present.and_then(|present| present.pause.as_ref()),
+        observed.app_version.as_deref(),
+    );
     let history = remembered.absorb(observed.finished.as_ref(), revision, &policy, jitter);
-    let input = Input { connection, observed, history: &history, now };
+    let mut input = Input { connection, observed, history: &history, attempt: None, now };
+    input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
@@ -97,9 +109,10 @@ pub fn decide(
         .map(|at| at.max(observed.rest_until.unwrap_or(at)));
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
+    let unaskable = consent::unaskable(&input, &authorized);
     let answerable = answerable(&input, &authorized, target, &policy);
     Plan {
-        shared: shared::shared(&observed.shared, &observed.shares),
+        shared: shared::shared(&input),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         publishing: publishing(&input, &authorized),
@@ -110,8 +123,9 @@ pub fn decide(
         next_attempt,
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
-        unaskable: consent::unaskable(&input, &authorized),
+        unaskable: unaskable.clone(),
         consent_at: consent::next_change(&input),
+        last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         authorized,
         history,
     }
@@ -119,8 +133,7 @@ pub fn decide(
 
 /// Whether anything may be sent to the provider with the grant in use.
 fn traffic_allowed(connection: &IntegrationConnection, authorized: &Verdict) -> bool {
-    matches!(authorized.effect, Effect::Serve | Effect::Withhold)
-        && !connection.spec.suspend.unwrap_or_default()
+    matches!(authorized.effect, Effect::Serve | Effect::Withhold) && !connection.is_paused()
 }
 
 fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
@@ -152,7 +165,7 @@ fn answerable(
     policy: &Policy,
 ) -> bool {
     target.is_some()
-        && !input.connection.spec.suspend.unwrap_or_default()
+        && !input.connection.is_paused()
         && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
         && !input.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
         && task::earliest(input, policy).is_some()
@@ -162,17 +175,13 @@ fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
     // A grant that was withdrawn stays so while something else is said of the connection.
-    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == reason::GRANT_REVOKED);
+    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == Reason::GrantRevoked);
     match authorized.effect {
         Effect::End | Effect::Withdraw => Publishing::Withdraw,
         _ if revoked => Publishing::Withdraw,
         // What was published under the old terms stays; nothing new follows it.
-        _ if authorized.reason == reason::CONSENT_OUTDATED && has_token => {
-            if is_untouched(input) {
-                Publishing::Keep
-            } else {
-                Publishing::Withhold
-            }
+        _ if authorized.reason == Reason::ConsentOutdated && has_token => {
+            if holds_the_token(input) && !is_edited(input) { Publishing::Keep } else { Publishing::Withhold }
         }
         Effect::Withhold => Publishing::Withhold,
         // A record that cannot be read now says nothing about what is published.
@@ -192,22 +201,29 @@ fn as_it_should_be(input: &Input) -> bool {
     let Some(status) = &input.connection.status else { return false };
     // What could not be published for this spec is tried again, and said again, until it can.
     status.observed_generation == input.connection.metadata.generation
-        && conditions::is_true(&status.conditions, "SecretPublished")
+        && input.connection.is(ConditionType::SecretPublished)
+        && holds_the_token(input)
         && is_untouched(input)
 }
 
-/// Whether the Secret is the one last written, of this revision, and untouched since.
+/// Whether the Secret that was written last holds the token in use.
+fn holds_the_token(input: &Input) -> bool {
+    let version = input.observed.record.present().and_then(|present| present.version);
+    input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
+}
+
+/// Whether the Secret is not under its name, or not as this process wrote it. What an earlier process wrote is not known.
+fn is_edited(input: &Input) -> bool {
+    let written = input.observed.written.as_ref();
+    let is_there = written.is_some_and(|written| written.name == input.connection.secret_name());
+    !is_there || written.is_some_and(|written| written.resource_version.is_some()) && !is_untouched(input)
+}
+
+/// Whether the Secret is as this process wrote it.
 fn is_untouched(input: &Input) -> bool {
     let observed = input.observed;
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    Some(written.revision) == observed.record.revision()
-        && seen.is_as_written(written, &secret_name(input.connection))
-}
-
-/// The name of the Secret in the connection's namespace.
-pub fn secret_name(connection: &IntegrationConnection) -> String {
-    let chosen = connection.spec.secret.as_ref().and_then(|secret| secret.name.clone());
-    chosen.unwrap_or_else(|| connection.name_any())
+    seen.is_as_written(written, &input.connection.secret_name())
 }
 
 #[cfg(test)]

@@ -3,62 +3,36 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bowline_api::share::SharePhase;
-use bowline_api::{ConnectionShare, reason};
+use bowline_api::ConnectionShare;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::reason::{Facts, Reason};
 use kube::ResourceExt;
 
-use super::verdict::{Effect, Verdict};
+use super::checks::Input;
+use super::verdict::Verdict;
 use crate::sharing::Shared;
 
-/// The verdict on sharing. It is information: it never makes a connection unready.
-pub fn shared(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> Verdict {
-    match wanted {
-        Shared::NotAsked => Verdict::no(reason::NOT_SHARED, Effect::Serve, "Only its own namespace has it."),
-        Shared::WorkspaceNotFound { workspace } => Verdict::no(
-            reason::WORKSPACE_NOT_FOUND,
-            Effect::Serve,
-            format!(
-                "There is no Workspace {workspace}. An administrator must apply it; then it is shared by itself."
-            ),
-        ),
-        Shared::Unknown { workspace } => Verdict::unknown(
-            reason::UNREADABLE,
-            format!(
-                "Workspace {workspace} cannot be read: its Event Unreadable names the field. What is shared stays shared."
-            ),
-        ),
-        Shared::OwnerNotMember { workspace } => Verdict::no(
-            reason::OWNER_NOT_MEMBER,
-            Effect::Serve,
-            format!(
-                "The owner is not a member of workspace {workspace}. Who keeps the workspace can add them; then it is shared by itself."
-            ),
-        ),
-        Shared::In { workspace, namespaces } => within(workspace, namespaces, shares),
+/// The verdict on sharing; `None` where it is not requested. It is information: it never makes a connection unready.
+pub fn shared(input: &Input) -> Option<Verdict> {
+    match &input.observed.shared {
+        Shared::NotAsked => None,
+        Shared::WorkspaceNotFound { .. } => Some(input.verdict(Reason::WorkspaceNotFound, "")),
+        Shared::Unknown { .. } => Some(input.verdict(Reason::WorkspaceUnreadable, "")),
+        Shared::OwnerNotMember { .. } => Some(input.verdict(Reason::OwnerNotMember, "")),
+        Shared::In { namespaces, .. } => Some(within(input, namespaces)),
     }
 }
 
-fn within(workspace: &str, namespaces: &BTreeSet<String>, shares: &[Arc<ConnectionShare>]) -> Verdict {
-    let published: BTreeSet<_> = shares
-        .iter()
-        .filter(|share| {
-            share.status.as_ref().is_some_and(|status| status.phase == Some(SharePhase::Published))
-        })
-        .filter_map(|share| share.namespace())
-        .collect();
+fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
+    let shares = input.observed.shares.iter();
+    let published: BTreeSet<_> =
+        shares.filter(|share| share.is(ConditionType::Ready)).filter_map(|share| share.namespace()).collect();
     let lacking: Vec<_> =
         namespaces.iter().filter(|namespace| !published.contains(*namespace)).map(String::as_str).collect();
     if lacking.is_empty() {
-        return Verdict::yes(
-            reason::SHARED,
-            format!("Published in every other namespace of workspace {workspace}."),
-        );
+        return input.verdict(Reason::Shared, "");
     }
-    Verdict::no(
-        reason::PARTIALLY_PUBLISHED,
-        Effect::Serve,
-        format!("Not yet published in {}. The ConnectionShare there says why.", lacking.join(", ")),
-    )
+    Verdict::of(Reason::PartiallyPublished, &Facts { list: Some(&lacking.join(", ")), ..input.facts() })
 }
 
 /// Namespaces that should have a share and have none.

@@ -2,13 +2,14 @@
 
 use bowline_api::connection::Method;
 use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
+use bowline_api::reason::Effect;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
-use super::verdict::{Effect, Verdict};
+use super::verdict::Verdict;
 use super::{consent, fresh};
-use crate::connection::observed::{Provider, RecordState};
+use crate::connection::observed::{Provider, RecordState, SourceSeen};
 use crate::grant::intake::Announcement;
 use crate::grant::proof::may_be_tried_again;
 use crate::grant::schedule::{Policy, later};
@@ -68,7 +69,7 @@ pub fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
     blocked || !usable || unreadable || input.connection.spec.suspend.unwrap_or_default()
 }
 
-/// A grant that was brought goes before everything else.
+/// A grant that was imported goes before everything else.
 fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     if is_blocked(input, authorized) {
         return None;
@@ -81,13 +82,19 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     if may_be_judged(input) {
         return Some(Task::Judge);
     }
-    let spec = &input.connection.spec;
-    let (secret, seen) = (spec.credentials.as_ref()?, input.observed.credentials.as_ref()?);
+    let secret = input.connection.spec.credentials.as_ref()?;
+    unread_credentials(input).map(|_| Task::Read { secret: secret.secret_name.clone() })
+}
+
+/// The version of the credentials Secret that was neither accepted nor refused yet.
+pub fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a SourceSeen> {
+    input.connection.spec.credentials.as_ref()?;
+    let seen = input.observed.credentials.as_ref()?;
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
     let unread =
         read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
     let refused_before = input.observed.refused_source.as_ref() == Some(seen);
-    (unread && !refused_before).then(|| Task::Read { secret: secret.secret_name.clone() })
+    (unread && !refused_before).then_some(seen)
 }
 
 /// Whether a candidate waits that may be sent to the provider, for the first time or once more.

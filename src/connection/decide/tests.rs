@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use bowline_api::attempt::secret::to_secret;
 use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
-use bowline_api::connection::{SecretStatus, TokenStatus};
-use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
+use bowline_api::connection::{
+    AttemptMethod, AttemptResult, FailureStatus, GrantStatus, LastAttempt, RulingStatus, TokenStatus,
+};
+use bowline_api::open::Open;
+use bowline_api::reason::Reason;
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec};
 use bowline_oauth::catalog;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
@@ -20,7 +24,6 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::verdict::Truth;
 use super::{Plan, Publishing, decide};
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal, being_checked, in_use};
@@ -29,9 +32,11 @@ use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
 use crate::grant::work::Task;
-use crate::publishing::Known;
+use crate::publishing::{Known, PublishedVersion};
 use crate::sharing::Shared;
+use crate::vault::record::{GrantVersion, Pause};
 use crate::vault::{Binding, Credential, Grant};
+use bowline_api::condition::Truth;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -80,6 +85,11 @@ fn grant() -> Grant {
     }
 }
 
+/// The grant in use, refreshed so often.
+fn version(revision: i64) -> GrantVersion {
+    GrantVersion { id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(), revision }
+}
+
 /// A connection of alice that nobody authorized yet; the provider is usable.
 fn connection() -> Situation {
     let connection = serde_json::from_value(json!({
@@ -102,6 +112,7 @@ fn connection() -> Situation {
         credentials: None,
         refused_source: None,
         attempts: Vec::new(),
+        newest_attempt: None,
         unwritten: Vec::new(),
         poll_at: None,
         portal: None,
@@ -116,6 +127,8 @@ impl Situation {
         self.observed.record = RecordState::Present(Present {
             revision: 3,
             grant: Some(Arc::new(grant())),
+            version: Some(version(3)),
+            pause: None,
             has_candidate: false,
             consented_at: None,
             doubted_since: None,
@@ -125,8 +138,13 @@ impl Situation {
         self.connection.status = Some(IntegrationConnectionStatus {
             connected_at: Some(Time(at(0))),
             observed_generation: Some(1),
+            grant: Some(GrantStatus {
+                id: version(3).id.to_string(),
+                revision: 3,
+                obtained_at: Time(at(0)),
+                expires_at: None,
+            }),
             token: Some(TokenStatus {
-                revision: Some(3),
                 expires_at: Some(Time(at(3_600))),
                 refreshable: Some(true),
                 ..TokenStatus::default()
@@ -137,14 +155,14 @@ impl Situation {
     }
 
     fn published(mut self) -> Self {
-        self.observed.written = Some(SecretStatus {
+        self.observed.written = Some(PublishedVersion {
             name: "c".into(),
             uid: "s".into(),
-            resource_version: "7".into(),
-            revision: 3,
+            resource_version: Some("7".into()),
+            grant: Some(version(3)),
         });
         self.observed.secret = Some(Known { uid: "s".into(), resource_version: "7".into() });
-        self.told("SecretPublished", "True", reason::PUBLISHED)
+        self.told("SecretPublished", "True", Reason::Published)
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
@@ -185,11 +203,55 @@ impl Situation {
         })
     }
 
-    fn told(mut self, type_: &str, status: &str, reason: &str) -> Self {
+    /// A newer revision of the grant is on record than status tells of.
+    fn refreshed(self) -> Self {
+        self.present(|present| {
+            present.revision = 4;
+            present.version = Some(version(4));
+        })
+    }
+
+    /// What status remembers of the provider's decision.
+    fn ruled(mut self, reason: Reason) -> Self {
+        let final_ = matches!(reason, Reason::GrantRevoked | Reason::GrantExpired);
+        self.connection.status.get_or_insert_default().ruling = Some(RulingStatus {
+            reason: reason.into(),
+            since: Time(at(0)),
+            is_final: final_,
+            grant: Some(version(3).id.to_string()),
+            message: "as before".into(),
+        });
+        self
+    }
+
+    /// What status remembers of the last attempt.
+    fn tried(mut self, result: AttemptResult, reason: Reason) -> Self {
+        self.connection.status.get_or_insert_default().last_attempt = Some(LastAttempt {
+            id: "earlier".into(),
+            method: AttemptMethod::AuthorizationCode.into(),
+            requested_by: Some("alice".into()),
+            started_at: Time(at(0)),
+            ended_at: (result != AttemptResult::Running).then_some(Time(at(1))),
+            grant_in_use: None,
+            result: result.into(),
+            reason: (result != AttemptResult::Running).then_some(reason.into()),
+            message: "as before".into(),
+        });
+        self
+    }
+
+    /// An attempt whose grant is on record and is being judged.
+    fn trying(self) -> Self {
+        let mut it = self.tried(AttemptResult::Running, Reason::AuthorizationInProgress);
+        it.observed.busy = true;
+        it
+    }
+
+    fn told(mut self, type_: &str, status: &str, reason: Reason) -> Self {
         self.connection.status.get_or_insert_default().conditions.push(Condition {
             type_: type_.into(),
             status: status.into(),
-            reason: reason.into(),
+            reason: reason.to_string(),
             message: "as before".into(),
             last_transition_time: Time(at(0)),
             observed_generation: None,
@@ -202,18 +264,17 @@ impl Situation {
         token.consecutive_failures = Some(failures);
         token.consecutive_refusals = Some(refusals);
         token.next_refresh_at = Some(Time(at(0)));
-        token.last_failure = Some(bowline_api::connection::FailureStatus {
+        token.last_failure = Some(FailureStatus {
             at: Time(at(0)),
-            reason: "RefreshFailing".into(),
+            reason: Reason::RefreshFailing.into(),
             message: "No.".into(),
-            app_version: Some("s/1".into()),
         });
         self
     }
 
-    fn for_reason(mut self, reason: &str) -> Self {
+    fn for_reason(mut self, reason: Reason) -> Self {
         let token = self.connection.status.as_mut().unwrap().token.as_mut().unwrap();
-        token.last_failure.as_mut().unwrap().reason = reason.to_owned();
+        token.last_failure.as_mut().unwrap().reason = reason.into();
         self
     }
 
@@ -262,15 +323,10 @@ fn what_the_user_sees_is_what_the_code_decided() {
     let empty = || connection();
     let good = || connection().authorized().published();
     let tampered = || good().record(RecordState::Tampered);
-    let rows: Vec<(&str, Situation, (Truth, &str), Publishing)> = vec![
-        ("nobody consented yet", empty(), (False, reason::AWAITING_AUTHORIZATION), Publishing::Nothing),
-        ("all is well", good(), (True, reason::AUTHORIZED), Publishing::Keep),
-        (
-            "a new revision is written",
-            good().present(|p| p.revision = 4),
-            (True, reason::AUTHORIZED),
-            Publishing::Write,
-        ),
+    let rows: Vec<(&str, Situation, (Truth, Reason), Publishing)> = vec![
+        ("nobody consented yet", empty(), (False, Reason::AwaitingAuthorization), Publishing::Nothing),
+        ("all is well", good(), (True, Reason::Authorized), Publishing::Keep),
+        ("a new revision is written", good().refreshed(), (True, Reason::Authorized), Publishing::Write),
         (
             "an edited Secret is put back",
             {
@@ -278,7 +334,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -288,7 +344,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.observed.secret = None;
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -298,97 +354,92 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 s.connection.metadata.generation = Some(2);
                 s
             },
-            (True, reason::AUTHORIZED),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
             "no provider object: coast",
             good().provider(Provider::NotFound),
-            (Unknown, reason::PROVIDER_NOT_FOUND),
+            (Unknown, Reason::ProviderNotFound),
             Publishing::Keep,
         ),
         (
             "provider not ready: coast",
             good().provider(Provider::NotReady { message: "x".into() }),
-            (Unknown, reason::PROVIDER_NOT_READY),
+            (Unknown, Reason::ProviderNotReady),
             Publishing::Keep,
         ),
         (
             "bad parameters",
             empty().provider(Provider::ParametersInvalid { message: "x".into() }),
-            (False, reason::PARAMETERS_INVALID),
+            (False, Reason::ParametersInvalid),
             Publishing::Nothing,
         ),
         (
             "no key opens the record: coast",
             good().record(RecordState::Unreadable),
-            (Unknown, reason::RECORD_UNREADABLE),
+            (Unknown, Reason::RecordUnreadable),
             Publishing::Keep,
         ),
-        (
-            "the record was changed by somebody",
-            tampered(),
-            (False, reason::RECORD_TAMPERED),
-            Publishing::Keep,
-        ),
+        ("the record was changed by somebody", tampered(), (False, Reason::RecordTampered), Publishing::Keep),
         (
             "the record is gone",
             good().record(RecordState::Missing),
-            (False, reason::RECORD_MISSING),
+            (False, Reason::RecordMissing),
             Publishing::Keep,
         ),
         (
             "another owner than who consented",
             good().spec(json!({"owner": "bob"})),
-            (False, reason::CONSENT_OUTDATED),
+            (False, Reason::ConsentOutdated),
             Publishing::Keep,
         ),
         (
             "another endpoint than consented to",
             good().grant(|g| g.bound_to.authority = "https://old.example".into()),
-            (False, reason::CONSENT_OUTDATED),
+            (False, Reason::ConsentOutdated),
             Publishing::Keep,
         ),
         (
             "disconnected",
             good().spec(json!({"disconnect": true})),
-            (False, reason::DISCONNECTED),
+            (False, Reason::Disconnected),
             Publishing::Withdraw,
         ),
         (
             "a method the provider lacks",
             good().spec(json!({"method": "ApiKey"})),
-            (False, reason::PROVIDER_NOT_ALLOWED),
+            (False, Reason::ProviderNotAllowed),
             Publishing::Withdraw,
         ),
         (
             "an own app that is not allowed",
             good().spec(json!({"app": {"secretName": "x"}})),
-            (False, reason::PROVIDER_NOT_ALLOWED),
+            (False, Reason::ProviderNotAllowed),
             Publishing::Withdraw,
         ),
         (
             "an unknown outcome while the token lives",
             good().present(|p| p.unknown_since = Some(at(50))),
-            (Unknown, reason::ROTATION_OUTCOME_UNKNOWN),
+            (Unknown, Reason::RotationOutcomeUnknown),
             Publishing::Keep,
         ),
         (
             "withdrawn at the provider",
-            good().told("Authorized", "False", reason::GRANT_REVOKED),
-            (False, reason::GRANT_REVOKED),
+            good().ruled(Reason::GrantRevoked),
+            (False, Reason::GrantRevoked),
             Publishing::Withdraw,
         ),
         (
             "expired at the provider",
-            good().told("Authorized", "False", reason::GRANT_EXPIRED),
-            (False, reason::GRANT_EXPIRED),
+            good().ruled(Reason::GrantExpired),
+            (False, Reason::GrantExpired),
             Publishing::Keep,
         ),
         (
             "a ruling on an older grant is forgotten",
-            good().present(|p| p.revision = 4).told("Authorized", "False", reason::GRANT_REVOKED),
-            (True, reason::AUTHORIZED),
+            good().ruled(Reason::GrantRevoked).refreshed(),
+            (True, Reason::Authorized),
             Publishing::Write,
         ),
         (
@@ -397,13 +448,13 @@ fn what_the_user_sees_is_what_the_code_decided() {
                 p.grant = None;
                 p.has_candidate = true;
             }),
-            (False, reason::AUTHORIZATION_IN_PROGRESS),
+            (False, Reason::AuthorizationInProgress),
             Publishing::Nothing,
         ),
     ];
     for (name, situation, (truth, reason), publishing) in rows {
         let plan = situation.decided();
-        assert_eq!((plan.authorized.truth, plan.authorized.reason), (truth, reason), "{name}");
+        assert_eq!((plan.authorized.truth(), plan.authorized.reason), (truth, reason), "{name}");
         assert_eq!(plan.publishing, publishing, "{name}");
     }
 }
@@ -432,11 +483,7 @@ fn the_actor_is_told_what_is_due() {
             None,
         ),
         ("not with a grant bound elsewhere", good().at_second(2_881).spec(json!({"owner": "bob"})), None),
-        (
-            "not after the provider withdrew it",
-            good().at_second(2_881).told("Authorized", "False", reason::GRANT_REVOKED),
-            None,
-        ),
+        ("not after the provider withdrew it", good().at_second(2_881).ruled(Reason::GrantRevoked), None),
         (
             "a request is served at once",
             good().annotated("bowline.dev/refresh-requested-at", "x"),
@@ -488,6 +535,7 @@ fn waiting() -> Kept {
         user: "alice".into(),
         person: None,
         connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+        request: None,
         provider: "p".into(),
         started_at: at(0),
         expires_at: at(86_400),
@@ -515,20 +563,24 @@ fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh
 fn a_try_that_a_pause_ends_is_told_of_the_pause_and_not_of_the_grant_in_use() {
     let mut situation = connection().authorized().published().spec(json!({"suspend": true}));
     situation.observed.attempts = vec![waiting()];
-    let told = |reason: &str| {
+    let told = |reason: Reason| {
         let [Dismissal { ending, .. }] = &*situation.decided().dismissals else { return false };
-        ending.result == EndResult::Failed && ending.reason == reason && ending.message.contains("spec.")
+        ending.result == EndResult::Failed && ending.reason.is(reason) && ending.message.contains("spec.")
     };
-    assert!(told(reason::SUSPENDED), "{:?}", situation.decided().dismissals);
+    assert!(told(Reason::Suspended), "{:?}", situation.decided().dismissals);
 }
 
 #[test]
-fn what_came_of_the_last_try_is_not_told_of_a_new_code() {
-    let mut situation = connection().told("Authorized", "False", reason::AUTHORIZATION_FAILED);
-    assert_eq!(situation.decided().authorized.reason, reason::AUTHORIZATION_FAILED);
+fn what_came_of_the_last_attempt_is_not_told_of_a_new_code() {
+    let mut situation = connection().tried(AttemptResult::Failed, Reason::AuthorizationFailed);
+    assert_eq!(situation.decided().authorized.reason, Reason::AuthorizationFailed);
     situation = situation.came(Outcome::Stepped);
     situation.observed.finished.as_mut().unwrap().authorization = Some("2".into());
-    assert_eq!(situation.decided().authorized.reason, reason::AWAITING_AUTHORIZATION);
+    let plan = situation.decided();
+    assert_eq!(plan.authorized.reason, Reason::AwaitingAuthorization);
+    let attempt = plan.last_attempt.unwrap();
+    assert_eq!((attempt.id.as_str(), attempt.is_running()), ("2", true));
+    assert!(attempt.method.is(AttemptMethod::DeviceCode));
 }
 
 #[test]
@@ -538,7 +590,7 @@ fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     let mut taken = connection();
     taken.observed.taken = Some("s/u".to_owned());
     assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
-    let revoked = connection().authorized().told("Authorized", "False", reason::GRANT_REVOKED);
+    let revoked = connection().authorized().ruled(Reason::GrantRevoked);
     assert!(matches!(announced(revoked), Some(Task::Take(_))), "a withdrawn grant may be replaced");
     assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
@@ -558,17 +610,14 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
     });
     let first = first.decided();
     assert_eq!(
-        (first.authorized.truth, first.authorized.reason),
-        (Truth::False, reason::INTAKE_OUTCOME_UNKNOWN)
+        (first.authorized.truth(), first.authorized.reason),
+        (Truth::False, Reason::IntakeOutcomeUnknown)
     );
     assert_eq!(first.task, Some(Task::Judge));
 
     let again = || connection().authorized().published().present(doubted);
     let beside = again().decided();
-    assert_eq!(
-        (beside.authorized.truth, beside.authorized.reason),
-        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
-    );
+    assert_eq!(beside.authorized.reason, Reason::Authorized);
     assert_eq!((beside.task, beside.publishing), (None, Publishing::Keep), "the old grant serves on");
     assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
     let graced = again().provider(Provider::Ready(provider("sandbox-grace")));
@@ -583,6 +632,7 @@ fn exchanging() -> bowline_runtime::attempts::Kept {
         user: "alice".into(),
         person: None,
         connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+        request: None,
         provider: "p".into(),
         started_at: at(10),
         expires_at: at(610),
@@ -625,22 +675,27 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
     // What this process knows, and could not write, is not guessed at.
     let mut known = connection();
-    known.observed.unwritten =
-        vec![over(Ending::failed(reason::ACCOUNT_MISMATCH, "Another account.".into()))];
-    assert_eq!(left(known).1[0].ending.reason, reason::ACCOUNT_MISMATCH);
+    known.observed.unwritten = vec![over(Ending::failed(Reason::AccountMismatch, "Another account.".into()))];
+    assert_eq!(left(known).1[0].ending.reason, Reason::AccountMismatch.into());
+}
+
+/// How the last attempt ended, beside the verdict on the grant in use.
+fn attempted(plan: &Plan) -> (Reason, AttemptResult, Option<Reason>) {
+    let attempt = plan.last_attempt.as_ref().unwrap();
+    let reason = attempt.reason.as_ref().and_then(Open::known);
+    (plan.authorized.reason, attempt.result.known().unwrap(), reason)
 }
 
 #[test]
-fn a_lost_answer_for_what_was_brought_is_remembered_as_such() {
+fn a_lost_answer_for_what_was_imported_is_remembered_as_such() {
     let lost = Outcome::IntakeRefused { why: IntakeError::AnswerLost };
-    let plan = connection().authorized().published().came(lost).decided();
-    assert_eq!(
-        (plan.authorized.truth, plan.authorized.reason),
-        (Truth::True, reason::INTAKE_OUTCOME_UNKNOWN)
-    );
-    let told =
-        connection().authorized().published().told("Authorized", "True", reason::INTAKE_OUTCOME_UNKNOWN);
-    assert_eq!(told.decided().authorized.message, "as before", "a restart does not forget it");
+    let good = || connection().authorized().published();
+    let plan = good().trying().came(lost).decided();
+    let expected = (Reason::Authorized, AttemptResult::Failed, Some(Reason::IntakeOutcomeUnknown));
+    assert_eq!(attempted(&plan), expected);
+    let told = good().tried(AttemptResult::Failed, Reason::IntakeOutcomeUnknown).decided();
+    assert_eq!(attempted(&told), expected, "a restart does not forget it");
+    assert_eq!(told.last_attempt.unwrap().message, "as before");
 }
 
 #[test]
@@ -654,88 +709,63 @@ fn a_grant_that_ends_by_itself_is_told_of_two_weeks_before_unless_its_end_moves(
         it.decided().authorized
     };
     let soon = ending(14, Some(false));
-    assert_eq!((soon.truth, soon.reason), (Truth::True, reason::GRANT_EXPIRING_SOON));
+    assert_eq!((soon.truth(), soon.reason), (Truth::True, Reason::GrantExpiringSoon));
     for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
-        assert_eq!(ending(in_days, moves).reason, reason::AUTHORIZED, "{in_days} {moves:?}");
+        assert_eq!(ending(in_days, moves).reason, Reason::Authorized, "{in_days} {moves:?}");
     }
 }
 
 #[test]
-fn an_account_that_does_not_fit_has_a_reason_of_its_own_and_a_restart_remembers_it() {
+fn an_attempt_that_is_refused_leaves_the_grant_in_use_as_it_was_and_a_restart_remembers_it() {
     let other_account = || IntakeError::OtherAccount { id: "2".to_owned(), name: None };
+    let summary = || "It said so.".to_owned();
     for (why, reason) in [
-        (other_account(), reason::ACCOUNT_MISMATCH),
-        (IntakeError::AccountUnknown, reason::ACCOUNT_MISMATCH),
-        (IntakeError::AccountTaken, reason::ACCOUNT_ALREADY_CONNECTED),
-        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, reason::ACCOUNT_MISMATCH),
+        (other_account(), Reason::AccountMismatch),
+        (IntakeError::AccountUnknown, Reason::AccountMismatch),
+        (IntakeError::AccountTaken, Reason::AccountAlreadyConnected),
+        (IntakeError::NotRevoked { why: Box::new(other_account()), by_hand: None }, Reason::AccountMismatch),
+        (ConsentError::AdminConsent { summary: summary() }.into(), Reason::AdminConsentRequired),
+        (ConsentError::Policy { summary: summary() }.into(), Reason::PolicyBlocked),
+        (ConsentError::MissingScopes { missing: "write".into() }.into(), Reason::MissingScopes),
+        (ConsentError::ExtraScopes { extra: "email".into() }.into(), Reason::ExtraScopes),
     ] {
-        let plan = connection().authorized().published().came(Outcome::IntakeRefused { why }).decided();
-        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
-        let restarted = connection().authorized().published().told("Authorized", "True", reason).decided();
-        assert_eq!(
-            (restarted.authorized.reason, restarted.authorized.message.as_str()),
-            (reason, "as before")
-        );
-    }
-}
-
-#[test]
-fn a_try_that_an_administrator_there_must_approve_leaves_the_grant_in_use_as_it_was() {
-    let summary = "It said so.".to_owned();
-    for (why, reason) in [
-        (ConsentError::AdminConsent { summary: summary.clone() }, reason::ADMIN_CONSENT_REQUIRED),
-        (ConsentError::Policy { summary }, reason::POLICY_BLOCKED),
-    ] {
-        let refused = Outcome::IntakeRefused { why: why.into() };
-        let plan = connection().authorized().published().came(refused.clone()).decided();
-        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
-        let later = connection().authorized().published().told("Authorized", "True", reason).decided();
-        assert_eq!((later.authorized.truth, later.authorized.reason), (Truth::True, reason), "and stays so");
-
-        let first = connection().came(refused).decided();
-        assert_eq!((first.authorized.truth, first.authorized.reason), (Truth::False, reason));
-        let told = || connection().told("Authorized", "False", reason);
-        assert_eq!(told().decided().authorized.reason, reason);
-        let denied = Outcome::IntakeRefused { why: ConsentError::Denied.into() };
-        assert_eq!(told().came(denied).decided().authorized.reason, reason::AUTHORIZATION_FAILED);
-    }
-}
-
-#[test]
-fn a_try_refused_for_its_scopes_leaves_the_grant_in_use_and_is_remembered() {
-    for (why, reason) in [
-        (ConsentError::MissingScopes { missing: "write".into() }, reason::MISSING_SCOPES),
-        (ConsentError::ExtraScopes { extra: "email".into() }, reason::EXTRA_SCOPES),
-    ] {
-        let refused = Outcome::IntakeRefused { why: why.into() };
+        let refused = Outcome::IntakeRefused { why };
         let good = || connection().authorized().published();
-        let plan = good().came(refused).decided();
-        assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::True, reason));
-        assert_eq!(plan.publishing, Publishing::Keep);
-        assert_eq!(good().told("Authorized", "True", reason).decided().authorized.reason, reason);
-        let mended = good().told("Authorized", "False", reason).decided();
-        assert_eq!(
-            mended.authorized.reason,
-            reason::AUTHORIZED,
-            "what the grant itself lacked is no news now"
-        );
+        let plan = good().trying().came(refused.clone()).decided();
+        let beside = (Reason::Authorized, AttemptResult::Failed, Some(reason));
+        assert_eq!((attempted(&plan), plan.publishing), (beside, Publishing::Keep));
+        assert_eq!(plan.last_attempt.unwrap().ended_at, Some(Time(at(60))));
+        assert_eq!(attempted(&good().tried(AttemptResult::Failed, reason).decided()), beside);
+
+        let first = connection().trying().came(refused).decided();
+        assert_eq!(attempted(&first), (reason, AttemptResult::Failed, Some(reason)), "nothing else to tell");
+        let told = connection().tried(AttemptResult::Failed, reason).decided();
+        assert_eq!((told.authorized.reason, told.authorized.message.as_str()), (reason, "as before"));
     }
+}
+
+#[test]
+fn a_ruling_on_the_grant_and_an_attempt_that_failed_do_not_hide_each_other() {
+    let revoked = connection().authorized().published().ruled(Reason::GrantRevoked);
+    let plan = revoked.tried(AttemptResult::Failed, Reason::AdminConsentRequired).decided();
+    let both = (Reason::GrantRevoked, AttemptResult::Failed, Some(Reason::AdminConsentRequired));
+    assert_eq!(attempted(&plan), both);
 }
 
 #[test]
 fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
     let first = connection().authorized().published().at_second(2_881).came(refused(Class::Reauth)).decided();
-    assert_eq!((first.authorized.truth, first.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+    assert_eq!((first.authorized.truth(), first.fresh.reason), (Truth::True, Reason::RefreshFailing));
     assert_eq!(first.next_attempt, Some(at(2_881 + 60)));
     let second = connection()
         .authorized()
         .published()
         .failed_before(1, 1)
-        .for_reason(reason::GRANT_EXPIRED)
+        .for_reason(Reason::GrantExpired)
         .at_second(2_941)
         .came(refused(Class::Reauth))
         .decided();
-    assert_eq!((second.authorized.truth, second.authorized.reason), (Truth::False, reason::GRANT_EXPIRED));
+    assert_eq!((second.authorized.truth(), second.authorized.reason), (Truth::False, Reason::GrantExpired));
     assert_eq!(second.next_attempt, None);
 }
 
@@ -744,11 +774,11 @@ fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it()
     let doubted = || {
         let mut it = connection().authorized().published().failed_before(1, 1);
         it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at = Some(Time(at(60)));
-        it.for_reason(reason::GRANT_EXPIRED)
+        it.for_reason(Reason::GrantExpired)
     };
     let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
     assert_eq!(
-        (sooner.authorized.truth, sooner.history.refusals, sooner.history.failures),
+        (sooner.authorized.truth(), sooner.history.refusals, sooner.history.failures),
         (Truth::True, 1, 2)
     );
     assert_eq!(sooner.next_attempt, Some(at(60)), "the first one's minute runs on");
@@ -758,17 +788,16 @@ fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it()
     assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(60)), None));
     assert_eq!(served.task, Some(Task::Refresh { request: Some("x".into()) }));
     let believed = doubted().at_second(60).came(refused(Class::Reauth)).decided();
-    assert_eq!(believed.authorized.reason, reason::GRANT_EXPIRED);
+    assert_eq!(believed.authorized.reason, Reason::GrantExpired);
 }
 
 #[test]
 fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
     let stopped = |app_version: Option<&str>| {
         let mut it = connection().authorized().published().failed_before(10, 10).at_second(3_100);
-        it.connection.status.as_mut().unwrap().token.as_mut().unwrap().next_refresh_at =
-            Some(Time(at(80_000)));
         it.observed.app_version = app_version.map(Into::into);
-        it
+        let pause = Pause { not_before: at(80_000), app_version: Some("s/1".into()) };
+        it.present(|present| present.pause = Some(pause))
     };
     assert_eq!(stopped(Some("s/1")).decided().next_attempt, Some(at(80_000)));
     assert_eq!(stopped(None).decided().next_attempt, Some(at(80_000)), "not seen now is not replaced");
@@ -776,8 +805,17 @@ fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
     assert_eq!(replaced.decided().task, Some(Task::Refresh { request: None }));
     let refused_again = replaced.came(refused(Class::Bug)).decided();
     assert_eq!(refused_again.next_attempt, Some(at(3_100 + 86_400)), "and it is refused with that one too");
-    let noted = refused_again.history.last_failure.and_then(|failure| failure.app_version);
-    assert_eq!(noted.as_deref(), Some("s/2"));
+    let pause = refused_again.history.pause(Some("s/2")).unwrap();
+    assert_eq!((pause.not_before, pause.app_version.as_deref()), (at(3_100 + 86_400), Some("s/2")));
+}
+
+#[test]
+fn a_status_that_is_lost_does_not_end_a_pause() {
+    let mut lost = connection().authorized().published().at_second(3_100);
+    lost.connection.status = None;
+    let pause = Pause { not_before: at(80_000), app_version: Some("s/1".into()) };
+    let lost = lost.present(|present| present.pause = Some(pause));
+    assert_eq!(lost.decided().next_attempt, Some(at(80_000)));
 }
 
 #[test]
@@ -790,7 +828,7 @@ fn outages_never_count_as_refusals_and_a_live_token_stays_fresh() {
         .came(refused(Class::Transient))
         .decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (51, 0));
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::REFRESH_FAILING));
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::RefreshFailing));
 }
 
 #[test]
@@ -802,7 +840,7 @@ fn ten_refusals_stop_it_for_a_day() {
         .at_second(3_000)
         .came(refused(Class::Bug))
         .decided();
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::False, reason::REFRESH_REFUSED));
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::False, Reason::RefreshRefused));
     assert_eq!(plan.next_attempt, Some(at(3_000 + 86_400)));
 }
 
@@ -814,10 +852,7 @@ fn an_unknown_outcome_is_never_called_revoked() {
         .at_second(3_511)
         .came(Outcome::Lost { revision: 3, failure: failure(Class::Reauth) })
         .decided();
-    assert_eq!(
-        (lost.authorized.truth, lost.authorized.reason),
-        (Truth::False, reason::ROTATION_OUTCOME_UNKNOWN)
-    );
+    assert_eq!((lost.authorized.truth(), lost.authorized.reason), (Truth::False, Reason::RefreshTokenLost));
     assert_eq!(lost.publishing, Publishing::Keep, "what is published stays until it ends");
     assert_eq!(lost.next_attempt, None);
 }
@@ -827,13 +862,13 @@ fn a_new_grant_forgets_earlier_failures() {
     let came = Outcome::Committed { revision: 3, origin: Origin::Refreshed };
     let plan = connection().authorized().published().failed_before(3, 2).came(came).decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
-    assert_eq!((plan.fresh.truth, plan.fresh.reason), (Truth::True, reason::FRESH));
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::Fresh));
 }
 
 #[test]
 fn an_ended_token_says_whether_it_can_be_had_again() {
     let ended = || connection().authorized().published().at_second(3_600);
-    assert_eq!(ended().decided().fresh.reason, reason::TOKEN_EXPIRED);
+    assert_eq!(ended().decided().fresh.reason, Reason::TokenExpired);
     let alone = ended().grant(|grant| {
         grant.credential = Credential::OAuth {
             refresh_token: None,
@@ -841,9 +876,9 @@ fn an_ended_token_says_whether_it_can_be_had_again() {
             token_type: "Bearer".into(),
         };
     });
-    assert_eq!(alone.decided().fresh.reason, reason::NOT_REFRESHABLE);
+    assert_eq!(alone.decided().fresh.reason, Reason::NotRefreshable);
     let endless = ended().grant(|grant| grant.expires_at = None);
-    assert_eq!(endless.decided().fresh.reason, reason::NEVER_EXPIRES);
+    assert_eq!(endless.decided().fresh.reason, Reason::NeverExpires);
 }
 
 #[test]
@@ -880,7 +915,7 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
 fn what_could_not_be_published_is_tried_again() {
     let mut situation = connection().authorized().published();
     situation.connection.status.as_mut().unwrap().conditions.clear();
-    let failed = situation.told("SecretPublished", "False", reason::TEMPLATE_FAILED);
+    let failed = situation.told("SecretPublished", "False", Reason::TemplateFailed);
     assert_eq!(failed.decided().publishing, Publishing::Write);
 }
 
@@ -893,7 +928,7 @@ fn only_a_refusal_of_the_grant_seconds_a_refusal_of_the_grant() {
         .at_second(2_881)
         .came(refused(Class::Reauth))
         .decided();
-    assert_eq!((plan.authorized.truth, plan.history.refusals), (Truth::True, 1));
+    assert_eq!((plan.authorized.truth(), plan.history.refusals), (Truth::True, 1));
     assert_eq!(plan.next_attempt, Some(at(2_881 + 60)), "outages before it do not put the second try off");
 }
 
@@ -908,19 +943,19 @@ fn a_grant_that_was_withdrawn_stays_so_while_its_provider_is_away() {
     let away = connection()
         .authorized()
         .failed_before(2, 2)
-        .for_reason(reason::GRANT_REVOKED)
-        .told("Authorized", "Unknown", reason::PROVIDER_NOT_FOUND)
-        .told("SecretPublished", "False", reason::WITHDRAWN);
+        .ruled(Reason::GrantRevoked)
+        .told("Authorized", "Unknown", Reason::ProviderNotFound)
+        .told("SecretPublished", "False", Reason::Withdrawn);
     let back = away.decided();
-    assert_eq!((back.authorized.reason, back.publishing), (reason::GRANT_REVOKED, Publishing::Withdraw));
+    assert_eq!((back.authorized.reason, back.publishing), (Reason::GrantRevoked, Publishing::Withdraw));
     let away = away.provider(Provider::NotFound).decided();
-    assert_eq!((away.authorized.reason, away.publishing), (reason::PROVIDER_NOT_FOUND, Publishing::Withdraw));
+    assert_eq!((away.authorized.reason, away.publishing), (Reason::ProviderNotFound, Publishing::Withdraw));
 }
 
 #[test]
 fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
     let bobs = || connection().authorized().published().spec(json!({"owner": "bob"}));
-    assert_eq!(bobs().present(|present| present.revision = 4).decided().publishing, Publishing::Withhold);
+    assert_eq!(bobs().refreshed().decided().publishing, Publishing::Withhold);
     assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().publishing, Publishing::Withhold);
     let mut edited = bobs();
     edited.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
@@ -967,7 +1002,7 @@ fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
     let mut situation = connection().authorized().published().at_second(2_881);
     situation.observed.app_differs = true;
     let plan = situation.decided();
-    assert_eq!((plan.authorized.truth, plan.authorized.reason), (Truth::False, reason::CONSENT_OUTDATED));
+    assert_eq!((plan.authorized.truth(), plan.authorized.reason), (Truth::False, Reason::ConsentOutdated));
     assert_eq!(plan.task, Some(Task::Refresh { request: None }), "the actor reads the app before it sends");
     assert_eq!(plan.publishing, Publishing::Keep);
 }

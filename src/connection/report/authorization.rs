@@ -1,8 +1,10 @@
 //! What somebody has to do to authorize a connection, as status shows it. Pure.
 
+use bowline_api::IntegrationConnection;
 use bowline_api::attempt;
+use bowline_api::condition::Truth;
 use bowline_api::connection::{AuthorizationStatus, Method};
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::reason::{Reason, Remedy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use url::Url;
@@ -12,23 +14,6 @@ use super::super::decide::consent::shown_code;
 use super::super::observed::Observed;
 use crate::grant::target::{Target, requested};
 
-/// Reasons of `Authorized` that a person mends by connecting, once more or for the first time.
-const MENDED_BY_CONNECTING: &[&str] = &[
-    reason::AWAITING_AUTHORIZATION,
-    reason::AUTHORIZATION_IN_PROGRESS,
-    reason::AUTHORIZATION_FAILED,
-    reason::AWAITING_CONFIRMATION,
-    reason::ADMIN_CONSENT_REQUIRED,
-    reason::MISSING_SCOPES,
-    reason::EXTRA_SCOPES,
-    reason::GRANT_EXPIRED,
-    reason::GRANT_REVOKED,
-    reason::STEP_UP_REQUIRED,
-    reason::CONSENT_OUTDATED,
-    reason::RECORD_MISSING,
-    reason::ROTATION_OUTCOME_UNKNOWN,
-];
-
 /// What somebody has to do to authorize it.
 pub fn authorization(
     connection: &IntegrationConnection,
@@ -37,14 +22,14 @@ pub fn authorization(
 ) -> Option<AuthorizationStatus> {
     let target = observed.provider.target()?;
     let code = shown_code(&observed.attempts);
-    if code.is_none() && !MENDED_BY_CONNECTING.contains(&plan.authorized.reason) {
+    if code.is_none() && !asks_somebody(plan.authorized.reason) {
         return None;
     }
     let by_person = |method: &Method| matches!(method, Method::AuthorizationCode | Method::DeviceCode);
     let portal = observed.portal.as_ref().filter(|_| target.methods().iter().any(by_person));
     let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
     let (shown, ends) = code.unzip();
-    let by_administrator = plan.authorized.reason == reason::ADMIN_CONSENT_REQUIRED;
+    let by_administrator = plan.authorized.reason == Reason::AdminConsentRequired;
     let status = AuthorizationStatus {
         url: portal.map(|portal| attempt::connection_page(portal, &namespace, &name)),
         user_code: shown.map(|code| code.user_code.clone()),
@@ -56,6 +41,14 @@ pub fn authorization(
             .and_then(|it| approval(connection, target, it)),
     };
     (status != AuthorizationStatus::default()).then_some(status)
+}
+
+/// Whether somebody has something to do in the portal or at the provider.
+fn asks_somebody(reason: Reason) -> bool {
+    use Remedy::{AgreeToScopes, ApproveApp, ConfirmAccount, Connect, Reconnect};
+    let helps =
+        matches!(reason.row().remedy, Connect | Reconnect | ConfirmAccount | AgreeToScopes | ApproveApp);
+    helps && reason.row().status != Truth::True || reason == Reason::AuthorizationInProgress
 }
 
 /// Where an administrator at the provider approves the app for what this connection asks (R7).

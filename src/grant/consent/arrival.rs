@@ -4,7 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bowline_api::attempt::{EndResult, Ending};
-use bowline_api::{names, reason};
+use bowline_api::names;
+use bowline_api::reason::Reason;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
 use bowline_runtime::attempts::Kept;
@@ -162,7 +163,7 @@ fn ending(outcome: &Outcome) -> Ending {
 pub fn in_use() -> Ending {
     Ending {
         result: EndResult::Connected,
-        reason: reason::CONNECTED.to_owned(),
+        reason: Reason::Connected.into(),
         message: "Access was allowed.".to_owned(),
     }
 }
@@ -171,7 +172,7 @@ pub fn in_use() -> Ending {
 pub fn being_checked() -> Ending {
     Ending {
         result: EndResult::Kept,
-        reason: reason::AUTHORIZATION_IN_PROGRESS.to_owned(),
+        reason: Reason::AuthorizationInProgress.into(),
         message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use bowline_api::attempt::attempt_name;
 use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, Ending, LIFETIME, Step};
 use bowline_api::connection::Method;
 use bowline_api::opaque::random_text;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_oauth::app::App;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::device::{self, DeviceAuthorization, Poll};
@@ -181,7 +181,7 @@ fn unkept(error: &AttemptError) -> Unasked {
 /// The end of a code that another one was asked for after.
 pub fn replaced_code() -> Ending {
     let message = "Another code was asked for since; this one is not waited for any more.";
-    Ending::failed(reason::AUTHORIZATION_FAILED, message.to_owned())
+    Ending::failed(Reason::AuthorizationFailed, message.to_owned())
 }
 
 /// The attempt that waits for somebody to type the code.
@@ -204,6 +204,7 @@ fn waiting(job: &Job, asked: DeviceAuthorization, sealed: ByteString, now: Times
         user: job.owner.clone(),
         person: None,
         connection: ConnectionRef { namespace, name, uid },
+        request: job.task.authorization().cloned(),
         provider: job.target.provider().to_owned(),
         started_at: now,
         expires_at: later(now, expires_in.min(LIFETIME)),

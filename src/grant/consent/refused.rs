@@ -1,6 +1,6 @@
 //! Why a try to connect ends without a grant, in words for the one who tried.
 
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
@@ -119,13 +119,13 @@ pub enum ConsentError {
 
 impl ConsentError {
     /// The reason under which it is told: a constant of `api::reason`.
-    pub const fn reason(&self) -> &'static str {
+    pub const fn reason(&self) -> Reason {
         match self {
-            Self::AdminConsent { .. } => reason::ADMIN_CONSENT_REQUIRED,
-            Self::Policy { .. } => reason::POLICY_BLOCKED,
-            Self::MissingScopes { .. } => reason::MISSING_SCOPES,
-            Self::ExtraScopes { .. } => reason::EXTRA_SCOPES,
-            _ => reason::AUTHORIZATION_FAILED,
+            Self::AdminConsent { .. } => Reason::AdminConsentRequired,
+            Self::Policy { .. } => Reason::PolicyBlocked,
+            Self::MissingScopes { .. } => Reason::MissingScopes,
+            Self::ExtraScopes { .. } => Reason::ExtraScopes,
+            _ => Reason::AuthorizationFailed,
         }
     }
 

@@ -56,7 +56,7 @@ pub fn minutes(minutes: i64) -> Timestamp {
 }
 
 pub fn attempt(number: u8) -> AttemptId {
-    AttemptId([number; 16])
+    AttemptId::from_bits([number; 16])
 }
 
 /// A record in use: revision 2, grant `r1`, nothing else.

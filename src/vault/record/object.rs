@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Intent, Record, SealedField, SiblingKey};
+use super::{Bookkeeping, Ending, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey};
 use crate::vault::seal::{Field, Place};
 
 /// Type of every record Secret, and of no other.
@@ -85,6 +85,8 @@ struct Clear {
     #[serde(default)]
     sealed_at: SealedAt,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    grant_version: Option<GrantVersion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     intent: Option<Intent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     candidate_intent: Option<Intent>,
@@ -94,6 +96,12 @@ struct Clear {
     orphaned_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sibling_key: Option<SiblingKey>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    bookkeeping: Bookkeeping,
+}
+
+fn is_default(bookkeeping: &Bookkeeping) -> bool {
+    *bookkeeping == Bookkeeping::default()
 }
 
 /// The revision of each sealed field.
@@ -164,8 +172,13 @@ impl Record {
         let SealedAt { grant, candidate, previous } = clear.sealed_at;
         let mut sealed = |field, at| take_sealed(&mut data, field, at, clear.revision);
         let candidate = sealed(Field::Candidate, candidate)?;
+        let grant = sealed(Field::Grant, grant)?;
         Ok(Self {
-            grant: sealed(Field::Grant, grant)?,
+            // Records of version 0.1 name no grant.
+            grant_version: grant.as_ref().map(|grant| {
+                clear.grant_version.unwrap_or(GrantVersion { id: GrantId::UNNAMED, revision: grant.revision })
+            }),
+            grant,
             // A mark speaks of the candidate beside it, or of nothing.
             candidate_intent: clear.candidate_intent.filter(|_| candidate.is_some()),
             candidate,
@@ -176,6 +189,7 @@ impl Record {
             ending: clear.ending,
             orphaned_since: clear.orphaned_since,
             sibling_key: clear.sibling_key,
+            bookkeeping: clear.bookkeeping,
         })
     }
 
@@ -184,6 +198,7 @@ impl Record {
             place,
             revision,
             grant,
+            grant_version,
             candidate,
             candidate_intent,
             previous,
@@ -191,17 +206,20 @@ impl Record {
             ending,
             orphaned_since,
             sibling_key,
+            bookkeeping,
         } = self;
         let at = |sealed: &Option<SealedField>| sealed.as_ref().map(SealedField::revision);
         Clear {
             place: place.clone(),
             revision: *revision,
             sealed_at: SealedAt { grant: at(grant), candidate: at(candidate), previous: at(previous) },
+            grant_version: *grant_version,
             intent: intent.clone(),
             candidate_intent: candidate_intent.clone(),
             ending: ending.clone(),
             orphaned_since: *orphaned_since,
             sibling_key: sibling_key.clone(),
+            bookkeeping: bookkeeping.clone(),
         }
     }
 

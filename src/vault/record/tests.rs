@@ -129,6 +129,62 @@ fn a_commit_counts_the_revision_and_clears_the_intent() {
 }
 
 #[test]
+fn a_grant_keeps_its_id_through_refreshes_and_counts_them() {
+    let accepted = authorized().grant_version().unwrap();
+    assert_eq!(accepted.revision, 1);
+    let record = about_to_refresh();
+    let id = record.grant_version().unwrap().id;
+    let record = record.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+    assert_eq!(record.grant_version(), Some(GrantVersion { id, revision: 2 }));
+    let candidate = record.clone().with_candidate(&sealer(), &grant("r3")).unwrap();
+    assert_eq!(candidate.grant_version(), record.grant_version(), "it is not accepted yet");
+}
+
+#[test]
+fn another_grant_has_another_id_even_where_the_revisions_agree() {
+    let first = authorized();
+    let lost_and_connected_again = authorized();
+    assert_eq!(first.revision(), lost_and_connected_again.revision());
+    assert_ne!(first.grant_version(), lost_and_connected_again.grant_version());
+
+    let id = first.grant_version().unwrap().id;
+    let record = first.with_candidate(&sealer(), &grant("r2")).unwrap();
+    let judged = candidate_of(&record);
+    let renewed = record.promoted(&sealer(), &judged).unwrap().grant_version().unwrap();
+    assert_eq!(renewed.revision, 1);
+    assert_ne!(renewed.id, id);
+}
+
+#[test]
+fn a_record_of_version_0_1_has_a_grant_without_a_name_and_no_bookkeeping() {
+    let mut secret = about_to_refresh().to_secret().unwrap();
+    let clear = &mut secret.data.as_mut().unwrap().get_mut("record.json").unwrap().0;
+    let mut json: serde_json::Value = serde_json::from_slice(clear).unwrap();
+    json.as_object_mut().unwrap().remove("grantVersion").unwrap();
+    *clear = serde_json::to_vec(&json).unwrap();
+    let record = Record::from_secret(secret).unwrap();
+    let version = record.grant_version().unwrap();
+    assert_eq!((version.id.to_string(), version.revision), ("0".repeat(32), 2));
+    assert_eq!(record.bookkeeping(), &Bookkeeping::default());
+}
+
+#[test]
+fn an_answer_ends_the_pause_and_leaves_what_was_written_or_refused() {
+    let version =
+        |name: &str| SecretVersion { name: name.into(), uid: "s".into(), resource_version: "7".into() };
+    let (published, refused) = (Some(version("token")), Some(version("credentials")));
+    let pause = Some(Pause { not_before: minutes(5), app_version: Some("a/1".into()) });
+    let paused = about_to_refresh().with_bookkeeping(Bookkeeping {
+        pause: pause.clone(),
+        published: published.clone(),
+        refused: refused.clone(),
+    });
+    assert_eq!(round_trip(&paused), paused);
+    let answered = paused.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+    assert_eq!(answered.bookkeeping(), &Bookkeeping { pause: None, published, refused });
+}
+
+#[test]
 fn a_predecessor_is_kept_until_it_is_forgotten() {
     let spent = Spent::Marked(attempt(1));
     let record = about_to_refresh();

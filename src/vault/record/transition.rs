@@ -6,57 +6,13 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    AttemptId, Candidate, EndReason, EndTerms, Ending, Grant, Intent, NotSerializable, Outcome, Record,
-    SealedField, SiblingKey,
+    AttemptId, Bookkeeping, Candidate, EndReason, EndTerms, Ending, Grant, GrantId, GrantVersion, Intent,
+    NoRandomBytes, Outcome, Record, SealedField, SiblingKey, TransitionError,
 };
-use crate::vault::seal::{Field, Place, SealError, Sealer};
+use crate::vault::seal::{Field, Place, Sealer};
 
 /// Longest text of `Ending::last_error`, in characters.
 const ERROR_LENGTH: usize = 256;
-
-/// Why a change is not possible from here. The record at hand is still what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransitionError {
-    /// There is no grant to spend.
-    #[error("the record holds no grant")]
-    NoGrant,
-    /// There is no candidate to judge.
-    #[error("the record holds no candidate")]
-    NoCandidate,
-    /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
-    #[error("an earlier candidate is not judged yet")]
-    CandidateStands,
-    /// The candidate that was judged is not the one that stands now.
-    #[error("another candidate took the place of the one that was judged")]
-    CandidateMoved,
-    /// Another attempt stands.
-    #[error("attempt {attempt} stands")]
-    IntentStands {
-        /// That attempt.
-        attempt: AttemptId,
-    },
-    /// The attempt does not stand any more: somebody else moved.
-    #[error("the attempt does not stand any more")]
-    IntentLost,
-    /// The grant is not the one that was spent: a newer one is on record.
-    #[error("a newer grant is on record")]
-    GrantMoved,
-    /// The record's grant is being ended.
-    #[error("the grant is being ended")]
-    Ending,
-    /// The record's grant is not being ended.
-    #[error("the grant is not being ended")]
-    NotEnding,
-    /// The revision cannot grow any more.
-    #[error("the record's revision cannot grow any more")]
-    RevisionExhausted,
-    /// The bytes could not be sealed.
-    #[error(transparent)]
-    Seal(#[from] SealError),
-    /// The grant could not be written.
-    #[error(transparent)]
-    NotSerializable(#[from] NotSerializable),
-}
 
 /// Under which mark an answer was obtained.
 #[derive(Clone, Copy, Debug)]
@@ -80,13 +36,21 @@ enum Of {
     Candidate,
 }
 
+impl GrantVersion {
+    /// That of a grant which is accepted now.
+    fn accepted() -> Result<Self, NoRandomBytes> {
+        Ok(Self { id: GrantId::generate()?, revision: 1 })
+    }
+}
+
 impl Record {
     /// An empty record at revision 0.
-    pub const fn new(place: Place) -> Self {
+    pub fn new(place: Place) -> Self {
         Self {
             place,
             revision: 0,
             grant: None,
+            grant_version: None,
             candidate: None,
             candidate_intent: None,
             previous: None,
@@ -94,6 +58,7 @@ impl Record {
             ending: None,
             orphaned_since: None,
             sibling_key: None,
+            bookkeeping: Bookkeeping::default(),
         }
     }
 
@@ -146,8 +111,13 @@ impl Record {
         self.revision = self.next_revision()?;
         self.grant = Some(self.sealed(sealer, Field::Grant, answer)?);
         self.previous = predecessor.map(|grant| self.sealed(sealer, Field::Previous, grant)).transpose()?;
+        self.grant_version = Some(match self.grant_version {
+            Some(version) => GrantVersion { revision: version.revision.saturating_add(1), ..version },
+            None => GrantVersion::accepted()?,
+        });
         self.sibling_key = SiblingKey::of(&answer.bound_to);
         self.intent = None;
+        self.bookkeeping.pause = None;
         Ok(self)
     }
 
@@ -182,9 +152,11 @@ impl Record {
         self.candidate_intent = None;
         self.revision = self.next_revision()?;
         self.grant = Some(self.sealed(sealer, Field::Grant, &judged.grant)?);
+        self.grant_version = Some(GrantVersion::accepted()?);
         self.sibling_key = SiblingKey::of(&judged.grant.bound_to);
         self.previous = None;
         self.intent = None;
+        self.bookkeeping.pause = None;
         Ok(self)
     }
 
@@ -312,6 +284,12 @@ impl Record {
     pub fn claimed(mut self) -> Self {
         self.orphaned_since = None;
         self
+    }
+
+    /// Puts in what the operator remembers for itself.
+    #[must_use]
+    pub fn with_bookkeeping(self, bookkeeping: Bookkeeping) -> Self {
+        Self { bookkeeping, ..self }
     }
 
     /// Its intent, to be changed.

@@ -31,7 +31,7 @@ async fn an_owner_agrees_to_what_was_given_beyond_the_asked_r15() {
     let (it, portal, page) = given_more("agree", &[]).await;
     let (alice, bob) = (portal.browser_of(&it, "alice").await, portal.browser_of(&it, "bob").await);
     let seen = alice.get(&page).await;
-    assert!(seen.says("gave more than was asked for") && seen.says("Agree to these"), "{}", seen.text);
+    assert!(seen.says("granted more than was requested") && seen.says("Agree to these"), "{}", seen.text);
     assert!(seen.says("See your e-mail address") && seen.says("<code>email</code>"), "{}", seen.text);
     let his = bob.get(&page).await;
     assert!(his.says("before its owner agrees to it") && !his.says("id=\"agree\""), "{}", his.text);

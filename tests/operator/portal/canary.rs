@@ -24,7 +24,7 @@ use super::house::{Portal, admit, token, waiting};
 use super::walk::leave;
 use crate::canary::{everything_said, hidden_in};
 use crate::carrier::{ATTEMPTS, denied, visit};
-use crate::looking::until;
+use crate::looking::{grant_id, until};
 use crate::scene::Scene;
 use crate::stage::{HOME, PORTAL, Stage};
 
@@ -148,10 +148,10 @@ async fn by_device(it: &Scene, carol: &Browser, secrets: &mut Secrets) {
         it.status("mail").await.authorization.and_then(|authorization| authorization.user_code)
     })
     .await;
-    let before = it.status("mail").await.token.unwrap().revision;
+    let before = grant_id(&it.status("mail").await);
     it.realm.decide_device(&code, Some("alice")).unwrap();
     it.until_status("mail", "the new grant", |status| {
-        status.token.as_ref().is_some_and(|token| token.revision != before)
+        grant_id(status).is_some_and(|grant| Some(grant) != before)
     })
     .await;
 }

@@ -22,6 +22,8 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::opaque::Digest;
+use crate::open::Open;
+use crate::reason::Reason;
 
 /// How long a try may take, from the first click to the last answer.
 pub const LIFETIME: Duration = Duration::from_mins(10);
@@ -56,6 +58,8 @@ pub struct Attempt {
     pub person: Option<Digest>,
     /// What is to be connected.
     pub connection: ConnectionRef,
+    /// Device flow: the value of `bowline.dev/authorize-requested-at` that asked for it.
+    pub request: Option<String>,
     /// Name of its `IntegrationProvider`: a callback must come to this one's redirect URI.
     pub provider: String,
     /// When it was made.
@@ -166,8 +170,8 @@ pub struct DeviceCode {
 pub struct Ending {
     /// What came of it.
     pub result: EndResult,
-    /// A constant of [`crate::reason`].
-    pub reason: String,
+    /// Why.
+    pub reason: Open<Reason>,
     /// What happened, what to do, who has to do it.
     pub message: String,
 }
@@ -186,8 +190,8 @@ pub enum EndResult {
 
 impl Ending {
     /// The end of a try that came to nothing.
-    pub fn failed(reason: &str, message: String) -> Self {
-        Self { result: EndResult::Failed, reason: reason.to_owned(), message }
+    pub fn failed(reason: Reason, message: String) -> Self {
+        Self { result: EndResult::Failed, reason: reason.into(), message }
     }
 
     /// Whether a grant came of it that is in use now.

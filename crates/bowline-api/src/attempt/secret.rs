@@ -34,6 +34,8 @@ struct Clear {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     person: Option<Digest>,
     connection: ConnectionRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     provider: String,
     started_at: Timestamp,
     expires_at: Timestamp,
@@ -56,12 +58,13 @@ enum ClearStep {
 
 /// The Secret of this name that holds the attempt.
 pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Error> {
-    let Attempt { user, person, connection, provider, started_at, expires_at, step } = attempt;
+    let Attempt { user, person, connection, request, provider, started_at, expires_at, step } = attempt;
     let (step, secrets) = split(step);
     let clear = Clear {
         user: user.clone(),
         person: person.clone(),
         connection: connection.clone(),
+        request: request.clone(),
         provider: provider.clone(),
         started_at: *started_at,
         expires_at: *expires_at,
@@ -146,8 +149,8 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
         ClearStep::Exchanging => Step::Exchanging,
         ClearStep::Ended(ending) => Step::Ended(ending),
     };
-    let Clear { user, person, connection, provider, started_at, expires_at, step: _ } = clear;
-    Ok(Attempt { user, person, connection, provider, started_at, expires_at, step })
+    let Clear { user, person, connection, request, provider, started_at, expires_at, step: _ } = clear;
+    Ok(Attempt { user, person, connection, request, provider, started_at, expires_at, step })
 }
 
 #[cfg(test)]
@@ -164,6 +167,7 @@ mod tests {
             user: "alice".to_owned(),
             person: Some(Digest::of_person("https://idp.example.com", "1")),
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            request: Some("2026-05-03T14:00:00Z".to_owned()),
             provider: "p".to_owned(),
             started_at: at(0),
             expires_at: at(600),
@@ -197,7 +201,10 @@ mod tests {
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
             Step::Exchanging,
-            Step::Ended(Ending::failed("AuthorizationFailed", "Access was not allowed.".into())),
+            Step::Ended(Ending::failed(
+                crate::reason::Reason::AuthorizationFailed,
+                "Access was not allowed.".into(),
+            )),
         ]
     }
 

@@ -5,13 +5,16 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::open::Open;
+use crate::reason::Reason;
+
 /// What the operator knows of a connection. Never a secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationConnectionStatus {
     /// The one word for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<Phase>,
+    pub phase: Option<Open<Phase>>,
     /// Stable id `<namespace>.<name>`; also the name of the Secret wherever it is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -33,10 +36,16 @@ pub struct IntegrationConnectionStatus {
     /// The access token: times and counters, never the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenStatus>,
-    /// The grant behind it.
+    /// The grant in use. Absent while there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantStatus>,
-    /// The Secret as last published here.
+    /// What the provider decided about the grant in use; absent while it honors it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruling: Option<RulingStatus>,
+    /// The last attempt to connect, whatever became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<LastAttempt>,
+    /// The Secret that is published here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretStatus>,
     /// Where it is shared.
@@ -48,10 +57,10 @@ pub struct IntegrationConnectionStatus {
     /// The last value of the annotation `bowline.dev/authorize-requested-at` that was taken up or refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_authorization: Option<String>,
-    /// The generation this status speaks of.
+    /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Authorized, `TokenFresh`, `SecretPublished`, Shared.
+    /// Ready, Authorized, `TokenFresh`, `SecretPublished`; Shared where sharing is requested, Stalled where a person must act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -68,16 +77,16 @@ pub struct AuthorizationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_code: Option<String>,
     /// Device flow: the page at the provider to type it into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURI", default, skip_serializing_if = "Option::is_none")]
     pub verification_uri: Option<String>,
     /// Device flow: the same page with the code filled in, where the provider offers it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURIComplete", default, skip_serializing_if = "Option::is_none")]
     pub verification_uri_complete: Option<String>,
-    /// Device flow: when the code ends.
+    /// Device flow: when the code expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// The page where an administrator at the provider approves the app.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "adminConsentURL", default, skip_serializing_if = "Option::is_none")]
     pub admin_consent_url: Option<String>,
 }
 
@@ -111,6 +120,32 @@ impl Phase {
         Self::Suspended,
         Self::Disconnected,
     ];
+
+    /// As it stands in status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Active => "Active",
+            Self::Expired => "Expired",
+            Self::Error => "Error",
+            Self::Revoked => "Revoked",
+            Self::Suspended => "Suspended",
+            Self::Disconnected => "Disconnected",
+        }
+    }
+
+    /// When a connection is in it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Pending => "Never authorized: waiting for the owner, or for something it needs",
+            Self::Active => "Ready",
+            Self::Expired => "No valid token now, and the grant is not known to be dead",
+            Self::Error => "Not ready, and a person must act",
+            Self::Revoked => "Revoked at the provider",
+            Self::Suspended => "Suspended by its spec",
+            Self::Disconnected => "Disconnected by its spec",
+        }
+    }
 }
 
 /// An account at a provider.
@@ -149,18 +184,15 @@ pub struct ScopesStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenStatus {
-    /// When the published token expires. Absent: the provider names no end.
+    /// When the token expires. Absent: the provider names no time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
-    /// When the provider last gave a token.
+    /// When the provider last issued a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
     /// When the next attempt is due. Absent: none is planned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Time>,
-    /// Revision of the grant this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revision: Option<i64>,
     /// Whether the grant can be refreshed without its owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshable: Option<bool>,
@@ -181,36 +213,110 @@ pub struct TokenStatus {
 pub struct FailureStatus {
     /// When it failed.
     pub at: Time,
-    /// Reason, one of the stable constants.
-    pub reason: String,
+    /// Why.
+    pub reason: Open<Reason>,
     /// One or two plain sentences.
     pub message: String,
-    /// The version of the app Secret it happened with, `<uid>/<resourceVersion>`: with another one it is tried again at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app_version: Option<String>,
 }
 
-/// The grant behind the token.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+/// The grant in use.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantStatus {
-    /// When the refresh token or the consent itself ends, if the provider says so.
+    /// Random, new with every grant that is accepted. The published Secret carries it as an annotation.
+    pub id: String,
+    /// Counts the tokens that were written for the connection; a larger one is newer.
+    pub revision: i64,
+    /// When the access token in use was obtained.
+    pub obtained_at: Time,
+    /// When the refresh token or the consent itself expires, if the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }
 
-/// A Secret as last published.
+/// What the provider decided about the grant in use.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RulingStatus {
+    /// What was decided: a reason of Authorized.
+    pub reason: Open<Reason>,
+    /// When it was decided.
+    pub since: Time,
+    /// Whether nothing is tried until there is a new grant.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// The grant it is about: `status.grant.id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// What the provider said, in our words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// The last attempt to connect.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastAttempt {
+    /// What started it: the value of `bowline.dev/authorize-requested-at` or `bowline.dev/intake`, the UID of the portal's
+    /// attempt, or UID and version of the credentials Secret.
+    pub id: String,
+    /// How the grant was to come.
+    pub method: Open<AttemptMethod>,
+    /// The user who started it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
+    /// When it was first seen.
+    pub started_at: Time,
+    /// When it ended. Absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// What became of it.
+    pub result: Open<AttemptResult>,
+    /// The grant that was in use when it ended: it stays in use whatever became of the attempt. Absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant_in_use: Option<String>,
+    /// Why it failed, or what is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Open<Reason>>,
+    /// What happened, what to do, who does it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// How the grant of an attempt comes.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptMethod {
+    /// In a browser, by the portal.
+    AuthorizationCode,
+    /// By a code on another device.
+    DeviceCode,
+    /// By an intake Secret.
+    Import,
+    /// By the Secret that `spec.credentials` names.
+    Credentials,
+}
+
+/// What became of an attempt.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// It has not ended.
+    Running,
+    /// Its grant is in use.
+    Succeeded,
+    /// It ended without a grant that can be used.
+    Failed,
+    /// What it brought was sent to the provider, and the answer never arrived.
+    Unknown,
+    /// A later attempt replaced it.
+    Superseded,
+}
+
+/// The Secret that is published.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretStatus {
     /// Its name.
     pub name: String,
-    /// Its UID.
-    pub uid: String,
-    /// Its resourceVersion when it was last written; another one means that somebody edited it.
-    pub resource_version: String,
-    /// Revision of the grant whose token it holds.
-    pub revision: i64,
 }
 
 /// Where and by whom a connection is shared.

@@ -7,7 +7,9 @@
 use askama::Template;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::reason::Reason;
 use kube::ResourceExt;
 
 use super::super::App;
@@ -18,7 +20,6 @@ use super::super::pages::subject::is_name;
 use super::super::pages::{Frame, html};
 use super::super::session::Session;
 use super::super::view::provider::Card;
-use super::super::view::status::condition;
 use super::returned::QUERY_BYTES;
 
 /// All that may stand in such an address, each once.
@@ -87,11 +88,12 @@ pub async fn page(app: &App, provider: &str, told: Told, headers: &HeaderMap) ->
 
 async fn waiting(app: &App, session: &Session, provider: &str) -> Result<Vec<(String, String)>, Failure> {
     let waits = |connection: &IntegrationConnection| {
-        let status = connection.status.as_ref();
-        let authorized = status.and_then(|status| condition(status, "Authorized"));
         connection.spec.owner == session.user()
             && connection.spec.provider == provider
-            && authorized.is_some_and(|told| told.reason == reason::ADMIN_CONSENT_REQUIRED)
+            && (connection.reason_of(ConditionType::Authorized) == Some(Reason::AdminConsentRequired)
+                || connection.last_attempt().is_some_and(|attempt| {
+                    attempt.reason.as_ref().is_some_and(|reason| reason.is(Reason::AdminConsentRequired))
+                }))
     };
     let all = app.cluster.connections.state();
     let mine = all.iter().filter(|connection| waits(connection)).take(SHOWN);

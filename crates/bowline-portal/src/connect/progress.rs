@@ -1,7 +1,7 @@
 //! How the reader's last try to connect stands, for the connection's page.
 
+use bowline_api::IntegrationConnection;
 use bowline_api::attempt::{Answer, Attempt, EndResult, Ending, Step};
-use bowline_api::{IntegrationConnection, reason};
 use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,7 +10,6 @@ use super::super::failure::Failure;
 use super::super::pages::subject::Subject;
 use super::super::session::Session;
 use super::super::view::foreign;
-use super::super::view::status::condition;
 use super::super::view::time::Moment;
 use super::start::reference;
 
@@ -49,12 +48,9 @@ pub async fn progress(
 /// Whether the grant of a try was judged since: then the status tells how it went.
 fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
     let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
-    let Some(status) = &connection.status else { return false };
-    let in_use = status.connected_at.as_ref().is_some_and(|at| at.0 >= attempt.started_at);
-    let undecided = condition(status, "Authorized").is_none_or(|authorized| {
-        [reason::AUTHORIZATION_IN_PROGRESS, reason::AUTHORIZED].contains(&authorized.reason.as_str())
-    });
-    in_use || !undecided
+    connection
+        .last_attempt()
+        .is_some_and(|last| !last.is_running() && last.started_at.0 >= attempt.started_at)
 }
 
 fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
@@ -108,6 +104,7 @@ mod tests {
             user: "alice".into(),
             person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            request: None,
             provider: "github".into(),
             started_at: Timestamp::UNIX_EPOCH,
             expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10),
@@ -119,7 +116,11 @@ mod tests {
     fn each_step_is_told() {
         let sealed = || ByteString(Vec::new());
         let ending = |result| {
-            Step::Ended(Ending { result, reason: "R".into(), message: "The account is another.".into() })
+            Step::Ended(Ending {
+                result,
+                reason: bowline_api::reason::Reason::AccountMismatch.into(),
+                message: "The account is another.".into(),
+            })
         };
         let denied = Answer::Error { error: "access_denied".into(), description: None, issuer: None };
         let rows = [

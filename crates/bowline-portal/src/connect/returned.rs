@@ -4,7 +4,7 @@
 //! than it may be.
 
 use bowline_api::attempt::{Answer, Attempt, Ending, Step};
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
@@ -136,7 +136,7 @@ pub fn judge(
 
 fn ended(message: &str) -> Judgement {
     let message = format!("{message} Nothing was connected or changed; you can start again.");
-    Judgement::Ended(Ending::failed(reason::AUTHORIZATION_FAILED, message))
+    Judgement::Ended(Ending::failed(Reason::AuthorizationFailed, message))
 }
 
 #[cfg(test)]
@@ -164,6 +164,7 @@ mod tests {
             user: session.user().to_owned(),
             person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            request: None,
             provider: "github".to_owned(),
             started_at: at(0),
             expires_at: at(600),

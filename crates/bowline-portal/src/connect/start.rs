@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::attempt::attempt_name;
 use bowline_api::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step};
 use bowline_api::opaque::random_text;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_runtime::attempts::{AttemptError, Kept};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -37,6 +37,7 @@ pub async fn start(
         user: act.session.user().to_owned(),
         person: act.session.person().cloned(),
         connection: reference(&subject),
+        request: None,
         provider: subject.connection.spec.provider.clone(),
         started_at: now,
         expires_at: now + LIFETIME,
@@ -93,7 +94,7 @@ async fn recount(app: &App, session: &Session, made: Kept) -> Result<(), Failure
     let verdict = few_enough(others.count());
     if verdict.is_err() {
         let message = "Too many tries to connect were begun at once, so this one was not.";
-        let ending = Ending::failed(reason::AUTHORIZATION_FAILED, message.to_owned());
+        let ending = Ending::failed(Reason::AuthorizationFailed, message.to_owned());
         end(app, made, &ending).await?;
     }
     verdict
@@ -127,5 +128,5 @@ fn few_enough(others: usize) -> Result<(), Failure> {
 }
 
 fn replaced() -> Ending {
-    Ending::failed(reason::AUTHORIZATION_FAILED, "A later try took its place.".to_owned())
+    Ending::failed(Reason::AuthorizationFailed, "A later try took its place.".to_owned())
 }

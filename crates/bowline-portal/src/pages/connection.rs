@@ -3,8 +3,9 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use bowline_api::IntegrationConnection;
 use bowline_api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::reason::Reason;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -20,7 +21,7 @@ use super::super::view::doer::{Doer, Stopped, stopped};
 use super::super::view::history::{self, Line};
 use super::super::view::owned::keeper;
 use super::super::view::scopes::{ScopeLine, became};
-use super::super::view::status::{Next, Standing, ready_reason, standing, who_mends};
+use super::super::view::status::{Next, Standing, standing, who_can_fix};
 use super::super::view::time::Moment;
 use super::super::view::words::Reader;
 use super::super::view::{foreign, provider::Card};
@@ -166,7 +167,7 @@ async fn filled(
         name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
-        mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
+        mends: who_can_fix(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), reader.now),
@@ -221,8 +222,8 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let Subject { connection, card, may, .. } = subject;
     let deleting = connection.metadata.deletion_timestamp.is_some();
     let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
-    let disconnected = connection.spec.disconnect.unwrap_or_default();
-    let paused = connection.spec.suspend.unwrap_or_default();
+    let disconnected = connection.is_disconnected();
+    let paused = connection.is_paused();
     let usable = !deleting && !disconnected && !paused;
     let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
     let edits = |field| may.edit() && keeper(connection, field).is_none();
@@ -306,7 +307,7 @@ fn settled(app: &App, subject: &Subject) -> Settled {
     Settled {
         parameters: parameters::settled(provider.as_deref(), connection),
         keeper: keeper(connection, "parameters"),
-        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && may.owns,
+        remake: connection.trouble() == Some(Reason::ParametersInvalid) && may.owns,
     }
 }
 

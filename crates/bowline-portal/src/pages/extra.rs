@@ -3,7 +3,8 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::IntegrationConnection;
-use bowline_api::reason;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::reason::Reason;
 use bowline_oauth::catalog::protocol::Scopes;
 
 use super::super::App;
@@ -11,7 +12,6 @@ use super::super::failure::Failure;
 use super::super::form::Act;
 use super::super::view::owned::keeper;
 use super::super::view::scopes::{self, Asked};
-use super::super::view::status::condition;
 use super::super::view::{foreign, provider};
 use super::super::write::Change;
 use super::actions::{need, not_kept};
@@ -34,8 +34,7 @@ pub struct Extra {
 /// earlier grant works on: then the new one was not kept.
 fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     let status = connection.status.clone().unwrap_or_default();
-    let told = condition(&status, "Authorized");
-    let withheld = told.is_some_and(|told| told.reason == reason::EXTRA_SCOPES && told.status != "True");
+    let withheld = connection.reason_of(ConditionType::Authorized) == Some(Reason::ExtraScopes);
     let mut names = status.scopes.filter(|_| withheld).map(|scopes| scopes.extra).unwrap_or_default();
     names.retain(|name| !connection.spec.scopes.contains(name));
     names
@@ -147,6 +146,6 @@ mod tests {
         assert_eq!(beyond(&[], "False", "ExtraScopes"), ["email"]);
         assert!(beyond(&["email"], "False", "ExtraScopes").is_empty(), "agreed to already");
         assert!(beyond(&[], "False", "MissingScopes").is_empty());
-        assert!(beyond(&["write"], "True", "ExtraScopes").is_empty(), "an earlier grant works on");
+        assert!(beyond(&["write"], "True", "Authorized").is_empty(), "an earlier grant works on");
     }
 }

@@ -51,8 +51,7 @@ pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result
             let name = provider.name_any();
             let status = provider.status.clone().unwrap_or_default();
             let ours = connections.iter().filter(|connection| connection.spec.provider == name);
-            let phases: Vec<Option<Phase>> =
-                ours.map(|it| it.status.as_ref().and_then(|it| it.phase)).collect();
+            let phases: Vec<Option<Phase>> = ours.map(|it| it.phase()).collect();
             let broken = |phase: &&Option<Phase>| {
                 matches!(phase, Some(Phase::Expired | Phase::Error | Phase::Revoked))
             };

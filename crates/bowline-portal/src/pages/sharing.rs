@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::{ConnectionShare, Workspace};
 use kube::ResourceExt;
 
@@ -9,7 +10,6 @@ use super::super::App;
 use super::super::failure::Failure;
 use super::super::session::Session;
 use super::super::view::owned::keeper;
-use super::super::view::status::condition;
 use super::super::view::time::Moment;
 use super::super::view::words::Reader;
 use super::make::workspaces;
@@ -59,7 +59,7 @@ pub async fn sharing(
         Some(workspace) => sees(app, session, workspace).await?,
         None => false,
     };
-    let trouble = condition(&status, "Shared").filter(|told| shared && told.status != "True");
+    let trouble = connection.condition(ConditionType::Shared).filter(|told| shared && told.status != "True");
     Ok(Sharing {
         workspace: connection.spec.workspace.clone(),
         linked,

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::names::connection_id;
-use bowline_api::share::SharePhase;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use kube::ResourceExt;
 use serde::Deserialize;
@@ -117,15 +117,23 @@ fn of_share(app: &App, share: &ConnectionShare) -> Usable {
     let of = &share.spec.connection;
     let status = share.status.as_ref();
     let secret = status.and_then(|status| status.secret_name.clone());
-    let there = status.and_then(|status| status.phase) == Some(SharePhase::Published);
+    let there = share.is(ConditionType::Ready);
+    let told = |field: Option<&String>| field.cloned().unwrap_or_default();
     let known = app.cluster.connection(&of.namespace, &of.name);
     let title = known.and_then(|connection| connection.spec.display_name.clone());
     Usable {
         title: title.filter(|it| !it.is_empty()).unwrap_or_else(|| of.name.clone()),
         id: connection_id(&of.namespace, &of.name),
         chip: share_chip(there),
-        from: format!("shared by {} with {}", share.spec.owner, share.spec.workspace),
-        ..usable(card(app, &share.spec.provider), secret.filter(|_| there))
+        from: format!(
+            "shared by {} with {}",
+            told(status.and_then(|status| status.shared_by.as_ref())),
+            share.spec.workspace
+        ),
+        ..usable(
+            card(app, &told(status.and_then(|status| status.provider.as_ref()))),
+            secret.filter(|_| there),
+        )
     }
 }
 

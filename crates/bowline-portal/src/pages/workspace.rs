@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::{IntegrationConnection, Workspace};
 use kube::ResourceExt;
 
@@ -131,8 +132,7 @@ pub async fn page(
         return Err(Failure::not_found());
     }
     let reader = Reader { user: session.user(), now: app.clock.now() };
-    let status = workspace.status.clone().unwrap_or_default();
-    let ready = status.conditions.into_iter().find(|condition| condition.type_ == "Ready");
+    let ready = workspace.condition(ConditionType::Ready).cloned();
     let title = title(&workspace);
     let spec = &workspace.spec;
     Ok(html(&WorkspacePage {

@@ -79,14 +79,20 @@ impl Card {
 
     /// Whether this connection is made by somebody who allows access in a browser.
     pub fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
-        self.by_browser && matches!(connection.spec.method, None | Some(Method::AuthorizationCode))
+        self.by_browser && matches!(method(connection), None | Some(Method::AuthorizationCode))
     }
 
     /// Whether this connection may be made by a code on another device.
     pub fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
-        let method = connection.spec.method;
-        self.by_code && matches!(method, None | Some(Method::AuthorizationCode | Method::DeviceCode))
+        self.by_code
+            && matches!(method(connection), None | Some(Method::AuthorizationCode | Method::DeviceCode))
     }
+}
+
+/// The method of the spec; one of a later version is none that the portal offers.
+fn method(connection: &IntegrationConnection) -> Option<Method> {
+    let chosen = connection.spec.method.as_ref();
+    chosen.map(|method| method.known().unwrap_or(Method::ApiKey))
 }
 
 /// What is known of a provider for one connection, placeholders filled where they can be.

@@ -1,9 +1,11 @@
 //! The state of a connection: a chip, never told by colour alone, and one line that says what happens next.
 
 use bowline_api::IntegrationConnection;
-use bowline_api::connection::{IntegrationConnectionStatus, Phase};
-use bowline_api::reason;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::{LastAttempt, Phase};
+use bowline_api::open::Open;
+use bowline_api::reason::{Fixer, Remedy};
+use bowline_api::view::Viewer;
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
@@ -69,74 +71,97 @@ impl Standing {
     }
 }
 
-/// The condition of a type.
-pub fn condition<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> Option<&'a Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == type_)
-}
-
-/// Why a connection is not ready, by its stable constant; empty while nothing is known.
-pub fn ready_reason(connection: &IntegrationConnection) -> &str {
-    let ready = connection.status.as_ref().and_then(|status| condition(status, "Ready"));
-    ready.map_or("", |ready| ready.reason.as_str())
-}
-
 /// The state of `connection` to `provider` (a name for people), as `reader` reads it.
 pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
-    let empty = IntegrationConnectionStatus::default();
-    let status = connection.status.as_ref().unwrap_or(&empty);
     if connection.metadata.deletion_timestamp.is_some() {
         let line = "It is withdrawn everywhere and then gone.".to_owned();
         let chip = chip("off", "–", "Being deleted");
         return Standing { chip, line, detail: String::new(), next: Next::Nothing };
     }
-    let owner = &connection.spec.owner;
-    let ready = condition(status, "Ready").map(|ready| reader.sentence(&ready.message, owner));
-    let message = ready.unwrap_or_default();
-    let reason = ready_reason(connection);
-    let ours = || line_of(connection, provider, reader).unwrap_or_else(|| message.clone());
-    let (chip, line, next) = match status.phase {
-        None => (chip("wait", "○", "Just made"), UNSEEN.to_owned(), Next::Wait),
-        Some(Phase::Active) => (chip("good", "✓", "Connected"), fresh(status, reader.now), Next::Nothing),
-        Some(Phase::Pending) => pending(reason, ours()),
-        Some(Phase::Expired) => {
-            let line = format!("The access ended{}. {KEEPS}", on(ended(status), reader.now));
-            (chip("bad", "!", "Expired"), line, Next::Reconnect)
-        }
-        Some(Phase::Revoked) => {
-            let line = format!("Access was withdrawn there{}. {KEEPS}", on(since(status), reader.now));
-            (chip("bad", "!", format!("Revoked at {provider}")), line, Next::Reconnect)
-        }
-        Some(Phase::Error) => error(reason, ours()),
-        Some(Phase::Suspended) => {
-            let line = format!("Nothing is sent to {provider}. What is published stays until it expires.");
-            (chip("off", "‖", "Paused"), line, Next::Resume)
-        }
-        Some(Phase::Disconnected) => {
-            let line = "Its name and settings are kept.".to_owned();
-            (chip("off", "–", "Disconnected"), line, Next::ConnectAgain)
+    let ready = connection.condition(ConditionType::Ready);
+    let message =
+        ready.map(|ready| reader.sentence(&ready.message, &connection.spec.owner)).unwrap_or_default();
+    let phase = connection.status.as_ref().and_then(|status| status.phase.as_ref());
+    let (chip, line) = match phase {
+        None => (chip("wait", "○", "Just made"), UNSEEN.to_owned()),
+        Some(Open::Other(text)) => (chip("wait", "○", foreign(text)), message.clone()),
+        Some(Open::Known(phase)) => {
+            let ours = || line_of(connection, provider, reader).unwrap_or_else(|| message.clone());
+            (chip_of(connection, *phase, provider), by_phase(connection, *phase, provider, reader, ours))
         }
     };
-    let told = message != line && has_small_print(status.phase, reason);
-    Standing { chip, line, detail: if told { message } else { String::new() }, next }
+    let told = message != line && has_small_print(connection);
+    let detail = if told { message } else { String::new() };
+    let next = if phase.is_none() { Next::Wait } else { next(connection) };
+    Standing { chip, line, detail, next }
+}
+
+fn chip_of(connection: &IntegrationConnection, phase: Phase, provider: &str) -> Chip {
+    let failed = connection.last_attempt().is_some_and(LastAttempt::failed);
+    match (phase, connection.remedy()) {
+        (Phase::Active, _) => chip("good", "✓", "Connected"),
+        (Phase::Pending | Phase::Error, Remedy::ConfirmAccount) => chip("wait", "?", "Check the account"),
+        (Phase::Pending, Remedy::Wait) => chip("wait", "…", "Connecting"),
+        (Phase::Pending, _) if failed => chip("bad", "!", "Not connected"),
+        (Phase::Pending, _) => chip("wait", "○", "Not connected"),
+        (Phase::Expired, _) => chip("bad", "!", "Expired"),
+        (Phase::Revoked, _) => chip("bad", "!", format!("Revoked at {provider}")),
+        (Phase::Error, _) => chip("bad", "!", "Needs attention"),
+        (Phase::Suspended, _) => chip("off", "‖", "Paused"),
+        (Phase::Disconnected, _) => chip("off", "–", "Disconnected"),
+    }
+}
+
+fn by_phase(
+    connection: &IntegrationConnection,
+    phase: Phase,
+    provider: &str,
+    reader: Reader<'_>,
+    ours: impl FnOnce() -> String,
+) -> String {
+    match phase {
+        Phase::Active => fresh(connection, reader.now),
+        Phase::Pending | Phase::Error => ours(),
+        Phase::Expired => format!("The access expired{}. {KEEPS}", on(ended(connection), reader.now)),
+        Phase::Revoked => format!("Access was revoked there{}. {KEEPS}", on(since(connection), reader.now)),
+        Phase::Suspended => {
+            format!("Nothing is sent to {provider}. What is published stays until it expires.")
+        }
+        Phase::Disconnected => "Its name and settings are kept.".to_owned(),
+    }
+}
+
+/// What to press, by what helps.
+fn next(connection: &IntegrationConnection) -> Next {
+    match connection.remedy() {
+        Remedy::Wait => Next::Wait,
+        Remedy::Connect | Remedy::Import => Next::Connect,
+        Remedy::Reconnect | Remedy::AgreeToScopes => Next::Reconnect,
+        Remedy::ConfirmAccount => Next::Confirm,
+        Remedy::Enable => Next::ConnectAgain,
+        Remedy::Resume => Next::Resume,
+        _ => Next::Nothing,
+    }
 }
 
 /// Whether the operator's sentence says more than ours.
-fn has_small_print(phase: Option<Phase>, reason: &str) -> bool {
-    matches!(phase, Some(Phase::Expired | Phase::Revoked | Phase::Error))
-        && ![reason::AWAITING_CONFIRMATION, reason::EXTRA_SCOPES].contains(&reason)
-        || reason == reason::ADMIN_CONSENT_REQUIRED
+fn has_small_print(connection: &IntegrationConnection) -> bool {
+    let remedy = connection.remedy();
+    let ours_says_all = matches!(remedy, Remedy::ConfirmAccount | Remedy::AgreeToScopes);
+    remedy == Remedy::ApproveApp
+        || matches!(connection.phase(), Some(Phase::Expired | Phase::Error | Phase::Revoked))
+            && !ours_says_all
 }
 
-/// When the access ended: the token's end if that is what ended it, else when it was noticed.
-fn ended(status: &IntegrationConnectionStatus) -> Option<Timestamp> {
-    let token = status.token.as_ref().and_then(|token| token.expires_at.as_ref()).map(|time| time.0);
-    let (noticed, token) = (since(status)?, token);
-    Some(token.filter(|token| *token < noticed).unwrap_or(noticed))
+/// When the access expired: the token's time if that is what ended it, else when it was noticed.
+fn ended(connection: &IntegrationConnection) -> Option<Timestamp> {
+    let noticed = since(connection)?;
+    Some(connection.token_expires_at().filter(|token| *token < noticed).unwrap_or(noticed))
 }
 
 /// Since when it is as it is.
-fn since(status: &IntegrationConnectionStatus) -> Option<Timestamp> {
-    condition(status, "Ready").map(|ready| ready.last_transition_time.0)
+fn since(connection: &IntegrationConnection) -> Option<Timestamp> {
+    connection.condition(ConditionType::Ready).map(|ready| ready.last_transition_time.0)
 }
 
 fn on(time: Option<Timestamp>, now: Timestamp) -> String {
@@ -148,130 +173,79 @@ fn day_or_clock(time: Timestamp, now: Timestamp) -> String {
     format!("{word} {}", clock(time, now))
 }
 
-fn fresh(status: &IntegrationConnectionStatus, now: Timestamp) -> String {
-    let token = status.token.clone().unwrap_or_default();
+fn fresh(connection: &IntegrationConnection, now: Timestamp) -> String {
+    let token = connection.token().cloned().unwrap_or_default();
     let until = token.expires_at.map(|time| format!("Fresh until {}.", clock(time.0, now)));
     let next = token.next_refresh_at.map(|time| format!(" Next refresh about {}.", clock(time.0, now)));
     match (until, next) {
         (Some(until), next) => until + &next.unwrap_or_default(),
-        (None, _) => "Works; the provider names no end.".to_owned(),
+        (None, _) => "Works; the provider names no time at which it expires.".to_owned(),
     }
-}
-
-fn pending(reason: &str, line: String) -> (Chip, String, Next) {
-    match reason {
-        reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), line, Next::Wait),
-        reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
-        reason::AUTHORIZATION_FAILED => (chip("bad", "!", "Not connected"), line, Next::Connect),
-        _ if is_not_mended_by_connecting(reason) => (chip("wait", "○", "Not connected"), line, Next::Nothing),
-        _ => (chip("wait", "○", "Not connected"), line, Next::Connect),
-    }
-}
-
-fn error(reason: &str, line: String) -> (Chip, String, Next) {
-    match reason {
-        reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
-        _ if is_not_mended_by_connecting(reason) => {
-            (chip("bad", "!", "Needs attention"), line, Next::Nothing)
-        }
-        _ => (chip("bad", "!", "Needs attention"), line, Next::Reconnect),
-    }
-}
-
-fn is_not_mended_by_connecting(reason: &str) -> bool {
-    matches!(
-        reason,
-        reason::AUTHORIZATION_IN_PROGRESS
-            | reason::ADMIN_CONSENT_REQUIRED
-            | reason::PROVIDER_NOT_FOUND
-            | reason::PROVIDER_NOT_READY
-            | reason::PROVIDER_NOT_ALLOWED
-            | reason::OWNER_UNVERIFIED
-            | reason::PARAMETERS_INVALID
-            | reason::CREDENTIALS_NOT_FOUND
-            | reason::NAME_TAKEN
-            | reason::QUOTA_EXCEEDED
-            | reason::FORBIDDEN
-            | reason::TEMPLATE_FAILED
-            | reason::FORMAT_FAILED
-            | reason::RECORD_UNREADABLE
-    )
 }
 
 /// What the portal says in words of its own; `None` where the operator's are the best there are.
 fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Option<String> {
-    let status = connection.status.as_ref();
     let owner = reader.name(&connection.spec.owner);
-    Some(match ready_reason(connection) {
-        reason::AWAITING_AUTHORIZATION | "" => format!("Waiting for {owner} to allow access."),
-        reason::AWAITING_CONFIRMATION => {
-            let account = status.and_then(|status| status.account.as_ref());
-            let account = account.map(|account| account.name.as_ref().unwrap_or(&account.id));
-            let account = account.map(|name| format!(" as {}", foreign(name))).unwrap_or_default();
+    let is_final = connection.status.as_ref()?.ruling.as_ref().is_some_and(|ruling| ruling.is_final);
+    Some(match connection.remedy() {
+        Remedy::Connect if !connection.last_attempt().is_some_and(LastAttempt::failed) => {
+            format!("Waiting for {owner} to allow access.")
+        }
+        Remedy::ConfirmAccount => {
+            let account = connection.account().map(|account| format!(" as {}", foreign(account.word())));
             let says =
                 if owner == "you" { "you say that this is your account" } else { "its owner agrees to it" };
+            let account = account.unwrap_or_default();
             format!("Somebody allowed access{account} with the code. Nothing is published before {says}.")
         }
-        reason::EXTRA_SCOPES => {
+        Remedy::AgreeToScopes => {
             let agrees = if owner == "you" { "you agree" } else { "its owner agrees" };
-            format!("{provider} gave more than was asked for. Nothing is published before {agrees} to it.")
+            format!("{provider} granted more than was requested. Nothing is published before {agrees} to it.")
         }
-        reason::ADMIN_CONSENT_REQUIRED => {
+        Remedy::ApproveApp => {
             format!(
                 "An administrator of your organization at {provider} must approve this app first. Then connect again."
             )
         }
-        reason::GRANT_EXPIRED | reason::GRANT_REVOKED => {
-            let token = status.and_then(|status| status.token.as_ref()?.expires_at.as_ref());
-            let until = token.map(|time| time.0).filter(|end| *end > reader.now);
-            let until =
-                until.map(|end| format!(" What is published works until {}.", clock(end, reader.now)));
-            format!("{provider} does not renew this access any more.{} {KEEPS}", until.unwrap_or_default())
+        Remedy::Reconnect if is_final => {
+            let until = connection.token_expires_at().filter(|at| *at > reader.now);
+            let until = until.map(|at| format!(" What is published works until {}.", clock(at, reader.now)));
+            format!("{provider} no longer renews this access.{} {KEEPS}", until.unwrap_or_default())
         }
         _ => return None,
     })
 }
 
-/// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend. `contact` looks after the
-/// provider; whoever may connect again can mend what that mends.
-pub fn who_mends(
+/// Who can fix what keeps a connection from being ready; `None` while there is nothing to fix, or the line says it. `contact`
+/// looks after the provider; whoever may connect again can fix what that fixes.
+pub fn who_can_fix(
     connection: &IntegrationConnection,
     reader: Reader<'_>,
     may_connect: bool,
     contact: Option<&str>,
 ) -> Option<String> {
     let owner = reader.name(&connection.spec.owner);
-    let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
-    Some(match ready_reason(connection) {
-        ""
-        | reason::CONNECTED
-        | reason::AWAITING_AUTHORIZATION
-        | reason::AWAITING_CONFIRMATION
-        | reason::AUTHORIZATION_IN_PROGRESS
-        | reason::SUSPENDED
-        | reason::DISCONNECTED => return None,
-        reason::PROVIDER_NOT_READY | reason::PROVIDER_NOT_ALLOWED if contact.is_some() => {
-            contact.map(|contact| reader.name(contact)).unwrap_or_default()
-        }
-        reason::PROVIDER_NOT_READY
-        | reason::PROVIDER_NOT_ALLOWED
-        | reason::PROVIDER_NOT_FOUND
-        | reason::RECORD_UNREADABLE
-        | reason::RECORD_TAMPERED
-        | reason::QUOTA_EXCEEDED
-        | reason::FORBIDDEN => "your platform team".to_owned(),
-        reason::ADMIN_CONSENT_REQUIRED | reason::POLICY_BLOCKED => {
-            "an administrator of your organization at the provider".to_owned()
-        }
-        reason::REFRESH_FAILING | reason::ROTATION_OUTCOME_UNKNOWN => {
-            "nobody now: it is tried again".to_owned()
-        }
-        reason::GRANT_EXPIRED | reason::GRANT_REVOKED | reason::TOKEN_EXPIRED | reason::STEP_UP_REQUIRED
-            if may_connect && was_connected && owner != "you" =>
+    let remedy = connection.remedy();
+    let failed = connection.last_attempt().is_some_and(LastAttempt::failed);
+    if matches!(remedy, Remedy::None | Remedy::ConfirmAccount | Remedy::Resume | Remedy::Enable)
+        || remedy == Remedy::Connect && !failed
+    {
+        return None;
+    }
+    Some(match connection.fixer(Viewer { user: reader.user, contact }).fixer {
+        Fixer::Nobody if connection.phase() == Some(Phase::Pending) => return None,
+        Fixer::Nobody => "nobody: it continues by itself".to_owned(),
+        Fixer::Owner
+            if remedy == Remedy::Reconnect && may_connect && connection.was_connected() && owner != "you" =>
         {
             format!("you, or {owner}")
         }
-        _ => owner,
+        Fixer::Owner | Fixer::Author => owner,
+        Fixer::PlatformTeam => {
+            contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(contact))
+        }
+        Fixer::WorkspaceKeeper => "whoever maintains the workspace".to_owned(),
+        Fixer::ProviderAdministrator => "an administrator of your organization at the provider".to_owned(),
     })
 }
 
@@ -279,6 +253,8 @@ pub fn who_mends(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use bowline_api::condition::Truth;
+    use bowline_api::reason::Reason;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
@@ -316,10 +292,13 @@ mod tests {
             ("Pending", "AdminConsentRequired", "Not connected", Next::Nothing),
             ("Pending", "AuthorizationFailed", "Not connected", Next::Connect),
             ("Error", "AwaitingConfirmation", "Check the account", Next::Confirm),
-            ("Expired", "TokenExpired", "Expired", Next::Reconnect),
+            ("Expired", "TokenExpired", "Expired", Next::Wait),
+            ("Expired", "NotRefreshable", "Expired", Next::Reconnect),
             ("Revoked", "GrantRevoked", "Revoked at GitHub", Next::Reconnect),
             ("Error", "MissingScopes", "Needs attention", Next::Reconnect),
             ("Error", "NameTaken", "Needs attention", Next::Nothing),
+            ("Error", "OfALaterVersion", "Needs attention", Next::Nothing),
+            ("Hibernating", "Sleeping", "Hibernating", Next::Nothing),
             ("Suspended", "Suspended", "Paused", Next::Resume),
             ("Disconnected", "Disconnected", "Disconnected", Next::ConnectAgain),
         ] {
@@ -336,32 +315,32 @@ mod tests {
         let line = standing(&connection(&status), "GitHub", reader("alice")).line;
         assert_eq!(line, "Fresh until 14:20 UTC. Next refresh about 14:05 UTC.");
         let line = standing(&connection(&json!({"phase": "Active"})), "GitHub", reader("alice")).line;
-        assert_eq!(line, "Works; the provider names no end.");
+        assert_eq!(line, "Works; the provider names no time at which it expires.");
     }
 
     #[test]
-    fn who_mends_it_is_named() {
-        let mends = |reason, user| who_mends(&with("Error", reason), reader(user), false, None);
-        assert_eq!(mends("MissingScopes", "alice").as_deref(), Some("you"));
-        assert_eq!(mends("MissingScopes", "bob").as_deref(), Some("alice"));
-        assert_eq!(mends("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
-        assert_eq!(mends("Connected", "alice"), None);
+    fn who_can_fix_it_is_named() {
+        let fixes = |reason, user| who_can_fix(&with("Error", reason), reader(user), false, None);
+        assert_eq!(fixes("MissingScopes", "alice").as_deref(), Some("you"));
+        assert_eq!(fixes("MissingScopes", "bob").as_deref(), Some("alice"));
+        assert_eq!(fixes("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
+        assert_eq!(fixes("Connected", "alice"), None);
         let of_provider =
-            |user| who_mends(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
+            |user| who_can_fix(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
         assert_eq!(of_provider("alice").as_deref(), Some("pat"));
         assert_eq!(of_provider("pat").as_deref(), Some("you"));
     }
 
     #[test]
-    fn whoever_may_connect_again_can_mend_what_that_mends() {
+    fn whoever_may_connect_again_can_mend_what_that_fixes() {
         let mut ended = with("Expired", "GrantExpired");
-        let mends =
-            |ended: &IntegrationConnection, user, may| who_mends(ended, reader(user), may, None).unwrap();
-        assert_eq!(mends(&ended, "bob", true), "alice", "the first consent is the owner's alone");
+        let fixes =
+            |ended: &IntegrationConnection, user, may| who_can_fix(ended, reader(user), may, None).unwrap();
+        assert_eq!(fixes(&ended, "bob", true), "alice", "the first consent is the owner's alone");
         ended.status.as_mut().unwrap().connected_at = Some(Time(now()));
-        assert_eq!(mends(&ended, "bob", true), "you, or alice");
-        assert_eq!(mends(&ended, "bob", false), "alice");
-        assert_eq!(mends(&ended, "alice", true), "you");
+        assert_eq!(fixes(&ended, "bob", true), "you, or alice");
+        assert_eq!(fixes(&ended, "bob", false), "alice");
+        assert_eq!(fixes(&ended, "alice", true), "you");
     }
 
     #[test]
@@ -371,9 +350,9 @@ mod tests {
         assert_eq!(waiting("alice"), "Waiting for you to allow access.");
         assert_eq!(waiting("bob"), "Waiting for alice to allow access.");
         let ended = line("Expired", "GrantExpired", "alice");
-        assert!(ended.starts_with("The access ended at 14:20 UTC. Reconnecting keeps the name"), "{ended}");
+        assert!(ended.starts_with("The access expired at 14:20 UTC. Reconnecting keeps the name"), "{ended}");
         let withdrawn = line("Revoked", "GrantRevoked", "alice");
-        assert!(withdrawn.starts_with("Access was withdrawn there at 14:20 UTC."), "{withdrawn}");
+        assert!(withdrawn.starts_with("Access was revoked there at 14:20 UTC."), "{withdrawn}");
         assert_eq!(line("Error", "MissingScopes", "alice"), "M.");
     }
 
@@ -395,5 +374,30 @@ mod tests {
         assert_eq!(detail("Error", "MissingScopes"), "", "it is the line");
         assert_eq!(detail("Pending", "AwaitingAuthorization"), "");
         assert_eq!(detail("Pending", "AdminConsentRequired"), "M.");
+    }
+
+    #[test]
+    fn every_reason_has_a_line_a_button_that_fits_and_somebody_who_acts() {
+        for reason in Reason::ALL.iter().filter(|reason| {
+            reason.stands_in(ConditionType::Authorized)
+                || reason.stands_in(ConditionType::TokenFresh)
+                || reason.stands_in(ConditionType::SecretPublished)
+        }) {
+            let row = reason.row();
+            for phase in ["Pending", "Error"] {
+                let mut it = with(phase, reason.as_str());
+                let ready = &mut it.status.as_mut().unwrap().conditions[0];
+                ready.message = reason.message(&bowline_api::reason::Facts::default());
+                let told = standing(&it, "GitHub", reader("alice"));
+                assert!(told.line.len() > 10 && !told.line.contains(['{', '}']), "{reason}: {}", told.line);
+                let fixes = who_can_fix(&it, reader("alice"), true, None);
+                let acts = matches!(told.next, Next::Connect | Next::Reconnect | Next::Confirm);
+                if row.status != Truth::True && acts {
+                    assert_eq!(row.fixer, Fixer::Owner, "{reason}: a button for somebody else");
+                    assert!(fixes.is_none_or(|who| who == "you"), "{reason}");
+                }
+                assert!(told.next != Next::Wait || row.fixer == Fixer::Nobody, "{reason}");
+            }
+        }
     }
 }

@@ -2,15 +2,15 @@
 
 use bowline_api::attempt::secret::to_secret;
 use bowline_api::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
+use bowline_api::condition::Truth;
 use bowline_api::opaque::Digest;
-use bowline_api::reason;
+use bowline_api::reason::Reason;
 use bowline_runtime::attempts;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 use serde_json::json;
 
 use super::{Situation, at, connection};
-use crate::connection::decide::verdict::Truth;
 use crate::connection::observed::{Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal};
 use crate::grant::outcome::Outcome;
@@ -19,11 +19,12 @@ use crate::vault::{Consent, Way};
 
 impl Situation {
     /// With an attempt of this name, begun at this second.
-    fn trying(mut self, name: &str, second: i64, step: Step) -> Self {
+    fn attempting(mut self, name: &str, second: i64, step: Step) -> Self {
         let attempt = Attempt {
             user: "alice".into(),
             person: None,
             connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            request: None,
             provider: "p".into(),
             started_at: at(second),
             expires_at: at(second + 600),
@@ -32,6 +33,9 @@ impl Situation {
         let secret = to_secret(name, &attempt).unwrap();
         self.observed.attempts.push(attempts::read(&secret).unwrap());
         self.observed.attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
+        let newest = self.observed.attempts.first();
+        self.observed.newest_attempt =
+            newest.map(|kept| attempts::read(&to_secret(&kept.name, &kept.attempt).unwrap()).unwrap());
         self
     }
 
@@ -76,15 +80,15 @@ fn waiting(next_poll: i64) -> Step {
 #[test]
 fn each_step_of_a_try_is_followed_by_the_operators() {
     let name = || "attempt-a".to_owned();
-    let begun = connection().trying("attempt-a", 50, asked());
+    let begun = connection().attempting("attempt-a", 50, asked());
     assert_eq!(begun.step(), Some(ConsentTask::Begin { attempt: name() }));
-    let back = connection().trying("attempt-a", 50, returned());
+    let back = connection().attempting("attempt-a", 50, returned());
     assert_eq!(back.step(), Some(ConsentTask::Exchange { attempt: name() }));
     let away =
-        connection().trying("attempt-a", 50, Step::Sent { session: Digest::of("s"), sealed: sealed() });
+        connection().attempting("attempt-a", 50, Step::Sent { session: Digest::of("s"), sealed: sealed() });
     assert_eq!(away.step(), None, "the browser is at the provider");
     let plan = away.decided();
-    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_IN_PROGRESS);
+    assert_eq!(plan.authorized.reason, Reason::AuthorizationInProgress);
     assert_eq!(plan.consent_at, Some(at(650)), "looked at again when the try is over by itself");
 }
 
@@ -96,32 +100,32 @@ fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let broken =
         connection().provider(Provider::NotReady { message: "Its metadata is not read yet.".into() });
     let rows = [
-        (disconnected, Some(reason::DISCONNECTED)),
-        (suspended, Some(reason::SUSPENDED)),
-        (gone, Some(reason::PROVIDER_NOT_FOUND)),
+        (disconnected, Some(Reason::Disconnected)),
+        (suspended, Some(Reason::Suspended)),
+        (gone, Some(Reason::ProviderNotFound)),
         // It may be back in a moment, and the try runs out by itself.
         (broken, None),
     ];
     for (situation, expected) in rows {
-        let plan = situation.trying("attempt-a", 50, returned()).decided();
-        let told = plan.dismissals.first().map(|dismissal| dismissal.ending.reason.as_str());
+        let plan = situation.attempting("attempt-a", 50, returned()).decided();
+        let told = plan.dismissals.first().map(|dismissal| dismissal.ending.reason.known().unwrap());
         assert_eq!((plan.task, told), (None, expected));
     }
     let busy = connection().provider(Provider::NotFound);
-    let mut busy = busy.trying("attempt-a", 50, returned());
+    let mut busy = busy.attempting("attempt-a", 50, returned());
     busy.observed.busy = true;
     assert_eq!(busy.decided().dismissals, [], "somebody is at work on it");
 }
 
 #[test]
 fn a_device_code_is_asked_about_at_its_pace_and_only_the_newest() {
-    assert_eq!(connection().trying("attempt-a", 50, waiting(61)).step(), None, "too soon");
-    let due = connection().trying("attempt-a", 50, waiting(60));
+    assert_eq!(connection().attempting("attempt-a", 50, waiting(61)).step(), None, "too soon");
+    let due = connection().attempting("attempt-a", 50, waiting(60));
     assert_eq!(due.step(), Some(ConsentTask::Poll { attempt: "attempt-a".into() }));
-    let two = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(99));
+    let two = connection().attempting("attempt-a", 50, waiting(60)).attempting("attempt-b", 55, waiting(99));
     let [Dismissal { attempt, .. }] = &*two.decided().dismissals else { panic!("two codes wait") };
     assert_eq!(attempt, "attempt-a");
-    let due = connection().trying("attempt-a", 50, waiting(60)).trying("attempt-b", 55, waiting(60));
+    let due = connection().attempting("attempt-a", 50, waiting(60)).attempting("attempt-b", 55, waiting(60));
     assert_eq!(due.step(), Some(ConsentTask::Poll { attempt: "attempt-b".into() }));
     assert_eq!(due.decided().dismissals.len(), 1, "the old code is not left behind");
 }
@@ -139,8 +143,8 @@ fn a_grant_that_proves_nobody_waits_for_its_owner() {
     let held = connection().authorized().by_device();
     let plan = held.decided();
     assert_eq!(
-        (plan.authorized.truth, plan.authorized.reason),
-        (Truth::False, reason::AWAITING_CONFIRMATION)
+        (plan.authorized.truth(), plan.authorized.reason),
+        (Truth::False, Reason::AwaitingConfirmation)
     );
     let agreed = |account: &str| {
         connection().authorized().by_device().annotated("bowline.dev/accept-account", account).step()
@@ -152,6 +156,6 @@ fn a_grant_that_proves_nobody_waits_for_its_owner() {
 #[test]
 fn why_a_try_failed_is_said_while_the_watch_still_shows_nothing_of_it() {
     let why = ConsentError::Denied.into();
-    let plan = connection().came(Outcome::IntakeRefused { why }).decided();
-    assert_eq!(plan.authorized.reason, reason::AUTHORIZATION_FAILED);
+    let plan = connection().trying().came(Outcome::IntakeRefused { why }).decided();
+    assert_eq!(plan.authorized.reason, Reason::AuthorizationFailed);
 }

@@ -1,0 +1,202 @@
+//! Conditions: their types, and the questions that every kind answers about its own.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+
+use crate::reason::Reason;
+use crate::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+
+/// A condition's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// The summary.
+    Ready,
+    /// The grant in use.
+    Authorized,
+    /// The access token.
+    TokenFresh,
+    /// The Secret beside the connection.
+    SecretPublished,
+    /// The Secrets in the workspace. Absent where sharing is not asked for.
+    Shared,
+    /// Nothing changes until a person acts (kstatus). Absent otherwise.
+    Stalled,
+}
+
+impl ConditionType {
+    /// As it stands in `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Authorized => "Authorized",
+            Self::TokenFresh => "TokenFresh",
+            Self::SecretPublished => "SecretPublished",
+            Self::Shared => "Shared",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
+/// A condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody can tell now.
+    Unknown,
+}
+
+impl Truth {
+    /// As Kubernetes writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// An object with conditions.
+pub trait Conditioned {
+    /// Its conditions; empty before the operator saw it.
+    fn conditions(&self) -> &[Condition];
+
+    /// The condition of this type.
+    fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        find(self.conditions(), type_)
+    }
+
+    /// Whether the condition of this type is True.
+    fn is(&self, type_: ConditionType) -> bool {
+        self.condition(type_).is_some_and(|condition| condition.status == Truth::True.as_str())
+    }
+
+    /// The reason of the condition of this type; `None` where it is absent, or where this version does not know the reason.
+    fn reason_of(&self, type_: ConditionType) -> Option<Reason> {
+        Reason::parse(&self.condition(type_)?.reason)
+    }
+}
+
+macro_rules! conditioned {
+    ($($kind:ty),*) => {
+        $(impl Conditioned for $kind {
+            fn conditions(&self) -> &[Condition] {
+                self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+            }
+        })*
+    };
+}
+
+conditioned!(IntegrationConnection, IntegrationProvider, Workspace, ConnectionShare);
+
+impl Conditioned for [Condition] {
+    fn conditions(&self) -> &[Condition] {
+        self
+    }
+}
+
+fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// Builds an object's next conditions from its last ones.
+///
+/// Only what is set appears in the result, in the order it was set. The transition time stays while the status does,
+/// so conditions that say the same are equal to the last ones.
+#[derive(Clone, Debug)]
+pub struct Conditions<'a> {
+    last: &'a [Condition],
+    next: Vec<Condition>,
+    generation: Option<i64>,
+    now: Timestamp,
+}
+
+impl<'a> Conditions<'a> {
+    /// Starts from the conditions as last written; `generation` is the object's own.
+    pub fn after(last: &'a [Condition], generation: Option<i64>, now: Timestamp) -> Self {
+        Self { last, next: Vec::new(), generation, now }
+    }
+
+    /// Sets one condition.
+    pub fn set(
+        &mut self,
+        type_: ConditionType,
+        truth: Truth,
+        reason: Reason,
+        message: impl Into<String>,
+    ) -> &mut Self {
+        let status = truth.as_str();
+        let since = find(self.last, type_)
+            .filter(|last| last.status == status)
+            .map_or(Time(self.now), |last| last.last_transition_time.clone());
+        self.next.push(Condition {
+            type_: type_.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: message.into(),
+            last_transition_time: since,
+            observed_generation: self.generation,
+        });
+        self
+    }
+
+    /// The list.
+    pub fn build(self) -> Vec<Condition> {
+        self.next
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+    }
+
+    fn built(last: &[Condition], second: i64, truth: Truth, reason: Reason) -> Vec<Condition> {
+        let mut conditions = Conditions::after(last, Some(3), at(second));
+        conditions.set(ConditionType::Authorized, truth, reason, "m").set(
+            ConditionType::Ready,
+            Truth::True,
+            Reason::Connected,
+            "",
+        );
+        conditions.build()
+    }
+
+    #[test]
+    fn the_transition_time_moves_with_the_status_and_not_with_the_reason() {
+        let first = built(&[], 10, Truth::False, Reason::GrantExpired);
+        let same = built(&first, 20, Truth::False, Reason::GrantRevoked);
+        let turned = built(&same, 30, Truth::Unknown, Reason::GrantRevoked);
+        let time = |c: &[Condition]| c.condition(ConditionType::Authorized).unwrap().last_transition_time.0;
+        assert_eq!((time(&first), time(&same), time(&turned)), (at(10), at(10), at(30)));
+        assert_eq!(same.reason_of(ConditionType::Authorized), Some(Reason::GrantRevoked));
+    }
+
+    #[test]
+    fn saying_the_same_again_gives_an_equal_list_in_the_same_order() {
+        let first = built(&[], 10, Truth::True, Reason::Authorized);
+        assert_eq!(built(&first, 99, Truth::True, Reason::Authorized), first);
+        assert_eq!(first.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(), ["Authorized", "Ready"]);
+        assert!(first.iter().all(|c| c.observed_generation == Some(3)));
+    }
+
+    #[test]
+    fn what_is_not_set_is_gone_and_an_unknown_reason_is_none() {
+        let mut last = built(&[], 10, Truth::True, Reason::Authorized);
+        let mut conditions = Conditions::after(&last, None, at(20));
+        conditions.set(ConditionType::Ready, Truth::True, Reason::Connected, "");
+        assert_eq!(conditions.build().len(), 1);
+        last[0].reason = "OfALaterVersion".to_owned();
+        assert_eq!(last.reason_of(ConditionType::Authorized), None);
+        assert!(last.is(ConditionType::Authorized));
+    }
+}

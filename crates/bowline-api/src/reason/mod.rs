@@ -1,0 +1,151 @@
+//! The table of reasons: what can be said of an object, and everything that follows from it.
+//!
+//! Nothing else in the project lists reasons. Conditions, Events, the portal's line and button, the plug-in's advice and
+//! `docs/conditions.md` are read from [`Row`]s; what is said is [`Reason::message`].
+
+mod page;
+mod remedy;
+mod table;
+mod words;
+
+use std::fmt;
+
+pub use self::page::conditions_page;
+pub use self::remedy::{Fixer, Remedy};
+pub use self::table::Reason;
+pub use self::words::Facts;
+use super::condition::{ConditionType, Truth};
+
+/// What a reason lets the operator do with the grant and with what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Publish, refresh, take in: all as usual.
+    Serve,
+    /// Send nothing to the provider; what is published stays until it expires.
+    Coast,
+    /// Refresh as usual, but publish nothing newer; what is published stays until it expires.
+    Withhold,
+    /// Send nothing to the provider and remove what is published; the grant is kept.
+    Withdraw,
+    /// Remove what is published, then revoke and erase the grant.
+    End,
+}
+
+/// The Event that tells of a reason when a condition turns to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// For the record.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+/// Where a reason can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A condition of an `IntegrationConnection`.
+    Connection(ConditionType),
+    /// `Ready` of an `IntegrationProvider`.
+    Provider,
+    /// `Ready` of a `Workspace`.
+    Workspace,
+    /// `Ready` of a `ConnectionShare`.
+    Share,
+    /// An Event alone.
+    Event,
+}
+
+/// Everything that follows from a reason.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Where it can stand.
+    pub places: &'static [Place],
+    /// What the condition's status is with it.
+    pub status: Truth,
+    /// What it lets the operator do.
+    pub effect: Effect,
+    /// Who can change it.
+    pub fixer: Fixer,
+    /// What helps.
+    pub remedy: Remedy,
+    /// Whether nothing changes until a person acts, and that is not normal to wait for (kstatus).
+    pub stalled: bool,
+    /// The Event that tells of it.
+    pub event: Option<EventType>,
+    /// What happened; holes like `{provider}` are filled from [`Facts`].
+    pub sentence: &'static str,
+}
+
+impl Reason {
+    /// What happened, then what to do and who does it.
+    pub fn message(self, facts: &Facts<'_>) -> String {
+        let Row { fixer, remedy, sentence, .. } = self.row();
+        facts.message(sentence, *fixer, *remedy)
+    }
+
+    /// The reason with this text; `None` for one that this version does not know.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+    }
+
+    /// Whether it can stand in this condition of a connection.
+    pub fn stands_in(self, type_: ConditionType) -> bool {
+        self.row().places.contains(&Place::Connection(type_))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_camel_case_and_unique() {
+        let mut seen = BTreeSet::new();
+        for reason in Reason::ALL {
+            let text = reason.as_str();
+            assert!(seen.insert(text), "{text} stands twice");
+            assert!(text.len() <= 128 && text.chars().all(char::is_alphanumeric), "{text}");
+            assert!(text.starts_with(char::is_uppercase), "{text}");
+            assert_eq!(Reason::parse(text), Some(*reason));
+        }
+        assert_eq!(Reason::parse("Invented"), None);
+    }
+
+    #[test]
+    fn each_row_agrees_with_itself() {
+        for reason in Reason::ALL {
+            let row = reason.row();
+            let events_only = row.places == [Place::Event];
+            assert!(!row.places.is_empty(), "{reason} stands nowhere");
+            assert!(row.sentence.ends_with('.') && row.sentence.len() > 10, "{reason}: {}", row.sentence);
+            assert!(!events_only || row.event.is_some(), "{reason} is told nowhere");
+            assert!(!row.stalled || row.status != Truth::True, "{reason} is well and stalled");
+            assert!(
+                !row.stalled || row.fixer != Fixer::Nobody,
+                "{reason}: nobody can change what is stalled"
+            );
+            let takes_away = matches!(row.effect, Effect::Withdraw | Effect::End);
+            assert!(!takes_away || row.status == Truth::False, "{reason} is taken away and not refused");
+            assert!(
+                row.fixer == Fixer::Nobody || row.remedy != Remedy::None,
+                "{reason} names somebody and nothing to do"
+            );
+        }
+    }
+
+    #[test]
+    fn only_authorized_decides_about_the_grant() {
+        let of_the_grant = |reason: &&Reason| reason.stands_in(ConditionType::Authorized);
+        for reason in Reason::ALL.iter().filter(|reason| !of_the_grant(reason)) {
+            assert!(matches!(reason.row().effect, Effect::Serve | Effect::Coast), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The reasons, a row each.
+
+use serde::{Deserialize, Serialize};
+
+use super::EventType::{Normal, Warning};
+use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
+use super::Place::{Connection, Event, Provider, Share, Workspace};
+use super::{Effect, Place, Remedy, Row};
+use crate::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
+use crate::condition::Truth::{False, True, Unknown};
+
+/// `Name: places, status, effect, fixer, remedy, stalled | moving, event | silent, sentence`
+macro_rules! rows {
+    ($($name:ident: [$($place:expr),+], $status:expr, $effect:ident, $fixer:expr, $remedy:ident $(($field:literal))?, $pace:ident, $event:ident, $sentence:literal;)*) => {
+        /// Why something is as it is: the same word in conditions, Events and metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Reason {
+            $(#[doc = $sentence] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The word.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What follows from it.
+            pub const fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$name => &Row {
+                        places: &[$($place),+],
+                        status: $status,
+                        effect: Effect::$effect,
+                        fixer: $fixer,
+                        remedy: Remedy::$remedy $(($field))?,
+                        stalled: rows!(@pace $pace),
+                        event: rows!(@event $event),
+                        sentence: $sentence,
+                    },)*
+                }
+            }
+        }
+    };
+    (@pace stalled) => { true };
+    (@pace moving) => { false };
+    (@event silent) => { None };
+    (@event normal) => { Some(Normal) };
+    (@event warning) => { Some(Warning) };
+}
+
+const AUTHORIZED: Place = Connection(Authorized);
+const FRESH: Place = Connection(TokenFresh);
+const PUBLISHED: Place = Connection(SecretPublished);
+const SHARED: Place = Connection(Shared);
+
+rows! {
+    Connected: [Connection(Ready)], True, Serve, Nobody, None, moving, silent,
+        "The Secret holds a valid token.";
+
+    // Authorized: the grant in use, or why there is none.
+    Authorized: [AUTHORIZED], True, Serve, Nobody, None, moving, normal,
+        "{owner} allowed access and the provider accepts the grant.";
+    GrantExpiringSoon: [AUTHORIZED], True, Serve, Owner, Reconnect, moving, warning,
+        "The grant expires at {at}; until then everything works.";
+    AwaitingAuthorization: [AUTHORIZED], False, Serve, Owner, Connect, moving, silent,
+        "Nobody has allowed access yet.";
+    AuthorizationInProgress: [AUTHORIZED], False, Serve, Nobody, Wait, moving, silent,
+        "An authorization is in progress.";
+    AuthorizationFailed: [AUTHORIZED], False, Serve, Owner, Connect, moving, warning,
+        "The last attempt to connect ended without a grant.";
+    AwaitingConfirmation: [AUTHORIZED], False, Withhold, Owner, ConfirmAccount, moving, warning,
+        "Somebody allowed access for the account {account} with the code; nothing proves that it was {owner}.";
+    IntakeRefused: [AUTHORIZED], False, Serve, Owner, Import, moving, warning,
+        "The imported grant cannot be used.";
+    IntakeDelayed: [AUTHORIZED], False, Serve, Nobody, Wait, moving, warning,
+        "The imported grant cannot be checked yet.";
+    IntakeOutcomeUnknown: [AUTHORIZED], False, Serve, Owner, Import, moving, warning,
+        "The imported grant was sent to the provider and its answer never arrived.";
+    AccountMismatch: [AUTHORIZED], False, Serve, Owner, Reconnect, moving, warning,
+        "The grant belongs to another account than the expected one.";
+    AccountAlreadyConnected: [AUTHORIZED], False, Serve, Owner, UseOtherConnection, moving, warning,
+        "Another connection already holds this account's only chain of tokens.";
+    MissingScopes: [AUTHORIZED], False, Withhold, Owner, Reconnect, stalled, warning,
+        "The provider did not grant required scopes: {list}.";
+    ExtraScopes: [AUTHORIZED], False, Withhold, Owner, AgreeToScopes, stalled, warning,
+        "The provider granted more than was requested: {list}.";
+    GrantExpired: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
+        "The provider no longer accepts the grant.";
+    GrantRevoked: [AUTHORIZED], False, Withdraw, Owner, Reconnect, stalled, warning,
+        "The grant was revoked at the provider.";
+    StepUpRequired: [AUTHORIZED], False, Serve, Owner, Reconnect, stalled, warning,
+        "The provider requires {owner} to sign in again.";
+    AdminConsentRequired: [AUTHORIZED], False, Serve, ProviderAdministrator, ApproveApp, stalled, warning,
+        "The organization at the provider has not approved the app.";
+    PolicyBlocked: [AUTHORIZED], False, Serve, ProviderAdministrator, ChangePolicy, stalled, warning,
+        "A rule of the organization at the provider blocks access.";
+    RotationOutcomeUnknown: [AUTHORIZED], Unknown, Serve, Nobody, Wait, moving, warning,
+        "A refresh was sent and its answer never arrived. The published token still works; the stored refresh token is tried once more before it expires.";
+    RefreshTokenLost: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
+        "A refresh was sent, its answer never arrived, and the provider has refused the stored refresh token since: the new one is very likely lost.";
+    Disconnected: [AUTHORIZED], False, End, Nobody, Enable, moving, normal,
+        "Disconnected, as spec.disconnect requests.";
+    RecordMissing: [AUTHORIZED], False, Serve, Owner, Reconnect, stalled, warning,
+        "The sealed record of the grant is gone. If there is a backup, the platform team can restore it.";
+    RecordTampered: [AUTHORIZED], False, Coast, PlatformTeam, InspectRecord, stalled, warning,
+        "The sealed record was changed by somebody other than the operator. Nothing is sent with it.";
+    RecordUnreadable: [AUTHORIZED], Unknown, Coast, PlatformTeam, RestoreKey, stalled, warning,
+        "The keyring has no key that opens the sealed record.";
+    ConsentOutdated: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
+        "The {list} is not the one that was consented to. Nothing is sent, and what is published stays until it expires.";
+    ProviderNotAllowed: [AUTHORIZED], False, Withdraw, PlatformTeam, AllowUse, stalled, warning,
+        "The provider does not allow this connection.";
+    OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditSpec("owner"), stalled, warning,
+        "spec.owner does not name a user who can own this connection.";
+    ProviderNotFound: [AUTHORIZED], Unknown, Coast, PlatformTeam, CreateProvider, moving, silent,
+        "There is no IntegrationProvider {provider}.";
+    ProviderNotReady: [AUTHORIZED], Unknown, Coast, PlatformTeam, FixProvider, moving, silent,
+        "The provider cannot be used now.";
+    ParametersInvalid: [AUTHORIZED], False, Coast, Author, Recreate, stalled, warning,
+        "spec.parameters do not fit the provider.";
+    CredentialsNotFound: [AUTHORIZED], False, Serve, Author, CreateCredentials, moving, silent,
+        "There is no Secret {secret} of the type bowline.dev/credential in this namespace.";
+
+    // TokenFresh: the access token.
+    Fresh: [FRESH], True, Serve, Nobody, None, moving, silent,
+        "The token is valid and is refreshed before it expires.";
+    NeverExpires: [FRESH], True, Serve, Nobody, None, moving, silent,
+        "The provider names no time at which the token expires.";
+    ValidUntilExpiry: [FRESH], True, Serve, Owner, Reconnect, moving, silent,
+        "The token is valid until {at} and cannot be refreshed.";
+    RefreshFailing: [FRESH], True, Serve, Nobody, Wait, moving, warning,
+        "The token is valid until {at}, but the last refresh failed.";
+    NoToken: [FRESH], Unknown, Serve, Nobody, None, moving, silent,
+        "There is no token.";
+    RefreshRefused: [FRESH], False, Serve, Owner, Reconnect, stalled, warning,
+        "The provider refused to refresh {list} times in a row. It is tried daily, on request, and when the app Secret changes.";
+    TokenExpired: [FRESH], False, Serve, Nobody, Wait, moving, warning,
+        "The token expired at {at} and no new one has arrived.";
+    NotRefreshable: [FRESH], False, Serve, Owner, Reconnect, stalled, warning,
+        "The token expired at {at} and the grant has no refresh token.";
+    Suspended: [FRESH], False, Coast, Nobody, Resume, moving, silent,
+        "Suspended: nothing is sent to the provider, and what is published stays until it expires.";
+
+    // SecretPublished, and Ready of a share: the Secret.
+    Published: [PUBLISHED, Share], True, Serve, Nobody, None, moving, normal,
+        "The Secret {secret} holds the token.";
+    NotYet: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
+        "Nothing is published yet.";
+    Withheld: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
+        "There is a newer token that is not published: see Authorized.";
+    Withdrawn: [PUBLISHED, Share], False, Serve, Nobody, Wait, moving, silent,
+        "The Secret {secret} was removed: see Authorized.";
+    NameTaken: [PUBLISHED, Share], False, Serve, Author, FreeName, stalled, warning,
+        "Secret {secret} exists and belongs to somebody else; it was not touched.";
+    QuotaExceeded: [PUBLISHED, Share], False, Serve, PlatformTeam, RaiseQuota, stalled, warning,
+        "The quota of namespace {namespace} leaves no room for Secret {secret}.";
+    Forbidden: [PUBLISHED, Share], False, Serve, PlatformTeam, GrantRights, stalled, warning,
+        "The operator may not write Secret {secret}, or a policy refuses it.";
+    TemplateFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret.template"), stalled, warning,
+        "The template cannot be rendered.";
+    FormatFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret"), stalled, warning,
+        "The Secret cannot be written as spec.secret requests.";
+
+    // Shared: the Secrets in the workspace.
+    Shared: [SHARED], True, Serve, Nobody, None, moving, normal,
+        "Published in every other namespace of workspace {workspace}.";
+    PartiallyPublished: [SHARED], False, Serve, Nobody, Wait, moving, silent,
+        "Not yet published in {list}. The ConnectionShare there says why.";
+    WorkspaceNotFound: [SHARED], False, Serve, PlatformTeam, CreateWorkspace, moving, silent,
+        "There is no Workspace {workspace}.";
+    WorkspaceUnreadable: [SHARED], Unknown, Serve, WorkspaceKeeper, CorrectObject, moving, silent,
+        "Workspace {workspace} cannot be read: its Event Unreadable names the field. What is shared stays shared.";
+    OwnerNotMember: [SHARED], False, Serve, WorkspaceKeeper, AddMember, moving, silent,
+        "{owner} is not a member of workspace {workspace}.";
+
+    // Ready of the other kinds.
+    Ready: [Provider, Workspace], True, Serve, Nobody, None, moving, silent,
+        "It can be used.";
+    AppSecretNotFound: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "The app Secret with client_id and client_secret is missing.";
+    AppSecretIncomplete: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "The app Secret cannot be used.";
+    UnknownType: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "The catalogue has no such type: run bowline catalog. spec.type is immutable, so create a new provider.";
+    ParametersMissing: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "A parameter or an address has no value, or one that is not allowed.";
+    DiscoveryFailed: [Provider], False, Serve, PlatformTeam, FixProvider, moving, silent,
+        "The issuer's metadata could not be read; it is tried again.";
+    EndpointRefused: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "An address may not be used: see spec.network and the operator's bounds.";
+    AppRejected: [Provider], False, Serve, PlatformTeam, FixProvider, stalled, silent,
+        "The provider refuses our app registration. Its connections pause, and no grant is condemned.";
+    NamespaceMissing: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
+        "A namespace of the workspace does not exist; the others are served.";
+    NamespaceInOtherWorkspace: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
+        "A namespace belongs to an older Workspace; the others are served.";
+    SecretRefused: [Share], False, Serve, PlatformTeam, FixProvider, stalled, warning,
+        "The Secret cannot be written.";
+    ConnectionNotReady: [Share], False, Serve, Owner, FixConnection, moving, silent,
+        "The connection behind the share has no valid token.";
+
+    // Events alone.
+    Refreshed: [Event], True, Serve, Nobody, None, moving, normal,
+        "Refreshed on request.";
+    Recovered: [Event], True, Serve, Nobody, None, moving, normal,
+        "The connection works again.";
+    Unshared: [Event], True, Serve, Nobody, None, moving, normal,
+        "The connection left the workspace.";
+    OwnerRemoved: [Event], True, Serve, WorkspaceKeeper, AddMember, moving, warning,
+        "The connection left the workspace because its owner did.";
+    RevocationFailed: [Event], True, Serve, Owner, RevokeByHand, moving, warning,
+        "The grant could not be revoked at the provider.";
+    Unreadable: [Event], True, Serve, Author, CorrectObject, moving, warning,
+        "The object cannot be read and is set aside.";
+}

@@ -1,0 +1,200 @@
+//! Questions about a connection, asked once: for controllers, portal and plug-in alike. Pure.
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::IntegrationConnection;
+use super::condition::{ConditionType, Conditioned, Truth};
+use super::connection::{
+    AccountStatus, AttemptResult, GrantStatus, LastAttempt, Phase, ScopesStatus, TokenStatus,
+};
+use super::open::Open;
+use super::reason::{Effect, Facts, Fixer, Reason, Remedy};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Viewer<'a> {
+    /// The Kubernetes user name.
+    pub user: &'a str,
+    /// Who looks after the provider.
+    pub contact: Option<&'a str>,
+}
+
+/// Who can change something, for one viewer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhoCanFix {
+    /// The role.
+    pub fixer: Fixer,
+    /// Who that is, where it is known.
+    pub name: Option<String>,
+    /// Whether it is the viewer.
+    pub is_viewer: bool,
+}
+
+/// What may stand in a Secret of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publication {
+    /// The newest token.
+    Newest,
+    /// What is there may stay; nothing newer.
+    NothingNewer,
+    /// Nothing.
+    Nothing,
+}
+
+impl IntegrationConnection {
+    /// Why the connection is not ready; `None` where it is, where nobody looked yet, or where this version does not know the
+    /// reason.
+    pub fn trouble(&self) -> Option<Reason> {
+        self.reason_of(ConditionType::Ready).filter(|reason| reason.row().status != Truth::True)
+    }
+
+    /// The reason of Ready as it stands there; empty while nothing is known.
+    pub fn reason(&self) -> &str {
+        self.condition(ConditionType::Ready).map(|ready| ready.reason.as_str()).unwrap_or_default()
+    }
+
+    /// Whether the Secret holds a valid token.
+    pub fn is_ready(&self) -> bool {
+        self.is(ConditionType::Ready)
+    }
+
+    /// Who can change what keeps the connection from being ready.
+    pub fn fixer(&self, viewer: Viewer<'_>) -> WhoCanFix {
+        let fixer = self.trouble().map_or(Fixer::Nobody, |reason| reason.row().fixer);
+        let name = match fixer {
+            Fixer::Owner => Some(self.spec.owner.clone()),
+            Fixer::PlatformTeam => viewer.contact.map(ToOwned::to_owned),
+            Fixer::Nobody | Fixer::Author | Fixer::WorkspaceKeeper | Fixer::ProviderAdministrator => None,
+        };
+        let is_viewer = fixer == Fixer::Owner && !viewer.user.is_empty() && viewer.user == self.spec.owner;
+        WhoCanFix { fixer, name, is_viewer }
+    }
+
+    /// What helps.
+    pub fn remedy(&self) -> Remedy {
+        self.trouble().map_or(Remedy::None, |reason| reason.row().remedy)
+    }
+
+    /// What may stand in its Secrets, by what is said of the grant in use. Nothing before the operator looked.
+    pub fn may_be_published(&self) -> Publication {
+        let Some(authorized) = self.reason_of(ConditionType::Authorized) else {
+            return Publication::NothingNewer;
+        };
+        match authorized.row().effect {
+            Effect::Withdraw | Effect::End => Publication::Nothing,
+            Effect::Withhold => Publication::NothingNewer,
+            Effect::Serve | Effect::Coast if authorized == Reason::ConsentOutdated => {
+                Publication::NothingNewer
+            }
+            Effect::Serve | Effect::Coast => Publication::Newest,
+        }
+    }
+
+    /// The name of the Secret in the connection's namespace.
+    pub fn secret_name(&self) -> String {
+        let chosen = self.spec.secret.as_ref().and_then(|secret| secret.name.clone());
+        chosen.unwrap_or_else(|| self.name_any())
+    }
+
+    /// The stable id, `<namespace>.<name>`.
+    pub fn id(&self) -> String {
+        super::names::connection_id(&self.namespace().unwrap_or_default(), &self.name_any())
+    }
+
+    /// Whether the spec stops provider traffic.
+    pub fn is_paused(&self) -> bool {
+        self.spec.suspend.unwrap_or_default()
+    }
+
+    /// Whether the spec ends the grant.
+    pub fn is_disconnected(&self) -> bool {
+        self.spec.disconnect.unwrap_or_default()
+    }
+
+    /// Whether the spec asks for sharing.
+    pub fn wants_sharing(&self) -> bool {
+        self.spec.shared.unwrap_or_default()
+    }
+
+    /// Whether it was ever authorized since it was last disconnected.
+    pub fn was_connected(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.connected_at.is_some())
+            && self.phase() != Some(Phase::Disconnected)
+    }
+
+    /// The phase, if this version knows it.
+    pub fn phase(&self) -> Option<Phase> {
+        self.status.as_ref()?.phase.as_ref().and_then(Open::known)
+    }
+
+    /// The phase as people read it; empty before the operator looked.
+    pub fn phase_text(&self) -> String {
+        let phase = self.status.as_ref().and_then(|status| status.phase.as_ref());
+        phase.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The last attempt to connect.
+    pub fn last_attempt(&self) -> Option<&LastAttempt> {
+        self.status.as_ref()?.last_attempt.as_ref()
+    }
+
+    /// The account at the provider.
+    pub fn account(&self) -> Option<&AccountStatus> {
+        self.status.as_ref()?.account.as_ref()
+    }
+
+    /// The scopes.
+    pub fn scopes(&self) -> Option<&ScopesStatus> {
+        self.status.as_ref()?.scopes.as_ref()
+    }
+
+    /// The grant in use.
+    pub fn grant(&self) -> Option<&GrantStatus> {
+        self.status.as_ref()?.grant.as_ref()
+    }
+
+    /// The access token.
+    pub fn token(&self) -> Option<&TokenStatus> {
+        self.status.as_ref()?.token.as_ref()
+    }
+
+    /// When the access token expires.
+    pub fn token_expires_at(&self) -> Option<Timestamp> {
+        self.token()?.expires_at.as_ref().map(|time| time.0)
+    }
+
+    /// What sentences can name of this connection. The caller adds what only it knows.
+    pub fn facts(&self) -> Facts<'_> {
+        let account = self.account();
+        Facts {
+            owner: Some(&self.spec.owner),
+            provider: Some(&self.spec.provider),
+            workspace: self.spec.workspace.as_deref(),
+            account: account.map(AccountStatus::word),
+            account_id: account.map(|account| account.id.as_str()),
+            name: self.metadata.name.as_deref(),
+            namespace: self.metadata.namespace.as_deref(),
+            ..Facts::default()
+        }
+    }
+}
+
+impl AccountStatus {
+    /// Its name for people, or its id where it has none.
+    pub fn word(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+}
+
+impl LastAttempt {
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.result.is(AttemptResult::Running)
+    }
+
+    /// Whether it ended without a grant, or nobody knows.
+    pub fn failed(&self) -> bool {
+        self.result.is(AttemptResult::Failed) || self.result.is(AttemptResult::Unknown)
+    }
+}

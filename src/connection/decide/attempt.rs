@@ -1,0 +1,214 @@
+//! The last attempt to connect: what started it, and what became of it. Pure.
+
+use bowline_api::attempt::{EndResult, LIFETIME, Step};
+use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
+use bowline_api::open::Open;
+use bowline_api::reason::Reason;
+use bowline_runtime::attempts::Kept;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::checks::Input;
+use super::consent::{self, pending_request};
+use super::task::{announcement, unread_credentials};
+use super::verdict::Verdict;
+use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::schedule::later;
+
+/// The last attempt as status tells of it next.
+pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
+    let current = started(input).or_else(|| input.connection.last_attempt().cloned())?;
+    if !current.is_running() && !current.result.is(AttemptResult::Unknown) {
+        return Some(current);
+    }
+    if current.result.is(AttemptResult::Unknown) {
+        // What is in doubt may be sent once more.
+        return Some(finished(input).unwrap_or(Progress::Running).onto(current, input));
+    }
+    let end = match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
+        Some(kept) => told_by_its_secret(input, kept),
+        None => finished(input).or_else(|| left_behind(input, &current)),
+    };
+    Some(end.unwrap_or(Progress::Running).onto(current, input))
+}
+
+/// The last attempt, ended where it began with a request for a device flow that cannot be taken up.
+pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verdict) -> Option<LastAttempt> {
+    let attempt = input.attempt.clone()?;
+    if unaskable != Some(attempt.id.as_str()) || !attempt.is_running() {
+        return Some(attempt);
+    }
+    let (reason, message) = consent::why_blocked(input, authorized);
+    Some(Progress::failed(reason, message).onto(attempt, input))
+}
+
+/// An attempt that began after the one that status tells of.
+fn started(input: &Input) -> Option<LastAttempt> {
+    let known = input.connection.last_attempt();
+    let is_new = |id: &str| known.is_none_or(|known| known.id != id);
+    let begun = |id: String, method, requested_by, at: Timestamp| LastAttempt {
+        id,
+        method: Open::Known(method),
+        requested_by,
+        started_at: Time(at),
+        ended_at: None,
+        grant_in_use: None,
+        result: AttemptResult::Running.into(),
+        reason: None,
+        message: String::new(),
+    };
+    if let Some(announced) = announcement(input).map(|announcement| announcement.value)
+        && input.observed.taken.as_ref() != Some(&announced)
+        && is_new(&announced)
+    {
+        return Some(begun(announced, AttemptMethod::Import, None, input.now));
+    }
+    let finished = input.observed.finished.as_ref().and_then(|finished| finished.authorization.clone());
+    if let Some(request) = pending_request(input).or(finished).filter(|request| is_new(request)) {
+        return Some(begun(request, AttemptMethod::DeviceCode, None, input.now));
+    }
+    if let Some(kept) = input.observed.newest_attempt.as_ref().filter(|kept| is_new(kept.id()))
+        // Times have whole seconds; of two Secrets the newest is at hand.
+        && known.is_none_or(|known| {
+            let tie = known.started_at.0 == kept.attempt.started_at && came_by_secret(known);
+            known.started_at.0 < kept.attempt.started_at || tie
+        })
+    {
+        let method = match kept.attempt.request {
+            Some(_) => AttemptMethod::DeviceCode,
+            None => AttemptMethod::AuthorizationCode,
+        };
+        let user = Some(kept.attempt.user.clone());
+        return Some(begun(kept.id().to_owned(), method, user, kept.attempt.started_at));
+    }
+    let source = unread_credentials(input)?;
+    let id = format!("{}/{}", source.uid, source.resource_version);
+    is_new(&id).then(|| begun(id, AttemptMethod::Credentials, None, input.now))
+}
+
+fn came_by_secret(attempt: &LastAttempt) -> bool {
+    attempt.method.is(AttemptMethod::AuthorizationCode) || attempt.method.is(AttemptMethod::DeviceCode)
+}
+
+/// How far an attempt has come.
+enum Progress {
+    Running,
+    /// It goes on when what is in the way has passed.
+    Delayed(String),
+    Ended(AttemptResult, Option<Reason>, String),
+}
+
+/// The grant that stays in use, whatever becomes of the attempt.
+fn in_use(input: &Input) -> Option<String> {
+    let (_, _, version) = input.observed.record.in_use()?;
+    Some(version.id.to_string())
+}
+
+impl Progress {
+    fn failed(reason: Reason, message: String) -> Self {
+        Self::Ended(AttemptResult::Failed, Some(reason), message)
+    }
+
+    fn succeeded() -> Self {
+        Self::Ended(AttemptResult::Succeeded, None, String::new())
+    }
+
+    fn onto(self, attempt: LastAttempt, input: &Input) -> LastAttempt {
+        match self {
+            Self::Running => attempt,
+            Self::Delayed(message) => {
+                LastAttempt { reason: Some(Reason::IntakeDelayed.into()), message, ..attempt }
+            }
+            Self::Ended(result, reason, message) => LastAttempt {
+                ended_at: Some(Time(input.now)),
+                grant_in_use: in_use(input),
+                result: result.into(),
+                reason: reason.map(Into::into),
+                message,
+                ..attempt
+            },
+        }
+    }
+}
+
+/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next, and that is told as an
+/// outcome.
+fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<Progress> {
+    let unwritten = input.observed.unwritten.iter().find(|known| known.attempt == kept.name);
+    let ending = match (&kept.attempt.step, unwritten) {
+        (_, Some(known)) => &known.ending,
+        (Step::Ended(ending), None) => ending,
+        (_, None) => return kept.attempt.is_expired_at(input.now).then(expired),
+    };
+    match ending.result {
+        EndResult::Connected => Some(Progress::succeeded()),
+        EndResult::Failed => {
+            let reason = ending.reason.known().unwrap_or(Reason::AuthorizationFailed);
+            Some(Progress::failed(reason, ending.message.clone()))
+        }
+        EndResult::Kept => finished(input).or_else(|| judged(input, kept.attempt.started_at)),
+    }
+}
+
+fn expired() -> Progress {
+    let message = "It took more than ten minutes. Connect again.";
+    Progress::failed(Reason::AuthorizationFailed, message.to_owned())
+}
+
+/// What the actor's newest work came to.
+fn finished(input: &Input) -> Option<Progress> {
+    let Finished { outcome, .. } = input.observed.finished.as_ref()?;
+    match outcome {
+        Outcome::Committed { origin: Origin::Accepted, .. } => Some(Progress::succeeded()),
+        Outcome::IntakeRefused { why } => Some(Progress::failed(why.reason(), why.to_string())),
+        Outcome::IntakeDelayed { message } => Some(Progress::Delayed(message.clone())),
+        Outcome::IntakeInDoubt => Some(in_doubt(input)),
+        _ => None,
+    }
+}
+
+fn in_doubt(input: &Input) -> Progress {
+    let next = match input.observed.record.grant() {
+        Some(_) => "The earlier grant stays in use. Import it again.",
+        None => "It is tried again; should that be refused, import a new one.",
+    };
+    let message = format!("What was imported was sent to the provider and its answer never arrived. {next}");
+    Progress::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
+}
+
+/// What the record says of a grant that came since.
+fn judged(input: &Input, since: Timestamp) -> Option<Progress> {
+    let record = &input.observed.record;
+    if record.present().is_some_and(|present| present.doubted_since.is_some()) {
+        return Some(in_doubt(input));
+    }
+    if record.present().is_some_and(|present| present.has_candidate) || input.observed.busy {
+        return None;
+    }
+    record.grant().filter(|grant| grant.obtained_at >= since).map(|_| Progress::succeeded())
+}
+
+/// An attempt whose end an earlier process did not tell of.
+fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<Progress> {
+    let waits = input.observed.busy
+        || input
+            .observed
+            .record
+            .present()
+            .is_some_and(|present| present.has_candidate && present.doubted_since.is_none())
+        || announcement(input).is_some_and(|announcement| announcement.value == attempt.id)
+        || unread_credentials(input).is_some();
+    if waits {
+        return None;
+    }
+    let over = later(attempt.started_at.0, LIFETIME) <= input.now;
+    match judged(input, attempt.started_at.0) {
+        Some(end) => Some(end),
+        // The watch may not show its Secret yet.
+        None if came_by_secret(attempt) => over.then(expired),
+        None => {
+            let message = "The operator was interrupted, and what became of it is not known.".to_owned();
+            Some(Progress::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
+        }
+    }
+}
