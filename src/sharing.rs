@@ -22,7 +22,7 @@ pub enum Shared {
         /// The name that was asked for.
         workspace: String,
     },
-    /// The workspace cannot be read: nothing is shared anew, and nothing is taken back.
+    /// The workspace cannot be read: nothing more is shared, and nothing is taken back.
     Unknown {
         /// The name that was asked for.
         workspace: String,
