@@ -10,7 +10,7 @@ use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, CustomResourceExt};
 use serde::de::DeserializeOwned;
@@ -173,10 +173,11 @@ async fn an_unreadable_connection_that_is_deleted_goes_with_all_it_published() {
     let it = stage.scene("unreadable-gone").await;
     let (other, grant) = shared(&it).await;
     loosen::<IntegrationConnection>(&it, &["spec", "suspend"]).await;
-    let connections = || Api::namespaced(it.alice.clone(), &it.namespace);
-    change::<IntegrationConnection>(connections(), "mail", json!({"spec": {"suspend": "perhaps"}})).await;
+    let connections = Api::<PartialObjectMeta<_>>::namespaced(it.alice.clone(), &it.namespace);
+    let suspend = json!({"spec": {"suspend": "perhaps"}});
+    change::<IntegrationConnection>(connections.clone(), "mail", suspend).await;
     it.until_event(&it.namespace, "Unreadable").await;
-    it.delete("mail").await;
+    connections.delete("mail", &DeleteParams::default()).await.expect("deleted");
     it.until_gone(Duration::from_mins(1), "mail").await;
     it.until_no_secret(&it.namespace, "mail").await;
     it.until_no_secret(&other, &format!("{}.mail", it.namespace)).await;

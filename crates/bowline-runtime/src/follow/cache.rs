@@ -160,6 +160,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
             Ok(object) => (Some(object), None),
             Err(unreadable) => (None, Some(Arc::new(unreadable))),
         };
+        let was_aside = self.newest.get(&key).and_then(|(_, held)| held.content.clone());
         if !self.newest.take(key.clone(), version, aside.clone(), source) {
             return None;
         }
@@ -169,7 +170,9 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
             return Some(Change::Applied { object: self.readable.get(&key)?, before });
         }
         self.take_out(before.as_deref());
-        aside.map(Change::SetAside)
+        let fault = |unreadable: &Unreadable| (unreadable.field.clone(), unreadable.problem.clone());
+        let is_news = was_aside.as_deref().map(fault) != aside.as_deref().map(fault);
+        aside.filter(|_| is_news).map(Change::SetAside)
     }
 
     fn deleted(&mut self, metadata: &ObjectMeta) -> Option<Change<K>> {
