@@ -17,7 +17,7 @@ use url::Url;
 use crate::context;
 use crate::grant::schedule::Limits;
 use crate::operator::Settings;
-use crate::publishing::labels::LabelPrefixes;
+use crate::publishing::metadata::AllowedMetadata;
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
 as the ServiceAccount of its pod. deploy/ has the rights it needs.";
@@ -118,6 +118,18 @@ pub struct OperatorFlags {
         value_delimiter = ','
     )]
     published_label_prefix: Vec<String>,
+
+    /// Prefixes of annotations that connections may put on their published Secrets, comma separated. None: no annotations.
+    /// Other controllers act on annotations: with reloader.stakater.com/ workloads restart when a token changes, with those
+    /// of Reflector a Secret is copied into other namespaces.
+    #[arg(
+        long,
+        env = "BOWLINE_PUBLISHED_ANNOTATION_PREFIX",
+        hide_env_values = true,
+        value_name = "PREFIXES",
+        value_delimiter = ','
+    )]
+    published_annotation_prefix: Vec<String>,
 
     /// Least time between two attempts on one grant, such as 10s.
     #[arg(
@@ -226,6 +238,7 @@ impl OperatorFlags {
             portal_url,
             attempts_namespace,
             published_label_prefix,
+            published_annotation_prefix,
             min_refresh_interval,
             second_opinion_after,
             revoke_former_after,
@@ -250,7 +263,7 @@ impl OperatorFlags {
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
                 allow_insecure_providers,
-                label_prefixes: LabelPrefixes::new(published_label_prefix),
+                allowed_metadata: AllowedMetadata::new(published_label_prefix, published_annotation_prefix),
             },
             listen,
             intent_ttl: intent_ttl.get(),

@@ -21,7 +21,7 @@ use crate::kube_ext::apply::apply_status;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
-use crate::publishing::labels::LabelPrefixes;
+use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
@@ -124,8 +124,8 @@ pub struct Settings {
     pub attempts_namespace: String,
     /// The portal's address, where there is one.
     pub portal: Option<Url>,
-    /// Prefixes of labels that users may put on published Secrets.
-    pub label_prefixes: LabelPrefixes,
+    /// Labels and annotations that users may put on published Secrets.
+    pub allowed_metadata: AllowedMetadata,
 }
 
 /// A kind of ours: what its folder says of it to the operator.

@@ -63,7 +63,7 @@ pub fn computed(
     let Some(found) = live(workspaces).find(|candidate| candidate.name_any() == name) else {
         return Shared::WorkspaceNotFound { workspace };
     };
-    if !found.spec.members.iter().any(|member| member.user == spec.owner) {
+    if !found.spec.has_member(&spec.owner) {
         return Shared::OwnerNotMember { workspace };
     }
     let home = connection.namespace().unwrap_or_default();
@@ -121,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     fn workspace(name: &str, age: i64, members: &[&str], namespaces: &[&str]) -> Arc<Workspace> {
-        let members: Vec<_> = members.iter().map(|user| json!({ "user": user })).collect();
+        let members: Vec<_> = members.iter().map(|user| json!({ "name": user })).collect();
         Arc::new(
             serde_json::from_value(json!({
                 "metadata": {"name": name, "creationTimestamp": Time(Timestamp::from_second(1_800_000_000 - age).unwrap())},

@@ -34,8 +34,8 @@ const ORDER: &[&str] = &[
 
 /// Crates that use no more than these modules of another.
 const NARROW: &[(&str, &str, &[&str])] = &[
-    // It never sees a token.
-    ("bowline_portal", "bowline_oauth", &["catalog"]),
+    // It never sees a provider's token.
+    ("bowline_portal", "bowline_oauth", &["catalog", "guard", "http", "request"]),
     ("kubectl_bowline", "bowline_runtime", &["clock", "follow", "kubeconfig"]),
 ];
 

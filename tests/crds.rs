@@ -102,7 +102,7 @@ fn what_the_api_server_refuses_is_found_without_one() {
     assert_eq!(schemas.problems("IntegrationConnection", &good), Vec::<String>::new());
     for (pointer, value, words) in [
         ("/spec/shared", serde_json::json!(true), "shared needs a workspace"),
-        ("/spec/owner", serde_json::json!("system:admin"), "not a system: user"),
+        ("/spec/owner", serde_json::json!("system:admin"), "no system: user owns a connection"),
         ("/spec/method", serde_json::json!("Magic"), "\"Magic\""),
         ("/spec/scope", serde_json::json!("repo"), "'scope' was unexpected"),
         ("/spec/secret", serde_json::json!({"nam": "x"}), "'nam' was unexpected"),

@@ -95,7 +95,7 @@ async fn publish(
     outcome: &mut Outcome,
 ) {
     let Some((grant, revision, version)) = observed.record.in_use() else { return };
-    let desired = match build::secret(connection, grant, revision, version, &ctx.settings.label_prefixes) {
+    let desired = match build::secret(connection, grant, revision, version, &ctx.settings.allowed_metadata) {
         Ok(desired) => desired,
         Err(error) => {
             ctx.metrics.published(PublishOutcome::NotRenderable);

@@ -1,10 +1,11 @@
 //! The Secret a connection should have. Pure.
 
 use bowline_api::IntegrationConnection;
+use bowline_api::connection::SecretTemplate;
 use bowline_api::reason::Reason;
 use kube::ResourceExt;
 
-use crate::publishing::labels::{LabelError, LabelPrefixes};
+use crate::publishing::metadata::{AllowedMetadata, MetadataError};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};
 use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
@@ -20,9 +21,9 @@ pub enum BuildError {
     /// A template cannot be rendered.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// A label is not allowed.
+    /// A label or annotation is not allowed.
     #[error(transparent)]
-    Label(#[from] LabelError),
+    Metadata(#[from] MetadataError),
     /// There is no access token in the grant that may be published.
     #[error(transparent)]
     Unpublishable(#[from] Unpublishable),
@@ -36,7 +37,7 @@ impl BuildError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Template(_) => Reason::TemplateFailed,
-            Self::Content(_) | Self::Label(_) => Reason::FormatFailed,
+            Self::Content(_) | Self::Metadata(_) => Reason::FormatFailed,
             Self::Unpublishable(Unpublishable::TokenType) => Reason::Withheld,
             Self::Unpublishable(Unpublishable::NoToken) | Self::NoUid => Reason::NotYet,
         }
@@ -49,15 +50,17 @@ pub fn secret(
     grant: &Grant,
     revision: i64,
     version: GrantVersion,
-    prefixes: &LabelPrefixes,
+    allowed: &AllowedMetadata,
 ) -> Result<Desired, BuildError> {
     let wanted = connection.spec.secret.clone().unwrap_or_default();
-    prefixes.check(&wanted.labels)?;
+    let SecretTemplate { type_, metadata, data } = wanted.template.unwrap_or_default();
+    let metadata = metadata.unwrap_or_default();
+    allowed.check(&metadata)?;
     let material = material(grant)?;
-    let content = if wanted.template.is_empty() {
+    let content = if data.is_empty() {
         Published::new(&material, wanted.format.unwrap_or_default())?
     } else {
-        Published::rendered(template::render(&wanted.template, &material)?)?
+        Published::rendered(type_.as_ref(), template::render(&data, &material)?)?
     };
     let namespace = connection.namespace().unwrap_or_default();
     Ok(Desired {
@@ -69,7 +72,7 @@ pub fn secret(
         revision,
         grant: version,
         expires_at: grant.expires_at,
-        labels: wanted.labels,
+        metadata,
         content,
     })
 }

@@ -25,6 +25,7 @@ use super::pace::Pace;
 use super::registration::Registrations;
 use super::schedule::later;
 use super::work::{Job, Task};
+use crate::kube_ext::events::Events;
 use crate::metrics::{Metrics, Operation};
 use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 
@@ -44,11 +45,11 @@ pub struct Grants {
     pub(super) pace: Pace,
     pub(super) registrations: Registrations,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) events: Arc<Events>,
     pub(super) holder: String,
     pub(super) intent_ttl: Duration,
     pub(super) attempts: Attempts,
     pub(super) formers: Formers,
-    /// The portal's address, where there is one.
     pub(super) portal: Option<Url>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
@@ -96,6 +97,8 @@ pub struct Parts {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Tells people.
+    pub events: Arc<Events>,
     /// This process, unlike every other and every earlier one.
     pub holder: String,
     /// How long another process's mark is respected.
@@ -143,6 +146,7 @@ impl Grants {
             kube,
             clock,
             metrics,
+            events,
             holder,
             intent_ttl,
             attempts,
@@ -158,6 +162,7 @@ impl Grants {
             kube,
             clock,
             metrics,
+            events,
             holder,
             intent_ttl,
             attempts,
@@ -225,8 +230,8 @@ impl Grants {
             Task::Refresh { .. } => self.refresh(job).await,
             Task::Mint { .. } => self.mint(job).await,
             Task::Consent(task) => self.consent(job, task).await,
-            Task::End => {
-                self.end(job).await;
+            Task::End { read } => {
+                self.end(job, read).await;
                 return None;
             }
         })
@@ -342,7 +347,7 @@ impl Grants {
     }
 
     fn finish(&self, job: &Job, outcome: Option<Outcome>) {
-        if matches!(job.task, Task::End) || self.is_gone(&job.place.uid) {
+        if matches!(job.task, Task::End { .. }) || self.is_gone(&job.place.uid) {
             // The connection may be gone for good: nothing of it is kept here.
             self.lock().remove(&job.place.uid);
         } else {

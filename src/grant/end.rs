@@ -24,10 +24,9 @@ use super::actor::Grants;
 use super::schedule::later;
 use super::target::Target;
 use super::work::{Job, Task};
-use crate::kube_ext::events::Events;
 use crate::metrics::Operation;
 use crate::vault::record::{EndReason, EndTerms, Ending};
-use crate::vault::{Credential, Grant, Place, Record, Spent};
+use crate::vault::{Credential, Grant, Loaded, Place, ReadVersion, Record, Spent, Version};
 
 /// How long revocation is tried.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
@@ -47,8 +46,6 @@ pub struct Endings {
     pub grants: Arc<Grants>,
     /// Resolves a provider.
     pub lookup: Lookup,
-    /// Tells people.
-    pub events: Arc<Events>,
     /// How long a record that could not be revoked, or that has no connection, is kept.
     pub retention: Duration,
 }
@@ -72,34 +69,34 @@ impl Endings {
     async fn look(&self) -> Duration {
         let now = self.grants.clock.now();
         let mut next = LOOK_EVERY;
-        for record in self.grants.store.ending() {
-            let Some(ending) = record.ending() else { continue };
+        for loaded in self.grants.store.ending() {
+            let Some(ending) = loaded.record.ending() else { continue };
             if given_up(ending, now) {
-                self.erase_dead(&record, ending, now).await;
+                if later(ending.since, self.retention) <= now {
+                    self.grants.erase(loaded.version).await;
+                }
             } else if ending.next_attempt_at > now {
                 let wait = Duration::try_from(ending.next_attempt_at.duration_since(now)).unwrap_or_default();
                 next = next.min(wait);
-            } else if self.grants.view(&record.place().uid).busy {
+            } else if self.grants.view(loaded.record.uid()).busy {
                 // The end of that work changes no record, so nothing else would bring us back soon.
                 next = next.min(BUSY_PAUSE);
             } else {
-                self.hand_over(&record, ending, now).await;
+                self.hand_over(loaded, now).await;
             }
         }
         next
     }
 
-    async fn hand_over(&self, record: &Record, ending: &Ending, now: Timestamp) {
-        let place = record.place().clone();
+    /// Hands over what is due as it was read. Between reading and this others were waited for, and an earlier try may have
+    /// failed since: then the record has moved, and nothing is started.
+    async fn hand_over(&self, loaded: Loaded, now: Timestamp) {
+        let Some(ending) = loaded.record.ending() else { return };
+        let place = loaded.record.place().clone();
         let Some(target) = (self.lookup)(&place, &ending.terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);
-            self.grants.postpone(&place.uid, ending, now, &why).await;
-            self.say(record, ending, now, &why).await;
-            return;
+            return self.grants.postpone(&loaded, now, &why, None).await;
         };
-        if let Some(error) = &ending.last_error {
-            self.say(record, ending, now, error).await;
-        }
         self.grants.submit(Job {
             place,
             owner: String::new(),
@@ -111,60 +108,44 @@ impl Endings {
             expected_account: None,
             accepted_account: None,
             urgency: now,
-            task: Task::End,
+            task: Task::End { read: loaded.version.read() },
         });
-    }
-
-    /// Says at the first failure, and when the last attempt is made, that the grant still lives at the provider.
-    async fn say(&self, record: &Record, ending: &Ending, now: Timestamp, why: &str) {
-        let last = given_up(ending, later(now, pause(ending.attempts)));
-        if ending.attempts > 1 && !last {
-            return;
-        }
-        let by_hand = (self.lookup)(record.place(), &ending.terms)
-            .and_then(|target| target.description().revoke.by_hand.clone())
-            .map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
-        let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
-        let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
-        self.events.publish(&connection(record.place()), Reason::RevocationFailed, "Revoke", &note).await;
-    }
-
-    async fn erase_dead(&self, record: &Record, ending: &Ending, now: Timestamp) {
-        if later(ending.since, self.retention) <= now {
-            self.grants.erase(&record.place().uid).await;
-        }
     }
 }
 
 impl Grants {
-    /// Revokes the grant and erases its record; what cannot be done now is postponed.
-    pub(super) async fn end(&self, job: &Job) {
-        let uid = &job.place.uid;
-        let Ok(Some(loaded)) = self.store.get(uid) else { return };
-        let (record, Some(ending)) = (&loaded.record, loaded.record.ending().cloned()) else { return };
-        let now = self.clock.now();
-        let opened = record.open_grant(&self.sealer).and_then(|grant| {
-            let candidate = record.open_candidate(&self.sealer)?.map(|candidate| candidate.grant);
-            Ok([grant, candidate])
-        });
-        let grants = match opened {
-            Ok(grants) => grants.into_iter().flatten(),
-            Err(error) => return self.postpone(uid, &ending, now, &error.to_string()).await,
-        };
-        if self.shared_with_siblings(job, record) {
-            tracing::info!("not revoked at the provider: another connection lives on the same grant there");
-            return self.erase(uid).await;
+    /// Revokes the grant and erases its record, if that is still what was `read`. What cannot be done now is postponed.
+    pub(super) async fn end(&self, job: &Job, read: &ReadVersion) {
+        let Ok(Some(loaded)) = self.store.get(&job.place.uid) else { return };
+        if loaded.version.read() != *read {
+            return;
         }
-        let app = match self.app(job).await {
-            Ok(app) => app,
-            Err(none) => return self.postpone(uid, &ending, now, &none.to_string()).await,
-        };
-        for grant in grants {
-            if let Err(why) = self.revoke(job, app.as_deref(), grant).await {
-                return self.postpone(uid, &ending, now, &why).await;
+        match self.revoke_all(job, &loaded.record).await {
+            // An access token that had to be fetched for the revocation is on record since.
+            Ok(()) => {
+                if let Ok(Some(revoked)) = self.store.get(&job.place.uid) {
+                    self.erase(revoked.version).await;
+                }
+            }
+            Err(why) => {
+                let by_hand = job.target.description().revoke.by_hand.as_deref();
+                self.postpone(&loaded, self.clock.now(), &why, by_hand).await;
             }
         }
-        self.erase(uid).await;
+    }
+
+    async fn revoke_all(&self, job: &Job, record: &Record) -> Result<(), String> {
+        let grant = record.open_grant(&self.sealer).map_err(|error| error.to_string())?;
+        let candidate = record.open_candidate(&self.sealer).map_err(|error| error.to_string())?;
+        if self.shared_with_siblings(job, record) {
+            tracing::info!("not revoked at the provider: another connection lives on the same grant there");
+            return Ok(());
+        }
+        let app = self.app(job).await.map_err(|none| none.to_string())?;
+        for grant in grant.into_iter().chain(candidate.map(|candidate| candidate.grant)) {
+            self.revoke(job, app.as_deref(), grant).await?;
+        }
+        Ok(())
     }
 
     /// Whether revoking would take the grant from another connection as well.
@@ -238,20 +219,29 @@ impl Grants {
         }
     }
 
-    async fn postpone(&self, uid: &str, ending: &Ending, now: Timestamp, why: &str) {
+    /// Notes a try that failed. The first one is told, and so is the last: the grant still lives at the provider.
+    async fn postpone(&self, tried: &Loaded, now: Timestamp, why: &str, by_hand: Option<&str>) {
+        let Some(ending) = tried.record.ending() else { return };
         let next = later(now, pause(ending.attempts));
         tracing::warn!(why, attempts = ending.attempts + 1, "the grant is not revoked yet");
-        if let Err(error) = self.settle(uid, |record| record.ending_postponed(next, why)).await {
+        if let Err(error) = self.settle(tried.record.uid(), |record| record.ending_postponed(next, why)).await
+        {
             tracing::warn!(error = %chain(&error), "the pause before the next revocation could not be noted");
             // The queue would turn at once again; the API server needs that pause too.
-            sleep(Duration::from_secs(5)).await;
+            return sleep(Duration::from_secs(5)).await;
+        }
+        let last = given_up(ending, next);
+        if ending.attempts == 0 || last {
+            let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
+            let by_hand = by_hand.map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
+            let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
+            let object = connection(tried.record.place());
+            self.events.publish(&object, Reason::RevocationFailed, "Revoke", &note).await;
         }
     }
 
-    pub(super) async fn erase(&self, uid: &str) {
-        if let Ok(Some(loaded)) = self.store.get(uid)
-            && let Err(error) = self.store.erase(loaded.version).await
-        {
+    pub(super) async fn erase(&self, version: Version) {
+        if let Err(error) = self.store.erase(version).await {
             tracing::warn!(error = %chain(&error), "a dead record could not be erased now");
         }
     }
@@ -296,8 +286,69 @@ fn pause(attempts: i32) -> Duration {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+
     use super::*;
+    use crate::grant::fixtures::{Engine, at, grant, target};
+
+    const ENTRY: &str = "generic-api-key";
+
+    /// A queue whose providers are there, or are not.
+    fn endings(engine: &Engine, there: bool) -> Endings {
+        Endings {
+            grants: Arc::clone(&engine.grants),
+            lookup: Arc::new(move |_, _| there.then(|| target(ENTRY))),
+            retention: Duration::from_hours(720),
+        }
+    }
+
+    /// Keeps a record whose grant is to be ended from now on.
+    async fn ending(engine: &Engine) -> Loaded {
+        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let record = engine.holding("u1", &grant);
+        engine.keep(record.with_ending(EndReason::Deleted, at(0), EndTerms::default())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ending_that_was_read_before_its_first_try_failed_starts_nothing() {
+        let engine = Engine::start().await;
+        let read = ending(&engine).await;
+        // While the queue is busy with others, the first try fails and is over.
+        let failed = Record::clone(&read.record).ending_postponed(at(10), "no answer").unwrap();
+        let _ = engine.store.replace(engine.loaded("u1").version, failed).await.unwrap();
+        endings(&engine, true).hand_over(read, at(0)).await;
+        engine.grants.drain().await;
+        assert!(engine.api.has("record-u1"), "revoked and erased without its pause");
+        assert_eq!(engine.loaded("u1").record.ending().unwrap().attempts, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_due_ending_is_revoked_and_erased() {
+        let engine = Engine::start().await;
+        ending(&engine).await;
+        endings(&engine, true).look().await;
+        engine.grants.drain().await;
+        assert!(!engine.api.has("record-u1"));
+        assert!(engine.api.events().is_empty(), "nothing is told of what worked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_failed_is_told_the_first_time_and_followed_by_a_pause() {
+        let engine = Engine::start().await;
+        ending(&engine).await;
+        let endings = endings(&engine, false);
+        endings.look().await;
+        assert_eq!(endings.look().await, Duration::from_secs(10), "the pause is kept");
+        engine.clock.advance(SignedDuration::from_secs(10));
+        endings.look().await;
+        let failed = engine.loaded("u1").record.ending().unwrap().clone();
+        assert_eq!((failed.attempts, failed.next_attempt_at), (2, at(30)));
+        let told = engine.api.events();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("provider p is not there"), "{told:?}");
+    }
 
     #[test]
     fn pauses_grow_to_an_hour() {

@@ -30,6 +30,8 @@ pub mod commit;
 pub mod consent;
 mod discard;
 pub mod end;
+#[cfg(test)]
+mod fixtures;
 pub mod former;
 pub mod intake;
 mod judge;

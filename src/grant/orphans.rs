@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::actor::Grants;
 use super::schedule::later;
-use crate::vault::Record;
+use crate::vault::Loaded;
 
 impl Grants {
     /// Notes that nobody knows the connection of this record, and erases the record when that has been so for `retention`.
     ///
     /// Nothing is revoked: nobody asked for that. The caller has made sure by a live look that the connection is gone.
-    pub async fn orphaned(&self, record: &Record, retention: Duration) {
+    pub async fn orphaned(&self, orphan: Loaded, retention: Duration) {
+        let Loaded { record, version } = orphan;
         let (uid, now) = (record.uid(), self.clock.now());
         let Some(since) = record.orphaned_since() else {
             tracing::warn!(
@@ -29,7 +30,7 @@ impl Grants {
                 name = record.place().name,
                 "an orphaned record is erased"
             );
-            self.erase(uid).await;
+            self.erase(version).await;
         }
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::consent::ConsentTask;
 use super::intake::Announcement;
 use super::target::Target;
-use crate::vault::Place;
+use crate::vault::{Place, ReadVersion};
 
 /// A piece of work on one grant, decided by a reconcile.
 #[derive(Clone, Debug)]
@@ -62,7 +62,10 @@ pub enum Task {
     /// Take a step of a try to connect.
     Consent(ConsentTask),
     /// Revoke the grant at the provider and erase its record.
-    End,
+    End {
+        /// The state of the record that this was decided on. Any other is left alone: it may say to wait.
+        read: ReadVersion,
+    },
 }
 
 impl Task {
@@ -70,7 +73,7 @@ impl Task {
     pub fn request(&self) -> Option<&String> {
         match self {
             Self::Refresh { request } | Self::Mint { request } => request.as_ref(),
-            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) | Self::End => None,
+            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) | Self::End { .. } => None,
         }
     }
 

@@ -154,13 +154,13 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
     let known = connections.iter().map(|connection| &connection.metadata);
     let known = known.chain(unreadable.iter().map(|connection| &connection.metadata));
     let known: HashSet<&str> = known.filter_map(|metadata| metadata.uid.as_deref()).collect();
-    for record in ctx.store.orphans(&known) {
-        let place = record.place();
+    for orphan in ctx.store.orphans(&known) {
+        let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);
         // The cache may be behind: one live look before anything is said of a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
-                ctx.grants.orphaned(&record, retention).await;
+                ctx.grants.orphaned(orphan, retention).await;
             }
             Ok(_) | Err(_) => {}
         }

@@ -203,7 +203,6 @@ fn start_the_rest(
     let endings = Endings {
         grants: Arc::clone(&ctx.grants),
         lookup: relations::lookup(ctx),
-        events: Arc::clone(&ctx.events),
         retention: settings.record_retention,
     };
     tasks.spawn(endings.run(stop.clone()));

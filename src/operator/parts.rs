@@ -41,8 +41,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
     let world = world(cluster, &client, &settings.controllers, &mut registry);
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
-    // Unlike every other process and every earlier one of the same pod.
-    let holder = format!("{}/{}", settings.instance, AttemptId::generate()?);
+    let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let grants = Arc::new(Grants::new(Parts {
         store: Arc::clone(&records),
         sealer: sealer.clone(),
@@ -50,7 +49,8 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
         kube: client.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
-        holder,
+        events: Arc::clone(&events),
+        holder: holder(&settings.instance)?,
         intent_ttl: settings.intent_ttl,
         attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
         formers: Formers::new(settings.revoke_former_after),
@@ -59,7 +59,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
         wake_provider: world.kinds.providers.waker.clone(),
     }));
     let ctx = Context {
-        events: Arc::new(Events::new(client.clone(), Some(settings.instance.clone()))),
+        events,
         client,
         world,
         store: records,
@@ -72,6 +72,11 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
         settings: settings.controllers.clone(),
     };
     Ok((Arc::new(ctx), registry))
+}
+
+/// This process in intents: unlike every other and every earlier one of the same pod.
+fn holder(instance: &str) -> Result<String, Error> {
+    Ok(format!("{instance}/{}", AttemptId::generate()?))
 }
 
 /// The caches, empty.

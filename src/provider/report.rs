@@ -4,6 +4,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::attempt;
 use bowline_api::condition::{ConditionType, Conditions, Truth};
 use bowline_api::connection::Method;
+use bowline_api::open::Open;
 use bowline_api::provider::{IntegrationProviderStatus, Rotation};
 use bowline_api::reason::{self, Reason};
 use bowline_oauth::catalog::Description;
@@ -27,16 +28,16 @@ pub struct Found {
 /// What status shows of the third party.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    methods: Vec<Method>,
-    rotation: Option<Rotation>,
+    methods: Vec<Open<Method>>,
+    rotation: Option<Open<Rotation>>,
 }
 
 impl Facts {
     /// The rotation is that of grants obtained in the usual way.
     pub fn of(description: &Description) -> Self {
         let usual = description.methods.first();
-        let rotation = usual.map(|method| description.rotation(*method));
-        Self { methods: description.methods.clone(), rotation }
+        let rotation = usual.map(|method| description.rotation(*method).into());
+        Self { methods: description.methods.iter().copied().map(Open::from).collect(), rotation }
     }
 }
 
@@ -65,7 +66,7 @@ pub fn status(
     let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
     IntegrationProviderStatus {
         callback_url: portal
-            .filter(|_| facts.methods.contains(&Method::AuthorizationCode))
+            .filter(|_| facts.methods.contains(&Method::AuthorizationCode.into()))
             .map(|portal| attempt::redirect_uri(portal, &provider.name_any())),
         methods: facts.methods,
         rotation: facts.rotation,
@@ -94,13 +95,14 @@ mod tests {
         let spec = serde_json::from_value(json!({"type": "github"})).unwrap();
         let mut provider = IntegrationProvider::new("p", spec);
         provider.metadata.generation = Some(3);
-        let facts = Facts { methods: vec![Method::AuthorizationCode], rotation: Some(Rotation::SingleUse) };
+        let (methods, rotation) = (vec![Method::AuthorizationCode.into()], Some(Rotation::SingleUse.into()));
+        let facts = Facts { methods, rotation };
         let good = status(&provider, &found(Ok(()), Some(facts.clone())), None, at(0));
         provider.status = Some(good.clone());
         assert_eq!(status(&provider, &found(Ok(()), Some(facts)), None, at(60)), good);
         let refusal = Refusal::new(Reason::AppSecretNotFound, "There is no Secret.", Some("ops@example.com"));
         let bad = status(&provider, &found(Err(refusal), None), None, at(60));
-        assert_eq!((&bad.methods, bad.rotation), (&good.methods, good.rotation));
+        assert_eq!((&bad.methods, &bad.rotation), (&good.methods, &good.rotation));
         assert_eq!(bad.observed_generation, Some(3));
         let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "AppSecretNotFound"));

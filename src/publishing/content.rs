@@ -5,9 +5,11 @@ use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::IgnoredAny;
 use zeroize::Zeroizing;
 
-use bowline_api::connection::Format;
+use bowline_api::connection::{Format, SecretType};
+use bowline_api::open::Open;
 
 /// Bytes of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
@@ -59,29 +61,10 @@ pub struct Account<'a> {
     pub name: Option<&'a str>,
 }
 
-/// Type of a published Secret; no other is ever written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecretType {
-    /// `Opaque`.
-    Opaque,
-    /// `kubernetes.io/basic-auth`: Raw of a user name and password.
-    BasicAuth,
-}
-
-impl SecretType {
-    /// As Kubernetes writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opaque => "Opaque",
-            Self::BasicAuth => "kubernetes.io/basic-auth",
-        }
-    }
-}
-
 /// Keys and values of one Secret. Values are erased when dropped and never printed.
 #[derive(PartialEq, Eq)]
 pub struct Published {
-    /// Type of the Secret.
+    /// Type of the Secret; no other is ever written.
     pub type_: SecretType,
     /// Its data.
     pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
@@ -119,6 +102,20 @@ pub enum ContentError {
     /// More than a Secret should hold.
     #[error("the values are larger than 512 KiB together")]
     TooLarge,
+    /// Kubernetes refuses a Secret of this type without certain keys.
+    #[error("a Secret of type {} needs {}; correct spec.secret.template.data", .type_.as_str(), needs(*.type_))]
+    TypeUnmet {
+        /// The type.
+        type_: SecretType,
+    },
+    /// A type of a later version.
+    #[error(
+        "this version of the operator does not know the Secret type {type_}; correct spec.secret.template.type"
+    )]
+    TypeUnknown {
+        /// The type.
+        type_: String,
+    },
 }
 
 type Values = BTreeMap<String, Zeroizing<String>>;
@@ -137,9 +134,17 @@ impl Published {
         Self::of(type_, values)
     }
 
-    /// Data that templates made. The total has been limited while rendering.
-    pub fn rendered(values: BTreeMap<String, Zeroizing<String>>) -> Result<Self, ContentError> {
-        Self::of(SecretType::Opaque, values)
+    /// Data that templates made, for a Secret of this type. The total has been limited while rendering.
+    pub fn rendered(type_: Option<&Open<SecretType>>, values: Values) -> Result<Self, ContentError> {
+        let type_ = match type_ {
+            None => SecretType::Opaque,
+            Some(Open::Known(type_)) => *type_,
+            Some(Open::Other(type_)) => return Err(ContentError::TypeUnknown { type_: type_.clone() }),
+        };
+        if !meets(type_, &values) {
+            return Err(ContentError::TypeUnmet { type_ });
+        }
+        Self::of(type_, values)
     }
 
     fn of(type_: SecretType, values: Values) -> Result<Self, ContentError> {
@@ -148,6 +153,27 @@ impl Published {
         }
         let bytes = |value: Zeroizing<String>| Zeroizing::new(value.as_bytes().to_vec());
         Ok(Self { type_, data: values.into_iter().map(|(key, value)| (key, bytes(value))).collect() })
+    }
+}
+
+/// What Kubernetes asks of a Secret's data by its type; it is checked here so that the condition can say it in plain words.
+fn meets(type_: SecretType, values: &Values) -> bool {
+    let value = |key: &str| values.get(key).map(|value| value.as_str());
+    let is_object = |text: &str| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok();
+    match type_ {
+        SecretType::Opaque => true,
+        SecretType::BasicAuth => value("username").or(value("password")).is_some(),
+        SecretType::DockerConfigJson => value(".dockerconfigjson").is_some_and(is_object),
+        SecretType::SshAuth => value("ssh-privatekey").is_some_and(|key| !key.is_empty()),
+    }
+}
+
+const fn needs(type_: SecretType) -> &'static str {
+    match type_ {
+        SecretType::Opaque => "nothing",
+        SecretType::BasicAuth => "the key username or password",
+        SecretType::DockerConfigJson => "the key .dockerconfigjson with a JSON object",
+        SecretType::SshAuth => "the key ssh-privatekey with a private key",
     }
 }
 
@@ -311,6 +337,41 @@ mod tests {
             let format = if env { Format::Env } else { Format::Raw };
             assert!(publish(Credential::ApiKey(&key), &[(name, "x")], format).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn each_type_has_the_keys_that_kubernetes_asks_for() {
+        let rows = [
+            (SecretType::Opaque, "a", "", true),
+            (SecretType::BasicAuth, "username", "", true),
+            (SecretType::BasicAuth, "password", "p", true),
+            (SecretType::BasicAuth, "token", "t", false),
+            (
+                SecretType::DockerConfigJson,
+                ".dockerconfigjson",
+                r#"{"auths": {"r.example.com": {"auth": "x"}}}"#,
+                true,
+            ),
+            (SecretType::DockerConfigJson, ".dockerconfigjson", r#"["auths"]"#, false),
+            (SecretType::DockerConfigJson, ".dockerconfigjson", "{", false),
+            (SecretType::DockerConfigJson, "config.json", "{}", false),
+            (SecretType::SshAuth, "ssh-privatekey", "k", true),
+            (SecretType::SshAuth, "ssh-privatekey", "", false),
+        ];
+        for (type_, key, value, fits) in rows {
+            let values = Values::from([(key.to_owned(), Zeroizing::new(value.to_owned()))]);
+            let expected = if fits { Ok(type_) } else { Err(ContentError::TypeUnmet { type_ }) };
+            let published = Published::rendered(Some(&type_.into()), values);
+            assert_eq!(published.map(|published| published.type_), expected, "{key}: {value}");
+        }
+    }
+
+    #[test]
+    fn a_type_of_a_later_version_is_named_and_not_guessed() {
+        let later = Open::Other("kubernetes.io/tls".to_owned());
+        let error = Published::rendered(Some(&later), Values::new()).unwrap_err();
+        assert!(error.to_string().contains("kubernetes.io/tls"));
+        assert_eq!(Published::rendered(None, Values::new()).unwrap().type_, SecretType::Opaque);
     }
 
     #[test]

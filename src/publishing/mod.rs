@@ -4,7 +4,7 @@
 
 pub mod content;
 mod grant;
-pub mod labels;
+pub mod metadata;
 pub mod publish;
 pub mod secret;
 mod share;
@@ -12,7 +12,7 @@ mod syntax;
 pub mod template;
 pub mod withdraw;
 
-pub use content::{Account, ContentError, Credential, Material, Published, SecretType};
+pub use content::{Account, ContentError, Credential, Material, Published};
 pub use grant::{Unpublishable, material};
 pub use publish::{PublishError, Written, publish};
 pub use secret::{Desired, Known, PublishedVersion};

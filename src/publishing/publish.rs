@@ -248,7 +248,7 @@ fn must_be_replaced(status: &Status) -> bool {
 }
 
 fn leftovers(meta: &ObjectMeta, desired: &Desired) -> Option<Value> {
-    let (labels, annotations) = (desired.all_labels(), desired.annotations());
+    let (labels, annotations) = (desired.all_labels(), desired.all_annotations());
     let mut data_keys = BTreeSet::new();
     let (mut label_keys, mut annotation_keys) = (BTreeSet::new(), BTreeSet::new());
     for entry in meta.managed_fields.iter().flatten() {

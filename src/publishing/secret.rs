@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bowline_api::connection::TemplateMetadata;
 use bowline_api::names;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -31,8 +32,8 @@ pub struct Desired {
     pub grant: GrantVersion,
     /// When the credential ends.
     pub expires_at: Option<Timestamp>,
-    /// The user's labels, checked by [`super::labels::LabelPrefixes`].
-    pub labels: BTreeMap<String, String>,
+    /// The user's labels and annotations, checked by [`super::metadata::AllowedMetadata`].
+    pub metadata: TemplateMetadata,
     /// Type and data.
     pub content: Published,
 }
@@ -112,7 +113,7 @@ impl Desired {
                 uid: known.map(|known| known.uid.clone()),
                 resource_version: known.map(|known| known.resource_version.clone()),
                 labels: Some(self.all_labels()),
-                annotations: Some(self.annotations()),
+                annotations: Some(self.all_annotations()),
                 owner_references: Some(vec![owner.clone()]),
                 ..ObjectMeta::default()
             },
@@ -128,19 +129,18 @@ impl Desired {
 
     /// Labels of the Secret; ours win over the user's.
     pub(super) fn all_labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self.labels.clone();
+        let mut labels = self.metadata.labels.clone();
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());
         labels.insert(names::LABEL_CONNECTION_UID.to_owned(), self.connection_uid.clone());
         labels
     }
 
-    /// Annotations of the Secret.
-    pub(super) fn annotations(&self) -> BTreeMap<String, String> {
-        let mut annotations = BTreeMap::from([
-            (names::ANNOTATION_CONNECTION.to_owned(), self.connection_id.clone()),
-            (names::ANNOTATION_GRANT_ID.to_owned(), self.grant.id.to_string()),
-            (names::ANNOTATION_REVISION.to_owned(), self.grant.revision.to_string()),
-        ]);
+    /// Annotations of the Secret; ours win over the user's.
+    pub(super) fn all_annotations(&self) -> BTreeMap<String, String> {
+        let mut annotations = self.metadata.annotations.clone();
+        annotations.insert(names::ANNOTATION_CONNECTION.to_owned(), self.connection_id.clone());
+        annotations.insert(names::ANNOTATION_GRANT_ID.to_owned(), self.grant.id.to_string());
+        annotations.insert(names::ANNOTATION_REVISION.to_owned(), self.grant.revision.to_string());
         if let Some(expires_at) = self.expires_at {
             annotations.insert(names::ANNOTATION_EXPIRES_AT.to_owned(), expires_at.to_string());
         }

@@ -36,7 +36,7 @@ const FILTER_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the template for key {key} failed at line {line}: {fault}")]
 pub struct TemplateError {
-    /// Key in `spec.secret.template`.
+    /// Key in `spec.secret.template.data`.
     pub key: String,
     /// Line in that template, from 1.
     pub line: usize,

@@ -1,6 +1,6 @@
 //! The Secret that a share publishes. Pure.
 
-use bowline_api::connection::Format;
+use bowline_api::connection::{Format, TemplateMetadata};
 use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
 
@@ -19,7 +19,7 @@ pub enum BuildError {
     NoToken,
 }
 
-/// The Secret of the share: Raw keys and our own metadata, never the owner's template or labels.
+/// The Secret of the share: Raw keys and our own metadata, never the owner's template.
 pub fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
     let Held { grant, revision, version } = held;
     let connection = &share.spec.connection;
@@ -33,7 +33,7 @@ pub fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildErro
         revision: *revision,
         grant: *version,
         expires_at: grant.expires_at,
-        labels: std::collections::BTreeMap::new(),
+        metadata: TemplateMetadata::default(),
         content: Published::new(&material, Format::Raw)?,
     })
 }

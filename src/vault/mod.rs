@@ -29,4 +29,4 @@ pub use record::{
     Record, SiblingKey, SourceVersion, Spent, TransitionError, Way,
 };
 pub use seal::{Place, Sealer};
-pub use store::{Loaded, LookupError, RereadError, Store, Version, WriteError};
+pub use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};

@@ -50,11 +50,15 @@ impl Version {
         &self.uid
     }
 
-    /// The Secret's resourceVersion: to tell whether what is cached was seen before, not to compute with.
-    pub fn resource_version(&self) -> &str {
-        &self.object.resource_version
+    /// What was read, for a later comparison.
+    pub fn read(&self) -> ReadVersion {
+        ReadVersion(self.object.clone())
     }
 }
+
+/// Which state of a record was read. It gives no right to write; it only tells whether the record is still the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadVersion(ObjectVersion);
 
 /// A record and the right to write over it.
 #[derive(Debug)]

@@ -135,7 +135,7 @@ async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
 
     let campaigns = it.another_namespace("campaigns").await;
     let workspace = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "Workspace", "metadata": {"name": "campaigns"},
-        "spec": {"displayName": "Campaigns", "members": [{"user": "alice"}, {"user": "bob"}],
+        "spec": {"displayName": "Campaigns", "members": [{"name": "alice"}, {"name": "bob"}],
             "namespaces": [campaigns], "contact": "platform@example.com"}});
     let force = PatchParams::apply("files").force();
     it.workspaces().patch("campaigns", &force, &Patch::Apply(&workspace)).await.expect("a workspace");

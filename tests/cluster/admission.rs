@@ -5,8 +5,8 @@
 
 use serde_json::{Value, json};
 
-use crate::asking::{ADMIN, Ask, OPERATOR};
-use crate::fixture::{Team, connection, random_name, secret};
+use crate::asking::{ADMIN, Ask, OPERATOR, merged};
+use crate::fixture::{LOOKALIKE as ROBOT, Team, connection, random_name, secret};
 use crate::judging::Verdict::{Accepted, Refused};
 use crate::judging::{assert_same, judge, judge_change, judge_changes, judge_creation, path_of};
 
@@ -37,6 +37,24 @@ async fn a_connection_is_made_in_ones_own_name() {
     ];
     for (who, owner, verdict) in rows {
         judge_creation(&team, who, &team.connections(), &connection("x", owner), verdict).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_service_account_owns_what_it_makes_or_what_a_pipeline_makes_for_it() {
+    let team = Team::new().await;
+    let rows = [
+        (ROBOT, ROBOT, Accepted),
+        ("gitops", ROBOT, Accepted),
+        ("mallory", ROBOT, Refused(NOT_YOU)),
+        (ROBOT, "system:serviceaccount:team-a:other", Refused(NOT_YOU)),
+        (ROBOT, "alice", Refused(NOT_YOU)),
+    ];
+    let minted = json!({"spec": {"method": "ClientCredentials"}});
+    for (who, owner, verdict) in rows {
+        let object = merged(connection("x", owner), &minted);
+        judge_creation(&team, who, &team.connections(), &object, verdict).await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! Publishing on a real API server: preconditions of server-side apply, immutable Secrets, quotas and the messages of
 //! refusals are the API server's, and cannot be shown without it.
 
+use bowline::vault::record::GrantVersion;
+use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,6 +13,7 @@ use bowline::publishing::secret::controller;
 use bowline::publishing::{
     Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
 };
+use bowline_api::connection::{Format, SecretType, TemplateMetadata};
 use bowline_runtime::follow::follow;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
@@ -70,9 +73,13 @@ impl Place {
             connection_id: format!("{}.github", self.namespace),
             connection_uid: self.uid(),
             revision,
+            grant: GrantVersion {
+                id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(),
+                revision,
+            },
             expires_at: None,
-            labels: BTreeMap::new(),
-            content: Published::new(&material, bowline_api::connection::Format::Raw).unwrap(),
+            metadata: TemplateMetadata::default(),
+            content: Published::new(&material, Format::Raw).unwrap(),
         }
     }
 
@@ -169,7 +176,8 @@ async fn an_edited_secret_is_put_back_and_foreign_labels_stay() {
 async fn what_our_first_write_set_and_a_later_one_leaves_out_is_removed() {
     let place = Place::new().await;
     let mut desired = place.desired(1);
-    desired.labels.insert("team".to_owned(), "a".to_owned());
+    desired.metadata.labels.insert("team".to_owned(), "a".to_owned());
+    desired.metadata.annotations.insert("reloader.stakater.com/match".to_owned(), "true".to_owned());
     desired.expires_at = Some("2026-03-01T12:00:00Z".parse().unwrap());
     desired.content.data.insert("old".to_owned(), b"x".to_vec().into());
     let written = publish(&place.client, &place.index, &desired, None, &|| 1).await.unwrap();
@@ -177,7 +185,33 @@ async fn what_our_first_write_set_and_a_later_one_leaves_out_is_removed() {
     place.assert_holds(2).await;
     let stored = place.stored().await;
     assert!(!stored.labels().contains_key("team"));
-    assert!(!stored.annotations().contains_key("bowline.dev/expires-at"));
+    for gone in ["bowline.dev/expires-at", "reloader.stakater.com/match"] {
+        assert!(!stored.annotations().contains_key(gone), "{gone}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn what_fits_a_type_for_us_fits_it_for_the_api_server() {
+    let place = Place::new().await;
+    let mut known: Option<Written> = None;
+    for (type_, key, value) in [
+        (SecretType::BasicAuth, "username", ""),
+        (SecretType::DockerConfigJson, ".dockerconfigjson", r#"{"auths": {"registry.example.com": {}}}"#),
+        (SecretType::SshAuth, "ssh-privatekey", "k"),
+        (SecretType::Opaque, "a", ""),
+    ] {
+        let mut desired = place.desired(1);
+        let data = [(key.to_owned(), value.to_owned().into())].into();
+        desired.content = Published::rendered(Some(&type_.into()), data).unwrap();
+        let before = known.as_ref().map(|written| Known {
+            uid: written.uid.clone(),
+            resource_version: written.resource_version.clone(),
+        });
+        let written = publish(&place.client, &place.index, &desired, before.as_ref(), &|| 1).await;
+        known = Some(written.unwrap_or_else(|error| panic!("{type_:?}: {error:?}")));
+        assert_eq!(place.stored().await.type_.as_deref(), Some(type_.as_str()));
+    }
 }
 
 #[tokio::test]
@@ -272,7 +306,7 @@ async fn a_quota_that_is_full_has_its_own_reason() {
             }
         }
     });
-    assert_eq!(refused.await.unwrap().reason(), "QuotaExceeded");
+    assert_eq!(refused.await.unwrap().reason(), Reason::QuotaExceeded);
 }
 
 #[tokio::test]

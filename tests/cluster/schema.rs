@@ -55,7 +55,73 @@ fn named(name: &str) -> Value {
 }
 
 fn rules() -> Vec<Rule> {
-    [connection_rules(), published_secret_rules(), cluster_wide_rules()].into_iter().flatten().collect()
+    [owner_rules(), connection_rules(), published_secret_rules(), secret_type_rules(), cluster_wide_rules()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The spec of a connection that a `ServiceAccount` owns.
+fn robots(more: Value) -> Value {
+    merged(spec(json!({"owner": "system:serviceaccount:team-a:billing"})), &spec(more))
+}
+
+fn owner_rules() -> Vec<Rule> {
+    let owner = |owner: &str| spec(json!({"owner": owner, "method": "ClientCredentials"}));
+    let credentials = || json!({"secretName": "key"});
+    vec![
+        rule(
+            "no system: user owns a connection, except a ServiceAccount",
+            a_connection,
+            vec![spec(json!({"owner": "alice@example.com"})), owner("system:serviceaccount:a:b.c")],
+            [
+                "system:admin",
+                "system:",
+                "system:node:a",
+                "system:serviceaccounts:a",
+                "system:serviceaccount:a",
+                "system:serviceaccount:a:b:c",
+                "system:serviceaccount:a.b:c",
+            ]
+            .map(owner)
+            .to_vec(),
+        ),
+        rule(
+            "a ServiceAccount owns only connections that no person consents to",
+            a_connection,
+            vec![
+                robots(json!({"method": "ClientCredentials"})),
+                robots(json!({"method": "ApiKey", "credentials": credentials()})),
+                robots(json!({"method": "BasicAuth", "credentials": credentials()})),
+                robots(json!({"method": "RefreshToken", "credentials": credentials()})),
+                robots(json!({"credentials": credentials()})),
+            ],
+            vec![
+                robots(json!({})),
+                robots(json!({"method": "AuthorizationCode"})),
+                robots(json!({"method": "DeviceCode"})),
+                robots(json!({"method": "ApiKey"})),
+                robots(json!({"method": "RefreshToken", "credentials": null})),
+            ],
+        ),
+        rule(
+            "credentials hold a refresh token, a key or a password",
+            a_connection,
+            vec![spec(json!({"credentials": credentials(), "method": "ApiKey"}))],
+            ["AuthorizationCode", "DeviceCode", "ClientCredentials"]
+                .map(|method| spec(json!({"credentials": credentials(), "method": method})))
+                .to_vec(),
+        ),
+        rule(
+            "suspend and disconnect exclude each other",
+            a_connection,
+            vec![
+                spec(json!({"suspend": true, "disconnect": false})),
+                spec(json!({"suspend": false, "disconnect": true})),
+            ],
+            vec![spec(json!({"suspend": true, "disconnect": true}))],
+        ),
+    ]
 }
 
 fn connection_rules() -> Vec<Rule> {
@@ -78,12 +144,6 @@ fn connection_rules() -> Vec<Rule> {
                 spec(json!({"shared": null})),
             ],
             vec![spec(json!({"shared": true})), spec(json!({"shared": true, "workspace": null}))],
-        ),
-        rule(
-            "owner must be a person or a pipeline, not a system: user",
-            a_connection,
-            vec![spec(json!({"owner": "alice@example.com"}))],
-            vec![spec(json!({"owner": "system:serviceaccount:a:b"})), spec(json!({"owner": "system:admin"}))],
         ),
         transition(
             "provider is immutable: make a new connection",
@@ -155,48 +215,116 @@ fn templates(lengths: &[usize]) -> Value {
     named.map(|(number, length)| (format!("t{number}"), json!("x".repeat(*length)))).collect()
 }
 
-fn published_secret_rules() -> Vec<Rule> {
-    let secret = |secret: Value| spec(json!({"secret": secret}));
+fn secret(secret: Value) -> Value {
+    spec(json!({"secret": secret}))
+}
+
+fn secret_type_rules() -> Vec<Rule> {
+    let typed = |type_: &str, data: Value| secret(json!({"template": {"type": type_, "data": data}}));
+    let needs = |words: &'static str, type_: &str, fits: &[Value]| {
+        let accepted = fits.iter().map(|data| typed(type_, data.clone())).collect();
+        rule(words, a_connection, accepted, vec![typed(type_, json!({"other": "x"}))])
+    };
+    let type_ = |type_: &str| typed(type_, json!({"token": "x"}));
     vec![
         rule(
-            "template replaces format: set one of them",
+            "template.type needs template.data: without it, format decides the type",
             a_connection,
-            vec![secret(json!({"format": "Env"})), secret(json!({"template": {"a": "{{ token }}"}}))],
-            vec![secret(json!({"format": "Env", "template": {"a": "{{ token }}"}}))],
+            vec![type_("Opaque")],
+            vec![secret(json!({"template": {"type": "Opaque"}})), typed("Opaque", json!({}))],
         ),
         rule(
-            "a template key holds letters, digits, '-', '_' and '.'; a template may have 8192 characters",
+            "supported values: \"Opaque\"",
             a_connection,
-            vec![secret(json!({"template": {"config.json": "x".repeat(8192)}}))],
+            vec![],
             vec![
-                secret(json!({"template": {"a/b": "x"}})),
-                secret(json!({"template": {"": "x"}})),
-                secret(json!({"template": {"a": "x".repeat(8193)}})),
+                type_("kubernetes.io/service-account-token"),
+                type_("bootstrap.kubernetes.io/token"),
+                type_("helm.sh/release.v1"),
+                type_("bowline.dev/record"),
             ],
+        ),
+        needs(
+            "type kubernetes.io/basic-auth needs the key username or password",
+            "kubernetes.io/basic-auth",
+            &[json!({"username": "x"}), json!({"password": "x"})],
+        ),
+        needs(
+            "type kubernetes.io/dockerconfigjson needs the key .dockerconfigjson",
+            "kubernetes.io/dockerconfigjson",
+            &[json!({".dockerconfigjson": "{}"})],
+        ),
+        needs(
+            "type kubernetes.io/ssh-auth needs the key ssh-privatekey",
+            "kubernetes.io/ssh-auth",
+            &[json!({"ssh-privatekey": "x"})],
+        ),
+    ]
+}
+
+fn published_secret_rules() -> Vec<Rule> {
+    let data = |data: Value| secret(json!({"template": {"data": data}}));
+    let metadata = |metadata: Value| secret(json!({"template": {"metadata": metadata}}));
+    let labels = |labels: Value| metadata(json!({"labels": labels}));
+    let annotations = |annotations: Value| metadata(json!({"annotations": annotations}));
+    vec![
+        rule(
+            "template.data replaces format: set one of them",
+            a_connection,
+            vec![
+                secret(json!({"format": "Env"})),
+                data(json!({"a": "{{ token }}"})),
+                secret(json!({"format": "Env", "template": {"metadata": {"labels": {"team": "a"}}}})),
+                secret(json!({"format": "Env", "template": {"data": {}}})),
+            ],
+            vec![secret(json!({"format": "Env", "template": {"data": {"a": "{{ token }}"}}}))],
+        ),
+        rule(
+            "a template key has at most 253 characters: letters, digits, '-', '_' and '.'",
+            a_connection,
+            vec![data(json!({"config.json": "x", "k".repeat(253): "x"}))],
+            vec![data(json!({"a/b": "x"})), data(json!({"": "x"})), data(json!({"k".repeat(254): "x"}))],
+        ),
+        rule(
+            "may not be more than 8192",
+            a_connection,
+            vec![data(json!({"a": "x".repeat(8192)}))],
+            vec![data(json!({"a": "x".repeat(8193)}))],
         ),
         rule(
             "the templates of a connection may have 32768 characters together",
             a_connection,
-            vec![secret(json!({"template": templates(&[8192; 4])})), secret(json!({"template": {}}))],
-            vec![
-                secret(json!({"template": templates(&[8192, 8192, 8192, 8192, 1])})),
-                secret(json!({"template": templates(&[1025; 32])})),
-            ],
+            vec![data(templates(&[8192; 4])), data(json!({}))],
+            vec![data(templates(&[8192, 8192, 8192, 8192, 1])), data(templates(&[1025; 32]))],
         ),
         rule(
-            "a label name may have 317 characters, a label value 63",
+            "a label name may have 317 characters",
             a_connection,
-            vec![secret(json!({"labels": {"example.com/team": "a"}}))],
-            vec![
-                secret(json!({"labels": {"team": "a".repeat(64)}})),
-                secret(json!({"labels": {"a".repeat(318): "a"}})),
-            ],
+            vec![labels(json!({"example.com/team": "a", "a".repeat(317): "a".repeat(63)}))],
+            vec![labels(json!({"a".repeat(318): "a"}))],
+        ),
+        rule("may not be more than 63", a_connection, vec![], vec![labels(json!({"team": "a".repeat(64)}))]),
+        rule(
+            "an annotation name may have 317 characters",
+            a_connection,
+            vec![annotations(
+                json!({"reloader.stakater.com/match": "true", "a".repeat(317): "a".repeat(4096)}),
+            )],
+            vec![annotations(json!({"a".repeat(318): "a"}))],
+        ),
+        rule(
+            "may not be more than 4096",
+            a_connection,
+            vec![],
+            vec![annotations(json!({"a": "a".repeat(4097)}))],
         ),
     ]
 }
 
 fn cluster_wide_rules() -> Vec<Rule> {
-    let member = |user: &str| spec(json!({"members": [{"user": user}]}));
+    let members = |members: Value| spec(json!({"members": members}));
+    let member = |kind: &str, name: &str| members(json!([{"kind": kind, "name": name}]));
+    let robot = "system:serviceaccount:a:b";
     let name = "metadata.name may have at most 63 characters";
     vec![
         rule(name, a_provider, vec![named(&random_name(&"p".repeat(50)))], vec![named(&"p".repeat(64))]),
@@ -218,11 +346,26 @@ fn cluster_wide_rules() -> Vec<Rule> {
             ],
         ),
         rule(
-            "a member is a person or a pipeline, not a system: user",
+            "a member of kind User is a person or a pipeline, not a system: user",
             a_workspace,
-            vec![member("alice@example.com")],
-            vec![member("system:serviceaccount:a:b")],
+            vec![members(json!([{"name": "alice@example.com"}])), member("User", "alice")],
+            vec![members(json!([{"name": robot}])), member("User", "system:admin")],
         ),
+        rule(
+            "a member of kind ServiceAccount is named system:serviceaccount:NAMESPACE:NAME",
+            a_workspace,
+            vec![member("ServiceAccount", robot)],
+            ["alice", "b", "a/b", "system:admin", "system:serviceaccount:a"]
+                .map(|name| member("ServiceAccount", name))
+                .to_vec(),
+        ),
+        rule(
+            "Duplicate value",
+            a_workspace,
+            vec![members(json!([{"name": "alice"}, {"name": "bob"}]))],
+            vec![members(json!([{"name": "alice"}, {"kind": "User", "name": "alice"}]))],
+        ),
+        rule("supported values: \"User\"", a_workspace, vec![], vec![member("Group", "staff")]),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! Writes other than published Secrets: annotations and Events, as the API server keeps them.
 
+use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
 
 use bowline::kube_ext::apply::{apply, remove_annotation};
@@ -44,7 +45,7 @@ async fn an_event_shows_its_own_note_and_repeats_are_counted() {
     let object = map.object_ref(&());
     let long = "ä".repeat(2000);
     for note in ["first", "second", "second", &long] {
-        events.warning(&object, "RefreshFailing", "Refresh", note).await;
+        events.publish(&object, Reason::RefreshFailing, "Refresh", note).await;
     }
     let kept = Api::<Event>::namespaced(client, &map.namespace().unwrap());
     let kept = kept.list(&ListParams::default()).await.unwrap();

@@ -123,7 +123,7 @@ async fn a_hard_life(it: &Scene) -> [String; 2] {
         it.realm.fault(Fault::token(action));
     }
     it.until_event(&it.namespace, "RotationOutcomeUnknown").await;
-    let template = json!({"a": "{{ token }}{{ nonesuch }}"});
+    let template = json!({"data": {"a": "{{ token }}{{ nonesuch }}"}});
     it.change("mail", json!({"spec": {"secret": {"template": template}}})).await;
     it.until_reason("mail", "SecretPublished", "TemplateFailed").await;
     let unknown = ["canary-refresh-0123456789/+", "canary-access-0123456789/+"].map(str::to_owned);

@@ -202,7 +202,7 @@ pub struct WorkspaceDraft<'a> {
 
 impl<'a> WorkspaceDraft<'a> {
     pub fn new(scene: &'a Scene, members: &[&str], namespaces: &[&str]) -> Self {
-        let members: Vec<_> = members.iter().map(|user| json!({"user": user})).collect();
+        let members: Vec<_> = members.iter().map(|user| json!({"kind": "User", "name": user})).collect();
         Self { scene, spec: json!({"members": members, "namespaces": namespaces}) }
     }
 

@@ -35,7 +35,7 @@ async fn one_in_each_phase(it: &Scene) {
     it.bring_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;
     it.change("suspended", json!({"spec": {"suspend": true}})).await;
     it.change("disconnected", json!({"spec": {"disconnect": true}})).await;
-    it.change("error", json!({"spec": {"secret": {"labels": {"app.kubernetes.io/part-of": "x"}}}})).await;
+    it.change("error", json!({"spec": {"secret": {"template": {"metadata": {"labels": {"app.kubernetes.io/part-of": "x"}}}}}})).await;
     for phase in ["Pending", "Active", "Suspended", "Disconnected", "Error", "Expired"] {
         it.until_phase(&phase.to_lowercase(), phase).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bowline_testbed::sandbox::{Account, ApiKey, BasicUser, Endpoint, GrantType, Rotation};
 use k8s_openapi::jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::looking::{Keys, condition, holds, is, until, words};
 use crate::scene::{Scene, scene};
@@ -306,7 +306,7 @@ async fn a_kept_credential_is_read_if_it_is_of_our_type_and_again_when_it_change
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn format_template_labels_and_name_of_the_secret_follow_the_spec() {
+async fn format_template_metadata_and_name_of_the_secret_follow_the_spec() {
     let it = scene("format").await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
     let first = it.secret("mail").await;
@@ -317,19 +317,31 @@ async fn format_template_labels_and_name_of_the_secret_follow_the_spec() {
     let env = it.until_secret("mail", "keys in upper case alone", in_env).await;
     assert_eq!(env["ACCESS_TOKEN"], first["access_token"]);
 
-    let template = json!({"header": "Authorization: Bearer {{ token }}", "who": "{{ account.name }}"});
+    let template =
+        json!({"data": {"header": "Authorization: Bearer {{ token }}", "who": "{{ account.name }}"}});
     it.change("mail", json!({"spec": {"secret": {"format": null, "template": template}}})).await;
     let rendered =
         it.until_secret("mail", "the template's keys alone", |keys| keys.keys().eq(["header", "who"])).await;
     assert_eq!(rendered["header"], format!("Authorization: Bearer {}", first["access_token"]));
 
-    let labels = json!({"teams.example.com/name": "a"});
-    it.change("mail", json!({"spec": {"secret": {"name": "renamed", "template": null, "labels": labels}}}))
-        .await;
+    let data = json!({"header": null, "who": null,
+        ".dockerconfigjson": r#"{"auths": {"registry.example.com": {"registrytoken": {{ token | tojson }}}}}"#});
+    let template = json!({"type": "kubernetes.io/dockerconfigjson", "data": data});
+    it.change("mail", json!({"spec": {"secret": {"template": template}}})).await;
+    let login = it.until_secret("mail", "a login", |keys| keys.keys().eq([".dockerconfigjson"])).await;
+    assert!(login[".dockerconfigjson"].contains(&first["access_token"]));
+    let made_anew = it.secret_now(&it.namespace, "mail").await.unwrap();
+    assert_eq!(made_anew.type_.as_deref(), Some("kubernetes.io/dockerconfigjson"));
+
+    let metadata = json!({"labels": {"teams.example.com/name": "a"},
+        "annotations": {"reloader.stakater.com/match": "true"}});
+    let template = json!({"type": null, "data": null, "metadata": metadata});
+    it.change("mail", json!({"spec": {"secret": {"name": "renamed", "template": template}}})).await;
     assert_eq!(it.secret("renamed").await["access_token"], first["access_token"]);
     it.until_no_secret(&it.namespace, "mail").await;
     let renamed = it.secret_now(&it.namespace, "renamed").await.unwrap();
     assert_eq!(renamed.metadata.labels.unwrap()["teams.example.com/name"], "a");
+    assert_eq!(renamed.metadata.annotations.unwrap()["reloader.stakater.com/match"], "true");
     it.until_phase("mail", "Active").await;
     assert_eq!(
         it.realm.ledger().requests_to(Endpoint::Token).count(),
@@ -340,22 +352,31 @@ async fn format_template_labels_and_name_of_the_secret_follow_the_spec() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_label_that_is_not_allowed_and_a_template_that_goes_wrong_are_told() {
+async fn metadata_that_is_not_allowed_and_a_template_that_goes_wrong_are_told() {
     let it = scene("misform").await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
     let first = it.secret("mail").await;
+    let metadata = |metadata: Value| json!({"template": {"metadata": metadata}});
+    let data = |template: &str| json!({"template": {"data": {"a": template}}});
     let rows = [
-        (json!({"labels": {"app.kubernetes.io/part-of": "x"}}), "FormatFailed"),
+        (metadata(json!({"labels": {"app.kubernetes.io/part-of": "x"}})), "FormatFailed"),
         (
-            json!({"labels": null, "template": {"a": "{% for a in range(10000) %}{% for b in range(10000) %}{{ b }}{% endfor %}{% endfor %}"}}),
+            metadata(
+                json!({"labels": null, "annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"}}),
+            ),
+            "FormatFailed",
+        ),
+        (
+            json!({"template": {"type": "kubernetes.io/dockerconfigjson", "metadata": null, "data": {".dockerconfigjson": "{"}}}),
+            "FormatFailed",
+        ),
+        (
+            json!({"template": {"type": null, "data": {".dockerconfigjson": null, "a": "{% for a in range(10000) %}{% for b in range(10000) %}{{ b }}{% endfor %}{% endfor %}"}}}),
             "TemplateFailed",
         ),
-        (json!({"template": {"a": "{{ refresh_token }}"}}), "TemplateFailed"),
-        (json!({"template": {"a": "{{ 'x' * 1048576 }}"}}), "TemplateFailed"),
-        (
-            json!({"template": {"a": "{% for a in range(1100) %}{{ '0123456789' * 100 }}{% endfor %}"}}),
-            "TemplateFailed",
-        ),
+        (data("{{ refresh_token }}"), "TemplateFailed"),
+        (data("{{ 'x' * 1048576 }}"), "TemplateFailed"),
+        (data("{% for a in range(1100) %}{{ '0123456789' * 100 }}{% endfor %}"), "TemplateFailed"),
     ];
     for (change, reason) in rows {
         it.change("mail", json!({"spec": {"secret": change}})).await;
@@ -384,6 +405,7 @@ async fn kubectl_get_shows_account_status_and_reason() {
         "PROVIDER",
         "ACCOUNT",
         "OWNER",
+        "READY",
         "STATUS",
         "REASON",
         "SHARED",
@@ -394,7 +416,7 @@ async fn kubectl_get_shows_account_status_and_reason() {
     ];
     assert_eq!(lines[0], header, "{text}");
     let mail = lines.iter().find(|line| line[0] == "mail").unwrap();
-    assert_eq!(mail[1..7], [it.name.as_str(), "ALICE", "alice", "Active", "Connected", "False"], "{text}");
+    assert_eq!(mail[1..7], [it.name.as_str(), "ALICE", "alice", "True", "Active", "Connected"], "{text}");
     assert!(text.contains("Pending") && text.contains("AwaitingAuthorization"), "{text}");
     assert!(!text.contains("<invalid>"), "{text}");
     let status = it.status("mail").await;

@@ -42,6 +42,8 @@ const USUAL: &[&str] = &[
     SECOND_OPINION_AFTER,
     "--published-label-prefix",
     "teams.example.com/",
+    "--published-annotation-prefix",
+    "reloader.stakater.com/",
 ];
 
 /// A cluster and its operator.

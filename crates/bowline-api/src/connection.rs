@@ -1,5 +1,6 @@
 //! `IntegrationConnection`: one person's authorized link to one account at one provider.
 
+mod secret;
 mod status;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
     AccountStatus, AttemptMethod, AttemptResult, AuthorizationStatus, FailureStatus, GrantStatus,
     IntegrationConnectionStatus, LastAttempt, Phase, RulingStatus, ScopesStatus, SecretStatus, SharingStatus,
@@ -36,6 +38,11 @@ use super::open::Open;
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Reason",
@@ -60,6 +67,15 @@ use super::open::Open;
     validation = Rule::new("!(has(self.shared) && self.shared) || has(self.workspace)")
         .message("shared needs a workspace: name one in spec.workspace")
         .field_path(".shared"),
+    validation = Rule::new("!(has(self.suspend) && self.suspend && has(self.disconnect) && self.disconnect)")
+        .message("suspend and disconnect exclude each other: a disconnected connection sends nothing, so set disconnect alone")
+        .field_path(".suspend"),
+    validation = Rule::new("!self.owner.startsWith('system:serviceaccount:') || has(self.credentials) || has(self.method) && self.method == 'ClientCredentials'")
+        .message("a ServiceAccount owns only connections that no person consents to: set method to ClientCredentials, or set credentials")
+        .field_path(".owner"),
+    validation = Rule::new("!has(self.credentials) || !has(self.method) || self.method in ['RefreshToken', 'ApiKey', 'BasicAuth']")
+        .message("credentials hold a refresh token, a key or a password: set method to RefreshToken, ApiKey or BasicAuth, or leave it out")
+        .field_path(".credentials"),
     validation = Rule::new("has(self.app) == has(oldSelf.app) && (!has(self.app) || self.app == oldSelf.app)")
         .message("app is immutable: a grant belongs to one app registration; make a new connection"),
     validation = Rule::new(
@@ -73,10 +89,13 @@ pub struct IntegrationConnectionSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("provider is immutable: make a new connection"))]
     pub provider: String,
 
-    /// Kubernetes user name of the owner: the one who consents. `system:` users own nothing.
+    /// Kubernetes user name of the owner, as this API server spells it: the one who consents. A `ServiceAccount`
+    /// (`system:serviceaccount:NAMESPACE:NAME`) may own a connection that no person consents to: method `ClientCredentials`, or
+    /// one with `credentials`. No other `system:` user owns anything. Only a holder of the verb `assign-owner` can change it.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
-        validation = Rule::new("!self.startsWith('system:')").message("owner must be a person or a pipeline, not a system: user")
+        validation = Rule::new("!self.startsWith('system:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+            .message("no system: user owns a connection, except a ServiceAccount: system:serviceaccount:NAMESPACE:NAME")
     )]
     pub owner: String,
 
@@ -176,54 +195,4 @@ pub enum Method {
     ApiKey,
     /// User name and password (RFC 7617).
     BasicAuth,
-}
-
-/// The Secret that workloads mount.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(has(self.format) && has(self.template))")
-        .message("template replaces format: set one of them")
-)]
-pub struct PublishedSecret {
-    /// Name of the Secret. Absent means the name of the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub name: Option<String>,
-
-    /// Which keys it has. Absent means Raw.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-
-    /// Key of the Secret to minijinja template over `token`, `account`, `scopes` and `expiresAt`. Replaces `format`.
-    /// Rendering has a step limit, refuses names that do not exist, and yields at most 256 KiB in all.
-    /// A template may have 8192 characters, all of them together 32768.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && size(self[k]) <= 8192)")
-            .message("a template key holds letters, digits, '-', '_' and '.'; a template may have 8192 characters"),
-        validation = Rule::new("self.map(k, size(self[k])).sum() <= 32768")
-            .message("the templates of a connection may have 32768 characters together")
-    )]
-    pub template: BTreeMap<String, String>,
-
-    /// Labels for the Secret. Only prefixes that the administrator allows (`--published-label-prefix`).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 317 && size(self[k]) <= 63)")
-            .message("a label name may have 317 characters, a label value 63")
-    )]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// Keys of a published Secret.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// `access_token`, `token_type`, `expires_at`, `scopes`, `account_id`, `account_name`; or `api_key`; or `username`, `password`.
-    #[default]
-    Raw,
-    /// Raw's keys in upper case, for `envFrom`.
-    Env,
 }

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod names;
 pub mod opaque;
 pub mod open;
+pub mod owner;
 pub mod provider;
 pub mod reason;
 pub mod share;

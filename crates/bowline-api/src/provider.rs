@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretRef;
 use super::connection::Method;
+use super::open::Open;
 
 /// A configured third party: a catalogue entry and our app registration there.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -177,14 +178,14 @@ pub struct RefreshPolicy {
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationProviderStatus {
     /// The redirect URI to register at the provider. Absent where no portal is set up, or no method needs it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "callbackURL", default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
-    /// How grants can be obtained.
+    /// How grants can be obtained, the usual way first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub methods: Vec<Method>,
+    pub methods: Vec<Open<Method>>,
     /// What a refresh does to the refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Open<Rotation>>,
     /// The generation this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -194,9 +195,15 @@ pub struct IntegrationProviderStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl IntegrationProviderStatus {
+    /// Whether grants can be obtained in this way.
+    pub fn offers(&self, method: Method) -> bool {
+        self.methods.iter().any(|offered| offered.is(method))
+    }
+}
+
 /// What using a refresh token does to it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[serde(rename_all = "snake_case")]
 pub enum Rotation {
     /// It never changes.
     None,

@@ -61,11 +61,16 @@ impl IntegrationConnection {
 
     /// Who can change what keeps the connection from being ready.
     pub fn fixer(&self, viewer: Viewer<'_>) -> WhoCanFix {
-        let fixer = self.trouble().map_or(Fixer::Nobody, |reason| reason.row().fixer);
+        self.who(self.trouble().map_or(Fixer::Nobody, |reason| reason.row().fixer), viewer)
+    }
+
+    /// Who has this role for the connection.
+    pub fn who(&self, fixer: Fixer, viewer: Viewer<'_>) -> WhoCanFix {
         let name = match fixer {
             Fixer::Owner => Some(self.spec.owner.clone()),
             Fixer::PlatformTeam => viewer.contact.map(ToOwned::to_owned),
-            Fixer::Nobody | Fixer::Author | Fixer::WorkspaceKeeper | Fixer::ProviderAdministrator => None,
+            Fixer::WorkspaceKeeper => self.spec.workspace.clone(),
+            Fixer::Nobody | Fixer::Author | Fixer::ProviderAdministrator => None,
         };
         let is_viewer = fixer == Fixer::Owner && !viewer.user.is_empty() && viewer.user == self.spec.owner;
         WhoCanFix { fixer, name, is_viewer }
@@ -74,6 +79,16 @@ impl IntegrationConnection {
     /// What helps.
     pub fn remedy(&self) -> Remedy {
         self.trouble().map_or(Remedy::None, |reason| reason.row().remedy)
+    }
+
+    /// Why no grant would be taken in now, whoever allows access: somebody else must act first.
+    pub fn blocked(&self) -> Option<Reason> {
+        let reason = self.reason_of(ConditionType::Authorized)?;
+        let row = reason.row();
+        let others = matches!(row.fixer, Fixer::Author | Fixer::PlatformTeam);
+        let stops = matches!(row.effect, Effect::Coast | Effect::Withdraw);
+        // A new grant replaces a record that was changed.
+        (others && stops && row.remedy != Remedy::InspectRecord).then_some(reason)
     }
 
     /// What may stand in its Secrets, by what is said of the grant in use. Nothing before the operator looked.
@@ -196,5 +211,39 @@ impl LastAttempt {
     /// Whether it ended without a grant, or nobody knows.
     pub fn failed(&self) -> bool {
         self.result.is(AttemptResult::Failed) || self.result.is(AttemptResult::Unknown)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_grant_is_taken_in_unless_somebody_else_must_act_first() {
+        for (reason, blocks) in [
+            ("ProviderNotFound", true),
+            ("ProviderNotReady", true),
+            ("ProviderNotAllowed", true),
+            ("ParametersInvalid", true),
+            ("OwnerUnverified", true),
+            ("RecordUnreadable", true),
+            ("AwaitingAuthorization", false),
+            ("AdminConsentRequired", false),
+            ("GrantRevoked", false),
+            ("RecordTampered", false),
+            ("Authorized", false),
+            ("OfALaterVersion", false),
+        ] {
+            let condition = json!({"type": "Authorized", "status": "False", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            let connection: IntegrationConnection =
+                serde_json::from_value(json!({"metadata": {"name": "mail"},
+                "spec": {"provider": "p", "owner": "alice"}, "status": {"conditions": [condition]}}))
+                .unwrap();
+            assert_eq!(connection.blocked().is_some(), blocks, "{reason}");
+        }
     }
 }

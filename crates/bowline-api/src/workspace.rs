@@ -4,6 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use crate::open::Open;
+use crate::owner::SubjectKind;
+
 /// People, and the namespaces in which their shared connections are published.
 ///
 /// Whoever may edit a Workspace decides who may share into it: guard it by RBAC.
@@ -13,7 +16,6 @@ use serde::{Deserialize, Serialize};
     version = "v1alpha1",
     kind = "Workspace",
     status = "WorkspaceStatus",
-    shortname = "ws",
     category = "bowline",
     derive = "PartialEq",
     doc = "People, and the namespaces in which their shared connections are published.",
@@ -41,7 +43,7 @@ pub struct WorkspaceSpec {
     /// Who belongs to it. When a member is removed, that member's shares are withdrawn from this workspace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["user".into()]))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub members: Vec<WorkspaceMember>,
 
     /// Namespaces in which shared connections are published. A namespace belongs to one Workspace: the older one wins.
@@ -59,14 +61,38 @@ pub struct WorkspaceSpec {
     pub contact: Option<String>,
 }
 
+impl WorkspaceSpec {
+    /// Whether this user is a member.
+    pub fn has_member(&self, user: &str) -> bool {
+        // The kind follows from the name: the schema holds the two together.
+        self.members.iter().any(|member| member.name == user)
+    }
+}
+
 /// One member.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.kind != 'User' || !self.name.startsWith('system:')")
+        .message("a member of kind User is a person or a pipeline, not a system: user")
+        .field_path(".name"),
+    validation = Rule::new("self.kind != 'ServiceAccount' || self.name.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
+        .message("a member of kind ServiceAccount is named system:serviceaccount:NAMESPACE:NAME")
+        .field_path(".name")
+)]
 pub struct WorkspaceMember {
-    /// Kubernetes user name.
+    /// What the name is: a User or a `ServiceAccount`. Absent means User.
+    #[serde(default = "user")]
+    #[schemars(with = "SubjectKind")]
+    pub kind: Open<SubjectKind>,
+    /// User name as this API server spells it, such as `alice@example.com`. For a `ServiceAccount`:
+    /// `system:serviceaccount:NAMESPACE:NAME`.
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("!self.startsWith('system:')").message("a member is a person or a pipeline, not a system: user"))]
-    pub user: String,
+    pub name: String,
+}
+
+fn user() -> Open<SubjectKind> {
+    SubjectKind::User.into()
 }
 
 /// What the operator knows of a workspace.

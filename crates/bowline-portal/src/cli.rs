@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::Args;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::network::Network;
+use crate::network;
 use crate::settings::{BaseUrl, Oidc, Proxy, Settings, SignIn, Token};
 
 /// Flags of `bowline portal`. Each may also be set by the environment variable shown.
@@ -45,8 +46,8 @@ pub struct PortalFlags {
     session_key_file: Option<PathBuf>,
 
     /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
-    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',')]
-    trusted_proxies: Vec<Network>,
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network::parse)]
+    trusted_proxies: Vec<IpNet>,
 
     #[command(flatten)]
     sign_in: SignInFlags,

@@ -7,7 +7,6 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use secrecy::SecretString;
 
 use super::App;
 use super::failure::Failure;
@@ -101,7 +100,7 @@ impl FromRequest<App> for Act {
         }
         let session = session_of(request.headers(), app).ok_or_else(Failure::not_signed_in)?;
         let fields = body(request, app).await?;
-        if !session::same(fields.text(TOKEN_FIELD), &SecretString::from(session.form_token())) {
+        if !session::same(fields.text(TOKEN_FIELD), &session.form_token()) {
             return Err(Failure::stale_form());
         }
         if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {

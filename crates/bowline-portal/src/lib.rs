@@ -15,6 +15,7 @@
 //! | [`pages`], [`view`], [`failure`] | what is shown, and in which words |
 //! | [`connect`] | begin, leave, come back |
 //! | [`live`], [`assets`] | what is not HTML |
+//! | [`serve`] | connections, and how long they may take |
 //! | [`router`] | addresses |
 
 pub mod access;
@@ -32,6 +33,7 @@ pub mod network;
 pub mod pages;
 pub mod router;
 pub mod seal;
+pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod sign_in;
@@ -41,6 +43,8 @@ pub mod write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bowline_oauth::guard::Reach;
+use bowline_oauth::http::{BuildError, HttpClient};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use kube::{Client, Config};
@@ -52,8 +56,8 @@ use self::access::Access;
 use self::cluster::Cluster;
 use self::limits::Limits;
 use self::seal::SessionKey;
+use self::serve::Bounds;
 use self::settings::Settings;
-use self::sign_in::http::Http;
 use self::sign_in::oidc::OpenId;
 use self::write::Writer;
 
@@ -102,7 +106,7 @@ pub enum Error {
     Key(#[from] key::Error),
     /// The client for the sign-in provider cannot be built.
     #[error(transparent)]
-    Http(#[from] sign_in::http::HttpError),
+    Http(#[from] BuildError),
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {
@@ -115,9 +119,6 @@ pub enum Error {
     /// Signals cannot be heard.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// It ended by itself.
-    #[error("the portal does not serve any more")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -131,8 +132,8 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let app = portal(settings, stop.clone()).await?;
     tracing::info!(url = app.settings.url.origin(), "serving");
-    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(Error::Serve)
+    serve::serve(listener, router::router(app), Bounds::default(), stop).await;
+    Ok(())
 }
 
 async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Error> {
@@ -144,7 +145,7 @@ async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Erro
     let key = key::obtain(&client, &settings).await?;
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
     let openid = match settings.sign_in.oidc.clone() {
-        Some(oidc) => Some(OpenId::new(oidc, Http::new()?, redirect)),
+        Some(oidc) => Some(OpenId::new(oidc, Box::new(HttpClient::new(Reach::Anywhere)?), redirect)),
         None => None,
     };
     Ok(Arc::new(Portal {

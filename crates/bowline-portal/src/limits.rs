@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
@@ -36,6 +36,11 @@ pub const REQUESTS: Pace = Pace { burst: 300, per_minute: 600 };
 pub const SIGN_INS: Pace = Pace { burst: 20, per_minute: 10 };
 /// Changes by one user.
 pub const ACTIONS: Pace = Pace { burst: 30, per_minute: 30 };
+
+/// Pages that follow their connection, at the same time.
+const STREAMS: usize = 400;
+/// Those of one address, which may be a proxy for many people.
+pub const STREAMS_OF_ONE: usize = 100;
 
 /// Buckets that fill with time, one per key.
 pub struct Limiter<K> {
@@ -75,6 +80,47 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
+/// So many at the same time, in all and for one key.
+pub struct Places<K> {
+    all: usize,
+    each: usize,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+/// One place; free again when it is dropped.
+pub struct Place<K: Eq + Hash> {
+    key: K,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Clone> Places<K> {
+    /// `all` of them, `each` for one key.
+    pub fn new(all: usize, each: usize) -> Self {
+        Self { all, each, taken: Arc::default() }
+    }
+
+    /// Takes one, if there is one.
+    pub fn take(&self, key: K) -> Option<Place<K>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_key = taken.get(&key).copied().unwrap_or_default();
+        if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
+            return None;
+        }
+        taken.insert(key.clone(), of_key + 1);
+        Some(Place { key, taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl<K: Eq + Hash> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.key) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&self.key)),
+        }
+    }
+}
+
 /// The limits of one portal.
 pub struct Limits {
     /// All requests, by address.
@@ -83,6 +129,8 @@ pub struct Limits {
     pub sign_ins: Limiter<IpAddr>,
     /// Changes, by user.
     pub actions: Limiter<String>,
+    /// Pages that follow their connection, by address.
+    pub streams: Places<IpAddr>,
 }
 
 impl Default for Limits {
@@ -91,6 +139,7 @@ impl Default for Limits {
             requests: Limiter::new(REQUESTS),
             sign_ins: Limiter::new(SIGN_INS),
             actions: Limiter::new(ACTIONS),
+            streams: Places::new(STREAMS, STREAMS_OF_ONE),
         }
     }
 }
@@ -153,6 +202,23 @@ mod tests {
         assert!(limiter.allows("bob", at(0)));
         assert!(limiter.allows("alice", at(1)));
         assert!(!limiter.allows("alice", at(1)));
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_left() {
+        let places = Places::new(3, 2);
+        let (one, two) = (places.take("alice").unwrap(), places.take("alice").unwrap());
+        assert!(places.take("alice").is_none(), "two for each");
+        let bob = places.take("bob").unwrap();
+        assert!(places.take("carol").is_none(), "three in all");
+        drop(bob);
+        let carol = places.take("carol");
+        assert!(carol.is_some());
+        drop((one, carol));
+        let three = places.take("alice");
+        assert!(three.is_some() && places.take("alice").is_none());
+        drop((two, three));
+        assert!(places.taken.lock().unwrap().is_empty(), "who has left is forgotten");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use bowline_api::IntegrationConnection;
@@ -25,6 +25,7 @@ use super::access::Question;
 use super::cluster::Cluster;
 use super::failure::Failure;
 use super::form::session_of;
+use super::limits::{Sender, network_of};
 use super::pages::subject::is_label;
 
 /// Browsers connect again by themselves, and are asked again who they are.
@@ -46,6 +47,7 @@ pub struct Shown {
 /// would be kept as where to go afterwards, in place of the page.
 pub async fn live(
     State(app): State<App>,
+    Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
     Query(shown): Query<Shown>,
@@ -55,18 +57,21 @@ pub async fn live(
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
         return Err(Failure::not_found());
     }
+    let too_many =
+        || Failure::too_many("Your address has more pages open that follow a connection than it may.");
+    let place = app.limits.streams.take(network_of(sender)).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
     let page = Open { cluster: Arc::clone(&app.cluster), namespace, name, told: Some(shown.seen) };
     // Listening comes first: what changes from here on is heard, what changed before shows in the version.
-    let state = (page, app.cluster.changes(), app.stop.clone());
-    let events = stream::unfold(state, move |(mut page, mut changes, stop)| async move {
+    let state = (page, app.cluster.changes(), app.stop.clone(), place);
+    let events = stream::unfold(state, move |(mut page, mut changes, stop, place)| async move {
         let event = tokio::select! {
             () = stop.cancelled() => return None,
             () = tokio::time::sleep_until(until) => return None,
             () = tokio::time::sleep(HEARTBEAT) => Event::default().comment("still here"),
             () = page.news(&mut changes) => Event::default().event("changed").data("1"),
         };
-        Some((Ok(event), (page, changes, stop)))
+        Some((Ok(event), (page, changes, stop, place)))
     });
     Ok(Sse::new(events))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bowline_api::opaque::{Digest, NoRandomness, random_text};
 use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use super::seal::{CannotSeal, Purpose, SessionKey};
@@ -161,8 +161,8 @@ pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
 }
 
 /// Whether two tokens are the same, without telling by time where they differ.
-pub fn same(one: &str, other: &SecretString) -> bool {
-    Digest::of(one) == Digest::of(other.expose_secret())
+pub fn same(one: &str, other: &str) -> bool {
+    Digest::of(one) == Digest::of(other)
 }
 
 #[cfg(test)]

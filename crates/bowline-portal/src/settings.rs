@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
-
-use super::network::Network;
 
 /// What the administrator chose.
 #[derive(Clone, Debug)]
@@ -24,7 +23,7 @@ pub struct Settings {
     /// The session key, if not in a Secret that the portal makes itself.
     pub session_key_file: Option<PathBuf>,
     /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// How people prove who they are. At least one way is set.

@@ -4,18 +4,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 /// How long ago, or `<none>`.
-pub(super) fn since(time: Option<&Time>, now: Timestamp) -> String {
+pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
     time.map_or_else(|| "<none>".to_owned(), |time| span(now.as_second() - time.0.as_second()))
 }
 
 /// `in 4m`, `4m ago`.
-pub(super) fn relative(time: &Time, now: Timestamp) -> String {
+pub(crate) fn relative(time: &Time, now: Timestamp) -> String {
     let seconds = time.0.as_second() - now.as_second();
     if seconds > 0 { format!("in {}", span(seconds)) } else { format!("{} ago", span(-seconds)) }
 }
 
 /// Seconds as `45s`, `4m10s`, `3h5m`, `2d4h`, `90d`; two units while they matter. Negative counts as zero.
-pub(super) fn span(seconds: i64) -> String {
+pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {

@@ -2,7 +2,6 @@
 
 mod guess;
 
-use bowline_api::IntegrationConnection;
 use clap::{Command, CommandFactory, ValueEnum};
 use clap_complete::aot::Shell;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,8 +11,9 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::Cli;
-use super::screen::Screen;
-use super::session::{ClusterArgs, Session};
+use crate::screen::Screen;
+use crate::session::{ClusterArgs, Session};
+use bowline_api::IntegrationConnection;
 use guess::{Names, Wanted, named_options, wanted};
 
 /// How long a shell is kept waiting for names.
@@ -33,18 +33,18 @@ const EXAMPLES: &str = "Examples:
 With the first two, TAB after `kubectl bowline` completes commands, options and
 the names of connections, in each shell where kubectl's own completion is set
 up: the file must be on PATH under that name. The others are for those who
-type kubectl-bowline with a hyphen; they know no names.";
+type kubectl-bowline with a hyphen; they do not complete names.";
 
 /// Print a script that completes commands when TAB is pressed
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct CompletionArgs {
     /// For whom
-    target: Target,
+    target: CompletionTarget,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
+enum CompletionTarget {
     /// kubectl, whatever the shell
     Kubectl,
     /// bash
@@ -59,19 +59,19 @@ enum Target {
     Powershell,
 }
 
-impl Args {
+impl CompletionArgs {
     /// Asks no cluster.
     pub fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
         let shell = match self.target {
-            Target::Kubectl => {
+            CompletionTarget::Kubectl => {
                 screen.progress("Put this on PATH as kubectl_complete-bowline, executable.");
                 return Ok(screen.result(KUBECTL)?);
             }
-            Target::Bash => Shell::Bash,
-            Target::Zsh => Shell::Zsh,
-            Target::Fish => Shell::Fish,
-            Target::Elvish => Shell::Elvish,
-            Target::Powershell => Shell::PowerShell,
+            CompletionTarget::Bash => Shell::Bash,
+            CompletionTarget::Zsh => Shell::Zsh,
+            CompletionTarget::Fish => Shell::Fish,
+            CompletionTarget::Elvish => Shell::Elvish,
+            CompletionTarget::Powershell => Shell::PowerShell,
         };
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "kubectl-bowline", &mut script);
@@ -85,7 +85,7 @@ const COMPLETE_EXAMPLES: &str = "Examples:
 /// Answer kubectl when TAB is pressed
 #[derive(clap::Args, Debug)]
 #[command(after_help = COMPLETE_EXAMPLES)]
-pub(super) struct CompleteArgs {
+pub(crate) struct CompleteArgs {
     /// The words after `kubectl bowline`, the last one unfinished
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,

@@ -1,23 +1,21 @@
 //! `connect`: the owner consents, in a browser or by a code typed on another device, and sees what came of it.
 
-mod attempt;
 mod course;
 mod request;
 mod words;
 
 use anyhow::bail;
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::Method;
-use kube::Api;
-use kube::core::Duration;
 use tokio::time::Instant;
 
-use super::describe::{About, Way, about, way};
-use super::exit::NotInTime;
-use super::screen::Screen;
-use super::session::Session;
-use super::table::Cell;
-use super::wait::{duration, follow};
+use crate::related::{ProviderFacts, provider_of};
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::table::Cell;
+use crate::wait::{WaitArgs, follow};
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::Conditioned;
+use bowline_api::connection::Method;
+use bowline_api::reason::Entrance;
 use course::Course;
 
 const EXAMPLES: &str = "Examples:
@@ -26,19 +24,20 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline connect github-work --no-browser --timeout 30m
   kubectl bowline connect github-work --accept-account 583231
 
-Opens the connection's page in the portal, where you see what is asked for
+Opens the connection's page in the portal, which shows what will be requested
 before you go to the provider, and waits until the connection is ready. With
 --device nothing is opened here: open the address on any device and type the
 code. The provider object must allow that (allow.deviceFlow). A code does not
-prove who typed it, so you are asked whether the account is the one you meant.
+prove who typed it, so you are asked whether the account is the right one.
 
-The first consent is the owner's. The request by --device and the answer about
-the account are annotations, so they need the right to patch the connection.";
+Only the owner can give the first consent. The request by --device and the
+answer about the account are annotations, so they need the right to patch the
+connection.";
 
-/// Consent at the provider, in a browser or by a code for another device
+/// Allow access at the provider, in a browser or with a code on another device
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+#[command(after_help = EXAMPLES, mut_arg("timeout", |timeout| timeout.default_value("10m")))]
+pub(crate) struct ConnectArgs {
     /// The connection
     name: String,
     /// Get a code to type on another device
@@ -47,98 +46,78 @@ pub(super) struct Args {
     /// Only print the address
     #[arg(long, conflicts_with = "device")]
     no_browser: bool,
-    /// The id of the account that you mean; then nobody is asked
+    /// The id of the right account; then nobody is asked
     #[arg(long, value_name = "ID")]
     accept_account: Option<String>,
-    /// Wait for the outcome; --wait=false only begins
-    #[arg(
-        long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-        default_missing_value = "true", require_equals = true, hide_possible_values = true
-    )]
-    wait: bool,
-    /// How long to wait, such as 30s or 10m
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
-    timeout: Duration,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
-impl Args {
+impl ConnectArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-        let connections = Api::namespaced(session.client.clone(), &session.namespace);
-        let deadline = Instant::now() + self.timeout.into();
-        let Some(before) = self.looked_at(session, &connections, deadline).await? else {
+        let deadline = self.wait.deadline();
+        let Some(before) = self.looked_at(session, deadline).await? else {
             return Err(self.late("the operator has not looked at it yet"));
         };
-        let provider = about(session, &before).await?;
+        let provider = provider_of(session, &before).await?;
         check(&before, &provider)?;
         if self.device {
             check_device(&before, &provider)?;
         }
-        let mut course = Course { args: &self, session, connections, before, provider };
+        let mut course = Course { args: &self, session, before, provider, shown: None };
         course.wait_while_blocked(deadline, screen).await?;
         course.run(deadline, screen).await
     }
 
-    /// The connection, once the operator has said anything about it: before that there is no page and no verdict.
+    /// The connection, once the operator has said anything about it: before that there is no page.
     async fn looked_at(
         &self,
         session: &Session,
-        connections: &Api<IntegrationConnection>,
         deadline: Instant,
     ) -> anyhow::Result<Option<IntegrationConnection>> {
-        let known = |connection: &IntegrationConnection| {
-            connection.status.as_ref().is_some_and(|status| !status.conditions.is_empty())
-        };
         let now = session.connection(&self.name).await?;
-        if known(&now) || !self.wait {
+        if !now.conditions().is_empty() || !self.wait.wait {
             return Ok(Some(now));
         }
-        let look = |connection: &IntegrationConnection| Ok(known(connection).then(|| connection.clone()));
-        follow(connections, &self.name, deadline, look).await
+        let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
+        follow(session, &self.name, deadline, look).await
     }
 
     fn late(&self, what: &str) -> anyhow::Error {
-        NotInTime { limit: self.timeout, what: format!("{}: {what}", self.name) }.into()
+        self.wait.late(format!("{}: {what}", self.name))
     }
 }
 
-/// What can be known before anything is asked of anybody.
-fn check(connection: &IntegrationConnection, provider: &About) -> anyhow::Result<()> {
-    let spec = &connection.spec;
-    let fill = |text: &str| {
-        let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
-        let name = connection.metadata.name.as_deref().unwrap_or_default();
-        format!("{text} {name} -n {namespace}")
-    };
+/// What can be known before anything is requested.
+fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
+    let of = words::of(connection);
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("the connection is being deleted");
     }
-    for (set, field) in [(spec.disconnect, "disconnect"), (spec.suspend, "suspend")] {
-        if set == Some(true) {
-            let patch =
-                format!("{} --type merge -p '{{\"spec\":{{\"{field}\":false}}}}'", fill("kubectl patch ic"));
-            bail!("spec.{field} is true; to go on, first: {patch}");
-        }
-    }
-    if way(connection, provider) == Way::Intake {
-        let import = fill("kubectl bowline import");
+    let settings = [(connection.is_disconnected(), "disconnect"), (connection.is_paused(), "suspend")];
+    if let Some((_, field)) = settings.into_iter().find(|(is_set, _)| *is_set) {
         bail!(
-            "nobody consents to a connection of this method: bring its grant with: {import} --from-file FILE"
+            "spec.{field} is true; to continue, first: kubectl patch ic {of} --type merge -p '{{\"spec\":{{\"{field}\":false}}}}'"
+        );
+    }
+    if provider.entrance(connection) == Entrance::Import {
+        bail!(
+            "nobody consents to a connection of this method: import its grant with: kubectl bowline import {of} --from-file FILE"
         );
     }
     Ok(())
 }
 
-/// What can be known of a code before one is asked for, where the provider object may be read.
-fn check_device(connection: &IntegrationConnection, provider: &About) -> anyhow::Result<()> {
+/// What can be known of a code before one is requested, where the provider object may be read.
+fn check_device(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
     let name = Cell::new(&connection.spec.provider).text;
-    let whom = provider.contact.as_deref().unwrap_or("an administrator of the cluster");
-    if !provider.methods.is_empty() && !provider.methods.contains(&Method::DeviceCode) {
+    if !provider.methods.is_empty() && !provider.methods.iter().any(|method| method.is(Method::DeviceCode)) {
         bail!("{name} has no codes to type on another device: connect without --device");
     }
     if provider.device_flow == Some(false) {
+        let contact = Cell::new(provider.contact.as_deref().unwrap_or("your platform team")).text;
         bail!(
-            "IntegrationProvider {name} does not allow codes (spec.allow.deviceFlow). Connect without --device, or ask {}",
-            Cell::new(whom).text
+            "IntegrationProvider {name} does not allow codes (spec.allow.deviceFlow). Connect without --device, or ask {contact}"
         );
     }
     Ok(())
@@ -155,12 +134,13 @@ mod tests {
         let mut whole = json!({"metadata": {"name": "github", "namespace": "team-a"},
             "spec": {"provider": "github", "owner": "alice"}});
         whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let provider = About { methods: methods.to_vec(), ..About::default() };
+        let methods = methods.iter().map(|method| (*method).into()).collect();
+        let provider = ProviderFacts { methods, ..ProviderFacts::default() };
         check(&serde_json::from_value(whole).unwrap(), &provider).err().map(|error| error.to_string())
     }
 
     #[test]
-    fn what_cannot_be_consented_to_is_told_with_what_to_do_instead() {
+    fn what_nobody_can_consent_to_is_said_with_what_to_do_instead() {
         let well: &[&[Method]] = &[&[], &[Method::AuthorizationCode, Method::ApiKey], &[Method::DeviceCode]];
         for methods in well {
             assert_eq!(refused(&json!({}), methods), None, "{methods:?}");

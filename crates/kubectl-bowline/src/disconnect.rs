@@ -1,48 +1,45 @@
-//! `disconnect`: end a connection for everybody, after showing whom it hits (R16, R20).
+//! `disconnect`: end a connection for everybody, after listing what is affected (R16, R20).
 
 use anyhow::bail;
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::Phase;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::exit::{NotInTime, Usage};
-use super::impact::{Impact, gather};
-use super::screen::Screen;
-use super::session::{Session, plain};
-use super::wait::{WaitArgs, until, words};
+use crate::exit::Usage;
+use crate::impact::{Impact, gather};
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::wait::WaitArgs;
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::Phase;
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline disconnect github-work        show whom it hits, ask, do it
-  kubectl bowline disconnect github-work --yes  without asking
+  kubectl bowline disconnect github-work        list what is affected, confirm
+  kubectl bowline disconnect github-work --yes  do not ask for confirmation
 
-Sets spec.disconnect: the Secrets go everywhere, and the grant is revoked at
-the provider. The connection itself stays, with its name and settings; to use
-it again, set disconnect to false and connect. Only its owner may do this (or
-who has the verb assign-owner). Workloads are found with your own rights, by
-the Secrets they name in env, envFrom and volumes.";
+Lists what is affected and asks for confirmation unless you pass --yes. Then
+sets spec.disconnect: the Secrets are removed everywhere, and the grant is
+revoked at the provider. The connection itself stays, with its name and
+settings; to use it again, set disconnect to false and connect. Only its owner
+may do this (or whoever has the verb assign-owner). Workloads are found with
+your own rights, by the Secrets they name in env, envFrom and volumes.";
 
 /// End a connection everywhere and revoke it at the provider
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct DisconnectArgs {
     /// The connection
     name: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
 
-impl Args {
+impl DisconnectArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, yes, wait } = self;
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
         let before = session.connection(&name).await?;
-        if is_disconnected(&before) {
+        if is_over(&before) {
             screen.progress(&format!("{name} is disconnected already."));
             return Ok(());
         }
@@ -51,17 +48,14 @@ impl Args {
         if !yes {
             confirm(&name, &impact, screen)?;
         }
-        let patch = json!({"metadata": {"uid": before.metadata.uid}, "spec": {"disconnect": true}});
-        connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
-        if !wait.wait {
-            screen.progress(&format!("{name} is being disconnected."));
+        session.patch(&before, json!({"spec": {"disconnect": true}})).await?;
+        if !wait.begin(&format!("Disconnecting {name}"), screen) {
             return Ok(());
         }
-        screen.progress(&format!("Disconnecting {name}; waiting up to {} ...", words(wait.timeout)));
-        if until(&connections, &name, wait.timeout.into(), is_disconnected).await?.is_none() {
-            let what = format!("{name} is asked to be disconnected, and the operator has not done it yet");
-            return Err(NotInTime { limit: wait.timeout, what }.into());
-        }
+        let so_far = |_: &IntegrationConnection| {
+            format!("{name} is to be disconnected, and the operator has not done it yet")
+        };
+        wait.until(session, &name, is_over, so_far).await?;
         Ok(screen.result(&format!("{name} is disconnected.\n"))?)
     }
 }
@@ -74,25 +68,24 @@ fn confirm(name: &str, impact: &Impact, screen: &mut Screen) -> anyhow::Result<(
         format!("Disconnect {name}? [y/N] ")
     };
     match screen.ask(&question)? {
-        None => Err(Usage("nobody answers here: say --yes").into()),
+        None => Err(Usage("no answer: pass --yes").into()),
         Some(answer) if agrees(&answer, name, others) => Ok(()),
         Some(_) => bail!("nothing was changed"),
     }
 }
 
-/// Whether this answer is a yes; where others are hit, a slip of the finger is none.
+/// Whether this answer is a yes; where others are affected, one letter is not enough.
 fn agrees(answer: &str, name: &str, others: bool) -> bool {
     if others { answer == name } else { ["y", "Y", "yes"].contains(&answer) || answer == name }
 }
 
 /// Whether the operator has withdrawn everything.
-fn is_disconnected(connection: &IntegrationConnection) -> bool {
-    connection.spec.disconnect == Some(true)
-        && connection.status.as_ref().is_some_and(|status| {
-            status.phase == Some(Phase::Disconnected)
-                && status.observed_generation == connection.metadata.generation
-                && status.secret.is_none()
-        })
+fn is_over(connection: &IntegrationConnection) -> bool {
+    let Some(status) = &connection.status else { return false };
+    connection.is_disconnected()
+        && connection.phase() == Some(Phase::Disconnected)
+        && status.observed_generation == connection.metadata.generation
+        && status.secret.is_none()
 }
 
 #[cfg(test)]
@@ -101,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_others_are_hit_only_the_name_is_a_yes() {
+    fn where_others_are_affected_only_the_name_is_a_yes() {
         for (answer, alone, others) in [
             ("y", true, false),
             ("yes", true, false),
@@ -122,9 +115,9 @@ mod tests {
                 "status": {"phase": phase, "observedGeneration": observed}}))
             .unwrap()
         };
-        assert!(is_disconnected(&connection(true, 4, "Disconnected")));
-        assert!(!is_disconnected(&connection(true, 3, "Disconnected")), "said of an older spec");
-        assert!(!is_disconnected(&connection(true, 4, "Active")));
-        assert!(!is_disconnected(&connection(false, 4, "Disconnected")), "to be connected again");
+        assert!(is_over(&connection(true, 4, "Disconnected")));
+        assert!(!is_over(&connection(true, 3, "Disconnected")), "said of an older spec");
+        assert!(!is_over(&connection(true, 4, "Active")));
+        assert!(!is_over(&connection(false, 4, "Disconnected")), "to be connected again");
     }
 }

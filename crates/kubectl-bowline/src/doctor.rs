@@ -1,4 +1,4 @@
-//! `doctor`: is this installation whole? One line for each thing looked at.
+//! `doctor`: is this installation complete? One line for each check.
 
 mod checks;
 mod cluster;
@@ -7,23 +7,23 @@ use std::fmt::Write as _;
 
 use anyhow::bail;
 
-use super::screen::{Paint, Screen, painted};
-use super::session::Session;
-use super::table::Cell;
+use crate::screen::{Paint, Screen, painted};
+use crate::session::Session;
+use crate::table::Cell;
 use checks::judge;
 use cluster::look;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline doctor
 
-Looks at definitions, admission policies, operator, keyring, records, portal,
+Checks definitions, admission policies, operator, keyring, records, portal,
 providers, connections and clocks, with your own rights: what you may not see
-is said, not guessed. Ends with 1 if a check fails; a warning is no failure.";
+is said, not guessed. Exits with 1 if a check fails; a warning is no failure.";
 
-/// Look whether Bowline is installed whole, and say what to do where it is not
+/// Check whether Bowline is installed completely, and show what to do where it is not
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct DoctorArgs {
     /// Namespace of the operator
     #[arg(long, value_name = "NAME", default_value = "bowline-system")]
     operator_namespace: String,
@@ -42,14 +42,24 @@ enum Mark {
 
 /// One line of the answer, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
-struct Finding {
+struct CheckResult {
     mark: Mark,
     subject: &'static str,
     text: String,
     todo: Option<String>,
 }
 
-impl Args {
+impl CheckResult {
+    fn new(mark: Mark, subject: &'static str, text: impl Into<String>) -> Self {
+        Self { mark, subject, text: text.into(), todo: None }
+    }
+
+    fn todo(self, todo: impl Into<String>) -> Self {
+        Self { todo: Some(todo.into()), ..self }
+    }
+}
+
+impl DoctorArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let findings = judge(&look(session, &self.operator_namespace).await?, &self.operator_namespace);
         screen.result(&render(&findings, screen.colours()))?;
@@ -61,9 +71,9 @@ impl Args {
     }
 }
 
-fn render(findings: &[Finding], colours: bool) -> String {
+fn render(findings: &[CheckResult], colours: bool) -> String {
     let mut text = String::new();
-    for Finding { mark, subject, text: said, todo } in findings {
+    for CheckResult { mark, subject, text: said, todo } in findings {
         let (word, paint) = match mark {
             Mark::Ok => ("ok  ", Paint::Good),
             Mark::Warn => ("warn", Paint::Calm),
@@ -86,8 +96,8 @@ mod tests {
     #[test]
     fn each_check_is_one_line_with_what_to_do() {
         let findings = [
-            Finding { mark: Mark::Ok, subject: "keyring", text: "there".into(), todo: None },
-            Finding {
+            CheckResult { mark: Mark::Ok, subject: "keyring", text: "there".into(), todo: None },
+            CheckResult {
                 mark: Mark::Fail,
                 subject: "operator",
                 text: "0 of 1\nready".into(),

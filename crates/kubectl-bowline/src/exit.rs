@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use kube::core::Duration;
 
-use super::wait::words;
+use crate::wait::words;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +14,9 @@ pub enum Exit {
     Ok = 0,
     /// Not done.
     Failed = 1,
-    /// Asked wrongly.
+    /// A usage error.
     Usage = 2,
-    /// Begun, but not ready within the time given.
+    /// Started, but not ready within the time given.
     NotInTime = 3,
 }
 
@@ -42,19 +42,19 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Something was begun but not seen to end in time.
+/// Something was started and did not end in time.
 #[derive(Debug, thiserror::Error)]
 #[error("not ready within {}: {what}", words(*limit))]
-pub(super) struct NotInTime {
+pub(crate) struct NotInTime {
     pub limit: Duration,
-    /// What was waited for, and what stays behind.
+    /// What was waited for, and what remains.
     pub what: String,
 }
 
-/// The arguments are well formed, but cannot be followed.
+/// The arguments are well formed, but cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Usage(pub &'static str);
+pub(crate) struct Usage(pub &'static str);
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

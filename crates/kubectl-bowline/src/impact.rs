@@ -1,4 +1,4 @@
-//! Who is hit when a connection's Secrets go: by namespace, as far as the caller may look.
+//! Who is affected when a connection's Secrets are removed: by namespace, as far as the caller may look.
 
 mod command;
 mod references;
@@ -9,99 +9,92 @@ use futures::try_join;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-pub(super) use command::Args;
-pub(super) use references::{Via, references};
+pub(crate) use command::ImpactArgs;
+pub(crate) use references::{Via, references};
 
-use bowline_api::names::connection_id;
+use crate::age::relative;
+use crate::reading::{Seen, seen};
+use crate::related::{PublishedSecret, hidden, published, shares_of};
+use crate::session::Session;
+use crate::table::Cell;
 use bowline_api::{ConnectionShare, IntegrationConnection};
-
-use super::age::relative;
-use super::describe::shares;
-use super::rights::{Seen, seen};
-use super::session::Session;
-use super::table::Cell;
 
 /// How many workloads of a namespace are named.
 const NAMED: usize = 12;
 
 /// Everything that loses the token.
-pub(super) struct Impact {
-    pub places: Vec<Place>,
-    /// Whether it is shared with places that the caller may not list.
+pub(crate) struct Impact {
+    pub secrets: Vec<AffectedSecret>,
+    /// Whether it is shared with namespaces that the caller may not list.
     pub hidden: bool,
 }
 
 /// One Secret and who uses it.
 #[derive(Debug, PartialEq)]
-pub(super) struct Place {
-    pub namespace: String,
-    pub secret: String,
-    /// The workspace by which it is there; none for the connection's own namespace.
-    pub workspace: Option<String>,
+pub(crate) struct AffectedSecret {
+    pub place: PublishedSecret,
+    /// Its name, or the one it will have.
+    pub name: String,
     /// Workloads that reference the Secret, by kind, name and way.
-    pub users: Vec<User>,
+    pub users: Vec<Workload>,
     /// Kinds that the caller may not list there.
     pub unseen: Vec<&'static str>,
 }
 
 /// A workload that references a Secret.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct User {
+pub(crate) struct Workload {
     pub kind: &'static str,
     pub name: String,
     pub via: Via,
 }
 
 /// Looks for everything that uses the connection: where it is shared, and in its own namespace if `own`.
-pub(super) async fn gather(
+pub(crate) async fn gather(
     session: &Session,
     connection: &IntegrationConnection,
     own: bool,
 ) -> anyhow::Result<Impact> {
-    let (shares, hidden) = match shares(session, connection).await? {
+    let (shares, hidden) = match shares_of(session, connection).await? {
         Seen::Yes(shares) => (shares, false),
         Seen::MayNot => (Vec::new(), true),
     };
-    let mut impact = Impact { places: places(connection, &shares, own), hidden };
-    for place in &mut impact.places {
-        look(session, place).await?;
+    let mut impact = Impact { secrets: affected(connection, &shares, own), hidden };
+    for secret in &mut impact.secrets {
+        look(session, secret).await?;
     }
     Ok(impact)
 }
 
-fn places(connection: &IntegrationConnection, shares: &[ConnectionShare], own: bool) -> Vec<Place> {
-    let place = |namespace: Option<String>, secret: String, workspace| Place {
-        namespace: namespace.unwrap_or_default(),
-        secret,
-        workspace,
+fn affected(
+    connection: &IntegrationConnection,
+    shares: &[ConnectionShare],
+    own: bool,
+) -> Vec<AffectedSecret> {
+    let places = published(connection, shares).into_iter().filter(|place| own || place.workspace.is_some());
+    let secret = |place: PublishedSecret| AffectedSecret {
+        // A share's Secret is named by the connection's id.
+        name: place.name.clone().unwrap_or_else(|| connection.id()),
+        place,
         users: Vec::new(),
         unseen: Vec::new(),
     };
-    let published = connection.status.as_ref().and_then(|status| status.secret.as_ref());
-    let own =
-        published.filter(|_| own).map(|secret| place(connection.namespace(), secret.name.clone(), None));
-    let elsewhere = shares.iter().map(|share| {
-        let of = &share.spec.connection;
-        let secret = share.status.as_ref().and_then(|status| status.secret_name.clone());
-        let secret = secret.unwrap_or_else(|| connection_id(&of.namespace, &of.name));
-        place(share.namespace(), secret, Some(share.spec.workspace.clone()))
-    });
-    own.into_iter().chain(elsewhere).collect()
+    places.map(secret).collect()
 }
 
-async fn look(session: &Session, place: &mut Place) -> anyhow::Result<()> {
+async fn look(session: &Session, affected: &mut AffectedSecret) -> anyhow::Result<()> {
     let deployment = |it: &Deployment| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
     let stateful = |it: &StatefulSet| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
     let cron = |it: &CronJob| {
         it.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref()?.template.spec.clone())
     };
-    let (here, secret) = (&place.namespace, &place.secret);
+    let (here, secret) = (&affected.place.namespace, &affected.name);
     let found = try_join!(
         users(session, here, secret, "Deployment", deployment),
         users(session, here, secret, "StatefulSet", stateful),
@@ -112,8 +105,8 @@ async fn look(session: &Session, place: &mut Place) -> anyhow::Result<()> {
         [("Deployments", found.0), ("StatefulSets", found.1), ("CronJobs", found.2), ("Pods", found.3)]
     {
         match seen {
-            Seen::Yes(users) => place.users.extend(users),
-            Seen::MayNot => place.unseen.push(kind),
+            Seen::Yes(users) => affected.users.extend(users),
+            Seen::MayNot => affected.unseen.push(kind),
         }
     }
     Ok(())
@@ -125,65 +118,52 @@ async fn users<K>(
     secret: &str,
     kind: &'static str,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Seen<Vec<User>>>
+) -> anyhow::Result<Seen<Vec<Workload>>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
         + DeserializeOwned
         + std::fmt::Debug,
 {
-    let api: Api<K> = Api::namespaced(session.client.clone(), namespace);
-    let Seen::Yes(all) = seen(api.list(&ListParams::default()).await)? else { return Ok(Seen::MayNot) };
+    let all: Seen<Vec<K>> = seen(session.within(namespace).await)?;
     let user = |object: &K| {
         let via = references(&pod(object)?).remove(secret)?;
-        Some(User { kind, name: object.name_any(), via })
+        Some(Workload { kind, name: object.name_any(), via })
     };
-    Ok(Seen::Yes(all.iter().filter_map(user).collect()))
+    Ok(all.map(|all| all.iter().filter_map(user).collect()))
 }
 
 impl Impact {
     /// Whether anybody beyond the connection's own namespace loses the token.
     pub fn reaches_others(&self) -> bool {
-        self.hidden || self.places.iter().any(|place| place.workspace.is_some())
+        self.hidden || self.secrets.iter().any(|secret| secret.place.workspace.is_some())
     }
 
     /// In words: what goes, and who uses it.
     pub fn render(&self, connection: &IntegrationConnection, now: Timestamp) -> String {
-        let mut text = String::new();
-        if self.places.is_empty() && !self.hidden {
-            text.push_str("No Secret is published, so no workload loses one.\n");
-            return text;
+        if self.secrets.is_empty() && !self.hidden {
+            return "No Secret is published, so no workload loses one.\n".to_owned();
         }
-        text.push_str("These Secrets are removed:\n");
-        for place in &self.places {
-            text.push_str(&place.lines());
-        }
+        let mut text = "These Secrets are removed:\n".to_owned();
+        text.extend(self.secrets.iter().map(AffectedSecret::lines));
         if self.hidden {
-            let workspace = connection.spec.workspace.as_deref().unwrap_or_default();
-            let workspace = Cell::new(workspace).text;
-            let _ = writeln!(
-                text,
-                "  and those in namespaces of workspace {workspace}, whose shares you may not list"
-            );
+            let _ = writeln!(text, "  {}", Cell::new(hidden(connection)).text);
         }
-        let token = connection.status.as_ref().and_then(|status| status.token.as_ref());
-        if let Some(end) = token.and_then(|token| token.expires_at.as_ref()).filter(|end| end.0 > now) {
+        if let Some(at) = connection.token_expires_at().filter(|at| *at > now) {
             let _ = writeln!(
                 text,
-                "Running pods keep the token they have read; it ends {} unless the provider ends it sooner.",
-                relative(end, now)
+                "Running pods keep the token they have read; it expires {} unless the provider ends it sooner.",
+                relative(&Time(at), now)
             );
         }
         text
     }
 }
 
-impl Place {
+impl AffectedSecret {
     fn lines(&self) -> String {
-        let workspace =
-            self.workspace.as_ref().map(|name| format!(" (workspace {name})")).unwrap_or_default();
-        let mut text = format!("  {}: Secret {}{workspace}\n", self.namespace, self.secret);
-        for User { kind, name, via } in self.users.iter().take(NAMED) {
+        let mut text = format!("  {}\n", self.place);
+        for Workload { kind, name, via } in self.users.iter().take(NAMED) {
             let _ = writeln!(text, "    {kind} {name}, by {via}");
         }
         if let Some(more) = self.users.len().checked_sub(NAMED).filter(|more| *more > 0) {
@@ -210,47 +190,50 @@ mod tests {
             "metadata": {"name": "github", "namespace": "team-a"},
             "spec": {"provider": "github", "owner": "alice", "workspace": "marketing", "shared": true},
             "status": {"token": {"expiresAt": "2026-01-01T00:30:00Z"},
-                "secret": {"name": "github", "uid": "u", "resourceVersion": "1", "revision": 1}},
+                "secret": {"name": "github"}},
         }))
         .unwrap()
     }
 
     fn share() -> ConnectionShare {
         serde_json::from_value(json!({"metadata": {"name": "team-a.github", "namespace": "jobs"},
-            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing",
-                "provider": "github", "owner": "alice"}}))
+            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing"},
+            "status": {"secretName": "team-a.github"}}))
         .unwrap()
     }
 
     #[test]
-    fn what_goes_is_told_by_namespace_with_who_uses_it() {
-        let mut impact = Impact { places: places(&connection(), &[share()], true), hidden: false };
+    fn what_is_removed_is_listed_by_namespace_with_who_uses_it() {
+        let mut impact = Impact { secrets: affected(&connection(), &[share()], true), hidden: false };
         let mut via = Via::default();
         via.env.insert("app".into());
-        impact.places[0].users.push(User { kind: "Deployment", name: "web".into(), via });
-        impact.places[1].unseen = vec!["CronJobs", "Pods"];
+        impact.secrets[0].users.push(Workload { kind: "Deployment", name: "web".into(), via });
+        impact.secrets[1].unseen = vec!["CronJobs", "Pods"];
         assert!(impact.reaches_others());
         assert_eq!(
             impact.render(&connection(), "2026-01-01T00:20:00Z".parse().unwrap()),
             "These Secrets are removed:\n  team-a: Secret github\n    Deployment web, by env\n\
              \x20 jobs: Secret team-a.github (workspace marketing)\n    you may not list CronJobs, Pods there\n\
-             Running pods keep the token they have read; it ends in 10m unless the provider ends it sooner.\n"
+             Running pods keep the token they have read; it expires in 10m unless the provider ends it sooner.\n"
         );
     }
 
     #[test]
-    fn unsharing_hits_nobody_at_home() {
-        let impact = Impact { places: places(&connection(), &[share()], false), hidden: false };
-        let namespaces: Vec<_> = impact.places.iter().map(|place| place.namespace.as_str()).collect();
+    fn unsharing_affects_nobody_at_home() {
+        let impact = Impact { secrets: affected(&connection(), &[share()], false), hidden: false };
+        let namespaces: Vec<_> = impact.secrets.iter().map(|it| it.place.namespace.as_str()).collect();
         assert_eq!(namespaces, ["jobs"]);
     }
 
     #[test]
     fn what_may_not_be_seen_counts_as_others() {
-        let alone = Impact { places: places(&connection(), &[], true), hidden: false };
-        let hidden = Impact { places: places(&connection(), &[], true), hidden: true };
+        let alone = Impact { secrets: affected(&connection(), &[], true), hidden: false };
+        let hidden = Impact { secrets: affected(&connection(), &[], true), hidden: true };
         assert!(!alone.reaches_others() && hidden.reaches_others());
         let text = hidden.render(&connection(), Timestamp::UNIX_EPOCH);
-        assert!(text.contains("workspace marketing, whose shares you may not list"), "{text}");
+        assert!(
+            text.contains("in namespaces of workspace marketing whose shares you may not list"),
+            "{text}"
+        );
     }
 }

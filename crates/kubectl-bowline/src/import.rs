@@ -1,29 +1,26 @@
-//! `import`: bring a grant by an intake Secret.
+//! `import`: provide a grant with an intake Secret.
 
 mod grant;
-mod verdict;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+
+use crate::attempt::{AttemptEnd, Followed, Progress, told};
+use crate::exit::Usage;
+use crate::next::failing;
+use crate::screen::Screen;
+use crate::session::{Session, plain};
+use crate::table::Cell;
+use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
-
-use super::exit::{NotInTime, Usage};
-use super::screen::Screen;
-use super::session::{Session, plain};
-use super::wait::{WaitArgs, until, words};
-use grant::{Grant, MAX_BYTES};
-use verdict::{Verdict, is_taken, standing, verdict};
-
-/// How long the status may lag behind the taking of the Secret.
-const LAG: Duration = Duration::from_secs(10);
+use bowline_api::reason::quoted;
+use grant::{GivenGrant, MAX_BYTES};
 
 const EXAMPLES: &str = "Examples:
   # the JSON of a token answer
@@ -37,16 +34,16 @@ Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at
 (RFC 3339), scope; or api_key; or username and password. Secrets are never
 taken from arguments, and never typed: a terminal keeps what it shows.
 
-Only the connection's owner may do this (or who has the verb assign-owner):
+Only the connection's owner may do this (or whoever has the verb assign-owner):
 the grant decides which account everybody uses. It goes into a Secret of type
 bowline.dev/intake that belongs to the connection; the operator takes it,
 checks it with the provider, and deletes it. You need the right to create
 Secrets and to patch the connection.";
 
-/// Bring a token, a key, or user and password
+/// Import a token, a key, or user name and password
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct ImportArgs {
     /// The connection
     name: String,
     /// Read from a file; without it, or as -, from stdin
@@ -56,35 +53,34 @@ pub(super) struct Args {
     wait: WaitArgs,
 }
 
-impl Args {
+impl ImportArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, from_file, wait } = self;
         let grant = read(from_file.as_deref(), session, screen)?;
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
         let connection = session.connection(&name).await?;
         check(&connection)?;
-
-        let announced = announce(session, &connections, &connection, &grant).await?;
-        screen.progress(&format!("Brought {} for {name}, in Secret {}.", grant.keys(), announced.secret));
-        if !wait.wait {
+        let announced = announce(session, &connection, &grant).await?;
+        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.secret);
+        if !wait.begin(&doing, screen) {
             return Ok(());
         }
-        screen.progress(&format!("Waiting up to {} for the operator to take it ...", words(wait.timeout)));
-        match outcome(&connections, &connection, &announced, wait).await? {
-            Verdict::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
-            Verdict::NotReady { reason, message } => {
-                screen.result(&format!("{name}: {reason}: {message}\n"))?;
-                bail!(
-                    "the import of {name} has not worked out; see: kubectl bowline describe {name} -n {}",
-                    session.namespace
-                )
+        let describe =
+            format!("kubectl bowline describe {} -n {}", quoted(&name), quoted(&session.namespace));
+        match outcome(session, &connection, &announced, wait).await? {
+            AttemptEnd::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
+            AttemptEnd::Failed { reason, message } => {
+                let said = Cell::new(format!("{name}: {reason}: {message}")).text;
+                screen.result(&format!("{said}\n"))?;
+                bail!("the import of {name} failed; see: {describe}")
+            }
+            AttemptEnd::Replaced { .. } => {
+                bail!("another attempt to connect {name} has replaced this import; see: {describe}")
             }
         }
     }
 }
 
-fn read(file: Option<&Path>, session: &Session, screen: &mut Screen) -> anyhow::Result<Grant> {
+fn read(file: Option<&Path>, session: &Session, screen: &mut Screen) -> anyhow::Result<GivenGrant> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that too much is seen as such.
     let limit = MAX_BYTES as u64 + 1;
@@ -94,12 +90,12 @@ fn read(file: Option<&Path>, session: &Session, screen: &mut Screen) -> anyhow::
             .with_context(|| format!("cannot read {}", path.display()))?,
         None => screen
             .piped_input()
-            .ok_or(Usage("give --from-file FILE, or pipe the grant in: what you type here would be shown"))?
+            .ok_or(Usage("pass --from-file FILE, or pipe the grant in: what you type here would be shown"))?
             .take(limit)
             .read_to_end(&mut bytes)
             .context("cannot read stdin")?,
     };
-    Ok(Grant::read(&bytes, session.clock.now())?)
+    GivenGrant::read(&bytes, session.clock.now())
 }
 
 /// What can be known before a secret is written.
@@ -108,7 +104,7 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("{name} is being deleted; nothing was written");
     }
-    if connection.spec.disconnect == Some(true) {
+    if connection.is_disconnected() {
         bail!("{name} is disconnected by its spec: set disconnect to false first; nothing was written");
     }
     Ok(())
@@ -117,16 +113,15 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
 /// The intake that the connection points to now.
 struct Announced {
     secret: String,
-    /// `<name>/<uid>`: a Secret that somebody else slips in under the name is not meant.
+    /// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
     value: String,
 }
 
-/// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it goes again.
+/// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
 async fn announce(
     session: &Session,
-    connections: &Api<IntegrationConnection>,
     connection: &IntegrationConnection,
-    grant: &Grant,
+    grant: &GivenGrant,
 ) -> anyhow::Result<Announced> {
     let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
     let secret = secrets
@@ -136,19 +131,12 @@ async fn announce(
         .context("the intake Secret cannot be written")?;
     let (name, uid) = (secret.name_any(), secret.uid().unwrap_or_default());
     let value = format!("{name}/{uid}");
-    let patch = json!({"metadata": {
-        // A connection made again under the same name is another one.
-        "uid": connection.uid(),
-        "annotations": {ANNOTATION_INTAKE: value},
-    }});
-    let announced =
-        connections.patch(&connection.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
-    if let Err(error) = announced {
+    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &value).await {
         let left = match withdraw(&secrets, &name, uid).await {
             Ok(()) => "nothing is left behind".to_owned(),
             Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
         };
-        return Err(plain(error).context(format!("not imported, and {left}")));
+        return Err(error.context(format!("not imported, and {left}")));
     }
     Ok(Announced { secret: name, value })
 }
@@ -159,7 +147,7 @@ async fn withdraw(secrets: &Api<Secret>, name: &str, uid: String) -> anyhow::Res
     secrets.delete(name, &only_ours).await.map(drop).map_err(plain)
 }
 
-fn intake(connection: &IntegrationConnection, grant: &Grant) -> Secret {
+fn intake(connection: &IntegrationConnection, grant: &GivenGrant) -> Secret {
     let name = connection.name_any();
     Secret {
         metadata: ObjectMeta {
@@ -175,30 +163,47 @@ fn intake(connection: &IntegrationConnection, grant: &Grant) -> Secret {
     }
 }
 
+/// Follows the attempt that the announcement starts.
 async fn outcome(
-    connections: &Api<IntegrationConnection>,
+    session: &Session,
     before: &IntegrationConnection,
     announced: &Announced,
     wait: WaitArgs,
-) -> anyhow::Result<Verdict> {
+) -> anyhow::Result<AttemptEnd> {
     let name = before.name_any();
-    let taken = |connection: &IntegrationConnection| is_taken(connection, &announced.value);
-    let Some(then) = until(connections, &name, wait.timeout.into(), taken).await? else {
-        let what = format!(
-            "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
-            secret = announced.secret,
-            namespace = before.namespace().unwrap_or_default(),
-        );
-        return Err(NotInTime { limit: wait.timeout, what }.into());
+    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announced.value);
+    let mut so_far = format!(
+        "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
+        secret = announced.secret,
+        namespace = session.namespace,
+    );
+    let look = |now: &IntegrationConnection| {
+        Ok(match attempt.see(now) {
+            Progress::Awaited => None,
+            Progress::Running => {
+                so_far = being_checked(now);
+                None
+            }
+            Progress::AwaitsConfirmation => failing(now).map(told),
+            Progress::Ended(end) => Some(end),
+        })
     };
-    let judged = |connection: &IntegrationConnection| verdict(before, connection, &announced.value).is_some();
-    let settled = until(connections, &name, LAG.min(wait.timeout.into()), judged).await?;
-    Ok(standing(&settled.unwrap_or(then)))
+    let end = follow(session, &name, wait.deadline(), look).await?;
+    end.ok_or_else(|| wait.late(so_far))
+}
+
+/// What keeps the grant from being used, as far as anything does.
+fn being_checked(now: &IntegrationConnection) -> String {
+    let what = "the grant is taken and still being checked".to_owned();
+    let last = now.last_attempt().and_then(|last| Some((last.reason.as_ref()?, &last.message)));
+    last.map_or(what, |(reason, message)| Cell::new(format!("{reason}: {message}")).text)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn connection(spec: &serde_json::Value) -> IntegrationConnection {
@@ -212,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_intake_secret_goes_with_its_connection_and_has_a_type_of_its_own() {
-        let grant = Grant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let grant = GivenGrant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
         let secret = intake(&connection(&json!({})), &grant);
         assert_eq!(secret.type_.as_deref(), Some("bowline.dev/intake"));
         assert_eq!(secret.metadata.generate_name.as_deref(), Some("github-intake-"));
@@ -224,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_takes_no_grant_is_told_before_anything_is_written() {
+    fn a_connection_that_takes_no_grant_is_refused_before_anything_is_written() {
         assert!(check(&connection(&json!({}))).is_ok());
         let disconnected = check(&connection(&json!({"disconnect": true}))).unwrap_err();
         assert!(disconnected.to_string().contains("set disconnect to false"), "{disconnected}");

@@ -1,9 +1,10 @@
 //! `kubectl bowline`: what people do with connections from a shell.
 //!
 //! It knows the kinds and the API server, reached with the user's own kubeconfig and rights; nothing else. Results go to
-//! stdout, progress and faults to stderr. A secret is read from a file or from stdin, never from an argument.
+//! stdout, progress and errors to stderr. A secret is read from a file or from stdin, never from an argument.
 
 mod age;
+mod attempt;
 mod completion;
 mod connect;
 mod describe;
@@ -13,11 +14,13 @@ mod exit;
 mod impact;
 mod import;
 mod list;
+mod next;
 mod output;
 mod portal;
 mod providers;
+mod reading;
 mod refresh;
-mod rights;
+mod related;
 mod screen;
 mod session;
 mod share;
@@ -30,11 +33,10 @@ use clap::{Parser, Subcommand};
 
 pub use exit::Exit;
 pub use screen::Screen;
-pub use session::Session;
 
-use session::ClusterArgs;
+use session::{ClusterArgs, Session};
 
-const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 not ready in time.";
+const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage error, 3 not ready in time.";
 
 /// Connections of third-party accounts, kept as Kubernetes objects
 ///
@@ -50,21 +52,21 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    List(list::Args),
-    Describe(describe::Args),
-    Refresh(refresh::Args),
-    Import(import::Args),
-    Connect(connect::Args),
-    Disconnect(disconnect::Args),
-    Impact(impact::Args),
-    Share(share::Args),
+    List(list::ListArgs),
+    Describe(describe::DescribeArgs),
+    Refresh(refresh::RefreshArgs),
+    Import(import::ImportArgs),
+    Connect(connect::ConnectArgs),
+    Disconnect(disconnect::DisconnectArgs),
+    Impact(impact::ImpactArgs),
+    Share(share::ShareArgs),
     Unshare(share::UnshareArgs),
-    Providers(providers::Args),
-    Token(token::Args),
-    Why(why::Args),
-    Doctor(doctor::Args),
-    Portal(portal::Args),
-    Completion(completion::Args),
+    Providers(providers::ProvidersArgs),
+    Token(token::TokenArgs),
+    Why(why::WhyArgs),
+    Doctor(doctor::DoctorArgs),
+    Portal(portal::PortalArgs),
+    Completion(completion::CompletionArgs),
     #[command(name = "__complete", hide = true)]
     Complete(completion::CompleteArgs),
 }
@@ -79,16 +81,12 @@ pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
         command => command,
     };
     let session = cluster.connect().await?;
-    dispatch(command, &session, screen).await
+    run_in(&session, command, screen).await
 }
 
-/// Carries the command out in a session that exists already; options that name a cluster or namespace are not heeded.
-pub async fn run_in(session: &Session, cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
-    dispatch(cli.command, session, screen).await
-}
-
-async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-    match command {
+/// Carries the command out, and tells of what could not be read for it.
+async fn run_in(session: &Session, command: Command, screen: &mut Screen) -> anyhow::Result<()> {
+    let outcome = match command {
         Command::List(args) => args.run(session, screen).await,
         Command::Describe(args) => args.run(session, screen).await,
         Command::Refresh(args) => args.run(session, screen).await,
@@ -105,7 +103,9 @@ async fn dispatch(command: Command, session: &Session, screen: &mut Screen) -> a
         Command::Portal(args) => args.run(session, screen).await,
         Command::Completion(args) => args.run(screen),
         Command::Complete(args) => args.run(screen).await,
-    }
+    };
+    session.warn(screen);
+    outcome
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn cluster_options_stand_before_or_after_the_command() {
+    fn cluster_options_may_come_before_or_after_the_command() {
         for arguments in [["-n", "team-a", "list"], ["list", "-n", "team-a"]] {
             let cli = Cli::try_parse_from([&["kubectl-bowline"][..], &arguments].concat()).unwrap();
             assert_eq!(cli.cluster.namespace.as_deref(), Some("team-a"));

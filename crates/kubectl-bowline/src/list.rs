@@ -1,23 +1,24 @@
 //! `list`: connections, or what a namespace may use.
 
 mod rows;
-pub(super) use rows::{account_word, condition, paint, phase_word};
 mod usable;
 
 use std::pin::pin;
 
 use anyhow::Context;
-use bowline_api::IntegrationConnection;
 use futures::TryStreamExt;
 use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
-use super::output::{Output, json, list_of, yaml};
-use super::screen::Screen;
-use super::session::{Session, plain};
-use super::table::Table;
+use crate::output::{Output, json, list_of, yaml};
+use crate::screen::Screen;
+use crate::session::{Session, plain};
+use crate::table::Table;
+use bowline_api::IntegrationConnection;
+use rows::Columns;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline list                        connections of your namespace
@@ -30,63 +31,49 @@ const EXAMPLES: &str = "Examples:
 /// List connections: whose, which account, whether they work and why not
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct ListArgs {
     /// Connections of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
     /// What the namespace may use: its own connections, and those shared into it
     #[arg(long, conflicts_with_all = ["all_namespaces", "watch"])]
     usable: bool,
-    /// Another form than the table
-    #[arg(short, long, value_name = "FORM")]
+    /// Another format than the table
+    #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
     /// Show every change until you stop it
     #[arg(short, long)]
     watch: bool,
 }
 
-impl Args {
+impl ListArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         if self.usable {
             return usable::run(session, self.output, screen).await;
         }
-        let connections: Api<IntegrationConnection> = if self.all_namespaces {
-            Api::all(session.client.clone())
-        } else {
-            Api::namespaced(session.client.clone(), &session.namespace)
-        };
         if self.watch {
-            return self.watch(connections, session, screen).await;
+            return self.watch(session, screen).await;
         }
-        let mut items = connections.list(&ListParams::default()).await.map_err(plain)?.items;
-        items.iter_mut().for_each(strip);
-        if items.is_empty() && !self.output.is_some_and(Output::is_objects) {
-            self.say_empty(session, screen);
-            return Ok(());
-        }
-        Ok(screen.result(&self.render(&items, session, screen)?)?)
-    }
-
-    fn render(
-        &self,
-        items: &[IntegrationConnection],
-        session: &Session,
-        screen: &Screen,
-    ) -> anyhow::Result<String> {
-        match self.output {
-            Some(Output::Name) => Ok(items.iter().map(name_line).collect()),
-            Some(Output::Json) => json(&list_of(items)),
-            Some(Output::Yaml) => yaml(&list_of(items)),
-            None | Some(Output::Wide) => {
-                let shape = self.shape();
-                let rows: Vec<_> = items.iter().map(|item| shape.row(item, session.clock.now())).collect();
-                Ok(Table::fit(&shape.heading(), &rows, screen.colours()).1)
+        let listed = if self.all_namespaces {
+            session.all(&ListParams::default()).await
+        } else {
+            session.within(&session.namespace).await
+        };
+        let items: Vec<_> = listed.map_err(plain)?.into_iter().map(stripped).collect();
+        let text = match self.output {
+            Some(Output::Json) => json(&list_of(&items))?,
+            Some(Output::Yaml) => yaml(&list_of(&items))?,
+            _ if items.is_empty() => {
+                self.say_empty(session, screen);
+                return Ok(());
             }
-        }
+            _ => self.opening(&items, session, screen)?.1,
+        };
+        Ok(screen.result(&text)?)
     }
 
-    fn shape(&self) -> rows::Shape {
-        rows::Shape { namespaces: self.all_namespaces, wide: self.output == Some(Output::Wide) }
+    fn columns(&self) -> Columns {
+        Columns::new(self.all_namespaces, self.output == Some(Output::Wide))
     }
 
     fn say_empty(&self, session: &Session, screen: &mut Screen) {
@@ -100,73 +87,68 @@ impl Args {
         }
     }
 
-    /// First what is there, then one row for each change; a lost connection to the API server is taken up again.
-    async fn watch(
-        &self,
-        connections: Api<IntegrationConnection>,
-        session: &Session,
-        screen: &mut Screen,
-    ) -> anyhow::Result<()> {
+    /// First what is there, then one row for each change; a lost connection to the API server is established again.
+    async fn watch(&self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+        let client = session.client.clone();
+        let connections: Api<DeserializeGuard<IntegrationConnection>> =
+            if self.all_namespaces { Api::all(client) } else { Api::namespaced(client, &session.namespace) };
         // A refusal ends the command at once; the watcher would try again for ever.
         connections.list(&ListParams::default().limit(1)).await.map_err(plain)?;
         let mut events = pin!(watcher(connections, watcher::Config::default()).default_backoff());
         let mut known = Vec::new();
         let mut table = None;
-        while let Some(event) = events.try_next().await.context("the watch broke off")? {
+        while let Some(event) = events.try_next().await.context("the watch ended")? {
             let text = match event {
                 Event::Init => {
                     known.clear();
                     continue;
                 }
-                Event::InitApply(mut item) => {
-                    strip(&mut item);
-                    known.push(item);
+                Event::InitApply(item) => {
+                    known.extend(session.readable(item).map(stripped));
                     continue;
                 }
-                Event::InitDone => self.opening(&known, &mut table, session, screen)?,
-                Event::Apply(item) => self.change(item, false, table.as_ref(), session)?,
-                Event::Delete(item) => self.change(item, true, table.as_ref(), session)?,
+                Event::InitDone => {
+                    let (fitted, text) = self.opening(&known, session, screen)?;
+                    table = fitted;
+                    text
+                }
+                Event::Apply(item) => self.change(session.readable(item), false, table.as_ref(), session)?,
+                Event::Delete(item) => self.change(session.readable(item), true, table.as_ref(), session)?,
             };
             screen.result(&text)?;
+            session.warn(screen);
         }
         Ok(())
     }
 
+    /// What is there, and the table to which changes are added.
     fn opening(
         &self,
-        known: &[IntegrationConnection],
-        table: &mut Option<Table>,
+        items: &[IntegrationConnection],
         session: &Session,
         screen: &Screen,
-    ) -> anyhow::Result<String> {
-        match self.output {
-            None | Some(Output::Wide) => {
-                let shape = self.shape();
-                let rows: Vec<_> = known.iter().map(|item| shape.row(item, session.clock.now())).collect();
-                let (fitted, text) = Table::fit(&shape.heading(), &rows, screen.colours());
-                *table = Some(fitted);
-                Ok(text)
-            }
-            Some(_) => known.iter().map(|item| self.document(item)).collect(),
+    ) -> anyhow::Result<(Option<Table>, String)> {
+        if self.output.is_some_and(|output| output != Output::Wide) {
+            let documents: anyhow::Result<String> = items.iter().map(|item| self.document(item)).collect();
+            return Ok((None, documents?));
         }
+        let (columns, now) = (self.columns(), session.clock.now());
+        let rows: Vec<_> = items.iter().map(|item| columns.row(item, now)).collect();
+        let (table, text) = Table::fit(&columns.heading(), &rows, screen.colours());
+        Ok((Some(table), text))
     }
 
     fn change(
         &self,
-        mut item: IntegrationConnection,
+        item: Option<IntegrationConnection>,
         deleted: bool,
         table: Option<&Table>,
         session: &Session,
     ) -> anyhow::Result<String> {
-        strip(&mut item);
-        match table {
-            Some(table) => {
-                let shape = self.shape();
-                let now = session.clock.now();
-                Ok(table.line(&if deleted { shape.deleted(&item, now) } else { shape.row(&item, now) }))
-            }
-            None => self.document(&item),
-        }
+        let Some(item) = item.map(stripped) else { return Ok(String::new()) };
+        let Some(table) = table else { return self.document(&item) };
+        let (columns, now) = (self.columns(), session.clock.now());
+        Ok(table.line(&if deleted { columns.deleted(&item, now) } else { columns.row(&item, now) }))
     }
 
     /// One object of a stream.
@@ -174,16 +156,13 @@ impl Args {
         match self.output {
             Some(Output::Yaml) => Ok(format!("---\n{}", yaml(item)?)),
             Some(Output::Json) => json(item),
-            _ => Ok(name_line(item)),
+            _ => Ok(format!("integrationconnection.bowline.dev/{}\n", item.name_any())),
         }
     }
 }
 
-fn name_line(connection: &IntegrationConnection) -> String {
-    format!("integrationconnection.bowline.dev/{}\n", connection.name_any())
-}
-
-/// Takes away what kubectl does not show either.
-fn strip(connection: &mut IntegrationConnection) {
+/// Without what kubectl does not show either.
+fn stripped(mut connection: IntegrationConnection) -> IntegrationConnection {
     connection.metadata.managed_fields = None;
+    connection
 }

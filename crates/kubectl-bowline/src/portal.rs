@@ -1,14 +1,14 @@
 //! `portal`: where the portal is. Nobody tells the plug-in; it is read from what the operator writes into status.
 
 use anyhow::bail;
-use bowline_api::{IntegrationConnection, IntegrationProvider};
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 use url::Url;
 
-use super::rights::{Seen, seen};
-use super::screen::Screen;
-use super::session::Session;
+use crate::reading::seen;
+use crate::screen::Screen;
+use crate::session::Session;
+use bowline_api::{IntegrationConnection, IntegrationProvider};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline portal               open it in a browser, and print where
@@ -17,20 +17,20 @@ const EXAMPLES: &str = "Examples:
 The address is read from the status of providers and of connections in your
 namespace, as far as you may read them.";
 
-/// Say where the portal is, and open it
+/// Show where the portal is, and open it
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct PortalArgs {
     /// Only print the address
     #[arg(long)]
     no_browser: bool,
 }
 
-impl Args {
+impl PortalArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(portal) = find(session).await? else {
             bail!(
-                "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor looks)"
+                "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor checks)"
             );
         };
         screen.result(&format!("{portal}\n"))?;
@@ -42,20 +42,17 @@ impl Args {
 }
 
 /// The portal's address, if anything that the user may read names it.
-pub(super) async fn find(session: &Session) -> anyhow::Result<Option<Url>> {
-    let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
-    let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &session.namespace);
-    if let Seen::Yes(providers) = seen(providers.list(&ListParams::default()).await)?
-        && let Some(portal) = providers.iter().find_map(of_provider)
-    {
+pub(crate) async fn find(session: &Session) -> anyhow::Result<Option<Url>> {
+    let providers: Option<Vec<IntegrationProvider>> = seen(session.all(&ListParams::default()).await)?.yes();
+    if let Some(portal) = providers.iter().flatten().find_map(of_provider) {
         return Ok(Some(portal));
     }
-    let connections = seen(connections.list(&ListParams::default()).await)?.yes();
-    Ok(connections.and_then(|connections| connections.iter().find_map(of_connection)))
+    let connections = seen(session.within(&session.namespace).await)?.yes();
+    Ok(connections.iter().flatten().find_map(of_connection))
 }
 
 /// A connection's page in the portal.
-pub(super) async fn page(
+pub(crate) async fn page(
     session: &Session,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Option<Url>> {
@@ -67,12 +64,12 @@ pub(super) async fn page(
     Ok(portal.and_then(|portal| portal.join(&path_of(connection)).ok()))
 }
 
-pub(super) fn of_provider(provider: &IntegrationProvider) -> Option<Url> {
+fn of_provider(provider: &IntegrationProvider) -> Option<Url> {
     let callback = provider.status.as_ref()?.callback_url.as_deref()?;
     base(callback, &format!("callback/{}", provider.name_any()))
 }
 
-pub(super) fn of_connection(connection: &IntegrationConnection) -> Option<Url> {
+fn of_connection(connection: &IntegrationConnection) -> Option<Url> {
     base(own_page(connection)?.as_str(), &path_of(connection))
 }
 
@@ -94,14 +91,18 @@ fn base(address: &str, path: &str) -> Option<Url> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_api::IntegrationProviderStatus;
     use serde_json::json;
 
     use super::*;
 
     fn provider(callback: &str) -> IntegrationProvider {
-        serde_json::from_value(json!({"metadata": {"name": "github"}, "spec": {"type": "github"},
-            "status": {"callbackUrl": callback}}))
-        .unwrap()
+        let mut provider: IntegrationProvider =
+            serde_json::from_value(json!({"metadata": {"name": "github"}, "spec": {"type": "github"}}))
+                .unwrap();
+        let callback_url = Some(callback.to_owned());
+        provider.status = Some(IntegrationProviderStatus { callback_url, ..Default::default() });
+        provider
     }
 
     fn connection(url: &str) -> IntegrationConnection {

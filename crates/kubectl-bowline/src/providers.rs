@@ -1,13 +1,17 @@
 //! `providers`: what can be connected here.
 
-use bowline_api::IntegrationProvider;
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 
-use super::output::{Output, json, list_of, yaml};
-use super::screen::{Paint, Screen};
-use super::session::{Session, plain};
-use super::table::{Cell, Table};
+use crate::output::{Listing, Output};
+use crate::screen::{Paint, Screen};
+use crate::session::{Session, plain};
+use crate::table::Cell;
+use bowline_api::IntegrationProvider;
+use bowline_api::condition::ConditionType::Ready;
+use bowline_api::condition::Conditioned;
+use bowline_api::connection::Method;
+use bowline_api::open::Open;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline providers          what can be connected, and how
@@ -20,66 +24,49 @@ there (ClusterRole bowline-viewer or view, bound by a ClusterRoleBinding).";
 /// List providers: how they connect, whether they work and why not
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
-    /// Another form than the table
-    #[arg(short, long, value_name = "FORM")]
+pub(crate) struct ProvidersArgs {
+    /// Another format than the table
+    #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
 }
 
-impl Args {
+impl ProvidersArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
-        let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
-        let mut items = providers.list(&ListParams::default()).await.map_err(plain)?.items;
+        let mut items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await.map_err(plain)?;
         for provider in &mut items {
             provider.metadata.managed_fields = None;
         }
         if items.is_empty() && !self.output.is_some_and(Output::is_objects) {
-            screen.progress("No providers found: an administrator makes an IntegrationProvider.");
+            screen.progress("No providers found: an administrator creates an IntegrationProvider.");
             return Ok(());
         }
-        Ok(screen.result(&render(&items, self.output, screen.colours())?)?)
+        Ok(screen.result(&PROVIDERS.render(&items, self.output, screen.colours())?)?)
     }
 }
 
-fn render(items: &[IntegrationProvider], output: Option<Output>, colours: bool) -> anyhow::Result<String> {
-    match output {
-        Some(Output::Json) => json(&list_of(items)),
-        Some(Output::Yaml) => yaml(&list_of(items)),
-        Some(Output::Name) => {
-            let line =
-                |it: &IntegrationProvider| format!("integrationprovider.bowline.dev/{}\n", it.name_any());
-            Ok(items.iter().map(line).collect())
-        }
-        None | Some(Output::Wide) => {
-            let wide = output.is_some();
-            let mut heading = vec!["NAME", "TYPE", "METHODS", "READY", "REASON"];
-            if wide {
-                heading.extend(["CALLBACK URL", "CONTACT"]);
-            }
-            let rows: Vec<_> = items.iter().map(|provider| row(provider, wide)).collect();
-            Ok(Table::fit(&heading, &rows, colours).1)
-        }
-    }
-}
+const PROVIDERS: Listing<IntegrationProvider> = Listing {
+    name: |provider| format!("integrationprovider.bowline.dev/{}", provider.name_any()),
+    usual: &[
+        ("NAME", |provider| Cell::new(provider.name_any())),
+        ("TYPE", |provider| Cell::new(&provider.spec.type_)),
+        ("METHODS", |provider| Cell::new(methods(provider).join(","))),
+        ("READY", |provider| {
+            let paint = if provider.is(Ready) { Paint::Good } else { Paint::Bad };
+            Cell::some(provider.condition(Ready).map(|ready| &ready.status)).painted(Some(paint))
+        }),
+        ("REASON", |provider| Cell::some(provider.condition(Ready).map(|ready| &ready.reason))),
+    ],
+    wide: &[
+        ("CALLBACK URL", |provider| {
+            Cell::some(provider.status.as_ref().and_then(|status| status.callback_url.as_ref()))
+        }),
+        ("CONTACT", |provider| Cell::some(provider.spec.contact.as_ref())),
+    ],
+};
 
-fn row(provider: &IntegrationProvider, wide: bool) -> Vec<Cell> {
-    let status = provider.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
-    let word = ready.map(|ready| ready.status.clone()).unwrap_or_default();
-    let paint = ready.map(|ready| if ready.status == "True" { Paint::Good } else { Paint::Bad });
-    let methods: Vec<_> = status.methods.iter().map(|method| format!("{method:?}")).collect();
-    let mut row = vec![
-        Cell::new(provider.name_any()),
-        Cell::new(&provider.spec.type_),
-        Cell::new(methods.join(",")),
-        Cell::new(word).painted(paint),
-        Cell::new(ready.map(|ready| ready.reason.clone()).unwrap_or_default()),
-    ];
-    if wide {
-        row.push(Cell::new(status.callback_url.clone().unwrap_or_default()));
-        row.push(Cell::new(provider.spec.contact.clone().unwrap_or_default()));
-    }
-    row
+fn methods(provider: &IntegrationProvider) -> Vec<String> {
+    let methods = provider.status.iter().flat_map(|status| status.methods.clone());
+    methods.map(|method| Open::<Method>::from(method).to_string()).collect()
 }
 
 #[cfg(test)]
@@ -93,21 +80,23 @@ mod tests {
         let ready = json!({"type": "Ready", "status": "False", "reason": "AppSecretNotFound", "message": "",
             "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let one = json!({"metadata": {"name": "github"}, "spec": {"type": "github", "contact": "platform"},
-            "status": {"methods": ["AuthorizationCode", "RefreshToken"], "conditions": [ready],
-                "callbackUrl": "https://bowline.example.com/callback/github"}});
+            "status": {"methods": ["AuthorizationCode", "RefreshToken"], "conditions": [ready]}});
         let other = json!({"metadata": {"name": "new"}, "spec": {"type": "slack"}});
-        vec![serde_json::from_value(one).unwrap(), serde_json::from_value(other).unwrap()]
+        let mut one: IntegrationProvider = serde_json::from_value(one).unwrap();
+        one.status.as_mut().unwrap().callback_url =
+            Some("https://bowline.example.com/callback/github".into());
+        vec![one, serde_json::from_value(other).unwrap()]
     }
 
     #[test]
     fn a_row_says_how_it_connects_and_why_it_does_not_work() {
         assert_eq!(
-            render(&providers(), None, false).unwrap(),
+            PROVIDERS.render(&providers(), None, false).unwrap(),
             "NAME     TYPE     METHODS                          READY    REASON\n\
              github   github   AuthorizationCode,RefreshToken   False    AppSecretNotFound\n\
              new      slack    <none>                           <none>   <none>\n"
         );
-        let wide = render(&providers(), Some(Output::Wide), false).unwrap();
+        let wide = PROVIDERS.render(&providers(), Some(Output::Wide), false).unwrap();
         assert!(
             wide.contains("CALLBACK URL") && wide.contains("https://bowline.example.com/callback/github")
         );
@@ -116,11 +105,12 @@ mod tests {
     #[test]
     fn scripts_get_names_or_objects() {
         assert_eq!(
-            render(&providers(), Some(Output::Name), false).unwrap(),
+            PROVIDERS.render(&providers(), Some(Output::Name), false).unwrap(),
             "integrationprovider.bowline.dev/github\nintegrationprovider.bowline.dev/new\n"
         );
         let list: serde_json::Value =
-            serde_json::from_str(&render(&providers(), Some(Output::Json), false).unwrap()).unwrap();
+            serde_json::from_str(&PROVIDERS.render(&providers(), Some(Output::Json), false).unwrap())
+                .unwrap();
         assert_eq!(list["items"][0]["spec"]["type"], "github");
     }
 }

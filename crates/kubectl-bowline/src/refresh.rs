@@ -1,67 +1,58 @@
-//! `refresh`: ask for a new token now, and see what came of it.
+//! `refresh`: request a new token now, and see what came of it.
 
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::{FailureStatus, TokenStatus};
-use bowline_api::names::ANNOTATION_REFRESH_REQUESTED;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 
-use super::age::relative;
-use super::exit::NotInTime;
-use super::list::condition;
-use super::screen::Screen;
-use super::session::{Session, plain};
-use super::wait::{WaitArgs, until, words};
+use crate::age::relative;
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::table::Cell;
+use crate::wait::WaitArgs;
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::ConditionType::{Ready, TokenFresh};
+use bowline_api::condition::Conditioned;
+use bowline_api::connection::{FailureStatus, GrantStatus};
+use bowline_api::names::ANNOTATION_REFRESH_REQUESTED;
 
 const EXAMPLES: &str = "Examples:
-  kubectl bowline refresh github-work               ask, wait up to a minute
-  kubectl bowline refresh github-work --timeout 5m  be more patient
-  kubectl bowline refresh github-work --wait=false  only ask
+  kubectl bowline refresh github-work               wait up to a minute
+  kubectl bowline refresh github-work --timeout 5m  wait longer
+  kubectl bowline refresh github-work --wait=false  only request it
 
-The request goes the same way and heeds the same limits as a planned refresh.
-It is an annotation, so you need the right to patch the connection.";
+The request is carried out like a planned refresh, within the same limits. It
+is an annotation, so you need the right to patch the connection.";
 
-/// Ask for a new token now
+/// Request a new token now
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct RefreshArgs {
     /// The connection
     name: String,
     #[command(flatten)]
     wait: WaitArgs,
 }
 
-impl Args {
+impl RefreshArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
         let before = session.connection(&name).await?;
         let request = request(&before, session.clock.now());
-        let patch = json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: request}}});
-        connections.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await.map_err(plain)?;
-        if !wait.wait {
-            screen.progress(&format!("A refresh of {name} is asked for."));
+        session.annotate(&before, ANNOTATION_REFRESH_REQUESTED, &request).await?;
+        if !wait.begin(&format!("Requested a refresh of {name}"), screen) {
             return Ok(());
         }
-        screen.progress(&format!(
-            "A refresh of {name} is asked for; waiting up to {} ...",
-            words(wait.timeout)
-        ));
-        let settled = |connection: &IntegrationConnection| handled(connection) == Some(request.as_str());
-        let Some(after) = until(&connections, &name, wait.timeout.into(), settled).await? else {
-            let what = format!("the operator has not handled the request for {name} yet; it stays asked for");
-            return Err(NotInTime { limit: wait.timeout, what }.into());
+        let settled = |now: &IntegrationConnection| handled(now) == Some(request.as_str());
+        let so_far = |_: &IntegrationConnection| {
+            format!("the operator has not handled the request for {name} yet; it stays requested")
         };
-        let outcome = Outcome::between(&before, &after);
-        screen.result(&outcome.sentence(&name, session.clock.now()))?;
-        if outcome.is_good() { Ok(()) } else { Err(anyhow::anyhow!("{name} was not refreshed")) }
+        let after = wait.until(session, &name, settled, so_far).await?;
+        let end = RefreshEnd::between(&before, &after);
+        screen.result(&format!("{}\n", Cell::new(end.sentence(&name, session.clock.now())).text))?;
+        if end.is_good() { Ok(()) } else { Err(anyhow::anyhow!("{name} was not refreshed")) }
     }
 }
 
-/// A value that was never asked with before: each accepted request gives the connection a new resourceVersion.
+/// A value that was never used before: each accepted request gives the connection a new resourceVersion.
 fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
@@ -70,39 +61,33 @@ fn handled(connection: &IntegrationConnection) -> Option<&str> {
     connection.status.as_ref()?.last_handled_refresh.as_deref()
 }
 
-fn token(connection: &IntegrationConnection) -> Option<&TokenStatus> {
-    connection.status.as_ref()?.token.as_ref()
-}
-
 /// What came of a request.
 #[derive(Debug, PartialEq)]
-enum Outcome<'a> {
-    /// The provider gave a token.
-    Refreshed(&'a TokenStatus),
+enum RefreshEnd<'a> {
+    /// The provider issued a token, which expires then.
+    Refreshed(Option<Timestamp>),
     /// It was tried and failed.
     Failed(&'a FailureStatus),
     /// It was not tried.
     NotTried { reason: &'a str, message: &'a str },
 }
 
-impl<'a> Outcome<'a> {
+impl<'a> RefreshEnd<'a> {
     fn between(before: &IntegrationConnection, after: &'a IntegrationConnection) -> Self {
-        if let Some(now) = token(after) {
-            // The revision counts commits; times have whole seconds, and two refreshes may share one.
-            let earlier = token(before);
-            if now.revision > earlier.and_then(|token| token.revision) {
-                return Self::Refreshed(now);
-            }
-            if let Some(failure) = &now.last_failure
-                && Some(failure) != earlier.and_then(|token| token.last_failure.as_ref())
-            {
-                return Self::Failed(failure);
-            }
+        // Times have whole seconds, and two refreshes may share one; the revision counts them.
+        let revision = |grant: &GrantStatus| grant.revision;
+        if after.grant().map(revision) > before.grant().map(revision) {
+            return Self::Refreshed(after.token_expires_at());
         }
-        let verdict = condition(after, "TokenFresh").or_else(|| condition(after, "Ready"));
+        let failure = after.token().and_then(|token| token.last_failure.as_ref());
+        let earlier = before.token().and_then(|token| token.last_failure.as_ref());
+        if let Some(failure) = failure.filter(|_| failure != earlier) {
+            return Self::Failed(failure);
+        }
+        let why = after.condition(TokenFresh).or_else(|| after.condition(Ready));
         Self::NotTried {
-            reason: verdict.map_or("Unknown", |verdict| &verdict.reason),
-            message: verdict.map_or("the operator gives no reason", |verdict| &verdict.message),
+            reason: why.map_or("Unknown", |why| &why.reason),
+            message: why.map_or("the operator gives no reason", |why| &why.message),
         }
     }
 
@@ -112,14 +97,14 @@ impl<'a> Outcome<'a> {
 
     fn sentence(&self, name: &str, now: Timestamp) -> String {
         match self {
-            Self::Refreshed(token) => match &token.expires_at {
-                Some(end) => {
-                    format!("{name} refreshed; the token expires {} ({}).\n", relative(end, now), end.0)
-                }
-                None => format!("{name} refreshed; the provider names no end of the token.\n"),
-            },
-            Self::Failed(failure) => format!("{name}: {}: {}\n", failure.reason, failure.message),
-            Self::NotTried { reason, message } => format!("{name}: not tried: {reason}: {message}\n"),
+            Self::Refreshed(Some(at)) => {
+                format!("{name} refreshed; the token expires {} ({at}).", relative(&Time(*at), now))
+            }
+            Self::Refreshed(None) => {
+                format!("{name} refreshed; the provider names no time at which the token expires.")
+            }
+            Self::Failed(failure) => format!("{name}: {}: {}", failure.reason, failure.message),
+            Self::NotTried { reason, message } => format!("{name}: not tried: {reason}: {message}"),
         }
     }
 }
@@ -127,14 +112,17 @@ impl<'a> Outcome<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn connection(token: &Value) -> IntegrationConnection {
+    fn connection(revision: Option<i64>, token: &Value) -> IntegrationConnection {
+        let grant = revision.map(
+            |revision| json!({"id": "7f3c", "revision": revision, "obtainedAt": "2026-01-01T00:00:00Z"}),
+        );
         serde_json::from_value(json!({
             "metadata": {"name": "github"}, "spec": {"provider": "github", "owner": "alice"},
-            "status": {"token": token, "conditions": [{
+            "status": {"token": token, "grant": grant, "conditions": [{
                 "type": "TokenFresh", "status": "False", "reason": "Suspended", "message": "Suspended by its spec.",
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             }]},
@@ -142,39 +130,39 @@ mod tests {
         .unwrap()
     }
 
-    fn told(before: &Value, after: &Value) -> (bool, String) {
-        let (before, after) = (connection(before), connection(after));
-        let outcome = Outcome::between(&before, &after);
-        (outcome.is_good(), outcome.sentence("github", "2026-01-01T00:00:00Z".parse().unwrap()))
+    fn failed(at: &str) -> Value {
+        json!({"lastFailure": {"at": at, "reason": "RefreshFailing", "message": "The provider answered 503."}})
     }
 
     #[test]
-    fn the_outcome_is_told_in_one_sentence() {
-        let failed = |at| json!({"revision": 3, "lastFailure": {"at": at, "reason": "RefreshFailing", "message": "The provider answered 503."}});
+    fn what_came_of_it_is_said_in_one_sentence() {
+        let first = failed("2026-01-01T00:00:00Z");
         let rows = [
             (
-                json!({"revision": 3}),
-                json!({"revision": 4, "expiresAt": "2026-01-01T01:00:00Z"}),
-                (true, "github refreshed; the token expires in 60m (2026-01-01T01:00:00Z).\n"),
+                connection(Some(3), &json!({})),
+                connection(Some(4), &json!({"expiresAt": "2026-01-01T01:00:00Z"})),
+                (true, "github refreshed; the token expires in 60m (2026-01-01T01:00:00Z)."),
             ),
             (
-                Value::Null,
-                json!({"revision": 1}),
-                (true, "github refreshed; the provider names no end of the token.\n"),
+                connection(None, &Value::Null),
+                connection(Some(1), &json!({})),
+                (true, "github refreshed; the provider names no time at which the token expires."),
             ),
             (
-                failed("2026-01-01T00:00:00Z"),
-                failed("2026-01-01T00:00:09Z"),
-                (false, "github: RefreshFailing: The provider answered 503.\n"),
+                connection(Some(3), &first),
+                connection(Some(3), &failed("2026-01-01T00:00:09Z")),
+                (false, "github: RefreshFailing: The provider answered 503."),
             ),
             (
-                failed("2026-01-01T00:00:00Z"),
-                failed("2026-01-01T00:00:00Z"),
-                (false, "github: not tried: Suspended: Suspended by its spec.\n"),
+                connection(Some(3), &first),
+                connection(Some(3), &first),
+                (false, "github: not tried: Suspended: Suspended by its spec."),
             ),
         ];
         for (before, after, (good, sentence)) in rows {
-            assert_eq!(told(&before, &after), (good, sentence.to_owned()));
+            let end = RefreshEnd::between(&before, &after);
+            let said = end.sentence("github", "2026-01-01T00:00:00Z".parse().unwrap());
+            assert_eq!((end.is_good(), said.as_str()), (good, sentence));
         }
     }
 }

@@ -9,10 +9,10 @@ const LINE: usize = 1024;
 
 /// Colours with a meaning; the words beside them say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paint {
+pub(crate) enum Paint {
     /// Works.
     Good,
-    /// Waits, or was asked to rest.
+    /// Waits, or is suspended.
     Calm,
     /// Somebody must act.
     Bad,
@@ -47,6 +47,7 @@ impl Screen {
     }
 
     /// As in a pipe: without colours, and nobody types.
+    #[cfg(test)]
     pub fn piped(input: impl Read + 'static, out: impl Write + 'static, err: impl Write + 'static) -> Self {
         Self {
             input: Box::new(input),
@@ -59,27 +60,27 @@ impl Screen {
     }
 
     /// What is piped in; `None` on a terminal, where whatever is typed would be shown.
-    pub(super) fn piped_input(&mut self) -> Option<&mut dyn Read> {
+    pub(crate) fn piped_input(&mut self) -> Option<&mut dyn Read> {
         if self.somebody_types { None } else { Some(&mut self.input) }
     }
 
-    pub(super) fn result(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn result(&mut self, text: &str) -> io::Result<()> {
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
     }
 
     /// A line about what is going on. That it could not be written is no reason to stop.
-    pub(super) fn progress(&mut self, line: &str) {
+    pub(crate) fn progress(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}");
     }
 
     /// Whether somebody sits at this terminal and can be asked.
-    pub(super) fn is_attended(&self) -> bool {
+    pub(crate) fn is_attended(&self) -> bool {
         self.somebody_types
     }
 
     /// The line that is typed, or piped in, after a question; `None` where the input has ended.
-    pub(super) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
+    pub(crate) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
         let _ = write!(self.err, "{question}");
         let _ = self.err.flush();
         let mut line = Vec::new();
@@ -97,19 +98,19 @@ impl Screen {
     }
 
     /// Opens a page where somebody can look at it; whether that was so.
-    pub(super) fn browse(&self, page: &Url) -> bool {
+    pub(crate) fn browse(&self, page: &Url) -> bool {
         self.browser
             && matches!(page.scheme(), "http" | "https")
             && open::that_detached(page.as_str()).is_ok()
     }
 
-    pub(super) fn colours(&self) -> bool {
+    pub(crate) fn colours(&self) -> bool {
         self.colours
     }
 }
 
 /// `text` in a colour, if there are colours.
-pub(super) fn painted(text: &str, paint: Option<Paint>, colours: bool) -> String {
+pub(crate) fn painted(text: &str, paint: Option<Paint>, colours: bool) -> String {
     match paint {
         Some(paint) if colours => format!("\u{1b}[{}m{text}\u{1b}[0m", code(paint)),
         _ => text.to_owned(),

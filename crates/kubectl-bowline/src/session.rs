@@ -1,22 +1,30 @@
 //! Whose cluster, as whom, in which namespace.
 
+use std::cell::RefCell;
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::Status;
-use kube::{Api, Client, Config};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, Status};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use bowline_api::IntegrationConnection;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
+
+use crate::screen::Screen;
+use crate::table::Cell;
 
 /// Heading of these options: between a command's own they would hide those.
 const CLUSTER: &str = "Cluster";
 
 /// Options that every command has, with kubectl's names and meanings.
 #[derive(clap::Args, Debug)]
-pub(super) struct ClusterArgs {
+pub(crate) struct ClusterArgs {
     /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
     #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
     pub kubeconfig: Option<PathBuf>,
@@ -43,7 +51,7 @@ impl ClusterArgs {
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
-        Ok(Session { client, namespace, clock: Clock::System })
+        Ok(Session::new(client, namespace, Clock::System))
     }
 }
 
@@ -60,27 +68,104 @@ fn unusable(error: &KubeconfigError) -> anyhow::Error {
 }
 
 /// A client, the namespace meant, and the time.
-pub struct Session {
-    /// Speaks as the user.
+pub(crate) struct Session {
+    /// Acts as the user.
     pub client: Client,
     /// The namespace of commands that have one.
     pub namespace: String,
     /// For ages and for request values.
     pub clock: Clock,
+    /// What could not be read, as sentences.
+    unreadable: RefCell<Vec<String>>,
 }
 
 impl Session {
-    /// One connection of the namespace.
-    pub(super) async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
-        let connections: Api<IntegrationConnection> = Api::namespaced(self.client.clone(), &self.namespace);
-        connections.get(name).await.map_err(|error| absent(error, name, &self.namespace))
+    pub fn new(client: Client, namespace: String, clock: Clock) -> Self {
+        Self { client, namespace, clock, unreadable: RefCell::default() }
+    }
+
+    /// The connections of the namespace.
+    pub fn connections(&self) -> Api<IntegrationConnection> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// One of them.
+    pub async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
+        self.connections().get(name).await.map_err(|error| absent(error, name, &self.namespace))
+    }
+
+    /// Changes a connection, and no other of the same name.
+    pub async fn patch(&self, before: &IntegrationConnection, mut change: Value) -> anyhow::Result<()> {
+        change["metadata"]["uid"] = json!(before.metadata.uid);
+        let (name, merge) = (before.name_any(), Patch::Merge(&change));
+        self.connections().patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)
+    }
+
+    pub async fn annotate(
+        &self,
+        before: &IntegrationConnection,
+        annotation: &str,
+        value: &str,
+    ) -> anyhow::Result<()> {
+        self.patch(before, json!({"metadata": {"annotations": {annotation: value}}})).await
+    }
+
+    /// All objects of a kind that can be read. One that cannot hides no other: it is set aside, and told of at the end.
+    pub async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, kube::Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        self.read(Api::all(self.client.clone()), params).await
+    }
+
+    /// [`Self::all`], of one namespace.
+    pub async fn within<K>(&self, namespace: &str) -> Result<Vec<K>, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        self.read(Api::namespaced(self.client.clone(), namespace), &ListParams::default()).await
+    }
+
+    async fn read<K>(
+        &self,
+        objects: Api<DeserializeGuard<K>>,
+        params: &ListParams,
+    ) -> Result<Vec<K>, kube::Error>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let list = objects.list(params).await?;
+        Ok(list.items.into_iter().filter_map(|object| self.readable(object)).collect())
+    }
+
+    /// The object, if it can be read.
+    pub fn readable<K: Resource<DynamicType = ()>>(&self, object: DeserializeGuard<K>) -> Option<K> {
+        let invalid = match object.0 {
+            Ok(object) => return Some(object),
+            Err(invalid) => invalid,
+        };
+        let of = invalid.metadata.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let name = invalid.metadata.name.unwrap_or_default();
+        let line = format!("{} {of}{name} cannot be read and is left out: {}", K::kind(&()), invalid.error);
+        let mut unreadable = self.unreadable.borrow_mut();
+        if !unreadable.contains(&line) {
+            unreadable.push(line);
+        }
+        None
+    }
+
+    /// Says what could not be read since the last time.
+    pub fn warn(&self, screen: &mut Screen) {
+        for line in self.unreadable.take() {
+            screen.progress(&format!("warning: {}", Cell::new(line).text));
+        }
     }
 }
 
 /// A refusal in the API server's own words; kube's own message is a dump of the whole answer.
-pub(super) fn plain(error: kube::Error) -> anyhow::Error {
+pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
     match error {
-        // An unknown kind is answered without details; an absent object is named in them.
+        // The answer about an absent object names it; the one about an unknown kind does not.
         kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
             anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
         }
@@ -89,6 +174,9 @@ pub(super) fn plain(error: kube::Error) -> anyhow::Error {
             status.message
         ),
         kube::Error::Api(status) => anyhow!("{}", said(&status.message)),
+        kube::Error::SerdeError(error) => {
+            anyhow!("the answer cannot be read: {error}; is this plug-in older than the operator?")
+        }
         other => anyhow!(
             "the API server cannot be reached: {}; kubectl cluster-info shows whether that is the network, the cluster or the context",
             innermost(&other)
@@ -155,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_speak_in_the_servers_words() {
+    fn a_refusal_is_shown_in_the_servers_words() {
         let forbidden = Status::failure("alice cannot list connections", "Forbidden").with_code(403);
         assert_eq!(plain(kube::Error::Api(Box::new(forbidden))).to_string(), "alice cannot list connections");
     }
@@ -176,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_speaks_without_its_name() {
+    fn a_policys_message_is_shown_without_its_name() {
         let message =
             "ic \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: not yours";
         let refused = Status::failure(message, "Forbidden").with_code(403);

@@ -1,22 +1,22 @@
 //! `share` and `unshare`: promote a connection to its workspace, and take it back (R18, R19).
 
 use anyhow::bail;
-use bowline_api::names::connection_id;
-use bowline_api::reason;
-use bowline_api::{ConnectionShare, IntegrationConnection};
-use kube::api::{Patch, PatchParams};
-use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use kube::ResourceExt;
+use serde_json::json;
 
-use super::describe::{about, shares, steps};
-use super::exit::{NotInTime, Usage};
-use super::impact::gather;
-use super::list::condition;
-use super::rights::Seen;
-use super::screen::Screen;
-use super::session::{Session, plain};
-use super::table::Cell;
-use super::wait::{WaitArgs, until, words};
+use crate::exit::Usage;
+use crate::impact::gather;
+use crate::next::{lines, steps};
+use crate::reading::Seen;
+use crate::related::{provider_of, shares_of};
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::table::Cell;
+use crate::wait::WaitArgs;
+use bowline_api::condition::ConditionType::Shared;
+use bowline_api::condition::{Conditioned, Truth};
+use bowline_api::reason::{Reason, Remedy};
+use bowline_api::{ConnectionShare, IntegrationConnection};
 
 const SHARE_EXAMPLES: &str = "Examples:
   kubectl bowline share github-work --workspace marketing
@@ -29,14 +29,14 @@ verb share on the connection, while a member of the workspace.";
 const UNSHARE_EXAMPLES: &str = "Examples:
   kubectl bowline unshare github-work
 
-Takes the Secrets back from the workspace's namespaces; your own stays. Running
-pods keep the token they have read. Who uses it there is shown first, as far
-as you may look; share brings it back.";
+Removes the Secrets from the workspace's namespaces; your own stays. Running
+pods keep the token they have read. Lists first who uses it there, as far as
+you may look; share publishes it again.";
 
 /// Publish a connection in the namespaces of its workspace
 #[derive(clap::Args, Debug)]
 #[command(after_help = SHARE_EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct ShareArgs {
     /// The connection
     name: String,
     /// The Workspace; without it the one that the connection names already
@@ -46,115 +46,94 @@ pub(super) struct Args {
     wait: WaitArgs,
 }
 
-/// Take a connection back from its workspace
+/// Remove a connection from its workspace
 #[derive(clap::Args, Debug)]
 #[command(after_help = UNSHARE_EXAMPLES)]
-pub(super) struct UnshareArgs {
+pub(crate) struct UnshareArgs {
     /// The connection
     name: String,
     #[command(flatten)]
     wait: WaitArgs,
 }
 
-impl Args {
+impl ShareArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, workspace, wait } = self;
-        let connections = Api::namespaced(session.client.clone(), &session.namespace);
         let before = session.connection(&name).await?;
         let Some(workspace) = workspace.or_else(|| before.spec.workspace.clone()) else {
-            return Err(Usage("the connection names no workspace: say --workspace NAME").into());
+            return Err(Usage("the connection names no workspace: pass --workspace NAME").into());
         };
-        change(&connections, &before, json!({"shared": true, "workspace": workspace})).await?;
-        if !wait.wait {
-            screen.progress(&format!("{name} is to be shared with {workspace}."));
+        session.patch(&before, json!({"spec": {"shared": true, "workspace": workspace}})).await?;
+        if !wait.begin(&format!("Sharing {name} with {workspace}"), screen) {
             return Ok(());
         }
-        screen
-            .progress(&format!("Sharing {name} with {workspace}; waiting up to {} ...", words(wait.timeout)));
-        let settled = |now: &IntegrationConnection| is_settled(now) && now.spec.shared == Some(true);
-        let Some(after) = until(&connections, &name, wait.timeout.into(), settled).await? else {
-            let now = session.connection(&name).await?;
-            return Err(NotInTime { limit: wait.timeout, what: so_far(&now) }.into());
-        };
-        let verdict = condition(&after, "Shared");
-        if verdict.is_some_and(|verdict| verdict.status == "True") {
-            let told = told(&after, &workspace, &shares(session, &after).await?);
-            return Ok(screen.result(&told)?);
+        let settled = |now: &IntegrationConnection| is_settled(now) && now.wants_sharing();
+        let after = wait.until(session, &name, settled, so_far).await?;
+        if after.is(Shared) {
+            return Ok(screen.result(&shared(&after, &workspace, &shares_of(session, &after).await?))?);
         }
-        let (reason, message) = verdict.map_or(("Unknown", ""), |it| (&it.reason, &it.message));
-        let about = about(session, &after).await?;
-        let todo: String = steps(&after, &about).iter().map(|step| step.lines("  ")).collect();
-        let said = Cell::new(format!("{name}: {reason}: {message}")).text;
-        screen.result(&format!("{said}\n{todo}"))?;
-        bail!("{name} is not shared everywhere; what the spec asks for stays")
+        let next = lines(&steps(&after, &provider_of(session, &after).await?));
+        screen.result(&format!("{}\n{next}", so_far(&after)))?;
+        bail!("{name} is not shared everywhere; spec.shared stays as it is")
     }
 }
 
 impl UnshareArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
-        let connections = Api::namespaced(session.client.clone(), &session.namespace);
         let before = session.connection(&name).await?;
-        if before.spec.shared != Some(true) {
+        if !before.wants_sharing() {
             screen.progress(&format!("{name} is not shared."));
             return Ok(());
         }
         let impact = gather(session, &before, false).await?;
         screen.progress(impact.render(&before, session.clock.now()).trim_end());
-        change(&connections, &before, json!({"shared": false})).await?;
-        if !wait.wait {
-            screen.progress(&format!("{name} is being taken back."));
+        session.patch(&before, json!({"spec": {"shared": false}})).await?;
+        if !wait.begin(&format!("Unsharing {name}"), screen) {
             return Ok(());
         }
-        screen.progress(&format!("Taking {name} back; waiting up to {} ...", words(wait.timeout)));
-        let settled = |now: &IntegrationConnection| is_judged(now) && now.spec.shared != Some(true);
-        if until(&connections, &name, wait.timeout.into(), settled).await?.is_none() {
-            let what = format!("{name} is asked to be taken back, and the operator has not done it yet");
-            return Err(NotInTime { limit: wait.timeout, what }.into());
-        }
+        let so_far = |_: &IntegrationConnection| {
+            format!("{name} is to be unshared, and the operator has not done it yet")
+        };
+        wait.until(session, &name, is_unshared, so_far).await?;
         Ok(screen.result(&format!("{name} is yours alone.\n"))?)
     }
 }
 
-async fn change(
-    connections: &Api<IntegrationConnection>,
-    before: &IntegrationConnection,
-    spec: Value,
-) -> anyhow::Result<()> {
-    // A connection made again under the same name is another one.
-    let patch = json!({"metadata": {"uid": before.metadata.uid}, "spec": spec});
-    let patched = connections.patch(&before.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
-    patched.map(drop).map_err(plain)
+/// Whether status is about this very spec.
+fn is_current(connection: &IntegrationConnection) -> bool {
+    let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
+    observed == connection.metadata.generation
 }
 
-/// Whether the verdict on sharing speaks of this very spec, and is not just on its way.
-fn is_judged(connection: &IntegrationConnection) -> bool {
-    let generation = connection.metadata.generation;
-    let status = connection.status.as_ref();
-    status.is_some_and(|status| status.observed_generation == generation)
-        && condition(connection, "Shared").is_some_and(|verdict| {
-            verdict.status != "Unknown" && verdict.observed_generation.is_none_or(|of| Some(of) == generation)
-        })
+fn is_unshared(connection: &IntegrationConnection) -> bool {
+    is_current(connection) && !connection.wants_sharing() && connection.condition(Shared).is_none()
 }
 
-/// Whether the verdict is an end: each namespace takes a moment to be published to.
+/// Whether sharing works, or needs somebody: each namespace takes a moment to be published to.
 fn is_settled(connection: &IntegrationConnection) -> bool {
-    is_judged(connection)
-        && condition(connection, "Shared")
-            .is_some_and(|verdict| verdict.reason != reason::PARTIALLY_PUBLISHED)
+    let waits =
+        |reason: &str| Reason::parse(reason).is_some_and(|reason| reason.row().remedy == Remedy::Wait);
+    is_current(connection)
+        && connection
+            .condition(Shared)
+            .is_some_and(|it| it.status != Truth::Unknown.as_str() && !waits(&it.reason))
 }
 
 fn so_far(connection: &IntegrationConnection) -> String {
     let name = connection.name_any();
-    match condition(connection, "Shared").filter(|_| is_judged(connection)) {
-        Some(verdict) => format!("{name}: {}: {}", verdict.reason, verdict.message),
-        None => format!("{name} is asked to be shared, and the operator has not done it yet"),
+    match connection.condition(Shared).filter(|_| is_current(connection)) {
+        Some(shared) => Cell::new(format!("{name}: {}: {}", shared.reason, shared.message)).text,
+        None => format!("{name} is to be shared, and the operator has not done it yet"),
     }
 }
 
-fn told(connection: &IntegrationConnection, workspace: &str, shares: &Seen<Vec<ConnectionShare>>) -> String {
-    let name = connection.name_any();
-    let id = connection_id(&connection.namespace().unwrap_or_default(), &name);
+fn shared(
+    connection: &IntegrationConnection,
+    workspace: &str,
+    shares: &Seen<Vec<ConnectionShare>>,
+) -> String {
+    let (name, id) = (connection.name_any(), connection.id());
     let places = match shares {
         Seen::Yes(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
         Seen::Yes(shares) => {
@@ -171,40 +150,54 @@ fn told(connection: &IntegrationConnection, workspace: &str, shares: &Seen<Vec<C
 mod tests {
     use super::*;
 
-    fn connection(observed: i64, of: i64, status: &str) -> IntegrationConnection {
+    fn connection(observed: i64, shared: bool, status: &str, reason: &str) -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "generation": 4},
-            "spec": {"provider": "github", "owner": "alice"},
+            "spec": {"provider": "github", "owner": "alice", "shared": shared, "workspace": "marketing"},
             "status": {"observedGeneration": observed, "conditions": [{"type": "Shared", "status": status,
-                "reason": "Shared", "message": "", "observedGeneration": of,
-                "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
+                "reason": reason, "message": "Said.", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}))
         .unwrap()
     }
 
     #[test]
-    fn a_verdict_on_an_older_spec_is_none() {
-        assert!(is_judged(&connection(4, 4, "True")) && is_judged(&connection(4, 4, "False")));
-        assert!(!is_judged(&connection(3, 3, "True")) && !is_judged(&connection(4, 3, "True")));
-        assert!(!is_judged(&connection(4, 4, "Unknown")));
-        let mut partly = connection(4, 4, "False");
-        assert!(is_settled(&partly));
-        partly.status.as_mut().unwrap().conditions[0].reason = reason::PARTIALLY_PUBLISHED.into();
-        assert!(is_judged(&partly) && !is_settled(&partly), "each namespace takes a moment");
-        assert!(so_far(&partly).starts_with("github: PartiallyPublished: "));
+    fn what_is_said_of_an_older_spec_settles_nothing() {
+        for (observed, status, reason, settled) in [
+            (4, "True", "Shared", true),
+            (4, "False", "OwnerNotMember", true),
+            (4, "False", "OfALaterVersion", true),
+            (3, "True", "Shared", false),
+            (4, "Unknown", "Shared", false),
+            (4, "False", "PartiallyPublished", false),
+        ] {
+            let it = connection(observed, true, status, reason);
+            assert_eq!(is_settled(&it), settled, "{observed} {status} {reason}");
+        }
+        let partly = connection(4, true, "False", "PartiallyPublished");
+        assert_eq!(so_far(&partly), "github: PartiallyPublished: Said.");
+        assert!(so_far(&connection(3, true, "True", "Shared")).contains("has not done it yet"));
     }
 
     #[test]
-    fn where_it_is_shared_is_told_as_far_as_it_may_be_seen() {
+    fn it_is_unshared_once_the_condition_is_gone() {
+        let mut it = connection(4, false, "False", "PartiallyPublished");
+        assert!(!is_unshared(&it));
+        it.status.as_mut().unwrap().conditions.clear();
+        assert!(is_unshared(&it));
+        it.status.as_mut().unwrap().observed_generation = Some(3);
+        assert!(!is_unshared(&it));
+    }
+
+    #[test]
+    fn where_it_is_shared_is_said_as_far_as_it_may_be_seen() {
         let share = serde_json::from_value(json!({"metadata": {"name": "team-a.github", "namespace": "jobs"},
-            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing",
-                "provider": "github", "owner": "alice"}}))
+            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing"}}))
         .unwrap();
-        let it = connection(4, 4, "True");
+        let it = connection(4, true, "True", "Shared");
         for (shares, end) in [
             (Seen::Yes(vec![share]), "Secret team-a.github in jobs.\n"),
             (Seen::Yes(Vec::new()), "it has no namespace besides this one.\n"),
             (Seen::MayNot, "which you may not list.\n"),
         ] {
-            let text = told(&it, "marketing", &shares);
+            let text = shared(&it, "marketing", &shares);
             assert!(text.starts_with("github is shared with marketing: ") && text.ends_with(end), "{text}");
         }
     }

@@ -2,17 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::screen::{Paint, painted};
+use crate::screen::{Paint, painted};
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::{AccountStatus, Phase};
 
 /// Text and its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     pub text: String,
     pub paint: Option<Paint>,
 }
 
 impl Cell {
-    /// Uncoloured text; `<none>` where there is nothing to show.
+    /// Text without a colour; `<none>` where there is nothing to show.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         // Names come from people and providers: nothing of them may move the cursor.
@@ -20,13 +22,39 @@ impl Cell {
         Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, paint: None }
     }
 
+    pub fn some(text: Option<impl Into<String>>) -> Self {
+        text.map_or_else(|| Self::new(""), Self::new)
+    }
+
     pub fn painted(self, paint: Option<Paint>) -> Self {
         Self { paint, ..self }
     }
 }
 
+/// The phase as people read it; empty before the operator looked.
+pub(crate) fn phase(connection: &IntegrationConnection) -> Cell {
+    let paint = connection.phase().map(|phase| match phase {
+        Phase::Active => Paint::Good,
+        Phase::Pending | Phase::Suspended | Phase::Disconnected => Paint::Calm,
+        Phase::Expired | Phase::Error | Phase::Revoked => Paint::Bad,
+    });
+    Cell::new(connection.phase_text()).painted(paint)
+}
+
+/// The account as a person would check it: name, mail address, id.
+pub(crate) fn account_in_full(account: &AccountStatus) -> String {
+    let mut text = account.word().to_owned();
+    if let Some(email) = account.email.as_ref().filter(|email| **email != text) {
+        text = format!("{text} <{email}>");
+    }
+    if account.name.is_some() {
+        text = format!("{text} (id {})", account.id);
+    }
+    Cell::new(text).text
+}
+
 /// Widths that fit a heading and the rows known so far; rows that come later keep to them.
-pub(super) struct Table {
+pub(crate) struct Table {
     widths: Vec<usize>,
     colours: bool,
 }
@@ -67,7 +95,7 @@ impl Table {
 
 /// Titles and values, one a line.
 #[derive(Default)]
-pub(super) struct Lines(pub String);
+pub(crate) struct Lines(pub String);
 
 impl Lines {
     pub fn add(&mut self, title: &str, value: &str) {
@@ -80,7 +108,7 @@ impl Lines {
         }
     }
 
-    /// For values of our own that may hold colours.
+    /// For values of our own that may have colours.
     pub fn add_raw(&mut self, title: &str, value: &str) {
         let _ = writeln!(self.0, "{:<16}{value}", format!("{title}:"));
     }

@@ -1,20 +1,20 @@
 //! `token`: where the access token is and who gets it; the token itself only on request.
 
-use std::fmt::Write as _;
-
 use anyhow::{Context, anyhow, bail};
-use bowline_api::connection::SecretStatus;
-use bowline_api::{ConnectionShare, IntegrationConnection};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::age::relative;
-use super::describe::shares;
-use super::rights::Seen;
-use super::screen::Screen;
-use super::session::{Session, plain};
+use crate::age::relative;
+use crate::reading::Seen;
+use crate::related::{shares_of, whereabouts};
+use crate::screen::Screen;
+use crate::session::{Session, plain};
+use bowline_api::connection::SecretStatus;
+use bowline_api::reason::quoted;
+use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// Keys that hold the one secret of a connection, in the formats Raw and Env.
 const KEYS: &[&str] = &["access_token", "ACCESS_TOKEN", "api_key", "API_KEY"];
@@ -25,12 +25,12 @@ const EXAMPLES: &str = "Examples:
   TOKEN=$(kubectl bowline token github-work --show)
 
 The token is read from the published Secret, with your own right to get it. It
-is short-lived; the refresh token is never in reach of this command.";
+is short-lived; this command never has the refresh token.";
 
-/// Say where the access token is and who could read it
+/// Show where the access token is and who can read it
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct TokenArgs {
     /// The connection
     name: String,
     /// Print the token to stdout
@@ -38,19 +38,22 @@ pub(super) struct Args {
     show: bool,
 }
 
-impl Args {
+impl TokenArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         if !self.show {
-            let shares = shares(session, &connection).await?;
-            return Ok(screen.result(&whereabouts(&connection, &shares, session.clock.now()))?);
+            let shares = shares_of(session, &connection).await?;
+            return Ok(screen.result(&told(&connection, &shares, session.clock.now()))?);
         }
         let published = published(&connection)?;
         let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
         let secret =
             secrets.get(&published.name).await.map_err(plain).context("the Secret cannot be read")?;
-        let token = token(&secret, published)?;
-        warn_if_over(&connection, session.clock.now(), screen);
+        let token = token(&secret, &connection)?;
+        let now = session.clock.now();
+        if connection.token_expires_at().is_some_and(|at| at <= now) {
+            screen.progress(&validity(&connection, now).unwrap_or_default());
+        }
         Ok(screen.result(&format!("{}\n", token.expose_secret()))?)
     }
 }
@@ -59,23 +62,25 @@ fn published(connection: &IntegrationConnection) -> anyhow::Result<&SecretStatus
     connection.status.as_ref().and_then(|status| status.secret.as_ref()).ok_or_else(|| {
         anyhow!(
             "nothing is published for {name}; kubectl bowline describe {name} -n {} says why",
-            connection.namespace().unwrap_or_default(),
+            quoted(&connection.namespace().unwrap_or_default()),
             name = connection.name_any(),
         )
     })
 }
 
-/// The token, if this is the Secret that the operator has published.
-fn token(secret: &Secret, published: &SecretStatus) -> anyhow::Result<SecretString> {
-    if secret.uid().as_deref() != Some(&published.uid) {
-        bail!("Secret {} is not the one that was published: somebody else made it", published.name);
+/// The token, if the Secret is the connection's own.
+fn token(secret: &Secret, connection: &IntegrationConnection) -> anyhow::Result<SecretString> {
+    let name = secret.name_any();
+    let owners = secret.owner_references().iter();
+    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    if !controllers.any(|owner| Some(&owner.uid) == connection.metadata.uid.as_ref()) {
+        bail!("Secret {name} is not the one that was published: somebody else created it");
     }
     let data = secret.data.clone().unwrap_or_default();
     let Some(value) = KEYS.iter().find_map(|key| data.get(*key)) else {
         let keys: Vec<_> = data.keys().map(String::as_str).collect();
         bail!(
-            "Secret {} has the keys {}, none of them a token by itself; read the one you mean with kubectl get secret",
-            published.name,
+            "Secret {name} has the keys {}, none of them a token by itself; read the one you mean with kubectl get secret",
             keys.join(", ")
         );
     };
@@ -83,105 +88,80 @@ fn token(secret: &Secret, published: &SecretStatus) -> anyhow::Result<SecretStri
     Ok(text.into())
 }
 
-fn warn_if_over(connection: &IntegrationConnection, now: Timestamp, screen: &mut Screen) {
-    let token = connection.status.as_ref().and_then(|status| status.token.as_ref());
-    if let Some(end) = token.and_then(|token| token.expires_at.as_ref()).filter(|end| end.0 <= now) {
-        screen.progress(&format!("The token expired {}.", relative(end, now)));
-    }
+/// Until when the token is valid, if the provider says so.
+fn validity(connection: &IntegrationConnection, now: Timestamp) -> Option<String> {
+    let at = connection.token_expires_at()?;
+    let when = relative(&Time(at), now);
+    Some(if at <= now {
+        format!("The token expired {when}.")
+    } else {
+        format!("The token expires {when} ({at}).")
+    })
 }
 
-fn whereabouts(
-    connection: &IntegrationConnection,
-    shares: &Seen<Vec<ConnectionShare>>,
-    now: Timestamp,
-) -> String {
-    let status = connection.status.as_ref();
-    let mut text = match status.and_then(|status| status.token.as_ref()?.expires_at.as_ref()) {
-        Some(end) if end.0 <= now => format!("The token expired {}.\n", relative(end, now)),
-        Some(end) => format!("The token ends {} ({}).\n", relative(end, now), end.0),
-        None => String::new(),
-    };
-    text.push_str("Whoever may read Secrets or run pods in these namespaces gets it:\n");
-    let mut nowhere = true;
-    if let (Some(secret), Some(namespace)) =
-        (status.and_then(|status| status.secret.as_ref()), connection.namespace())
-    {
-        nowhere = false;
-        let _ = writeln!(text, "  {namespace}: Secret {}", secret.name);
-    }
-    match shares {
-        Seen::Yes(shares) => {
-            for share in shares {
-                let Some(secret) = share.status.as_ref().and_then(|status| status.secret_name.as_ref())
-                else {
-                    continue;
-                };
-                nowhere = false;
-                let namespace = share.namespace().unwrap_or_default();
-                let _ = writeln!(text, "  {namespace}: Secret {secret} (workspace {})", share.spec.workspace);
-            }
-        }
-        Seen::MayNot => {
-            nowhere = false;
-            let workspace = connection.spec.workspace.as_deref().unwrap_or_default();
-            let _ = writeln!(text, "  those of workspace {workspace}, which you may not list");
-        }
-    }
-    if nowhere { "It is published nowhere.\n".to_owned() } else { text }
+/// Until when it is valid, and where.
+fn told(connection: &IntegrationConnection, shares: &Seen<Vec<ConnectionShare>>, now: Timestamp) -> String {
+    let validity = validity(connection, now).map(|line| line + "\n").unwrap_or_default();
+    whereabouts(connection, shares)
+        .map_or_else(|| "It is published nowhere.\n".to_owned(), |places| validity + &places)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::{Value, json};
 
     use super::*;
 
     fn connection(status: &Value) -> IntegrationConnection {
-        serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a"},
+        serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
             "spec": {"provider": "github", "owner": "alice", "workspace": "marketing", "shared": true},
             "status": status}))
         .unwrap()
     }
 
-    fn secret(keys: &[(&str, &str)]) -> Secret {
-        let data = keys
+    fn secret(keys: &[(&str, &str)], owner: &str, controller: bool) -> Secret {
+        let data: BTreeMap<_, _> = keys
             .iter()
-            .map(|(key, value)| ((*key).to_owned(), k8s_openapi::ByteString(value.as_bytes().to_vec())));
-        let mut secret = Secret { data: Some(data.collect()), ..Secret::default() };
-        secret.metadata.uid = Some("u1".into());
-        secret
-    }
-
-    fn named(uid: &str) -> SecretStatus {
-        SecretStatus { name: "github".into(), uid: uid.into(), ..SecretStatus::default() }
+            .map(|(key, value)| (*key, k8s_openapi::ByteString(value.as_bytes().to_vec())))
+            .collect();
+        serde_json::from_value(json!({"data": data, "metadata": {"name": "github", "ownerReferences": [{
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "name": "github", "uid": owner,
+            "controller": controller}]}}))
+        .unwrap()
     }
 
     #[test]
     fn only_what_the_operator_published_is_printed() {
+        let it = connection(&json!({}));
         for keys in [&[("access_token", "t1")][..], &[("ACCESS_TOKEN", "t1")], &[("API_KEY", "t1")]] {
-            assert_eq!(token(&secret(keys), &named("u1")).unwrap().expose_secret(), "t1");
+            assert_eq!(token(&secret(keys, "u1", true), &it).unwrap().expose_secret(), "t1");
         }
-        let stranger = token(&secret(&[("access_token", "t1")]), &named("u2")).unwrap_err().to_string();
-        assert!(stranger.contains("somebody else made it") && !stranger.contains("t1"), "{stranger}");
-        let rendered =
-            token(&secret(&[("config.yaml", "t1"), ("x", "y")]), &named("u1")).unwrap_err().to_string();
-        assert!(rendered.contains("config.yaml, x") && !rendered.contains("t1"), "{rendered}");
+        for (owner, controller) in [("u2", true), ("u1", false)] {
+            let refused = token(&secret(&[("access_token", "t1")], owner, controller), &it);
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains("somebody else created it") && !said.contains("t1"), "{said}");
+        }
+        let rendered = secret(&[("config.yaml", "t1"), ("x", "y")], "u1", true);
+        let said = token(&rendered, &it).unwrap_err().to_string();
+        assert!(said.contains("config.yaml, x") && !said.contains("t1"), "{said}");
     }
 
     #[test]
-    fn who_could_read_it_is_told_by_namespace() {
+    fn who_can_read_it_is_said_by_namespace() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let it = connection(&json!({"token": {"expiresAt": "2026-01-01T00:10:00Z"},
-            "secret": {"name": "github", "uid": "u1", "resourceVersion": "1", "revision": 1}}));
+            "secret": {"name": "github"}}));
         assert_eq!(
-            whereabouts(&it, &Seen::MayNot, now),
-            "The token ends in 10m (2026-01-01T00:10:00Z).\n\
-             Whoever may read Secrets or run pods in these namespaces gets it:\n  team-a: Secret github\n\
-             \x20 those of workspace marketing, which you may not list\n"
+            told(&it, &Seen::MayNot, now),
+            "The token expires in 10m (2026-01-01T00:10:00Z).\n\
+             \x20 team-a: Secret github\n  in namespaces of workspace marketing whose shares you may not list\n\
+             \x20 Whoever may read Secrets or run pods in these namespaces gets the token.\n"
         );
         let nothing = connection(&json!({}));
-        assert_eq!(whereabouts(&nothing, &Seen::Yes(Vec::new()), now), "It is published nowhere.\n");
+        assert_eq!(told(&nothing, &Seen::Yes(Vec::new()), now), "It is published nowhere.\n");
         let error = published(&nothing).unwrap_err().to_string();
         assert!(error.contains("kubectl bowline describe github -n team-a"), "{error}");
     }

@@ -2,79 +2,94 @@
 
 use std::pin::pin;
 
-use anyhow::Context;
-use bowline_api::IntegrationConnection;
+use anyhow::{Context, bail};
 use futures::TryStreamExt;
-use kube::Api;
 use kube::core::Duration;
-use kube::runtime::wait::await_condition;
 use kube::runtime::watcher::watch_object;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use super::age::span;
+use crate::age::span;
+use crate::exit::NotInTime;
+use crate::screen::Screen;
+use crate::session::Session;
+use bowline_api::IntegrationConnection;
 
 /// `--wait` and `--timeout`.
 #[derive(clap::Args, Debug, Clone, Copy)]
-pub(super) struct WaitArgs {
-    /// Wait for the outcome; --wait=false only asks for it
+pub(crate) struct WaitArgs {
+    /// Wait for the outcome; --wait=false only requests it
     #[arg(
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true, hide_possible_values = true
     )]
     pub wait: bool,
-    /// How long to wait, such as 30s or 2m
+    /// How long to wait, such as 30s or 10m
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
     pub timeout: Duration,
 }
 
+impl WaitArgs {
+    /// Says what is being done, and whether it is waited for.
+    pub fn begin(self, doing: &str, screen: &mut Screen) -> bool {
+        let Self { wait, timeout } = self;
+        let how_long = if wait { format!("; waiting up to {} ...", words(timeout)) } else { ".".to_owned() };
+        screen.progress(&format!("{doing}{how_long}"));
+        wait
+    }
+
+    pub fn deadline(self) -> Instant {
+        Instant::now() + self.timeout.into()
+    }
+
+    /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
+    pub async fn until(
+        self,
+        session: &Session,
+        name: &str,
+        settled: impl Fn(&IntegrationConnection) -> bool,
+        so_far: impl FnOnce(&IntegrationConnection) -> String,
+    ) -> anyhow::Result<IntegrationConnection> {
+        let look = |now: &IntegrationConnection| Ok(settled(now).then(|| now.clone()));
+        match follow(session, name, self.deadline(), look).await? {
+            Some(settled) => Ok(settled),
+            None => Err(self.late(so_far(&session.connection(name).await?))),
+        }
+    }
+
+    pub fn late(self, what: String) -> anyhow::Error {
+        NotInTime { limit: self.timeout, what }.into()
+    }
+}
+
 /// A length of time as kubectl takes it.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration: Duration = text.parse().map_err(|_| "write it like 30s, 2m or 1h".to_owned())?;
     if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
 }
 
 /// A length of time as people write it: 10m, not 600s.
-pub(super) fn words(limit: Duration) -> String {
+pub(crate) fn words(limit: Duration) -> String {
     let seconds = std::time::Duration::from(limit).as_secs();
     span(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
-/// The connection as soon as it is as `settled` says; `None` when that did not happen within `limit`.
-pub(super) async fn until(
-    connections: &Api<IntegrationConnection>,
-    name: &str,
-    limit: std::time::Duration,
-    settled: impl Fn(&IntegrationConnection) -> bool,
-) -> anyhow::Result<Option<IntegrationConnection>> {
-    // A deleted connection settles the wait too: nothing more will happen to it.
-    let condition = |connection: Option<&IntegrationConnection>| connection.is_none_or(&settled);
-    match timeout(limit, await_condition(connections.clone(), name, condition)).await {
-        Err(_) => Ok(None),
-        Ok(Ok(Some(connection))) => Ok(Some(connection)),
-        Ok(Ok(None)) => anyhow::bail!("the connection {name} was deleted meanwhile"),
-        Ok(Err(error)) => Err(error).context("the connection cannot be watched"),
-    }
-}
-
 /// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
 /// not happen before the deadline.
-pub(super) async fn follow<T>(
-    connections: &Api<IntegrationConnection>,
+pub(crate) async fn follow<T>(
+    session: &Session,
     name: &str,
     deadline: Instant,
     mut look: impl FnMut(&IntegrationConnection) -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    let mut states = pin!(watch_object(connections.clone(), name));
+    let mut states = pin!(watch_object(session.connections(), name));
     let following = async {
         while let Some(state) = states.try_next().await.context("the connection cannot be watched")? {
-            let Some(connection) = state else {
-                anyhow::bail!("the connection {name} was deleted meanwhile");
-            };
+            let Some(connection) = state else { bail!("the connection {name} was deleted meanwhile") };
             if let Some(found) = look(&connection)? {
                 return Ok(found);
             }
         }
-        anyhow::bail!("the watch of {name} broke off")
+        bail!("the watch of {name} ended")
     };
     match timeout_at(deadline, following).await {
         Err(_) => Ok(None),

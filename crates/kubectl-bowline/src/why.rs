@@ -1,22 +1,21 @@
-//! `why`: from a pod to the Secrets it names, to the connections behind them, to who mends what is wrong.
+//! `why`: from a pod to the Secrets it names, to the connections behind them, to who can fix what is wrong.
 
 mod page;
 
 use anyhow::bail;
-use bowline_api::names::connection_id;
-use bowline_api::{ConnectionShare, IntegrationConnection};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
-use super::describe::{About, about};
-use super::exit::Usage;
-use super::impact::references;
-use super::rights::{Seen, seen};
-use super::screen::Screen;
-use super::session::{Session, plain};
-use page::{Finding, Page, Source};
+use crate::exit::Usage;
+use crate::impact::references;
+use crate::reading::{Seen, seen};
+use crate::related::provider_of;
+use crate::screen::Screen;
+use crate::session::{Session, plain};
+use bowline_api::names::{ANNOTATION_CONNECTION, connection_id};
+use bowline_api::{ConnectionShare, IntegrationConnection};
+use page::{NamedSecret, PodPage, Source};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline why pod/mailer-6c9f
@@ -26,19 +25,19 @@ Follows each Secret that the pod names in env, envFrom and volumes to its
 connection, also where that is in another namespace and shared into this one.
 Needs the right to get the pod and to list connections and shares beside it.";
 
-/// Say why a pod does not get its token, who mends that, and how
+/// Show why a pod does not get its token, and who can fix that, how
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Args {
+pub(crate) struct WhyArgs {
     /// The pod, as pod/NAME
     #[arg(value_name = "pod/NAME")]
     pod: String,
 }
 
-impl Args {
+impl WhyArgs {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(name) = pod_name(&self.pod) else {
-            return Err(Usage("only pods are looked at: say pod/NAME").into());
+            return Err(Usage("only pods can be explained: pass pod/NAME").into());
         };
         let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
         let Some(pod) = pods.get_opt(name).await.map_err(plain)? else {
@@ -49,13 +48,13 @@ impl Args {
             screen.progress(&format!("pod/{name} names no Secret in env, envFrom or volumes."));
             return Ok(());
         }
-        let known = Known::read(session).await?;
+        let publishers = Publishers::read(session).await?;
         let mut findings = Vec::new();
         for (secret, via) in named {
-            let source = known.source(session, &secret).await?;
-            findings.push(Finding { secret, via, source });
+            let source = publishers.source(session, &secret).await?;
+            findings.push(NamedSecret { secret, via, source });
         }
-        let page = Page { findings, now: session.clock.now(), namespace: &session.namespace, pod: &pod };
+        let page = PodPage { findings, now: session.clock.now(), namespace: &session.namespace, pod: &pod };
         Ok(screen.result(&page.render())?)
     }
 }
@@ -71,34 +70,29 @@ fn pod_name(text: &str) -> Option<&str> {
 }
 
 /// What publishes Secrets in the namespace.
-struct Known {
+struct Publishers {
     connections: Vec<IntegrationConnection>,
     shares: Vec<ConnectionShare>,
 }
 
-impl Known {
+impl Publishers {
     async fn read(session: &Session) -> anyhow::Result<Self> {
-        let every = ListParams::default();
-        let connections: Api<IntegrationConnection> =
-            Api::namespaced(session.client.clone(), &session.namespace);
-        let shares: Api<ConnectionShare> = Api::namespaced(session.client.clone(), &session.namespace);
-        Ok(Self {
-            connections: connections.list(&every).await.map_err(plain)?.items,
-            shares: shares.list(&every).await.map_err(plain)?.items,
-        })
+        let connections = session.within(&session.namespace).await.map_err(plain)?;
+        let shares = session.within(&session.namespace).await.map_err(plain)?;
+        Ok(Self { connections, shares })
     }
 
     async fn source(&self, session: &Session, secret: &str) -> anyhow::Result<Source> {
-        if let Some(connection) = self.connections.iter().find(|one| publishes(one, secret)) {
-            let about = about(session, connection).await?;
-            return Ok(Source::Own(Box::new(connection.clone()), about));
+        if let Some(connection) = self.connections.iter().find(|one| one.secret_name() == secret) {
+            let provider = provider_of(session, connection).await?;
+            return Ok(Source::Own(Box::new((connection.clone(), provider))));
         }
         if let Some(share) = self.shares.iter().find(|share| share.name_any() == secret) {
             return shared(session, share).await;
         }
         let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
         Ok(match seen(secrets.get_metadata_opt(secret).await)? {
-            Seen::Yes(Some(found)) => strange(&found),
+            Seen::Yes(Some(found)) => leftover(&found),
             Seen::Yes(None) => Source::Missing,
             Seen::MayNot => Source::Unknown,
         })
@@ -111,22 +105,19 @@ async fn shared(session: &Session, share: &ConnectionShare) -> anyhow::Result<So
     let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &of.namespace);
     let behind = seen(connections.get_opt(&of.name).await)?.yes().flatten();
     let behind = match behind.filter(|connection| connection.uid().as_deref() == Some(&of.uid)) {
-        Some(connection) => Some((connection.clone(), about(session, &connection).await?)),
+        Some(connection) => {
+            let provider = provider_of(session, &connection).await?;
+            Some(Box::new((connection, provider)))
+        }
         None => None,
     };
-    Ok(Source::Shared(Box::new(share.clone()), behind.map(Box::<(IntegrationConnection, About)>::new)))
+    Ok(Source::Shared(Box::new(share.clone()), behind))
 }
 
 /// A Secret that no connection or share here publishes now.
-fn strange(found: &PartialObjectMeta<Secret>) -> Source {
-    let ours = found.annotations().get(bowline_api::names::ANNOTATION_CONNECTION);
+fn leftover(found: &PartialObjectMeta<Secret>) -> Source {
+    let ours = found.annotations().get(ANNOTATION_CONNECTION);
     ours.map_or(Source::Foreign, |id| Source::Left { id: id.clone() })
-}
-
-/// Whether a connection publishes its token under this name, or would.
-fn publishes(connection: &IntegrationConnection, secret: &str) -> bool {
-    let asked = connection.spec.secret.as_ref().and_then(|secret| secret.name.as_deref());
-    asked.unwrap_or(&connection.name_any()) == secret
 }
 
 /// The connection that a Secret's name would stand for if it were shared: `<namespace>.<name>`.

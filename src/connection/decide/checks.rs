@@ -6,6 +6,7 @@ use std::time::Duration;
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::{LastAttempt, Method};
 use bowline_api::open::Open;
+use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, Facts, Reason};
 use k8s_openapi::jiff::Timestamp;
 
@@ -60,8 +61,12 @@ pub fn authorized(input: &Input) -> Verdict {
 }
 
 fn owner_unverified(input: &Input) -> Option<Verdict> {
-    let owner = &input.connection.spec.owner;
-    (owner.is_empty() || owner.starts_with("system:")).then(|| input.verdict(Reason::OwnerUnverified, ""))
+    let spec = &input.connection.spec;
+    let method = spec.method.as_ref().and_then(Open::known);
+    (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
+        let detail = "A ServiceAccount needs the method ClientCredentials or spec.credentials.";
+        input.verdict(Reason::OwnerUnverified, detail)
+    })
 }
 
 fn disconnected(input: &Input) -> Option<Verdict> {

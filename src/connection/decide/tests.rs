@@ -1013,3 +1013,21 @@ fn no_more_of_a_request_is_echoed_than_tells_it_apart() {
     let plan = connection().annotated("bowline.dev/refresh-requested-at", &long).decided();
     assert_eq!(plan.unanswerable.map(|request| request.len()), Some(64));
 }
+
+#[test]
+fn what_somebody_owns_who_may_not_is_withdrawn() {
+    let robot = "system:serviceaccount:team-a:billing";
+    let rows = [
+        (json!({"owner": "system:admin"}), true),
+        (json!({"owner": ""}), true),
+        (json!({"owner": robot}), true),
+        (json!({"owner": robot, "method": "AuthorizationCode"}), true),
+        (json!({"owner": robot, "method": "ClientCredentials"}), false),
+        (json!({"owner": robot, "credentials": {"secretName": "key"}}), false),
+    ];
+    for (spec, refused) in rows {
+        let plan = connection().authorized().published().spec(spec.clone()).decided();
+        assert_eq!(plan.authorized.reason == Reason::OwnerUnverified, refused, "{spec}");
+        assert_eq!(plan.publishing == Publishing::Withdraw, refused, "{spec}");
+    }
+}

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Store;
+use bowline_runtime::follow::Held;
+
 use super::cache::{Cache, Content};
+use super::{Loaded, Store, Version};
 use crate::vault::record::{Record, SiblingKey};
 
 /// How many records are in which state, for metrics. A record may count in several.
@@ -53,7 +55,7 @@ impl Store {
     }
 
     /// Records whose grant is to be revoked and erased, the next due first.
-    pub fn ending(&self) -> Vec<Arc<Record>> {
+    pub fn ending(&self) -> Vec<Loaded> {
         self.read().ending()
     }
 
@@ -64,7 +66,7 @@ impl Store {
     }
 
     /// Records of connections that are not among `known`, and not being ended. Ask only with all connections listed.
-    pub fn orphans(&self, known: &HashSet<&str>) -> Vec<Arc<Record>> {
+    pub fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
         self.read().orphans(known)
     }
 
@@ -80,9 +82,9 @@ impl Store {
 }
 
 impl Cache {
-    fn ending(&self) -> Vec<Arc<Record>> {
-        let mut ending = self.records_where(|record| record.ending().is_some());
-        ending.sort_by_key(|record| record.ending().map(|ending| ending.next_attempt_at));
+    fn ending(&self) -> Vec<Loaded> {
+        let mut ending = self.loaded_where(|record| record.ending().is_some());
+        ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.next_attempt_at));
         ending
     }
 
@@ -92,8 +94,8 @@ impl Cache {
         })
     }
 
-    fn orphans(&self, known: &HashSet<&str>) -> Vec<Arc<Record>> {
-        self.records_where(|record| record.ending().is_none() && !known.contains(record.uid()))
+    fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
+        self.loaded_where(|record| record.ending().is_none() && !known.contains(record.uid()))
     }
 
     fn unreadable(&self) -> Vec<Arc<str>> {
@@ -102,6 +104,15 @@ impl Cache {
 
     fn counts(&self) -> Counts {
         Counts::of(self.0.iter().map(|(_, held)| &held.content))
+    }
+
+    fn loaded_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Loaded> {
+        let loaded = |(uid, held): (&Arc<str>, &Held<Content>)| {
+            let record = held.content.as_ref().ok().filter(|record| wanted(record))?;
+            let version = Version { uid: Arc::clone(uid), object: held.object.clone() };
+            Some(Loaded { record: Arc::clone(record), version })
+        };
+        self.0.iter().filter_map(loaded).collect()
     }
 
     fn records_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
@@ -152,7 +163,7 @@ mod tests {
             ("c", due_at(authorized_as("c"), 3)),
         ]);
         let ending = cache.ending();
-        let in_order: Vec<_> = ending.iter().map(|record| record.uid()).collect();
+        let in_order: Vec<_> = ending.iter().map(|loaded| loaded.record.uid()).collect();
         assert_eq!(in_order, ["c", "a"]);
     }
 
@@ -179,7 +190,8 @@ mod tests {
             ("b", authorized_as("b")),
             ("c", due_at(authorized_as("c"), 1)),
         ]);
-        assert_eq!(uids(&cache.orphans(&HashSet::from(["a"]))), ["b"]);
+        let orphans = cache.orphans(&HashSet::from(["a"]));
+        assert_eq!(orphans.iter().map(|loaded| loaded.record.uid()).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]

@@ -11,9 +11,9 @@ mod words;
 use std::fmt;
 
 pub use self::page::conditions_page;
-pub use self::remedy::{Fixer, Remedy};
+pub use self::remedy::{Entrance, Fixer, Remedy};
 pub use self::table::Reason;
-pub use self::words::Facts;
+pub use self::words::{Facts, quoted};
 use super::condition::{ConditionType, Truth};
 
 /// What a reason lets the operator do with the grant and with what is published.
@@ -76,11 +76,29 @@ pub struct Row {
     pub sentence: &'static str,
 }
 
+const REFRESH: &str = "kubectl bowline refresh {name} -n {namespace}";
+const SHARES: &str = "kubectl get cshare -A -l bowline.dev/connection-name={name},bowline.dev/connection-namespace={namespace}";
+
 impl Reason {
     /// What happened, then what to do and who does it.
     pub fn message(self, facts: &Facts<'_>) -> String {
-        let Row { fixer, remedy, sentence, .. } = self.row();
-        facts.message(sentence, *fixer, *remedy)
+        facts.message(self.row())
+    }
+
+    /// What helps, as a sentence that leaves open who does it; empty where nothing has to be done.
+    pub fn step(self, facts: &Facts<'_>) -> String {
+        facts.step(self.row())
+    }
+
+    /// The command line that does it, or shows what is needed.
+    pub fn command(self, facts: &Facts<'_>, entrance: Entrance) -> String {
+        let row = self.row();
+        facts.command(match (row.remedy, row.places) {
+            // Nobody has to wait for the next refresh.
+            (Remedy::Wait, [Place::Connection(ConditionType::TokenFresh), ..]) => REFRESH,
+            (Remedy::Wait, [Place::Connection(ConditionType::Shared), ..]) => SHARES,
+            (remedy, _) => remedy.command(entrance),
+        })
     }
 
     /// The reason with this text; `None` for one that this version does not know.

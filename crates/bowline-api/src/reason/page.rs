@@ -64,9 +64,10 @@ pub fn conditions_page() -> String {
 }
 
 fn line(reason: Reason) -> String {
-    let Row { status, fixer, remedy, stalled, event, sentence, .. } = *reason.row();
+    let row = reason.row();
+    let Row { status, fixer, stalled, event, sentence, .. } = *row;
     let facts = super::Facts::default();
-    let helps = match facts.what_to_do(Fixer::Nobody, remedy) {
+    let helps = match facts.what_to_do(Fixer::Nobody, row) {
         text if text.is_empty() => "-".to_owned(),
         text => text.trim_start_matches("To continue, ").to_owned(),
     };

@@ -128,20 +128,23 @@ pub enum Remedy {
 }
 
 impl Remedy {
+    /// Whether it lies in the `IntegrationProvider` or in its app registration.
+    pub(super) const fn is_about_the_provider(self) -> bool {
+        matches!(self, Self::CreateProvider | Self::FixProvider | Self::AllowUse)
+    }
+
     /// What to do, as the end of a sentence that names who.
     pub(super) const fn step(self) -> &'static str {
         match self {
             Self::None | Self::Wait => "",
             Self::Connect => "connect: {how}",
             Self::Reconnect => "connect again",
-            Self::Import => "import a grant that can be used: kubectl bowline import {name}",
-            Self::ConfirmAccount => {
-                "confirm the account: kubectl bowline connect {name} --accept-account {account_id}"
-            }
+            Self::Import => "import a grant that can be used",
+            Self::ConfirmAccount => "confirm the account {account}",
             Self::AgreeToScopes => {
                 "agree to them in the portal or add them to spec.scopes, or take them back at the provider and connect again"
             }
-            Self::ApproveApp => "approve the app; then connect again",
+            Self::ApproveApp => "approve the app at {approval}; then connect again",
             Self::ChangePolicy => "allow the app in the organization's rules; then it continues by itself",
             Self::UseOtherConnection => "use that connection, or ask its owner to share it",
             Self::EditSpec(_) => "change spec.{field}",
@@ -152,17 +155,17 @@ impl Remedy {
             Self::InspectRecord => "find out who changed it; then {owner} must connect again",
             Self::CreateProvider => "create the IntegrationProvider {provider}; then it continues by itself",
             Self::FixProvider => "fix the provider; then it continues by itself",
-            Self::AllowUse => "let this connection use the provider",
+            Self::AllowUse => "let this connection use the provider (spec.allow)",
             Self::CreateCredentials => {
                 "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself"
             }
             Self::FreeName => {
-                "delete the Secret that has the name, or choose another spec.secret.name of the connection"
+                "delete the Secret that has the name, or choose another spec.secret.name (a share's name is fixed)"
             }
             Self::RaiseQuota => "make room in the namespace's quota",
-            Self::GrantRights => "let the operator write Secrets in namespace {namespace}",
+            Self::GrantRights => "let the operator write Secrets in namespace {here}",
             Self::CreateWorkspace => "create the Workspace {workspace}; then it is shared by itself",
-            Self::AddMember => "add {owner}; then it is shared by itself",
+            Self::AddMember => "make {owner} a member; then it is shared by itself",
             Self::FixWorkspace => "change spec.namespaces, or create what is missing",
             Self::FixConnection => "fix the connection; then the share follows by itself",
             Self::RevokeByHand => "revoke it at the provider by hand",
@@ -170,11 +173,18 @@ impl Remedy {
         }
     }
 
-    /// The command that carries it out, or shows what is needed. Holes as in [`super::Row::sentence`], and `{here}`: the
-    /// namespace of the share that was asked about.
-    pub const fn command(self, entrance: Entrance) -> &'static str {
+    /// The command that says it in a sentence.
+    pub(super) const fn short_command(self) -> &'static str {
         match self {
-            Self::None => "kubectl bowline list --usable -n {namespace}",
+            Self::Import => "kubectl bowline import {name}",
+            Self::ConfirmAccount => "kubectl bowline connect {name} --accept-account {account_id}",
+            _ => "",
+        }
+    }
+
+    /// The command that carries it out, or shows what is needed. Holes as in [`super::Row::sentence`].
+    pub(super) const fn command(self, entrance: Entrance) -> &'static str {
+        match self {
             Self::Wait => "kubectl bowline list -n {namespace} --watch",
             Self::Connect | Self::Reconnect => match entrance {
                 Entrance::Browser => "kubectl bowline connect {name} -n {namespace}",
@@ -185,12 +195,14 @@ impl Remedy {
             Self::ConfirmAccount => {
                 "kubectl bowline connect {name} -n {namespace} --accept-account {account_id}"
             }
-            Self::AgreeToScopes | Self::EditSpec(_) | Self::Recreate => {
-                "kubectl edit ic {name} -n {namespace}"
-            }
+            Self::AgreeToScopes | Self::EditSpec(_) => "kubectl edit ic {name} -n {namespace}",
+            Self::Recreate => "kubectl get ic {name} -n {namespace} -o yaml",
             Self::ChangePolicy => "kubectl bowline refresh {name} -n {namespace}",
-            Self::ApproveApp | Self::FixProvider => "kubectl describe iprov {provider}",
-            Self::UseOtherConnection => "kubectl bowline list --usable -n {namespace}",
+            Self::ApproveApp => {
+                "kubectl get ic {name} -n {namespace} -o jsonpath='{.status.authorization.adminConsentURL}'"
+            }
+            Self::FixProvider => "kubectl describe iprov {provider}",
+            Self::None | Self::UseOtherConnection => "kubectl bowline list --usable -n {namespace}",
             Self::Resume => {
                 "kubectl patch ic {name} -n {namespace} --type merge -p '{\"spec\":{\"suspend\":false}}'"
             }

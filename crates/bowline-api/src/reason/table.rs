@@ -13,6 +13,7 @@ use crate::condition::Truth::{False, True, Unknown};
 macro_rules! rows {
     ($($name:ident: [$($place:expr),+], $status:expr, $effect:ident, $fixer:expr, $remedy:ident $(($field:literal))?, $pace:ident, $event:ident, $sentence:literal;)*) => {
         /// Why something is as it is: the same word in conditions, Events and metrics.
+        #[allow(clippy::doc_markdown, reason = "the sentences are for people, who see them without backticks")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Reason {
             $(#[doc = $sentence] $name,)*
@@ -82,7 +83,7 @@ rows! {
     IntakeOutcomeUnknown: [AUTHORIZED], False, Serve, Owner, Import, moving, warning,
         "The imported grant was sent to the provider and its answer never arrived.";
     AccountMismatch: [AUTHORIZED], False, Serve, Owner, Reconnect, moving, warning,
-        "The grant belongs to another account than the expected one.";
+        "The grant belongs to another account than the expected one; another account needs a connection of its own.";
     AccountAlreadyConnected: [AUTHORIZED], False, Serve, Owner, UseOtherConnection, moving, warning,
         "Another connection already holds this account's only chain of tokens.";
     MissingScopes: [AUTHORIZED], False, Withhold, Owner, Reconnect, stalled, warning,

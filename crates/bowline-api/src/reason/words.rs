@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Fixer, Remedy};
+use super::{Fixer, Remedy, Row};
+use crate::condition::Truth;
 
 /// What a sentence can name. What is not known is said in general words.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,10 @@ pub struct Facts<'a> {
     pub name: Option<&'a str>,
     /// The namespace.
     pub namespace: Option<&'a str>,
+    /// The namespace of the Secret, where that is another: a share's.
+    pub here: Option<&'a str>,
+    /// The page where an administrator at the provider approves the app.
+    pub approval: Option<&'a str>,
     /// Who looks after the provider.
     pub contact: Option<&'a str>,
     /// A command, or the address of a page.
@@ -38,9 +43,9 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    /// What stands in a hole.
-    fn get(&self, hole: &str) -> Option<&str> {
-        let (known, general) = match hole {
+    /// What is known for a hole, and what is said where nothing is.
+    fn get(&self, hole: &str) -> Option<(Option<&str>, &'static str)> {
+        Some(match hole {
             "owner" => (self.owner, "the owner"),
             "provider" => (self.provider, "the provider"),
             "workspace" => (self.workspace, "of this connection"),
@@ -51,47 +56,96 @@ impl Facts<'_> {
             "at" => (self.at, "the time in status"),
             "name" => (self.name, "NAME"),
             "namespace" => (self.namespace, "of this object"),
+            "here" => (self.here.or(self.namespace), "of this object"),
+            "approval" => (self.approval, "its administration page"),
             "contact" => (self.contact, "your platform team"),
             "how" => (self.how, "kubectl bowline connect NAME, or in the portal"),
             "field" => (self.field, "secret"),
             _ => return None,
-        };
-        Some(known.unwrap_or(general))
+        })
     }
 
     /// `template` with its holes filled, in one pass: what is filled in is not read again. Braces around anything else stay.
-    pub(super) fn fill(&self, template: &str) -> String {
+    fn fill_with(&self, template: &str, word: impl Fn(&str, Option<&str>, &str) -> String) -> String {
         let mut filled = String::with_capacity(template.len());
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             filled.push_str(before);
-            match after.split_once('}').and_then(|(hole, after)| Some((self.get(hole)?, after))) {
-                Some((word, after)) => {
-                    filled.push_str(word);
-                    rest = after;
-                }
-                None => {
-                    filled.push('{');
-                    rest = after;
-                }
+            let found = after.split_once('}').and_then(|(hole, after)| Some((hole, self.get(hole)?, after)));
+            if let Some((hole, (known, general), after)) = found {
+                filled.push_str(&word(hole, known, general));
+                rest = after;
+            } else {
+                filled.push('{');
+                rest = after;
             }
         }
         filled + rest
     }
 
-    pub(super) fn message(&self, sentence: &str, fixer: Fixer, remedy: Remedy) -> String {
-        let parts = [self.fill(sentence), ended(self.detail.trim()), self.what_to_do(fixer, remedy)];
+    /// For people.
+    pub(super) fn fill(&self, template: &str) -> String {
+        self.fill_with(template, |_, known, general| known.unwrap_or(general).to_owned())
+    }
+
+    /// For a shell: each value is one word, whoever chose it. What is not known is left for people to fill in.
+    pub(super) fn command(&self, template: &str) -> String {
+        self.fill_with(template, |hole, known, _| {
+            known.map_or_else(|| hole.to_uppercase().replace('_', "-"), quoted)
+        })
+    }
+
+    pub(super) fn message(&self, row: &Row) -> String {
+        let parts = [self.fill(row.sentence), ended(self.detail.trim()), self.what_to_do(row.fixer, row)];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// What to do, and who does it; empty where nothing is to be done.
-    pub(super) fn what_to_do(&self, fixer: Fixer, remedy: Remedy) -> String {
-        let known = Facts { field: field(remedy).or(self.field), ..self.clone() };
-        match (fixer, remedy) {
-            (_, Remedy::None) => String::new(),
-            (_, Remedy::Wait) => "It continues by itself.".to_owned(),
-            _ => capitalized(&known.fill(&format!("{}{}.", fixer.request(), remedy.step()))),
+    /// What to do, and that `fixer` does it; empty where nothing is to be done.
+    pub(super) fn what_to_do(&self, fixer: Fixer, row: &Row) -> String {
+        match row.remedy {
+            Remedy::None => String::new(),
+            Remedy::Wait => "It continues by itself.".to_owned(),
+            remedy => {
+                // Who looks after the provider is nobody to ask about the rest of the cluster.
+                let contact = self.contact.filter(|_| remedy.is_about_the_provider());
+                let asked = Facts { contact, ..self.clone() };
+                let step = asked.fill(fixer.request()) + &self.fill_step(row);
+                let command = self.command(remedy.short_command());
+                let separator = if command.is_empty() { "" } else { ": " };
+                capitalized(&format!("{step}{separator}{command}."))
+            }
         }
+    }
+
+    /// What helps, as a sentence of its own; empty where nothing has to be done.
+    pub(super) fn step(&self, row: &Row) -> String {
+        match row.remedy {
+            Remedy::None | Remedy::Wait => self.what_to_do(row.fixer, row),
+            _ => {
+                let step = self.fill_step(row);
+                let mut letters = step.chars();
+                let first = letters.next().map(|first| first.to_ascii_uppercase());
+                first.into_iter().chain(letters).chain(['.']).collect()
+            }
+        }
+    }
+
+    fn fill_step(&self, row: &Row) -> String {
+        let known = Facts { field: field(row.remedy).or(self.field), ..self.clone() };
+        match row.remedy {
+            Remedy::Reconnect if row.status == Truth::True => known.fill("connect again before then"),
+            remedy => known.fill(remedy.step()),
+        }
+    }
+}
+
+/// As one word of a shell's command line.
+pub fn quoted(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        value.to_owned()
+    } else {
+        format!("'{}'", value.replace('\'', "'\\''"))
     }
 }
 
@@ -121,7 +175,7 @@ fn capitalized(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Reason;
+    use super::super::{Entrance, Reason};
     use super::*;
 
     #[test]
@@ -157,10 +211,50 @@ mod tests {
     fn every_hole_of_every_row_is_known() {
         for reason in Reason::ALL {
             let row = reason.row();
-            for text in [row.sentence, row.remedy.step()] {
+            for text in [row.sentence, row.remedy.step(), row.remedy.short_command()] {
                 assert!(!Facts::default().fill(text).contains(['{', '}']), "{reason}: {text}");
             }
             assert!(!reason.message(&Facts::default()).contains(['{', '}']), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_to_do_soon_says_until_when() {
+        let message = Reason::GrantExpiringSoon.message(&Facts { at: Some("noon"), ..Facts::default() });
+        assert!(message.ends_with("The owner must connect again before then."), "{message}");
+        assert_eq!(Reason::GrantExpired.step(&Facts::default()), "Connect again.");
+    }
+
+    #[test]
+    fn a_value_stays_one_word_of_a_command() {
+        let facts = Facts {
+            name: Some("mail"),
+            namespace: Some("team-a"),
+            account_id: Some("1' ; rm -rf ~ '"),
+            ..Facts::default()
+        };
+        let id = r"'1'\'' ; rm -rf ~ '\'''";
+        let command = Reason::AwaitingConfirmation.command(&facts, Entrance::Device);
+        assert_eq!(command, format!("kubectl bowline connect mail -n team-a --accept-account {id}"));
+        let message = Reason::AwaitingConfirmation.message(&facts);
+        assert!(message.ends_with(&format!("--accept-account {id}.")), "{message}");
+        let nothing = Reason::AwaitingConfirmation.command(&Facts::default(), Entrance::Device);
+        assert_eq!(nothing, "kubectl bowline connect NAME -n NAMESPACE --accept-account ACCOUNT-ID");
+        for (value, word) in [("583231", "583231"), ("", "''"), ("a@b.c", "a@b.c"), ("$x", "'$x'")] {
+            assert_eq!(quoted(value), word);
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_command_without_holes() {
+        let ours = [r#"{"spec":{"suspend":false}}"#, r#"{"spec":{"disconnect":false}}"#];
+        let ours = ours.iter().chain(&["{.status.authorization.adminConsentURL}"]);
+        for reason in Reason::ALL {
+            for entrance in [Entrance::Browser, Entrance::Device, Entrance::Import] {
+                let command = reason.command(&Facts::default(), entrance);
+                let rest = ours.clone().fold(command.clone(), |rest, json| rest.replace(json, ""));
+                assert!(command.starts_with("kubectl ") && !rest.contains(['{', '}']), "{reason}: {command}");
+            }
         }
     }
 }

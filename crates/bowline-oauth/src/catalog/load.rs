@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn defaults_lie_below_everything() {
-        let entries = load("grant: {rotation: sliding}", &[("base", MINIMAL)]).unwrap();
+        let entries = load("grant: {rotation: Sliding}", &[("base", MINIMAL)]).unwrap();
         assert_eq!(entries["base"].grant.rotation, bowline_api::provider::Rotation::Sliding);
     }
 

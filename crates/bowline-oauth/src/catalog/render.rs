@@ -27,7 +27,7 @@ pub fn render_list(all: bool) -> String {
     text.push_str("\nMETHOD: how a connection is authorized unless its spec.method says otherwise.\n");
     text.push_str("ROTATION: what a refresh does to the refresh token (-: nothing is refreshed).\n");
     for rotation in ROTATIONS {
-        _ = writeln!(text, "  {:10}  {}", rotation_word(*rotation), rotation_meaning(*rotation));
+        _ = writeln!(text, "  {:10}  {}", format!("{rotation:?}"), rotation_meaning(*rotation));
     }
     text.push_str("\nbowline catalog NAME describes one, with an example to apply.\n");
     if !all {
@@ -44,8 +44,9 @@ fn table(entries: &[(&str, &Entry)]) -> String {
     let header = ["NAME", "DISPLAY NAME", "METHOD", "ROTATION"].map(str::to_owned);
     let rows = entries.iter().map(|(name, entry)| {
         let method = entry.methods.first().map(|method| format!("{method:?}")).unwrap_or_default();
-        let rotation = if methods_refresh(entry) { rotation_word(entry.grant.rotation) } else { "-" };
-        [(*name).to_owned(), entry.display_name.clone(), method, rotation.to_owned()]
+        let rotation =
+            if methods_refresh(entry) { format!("{:?}", entry.grant.rotation) } else { "-".to_owned() };
+        [(*name).to_owned(), entry.display_name.clone(), method, rotation]
     });
     let rows: Vec<[String; 4]> = std::iter::once(header).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -204,20 +205,10 @@ fn parameter_lines(name: &str, parameter: &Parameter) -> Vec<String> {
 const ROTATIONS: &[Rotation] =
     &[Rotation::None, Rotation::Optional, Rotation::Sliding, Rotation::SingleUse, Rotation::PerMint];
 
-const fn rotation_word(rotation: Rotation) -> &'static str {
-    match rotation {
-        Rotation::None => "none",
-        Rotation::Optional => "optional",
-        Rotation::Sliding => "sliding",
-        Rotation::SingleUse => "single_use",
-        Rotation::PerMint => "per_mint",
-    }
-}
-
 const fn rotation_meaning(rotation: Rotation) -> &'static str {
     match rotation {
         Rotation::None => "it never changes, or there is none",
-        Rotation::Optional => "a new one may come; treated as single_use",
+        Rotation::Optional => "a new one may come; treated as SingleUse",
         Rotation::Sliding => "a new one comes, and the old one still works",
         Rotation::SingleUse => "a new one comes, and the old one dies",
         Rotation::PerMint => "there is none: the app registration itself asks for each access token",
@@ -226,7 +217,7 @@ const fn rotation_meaning(rotation: Rotation) -> &'static str {
 
 fn rotation_lines(entry: &Entry) -> Vec<String> {
     let grant = &entry.grant;
-    let mut lines = vec![format!("{}: {}", rotation_word(grant.rotation), rotation_meaning(grant.rotation))];
+    let mut lines = vec![format!("{:?}: {}", grant.rotation, rotation_meaning(grant.rotation))];
     lines.extend(grant.grace.map(|span| format!("grace: the old one dies {span} later only")));
     lines.extend(grant.refresh_ends_access.then(|| "a refresh also ends the access token in use".to_owned()));
     lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {span}")));
@@ -327,7 +318,7 @@ mod tests {
     #[test]
     fn each_rotation_is_explained_under_the_list() {
         for (name, entry) in entries() {
-            let word = rotation_word(entry.grant.rotation);
+            let word = format!("{:?}", entry.grant.rotation);
             assert!(render_list(false).contains(&format!("\n  {word} ")), "{name}: {word}");
         }
     }
@@ -352,7 +343,7 @@ mod tests {
             "/oauth2/v2.0/token",
             "tenant: ",
             "default common",
-            "sliding: ",
+            "Sliding: ",
             "by hand: ",
         ] {
             assert!(text.contains(part), "{part} is not in:\n{text}");

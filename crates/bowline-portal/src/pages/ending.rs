@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::ConnectionShare;
-use bowline_api::names::ANNOTATION_DISCONNECTED_BY;
+use bowline_api::names::{ANNOTATION_DISCONNECTED_BY, ANNOTATION_SUSPENDED_BY};
 use kube::ResourceExt;
+use serde_json::Value;
 
 use super::super::App;
 use super::super::failure::Failure;
@@ -53,7 +54,7 @@ pub async fn before_disconnect(
 ) -> Result<Response, Failure> {
     let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
-    not_kept(&subject, &["disconnect"])?;
+    not_kept(&subject, changed(&subject))?;
     Ok(page(&app, &session, &subject, false, false).await)
 }
 
@@ -65,12 +66,15 @@ pub async fn disconnect(
 ) -> Result<Response, Failure> {
     let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
     need(subject.may.edit(), "Only its owner disconnects a connection.")?;
-    not_kept(&subject, &["disconnect"])?;
+    not_kept(&subject, changed(&subject))?;
     if !is_confirmed(&app, &subject, &act) {
         return Ok(page(&app, &act.session, &subject, false, true).await);
     }
     let note = doer::note(act.session.user(), app.clock.now());
-    let change = Change::new().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, &note);
+    let mut change = Change::new().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, &note);
+    if is_paused(&subject) {
+        change = change.field("suspend", Value::Null).without(ANNOTATION_SUSPENDED_BY);
+    }
     app.writer.change(&act.session, &subject.connection, change, "disconnected").await?;
     Ok(Redirect::to(&subject.page()).into_response())
 }
@@ -99,6 +103,15 @@ pub async fn delete(
     }
     app.writer.delete(&act.session, &subject.connection).await?;
     Ok(Redirect::to("/connections").into_response())
+}
+
+fn is_paused(subject: &Subject) -> bool {
+    subject.connection.spec.suspend.unwrap_or_default()
+}
+
+/// The fields that a disconnection changes: what is disconnected cannot be paused as well.
+fn changed(subject: &Subject) -> &'static [&'static str] {
+    if is_paused(subject) { &["disconnect", "suspend"] } else { &["disconnect"] }
 }
 
 /// Whether the name was typed, where others lose something.

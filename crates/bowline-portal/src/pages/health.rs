@@ -59,7 +59,7 @@ pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result
                 card: Card::of(provider),
                 type_: provider.spec.type_.clone(),
                 callback: status.callback_url,
-                rotation: status.rotation.map(rotation),
+                rotation: status.rotation.and_then(|it| it.known()).map(rotation),
                 connections: phases.len(),
                 broken: phases.iter().filter(broken).count(),
             }

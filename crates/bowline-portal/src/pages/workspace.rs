@@ -84,7 +84,7 @@ fn shares_with(connection: &IntegrationConnection, workspace: &str) -> bool {
 
 /// Whether a workspace names this user as a member.
 pub fn is_member(workspace: &Workspace, session: &Session) -> bool {
-    workspace.spec.members.iter().any(|member| member.user == session.user())
+    workspace.spec.has_member(session.user())
 }
 
 /// Whether the reader sees the page of a workspace.
@@ -141,7 +141,7 @@ pub async fn page(
         members: spec
             .members
             .iter()
-            .map(|member| (member.user.clone(), member.user == session.user()))
+            .map(|member| (member.name.clone(), member.name == session.user()))
             .collect(),
         namespaces: spec.namespaces.clone(),
         contact: spec.contact.clone(),

@@ -1,10 +1,10 @@
 //! What is remembered of somebody who is not signed in yet: where to go afterwards, the token of the sign-in form, and a
-//! try at the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
+//! request to the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
 
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use bowline_api::opaque::random_text;
+use bowline_api::opaque::{NoRandomness, random_text};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -31,19 +31,27 @@ pub struct Before {
     /// The token of the sign-in form.
     pub form: String,
     made_at: Timestamp,
-    /// A try at the `OpenID` provider.
-    pub oidc: Option<OidcTry>,
+    /// What the `OpenID` provider was asked.
+    pub oidc: Option<AuthRequest>,
 }
 
-/// What must come back from the `OpenID` provider, and what goes to it with the code.
+/// A request to the `OpenID` provider: what must come back from it, and what goes to it with the code.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct OidcTry {
+pub struct AuthRequest {
     /// RFC 6749 §10.12.
     pub state: String,
     /// `OpenID` Connect Core §3.1.2.1.
     pub nonce: String,
     /// RFC 7636 §4.1.
     pub verifier: String,
+}
+
+impl AuthRequest {
+    /// A new one, which nobody can guess.
+    pub fn new() -> Result<Self, NoRandomness> {
+        let fresh = || random_text().map(|text| text.expose_secret().to_owned());
+        Ok(Self { state: fresh()?, nonce: fresh()?, verifier: fresh()? })
+    }
 }
 
 impl Before {

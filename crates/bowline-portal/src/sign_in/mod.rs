@@ -4,11 +4,10 @@
 //! |---|---|
 //! | [`before`] | what is remembered of somebody who is not signed in yet |
 //! | [`token`] | a token that the API server knows |
-//! | [`oidc`], [`http`] | an `OpenID` provider |
+//! | [`oidc`] | an `OpenID` provider |
 //! | [`proxy`] | a proxy that names the user |
 
 pub mod before;
-pub mod http;
 pub mod oidc;
 pub mod proxy;
 pub mod token;
@@ -107,14 +106,14 @@ pub async fn oidc_callback(
     let mut before = Before::of(&headers, &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
     let kept = before.oidc.take().ok_or_else(Failure::stale_form)?;
     let state = returned.state.unwrap_or_default();
-    if !session::same(&state, &SecretString::from(kept.state.clone())) {
+    if !session::same(&state, &kept.state) {
         return Err(Failure::stale_form());
     }
     if returned.error.is_some() {
         return Err(Failure::sign_in("Your sign-in provider did not sign you in."));
     }
     let code = returned.code.ok_or_else(|| Failure::bad_request("There was no code in it."))?;
-    let session = provider.finish(&code, kept, app.clock.now()).await?;
+    let session = provider.finish(&code, &kept, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
 
@@ -141,7 +140,7 @@ async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, F
     }
     let before = Before::of(request.headers(), &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
     let fields = form::body(request, app).await?;
-    if !session::same(fields.text(form::TOKEN_FIELD), &SecretString::from(before.form.clone())) {
+    if !session::same(fields.text(form::TOKEN_FIELD), &before.form) {
         return Err(Failure::stale_form());
     }
     Ok((before, fields))

@@ -1,6 +1,7 @@
 //! Sign-in by a proxy in front of the portal, which names the user in a header and proves itself by a secret.
 
 use axum::http::HeaderMap;
+use secrecy::ExposeSecret;
 
 use super::super::failure::Failure;
 use super::super::session::{Groups, Session, same};
@@ -34,7 +35,7 @@ fn user<'a>(settings: &Proxy, headers: &'a HeaderMap) -> Option<&'a str> {
         let first = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(first)
     };
-    if !same(one(SECRET_HEADER)?, &settings.secret) {
+    if !same(one(SECRET_HEADER)?, settings.secret.expose_secret()) {
         return None;
     }
     one(&settings.user_header).map(str::trim).filter(|user| !user.is_empty())

@@ -53,8 +53,8 @@ impl Card {
             ready: ready.is_some_and(|ready| ready.status == "True"),
             message: ready.map_or_else(|| "Not looked at yet.".to_owned(), |ready| ready.message.clone()),
             contact: provider.spec.contact.clone(),
-            by_browser: status.methods.contains(&Method::AuthorizationCode),
-            by_code: status.methods.contains(&Method::DeviceCode) && allows_codes,
+            by_browser: status.offers(Method::AuthorizationCode),
+            by_code: status.offers(Method::DeviceCode) && allows_codes,
             title,
             name,
         }

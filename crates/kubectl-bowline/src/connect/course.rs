@@ -1,138 +1,121 @@
 //! One run of `connect`, from the request to the outcome.
 
 use anyhow::bail;
-use bowline_api::IntegrationConnection;
-use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
-use kube::Api;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::describe::{About, Way, account_in_full, steps, way};
-use super::super::exit::Usage;
-use super::super::portal;
-use super::super::screen::Screen;
-use super::super::session::{Session, plain};
-use super::super::table::Cell;
-use super::super::wait::{self, follow};
-use super::attempt::{self, Attempt, End, News};
-use super::{Args, request, words};
+use super::{ConnectArgs, request, words};
+use crate::attempt::{AttemptEnd, Followed, Progress, awaits_confirmation};
+use crate::exit::Usage;
+use crate::next::{lines, step};
+use crate::portal;
+use crate::related::ProviderFacts;
+use crate::screen::Screen;
+use crate::session::Session;
+use crate::table::{Cell, account_in_full};
+use crate::wait::follow;
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::{AttemptMethod, LastAttempt};
+use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
+use bowline_api::reason::{Entrance, quoted};
 
-/// How long a code, or the word on how it ended, takes at most to be in the status; and what was just applied to be judged.
-const ON_ITS_WAY: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// An account whose id nobody tells.
-const NOT_NAMED: &str = "an account that the provider does not name";
+/// How long what was just applied may take to be seen by the operator.
+const LAG: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// One run of the command.
 pub(super) struct Course<'a> {
-    pub args: &'a Args,
+    pub args: &'a ConnectArgs,
     pub session: &'a Session,
-    pub connections: Api<IntegrationConnection>,
     pub before: IntegrationConnection,
-    pub provider: About,
+    pub provider: ProviderFacts,
+    /// What was shown last of the attempt: its code, or that it is under way.
+    pub shown: Option<String>,
 }
 
 impl Course<'_> {
     /// Follows it to its end.
     pub async fn run(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
-        let Some(mut attempt) = self.begin(screen).await? else { return Ok(()) };
-        if !self.args.wait {
+        let mut attempt = if awaits_confirmation(&self.before) && !self.wants_another_account() {
+            self.confirmed(self.before.clone(), screen).await?
+        } else {
+            let Some(attempt) = self.begin(screen).await? else { return Ok(()) };
+            attempt
+        };
+        if !self.args.wait.begin(&format!("Connecting {}", self.args.name), screen) {
             return Ok(());
         }
-        screen.progress(&format!("Waiting up to {} ...", wait::words(self.args.timeout)));
         loop {
-            let soon = Instant::now() + ON_ITS_WAY;
-            let until = if attempt.is_silent() { soon.min(deadline) } else { deadline };
-            match self.next(&mut attempt, until, screen).await? {
-                None if attempt.is_silent() && until < deadline => {
-                    return self.tell_silence(&attempt, screen).await;
-                }
-                None if Instant::now() >= deadline => {
-                    return Err(self.args.late(words::so_far(&attempt)));
-                }
-                // Nothing is said, which is not waited for as long; or something is said again.
-                None | Some((None, _)) => {}
-                Some((Some(End::Confirm), now)) => attempt = self.confirmed(attempt, now, screen).await?,
-                Some((Some(end), now)) => return self.tell(&end, &now, screen),
+            match self.next(&mut attempt, deadline, screen).await? {
+                None => return Err(self.args.late(self.so_far())),
+                Some((None, now)) => attempt = self.confirmed(now, screen).await?,
+                Some((Some(end), now)) => return self.tell(end, &now, screen),
             }
         }
     }
 
     /// Sends nobody anywhere while no grant would be taken in. What was just applied may take a moment; then it is told.
     pub async fn wait_while_blocked(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
-        let Some(End::Failed { reason, .. }) = attempt::blocked(&self.before) else { return Ok(()) };
+        let Some(reason) = self.before.blocked() else { return Ok(()) };
         let name = &self.args.name;
-        if self.args.wait {
+        if self.args.wait.wait {
             screen.progress(&format!("{name}: {reason}; waiting a moment ..."));
-            let soon = (Instant::now() + ON_ITS_WAY).min(deadline);
-            let free = |now: &IntegrationConnection| Ok(attempt::blocked(now).is_none().then(|| now.clone()));
-            if let Some(now) = follow(&self.connections, name, soon, free).await? {
+            let soon = (Instant::now() + LAG).min(deadline);
+            let free = |now: &IntegrationConnection| Ok(now.blocked().is_none().then(|| now.clone()));
+            if let Some(now) = follow(self.session, name, soon, free).await? {
                 self.before = now;
                 return Ok(());
             }
         }
         let now = self.session.connection(name).await?;
-        if let Some(End::Failed { reason, message }) = attempt::blocked(&now) {
-            self.explain(&reason, &message, &now, screen)?;
+        if let Some(authorized) = now.condition(ConditionType::Authorized) {
+            self.explain(&authorized.reason, &authorized.message, &now, screen)?;
         }
         bail!("{name} cannot be connected now")
     }
 
-    fn explain(
-        &self,
-        reason: &str,
-        message: &str,
-        now: &IntegrationConnection,
-        screen: &mut Screen,
-    ) -> anyhow::Result<()> {
-        let todo: String = steps(now, &self.provider).iter().map(|step| step.lines("  ")).collect();
-        let said = Cell::new(format!("{}: {reason}: {message}", self.args.name)).text;
-        Ok(screen.result(&format!("{said}\n{todo}"))?)
-    }
-
-    /// What happens next that is not just told: an end, or silence.
+    /// The end of the attempt, or `None` for an account that has to be confirmed first.
     async fn next(
-        &self,
-        attempt: &mut Attempt,
-        until: Instant,
+        &mut self,
+        attempt: &mut Followed,
+        deadline: Instant,
         screen: &mut Screen,
-    ) -> anyhow::Result<Option<(Option<End>, IntegrationConnection)>> {
-        let look = |connection: &IntegrationConnection| {
-            Ok(match attempt.see(connection) {
-                News::None => None,
-                News::Underway => {
-                    screen.progress("Somebody is at the provider, or the answer is being checked ...");
-                    None
-                }
-                News::Code(code) => {
-                    screen.result(&words::code(connection, &code, self.session.clock.now()))?;
-                    None
-                }
-                News::Silence => Some((None, connection.clone())),
-                News::End(end) => Some((Some(end), connection.clone())),
-            })
+    ) -> anyhow::Result<Option<(Option<AttemptEnd>, IntegrationConnection)>> {
+        let (session, shown) = (self.session, &mut self.shown);
+        let look = |now: &IntegrationConnection| {
+            let end = match attempt.see(now) {
+                Progress::Awaited => return Ok(None),
+                Progress::Running => return show(now, shown, session, screen).map(|()| None),
+                Progress::AwaitsConfirmation => None,
+                Progress::Ended(end) => Some(end),
+            };
+            Ok(Some((end, now.clone())))
         };
-        follow(&self.connections, &self.args.name, until, look).await
+        follow(session, &self.args.name, deadline, look).await
     }
 
-    /// Asks for a code, or shows the page; `None` where there is nothing to wait for.
-    async fn begin(&self, screen: &mut Screen) -> anyhow::Result<Option<Attempt>> {
-        let name = &self.args.name;
-        if attempt::awaits_confirmation(&self.before) && !self.wants_another_account() {
-            return Ok(Some(Attempt::by_page(&self.before)));
+    fn so_far(&self) -> &'static str {
+        match self.shown {
+            Some(_) => "it has not ended yet. It stays good, and the same command continues with it",
+            None => {
+                "nobody has allowed access yet. What was requested stays good, and the same command continues with it"
+            }
         }
+    }
+
+    /// Requests a code, or shows the page; `None` where there is nothing to wait for.
+    async fn begin(&self, screen: &mut Screen) -> anyhow::Result<Option<Followed>> {
+        let name = &self.args.name;
         if self.is_by_code() {
-            return self.ask_for_code(screen).await.map(Some);
+            return self.request_code(screen).await.map(Some);
         }
         let Some(page) = portal::page(self.session, &self.before).await? else {
             bail!(
-                "no portal is known here, so there is no page to open. Where the provider allows it, use --device; else ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor looks)"
+                "no portal is known here, so there is no page to open. Where the provider allows it, use --device; otherwise ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor checks)"
             );
         };
-        let is_ready = attempt::is_ready(&self.before);
+        let is_ready = self.before.is_ready();
         screen.progress(&if is_ready {
-            format!("{name} is connected already. To authorize it again in place:")
+            format!("{name} is connected already. To connect it again in place:")
         } else {
             format!("To connect {}, sign in there as {}:", words::what(&self.before), self.before.spec.owner)
         });
@@ -140,132 +123,151 @@ impl Course<'_> {
         if !self.args.no_browser && screen.browse(&page) {
             screen.progress("Opened in your browser.");
         }
-        Ok((!is_ready).then(|| Attempt::by_page(&self.before)))
+        Ok((!is_ready).then(|| Followed::in_portal(&self.before)))
     }
 
     fn is_by_code(&self) -> bool {
-        self.args.device || way(&self.before, &self.provider) == Way::Device
+        self.args.device || self.provider.entrance(&self.before) == Entrance::Device
     }
 
-    /// Whether the account that waits for its owner's word is known not to be the one.
+    /// Whether the account that waits to be confirmed is known not to be the right one.
     fn wants_another_account(&self) -> bool {
         let other = self.args.accept_account.as_ref().is_some_and(|given| *given != account_id(&self.before));
         other && self.is_by_code()
     }
 
-    /// Goes on with the code that waits already, or asks for one.
-    async fn ask_for_code(&self, screen: &mut Screen) -> anyhow::Result<Attempt> {
+    /// Continues with the code that waits already, or requests one.
+    async fn request_code(&self, screen: &mut Screen) -> anyhow::Result<Followed> {
         let (name, now) = (&self.args.name, self.session.clock.now());
-        if let Some(request) = request::waiting(&self.before, now) {
+        let request = if let Some(request) = request::waiting(&self.before, now) {
             screen.progress(&format!("{name} waits for a code to be typed already. It is still good:"));
-            return Ok(Attempt::going_on(&self.before, request));
-        }
-        let request = request::new(&self.before, now);
-        self.annotate(ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
-        screen.progress(&format!("Asked for a code to connect {name}."));
-        Ok(Attempt::by_device(&self.before, request))
+            request
+        } else {
+            let request = request::new(&self.before, now);
+            self.session.annotate(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
+            screen.progress(&format!("Requested a code to connect {name}."));
+            request
+        };
+        Ok(Followed::requested(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request))
     }
 
     /// Has the owner say whether the account is the right one. If not, there is another code, where codes are used.
     async fn confirmed(
         &mut self,
-        mut attempt: Attempt,
         now: IntegrationConnection,
         screen: &mut Screen,
-    ) -> anyhow::Result<Attempt> {
-        if self.confirm(&now, screen).await? {
-            attempt.confirmed();
-            return Ok(attempt);
-        }
+    ) -> anyhow::Result<Followed> {
+        let accepted = self.confirm(&now, screen).await?;
         self.before = now;
-        self.ask_for_code(screen).await
+        self.shown = accepted.then(String::new);
+        if accepted { Ok(Followed::confirmed(&self.before)) } else { self.request_code(screen).await }
     }
 
     /// Whether the owner says that the account is the right one.
     async fn confirm(&self, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<bool> {
         let name = &self.args.name;
-        let id = account_id(now);
-        let account = now.status.as_ref().and_then(|status| status.account.as_ref());
-        let whole = account.map_or_else(|| NOT_NAMED.to_owned(), account_in_full);
+        let (id, of) = (account_id(now), words::of(now));
+        let account = now
+            .account()
+            .map_or_else(|| "an account that the provider does not name".to_owned(), account_in_full);
         match &self.args.accept_account {
             Some(given) if given == id => {}
             Some(given) => {
-                bail!("the account that was connected is {whole}, not {given}: nothing is accepted")
+                bail!("the account that was connected is {account}, not {given}: nothing is accepted")
             }
-            None if screen.is_attended() => match ask(name, &whole, screen)? {
+            None if screen.is_attended() => match ask(name, &account, screen)? {
                 true => {}
                 false if self.is_by_code() => {
                     screen.progress("Not accepted: nothing is published.");
                     return Ok(false);
                 }
                 false => bail!(
-                    "not accepted: nothing is published. To try again with another account: kubectl bowline connect {name} --device"
+                    "not accepted: nothing is published. To try again with another account: kubectl bowline connect {of} --device"
                 ),
             },
             None => bail!(
-                "{name} was connected as {whole}. If that is the account you meant: {}\nIf not, for another code: {}",
-                words::accept(now, id),
-                words::another(now)
+                "{name} was connected as {account}. If that is the right account: kubectl bowline connect {of} --accept-account {}\nIf not, for another code: kubectl bowline connect {of} --device --accept-account ID-OF-THE-RIGHT-ACCOUNT",
+                quoted(&Cell::new(id).text)
             ),
         }
-        self.annotate(ANNOTATION_ACCEPT_ACCOUNT, id).await?;
-        screen.progress(&format!("Accepted {whole}."));
+        self.session.annotate(&self.before, ANNOTATION_ACCEPT_ACCOUNT, id).await?;
+        screen.progress(&format!("Accepted {account}."));
         Ok(true)
     }
 
-    async fn annotate(&self, annotation: &str, value: &str) -> anyhow::Result<()> {
-        let patch = json!({"metadata": {
-            // A connection made again under the same name is another one.
-            "uid": self.before.metadata.uid,
-            "annotations": {annotation: value},
-        }});
-        let patched =
-            self.connections.patch(&self.args.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
-        patched.map(drop).map_err(plain)
-    }
-
-    /// Nothing is said of an attempt that is over. Its Event says why; the status has more to say of the grant before.
-    async fn tell_silence(&self, attempt: &Attempt, screen: &mut Screen) -> anyhow::Result<()> {
-        let now = self.session.connection(&self.args.name).await?;
-        let what = if attempt.has_code() { "The code is over." } else { "No code was given." };
-        screen.progress(&format!("{what} The events in {} say why.", words::describe(&now)));
-        self.tell(&attempt::without_a_word(&now), &now, screen)
-    }
-
-    fn tell(&self, end: &End, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<()> {
+    fn tell(&self, end: AttemptEnd, now: &IntegrationConnection, screen: &mut Screen) -> anyhow::Result<()> {
         let name = &self.args.name;
-        let account = now.status.as_ref().and_then(|status| status.account.as_ref()).map(account_in_full);
         match end {
-            End::Ready => {
-                let account = account.map(|account| format!(", as {account}")).unwrap_or_default();
-                Ok(screen.result(&format!("{name} is ready{account}.\n"))?)
+            AttemptEnd::Ready => {
+                let account = now.account().map(|account| format!(", as {}", account_in_full(account)));
+                Ok(screen.result(&format!("{name} is ready{}.\n", account.unwrap_or_default()))?)
             }
-            End::Kept { why: None } => {
-                bail!("{name} was not authorized anew; the grant that it has goes on working")
-            }
-            End::Kept { why: Some(why) } => bail!(
-                "{name} was not authorized anew: {} The grant that it has goes on working",
-                Cell::new(why).text
+            AttemptEnd::Failed { message, .. } if now.is_ready() => bail!(
+                "{name} was not connected again: {} The grant in use keeps working",
+                Cell::new(message).text
             ),
-            End::Confirm => bail!("{name} still waits for its owner's word on the account"),
-            End::Failed { reason, message } => {
-                self.explain(reason, message, now, screen)?;
+            AttemptEnd::Failed { reason, message } => {
+                self.explain(&reason, &message, now, screen)?;
                 bail!("{name} is not ready")
             }
+            AttemptEnd::Replaced { by } => bail!(
+                "another attempt to connect {name}{} has replaced this one; see: kubectl bowline describe {}",
+                by.map(|by| Cell::new(format!(", by {by},")).text).unwrap_or_default(),
+                words::of(now)
+            ),
         }
     }
+
+    /// What happened, who acts, and the command.
+    fn explain(
+        &self,
+        reason: &str,
+        message: &str,
+        now: &IntegrationConnection,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
+        let next: Vec<_> = step(now, &self.provider, reason).into_iter().collect();
+        let said = Cell::new(format!("{}: {reason}: {message}", self.args.name)).text;
+        Ok(screen.result(&format!("{said}\n{}", lines(&next)))?)
+    }
+}
+
+fn is_by_code(attempt: &LastAttempt) -> bool {
+    attempt.method.is(AttemptMethod::DeviceCode)
+}
+
+/// Shows a code as soon as there is one, and once that somebody is at the provider.
+fn show(
+    now: &IntegrationConnection,
+    shown: &mut Option<String>,
+    session: &Session,
+    screen: &mut Screen,
+) -> anyhow::Result<()> {
+    let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());
+    match open.and_then(|open| Some((open, open.user_code.as_ref()?))) {
+        Some((_, code)) if shown.as_ref() == Some(code) => {}
+        Some((open, code)) => {
+            screen.result(&words::code(now, open, session.clock.now()))?;
+            *shown = Some(code.clone());
+        }
+        None if shown.is_none() && !now.last_attempt().is_some_and(is_by_code) => {
+            screen.progress("Somebody is at the provider, or the answer is being checked ...");
+            *shown = Some(String::new());
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 fn ask(name: &str, account: &str, screen: &mut Screen) -> anyhow::Result<bool> {
-    let question = format!("{name} was connected as {account}. Is that the account you meant? [y/N] ");
+    let question = format!("{name} was connected as {account}. Is that the right account? [y/N] ");
     match screen.ask(&question)? {
         Some(answer) => Ok(["y", "Y", "yes"].contains(&answer.as_str())),
-        None => Err(Usage("nobody answers here: say --accept-account ID").into()),
+        None => Err(Usage("no answer: pass --accept-account ID").into()),
     }
 }
 
-/// The id by which the owner agrees to the account.
+/// The id by which the owner accepts the account.
 fn account_id(connection: &IntegrationConnection) -> &str {
-    let account = connection.status.as_ref().and_then(|status| status.account.as_ref());
-    account.map_or(UNNAMED_ACCOUNT, |account| account.id.as_str())
+    connection.account().map_or(UNNAMED_ACCOUNT, |account| account.id.as_str())
 }

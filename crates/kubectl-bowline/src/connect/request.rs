@@ -1,4 +1,4 @@
-//! The request for a code: the value of an annotation, which tells one request from another. Pure.
+//! The request for a code: the value of an annotation, and the id of the attempt that it starts. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -6,27 +6,26 @@ use kube::ResourceExt;
 use bowline_api::IntegrationConnection;
 use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 
-/// A code that ends sooner than this is not worth going to another device for.
+/// A code that expires sooner than this is not worth going to another device for.
 const WORTH_TYPING: SignedDuration = SignedDuration::from_mins(1);
 
-/// A value that was never asked with before: each accepted request gives the connection a new resourceVersion. It ends
-/// with the spec's generation: what a code was asked for.
+/// A value that was never used before: each accepted request gives the connection a new resourceVersion. It ends with
+/// the generation of the spec that the code is for.
 pub(super) fn new(connection: &IntegrationConnection, now: Timestamp) -> String {
     let version = connection.metadata.resource_version.as_deref().unwrap_or("0");
     format!("{now}/{version}/{}", generation(connection))
 }
 
-/// The request whose code still waits to be typed, if it was made for this very spec: an interrupted command goes on with
-/// it, as somebody may be typing that code now.
+/// The request whose code still waits to be typed, if it was made for this very spec: an interrupted command continues
+/// with it, as somebody may be typing that code now.
 pub(super) fn waiting(connection: &IntegrationConnection, now: Timestamp) -> Option<String> {
     let request = connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
-    let status = connection.status.as_ref()?;
-    let open = status.authorization.as_ref().filter(|open| open.user_code.is_some())?;
-    let ends = open.expires_at.as_ref()?.0;
-    let is_shown = status.last_handled_authorization.as_ref() == Some(request);
-    let (_, of) = request.rsplit_once('/')?;
-    let is_of_this_spec = of == generation(connection).to_string();
-    (is_shown && is_of_this_spec && ends.duration_since(now) > WORTH_TYPING).then(|| request.clone())
+    let open = connection.status.as_ref()?.authorization.as_ref().filter(|open| open.user_code.is_some())?;
+    let expires = open.expires_at.as_ref()?.0;
+    let is_shown = connection.last_attempt().is_some_and(|last| last.id == *request && last.is_running());
+    let is_of_this_spec =
+        request.rsplit_once('/').is_some_and(|(_, of)| of == generation(connection).to_string());
+    (is_shown && is_of_this_spec && expires.duration_since(now) > WORTH_TYPING).then(|| request.clone())
 }
 
 fn generation(connection: &IntegrationConnection) -> i64 {
@@ -40,7 +39,7 @@ mod tests {
 
     use super::*;
 
-    fn asked(version: &str, generation: i64) -> IntegrationConnection {
+    fn requested(version: &str, generation: i64) -> IntegrationConnection {
         serde_json::from_value(json!({
             "metadata": {"name": "github", "resourceVersion": version, "generation": generation},
             "spec": {"provider": "github", "owner": "alice"},
@@ -48,36 +47,48 @@ mod tests {
         .unwrap()
     }
 
+    fn shown(mut connection: IntegrationConnection, request: &str) -> IntegrationConnection {
+        let last = json!({"id": request, "method": "DeviceCode", "startedAt": "2026-01-01T00:00:00Z",
+            "result": "Running"});
+        connection.status.as_mut().unwrap().last_attempt = Some(serde_json::from_value(last).unwrap());
+        connection
+    }
+
     fn at(time: &str) -> Timestamp {
         format!("2026-01-01T{time}Z").parse().unwrap()
     }
 
     #[test]
-    fn each_request_is_a_value_never_asked_with_before() {
+    fn each_request_is_a_value_never_used_before() {
         let now = Timestamp::UNIX_EPOCH;
-        assert_ne!(new(&asked("7", 1), now), new(&asked("8", 1), now), "two requests within one second");
-        let longest = new(&asked(&u64::MAX.to_string(), i64::MAX), now);
+        assert_ne!(
+            new(&requested("7", 1), now),
+            new(&requested("8", 1), now),
+            "two requests within one second"
+        );
+        let longest = new(&requested(&u64::MAX.to_string(), i64::MAX), now);
         assert!(longest.len() <= 64, "the operator looks at 64 characters: {longest}");
     }
 
     #[test]
-    fn a_code_that_waits_is_gone_on_with_while_it_is_worth_it() {
-        let mut connection = asked("7", 3);
+    fn a_code_that_waits_is_used_while_it_is_worth_it() {
+        let mut connection = requested("7", 3);
         let request = new(&connection, at("00:00:00"));
         connection.annotations_mut().insert(ANNOTATION_AUTHORIZE_REQUESTED.to_owned(), request.clone());
-        assert_eq!(waiting(&connection, at("00:05:00")), None, "the code shown is of an earlier request");
-        connection.status.as_mut().unwrap().last_handled_authorization = Some(request.clone());
+        assert_eq!(waiting(&connection, at("00:05:00")), None, "nobody has taken it up");
+        connection = shown(connection, "another");
+        assert_eq!(waiting(&connection, at("00:05:00")), None, "the code shown is of another attempt");
+        connection = shown(connection, &request);
         assert_eq!(waiting(&connection, at("00:05:00")), Some(request));
-        assert_eq!(waiting(&connection, at("00:09:00")), None, "it ends too soon");
+        assert_eq!(waiting(&connection, at("00:09:00")), None, "it expires too soon");
         connection.metadata.generation = Some(4);
-        assert_eq!(waiting(&connection, at("00:05:00")), None, "it asks for what the spec said before");
+        assert_eq!(waiting(&connection, at("00:05:00")), None, "it is for what the spec said before");
     }
 
     #[test]
-    fn a_code_that_somebody_asked_for_by_hand_is_not_taken_for_ours() {
-        let mut connection = asked("7", 1);
+    fn a_code_that_somebody_requested_by_hand_is_not_taken_for_ours() {
+        let mut connection = requested("7", 1);
         connection.annotations_mut().insert(ANNOTATION_AUTHORIZE_REQUESTED.to_owned(), "1".to_owned());
-        connection.status.as_mut().unwrap().last_handled_authorization = Some("1".to_owned());
-        assert_eq!(waiting(&connection, at("00:05:00")), None);
+        assert_eq!(waiting(&shown(connection, "1"), at("00:05:00")), None);
     }
 }

@@ -2,36 +2,37 @@
 
 use std::fmt::Write as _;
 
-use bowline_api::connection::{AuthorizationStatus, IntegrationConnectionStatus};
-use bowline_api::names::connection_id;
-use bowline_api::{ConnectionShare, IntegrationConnection};
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 
-use super::super::age::{relative, since};
-use super::super::list::{account_word, paint, phase_word};
-use super::super::rights::Seen;
-use super::super::screen::{Paint, painted};
-use super::super::table::{Cell, Lines};
-use super::next::{About, steps};
+use crate::age::{relative, since};
+use crate::next::{lines, steps};
+use crate::reading::Seen;
+use crate::related::{ProviderFacts, whereabouts};
+use crate::screen::{Paint, painted};
+use crate::table::{Cell, Lines, phase};
+use bowline_api::condition::ConditionType;
+use bowline_api::connection::{
+    AccountStatus, AuthorizationStatus, IntegrationConnectionStatus, LastAttempt, RulingStatus,
+};
+use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// How many events are shown.
 const EVENTS: usize = 8;
 
 /// Everything the page is made of.
-pub(super) struct Page {
+pub(super) struct ConnectionPage {
     pub connection: IntegrationConnection,
     pub shares: Seen<Vec<ConnectionShare>>,
     pub events: Seen<Vec<Event>>,
     /// What the provider object says, as far as the user may read it.
-    pub provider: About,
+    pub provider: ProviderFacts,
     pub now: Timestamp,
     pub colours: bool,
 }
 
-impl Page {
+impl ConnectionPage {
     pub fn render(&self) -> String {
         let empty = IntegrationConnectionStatus::default();
         let status = self.connection.status.as_ref().unwrap_or(&empty);
@@ -39,9 +40,10 @@ impl Page {
             self.identity(status),
             status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
             self.token(status),
+            self.decided(status),
             self.conditions(status),
             self.next(status),
-            self.published(status),
+            self.published(),
             self.recent_events(),
         ];
         sections.concat()
@@ -50,17 +52,17 @@ impl Page {
     fn identity(&self, status: &IntegrationConnectionStatus) -> String {
         let connection = &self.connection;
         let spec = &connection.spec;
-        let id = connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any());
-        let state = match status.phase {
-            Some(phase) => painted(&phase_word(Some(phase)), Some(paint(phase)), self.colours),
+        let phase = phase(connection);
+        let state = match &status.phase {
+            Some(_) => painted(&phase.text, phase.paint, self.colours),
             None => "not seen by the operator yet".to_owned(),
         };
         let mut lines = Lines::default();
-        lines.add("Connection", &id);
+        lines.add("Connection", &connection.id());
         lines.add_some("Name", spec.display_name.as_deref());
         lines.add_some("Description", spec.description.as_deref());
         lines.add("Provider", &spec.provider);
-        lines.add_some("Account", status.account.as_ref().map(account_word).as_deref());
+        lines.add_some("Account", connection.account().map(AccountStatus::word));
         lines.add("Owner", &spec.owner);
         lines.add_some("Workspace", spec.workspace.as_deref());
         lines.add_raw("Status", &state);
@@ -70,12 +72,12 @@ impl Page {
         lines.0
     }
 
-    /// What stands open to be done at the provider: the page, and the code while it is good.
+    /// What somebody can do at the provider: the page, and the code while it is good.
     fn authorization(&self, open: &AuthorizationStatus) -> String {
         let mut lines = Lines::default();
         lines.add_some("Authorize at", open.url.as_deref());
         if let Some(code) = open_code(open, self.now) {
-            let end = open.expires_at.as_ref().map(|end| format!(", ends {}", relative(end, self.now)));
+            let end = open.expires_at.as_ref().map(|end| format!(", expires {}", relative(end, self.now)));
             let at = open.verification_uri.as_deref().unwrap_or("the provider");
             lines.add("Device code", &format!("{code} at {at}{}", end.unwrap_or_default()));
         }
@@ -98,16 +100,16 @@ impl Page {
             }
         }
         if let Some(end) = status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()) {
-            lines.add("Grant ends", &relative(end, self.now));
+            lines.add("Grant expires", &relative(end, self.now));
         }
         if let Some(scopes) = &status.scopes {
             let none = Vec::new();
             for (title, list) in [
                 ("Scopes", &scopes.granted),
-                ("Scopes asked", &scopes.requested),
+                ("Requested", &scopes.requested),
                 ("Scopes missing", &scopes.missing),
-                // Where nothing is asked for, the provider's own choice is no surprise.
-                ("Not asked for", if scopes.requested.is_empty() { &none } else { &scopes.extra }),
+                // Where nothing is requested, the provider's own choice is no surprise.
+                ("Not requested", if scopes.requested.is_empty() { &none } else { &scopes.extra }),
             ] {
                 lines.add_some(title, (!list.is_empty()).then(|| list.join(" ")).as_deref());
             }
@@ -117,10 +119,33 @@ impl Page {
 
     fn remaining(&self, end: Option<&Time>) -> String {
         match end {
-            None => "the provider names no end".to_owned(),
+            None => "the provider names no time at which it expires".to_owned(),
             Some(end) if end.0 <= self.now => format!("expired {}", relative(end, self.now)),
             Some(end) => format!("expires {} ({})", relative(end, self.now), end.0),
         }
+    }
+
+    /// What the provider decided, and how the last attempt to connect went.
+    fn decided(&self, status: &IntegrationConnectionStatus) -> String {
+        let mut lines = Lines::default();
+        if let Some(RulingStatus { reason, since, is_final, message, .. }) = &status.ruling {
+            let tried = if *is_final { "final" } else { "tried again" };
+            let text = format!("{reason} {}, {tried}", relative(since, self.now));
+            lines.add("Ruling", [text.as_str(), message].join(": ").trim_end_matches(": "));
+        }
+        if let Some(last) = &status.last_attempt {
+            lines.add("Last attempt", &self.attempt(last));
+        }
+        lines.0
+    }
+
+    fn attempt(&self, last: &LastAttempt) -> String {
+        let LastAttempt { method, requested_by, started_at, ended_at, result, reason, message, .. } = last;
+        let at = relative(ended_at.as_ref().unwrap_or(started_at), self.now);
+        let by = requested_by.as_ref().map(|user| format!(", requested by {user}")).unwrap_or_default();
+        let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+        format!("{result} {at} ({method}{by}){reason}{message}")
     }
 
     fn conditions(&self, status: &IntegrationConnectionStatus) -> String {
@@ -130,8 +155,12 @@ impl Page {
         let mut text = self.heading("Why");
         for condition in &status.conditions {
             let Condition { type_, status, reason, message, last_transition_time, .. } = condition;
-            let colour = if status == "True" { Paint::Good } else { Paint::Calm };
-            let word = painted(&format!("{status:<7}"), Some(colour), self.colours);
+            let colour = match status.as_str() {
+                "True" if type_ == ConditionType::Stalled.as_str() => Paint::Bad,
+                "True" => Paint::Good,
+                _ => Paint::Calm,
+            };
+            let word = painted(&format!("{:<7}", Cell::new(status).text), Some(colour), self.colours);
             let age = since(Some(last_transition_time), self.now);
             let reason = Cell::new(reason).text;
             let _ = writeln!(text, "  {type_:<15} {word} {reason} (for {age})");
@@ -145,7 +174,7 @@ impl Page {
     fn next(&self, status: &IntegrationConnectionStatus) -> String {
         let mut text = self.heading("What to do next");
         if status.conditions.is_empty() {
-            text.push_str("  an administrator of this cluster: See whether the operator runs.\n");
+            text.push_str("  the platform team: See whether the operator runs.\n");
             text.push_str("    kubectl get pods -A -l app.kubernetes.io/name=bowline\n");
             return text;
         }
@@ -153,33 +182,13 @@ impl Page {
         if steps.is_empty() {
             text.push_str("  Nothing: all is as it should be.\n");
         }
-        for step in steps {
-            text.push_str(&step.lines("  "));
-        }
+        text.push_str(&lines(&steps));
         text
     }
 
-    fn published(&self, status: &IntegrationConnectionStatus) -> String {
-        let mut text = self.heading("Where it is published");
-        if status.secret.is_none() && matches!(&self.shares, Seen::Yes(shares) if shares.is_empty()) {
-            return text + "  nowhere\n";
-        }
-        match (&status.secret, self.connection.namespace()) {
-            (Some(secret), Some(namespace)) => {
-                let _ = writeln!(text, "  {namespace}: Secret {}", secret.name);
-            }
-            _ => text.push_str("  nowhere in its own namespace\n"),
-        }
-        match &self.shares {
-            Seen::Yes(shares) => {
-                for share in shares {
-                    text.push_str(&share_line(share));
-                }
-            }
-            Seen::MayNot => text.push_str("  shared, but you may not list shares in other namespaces\n"),
-        }
-        text.push_str("  Whoever may read Secrets or run pods in these namespaces gets the token.\n");
-        text
+    fn published(&self) -> String {
+        let places = whereabouts(&self.connection, &self.shares);
+        self.heading("Where it is published") + places.as_deref().unwrap_or("  nowhere\n")
     }
 
     fn recent_events(&self) -> String {
@@ -210,14 +219,6 @@ impl Page {
 fn open_code(open: &AuthorizationStatus, now: Timestamp) -> Option<&str> {
     let is_over = open.expires_at.as_ref().is_some_and(|end| end.0 <= now);
     open.user_code.as_deref().filter(|_| !is_over)
-}
-
-fn share_line(share: &ConnectionShare) -> String {
-    let namespace = share.namespace().unwrap_or_default();
-    match share.status.as_ref().and_then(|status| status.secret_name.as_deref()) {
-        Some(secret) => format!("  {namespace}: Secret {secret} (workspace {})\n", share.spec.workspace),
-        None => format!("  {namespace}: not yet (workspace {})\n", share.spec.workspace),
-    }
 }
 
 /// When an event was last seen; which field says so depends on who wrote it.

@@ -1,15 +1,15 @@
-//! What to think of what was seen: pure.
+//! What was seen, judged. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::Phase;
 use kube::ResourceExt;
 
-use super::super::list::condition;
-use super::super::rights::Seen;
 use super::cluster::{Definition, Installation};
-use super::{Finding, Mark};
+use super::{CheckResult, Mark};
+use crate::reading::Seen;
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::ConditionType::Ready;
+use bowline_api::condition::Conditioned;
 
 /// The admission policies that belong to every installation: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[
@@ -31,8 +31,8 @@ const SKEW: i64 = 5;
 
 const APPLY: &str = "an administrator applies deploy/ again: kubectl apply -k deploy/";
 
-/// One finding or more for each thing looked at, in the order in which trouble spreads.
-pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<Finding> {
+/// One result or more for each check, in the order in which trouble spreads.
+pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<CheckResult> {
     let mut findings = vec![definitions(&seen.definitions), policies(seen), operator(seen, namespace)];
     findings.extend([keyring(seen, namespace), records(seen, namespace), portal(seen)]);
     findings.extend(providers(seen));
@@ -40,98 +40,87 @@ pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<Finding> {
     findings
 }
 
-fn finding(mark: Mark, subject: &'static str, text: impl Into<String>, todo: Option<&str>) -> Finding {
-    Finding { mark, subject, text: text.into(), todo: todo.map(ToOwned::to_owned) }
+fn ok(subject: &'static str, text: impl Into<String>) -> CheckResult {
+    CheckResult::new(Mark::Ok, subject, text)
 }
 
-fn hidden(subject: &'static str, what: &str) -> Finding {
-    finding(
-        Mark::Warn,
-        subject,
-        format!("you may not see {what}"),
-        Some("ask an administrator to run doctor"),
-    )
+fn warn(subject: &'static str, text: impl Into<String>) -> CheckResult {
+    CheckResult::new(Mark::Warn, subject, text)
 }
 
-fn definitions(seen: &Seen<Vec<Definition>>) -> Finding {
-    const SUBJECT: &str = "kinds";
-    let Seen::Yes(all) = seen else { return hidden(SUBJECT, "CustomResourceDefinitions") };
-    let absent: Vec<_> =
-        all.iter().filter(|it| it.unknown_fields.is_none()).map(|it| it.name.as_str()).collect();
-    if !absent.is_empty() {
-        let text = format!("not installed: {}", absent.join(", "));
-        return finding(Mark::Fail, SUBJECT, text, Some(APPLY));
+fn fail(subject: &'static str, text: impl Into<String>) -> CheckResult {
+    CheckResult::new(Mark::Fail, subject, text)
+}
+
+fn hidden(subject: &'static str, what: &str) -> CheckResult {
+    warn(subject, format!("you may not see {what}")).todo("ask an administrator to run doctor")
+}
+
+fn definitions(seen: &Seen<Vec<Definition>>) -> CheckResult {
+    const KINDS: &str = "kinds";
+    let Seen::Yes(all) = seen else { return hidden(KINDS, "CustomResourceDefinitions") };
+    let absent = all.iter().filter(|it| it.unknown_fields.is_none()).map(|it| it.name.as_str());
+    let absent = absent.collect::<Vec<_>>().join(", ");
+    let unknown = all.iter().flat_map(|it| it.unknown_fields.iter().flatten()).map(String::as_str);
+    let unknown = unknown.collect::<Vec<_>>().join(", ");
+    match (absent.is_empty(), unknown.is_empty()) {
+        (false, _) => fail(KINDS, format!("not installed: {absent}")).todo(APPLY),
+        (_, false) => warn(KINDS, format!("older than this plug-in, without {unknown}")).todo(APPLY),
+        _ => ok(KINDS, format!("{} kinds, as this plug-in knows them", all.len())),
     }
-    let unknown: Vec<_> = all.iter().flat_map(|it| it.unknown_fields.iter().flatten()).cloned().collect();
-    if unknown.is_empty() {
-        return finding(Mark::Ok, SUBJECT, format!("{} kinds, as this plug-in knows them", all.len()), None);
-    }
-    let text = format!("older than this plug-in, they lack {}", unknown.join(", "));
-    finding(Mark::Warn, SUBJECT, text, Some(APPLY))
 }
 
-fn policies(seen: &Installation) -> Finding {
+fn policies(seen: &Installation) -> CheckResult {
     const SUBJECT: &str = "policies";
     let (Seen::Yes(there), Seen::Yes(bound)) = (&seen.policies, &seen.bound) else {
         return hidden(SUBJECT, "admission policies and their bindings");
     };
-    let lacking = |from: &BTreeSet<String>| -> Vec<&str> {
-        POLICIES.iter().copied().filter(|policy| !from.contains(*policy)).collect()
+    let missing = |from: &BTreeSet<String>| -> String {
+        let missing = POLICIES.iter().copied().filter(|policy| !from.contains(*policy));
+        missing.collect::<Vec<_>>().join(", ")
     };
-    let (absent, unbound) = (lacking(there), lacking(bound));
+    let (absent, unbound) = (missing(there), missing(bound));
     if !absent.is_empty() {
-        return finding(Mark::Fail, SUBJECT, format!("missing: {}", absent.join(", ")), Some(APPLY));
+        fail(SUBJECT, format!("missing: {absent}")).todo(APPLY)
+    } else if !unbound.is_empty() {
+        fail(SUBJECT, format!("there, but not enforced (no binding that denies): {unbound}")).todo(APPLY)
+    } else {
+        ok(SUBJECT, format!("{} in force", POLICIES.len()))
     }
-    if !unbound.is_empty() {
-        let text = format!("there, but not enforced (no binding that denies): {}", unbound.join(", "));
-        return finding(Mark::Fail, SUBJECT, text, Some(APPLY));
-    }
-    finding(Mark::Ok, SUBJECT, format!("{} in force", POLICIES.len()), None)
 }
 
-fn operator(seen: &Installation, namespace: &str) -> Finding {
+fn operator(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "operator";
-    let log = format!("kubectl logs deployment/bowline -n {namespace}");
     match &seen.operator {
         Seen::MayNot => hidden(SUBJECT, &format!("Deployments in {namespace}")),
-        Seen::Yes(None) => finding(
-            Mark::Fail,
-            SUBJECT,
-            format!("no Deployment bowline in {namespace}"),
-            Some("install it there, or name its namespace with --operator-namespace"),
-        ),
-        Seen::Yes(Some((_, 0))) => {
-            let up = format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}");
-            finding(Mark::Fail, SUBJECT, "scaled to nothing: no token is refreshed", Some(&up))
-        }
+        Seen::Yes(None) => fail(SUBJECT, format!("no Deployment bowline in {namespace}"))
+            .todo("install it there, or name its namespace with --operator-namespace"),
+        Seen::Yes(Some((_, 0))) => fail(SUBJECT, "scaled to nothing: no token is refreshed")
+            .todo(format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}")),
         Seen::Yes(Some((ready, wanted))) if ready < wanted => {
-            finding(Mark::Fail, SUBJECT, format!("{ready} of {wanted} ready"), Some(&log))
+            fail(SUBJECT, format!("{ready} of {wanted} ready"))
+                .todo(format!("kubectl logs deployment/bowline -n {namespace}"))
         }
-        Seen::Yes(Some((ready, _))) => finding(Mark::Ok, SUBJECT, format!("{ready} ready"), None),
+        Seen::Yes(Some((ready, _))) => ok(SUBJECT, format!("{ready} ready")),
     }
 }
 
-fn keyring(seen: &Installation, namespace: &str) -> Finding {
+fn keyring(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "keyring";
     match (&seen.keyring, &seen.records) {
         (Seen::MayNot, _) => hidden(SUBJECT, &format!("Secrets in {namespace}")),
-        (Seen::Yes(true), _) => finding(Mark::Ok, SUBJECT, "there", None),
-        (Seen::Yes(false), Seen::Yes(records)) if !records.is_empty() => finding(
-            Mark::Fail,
+        (Seen::Yes(true), _) => ok(SUBJECT, "there"),
+        (Seen::Yes(false), Seen::Yes(records)) if !records.is_empty() => fail(
             SUBJECT,
             format!("Secret bowline-keyring is missing while there are {} records", records.len()),
-            Some("put it back from a backup, unless the operator runs with --keyring-dir"),
-        ),
-        (Seen::Yes(false), _) => finding(
-            Mark::Warn,
-            SUBJECT,
-            "not made yet",
-            Some("the operator makes it when it starts, unless it runs with --keyring-dir"),
-        ),
+        )
+        .todo("put it back from a backup, unless the operator runs with --keyring-dir"),
+        (Seen::Yes(false), _) => warn(SUBJECT, "not there yet")
+            .todo("the operator creates it when it starts, unless it runs with --keyring-dir"),
     }
 }
 
-fn records(seen: &Installation, namespace: &str) -> Finding {
+fn records(seen: &Installation, namespace: &str) -> CheckResult {
     const SUBJECT: &str = "records";
     let Seen::Yes(records) = &seen.records else {
         return hidden(SUBJECT, &format!("Secrets in {namespace}"));
@@ -140,96 +129,79 @@ fn records(seen: &Installation, namespace: &str) -> Finding {
         return hidden(SUBJECT, "the connections of all namespaces");
     };
     let known: BTreeSet<_> = connections.iter().filter_map(ResourceExt::uid).collect();
-    let left = records.iter().filter(|uid| !known.contains(*uid)).count();
-    if left == 0 {
-        return finding(Mark::Ok, SUBJECT, format!("{}, each with its connection", records.len()), None);
-    }
-    finding(
-        Mark::Warn,
-        SUBJECT,
-        format!("{left} of {} without a connection", records.len()),
-        Some(
-            "those that end are gone within seven days, others after --record-retention; the operator's log names them",
+    match records.iter().filter(|uid| !known.contains(*uid)).count() {
+        0 => ok(SUBJECT, format!("{}, each with its connection", records.len())),
+        left => warn(SUBJECT, format!("{left} of {} without a connection", records.len())).todo(
+            "those being revoked are erased within seven days, others after --record-retention; the operator's log names them",
         ),
-    )
+    }
 }
 
-fn portal(seen: &Installation) -> Finding {
+fn portal(seen: &Installation) -> CheckResult {
     const SUBJECT: &str = "portal";
     match &seen.portal {
-        Some(portal) => finding(Mark::Ok, SUBJECT, portal.as_str(), None),
-        None => finding(
-            Mark::Warn,
-            SUBJECT,
-            "no status names one, so nobody can consent in a browser",
-            Some("an administrator runs bowline portal, and the operator with --portal-url"),
-        ),
+        Some(portal) => ok(SUBJECT, portal.as_str()),
+        None => warn(SUBJECT, "no status names one, so nobody can consent in a browser")
+            .todo("an administrator runs bowline portal, and the operator with --portal-url"),
     }
 }
 
-fn providers(seen: &Installation) -> Vec<Finding> {
+fn providers(seen: &Installation) -> Vec<CheckResult> {
     const SUBJECT: &str = "providers";
     let Seen::Yes(all) = &seen.providers else { return vec![hidden(SUBJECT, "providers")] };
-    let broken: Vec<_> = all
-        .iter()
-        .filter_map(|provider| {
-            let conditions = provider.status.iter().flat_map(|status| &status.conditions);
-            let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
-            let (reason, message) = match ready {
-                Some(ready) if ready.status == "True" => return None,
-                Some(ready) => (ready.reason.as_str(), ready.message.as_str()),
-                None => ("Unknown", "the operator has not looked at it."),
-            };
-            let name = provider.name_any();
-            let text = format!("{name} is not ready: {reason}: {}", message.trim_end_matches('.'));
-            Some(finding(Mark::Fail, SUBJECT, text, Some(&format!("kubectl describe iprov {name}"))))
-        })
-        .collect();
+    let broken = all.iter().filter(|provider| !provider.is(Ready)).map(|provider| {
+        let ready = provider.condition(Ready);
+        let (reason, message) = ready.map_or(("Unknown", "the operator has not looked at it"), |ready| {
+            (ready.reason.as_str(), ready.message.trim_end_matches('.'))
+        });
+        let name = provider.name_any();
+        fail(SUBJECT, format!("{name} is not ready: {reason}: {message}"))
+            .todo(format!("kubectl describe iprov {name}"))
+    });
+    let broken: Vec<_> = broken.collect();
     match (all.len(), broken.is_empty()) {
-        (0, _) => {
-            let todo = "an administrator makes an IntegrationProvider";
-            vec![finding(Mark::Warn, SUBJECT, "none, so nothing can be connected", Some(todo))]
-        }
-        (all, true) => vec![finding(Mark::Ok, SUBJECT, format!("{all} ready"), None)],
+        (0, _) => vec![
+            warn(SUBJECT, "none, so nothing can be connected")
+                .todo("an administrator creates an IntegrationProvider"),
+        ],
+        (all, true) => vec![ok(SUBJECT, format!("{all} ready"))],
         (_, false) => broken,
     }
 }
 
-fn connections(seen: &Installation) -> Finding {
+fn connections(seen: &Installation) -> CheckResult {
     const SUBJECT: &str = "connections";
     let Seen::Yes(all) = &seen.connections else { return hidden(SUBJECT, "connections") };
     let whose = if seen.all { "" } else { " in your namespace" };
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for connection in all.iter().filter(|connection| is_broken(connection)) {
-        let reason = condition(connection, "Ready").map_or("Unknown", |ready| ready.reason.as_str());
-        *reasons.entry(reason).or_default() += 1;
+        *reasons.entry(connection.reason()).or_default() += 1;
     }
     if reasons.is_empty() {
-        return finding(Mark::Ok, SUBJECT, format!("{}{whose}, none broken", all.len()), None);
+        return ok(SUBJECT, format!("{}{whose}, none broken", all.len()));
     }
-    let told: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    let text = format!("broken{whose}: {}", told.join(", "));
-    let todo = if seen.all { "kubectl bowline list -A" } else { "kubectl bowline list" };
-    finding(Mark::Warn, SUBJECT, text, Some(todo))
+    let counts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    warn(SUBJECT, format!("broken{whose}: {}", counts.join(", "))).todo(if seen.all {
+        "kubectl bowline list -A"
+    } else {
+        "kubectl bowline list"
+    })
 }
 
-/// Waiting for its owner is normal; so is resting.
+/// Waiting for its owner is normal, and so is being suspended.
 fn is_broken(connection: &IntegrationConnection) -> bool {
-    let phase = connection.status.as_ref().and_then(|status| status.phase);
-    matches!(phase, Some(Phase::Error | Phase::Expired | Phase::Revoked))
+    connection.was_connected() && !connection.is_ready() && !connection.is_paused()
 }
 
-fn clock(ahead: Option<i64>) -> Finding {
+fn clock(ahead: Option<i64>) -> CheckResult {
     const SUBJECT: &str = "clocks";
     match ahead {
-        None => finding(Mark::Warn, SUBJECT, "the API server does not tell its time", None),
-        Some(ahead) if ahead.abs() <= SKEW => {
-            finding(Mark::Ok, SUBJECT, "this machine and the API server agree", None)
-        }
+        None => warn(SUBJECT, "the API server does not tell its time"),
+        Some(ahead) if ahead.abs() <= SKEW => ok(SUBJECT, "this machine and the API server agree"),
         Some(ahead) => {
             let way = if ahead > 0 { "ahead of" } else { "behind" };
-            let text = format!("this machine is {}s {way} the API server", ahead.abs());
-            finding(Mark::Warn, SUBJECT, text, Some("set it by NTP: the ages shown here are off by as much"))
+            warn(SUBJECT, format!("this machine is {}s {way} the API server", ahead.abs()))
+                .todo("set it by NTP: the ages shown here are off by as much")
         }
     }
 }

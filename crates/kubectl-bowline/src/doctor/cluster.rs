@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
-use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 use http::Request;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -19,9 +17,11 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 use url::Url;
 
-use super::super::portal;
-use super::super::rights::{Seen, seen};
-use super::super::session::Session;
+use crate::portal;
+use crate::reading::{Seen, seen};
+use crate::session::Session;
+use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
+use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 
 /// Label on everything that the shipped manifests install.
 const INSTALLED: &str = "app.kubernetes.io/name=bowline";
@@ -32,7 +32,7 @@ const OPERATOR: &str = "bowline";
 
 /// What was seen of an installation.
 pub(super) struct Installation {
-    /// Our kinds in the cluster, each with what is wanting in it.
+    /// Our kinds in the cluster, each with what is missing in it.
     pub definitions: Seen<Vec<Definition>>,
     /// Names of the admission policies that are there.
     pub policies: Seen<BTreeSet<String>>,
@@ -70,9 +70,8 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client());
     let deployments: Api<Deployment> = Api::namespaced(client(), namespace);
     let secrets: Api<Secret> = Api::namespaced(client(), namespace);
-    let providers: Api<IntegrationProvider> = Api::all(client());
     let records = every.clone().fields(&format!("type={TYPE_RECORD}"));
-    let definitions = definitions_there(session).await?;
+    let definitions = installed_definitions(session).await?;
     // Without the kinds, whatever is asked about them is answered by an error that says so.
     let there =
         !matches!(&definitions, Seen::Yes(found) if found.iter().any(|it| it.unknown_fields.is_none()));
@@ -80,16 +79,11 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
     Ok(Installation {
         policies: names(seen(policies.list(&installed).await)?, |it| Some(it.name_any())),
         bound: names(seen(bindings.list(&installed).await)?, denying),
-        operator: map(seen(deployments.get_opt(OPERATOR).await)?, |found| found.as_ref().map(replicas)),
-        keyring: map(seen(secrets.get_metadata_opt(KEYRING).await)?, |found| found.is_some()),
-        records: map(seen(secrets.list_metadata(&records).await)?, |list| {
-            list.iter().map(owner_uid).collect()
-        }),
-        providers: if there {
-            map(seen(providers.list(&every).await)?, |list| list.items)
-        } else {
-            Seen::MayNot
-        },
+        operator: seen(deployments.get_opt(OPERATOR).await)?.map(|found| found.as_ref().map(replicas)),
+        keyring: seen(secrets.get_metadata_opt(KEYRING).await)?.map(|found| found.is_some()),
+        records: seen(secrets.list_metadata(&records).await)?
+            .map(|list| list.iter().map(owner_uid).collect()),
+        providers: if there { seen(session.all(&every).await)? } else { Seen::MayNot },
         portal: if there { portal::find(session).await? } else { None },
         ahead: ahead(session).await?,
         definitions,
@@ -98,7 +92,7 @@ pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<I
     })
 }
 
-async fn definitions_there(session: &Session) -> anyhow::Result<Seen<Vec<Definition>>> {
+async fn installed_definitions(session: &Session) -> anyhow::Result<Seen<Vec<Definition>>> {
     let there: Api<CustomResourceDefinition> = Api::all(session.client.clone());
     let mut found = Vec::new();
     for wanted in definitions() {
@@ -136,19 +130,9 @@ pub(super) fn unknown_fields(
 }
 
 async fn connections(session: &Session) -> anyhow::Result<(Seen<Vec<IntegrationConnection>>, bool)> {
-    let every = ListParams::default();
-    let all: Api<IntegrationConnection> = Api::all(session.client.clone());
-    if let Seen::Yes(list) = seen(all.list(&every).await)? {
-        return Ok((Seen::Yes(list.items), true));
-    }
-    let own: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &session.namespace);
-    Ok((map(seen(own.list(&every).await)?, |list| list.items), false))
-}
-
-fn map<T, U>(seen: Seen<T>, change: impl FnOnce(T) -> U) -> Seen<U> {
-    match seen {
-        Seen::Yes(found) => Seen::Yes(change(found)),
-        Seen::MayNot => Seen::MayNot,
+    match seen(session.all(&ListParams::default()).await)? {
+        Seen::Yes(all) => Ok((Seen::Yes(all), true)),
+        Seen::MayNot => Ok((seen(session.within(&session.namespace).await)?, false)),
     }
 }
 
@@ -156,7 +140,7 @@ fn names<K: Clone>(
     seen: Seen<kube::core::ObjectList<K>>,
     name: impl Fn(&K) -> Option<String>,
 ) -> Seen<BTreeSet<String>> {
-    map(seen, |list| list.iter().filter_map(name).collect())
+    seen.map(|list| list.iter().filter_map(name).collect())
 }
 
 /// The policy that a binding enforces: one that only warns or audits keeps nobody out.

@@ -1,13 +1,13 @@
-//! Which Secrets a pod names, and how; pure.
+//! Which Secrets a pod names, and how. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Volume};
 
-/// How a pod comes by a Secret.
+/// How a pod gets a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Via {
+pub(crate) struct Via {
     /// Containers that read keys of it into variables.
     pub env: BTreeSet<String>,
     /// Containers that read all of it into variables.
@@ -37,7 +37,7 @@ impl fmt::Display for Via {
 }
 
 /// The Secrets that a pod names in env, envFrom and volumes.
-pub(in super::super) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
+pub(crate) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
     let mut found: BTreeMap<String, Via> = BTreeMap::new();
     let usual = pod.containers.iter().chain(pod.init_containers.iter().flatten());
     let usual = usual.map(|it| (&it.name, it.env.as_deref(), it.env_from.as_deref()));

@@ -1,115 +1,76 @@
 //! Rows of the table: the columns of the definition, in its order.
 
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::Phase;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
+use kube::{CustomResourceExt, ResourceExt};
 
-use super::super::age::since;
-use super::super::screen::Paint;
-use super::super::table::Cell;
+use crate::age::since;
+use crate::screen::Paint;
+use crate::table::{Cell, phase};
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::AccountStatus;
+
+const STATUS: &str = "STATUS";
 
 /// Which columns there are.
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub namespaces: bool,
-    pub wide: bool,
-}
+pub(super) struct Columns(Vec<String>);
 
-impl Shape {
-    pub fn heading(self) -> Vec<&'static str> {
-        let mut heading = Vec::new();
-        if self.namespaces {
-            heading.push("NAMESPACE");
-        }
-        heading.extend([
-            "NAME",
-            "PROVIDER",
-            "ACCOUNT",
-            "OWNER",
-            "STATUS",
-            "REASON",
-            "SHARED",
-            "REFRESHED",
-            "AGE",
-        ]);
-        if self.wide {
-            heading.extend(["WORKSPACE", "EXPIRES"]);
-        }
-        heading
+impl Columns {
+    /// The name, then those of the definition.
+    pub fn new(namespaces: bool, wide: bool) -> Self {
+        let versions = IntegrationConnection::crd().spec.versions;
+        let columns =
+            versions.into_iter().flat_map(|version| version.additional_printer_columns.unwrap_or_default());
+        let shown = columns.filter(|column| wide || column.priority.unwrap_or(0) == 0);
+        let names = namespaces.then(|| "NAMESPACE".to_owned()).into_iter().chain(["NAME".to_owned()]);
+        Self(names.chain(shown.map(|column| column.name.to_uppercase())).collect())
     }
 
-    pub fn row(self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
-        let phase = connection.status.as_ref().and_then(|status| status.phase);
-        self.row_with(connection, Cell::new(phase_word(phase)).painted(phase.map(paint)), now)
+    pub fn heading(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+
+    pub fn row(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
+        let cell = |column: &String| cell(column, connection, now).unwrap_or_else(|| Cell::new(""));
+        self.0.iter().map(cell).collect()
     }
 
     /// The last row of a connection that is gone.
-    pub fn deleted(self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
-        self.row_with(connection, Cell::new("Deleted").painted(Some(Paint::Bad)), now)
-    }
-
-    fn row_with(self, connection: &IntegrationConnection, state: Cell, now: Timestamp) -> Vec<Cell> {
-        let status = connection.status.as_ref();
-        let spec = &connection.spec;
-        let token = status.and_then(|status| status.token.as_ref());
-        let account = status.and_then(|status| status.account.as_ref());
-        let mut row = Vec::new();
-        if self.namespaces {
-            row.push(Cell::new(connection.namespace().unwrap_or_default()));
-        }
-        row.extend([
-            Cell::new(connection.name_any()),
-            Cell::new(&spec.provider),
-            Cell::new(account.map(account_word).unwrap_or_default()),
-            Cell::new(&spec.owner),
-            state,
-            Cell::new(condition(connection, "Ready").map(|c| c.reason.clone()).unwrap_or_default()),
-            Cell::new(condition(connection, "Shared").map(|c| c.status.clone()).unwrap_or_default()),
-            Cell::new(since(token.and_then(|token| token.last_refreshed_at.as_ref()), now)),
-            Cell::new(since(connection.metadata.creation_timestamp.as_ref(), now)),
-        ]);
-        if self.wide {
-            row.push(Cell::new(spec.workspace.clone().unwrap_or_default()));
-            let expires = token.and_then(|token| token.expires_at.as_ref());
-            row.push(Cell::new(expires.map(|time| time.0.to_string()).unwrap_or_default()));
-        }
-        row
+    pub fn deleted(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
+        let deleted = || Cell::new("Deleted").painted(Some(Paint::Bad));
+        let row = self.0.iter().zip(self.row(connection, now));
+        row.map(|(column, cell)| if column == STATUS { deleted() } else { cell }).collect()
     }
 }
 
-/// A condition by its type.
-pub(in super::super) fn condition<'a>(
-    connection: &'a IntegrationConnection,
-    kind: &str,
-) -> Option<&'a Condition> {
-    connection.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
-}
-
-/// The account's name, or its id where it has none.
-pub(in super::super) fn account_word(account: &bowline_api::connection::AccountStatus) -> String {
-    account.name.clone().unwrap_or_else(|| account.id.clone())
-}
-
-/// The phase as the API writes it; nothing before the operator saw the connection.
-pub(in super::super) fn phase_word(phase: Option<Phase>) -> String {
-    phase.map(|phase| format!("{phase:?}")).unwrap_or_default()
-}
-
-/// How a phase is meant.
-pub(in super::super) fn paint(phase: Phase) -> Paint {
-    match phase {
-        Phase::Active => Paint::Good,
-        Phase::Pending | Phase::Suspended | Phase::Disconnected => Paint::Calm,
-        Phase::Expired | Phase::Error | Phase::Revoked => Paint::Bad,
-    }
+/// The value for a column; `None` for one that nobody knows here.
+fn cell(column: &str, connection: &IntegrationConnection, now: Timestamp) -> Option<Cell> {
+    let spec = &connection.spec;
+    let status = |type_| connection.condition(type_).map(|it| it.status.clone()).unwrap_or_default();
+    let token = connection.token();
+    Some(match column {
+        "NAMESPACE" => Cell::new(connection.namespace().unwrap_or_default()),
+        "NAME" => Cell::new(connection.name_any()),
+        "PROVIDER" => Cell::new(&spec.provider),
+        "ACCOUNT" => Cell::new(connection.account().map(AccountStatus::word).unwrap_or_default()),
+        "OWNER" => Cell::new(&spec.owner),
+        "READY" => Cell::new(status(ConditionType::Ready)),
+        STATUS => phase(connection),
+        "REASON" => Cell::new(connection.reason()),
+        "SHARED" => Cell::new(status(ConditionType::Shared)),
+        "REFRESHED" => Cell::new(since(token.and_then(|token| token.last_refreshed_at.as_ref()), now)),
+        "AGE" => Cell::new(since(connection.metadata.creation_timestamp.as_ref(), now)),
+        "WORKSPACE" => Cell::new(spec.workspace.as_deref().unwrap_or_default()),
+        "EXPIRES" => Cell::new(connection.token_expires_at().map(|at| at.to_string()).unwrap_or_default()),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use kube::CustomResourceExt;
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -124,62 +85,73 @@ mod tests {
                 "token": {"expiresAt": "2026-01-01T02:00:00Z", "lastRefreshedAt": "2026-01-01T00:55:00Z"},
                 "conditions": [
                     {"type": "Ready", "status": "True", "reason": "Connected", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
-                    {"type": "Shared", "status": "False", "reason": "NotShared", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                    {"type": "Shared", "status": "False", "reason": "OwnerNotMember", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
                 ],
             },
         }))
         .unwrap()
     }
 
-    fn texts(shape: Shape, connection: &IntegrationConnection) -> Vec<String> {
-        let now = "2026-01-01T01:00:00Z".parse().unwrap();
-        shape.row(connection, now).into_iter().map(|cell| cell.text).collect()
+    /// Values by their columns.
+    fn texts(connection: &IntegrationConnection) -> BTreeMap<String, String> {
+        let columns = Columns::new(true, true);
+        let row = columns.row(connection, "2026-01-01T01:00:00Z".parse().unwrap());
+        columns.0.iter().cloned().zip(row.into_iter().map(|cell| cell.text)).collect()
     }
 
     #[test]
     fn a_row_says_what_kubectl_would_say_and_more() {
-        assert_eq!(
-            texts(Shape { namespaces: true, wide: true }, &connection()),
-            [
-                "team-a",
-                "github",
-                "github",
-                "octocat",
-                "alice@example.com",
-                "Active",
-                "Connected",
-                "False",
-                "5m",
-                "60m",
-                "marketing",
-                "2026-01-01T02:00:00Z",
-            ]
-        );
+        let row = texts(&connection());
+        for (column, value) in [
+            ("NAMESPACE", "team-a"),
+            ("NAME", "github"),
+            ("PROVIDER", "github"),
+            ("ACCOUNT", "octocat"),
+            ("OWNER", "alice@example.com"),
+            ("STATUS", "Active"),
+            ("REASON", "Connected"),
+            ("SHARED", "False"),
+            ("REFRESHED", "5m"),
+            ("AGE", "60m"),
+            ("WORKSPACE", "marketing"),
+            ("EXPIRES", "2026-01-01T02:00:00Z"),
+        ] {
+            assert_eq!(row[column], value, "{column}");
+        }
     }
 
     #[test]
     fn a_connection_nobody_looked_at_yet_has_a_row() {
-        let fresh = IntegrationConnection { status: None, ..connection() };
-        let row = texts(Shape { namespaces: false, wide: false }, &fresh);
-        assert_eq!(row[2..8], ["<none>", "alice@example.com", "<none>", "<none>", "<none>", "<none>"]);
-    }
-
-    #[test]
-    fn the_columns_are_those_of_the_definition() {
-        let crd = IntegrationConnection::crd();
-        let columns = crd.spec.versions[0].additional_printer_columns.clone().unwrap();
-        let (plain, wide): (Vec<_>, Vec<_>) =
-            columns.into_iter().partition(|column| column.priority.unwrap_or(0) == 0);
-        let expected: Vec<_> = plain.iter().chain(&wide).map(|column| column.name.to_uppercase()).collect();
-        assert_eq!(Shape { namespaces: false, wide: true }.heading()[1..], expected);
-    }
-
-    #[test]
-    fn phases_are_written_as_the_api_writes_them() {
-        for phase in
-            [Phase::Pending, Phase::Active, Phase::Expired, Phase::Error, Phase::Revoked, Phase::Suspended]
-        {
-            assert_eq!(serde_json::to_value(phase).unwrap(), phase_word(Some(phase)));
+        let row = texts(&IntegrationConnection { status: None, ..connection() });
+        for column in ["ACCOUNT", "STATUS", "REASON", "SHARED", "REFRESHED"] {
+            assert_eq!(row[column], "<none>", "{column}");
         }
+    }
+
+    #[test]
+    fn a_phase_and_a_reason_of_a_later_version_are_shown_as_they_are() {
+        let mut later = connection();
+        let status = later.status.as_mut().unwrap();
+        status.phase = Some(serde_json::from_value(json!("Hibernating")).unwrap());
+        status.conditions[0].reason = "SunTooFar".into();
+        let row = texts(&later);
+        assert_eq!((row["STATUS"].as_str(), row["REASON"].as_str()), ("Hibernating", "SunTooFar"));
+    }
+
+    #[test]
+    fn every_column_of_the_definition_has_a_value() {
+        for column in Columns::new(true, true).heading() {
+            assert!(cell(column, &connection(), Timestamp::UNIX_EPOCH).is_some(), "{column}");
+        }
+        let usual = Columns::new(false, false);
+        assert!(!usual.0.contains(&"WORKSPACE".to_owned()) && usual.heading()[0] == "NAME");
+    }
+
+    #[test]
+    fn a_deleted_connection_says_so_in_place_of_its_phase() {
+        let columns = Columns::new(false, false);
+        let row = columns.deleted(&connection(), Timestamp::UNIX_EPOCH);
+        let texts: Vec<_> = row.iter().map(|cell| cell.text.as_str()).collect();
+        assert!(texts.contains(&"Deleted") && !texts.contains(&"Active"), "{texts:?}");
     }
 }

@@ -2,26 +2,29 @@
 
 use std::fmt::Write as _;
 
-use bowline_api::names::connection_id;
-use bowline_api::{ConnectionShare, IntegrationConnection};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::super::age::relative;
-use super::super::describe::{About, share_steps, steps};
-use super::super::impact::Via;
-use super::super::list::condition;
-use super::super::table::Cell;
 use super::as_id;
+use crate::age::relative;
+use crate::impact::Via;
+use crate::next::{NextStep, lines, share_step, steps};
+use crate::related::ProviderFacts;
+use crate::table::Cell;
+use bowline_api::condition::ConditionType::Ready;
+use bowline_api::condition::Conditioned;
+use bowline_api::names::connection_id;
+use bowline_api::reason::quoted;
+use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// What is behind a Secret.
 pub(super) enum Source {
     /// A connection of the namespace publishes it.
-    Own(Box<IntegrationConnection>, About),
+    Own(Box<(IntegrationConnection, ProviderFacts)>),
     /// A share does; with the connection behind it, if that may be read.
-    Shared(Box<ConnectionShare>, Option<Box<(IntegrationConnection, About)>>),
+    Shared(Box<ConnectionShare>, Option<Box<(IntegrationConnection, ProviderFacts)>>),
     /// The operator wrote it, but nothing publishes it now.
     Left {
         /// The connection it was written for.
@@ -36,21 +39,21 @@ pub(super) enum Source {
 }
 
 /// One Secret that the pod names.
-pub(super) struct Finding {
+pub(super) struct NamedSecret {
     pub secret: String,
     pub via: Via,
     pub source: Source,
 }
 
 /// Everything the answer is made of.
-pub(super) struct Page<'a> {
-    pub findings: Vec<Finding>,
+pub(super) struct PodPage<'a> {
+    pub findings: Vec<NamedSecret>,
     pub now: Timestamp,
     pub namespace: &'a str,
     pub pod: &'a Pod,
 }
 
-impl Page<'_> {
+impl PodPage<'_> {
     pub fn render(&self) -> String {
         let status = self.pod.status.as_ref();
         let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
@@ -75,36 +78,29 @@ impl Page<'_> {
         first.into_iter().chain(usual).flatten()
     }
 
-    fn finding(&self, finding: &Finding) -> String {
-        let Finding { secret, via, source } = finding;
-        let mut text = format!("\nSecret {secret}, by {via}\n");
-        let (line, refreshed) = match source {
-            Source::Own(connection, about) => {
-                let token = connection.status.as_ref().and_then(|status| status.token.as_ref());
-                let refreshed = token.and_then(|token| token.last_refreshed_at.clone());
-                (own(connection, about), refreshed)
+    fn finding(&self, finding: &NamedSecret) -> String {
+        let NamedSecret { secret, via, source } = finding;
+        let mut refreshed = None;
+        let text = match source {
+            Source::Own(behind) => {
+                refreshed = behind.0.token().and_then(|token| token.last_refreshed_at.as_ref());
+                own(&behind.0, &behind.1)
             }
             Source::Shared(share, behind) => {
-                let refreshed = share.status.as_ref().and_then(|status| status.last_refreshed_at.clone());
-                (shared(share, behind.as_deref()), refreshed)
+                refreshed = share.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref());
+                shared(share, behind.as_deref())
             }
-            Source::Left { id } => (
-                format!(
-                    "  was published for connection {}, which does not publish it here any more.\n",
-                    Cell::new(id).text
-                ),
-                None,
+            Source::Left { id } => format!(
+                "  was published for connection {}, which no longer publishes it here.\n",
+                Cell::new(id).text
             ),
-            Source::Foreign => ("  exists, and is not one of Bowline's.\n".to_owned(), None),
-            Source::Missing => (self.missing(secret), None),
-            Source::Unknown => (
-                "  no connection or share here publishes it; whether it exists you may not see.\n".to_owned(),
-                None,
-            ),
+            Source::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
+            Source::Missing => self.missing(secret),
+            Source::Unknown => {
+                "  no connection or share here publishes it; you may not see whether it exists.\n".to_owned()
+            }
         };
-        text.push_str(&line);
-        text.push_str(&self.stale(via, refreshed.as_ref()));
-        text
+        format!("\nSecret {secret}, by {via}\n{text}{}", self.stale(via, refreshed))
     }
 
     /// Nothing has that name; it may be that of a connection elsewhere.
@@ -113,8 +109,10 @@ impl Page<'_> {
         if let Some((namespace, name)) = as_id(secret) {
             let _ = writeln!(
                 text,
-                "  It is the id of connection {name} in namespace {namespace}, if there is one: its owner may share it with a workspace that has namespace {}.\n    kubectl bowline share {name} -n {namespace} --workspace WORKSPACE",
-                self.namespace
+                "  It would be the id of connection {name} in namespace {namespace}: its owner may share it with a workspace that has namespace {}.\n    kubectl bowline share {} -n {} --workspace WORKSPACE",
+                self.namespace,
+                quoted(name),
+                quoted(namespace)
             );
         }
         text
@@ -132,7 +130,7 @@ impl Page<'_> {
             if let Some(started) = started.filter(|started| started.0 < refreshed.0) {
                 let _ = writeln!(
                     text,
-                    "  container {name} still has the token of its start, {}; it was refreshed {}. Variables do not follow: mount the Secret as a volume, or restart the pod.",
+                    "  container {name} still has the token from its start, {}; it was refreshed {}. Variables do not follow: mount the Secret as a volume, or restart the pod.",
                     relative(started, self.now),
                     relative(refreshed, self.now)
                 );
@@ -142,49 +140,46 @@ impl Page<'_> {
     }
 }
 
-fn verdict(ready: Option<&Condition>) -> String {
+/// One line: whether it works, or why not.
+fn state(ready: Option<&Condition>) -> String {
     match ready {
         None => "  the operator has not looked at it yet.\n".to_owned(),
-        Some(ready) if ready.status == "True" => "  well: it holds a valid token.\n".to_owned(),
+        Some(ready) if ready.status == "True" => "  works: it holds a valid token.\n".to_owned(),
         Some(ready) => Cell::new(format!("  {}: {}", ready.reason, ready.message)).text + "\n",
     }
 }
 
-fn own(connection: &IntegrationConnection, about: &About) -> String {
-    let id = connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any());
+fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
     let owner = Cell::new(&connection.spec.owner).text;
-    let ready = condition(connection, "Ready");
-    let todo: String = steps(connection, about).iter().map(|step| step.lines("  ")).collect();
-    format!("  from connection {id}, owner {owner}\n{}{todo}", verdict(ready))
+    let (state, next) = (state(connection.condition(Ready)), lines(&steps(connection, provider)));
+    format!("  from connection {}, owner {owner}\n{state}{next}", connection.id())
 }
 
 /// The connection's own reason says more than the share's, where it may be read.
-fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, About)>) -> String {
+fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, ProviderFacts)>) -> String {
     let of = &share.spec.connection;
-    let id = connection_id(&of.namespace, &of.name);
-    let owner = Cell::new(&share.spec.owner).text;
-    let ready = share
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Ready"));
-    let mut text =
-        format!("  from connection {id}, owner {owner}, shared by workspace {}\n", share.spec.workspace);
-    text.push_str(&verdict(ready));
-    if ready.is_none_or(|ready| ready.status == "True") {
+    let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref());
+    let owner = Cell::new(owner.unwrap_or_default()).text;
+    let ready = share.condition(Ready);
+    let mut text = format!(
+        "  from connection {}, owner {owner}, shared by workspace {}\n{}",
+        connection_id(&of.namespace, &of.name),
+        share.spec.workspace,
+        state(ready)
+    );
+    if ready.is_none() || share.is(Ready) {
         return text;
     }
-    let behind = behind.map(|(connection, about)| (connection, steps(connection, about)));
-    match behind {
-        Some((connection, todo)) if !todo.is_empty() => {
-            if let Some(ready) = condition(connection, "Ready").filter(|ready| ready.status != "True") {
-                let line = format!("  the connection: {}: {}", ready.reason, ready.message);
-                text.push_str(&(Cell::new(line).text + "\n"));
-            }
-            text.extend(todo.iter().map(|step| step.lines("  ")));
-        }
-        _ => text.extend(share_steps(share).map(|step| step.lines("  "))),
+    let next = behind.map(|(connection, provider)| steps(connection, provider)).unwrap_or_default();
+    if next.is_empty() {
+        return text + &share_step(share).as_ref().map(NextStep::lines).unwrap_or_default();
     }
-    text
+    let failing = behind.filter(|(connection, _)| !connection.is_ready());
+    if let Some(ready) = failing.and_then(|(connection, _)| connection.condition(Ready)) {
+        text += &Cell::new(format!("  the connection: {}: {}", ready.reason, ready.message)).text;
+        text.push('\n');
+    }
+    text + &lines(&next)
 }
 
 #[cfg(test)]
@@ -208,8 +203,8 @@ mod tests {
 
     fn share(ready: &Value) -> ConnectionShare {
         serde_json::from_value(json!({"metadata": {"name": "team-a.github", "namespace": "jobs"},
-            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing",
-                "provider": "github", "owner": "alice"}, "status": {"conditions": [ready]}}))
+            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing"},
+            "status": {"sharedBy": "alice", "conditions": [ready]}}))
         .unwrap()
     }
 
@@ -222,8 +217,8 @@ mod tests {
 
     fn told(pod: &Pod, secret: &str, source: Source) -> String {
         let via = Via { env: ["app".to_owned()].into(), ..Via::default() };
-        let findings = vec![Finding { secret: secret.into(), via, source }];
-        Page { findings, now: "2026-01-01T12:00:00Z".parse().unwrap(), namespace: "jobs", pod }.render()
+        let findings = vec![NamedSecret { secret: secret.into(), via, source }];
+        PodPage { findings, now: "2026-01-01T12:00:00Z".parse().unwrap(), namespace: "jobs", pod }.render()
     }
 
     #[test]
@@ -236,12 +231,16 @@ mod tests {
         let conditions =
             json!([ready("False", "AwaitingAuthorization", "Nobody consented yet."), authorized]);
         assert_eq!(
-            told(&waiting, "github", Source::Own(Box::new(connection(&conditions)), About::default())),
+            told(
+                &waiting,
+                "github",
+                Source::Own(Box::new((connection(&conditions), ProviderFacts::default())))
+            ),
             "pod/mailer is Pending\n\
              \x20 container app waits: CreateContainerConfigError secret \"github\" not found\n\n\
              Secret github, by env\n  from connection team-a.github, owner alice\n\
              \x20 AwaitingAuthorization: Nobody consented yet.\n\
-             \x20 the owner (alice): Connect it: sign in at the provider and agree.\n\
+             \x20 the owner (alice): Connect: sign in at the provider and allow access.\n\
              \x20   kubectl bowline connect github -n team-a\n"
         );
     }
@@ -252,14 +251,14 @@ mod tests {
         let idle = pod(&json!({}));
         let hidden = told(&idle, "team-a.github", Source::Shared(Box::new(share(&broken)), None));
         assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
-        assert!(hidden.contains("the owner (alice): Mend the connection behind the share"), "{hidden}");
+        assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
         let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
         authorized["type"] = json!("Authorized");
         let behind = connection(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
-        let behind = Some(Box::new((behind, About::default())));
+        let behind = Some(Box::new((behind, ProviderFacts::default())));
         let open = told(&idle, "team-a.github", Source::Shared(Box::new(share(&broken)), behind));
         assert!(open.contains("the connection: GrantRevoked: Withdrawn."), "{open}");
-        assert!(open.contains("the owner (alice): Authorize again."), "{open}");
+        assert!(open.contains("the owner (alice): Connect again."), "{open}");
         assert!(open.contains("kubectl bowline connect github -n team-a"), "{open}");
     }
 
@@ -268,15 +267,13 @@ mod tests {
         let running = |at: &str| pod(&json!({"running": {"startedAt": at}}));
         let well = || {
             let connection = connection(&json!([ready("True", "Connected", "")]));
-            Source::Own(Box::new(connection), About::default())
+            Source::Own(Box::new((connection, ProviderFacts::default())))
         };
         let old = told(&running("2026-01-01T11:00:00Z"), "github", well());
-        assert!(old.contains("well: it holds a valid token."), "{old}");
-        assert!(
-            old.contains(
-                "container app still has the token of its start, 60m ago; it was refreshed 30m ago."
-            )
-        );
+        assert!(old.contains("works: it holds a valid token."), "{old}");
+        assert!(old.contains(
+            "container app still has the token from its start, 60m ago; it was refreshed 30m ago."
+        ));
         let fresh = told(&running("2026-01-01T11:40:00Z"), "github", well());
         assert!(!fresh.contains("still has"), "{fresh}");
     }
@@ -292,7 +289,7 @@ mod tests {
                 Source::Missing,
                 "kubectl bowline share github -n team-a --workspace WORKSPACE",
             ),
-            ("db", Source::Unknown, "whether it exists you may not see."),
+            ("db", Source::Unknown, "you may not see whether it exists."),
             ("x", Source::Left { id: "team-a.github".into() }, "was published for connection team-a.github"),
         ] {
             let text = told(&idle, secret, source);

@@ -155,7 +155,7 @@ impl Story<'_> {
     }
 
     async fn owner_removed(&self) -> Result<String, Error> {
-        let members = json!({"spec": {"members": [{"user": "bob"}]}});
+        let members = json!({"spec": {"members": [{"kind": "User", "name": "bob"}]}});
         self.admin.merge(&path::workspace(WORKSPACE), &members).await?;
         wait_for("the share and its Secret are gone", WITHDRAWN, async || {
             for path in [path::secret(WORKSPACE, SHARED), path::share(WORKSPACE, SHARED)] {

@@ -6,6 +6,7 @@ use super::answer::{Answer, Refusal};
 use super::call::{Call, Visit};
 use super::config::{AuthMethod, CallbackIssuer, Pushed};
 use super::state::State;
+use super::token_text;
 
 /// Answers both well-known addresses.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that all endpoints have")]
@@ -38,7 +39,7 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
             "urn:ietf:params:oauth:grant-type:device_code",
         ],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["HS256"],
+        "id_token_signing_alg_values_supported": ["ES256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
@@ -52,8 +53,8 @@ pub(super) fn answer(_: &Call, state: &mut State, _: &mut Visit) -> Result<Answe
     Ok(Answer::json(document))
 }
 
-/// Answers `GET /jwks`: no key, because ID tokens are signed with the client's secret.
+/// Answers `GET /jwks`.
 #[expect(clippy::unnecessary_wraps, reason = "the shape that all endpoints have")]
 pub(super) fn keys(_: &Call, _: &mut State, _: &mut Visit) -> Result<Answer, Refusal> {
-    Ok(Answer::json(json!({"keys": []})))
+    Ok(Answer::json(token_text::keys()))
 }

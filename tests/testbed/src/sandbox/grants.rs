@@ -273,7 +273,7 @@ impl State {
         self.write(entry, grant.as_deref());
     }
 
-    /// The members of a token answer (RFC 6749 §5.1), with an `id_token` where `openid` was granted to a client with a secret.
+    /// The members of a token answer (RFC 6749 §5.1), with an `id_token` where `openid` was granted.
     pub fn token_answer(&self, issued: Issued, nonce: Option<&str>, now: u64) -> Map<String, Value> {
         let id_token = self.id_token(&issued, nonce, now);
         let mut answer = Map::new();
@@ -297,7 +297,6 @@ impl State {
     fn id_token(&self, issued: &Issued, nonce: Option<&str>, now: u64) -> Option<String> {
         issued.scope.iter().find(|value| *value == "openid")?;
         let grant = self.grants.get(&issued.grant)?;
-        let secret = self.config.client(&grant.client)?.secret.as_deref()?;
         let account = self.config.account(grant.account.as_deref()?)?;
         let mut claims = json!({
             "iss": self.issuer, "sub": account.sub, "aud": grant.client, "email": account.email,
@@ -306,6 +305,6 @@ impl State {
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();
         }
-        Some(signed(&claims, secret))
+        Some(signed(&claims))
     }
 }

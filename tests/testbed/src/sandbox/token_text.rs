@@ -1,9 +1,13 @@
 //! Token values: how they are made, and the only form of them that leaves the sandbox's memory again.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// The first 16 hexadecimal digits of a token's SHA-256: how the ledger names a token.
@@ -38,24 +42,32 @@ pub fn challenge(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
 }
 
-/// A compact JWS over `claims`, signed with HS256 and the client's secret (`OpenID` Connect Core §10.1).
-pub(super) fn signed(claims: &serde_json::Value, secret: &str) -> String {
-    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+/// The key that ID tokens are signed with: one for all realms, new with each process.
+static SIGNER: LazyLock<EcdsaKeyPair> = LazyLock::new(|| {
+    let random = SystemRandom::new();
+    let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+    let pair = document.map_err(drop).and_then(|document| {
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random).map_err(drop)
+    });
+    pair.unwrap_or_else(|()| std::process::abort())
+});
+
+/// A compact JWS over `claims`, signed with ES256 (RFC 7518 §3.4).
+pub(super) fn signed(claims: &Value) -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256","typ":"JWT","kid":"sandbox"}"#);
     let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
-    let signature = hmac(secret.as_bytes(), input.as_bytes());
+    let signature = SIGNER.sign(&SystemRandom::new(), input.as_bytes());
+    let signature = signature.unwrap_or_else(|_| std::process::abort());
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// HMAC-SHA256 (RFC 2104), by hand: one use in a test server is no reason for a dependency.
-fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    const BLOCK: usize = 64;
-    let mut block = [0_u8; BLOCK];
-    let hashed = Sha256::digest(key);
-    let key = if key.len() > BLOCK { hashed.as_slice() } else { key };
-    block[..key.len()].copy_from_slice(key);
-    let padded = |pad: u8| block.map(|byte| byte ^ pad);
-    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().to_vec()
+/// The key set that verifies what [`signed`] signs (RFC 7517).
+pub(super) fn keys() -> Value {
+    let point = SIGNER.public_key().as_ref();
+    let [x, y] = [&point[1..33], &point[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));
+    let key =
+        json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "sandbox", "x": x, "y": y});
+    json!({ "keys": [key] })
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -70,12 +82,6 @@ fn random<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hmac_gives_the_value_of_rfc_4231_case_2() {
-        let mac = hmac(b"Jefe", b"what do ya want for nothing?");
-        assert_eq!(hex(&mac), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    }
 
     #[test]
     fn challenge_gives_the_value_of_rfc_7636_appendix_b() {

@@ -9,18 +9,18 @@ fn verdict(kind: &str, status: &str, reason: &str, message: &str) -> Value {
 }
 
 #[allow(clippy::needless_pass_by_value)] // the rows read better without borrows
-fn page(spec: Value, status: Value) -> Page {
+fn page(spec: Value, status: Value) -> ConnectionPage {
     let mut whole = json!({
         "metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
         "spec": {"provider": "github-com", "owner": "alice@example.com"},
         "status": status,
     });
     whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-    Page {
+    ConnectionPage {
         connection: serde_json::from_value(whole).unwrap(),
         shares: Seen::Yes(Vec::new()),
         events: Seen::Yes(Vec::new()),
-        provider: About::default(),
+        provider: ProviderFacts::default(),
         now: NOW.parse().unwrap(),
         colours: false,
     }
@@ -43,8 +43,10 @@ fn a_working_connection_reads_from_top_to_bottom() {
             "phase": "Active", "account": {"id": "583231", "name": "octocat"}, "connectedAt": "2025-12-30T12:00:00Z",
             "scopes": {"granted": ["repo", "read:user"], "missing": ["gist"]},
             "token": {"expiresAt": "2026-01-01T12:04:00Z", "lastRefreshedAt": "2026-01-01T11:10:00Z", "nextRefreshAt": "2026-01-01T12:02:00Z"},
-            "grant": {"expiresAt": "2026-03-01T12:00:00Z"},
-            "secret": {"name": "github", "uid": "s", "resourceVersion": "9", "revision": 3},
+            "grant": {"id": "7f3c", "revision": 9, "obtainedAt": "2026-01-01T11:10:00Z", "expiresAt": "2026-03-01T12:00:00Z"},
+            "lastAttempt": {"id": "r1", "method": "DeviceCode", "requestedBy": "alice", "startedAt": "2026-01-01T10:00:00Z",
+                "endedAt": "2026-01-01T10:05:00Z", "result": "Failed", "reason": "AccountMismatch", "message": "It is bob's."},
+            "secret": {"name": "github"},
             "conditions": [
                 verdict("Ready", "True", "Connected", ""), verdict("Authorized", "True", "Authorized", ""),
                 verdict("TokenFresh", "True", "Fresh", ""), verdict("SecretPublished", "True", "Published", ""),
@@ -54,7 +56,7 @@ fn a_working_connection_reads_from_top_to_bottom() {
     );
     let share = json!({
         "metadata": {"name": "team-a.github", "namespace": "marketing-jobs"},
-        "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u1"}, "workspace": "marketing", "provider": "github-com", "owner": "alice"},
+        "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u1"}, "workspace": "marketing"},
         "status": {"secretName": "team-a.github"},
     });
     page.shares = Seen::Yes(vec![serde_json::from_value(share).unwrap()]);
@@ -77,9 +79,10 @@ Connected:      2d ago
 Token:          expires in 4m (2026-01-01T12:04:00Z)
 Refreshed:      50m ago
 Next refresh:   in 2m
-Grant ends:     in 59d
+Grant expires:  in 59d
 Scopes:         repo read:user
 Scopes missing: gist
+Last attempt:   Failed 115m ago (DeviceCode, requested by alice): AccountMismatch: It is bob's.
 
 Why
   Ready           True    Connected (for 60m)
@@ -106,34 +109,39 @@ Events
 
 /// Each row: what stands on the connection, and the lines that must follow.
 #[test]
-fn the_cause_is_named_with_who_mends_it_and_the_command() {
+fn the_cause_is_named_with_who_acts_and_the_command() {
     let well = ("True", "Fresh");
     let out = ("True", "Published");
     let rows: &[(Value, &str, &str)] = &[
         (
             standing(("False", "AwaitingAuthorization"), ("False", "TokenExpired"), ("False", "NotYet")),
-            "the owner (alice@example.com): Connect it: sign in at the provider and agree.",
+            "the owner (alice@example.com): Connect: sign in at the provider and allow access.",
             "kubectl bowline connect github -n team-a",
         ),
         (
             standing(("False", "ProviderNotFound"), ("False", "TokenExpired"), ("False", "NotYet")),
-            "an administrator of this cluster: Make the IntegrationProvider github-com;",
+            "the platform team: Create the IntegrationProvider github-com;",
             "kubectl get iprov",
         ),
         (
-            standing(("True", "Authorized"), ("False", "RefreshFailing"), out),
-            "nobody: It is tried again by itself",
+            standing(("True", "Authorized"), ("False", "TokenExpired"), out),
+            "nobody: It continues by itself.",
             "kubectl bowline refresh github -n team-a",
         ),
         (
             standing(("True", "Authorized"), well, ("False", "NameTaken")),
-            "whoever may edit the connection: Choose another spec.secret.name",
+            "whoever maintains the object: Delete the Secret that has the name, or choose another spec.secret.name",
             "kubectl get secret github -n team-a -o yaml",
         ),
         (
             standing(("True", "GrantExpiringSoon"), well, out),
-            "the owner (alice@example.com): Authorize again before the grant ends",
+            "the owner (alice@example.com): Connect again before then.",
             "kubectl bowline connect github -n team-a",
+        ),
+        (
+            standing(("False", "OfALaterVersion"), well, out),
+            "unknown reason OfALaterVersion: This plug-in is older than the operator; the message says what to do.",
+            "kubectl get ic github -n team-a -o yaml",
         ),
     ];
     for (status, step, command) in rows {
@@ -145,34 +153,60 @@ fn the_cause_is_named_with_who_mends_it_and_the_command() {
 }
 
 #[test]
-fn a_share_that_is_withheld_has_its_own_step() {
+fn a_stalled_connection_and_what_the_provider_decided_have_their_lines() {
+    let mut status = standing(("False", "GrantRevoked"), ("True", "Fresh"), ("False", "Withdrawn"));
+    status["conditions"].as_array_mut().unwrap().push(verdict("Stalled", "True", "GrantRevoked", ""));
+    let mut ruled = |is_final: bool| {
+        status["ruling"] = json!({"reason": "GrantRevoked", "since": "2026-01-01T11:00:00Z", "final": is_final,
+            "message": "It said so twice."});
+        page(json!({}), status.clone()).render()
+    };
+    let text = ruled(true);
+    assert!(text.contains("Ruling:         GrantRevoked 60m ago, final: It said so twice.\n"), "{text}");
+    assert!(text.contains("  Stalled         True    GrantRevoked (for 60m)\n"), "{text}");
+    assert!(ruled(false).contains("GrantRevoked 60m ago, tried again: "), "{text}");
+}
+
+#[test]
+fn an_app_that_is_not_approved_is_told_with_the_page_for_it() {
+    let mut status = standing(("False", "AdminConsentRequired"), ("True", "Fresh"), ("True", "Published"));
+    status["authorization"] = json!({"adminConsentURL": "https://idp.example.com/consent"});
+    let text = page(json!({}), status).render();
+    let step = "an administrator at the provider: Approve the app at https://idp.example.com/consent; then connect again.";
+    assert!(text.contains(step), "{text}");
+}
+
+#[test]
+fn sharing_that_does_not_work_has_its_own_step() {
     let status = json!({"phase": "Active", "conditions": [
         verdict("Authorized", "True", "Authorized", ""), verdict("TokenFresh", "True", "Fresh", ""),
         verdict("SecretPublished", "True", "Published", ""), verdict("Shared", "False", "OwnerNotMember", ""),
     ]});
     let shared = page(json!({"workspace": "marketing", "shared": true}), status.clone()).render();
-    assert!(shared.contains("Make alice@example.com a member of marketing again."), "{shared}");
-    let private = page(json!({}), status).render();
+    assert!(
+        shared.contains("whoever maintains the workspace (marketing): Make alice@example.com a member;"),
+        "{shared}"
+    );
+    let mut private = status;
+    private["conditions"].as_array_mut().unwrap().pop();
+    let private = page(json!({}), private).render();
     assert!(private.contains("Nothing: all is as it should be."), "{private}");
 }
 
 #[test]
-fn the_providers_contact_is_named_where_an_administrator_is_needed() {
+fn the_providers_contact_is_named_where_the_platform_team_is_needed() {
     let status = standing(("Unknown", "ProviderNotReady"), ("True", "Fresh"), ("True", "Published"));
-    let page = Page {
-        provider: About { contact: Some("platform@example.com".into()), ..About::default() },
+    let page = ConnectionPage {
+        provider: ProviderFacts { contact: Some("platform@example.com".into()), ..ProviderFacts::default() },
         ..page(json!({}), status)
     };
     let text = page.render();
-    assert!(
-        text.contains("an administrator of this cluster (platform@example.com): Mend the provider"),
-        "{text}"
-    );
+    assert!(text.contains("the platform team (platform@example.com): Fix the provider"), "{text}");
     assert!(text.contains("kubectl describe iprov github-com"), "{text}");
 }
 
 #[test]
-fn a_connection_nobody_looks_after_points_to_the_operator() {
+fn a_connection_that_the_operator_has_not_seen_points_to_it() {
     let text = page(json!({}), Value::Null).render();
     assert!(text.contains("not seen by the operator yet"), "{text}");
     assert!(text.contains("See whether the operator runs."), "{text}");
@@ -189,16 +223,15 @@ fn an_expired_token_and_what_may_not_be_read_are_said() {
     let text = page.render();
     for line in [
         "Token:          expired 4m ago",
-        "  shared, but you may not list shares in other namespaces",
+        "  in namespaces of workspace marketing whose shares you may not list",
         "  you may not list events here",
-        "  nowhere in its own namespace",
     ] {
         assert!(text.lines().any(|candidate| candidate == line), "{line}\n{text}");
     }
 }
 
 #[test]
-fn a_connection_without_a_secret_warns_of_nobody_who_reads_it() {
+fn a_connection_without_a_secret_warns_of_no_readers() {
     let text =
         page(json!({}), json!({"conditions": [verdict("Authorized", "False", "Disconnected", "")]})).render();
     assert!(text.contains("Where it is published\n  nowhere\n"), "{text}");
@@ -206,24 +239,24 @@ fn a_connection_without_a_secret_warns_of_nobody_who_reads_it() {
 }
 
 #[test]
-fn what_is_not_shared_for_want_of_a_grant_is_no_step_of_its_own() {
+fn without_a_grant_sharing_is_no_step_of_its_own() {
     let shared = json!({"shared": true, "workspace": "marketing"});
     let conditions = json!({"conditions": [
-        verdict("Authorized", "False", "Disconnected", ""), verdict("Shared", "False", "NotShared", ""),
+        verdict("Authorized", "False", "Disconnected", ""), verdict("Shared", "False", "OwnerNotMember", ""),
     ]});
     let text = page(shared, conditions).render();
-    assert!(!text.contains("Private, as asked"), "{text}");
+    assert!(!text.contains("maintains the workspace"), "{text}");
     assert!(text.contains("\"disconnect\":false"), "{text}");
 }
 
 #[test]
-fn scopes_are_extra_only_where_some_were_asked_for() {
+fn scopes_are_extra_only_where_some_were_requested() {
     let scopes = |requested: Value| {
         let scopes = json!({"granted": ["read"], "requested": requested, "extra": ["read"]});
         page(json!({}), json!({"scopes": scopes})).render()
     };
-    assert!(!scopes(json!([])).contains("Not asked for"));
-    assert!(scopes(json!(["write"])).contains("Not asked for:  read"), "{}", scopes(json!(["write"])));
+    assert!(!scopes(json!([])).contains("Not requested"));
+    assert!(scopes(json!(["write"])).contains("Not requested:  read"), "{}", scopes(json!(["write"])));
 }
 
 #[test]

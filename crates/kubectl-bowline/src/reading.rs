@@ -1,9 +1,9 @@
-//! What the caller may not read is said, not failed on.
+//! What the caller may not read is said; it is no failure.
 
-use super::session::plain;
+use crate::session::plain;
 
 /// Something that the user may or may not read.
-pub(super) enum Seen<T> {
+pub(crate) enum Seen<T> {
     Yes(T),
     MayNot,
 }
@@ -16,10 +16,17 @@ impl<T> Seen<T> {
             Self::MayNot => None,
         }
     }
+
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Yes(found) => Seen::Yes(change(found)),
+            Self::MayNot => Seen::MayNot,
+        }
+    }
 }
 
 /// What the user may not read is left out; any other failure is one.
-pub(super) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Seen<T>> {
+pub(crate) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Seen<T>> {
     match answer {
         Ok(found) => Ok(Seen::Yes(found)),
         Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(Seen::MayNot),

@@ -1,0 +1,107 @@
+//! Who may own a connection, by user name alone. The schema has the same rules as CEL.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::connection::Method;
+
+/// What a Kubernetes user name stands for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SubjectKind {
+    /// A person, or a pipeline that signs in as one.
+    #[default]
+    User,
+    /// A `ServiceAccount`, named `system:serviceaccount:NAMESPACE:NAME`.
+    ServiceAccount,
+}
+
+impl SubjectKind {
+    /// The kind of a user. `None`: nobody, or one of the other `system:` users, which own nothing and belong to nothing.
+    pub fn of(user: &str) -> Option<Self> {
+        if let Some(account) = user.strip_prefix("system:serviceaccount:") {
+            let (namespace, name) = account.split_once(':')?;
+            return (is_dns(namespace, b"-") && is_dns(name, b"-.")).then_some(Self::ServiceAccount);
+        }
+        (!user.is_empty() && !user.starts_with("system:")).then_some(Self::User)
+    }
+}
+
+/// Whether `user` may own a connection with this `spec.method`, and with or without `spec.credentials`.
+///
+/// A `ServiceAccount` owns only what no person consents to: a token that is minted from the app registration, or a grant or
+/// key that somebody else keeps in a Secret.
+pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> bool {
+    match SubjectKind::of(user) {
+        Some(SubjectKind::User) => true,
+        Some(SubjectKind::ServiceAccount) => match method {
+            Some(Method::ClientCredentials) => true,
+            Some(Method::AuthorizationCode | Method::DeviceCode) => false,
+            Some(Method::RefreshToken | Method::ApiKey | Method::BasicAuth) | None => has_credentials,
+        },
+        None => false,
+    }
+}
+
+/// Whether the text is lowercase letters and digits, with these characters inside.
+fn is_dns(text: &str, inside: &[u8]) -> bool {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.iter().all(|byte| edge(byte) || inside.contains(byte))
+        && bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROBOT: &str = "system:serviceaccount:team-a:billing";
+
+    #[test]
+    fn a_user_name_says_what_it_stands_for() {
+        let rows = [
+            ("alice@example.com", Some(SubjectKind::User)),
+            ("oidc:alice", Some(SubjectKind::User)),
+            ("System:admin", Some(SubjectKind::User)),
+            (ROBOT, Some(SubjectKind::ServiceAccount)),
+            ("system:serviceaccount:a:b.c", Some(SubjectKind::ServiceAccount)),
+            ("", None),
+            ("system:", None),
+            ("system:admin", None),
+            ("system:node:a", None),
+            ("system:serviceaccounts:a", None),
+            ("system:serviceaccount:a", None),
+            ("system:serviceaccount:a:", None),
+            ("system:serviceaccount::b", None),
+            ("system:serviceaccount:a.b:c", None),
+            ("system:serviceaccount:a:b:c", None),
+            ("system:serviceaccount:A:b", None),
+            ("system:serviceaccount:a:-b", None),
+        ];
+        for (user, kind) in rows {
+            assert_eq!(SubjectKind::of(user), kind, "{user}");
+        }
+    }
+
+    #[test]
+    fn a_service_account_owns_what_no_person_consents_to() {
+        let methods = [
+            (None, false, true),
+            (Some(Method::AuthorizationCode), false, false),
+            (Some(Method::DeviceCode), false, false),
+            (Some(Method::RefreshToken), false, true),
+            (Some(Method::ClientCredentials), true, true),
+            (Some(Method::ApiKey), false, true),
+            (Some(Method::BasicAuth), false, true),
+        ];
+        for (method, alone, with_credentials) in methods {
+            assert_eq!(may_own(ROBOT, method, false), alone, "{method:?}");
+            assert_eq!(may_own(ROBOT, method, true), with_credentials, "{method:?} with credentials");
+            for has_credentials in [false, true] {
+                assert!(may_own("alice", method, has_credentials), "{method:?}");
+                assert!(!may_own("system:admin", method, has_credentials), "{method:?}");
+                assert!(!may_own("", method, has_credentials), "{method:?}");
+            }
+        }
+    }
+}

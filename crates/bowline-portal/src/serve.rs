@@ -1,0 +1,171 @@
+//! Connections from browsers and proxies: how many at the same time, and how long each may take.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::limits::Places;
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Time for the headers of a request, counted from the end of the one before.
+    pub headers: Duration,
+    /// Time for a connection; what it has begun by then may end.
+    pub connection: Duration,
+    /// Time for what has begun when a connection or the process ends.
+    pub ending: Duration,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Connections of one peer, which may be a proxy for many people.
+    pub connections_of_peer: usize,
+}
+
+impl Default for Bounds {
+    /// Proxies commonly keep an idle connection for 60 seconds: one that we closed earlier could lose a request.
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(75),
+            connection: Duration::from_mins(5),
+            ending: Duration::from_secs(30),
+            connections: 1024,
+            connections_of_peer: 512,
+        }
+    }
+}
+
+/// Serves until `stop`, and then ends what has begun.
+pub async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+    let places = Places::new(bounds.connections, bounds.connections_of_peer);
+    let open = TaskTracker::new();
+    while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
+        // One connection too many is closed without a word: an answer would cost what is scarce.
+        let Some(place) = places.take(peer.ip()) else { continue };
+        let (router, stop) = (router.clone(), stop.clone());
+        open.spawn(async move {
+            connection(stream, peer, router, bounds, stop).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    open.close();
+    open.wait().await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.call(request)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers);
+    let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    // How a connection ends is of no interest: a request that failed has its own line in the log.
+    tokio::select! {
+        _ = served.as_mut() => return,
+        () = stop.cancelled() => {}
+        () = sleep(bounds.connection) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = timeout(bounds.ending, served).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::Uri;
+    use futures::stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+    const SHORT: Duration = Duration::from_millis(50);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+    /// Patient bounds.
+    fn bounds() -> Bounds {
+        Bounds { headers: LONG, connection: LONG, ending: LONG, ..Bounds::default() }
+    }
+
+    /// A server with one short page, and one that never ends.
+    async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
+        let router = Router::new().fallback(async |uri: Uri| match uri.path() {
+            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>("more "))),
+            _ => Body::from("page"),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        tokio::spawn(serve(listener, router, bounds, stop.clone()));
+        (address, stop)
+    }
+
+    async fn sending(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream
+    }
+
+    /// What the server sends until it hangs up; fails if it never does.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        // A server that hangs up in the middle of something may also reset the connection.
+        let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server does not hang up");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_sends_half_a_header_is_hung_up_on() {
+        let (address, _stop) = started(Bounds { headers: SHORT, ..bounds() }).await;
+        for half in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+            assert!(!rest(sending(address, half.as_bytes()).await).await.contains("page"), "{half}");
+        }
+        assert!(rest(sending(address, REQUEST).await).await.ends_with("page"));
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_is_hung_up_on() {
+        let (address, _stop) = started(Bounds { connection: SHORT, ending: SHORT, ..bounds() }).await;
+        let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert!(rest(sending(address, request).await).await.contains("more more"));
+    }
+
+    #[tokio::test]
+    async fn one_connection_more_than_a_peer_may_have_is_closed_and_the_next_after_one_ended_is_not() {
+        let (address, _stop) = started(Bounds { connections_of_peer: 1, ..bounds() }).await;
+        let one = sending(address, b"GET /").await;
+        assert_eq!(rest(sending(address, REQUEST).await).await, "");
+        drop(one);
+        let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
+        timeout(LONG, served).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_process_closes_what_waits() {
+        let (address, stop) = started(bounds()).await;
+        let idle = sending(address, b"").await;
+        assert!(rest(sending(address, REQUEST).await).await.ends_with("page"));
+        stop.cancel();
+        assert_eq!(rest(idle).await, "");
+    }
+}

@@ -1,0 +1,98 @@
+//! Whom the claims of an ID token name, as the API server would.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::session::{Groups, Session};
+use crate::settings::Oidc;
+use bowline_api::opaque::Digest;
+
+/// Whom the claims name, as the API server would.
+pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> Result<Session, Failure> {
+    let Oidc { username_claim, groups_claim, groups_prefix, .. } = settings;
+    let name = claims.get(username_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let Some(name) = name else {
+        return Err(Failure::sign_in(&format!("Your sign-in provider sent no claim `{username_claim}`.")));
+    };
+    if username_claim == "email" && claims.get("email_verified") != Some(&Value::Bool(true)) {
+        return Err(Failure::sign_in("Your sign-in provider has not verified your e-mail address."));
+    }
+    let groups = match claims.get(groups_claim) {
+        Some(Value::Array(groups)) => groups.iter().filter_map(Value::as_str).collect(),
+        Some(Value::String(group)) => vec![group.as_str()],
+        _ => Vec::new(),
+    };
+    let groups = groups.into_iter().map(|group| format!("{groups_prefix}{group}")).collect();
+    let user = format!("{}{name}", settings.prefix());
+    let session = Session::begin(&user, Groups::Claimed(groups), now)
+        .map_err(|refused| Failure::sign_in(&refused.to_string()))?;
+    let subject = claims.get("sub").and_then(Value::as_str);
+    // Core §2: every ID token has one, at most 255 characters.
+    let subject = subject.ok_or_else(|| Failure::sign_in("Your sign-in provider named no subject."))?;
+    Ok(session.of_person(Digest::of_person(&settings.issuer, subject)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn settings(claim: &str) -> Oidc {
+        Oidc {
+            issuer: "https://issuer.example.com".into(),
+            client_id: "portal".into(),
+            client_secret: None,
+            username_claim: claim.into(),
+            username_prefix: Some("oidc:".into()),
+            groups_claim: "groups".into(),
+            groups_prefix: "oidc:".into(),
+            scopes: Vec::new(),
+        }
+    }
+
+    fn judged(claim: &str, claims: &Value) -> Result<Session, Failure> {
+        session(&settings(claim), claims.as_object().unwrap(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn user_and_groups_carry_their_prefixes() {
+        let session = judged("sub", &json!({"sub": "alice", "groups": ["staff", 7]})).unwrap();
+        assert_eq!(session.user(), "oidc:alice");
+        assert_eq!(session.groups(), ["oidc:staff", "system:authenticated"]);
+    }
+
+    #[test]
+    fn a_name_that_went_to_somebody_else_is_another_person() {
+        let person = |claims: Value| judged("name", &claims).unwrap().person().cloned().unwrap();
+        let before = person(json!({"sub": "1", "name": "alice"}));
+        assert_eq!(before, person(json!({"sub": "1", "name": "alice.smith"})));
+        assert_ne!(before, person(json!({"sub": "2", "name": "alice"})));
+        assert!(judged("name", &json!({"name": "alice"})).is_err(), "a person without a subject is nobody");
+    }
+
+    #[test]
+    fn an_e_mail_address_counts_only_if_it_is_verified() {
+        let mail = "alice@example.com";
+        assert!(judged("email", &json!({"sub": "1", "email": mail, "email_verified": true})).is_ok());
+        for unverified in [
+            json!({"email": mail}),
+            json!({"email": mail, "email_verified": false}),
+            json!({"email": mail, "email_verified": "true"}),
+            json!({"email": "", "email_verified": true}),
+        ] {
+            assert!(judged("email", &unverified).is_err(), "{unverified}");
+        }
+    }
+
+    #[test]
+    fn nobody_signs_in_as_kubernetes_itself() {
+        let bare =
+            Oidc { username_prefix: Some("-".into()), groups_prefix: String::new(), ..settings("sub") };
+        let judged = |claims: Value| session(&bare, claims.as_object().unwrap(), Timestamp::UNIX_EPOCH);
+        assert!(judged(json!({"sub": "system:admin"})).is_err());
+        let session = judged(json!({"sub": "alice", "groups": ["system:masters"]})).unwrap();
+        assert_eq!(session.groups(), ["system:authenticated"]);
+    }
+}

@@ -1,0 +1,123 @@
+//! What an `OpenID` provider publishes of itself: its metadata (`OpenID` Connect Discovery) and its keys (RFC 7517).
+
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::jws::Key;
+use bowline_oauth::http::{Http, Request, SendError};
+use bowline_oauth::request::{self, RequestError};
+
+/// The `OpenID` provider cannot be asked. Shows nothing of a request, which may hold a code and a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// An address of it is none.
+    #[error("a request to the sign-in provider cannot be built")]
+    Request(#[from] RequestError),
+    /// No answer.
+    #[error("the sign-in provider did not answer")]
+    NoAnswer(#[from] SendError),
+    /// An answer of another status than 200.
+    #[error("the sign-in provider answered {} to the request for its {what}", .status.as_u16())]
+    Status {
+        /// What was asked for.
+        what: &'static str,
+        /// The status.
+        status: StatusCode,
+    },
+    /// Not what the specification says.
+    #[error("the sign-in provider's {0} cannot be read")]
+    Unreadable(&'static str),
+    /// The metadata names another issuer: nothing in it counts.
+    #[error(
+        "the sign-in provider's metadata is of another issuer: write --oidc-issuer exactly as the provider does"
+    )]
+    OtherIssuer,
+    /// An address without TLS.
+    #[error("the sign-in provider's metadata names an address that is not https://")]
+    NotHttps,
+}
+
+/// What an `OpenID` provider publishes.
+pub struct Provider {
+    /// Its identifier.
+    pub issuer: String,
+    /// Where browsers are sent.
+    pub authorization: Url,
+    /// Where codes are exchanged.
+    pub token: Url,
+    /// Algorithms that it signs ID tokens with.
+    pub algorithms: Vec<String>,
+    /// Whether the client secret belongs into the body.
+    pub secret_in_body: bool,
+    /// The keys that it signs with.
+    pub keys: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    authorization_endpoint: Url,
+    token_endpoint: Url,
+    jwks_uri: Url,
+    id_token_signing_alg_values_supported: Vec<String>,
+    #[serde(default = "basic_alone")]
+    token_endpoint_auth_methods_supported: Vec<String>,
+}
+
+/// What an absent list means (Discovery §3).
+fn basic_alone() -> Vec<String> {
+    vec!["client_secret_basic".to_owned()]
+}
+
+impl Provider {
+    /// Fetches the metadata of `issuer`, which it must name exactly, and its keys.
+    pub async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
+        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let address = address.parse().map_err(|_| ProviderError::Unreadable("address"))?;
+        let metadata: Metadata = ask(http, request::bare(Method::GET, &address)?, "metadata").await?;
+        if metadata.issuer != issuer {
+            return Err(ProviderError::OtherIssuer);
+        }
+        let Metadata { authorization_endpoint: authorization, token_endpoint: token, jwks_uri, .. } =
+            metadata;
+        // Browsers follow the first one: nothing but the web may stand there.
+        let allowed =
+            |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && address.scheme() == "http";
+        if ![&authorization, &token, &jwks_uri].iter().all(allowed) {
+            return Err(ProviderError::NotHttps);
+        }
+        let set: KeySet = ask(http, request::bare(Method::GET, &jwks_uri)?, "keys").await?;
+        let takes =
+            |method| metadata.token_endpoint_auth_methods_supported.iter().any(|known| known == method);
+        Ok(Self {
+            issuer: metadata.issuer,
+            authorization,
+            token,
+            algorithms: metadata.id_token_signing_alg_values_supported,
+            secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
+            // Keys for other purposes, of kinds that nobody here knows, stand in the same list.
+            keys: set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect(),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+/// Sends a request, and reads the JSON of a 200.
+pub async fn ask<T: DeserializeOwned>(
+    http: &dyn Http,
+    request: Request,
+    what: &'static str,
+) -> Result<T, ProviderError> {
+    let received = http.send(request).await?;
+    match received.status {
+        StatusCode::OK => serde_json::from_slice(&received.body).map_err(|_| ProviderError::Unreadable(what)),
+        status => Err(ProviderError::Status { what, status }),
+    }
+}

@@ -1,0 +1,379 @@
+//! One attempt to connect, followed in `status.lastAttempt`. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+
+use crate::next::failing;
+use bowline_api::IntegrationConnection;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::{AttemptResult, LastAttempt};
+use bowline_api::reason::{Reason, Remedy};
+
+/// How far an attempt is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nobody has taken it up.
+    Awaited,
+    /// Somebody is at the provider, or the grant is being checked or published.
+    Running,
+    /// The owner has to say whether the account is the right one.
+    AwaitsConfirmation,
+    /// It is over.
+    Ended(AttemptEnd),
+}
+
+/// How an attempt ends.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum AttemptEnd {
+    /// The connection is ready with its grant.
+    Ready,
+    /// There is no grant of it, or one that cannot be used.
+    Failed {
+        /// As it stands in status.
+        reason: String,
+        /// The operator's words.
+        message: String,
+    },
+    /// Another attempt replaced it.
+    Replaced {
+        /// Who made that one, if that is known.
+        by: Option<String>,
+    },
+}
+
+/// An attempt that is followed.
+pub(crate) struct Followed {
+    /// `status.lastAttempt.id`; not known before somebody begins in the portal.
+    id: Option<String>,
+    /// The annotation that requests it; none for one that is made in the portal.
+    annotation: Option<&'static str>,
+    /// What stood there before.
+    before: Option<LastAttempt>,
+    /// The one that was seen of it last.
+    seen: Option<LastAttempt>,
+    confirmed: bool,
+}
+
+impl Followed {
+    /// The next one that somebody makes in the portal, or that is under way there.
+    pub fn in_portal(before: &IntegrationConnection) -> Self {
+        let before = before.last_attempt().cloned();
+        Self { id: None, annotation: None, before, seen: None, confirmed: false }
+    }
+
+    /// The one that is requested by this value of this annotation.
+    pub fn requested(before: &IntegrationConnection, annotation: &'static str, value: &str) -> Self {
+        Self { id: Some(value.to_owned()), annotation: Some(annotation), ..Self::in_portal(before) }
+    }
+
+    /// The one whose account its owner has just confirmed: it ended, so that the connection alone tells what comes of it.
+    pub fn confirmed(before: &IntegrationConnection) -> Self {
+        Self { confirmed: true, ..Self::in_portal(before) }
+    }
+
+    /// Takes a look at the connection as it is now.
+    pub fn see(&mut self, now: &IntegrationConnection) -> Progress {
+        if self.confirmed {
+            return match standing(now) {
+                // The operator may take a moment to see the answer.
+                Progress::AwaitsConfirmation => Progress::Running,
+                standing => standing,
+            };
+        }
+        match now.last_attempt() {
+            Some(last) if self.is(last) => {
+                self.seen = Some(last.clone());
+                progress(now, last)
+            }
+            last if self.is_replaced(now, last) => {
+                let by = last.filter(|last| self.is_new(last)).and_then(|last| last.requested_by.clone());
+                Progress::Ended(AttemptEnd::Replaced { by })
+            }
+            _ => Progress::Awaited,
+        }
+    }
+
+    fn is(&self, last: &LastAttempt) -> bool {
+        match (&self.id, &self.seen) {
+            (Some(id), _) => last.id == *id,
+            // In the portal one may begin again.
+            (None, Some(seen)) => {
+                last.id == seen.id || (last.requested_by.is_some() && last.requested_by == seen.requested_by)
+            }
+            (None, None) => self.is_new(last) || self.before.as_ref().is_some_and(LastAttempt::is_running),
+        }
+    }
+
+    /// Whether it did not stand there before this one.
+    fn is_new(&self, last: &LastAttempt) -> bool {
+        self.before.as_ref().is_none_or(|before| before.id != last.id)
+    }
+
+    /// Whether nobody works on it any more, where `last` is another one.
+    fn is_replaced(&self, now: &IntegrationConnection, last: Option<&LastAttempt>) -> bool {
+        if self.seen.is_some() {
+            return last.is_some();
+        }
+        let (Some(id), Some(annotation)) = (&self.id, self.annotation) else { return false };
+        let handled = now.status.as_ref().and_then(|status| status.last_handled_authorization.as_ref());
+        match now.annotations().get(annotation) {
+            Some(requested) if requested != id => true,
+            // An intake's annotation is removed when it is taken up.
+            requested => {
+                last.is_some_and(|last| self.is_new(last)) && (requested.is_none() || handled == Some(id))
+            }
+        }
+    }
+}
+
+fn progress(now: &IntegrationConnection, last: &LastAttempt) -> Progress {
+    match last.result.known() {
+        Some(AttemptResult::Succeeded) => standing(now),
+        Some(AttemptResult::Running) if awaits_confirmation(now) => Progress::AwaitsConfirmation,
+        Some(AttemptResult::Running) => Progress::Running,
+        Some(AttemptResult::Superseded) => Progress::Ended(AttemptEnd::Replaced { by: None }),
+        // A result of a later version.
+        None if last.ended_at.is_none() => Progress::Running,
+        Some(AttemptResult::Failed | AttemptResult::Unknown) | None => failed(last),
+    }
+}
+
+fn failed(last: &LastAttempt) -> Progress {
+    let reason = last.reason.as_ref().map_or_else(|| last.result.to_string(), ToString::to_string);
+    Progress::Ended(AttemptEnd::Failed { reason, message: last.message.clone() })
+}
+
+/// What came of a grant that is in use.
+fn standing(now: &IntegrationConnection) -> Progress {
+    if now.is_ready() {
+        return Progress::Ended(AttemptEnd::Ready);
+    }
+    if awaits_confirmation(now) {
+        return Progress::AwaitsConfirmation;
+    }
+    let remedy = |reason: &str| Reason::parse(reason).map(|reason| reason.row().remedy);
+    match failing(now) {
+        Some(failing) if !matches!(remedy(&failing.reason), Some(Remedy::Wait | Remedy::Connect)) => {
+            Progress::Ended(told(failing))
+        }
+        // It is on its way.
+        _ => Progress::Running,
+    }
+}
+
+/// A condition as the end of an attempt.
+pub(crate) fn told(condition: &Condition) -> AttemptEnd {
+    AttemptEnd::Failed { reason: condition.reason.clone(), message: condition.message.clone() }
+}
+
+/// Whether the owner has to say whether the account is the right one.
+pub(crate) fn awaits_confirmation(connection: &IntegrationConnection) -> bool {
+    connection.reason_of(ConditionType::Authorized) == Some(Reason::AwaitingConfirmation)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use bowline_api::names::{ANNOTATION_AUTHORIZE_REQUESTED, ANNOTATION_INTAKE};
+
+    const READY: Progress = Progress::Ended(AttemptEnd::Ready);
+
+    /// A connection with these reasons of Authorized and `SecretPublished`; it is ready if both are True.
+    fn connection(authorized: &str, published: &str) -> IntegrationConnection {
+        let condition = |kind: &str, reason: &str| {
+            let well = Reason::parse(reason).is_some_and(|reason| reason.row().status.as_str() == "True");
+            json!({"type": kind, "status": if well { "True" } else { "False" }, "reason": reason,
+                "message": "Said.", "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let ready = match (authorized, published) {
+            ("Authorized", "Published") => "Connected",
+            ("Authorized", failing) | (failing, _) => failing,
+        };
+        serde_json::from_value(json!({"metadata": {"name": "github"},
+            "spec": {"provider": "github", "owner": "alice"},
+            "status": {"conditions": [condition("Ready", ready), condition("Authorized", authorized),
+                condition("SecretPublished", published)]}}))
+        .unwrap()
+    }
+
+    fn with(connection: IntegrationConnection, id: &str, result: &str, more: Value) -> IntegrationConnection {
+        let mut last = json!({"id": id, "method": "DeviceCode", "startedAt": "2026-01-01T00:00:00Z",
+            "result": result, "message": "Told."});
+        if let Value::Object(more) = more {
+            last.as_object_mut().unwrap().extend(more);
+        }
+        let mut connection = connection;
+        connection.status.as_mut().unwrap().last_attempt = Some(serde_json::from_value(last).unwrap());
+        connection
+    }
+
+    fn waiting() -> IntegrationConnection {
+        connection("AwaitingAuthorization", "NotYet")
+    }
+
+    fn ready() -> IntegrationConnection {
+        connection("Authorized", "Published")
+    }
+
+    fn try_of(id: &str, result: &str) -> IntegrationConnection {
+        with(waiting(), id, result, Value::Null)
+    }
+
+    fn failed(reason: &str, message: &str) -> Progress {
+        Progress::Ended(AttemptEnd::Failed { reason: reason.into(), message: message.into() })
+    }
+
+    fn replaced(by: Option<&str>) -> Progress {
+        Progress::Ended(AttemptEnd::Replaced { by: by.map(Into::into) })
+    }
+
+    fn seen(mut attempt: Followed, course: impl IntoIterator<Item = IntegrationConnection>) -> Vec<Progress> {
+        course.into_iter().map(|now| attempt.see(&now)).collect()
+    }
+
+    fn requested(value: &str, connection: IntegrationConnection) -> IntegrationConnection {
+        let mut connection = connection;
+        connection.annotations_mut().insert(ANNOTATION_AUTHORIZE_REQUESTED.to_owned(), value.to_owned());
+        connection
+    }
+
+    fn handled(value: &str, connection: IntegrationConnection) -> IntegrationConnection {
+        let mut connection = requested(value, connection);
+        connection.status.as_mut().unwrap().last_handled_authorization = Some(value.to_owned());
+        connection
+    }
+
+    fn by_device(before: &IntegrationConnection) -> Followed {
+        Followed::requested(before, ANNOTATION_AUTHORIZE_REQUESTED, "r1")
+    }
+
+    #[test]
+    fn an_attempt_in_the_portal_is_followed_to_its_end() {
+        let before = try_of("old", "Failed");
+        let course = [
+            before.clone(),
+            try_of("new", "Running"),
+            with(connection("Authorized", "NotYet"), "new", "Succeeded", Value::Null),
+            with(ready(), "new", "Succeeded", Value::Null),
+        ];
+        assert_eq!(
+            seen(Followed::in_portal(&before), course),
+            [Progress::Awaited, Progress::Running, Progress::Running, READY]
+        );
+        // The same words again, of another attempt.
+        let refused = with(waiting(), "new", "Failed", json!({"reason": "AccountMismatch"}));
+        assert_eq!(seen(Followed::in_portal(&before), [refused]), [failed("AccountMismatch", "Told.")]);
+    }
+
+    #[test]
+    fn what_is_under_way_already_is_followed_and_what_ended_is_not() {
+        let running = try_of("a", "Running");
+        let ended = with(ready(), "a", "Succeeded", Value::Null);
+        assert_eq!(seen(Followed::in_portal(&running), [ended.clone()]), [READY]);
+        assert_eq!(seen(Followed::in_portal(&ended), [ended.clone()]), [Progress::Awaited]);
+    }
+
+    #[test]
+    fn whoever_begins_again_in_the_portal_is_followed_and_somebody_else_is_not() {
+        let by = |id: &str, who: &str| with(waiting(), id, "Running", json!({"requestedBy": who}));
+        let course = [by("a", "alice"), by("b", "alice"), by("c", "bob")];
+        assert_eq!(
+            seen(Followed::in_portal(&waiting()), course),
+            [Progress::Running, Progress::Running, replaced(Some("bob"))]
+        );
+    }
+
+    #[test]
+    fn a_code_is_followed_by_the_request_that_asked_for_it() {
+        let before = with(ready(), "r0", "Failed", Value::Null);
+        let course = [
+            requested("r1", before.clone()),
+            // Somebody was in the portal before the operator looked.
+            requested("r1", with(ready(), "portal", "Running", Value::Null)),
+            handled("r1", with(ready(), "r1", "Running", Value::Null)),
+            handled("r1", with(ready(), "r1", "Failed", json!({"reason": "AuthorizationFailed"}))),
+        ];
+        assert_eq!(
+            seen(by_device(&before), course),
+            [Progress::Awaited, Progress::Awaited, Progress::Running, failed("AuthorizationFailed", "Told.")]
+        );
+    }
+
+    #[test]
+    fn another_request_replaces_the_first() {
+        let before = waiting();
+        for now in [
+            // Before it was taken up, and after.
+            requested("r2", before.clone()),
+            handled("r1", with(before.clone(), "portal", "Running", Value::Null)),
+            handled("r1", try_of("r1", "Superseded")),
+        ] {
+            assert_eq!(seen(by_device(&before), [now]), [replaced(None)]);
+        }
+        let shown = handled("r1", try_of("r1", "Running"));
+        let other = handled("r2", with(waiting(), "r2", "Running", json!({"requestedBy": "bob"})));
+        assert_eq!(seen(by_device(&before), [shown, other]), [Progress::Running, replaced(Some("bob"))]);
+    }
+
+    #[test]
+    fn an_import_is_followed_while_its_secret_is_taken() {
+        let announced = |value: Option<&str>, connection: IntegrationConnection| {
+            let mut connection = connection;
+            if let Some(value) = value {
+                connection.annotations_mut().insert(ANNOTATION_INTAKE.to_owned(), value.to_owned());
+            }
+            connection
+        };
+        let before = ready();
+        let import = || Followed::requested(&before, ANNOTATION_INTAKE, "s/1");
+        let delayed = with(waiting(), "s/1", "Running", json!({"reason": "IntakeDelayed"}));
+        let unknown = with(ready(), "s/1", "Unknown", json!({"reason": "IntakeOutcomeUnknown"}));
+        let course = [announced(Some("s/1"), ready()), announced(None, ready()), delayed, unknown];
+        assert_eq!(
+            seen(import(), course),
+            [
+                Progress::Awaited,
+                Progress::Awaited,
+                Progress::Running,
+                failed("IntakeOutcomeUnknown", "Told.")
+            ]
+        );
+        assert_eq!(seen(import(), [announced(Some("s/2"), ready())]), [replaced(None)]);
+        assert_eq!(seen(import(), [try_of("s/2", "Running")]), [replaced(None)]);
+    }
+
+    #[test]
+    fn an_account_is_confirmed_before_anything_is_published() {
+        let awaiting = || connection("AwaitingConfirmation", "NotYet");
+        for result in ["Running", "Succeeded"] {
+            let now = handled("r1", with(awaiting(), "r1", result, Value::Null));
+            assert_eq!(seen(by_device(&waiting()), [now]), [Progress::AwaitsConfirmation], "{result}");
+        }
+        let before = with(awaiting(), "r0", "Succeeded", Value::Null);
+        // Another code is requested, as that is not the account: the first one is not asked about again.
+        assert_eq!(seen(by_device(&before), [requested("r1", before.clone())]), [Progress::Awaited]);
+        let course = [before.clone(), with(ready(), "r0", "Succeeded", Value::Null)];
+        assert_eq!(seen(Followed::confirmed(&before), course), [Progress::Running, READY]);
+    }
+
+    #[test]
+    fn a_grant_that_cannot_be_published_is_a_failure() {
+        for (authorized, published, reason) in
+            [("Authorized", "NameTaken", "NameTaken"), ("MissingScopes", "Withheld", "MissingScopes")]
+        {
+            let now = with(connection(authorized, published), "a", "Succeeded", Value::Null);
+            assert_eq!(seen(Followed::in_portal(&waiting()), [now]), [failed(reason, "Said.")]);
+        }
+    }
+
+    #[test]
+    fn a_result_of_a_later_version_is_shown_once_it_has_ended() {
+        let after = |more| with(waiting(), "a", "Postponed", more);
+        assert_eq!(seen(Followed::in_portal(&waiting()), [after(Value::Null)]), [Progress::Running]);
+        let ended = after(json!({"endedAt": "2026-01-01T00:01:00Z"}));
+        assert_eq!(seen(Followed::in_portal(&waiting()), [ended]), [failed("Postponed", "Told.")]);
+    }
+}

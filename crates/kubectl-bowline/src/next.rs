@@ -1,0 +1,220 @@
+//! What has to be done next, by whom, and with which command: from the table of reasons. Pure.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+
+use crate::related::ProviderFacts;
+use crate::table::Cell;
+use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
+use bowline_api::condition::{Conditioned, Truth};
+use bowline_api::names::connection_id;
+use bowline_api::reason::{Entrance, Facts, Fixer, Reason, Remedy, quoted};
+use bowline_api::view::Viewer;
+use bowline_api::{ConnectionShare, IntegrationConnection};
+
+/// One thing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NextStep {
+    /// Who does it, in words.
+    who: String,
+    /// What, as a sentence.
+    what: String,
+    /// The command that does it or shows more.
+    command: String,
+}
+
+impl NextStep {
+    /// What helps with a reason; `None` where all is well.
+    fn of(reason: Reason, name: Option<&str>, facts: &Facts<'_>, entrance: Entrance) -> Option<Self> {
+        let row = reason.row();
+        let who = match (row.fixer, row.remedy) {
+            (_, Remedy::None) => return None,
+            (Fixer::Nobody, Remedy::Wait) => "nobody".to_owned(),
+            (Fixer::Nobody, _) => "to continue".to_owned(),
+            (fixer, _) => match name {
+                Some(name) => format!("{} ({name})", fixer.label()),
+                None => fixer.label().to_owned(),
+            },
+        };
+        let (what, command) = (reason.step(facts), reason.command(facts, entrance));
+        Some(Self { who, what, command })
+    }
+
+    /// Two lines, the second one the command.
+    pub fn lines(&self) -> String {
+        let text = |text: &str| Cell::new(text).text;
+        format!("  {}: {}\n    {}\n", text(&self.who), text(&self.what), text(&self.command))
+    }
+}
+
+/// All steps, as lines.
+pub(crate) fn lines(steps: &[NextStep]) -> String {
+    steps.iter().map(NextStep::lines).collect()
+}
+
+/// The first of the conditions that make a connection ready that is not True: what follows from it is no cause.
+pub(crate) fn failing(connection: &IntegrationConnection) -> Option<&Condition> {
+    causes(connection).find(|condition| condition.status != Truth::True.as_str())
+}
+
+fn causes(connection: &IntegrationConnection) -> impl Iterator<Item = &Condition> {
+    [Authorized, TokenFresh, SecretPublished].into_iter().filter_map(|type_| connection.condition(type_))
+}
+
+/// What has to be done about the connection as it is.
+pub(crate) fn steps(connection: &IntegrationConnection, provider: &ProviderFacts) -> Vec<NextStep> {
+    let warns =
+        |reason: &str| Reason::parse(reason).is_some_and(|reason| reason.row().fixer != Fixer::Nobody);
+    let needs_somebody =
+        |condition: &&Condition| condition.status != Truth::True.as_str() || warns(&condition.reason);
+    let cause = causes(connection).find(needs_somebody);
+    // Without a grant there is nothing to share, so that is no step of its own.
+    let may_be_shared = connection.condition(Authorized).is_none() || connection.is(Authorized);
+    let sharing = connection
+        .condition(Shared)
+        .filter(|condition| may_be_shared && condition.status != Truth::True.as_str());
+    let reasons = cause.into_iter().chain(sharing).map(|condition| condition.reason.as_str());
+    reasons.filter_map(|reason| step(connection, provider, reason)).collect()
+}
+
+/// What has to be done about one reason of the connection.
+pub(crate) fn step(
+    connection: &IntegrationConnection,
+    provider: &ProviderFacts,
+    reason: &str,
+) -> Option<NextStep> {
+    let (name, namespace) = (connection.name_any(), connection.namespace().unwrap_or_default());
+    let Some(reason) = Reason::parse(reason) else {
+        return Some(NextStep {
+            who: format!("unknown reason {reason}"),
+            what: "This plug-in is older than the operator; the message says what to do.".to_owned(),
+            command: format!("kubectl get ic {} -n {} -o yaml", quoted(&name), quoted(&namespace)),
+        });
+    };
+    let entrance = provider.entrance(connection);
+    let authorization = connection.status.as_ref().and_then(|status| status.authorization.as_ref());
+    let secret = connection.secret_name();
+    let facts = Facts {
+        secret: Some(&secret),
+        contact: provider.contact.as_deref(),
+        approval: authorization.and_then(|open| open.admin_consent_url.as_deref()),
+        how: Some(match entrance {
+            Entrance::Browser | Entrance::Device => "sign in at the provider and allow access",
+            Entrance::Import => "import a token answer, a key, or user name and password",
+        }),
+        ..connection.facts()
+    };
+    let viewer = Viewer { contact: provider.contact.as_deref(), ..Viewer::default() };
+    let who = connection.who(reason.row().fixer, viewer);
+    NextStep::of(reason, who.name.as_deref(), &facts, entrance)
+}
+
+/// What has to be done about a share that is not published; `None` where it is.
+pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
+    let reason = share.reason_of(Ready).filter(|_| !share.is(Ready))?;
+    let status = share.status.as_ref()?;
+    let of = &share.spec.connection;
+    let (here, secret) = (share.namespace(), connection_id(&of.namespace, &of.name));
+    let facts = Facts {
+        owner: status.shared_by.as_deref(),
+        provider: status.provider.as_deref(),
+        workspace: Some(&share.spec.workspace),
+        name: Some(&of.name),
+        namespace: Some(&of.namespace),
+        here: here.as_deref(),
+        secret: Some(&secret),
+        ..Facts::default()
+    };
+    let name = match reason.row().fixer {
+        Fixer::Owner => facts.owner,
+        Fixer::WorkspaceKeeper => facts.workspace,
+        _ => None,
+    };
+    NextStep::of(reason, name, &facts, Entrance::Browser)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn connection(method: &str) -> IntegrationConnection {
+        serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a"},
+            "spec": {"provider": "github-com", "owner": "alice; reboot", "method": method, "workspace": "marketing"},
+            "status": {"account": {"id": "$(reboot)"}}}))
+        .unwrap()
+    }
+
+    /// Every row of the table, as a person reads it here.
+    #[test]
+    fn every_reason_says_who_acts_and_gives_a_command() {
+        let provider = ProviderFacts { contact: Some("ops".into()), ..ProviderFacts::default() };
+        for reason in Reason::ALL {
+            let row = reason.row();
+            let step = step(&connection("AuthorizationCode"), &provider, reason.as_str());
+            assert_eq!(step.is_none(), row.remedy == Remedy::None, "{reason}");
+            let Some(NextStep { who, what, command }) = step else { continue };
+            assert!(what.ends_with('.') && what.starts_with(char::is_uppercase), "{reason}: {what}");
+            assert!(
+                command.starts_with("kubectl ") && !command.contains(" $(reboot)"),
+                "{reason}: {command}"
+            );
+            match row.fixer {
+                Fixer::Nobody => {
+                    assert!(["nobody", "to continue"].contains(&who.as_str()), "{reason}: {who}");
+                }
+                Fixer::Owner => assert_eq!(who, "the owner (alice; reboot)", "{reason}"),
+                Fixer::PlatformTeam => assert_eq!(who, "the platform team (ops)", "{reason}"),
+                Fixer::WorkspaceKeeper => assert!(who.ends_with("(marketing)"), "{reason}: {who}"),
+                Fixer::Author | Fixer::ProviderAdministrator => {
+                    assert_eq!(who, row.fixer.label(), "{reason}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_fits_the_way_a_grant_comes() {
+        let provider = ProviderFacts::default();
+        for (method, command) in [
+            ("AuthorizationCode", "kubectl bowline connect github -n team-a"),
+            ("DeviceCode", "kubectl bowline connect github -n team-a --device"),
+            ("ApiKey", "kubectl bowline import github -n team-a --from-file FILE"),
+            ("Telepathy", "kubectl bowline connect github -n team-a"),
+        ] {
+            let step = step(&connection(method), &provider, "AwaitingAuthorization").unwrap();
+            assert_eq!(step.command, command, "{method}");
+        }
+    }
+
+    #[test]
+    fn what_an_account_is_called_stays_one_word_of_the_command() {
+        let step =
+            step(&connection("DeviceCode"), &ProviderFacts::default(), "AwaitingConfirmation").unwrap();
+        assert_eq!(step.command, "kubectl bowline connect github -n team-a --accept-account '$(reboot)'");
+    }
+
+    #[test]
+    fn a_share_names_its_own_namespace_and_its_connections_owner() {
+        let share = |reason: &str| -> ConnectionShare {
+            let ready = json!({"type": "Ready", "status": "False", "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            serde_json::from_value(json!({"metadata": {"name": "team-a.github", "namespace": "jobs"},
+                "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing"},
+                "status": {"sharedBy": "alice", "conditions": [ready]}}))
+            .unwrap()
+        };
+        for (reason, who, command) in [
+            ("ConnectionNotReady", "the owner (alice)", "kubectl bowline describe github -n team-a"),
+            ("NameTaken", "whoever maintains the object", "kubectl get secret team-a.github -n jobs -o yaml"),
+            ("QuotaExceeded", "the platform team", "kubectl describe quota -n jobs"),
+            ("Forbidden", "the platform team", "kubectl get rolebindings -n jobs"),
+        ] {
+            let step = share_step(&share(reason)).unwrap();
+            assert_eq!((step.who.as_str(), step.command.as_str()), (who, command), "{reason}");
+        }
+        assert_eq!(share_step(&share("OfALaterVersion")), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! What belongs to a connection, as far as the user may read it: its provider and its shares.
+
+use std::fmt;
+
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::reading::{Seen, seen};
+use crate::session::Session;
+use bowline_api::connection::Method;
+use bowline_api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
+use bowline_api::open::Open;
+use bowline_api::reason::Entrance;
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
+
+/// What matters of a provider object here; nothing of it where the user may not read it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProviderFacts {
+    /// Who is asked about what only an administrator can fix.
+    pub contact: Option<String>,
+    /// How grants can be obtained, the usual way first.
+    pub methods: Vec<Open<Method>>,
+    /// Whether codes for another device are allowed.
+    pub device_flow: Option<bool>,
+}
+
+impl From<IntegrationProvider> for ProviderFacts {
+    fn from(provider: IntegrationProvider) -> Self {
+        let methods = provider.status.map(|status| status.methods).unwrap_or_default();
+        let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
+        let methods = methods.into_iter().map(Open::from).collect();
+        Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
+    }
+}
+
+impl ProviderFacts {
+    /// How a grant reaches this connection.
+    pub fn entrance(&self, connection: &IntegrationConnection) -> Entrance {
+        let method = connection.spec.method.as_ref().or(self.methods.first());
+        match method.and_then(Open::known) {
+            Some(Method::DeviceCode) => Entrance::Device,
+            Some(Method::ApiKey | Method::BasicAuth | Method::RefreshToken) => Entrance::Import,
+            Some(Method::AuthorizationCode | Method::ClientCredentials) | None => Entrance::Browser,
+        }
+    }
+}
+
+/// What the connection's provider object says.
+pub(crate) async fn provider_of(
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> anyhow::Result<ProviderFacts> {
+    let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
+    let provider = seen(providers.get_opt(&connection.spec.provider).await)?.yes().flatten();
+    Ok(provider.map(ProviderFacts::from).unwrap_or_default())
+}
+
+/// Where a connection is shared now.
+pub(crate) async fn shares_of(
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> anyhow::Result<Seen<Vec<ConnectionShare>>> {
+    if !connection.wants_sharing() {
+        return Ok(Seen::Yes(Vec::new()));
+    }
+    let labels = format!(
+        "{LABEL_CONNECTION_NAME}={},{LABEL_CONNECTION_NAMESPACE}={}",
+        connection.name_any(),
+        connection.namespace().unwrap_or_default()
+    );
+    seen(session.all(&ListParams::default().labels(&labels)).await)
+}
+
+/// One Secret of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublishedSecret {
+    pub namespace: String,
+    /// Absent while it is not written.
+    pub name: Option<String>,
+    /// The workspace by which it is there; none in the connection's own namespace.
+    pub workspace: Option<String>,
+}
+
+impl fmt::Display for PublishedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{}: Secret {name}", self.namespace)?,
+            None => write!(f, "{}: not yet", self.namespace)?,
+        }
+        self.workspace.as_ref().map_or(Ok(()), |workspace| write!(f, " (workspace {workspace})"))
+    }
+}
+
+/// Where a connection is published: in its own namespace, and by these shares.
+pub(crate) fn published(
+    connection: &IntegrationConnection,
+    shares: &[ConnectionShare],
+) -> Vec<PublishedSecret> {
+    let own = connection.status.as_ref().and_then(|status| status.secret.as_ref());
+    let own = own.map(|secret| PublishedSecret {
+        namespace: connection.namespace().unwrap_or_default(),
+        name: Some(secret.name.clone()),
+        workspace: None,
+    });
+    let elsewhere = shares.iter().map(|share| PublishedSecret {
+        namespace: share.namespace().unwrap_or_default(),
+        name: share.status.as_ref().and_then(|status| status.secret_name.clone()),
+        workspace: Some(share.spec.workspace.clone()),
+    });
+    own.into_iter().chain(elsewhere).collect()
+}
+
+/// The same as lines, with who gets the token there; `None` where it is published nowhere.
+pub(crate) fn whereabouts(
+    connection: &IntegrationConnection,
+    shares: &Seen<Vec<ConnectionShare>>,
+) -> Option<String> {
+    let (shares, hidden) = match shares {
+        Seen::Yes(shares) => (shares.as_slice(), None),
+        Seen::MayNot => (&[][..], Some(hidden(connection))),
+    };
+    let places = published(connection, shares).into_iter().map(|place| place.to_string());
+    let mut lines: Vec<_> = places.chain(hidden).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    lines.push("Whoever may read Secrets or run pods in these namespaces gets the token.".to_owned());
+    Some(format!("  {}\n", lines.join("\n  ")))
+}
+
+/// Where it is shared besides, in words.
+pub(crate) fn hidden(connection: &IntegrationConnection) -> String {
+    let workspace = connection.spec.workspace.as_deref().unwrap_or_default();
+    format!("in namespaces of workspace {workspace} whose shares you may not list")
+}
