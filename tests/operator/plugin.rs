@@ -147,7 +147,7 @@ async fn alice_imports_lists_describes_and_refreshes() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn nobody_brings_a_grant_for_somebody_else() {
+async fn nobody_imports_a_grant_for_somebody_else() {
     let it = scene("plugin-bob").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;

@@ -61,7 +61,7 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     let why = ["why", "pod/mailer", "-n", &jobs];
     let (code, said, errors) = bowline_as_is(&it, "bob", &why, "").await;
     assert_eq!(code, 0, "{errors}");
-    for expected in [format!("from connection {id}, owner alice"), "well: it holds a valid token".to_owned()]
+    for expected in [format!("from connection {id}, owner alice"), "works: it holds a valid token".to_owned()]
     {
         assert!(said.contains(&expected), "{expected}: {said}");
     }

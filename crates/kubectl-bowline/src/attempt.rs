@@ -153,7 +153,9 @@ fn standing(now: &IntegrationConnection) -> Progress {
     }
     let remedy = |reason: &str| Reason::parse(reason).map(|reason| reason.row().remedy);
     match failing(now) {
-        Some(failing) if !matches!(remedy(&failing.reason), Some(Remedy::Wait | Remedy::Connect)) => {
+        Some(failing)
+            if !matches!(remedy(&failing.reason), Some(Remedy::None | Remedy::Wait | Remedy::Connect)) =>
+        {
             Progress::Ended(told(failing))
         }
         // It is on its way.

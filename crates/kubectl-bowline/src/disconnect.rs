@@ -48,7 +48,8 @@ impl DisconnectArgs {
         if !yes {
             confirm(&name, &impact, screen)?;
         }
-        session.patch(&before, json!({"spec": {"disconnect": true}})).await?;
+        // What is disconnected cannot be suspended as well.
+        session.patch(&before, json!({"spec": {"disconnect": true, "suspend": null}})).await?;
         if !wait.begin(&format!("Disconnecting {name}"), screen) {
             return Ok(());
         }

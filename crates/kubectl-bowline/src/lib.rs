@@ -24,6 +24,8 @@ mod related;
 mod screen;
 mod session;
 mod share;
+#[cfg(test)]
+mod skew_tests;
 mod table;
 mod token;
 mod wait;

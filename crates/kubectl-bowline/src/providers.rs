@@ -10,8 +10,6 @@ use crate::table::Cell;
 use bowline_api::IntegrationProvider;
 use bowline_api::condition::ConditionType::Ready;
 use bowline_api::condition::Conditioned;
-use bowline_api::connection::Method;
-use bowline_api::open::Open;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline providers          what can be connected, and how
@@ -65,8 +63,8 @@ const PROVIDERS: Listing<IntegrationProvider> = Listing {
 };
 
 fn methods(provider: &IntegrationProvider) -> Vec<String> {
-    let methods = provider.status.iter().flat_map(|status| status.methods.clone());
-    methods.map(|method| Open::<Method>::from(method).to_string()).collect()
+    let methods = provider.status.iter().flat_map(|status| &status.methods);
+    methods.map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

@@ -28,7 +28,6 @@ impl From<IntegrationProvider> for ProviderFacts {
     fn from(provider: IntegrationProvider) -> Self {
         let methods = provider.status.map(|status| status.methods).unwrap_or_default();
         let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
-        let methods = methods.into_iter().map(Open::from).collect();
         Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
     }
 }

@@ -1,4 +1,4 @@
-//! `connect --device` for a connection that works: whatever comes of it, the old grant goes on, and nobody waits in vain.
+//! `connect --device` for a connection that works: whatever comes of it, the grant in use stays, and nobody waits in vain.
 
 use bowline_testbed::sandbox::{Action, Endpoint, Fault};
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::{alice, assert_says, code_shown, type_code};
 use crate::plugin::bowline;
 use crate::scene::{Scene, scene};
 
-const KEPT: &str = "The grant that it has goes on working";
+const KEPT: &str = "The grant in use keeps working";
 
 async fn connected(name: &str) -> Scene {
     let it = scene(name).await;
@@ -29,8 +29,8 @@ async fn no_on_the_other_device_ends_the_waiting_and_leaves_what_works() {
     assert_says(&run.said, &["Account:        ALICE", "(id alice) only"]);
     type_code(&address, &code, None).await;
     let (exit, said, errors) = run.ended().await;
-    assert_eq!((exit, said.as_str()), (1, "Code ends:      in 10m\n"), "{errors}");
-    assert_says(&errors, &["mail was not authorized anew: Access was not allowed at the provider.", KEPT]);
+    assert_eq!((exit, said.as_str()), (1, "Code expires:   in 10m\n"), "{errors}");
+    assert_says(&errors, &["mail was not connected again: Access was not allowed at the provider.", KEPT]);
     still_works(&it).await;
 }
 
@@ -43,7 +43,7 @@ async fn a_provider_that_gives_no_code_is_not_waited_for() {
     for _ in 0..2 {
         let (exit, said, errors) = alice(&it, "connect mail --device").await;
         assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
-        assert_says(&errors, &["mail was not authorized anew: ", KEPT]);
+        assert_says(&errors, &["mail was not connected again: ", KEPT]);
     }
     still_works(&it).await;
 }
@@ -56,13 +56,13 @@ async fn another_account_is_refused_by_name_and_leaves_what_works() {
     type_code(&address, &code, Some("bob")).await;
     let (exit, _, errors) = run.ended().await;
     assert_eq!(exit, 1, "{errors}");
-    assert_says(&errors, &["mail was not authorized anew: ", KEPT]);
+    assert_says(&errors, &["mail was not connected again: ", KEPT]);
     still_works(&it).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_known_account_is_authorized_anew_in_place() {
+async fn a_known_account_is_connected_again_in_place() {
     let it = connected("again-well").await;
     let uid = it.get("mail").await.metadata.uid;
     let before = it.secret("mail").await;
@@ -83,7 +83,7 @@ async fn a_provider_that_allows_no_codes_is_told_with_whom_to_ask() {
     // alice may not read providers, so that it is the operator that refuses her.
     let (exit, said, errors) = alice(&it, "connect mail --device").await;
     assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
-    assert_says(&errors, &["mail was not authorized anew: ", "Ask platform@example.com.", KEPT]);
+    assert_says(&errors, &["mail was not connected again: ", "Ask platform@example.com.", KEPT]);
     // Who may read them is told before anything is asked.
     let asked = it.get("mail").await.metadata.annotations;
     let (exit, _, errors) =
@@ -120,7 +120,10 @@ async fn nobody_is_sent_to_a_provider_that_is_not_there() {
     for line in ["connect mail", "connect mail --device"] {
         let (exit, said, errors) = alice(&it, line).await;
         assert_eq!(exit, 1, "{line}: {errors}");
-        assert_says(&said, &["mail: ProviderNotFound: ", "an administrator of this cluster: Make the"]);
+        assert_says(
+            &said,
+            &["mail: ProviderNotFound: ", "the platform team: Create the IntegrationProvider"],
+        );
         assert!(!said.contains("http") && errors.contains("mail cannot be connected now"), "{said}{errors}");
     }
     let (exit, _, errors) = alice(&it, "connect nobody").await;

@@ -38,7 +38,7 @@ async fn whoever_is_not_sure_leaves_everything_as_it_was() {
     }
     let (exit, shown) = unsure(&it, CTRL_D).await;
     assert_eq!(exit, 2);
-    assert_says(&shown, &["\nerror: nobody answers here: say --yes"]);
+    assert_says(&shown, &["\nerror: no answer: pass --yes"]);
     let (exit, _) = unsure(&it, CTRL_C).await;
     assert_eq!(exit, 130, "ended by the signal, as shells tell it");
     let status = it.status("mail").await;
@@ -92,7 +92,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_code() {
 
     // Somebody else was quicker, and she is asked whether that was she.
     type_code(&address, &code, Some("bob")).await;
-    let asked = again.until("Is that the account you meant? [y/N] ").await;
+    let asked = again.until("Is that the right account? [y/N] ").await;
     assert_says(&asked, &["mail was connected as BOB <bob@example.com> (id bob)."]);
     again.press("n\n").await;
     let said = again.until("Not accepted: nothing is published.").await;
@@ -117,18 +117,18 @@ async fn an_account_is_accepted_by_nobodys_silence() {
     let address = terminal.value("Open:").await;
     let code = terminal.value("Code:").await;
     type_code(&address, &code, Some("bob")).await;
-    terminal.until("Is that the account you meant? [y/N] ").await;
+    terminal.until("Is that the right account? [y/N] ").await;
     terminal.press(CTRL_D).await;
     let (exit, shown) = terminal.ended().await;
     assert_eq!(exit, 2, "{shown}");
-    assert_says(&shown, &["error: nobody answers here: say --accept-account ID"]);
+    assert_says(&shown, &["error: no answer: pass --accept-account ID"]);
     assert!(it.secret_now(&it.namespace, "mail").await.is_none());
 
     // Where input is no terminal, nobody is asked, whatever the screen is.
     let (exit, shown) = Terminal::start(&it, "bowline connect mail < /dev/null").ended().await;
     assert_eq!(exit, 1, "{shown}");
     assert!(!shown.contains("[y/N]"), "{shown}");
-    assert_says(&shown, &["--accept-account 'bob'"]);
+    assert_says(&shown, &["--accept-account bob\r\n"]);
     let (exit, shown) = Terminal::start(&it, "bowline disconnect mail < /dev/null").ended().await;
     assert_eq!(exit, 2, "{shown}");
     assert_eq!(it.get("mail").await.spec.disconnect, None);

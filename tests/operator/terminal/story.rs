@@ -16,7 +16,7 @@ async fn connected(it: &Scene) {
     type_code(&address, &code, Some("alice")).await;
     let (exit, _, errors) = run.ended().await;
     assert_eq!(exit, 1, "it is not ready yet: {errors}");
-    let accept = format!("kubectl bowline connect mail -n {} --accept-account 'alice'", it.namespace);
+    let accept = format!("kubectl bowline connect mail -n {} --accept-account alice\n", it.namespace);
     assert_says(&errors, &["mail was connected as ALICE <alice@example.com> (id alice)", &accept]);
     assert!(it.secret_now(&it.namespace, "mail").await.is_none(), "nothing is published before she agrees");
 
@@ -44,10 +44,10 @@ async fn looked_at(it: &Scene) {
         "volumes": [{"name": "token", "secret": {"secretName": "mail"}}]});
     pod(it, &it.namespace, mounted).await;
     let why = well(it, "why pod/mailer").await;
-    assert_says(&why, &["Secret mail, by volume", "from connection", "well: it holds a valid token."]);
+    assert_says(&why, &["Secret mail, by volume", "from connection", "works: it holds a valid token."]);
 
     let token = well(it, "token mail").await;
-    assert_says(&token, &["The token ends in", &format!("{}: Secret mail", it.namespace)]);
+    assert_says(&token, &["The token expires in", &format!("{}: Secret mail", it.namespace)]);
     let shown = well(it, "token mail --show").await;
     assert!(it.realm.is_alive(shown.trim()), "what is shown works at the provider");
     assert!(!token.contains(shown.trim()), "the token is shown to nobody who did not ask");
@@ -95,7 +95,7 @@ async fn ended(it: &Scene) {
     assert_says(&errors, &["nothing is published for mail", "kubectl bowline describe mail"]);
     let (exit, _, errors) = alice(it, "connect mail --device").await;
     assert_eq!(exit, 1);
-    assert_says(&errors, &["spec.disconnect is true; to go on, first: kubectl patch ic mail"]);
+    assert_says(&errors, &["spec.disconnect is true; to continue, first: kubectl patch ic mail"]);
 }
 
 #[tokio::test]

@@ -160,7 +160,7 @@ impl Remedy {
                 "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself"
             }
             Self::FreeName => {
-                "delete the Secret that has the name, or choose another spec.secret.name (a share's name is fixed)"
+                "delete the Secret that has the name, or choose another spec.secret.name of the connection"
             }
             Self::RaiseQuota => "make room in the namespace's quota",
             Self::GrantRights => "let the operator write Secrets in namespace {here}",

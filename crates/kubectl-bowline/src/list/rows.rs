@@ -108,6 +108,7 @@ mod tests {
             ("PROVIDER", "github"),
             ("ACCOUNT", "octocat"),
             ("OWNER", "alice@example.com"),
+            ("READY", "True"),
             ("STATUS", "Active"),
             ("REASON", "Connected"),
             ("SHARED", "False"),
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn a_connection_nobody_looked_at_yet_has_a_row() {
         let row = texts(&IntegrationConnection { status: None, ..connection() });
-        for column in ["ACCOUNT", "STATUS", "REASON", "SHARED", "REFRESHED"] {
+        for column in ["ACCOUNT", "READY", "STATUS", "REASON", "SHARED", "REFRESHED"] {
             assert_eq!(row[column], "<none>", "{column}");
         }
     }
