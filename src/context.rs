@@ -1,22 +1,26 @@
 //! What every controller is given.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use bowline_api::IntegrationConnectionStatus;
-use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
 use bowline_runtime::clock::Clock;
+use bowline_runtime::follow::Change;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
-use tokio::sync::mpsc::UnboundedSender;
+use kube::core::object::HasStatus;
+use kube::runtime::controller::Action;
+use serde::Serialize;
 use url::Url;
 
 use crate::grant::actor::Grants;
 use crate::grant::schedule::Limits;
+use crate::kinds::Registered;
+use crate::kube_ext::apply::apply_status;
 use crate::kube_ext::events::Events;
-use crate::kube_ext::index::is_older;
-use crate::metrics::{Metrics, PublishOutcome};
+use crate::kube_ext::memory::Memory;
+use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
@@ -43,12 +47,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// What time it is.
     pub clock: Clock,
-    /// Wakes objects.
-    pub wakes: Wakes,
-    /// What this process published last.
-    pub written: Written,
-    /// What this process said last.
-    pub told: Told,
+    /// The Secret that this process published last, by UID of the connection or share: status may be behind it for a moment.
+    pub last_published: Memory<PublishedVersion>,
     /// What the administrator chose.
     pub settings: Settings,
 }
@@ -72,6 +72,34 @@ impl Context {
             Err(_) => PublishOutcome::Failed,
         });
         written
+    }
+
+    /// Writes the status of an object if it changed, and has the cache show it at once: a decision is never based on less than
+    /// our own last write. Whether the object is still there.
+    pub async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, kube::Error>
+    where
+        K: Kind + HasStatus,
+        K::Status: Serialize + PartialEq,
+    {
+        if object.status() == Some(status) {
+            return Ok(true);
+        }
+        match apply_status(&self.client, object, status).await {
+            Ok(written) => {
+                if let Some(change) = K::handle(&self.world.kinds).wrote(written) {
+                    K::changed(self, &change);
+                }
+                Ok(true)
+            }
+            Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says on an object that it cannot be read, and why. Does not wait for the API server.
+    pub fn report_unreadable(&self, object: ObjectReference, note: String) {
+        let events = Arc::clone(&self.events);
+        tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
     /// The revision of a connection's grant as the store has it now; 0 while there is none.
@@ -100,89 +128,23 @@ pub struct Settings {
     pub allowed_metadata: AllowedMetadata,
 }
 
-/// What this process published last, by UID of the connection or share: status may be behind it for a moment.
-#[derive(Default)]
-pub struct Written(Mutex<HashMap<String, PublishedVersion>>);
+/// A kind of ours: what its folder says of it to the operator.
+pub trait Kind: Registered {
+    /// Names its controller in metrics.
+    const LABEL: &'static str;
 
-impl Written {
-    /// What was published last for this owner.
-    pub fn get(&self, owner_uid: &str) -> Option<PublishedVersion> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(owner_uid).cloned()
-    }
+    /// Why a reconcile failed.
+    type Error: std::error::Error + Send + 'static;
 
-    /// Puts in what was published.
-    pub fn set(&self, owner_uid: &str, secret: PublishedVersion) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(owner_uid.to_owned(), secret);
-    }
+    /// Wakes whoever has to look again when an object changed. Read them as sentences.
+    fn changed(ctx: &Context, change: &Change<Self>);
 
-    /// Forgets what was withdrawn, or whose owner is gone.
-    pub fn forget(&self, owner_uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(owner_uid);
-    }
+    /// Brings one object a step towards what its spec asks for; says how that ended and when to look again.
+    fn reconcile(
+        object: Arc<Self>,
+        ctx: Arc<Context>,
+    ) -> impl Future<Output = Result<Pass, Self::Error>> + Send;
 }
 
-/// Statuses we wrote that the cache may not hold yet, by UID. A decision is never taken below our own last write: else a
-/// failure that status just told of would be tried again at once.
-#[derive(Default)]
-pub struct Told(Mutex<HashMap<String, (String, IntegrationConnectionStatus)>>);
-
-impl Told {
-    /// Remembers what was written, and the resourceVersion it got.
-    pub fn set(&self, uid: &str, resource_version: String, status: IntegrationConnectionStatus) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.insert(uid.to_owned(), (resource_version, status));
-    }
-
-    /// The status we wrote, if the object at hand is older than that. Forgets it once the cache has caught up.
-    pub fn newer_than(&self, connection: &IntegrationConnection) -> Option<IntegrationConnectionStatus> {
-        let uid = connection.metadata.uid.as_deref()?;
-        let at_hand = connection.metadata.resource_version.as_deref().unwrap_or_default();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (written, status) = told.get(uid)?;
-        if is_older(at_hand, written) {
-            return Some(status.clone());
-        }
-        told.remove(uid);
-        None
-    }
-
-    /// Forgets a connection that is gone.
-    pub fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
-    }
-}
-
-/// Wakes objects of each kind. Sending never waits; nobody listens only while the process ends.
-#[derive(Clone)]
-pub struct Wakes {
-    /// Connections.
-    pub connections: UnboundedSender<ObjectRef<IntegrationConnection>>,
-    /// Providers.
-    pub providers: UnboundedSender<ObjectRef<IntegrationProvider>>,
-    /// Workspaces.
-    pub workspaces: UnboundedSender<ObjectRef<Workspace>>,
-    /// Shares.
-    pub shares: UnboundedSender<ObjectRef<ConnectionShare>>,
-}
-
-impl Wakes {
-    /// Wakes a connection.
-    pub fn connection(&self, namespace: &str, name: &str) {
-        let _ = self.connections.send(ObjectRef::new(name).within(namespace));
-    }
-
-    /// Wakes a provider.
-    pub fn provider(&self, name: &str) {
-        let _ = self.providers.send(ObjectRef::new(name));
-    }
-
-    /// Wakes a workspace.
-    pub fn workspace(&self, name: &str) {
-        let _ = self.workspaces.send(ObjectRef::new(name));
-    }
-
-    /// Wakes a share.
-    pub fn share(&self, namespace: &str, name: &str) {
-        let _ = self.shares.send(ObjectRef::new(name).within(namespace));
-    }
-}
+/// How a reconcile ended, and when to look again.
+pub type Pass = (PassOutcome, Action);

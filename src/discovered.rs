@@ -1,7 +1,6 @@
 //! What issuers said of their addresses, kept in memory: read again once a day, and kept through their outages.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_oauth::catalog::DiscoveredEndpoints;
@@ -37,9 +36,9 @@ pub struct Question {
     pub insecure: bool,
 }
 
-/// What is known of one provider's issuer.
+/// What the last readings of one provider's issuer came to.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct IssuerReading {
     /// What was asked.
     question: Question,
     /// The last good copy.
@@ -61,7 +60,7 @@ pub struct Failure {
     pub passes: bool,
 }
 
-impl Known {
+impl IssuerReading {
     /// What is known after a reading, given what was known before it.
     pub fn after(
         last: Option<Self>,
@@ -69,7 +68,7 @@ impl Known {
         read: Result<DiscoveredEndpoints, DiscoveryError>,
         now: Timestamp,
     ) -> Self {
-        let last = last.filter(|known| known.question == question);
+        let last = last.filter(|last| last.question == question);
         match read {
             Ok(endpoints) => {
                 let metadata = Metadata { issuer: question.issuer.clone(), endpoints };
@@ -96,34 +95,14 @@ impl Known {
         }
     }
 
+    /// Whether this is what was asked.
+    pub fn answers(&self, question: &Question) -> bool {
+        self.question == *question
+    }
+
     /// When it is to be read again.
     pub fn next(&self) -> Timestamp {
         self.next
-    }
-}
-
-/// What is known, by provider.
-#[derive(Default)]
-pub struct Discovered(Mutex<HashMap<String, Known>>);
-
-impl Discovered {
-    /// The answer to this question, if it was asked last.
-    pub fn get(&self, provider: &str, question: &Question) -> Option<Known> {
-        self.lock().get(provider).filter(|known| known.question == *question).cloned()
-    }
-
-    /// Puts in what is known.
-    pub fn set(&self, provider: &str, known: Known) {
-        self.lock().insert(provider.to_owned(), known);
-    }
-
-    /// Forgets a provider that is gone or needs no metadata any more.
-    pub fn forget(&self, provider: &str) {
-        self.lock().remove(provider);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,38 +130,36 @@ mod tests {
         let asked = question("https://id.example.com");
         let mut known = None;
         for want in [10, 20, 40, 80, 160, 320, 600, 600, 600] {
-            let next = Known::after(known, asked.clone(), down(), at(0));
+            let next = IssuerReading::after(known, asked.clone(), down(), at(0));
             assert_eq!(next.next(), at(want));
             known = Some(next);
         }
-        let good = Known::after(known, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        let good = IssuerReading::after(known, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
         assert_eq!(good.next(), at(24 * 3600));
-        assert_eq!(Known::after(Some(good), asked, down(), at(0)).next(), at(10), "it starts anew");
+        assert_eq!(IssuerReading::after(Some(good), asked, down(), at(0)).next(), at(10), "it starts anew");
     }
 
     #[test]
     fn the_last_good_copy_counts_during_an_outage_and_not_against_a_contradiction() {
         let asked = question("https://id.example.com");
-        let good = Known::after(None, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        let good = IssuerReading::after(None, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
         let rows: [(Result<_, _>, bool); 3] = [
             (down(), true),
             (Err(DiscoveryError::OtherIssuer), false),
             (Err(DiscoveryError::NoTokenEndpoint), false),
         ];
         for (read, usable) in rows {
-            let known = Known::after(Some(good.clone()), asked.clone(), read, at(1));
+            let known = IssuerReading::after(Some(good.clone()), asked.clone(), read, at(1));
             assert_eq!(known.usable().is_ok(), usable, "{known:?}");
         }
-        assert!(Known::after(None, asked, down(), at(1)).usable().is_err());
+        assert!(IssuerReading::after(None, asked, down(), at(1)).usable().is_err());
     }
 
     #[test]
     fn what_one_issuer_said_counts_for_no_other() {
         let (one, other) = (question("https://id.example.com"), question("https://id.example.org"));
-        let good = Known::after(None, one.clone(), Ok(DiscoveredEndpoints::default()), at(0));
-        let book = Discovered::default();
-        book.set("p", good.clone());
-        assert!(book.get("p", &one).is_some() && book.get("p", &other).is_none());
-        assert!(Known::after(Some(good), other, down(), at(1)).usable().is_err());
+        let good = IssuerReading::after(None, one.clone(), Ok(DiscoveredEndpoints::default()), at(0));
+        assert!(good.answers(&one) && !good.answers(&other));
+        assert!(IssuerReading::after(Some(good), other, down(), at(1)).usable().is_err());
     }
 }

@@ -6,7 +6,7 @@
 //! - [`grant`]: the life of one grant, whoever asks.
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
-//! - [`world`], [`context`]: what is known of the cluster, and what every controller is given.
+//! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every controller is given.
 //! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
 //! - [`operator`], [`cli`]: the process and its command line.
@@ -21,6 +21,7 @@ pub mod connection;
 pub mod context;
 pub mod discovered;
 pub mod grant;
+pub mod kinds;
 pub mod kube_ext;
 pub mod metrics;
 pub mod operator;

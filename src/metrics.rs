@@ -10,8 +10,8 @@ mod pass;
 
 pub use call::Call;
 pub use families::{Description, Kind, describe, reference};
-pub use labels::{Controller, Operation, PassOutcome, PublishOutcome, RefreshOutcome};
-pub use pass::{Pass, PassResult};
+pub use labels::{Operation, PassOutcome, PublishOutcome, RefreshOutcome};
+pub use pass::Pass;
 
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ pub struct Metrics {
     keyring_key_age: Gauge,
     store_ready: IntGauge,
     policy_present: IntGauge,
+    unreadable: IntGaugeVec,
 }
 
 impl Metrics {
@@ -69,6 +70,7 @@ impl Metrics {
             keyring_key_age: gauge(&registry, &family::KEYRING_KEY_AGE)?,
             store_ready: int_gauge(&registry, &family::STORE_READY)?,
             policy_present: int_gauge(&registry, &family::POLICY_PRESENT)?,
+            unreadable: int_gauges(&registry, &family::UNREADABLE_OBJECTS)?,
             registry,
         };
         metrics.start_at_zero();
@@ -76,8 +78,15 @@ impl Metrics {
     }
 
     /// Begins one reconcile; see [`Pass`].
-    pub fn pass(&self, controller: Controller) -> Pass {
+    pub fn pass(&self, controller: &'static str) -> Pass {
         Pass::begin(self.passes.clone(), self.pass_duration.clone(), controller)
+    }
+
+    /// A controller starts: its series are there from now on.
+    pub fn expect_passes(&self, controller: &'static str) {
+        for outcome in PassOutcome::ALL.iter().map(|outcome| outcome.label()).chain([labels::ABANDONED]) {
+            self.passes.with_label_values(&[controller, outcome]);
+        }
     }
 
     /// One refresh came to an end. `catalogue_type` is the provider's type, a name out of the catalogue.
@@ -120,6 +129,11 @@ impl Metrics {
         self.shares.set(whole(count));
     }
 
+    /// How many objects of a kind are there and cannot be read.
+    pub fn set_unreadable(&self, kind: &str, count: usize) {
+        self.unreadable.with_label_values(&[kind]).set(whole(count));
+    }
+
     /// Age of the key that new records are sealed with.
     pub fn set_keyring_key_age(&self, age: Duration) {
         self.keyring_key_age.set(age.as_secs_f64());
@@ -144,12 +158,6 @@ impl Metrics {
     fn start_at_zero(&self) {
         for phase in Phase::ALL {
             self.set_connections(*phase, 0);
-        }
-        for controller in Controller::ALL {
-            for outcome in PassOutcome::ALL {
-                self.passes.with_label_values(&[controller.label(), outcome.label()]);
-            }
-            self.passes.with_label_values(&[controller.label(), labels::ABANDONED]);
         }
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);

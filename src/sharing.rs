@@ -22,6 +22,11 @@ pub enum Shared {
         /// The name that was asked for.
         workspace: String,
     },
+    /// The workspace cannot be read: nothing more is shared, and nothing is taken back.
+    Unknown {
+        /// The name that was asked for.
+        workspace: String,
+    },
     /// The owner is not, or no longer, a member.
     OwnerNotMember {
         /// The workspace.

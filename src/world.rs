@@ -1,23 +1,26 @@
 //! What is known of the cluster: caches that watches fill, asked by every controller. Never a live request.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
+use bowline_api::names::{self, LABEL_ATTEMPT_CONNECTION};
 use bowline_api::reason::Reason;
-use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
 use bowline_runtime::attempts::{self, Kept};
+use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use crate::discovered::{Discovered, Metadata};
+use crate::discovered::{IssuerReading, Metadata};
 use crate::grant::target::Target;
+use crate::kinds::Kinds;
 use crate::kube_ext::index::SecretIndex;
+use crate::kube_ext::memory::Memory;
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 use crate::vault::record::EndTerms;
@@ -26,33 +29,22 @@ use crate::vault::record::EndTerms;
 pub struct World {
     /// UID of the cluster's `kube-system` namespace.
     pub cluster: String,
-    /// All connections.
-    pub connections: Store<IntegrationConnection>,
-    /// All provider objects.
-    pub providers: Store<IntegrationProvider>,
-    /// All workspaces.
-    pub workspaces: Store<Workspace>,
-    /// All shares.
-    pub shares: Store<ConnectionShare>,
+    /// The kinds of ours.
+    pub kinds: Kinds,
     /// Names and labels of all namespaces.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
     /// Secrets of the operator's namespace that are neither records nor the keyring: app registrations.
-    pub app_secrets: Store<Secret>,
-    /// Tries to connect, as Secrets.
-    pub attempts: Store<Secret>,
+    pub app_secrets: Cache<Secret>,
+    /// Attempts to connect, as Secrets.
+    pub attempts: Cache<Secret>,
     /// The Secrets we publish, without data.
     pub published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
     pub credentials: SecretIndex,
     /// What the provider controller made of each provider object.
-    pub resolutions: Resolutions,
-}
-
-/// What the provider controller made of each provider object.
-#[derive(Default)]
-pub struct Resolutions {
-    by_provider: RwLock<HashMap<String, Arc<Resolution>>>,
-    discovered: Discovered,
+    pub resolutions: Memory<Arc<Resolution>>,
+    /// What the issuers of providers said.
+    pub issuers: Memory<IssuerReading>,
 }
 
 /// What one provider object comes to.
@@ -84,8 +76,8 @@ pub struct Ready {
     pub plain: Option<Arc<Target>>,
 }
 
-/// A provider as one connection meets it.
-pub enum Found {
+/// What a connection gets for the provider that it names.
+pub enum ProviderLookup {
     /// No object of that name.
     NotFound,
     /// Not usable now.
@@ -100,30 +92,6 @@ pub enum Found {
     },
     /// Usable.
     Ready(Arc<Target>),
-}
-
-impl Resolutions {
-    /// What is known of a provider; `None` until its controller has looked at it.
-    pub fn get(&self, provider: &str) -> Option<Arc<Resolution>> {
-        self.by_provider.read().unwrap_or_else(PoisonError::into_inner).get(provider).cloned()
-    }
-
-    /// Puts in what a provider comes to.
-    pub fn set(&self, provider: &str, resolution: Resolution) {
-        let mut all = self.by_provider.write().unwrap_or_else(PoisonError::into_inner);
-        all.insert(provider.to_owned(), Arc::new(resolution));
-    }
-
-    /// What issuers said.
-    pub fn discovered(&self) -> &Discovered {
-        &self.discovered
-    }
-
-    /// Forgets a provider that is gone.
-    pub fn forget(&self, provider: &str) {
-        self.discovered.forget(provider);
-        self.by_provider.write().unwrap_or_else(PoisonError::into_inner).remove(provider);
-    }
 }
 
 /// Why a usable provider has no target for a connection. Names what does not fit, never a value.
@@ -190,25 +158,29 @@ impl Ready {
 
 impl World {
     /// The provider of a connection.
-    pub fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> Found {
-        if self
-            .providers
-            .get(&ObjectRef::new(name))
-            .is_none_or(|object| object.meta().deletion_timestamp.is_some())
-        {
-            return Found::NotFound;
+    pub fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> ProviderLookup {
+        let key = ObjectRef::new(name);
+        if self.kinds.providers.set_aside(&key).is_some() {
+            let message = format!(
+                "IntegrationProvider {name} cannot be read. An administrator must correct it: its Event Unreadable names the field."
+            );
+            return ProviderLookup::NotReady { message };
+        }
+        let object = self.kinds.providers.get(&key);
+        if object.is_none_or(|object| object.meta().deletion_timestamp.is_some()) {
+            return ProviderLookup::NotFound;
         }
         match self.resolutions.get(name).as_deref() {
-            None => Found::NotReady { message: format!("Provider {name} is being looked at.") },
+            None => ProviderLookup::NotReady { message: format!("Provider {name} is being looked at.") },
             Some(Resolution::NotReady { message, .. }) => {
-                Found::NotReady { message: format!("Provider {name} cannot be used: {message}") }
+                ProviderLookup::NotReady { message: format!("Provider {name} cannot be used: {message}") }
             }
             Some(Resolution::Ready(ready)) => match ready.target(parameters) {
-                Ok(target) => Found::Ready(target),
+                Ok(target) => ProviderLookup::Ready(target),
                 Err(unfit) if unfit.concerns() == SetBy::Connection => {
-                    Found::ParametersInvalid { message: sentence(&unfit.to_string()) }
+                    ProviderLookup::ParametersInvalid { message: sentence(&unfit.to_string()) }
                 }
-                Err(unfit) => Found::NotReady {
+                Err(unfit) => ProviderLookup::NotReady {
                     message: format!("Provider {name} cannot be used: {}", sentence(&unfit.to_string())),
                 },
             },
@@ -217,14 +189,17 @@ impl World {
 
     /// Whether a provider object is there that nobody has looked at yet: right after the start, for as long as its issuer takes.
     pub fn is_unjudged(&self, provider: &str) -> bool {
-        self.resolutions.get(provider).is_none() && self.providers.get(&ObjectRef::new(provider)).is_some()
+        self.resolutions.get(provider).is_none()
+            && self.kinds.providers.get(&ObjectRef::new(provider)).is_some()
     }
 
     /// The provider of a grant that is being ended; its connection may be gone.
     pub fn target_of_ending(&self, place: &Place, terms: &EndTerms) -> Option<Arc<Target>> {
         match self.provider(&place.provider, &terms.parameters) {
-            Found::Ready(target) => Some(target),
-            Found::NotFound | Found::NotReady { .. } | Found::ParametersInvalid { .. } => None,
+            ProviderLookup::Ready(target) => Some(target),
+            ProviderLookup::NotFound
+            | ProviderLookup::NotReady { .. }
+            | ProviderLookup::ParametersInvalid { .. } => None,
         }
     }
 
@@ -234,7 +209,26 @@ impl World {
         if !connection.spec.shared.unwrap_or_default() {
             return Shared::NotAsked;
         }
-        sharing::computed(connection, &self.workspaces.state(), |namespace| self.namespace_lives(namespace))
+        let workspaces = &self.kinds.workspaces;
+        let unreadable: BTreeSet<_> =
+            workspaces.unreadable().iter().filter_map(|workspace| workspace.metadata.name.clone()).collect();
+        let shared = sharing::computed(connection, &workspaces.state(), |namespace| {
+            self.namespace_lives(namespace) && !self.is_held_by(&unreadable, namespace)
+        });
+        match shared {
+            Shared::WorkspaceNotFound { workspace } if unreadable.contains(&workspace) => {
+                Shared::Unknown { workspace }
+            }
+            known => known,
+        }
+    }
+
+    /// Whether one of these workspaces, which cannot be read, has shares in a namespace: then it is no other one's.
+    fn is_held_by(&self, unreadable: &BTreeSet<String>, namespace: &str) -> bool {
+        let held = |share: &ConnectionShare| {
+            share.meta().namespace.as_deref() == Some(namespace) && unreadable.contains(&share.spec.workspace)
+        };
+        !unreadable.is_empty() && !self.kinds.shares.state_filter(held).is_empty()
     }
 
     /// Whether a namespace exists and is not being deleted.
@@ -252,10 +246,31 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The shares of a connection, by its UID.
+    /// The shares of a connection, by its UID. One that cannot be read is known by its name alone: it is there, and can be taken
+    /// back.
     pub fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
-        self.shares.state_filter(|share| share.spec.connection.uid == uid)
+        let mut shares = self.kinds.shares.state_filter(|share| share.spec.connection.uid == uid);
+        let id = names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any());
+        for unreadable in self.kinds.shares.unreadable() {
+            if unreadable.metadata.name.as_deref() == Some(&id) {
+                let share = sharing::share(connection, "", "");
+                shares.push(Arc::new(ConnectionShare { metadata: unreadable.metadata.clone(), ..share }));
+            }
+        }
+        shares
+    }
+
+    /// Whether all is known that a share depends on. What cannot be read is unknown, never gone.
+    pub fn knows_source_of(&self, share: &ConnectionShare) -> bool {
+        let of = &share.spec.connection;
+        let key = ObjectRef::new(&of.name).within(&of.namespace);
+        match self.kinds.connections.set_aside(&key) {
+            Some(unreadable) => unreadable.metadata.uid.as_ref() != Some(&of.uid),
+            None => self
+                .connection(&of.namespace, &of.name, &of.uid)
+                .is_none_or(|connection| !matches!(self.shared(&connection), Shared::Unknown { .. })),
+        }
     }
 
     /// The tries to connect this connection, the newest first; what is no attempt is left out.
@@ -272,8 +287,31 @@ impl World {
 
     /// A connection by name, if it is still the one with this UID.
     pub fn connection(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<IntegrationConnection>> {
-        let found = self.connections.get(&ObjectRef::new(name).within(namespace))?;
+        let found = self.kinds.connections.get(&ObjectRef::new(name).within(namespace))?;
         (found.meta().uid.as_deref() == Some(uid)).then_some(found)
+    }
+
+    /// Returns when every cache was filled once, save for attempts to connect: connections live without them.
+    pub async fn wait_listed(&self) {
+        self.kinds.wait_listed().await;
+        self.namespaces.wait_listed().await;
+        self.app_secrets.wait_listed().await;
+        self.published.wait_listed().await;
+        self.credentials.wait_listed().await;
+    }
+
+    /// Has all shares reconciled.
+    pub fn wake_shares(&self) {
+        self.kinds.shares.wake_where(|_| true);
+    }
+
+    /// Has all that is shared reconciled.
+    pub fn wake_sharing(&self) {
+        self.wake_shares();
+        self.kinds.connections.wake_where(|connection| {
+            connection.spec.shared.unwrap_or_default()
+                || connection.status.as_ref().is_some_and(|status| status.sharing.is_some())
+        });
     }
 
     /// The place of a connection's record.

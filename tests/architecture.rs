@@ -21,6 +21,7 @@ const ORDER: &[&str] = &[
     "publishing",
     "grant",
     "discovered",
+    "kinds",
     "world",
     "context",
     "connection",
@@ -35,7 +36,7 @@ const ORDER: &[&str] = &[
 const NARROW: &[(&str, &str, &[&str])] = &[
     // It never sees a provider's token.
     ("bowline_portal", "bowline_oauth", &["catalog", "guard", "http", "request"]),
-    ("kubectl_bowline", "bowline_runtime", &["clock", "kubeconfig"]),
+    ("kubectl_bowline", "bowline_runtime", &["clock", "follow", "kubeconfig"]),
 ];
 
 /// Controllers: siblings, and nobody uses another's insides.

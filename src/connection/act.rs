@@ -113,7 +113,7 @@ async fn publish(
                 resource_version: Some(written.resource_version),
                 grant: Some(version),
             };
-            ctx.written.set(&uid, secret.clone());
+            ctx.last_published.set(&uid, secret.clone());
             withdraw_former(ctx, connection, observed, &secret, outcome).await;
             outcome.secret = SecretOutcome::Written(secret);
         }
@@ -192,7 +192,7 @@ pub async fn withdraw_own(
                 .await?;
         }
     }
-    ctx.written.forget(&uid);
+    ctx.last_published.forget(&uid);
     Ok(())
 }
 

@@ -6,15 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_api::IntegrationConnection;
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, names};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta, PartialObjectMetaExt};
 use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Event, finalizer};
 use kube::{Api, CustomResourceExt, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::time::timeout;
 
-use super::Error;
 use super::act::{mark_ending, take_back_shares, withdraw_own};
 use super::observe::written;
+use super::{Error, settled};
 use crate::context::Context;
 use crate::vault::LookupError;
 use crate::vault::record::EndReason;
@@ -45,8 +49,46 @@ pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>)
         return Err(Error::Withdraw);
     }
     ctx.grants.forget(&uid);
-    ctx.written.forget(&uid);
+    ctx.last_published.forget(&uid);
     Ok(Action::await_change())
+}
+
+/// Lets a connection go that cannot be read. Its deletion can be: of its spec and status only what its end needs is read, each
+/// field by itself.
+pub async fn depart_unreadable(ctx: &Arc<Context>, connection: &ObjectMeta) -> Result<(), Error> {
+    let (namespace, name) = (connection.namespace.as_deref().unwrap_or_default(), connection.name.as_deref());
+    let kind = ApiResource::erase::<IntegrationConnection>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), namespace, &kind);
+    let Some(object) = api.get_opt(name.unwrap_or_default()).await.map_err(Error::Read)? else {
+        return Ok(());
+    };
+    let stand_in = Arc::new(legible(&object).map_err(kube::Error::SerdeError).map_err(Error::Read)?);
+    let api: Api<PartialObjectMeta<IntegrationConnection>> = Api::namespaced(ctx.client.clone(), namespace);
+    let metadata = object.metadata.into_response_partial();
+    let result = finalizer(&api, names::FINALIZER, Arc::new(metadata), |event| {
+        let is_going = matches!(event, Event::Cleanup(_));
+        let stand_in = &stand_in;
+        // Another one of that name is no concern of ours here.
+        async move { if is_going { depart(stand_in, ctx).await } else { Ok(Action::await_change()) } }
+    });
+    settled(result.await).map(drop)
+}
+
+/// The connection as far as its end needs it.
+fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::Error> {
+    fn field<T: DeserializeOwned>(object: &DynamicObject, pointer: &str) -> Option<T> {
+        serde_json::from_value(object.data.pointer(pointer)?.clone()).ok()
+    }
+    let blank = json!({"metadata": object.metadata, "spec": {"provider": "", "owner": ""}});
+    let mut connection: IntegrationConnection = serde_json::from_value(blank)?;
+    let spec = &mut connection.spec;
+    spec.provider = field(object, "/spec/provider").unwrap_or_default();
+    spec.parameters = field(object, "/spec/parameters").unwrap_or_default();
+    spec.app = field(object, "/spec/app");
+    spec.secret = field(object, "/spec/secret");
+    connection.status = field(object, "/status/secret")
+        .map(|secret| IntegrationConnectionStatus { secret: Some(secret), ..Default::default() });
+    Ok(connection)
 }
 
 /// Whether the definition of our kind is being deleted. If nobody can tell, the deletion is taken for what it looks like.
@@ -56,5 +98,28 @@ async fn uninstalling(ctx: &Context) -> bool {
         Ok(Ok(Some(definition))) => definition.metadata.deletion_timestamp.is_some(),
         Ok(Ok(None)) => true,
         Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_connection_that_cannot_be_read_each_field_is_read_by_itself() {
+        let object = serde_json::from_value(json!({
+            "metadata": {"name": "c", "namespace": "n", "uid": "u"},
+            "spec": {
+                "provider": "entra", "owner": 7, "suspend": "perhaps", "parameters": {"tenant": "contoso"},
+                "app": {"secretName": "own"}, "secret": {"format": "Cuneiform", "name": "x"},
+            },
+            "status": {"phase": 3, "secret": {"name": "s"}},
+        }));
+        let read = legible(&object.unwrap()).unwrap();
+        assert_eq!((&*read.spec.provider, &*read.spec.parameters["tenant"]), ("entra", "contoso"));
+        assert_eq!(read.spec.app.unwrap().secret_name, "own");
+        assert!(read.spec.secret.is_none());
+        assert_eq!(read.status.unwrap().secret.unwrap().name, "s");
     }
 }

@@ -9,25 +9,27 @@ mod observe;
 pub mod observed;
 mod report;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_api::{IntegrationConnection, names};
+use bowline_runtime::follow::Change;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{self, Event, finalizer};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
+
+pub use self::depart::depart_unreadable;
 
 use self::act::{Outcome, act};
 use self::decide::{Plan, decide};
 use self::observe::observe;
 use self::observed::{Observed, Provider, RecordState};
-use crate::context::Context;
+use crate::context::{Context, Kind, Pass};
 use crate::grant::schedule::later;
-use crate::kube_ext::apply;
-use crate::metrics::{Controller, PassOutcome};
+use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
@@ -41,6 +43,9 @@ pub enum Error {
     /// The API server did not take the status.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),
+    /// A connection that does not parse could not be read field by field either.
+    #[error("the connection could not be read")]
+    Read(#[source] kube::Error),
     /// What the connection holds elsewhere is not taken back yet.
     #[error("what was published is not withdrawn yet")]
     Withdraw,
@@ -49,21 +54,44 @@ pub enum Error {
     Finalizer(#[source] Box<finalizer::Error<Error>>),
 }
 
-/// Brings one connection a step towards what its spec asks for.
-pub async fn reconcile(connection: Arc<IntegrationConnection>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let pass = ctx.metrics.pass(Controller::Connection);
-    let namespace = connection.namespace().unwrap_or_default();
-    let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &namespace);
-    let result = finalizer(&api, names::FINALIZER, connection, |event| async {
-        match event {
-            Event::Apply(connection) => keep(&connection, &ctx).await,
-            Event::Cleanup(connection) => depart::depart(&connection, &ctx).await,
+impl Kind for IntegrationConnection {
+    const LABEL: &'static str = "connection";
+
+    type Error = Error;
+
+    /// Itself, and the shares that publish its token.
+    fn changed(ctx: &Context, change: &Change<Self>) {
+        let connections = &ctx.world.kinds.connections;
+        let (uid, shared) = match change {
+            Change::Applied { object, .. } => {
+                connections.wake(ObjectRef::from_obj(&**object));
+                let was_shared = object.status.as_ref().is_some_and(|status| status.sharing.is_some());
+                (object.uid(), was_shared || object.spec.shared.unwrap_or_default())
+            }
+            Change::Gone { metadata, .. } => {
+                let uid = metadata.uid.clone();
+                ctx.grants.forget(uid.as_deref().unwrap_or_default());
+                ctx.last_published.forget(uid.as_deref().unwrap_or_default());
+                (uid, true)
+            }
+            Change::SetAside(_) => return,
+        };
+        if shared {
+            ctx.world.kinds.shares.wake_where(|share| Some(&share.spec.connection.uid) == uid.as_ref());
         }
-    })
-    .await;
-    let result = settled(result);
-    pass.finish(if result.is_ok() { PassOutcome::Settled } else { PassOutcome::Retrying });
-    result
+    }
+
+    async fn reconcile(connection: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+        let api: Api<Self> =
+            Api::namespaced(ctx.client.clone(), connection.namespace().as_deref().unwrap_or_default());
+        let result = finalizer(&api, names::FINALIZER, connection, |event| async {
+            match event {
+                Event::Apply(connection) => keep(&connection, &ctx).await,
+                Event::Cleanup(connection) => depart::depart(&connection, &ctx).await,
+            }
+        });
+        settled(result.await).map(|action| (PassOutcome::Settled, action))
+    }
 }
 
 async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, Error> {
@@ -72,21 +100,12 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
         return Ok(Action::requeue(TRY_AGAIN));
     }
     let now = ctx.clock.now();
-    let connection = &freshest(ctx, connection);
     let observed = observe(ctx, connection);
     let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
     let status = report::status(connection, &observed, &plan, &outcome, now);
     publish(ctx, connection, &observed, &status).await?;
     Ok(next(&observed, &plan, &outcome, now))
-}
-
-/// The connection with the status we wrote last, should the cache be behind it.
-fn freshest<'a>(ctx: &Context, connection: &'a IntegrationConnection) -> Cow<'a, IntegrationConnection> {
-    match ctx.told.newer_than(connection) {
-        None => Cow::Borrowed(connection),
-        Some(status) => Cow::Owned(IntegrationConnection { status: Some(status), ..connection.clone() }),
-    }
 }
 
 /// Writes the status if it changed, then tells the news, then forgets the outcome that it speaks of.
@@ -96,17 +115,8 @@ async fn publish(
     observed: &Observed,
     status: &IntegrationConnectionStatus,
 ) -> Result<(), Error> {
-    if connection.status.as_ref() != Some(status) {
-        let api: Api<IntegrationConnection> =
-            Api::namespaced(ctx.client.clone(), &connection.namespace().unwrap_or_default());
-        match apply::apply_status(&api, &connection.name_any(), status).await {
-            Ok(written) => {
-                let (uid, version) = (written.uid().unwrap_or_default(), written.resource_version());
-                ctx.told.set(&uid, version.unwrap_or_default(), status.clone());
-            }
-            Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
-            Err(error) => return Err(Error::Status(error)),
-        }
+    if !ctx.write_status(connection, status).await.map_err(Error::Status)? {
+        return Ok(());
     }
     for news in news::news(connection.status.as_ref(), status, observed.finished.as_ref()) {
         let object = connection.object_ref(&());
@@ -153,11 +163,6 @@ fn unannounced(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
         RecordState::Present(_) => false,
     };
     unclear.then(|| later(now, LOOK_AGAIN))
-}
-
-/// Reporting failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<IntegrationConnection>, _: &Error, _: Arc<Context>) -> Action {
-    Action::requeue(Duration::from_secs(5))
 }
 
 /// Takes the finalizer helper's wrapping off, so that what is logged and counted is the cause.

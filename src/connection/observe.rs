@@ -15,7 +15,7 @@ use crate::publishing::{Known, PublishedVersion};
 use crate::vault::Record;
 use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
 use crate::vault::seal::OpenError;
-use crate::world::Found;
+use crate::world::ProviderLookup;
 
 /// Everything a decision about `connection` needs.
 pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
@@ -39,8 +39,8 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
         credentials: credentials
             .and_then(|credentials| ctx.world.credentials.get(&namespace, &credentials.secret_name))
             .map(|entry| SourceSeen {
-                uid: entry.uid.into(),
-                resource_version: entry.resource_version.into(),
+                uid: (*entry.object.uid).into(),
+                resource_version: entry.object.resource_version.into(),
             }),
         refused_source: actor
             .refused_source
@@ -58,7 +58,7 @@ pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
 /// The Secret as it was published last: as this process remembers, or else as the Secret itself tells.
 pub(super) fn written(ctx: &Context, connection: &IntegrationConnection) -> Option<PublishedVersion> {
     let uid = connection.uid()?;
-    ctx.written.get(&uid).or_else(|| {
+    ctx.last_published.get(&uid).or_else(|| {
         let told = connection.status.as_ref().and_then(|status| status.secret.as_ref());
         let name = told.map_or_else(|| connection.secret_name(), |secret| secret.name.clone());
         let entry = ctx.world.published.get(&connection.namespace()?, &name)?;
@@ -87,10 +87,10 @@ fn unwritten(concluded: Vec<Concluded>) -> Vec<Dismissal> {
 fn provider(ctx: &Context, connection: &IntegrationConnection) -> Provider {
     let spec = &connection.spec;
     match ctx.world.provider(&spec.provider, &spec.parameters) {
-        Found::NotFound => Provider::NotFound,
-        Found::NotReady { message } => Provider::NotReady { message },
-        Found::ParametersInvalid { message } => Provider::ParametersInvalid { message },
-        Found::Ready(target) => usable(ctx, connection, target),
+        ProviderLookup::NotFound => Provider::NotFound,
+        ProviderLookup::NotReady { message } => Provider::NotReady { message },
+        ProviderLookup::ParametersInvalid { message } => Provider::ParametersInvalid { message },
+        ProviderLookup::Ready(target) => usable(ctx, connection, target),
     }
 }
 
@@ -100,7 +100,7 @@ fn app_version(ctx: &Context, connection: &IntegrationConnection, provider: &Pro
         return provider.target()?.app_version().map(ToOwned::to_owned);
     };
     let seen = ctx.world.credentials.get(&connection.namespace()?, &own.secret_name)?;
-    Some(format!("{}/{}", seen.uid, seen.resource_version))
+    Some(format!("{}/{}", seen.object.uid, seen.object.resource_version))
 }
 
 /// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.

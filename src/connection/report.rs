@@ -264,7 +264,11 @@ fn sharing(
     old: &IntegrationConnectionStatus,
     now: Timestamp,
 ) -> Option<SharingStatus> {
-    let Shared::In { workspace, .. } = &observed.shared else { return None };
+    let workspace = match &observed.shared {
+        Shared::In { workspace, .. } => workspace,
+        Shared::Unknown { .. } => return old.sharing.clone(),
+        Shared::NotAsked | Shared::WorkspaceNotFound { .. } | Shared::OwnerNotMember { .. } => return None,
+    };
     let since = old
         .sharing
         .as_ref()

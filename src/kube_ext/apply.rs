@@ -8,12 +8,14 @@ use std::fmt::Debug;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
-use kube::{Api, Client, Error, Resource};
+use kube::core::object::HasStatus;
+use kube::{Api, Client, Error, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use bowline_api::names::{FIELD_MANAGER, STATUS_MANAGER};
+use bowline_runtime::follow::Parsed;
 
 /// Asks for an object's metadata only, so that an answer never carries the Secret's data back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -28,16 +30,21 @@ where
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
 }
 
-/// Applies the whole status with force, under a field manager of its own.
+/// Applies the whole status of `object` with force, under a field manager of its own. What the API server makes of it may be
+/// more than we can read.
 ///
 /// What the last status said and this one leaves out is removed.
-pub async fn apply_status<K, S>(api: &Api<K>, name: &str, status: &S) -> Result<K, Error>
+pub async fn apply_status<K>(client: &Client, object: &K, status: &K::Status) -> Result<Parsed<K>, Error>
 where
-    K: Resource<DynamicType = ()> + DeserializeOwned,
-    S: Serialize + Debug,
+    K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned,
+    K::Status: Serialize,
 {
     let body = json!({ "apiVersion": K::api_version(&()), "kind": K::kind(&()), "status": status });
-    api.patch_status(name, &PatchParams::apply(STATUS_MANAGER).force(), &Patch::Apply(&body)).await
+    let parameters = PatchParams::apply(STATUS_MANAGER).force();
+    let request = kube::core::Request::new(K::url_path(&(), object.namespace().as_deref()))
+        .patch_subresource("status", &object.name_any(), &parameters, &Patch::Apply(&body))
+        .map_err(Error::BuildRequest)?;
+    client.request(request).await
 }
 
 /// Removes an annotation if its value is still `handled`; a newer request stays. Whether it was removed.

@@ -3,3 +3,4 @@
 pub mod apply;
 pub mod events;
 pub mod index;
+pub mod memory;

@@ -82,6 +82,8 @@ families! {
         "Shares that exist, in number of objects.";
     STORE_READY: Gauge "bowline_store_ready" [] &[],
         "1 while the records are loaded and the keyring is usable, else 0.";
+    UNREADABLE_OBJECTS: Gauge "bowline_unreadable_objects" ["kind"] &[],
+        "Objects that do not parse and are set aside until they are corrected, by kind (`Record` and `Attempt` are Secrets of ours), in number of objects.";
 }
 
 /// Every metric, sorted by name.

@@ -22,20 +22,6 @@ macro_rules! labels {
 }
 
 labels! {
-    /// Which controller reconciles.
-    Controller {
-        /// Connections.
-        Connection = "connection",
-        /// Providers.
-        Provider = "provider",
-        /// Workspaces.
-        Workspace = "workspace",
-        /// Shares.
-        Share = "share",
-    }
-}
-
-labels! {
     /// How a reconcile ended.
     PassOutcome {
         /// All is as it should be.

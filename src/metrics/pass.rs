@@ -4,47 +4,33 @@ use std::time::Instant;
 
 use prometheus::{HistogramVec, IntCounterVec};
 
-use super::labels::{ABANDONED, Controller, PassOutcome};
-
-/// What a reconcile hands to [`Pass::finish`].
-pub trait PassResult {
-    /// How it ended.
-    fn pass_outcome(&self) -> PassOutcome;
-}
-
-impl PassResult for PassOutcome {
-    fn pass_outcome(&self) -> PassOutcome {
-        *self
-    }
-}
+use super::labels::{ABANDONED, PassOutcome};
 
 /// A guard around one reconcile: counts it as abandoned unless it is finished, and measures its duration either way.
 #[must_use = "a pass that is dropped at once counts as abandoned"]
 pub struct Pass {
     passes: IntCounterVec,
     durations: HistogramVec,
-    controller: Controller,
+    controller: &'static str,
     begun: Instant,
     outcome: Option<PassOutcome>,
 }
 
 impl Pass {
-    pub(super) fn begin(passes: IntCounterVec, durations: HistogramVec, controller: Controller) -> Self {
+    pub(super) fn begin(passes: IntCounterVec, durations: HistogramVec, controller: &'static str) -> Self {
         Self { passes, durations, controller, begun: Instant::now(), outcome: None }
     }
 
-    /// Counts the pass under the outcome of `result`, which it gives back.
-    pub fn finish<R: PassResult>(mut self, result: R) -> R {
-        self.outcome = Some(result.pass_outcome());
-        result
+    /// Counts the pass under this outcome.
+    pub fn finish(mut self, outcome: PassOutcome) {
+        self.outcome = Some(outcome);
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let controller = self.controller.label();
         let outcome = self.outcome.map_or(ABANDONED, PassOutcome::label);
-        self.passes.with_label_values(&[controller, outcome]).inc();
-        self.durations.with_label_values(&[controller]).observe(self.begun.elapsed().as_secs_f64());
+        self.passes.with_label_values(&[self.controller, outcome]).inc();
+        self.durations.with_label_values(&[self.controller]).observe(self.begun.elapsed().as_secs_f64());
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 
 fn touched() -> Metrics {
     let metrics = Metrics::new().unwrap();
-    metrics.pass(Controller::Share).finish(PassOutcome::Settled);
+    metrics.pass("share").finish(PassOutcome::Settled);
     metrics.refresh_ended("github", RefreshOutcome::Refreshed);
     metrics.refresh_begun_late_by(Duration::from_millis(1500));
     metrics.provider_call(Operation::Refresh).finish(None);
@@ -19,6 +19,7 @@ fn touched() -> Metrics {
     metrics.set_records(8);
     metrics.set_endings(2);
     metrics.set_shares(3);
+    metrics.set_unreadable("Workspace", 1);
     metrics.set_keyring_key_age(Duration::from_secs(90));
     metrics.set_store_ready(true);
     metrics.set_policy_present(true);
@@ -53,7 +54,8 @@ fn names_say_their_unit_and_stand_in_order() {
         );
         for label in *labels {
             assert!(
-                ["class", "controller", "operation", "outcome", "phase", "type", "version"].contains(label),
+                ["class", "controller", "kind", "operation", "outcome", "phase", "type", "version"]
+                    .contains(label),
                 "{label}"
             );
         }
@@ -79,6 +81,7 @@ fn numbers_arrive_under_their_labels() {
         "bowline_keyring_key_age_seconds 90",
         "bowline_store_ready 1",
         "bowline_policy_present 1",
+        r#"bowline_unreadable_objects{kind="Workspace"} 1"#,
     ] {
         assert!(has(&text, line), "{line} is missing in\n{text}");
     }
@@ -87,8 +90,9 @@ fn numbers_arrive_under_their_labels() {
 #[test]
 fn a_pass_that_is_dropped_counts_as_abandoned() {
     let metrics = Metrics::new().unwrap();
-    drop(metrics.pass(Controller::Connection));
-    metrics.pass(Controller::Connection).finish(PassOutcome::Stalled);
+    metrics.expect_passes("connection");
+    drop(metrics.pass("connection"));
+    metrics.pass("connection").finish(PassOutcome::Stalled);
     let text = metrics.encode().unwrap();
     for line in [
         r#"bowline_reconciles_total{controller="connection",outcome="abandoned"} 1"#,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::IntegrationConnection;
+use bowline_api::attempt::LIFETIME;
 use bowline_api::connection::Phase;
 use bowline_runtime::attempts::{self, Attempts};
 use bowline_runtime::telemetry::chain;
@@ -14,7 +15,8 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, relations};
+use super::Settings;
+use crate::connection;
 use crate::context::Context;
 use crate::grant::schedule::later;
 use crate::vault::keyring::SharedKeyring;
@@ -48,9 +50,12 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = gauges.tick() => set_gauges(&ctx, &keyring),
+            _ = gauges.tick() => {
+                set_gauges(&ctx, &keyring);
+                let_go_unreadable(&ctx).await;
+            }
             _ = tries.tick() => sweep_attempts(&ctx).await,
-            _ = sweep.tick() => relations::wake_shares(&ctx),
+            _ = sweep.tick() => ctx.world.wake_shares(),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring, settings.key_max_age);
                 judge_policies(&ctx).await;
@@ -67,9 +72,12 @@ pub async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, 
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
-    let expired = |secret: &Secret| {
-        attempts::read(secret).map_or(true, |kept| later(kept.attempt.expires_at, TRIES_TOLD) <= now)
+    let expires_at = |secret: &Secret| match attempts::read(secret) {
+        Ok(kept) => kept.attempt.expires_at,
+        // What another version wrote, or nobody of ours: it is left alone for as long as an attempt may live.
+        Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
+    let expired = |secret: &Secret| later(expires_at(secret), TRIES_TOLD) <= now;
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {
             tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");
@@ -77,9 +85,21 @@ async fn sweep_attempts(ctx: &Context) {
     }
 }
 
+/// Connections that are being deleted and cannot be read: no controller has them.
+async fn let_go_unreadable(ctx: &Arc<Context>) {
+    for unreadable in ctx.world.kinds.connections.unreadable() {
+        let connection = &unreadable.metadata;
+        if connection.deletion_timestamp.is_some()
+            && let Err(error) = connection::depart_unreadable(ctx, connection).await
+        {
+            tracing::warn!(name = connection.name, error = %chain(&error), "an unreadable connection is not let go yet");
+        }
+    }
+}
+
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
-    for connection in ctx.world.connections.state() {
+    for connection in ctx.world.kinds.connections.state() {
         let phase = connection.phase().unwrap_or(Phase::Pending);
         *phases.entry(phase).or_default() += 1;
     }
@@ -89,7 +109,13 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let counts = ctx.store.counts();
     ctx.metrics.set_records(counts.records);
     ctx.metrics.set_endings(counts.endings);
-    ctx.metrics.set_shares(ctx.world.shares.len());
+    for (kind, count) in ctx.world.kinds.unreadable() {
+        ctx.metrics.set_unreadable(&kind, count);
+    }
+    ctx.metrics.set_unreadable("Record", counts.unreadable);
+    let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
+    ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
+    ctx.metrics.set_shares(ctx.world.kinds.shares.state().len());
     ctx.metrics.set_store_ready(ctx.store.is_ready() && keyring.fault().is_none());
     let age = keyring.current().primary().age(ctx.clock.now());
     ctx.metrics.set_keyring_key_age(Duration::try_from(age).unwrap_or_default());
@@ -123,9 +149,11 @@ async fn judge_policies(ctx: &Context) {
 
 /// Records whose connection is gone are noted, and erased when they have been dead for long.
 async fn sweep_orphans(ctx: &Context, retention: Duration) {
-    let connections = ctx.world.connections.state();
-    let known: HashSet<&str> =
-        connections.iter().filter_map(|connection| connection.metadata.uid.as_deref()).collect();
+    let connections = ctx.world.kinds.connections.state();
+    let unreadable = ctx.world.kinds.connections.unreadable();
+    let known = connections.iter().map(|connection| &connection.metadata);
+    let known = known.chain(unreadable.iter().map(|connection| &connection.metadata));
+    let known: HashSet<&str> = known.filter_map(|metadata| metadata.uid.as_deref()).collect();
     for orphan in ctx.store.orphans(&known) {
         let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);

@@ -2,20 +2,19 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`watches`] | fills the caches |
-//! | [`relations`] | who is woken when something changes |
-//! | [`controllers`] | the four controllers |
+//! | [`parts`] | puts together what controllers are given |
+//! | [`registry`] | one watch per cache, one controller per kind |
+//! | [`relations`] | who is woken when something changes that is no kind of ours |
 //! | [`keyring`] | the keys, or the reason why there are none |
 //! | [`chores`] | what is done from time to time |
 //! | [`serve`] | /livez, /readyz, /metrics |
 
 mod chores;
-mod controllers;
 mod keyring;
 mod parts;
+mod registry;
 mod relations;
 mod serve;
-mod watches;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,8 +23,10 @@ use std::time::Duration;
 
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
+use bowline_runtime::telemetry::chain;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::config::InferConfigError;
-use kube::{Client, Config};
+use kube::{Api, Client, Config, ResourceExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +40,9 @@ use serve::Readiness;
 
 /// Started work may take this long to commit; Kubernetes kills after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
+
+/// How soon an API server that does not answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What the administrator chose.
 #[derive(Clone, Debug)]
@@ -154,8 +158,8 @@ async fn start(
         return Ok(None);
     };
     readiness.waiting("reading the cluster");
-    let Some(cluster) = watches::cluster_id(&client, stop).await else { return Ok(None) };
-    let made = parts::make(parts::Given {
+    let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
+    let (ctx, registry) = parts::make(parts::Given {
         settings: &settings,
         client,
         metrics,
@@ -164,16 +168,28 @@ async fn start(
         keyring: keyring.clone(),
         cluster,
     })?;
-    let (ctx, watches, wakes) = made;
-    watches.start(&ctx, stop, tasks);
-    if stop.run_until_cancelled(watches::all_ready(&ctx)).await.is_none() {
+    let controllers = registry.start(&ctx, stop, tasks);
+    let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed()) };
+    if stop.run_until_cancelled(listed).await.is_none() {
         return Ok(None);
     }
-    controllers::start(&ctx, wakes, stop, tasks);
+    controllers(&ctx, stop, tasks);
     start_the_rest(&ctx, keyring, settings, stop, tasks);
     readiness.ready();
-    tracing::info!(connections = ctx.world.connections.state().len(), "ready");
+    tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
     Ok(Some(ctx))
+}
+
+/// The UID of `kube-system`, which names the cluster in every seal. `None` if the end came before it was known.
+async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    loop {
+        match namespaces.get_metadata("kube-system").await {
+            Ok(namespace) => return namespace.uid(),
+            Err(error) => tracing::warn!(error = %chain(&error), "the API server does not answer yet"),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(ASK_AGAIN)).await?;
+    }
 }
 
 /// Starts what no object wakes: endings, and what is done from time to time.

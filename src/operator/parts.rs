@@ -2,34 +2,26 @@
 
 use std::sync::Arc;
 
+use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD};
 use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
-use kube::Client;
-use kube::runtime::reflector::store;
-use tokio::sync::mpsc;
+use kube::runtime::watcher::Config;
+use kube::{Api, Client};
 
-use super::watches::{Watches, Writers};
+use super::registry::Registry;
 use super::{Error, Settings, relations};
-use crate::context::{Context, Told, Wakes, Written};
+use crate::context::{self, Context};
 use crate::grant::actor::{Grants, Parts};
 use crate::grant::former::Formers;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
+use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
 use crate::vault::keyring::SharedKeyring;
+use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::{AttemptId, Sealer, Store};
-use crate::world::{Resolutions, World};
-
-/// The receiving ends of [`Wakes`].
-pub struct Woken {
-    pub connections:
-        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::IntegrationConnection>>,
-    pub providers:
-        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::IntegrationProvider>>,
-    pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::Workspace>>,
-    pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::ConnectionShare>>,
-}
+use crate::world::World;
 
 /// What the context is made of.
 pub struct Given<'a> {
@@ -42,11 +34,11 @@ pub struct Given<'a> {
     pub cluster: String,
 }
 
-/// Makes the context, the watches that fill it, and the ends at which controllers are woken.
-pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
+/// Makes the context, and the registry of what fills its caches.
+pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
     let Given { settings, client, metrics, clock, store: records, keyring, cluster } = given;
-    let (wakes, woken) = channels();
-    let (world, writers) = world(cluster, &wakes);
+    let mut registry = Registry::new(client.clone());
+    let world = world(cluster, &client, &settings.controllers, &mut registry);
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
@@ -63,10 +55,10 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
         formers: Formers::new(settings.revoke_former_after),
         portal: settings.controllers.portal.clone(),
-        wake: wakes.connections.clone(),
-        wake_provider: wakes.providers.clone(),
+        wake: world.kinds.connections.waker.clone(),
+        wake_provider: world.kinds.providers.waker.clone(),
     }));
-    let ctx = Arc::new(Context {
+    let ctx = Context {
         events,
         client,
         world,
@@ -76,12 +68,10 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
         clients,
         metrics,
         clock,
-        wakes,
-        written: Written::default(),
-        told: Told::default(),
+        last_published: Memory::default(),
         settings: settings.controllers.clone(),
-    });
-    Ok((Arc::clone(&ctx), Watches::new(&ctx, writers), woken))
+    };
+    Ok((Arc::new(ctx), registry))
 }
 
 /// This process in intents: unlike every other and every earlier one of the same pod.
@@ -89,52 +79,22 @@ fn holder(instance: &str) -> Result<String, Error> {
     Ok(format!("{instance}/{}", AttemptId::generate()?))
 }
 
-/// The caches, empty, and the ends by which watches fill them.
-fn world(cluster: String, wakes: &Wakes) -> (World, Writers) {
-    let (connections, connections_writer) = store();
-    let (providers, providers_writer) = store();
-    let (workspaces, workspaces_writer) = store();
-    let (shares, shares_writer) = store();
-    let (namespaces, namespaces_writer) = store();
-    let (app_secrets, app_secrets_writer) = store();
-    let (attempts, attempts_writer) = store();
-    let credential_wakes = relations::credentials_changed(connections.clone(), wakes.clone());
-    let world = World {
+/// The caches, empty.
+fn world(cluster: String, client: &Client, settings: &context::Settings, registry: &mut Registry) -> World {
+    // Records have a cache of their own, sealed; the keyring is read by nobody else.
+    let apps = Config::default().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
+    let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
+    let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);
+    let anywhere = &settings.secret_namespaces;
+    World {
         cluster,
-        connections,
-        providers,
-        workspaces,
-        shares,
-        namespaces,
-        app_secrets,
-        attempts,
-        published: SecretIndex::published(relations::published_changed(wakes.clone())),
-        credentials: SecretIndex::credentials(credential_wakes),
-        resolutions: Resolutions::default(),
-    };
-    let writers = Writers {
-        connections: connections_writer,
-        providers: providers_writer,
-        workspaces: workspaces_writer,
-        shares: shares_writer,
-        namespaces: namespaces_writer,
-        app_secrets: app_secrets_writer,
-        attempts: attempts_writer,
-    };
-    (world, writers)
-}
-
-fn channels() -> (Wakes, Woken) {
-    let (connections, woken_connections) = mpsc::unbounded_channel();
-    let (providers, woken_providers) = mpsc::unbounded_channel();
-    let (workspaces, woken_workspaces) = mpsc::unbounded_channel();
-    let (shares, woken_shares) = mpsc::unbounded_channel();
-    let wakes = Wakes { connections, providers, workspaces, shares };
-    let woken = Woken {
-        connections: woken_connections,
-        providers: woken_providers,
-        workspaces: woken_workspaces,
-        shares: woken_shares,
-    };
-    (wakes, woken)
+        kinds: registry.kinds(),
+        namespaces: registry.cache(Api::all(client.clone()), Config::default(), relations::namespace),
+        app_secrets: registry.cache(secrets(&settings.namespace), apps, relations::app_secret),
+        attempts: registry.cache(secrets(&settings.attempts_namespace), attempts, relations::attempt),
+        published: registry.index(SecretIndex::published(anywhere), relations::published),
+        credentials: registry.index(SecretIndex::credentials(anywhere), relations::credentials),
+        resolutions: Memory::default(),
+        issuers: Memory::default(),
+    }
 }

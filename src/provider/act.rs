@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::Reason;
 use bowline_oauth::discovery::discover;
-use kube::{Resource, ResourceExt};
+use bowline_runtime::telemetry::chain;
+use kube::ResourceExt;
 
 use super::change;
 use super::decide::{Refusal, Usable};
 use super::report::{Facts, Found};
 use crate::context::Context;
-use crate::discovered::{Known, Question};
+use crate::discovered::{IssuerReading, Question};
 use crate::world::{Ready, Resolution, sentence};
 
 /// Asks the issuer where that is due, and puts in what the provider comes to.
@@ -28,14 +29,14 @@ pub async fn act(
             return Found { facts: None, verdict: Err(refusal), next: None };
         }
     };
-    let known = if let Some(question) = &usable.question {
-        Some(known(ctx, &name, question).await)
+    let reading = if let Some(question) = &usable.question {
+        Some(reading(ctx, &name, question).await)
     } else {
-        ctx.world.resolutions.discovered().forget(&name);
+        ctx.world.issuers.forget(&name);
         None
     };
-    let (facts, next) = (Some(Facts::of(&usable.sketch)), known.as_ref().map(Known::next));
-    let metadata = match known.as_ref().map(Known::usable).transpose() {
+    let (facts, next) = (Some(Facts::of(&usable.sketch)), reading.as_ref().map(IssuerReading::next));
+    let metadata = match reading.as_ref().map(IssuerReading::usable).transpose() {
         Ok(metadata) => metadata.cloned(),
         Err(why) => {
             let refusal = Refusal::new(Reason::DiscoveryFailed, &sentence(why), contact);
@@ -61,19 +62,18 @@ fn not_ready(refusal: &Refusal) -> Resolution {
 }
 
 /// What is known of the issuer, asked if that is due.
-async fn known(ctx: &Context, name: &str, question: &Question) -> Known {
-    let book = ctx.world.resolutions.discovered();
-    let last = book.get(name, question);
-    if let Some(known) = last.as_ref().filter(|known| ctx.clock.now() < known.next()) {
-        return known.clone();
+async fn reading(ctx: &Context, name: &str, question: &Question) -> IssuerReading {
+    let last = ctx.world.issuers.get(name).filter(|last| last.answers(question));
+    if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next()) {
+        return last.clone();
     }
     let read = discover(ctx.clients.for_provider(question.insecure), &question.issuer).await;
     if let Err(error) = &read {
-        tracing::warn!(provider = name, error = %bowline_runtime::telemetry::chain(error), "the issuer's metadata could not be read");
+        tracing::warn!(provider = name, error = %chain(error), "the issuer's metadata could not be read");
     }
-    let known = Known::after(last, question.clone(), read, ctx.clock.now());
-    book.set(name, known.clone());
-    known
+    let reading = IssuerReading::after(last, question.clone(), read, ctx.clock.now());
+    ctx.world.issuers.set(name, reading.clone());
+    reading
 }
 
 /// Puts in the resolution, lets a new registration start afresh, and wakes connections for which something changed.
@@ -85,22 +85,20 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
         ctx.grants.registrations().accepted(name);
     }
     let changed = last.is_none_or(|last| !change::same(last, &next));
-    resolutions.set(name, next);
+    resolutions.set(name, Arc::new(next));
     if changed {
         wake_connections(ctx, name);
     }
 }
 
-/// Forgets a provider object that is gone, and tells its connections.
+/// Forgets a provider object that is gone or cannot be read, and tells its connections.
 pub fn forget(ctx: &Context, name: &str) {
+    ctx.world.issuers.forget(name);
     ctx.world.resolutions.forget(name);
     wake_connections(ctx, name);
 }
 
 /// Wakes all connections of a provider.
 pub fn wake_connections(ctx: &Context, name: &str) {
-    for connection in ctx.world.connections.state_filter(|connection| connection.spec.provider == name) {
-        let namespace = connection.meta().namespace.as_deref().unwrap_or_default();
-        ctx.wakes.connection(namespace, &connection.name_any());
-    }
+    ctx.world.kinds.connections.wake_where(|connection| connection.spec.provider == name);
 }

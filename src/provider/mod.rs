@@ -12,18 +12,16 @@ use bowline_api::IntegrationProvider;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
 use bowline_api::reason::Reason;
+use bowline_runtime::follow::Change;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource, ResourceExt};
+use kube::{Resource, ResourceExt};
 
 use self::decide::{Observed, decide};
 use self::report::Found;
-use crate::context::Context;
-use crate::kube_ext::apply;
-use crate::metrics::{Controller, PassOutcome};
-
-pub use self::act::forget;
+use crate::context::{Context, Kind, Pass};
+use crate::metrics::PassOutcome;
 
 /// Reporting itself failed. What an administrator or a third party did wrong is a condition, never this.
 #[derive(Debug, thiserror::Error)]
@@ -33,24 +31,36 @@ pub enum Error {
     Status(#[source] kube::Error),
 }
 
-/// Finds out what one provider object comes to, and tells its connections when that changed.
-///
-/// May wait for the issuer's metadata, as long as the client's deadline lets it.
-pub async fn reconcile(provider: Arc<IntegrationProvider>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let pass = ctx.metrics.pass(Controller::Provider);
-    if provider.meta().deletion_timestamp.is_some() {
-        act::forget(&ctx, &provider.name_any());
-        pass.finish(PassOutcome::Settled);
-        return Ok(Action::await_change());
+impl Kind for IntegrationProvider {
+    const LABEL: &'static str = "provider";
+
+    type Error = Error;
+
+    /// Itself; its controller wakes its connections when it comes to something else than before.
+    fn changed(ctx: &Context, change: &Change<Self>) {
+        let name = change.meta().name.as_deref().unwrap_or_default();
+        match change {
+            Change::Applied { .. } => ctx.world.kinds.providers.wake(ObjectRef::new(name)),
+            Change::SetAside(_) | Change::Gone { .. } => act::forget(ctx, name),
+        }
     }
-    let observed = observe(&ctx, &provider);
-    let judged = decide(&provider, &observed);
-    let found = act::act(&ctx, &provider, judged).await;
-    let now = ctx.clock.now();
-    let status = report::status(&provider, &found, ctx.settings.portal.as_ref(), now);
-    let result = publish(&ctx, &provider, &status).await;
-    pass.finish(if result.is_ok() { outcome(&found) } else { PassOutcome::Retrying });
-    result.map(|()| next(&found, now))
+
+    /// Finds out what one provider object comes to, and tells its connections when that changed.
+    ///
+    /// May wait for the issuer's metadata, as long as the client's deadline lets it.
+    async fn reconcile(provider: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+        if provider.meta().deletion_timestamp.is_some() {
+            act::forget(&ctx, &provider.name_any());
+            return Ok((PassOutcome::Settled, Action::await_change()));
+        }
+        let observed = observe(&ctx, &provider);
+        let judged = decide(&provider, &observed);
+        let found = act::act(&ctx, &provider, judged).await;
+        let now = ctx.clock.now();
+        let status = report::status(&provider, &found, ctx.settings.portal.as_ref(), now);
+        publish(&ctx, &provider, &status).await?;
+        Ok((outcome(&found), next(&found, now)))
+    }
 }
 
 fn observe(ctx: &Context, provider: &IntegrationProvider) -> Observed {
@@ -67,18 +77,9 @@ async fn publish(
     provider: &IntegrationProvider,
     status: &IntegrationProviderStatus,
 ) -> Result<(), Error> {
-    if provider.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let name = provider.name_any();
-    let api: Api<IntegrationProvider> = Api::all(ctx.client.clone());
-    match apply::apply_status(&api, &name, status).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(gone)) if gone.is_not_found() => return Ok(()),
-        Err(error) => return Err(Error::Status(error)),
-    }
-    if is_rejected(provider.status.as_ref()) != is_rejected(Some(status)) {
-        act::wake_connections(ctx, &name);
+    let is_there = ctx.write_status(provider, status).await.map_err(Error::Status)?;
+    if is_there && is_rejected(provider.status.as_ref()) != is_rejected(Some(status)) {
+        act::wake_connections(ctx, &provider.name_any());
     }
     Ok(())
 }
@@ -100,9 +101,4 @@ fn next(found: &Found, now: Timestamp) -> Action {
     let Some(at) = found.next else { return Action::await_change() };
     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     Action::requeue(wait.max(Duration::from_secs(1)))
-}
-
-/// Reporting failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<IntegrationProvider>, _: &Error, _: Arc<Context>) -> Action {
-    Action::requeue(Duration::from_secs(5))
 }

@@ -80,7 +80,7 @@ impl PublishedVersion {
         let is_ours = entry.owner.as_ref().is_some_and(|owner| &*owner.uid == owner_uid);
         is_ours.then(|| Self {
             name: name.to_owned(),
-            uid: entry.uid.to_string(),
+            uid: entry.object.uid.to_string(),
             resource_version: None,
             grant: entry.grant,
         })
@@ -89,7 +89,7 @@ impl PublishedVersion {
 
 impl From<Entry> for Known {
     fn from(entry: Entry) -> Self {
-        Self { uid: entry.uid.into(), resource_version: entry.resource_version.into() }
+        Self { uid: (*entry.object.uid).into(), resource_version: entry.object.resource_version.into() }
     }
 }
 

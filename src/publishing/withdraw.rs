@@ -31,9 +31,9 @@ pub async fn withdraw(
     let api = Api::<Secret>::namespaced(client.clone(), namespace);
     if let Some(entry) = index.get(namespace, name)
         && entry.owner.is_some_and(|owner| &*owner.uid == owner_uid)
-        && call(delete(&api, name, &entry.uid)).await?.map_err(refusal)? == Deleted::Gone
+        && call(delete(&api, name, &entry.object.uid)).await?.map_err(refusal)? == Deleted::Gone
     {
-        index.deleted(namespace, name, &entry.uid);
+        index.deleted(namespace, name, &entry.object.uid);
         return Ok(Withdrawn::Gone);
     }
     let found = call(api.get_metadata_opt(name)).await?.map_err(refusal)?;

@@ -79,7 +79,7 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
                 resource_version: Some(written.resource_version),
                 grant: Some(held.version),
             };
-            ctx.written.set(&share.uid().unwrap_or_default(), secret.clone());
+            ctx.last_published.set(&share.uid().unwrap_or_default(), secret.clone());
             Outcome { secret: SecretOutcome::Written, try_again: None }
         }
         // A newer revision is on record: it is published when the connection has judged it.
@@ -108,7 +108,7 @@ async fn remove(ctx: &Context, share: &ConnectionShare, observed: &Observed) -> 
     let index = &ctx.world.published;
     match publishing::withdraw(&ctx.client, index, &namespace, &name, &uid, written).await {
         Ok(_) => {
-            ctx.written.forget(&uid);
+            ctx.last_published.forget(&uid);
             Outcome { secret: SecretOutcome::Removed, try_again: None }
         }
         Err(error) => Outcome { try_again: Some(SOON), ..failed(share, &error) },

@@ -130,6 +130,8 @@ fn belongs<'a>(share: &ConnectionShare, source: &'a Source) -> Result<&'a str, U
     }
     match &source.shared {
         Shared::NotAsked => Err(Unshared::NotAsked),
+        // Not decided then (see `World::knows_source_of`).
+        Shared::Unknown { workspace } => Ok(workspace),
         Shared::WorkspaceNotFound { .. } => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember { .. } => Err(Unshared::OwnerRemoved),
         Shared::In { workspace, .. } if source.shared.reaches(&share.namespace().unwrap_or_default()) => {

@@ -10,18 +10,19 @@ mod observe;
 mod report;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bowline_api::{ConnectionShare, ConnectionShareStatus};
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::{ConnectionShare, names};
+use bowline_runtime::follow::Change;
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt};
+use kube::runtime::reflector::ObjectRef;
 
 use self::act::{Outcome, act};
 use self::decide::{Unshared, decide};
 use self::observe::observe;
-use crate::context::Context;
-use crate::kube_ext::apply;
-use crate::metrics::{Controller, PassOutcome};
+use crate::context::{Context, Kind, Pass};
+use crate::metrics::PassOutcome;
 use crate::publishing::{PublishError, withdraw_share};
 
 /// Reporting or taking back failed. That a Secret could not be written is an outcome with a condition, never this.
@@ -35,17 +36,42 @@ pub enum Error {
     Withdraw(#[source] PublishError),
 }
 
-/// Brings one share a step towards what its connection and workspace ask for.
-pub async fn reconcile(share: Arc<ConnectionShare>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let pass = ctx.metrics.pass(Controller::Share);
-    let result = step(&share, &ctx).await;
-    pass.finish(if result.is_ok() { PassOutcome::Settled } else { PassOutcome::Retrying });
-    result
+impl Kind for ConnectionShare {
+    const LABEL: &'static str = "share";
+
+    type Error = Error;
+
+    /// Itself, and the connection whose condition tells of it.
+    fn changed(ctx: &Context, change: &Change<Self>) {
+        let kinds = &ctx.world.kinds;
+        match change {
+            Change::Applied { object, before } => {
+                kinds.shares.wake(ObjectRef::from_obj(&**object));
+                let was_ready = before.as_ref().is_some_and(|before| before.is(ConditionType::Ready));
+                if change.matters() || was_ready != object.is(ConditionType::Ready) {
+                    let of = &object.spec.connection;
+                    kinds.connections.wake(ObjectRef::new(&of.name).within(&of.namespace));
+                }
+            }
+            Change::Gone { metadata, .. } => {
+                ctx.last_published.forget(metadata.uid.as_deref().unwrap_or_default());
+                let id = metadata.name.as_deref().unwrap_or_default();
+                if let Some((namespace, name)) = names::connection_of(id) {
+                    kinds.connections.wake(ObjectRef::new(name).within(namespace));
+                }
+            }
+            Change::SetAside(_) => {}
+        }
+    }
+
+    async fn reconcile(share: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+        Ok((PassOutcome::Settled, step(&share, &ctx).await?))
+    }
 }
 
 async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, Error> {
     // Its Secret goes with it; the connection makes it again where it belongs.
-    if share.metadata.deletion_timestamp.is_some() {
+    if share.metadata.deletion_timestamp.is_some() || !ctx.world.knows_source_of(share) {
         return Ok(Action::await_change());
     }
     let observed = observe(ctx, share);
@@ -55,38 +81,20 @@ async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, Error> {
     };
     let outcome = act(ctx, share, &observed, &plan).await;
     let status = report::status(share, &observed, &plan, &outcome, ctx.clock.now());
-    write(ctx, share, &status).await?;
+    ctx.write_status(share, &status).await.map_err(Error::Status)?;
     Ok(next(&outcome))
 }
 
 /// Removes the Secret and the share, then says why in the share's namespace.
 async fn take_back(ctx: &Context, share: &ConnectionShare, unshared: &Unshared) -> Result<Action, Error> {
     withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(Error::Withdraw)?;
-    ctx.written.forget(&share.uid().unwrap_or_default());
+    ctx.last_published.forget(&share.uid().unwrap_or_default());
     let object = kube::Resource::object_ref(share, &());
     ctx.events.publish(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
     Ok(Action::await_change())
 }
 
-async fn write(ctx: &Context, share: &ConnectionShare, status: &ConnectionShareStatus) -> Result<(), Error> {
-    if share.status.as_ref() == Some(status) {
-        return Ok(());
-    }
-    let namespace = share.namespace().unwrap_or_default();
-    let api: Api<ConnectionShare> = Api::namespaced(ctx.client.clone(), &namespace);
-    match apply::apply_status(&api, &share.name_any(), status).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(()),
-        Err(error) => Err(Error::Status(error)),
-    }
-}
-
 /// When to look again, where nothing would wake the share.
 fn next(outcome: &Outcome) -> Action {
     outcome.try_again.map_or_else(Action::await_change, Action::requeue)
-}
-
-/// Reporting or taking back failed: the API server needs a pause, not a storm.
-pub fn error_policy(_: Arc<ConnectionShare>, _: &Error, _: Arc<Context>) -> Action {
-    Action::requeue(Duration::from_secs(5))
 }

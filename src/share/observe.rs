@@ -21,7 +21,7 @@ pub fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
             connection,
         }),
         secret: ctx.world.published.get(&namespace, &share.name_any()).map(Known::from),
-        written: ctx.written.get(&uid).or_else(|| {
+        written: ctx.last_published.get(&uid).or_else(|| {
             let name = share.name_any();
             PublishedVersion::found(&ctx.world.published.get(&namespace, &name)?, &name, &uid)
         }),

@@ -2,17 +2,18 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use futures::{StreamExt, TryStreamExt};
+use bowline_runtime::follow::{ObjectVersion, Source, Unlisted, follow};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::call::{CallError, bounded};
 use super::record::{RECORD_TYPE, Record, RecordError, record_name};
-use cache::{Cache, Content, ObjectVersion, Seen, Source, Unlisted};
+use cache::{Cache, Content};
 
 mod cache;
 mod error;
@@ -79,17 +80,11 @@ impl Store {
         }
     }
 
-    /// Watches the records until `shutdown`. Failures of the watch are logged and tried again with growing pauses.
+    /// Follows the records until `shutdown`.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
-        // Nothing is stripped from the Secrets on the way: only the record in them is kept.
-        let mut events = watcher(self.secrets.clone(), config)
-            .default_backoff()
-            .inspect_err(|error| tracing::warn!(%error, "watch of the records failed"))
-            .take_until(shutdown.cancelled_owned())
-            .boxed();
+        let mut events = follow(self.secrets.clone(), config, &shutdown);
         while let Some(event) = events.next().await {
-            let Ok(event) = event else { continue };
             for uid in self.hear(event) {
                 if let Err(error) = self.reread(&uid).await {
                     tracing::warn!(%uid, %error, "a record written during a listing could not be checked");
@@ -127,7 +122,7 @@ impl Store {
     /// The record as the API server has it now, or as we have written it since. For the way out of a conflict or an unknown
     /// outcome, not for a reconcile.
     pub async fn reread(&self, uid: &str) -> Result<Option<Loaded>, RereadError> {
-        let over = self.read().get(uid).map(|(_, held)| held.object.clone());
+        let over = self.read().0.get(uid).map(|(_, held)| held.object.clone());
         match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
             (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
             (None, Some(over)) => self.forget(uid, &over),
@@ -175,28 +170,26 @@ impl Store {
     }
 
     fn written(&self, record: Record, answer: &Secret) -> Result<Version, WriteError> {
-        let object = ObjectVersion::of(answer).ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
+        let object = ObjectVersion::of(&answer.metadata);
+        let object = object.ok_or(WriteError::OutcomeUnknown(CallError::Unversioned))?;
         let uid: Arc<str> = record.uid().into();
-        let seen = Seen { uid: Arc::clone(&uid), object: object.clone(), content: Ok(Arc::new(record)) };
-        self.note(seen, Source::OwnWrite);
+        self.note(Arc::clone(&uid), object.clone(), Ok(Arc::new(record)), Source::OwnWrite);
         Ok(Version { uid, object })
     }
 
     /// Takes an event in. Returns the connections whose records must be read live to know more.
-    fn hear(&self, event: watcher::Event<Secret>) -> Vec<Arc<str>> {
+    fn hear(&self, event: Event<Secret>) -> Vec<Arc<str>> {
         match event {
-            watcher::Event::Init => self.write().listing_begins(),
-            watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
-                self.take(secret, Source::Watch);
-            }
-            watcher::Event::Delete(secret) => {
-                if let Some(seen) = Seen::of(secret) {
-                    self.forget(&seen.uid, &seen.object);
+            Event::Init => self.write().0.listing_begins(),
+            Event::InitApply(secret) | Event::Apply(secret) => self.take(secret, Source::Watch),
+            Event::Delete(secret) => {
+                if let Some((uid, dead)) = cache::identity(&secret.metadata) {
+                    self.forget(&uid, &dead);
                 }
             }
-            watcher::Event::InitDone => {
-                let Unlisted { gone, doubtful } = self.write().listing_ends();
-                for uid in gone {
+            Event::InitDone => {
+                let Unlisted { gone, doubtful } = self.write().0.listing_ends();
+                for (uid, _) in gone {
                     self.announce(uid);
                 }
                 self.synced.send_replace(true);
@@ -207,18 +200,19 @@ impl Store {
     }
 
     fn take(&self, secret: Secret, source: Source) {
-        let name = secret.name_any();
-        let Some(seen) = Seen::of(secret) else {
-            tracing::warn!(secret = name, "a Secret of the records' type is not named as a record");
+        let Some((uid, object)) = cache::identity(&secret.metadata) else {
+            tracing::warn!(
+                secret = secret.name_any(),
+                "a Secret of the records' type is not named as a record"
+            );
             return;
         };
-        self.note(seen, source);
+        self.note(uid, object, cache::content(secret), source);
     }
 
-    fn note(&self, seen: Seen, source: Source) {
-        let uid = Arc::clone(&seen.uid);
-        let unreadable = seen.content.as_ref().err().copied();
-        let changed = self.write().take(seen, source);
+    fn note(&self, uid: Arc<str>, object: ObjectVersion, content: Content, source: Source) {
+        let unreadable = content.as_ref().err().copied();
+        let changed = self.write().0.take(Arc::clone(&uid), object, content, source);
         if changed {
             if let Some(error) = unreadable {
                 tracing::error!(%uid, %error, "a record cannot be read and is left as it is");
@@ -228,9 +222,10 @@ impl Store {
     }
 
     fn forget(&self, uid: &str, dead: &ObjectVersion) {
-        let changed = self.write().deleted(uid, dead);
-        if changed {
-            self.announce(uid.into());
+        let uid = Arc::from(uid);
+        let held = self.write().0.deleted(&uid, dead);
+        if held.is_some() {
+            self.announce(uid);
         }
     }
 
@@ -241,7 +236,7 @@ impl Store {
 
     fn cached(&self, uid: &str) -> Result<Option<Loaded>, RecordError> {
         let cache = self.read();
-        let Some((uid, held)) = cache.get(uid) else { return Ok(None) };
+        let Some((uid, held)) = cache.0.get(uid) else { return Ok(None) };
         let record = held.content.clone()?;
         Ok(Some(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } }))
     }

@@ -4,21 +4,24 @@
 use bowline::vault::record::GrantVersion;
 use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bowline::kube_ext::index::{Change, SecretIndex};
+use bowline::kube_ext::index::{SecretChange, SecretIndex};
 use bowline::publishing::secret::controller;
 use bowline::publishing::{
     Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
 };
 use bowline_api::connection::{Format, SecretType, TemplateMetadata};
+use bowline_runtime::follow::follow;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{administrator, cluster, operator};
 
@@ -32,7 +35,6 @@ struct Place {
     secrets: Api<Secret>,
     /// Stands for the connection. It must exist: the garbage collector deletes what nobody owns.
     owner: ConfigMap,
-    changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Place {
@@ -44,16 +46,13 @@ impl Place {
         let owner: ConfigMap = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
         let maps = Api::namespaced(admin.clone(), &made.name_any());
         let owner = maps.create(&PostParams::default(), &owner).await.unwrap();
-        let changes = Arc::new(Mutex::new(Vec::new()));
-        let told = changes.clone();
         Self {
-            index: SecretIndex::published(move |change| told.lock().unwrap().push(change)),
+            index: SecretIndex::published(&[made.name_any()].into()),
             secrets: Api::namespaced(admin.clone(), &made.name_any()),
             namespace: made.name_any(),
             client,
             admin,
             owner,
-            changes,
         }
     }
 
@@ -125,7 +124,7 @@ impl Place {
         assert_eq!(stored.owner_references().first().map(|owner| owner.uid.clone()), Some(self.uid()));
         assert_eq!(stored.immutable, Some(false));
         let indexed = self.index.get(&self.namespace, "github").unwrap();
-        assert_eq!(Some(&*indexed.resource_version), stored.resource_version().as_deref());
+        assert_eq!(Some(&*indexed.object.resource_version), stored.resource_version().as_deref());
     }
 }
 
@@ -354,7 +353,7 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
             .unwrap();
         assert_eq!(done, Withdrawn::Gone);
         assert!(place.secrets.get_opt("github").await.unwrap().is_none());
-        assert!(place.index.is_empty());
+        assert!(place.index.get(&place.namespace, "github").is_none());
     }
 }
 
@@ -363,21 +362,30 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
 async fn the_watch_tells_of_edits_and_deletions_by_others() {
     let place = Place::new().await;
     place.publish(1, None).await.unwrap();
-    let feed = place.index.feed(Some(&place.namespace));
-    let watch = tokio::spawn(feed.run(place.client.clone()));
-    place.index.wait_ready().await;
-    let told = || place.changes.lock().unwrap().len();
-    assert_eq!(told(), 0, "the first list shows what we wrote ourselves");
-    place.edit(json!({ "data": { "access_token": "eA==" } })).await;
-    until(|| told() == 1).await;
-    place.secrets.delete("github", &DeleteParams::default()).await.unwrap();
-    until(|| told() == 2).await;
-    assert!(place.index.is_empty());
-    let changes = place.changes.lock().unwrap();
-    assert!(
-        changes.iter().all(|change| change.owner.as_ref().is_some_and(|owner| *owner.uid == place.uid()))
-    );
-    watch.abort();
+    let [part] = place.index.parts() else { panic!("one part") };
+    let (stop, selector) = (CancellationToken::new(), place.index.selector().clone());
+    let mut events = follow(part.api(place.client.clone()), selector, &stop);
+    let changes = Mutex::new(Vec::new());
+    let watch = async {
+        while let Some(event) = events.next().await {
+            changes.lock().unwrap().extend(part.take(event));
+        }
+    };
+    let reported = || changes.lock().unwrap().len();
+    let test = async {
+        place.index.wait_listed().await;
+        assert_eq!(reported(), 0, "the first list shows what we wrote ourselves");
+        place.edit(json!({ "data": { "access_token": "eA==" } })).await;
+        until(|| reported() == 1).await;
+        place.secrets.delete("github", &DeleteParams::default()).await.unwrap();
+        until(|| reported() == 2).await;
+        stop.cancel();
+    };
+    tokio::join!(watch, test);
+    assert!(place.index.get(&place.namespace, "github").is_none());
+    let changes = changes.into_inner().unwrap();
+    let owner = |change: &SecretChange| change.owner.as_ref().map(|owner| owner.uid.to_string());
+    assert!(changes.iter().all(|change| owner(change) == Some(place.uid())), "{changes:?}");
 }
 
 async fn until(met: impl Fn() -> bool) {

@@ -33,6 +33,7 @@ mod scene;
 mod sharing;
 mod stage;
 mod terminal;
+mod unreadable;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

@@ -39,17 +39,34 @@ pub struct SecretRef {
     pub secret_name: String,
 }
 
+/// The table of kinds, in the order they are installed and printed: hands it to the macro `$with`, so that a kind is one line
+/// here wherever kinds are listed.
+#[macro_export]
+macro_rules! kinds {
+    ($with:ident) => {
+        $with! {
+            /// All connections.
+            connections: $crate::connection::IntegrationConnection,
+            /// All provider objects.
+            providers: $crate::provider::IntegrationProvider,
+            /// All workspaces.
+            workspaces: $crate::workspace::Workspace,
+            /// All shares.
+            shares: $crate::share::ConnectionShare,
+        }
+    };
+}
+
+macro_rules! definitions {
+    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => { vec![$(<$kind>::crd()),+] };
+}
+
 /// The definitions of all kinds, in the order they are installed and printed.
 ///
 /// No field is nullable: the API server then drops a `null` before it judges, so `null` means absent for the rules in
 /// the schema as it does for us. A nullable field would count as set for `has()`, and `workspace: null` would do.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = vec![
-        IntegrationConnection::crd(),
-        IntegrationProvider::crd(),
-        Workspace::crd(),
-        ConnectionShare::crd(),
-    ];
+    let mut definitions = kinds!(definitions);
     for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
         if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
             refuse_null(schema);

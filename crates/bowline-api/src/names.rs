@@ -74,3 +74,8 @@ pub const STATUS_MANAGER: &str = "bowline/status";
 pub fn connection_id(namespace: &str, name: &str) -> String {
     format!("{namespace}.{name}")
 }
+
+/// Namespace and name of the connection with this id; neither holds a dot.
+pub fn connection_of(id: &str) -> Option<(&str, &str)> {
+    id.split_once('.')
+}

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::App;
 use super::access::Question;
-use super::cluster::{Changed, Cluster};
+use super::cluster::Cluster;
 use super::failure::Failure;
 use super::form::session_of;
 use super::limits::{Sender, network_of};
@@ -87,7 +87,7 @@ struct Open {
 
 impl Open {
     /// Returns when what the page shows is not as it was. Dropped before, it has missed nothing.
-    async fn news(&mut self, changes: &mut Receiver<Changed>) {
+    async fn news(&mut self, changes: &mut Receiver<String>) {
         let id = connection_id(&self.namespace, &self.name);
         loop {
             let connection = self.cluster.connection(&self.namespace, &self.name);
@@ -98,7 +98,7 @@ impl Open {
             }
             loop {
                 match changes.recv().await {
-                    Ok(Changed::Connection(other)) if other != id => {}
+                    Ok(other) if other != id => {}
                     // We may have been too slow to be told which.
                     Ok(_) | Err(RecvError::Lagged(_)) => break,
                     Err(RecvError::Closed) => return std::future::pending().await,

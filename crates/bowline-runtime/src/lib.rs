@@ -2,9 +2,11 @@
 //!
 //! - [`clock`], [`telemetry`]: time and logs.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
+//! - [`follow`]: watches, and caches that read tolerantly and are never behind our own writes.
 //! - [`attempts`]: reading and writing the Secrets through which portal and operator speak of one try to connect.
 
 pub mod attempts;
 pub mod clock;
+pub mod follow;
 pub mod kubeconfig;
 pub mod telemetry;

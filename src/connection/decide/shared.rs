@@ -17,6 +17,7 @@ pub fn shared(input: &Input) -> Option<Verdict> {
     match &input.observed.shared {
         Shared::NotAsked => None,
         Shared::WorkspaceNotFound { .. } => Some(input.verdict(Reason::WorkspaceNotFound, "")),
+        Shared::Unknown { .. } => Some(input.verdict(Reason::WorkspaceUnreadable, "")),
         Shared::OwnerNotMember { .. } => Some(input.verdict(Reason::OwnerNotMember, "")),
         Shared::In { namespaces, .. } => Some(within(input, namespaces)),
     }

@@ -1,11 +1,12 @@
 //! The keyring in the Secret `bowline-keyring` of the operator's namespace.
 
-use futures::{StreamExt, TryStreamExt};
+use bowline_runtime::follow;
+use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use tokio_util::sync::CancellationToken;
 
 use super::{Keyring, KeyringError, KeyringFault, NoRandomness, SharedKeyring};
@@ -61,13 +62,8 @@ pub async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Key
 pub async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let config = watcher::Config::default().fields(&format!("metadata.name={KEYRING_SECRET}"));
     let mut listed = false;
-    let mut events = watcher(secrets, config)
-        .default_backoff()
-        .inspect_err(|error| tracing::warn!(%error, "watch of the keyring failed"))
-        .take_until(shutdown.cancelled_owned())
-        .boxed();
+    let mut events = follow::follow(secrets, config, &shutdown);
     while let Some(event) = events.next().await {
-        let Ok(event) = event else { continue };
         if let Some(offered) = heard(&event, &mut listed) {
             if let Err(fault) = &offered {
                 tracing::error!(%fault, "keyring not replaced");

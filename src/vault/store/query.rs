@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::cache::Held;
-use super::{Cache, Content, Loaded, Store, Version};
+use bowline_runtime::follow::Held;
+
+use super::cache::{Cache, Content};
+use super::{Loaded, Store, Version};
 use crate::vault::record::{Record, SiblingKey};
 
 /// How many records are in which state, for metrics. A record may count in several.
@@ -97,24 +99,24 @@ impl Cache {
     }
 
     fn unreadable(&self) -> Vec<Arc<str>> {
-        self.iter().filter(|(_, held)| held.content.is_err()).map(|(uid, _)| Arc::clone(uid)).collect()
+        self.0.iter().filter(|(_, held)| held.content.is_err()).map(|(uid, _)| Arc::clone(uid)).collect()
     }
 
     fn counts(&self) -> Counts {
-        Counts::of(self.iter().map(|(_, held)| &held.content))
+        Counts::of(self.0.iter().map(|(_, held)| &held.content))
     }
 
     fn loaded_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Loaded> {
-        let loaded = |(uid, held): (&Arc<str>, &Held)| {
+        let loaded = |(uid, held): (&Arc<str>, &Held<Content>)| {
             let record = held.content.as_ref().ok().filter(|record| wanted(record))?;
             let version = Version { uid: Arc::clone(uid), object: held.object.clone() };
             Some(Loaded { record: Arc::clone(record), version })
         };
-        self.iter().filter_map(loaded).collect()
+        self.0.iter().filter_map(loaded).collect()
     }
 
     fn records_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
-        let records = self.iter().filter_map(|(_, held)| held.content.as_ref().ok());
+        let records = self.0.iter().filter_map(|(_, held)| held.content.as_ref().ok());
         records.filter(|record| wanted(record)).map(Arc::clone).collect()
     }
 }
@@ -122,7 +124,8 @@ impl Cache {
 #[allow(clippy::unwrap_used)]
 #[cfg(test)]
 mod tests {
-    use super::super::cache::{ObjectVersion, Seen, Source};
+    use bowline_runtime::follow::{ObjectVersion, Source};
+
     use super::*;
     use crate::vault::keyring::fixtures::march;
     use crate::vault::record::fixtures::{about_to_refresh, authorized_as, binding, grant, minutes, sealer};
@@ -132,7 +135,7 @@ mod tests {
         let mut cache = Cache::default();
         for (uid, content) in contents {
             let object = ObjectVersion { uid: uid.into(), resource_version: "1".into() };
-            cache.take(Seen { uid: uid.into(), object, content }, Source::Watch);
+            cache.0.take(uid.into(), object, content, Source::Watch);
         }
         cache
     }

@@ -174,6 +174,8 @@ rows! {
         "Not yet published in {list}. The ConnectionShare there says why.";
     WorkspaceNotFound: [SHARED], False, Serve, PlatformTeam, CreateWorkspace, moving, silent,
         "There is no Workspace {workspace}.";
+    WorkspaceUnreadable: [SHARED], Unknown, Serve, WorkspaceKeeper, CorrectObject, moving, silent,
+        "Workspace {workspace} cannot be read: its Event Unreadable names the field. What is shared stays shared.";
     OwnerNotMember: [SHARED], False, Serve, WorkspaceKeeper, AddMember, moving, silent,
         "{owner} is not a member of workspace {workspace}.";
 

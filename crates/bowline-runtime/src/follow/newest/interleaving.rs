@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::vault::record::fixtures::place;
 
 const CONNECTION: &str = "u1";
 
@@ -58,14 +57,9 @@ struct World {
     events: Vec<Event>,
     arrived: usize,
     listing: Option<Listing>,
-    cache: Cache,
+    cache: Newest<&'static str, ()>,
     our_last_write: u64,
     we_erased: Vec<u32>,
-}
-
-fn seen((incarnation, resource_version): State) -> Seen {
-    let object = object((incarnation, resource_version));
-    Seen { uid: CONNECTION.into(), object, content: Ok(Arc::new(Record::new(place()))) }
 }
 
 fn object((incarnation, resource_version): State) -> ObjectVersion {
@@ -106,7 +100,7 @@ impl World {
 
     fn we_wrote(&mut self, state: State) {
         self.our_last_write = state.1;
-        self.cache.take(seen(state), Source::OwnWrite);
+        self.cache.take(CONNECTION, object(state), (), Source::OwnWrite);
     }
 
     /// A write of ours succeeds only over the state that it was decided on.
@@ -117,8 +111,10 @@ impl World {
     fn read_live(&mut self) {
         let over = self.cached().map(object);
         match (self.live, over) {
-            (Some(state), over) => drop(self.cache.take(seen(state), Source::LiveRead { over })),
-            (None, Some(over)) => drop(self.cache.deleted(CONNECTION, &over)),
+            (Some(state), over) => {
+                self.cache.take(CONNECTION, object(state), (), Source::LiveRead { over });
+            }
+            (None, Some(over)) => drop(self.cache.deleted(&CONNECTION, &over)),
             (None, None) => {}
         }
         assert_eq!(self.cached(), self.live, "a live read shows what is");
@@ -138,7 +134,7 @@ impl World {
             Step::WeErase if self.our_version_is_current() => {
                 let last = self.delete().unwrap();
                 self.we_erased.push(last.0);
-                self.cache.deleted(CONNECTION, &object(last));
+                self.cache.deleted(&CONNECTION, &object(last));
             }
             Step::WeWrite | Step::WeErase | Step::WeReadLive => self.read_live(),
             Step::TheyCreate => drop(self.create()),
@@ -151,8 +147,10 @@ impl World {
 
     fn event_arrives(&mut self) {
         match self.events.get(self.arrived) {
-            Some(Event::Applied(state)) => drop(self.cache.take(seen(*state), Source::Watch)),
-            Some(Event::Deleted(state)) => drop(self.cache.deleted(CONNECTION, &object(*state))),
+            Some(Event::Applied(state)) => {
+                self.cache.take(CONNECTION, object(*state), (), Source::Watch);
+            }
+            Some(Event::Deleted(state)) => drop(self.cache.deleted(&CONNECTION, &object(*state))),
             None => return,
         }
         self.arrived += 1;
@@ -169,7 +167,7 @@ impl World {
             }
             Some(Listing::Answered { snapshot, events_before }) => {
                 if let Some(state) = snapshot {
-                    self.cache.take(seen(state), Source::Watch);
+                    self.cache.take(CONNECTION, object(state), (), Source::Watch);
                 }
                 Some(Listing::Applied { events_before })
             }

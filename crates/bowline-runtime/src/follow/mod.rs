@@ -1,0 +1,57 @@
+//! Following objects of the cluster: one loop for every watch, and what is kept of what it brings.
+//!
+//! - [`follow`]: a watch that never ends by itself.
+//! - [`Cache`]: whole objects, read tolerantly ([`Parsed`]).
+//! - [`Newest`]: the rule by which a cache is never behind our own writes.
+
+mod cache;
+mod newest;
+mod parsed;
+
+use std::fmt::Debug;
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+pub use cache::{Cache, Change};
+pub use newest::{Held, Newest, ObjectVersion, Source, Unlisted};
+pub use parsed::{Parsed, Unreadable, read_list};
+
+use crate::telemetry::chain;
+
+/// Prefix of the annotations that are read. Of the others, kubectl's alone holds a copy of the whole object.
+const OURS: &str = "bowline.dev/";
+
+/// Everything that happens to the objects of `api` until `stop`, without what is large and never read. Failures are logged
+/// and tried again with growing pauses, 800 ms to 30 s.
+pub fn follow<T>(
+    api: Api<T>,
+    config: watcher::Config,
+    stop: &CancellationToken,
+) -> BoxStream<'static, Event<T>>
+where
+    T: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher::watcher(api, config)
+        .default_backoff()
+        .inspect_err(|error| {
+            tracing::warn!(kind = %T::kind(&()), error = %chain(error), "a watch failed and starts again");
+        })
+        .filter_map(async |event| Some(event.ok()?.modify(strip)))
+        .take_until(stop.clone().cancelled_owned())
+        .boxed()
+}
+
+/// Takes off what is large and never read: an object may carry 256 KiB of other people's annotations.
+fn strip<T: Resource>(object: &mut T) {
+    object.meta_mut().managed_fields = None;
+    object.annotations_mut().retain(|key, _| key.starts_with(OURS));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! Reading objects tolerantly: one that does not parse is set aside by name, and all others are served.
+
+use std::borrow::Cow;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
+use kube::core::{ObjectList, PartialObjectMeta, Request};
+use kube::{Api, Resource};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// An object as the API server sent it. Of one that is not what its kind should be, the metadata and what is wrong.
+///
+/// kube's `DeserializeGuard` does the same, but names no field and asks for whole objects where metadata would do.
+#[derive(Clone, Debug)]
+pub struct Parsed<K>(pub Result<K, Unreadable>);
+
+/// An object that does not parse. What it says is unknown: it counts neither as it was before nor as gone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreadable {
+    /// Its metadata, which always can be read.
+    pub metadata: ObjectMeta,
+    /// The path of the field, as `spec.refresh.before`.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Unreadable {
+    /// What is wrong and what follows, in words.
+    pub fn note(&self) -> String {
+        let Self { field, problem, .. } = self;
+        format!(
+            "The object cannot be read: {field}: {problem}. Nothing is done for it and nothing of it is withdrawn until the field is corrected."
+        )
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Parsed<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Value::deserialize(deserializer)?;
+        let error = match serde_path_to_error::deserialize::<_, K>(&object) {
+            Ok(parsed) => return Ok(Self(Ok(parsed))),
+            Err(error) => error,
+        };
+        let PartialObjectMeta { metadata, .. } =
+            PartialObjectMeta::<K>::deserialize(&object).map_err(D::Error::custom)?;
+        // serde's words quote the value.
+        let problem = match &*K::kind(&()) {
+            "Secret" => "it has another type".to_owned(),
+            _ => error.inner().to_string(),
+        };
+        Ok(Self(Err(Unreadable { metadata, field: error.path().to_string(), problem })))
+    }
+}
+
+impl<K: Resource> Resource for Parsed<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(kind: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(kind)
+    }
+
+    fn group(kind: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(kind)
+    }
+
+    fn version(kind: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(kind)
+    }
+
+    fn plural(kind: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(kind)
+    }
+
+    fn metadata_api() -> bool {
+        K::metadata_api()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, K::meta)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
+    }
+}
+
+/// Lists the objects that can be read, and those that cannot.
+pub async fn read_list<K>(api: Api<K>, params: &ListParams) -> kube::Result<(Vec<K>, Vec<Unreadable>)>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone,
+{
+    let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
+    let list: ObjectList<Parsed<K>> = api.into_client().request(request).await?;
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for object in list.items {
+        match object.0 {
+            Ok(object) => readable.push(object),
+            Err(object) => unreadable.push(object),
+        }
+    }
+    Ok((readable, unreadable))
+}

@@ -1,0 +1,78 @@
+//! The kinds of ours, each with its cache and the way to have its objects reconciled.
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::ops::Deref;
+
+use bowline_runtime::follow::Cache;
+use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// One kind: its cache, which it derefs to, and who reconciles it.
+pub struct Handle<K: Registered> {
+    /// All objects of the kind.
+    pub cache: Cache<K>,
+    /// Wakes the kind's controller.
+    pub waker: UnboundedSender<ObjectRef<K>>,
+}
+
+/// A kind in the table of [`bowline_api::kinds`].
+pub trait Registered:
+    Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
+{
+    /// The handle of this kind.
+    fn handle(kinds: &Kinds) -> &Handle<Self>;
+}
+
+impl<K: Registered> Handle<K> {
+    /// Has an object reconciled. Never waits; nobody listens only while the process ends.
+    pub fn wake(&self, object: ObjectRef<K>) {
+        let _ = self.waker.send(object);
+    }
+
+    /// Has those reconciled that are `wanted`.
+    pub fn wake_where(&self, wanted: impl Fn(&K) -> bool) {
+        for object in self.state_filter(wanted) {
+            self.wake(ObjectRef::from_obj(&*object));
+        }
+    }
+}
+
+impl<K: Registered> Deref for Handle<K> {
+    type Target = Cache<K>;
+
+    fn deref(&self) -> &Cache<K> {
+        &self.cache
+    }
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
+        /// All kinds.
+        pub struct Kinds {
+            $($(#[$doc])* pub $field: Handle<$kind>,)+
+        }
+
+        impl Kinds {
+            /// Returns when every kind was listed once.
+            pub async fn wait_listed(&self) {
+                $(self.$field.wait_listed().await;)+
+            }
+
+            /// How many objects of each kind are there and cannot be read.
+            pub fn unreadable(&self) -> Vec<(Cow<'static, str>, usize)> {
+                vec![$((<$kind>::kind(&()), self.$field.unreadable().len())),+]
+            }
+        }
+
+        $(impl Registered for $kind {
+            fn handle(kinds: &Kinds) -> &Handle<Self> {
+                &kinds.$field
+            }
+        })+
+    };
+}
+
+bowline_api::kinds!(handles);
