@@ -15,7 +15,7 @@ use crate::table::{Cell, account_in_full};
 use crate::wait::follow;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::{AttemptMethod, LastAttempt};
+use bowline_api::connection::{AttemptMethod, AuthorizationStatus};
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use bowline_api::reason::{Entrance, quoted};
 
@@ -28,7 +28,7 @@ pub(super) struct Course<'a> {
     pub session: &'a UserSession,
     pub before: IntegrationConnection,
     pub provider: ProviderFacts,
-    /// What was shown last of the attempt: its code, or that it is under way.
+    /// What was shown last: a code, or that somebody is at the provider.
     pub shown: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Course<'_> {
     }
 
     /// Requests a code, or shows the page; `None` where there is nothing to wait for.
-    async fn begin(&self, screen: &mut Screen) -> anyhow::Result<Option<Followed>> {
+    async fn begin(&mut self, screen: &mut Screen) -> anyhow::Result<Option<Followed>> {
         let name = &self.args.name;
         if self.is_by_code() {
             return self.request_code(screen).await.map(Some);
@@ -137,7 +137,7 @@ impl Course<'_> {
     }
 
     /// Continues with the code that waits already, or requests one.
-    async fn request_code(&self, screen: &mut Screen) -> anyhow::Result<Followed> {
+    async fn request_code(&mut self, screen: &mut Screen) -> anyhow::Result<Followed> {
         let (name, now) = (&self.args.name, self.session.clock.now());
         let request = if let Some(request) = request::waiting(&self.before, now) {
             screen.progress(&format!("{name} waits for a code to be typed already. It is still good:"));
@@ -146,6 +146,8 @@ impl Course<'_> {
             let request = request::new(&self.before, now);
             self.session.annotate(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
             screen.progress(&format!("Requested a code to connect {name}."));
+            // A code that waits now may be seen for another moment.
+            self.shown = open_code(&self.before).map(|(_, code)| code.to_owned());
             request
         };
         Ok(Followed::requested(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request))
@@ -159,7 +161,6 @@ impl Course<'_> {
     ) -> anyhow::Result<Followed> {
         let accepted = self.confirm(&now, screen).await?;
         self.before = now;
-        self.shown = accepted.then(String::new);
         if accepted { Ok(Followed::confirmed(&self.before)) } else { self.request_code(screen).await }
     }
 
@@ -232,31 +233,27 @@ impl Course<'_> {
     }
 }
 
-fn is_by_code(attempt: &LastAttempt) -> bool {
-    attempt.method.is(AttemptMethod::DeviceCode)
-}
-
-/// Shows a code as soon as there is one, and once that somebody is at the provider.
+/// Shows a code as soon as there is one; of an attempt in a browser, once that it is under way.
 fn show(
     now: &IntegrationConnection,
     shown: &mut Option<String>,
     session: &UserSession,
     screen: &mut Screen,
 ) -> anyhow::Result<()> {
-    let open = now.status.as_ref().and_then(|status| status.authorization.as_ref());
-    match open.and_then(|open| Some((open, open.user_code.as_ref()?))) {
-        Some((_, code)) if shown.as_ref() == Some(code) => {}
-        Some((open, code)) => {
-            screen.result(&words::code(now, open, session.clock.now()))?;
-            *shown = Some(code.clone());
-        }
-        None if shown.is_none() && !now.last_attempt().is_some_and(is_by_code) => {
+    if now.last_attempt().is_none_or(|last| !last.method.is(AttemptMethod::DeviceCode)) {
+        if shown.replace(String::new()).is_none() {
             screen.progress("Somebody is at the provider, or the answer is being checked ...");
-            *shown = Some(String::new());
         }
-        None => {}
+    } else if let Some((open, code)) = open_code(now).filter(|(_, code)| shown.as_deref() != Some(*code)) {
+        screen.result(&words::code(now, open, session.clock.now()))?;
+        *shown = Some(code.to_owned());
     }
     Ok(())
+}
+
+fn open_code(connection: &IntegrationConnection) -> Option<(&AuthorizationStatus, &str)> {
+    let open = connection.status.as_ref()?.authorization.as_ref()?;
+    Some((open, open.user_code.as_deref()?))
 }
 
 fn ask(name: &str, account: &str, screen: &mut Screen) -> anyhow::Result<bool> {
