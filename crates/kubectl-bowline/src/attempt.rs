@@ -7,6 +7,7 @@ use crate::next::failing;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{AttemptResult, LastAttempt};
+use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 use bowline_api::reason::{Reason, Remedy};
 
 /// How far an attempt is.
@@ -81,6 +82,10 @@ impl Followed {
             };
         }
         match now.last_attempt() {
+            // It is in status as soon as it is requested.
+            Some(last) if self.is(last) && last.is_running() && self.is_pending(now) => {
+                AttemptProgress::Awaited
+            }
             Some(last) if self.is(last) => {
                 self.seen = Some(last.clone());
                 progress(now, last)
@@ -109,20 +114,29 @@ impl Followed {
         self.before.as_ref().is_none_or(|before| before.id != last.id)
     }
 
+    /// Whether its request was not taken up.
+    fn is_pending(&self, now: &IntegrationConnection) -> bool {
+        match self.annotation {
+            Some(ANNOTATION_AUTHORIZE_REQUESTED) => {
+                let handled =
+                    now.status.as_ref().and_then(|status| status.last_handled_authorization.as_ref());
+                handled != self.id.as_ref()
+            }
+            // An intake's is removed when it is taken up.
+            Some(annotation) => now.annotations().get(annotation) == self.id.as_ref(),
+            None => false,
+        }
+    }
+
     /// Whether nobody works on it any more, where `last` is another one.
     fn is_replaced(&self, now: &IntegrationConnection, last: Option<&LastAttempt>) -> bool {
         if self.seen.is_some() {
             return last.is_some();
         }
-        let (Some(id), Some(annotation)) = (&self.id, self.annotation) else { return false };
-        let handled = now.status.as_ref().and_then(|status| status.last_handled_authorization.as_ref());
-        match now.annotations().get(annotation) {
-            Some(requested) if requested != id => true,
-            // An intake's annotation is removed when it is taken up.
-            requested => {
-                last.is_some_and(|last| self.is_new(last)) && (requested.is_none() || handled == Some(id))
-            }
-        }
+        let Some(annotation) = self.annotation else { return false };
+        let requested = now.annotations().get(annotation);
+        let by_request = requested.is_some() && requested != self.id.as_ref();
+        by_request || (!self.is_pending(now) && last.is_some_and(|last| self.is_new(last)))
     }
 }
 
@@ -179,7 +193,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use bowline_api::names::{ANNOTATION_AUTHORIZE_REQUESTED, ANNOTATION_INTAKE};
+    use bowline_api::names::ANNOTATION_INTAKE;
 
     const READY: AttemptProgress = AttemptProgress::Ended(AttemptEnd::Ready);
 
@@ -298,12 +312,14 @@ mod tests {
             requested("r1", before.clone()),
             // Somebody was in the portal before the operator looked.
             requested("r1", with(ready(), "portal", "Running", Value::Null)),
+            requested("r1", with(ready(), "r1", "Running", Value::Null)),
             handled("r1", with(ready(), "r1", "Running", Value::Null)),
             handled("r1", with(ready(), "r1", "Failed", json!({"reason": "AuthorizationFailed"}))),
         ];
         assert_eq!(
             seen(by_device(&before), course),
             [
+                AttemptProgress::Awaited,
                 AttemptProgress::Awaited,
                 AttemptProgress::Awaited,
                 AttemptProgress::Running,

@@ -22,7 +22,9 @@ pub(super) fn waiting(connection: &IntegrationConnection, now: Timestamp) -> Opt
     let request = connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
     let open = connection.status.as_ref()?.authorization.as_ref().filter(|open| open.user_code.is_some())?;
     let expires = open.expires_at.as_ref()?.0;
-    let is_shown = connection.last_attempt().is_some_and(|last| last.id == *request && last.is_running());
+    let is_handled = connection.status.as_ref()?.last_handled_authorization.as_ref() == Some(request);
+    let is_shown =
+        is_handled && connection.last_attempt().is_some_and(|last| last.id == *request && last.is_running());
     let is_of_this_spec =
         request.rsplit_once('/').is_some_and(|(_, of)| of == generation(connection).to_string());
     (is_shown && is_of_this_spec && expires.duration_since(now) > WORTH_TYPING).then(|| request.clone())
@@ -50,7 +52,9 @@ mod tests {
     fn shown(mut connection: IntegrationConnection, request: &str) -> IntegrationConnection {
         let last = json!({"id": request, "method": "DeviceCode", "startedAt": "2026-01-01T00:00:00Z",
             "result": "Running"});
-        connection.status.as_mut().unwrap().last_attempt = Some(serde_json::from_value(last).unwrap());
+        let status = connection.status.as_mut().unwrap();
+        status.last_attempt = Some(serde_json::from_value(last).unwrap());
+        status.last_handled_authorization = Some(request.to_owned());
         connection
     }
 
