@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::Url;
 
 use crate::catalog::span::Span;
 use crate::context;
 use crate::grant::schedule::Limits;
+use crate::oauth::network::NetworkBounds;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
 use crate::telemetry::LogFormat;
@@ -259,7 +261,7 @@ impl OperatorFlags {
                     min_interval: at_least_a_second(min_refresh_interval),
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
-                allow_insecure_providers,
+                provider_bounds: bounds(allow_insecure_providers),
                 label_prefixes: LabelPrefixes::new(published_label_prefix),
             },
             listen,
@@ -272,6 +274,13 @@ impl OperatorFlags {
         };
         (settings, Logs { format: log_format, filter: log_filter })
     }
+}
+
+/// The flag allows all that can be allowed.
+fn bounds(insecure: bool) -> NetworkBounds {
+    let everything = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+    let cidrs = if insecure { everything.to_vec() } else { Vec::new() };
+    NetworkBounds { allow_http: insecure, cidrs, proxies: Vec::new() }
 }
 
 /// Times are whole seconds: an interval below that would let one due moment serve twice.
@@ -317,7 +326,7 @@ mod tests {
         let (settings, _) = flags.into_settings();
         assert_eq!(settings.controllers.limits, Limits::default());
         assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
-        assert!(!settings.controllers.allow_insecure_providers);
+        assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
         assert!(settings.controllers.secret_namespaces.is_empty());
     }
 

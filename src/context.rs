@@ -17,6 +17,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
 use crate::metrics::{Metrics, PublishOutcome};
 use crate::oauth::http::Clients;
+use crate::oauth::network::NetworkBounds;
 use crate::publishing::labels::LabelPrefixes;
 use crate::publishing::{self, Desired, Known, PublishError};
 use crate::vault::record::SealedField;
@@ -90,8 +91,8 @@ pub struct Settings {
     pub secret_namespaces: BTreeSet<String>,
     /// How closely attempts on one grant may follow each other.
     pub limits: Limits,
-    /// Whether providers may ask for `http://` and private addresses.
-    pub allow_insecure_providers: bool,
+    /// What providers may be reached by.
+    pub provider_bounds: NetworkBounds,
     /// Namespace of the tries to connect.
     pub attempts_namespace: String,
     /// The portal's address, where there is one.

@@ -10,6 +10,7 @@ use url::Url;
 use crate::catalog::DiscoveredEndpoints;
 use crate::grant::schedule::later;
 use crate::oauth::discovery::DiscoveryError;
+use crate::oauth::network::Network;
 use crate::telemetry::chain;
 
 /// How old metadata may become before it is read again.
@@ -33,8 +34,8 @@ pub struct Metadata {
 pub struct Question {
     /// The issuer.
     pub issuer: Url,
-    /// Whether `http://` and private addresses may be dialled.
-    pub insecure: bool,
+    /// What it may be reached by.
+    pub network: Network,
 }
 
 /// What is known of one provider's issuer.
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn question(issuer: &str) -> Question {
-        Question { issuer: issuer.parse().unwrap(), insecure: false }
+        Question { issuer: issuer.parse().unwrap(), network: Network::default() }
     }
 
     fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {

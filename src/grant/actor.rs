@@ -25,7 +25,6 @@ use crate::attempt::store::Attempts;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
 use crate::oauth::classify::Failure;
-use crate::oauth::http::Clients;
 use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 
 /// How long a grant rests whose work panicked.
@@ -38,7 +37,6 @@ const CONCLUDED: usize = 8;
 pub struct Grants {
     pub(super) store: Arc<Store>,
     pub(super) sealer: Sealer,
-    pub(super) clients: Clients,
     pub(super) kube: Client,
     pub(super) clock: Clock,
     pub(super) pace: Pace,
@@ -88,8 +86,6 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// What opens and seals them.
     pub sealer: Sealer,
-    /// What carries requests to providers.
-    pub clients: Clients,
     /// What reads intake and credentials Secrets.
     pub kube: Client,
     /// What time it is.
@@ -139,7 +135,6 @@ impl Grants {
         let Parts {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,
@@ -154,7 +149,6 @@ impl Grants {
         Self {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,

@@ -22,7 +22,7 @@ impl Grants {
             Err(outcome) => return outcome,
         };
         let asked_at = self.clock.now();
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let scopes = super::target::requested(&job.target, &job.scopes);
         let description = job.target.description();
         let mint = oauth::client_credentials::client_credentials(http, description, &app, &scopes, asked_at);

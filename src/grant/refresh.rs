@@ -201,7 +201,7 @@ impl Grants {
         app: &App,
         token: &SecretString,
     ) -> Result<TokenAnswer, Failure> {
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let refresh =
             oauth::refresh::refresh(http, job.target.description(), app, token, &[], self.clock.now());
         let granted = self.timed(Operation::Refresh, refresh).await?;

@@ -77,7 +77,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use std::sync::Arc;
+
     use crate::catalog;
+    use crate::grant::target::tests::Offline;
     use crate::oauth::app::App;
 
     #[test]
@@ -92,7 +95,7 @@ mod tests {
             client_secret_previous: None,
             version: None,
         };
-        let target = Target::new(description, spec, Some(std::sync::Arc::new(app)), false);
+        let target = Target::new(description, spec, Some(Arc::new(app)), Arc::new(Offline::default()));
         let connection = serde_json::from_value(json!({"metadata": {"name": "mail", "namespace": "n"},
             "spec": {"provider": "work", "owner": "alice", "scopes": ["Mail.Read"]}}))
         .unwrap();
