@@ -4,6 +4,7 @@
 //! by alone are CEL in the schema, so the API server enforces them for everybody, with our words.
 
 pub mod connection;
+pub mod duration;
 pub mod names;
 pub mod provider;
 pub mod reason;

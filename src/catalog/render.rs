@@ -7,6 +7,7 @@ use super::entry::{Authorize, Confidence, Entry, Pkce};
 use super::load::{entries, get};
 use super::parameter::{Parameter, SettableBy};
 use crate::api::connection::Method;
+use crate::api::duration::Duration;
 use crate::api::provider::Rotation;
 
 /// No line is longer, unless a word is.
@@ -226,12 +227,18 @@ const fn rotation_meaning(rotation: Rotation) -> &'static str {
 fn rotation_lines(entry: &Entry) -> Vec<String> {
     let grant = &entry.grant;
     let mut lines = vec![format!("{}: {}", rotation_word(grant.rotation), rotation_meaning(grant.rotation))];
-    lines.extend(grant.grace.map(|span| format!("grace: the old one dies {span} later only")));
+    lines.extend(grant.grace.map(|span| format!("grace: the old one dies {} later only", in_words(span))));
     lines.extend(grant.refresh_ends_access.then(|| "a refresh also ends the access token in use".to_owned()));
-    lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {span}")));
-    lines.extend(grant.refresh_lifetime.map(|span| format!("a refresh token lives {span}")));
-    lines.extend(grant.idle_lifetime.map(|span| format!("unused, a grant ends after {span}")));
+    lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {}", in_words(span))));
+    lines.extend(grant.refresh_lifetime.map(|span| format!("a refresh token lives {}", in_words(span))));
+    lines.extend(grant.idle_lifetime.map(|span| format!("unused, a grant ends after {}", in_words(span))));
     lines
+}
+
+/// People count long times in days.
+fn in_words(duration: Duration) -> String {
+    let hours = duration.get().as_secs() / 3600;
+    if hours >= 48 && hours % 24 == 0 { format!("{} days", hours / 24) } else { duration.to_string() }
 }
 
 fn revocation_lines(entry: &Entry) -> Vec<String> {

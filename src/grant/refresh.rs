@@ -13,7 +13,6 @@ use super::pace::Permit;
 use super::schedule::{self, later};
 use super::work::Job;
 use crate::catalog::errors::Class;
-use crate::catalog::span::Span;
 use crate::metrics::Operation;
 use crate::oauth;
 use crate::oauth::answer::TokenAnswer;
@@ -313,7 +312,7 @@ impl Grants {
         if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
             self.wake_provider(provider);
         }
-        let lifetime = job.target.description().grant.refresh_lifetime.map(Span::get);
+        let lifetime = job.target.description().grant.refresh_lifetime.map(Into::into);
         failure.proves_revoked |=
             failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
         failure

@@ -3,9 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
-use kube::core::Duration;
-
 use super::wait::words;
+use crate::api::duration::Duration;
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
