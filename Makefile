@@ -9,7 +9,7 @@ build: ## build the operator and the kubectl plug-in
 
 demo: ## show the main job, live, on a control plane of its own
 	@tests/prerequisites.sh cargo cc go
-	cargo build --locked -p bowline -p bowline-testbed --bins
+	cargo build --locked -p bowline -p kubectl-bowline -p bowline-testbed --bins
 	@"$${CARGO_TARGET_DIR:-target}/debug/bowline-testbed" demo
 
 test: ## run all tests, and say how many ran at each level
@@ -30,11 +30,11 @@ lint: ## format, lints, licenses and sources of dependencies
 images: ## make the pictures of the portal under docs/images anew
 	@tests/prerequisites.sh cargo cc go npm chromium chromedriver pngquant
 	rm -f docs/images/*.png
-	BOWLINE_IMAGES=$(CURDIR)/docs/images cargo test --locked --test browser -- --include-ignored every_page
+	BOWLINE_IMAGES=$(CURDIR)/docs/images cargo test --locked -p bowline --test browser -- --include-ignored every_page
 	pngquant 64 --nofs --force --skip-if-larger --strip --speed 1 --ext .png docs/images/*.png
 
 crds: ## write the definitions of the kinds anew
-	UPDATE_GOLDEN=1 cargo test --locked --test crds committed_definitions
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline --test crds committed_definitions
 
 docs: ## write the generated pages anew
-	UPDATE_GOLDEN=1 cargo test --locked --lib the_reference_page_is_up_to_date
+	UPDATE_GOLDEN=1 cargo test --locked -p bowline --lib the_reference_page_is_up_to_date

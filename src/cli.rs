@@ -1,25 +1,24 @@
 //! The command line, which is also the only place that reads the environment.
 
-pub mod portal;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use bowline_api::duration::Duration;
+use bowline_oauth::catalog;
+use bowline_oauth::network::NetworkBounds;
+use bowline_portal::cli::PortalFlags;
+use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::Url;
 
-use crate::api::duration::Duration;
 use crate::context;
 use crate::grant::schedule::Limits;
-use crate::oauth::network::NetworkBounds;
 use crate::operator::Settings;
 use crate::publishing::labels::LabelPrefixes;
-use crate::telemetry::LogFormat;
-use crate::{api, catalog};
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
 as the ServiceAccount of its pod. deploy/ has the rights it needs.";
@@ -44,7 +43,7 @@ pub enum Command {
     #[command(after_help = REACHES)]
     Operator(Box<OperatorFlags>),
     /// Run the portal, in which people connect and look after their connections, until SIGTERM or SIGINT.
-    Portal(Box<portal::PortalFlags>),
+    Portal(Box<PortalFlags>),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
     /// List the providers of the catalogue, or describe one with an example to apply.
@@ -218,15 +217,6 @@ pub struct OperatorFlags {
     instance: String,
 }
 
-/// How to log.
-#[derive(Debug)]
-pub struct Logs {
-    /// Text or JSON.
-    pub format: LogFormat,
-    /// A directive of tracing-subscriber.
-    pub filter: String,
-}
-
 impl OperatorFlags {
     /// The settings of the operator, and of its logs.
     // long: one line for each flag, twice, so that a new one cannot be forgotten
@@ -290,7 +280,7 @@ fn at_least_a_second(duration: Duration) -> std::time::Duration {
 
 /// Prints the definitions of all kinds as YAML documents.
 pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
-    for definition in api::definitions() {
+    for definition in bowline_api::definitions() {
         write!(out, "---\n{}", serde_yaml::to_string(&definition)?).context("cannot print")?;
     }
     Ok(())

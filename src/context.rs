@@ -3,21 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bowline_api::connection::{IntegrationConnectionStatus, SecretStatus};
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_oauth::http::Clients;
+use bowline_oauth::network::NetworkBounds;
+use bowline_runtime::clock::Clock;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use url::Url;
 
-use crate::api::connection::{IntegrationConnectionStatus, SecretStatus};
-use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
-use crate::clock::Clock;
 use crate::grant::actor::Grants;
 use crate::grant::schedule::Limits;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
 use crate::metrics::{Metrics, PublishOutcome};
-use crate::oauth::http::Clients;
-use crate::oauth::network::NetworkBounds;
 use crate::publishing::labels::LabelPrefixes;
 use crate::publishing::{self, Desired, Known, PublishError};
 use crate::vault::record::SealedField;

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bowline_oauth::catalog::DiscoveredEndpoints;
+use bowline_oauth::discovery::DiscoveryError;
+use bowline_oauth::network::Network;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use crate::catalog::DiscoveredEndpoints;
 use crate::grant::schedule::later;
-use crate::oauth::discovery::DiscoveryError;
-use crate::oauth::network::Network;
-use crate::telemetry::chain;
 
 /// How old metadata may become before it is read again.
 const FRESH_FOR: Duration = Duration::from_hours(24);

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use bowline::cli::{self, Command};
-use bowline::{operator, portal, telemetry};
+use bowline::operator;
+use bowline_runtime::telemetry;
 use clap::Parser;
 
 #[tokio::main]
@@ -37,7 +38,7 @@ async fn run(cli: cli::Cli) -> anyhow::Result<()> {
         Command::Portal(flags) => {
             let (settings, logs) = flags.into_settings()?;
             telemetry::init(logs.format, &logs.filter)?;
-            Ok(portal::run(settings).await?)
+            Ok(bowline_portal::run(settings).await?)
         }
         Command::Crds => cli::print_definitions(&mut std::io::stdout()),
         Command::Catalog { name, all } => cli::print_catalog(&mut std::io::stdout(), name.as_deref(), all),

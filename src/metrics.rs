@@ -20,7 +20,7 @@ use prometheus::{
     TextEncoder,
 };
 
-use crate::api::connection::Phase;
+use bowline_api::connection::Phase;
 use families as family;
 
 /// A metric could not be made or written: a fault of this program, never of its input.

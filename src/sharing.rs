@@ -9,8 +9,8 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
-use crate::api::share::SharedConnection;
-use crate::api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, Workspace, names};
+use bowline_api::share::SharedConnection;
+use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, Workspace, names};
 
 /// Where a connection is shared, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]

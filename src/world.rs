@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::{self, ResolveError, SetBy};
+use bowline_oauth::http::Http;
+use bowline_runtime::attempts::{self, Kept};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
-use crate::api::names::LABEL_ATTEMPT_CONNECTION;
-use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
-use crate::attempt::store::{self, Kept};
-use crate::catalog::{self, ResolveError, SetBy};
 use crate::discovered::{Discovered, Metadata};
 use crate::grant::target::Target;
 use crate::kube_ext::index::SecretIndex;
-use crate::oauth::app::App;
-use crate::oauth::http::Http;
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 use crate::vault::record::EndTerms;
@@ -263,7 +263,8 @@ impl World {
     pub fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
-        let read = self.attempts.state_filter(its).into_iter().filter_map(|secret| store::read(&secret).ok());
+        let read =
+            self.attempts.state_filter(its).into_iter().filter_map(|secret| attempts::read(&secret).ok());
         // The label only selects: what counts is inside.
         let mut attempts: Vec<Kept> = read.filter(|kept| kept.attempt.connection.uid == uid).collect();
         attempts.sort_by_key(|kept| std::cmp::Reverse(kept.order()));

@@ -1,18 +1,20 @@
 //! What a person sees who runs `bowline` for the first time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use bowline_testbed::stage::Binaries;
+
 const OPERATOR: &str = env!("CARGO_BIN_EXE_bowline");
-const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-bowline");
 
 /// Runs a program in an environment without a cluster, besides what `variables` say.
-fn run(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+fn run(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("HOME", "/nonexistent").envs(variables.iter().copied());
-    command.output().unwrap()
+    command.output().expect("a program that runs, once cargo build --workspace has built it")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -54,7 +56,7 @@ fn a_plug_in_without_a_cluster_says_in_one_line_what_to_do() {
     let broken = broken_kubeconfig();
     for kubeconfig in ["/nonexistent/config", broken.to_str().unwrap()] {
         for arguments in [&["list"][..], &["list", "--kubeconfig", kubeconfig]] {
-            let output = run(PLUGIN, arguments, &[("KUBECONFIG", kubeconfig)]);
+            let output = run(Binaries::beside(OPERATOR).plugin, arguments, &[("KUBECONFIG", kubeconfig)]);
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert_eq!(said.lines().count(), 1, "{said}");

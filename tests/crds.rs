@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bowline::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn root() -> &'static Path {
 fn committed_definitions_are_the_generated_ones() {
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
     let mut expected = Vec::new();
-    for definition in bowline::api::definitions() {
+    for definition in bowline_api::definitions() {
         let path = root().join("crds").join(file_name(&definition));
         let text = serde_yaml::to_string(&definition).unwrap();
         if update {
@@ -29,7 +29,7 @@ fn committed_definitions_are_the_generated_ones() {
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == text,
-            "{} is not what src/api says: run UPDATE_GOLDEN=1 cargo test --test crds",
+            "{} is not what crates/bowline-api says: run UPDATE_GOLDEN=1 cargo test --test crds",
             path.display()
         );
         expected.push(path);
@@ -111,7 +111,7 @@ struct Schemas(BTreeMap<String, (jsonschema::Validator, CustomResourceDefinition
 
 impl Schemas {
     fn generated() -> Self {
-        let kinds = bowline::api::definitions().into_iter().map(|definition| {
+        let kinds = bowline_api::definitions().into_iter().map(|definition| {
             let schema =
                 definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
             let mut json = serde_json::to_value(schema).unwrap();

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bowline::api::reason;
-use bowline::{catalog, cli, plugin};
+use bowline::cli;
+use bowline_api::reason;
+use bowline_oauth::catalog;
 use clap::{CommandFactory, Parser};
 
 fn root() -> &'static Path {
@@ -66,7 +67,7 @@ fn every_reason_is_explained_once_and_no_other() {
         .collect();
     let strangers = rows.iter().filter(|row| !reason::ALL.contains(&row.as_str()));
     problems.extend(strangers.map(|row| format!("{row} is no reason")));
-    none(&problems, "docs/conditions.md and src/api/reason.rs agree");
+    none(&problems, "docs/conditions.md and crates/bowline-api/src/reason.rs agree");
 }
 
 #[test]
@@ -151,7 +152,9 @@ fn commands_of_the_plug_in_are_ones_it_takes() {
             // What follows is the shell's.
             let words = rest.split(['#', '>', '|']).next().unwrap().split_whitespace();
             seen += 1;
-            if let Err(error) = plugin::Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(words)) {
+            if let Err(error) =
+                kubectl_bowline::Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(words))
+            {
                 problems.push(format!("{path}: {line}: {error}"));
             }
         }

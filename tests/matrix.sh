@@ -10,6 +10,7 @@ tests/prerequisites.sh cargo cc go node npm || exit 1
 
 # The releases are named here, so nobody's own cluster or programs may take their place.
 unset BOWLINE_KUBECONFIG BOWLINE_TESTBED KUBEBUILDER_ASSETS
+cargo build --locked --workspace --bins || exit 1
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 bad=0 summary=""

@@ -37,7 +37,7 @@ for file in tests/*.rs; do
     [ -e "$file" ] && plain+=(--test "$(basename "$file" .rs)")
 done
 
-level "1+2 pure and wire" cargo test --locked --lib --bins --no-fail-fast
+level "1+2 pure and wire" cargo test --locked --workspace --exclude bowline-testbed --lib --bins --no-fail-fast
 level "5 golden files and module rules" cargo test --locked "${plain[@]}" --no-fail-fast
 level "3 testbed, on a real API server" cargo test --locked -p bowline-testbed --no-fail-fast -- --include-ignored
 level "3 rules and writes, on a real API server" cargo test --locked --test cluster --no-fail-fast -- --include-ignored

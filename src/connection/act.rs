@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use bowline_api::connection::SecretStatus;
+use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
+use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
 
 use super::build;
 use super::decide::consent::account_id;
 use super::decide::{Plan, Publishing};
 use super::observed::Observed;
-use crate::api::connection::SecretStatus;
-use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
-use crate::api::{ConnectionShare, IntegrationConnection};
 use crate::context::Context;
 use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
@@ -18,7 +19,6 @@ use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
 use crate::publishing::{self, Known, PublishError, withdraw_share};
 use crate::sharing::{self, Shared};
-use crate::telemetry::chain;
 use crate::vault::record::{EndReason, EndTerms};
 use crate::world::World;
 

@@ -1,9 +1,9 @@
 //! The Secret a connection should have. Pure.
 
+use bowline_api::{IntegrationConnection, names, reason};
 use kube::ResourceExt;
 
 use super::decide::secret_name;
-use crate::api::{IntegrationConnection, names, reason};
 use crate::publishing::labels::{LabelError, LabelPrefixes};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::runtime::controller::Action;
 use kube::{Api, CustomResourceExt, ResourceExt};
@@ -13,7 +14,6 @@ use tokio::time::timeout;
 
 use super::Error;
 use super::act::{mark_ending, take_back_shares, withdraw_own};
-use crate::api::IntegrationConnection;
 use crate::context::Context;
 use crate::vault::LookupError;
 use crate::vault::record::EndReason;

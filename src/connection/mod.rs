@@ -13,6 +13,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::connection::IntegrationConnectionStatus;
+use bowline_api::{IntegrationConnection, names};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{self, Event, finalizer};
@@ -22,8 +24,6 @@ use self::act::{Outcome, act};
 use self::decide::{Plan, decide};
 use self::observe::observe;
 use self::observed::{Observed, Provider, RecordState};
-use crate::api::connection::IntegrationConnectionStatus;
-use crate::api::{IntegrationConnection, names};
 use crate::context::Context;
 use crate::grant::schedule::later;
 use crate::kube_ext::apply;

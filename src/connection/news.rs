@@ -1,7 +1,8 @@
 //! Which changes of a status are worth an Event. Pure: one table over conditions.
 
-use crate::api::connection::IntegrationConnectionStatus;
-use crate::api::reason;
+use bowline_api::connection::IntegrationConnectionStatus;
+use bowline_api::reason;
+
 use crate::grant::outcome::{Finished, Outcome};
 use crate::kube_ext::conditions;
 

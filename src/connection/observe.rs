@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use bowline_api::IntegrationConnection;
+use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::decide::secret_name;
 use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
-use crate::api::IntegrationConnection;
-use crate::attempt::store::Kept;
 use crate::context::Context;
 use crate::grant::consent::{Concluded, Dismissal};
 use crate::grant::target::Target;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bowline_api::connection::{Phase, SecretStatus};
+use bowline_api::{ConnectionShare, IntegrationConnectionStatus};
+use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use crate::api::connection::{Phase, SecretStatus};
-use crate::api::{ConnectionShare, IntegrationConnectionStatus};
-use crate::attempt::store::Kept;
 use crate::grant::consent::Dismissal;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;

@@ -2,6 +2,11 @@
 
 mod authorization;
 
+use bowline_api::connection::{
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
+    TokenStatus,
+};
+use bowline_api::{IntegrationConnection, names, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,11 +15,6 @@ use super::act::{Outcome, SecretOutcome};
 use super::decide::verdict::{Truth, Verdict};
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
-use crate::api::connection::{
-    AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
-    TokenStatus,
-};
-use crate::api::{IntegrationConnection, names, reason};
 use crate::grant::outcome::Origin;
 use crate::grant::target::{Scopes, Target};
 use crate::kube_ext::conditions::{self, Conditions};
@@ -201,7 +201,7 @@ fn scopes(
     connection: &IntegrationConnection,
     observed: &Observed,
     grant: Option<&Grant>,
-) -> Option<crate::api::connection::ScopesStatus> {
+) -> Option<bowline_api::connection::ScopesStatus> {
     let (grant, target) = (grant?, observed.provider.target()?);
     matches!(grant.credential, Credential::OAuth { .. })
         .then(|| Scopes::compare(target, &connection.spec.scopes, grant.scopes.as_deref()).into_status())

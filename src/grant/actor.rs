@@ -4,6 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bowline_api::{IntegrationConnection, IntegrationProvider};
+use bowline_oauth::classify::Failure;
+use bowline_runtime::attempts::Attempts;
+use bowline_runtime::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
@@ -20,11 +24,7 @@ use super::pace::Pace;
 use super::registration::Registrations;
 use super::schedule::later;
 use super::work::{Job, Task};
-use crate::api::{IntegrationConnection, IntegrationProvider};
-use crate::attempt::store::Attempts;
-use crate::clock::Clock;
 use crate::metrics::{Metrics, Operation};
-use crate::oauth::classify::Failure;
 use crate::vault::{AttemptId, Intent, Record, Sealer, Store};
 
 /// How long a grant rests whose work panicked.

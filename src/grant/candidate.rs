@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use bowline_api::names::TYPE_CREDENTIAL;
+use bowline_oauth::app::App;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -16,8 +18,6 @@ use super::judge::{Judged, key_credential};
 use super::outcome::{Origin, Outcome};
 use super::secrets::{Brief, Unread};
 use super::work::Job;
-use crate::api::names::TYPE_CREDENTIAL;
-use crate::oauth::app::App;
 use crate::vault::record::Candidate;
 use crate::vault::{Binding, Consent, Grant, Record, SourceVersion, TransitionError};
 
@@ -125,7 +125,7 @@ impl Grants {
         match self.store.create(record).await {
             Ok(_) => Ok(()),
             Err(error) => {
-                tracing::warn!(error = %crate::telemetry::chain(&error), "a first record could not be written");
+                tracing::warn!(error = %bowline_runtime::telemetry::chain(&error), "a first record could not be written");
                 Err(delayed("What was brought could not be put on record now."))
             }
         }

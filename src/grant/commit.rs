@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use bowline_runtime::telemetry::chain;
 use tokio::time::sleep;
 
 use super::actor::Grants;
-use crate::telemetry::chain;
 use crate::vault::record::RecordError;
 use crate::vault::{Grant, Loaded, LookupError, Record, RereadError, Spent, TransitionError};
 

@@ -1,11 +1,12 @@
 //! What becomes of a refused candidate at the provider, besides being erased here.
 
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::calls::RevokeScope;
+use bowline_oauth::catalog::protocol::Chain;
+
 use super::actor::Grants;
 use super::intake::IntakeError;
 use super::work::Job;
-use crate::catalog::calls::RevokeScope;
-use crate::catalog::protocol::Chain;
-use crate::oauth::app::App;
 use crate::vault::record::{Candidate, Origin};
 use crate::vault::{Grant, Record, SiblingKey};
 
@@ -59,7 +60,7 @@ impl Grants {
             },
         };
         if let Err(error) = self.settle(&job.place.uid, Record::candidate_refused).await {
-            tracing::warn!(error = %crate::telemetry::chain(&error), "a refused candidate could not be erased now");
+            tracing::warn!(error = %bowline_runtime::telemetry::chain(&error), "a refused candidate could not be erased now");
         }
         why
     }

@@ -6,6 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::connection::Method;
+use bowline_api::{IntegrationConnection, reason};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::calls::RevokeScope;
+use bowline_oauth::revoke::{Revocation, Tokens};
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
@@ -17,15 +23,8 @@ use super::actor::Grants;
 use super::schedule::later;
 use super::target::Target;
 use super::work::{Job, Task};
-use crate::api::connection::Method;
-use crate::api::{IntegrationConnection, reason};
-use crate::catalog::calls::RevokeScope;
 use crate::kube_ext::events::Events;
 use crate::metrics::Operation;
-use crate::oauth;
-use crate::oauth::app::App;
-use crate::oauth::revoke::{Revocation, Tokens};
-use crate::telemetry::chain;
 use crate::vault::record::{EndReason, EndTerms, Ending};
 use crate::vault::{Credential, Grant, Place, Record, Spent};
 
@@ -192,7 +191,8 @@ impl Grants {
         };
         let http = job.target.http();
         let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
-        let revoke = oauth::revoke::revoke(http, job.target.description(), app, tokens, self.clock.now());
+        let revoke =
+            bowline_oauth::revoke::revoke(http, job.target.description(), app, tokens, self.clock.now());
         match self.timed(Operation::Revoke, revoke).await {
             Ok(Revocation::Revoked | Revocation::AlreadyGone) => Ok(()),
             Ok(Revocation::Unsupported { .. }) => {
@@ -208,7 +208,7 @@ impl Grants {
 
     /// Some providers revoke only by a call with a live access token: then the refresh token is used first, and its answer kept.
     async fn with_live_access(&self, job: &Job, app: Option<&App>, grant: Grant) -> Result<Grant, String> {
-        let by_access = oauth::revoke::needs_live_access_token(job.target.description());
+        let by_access = bowline_oauth::revoke::needs_live_access_token(job.target.description());
         let now = self.clock.now();
         let ended = grant.expires_at.is_some_and(|ends| ends <= now);
         let (Credential::OAuth { refresh_token: Some(token), .. }, Some(app)) = (&grant.credential, app)
@@ -232,7 +232,7 @@ impl Grants {
                 Ok(grant)
             }
             // Without a refresh token that works there is nothing left to revoke with, and nothing left to fear.
-            Err(failure) if failure.class == crate::catalog::errors::Class::Reauth => Ok(grant),
+            Err(failure) if failure.class == bowline_oauth::catalog::errors::Class::Reauth => Ok(grant),
             Err(failure) => Err(failure.summary),
         }
     }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bowline_oauth::catalog::calls::RevokeScope;
+use bowline_oauth::catalog::protocol::Chain;
 use tokio::time::sleep;
 
 use super::actor::Grants;
 use super::end::may_be_sent;
 use super::work::Job;
-use crate::catalog::calls::RevokeScope;
-use crate::catalog::protocol::Chain;
 use crate::vault::Grant;
 
 /// Former grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; what one

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bowline_api::connection::Method;
+use bowline_api::reason;
+use bowline_oauth::key::KeyFlaw;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::consent::ConsentError;
 use super::schedule::later;
-use crate::api::connection::Method;
-use crate::api::reason;
-use crate::oauth::key::KeyFlaw;
 use crate::vault::Credential;
 
 /// The most that one value may have, in bytes: far beyond any token, far below what etcd takes.

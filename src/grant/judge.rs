@@ -2,6 +2,15 @@
 
 use std::time::Duration;
 
+use bowline_api::connection::Method;
+use bowline_oauth::answer::{Flaw, UNKNOWN_TYPE};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::calls::IdentitySource;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::catalog::protocol::Chain;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+use bowline_oauth::{claims, key};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,16 +21,7 @@ use super::outcome::Outcome;
 use super::schedule::later;
 use super::target::Scopes;
 use super::work::Job;
-use crate::api::connection::Method;
-use crate::catalog::calls::IdentitySource;
-use crate::catalog::errors::Class;
-use crate::catalog::protocol::Chain;
 use crate::metrics::Operation;
-use crate::oauth::answer::{Flaw, UNKNOWN_TYPE};
-use crate::oauth::app::App;
-use crate::oauth::classify::Failure;
-use crate::oauth::http::Sent;
-use crate::oauth::{self, claims, key};
 use crate::vault::record::Candidate;
 use crate::vault::{Account, Credential, Grant, SiblingKey};
 
@@ -156,7 +156,8 @@ impl Grants {
         }
         let Some(token) = access_token(grant) else { return Ok(None) };
         let http = job.target.http();
-        let account = oauth::identity::account(http, job.target.description(), token, self.clock.now());
+        let account =
+            bowline_oauth::identity::account(http, job.target.description(), token, self.clock.now());
         Ok(self.timed(Operation::Identity, account).await?.map(from_catalog))
     }
 
@@ -211,14 +212,14 @@ fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
     (!extra.is_empty()).then_some(ConsentError::ExtraScopes { extra })
 }
 
-pub(super) fn from_catalog(account: crate::catalog::protocol::Account) -> Account {
-    let crate::catalog::protocol::Account { id, name, email } = account;
+pub(super) fn from_catalog(account: bowline_oauth::catalog::protocol::Account) -> Account {
+    let bowline_oauth::catalog::protocol::Account { id, name, email } = account;
     Account { id, name, email }
 }
 
-pub(super) fn into_catalog(account: Account) -> crate::catalog::protocol::Account {
+pub(super) fn into_catalog(account: Account) -> bowline_oauth::catalog::protocol::Account {
     let Account { id, name, email } = account;
-    crate::catalog::protocol::Account { id, name, email }
+    bowline_oauth::catalog::protocol::Account { id, name, email }
 }
 
 /// The account that the id token names, where the catalogue reads it from there.

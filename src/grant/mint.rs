@@ -5,7 +5,6 @@ use super::candidate::binding;
 use super::outcome::{Origin, Outcome};
 use super::work::Job;
 use crate::metrics::Operation;
-use crate::oauth;
 use crate::vault::record::SealedField;
 use crate::vault::{Consent, Credential, Grant, Record, Spent};
 
@@ -25,7 +24,8 @@ impl Grants {
         let http = job.target.http();
         let scopes = super::target::requested(&job.target, &job.scopes);
         let description = job.target.description();
-        let mint = oauth::client_credentials::client_credentials(http, description, &app, &scopes, asked_at);
+        let mint =
+            bowline_oauth::client_credentials::client_credentials(http, description, &app, &scopes, asked_at);
         match self.timed(Operation::ClientCredentials, mint).await {
             Ok(granted) => {
                 self.accepted(job);

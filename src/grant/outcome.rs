@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
 use k8s_openapi::jiff::Timestamp;
 
 use super::intake::IntakeError;
 use super::schedule::later;
-use crate::catalog::errors::Class;
 use crate::metrics::RefreshOutcome;
-use crate::oauth::classify::Failure;
 
 /// One piece of finished work.
 #[derive(Clone, Debug)]

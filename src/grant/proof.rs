@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::App;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -14,10 +18,6 @@ use super::outcome::Outcome;
 use super::refresh::{Opening, opening, renewed};
 use super::schedule::later;
 use super::work::Job;
-use crate::oauth::answer::TokenAnswer;
-use crate::oauth::app::App;
-use crate::oauth::classify::Failure;
-use crate::oauth::http::Sent;
 use crate::vault::record::Candidate;
 use crate::vault::{AttemptId, Credential, Grant, Loaded, Record};
 

@@ -3,6 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::{App, WhichSecret};
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+use bowline_oauth::refresh;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -12,14 +19,7 @@ use super::outcome::{Origin, Outcome};
 use super::pace::Permit;
 use super::schedule::{self, later};
 use super::work::Job;
-use crate::catalog::errors::Class;
 use crate::metrics::Operation;
-use crate::oauth;
-use crate::oauth::answer::TokenAnswer;
-use crate::oauth::app::{App, WhichSecret};
-use crate::oauth::classify::Failure;
-use crate::oauth::http::Sent;
-use crate::telemetry::chain;
 use crate::vault::{AttemptId, Binding, Credential, Grant, Intent, Loaded, Record, Spent, WriteError};
 
 /// How a refresh begins, given what stands on the record.
@@ -201,8 +201,7 @@ impl Grants {
         token: &SecretString,
     ) -> Result<TokenAnswer, Failure> {
         let http = job.target.http();
-        let refresh =
-            oauth::refresh::refresh(http, job.target.description(), app, token, &[], self.clock.now());
+        let refresh = refresh::refresh(http, job.target.description(), app, token, &[], self.clock.now());
         let granted = self.timed(Operation::Refresh, refresh).await?;
         if granted.secret == WhichSecret::Previous {
             tracing::warn!(

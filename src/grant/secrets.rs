@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::connection::Method;
+use bowline_api::names::{LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
+use bowline_oauth::app::App;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Preconditions};
@@ -14,10 +18,6 @@ use super::actor::Grants;
 use super::intake::{Announcement, IntakeError};
 use super::outcome::Outcome;
 use super::work::Job;
-use crate::api::connection::Method;
-use crate::api::names::{LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
-use crate::oauth::app::App;
-use crate::telemetry::chain;
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(5);

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::connection::{Method, ScopesStatus};
+use bowline_api::provider::Rotation;
+use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::Description;
+use bowline_oauth::http::Http;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
 use super::schedule::{DEFAULT_BEFORE, Limits, Policy};
-use crate::api::connection::{Method, ScopesStatus};
-use crate::api::provider::Rotation;
-use crate::api::{IntegrationConnectionSpec, IntegrationProviderSpec};
-use crate::catalog::Description;
-use crate::oauth::app::App;
-use crate::oauth::http::Http;
 use crate::vault::{Binding, Grant};
 
 /// A provider as one connection sees it.
@@ -236,8 +236,8 @@ pub mod tests {
     use futures::future::BoxFuture;
 
     use super::Http;
-    use crate::oauth::http::{Received, Request, SendError};
-    use crate::oauth::network::Network;
+    use bowline_oauth::http::{Received, Request, SendError};
+    use bowline_oauth::network::Network;
 
     /// Reaches nobody: for tests of what is decided before anything is sent.
     #[derive(Debug, Default)]

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use bowline_api::connection::Method;
 use k8s_openapi::jiff::Timestamp;
 
 use super::consent::ConsentTask;
 use super::intake::Announcement;
 use super::target::Target;
-use crate::api::connection::Method;
 use crate::vault::Place;
 
 /// A piece of work on one grant, decided by a reconcile.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::api::names::{FIELD_MANAGER, STATUS_MANAGER};
+use bowline_api::names::{FIELD_MANAGER, STATUS_MANAGER};
 
 /// Asks for an object's metadata only, so that an answer never carries the Secret's data back.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";

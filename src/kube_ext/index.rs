@@ -17,7 +17,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::watch;
 
-use crate::api::names::{LABEL_CONNECTION_UID, LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL};
+use bowline_api::names::{LABEL_CONNECTION_UID, LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL};
 
 /// Namespace and name.
 pub type Key = (String, String);

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use bowline_oauth::classify::Failure;
 use prometheus::{HistogramVec, IntCounterVec};
 
 use super::labels::{self, ABANDONED, Operation, SUCCESS};
-use crate::oauth::classify::Failure;
 
 /// A guard around one request: counts it as abandoned unless it is finished, and measures its duration either way.
 #[must_use = "a call that is dropped at once counts as abandoned"]

@@ -1,7 +1,7 @@
 //! The values that labels may have.
 
-use crate::api::connection::Phase;
-use crate::catalog::errors::Class;
+use bowline_api::connection::Phase;
+use bowline_oauth::catalog::errors::Class;
 
 macro_rules! labels {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal),* $(,)? }) => {

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+
 use super::*;
-use crate::catalog::errors::Class;
-use crate::oauth::classify::Failure;
-use crate::oauth::http::Sent;
 
 fn touched() -> Metrics {
     let metrics = Metrics::new().unwrap();

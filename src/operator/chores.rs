@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::Phase;
+use bowline_runtime::attempts::{self, Attempts};
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -11,12 +15,8 @@ use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{Settings, relations};
-use crate::api::IntegrationConnection;
-use crate::api::connection::Phase;
-use crate::attempt::store::{self, Attempts};
 use crate::context::Context;
 use crate::grant::schedule::later;
-use crate::telemetry::chain;
 use crate::vault::keyring::SharedKeyring;
 
 /// How often tries that are long over are removed.
@@ -68,7 +68,7 @@ async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
     let expired = |secret: &Secret| {
-        store::read(secret).map_or(true, |kept| later(kept.attempt.expires_at, TRIES_TOLD) <= now)
+        attempts::read(secret).map_or(true, |kept| later(kept.attempt.expires_at, TRIES_TOLD) <= now)
     };
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bowline_runtime::telemetry::chain;
 use futures::{StreamExt, stream};
 use kube::Resource;
 use kube::runtime::controller::{self, Action};
@@ -14,7 +15,6 @@ use tokio_util::task::TaskTracker;
 
 use super::parts::Woken;
 use crate::context::Context;
-use crate::telemetry::chain;
 use crate::{connection, provider, share, workspace};
 
 /// Reconciles of one kind that run at once. None waits for a provider, so this bounds requests to the API server.

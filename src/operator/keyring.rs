@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bowline_runtime::clock::Clock;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
@@ -10,8 +12,6 @@ use tokio_util::task::TaskTracker;
 
 use super::Settings;
 use super::serve::Readiness;
-use crate::clock::Clock;
-use crate::telemetry::chain;
 use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
 
 /// How often a keyring that is not there is looked for.

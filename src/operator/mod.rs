@@ -22,16 +22,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_runtime::clock::Clock;
+use bowline_runtime::kubeconfig;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
 use crate::context;
 use crate::grant::end::Endings;
-use crate::kubeconfig;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
 use crate::vault::keyring::SharedKeyring;
@@ -75,7 +75,7 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// The HTTP client for providers cannot be built.
     #[error(transparent)]
-    Http(#[from] crate::oauth::http::BuildError),
+    Http(#[from] bowline_oauth::http::BuildError),
     /// Metrics cannot be kept.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
+use bowline_oauth::http::Clients;
+use bowline_runtime::attempts::Attempts;
+use bowline_runtime::clock::Clock;
 use kube::Client;
 use kube::runtime::reflector::store;
 use tokio::sync::mpsc;
 
 use super::watches::{Watches, Writers};
 use super::{Error, Settings, relations};
-use crate::attempt::store::Attempts;
-use crate::clock::Clock;
 use crate::context::{Context, Told, Wakes, Written};
 use crate::grant::actor::{Grants, Parts};
 use crate::grant::former::Formers;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::metrics::Metrics;
-use crate::oauth::http::Clients;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::{AttemptId, Sealer, Store};
 use crate::world::{Resolutions, World};
@@ -24,11 +24,11 @@ use crate::world::{Resolutions, World};
 /// The receiving ends of [`Wakes`].
 pub struct Woken {
     pub connections:
-        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationConnection>>,
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::IntegrationConnection>>,
     pub providers:
-        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::IntegrationProvider>>,
-    pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::Workspace>>,
-    pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<crate::api::ConnectionShare>>,
+        mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::IntegrationProvider>>,
+    pub workspaces: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::Workspace>>,
+    pub shares: mpsc::UnboundedReceiver<kube::runtime::reflector::ObjectRef<bowline_api::ConnectionShare>>,
 }
 
 /// What the context is made of.

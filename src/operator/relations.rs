@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use bowline_api::attempt::{self, ConnectionRef};
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::Store as Cache;
 use kube::{Resource, ResourceExt};
 
-use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
-use crate::attempt::{self, ConnectionRef};
 use crate::context::{Context, Wakes};
 use crate::grant::end::Lookup;
 use crate::kube_ext::index;

@@ -5,6 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD};
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
+use bowline_runtime::telemetry::chain;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::Api;
@@ -19,11 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::relations::{self, Change};
-use crate::api::names::{TYPE_ATTEMPT, TYPE_RECORD};
-use crate::api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use crate::context::Context;
 use crate::kube_ext::index::Feed;
-use crate::telemetry::chain;
 use crate::vault::keyring::secret::KEYRING_SECRET;
 
 /// Prefix of the annotations that are read. Of the others, kubectl's alone holds a copy of the whole object.

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use bowline_api::{IntegrationProvider, reason};
+use bowline_oauth::discovery::discover;
+use bowline_oauth::http::HttpClient;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::change;
 use super::decide::{Refusal, Usable};
 use super::report::{Facts, Found};
-use crate::api::{IntegrationProvider, reason};
 use crate::context::Context;
 use crate::discovered::{Known, Question};
-use crate::oauth::discovery::discover;
-use crate::oauth::http::HttpClient;
-use crate::telemetry::chain;
 use crate::world::{Ready, Resolution, sentence};
 
 /// Asks the issuer where that is due, and puts in what the provider comes to.

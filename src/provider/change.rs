@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use bowline_oauth::app::App;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::oauth::app::App;
 use crate::world::{Ready, Resolution};
 
 /// Whether two resolutions mean the same to connections. The object's status and metadata do not count.
@@ -64,11 +64,11 @@ fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_api::IntegrationProvider;
+    use bowline_oauth::catalog::DiscoveredEndpoints;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::IntegrationProvider;
-    use crate::catalog::DiscoveredEndpoints;
     use crate::discovered::Metadata;
     use crate::grant::target::tests::Offline;
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn not_ready(message: &str) -> Resolution {
-        Resolution::NotReady { reason: crate::api::reason::UNKNOWN_TYPE, message: message.to_owned() }
+        Resolution::NotReady { reason: bowline_api::reason::UNKNOWN_TYPE, message: message.to_owned() }
     }
 
     #[test]

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bowline_api::connection::Method;
+use bowline_api::provider::IntegrationProviderSpec;
+use bowline_api::{IntegrationProvider, reason};
+use bowline_oauth::app::{App, CLIENT_SECRET};
+use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
+use bowline_oauth::guard;
+use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use url::Url;
 
-use crate::api::connection::Method;
-use crate::api::provider::IntegrationProviderSpec;
-use crate::api::{IntegrationProvider, reason};
-use crate::catalog::{self, Description, Entry, ResolveError};
 use crate::discovered::Question;
 use crate::grant::target::whom_to_ask;
-use crate::oauth::app::{App, CLIENT_SECRET};
-use crate::oauth::guard;
-use crate::oauth::network::{Network, NetworkBounds};
 use crate::world::sentence;
 
 /// What was gathered.

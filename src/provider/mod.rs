@@ -8,6 +8,8 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::provider::IntegrationProviderStatus;
+use bowline_api::{IntegrationProvider, reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -15,8 +17,6 @@ use kube::{Api, Resource, ResourceExt};
 
 use self::decide::{Observed, decide};
 use self::report::Found;
-use crate::api::provider::IntegrationProviderStatus;
-use crate::api::{IntegrationProvider, reason};
 use crate::context::Context;
 use crate::kube_ext::{apply, conditions};
 use crate::metrics::{Controller, PassOutcome};

@@ -1,15 +1,15 @@
 //! What is said about a provider: its next status. Pure.
 
+use bowline_api::attempt;
+use bowline_api::connection::Method;
+use bowline_api::provider::{IntegrationProviderStatus, Rotation};
+use bowline_api::{IntegrationProvider, reason};
+use bowline_oauth::catalog::Description;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use url::Url;
 
 use super::decide::Refusal;
-use crate::api::connection::Method;
-use crate::api::provider::{IntegrationProviderStatus, Rotation};
-use crate::api::{IntegrationProvider, reason};
-use crate::attempt;
-use crate::catalog::Description;
 use crate::kube_ext::conditions::{Conditions, Verdict};
 
 /// What came of one look at a provider.

@@ -1,7 +1,8 @@
 //! What of a grant workloads get to see.
 
+use bowline_oauth::answer::UNKNOWN_TYPE;
+
 use super::content::{Account, Credential, Material};
-use crate::oauth::answer::UNKNOWN_TYPE;
 use crate::vault;
 
 /// Why a grant has nothing that could be published.

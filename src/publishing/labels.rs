@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::names::{GROUP, LABEL_MANAGED_BY};
+use bowline_api::names::{GROUP, LABEL_MANAGED_BY};
 
 /// The label prefixes that the administrator allows (`--published-label-prefix`). None by default.
 ///

@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bowline_api::names::FIELD_MANAGER;
+use bowline_api::reason;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Status;
@@ -14,8 +16,6 @@ use serde_json::{Map, Value, json};
 
 use super::secret::{Desired, Known};
 use super::withdraw::delete;
-use crate::api::names::FIELD_MANAGER;
-use crate::api::reason;
 use crate::kube_ext::apply::{apply_secret, create_secret, merge_secret};
 use crate::kube_ext::index::{SecretIndex, controller_of};
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use bowline_api::connection::SecretStatus;
+use bowline_api::names;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 
 use super::content::Published;
-use crate::api::connection::SecretStatus;
-use crate::api::names;
 use crate::kube_ext::index::Entry;
 
 /// The Secret as it should be.

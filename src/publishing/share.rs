@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use bowline_api::ConnectionShare;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, Client, ResourceExt};
 use tokio::time::timeout;
 
 use super::{PublishError, withdraw};
-use crate::api::ConnectionShare;
 use crate::kube_ext::index::SecretIndex;
 
 /// How long the deletion of the share may take.

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
+use bowline_api::connection::SecretStatus;
+use bowline_api::{ConnectionShare, reason};
+use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
 
 use super::build::{self, BuildError};
 use super::decide::{Held, Observed, Plan, Publishing};
-use crate::api::connection::SecretStatus;
-use crate::api::{ConnectionShare, reason};
 use crate::context::Context;
 use crate::kube_ext::apply;
 use crate::publishing::{self, PublishError};
-use crate::telemetry::chain;
 
 /// How soon is tried again what a passing cause stopped.
 const SOON: Duration = Duration::from_secs(10);

@@ -1,9 +1,9 @@
 //! The Secret that a share publishes. Pure.
 
+use bowline_api::connection::Format;
+use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
 
-use crate::api::connection::Format;
-use crate::api::{ConnectionShare, names};
 use crate::publishing::secret::controller;
 use crate::publishing::{ContentError, Desired, Published, material};
 use crate::vault::Grant;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bowline_api::connection::SecretStatus;
+use bowline_api::{ConnectionShare, IntegrationConnection, names, reason};
 use kube::ResourceExt;
 
-use crate::api::connection::SecretStatus;
-use crate::api::{ConnectionShare, IntegrationConnection, names, reason};
 use crate::kube_ext::conditions;
 use crate::publishing::Known;
 use crate::sharing::{self, Shared};

@@ -12,13 +12,13 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::{ConnectionShare, ConnectionShareStatus};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
 use self::act::{Outcome, act};
 use self::decide::{Unshared, decide};
 use self::observe::observe;
-use crate::api::{ConnectionShare, ConnectionShareStatus};
 use crate::context::Context;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bowline_api::{ConnectionShare, IntegrationConnection};
 use kube::ResourceExt;
 
 use super::decide::{Held, Observed, Source};
-use crate::api::{ConnectionShare, IntegrationConnection};
 use crate::context::Context;
 use crate::publishing::Known;
 

@@ -1,13 +1,13 @@
 //! What is said about a share. Pure.
 
+use bowline_api::connection::{AccountStatus, SecretStatus};
+use bowline_api::share::SharePhase;
+use bowline_api::{ConnectionShare, ConnectionShareStatus, IntegrationConnection, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::act::{Outcome, SecretOutcome};
 use super::decide::{Observed, Plan, Publishing, says};
-use crate::api::connection::{AccountStatus, SecretStatus};
-use crate::api::share::SharePhase;
-use crate::api::{ConnectionShare, ConnectionShareStatus, IntegrationConnection, reason};
 use crate::kube_ext::conditions::{self, Conditions, Verdict};
 use crate::vault::Grant;
 

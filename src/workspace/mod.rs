@@ -5,10 +5,10 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::{Workspace, WorkspaceStatus};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
-use crate::api::{Workspace, WorkspaceStatus};
 use crate::context::Context;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};

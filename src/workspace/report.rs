@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bowline_api::{Workspace, WorkspaceStatus, reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::{Workspace, WorkspaceStatus, reason};
 use crate::kube_ext::conditions::{Conditions, Verdict};
 use crate::sharing;
 

@@ -1,9 +1,9 @@
 //! Pages that pass by: on the way to a provider and back, and where something did not work. Each is held as long as it
 //! is looked at: the operator is stopped where it would go on by itself.
 
-use bowline::attempt::state::attempt_name;
-use bowline::attempt::store::Attempts;
-use bowline::attempt::{Attempt, Step};
+use bowline_api::attempt::attempt_name;
+use bowline_api::attempt::{Attempt, Step};
+use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{Action, Fault, GrantType, Pushed, Rotation};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, PostParams};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bowline::api::ConnectionShare;
+use bowline_api::ConnectionShare;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::Api;
 use kube::runtime::wait::{Condition, await_condition};
@@ -19,7 +19,7 @@ const NO_SHARES: &str = "shares are written by the operator alone";
 const NO_LABEL: &str =
     "labels by which the operator knows its Secrets are set and removed by it alone: leave out";
 const NO_RECORD: &str = "Secrets of type bowline.dev/record are written and deleted by the operator alone";
-const FINALIZER: &str = bowline::api::names::FINALIZER;
+const FINALIZER: &str = bowline_api::names::FINALIZER;
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]

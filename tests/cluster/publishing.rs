@@ -73,7 +73,7 @@ impl Place {
             revision,
             expires_at: None,
             labels: BTreeMap::new(),
-            content: Published::new(&material, bowline::api::connection::Format::Raw).unwrap(),
+            content: Published::new(&material, bowline_api::connection::Format::Raw).unwrap(),
         }
     }
 

@@ -277,7 +277,7 @@ async fn each_rule_lets_the_good_through_and_tells_the_bad_why() {
 #[test]
 fn each_rule_of_the_schemas_has_a_row() {
     let rows = rules();
-    for definition in bowline::api::definitions() {
+    for definition in bowline_api::definitions() {
         let messages = messages(&serde_json::to_value(&definition).unwrap());
         for message in messages {
             assert!(rows.iter().any(|row| message.starts_with(row.words)), "no row for '{message}'");
@@ -301,7 +301,7 @@ fn messages(schema: &Value) -> BTreeSet<String> {
 #[ignore = "needs an API server: make test"]
 async fn installing_the_definitions_causes_no_warning() {
     let team = Team::new().await;
-    for definition in bowline::api::definitions() {
+    for definition in bowline_api::definitions() {
         let mut definition = serde_json::to_value(&definition).unwrap();
         let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
         definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
@@ -328,7 +328,7 @@ async fn our_names_are_not_those_of_a_built_in_kind() {
 }
 
 fn our_names() -> BTreeSet<String> {
-    let names = bowline::api::definitions().into_iter().map(|definition| definition.spec.names);
+    let names = bowline_api::definitions().into_iter().map(|definition| definition.spec.names);
     names
         .flat_map(|names| {
             let short = names.short_names.unwrap_or_default();

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bowline::attempt::state::{Digest, attempt_name, random_text};
-use bowline::attempt::store::{Attempts, Kept};
-use bowline::attempt::{Answer, Attempt, ConnectionRef, Ending, LIFETIME, Step};
+use bowline_api::attempt::attempt_name;
+use bowline_api::attempt::{Answer, Attempt, ConnectionRef, Ending, LIFETIME, Step};
+use bowline_api::opaque::{Digest, random_text};
+use bowline_runtime::attempts::{Attempts, Kept};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use reqwest::redirect::Policy;

@@ -2,8 +2,8 @@
 //!
 //! Level 2 shows the requests; that the grant arrives once, is judged and takes the old one's place shows only here.
 
-use bowline::attempt::state::Digest;
-use bowline::attempt::{Answer, EndResult, Step};
+use bowline_api::attempt::{Answer, EndResult, Step};
+use bowline_api::opaque::Digest;
 use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Ledger, Rotation, TokenKind};
 use kube::ResourceExt;
 use serde_json::json;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline::attempt::{Answer, Step};
+use bowline_api::attempt::{Answer, Step};
 use bowline_testbed::sandbox::{
     Action, CallbackIssuer, Endpoint, Event, Fault, Ledger, RealmConfig, Rotation, TokenKind,
 };
@@ -332,7 +332,7 @@ async fn a_code_for_another_device_runs_out() {
     it.connection("mail").apply().await;
     it.change("mail", json!({"metadata": {"annotations": {"bowline.dev/authorize-requested-at": "1"}}}))
         .await;
-    let code = |status: &bowline::api::connection::IntegrationConnectionStatus| {
+    let code = |status: &bowline_api::connection::IntegrationConnectionStatus| {
         status.authorization.as_ref().is_some_and(|authorization| authorization.user_code.is_some())
     };
     it.until_status("mail", "a code", code).await;

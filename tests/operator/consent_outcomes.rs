@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bowline::attempt::Step;
-use bowline::attempt::store::{Attempts, Kept};
+use bowline_api::attempt::Step;
+use bowline_runtime::attempts::{Attempts, Kept};
 use bowline_testbed::sandbox::{
     Action, CallbackIssuer, Endpoint, Fault, GrantType, Ledger, Pushed, Rotation,
 };

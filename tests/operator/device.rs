@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bowline::api::connection::Phase;
+use bowline_api::connection::Phase;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bowline::api::{IntegrationProvider, Workspace};
+use bowline_api::{IntegrationProvider, Workspace};
 use bowline_testbed::sandbox::{RealmConfig, RealmHandle, Rotation};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline::api::IntegrationConnection;
+use bowline_api::IntegrationConnection;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, Rotation};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -2,8 +2,8 @@
 //!
 //! Level 1 classifies each answer; what one does to a grant in use, its record and its Secret, shows only here.
 
-use bowline::api::connection::IntegrationConnectionStatus;
-use bowline::api::duration::Duration as Written;
+use bowline_api::connection::IntegrationConnectionStatus;
+use bowline_api::duration::Duration as Written;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, GrantType, Minted, RetryAfter, Rotation};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;

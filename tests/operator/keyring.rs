@@ -180,7 +180,7 @@ async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     until("at rest", async || {
         let status = it.status("quiet").await;
         let asked = it.get("quiet").await.metadata.annotations.unwrap_or_default();
-        let asked = asked.get(bowline::api::names::ANNOTATION_REFRESH_REQUESTED).cloned();
+        let asked = asked.get(bowline_api::names::ANNOTATION_REFRESH_REQUESTED).cloned();
         (status.last_handled_refresh == asked).then_some(())
     })
     .await;

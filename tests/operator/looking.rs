@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bowline::api::IntegrationConnection;
-use bowline::api::connection::IntegrationConnectionStatus;
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_testbed::sandbox::Ledger;
 use bowline_testbed::wait::{Look, wait_for};
 use k8s_openapi::api::core::v1::Secret;

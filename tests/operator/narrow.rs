@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use bowline::api::ConnectionShare;
+use bowline_api::ConnectionShare;
 use bowline_testbed::access;
 use bowline_testbed::random;
 use bowline_testbed::sandbox::Rotation;
@@ -107,7 +107,7 @@ impl Narrow {
         let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
             "metadata": {"name": name}, "spec": {"provider": self.it.name, "owner": "alice"}});
         let applied = PatchParams::apply("files").force();
-        let api: Api<bowline::api::IntegrationConnection> =
+        let api: Api<bowline_api::IntegrationConnection> =
             Api::namespaced(self.it.alice.clone(), &self.elsewhere);
         api.patch(name, &applied, &Patch::Apply(&object)).await.expect("a connection");
     }
@@ -184,7 +184,7 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_mends_it() {
         .apply()
         .await;
     narrow.apply_elsewhere("billing").await;
-    let api: Api<bowline::api::IntegrationConnection> = Api::namespaced(it.admin.clone(), &narrow.elsewhere);
+    let api: Api<bowline_api::IntegrationConnection> = Api::namespaced(it.admin.clone(), &narrow.elsewhere);
     let told = until("SecretPublished Forbidden", async || {
         let status = api.get("billing").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
         if is(&status, "SecretPublished", "Forbidden") { Ok(status) } else { Err(format!("{status:?}")) }

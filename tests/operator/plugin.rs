@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::scene::{Scene, scene};
+use crate::stage::binaries;
 
 /// Longer than anything takes that a test waits for.
 const SOON: Duration = Duration::from_mins(1);
@@ -32,7 +33,7 @@ pub async fn bowline_as_is(it: &Scene, user: &str, arguments: &[&str], input: &s
 
 /// Starts the plug-in as a user.
 pub fn started(it: &Scene, user: &str, arguments: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_kubectl-bowline"))
+    Command::new(binaries().plugin)
         .args(arguments)
         .env("KUBECONFIG", it.stage.access.kubeconfig_for(user).unwrap())
         .stdin(Stdio::piped())
@@ -40,7 +41,7 @@ pub fn started(it: &Scene, user: &str, arguments: &[&str]) -> Child {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .expect("the plug-in runs")
+        .expect("the plug-in runs, once cargo build --workspace has built it")
 }
 
 /// Exit code, results and progress of a plug-in that ends.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use bowline::api::connection::IntegrationConnectionStatus;
+use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_testbed::sandbox::{Action, Fault, Minted, Rotation};
 
 use crate::looking::{condition, holds, is, words};

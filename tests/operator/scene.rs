@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bowline::api::IntegrationConnection;
-use bowline::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
+use bowline_api::IntegrationConnection;
+use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{MintRequest, Minted, RealmConfig, RealmHandle, Rotation};
@@ -254,7 +254,7 @@ async fn clean(stage: &Stage, name: &str, failed: bool) {
         eprintln!("# log\n{}", lines[lines.len().saturating_sub(60)..].join("\n"));
     }
     let client = stage.access.client_for(ADMIN).await.unwrap();
-    let _ = Api::<bowline::api::Workspace>::all(client.clone()).delete(name, &DeleteParams::default()).await;
+    let _ = Api::<bowline_api::Workspace>::all(client.clone()).delete(name, &DeleteParams::default()).await;
     forget_tries(&client, name).await;
     let namespaces: Api<Namespace> = Api::all(client);
     let ours =
@@ -268,7 +268,7 @@ async fn clean(stage: &Stage, name: &str, failed: bool) {
 async fn forget_tries(client: &Client, scene: &str) {
     let attempts: Api<Secret> = Api::namespaced(client.clone(), "bowline-attempts");
     for secret in attempts.list(&kube::api::ListParams::default()).await.into_iter().flatten() {
-        let its = bowline::attempt::secret::from_secret(&secret)
+        let its = bowline_api::attempt::secret::from_secret(&secret)
             .is_ok_and(|attempt| attempt.connection.namespace.starts_with(scene));
         if its {
             let _ = attempts.delete(&secret.name_any(), &DeleteParams::default()).await;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bowline::api::ConnectionShare;
+use bowline_api::ConnectionShare;
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;

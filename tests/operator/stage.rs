@@ -10,7 +10,7 @@ use bowline_testbed::control_plane::Options;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{self, Sandbox};
-use bowline_testbed::stage;
+use bowline_testbed::stage::{self, Binaries};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use tokio::sync::OnceCell;
@@ -19,6 +19,11 @@ use tokio::sync::OnceCell;
 pub const HOME: &str = "bowline-system";
 
 pub use crate::PORTAL;
+
+/// The programs under test.
+pub fn binaries() -> Binaries {
+    Binaries::beside(env!("CARGO_BIN_EXE_bowline"))
+}
 
 /// How long a first refusal of a grant is doubted here.
 pub const SECOND_OPINION_AFTER: &str = "8s";

@@ -1,14 +1,14 @@
 //! No grant is in use yet: what is waited for, and whom.
 
+use bowline_api::attempt;
+use bowline_api::connection::Method;
+use bowline_api::reason;
 use kube::ResourceExt;
 
 use super::checks::Input;
 use super::consent;
 use super::history::Refusal;
 use super::verdict::{Effect, Verdict};
-use crate::api::connection::Method;
-use crate::api::reason;
-use crate::attempt;
 use crate::connection::observed::{RecordState, was_connected};
 use crate::grant::target::Target;
 

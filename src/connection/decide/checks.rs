@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bowline_api::{IntegrationConnection, reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -9,7 +10,6 @@ use super::awaiting::brought_in_vain;
 use super::history::{History, Refusal};
 use super::verdict::{Effect, Verdict};
 use super::{awaiting, consent};
-use crate::api::{IntegrationConnection, reason};
 use crate::connection::observed::{Observed, Provider, RecordState};
 use crate::grant::schedule::later;
 use crate::grant::target::Scopes;

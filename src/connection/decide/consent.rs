@@ -1,15 +1,15 @@
 //! What becomes of tries to connect.
 
+use bowline_api::attempt::{DeviceCode, Ending, Step};
+use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
+use bowline_api::reason;
+use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
 use super::task::is_blocked;
 use super::verdict::{Effect, Verdict};
-use crate::api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
-use crate::api::reason;
-use crate::attempt::store::Kept;
-use crate::attempt::{DeviceCode, Ending, Step};
 use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 

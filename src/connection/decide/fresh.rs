@@ -1,11 +1,11 @@
 //! Is the token fresh, and when is the next attempt due?
 
+use bowline_api::connection::Method;
+use bowline_api::reason;
 use k8s_openapi::jiff::Timestamp;
 
 use super::checks::Input;
 use super::verdict::{Effect, Verdict};
-use crate::api::connection::Method;
-use crate::api::reason;
 use crate::grant::schedule::{self, Policy};
 use crate::grant::target::Target;
 use crate::vault::{Credential, Grant};

@@ -1,15 +1,15 @@
 //! What earlier attempts came to: read from status, with the newest outcome taken in.
 
+use bowline_api::connection::{FailureStatus, IntegrationConnectionStatus, TokenStatus};
+use bowline_api::reason;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::connection::{FailureStatus, IntegrationConnectionStatus, TokenStatus};
-use crate::api::reason;
-use crate::catalog::errors::Class;
 use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::oauth::classify::Failure;
 
 /// What status remembers of the present grant and of attempts on it.
 #[derive(Clone, Debug, Default, PartialEq)]

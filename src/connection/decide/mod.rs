@@ -11,6 +11,7 @@ pub mod verdict;
 
 use std::collections::BTreeSet;
 
+use bowline_api::{IntegrationConnection, reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -18,7 +19,6 @@ use self::checks::Input;
 use self::history::History;
 use self::verdict::{Effect, Verdict};
 use super::observed::{Observed, RecordState};
-use crate::api::{IntegrationConnection, reason};
 use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Limits, Policy};
 use crate::grant::target::Target;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bowline_api::share::SharePhase;
+use bowline_api::{ConnectionShare, reason};
 use kube::ResourceExt;
 
 use super::verdict::{Effect, Verdict};
-use crate::api::share::SharePhase;
-use crate::api::{ConnectionShare, reason};
 use crate::sharing::Shared;
 
 /// The verdict on sharing. It is information: it never makes a connection unready.

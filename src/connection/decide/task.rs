@@ -1,13 +1,13 @@
 //! What the grant's actor is told to do, if anything.
 
+use bowline_api::connection::Method;
+use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::checks::Input;
 use super::verdict::{Effect, Verdict};
 use super::{consent, fresh};
-use crate::api::connection::Method;
-use crate::api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use crate::connection::observed::{Provider, RecordState};
 use crate::grant::intake::Announcement;
 use crate::grant::proof::may_be_tried_again;

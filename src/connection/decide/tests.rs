@@ -5,6 +5,15 @@ mod consent;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bowline_api::attempt::secret::to_secret;
+use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
+use bowline_api::connection::{SecretStatus, TokenStatus};
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
+use bowline_oauth::catalog;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+use bowline_runtime::attempts::{Kept, read};
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -13,13 +22,6 @@ use serde_json::json;
 
 use super::verdict::Truth;
 use super::{Plan, Publishing, decide};
-use crate::api::connection::{SecretStatus, TokenStatus};
-use crate::api::{IntegrationConnection, IntegrationConnectionStatus, IntegrationProviderSpec, reason};
-use crate::attempt::secret::to_secret;
-use crate::attempt::store::{Kept, read};
-use crate::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
-use crate::catalog;
-use crate::catalog::errors::Class;
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal, being_checked, in_use};
 use crate::grant::intake::IntakeError;
@@ -28,8 +30,6 @@ use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
 use crate::grant::target::tests::Offline;
 use crate::grant::work::Task;
-use crate::oauth::classify::Failure;
-use crate::oauth::http::Sent;
 use crate::publishing::Known;
 use crate::sharing::Shared;
 use crate::vault::{Binding, Credential, Grant};
@@ -203,7 +203,7 @@ impl Situation {
         token.consecutive_failures = Some(failures);
         token.consecutive_refusals = Some(refusals);
         token.next_refresh_at = Some(Time(at(0)));
-        token.last_failure = Some(crate::api::connection::FailureStatus {
+        token.last_failure = Some(bowline_api::connection::FailureStatus {
             at: Time(at(0)),
             reason: "RefreshFailing".into(),
             message: "No.".into(),
@@ -577,8 +577,9 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
 }
 
 /// A try whose exchange nobody is at work on, begun at second 10.
-fn exchanging() -> crate::attempt::store::Kept {
-    use crate::attempt::{Attempt, ConnectionRef, Step, secret::to_secret, store};
+fn exchanging() -> bowline_runtime::attempts::Kept {
+    use bowline_api::attempt::{Attempt, ConnectionRef, Step, secret::to_secret};
+    use bowline_runtime::attempts;
     let attempt = Attempt {
         user: "alice".into(),
         person: None,
@@ -588,7 +589,7 @@ fn exchanging() -> crate::attempt::store::Kept {
         expires_at: at(610),
         step: Step::Exchanging,
     };
-    store::read(&to_secret("attempt-1", &attempt).unwrap()).unwrap()
+    attempts::read(&to_secret("attempt-1", &attempt).unwrap()).unwrap()
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! What somebody has to do to authorize a connection, as status shows it. Pure.
 
+use bowline_api::attempt;
+use bowline_api::connection::{AuthorizationStatus, Method};
+use bowline_api::{IntegrationConnection, reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use url::Url;
@@ -7,9 +10,6 @@ use url::Url;
 use super::super::decide::Plan;
 use super::super::decide::consent::shown_code;
 use super::super::observed::Observed;
-use crate::api::connection::{AuthorizationStatus, Method};
-use crate::api::{IntegrationConnection, reason};
-use crate::attempt;
 use crate::grant::target::{Target, requested};
 
 /// Reasons of `Authorized` that a person mends by connecting, once more or for the first time.
@@ -73,15 +73,15 @@ fn approval(connection: &IntegrationConnection, target: &Target, portal: &Url) -
 mod tests {
     use std::collections::BTreeMap;
 
+    use bowline_oauth::app::App;
+    use bowline_oauth::catalog;
     use secrecy::SecretString;
     use serde_json::json;
 
-    use super::*;
     use std::sync::Arc;
 
-    use crate::catalog;
+    use super::*;
     use crate::grant::target::tests::Offline;
-    use crate::oauth::app::App;
 
     #[test]
     fn an_administrator_is_sent_to_approve_our_app_for_what_the_connection_asks_r7() {

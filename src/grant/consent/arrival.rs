@@ -3,14 +3,17 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bowline_api::attempt::{EndResult, Ending};
+use bowline_api::{names, reason};
+use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::App;
+use bowline_runtime::attempts::Kept;
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::ConsentError;
 use super::pledge::Pledge;
-use crate::api::{names, reason};
-use crate::attempt::store::Kept;
-use crate::attempt::{EndResult, Ending};
 use crate::grant::actor::Grants;
 use crate::grant::commit::Unsettled;
 use crate::grant::former::is_revoked_for;
@@ -19,9 +22,6 @@ use crate::grant::outcome::{Origin, Outcome};
 use crate::grant::proof::is_same;
 use crate::grant::refresh::renewed;
 use crate::grant::work::Job;
-use crate::oauth::answer::TokenAnswer;
-use crate::oauth::app::App;
-use crate::telemetry::chain;
 use crate::vault::{Consent, Grant, Record, TransitionError, Way};
 
 /// Before the record is written once more, should the API server not take it.

@@ -1,14 +1,15 @@
 //! The authorization request: built by the operator, because only it knows the client secret and keeps the verifier.
 
+use bowline_api::attempt::{Step, redirect_uri};
+use bowline_api::connection::Method;
+use bowline_oauth::authorize::{self, AuthorizationRequest};
+use bowline_oauth::catalog::protocol::Account;
+use bowline_runtime::attempts::Kept;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
 use super::pledge::Pledge;
 use super::{ConsentError, Unasked, is_owners, not_offered};
-use crate::api::connection::Method;
-use crate::attempt::store::Kept;
-use crate::attempt::{Step, redirect_uri};
-use crate::catalog::protocol::Account;
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
 use crate::grant::judge::into_catalog;
@@ -16,7 +17,6 @@ use crate::grant::outcome::Outcome;
 use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::oauth::authorize::{self, AuthorizationRequest};
 
 impl Grants {
     /// Builds the authorization request of an attempt, pushed to the provider first where it offers that.

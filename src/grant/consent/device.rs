@@ -6,17 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_api::attempt::attempt_name;
+use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, Ending, LIFETIME, Step};
+use bowline_api::connection::Method;
+use bowline_api::opaque::random_text;
+use bowline_api::reason;
+use bowline_oauth::app::App;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::device::{self, DeviceAuthorization, Poll};
+use bowline_runtime::attempts::{AttemptError, Kept};
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 
 use super::arrival::Arrival;
 use super::pledge::Pledge;
 use super::{ConsentError, Unasked, not_offered};
-use crate::api::connection::Method;
-use crate::api::reason;
-use crate::attempt::state::{attempt_name, random_text};
-use crate::attempt::store::{AttemptError, Kept};
-use crate::attempt::{Attempt, ConnectionRef, DeviceCode, Ending, LIFETIME, Step};
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
 use crate::grant::outcome::Outcome;
@@ -24,10 +29,6 @@ use crate::grant::schedule::later;
 use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::oauth::app::App;
-use crate::oauth::classify::Failure;
-use crate::oauth::device::{self, DeviceAuthorization, Poll};
-use crate::telemetry::chain;
 use crate::vault::{Place, Way};
 use secrecy::ExposeSecret;
 

@@ -1,18 +1,19 @@
 //! The code for tokens: sent once, whatever happens.
 
+use bowline_api::attempt::{Answer, Step};
+use bowline_oauth::app::App;
+use bowline_oauth::callback;
+use bowline_oauth::exchange::{self, Code};
+use bowline_runtime::attempts::Kept;
+
 use super::ConsentError;
 use super::arrival::Arrival;
 use super::pledge::Pledge;
-use crate::attempt::store::Kept;
-use crate::attempt::{Answer, Step};
 use crate::grant::actor::Grants;
 use crate::grant::candidate::binding;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::oauth::app::App;
-use crate::oauth::callback;
-use crate::oauth::exchange::{self, Code};
 use crate::vault::Way;
 use secrecy::SecretString;
 

@@ -26,14 +26,15 @@ pub use refused::ConsentError;
 
 use std::sync::Arc;
 
+use bowline_api::attempt::{Attempt, Ending, Step};
+use bowline_oauth::app::App;
+use bowline_oauth::classify::Failure;
+use bowline_runtime::attempts::Kept;
+use bowline_runtime::telemetry::chain;
+
 use super::actor::Grants;
 use super::outcome::Outcome;
 use super::work::Job;
-use crate::attempt::store::Kept;
-use crate::attempt::{Attempt, Ending, Step};
-use crate::oauth::app::App;
-use crate::oauth::classify::Failure;
-use crate::telemetry::chain;
 
 /// One step of a try to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Why a try to connect ends without a grant, in words for the one who tried.
 
-use crate::api::reason;
-use crate::catalog::errors::Class;
-use crate::oauth::callback::Declined;
-use crate::oauth::classify::Failure;
+use bowline_api::reason;
+use bowline_oauth::callback::Declined;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
 
 /// Why a try ended without a grant. An older grant is untouched. No text quotes a code, a token or a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bowline::attempt::{Step, store::Attempts};
-use bowline::portal::key;
-use bowline::portal::seal::{Purpose, SessionKey};
-use bowline::portal::sign_in::before::{self, Before};
 use bowline::vault::keyring::{Keyring, SharedKeyring};
 use bowline::vault::seal::{Field, Place, Sealer};
+use bowline_api::attempt::Step;
+use bowline_portal::key;
+use bowline_portal::seal::{Purpose, SessionKey};
+use bowline_portal::sign_in::before::{self, Before};
+use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{RealmConfig, Rotation};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Namespace, Secret};

@@ -1,6 +1,6 @@
 //! What pages say of a connection, held against what is known of it in another way.
 
-use bowline::api::IntegrationConnection;
+use bowline_api::IntegrationConnection;
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::core::v1::{Event, Namespace};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bowline::attempt::store::Attempts;
+use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::Rotation;
 use kube::ResourceExt;
 use kube::api::ListParams;
@@ -159,7 +159,7 @@ fn forms(template: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn every_form_that_changes_carries_the_token_and_goes_to_us() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/bowline-portal/templates");
     let mut posts = 0;
     for entry in std::fs::read_dir(folder).expect("templates") {
         let path = entry.expect("a template").path();

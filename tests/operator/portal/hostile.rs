@@ -1,9 +1,9 @@
 //! Hostile surroundings: other providers, proxies, links, and an API server, operator and portal that come and go.
 
-use bowline::attempt::state::attempt_name;
-use bowline::attempt::store::Attempts;
-use bowline::attempt::{Attempt, Step};
-use bowline::portal::session::{self, Groups, Session};
+use bowline_api::attempt::attempt_name;
+use bowline_api::attempt::{Attempt, Step};
+use bowline_portal::session::{self, Groups, Session};
+use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -277,7 +277,7 @@ async fn codes_for_other_devices_do_not_keep_their_owner_from_connecting() {
         let patch =
             ["-n", &it.namespace, "patch", "integrationconnections", &name, "--type=merge", "-p", &asked];
         assert!(it.stage.access.kubectl_as("alice", &patch).await.unwrap().status.success());
-        let code = |status: &bowline::api::IntegrationConnectionStatus| {
+        let code = |status: &bowline_api::IntegrationConnectionStatus| {
             status.authorization.as_ref().is_some_and(|authorization| authorization.user_code.is_some())
         };
         it.until_status(&name, "a code", code).await;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bowline::api::IntegrationConnection;
-use bowline::portal::key;
-use bowline::portal::seal::SessionKey;
+use bowline_api::IntegrationConnection;
+use bowline_portal::key;
+use bowline_portal::seal::SessionKey;
 use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;

@@ -1,7 +1,7 @@
 //! Where signing in leads: back to the page that was asked for, and never to another site.
 
-use bowline::portal::seal::{Purpose, SessionKey};
-use bowline::portal::sign_in::before::{self, Before, HOME};
+use bowline_portal::seal::{Purpose, SessionKey};
+use bowline_portal::sign_in::before::{self, Before, HOME};
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bowline::portal::sign_in::OIDC_CALLBACK;
+use bowline_portal::sign_in::OIDC_CALLBACK;
 
 /// What somebody without rights gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,13 +185,13 @@ fn sources(folder: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn no_address_is_forgotten_here() {
-    let mut found = read(include_str!("../../../src/portal/router.rs"));
+    let mut found = read(include_str!("../../../crates/bowline-portal/src/router.rs"));
     let mut tried: Vec<_> =
         ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
     found.sort();
     tried.sort();
     assert_eq!(found, tried, "what the router has, and what strangers try");
-    let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/portal");
+    let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/bowline-portal/src");
     for (path, source) in sources(&portal) {
         assert!(
             path.ends_with("/router.rs") || !source.contains(".route("),

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use bowline::attempt::state::Digest;
-use bowline::attempt::store::Attempts;
+use bowline_api::opaque::Digest;
+use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{Endpoint, RealmConfig, RealmHandle, Rotation};
 use reqwest::Method;
 use url::Url;

@@ -1,6 +1,6 @@
 //! Every address, as nobody and as somebody without rights, by the table in [`super::routes`].
 
-use bowline::api::IntegrationConnection;
+use bowline_api::IntegrationConnection;
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::rbac::v1::RoleBinding;

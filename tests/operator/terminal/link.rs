@@ -1,18 +1,17 @@
 //! The link from a terminal, with the portal that ships: the plug-in prints it and waits, a browser does the rest.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bowline_testbed::browser::{Browser, Page};
 use bowline_testbed::sandbox::Rotation;
-use bowline_testbed::stage::{Binaries, Portal, PortalAddress};
+use bowline_testbed::stage::{Portal, PortalAddress};
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{assert_says, words};
 use crate::plugin::Running;
 use crate::scene::Scene;
-use crate::stage::Stage;
+use crate::stage::{Stage, binaries};
 
 /// A cluster whose operator knows the portal by the address at which it listens: what is printed can be opened.
 struct House {
@@ -27,11 +26,7 @@ async fn house() -> &'static House {
         let at = PortalAddress::choose().unwrap();
         let stage = Stage::with_portal(&at.url()).await;
         Portal::install(&stage.access).await.unwrap();
-        let binaries = Binaries {
-            operator: PathBuf::from(env!("CARGO_BIN_EXE_bowline")),
-            plugin: PathBuf::from(env!("CARGO_BIN_EXE_kubectl-bowline")),
-        };
-        let portal = Portal::start(stage.cluster(), &at, &binaries).await.unwrap();
+        let portal = Portal::start(stage.cluster(), &at, &binaries()).await.unwrap();
         House { stage, portal, at }
     };
     HOUSE.get_or_init(open).await

@@ -9,6 +9,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::scene::Scene;
+use crate::stage::binaries;
 
 pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
@@ -30,7 +31,7 @@ impl Terminal {
     /// Runs a line of `sh` in which `bowline` stands for the plug-in, as alice in the scene's namespace. The settings of the
     /// terminal are printed before and after it, and its exit code.
     pub fn start(it: &Scene, line: &str) -> Self {
-        let plugin = format!("{} -n {}", env!("CARGO_BIN_EXE_kubectl-bowline"), it.namespace);
+        let plugin = format!("{} -n {}", binaries().plugin.display(), it.namespace);
         let line = line.replace("bowline", &plugin);
         // The shell goes on after Ctrl-C; what it starts does not, unless it wants to.
         let script = format!("trap : INT; stty -g; {line}; printf '\\nexit %s\\n' $?; stty -g");

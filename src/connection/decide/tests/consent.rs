@@ -1,15 +1,15 @@
 //! Tries to connect, as sentences: what has come, and the step that follows.
 
+use bowline_api::attempt::secret::to_secret;
+use bowline_api::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
+use bowline_api::opaque::Digest;
+use bowline_api::reason;
+use bowline_runtime::attempts;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 use serde_json::json;
 
 use super::{Situation, at, connection};
-use crate::api::reason;
-use crate::attempt::secret::to_secret;
-use crate::attempt::state::Digest;
-use crate::attempt::store;
-use crate::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
 use crate::connection::decide::verdict::Truth;
 use crate::connection::observed::{Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal};
@@ -30,7 +30,7 @@ impl Situation {
             step,
         };
         let secret = to_secret(name, &attempt).unwrap();
-        self.observed.attempts.push(store::read(&secret).unwrap());
+        self.observed.attempts.push(attempts::read(&secret).unwrap());
         self.observed.attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
         self
     }

@@ -1,6 +1,10 @@
 //! The operator and the plug-in, built from this tree.
 
-use std::{env, path::PathBuf, process::Stdio};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use crate::{
     assets::{target_directory, workspace},
@@ -27,15 +31,22 @@ pub struct Binaries {
 }
 
 impl Binaries {
+    /// The operator at `operator`, and the plug-in that `cargo build --workspace` puts beside it: Cargo names to a test only the
+    /// programs of the test's own package.
+    pub fn beside(operator: impl AsRef<Path>) -> Self {
+        let operator = operator.as_ref().to_owned();
+        Self { plugin: operator.with_file_name("kubectl-bowline"), operator }
+    }
+
     /// Builds what changed. Blocks; Cargo shows its progress on standard error.
     pub fn build(profile: Profile) -> Result<Self, Error> {
         let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         let mut command = process::bound(&cargo);
         command.current_dir(workspace()).args(["build", "--locked", "-p", "bowline"]);
         match profile {
-            // Together with ourselves, as the Makefile builds both: alone, Cargo would choose other features for what both
+            // Together with ourselves, as the Makefile builds all: alone, Cargo would choose other features for what both
             // depend on, and compile that a second time.
-            Profile::Dev => command.args(["-p", "bowline-testbed", "--bins"]),
+            Profile::Dev => command.args(["-p", "kubectl-bowline", "-p", "bowline-testbed", "--bins"]),
             // Optimized builds take minutes: only what is measured.
             Profile::Release => command.args(["--release", "--bin", "bowline"]),
         };
@@ -49,6 +60,6 @@ impl Binaries {
             Profile::Dev => "debug",
             Profile::Release => "release",
         });
-        Ok(Self { operator: directory.join("bowline"), plugin: directory.join("kubectl-bowline") })
+        Ok(Self::beside(directory.join("bowline")))
     }
 }

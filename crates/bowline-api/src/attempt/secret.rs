@@ -1,0 +1,232 @@
+//! An attempt as a Secret, and back. Pure.
+//!
+//! Data: `attempt.json` (what is no secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels are for
+//! selecting; what counts stands in `attempt.json`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::ObjectMeta;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{Answer, Attempt, ConnectionRef, DeviceCode, Ending, Step};
+use crate::names;
+use crate::opaque::Digest;
+
+const CLEAR: &str = "attempt.json";
+const STATE: &str = "state";
+const ADDRESS: &str = "address";
+const CODE: &str = "code";
+const SEALED: &str = "sealed";
+
+/// A Secret is not an attempt that this version can read. Carries nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the Secret is not an attempt that this version can read")]
+pub struct NotAnAttempt;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Clear {
+    user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    person: Option<Digest>,
+    connection: ConnectionRef,
+    provider: String,
+    started_at: Timestamp,
+    expires_at: Timestamp,
+    step: ClearStep,
+}
+
+/// A step without its secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum ClearStep {
+    Asked { session: Digest },
+    Prepared { session: Digest },
+    Sent { session: Digest },
+    Consented { issuer: Option<String> },
+    Refused { error: String, description: Option<String>, issuer: Option<String> },
+    Waiting { code: DeviceCode, next_poll: Timestamp, interval: u32 },
+    Exchanging,
+    Ended(Ending),
+}
+
+/// The Secret of this name that holds the attempt.
+pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Error> {
+    let Attempt { user, person, connection, provider, started_at, expires_at, step } = attempt;
+    let (step, secrets) = split(step);
+    let clear = Clear {
+        user: user.clone(),
+        person: person.clone(),
+        connection: connection.clone(),
+        provider: provider.clone(),
+        started_at: *started_at,
+        expires_at: *expires_at,
+        step,
+    };
+    let mut data = BTreeMap::from([(CLEAR.to_owned(), ByteString(serde_json::to_vec(&clear)?))]);
+    data.extend(secrets.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    let labels = [
+        (names::LABEL_ATTEMPT_CONNECTION, connection.uid.as_str()),
+        (names::LABEL_ATTEMPT_USER, Digest::of(user).short()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Ok(Secret {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            labels: Some(labels.into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(names::TYPE_ATTEMPT.to_owned()),
+        data: Some(data),
+        ..Secret::default()
+    })
+}
+
+fn split(step: &Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
+    let text = |secret: &SecretString| ByteString(secret.expose_secret().as_bytes().to_vec());
+    match step {
+        Step::Asked { session, state } => {
+            (ClearStep::Asked { session: session.clone() }, vec![(STATE, text(state))])
+        }
+        Step::Prepared { session, address, sealed } => (
+            ClearStep::Prepared { session: session.clone() },
+            vec![(ADDRESS, text(address)), (SEALED, sealed.clone())],
+        ),
+        Step::Sent { session, sealed } => {
+            (ClearStep::Sent { session: session.clone() }, vec![(SEALED, sealed.clone())])
+        }
+        Step::Returned { answer: Answer::Code { code, issuer }, sealed } => (
+            ClearStep::Consented { issuer: issuer.clone() },
+            vec![(CODE, text(code)), (SEALED, sealed.clone())],
+        ),
+        Step::Returned { answer: Answer::Error { error, description, issuer }, sealed } => {
+            let (error, description, issuer) = (error.clone(), description.clone(), issuer.clone());
+            (ClearStep::Refused { error, description, issuer }, vec![(SEALED, sealed.clone())])
+        }
+        Step::Waiting { code, next_poll, interval, sealed } => (
+            ClearStep::Waiting { code: code.clone(), next_poll: *next_poll, interval: *interval },
+            vec![(SEALED, sealed.clone())],
+        ),
+        Step::Exchanging => (ClearStep::Exchanging, Vec::new()),
+        Step::Ended(ending) => (ClearStep::Ended(ending.clone()), Vec::new()),
+    }
+}
+
+/// The attempt that a Secret holds.
+pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
+    if secret.type_.as_deref() != Some(names::TYPE_ATTEMPT) {
+        return Err(NotAnAttempt);
+    }
+    let bytes = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).ok_or(NotAnAttempt);
+    let text = |key: &str| {
+        let text = std::str::from_utf8(&bytes(key)?.0).map_err(|_| NotAnAttempt)?;
+        Ok(SecretString::from(text))
+    };
+    let sealed = || bytes(SEALED).cloned();
+    let clear: Clear = serde_json::from_slice(&bytes(CLEAR)?.0).map_err(|_| NotAnAttempt)?;
+    let step = match clear.step {
+        ClearStep::Asked { session } => Step::Asked { session, state: text(STATE)? },
+        ClearStep::Prepared { session } => {
+            Step::Prepared { session, address: text(ADDRESS)?, sealed: sealed()? }
+        }
+        ClearStep::Sent { session } => Step::Sent { session, sealed: sealed()? },
+        ClearStep::Consented { issuer } => {
+            Step::Returned { answer: Answer::Code { code: text(CODE)?, issuer }, sealed: sealed()? }
+        }
+        ClearStep::Refused { error, description, issuer } => {
+            Step::Returned { answer: Answer::Error { error, description, issuer }, sealed: sealed()? }
+        }
+        ClearStep::Waiting { code, next_poll, interval } => {
+            Step::Waiting { code, next_poll, interval, sealed: sealed()? }
+        }
+        ClearStep::Exchanging => Step::Exchanging,
+        ClearStep::Ended(ending) => Step::Ended(ending),
+    };
+    let Clear { user, person, connection, provider, started_at, expires_at, step: _ } = clear;
+    Ok(Attempt { user, person, connection, provider, started_at, expires_at, step })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn attempt(step: Step) -> Attempt {
+        Attempt {
+            user: "alice".to_owned(),
+            person: Some(Digest::of_person("https://idp.example.com", "1")),
+            connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            provider: "p".to_owned(),
+            started_at: at(0),
+            expires_at: at(600),
+            step,
+        }
+    }
+
+    fn every_step() -> Vec<Step> {
+        let (session, sealed) = (Digest::of("s"), ByteString(vec![0xff, 0]));
+        let code = DeviceCode {
+            user_code: "AB-CD".into(),
+            verification_uri: "https://p/device".into(),
+            verification_uri_complete: None,
+        };
+        let issuer = Some("https://p".to_owned());
+        vec![
+            Step::Asked { session: session.clone(), state: SecretString::from("hush") },
+            Step::Prepared {
+                session: session.clone(),
+                address: SecretString::from("hush"),
+                sealed: sealed.clone(),
+            },
+            Step::Sent { session, sealed: sealed.clone() },
+            Step::Returned {
+                answer: Answer::Code { code: SecretString::from("hush"), issuer: issuer.clone() },
+                sealed: sealed.clone(),
+            },
+            Step::Returned {
+                answer: Answer::Error { error: "access_denied".into(), description: None, issuer },
+                sealed: sealed.clone(),
+            },
+            Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
+            Step::Exchanging,
+            Step::Ended(Ending::failed("AuthorizationFailed", "Access was not allowed.".into())),
+        ]
+    }
+
+    #[test]
+    fn every_step_comes_back_as_it_went_in() {
+        for step in every_step() {
+            let there = to_secret("attempt-x", &attempt(step)).unwrap();
+            let again = to_secret("attempt-x", &from_secret(&there).unwrap()).unwrap();
+            assert_eq!(there, again);
+        }
+    }
+
+    #[test]
+    fn no_step_shows_a_secret_in_debug_or_in_the_clear_part() {
+        for step in every_step() {
+            let attempt = attempt(step);
+            assert!(!format!("{attempt:?}").contains("hush"));
+            let secret = to_secret("attempt-x", &attempt).unwrap();
+            let clear = secret.data.unwrap().remove(CLEAR).unwrap();
+            assert!(!String::from_utf8(clear.0).unwrap().contains("hush"));
+        }
+    }
+
+    #[test]
+    fn a_step_that_lacks_its_secret_is_no_attempt() {
+        let mut secret = to_secret("attempt-x", &attempt(every_step().remove(0))).unwrap();
+        secret.data.as_mut().unwrap().remove(STATE);
+        assert_eq!(from_secret(&secret).err(), Some(NotAnAttempt));
+        secret.type_ = Some("Opaque".into());
+        assert_eq!(from_secret(&secret).err(), Some(NotAnAttempt));
+    }
+}

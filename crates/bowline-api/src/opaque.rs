@@ -1,0 +1,76 @@
+//! What proves that a callback belongs to a try: 256 random bits, kept as a digest.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Bytes of randomness in a state and in a session's id.
+const RANDOM_BYTES: usize = 32;
+
+/// So many digits of a digest make a name that nobody else has.
+const NAME_DIGITS: usize = 40;
+
+/// The operating system gave no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gave no random bytes")]
+pub struct NoRandomness;
+
+/// 256 random bits as 43 letters that need no escaping in an address.
+pub fn random_text() -> Result<SecretString, NoRandomness> {
+    let mut bytes = [0; RANDOM_BYTES];
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// SHA-256 of something, as 64 hexadecimal digits.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest of `text`.
+    pub fn of(text: &str) -> Self {
+        Self(hex::encode(Sha256::digest(text.as_bytes())))
+    }
+
+    /// The digest of a person at a sign-in provider, who keeps it when the name changes (`OpenID` Connect Core §5.7).
+    pub fn of_person(issuer: &str, subject: &str) -> Self {
+        // The length keeps one pair from reading as another.
+        Self::of(&format!("person:{}:{issuer}{subject}", issuer.len()))
+    }
+
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 40 of them: fits a label, and nobody finds a second text with the same.
+    pub fn short(&self) -> &str {
+        self.0.get(..NAME_DIGITS).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({}…)", self.0.get(..8).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn two_states_differ_and_need_no_escaping() {
+        let (one, other) = (random_text().unwrap(), random_text().unwrap());
+        assert_ne!(one.expose_secret(), other.expose_secret());
+        assert_eq!(one.expose_secret().len(), 43);
+        assert!(one.expose_secret().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
+    }
+}

@@ -1,0 +1,425 @@
+//! Reads what token endpoints really answer.
+//!
+//! An answer that carries tokens is never thrown away for what else is wrong with it: the refresh token inside may be
+//! the only one that still works. What is wrong is noted as a [`Flaw`] and the part in question is left out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::claims::{self, ClaimsFlaw};
+use super::http::Received;
+use crate::catalog::Description;
+use crate::catalog::calls::IdentitySource;
+use crate::catalog::path::JsonPath;
+use crate::catalog::protocol::{Account, TokenResponse};
+
+/// The longest lifetime that is believed: ten years.
+pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// Stands for the type of an access token that we cannot present ([`Flaw::TokenType`]): such a token is kept and never used.
+pub const UNKNOWN_TYPE: &str = "unknown";
+
+/// What a token endpoint gave. Its `Debug` shows neither tokens nor claims.
+#[derive(Clone)]
+pub struct TokenAnswer {
+    /// The access token.
+    pub access_token: SecretString,
+    /// A new refresh token. Without one, the old one stays (RFC 6749 §6).
+    pub refresh_token: Option<SecretString>,
+    /// How to present the access token: `Bearer` unless the provider said otherwise.
+    pub token_type: String,
+    /// How long the access token lives, counted from before the request. `None` is unknown, not for ever.
+    pub expires_in: Option<Duration>,
+    /// How long the refresh token lives.
+    pub refresh_expires_in: Option<Duration>,
+    /// What was granted. `None`: what was asked for (RFC 6749 §5.1).
+    pub scopes: Option<Vec<String>>,
+    /// Claims of the id token that we keep, as text.
+    pub claims: BTreeMap<String, String>,
+    /// The account, where the answer itself names it.
+    pub account: Option<Account>,
+    /// Further parts to publish.
+    pub extras: BTreeMap<String, String>,
+    /// What is wrong with the answer.
+    pub flaws: Vec<Flaw>,
+}
+
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAnswer")
+            .field("refresh_token", &self.refresh_token.is_some())
+            .field("expires_in", &self.expires_in)
+            .field("refresh_expires_in", &self.refresh_expires_in)
+            .field("flaws", &self.flaws)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with an answer that is kept all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// Negative, longer than [`MAX_LIFETIME`] or no number: counts as unknown.
+    #[error("the lifetime of the access token makes no sense")]
+    Lifetime,
+    /// The same of the refresh token's lifetime.
+    #[error("the lifetime of the refresh token makes no sense")]
+    RefreshLifetime,
+    /// The access token is of a type that we cannot present: it must not be used (RFC 6749 §7.1).
+    #[error("the access token is of an unknown type")]
+    TokenType,
+    /// The id token does not count; no claim is kept.
+    #[error("the id token does not count: {0}")]
+    IdToken(ClaimsFlaw),
+}
+
+/// A body, read as far as it can be. Its `Debug` shows no content.
+pub enum Document {
+    /// A JSON object or array, or a form as an object of texts.
+    Data(Value),
+    /// A page for people: a proxy, a firewall, a sign-in.
+    Html,
+    /// Nothing.
+    Empty,
+    /// Text, binary, or JSON that breaks off.
+    Unreadable,
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data(_) => "Data",
+            Self::Html => "Html",
+            Self::Empty => "Empty",
+            Self::Unreadable => "Unreadable",
+        })
+    }
+}
+
+impl Document {
+    /// Reads a body by its look first and its content type second: providers mislabel both ways.
+    pub fn read(received: &Received) -> Self {
+        let Some(text) = received.text() else {
+            return Self::Unreadable;
+        };
+        let labelled = |kind: &str| {
+            let label =
+                received.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            label.is_some_and(|label| label.to_ascii_lowercase().starts_with(kind))
+        };
+        match text.as_bytes().first() {
+            None => Self::Empty,
+            Some(b'{' | b'[') => serde_json::from_str(text).map_or(Self::Unreadable, Self::Data),
+            Some(b'<') => Self::Html,
+            Some(_) if labelled("text/html") => Self::Html,
+            Some(_) if text.contains('=') && !text.contains(char::is_whitespace) => Self::Data(form(text)),
+            Some(_) => Self::Unreadable,
+        }
+    }
+
+    /// The data, if that is what came.
+    pub fn data(&self) -> Option<&Value> {
+        match self {
+            Self::Data(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+fn form(text: &str) -> Value {
+    let mut fields = serde_json::Map::new();
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        fields.entry(name.into_owned()).or_insert_with(|| value.into_owned().into());
+    }
+    Value::Object(fields)
+}
+
+/// Reads a token answer that is no error. `None`: there is no access token in it. With a `nonce`, an id token counts only
+/// if it holds the same.
+pub fn read(
+    document: &Value,
+    description: &Description,
+    client_id: &str,
+    nonce: Option<&str>,
+    now: Timestamp,
+) -> Option<TokenAnswer> {
+    let paths = &description.token_response;
+    let (root, access_token) = access_token(document, paths)?;
+    let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
+    let mut flaws = Vec::new();
+    let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
+    let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
+    let claims = claims.ok().flatten().unwrap_or_default();
+    let mut duration = |path: &Option<JsonPath>, flaw| {
+        let found = path.as_ref()?.get(root)?;
+        lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
+    };
+    let expires_in = duration(&paths.expires_in, Flaw::Lifetime);
+    let refresh_expires_in = duration(&paths.refresh_expires_in, Flaw::RefreshLifetime);
+    let token_type = token_type(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
+    if token_type.is_none() {
+        flaws.push(Flaw::TokenType);
+    }
+    let scope = paths.scope.as_ref();
+    let extra = |(key, path): (&String, &JsonPath)| Some((key.clone(), path.text(document)?));
+    Some(TokenAnswer {
+        refresh_token: text(&paths.refresh_token).map(SecretString::from),
+        access_token: SecretString::from(access_token),
+        token_type: token_type.unwrap_or_else(|| UNKNOWN_TYPE.to_owned()),
+        expires_in,
+        refresh_expires_in,
+        scopes: scope.and_then(|path| scopes(path.get(root)?, &paths.scope_separators)),
+        account: account(document, &claims, description),
+        claims,
+        extras: paths.publish.iter().filter_map(extra).collect(),
+        flaws,
+    })
+}
+
+/// The first object that holds an access token, and the token.
+fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a Value, &'a str)> {
+    let token = |root: &'a Value| paths.access_token.get(root)?.as_str().filter(|token| !token.is_empty());
+    let with_token = |root: &'a Value| token(root).map(|token| (root, token));
+    if paths.roots.is_empty() {
+        return with_token(document);
+    }
+    paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
+}
+
+/// Seconds as number or text, with or without a fraction, which is cut. An empty text is absent.
+fn lifetime(value: &Value) -> Result<Option<Duration>, ()> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64().ok_or(())?,
+        Value::String(text) if text.trim().is_empty() => return Ok(None),
+        Value::String(text) => text.trim().parse::<f64>().map_err(|_| ())?,
+        _ => return Err(()),
+    };
+    let lifetime = Duration::try_from_secs_f64(seconds).map_err(|_| ())?;
+    if lifetime > MAX_LIFETIME { Err(()) } else { Ok(Some(Duration::from_secs(lifetime.as_secs()))) }
+}
+
+/// `Bearer` also where nothing is said. `None`: a type that is presented in another way.
+fn token_type(given: Option<&str>) -> Option<String> {
+    match given {
+        None => Some("Bearer".to_owned()),
+        Some(given) if given.eq_ignore_ascii_case("bearer") => Some("Bearer".to_owned()),
+        Some(_) => None,
+    }
+}
+
+fn scopes(value: &Value, separators: &str) -> Option<Vec<String>> {
+    let separators = if separators.is_empty() { " ," } else { separators };
+    let listed: Vec<&str> = match value {
+        Value::String(text) => text.split(|c: char| separators.contains(c)).collect(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+        _ => return None,
+    };
+    let mut scopes: Vec<String> = Vec::new();
+    for scope in listed.into_iter().map(str::trim).filter(|scope| !scope.is_empty()) {
+        if !scopes.iter().any(|known| known == scope) {
+            scopes.push(scope.to_owned());
+        }
+    }
+    Some(scopes)
+}
+
+fn account(
+    document: &Value,
+    claims: &BTreeMap<String, String>,
+    description: &Description,
+) -> Option<Account> {
+    let identity = description.identity.as_ref()?;
+    match identity.from {
+        IdentitySource::TokenResponse => identity.account.read(document),
+        IdentitySource::IdToken => identity.account.read(&claims::document(claims)),
+        IdentitySource::Call => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::description;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn token(document: &Value) -> TokenAnswer {
+        read(document, &description(), "client", None, NOW).unwrap()
+    }
+
+    fn received(kind: &str, body: &[u8]) -> Received {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", HeaderValue::from_str(kind).unwrap());
+        Received { status: StatusCode::OK, headers, body: body.to_vec() }
+    }
+
+    #[test]
+    fn a_body_is_read_by_its_look_whatever_its_label() {
+        let rows: [(&str, &[u8], &str); 14] = [
+            ("application/json", b"{\"a\":1}", "Data"),
+            ("text/html", b"{\"a\":1}", "Data"),
+            ("text/plain", b"\xef\xbb\xbf {\"a\":1}", "Data"),
+            ("application/json", b"[{\"a\":1}]", "Data"),
+            ("application/json", b"access_token=x&scope=a%2Cb", "Data"),
+            ("application/x-www-form-urlencoded", b"access_token=x", "Data"),
+            ("application/json", b"<!doctype html><p>Blocked", "Html"),
+            ("text/html; charset=utf-8", b"Access denied", "Html"),
+            ("text/html", b"", "Empty"),
+            ("application/json", b" \n", "Empty"),
+            ("application/json", b"{\"access_token\":\"ab", "Unreadable"),
+            ("text/plain", b"invalid token", "Unreadable"),
+            ("application/json", b"\"text\"", "Unreadable"),
+            ("application/json", b"\xff\xfe\x00", "Unreadable"),
+        ];
+        for (kind, body, want) in rows {
+            assert_eq!(format!("{:?}", Document::read(&received(kind, body))), want, "{kind} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_answer_is_read_like_json() {
+        let body =
+            b"access_token=at%2B1&expires_in=28800&scope=repo%2Cuser&refresh_token=rt&token_type=bearer";
+        let document = Document::read(&received("application/x-www-form-urlencoded", body));
+        let answer = token(document.data().unwrap());
+        assert_eq!(answer.access_token.expose_secret(), "at+1");
+        assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
+        assert_eq!(answer.expires_in, Some(Duration::from_hours(8)));
+        assert_eq!(answer.scopes.unwrap(), ["repo", "user"]);
+        assert_eq!(answer.token_type, "Bearer");
+    }
+
+    #[test]
+    fn a_lifetime_is_a_number_however_it_is_written() {
+        let hour = Some(Duration::from_hours(1));
+        let rows = [
+            (json!(3600), hour, false),
+            (json!("3600"), hour, false),
+            (json!(" 3600 "), hour, false),
+            (json!(3600.0), hour, false),
+            (json!("3600.9"), hour, false),
+            (json!(0), Some(Duration::ZERO), false),
+            (json!(null), None, false),
+            (json!(""), None, false),
+            (json!(-1), None, true),
+            (json!("-1"), None, true),
+            (json!(1e300), None, true),
+            (json!("NaN"), None, true),
+            (json!("inf"), None, true),
+            (json!(1_795_233_870), None, true),
+            (json!("2026-11-21T04:00:00Z"), None, true),
+            (json!(true), None, true),
+            (json!({}), None, true),
+        ];
+        for (value, want, flawed) in rows {
+            let answer = token(&json!({"access_token": "at", "expires_in": value}));
+            assert_eq!(answer.expires_in, want, "{value}");
+            assert_eq!(answer.flaws.contains(&Flaw::Lifetime), flawed, "{value}");
+        }
+        assert_eq!(token(&json!({"access_token": "at"})).expires_in, None);
+    }
+
+    #[test]
+    fn a_rotated_refresh_token_survives_every_flaw() {
+        let answer = token(&json!({
+            "access_token": "at", "refresh_token": "rt", "expires_in": -5, "refresh_token_expires_in": "x",
+            "token_type": "DPoP", "id_token": "garbage",
+        }));
+        assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
+        assert_eq!(answer.flaws.len(), 4, "{:?}", answer.flaws);
+    }
+
+    #[test]
+    fn no_or_empty_refresh_token_is_none() {
+        for value in [json!(null), json!(""), json!(7)] {
+            assert!(token(&json!({"access_token": "at", "refresh_token": value})).refresh_token.is_none());
+        }
+    }
+
+    #[test]
+    fn the_token_type_is_bearer_or_what_the_description_assumes() {
+        for given in [json!(null), json!("bearer"), json!("BEARER"), json!("")] {
+            assert!(token(&json!({"access_token": "at", "token_type": given})).flaws.is_empty());
+        }
+        let bot = json!({"access_token": "xoxb", "token_type": "bot"});
+        assert_eq!(token(&bot).flaws, [Flaw::TokenType]);
+        let mut slack = description();
+        slack.token_response.assume_token_type = Some("Bearer".to_owned());
+        let answer = read(&bot, &slack, "client", None, NOW).unwrap();
+        assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0));
+    }
+
+    #[test]
+    fn scopes_come_as_text_with_either_separator_or_as_list() {
+        let rows = [
+            (json!("a b"), vec!["a", "b"]),
+            (json!("a,b"), vec!["a", "b"]),
+            (json!("a, b  a"), vec!["a", "b"]),
+            (json!(["a", "b", 3]), vec!["a", "b"]),
+            (json!(""), vec![]),
+        ];
+        for (value, want) in rows {
+            assert_eq!(token(&json!({"access_token": "at", "scope": value})).scopes.unwrap(), want);
+        }
+        assert_eq!(token(&json!({"access_token": "at"})).scopes, None);
+    }
+
+    #[test]
+    fn a_token_is_found_at_the_first_root_that_has_one() {
+        let mut slack = description();
+        slack.token_response.roots = vec!["$.authed_user".parse().unwrap(), "$".parse().unwrap()];
+        slack.token_response.publish = [("team".to_owned(), "$.team.id".parse().unwrap())].into();
+        let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
+            "authed_user": {"access_token": "user", "expires_in": 60}});
+        let answer = read(&nested, &slack, "client", None, NOW).unwrap();
+        assert_eq!(answer.access_token.expose_secret(), "user");
+        assert_eq!(answer.expires_in, Some(Duration::from_mins(1)));
+        assert_eq!(answer.extras["team"], "T1");
+        let top = read(&json!({"access_token": "top"}), &slack, "client", None, NOW).unwrap();
+        assert_eq!(top.access_token.expose_secret(), "top");
+    }
+
+    #[test]
+    fn an_answer_without_a_usable_access_token_is_none() {
+        for document in [json!({}), json!([]), json!({"access_token": ""}), json!({"access_token": 7})] {
+            assert!(read(&document, &description(), "client", None, NOW).is_none(), "{document}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_reader_panic_or_show_it(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let document = Document::read(&received("application/json", &body));
+            if let Some(data) = document.data() {
+                let _ = read(data, &description(), "client", None, NOW);
+            }
+        }
+
+        #[test]
+        fn no_lifetime_makes_the_reader_panic_or_exceeds_the_limit(number in any::<f64>(), text in "\\PC{0,20}") {
+            for value in [json!(number), json!(text), json!(number.to_string())] {
+                let answer = token(&json!({"access_token": "at", "expires_in": value}));
+                prop_assert!(answer.expires_in.is_none_or(|lifetime| lifetime <= MAX_LIFETIME));
+            }
+        }
+
+        #[test]
+        fn a_debug_form_never_shows_a_token(secret in "[A-Za-z0-9]{12,40}") {
+            let answer = token(&json!({"access_token": secret, "refresh_token": secret, "token_type": secret,
+                "scope": secret, "id_token": secret}));
+            let shown = format!("{answer:?}{answer:#?}");
+            prop_assert!(!shown.contains(&secret));
+        }
+    }
+}

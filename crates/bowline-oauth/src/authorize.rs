@@ -1,0 +1,445 @@
+//! The authorization request: where a person's browser is sent (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9126).
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bowline_api::opaque::random_text;
+use k8s_openapi::jiff::Timestamp;
+use oauth2::basic::BasicClient;
+use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::app::App;
+use super::classify::{self, Failure, Operation};
+use super::endpoint::ClientRequest;
+use super::http::{Http, Received, Request};
+use super::request::{self, RequestError};
+use crate::catalog::Description;
+use crate::catalog::entry::{Authorize, Pkce};
+use crate::catalog::protocol::{Account, ClientAuth};
+
+/// What is asked of the person. No `Debug`: it holds the state.
+#[derive(Clone, Copy)]
+pub struct AuthorizationRequest<'a> {
+    /// Where the browser comes back to, exactly as registered.
+    pub redirect_uri: &'a str,
+    /// Proves that the callback belongs to this try. At least 128 random bits.
+    pub state: &'a SecretString,
+    /// Scopes to ask for. None: no scope parameter, and the provider decides.
+    pub scopes: &'a [String],
+    /// Which account is expected, so that nobody has to choose among several. Said where the catalogue says that the provider
+    /// takes such a hint: its e-mail address as `login_hint` (`OpenID` Connect Core §3.1.2.1), its name as GitHub's `login`.
+    pub expected: Option<&'a Account>,
+}
+
+/// An authorization request that is ready. `Debug` shows neither the state in the address nor the verifier.
+pub struct Begun {
+    /// Where to send the browser. Holds the state, or a reference that can be used once.
+    pub address: Url,
+    /// The PKCE verifier. Never leaves the operator, but with the code.
+    pub verifier: SecretString,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").finish_non_exhaustive()
+    }
+}
+
+/// Makes the authorization request of a new try: a fresh verifier, and the provider's own parameters.
+///
+/// Where a pushed authorization request endpoint is known, the parameters go there first, the client authenticated as at
+/// the token endpoint, and the browser carries only a reference. A push that fails fails the try: there is no way back
+/// to a request in the open. It may be repeated, with a new try.
+///
+/// # Errors
+/// The description lacks the authorization endpoint or would send a parameter twice, or the push failed.
+pub async fn begin(
+    http: &dyn Http,
+    description: &Description,
+    app: &App,
+    request: &AuthorizationRequest<'_>,
+    now: Timestamp,
+) -> Result<Begun, Failure> {
+    let unbuilt = |error| classify::unbuilt(&error);
+    let verifier = random_text().map_err(|_| unbuilt(RequestError::NoRandomness))?;
+    let asked = Asked::of(description, &app.client_id, request, &verifier).map_err(unbuilt)?;
+    let Some(endpoint) = &description.endpoints.pushed_authorization_request else {
+        return Ok(Begun { address: asked.address(), verifier });
+    };
+    let push = ClientRequest { http, description, app, operation: Operation::Push, now };
+    let answered = push
+        .send(|secret| asked.pushed(endpoint, description, &app.client_id, secret))
+        .await
+        .map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
+    let received = &answered.received;
+    let reference =
+        reference(answered.document.data(), received).ok_or_else(|| classify::unconfirmed(received))?;
+    Ok(Begun { address: asked.by_reference(&app.client_id, &reference), verifier })
+}
+
+/// An authorization request before it is decided how it travels.
+struct Asked {
+    endpoint: Url,
+    parameters: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// The crate's parameters, and then the provider's own.
+    fn of(
+        description: &Description,
+        client_id: &str,
+        request: &AuthorizationRequest<'_>,
+        verifier: &SecretString,
+    ) -> Result<Self, RequestError> {
+        let endpoint = description.endpoints.authorization.clone();
+        let endpoint = endpoint.ok_or(RequestError::NoAuthorizationEndpoint)?;
+        // Of the crate's address only the query is wanted: what the endpoint's own query has is kept beside it.
+        let mut bare = endpoint.clone();
+        bare.set_query(None);
+        let client =
+            BasicClient::new(ClientId::new(client_id.to_owned())).set_auth_uri(AuthUrl::from_url(bare));
+        let state = CsrfToken::new(request.state.expose_secret().to_owned());
+        let mut standard = client
+            .authorize_url(|| state)
+            .set_redirect_uri(Cow::Owned(request::redirect_url(request.redirect_uri)?));
+        if description.authorize.pkce != Pkce::Off {
+            let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
+            standard = standard.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        }
+        let (address, _) = standard.url();
+        let parameters =
+            address.query_pairs().into_owned().chain(own_parameters(description, request, verifier));
+        let asked = Self { parameters: parameters.collect(), endpoint };
+        asked.each_once()?;
+        Ok(asked)
+    }
+
+    /// RFC 6749 §3.1: no parameter twice. Those of the endpoint's own query count.
+    fn each_once(&self) -> Result<(), RequestError> {
+        let own = self.endpoint.query_pairs().map(|(name, _)| name.into_owned());
+        let mut seen = BTreeSet::new();
+        let mut names = own.chain(self.parameters.iter().map(|(name, _)| name.clone()));
+        names
+            .find(|name| !seen.insert(name.clone()))
+            .map_or(Ok(()), |name| Err(RequestError::RepeatedParameter(name)))
+    }
+
+    /// All in the open.
+    fn address(&self) -> Url {
+        let mut address = self.endpoint.clone();
+        address.query_pairs_mut().extend_pairs(&self.parameters);
+        address
+    }
+
+    /// RFC 9126 §4: the client and the reference, nothing else.
+    fn by_reference(&self, client_id: &str, reference: &str) -> Url {
+        let mut address = self.endpoint.clone();
+        address.query_pairs_mut().append_pair("client_id", client_id).append_pair("request_uri", reference);
+        address
+    }
+
+    /// RFC 9126 §2.1.
+    fn pushed(
+        &self,
+        endpoint: &Url,
+        description: &Description,
+        client_id: &str,
+        secret: Option<&SecretString>,
+    ) -> Result<Request, RequestError> {
+        // Where the client proves itself in the body, its id is there already.
+        let in_header = description.client_auth(secret.is_some()) == Some(ClientAuth::Basic);
+        let fields = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let fields: Vec<(&str, &str)> =
+            fields.filter(|(name, _)| in_header || *name != "client_id").collect();
+        request::authenticated_form(endpoint, &fields, description, client_id, secret)
+    }
+}
+
+/// Scopes in the provider's way, what the catalogue adds, the hint and the nonce.
+fn own_parameters(
+    description: &Description,
+    request: &AuthorizationRequest<'_>,
+    verifier: &SecretString,
+) -> Vec<(String, String)> {
+    let Authorize { scope_parameter, params, optional_params, .. } = &description.authorize;
+    let mut parameters: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| parameters.push((name.to_owned(), value));
+    let separator = description.scopes.separator.as_deref().filter(|_| !request.scopes.is_empty());
+    if let Some(separator) = separator {
+        add(scope_parameter.name(), request.scopes.join(separator));
+    }
+    if let Some(nonce) = nonce(request.scopes, verifier) {
+        add("nonce", nonce);
+    }
+    let taken = |name: &str| optional_params.iter().any(|known| known == name);
+    let (email, name) = request.expected.map(|account| (&account.email, &account.name)).unzip();
+    for (parameter, hint) in [("login_hint", email), ("login", name)] {
+        if let Some(hint) = hint.and_then(Option::as_ref).filter(|hint| !hint.is_empty() && taken(parameter))
+        {
+            add(parameter, hint.clone());
+        }
+    }
+    for (name, value) in params {
+        add(name, value.clone());
+    }
+    parameters
+}
+
+/// The longest reference that is put into an address.
+const MAX_REFERENCE: usize = 2048;
+
+/// RFC 9126 §2.2: 201 with `request_uri`. Some answer 200. How long it lives does not matter: the browser leaves at once.
+fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
+    let data = data.filter(|_| matches!(received.status.as_u16(), 200 | 201))?;
+    let reference = data.get("request_uri")?.as_str()?;
+    let sound = (1..=MAX_REFERENCE).contains(&reference.len()) && !reference.contains(char::is_control);
+    sound.then(|| reference.to_owned())
+}
+
+/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None where no id token is asked for, which is what it is for.
+pub(super) fn nonce(scopes: &[String], verifier: &SecretString) -> Option<String> {
+    scopes.iter().any(|scope| scope == "openid").then(|| nonce_of(verifier))
+}
+
+/// It binds an id token to the try as the verifier binds the code, and tells nothing of the verifier.
+pub(super) fn nonce_of(verifier: &SecretString) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"bowline nonce\0");
+    hash.update(verifier.expose_secret().as_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::errors::Class;
+    use crate::fixtures::{Script, answer, app, description};
+    use crate::http::Sent;
+
+    const BACK: &str = "https://portal.example.com/callback/example";
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn entry(spec: &Value) -> Description {
+        let spec: bowline_api::provider::IntegrationProviderSpec =
+            serde_json::from_value(spec.clone()).unwrap();
+        let entry = crate::catalog::get(&spec.type_).unwrap();
+        crate::catalog::resolve(entry, &spec, "example", &[].into()).unwrap()
+    }
+
+    async fn begun(http: &Script, description: &Description, scopes: &[&str]) -> Result<Begun, Failure> {
+        let state = SecretString::from("state-canary");
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let request = AuthorizationRequest {
+            redirect_uri: BACK,
+            state: &state,
+            scopes: &scopes,
+            expected: Some(&Account {
+                id: "7".into(),
+                name: Some("ann".into()),
+                email: Some("ann@example.com".into()),
+            }),
+        };
+        let outcome = begin(http, description, &app(), &request, NOW).await;
+        let shown = format!("{outcome:?}");
+        assert!(!shown.contains("canary") && !shown.contains("challenge"), "{shown}");
+        outcome
+    }
+
+    /// The parameters of the address; panics on one that is repeated.
+    async fn sent(description: &Description, scopes: &[&str]) -> (BTreeMap<String, String>, SecretString) {
+        let begun = begun(&Script::new([]), description, scopes).await.unwrap();
+        let mut parameters = BTreeMap::new();
+        for (name, value) in begun.address.query_pairs().into_owned() {
+            assert!(parameters.insert(name.clone(), value).is_none(), "{name} twice");
+        }
+        (parameters, begun.verifier)
+    }
+
+    #[tokio::test]
+    async fn the_standards_parameters_are_sent_and_a_fresh_challenge() {
+        let mut own_query = description();
+        own_query.endpoints.authorization =
+            Some("https://provider.example.com/authorize?brand=x".parse().unwrap());
+        let (parameters, verifier) = sent(&own_query, &["read", "write"]).await;
+        let digest = Sha256::digest(verifier.expose_secret().as_bytes());
+        let want = [
+            ("brand", "x"),
+            ("client_id", "client"),
+            ("code_challenge", &BASE64_URL_SAFE_NO_PAD.encode(digest)),
+            ("code_challenge_method", "S256"),
+            ("redirect_uri", BACK),
+            ("response_type", "code"),
+            ("scope", "read write"),
+            ("state", "state-canary"),
+        ];
+        assert_eq!(parameters, want.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        assert_eq!(verifier.expose_secret().len(), 43);
+        let (_, other) = sent(&own_query, &[]).await;
+        assert_ne!(verifier.expose_secret(), other.expose_secret());
+    }
+
+    #[tokio::test]
+    async fn each_provider_gets_what_its_entry_says() {
+        type Rows<'a> = [(Value, &'a [&'a str], &'a [(&'a str, Option<&'a str>)])];
+        let rows: &Rows = &[
+            (
+                json!({"type": "google"}),
+                &["openid", "email"],
+                &[
+                    ("access_type", Some("offline")),
+                    ("prompt", Some("consent")),
+                    ("include_granted_scopes", None),
+                    ("login_hint", Some("ann@example.com")),
+                ],
+            ),
+            (
+                json!({"type": "github"}),
+                &["repo"],
+                &[("login", Some("ann")), ("login_hint", None), ("nonce", None)],
+            ),
+            (
+                json!({"type": "slack"}),
+                &["chat:write", "users:read"],
+                &[
+                    ("scope", Some("chat:write,users:read")),
+                    ("code_challenge", None),
+                    ("code_challenge_method", None),
+                    ("login_hint", None),
+                ],
+            ),
+            (
+                json!({"type": "slack", "parameters": {"scope_parameter": "user_scope"}}),
+                &["chat:write"],
+                &[("user_scope", Some("chat:write")), ("scope", None)],
+            ),
+            (json!({"type": "notion"}), &["anything"], &[("scope", None), ("owner", Some("user"))]),
+            (json!({"type": "microsoft"}), &["openid"], &[("response_mode", Some("query"))]),
+            (json!({"type": "dropbox"}), &["files.content.read"], &[("token_access_type", Some("offline"))]),
+            (
+                json!({"type": "generic-oauth2", "parameters": {"audience": "api"}, "endpoints": {
+                    "authorization": "https://id.example.com/a", "token": "https://id.example.com/t"}}),
+                &["x"],
+                &[("audience", Some("api")), ("resource", None)],
+            ),
+        ];
+        for (spec, scopes, want) in rows {
+            let (parameters, _) = sent(&entry(spec), scopes).await;
+            for (name, value) in *want {
+                assert_eq!(parameters.get(*name).map(String::as_str), *value, "{spec} {name}");
+            }
+        }
+        let tenant = entry(&json!({"type": "microsoft", "parameters": {"tenant": "contoso.example"}}));
+        let address = begun(&Script::new([]), &tenant, &[]).await.unwrap().address;
+        assert_eq!(address.path(), "/contoso.example/oauth2/v2.0/authorize");
+    }
+
+    #[test]
+    fn no_entry_widens_a_grant_by_earlier_ones_or_repeats_the_standard() {
+        for (name, entry) in crate::catalog::entries() {
+            for parameter in entry.authorize.params.keys() {
+                let standard = [
+                    "include_granted_scopes",
+                    "scope",
+                    "state",
+                    "redirect_uri",
+                    "response_type",
+                    "client_id",
+                ];
+                assert!(!standard.contains(&parameter.as_str()), "{name} {parameter}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nonce_goes_with_openid_and_tells_nothing_of_the_verifier() {
+        let (parameters, verifier) = sent(&description(), &["openid"]).await;
+        assert_eq!(parameters["nonce"], nonce_of(&verifier));
+        assert_ne!(parameters["nonce"], parameters["code_challenge"]);
+        assert!(!sent(&description(), &["read"]).await.0.contains_key("nonce"));
+    }
+
+    #[tokio::test]
+    async fn a_parameter_is_never_sent_twice() {
+        let mut twice = description();
+        twice.authorize.params = [("state".to_owned(), "mine".to_owned())].into();
+        let mut own_query = description();
+        own_query.endpoints.authorization = Some("https://provider.example.com/a?scope=all".parse().unwrap());
+        for description in [twice, own_query] {
+            let failure = begun(&Script::new([]), &description, &["read"]).await.unwrap_err();
+            assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+        }
+        let mut nowhere = description();
+        nowhere.endpoints.authorization = None;
+        let failure = begun(&Script::new([]), &nowhere, &[]).await.unwrap_err();
+        assert!(failure.summary.contains("endpoints.authorization"), "{}", failure.summary);
+    }
+
+    fn pushing(ways: &[ClientAuth]) -> Description {
+        let mut description = description();
+        description.client_auth = ways.to_vec();
+        description.endpoints.pushed_authorization_request =
+            Some("https://provider.example.com/par".parse().unwrap());
+        description
+    }
+
+    #[tokio::test]
+    async fn a_pushed_request_leaves_only_a_reference_in_the_browser() {
+        for way in [ClientAuth::Basic, ClientAuth::Post] {
+            let script = Script::of(201, r#"{"request_uri":"urn:r:1","expires_in":60}"#);
+            let begun = begun(&script, &pushing(&[way]), &["read"]).await.unwrap();
+            assert_eq!(
+                begun.address.as_str(),
+                "https://provider.example.com/authorize?client_id=client&request_uri=urn%3Ar%3A1"
+            );
+            let request = &script.requests()[0];
+            assert_eq!(request.headers().contains_key("authorization"), way == ClientAuth::Basic);
+            let body = script.body();
+            let names: Vec<String> =
+                url::form_urlencoded::parse(body.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+            let unique: BTreeSet<&String> = names.iter().collect();
+            assert_eq!(unique.len(), names.len(), "{body}");
+            for name in ["client_id", "state", "code_challenge", "redirect_uri", "scope"] {
+                assert!(names.iter().any(|sent| sent == name), "{name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_push_that_fails_does_not_fall_back_to_the_open() {
+        let rows = [
+            (400, r#"{"error":"invalid_request"}"#, Class::Bug),
+            (503, "", Class::Transient),
+            (201, "{}", Class::Bug),
+            (201, r#"{"request_uri":"","expires_in":60}"#, Class::Bug),
+            (201, r#"{"request_uri":"urn:\nx","expires_in":60}"#, Class::Bug),
+            (204, "", Class::Bug),
+            (400, r#"{"error":"state-canary"}"#, Class::Bug),
+        ];
+        for (status, body, class) in rows {
+            let failure =
+                begun(&Script::of(status, body), &pushing(&[ClientAuth::Basic]), &[]).await.unwrap_err();
+            assert_eq!(failure.class, class, "{status} {body}");
+        }
+        let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
+        let refused = Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
+        // How long the reference lives is not looked at.
+        let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2"}"#));
+        let script = Script::new([refused, good]);
+        let state = SecretString::from("s");
+        let request = AuthorizationRequest { redirect_uri: BACK, state: &state, scopes: &[], expected: None };
+        assert!(begin(&script, &pushing(&[ClientAuth::Basic]), &rotating, &request, NOW).await.is_ok());
+        assert_eq!(script.requests().len(), 2);
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
+
+use std::collections::BTreeMap;
+
+use bowline_api::connection::Method;
+use bowline_api::provider::Rotation;
+use url::Url;
+
+use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
+use super::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
+use super::errors::ErrorTable;
+use super::path::JsonPath;
+use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
+
+/// All that the OAuth core needs to know of one provider for one connection. No secret, no placeholder is left in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Name of the `IntegrationProvider`.
+    pub provider: String,
+    /// Name of the catalogue entry.
+    pub entry: String,
+    /// Name for people.
+    pub display_name: String,
+    /// How grants can be obtained, the usual one first.
+    pub methods: Vec<Method>,
+    /// Addresses.
+    pub endpoints: Endpoints<Url>,
+    /// Whether the issuer is the provider object's own: none of the entry's addresses is used then.
+    pub own_issuer: bool,
+    /// Whether [`Description::with_metadata`] was applied.
+    pub discovered: bool,
+    /// How the client may prove itself, the preferred way first.
+    pub client_auth: Vec<ClientAuth>,
+    /// What the authorization request needs beyond the standard.
+    pub authorize: Authorize<String>,
+    /// What the device authorization request needs beyond the standard.
+    pub device: DeviceFlow<String>,
+    /// What a token request needs beyond the standard.
+    pub token_request: TokenRequest<String>,
+    /// Where a token answer has its parts.
+    pub token_response: TokenResponse,
+    /// Scopes, the provider object's lists applied.
+    pub scopes: Scopes,
+    /// What a grant is like.
+    pub grant: Grant,
+    /// How the account is learnt. `None`: it is not.
+    pub identity: Option<Identity<Url>>,
+    /// A cheap call that tells whether an access token works. `None`: the identity call.
+    pub probe: Option<Call<Url>>,
+    /// How a grant is withdrawn.
+    pub revoke: Revoke<Url>,
+    /// Where a key goes and how it is checked.
+    pub key: Option<Key<Url>>,
+    /// What failures mean.
+    pub errors: ErrorTable,
+    /// What else an administrator should know.
+    pub notes: Vec<String>,
+    /// Documents and code that the facts come from.
+    pub sources: Vec<String>,
+    /// How well the facts are established.
+    pub confidence: Confidence,
+    /// The parameters that are in effect, for what a grant is bound to.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoveredEndpoints {
+    /// `authorization_endpoint`.
+    pub authorization: Option<Url>,
+    /// `pushed_authorization_request_endpoint` (RFC 9126 §5).
+    pub pushed_authorization_request: Option<Url>,
+    /// `token_endpoint`.
+    pub token: Option<Url>,
+    /// `device_authorization_endpoint`.
+    pub device_authorization: Option<Url>,
+    /// `revocation_endpoint`.
+    pub revocation: Option<Url>,
+    /// `userinfo_endpoint`.
+    pub userinfo: Option<Url>,
+    /// `token_endpoint_auth_methods_supported`, those we know. Empty means not said.
+    pub client_auth: Vec<ClientAuth>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
+    pub issuer_in_callback: bool,
+}
+
+impl Description {
+    /// Whether addresses are still to be read from the issuer's metadata: an issuer is given, and the token endpoint
+    /// is not; or the issuer is a provider object's own, and an address beside the token endpoint is not given.
+    pub fn needs_discovery(&self) -> bool {
+        let Endpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
+        let sends_people = self.methods.contains(&Method::AuthorizationCode);
+        let beside = || sends_people && authorization.is_none() || revocation.is_none() || userinfo.is_none();
+        let open = token.is_none() || self.own_issuer && beside();
+        !self.discovered && issuer.is_some() && open
+    }
+
+    /// The description with what is absent taken from metadata. What is set stays, save that ways of client
+    /// authentication which the server does not know are dropped, unless none would remain.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
+        fn fill(ours: &mut Option<Url>, theirs: Option<&Url>) {
+            if ours.is_none() {
+                *ours = theirs.cloned();
+            }
+        }
+        let ours = &mut self.endpoints;
+        fill(&mut ours.authorization, metadata.authorization.as_ref());
+        fill(&mut ours.pushed_authorization_request, metadata.pushed_authorization_request.as_ref());
+        fill(&mut ours.token, metadata.token.as_ref());
+        fill(&mut ours.device_authorization, metadata.device_authorization.as_ref());
+        fill(&mut ours.revocation, metadata.revocation.as_ref());
+        fill(&mut ours.userinfo, metadata.userinfo.as_ref());
+        self.authorize.issuer_in_callback |= metadata.issuer_in_callback;
+        // A public client is never announced by all servers, and is only used when there is no secret.
+        let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
+        if self.client_auth.iter().any(|way| metadata.client_auth.contains(way)) {
+            self.client_auth.retain(known);
+        }
+        self.discovered = true;
+        self
+    }
+
+    /// The authority that a grant belongs to: the issuer if it was discovered, else the origin of the token endpoint,
+    /// else that of the key's check, else the provider's name. Two descriptions with different authorities never
+    /// share a grant.
+    pub fn authority(&self) -> String {
+        let issuer = self.endpoints.issuer.as_ref().filter(|_| self.discovered);
+        if let Some(issuer) = issuer {
+            return issuer.as_str().trim_end_matches('/').to_owned();
+        }
+        let check = || self.key.as_ref()?.validate.as_ref()?.url.as_ref();
+        match self.endpoints.token.as_ref().or_else(check) {
+            Some(url) => url.origin().ascii_serialization(),
+            None => format!("provider:{}", self.provider),
+        }
+    }
+
+    /// How to prove the client, given whether we hold a secret. `None`: there is no way without one.
+    pub fn client_auth(&self, has_secret: bool) -> Option<ClientAuth> {
+        let with_secret = self.client_auth.iter().copied().find(|way| has_secret && *way != ClientAuth::None);
+        with_secret.or_else(|| self.client_auth.iter().copied().find(|way| *way == ClientAuth::None))
+    }
+
+    /// Where a revocation is sent, with the client id in the path where the style needs it. `None`: it cannot be done
+    /// by a request.
+    pub fn revocation_url(&self, client_id: &str) -> Option<Url> {
+        let url = self.revoke.url.as_ref().or(self.endpoints.revocation.as_ref())?;
+        match self.revoke.style {
+            RevokeStyle::None => None,
+            RevokeStyle::GithubDelete => {
+                let mut url = url.clone();
+                url.path_segments_mut().ok()?.pop_if_empty().extend([client_id, "token"]);
+                Some(url)
+            }
+            _ => Some(url.clone()),
+        }
+    }
+
+    /// Where the account is read, if a call tells it.
+    pub fn identity_url(&self) -> Option<&Url> {
+        let identity = self.identity.as_ref().filter(|identity| identity.from == IdentitySource::Call)?;
+        let own = identity.call.as_ref().and_then(|call| call.url.as_ref());
+        own.or(self.endpoints.userinfo.as_ref())
+    }
+
+    /// What a refresh does to a grant that was obtained by this method.
+    pub fn rotation(&self, method: Method) -> Rotation {
+        match method {
+            Method::ClientCredentials => Rotation::PerMint,
+            Method::ApiKey | Method::BasicAuth => Rotation::None,
+            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken => self.grant.rotation,
+        }
+    }
+
+    /// Where an administrator of the account approves the app, and comes back from with `state` and without a code. The
+    /// scopes are those that wait for approval. `None`: the provider has no such page.
+    pub fn admin_consent_url(
+        &self,
+        client_id: &str,
+        redirect_uri: &str,
+        scopes: &[String],
+        state: Option<&str>,
+    ) -> Option<Url> {
+        let mut url = self.endpoints.admin_consent.clone()?;
+        // Microsoft: `common` is no tenant whose administrator could be asked, and personal accounts have none.
+        match url.path().split('/').nth(1) {
+            Some("common") => url.set_path(&url.path().replacen("/common/", "/organizations/", 1)),
+            Some("consumers") => return None,
+            _ => {}
+        }
+        let separator = self.scopes.separator.as_deref().unwrap_or(" ");
+        {
+            let mut query = url.query_pairs_mut();
+            query.append_pair("client_id", client_id).append_pair("redirect_uri", redirect_uri);
+            if !scopes.is_empty() {
+                query.append_pair("scope", &scopes.join(separator));
+            }
+            if let Some(state) = state {
+                query.append_pair("state", state);
+            }
+        }
+        Some(url)
+    }
+
+    /// Whether the answer to a revocation means that nothing is left to withdraw.
+    pub fn revocation_done(&self, status: u16, body: Option<&serde_json::Value>) -> bool {
+        let confirmed = |path: &JsonPath| {
+            body.and_then(|body| path.get(body)).and_then(serde_json::Value::as_bool) == Some(true)
+        };
+        let codes = [&self.errors.code, &self.errors.api_code];
+        let code = |code: &String| self.revoke.gone_codes.contains(code);
+        let gone = || {
+            body.is_some_and(|body| codes.iter().filter_map(|path| path.text(body)).any(|text| code(&text)))
+        };
+        let success =
+            self.revoke.success.contains(&status) && self.revoke.success_path.as_ref().is_none_or(confirmed);
+        success || self.revoke.gone_status.contains(&status) || gone()
+    }
+}

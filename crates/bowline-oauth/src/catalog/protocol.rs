@@ -1,0 +1,274 @@
+//! How one provider speaks OAuth 2.0 where it differs from the standard: what holds for every connection alike.
+
+use std::collections::BTreeMap;
+
+use bowline_api::duration::Duration;
+use bowline_api::provider::Rotation;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::look::ScopeMeaning;
+use super::path::{JsonPath, Paths};
+
+/// How a client proves itself at the token endpoint (RFC 6749 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// Id and secret in the Authorization header, percent-encoded first (RFC 6749 §2.3.1).
+    Basic,
+    /// Id and secret in the body.
+    Post,
+    /// Only the id in the body: a public client.
+    None,
+}
+
+/// How the body of a token request is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// `application/x-www-form-urlencoded`, the standard's.
+    #[default]
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// A token request beyond what the standard says. `T` is the text: with placeholders, or filled.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
+pub struct TokenRequest<T> {
+    /// How the body is written.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// Headers to send besides Accept and User-Agent.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
+    #[serde(default)]
+    pub params: BTreeMap<String, T>,
+}
+
+/// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenResponse {
+    /// Objects that may hold the token.
+    #[serde(default)]
+    pub roots: Vec<JsonPath>,
+    /// The access token.
+    #[serde(default)]
+    pub access_token: JsonPath,
+    /// The refresh token. Without one, the old one stays.
+    #[serde(default)]
+    pub refresh_token: Option<JsonPath>,
+    /// Seconds until the access token ends.
+    #[serde(default)]
+    pub expires_in: Option<JsonPath>,
+    /// Seconds until the refresh token ends.
+    #[serde(default)]
+    pub refresh_expires_in: Option<JsonPath>,
+    /// Scopes that were granted.
+    #[serde(default)]
+    pub scope: Option<JsonPath>,
+    /// ID token (`OpenID` Connect Core §2).
+    #[serde(default)]
+    pub id_token: Option<JsonPath>,
+    /// Token type.
+    #[serde(default)]
+    pub token_type: Option<JsonPath>,
+    /// Token type to use whatever the answer says, for providers that write something else there.
+    #[serde(default)]
+    pub assume_token_type: Option<String>,
+    /// A boolean from the document's root that must be true; false is an error whatever the status.
+    #[serde(default)]
+    pub success: Option<JsonPath>,
+    /// Characters that separate scopes in the answer.
+    #[serde(default)]
+    pub scope_separators: String,
+    /// Further parts to publish, key → path from the document's root. None of them is secret beyond the token.
+    #[serde(default)]
+    pub publish: BTreeMap<String, JsonPath>,
+}
+
+/// Scopes: how they are written and compared, and which are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scopes {
+    /// What separates scopes in a request. Absent means that the provider knows no scopes: none are sent.
+    #[serde(default)]
+    pub separator: Option<String>,
+    /// Asked for by connections that name none.
+    #[serde(default)]
+    pub default: Vec<String>,
+    /// Always asked for, and needed for Ready.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// The most a connection may ask for. Empty means no limit.
+    #[serde(default)]
+    pub allowed: Vec<String>,
+    /// Further scopes that people often want; a hint for people.
+    #[serde(default)]
+    pub optional: Vec<String>,
+    /// Whether the token answer names the granted scopes. If not, what was asked for counts as granted.
+    #[serde(default)]
+    pub reported: bool,
+    /// What scopes mean, scope → words.
+    #[serde(default)]
+    pub describe: BTreeMap<String, ScopeMeaning>,
+    /// How asked and granted scopes are compared.
+    #[serde(default)]
+    pub compare: CompareScopes,
+}
+
+/// How asked and granted scopes are compared.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CompareScopes {
+    /// Upper and lower case are the same.
+    #[serde(default)]
+    pub ignore_case: bool,
+    /// A prefix that one side may have and the other may lack.
+    #[serde(default)]
+    pub strip_prefix: Option<String>,
+    /// Scopes that the provider grants without naming them.
+    #[serde(default)]
+    pub unnamed: Vec<String>,
+}
+
+impl Scopes {
+    /// The form of a scope in which asked and granted ones are compared.
+    pub fn comparable(&self, scope: &str) -> String {
+        let compare = &self.compare;
+        let bare =
+            compare.strip_prefix.as_deref().and_then(|prefix| scope.strip_prefix(prefix)).unwrap_or(scope);
+        if compare.ignore_case { bare.to_ascii_lowercase() } else { bare.to_owned() }
+    }
+
+    /// What a scope means, however it is written. `None`: nobody has put it into words; show its name.
+    pub fn meaning(&self, scope: &str) -> Option<&ScopeMeaning> {
+        let same = || self.describe.iter().find(|(name, _)| self.comparable(name) == self.comparable(scope));
+        self.describe.get(scope).or_else(|| same().map(|(_, meaning)| meaning))
+    }
+
+    /// Those of `wanted` that `granted` lacks. Scopes that the provider never names are not missed.
+    pub fn missing<'a>(&self, wanted: &'a [String], granted: &[String]) -> Vec<&'a str> {
+        let has = |list: &[String], scope: &str| {
+            list.iter().any(|other| self.comparable(other) == self.comparable(scope))
+        };
+        let missed = |scope: &&str| !has(granted, scope) && !has(&self.compare.unnamed, scope);
+        wanted.iter().map(String::as_str).filter(missed).collect()
+    }
+}
+
+// Written out: a derived `Default` would ask the same of `T`.
+impl<T> Default for TokenRequest<T> {
+    fn default() -> Self {
+        Self { encoding: Encoding::default(), headers: BTreeMap::new(), params: BTreeMap::new() }
+    }
+}
+
+/// What a grant of this provider is like.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grant {
+    /// What a refresh does to the refresh token.
+    #[serde(default = "Grant::cautious")]
+    pub rotation: Rotation,
+    /// How long the predecessor still works after a rotation. Absent means not at all, or unknown.
+    #[serde(default)]
+    pub grace: Option<Duration>,
+    /// Whether a refresh ends the access token in use, so that publishing cannot wait.
+    #[serde(default)]
+    pub refresh_ends_access: bool,
+    /// Who shares one chain of tokens.
+    #[serde(default)]
+    pub chain: Chain,
+    /// How long an access token lives, as documented. For people; the answer counts.
+    #[serde(default)]
+    pub access_lifetime: Option<Duration>,
+    /// How long a refresh token lives, whatever is done with it.
+    #[serde(default)]
+    pub refresh_lifetime: Option<Duration>,
+    /// After how long without use the grant ends.
+    #[serde(default)]
+    pub idle_lifetime: Option<Duration>,
+    /// How long before its end a token is refreshed, instead of the usual margin.
+    #[serde(default)]
+    pub margin: Option<Duration>,
+}
+
+impl Grant {
+    const fn cautious() -> Rotation {
+        Rotation::Optional
+    }
+
+    /// The grace window, as a duration.
+    pub fn grace_window(&self) -> Option<std::time::Duration> {
+        self.grace.map(Duration::get)
+    }
+}
+
+impl Default for Grant {
+    fn default() -> Self {
+        Self {
+            rotation: Self::cautious(),
+            grace: None,
+            refresh_ends_access: false,
+            chain: Chain::default(),
+            access_lifetime: None,
+            refresh_lifetime: None,
+            idle_lifetime: None,
+            margin: None,
+        }
+    }
+}
+
+/// Who shares one chain of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Chain {
+    /// Each connection has its own.
+    #[default]
+    Connection,
+    /// All connections to one account through one client share it: there may be one only.
+    Account,
+}
+
+/// Where the account's identity is in a document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountPaths {
+    /// The parts of the stable id, joined by `/`; a part that is absent is left out, the first must be there.
+    #[serde(default)]
+    pub id: Vec<Paths>,
+    /// A name for people.
+    #[serde(default)]
+    pub name: Paths,
+    /// E-mail address. A label only: it proves nothing.
+    #[serde(default)]
+    pub email: Paths,
+}
+
+/// An account as the provider names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Stable id.
+    pub id: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// E-mail address. A label only.
+    pub email: Option<String>,
+}
+
+impl AccountPaths {
+    /// The account that a document (user info, or the claims of an id token) names; `None` without an id.
+    pub fn read(&self, document: &serde_json::Value) -> Option<Account> {
+        let (first, others) = self.id.split_first()?;
+        let mut id = first.text(document)?;
+        for part in others.iter().filter_map(|part| part.text(document)) {
+            id.push('/');
+            id.push_str(&part);
+        }
+        Some(Account { id, name: self.name.text(document), email: self.email.text(document) })
+    }
+}

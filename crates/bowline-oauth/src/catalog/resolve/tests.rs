@@ -1,0 +1,465 @@
+//! Entries, provider objects and connections together.
+
+use bowline_api::provider::Rotation;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::catalog::parameter::Rule;
+use crate::catalog::protocol::{ClientAuth, Encoding};
+use crate::catalog::{DiscoveredEndpoints, SetBy, entries, get, load};
+
+fn spec(of: &Value) -> IntegrationProviderSpec {
+    serde_json::from_value(of.clone()).unwrap()
+}
+
+fn parameters(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Resolves the entry that the spec names.
+fn resolved(of: &Value, connection: &[(&str, &str)]) -> Result<Description, ResolveError> {
+    let spec = spec(of);
+    resolve(get(&spec.type_).unwrap(), &spec, "example", &parameters(connection))
+}
+
+fn token_url(description: &Description) -> &str {
+    description.endpoints.token.as_ref().map(Url::as_str).unwrap_or_default()
+}
+
+/// An entry with one label and one segment for connections to choose.
+fn two_places() -> Entry {
+    let text = "displayName: Two\nmethods: [RefreshToken]\nparameters:\n\
+        \x20 site: {description: d, kind: dns_label, settableBy: connection, required: true}\n\
+        \x20 team: {description: d, kind: path_segment, settableBy: connection, default: all}\n\
+        endpoints: {token: 'https://{site}.id.example.com:8443/t/{team}/token'}\n";
+    load::load("{}", &[("two", text)]).unwrap().remove("two").unwrap()
+}
+
+#[test]
+fn every_entry_resolves_with_sample_parameters() {
+    for (name, entry) in entries() {
+        let mut of = json!({"type": name});
+        if entry.endpoints.token.is_none() && entry.key.is_none() {
+            of["endpoints"] = json!({"issuer": "https://id.example.com"});
+        }
+        let description = resolved(&of, &[]).unwrap();
+        assert_eq!((description.provider.as_str(), &description.entry), ("example", name));
+        assert_eq!(description.needs_discovery(), of.get("endpoints").is_some(), "{name}");
+        let samples =
+            entry.parameters.iter().filter_map(|(name, found)| Some((name, found.example.as_ref()?)));
+        of["parameters"] = samples.map(|(name, value)| (name.clone(), json!(value))).collect();
+        resolved(&of, &[]).unwrap();
+    }
+}
+
+#[test]
+fn the_sandbox_entries_differ_in_rotation_alone() {
+    let rows = [
+        ("sandbox", Rotation::SingleUse, None),
+        ("sandbox-grace", Rotation::SingleUse, Some(30)),
+        ("sandbox-none", Rotation::None, None),
+        ("sandbox-optional", Rotation::Optional, None),
+        ("sandbox-sliding", Rotation::Sliding, None),
+    ];
+    for (name, rotation, grace) in rows {
+        let entry = get(name).unwrap();
+        let window = entry.grant.grace_window().map(|window| window.as_secs());
+        assert_eq!((entry.grant.rotation, window), (rotation, grace), "{name}");
+        assert_eq!(entry.methods, get("sandbox").unwrap().methods, "{name}");
+    }
+}
+
+#[test]
+fn the_provider_object_replaces_what_the_entry_says() {
+    let of = json!({
+        "type": "google",
+        "displayName": "Our Google",
+        "endpoints": {"token": "https://proxy.example.com/token"},
+        "scopes": {"default": ["openid"], "allowed": ["openid", "email"]},
+    });
+    let description = resolved(&of, &[]).unwrap();
+    assert_eq!(description.display_name, "Our Google");
+    assert_eq!(token_url(&description), "https://proxy.example.com/token");
+    assert_eq!(description.endpoints.revocation.unwrap().as_str(), "https://oauth2.googleapis.com/revoke");
+    assert_eq!(description.scopes.default, ["openid"]);
+    assert_eq!(description.scopes.required, ["openid", "email"], "not named, so the entry's stays");
+    assert_eq!(description.scopes.allowed, ["openid", "email"]);
+}
+
+#[test]
+fn with_another_issuer_no_address_of_the_entry_stays() {
+    let description =
+        resolved(&json!({"type": "gmail", "endpoints": {"issuer": "https://id.example.com"}}), &[]).unwrap();
+    let only_issuer = Endpoints { issuer: Url::parse("https://id.example.com").ok(), ..Endpoints::default() };
+    assert_eq!(description.endpoints, only_issuer);
+    assert_eq!(description.probe, None);
+    assert!(description.needs_discovery());
+}
+
+#[test]
+fn a_connection_chooses_its_tenant() {
+    let of = json!({"type": "microsoft"});
+    let usual = resolved(&of, &[]).unwrap();
+    assert_eq!(token_url(&usual), "https://login.microsoftonline.com/common/oauth2/v2.0/token");
+    let chosen = resolved(&of, &[("tenant", "contoso.onmicrosoft.com")]).unwrap();
+    assert_eq!(
+        token_url(&chosen),
+        "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token"
+    );
+    assert_eq!(chosen.parameters["tenant"], "contoso.onmicrosoft.com");
+    let other_cloud =
+        json!({"type": "microsoft", "endpoints": {"token": "https://login.microsoftonline.us/{tenant}/t"}});
+    let chosen = resolved(&other_cloud, &[("tenant", "contoso")]).unwrap();
+    assert_eq!(token_url(&chosen), "https://login.microsoftonline.us/contoso/t");
+}
+
+#[test]
+fn a_provider_object_may_name_another_host() {
+    let of = json!({"type": "github", "parameters": {
+        "base_url": "https://github.example.com/", "api_base": "https://github.example.com/api/v3",
+    }});
+    let description = resolved(&of, &[]).unwrap();
+    assert_eq!(token_url(&description), "https://github.example.com/login/oauth/access_token");
+    let revocation = description.revocation_url("Iv1.a/b").unwrap();
+    assert_eq!(revocation.as_str(), "https://github.example.com/api/v3/applications/Iv1.a%2Fb/token");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let nowhere = resolved(&json!({"type": "generic-oauth2"}), &[]).unwrap_err();
+    assert_eq!(
+        nowhere.to_string(),
+        "the provider needs endpoints.issuer or endpoints.token; set it on the IntegrationProvider"
+    );
+    assert_eq!(nowhere.concerns(), SetBy::Provider);
+    let entry = two_places();
+    let unset = resolve(&entry, &spec(&json!({"type": "two"})), "two", &BTreeMap::new()).unwrap_err();
+    assert_eq!(unset.to_string(), "the connection needs parameters.site; set it in spec.parameters");
+    assert_eq!(unset.concerns(), SetBy::Connection);
+    assert_eq!(
+        check(&entry, &spec(&json!({"type": "two"})), "two"),
+        Ok(()),
+        "the provider object itself is whole"
+    );
+}
+
+#[test]
+fn bad_values_of_connections_are_refused_before_they_reach_an_address() {
+    let bad = [
+        "a/b",
+        "a@b",
+        "..",
+        ".",
+        "a..b",
+        ".a",
+        "a:b",
+        "a%2fb",
+        "%2e%2e",
+        "a b",
+        " a",
+        "a\t",
+        "a\nb",
+        "",
+        "a?b",
+        "a#b",
+        "a\\b",
+        "{tenant}",
+        "ä",
+        "https://evil.example",
+    ];
+    for value in bad {
+        let error = resolved(&json!({"type": "microsoft"}), &[("tenant", value)]).unwrap_err();
+        let expected = ResolveError::BadValue {
+            by: SetBy::Connection,
+            parameter: "tenant".to_owned(),
+            rule: Rule::PathSegment,
+        };
+        assert_eq!(error, expected, "{value:?}");
+        let unquoted = value.len() < 3 || !error.to_string().contains(value);
+        assert!(unquoted, "the message repeats {value:?}");
+        let label =
+            resolve(&two_places(), &spec(&json!({"type": "two"})), "two", &parameters(&[("site", value)]));
+        assert!(
+            matches!(label, Err(ResolveError::BadValue { rule: Rule::DnsLabel, .. })),
+            "{value:?}: {label:?}"
+        );
+    }
+    let pattern = resolved(&json!({"type": "microsoft"}), &[("tenant", "-a")]).unwrap_err();
+    assert!(matches!(pattern, ResolveError::BadValue { rule: Rule::Pattern, .. }), "{pattern}");
+}
+
+#[test]
+fn a_connection_sets_only_what_is_left_to_it() {
+    let rows = [
+        (
+            json!({"type": "microsoft"}),
+            "colour",
+            "the connection sets parameters.colour, which this provider does not have; it has tenant",
+        ),
+        (
+            json!({"type": "slack"}),
+            "team",
+            "the connection sets parameters.team, which this provider does not have; it has none",
+        ),
+        (
+            json!({"type": "microsoft", "parameters": {"tenant": "contoso"}}),
+            "tenant",
+            "parameters.tenant is set by the IntegrationProvider already; remove it from the connection",
+        ),
+        (
+            json!({"type": "github"}),
+            "base_url",
+            "parameters.base_url can be set on the IntegrationProvider only; remove it from the connection",
+        ),
+    ];
+    for (of, name, message) in rows {
+        let error = resolved(&of, &[(name, "value")]).unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.concerns()), (message, SetBy::Connection));
+    }
+}
+
+#[test]
+fn addresses_of_a_provider_object_are_judged() {
+    let with = |token: &str, insecure: bool| {
+        resolved(
+            &json!({"type": "generic-oauth2", "endpoints": {"token": token}, "allowInsecure": insecure}),
+            &[],
+        )
+    };
+    let bad = [
+        "https://user@id.example.com/t",
+        "https://user:word@id.example.com/t",
+        "https://id.example.com/t#part",
+        "https://id.example.com/a/../t",
+        "https://id.example.com/a/%2E%2e/t",
+        "https://id.example.com\\t",
+        "https://id.example.com/ t",
+        "ftp://id.example.com/t",
+        "https:///",
+        "https://id.example.com/{",
+        "text",
+    ];
+    for address in bad {
+        let error = with(address, true).unwrap_err();
+        assert!(matches!(error, ResolveError::BadAddress { what: "token", .. }), "{address}: {error}");
+    }
+    let open = with("https://id.example.com/{tenant}", false).unwrap_err();
+    assert!(matches!(open, ResolveError::UnknownPlaceholder { .. }), "{open}");
+    assert_eq!(with("http://127.0.0.1:8080/t", false), Err(ResolveError::Insecure { what: "token" }));
+    assert_eq!(token_url(&with("http://127.0.0.1:8080/t", true).unwrap()), "http://127.0.0.1:8080/t");
+}
+
+#[test]
+fn settings_of_the_generic_entries_take_effect() {
+    let of = json!({"type": "generic-oauth2", "endpoints": {"token": "https://id.example.com/t"}, "parameters": {
+        "client_auth": "post", "encoding": "json", "scope_separator": "comma", "audience": "https://api.example.com",
+        "prompt": "consent", "account_id": "$.user.id",
+    }});
+    let description = resolved(&of, &[]).unwrap();
+    assert_eq!(description.client_auth, [ClientAuth::Post]);
+    assert_eq!(description.token_request.encoding, Encoding::Json);
+    let audience = ("audience", "https://api.example.com");
+    assert_eq!(description.authorize.params, parameters(&[audience, ("prompt", "consent")]));
+    assert_eq!(description.token_request.params, parameters(&[audience]));
+    assert_eq!(description.scopes.separator.as_deref(), Some(","));
+    let account = &description.identity.as_ref().unwrap().account;
+    assert_eq!(account.read(&json!({"user": {"id": 7}, "name": "o"})).unwrap().id, "7");
+
+    let of = json!({"type": "generic-api-key", "parameters": {
+        "header": "x-api-key", "scheme": "none", "validate_url": "https://api.example.com/me",
+    }});
+    let key = resolved(&of, &[]).unwrap().key.unwrap();
+    assert_eq!((key.header.as_str(), key.scheme), ("x-api-key", None));
+    assert_eq!(key.validate.unwrap().url.unwrap().as_str(), "https://api.example.com/me");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let rows = [
+        ("generic-oauth2", "client_auth", "mtls", Rule::Choice),
+        ("generic-oauth2", "account_id", "sub", Rule::JsonPath),
+        ("generic-api-key", "header", "x-key\r\nhost: evil", Rule::Text),
+        ("generic-api-key", "header", "x key", Rule::Pattern),
+        ("generic-api-key", "validate_url", "https://user@api.example.com", Rule::Url),
+        ("github", "base_url", "github.example.com", Rule::Url),
+    ];
+    for (entry, name, value, rule) in rows {
+        let of = json!({"type": entry, "parameters": {name: value}, "endpoints": {"issuer": "https://id.example.com"}});
+        let expected = ResolveError::BadValue { by: SetBy::Provider, parameter: name.to_owned(), rule };
+        assert_eq!(resolved(&of, &[]), Err(expected), "{entry} {name}");
+    }
+    let plain = json!({"type": "generic-api-key", "parameters": {"validate_url": "http://api.example.com"}});
+    assert_eq!(resolved(&plain, &[]), Err(ResolveError::Insecure { what: "the key's check" }));
+}
+
+#[test]
+fn an_own_issuer_is_asked_for_whatever_the_provider_object_leaves_out() {
+    let issuer = "https://id.example.com";
+    let rows = [
+        (json!({"type": "google"}), false),
+        (json!({"type": "microsoft"}), false),
+        (json!({"type": "generic-oauth2", "endpoints": {"token": issuer}}), false),
+        (json!({"type": "google", "endpoints": {"issuer": issuer}}), true),
+        (json!({"type": "generic-oauth2", "endpoints": {"issuer": issuer, "token": issuer}}), true),
+        (
+            json!({"type": "sandbox", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+            }}),
+            true,
+        ),
+        (
+            json!({"type": "generic-oauth2-refresh", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+            }}),
+            false,
+        ),
+        (
+            json!({"type": "sandbox", "endpoints": {
+                "issuer": issuer, "token": issuer, "revocation": issuer, "userinfo": issuer,
+                "authorization": issuer,
+            }}),
+            false,
+        ),
+    ];
+    for (of, asked) in rows {
+        assert_eq!(resolved(&of, &[]).unwrap().needs_discovery(), asked, "{of}");
+    }
+}
+
+#[test]
+fn metadata_fills_only_what_is_absent() {
+    let of = json!({"type": "sandbox", "endpoints": {
+        "issuer": "https://id.example.com/realm/", "revocation": "https://own.example.com/revoke",
+    }});
+    let description = resolved(&of, &[]).unwrap();
+    assert_eq!(description.authority(), "provider:example", "not discovered yet");
+    let url = |text: &str| Url::parse(text).ok();
+    let metadata = DiscoveredEndpoints {
+        token: url("https://id.example.com/token"),
+        revocation: url("https://id.example.com/revoke"),
+        client_auth: vec![ClientAuth::Post],
+        ..DiscoveredEndpoints::default()
+    };
+    let description = description.with_metadata(&metadata);
+    assert!(!description.needs_discovery());
+    assert_eq!(token_url(&description), "https://id.example.com/token");
+    assert_eq!(description.endpoints.revocation, url("https://own.example.com/revoke"));
+    assert_eq!(description.authority(), "https://id.example.com/realm");
+    assert_eq!(description.client_auth(true), Some(ClientAuth::Post), "the server does not know basic");
+    assert_eq!(description.client_auth(false), Some(ClientAuth::None));
+}
+
+#[test]
+fn without_discovery_the_authority_is_the_token_endpoints_origin() {
+    assert_eq!(
+        resolved(&json!({"type": "google"}), &[]).unwrap().authority(),
+        "https://oauth2.googleapis.com"
+    );
+    assert_eq!(resolved(&json!({"type": "generic-api-key"}), &[]).unwrap().authority(), "provider:example");
+}
+
+#[test]
+fn an_answer_to_a_revocation_is_read_as_the_entry_says() {
+    let rows = [
+        ("google", 200, json!(null), true),
+        ("google", 400, json!({"error": "invalid_token"}), true),
+        ("google", 400, json!({"error": "invalid_request"}), false),
+        ("slack", 200, json!({"ok": true, "revoked": true}), true),
+        ("slack", 200, json!({"ok": true, "revoked": false}), false),
+        ("slack", 200, json!({"ok": false, "error": "token_revoked"}), true),
+        ("github", 204, json!(null), true),
+        ("github", 404, json!(null), true),
+        ("github", 200, json!(null), false),
+        ("linear", 401, json!(null), true),
+        ("dropbox", 401, json!({"error": {".tag": "invalid_access_token"}}), true),
+        ("dropbox", 401, json!({"error": {".tag": "expired_access_token"}}), false),
+    ];
+    for (entry, status, body, done) in rows {
+        let description = resolved(&json!({"type": entry}), &[]).unwrap();
+        assert_eq!(description.revocation_done(status, Some(&body)), done, "{entry} {status} {body}");
+    }
+}
+
+#[test]
+fn granted_scopes_are_compared_as_the_provider_writes_them() {
+    let scopes = resolved(&json!({"type": "microsoft"}), &[]).unwrap().scopes;
+    let wanted = ["User.Read", "offline_access", "Mail.Read"].map(str::to_owned);
+    let granted = ["https://graph.microsoft.com/user.read".to_owned()];
+    assert_eq!(scopes.missing(&wanted, &granted), ["Mail.Read"]);
+}
+
+proptest! {
+    #[test]
+    fn no_value_of_a_connection_changes_where_an_address_leads(site in "\\PC{0,12}|[a-z0-9.-]{1,70}", team in "\\PC{0,12}|[a-z./%@:-]{1,12}") {
+        let entry = two_places();
+        let of = spec(&json!({"type": "two"}));
+        let chosen = parameters(&[("site", &site), ("team", &team)]);
+        if let Ok(description) = resolve(&entry, &of, "two", &chosen) {
+            let url = description.endpoints.token.unwrap();
+            let label = url.host_str().unwrap().strip_suffix(".id.example.com").unwrap();
+            prop_assert!(!label.is_empty() && !label.contains('.'));
+            prop_assert_eq!((url.scheme(), url.port(), url.query()), ("https", Some(8443), None));
+            prop_assert!(url.username().is_empty() && url.fragment().is_none());
+            let segments: Vec<&str> = url.path_segments().unwrap().collect();
+            prop_assert_eq!(segments, ["t", team.as_str(), "token"]);
+        }
+    }
+
+    #[test]
+    fn a_plain_tenant_is_always_taken(tenant in "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?") {
+        let description = resolved(&json!({"type": "microsoft"}), &[("tenant", &tenant)]).unwrap();
+        prop_assert_eq!(token_url(&description), format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"));
+    }
+}
+
+#[test]
+fn an_administrators_approval_is_asked_of_a_tenant_that_has_one() {
+    let back = "https://portal.example.com/callback/microsoft";
+    let scopes = ["Mail.Read".to_owned(), "Mail.Send".to_owned()];
+    let asked = |tenant: &str| {
+        let of = json!({"type": "outlook", "parameters": {"tenant": tenant}});
+        resolved(&of, &[]).unwrap().admin_consent_url("app id", back, &scopes, Some("s"))
+    };
+    assert_eq!(
+        asked("contoso.example").unwrap().as_str(),
+        "https://login.microsoftonline.com/contoso.example/v2.0/adminconsent?client_id=app+id\
+         &redirect_uri=https%3A%2F%2Fportal.example.com%2Fcallback%2Fmicrosoft&scope=Mail.Read+Mail.Send&state=s"
+    );
+    assert_eq!(asked("common").unwrap().path(), "/organizations/v2.0/adminconsent");
+    assert_eq!(asked("consumers"), None);
+    let google = resolved(&json!({"type": "google"}), &[]).unwrap();
+    assert_eq!(google.admin_consent_url("c", back, &scopes, None), None);
+}
+
+#[test]
+fn a_provider_object_names_where_people_and_devices_are_sent() {
+    let of = json!({"type": "generic-oauth2", "endpoints": {
+        "authorization": "https://id.example.com/authorize", "deviceAuthorization": "https://id.example.com/device",
+        "token": "https://id.example.com/token",
+    }});
+    let description = resolved(&of, &[]).unwrap();
+    let url = |text: &str| Url::parse(text).ok();
+    assert_eq!(description.endpoints.authorization, url("https://id.example.com/authorize"));
+    assert_eq!(description.endpoints.device_authorization, url("https://id.example.com/device"));
+    let plain = json!({"type": "generic-oauth2", "endpoints": {
+        "authorization": "http://id.example.com/authorize", "token": "https://id.example.com/token",
+    }});
+    assert_eq!(resolved(&plain, &[]), Err(ResolveError::Insecure { what: "authorization" }));
+}
+
+#[test]
+fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
+    let of = json!({"type": "sandbox", "endpoints": {"issuer": "https://id.example.com"}});
+    let description = resolved(&of, &[]).unwrap();
+    assert!(!description.authorize.issuer_in_callback);
+    let push = Url::parse("https://id.example.com/par").ok();
+    let metadata = DiscoveredEndpoints {
+        pushed_authorization_request: push.clone(),
+        issuer_in_callback: true,
+        ..DiscoveredEndpoints::default()
+    };
+    let description = description.with_metadata(&metadata);
+    assert_eq!(description.endpoints.pushed_authorization_request, push);
+    assert!(description.authorize.issuer_in_callback);
+}

@@ -1,0 +1,195 @@
+//! The values of an entry's parameters for one connection, and the addresses they are filled into.
+
+use std::collections::BTreeMap;
+
+use bowline_api::provider::IntegrationProviderSpec;
+use url::{Host, Url};
+
+use super::entry::Entry;
+use super::parameter::{Rule, SettableBy, Setting, endpoint_rule};
+use super::refusal::{ResolveError, SetBy};
+use super::template::Template;
+
+/// Stands for a connection's value while an address without it is compared with the address with it.
+const STAND_IN: &str = "bowline-stand-in";
+
+/// The values in effect.
+pub(super) struct Values<'a> {
+    entry: &'a Entry,
+    pub(super) actual: BTreeMap<String, String>,
+    /// The same with what the connection set replaced by a stand-in.
+    neutral: BTreeMap<String, String>,
+    pub(super) insecure: bool,
+}
+
+impl<'a> Values<'a> {
+    /// Judges what the provider object and the connection set.
+    pub(super) fn judge(
+        entry: &'a Entry,
+        spec: &IntegrationProviderSpec,
+        connection: &BTreeMap<String, String>,
+    ) -> Result<Self, ResolveError> {
+        let defaults = entry.parameters.iter().filter_map(|(name, parameter)| {
+            parameter.default.as_ref().map(|default| (name.clone(), default.clone()))
+        });
+        let mut actual: BTreeMap<String, String> = defaults.collect();
+        for (name, value) in &spec.parameters {
+            allowed(entry, SetBy::Provider, name, value)?;
+            actual.insert(name.clone(), value.clone());
+        }
+        let mut neutral = actual.clone();
+        for (name, value) in connection {
+            allowed(entry, SetBy::Connection, name, value)?;
+            if spec.parameters.contains_key(name) {
+                return Err(ResolveError::AlreadySet { parameter: name.clone() });
+            }
+            actual.insert(name.clone(), value.clone());
+            neutral.insert(name.clone(), STAND_IN.to_owned());
+        }
+        Ok(Self { entry, actual, neutral, insecure: spec.allow_insecure == Some(true) })
+    }
+
+    /// Puts a stand-in where a connection would set a value, to judge a provider object alone.
+    pub(super) fn imagine_connection(&mut self) {
+        let open = self
+            .entry
+            .parameters
+            .iter()
+            .filter(|(_, parameter)| parameter.settable_by == SettableBy::Connection);
+        for (name, _) in open {
+            self.actual.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
+            self.neutral.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
+        }
+    }
+
+    /// Refuses values that leave out a required parameter.
+    pub(super) fn complete(&self) -> Result<(), ResolveError> {
+        let open = self
+            .entry
+            .parameters
+            .iter()
+            .filter(|(name, parameter)| parameter.required && !self.actual.contains_key(*name));
+        let names: Vec<&str> = open.map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() { Ok(()) } else { Err(self.missing(&names)) }
+    }
+
+    /// The error for parameters without a value: the provider's first, since a connection cannot help there.
+    fn missing(&self, names: &[&str]) -> ResolveError {
+        let of = |by: SettableBy| -> Vec<String> {
+            let left_to =
+                |name: &&&str| self.entry.parameters.get(**name).is_some_and(|found| found.settable_by == by);
+            names.iter().filter(left_to).map(|name| format!("parameters.{name}")).collect()
+        };
+        let providers = of(SettableBy::Provider);
+        if providers.is_empty() {
+            ResolveError::ConnectionIncomplete { missing: of(SettableBy::Connection) }
+        } else {
+            ResolveError::ProviderIncomplete { missing: providers }
+        }
+    }
+
+    /// The address, judged. Its origin and its number of path segments are those it has without the connection.
+    pub(super) fn url(&self, what: &'static str, template: &Template) -> Result<Url, ResolveError> {
+        let fill = |values: &BTreeMap<String, String>| {
+            template
+                .fill(|name| values.get(name).map(|value| as_part(value)))
+                .map_err(|name| self.missing(&[name]))
+        };
+        let (actual, neutral) = (fill(&self.actual)?, fill(&self.neutral)?);
+        let bad = |_| ResolveError::BadAddress { what, rule: Rule::Url };
+        let intended = Url::parse(&neutral).map_err(bad)?;
+        if let Some(rule) = endpoint_rule(&neutral, &intended) {
+            return Err(ResolveError::BadAddress { what, rule });
+        }
+        if intended.scheme() != "https" && !self.insecure {
+            return Err(ResolveError::Insecure { what });
+        }
+        let changed = ResolveError::AddressChanged { what };
+        let Ok(url) = Url::parse(&actual) else { return Err(changed) };
+        if endpoint_rule(&actual, &url).is_some() || !leads_alike(&intended, &url) {
+            return Err(changed);
+        }
+        Ok(url)
+    }
+
+    /// The address, if there is a template for it.
+    pub(super) fn optional(
+        &self,
+        what: &'static str,
+        template: Option<&Template>,
+    ) -> Result<Option<Url>, ResolveError> {
+        template.map(|template| self.url(what, template)).transpose()
+    }
+}
+
+/// A value as a part of an address: one that is an address itself is followed by a path.
+fn as_part(value: &str) -> String {
+    value.strip_suffix('/').unwrap_or(value).to_owned()
+}
+
+/// Whether the address differs from the intended one in nothing but what the stand-in stood for.
+fn leads_alike(intended: &Url, url: &Url) -> bool {
+    let parts = |mine: &str, theirs: &str, separator: char| {
+        mine.split(separator).count() == theirs.split(separator).count()
+            && mine.split(separator).zip(theirs.split(separator)).all(|(a, b)| a == b || a.contains(STAND_IN))
+    };
+    let hosts = match (intended.host(), url.host()) {
+        (Some(Host::Domain(mine)), Some(Host::Domain(theirs))) => parts(mine, theirs, '.'),
+        (mine, theirs) => mine == theirs,
+    };
+    hosts
+        && intended.scheme() == url.scheme()
+        && intended.port_or_known_default() == url.port_or_known_default()
+        && parts(intended.path(), url.path(), '/')
+        && intended.query() == url.query()
+}
+
+fn allowed(entry: &Entry, by: SetBy, name: &str, value: &str) -> Result<(), ResolveError> {
+    let Some(parameter) = entry.parameters.get(name) else {
+        let open = entry.parameters.iter().filter(|(_, parameter)| {
+            by == SetBy::Provider || parameter.settable_by == SettableBy::Connection
+        });
+        let has = open.map(|(name, _)| name.clone()).collect();
+        return Err(ResolveError::UnknownParameter { by, parameter: name.to_owned(), has });
+    };
+    if by == SetBy::Connection && parameter.settable_by == SettableBy::Provider {
+        return Err(ResolveError::ProviderOnly { parameter: name.to_owned() });
+    }
+    let bad = |rule| ResolveError::BadValue { by, parameter: name.to_owned(), rule };
+    parameter.check(value).map_err(bad)?;
+    match parameter.sets {
+        Some(Setting::AccountId | Setting::AccountName | Setting::AccountEmail) => {
+            value.parse::<super::path::JsonPath>().map(drop).map_err(|_| bad(Rule::JsonPath))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The second guard, behind the kinds of parameters: it must hold even if a kind let too much through.
+    #[test]
+    fn an_address_that_leads_elsewhere_is_noticed() {
+        let intended = Url::parse("https://bowline-stand-in.example.com/t/bowline-stand-in/token").unwrap();
+        let rows = [
+            ("https://acme.example.com/t/all/token", true),
+            ("https://acme.example.com:443/t/all/token", true),
+            ("http://acme.example.com/t/all/token", false),
+            ("https://acme.example.com:8443/t/all/token", false),
+            ("https://acme.evil.com/t/all/token", false),
+            ("https://a.b.example.com/t/all/token", false),
+            ("https://example.com/t/all/token", false),
+            ("https://127.0.0.1/t/all/token", false),
+            ("https://acme.example.com/t/all/more/token", false),
+            ("https://acme.example.com/t/token", false),
+            ("https://acme.example.com/t/all/other", false),
+            ("https://acme.example.com/t/all/token?x=y", false),
+        ];
+        for (address, alike) in rows {
+            assert_eq!(leads_alike(&intended, &Url::parse(address).unwrap()), alike, "{address}");
+        }
+    }
+}

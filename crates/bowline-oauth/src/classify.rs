@@ -1,0 +1,617 @@
+//! What a failure means, and whether the request can have had an effect.
+//!
+//! The order of decisions is that of the OAuth requirements §4: no reply, unreadable body, error member whatever the
+//! status, Retry-After and 429, the provider's table, the standard's table, the status. Pure.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use super::answer::Document;
+use super::http::{Received, SendError, Sent};
+pub use super::operation::Operation;
+use super::request::RequestError;
+use crate::catalog::Description;
+use crate::catalog::errors::{Class, Exchange, Finding};
+
+/// A request that failed. Holds no text of the provider but a code of plain characters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{summary}")]
+pub struct Failure {
+    /// What it means, and so who acts.
+    pub class: Class,
+    /// The provider's code: 1 to 64 of `A-Z a-z 0-9 . _ -`, otherwise left out.
+    pub code: Option<String>,
+    /// HTTP status, if one came.
+    pub status: Option<u16>,
+    /// How long to wait at least, at most an hour if the provider asked for it in a header.
+    pub retry_after: Option<Duration>,
+    /// Whether the request can have had an effect. [`Sent::MaybeSent`]: the outcome is unknown.
+    pub sent: Sent,
+    /// Whether the code proves that somebody withdrew the grant.
+    pub proves_revoked: bool,
+    /// One line for people, in our words.
+    pub summary: String,
+}
+
+impl Failure {
+    fn new(class: Class, sent: Sent, what: What) -> Self {
+        Self {
+            class,
+            code: None,
+            status: None,
+            retry_after: None,
+            sent,
+            proves_revoked: false,
+            summary: what.text().to_owned(),
+        }
+    }
+
+    fn with_status(mut self, status: Option<StatusCode>) -> Self {
+        if let Some(status) = status {
+            self.status = Some(status.as_u16());
+            self.summary = format!("{} (status {})", self.summary, status.as_u16());
+        }
+        self
+    }
+
+    /// Whether the provider refused the client itself, so that another client secret may help. A provider in trouble is not
+    /// believed: it may have used the token before it failed, and a second request would use it again.
+    pub fn refuses_client(&self) -> bool {
+        // The standard's word, GitHub's, Slack's and Microsoft's (wrong secret, expired secret).
+        const CODES: [&str; 5] =
+            ["invalid_client", "incorrect_client_credentials", "bad_client_secret", "7000215", "7000222"];
+        self.class == Class::Config
+            && self.sent == Sent::Refused
+            && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
+    }
+
+    /// Leaves out a code that repeats a part of `secret`: a hostile provider might echo what it was sent.
+    #[must_use]
+    pub(super) fn without_echo(mut self, secret: &str) -> Self {
+        let echoes =
+            |code: &String| code.len() >= 8 && secret.contains(code.as_str()) || code.contains(secret);
+        if !secret.is_empty() && self.code.as_ref().is_some_and(echoes) {
+            self.code = None;
+            What::Said(self.class).text().clone_into(&mut self.summary);
+        }
+        self
+    }
+}
+
+/// What happened, in words.
+#[derive(Clone, Copy)]
+enum What {
+    NotCalled,
+    Unreachable,
+    NoAnswer,
+    BrokeOff,
+    TooLarge,
+    Page,
+    Redirect,
+    Unreadable,
+    Empty,
+    NoToken,
+    NotBuilt,
+    Unconfirmed,
+    Busy,
+    StartOver,
+    OtherRequest,
+    Said(Class),
+}
+
+impl What {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::NotCalled => "the provider's address may not be called",
+            Self::Unreachable => "the provider cannot be reached",
+            Self::NoAnswer => "the provider did not answer",
+            Self::BrokeOff => "the provider's answer broke off",
+            Self::TooLarge => "the provider's answer is too large",
+            Self::Page => "a web page came instead of an answer, perhaps from a proxy or firewall",
+            Self::Redirect => "the provider answered with a redirect, which is not followed",
+            Self::Unreadable => "the provider's answer cannot be read",
+            Self::Empty => "the provider's answer is empty",
+            Self::NoToken => "the provider's answer holds no access token",
+            Self::NotBuilt => "the request cannot be made from this description and app registration",
+            Self::Unconfirmed => "the provider's answer does not say what it should",
+            Self::Busy => "the provider asks to wait",
+            Self::StartOver => "the provider does not accept the try to connect: begin again",
+            Self::OtherRequest => "the provider's answer belongs to another try to connect",
+            Self::Said(class) => match class {
+                Class::Transient => "the provider has a passing problem",
+                Class::Reauth => "the provider no longer accepts the grant",
+                Class::Consent => "the provider wants an administrator's approval",
+                Class::Policy => "a rule of the organization forbids it",
+                Class::StepUp => "the provider wants a new sign-in by the owner",
+                Class::Config => "the provider does not accept the app registration",
+                Class::Alive => "the provider refused the check, but the credential works",
+                Class::Cancelled => "the person declined",
+                Class::Bug => "the provider did not accept the request",
+            },
+        }
+    }
+}
+
+/// A class in words.
+pub(super) const fn words(class: Class) -> &'static str {
+    What::Said(class).text()
+}
+
+/// A request that was never made.
+pub fn unbuilt(error: &RequestError) -> Failure {
+    let mut failure = Failure::new(Class::Config, Sent::NotSent, What::NotBuilt);
+    failure.summary = error.to_string();
+    failure
+}
+
+/// A request without a complete answer.
+pub fn unanswered(error: &SendError) -> Failure {
+    let server_fault = error.status().is_some_and(|status| status.is_server_error());
+    let (class, what) = match error {
+        SendError::Refused(_) | SendError::BadUrl => (Class::Config, What::NotCalled),
+        SendError::NotFound { .. } | SendError::Connect { .. } => (Class::Transient, What::Unreachable),
+        SendError::Deadline { .. } | SendError::Broken { .. } => (Class::Transient, What::NoAnswer),
+        SendError::Truncated { .. } => (Class::Transient, What::BrokeOff),
+        SendError::TooLarge { .. } if server_fault => (Class::Transient, What::TooLarge),
+        SendError::TooLarge { .. } => (Class::Bug, What::TooLarge),
+    };
+    Failure::new(class, error.sent(), what).with_status(error.status())
+}
+
+/// A success that holds no access token: what it did is unknown.
+pub fn without_token(received: &Received) -> Failure {
+    Failure::new(Class::Bug, Sent::MaybeSent, What::NoToken).with_status(Some(received.status))
+}
+
+/// A success by status whose body does not confirm it.
+pub fn unconfirmed(received: &Received) -> Failure {
+    Failure::new(Class::Bug, Sent::MaybeSent, What::Unconfirmed).with_status(Some(received.status))
+}
+
+/// Tokens that answer another request than ours (`OpenID` Connect Core §3.1.3.7): somebody slipped in a foreign code.
+pub fn of_another_request() -> Failure {
+    Failure::new(Class::Reauth, Sent::MaybeSent, What::OtherRequest)
+}
+
+/// What an answer means. `None`: it is a success as far as status and error members tell.
+pub fn answered(
+    operation: Operation,
+    description: &Description,
+    received: &Received,
+    document: &Document,
+    now: Timestamp,
+) -> Option<Failure> {
+    let status = received.status;
+    let wait = received.retry_after(now);
+    let busy = status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() && !status.is_success();
+    let mut failure = match document.data() {
+        // Calls that return nothing succeed with an empty body.
+        None if operation == Operation::Revoke
+            && status.is_success()
+            && !matches!(document, Document::Html) =>
+        {
+            return None;
+        }
+        None => unreadable(operation, description, received, document, busy),
+        Some(data) => {
+            let code = error_code(operation, description, data);
+            if status.is_success() && code.is_none() && !says_no(operation, description, data) {
+                return None;
+            }
+            read(operation, description, received, data, code, busy || wait.is_some())
+        }
+    };
+    failure.retry_after = failure.retry_after.max(wait);
+    Some(failure)
+}
+
+/// Steps 4 to 7 for a body with data.
+fn read(
+    operation: Operation,
+    description: &Description,
+    received: &Received,
+    data: &Value,
+    code: Option<String>,
+    busy: bool,
+) -> Failure {
+    let status = received.status;
+    let finding = if busy { None } else { finding(operation, description, received, data) };
+    let class = class(operation, status, finding.as_ref(), code.as_deref(), busy);
+    let what = match class {
+        Class::Transient if busy => What::Busy,
+        Class::Bug if status.is_redirection() => What::Redirect,
+        Class::Reauth if operation.begins_a_grant() => What::StartOver,
+        class => What::Said(class),
+    };
+    let mut failure = Failure::new(class, effect(class, status), what);
+    let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
+    failure.code = named.filter(|code| is_plain(code));
+    if let Some(code) = &failure.code {
+        failure.summary = format!("{}: {code}", failure.summary);
+    }
+    if let Some(found) = finding {
+        failure.proves_revoked = found.revoked && class == Class::Reauth && !operation.begins_a_grant();
+        failure.retry_after = found.wait;
+    }
+    failure.with_status(Some(status))
+}
+
+/// Steps 4 to 7: what was found, or the standard's table, or the status.
+fn class(
+    operation: Operation,
+    status: StatusCode,
+    finding: Option<&Finding>,
+    code: Option<&str>,
+    busy: bool,
+) -> Class {
+    match (finding, code.and_then(|code| standard(operation, code))) {
+        _ if busy => Class::Transient,
+        // The table is written for refreshes; what a standard code means to a new grant is the same everywhere. A finer
+        // code of the provider's own tells more.
+        (Some(found), Some(_)) if operation.begins_a_grant() && found.code.as_deref() != code => found.class,
+        (_, Some(class)) if operation.begins_a_grant() => class,
+        // Without a grant there is none that could be gone.
+        (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
+            Class::Config
+        }
+        (Some(found), _) => found.class,
+        (None, Some(class)) => class,
+        (None, None) => by_status(status),
+    }
+}
+
+/// Step 2: a body that is no data.
+fn unreadable(
+    operation: Operation,
+    description: &Description,
+    received: &Received,
+    document: &Document,
+    busy: bool,
+) -> Failure {
+    let status = received.status;
+    let page = matches!(document, Document::Html);
+    let proxy = page && (status.is_success() || status == StatusCode::FORBIDDEN);
+    let what = match document {
+        _ if busy => What::Busy,
+        _ if status.is_redirection() => What::Redirect,
+        Document::Html => What::Page,
+        Document::Empty => What::Empty,
+        Document::Unreadable | Document::Data(_) => What::Unreadable,
+    };
+    // An API may refuse a credential with a bare status; a page is not the API speaking.
+    let api = || description.errors.api(status.as_u16(), &received.headers, None).map(|found| found.class);
+    let class = match () {
+        () if busy || proxy => Class::Transient,
+        () if !operation.is_token_request() && !page && !status.is_success() => {
+            api().unwrap_or_else(|| by_status(status))
+        }
+        () => by_status(status),
+    };
+    let unknown = status.is_success() || page && !status.is_redirection();
+    let sent = if unknown && !busy { Sent::MaybeSent } else { effect(class, status) };
+    Failure::new(class, sent, what).with_status(Some(status))
+}
+
+/// Whether an answer that says no can have followed an effect. A provider in trouble may have done the work before
+/// it failed; one that says "too many" has not begun.
+fn effect(class: Class, status: StatusCode) -> Sent {
+    let trouble =
+        status.is_server_error() || class == Class::Transient && status != StatusCode::TOO_MANY_REQUESTS;
+    if trouble { Sent::MaybeSent } else { Sent::Refused }
+}
+
+/// Step 5: the provider's own table.
+fn finding(
+    operation: Operation,
+    description: &Description,
+    received: &Received,
+    data: &Value,
+) -> Option<Finding> {
+    let errors = &description.errors;
+    match operation {
+        Operation::ClientCredentials => errors.token(Exchange::Mint, data),
+        Operation::Identity | Operation::Key => {
+            errors.api(received.status.as_u16(), &received.headers, Some(data))
+        }
+        _ => errors.token(Exchange::Refresh, data),
+    }
+}
+
+/// Step 6: the codes of RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6 and RFC 8707. "Start over" of a code exchange is
+/// `Reauth`: the person begins again.
+fn standard(operation: Operation, code: &str) -> Option<Class> {
+    if !operation.is_token_request() {
+        return None;
+    }
+    let minted = operation == Operation::ClientCredentials;
+    let exchange = operation.begins_a_grant();
+    Some(match code {
+        "invalid_grant" if minted => Class::Config,
+        "invalid_grant" => Class::Reauth,
+        "invalid_client"
+        | "unauthorized_client"
+        | "invalid_scope"
+        | "unsupported_grant_type"
+        | "invalid_target" => Class::Config,
+        "invalid_request" => Class::Bug,
+        "access_denied" if exchange => Class::Cancelled,
+        "access_denied" => Class::Policy,
+        "consent_required" => Class::Consent,
+        "interaction_required" | "login_required" if minted => Class::Policy,
+        "interaction_required" | "login_required" | "temporarily_unavailable" | "server_error"
+            if exchange =>
+        {
+            Class::Reauth
+        }
+        "interaction_required" | "login_required" => Class::StepUp,
+        "temporarily_unavailable" | "server_error" => Class::Transient,
+        _ => return None,
+    })
+}
+
+/// Step 7.
+fn by_status(status: StatusCode) -> Class {
+    match status.as_u16() {
+        408 | 425 | 429 | 500..=599 => Class::Transient,
+        _ => Class::Bug,
+    }
+}
+
+/// The code in the body, known or not. Where the table does not say where it is, a token answer has it in `error`.
+fn error_code(operation: Operation, description: &Description, data: &Value) -> Option<String> {
+    let errors = &description.errors;
+    let listed = if operation.is_token_request() || errors.api_code.is_empty() {
+        errors.code_in(data)
+    } else {
+        errors.api_code.text(data)
+    };
+    let usual = || data.get("error")?.as_str().map(str::to_owned);
+    let code = listed.or_else(|| if operation.is_token_request() { usual() } else { None });
+    code.filter(|code| !code.is_empty() && code != "false")
+}
+
+/// Whether the body says no without a code.
+fn says_no(operation: Operation, description: &Description, data: &Value) -> bool {
+    let flag = description.token_response.success.as_ref().and_then(|path| path.get(data));
+    let object = data.get("error").is_some_and(Value::is_object);
+    flag == Some(&Value::Bool(false)) || object && operation.is_token_request()
+}
+
+/// Whether a code is fit to be shown: so short and plain that it can hold neither a sentence nor a token of usual size.
+pub(super) fn is_plain(code: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=64).contains(&code.len()) && code.bytes().all(plain)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fixtures::{answer, description};
+    use crate::guard::{AddressRefused, AddressRule};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn judge(operation: Operation, status: u16, headers: &[(&str, &str)], body: &str) -> Option<Failure> {
+        let received = answer(status, headers, body);
+        answered(operation, &description(), &received, &Document::read(&received), NOW)
+    }
+
+    const PAGE: &str = "<!doctype html><title>Blocked</title>";
+    const BUSY: &[(&str, &str)] = &[("retry-after", "7")];
+
+    #[test]
+    fn answers_to_a_refresh_mean_what_the_requirements_say() {
+        use Class::{Bug, Config, Consent, Policy, Reauth, StepUp, Transient};
+        use Sent::{MaybeSent, Refused};
+        type Row<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, Class, Option<&'a str>, Sent);
+        let rows: &[Row] = &[
+            // Bodies that are no answer.
+            (200, &[], PAGE, Transient, None, MaybeSent),
+            (403, &[], PAGE, Transient, None, MaybeSent),
+            (401, &[], PAGE, Bug, None, MaybeSent),
+            (404, &[], PAGE, Bug, None, MaybeSent),
+            (502, &[], PAGE, Transient, None, MaybeSent),
+            (429, &[], PAGE, Transient, None, Refused),
+            (400, &[], "", Bug, None, Refused),
+            (401, &[], "", Bug, None, Refused),
+            (200, &[], "", Bug, None, MaybeSent),
+            (204, &[], "", Bug, None, MaybeSent),
+            (500, &[], "", Transient, None, MaybeSent),
+            (503, BUSY, "", Transient, None, MaybeSent),
+            (200, &[], r#"{"access_token":"ab"#, Bug, None, MaybeSent),
+            (200, &[], "invalid token", Bug, None, MaybeSent),
+            (400, &[], r#"{"error":"invalid_gr"#, Bug, None, Refused),
+            (500, &[], r#"{"error":"invalid_gr"#, Transient, None, MaybeSent),
+            // Redirects are not followed.
+            (302, &[("location", "https://evil.example.com/")], "", Bug, None, Refused),
+            (307, &[("location", "https://evil.example.com/")], PAGE, Bug, None, Refused),
+            (308, &[], "{}", Bug, None, Refused),
+            // Codes of the standard, whatever the status.
+            (400, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
+            (200, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
+            (401, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
+            (200, &[], "error=invalid_grant&error_description=x", Reauth, Some("invalid_grant"), Refused),
+            (400, &[], r#"{"error":"invalid_client"}"#, Config, Some("invalid_client"), Refused),
+            (401, &[], r#"{"error":"invalid_client"}"#, Config, Some("invalid_client"), Refused),
+            (400, &[], r#"{"error":"unauthorized_client"}"#, Config, Some("unauthorized_client"), Refused),
+            (400, &[], r#"{"error":"invalid_scope"}"#, Config, Some("invalid_scope"), Refused),
+            (
+                400,
+                &[],
+                r#"{"error":"unsupported_grant_type"}"#,
+                Config,
+                Some("unsupported_grant_type"),
+                Refused,
+            ),
+            (400, &[], r#"{"error":"invalid_target"}"#, Config, Some("invalid_target"), Refused),
+            (400, &[], r#"{"error":"invalid_request"}"#, Bug, Some("invalid_request"), Refused),
+            (400, &[], r#"{"error":"access_denied"}"#, Policy, Some("access_denied"), Refused),
+            (400, &[], r#"{"error":"consent_required"}"#, Consent, Some("consent_required"), Refused),
+            (400, &[], r#"{"error":"interaction_required"}"#, StepUp, Some("interaction_required"), Refused),
+            (400, &[], r#"{"error":"login_required"}"#, StepUp, Some("login_required"), Refused),
+            (400, &[], r#"{"error":"server_error"}"#, Transient, Some("server_error"), MaybeSent),
+            (
+                503,
+                &[],
+                r#"{"error":"temporarily_unavailable"}"#,
+                Transient,
+                Some("temporarily_unavailable"),
+                MaybeSent,
+            ),
+            // A known code counts even with 5xx, but the outcome stays unknown.
+            (500, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), MaybeSent),
+            // Waiting comes before every code.
+            (429, &[], r#"{"error":"invalid_grant"}"#, Transient, Some("invalid_grant"), Refused),
+            (429, BUSY, "", Transient, None, Refused),
+            (400, BUSY, r#"{"error":"invalid_grant"}"#, Transient, Some("invalid_grant"), MaybeSent),
+            (408, &[], "{}", Transient, None, MaybeSent),
+            (425, &[], "{}", Transient, None, MaybeSent),
+            // The status decides last.
+            (500, &[], r#"{"error":"oops"}"#, Transient, Some("oops"), MaybeSent),
+            (400, &[], r#"{"error":"oops"}"#, Bug, Some("oops"), Refused),
+            (403, &[], r#"{"message":"no"}"#, Bug, None, Refused),
+            (200, &[], r#"{"error":"oops"}"#, Bug, Some("oops"), Refused),
+            (200, &[], r#"{"error":{"message":"no"}}"#, Bug, None, Refused),
+            (400, &[], r#"{"error":"not a code, but a sentence"}"#, Bug, None, Refused),
+        ];
+        for (status, headers, body, class, code, sent) in rows {
+            let failure = judge(Operation::Refresh, *status, headers, body)
+                .unwrap_or_else(|| panic!("{status} {body} is a success"));
+            let found = (failure.class, failure.code.as_deref(), failure.sent, failure.status);
+            assert_eq!(found, (*class, *code, *sent, Some(*status)), "{status} {body}");
+            assert_eq!(
+                failure.retry_after,
+                (headers == &BUSY).then_some(Duration::from_secs(7)),
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_code_means_something_else_to_other_operations() {
+        use Operation::{ClientCredentials, Exchange, Identity, Key, Revoke};
+        let rows = [
+            (ClientCredentials, 400, "invalid_grant", Class::Config),
+            (ClientCredentials, 400, "interaction_required", Class::Policy),
+            (ClientCredentials, 400, "access_denied", Class::Policy),
+            (Exchange, 400, "invalid_grant", Class::Reauth),
+            (Exchange, 400, "access_denied", Class::Cancelled),
+            (Exchange, 400, "login_required", Class::Reauth),
+            (Exchange, 503, "temporarily_unavailable", Class::Reauth),
+            (Revoke, 401, "invalid_client", Class::Config),
+            (Identity, 401, "whatever", Class::Reauth),
+            (Identity, 403, "whatever", Class::Alive),
+            (Key, 401, "whatever", Class::Reauth),
+            (Key, 400, "whatever", Class::Bug),
+            (Key, 500, "whatever", Class::Transient),
+        ];
+        for (operation, status, code, class) in rows {
+            let body = format!(r#"{{"error":"{code}"}}"#);
+            assert_eq!(judge(operation, status, &[], &body).unwrap().class, class, "{operation:?} {code}");
+        }
+        assert_eq!(judge(Identity, 401, &[], "").unwrap().class, Class::Reauth);
+        assert_eq!(judge(Identity, 401, &[], PAGE).unwrap().class, Class::Bug);
+        assert_eq!(judge(Identity, 403, &[], PAGE).unwrap().class, Class::Transient);
+    }
+
+    #[test]
+    fn the_providers_table_comes_before_the_standards() {
+        let mut slack = description();
+        slack.token_response.success = Some("$.ok".parse().unwrap());
+        slack.errors.token = [
+            ("token_revoked".to_owned(), Class::Reauth),
+            ("invalid_request".to_owned(), Class::Reauth),
+            ("internal_error".to_owned(), Class::Transient),
+        ]
+        .into();
+        slack.errors.revoked = ["token_revoked".to_owned()].into();
+        slack.errors.wait = [("internal_error".to_owned(), "60s".parse().unwrap())].into();
+        let judge = |operation, body| {
+            let received = answer(200, &[], body);
+            answered(operation, &slack, &received, &Document::read(&received), NOW)
+        };
+        let revoked = judge(Operation::Refresh, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
+        assert_eq!(
+            (revoked.class, revoked.proves_revoked, revoked.sent),
+            (Class::Reauth, true, Sent::Refused)
+        );
+        let minted = judge(Operation::ClientCredentials, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
+        assert_eq!((minted.class, minted.proves_revoked), (Class::Config, false));
+        assert_eq!(judge(Operation::Refresh, r#"{"error":"invalid_request"}"#).unwrap().class, Class::Reauth);
+        assert_eq!(judge(Operation::Refresh, r#"{"ok":false}"#).unwrap().class, Class::Bug);
+        let broken = judge(Operation::Refresh, r#"{"ok":false,"error":"internal_error"}"#).unwrap();
+        assert_eq!((broken.sent, broken.retry_after), (Sent::MaybeSent, Some(Duration::from_mins(1))));
+        assert_eq!(judge(Operation::Refresh, r#"{"ok":true,"access_token":"x"}"#), None);
+    }
+
+    #[test]
+    fn a_success_is_no_failure_even_with_retry_after() {
+        assert_eq!(judge(Operation::Refresh, 200, BUSY, r#"{"access_token":"at","error":null}"#), None);
+        assert_eq!(judge(Operation::Revoke, 200, &[], ""), None);
+        assert_eq!(judge(Operation::Revoke, 200, &[], "OK"), None);
+        assert!(judge(Operation::Revoke, 200, &[], PAGE).is_some());
+    }
+
+    #[test]
+    fn a_request_without_an_answer_is_transient_unless_it_could_not_be_sent() {
+        let host = || "a.example.com".to_owned();
+        let after = Duration::from_secs(20);
+        let large = |status| SendError::TooLarge { host: host(), status, limit: 1 };
+        let rows = [
+            (SendError::NotFound { host: host() }, Class::Transient, Sent::NotSent),
+            (SendError::Deadline { host: host(), after, status: None }, Class::Transient, Sent::MaybeSent),
+            (large(StatusCode::OK), Class::Bug, Sent::MaybeSent),
+            (large(StatusCode::BAD_GATEWAY), Class::Transient, Sent::MaybeSent),
+            (
+                AddressRefused { host: host(), rule: AddressRule::Private }.into(),
+                Class::Config,
+                Sent::NotSent,
+            ),
+            (SendError::BadUrl, Class::Config, Sent::NotSent),
+        ];
+        for (error, class, sent) in rows {
+            let failure = unanswered(&error);
+            assert_eq!((failure.class, failure.sent), (class, sent), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_code_that_repeats_a_secret_is_left_out() {
+        let failure = judge(Operation::Refresh, 400, &[], r#"{"error":"rt-canary-4711"}"#).unwrap();
+        assert!(failure.to_string().contains("rt-canary-4711"));
+        for secret in ["rt-canary-4711", "rt-canary-4711-and-more", "canary-4711"] {
+            let shown = format!("{0} {0:?}", failure.clone().without_echo(secret));
+            assert!(!shown.contains("canary"), "{secret}");
+        }
+        assert!(failure.clone().without_echo("").code.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_panics_and_no_page_is_ever_a_lost_grant(
+            status in 200u16..600, body in "\\PC{0,60}", operation in 0usize..6,
+        ) {
+            use Operation::{ClientCredentials, Exchange, Identity, Key, Refresh, Revoke};
+            let operation = [Refresh, ClientCredentials, Exchange, Revoke, Identity, Key][operation];
+            let _ = judge(operation, status, &[], &body);
+            let page = judge(operation, status, &[], &format!("<{body}"));
+            prop_assert!(page.is_some_and(|failure| failure.class != Class::Reauth));
+        }
+
+        #[test]
+        fn a_failure_shows_no_text_of_the_provider_but_a_plain_code(text in "[a-z]{3,9}( [a-z]{3,9}|/[a-z]{3}){1,5}") {
+            let body = serde_json::json!({"error": text, "error_description": text, "message": text}).to_string();
+            let failure = judge(Operation::Refresh, 400, &[], &body).unwrap();
+            let shown = format!("{failure} {failure:?}");
+            prop_assert!(!shown.contains(&text));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Reads a provider's addresses from its metadata (RFC 8414, `OpenID` Connect Discovery).
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::answer::Document;
+use super::guard::{self, AddressRefused};
+use super::http::{Http, SendError};
+use super::{issuer, request};
+use crate::catalog::DiscoveredEndpoints;
+use crate::catalog::protocol::ClientAuth;
+
+/// Metadata that cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The issuer has a query or fragment, which RFC 8414 §2 forbids.
+    #[error("the issuer may have no query and no fragment: write it without")]
+    NotAnIssuer,
+    /// No document came. Passes by itself, unless the address may not be called.
+    #[error("the issuer's metadata cannot be fetched: {0}")]
+    Unreachable(#[from] SendError),
+    /// The issuer has no document at either address.
+    #[error("the issuer publishes no metadata (status {}): check endpoints.issuer, or set endpoints.token", .0.as_u16())]
+    NoDocument(StatusCode),
+    /// The provider is in trouble. Passes by itself.
+    #[error("the issuer's metadata is not available now (status {})", .0.as_u16())]
+    Unavailable(StatusCode),
+    /// The document is not a JSON object.
+    #[error("the issuer's metadata cannot be read: check endpoints.issuer, or set endpoints.token")]
+    Unreadable,
+    /// The document belongs to another issuer: nothing in it counts (RFC 8414 §3.3).
+    #[error("the metadata is of another issuer: write endpoints.issuer exactly as the provider does")]
+    OtherIssuer,
+    /// There is no token endpoint.
+    #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
+    NoTokenEndpoint,
+    /// An endpoint is not a URL.
+    #[error("{0} in the issuer's metadata is not a URL: set that endpoint by hand")]
+    BadEndpoint(&'static str),
+    /// An endpoint may not be called.
+    #[error("{name} in the issuer's metadata: {refused}")]
+    RefusedEndpoint {
+        /// The member.
+        name: &'static str,
+        /// Why.
+        refused: AddressRefused,
+    },
+}
+
+impl DiscoveryError {
+    /// Whether it may pass by itself. Until then the last good copy counts.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable(error) => !matches!(error, SendError::Refused(_) | SendError::BadUrl),
+            Self::Unavailable(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Fetches the metadata of an issuer: the OAuth document, and where there is none the `OpenID` document.
+///
+/// The document's issuer is compared character by character. Endpoints may be on any host; those that the client
+/// would refuse to call are refused here, and again when they are dialled.
+pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoints, DiscoveryError> {
+    if issuer.query().is_some() || issuer.fragment().is_some() {
+        return Err(DiscoveryError::NotAnIssuer);
+    }
+    let first = match fetch(http, &oauth_document(issuer), issuer).await {
+        Ok(document) => return endpoints(http, &document),
+        // The other document is on the same host.
+        Err(error @ DiscoveryError::Unreachable(_)) => return Err(error),
+        Err(error) => error,
+    };
+    match fetch(http, &openid_document(issuer), issuer).await {
+        Ok(document) => endpoints(http, &document),
+        // What was wrong with a document says more than that there is no second one.
+        Err(DiscoveryError::NoDocument(_)) => Err(first),
+        Err(error) => Err(error),
+    }
+}
+
+/// RFC 8414 §3.1: between host and path.
+fn oauth_document(issuer: &Url) -> Url {
+    let path = issuer.path().trim_end_matches('/');
+    let mut url = issuer.clone();
+    url.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    url
+}
+
+/// `OpenID` Connect Discovery §4: after the path.
+fn openid_document(issuer: &Url) -> Url {
+    let path = issuer.path().trim_end_matches('/');
+    let mut url = issuer.clone();
+    url.set_path(&format!("{path}/.well-known/openid-configuration"));
+    url
+}
+
+async fn fetch(http: &dyn Http, url: &Url, issuer: &Url) -> Result<Value, DiscoveryError> {
+    let request = request::bare(Method::GET, url).map_err(|_| SendError::BadUrl)?;
+    let received = http.send(request).await?;
+    match received.status {
+        StatusCode::OK => {}
+        StatusCode::TOO_MANY_REQUESTS => return Err(DiscoveryError::Unavailable(received.status)),
+        status if status.is_server_error() => return Err(DiscoveryError::Unavailable(status)),
+        status => return Err(DiscoveryError::NoDocument(status)),
+    }
+    let Document::Data(document @ Value::Object(_)) = Document::read(&received) else {
+        return Err(DiscoveryError::Unreadable);
+    };
+    match document.get("issuer").and_then(Value::as_str) {
+        Some(found) if issuer::is_metadata_of(found, issuer) => Ok(document),
+        Some(_) => Err(DiscoveryError::OtherIssuer),
+        None => Err(DiscoveryError::Unreadable),
+    }
+}
+
+fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, DiscoveryError> {
+    let endpoint = |name: &'static str| -> Result<Option<Url>, DiscoveryError> {
+        let Some(text) = document.get(name).and_then(Value::as_str) else { return Ok(None) };
+        let url = Url::parse(text).map_err(|_| DiscoveryError::BadEndpoint(name))?;
+        if url.fragment().is_some() {
+            return Err(DiscoveryError::BadEndpoint(name));
+        }
+        let checked = guard::check_url(&url, http.network());
+        checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
+        Ok(Some(url))
+    };
+    Ok(DiscoveredEndpoints {
+        authorization: endpoint("authorization_endpoint")?,
+        pushed_authorization_request: endpoint("pushed_authorization_request_endpoint")?,
+        token: Some(endpoint("token_endpoint")?.ok_or(DiscoveryError::NoTokenEndpoint)?),
+        device_authorization: endpoint("device_authorization_endpoint")?,
+        revocation: endpoint("revocation_endpoint")?,
+        userinfo: endpoint("userinfo_endpoint")?,
+        client_auth: client_auth(document),
+        issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
+            == Some(&Value::Bool(true)),
+    })
+}
+
+/// The ways that we know. An absent list means Basic (RFC 8414 §2).
+fn client_auth(document: &Value) -> Vec<ClientAuth> {
+    let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
+        return vec![ClientAuth::Basic];
+    };
+    let known = |method: &Value| match method.as_str()? {
+        "client_secret_basic" => Some(ClientAuth::Basic),
+        "client_secret_post" => Some(ClientAuth::Post),
+        "none" => Some(ClientAuth::None),
+        _ => None,
+    };
+    listed.iter().filter_map(known).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{Script, answer};
+
+    const ISSUER: &str = "https://login.example.com/realms/a";
+
+    fn metadata() -> Value {
+        json!({
+            "issuer": ISSUER,
+            "token_endpoint": "https://tokens.example.com/token",
+            "revocation_endpoint": "https://tokens.example.com/revoke",
+            "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post"],
+        })
+    }
+
+    async fn discovered(script: &Script, issuer: &str) -> Result<DiscoveredEndpoints, DiscoveryError> {
+        discover(script, &issuer.parse().unwrap()).await
+    }
+
+    fn asked(script: &Script) -> Vec<String> {
+        script.requests().iter().map(|request| request.uri().to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_oauth_document_is_asked_first_and_then_the_openid_document() {
+        let script = Script::new([Ok(answer(404, &[], "")), Ok(answer(200, &[], &metadata().to_string()))]);
+        let found = discovered(&script, ISSUER).await.unwrap();
+        assert_eq!(found.token.unwrap().as_str(), "https://tokens.example.com/token");
+        assert_eq!(found.client_auth, [ClientAuth::Post]);
+        assert_eq!(
+            asked(&script),
+            [
+                "https://login.example.com/.well-known/oauth-authorization-server/realms/a",
+                "https://login.example.com/realms/a/.well-known/openid-configuration",
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_bare_host_has_its_documents_at_the_root() {
+        let script = Script::new([Ok(answer(404, &[], "")), Ok(answer(404, &[], ""))]);
+        let error = discovered(&script, "https://login.example.com").await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::NoDocument(_)) && !error.passes());
+        let well_known = "https://login.example.com/.well-known/";
+        let want =
+            ["oauth-authorization-server", "openid-configuration"].map(|name| format!("{well_known}{name}"));
+        assert_eq!(asked(&script), want);
+    }
+
+    #[tokio::test]
+    async fn a_document_of_another_issuer_counts_for_nothing() {
+        for other in
+            ["https://login.example.com/realms/a/", "https://login.example.com", "https://evil.example.com"]
+        {
+            let mut document = metadata();
+            document["issuer"] = json!(other);
+            let script = Script::new([Ok(answer(200, &[], &document.to_string())), Ok(answer(404, &[], ""))]);
+            let error = discovered(&script, ISSUER).await.unwrap_err();
+            assert!(matches!(error, DiscoveryError::OtherIssuer), "{other} {error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn endpoints_that_may_not_be_called_are_refused() {
+        for endpoint in
+            ["http://tokens.example.com/", "https://10.0.0.1/", "https://vault.kube.svc/", "javascript:1"]
+        {
+            let mut document = metadata();
+            document["revocation_endpoint"] = json!(endpoint);
+            let error = discovered(&Script::of(200, &document.to_string()), ISSUER).await.unwrap_err();
+            assert!(
+                matches!(error, DiscoveryError::RefusedEndpoint { name: "revocation_endpoint", .. }),
+                "{error:?}"
+            );
+        }
+        let mut document = metadata();
+        document.as_object_mut().unwrap().remove("token_endpoint");
+        let error = discovered(&Script::of(200, &document.to_string()), ISSUER).await.unwrap_err();
+        assert!(matches!(error, DiscoveryError::NoTokenEndpoint));
+    }
+
+    #[tokio::test]
+    async fn an_outage_passes_and_a_wrong_address_does_not() {
+        let down = Script::new([Ok(answer(503, &[], "")), Ok(answer(503, &[], ""))]);
+        assert!(discovered(&down, ISSUER).await.unwrap_err().passes());
+        let page = Script::new([Ok(answer(200, &[], "<html>")), Ok(answer(200, &[], "<html>"))]);
+        assert!(matches!(discovered(&page, ISSUER).await.unwrap_err(), DiscoveryError::Unreadable));
+        let moved = Script::new([Ok(answer(302, &[], "")), Ok(answer(302, &[], ""))]);
+        assert!(matches!(discovered(&moved, ISSUER).await.unwrap_err(), DiscoveryError::NoDocument(_)));
+        let query = discovered(&Script::new([]), "https://login.example.com/?a=b").await.unwrap_err();
+        assert!(matches!(query, DiscoveryError::NotAnIssuer));
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_panics(name in "[a-z_]{1,30}", text in "\\PC{0,40}") {
+            let mut document = metadata();
+            document[name] = json!(text);
+            let script = Script::of(200, "");
+            let _ = endpoints(&script, &document);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! OAuth 2.0 and API keys as providers really speak them. The protocol only: no Kubernetes, no clock. What is known of each
+//! third party is data: [`catalog`].
+//!
+//! A call goes [`request`] → [`http`] → [`answer`] → [`classify`]: `oauth2` builds the request, our client carries it,
+//! our reader takes the answer as it is. The crate's own reader is not used: it is strict where providers are not, and
+//! it drops the status and `Retry-After`.
+
+pub mod answer;
+pub mod app;
+pub mod authorize;
+pub mod callback;
+pub mod catalog;
+pub mod claims;
+pub mod classify;
+pub mod client_credentials;
+pub mod device;
+pub mod discovery;
+mod endpoint;
+pub mod exchange;
+pub mod guard;
+pub mod headers;
+pub mod http;
+pub mod identity;
+pub mod issuer;
+pub mod key;
+pub mod network;
+mod operation;
+pub mod refresh;
+pub mod request;
+pub mod revoke;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod connect_tests;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod fixtures;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod wire_tests;

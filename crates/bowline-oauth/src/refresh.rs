@@ -1,0 +1,189 @@
+//! Spends a refresh token (RFC 6749 §6), once.
+
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::app::App;
+use super::classify::{Failure, Operation};
+use super::endpoint::ClientRequest;
+use super::http::Http;
+use super::request;
+use crate::catalog::Description;
+
+pub use super::endpoint::Granted;
+
+/// Asks for a new access token. `scopes` may be fewer than the grant's, never more; none asks for the same.
+///
+/// Sends one request; a second one, with the previous client secret, only after the provider refused the client with
+/// the current one: then the token was not looked at. Whether a failed request can have spent the token is in
+/// [`Failure::sent`]. Dropping the future leaves the outcome unknown.
+pub async fn refresh(
+    http: &dyn Http,
+    description: &Description,
+    app: &App,
+    refresh_token: &SecretString,
+    scopes: &[String],
+    now: Timestamp,
+) -> Result<Granted, Failure> {
+    let build = |secret: Option<&SecretString>| {
+        request::refresh(description, &app.client_id, secret, refresh_token, scopes)
+    };
+    let asked = ClientRequest { http, description, app, operation: Operation::Refresh, now };
+    asked.tokens(None, build).await.map_err(|failure| failure.without_echo(refresh_token.expose_secret()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use http::header::{AUTHORIZATION, CONTENT_TYPE};
+    use url::form_urlencoded;
+
+    use super::*;
+    use crate::app::WhichSecret;
+    use crate::catalog::errors::Class;
+    use crate::catalog::protocol::{ClientAuth, Encoding};
+    use crate::client_credentials::client_credentials;
+    use crate::fixtures::{Script, answer, app, description};
+    use crate::http::Sent;
+
+    const ANSWER: &str =
+        r#"{"access_token":"at","refresh_token":"rt2","expires_in":60,"token_type":"bearer"}"#;
+
+    async fn spend(script: &Script, description: &Description, app: &App) -> Result<Granted, Failure> {
+        let token = SecretString::from("rt-canary");
+        refresh(script, description, app, &token, &[], Timestamp::UNIX_EPOCH).await
+    }
+
+    fn fields(body: &str) -> Vec<(String, String)> {
+        form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+    }
+
+    fn field(body: &str, name: &str) -> Option<String> {
+        fields(body).into_iter().find(|(field, _)| field == name).map(|(_, value)| value)
+    }
+
+    #[tokio::test]
+    async fn basic_authentication_encodes_id_and_secret_first() {
+        let script = Script::of(200, ANSWER);
+        let granted = spend(&script, &description(), &app()).await.unwrap();
+        assert_eq!(granted.answer.refresh_token.unwrap().expose_secret(), "rt2");
+        let request = &script.requests()[0];
+        let encoded = BASE64_STANDARD.encode("client:s%3Ae%2Bc%25r+t");
+        assert_eq!(request.headers()[AUTHORIZATION], format!("Basic {encoded}"));
+        assert_eq!(request.headers()[CONTENT_TYPE], "application/x-www-form-urlencoded");
+        let body = script.body();
+        assert_eq!(field(&body, "grant_type").unwrap(), "refresh_token");
+        assert_eq!(field(&body, "refresh_token").unwrap(), "rt-canary");
+        // Two methods in one request are forbidden, and no scope means the same scope.
+        assert_eq!(fields(&body).len(), 2, "{body}");
+    }
+
+    #[tokio::test]
+    async fn the_client_proves_itself_in_exactly_one_way() {
+        let mut post = description();
+        post.client_auth = vec![ClientAuth::Post];
+        let script = Script::of(200, ANSWER);
+        spend(&script, &post, &app()).await.unwrap();
+        assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
+        assert_eq!(field(&script.body(), "client_secret").unwrap(), "s:e+c%r t");
+        assert_eq!(field(&script.body(), "client_id").unwrap(), "client");
+
+        let public = App { client_secret: None, ..app() };
+        let script = Script::of(200, ANSWER);
+        spend(&script, &description(), &public).await.unwrap();
+        assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
+        assert_eq!(field(&script.body(), "client_secret"), None);
+        assert_eq!(field(&script.body(), "client_id").unwrap(), "client");
+
+        let script = Script::new([]);
+        let failure = spend(&script, &post, &public).await.unwrap_err();
+        assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+    }
+
+    #[tokio::test]
+    async fn a_description_decides_encoding_headers_parameters_and_scopes() {
+        let mut notion = description();
+        notion.token_request.encoding = Encoding::Json;
+        notion.token_request.headers = [("notion-version".to_owned(), "2022-06-28".to_owned())].into();
+        notion.token_request.params = [("audience".to_owned(), "api".to_owned())].into();
+        notion.scopes.separator = Some(",".to_owned());
+        let script = Script::of(200, ANSWER);
+        let scopes = ["a".to_owned(), "b".to_owned()];
+        let token = SecretString::from("rt");
+        refresh(&script, &notion, &app(), &token, &scopes, Timestamp::UNIX_EPOCH).await.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&script.body()).unwrap();
+        let want = serde_json::json!({"grant_type": "refresh_token", "refresh_token": "rt", "audience": "api", "scope": "a,b"});
+        assert_eq!(body, want);
+        assert_eq!(script.requests()[0].headers()["notion-version"], "2022-06-28");
+        assert_eq!(script.requests()[0].headers()[CONTENT_TYPE], "application/json");
+    }
+
+    #[tokio::test]
+    async fn a_parameter_that_the_standard_sets_is_not_sent_twice() {
+        let mut twice = description();
+        twice.token_request.params = [("grant_type".to_owned(), "password".to_owned())].into();
+        let failure = spend(&Script::new([]), &twice, &app()).await.unwrap_err();
+        assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
+        assert!(failure.summary.contains("grant_type"));
+    }
+
+    #[tokio::test]
+    async fn the_previous_secret_is_tried_only_when_the_client_is_refused() {
+        let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
+        let refused = || Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
+        let script = Script::new([refused(), Ok(answer(200, &[], ANSWER))]);
+        let granted = spend(&script, &description(), &rotating).await.unwrap();
+        assert_eq!(granted.secret, WhichSecret::Previous);
+        assert_eq!(script.requests().len(), 2);
+
+        let script = Script::new([refused(), refused()]);
+        let failure = spend(&script, &description(), &rotating).await.unwrap_err();
+        assert_eq!((failure.class, failure.sent), (Class::Config, Sent::Refused));
+
+        // The second try went out and came to nothing: that is what counts.
+        let script = Script::new([refused(), Ok(answer(502, &[], ""))]);
+        let failure = spend(&script, &description(), &rotating).await.unwrap_err();
+        assert_eq!((failure.class, failure.sent), (Class::Transient, Sent::MaybeSent));
+
+        let in_trouble = (503, r#"{"error":"invalid_client"}"#);
+        for (status, body) in
+            [in_trouble, (400, r#"{"error":"invalid_grant"}"#), (502, ""), (200, "{}"), (401, "")]
+        {
+            let script = Script::of(status, body);
+            spend(&script, &description(), &rotating).await.unwrap_err();
+            assert_eq!(script.requests().len(), 1, "{status} {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_success_without_access_token_has_an_unknown_outcome() {
+        for body in ["{}", "[]", r#"{"access_token":""}"#, r#"{"refresh_token":"rt2"}"#] {
+            let failure = spend(&Script::of(200, body), &description(), &app()).await.unwrap_err();
+            assert_eq!((failure.class, failure.sent), (Class::Bug, Sent::MaybeSent), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_echoes_the_token_as_code_does_not_get_it_shown() {
+        let script = Script::of(400, r#"{"error":"rt-canary"}"#);
+        let failure = spend(&script, &description(), &app()).await.unwrap_err();
+        assert!(!format!("{failure} {failure:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn client_credentials_ask_with_the_app_alone() {
+        let script = Script::of(200, r#"{"access_token":"at","expires_in":"60"}"#);
+        let scopes = ["read".to_owned()];
+        let granted =
+            client_credentials(&script, &description(), &app(), &scopes, Timestamp::UNIX_EPOCH).await;
+        assert!(granted.unwrap().answer.refresh_token.is_none());
+        let want = [("grant_type", "client_credentials"), ("scope", "read")];
+        assert_eq!(fields(&script.body()), want.map(|(name, value)| (name.to_owned(), value.to_owned())));
+
+        let script = Script::of(400, r#"{"error":"invalid_grant"}"#);
+        let failure = client_credentials(&script, &description(), &app(), &[], Timestamp::UNIX_EPOCH).await;
+        assert_eq!(failure.unwrap_err().class, Class::Config);
+    }
+}

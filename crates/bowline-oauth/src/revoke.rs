@@ -1,0 +1,324 @@
+//! Withdraws a grant at the provider (RFC 7009, and what providers do instead).
+
+use http::Method;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::answer::Document;
+use super::app::App;
+use super::classify::{self, Failure, Operation};
+use super::http::{Http, Received, Request};
+use super::request::{self, RequestError};
+use crate::catalog::Description;
+use crate::catalog::calls::{RevokeScope, RevokeStyle};
+
+/// What is to be withdrawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens<'a> {
+    /// The refresh token.
+    pub refresh: Option<&'a SecretString>,
+    /// The access token.
+    pub access: Option<&'a SecretString>,
+}
+
+/// How a withdrawal ended well, or could not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// The provider withdrew it. By RFC 7009 this is also said of tokens that it does not know.
+    Revoked,
+    /// There was nothing left to withdraw.
+    AlreadyGone,
+    /// No request can do it with what we hold.
+    Unsupported {
+        /// How a person can.
+        by_hand: Option<String>,
+    },
+}
+
+/// Whether [`revoke`] needs an access token that still lives: refresh first if it has ended.
+pub fn needs_live_access_token(description: &Description) -> bool {
+    matches!(description.revoke.style, RevokeStyle::BearerCall)
+}
+
+/// Withdraws a grant. May be repeated until it succeeds; after a failure the grant counts as alive.
+///
+/// The refresh token goes first. The access token follows only where a revocation hits one token and not the grant.
+pub async fn revoke(
+    http: &dyn Http,
+    description: &Description,
+    app: &App,
+    tokens: Tokens<'_>,
+    now: Timestamp,
+) -> Result<Revocation, Failure> {
+    let unsupported = Revocation::Unsupported { by_hand: description.revoke.by_hand.clone() };
+    let Some(url) = description.revocation_url(&app.client_id) else {
+        return Ok(unsupported);
+    };
+    let asked = Asked { http, description, app, url: &url, now };
+    let refresh = tokens.refresh.map(|token| (Kind::Refresh, token));
+    let access = tokens.access.map(|token| (Kind::Access, token));
+    let usable = match description.revoke.style {
+        // These know access tokens only.
+        RevokeStyle::BearerCall | RevokeStyle::GithubDelete => [access, None],
+        _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
+        _ => [refresh.or(access), None],
+    };
+    let mut done = None;
+    for (kind, token) in usable.into_iter().flatten() {
+        let outcome = asked.withdraw(kind, token).await?;
+        // Gone and withdrawn together mean withdrawn.
+        done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
+    }
+    Ok(done.unwrap_or(unsupported))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Refresh,
+    Access,
+}
+
+impl Kind {
+    /// As `token_type_hint` and as a field's name.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh_token",
+            Self::Access => "access_token",
+        }
+    }
+}
+
+struct Asked<'a> {
+    http: &'a dyn Http,
+    description: &'a Description,
+    app: &'a App,
+    url: &'a Url,
+    now: Timestamp,
+}
+
+impl Asked<'_> {
+    /// Sends the request, again with the previous client secret if the client is refused.
+    async fn withdraw(&self, kind: Kind, token: &SecretString) -> Result<Revocation, Failure> {
+        let mut refused: Option<Failure> = None;
+        for (_, secret) in self.app.secrets() {
+            let mut request = self.request(kind, token, secret).map_err(|error| classify::unbuilt(&error))?;
+            request::add_headers(&mut request, &self.description.revoke.headers)
+                .map_err(|error| classify::unbuilt(&error))?;
+            let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
+            match self.judge(&received) {
+                Err(failure) if failure.refuses_client() => refused = refused.or(Some(failure)),
+                Err(failure) => {
+                    let echo = secret.map_or("", |secret| secret.expose_secret());
+                    return Err(failure.without_echo(token.expose_secret()).without_echo(echo));
+                }
+                Ok(outcome) => return Ok(outcome),
+            }
+        }
+        Err(refused.unwrap_or_else(|| classify::unbuilt(&RequestError::NoClientAuth)))
+    }
+
+    fn request(
+        &self,
+        kind: Kind,
+        token: &SecretString,
+        secret: Option<&SecretString>,
+    ) -> Result<Request, RequestError> {
+        let (url, id, text) = (self.url, self.app.client_id.as_str(), token.expose_secret());
+        let with_basic = |mut request: Request| {
+            let secret = secret.ok_or(RequestError::NoClientAuth)?;
+            request::authorize(&mut request, &request::basic(id, secret))?;
+            Ok(request)
+        };
+        match self.description.revoke.style {
+            RevokeStyle::Rfc7009 => {
+                let fields = [("token", text), ("token_type_hint", kind.name())];
+                request::authenticated_form(url, &fields, self.description, id, secret)
+            }
+            RevokeStyle::FormTokenOnly => request::form(url, &[("token", text)]),
+            RevokeStyle::BearerOrNamedForm => request::form(url, &[(kind.name(), text)]),
+            RevokeStyle::JsonBasic => {
+                with_basic(request::json(Method::POST, url, &json!({ "token": text }))?)
+            }
+            RevokeStyle::GithubDelete => {
+                with_basic(request::json(Method::DELETE, url, &json!({ "access_token": text }))?)
+            }
+            RevokeStyle::BearerCall => {
+                let mut request = request::bare(Method::POST, url)?;
+                request::bear(&mut request, token)?;
+                Ok(request)
+            }
+            RevokeStyle::None => Err(RequestError::Unbuildable),
+        }
+    }
+
+    fn judge(&self, received: &Received) -> Result<Revocation, Failure> {
+        let style = &self.description.revoke;
+        let document = Document::read(received);
+        let status = received.status.as_u16();
+        let page = matches!(document, Document::Html);
+        if !page && (style.gone_status.contains(&status) || self.says_gone(document.data())) {
+            return Ok(Revocation::AlreadyGone);
+        }
+        let operation = match style.style {
+            RevokeStyle::BearerCall | RevokeStyle::GithubDelete => Operation::Identity,
+            _ => Operation::Revoke,
+        };
+        let listed = if style.success.is_empty() {
+            received.status.is_success()
+        } else {
+            style.success.contains(&status)
+        };
+        let confirmed = style
+            .success_path
+            .as_ref()
+            .is_none_or(|path| document.data().and_then(|data| path.get(data)) == Some(&Value::Bool(true)));
+        match classify::answered(operation, self.description, received, &document, self.now) {
+            // A listed success needs no body at all.
+            Some(_) if listed && confirmed && !page && document.data().is_none() => Ok(Revocation::Revoked),
+            Some(failure) => Err(failure),
+            None if listed && confirmed => Ok(Revocation::Revoked),
+            None => Err(classify::unconfirmed(received)),
+        }
+    }
+
+    fn says_gone(&self, data: Option<&Value>) -> bool {
+        let errors = &self.description.errors;
+        let codes = |data| [errors.code_in(data), errors.api_code.text(data)];
+        data.is_some_and(|data| {
+            codes(data).iter().flatten().any(|code| self.description.revoke.gone_codes.contains(code))
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::errors::Class;
+    use crate::fixtures::{Script, answer, app, description};
+
+    fn styled(style: RevokeStyle) -> Description {
+        let mut description = description();
+        description.revoke.style = style;
+        description.revoke.by_hand = Some("the settings page".to_owned());
+        description
+    }
+
+    async fn withdraw(script: &Script, description: &Description) -> Result<Revocation, Failure> {
+        let (refresh, access) = (SecretString::from("rt-canary"), SecretString::from("at-canary"));
+        let tokens = Tokens { refresh: Some(&refresh), access: Some(&access) };
+        let outcome = revoke(script, description, &app(), tokens, Timestamp::UNIX_EPOCH).await;
+        assert!(!format!("{outcome:?} {tokens:?}").contains("canary"));
+        outcome
+    }
+
+    #[tokio::test]
+    async fn each_style_makes_its_own_request() {
+        use RevokeStyle::{BearerCall, BearerOrNamedForm, FormTokenOnly, GithubDelete, JsonBasic, Rfc7009};
+        let revoke = "https://provider.example.com/revoke";
+        let rows = [
+            (Rfc7009, "POST", revoke, "token=rt-canary&token_type_hint=refresh_token", "Basic "),
+            (FormTokenOnly, "POST", revoke, "token=rt-canary", ""),
+            (BearerOrNamedForm, "POST", revoke, "refresh_token=rt-canary", ""),
+            (JsonBasic, "POST", revoke, r#"{"token":"rt-canary"}"#, "Basic "),
+            (BearerCall, "POST", revoke, "", "Bearer at-canary"),
+            (
+                GithubDelete,
+                "DELETE",
+                "https://provider.example.com/revoke/client/token",
+                r#"{"access_token":"at-canary"}"#,
+                "Basic ",
+            ),
+        ];
+        for (style, method, url, body, authorization) in rows {
+            let script = Script::of(200, "");
+            assert_eq!(withdraw(&script, &styled(style)).await.unwrap(), Revocation::Revoked, "{style:?}");
+            let request = &script.requests()[0];
+            assert_eq!(
+                (request.method().as_str(), request.uri().to_string().as_str()),
+                (method, url),
+                "{style:?}"
+            );
+            assert_eq!(script.body(), body, "{style:?}");
+            let sent = request.headers().get("authorization").map_or("", |value| value.to_str().unwrap());
+            assert!(
+                sent.starts_with(authorization) && sent.is_empty() == authorization.is_empty(),
+                "{style:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn both_tokens_are_withdrawn_where_a_revocation_hits_only_one() {
+        let mut single = styled(RevokeStyle::Rfc7009);
+        single.revoke.scope = RevokeScope::Token;
+        let script = Script::new([Ok(answer(200, &[], "")), Ok(answer(200, &[], ""))]);
+        assert_eq!(withdraw(&script, &single).await.unwrap(), Revocation::Revoked);
+        let bodies: Vec<_> =
+            script.requests().iter().map(|sent| sent.body().starts_with(b"token=rt")).collect();
+        assert_eq!(bodies, [true, false]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_withdrawn_by_a_request_is_left_to_a_person() {
+        let by_hand = Revocation::Unsupported { by_hand: Some("the settings page".to_owned()) };
+        assert_eq!(withdraw(&Script::new([]), &styled(RevokeStyle::None)).await.unwrap(), by_hand);
+        let mut nowhere = styled(RevokeStyle::Rfc7009);
+        nowhere.endpoints.revocation = None;
+        assert_eq!(withdraw(&Script::new([]), &nowhere).await.unwrap(), by_hand);
+        let (script, standard, app) = (Script::new([]), styled(RevokeStyle::Rfc7009), app());
+        let nothing = revoke(&script, &standard, &app, Tokens::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(nothing.await.unwrap(), by_hand);
+    }
+
+    #[tokio::test]
+    async fn a_grant_that_is_gone_already_is_no_failure() {
+        let mut description = styled(RevokeStyle::FormTokenOnly);
+        description.revoke.gone_status = vec![404];
+        description.revoke.gone_codes = vec!["invalid_token".to_owned()];
+        for (status, body) in
+            [(404, ""), (400, r#"{"error":"invalid_token"}"#), (200, r#"{"error":"invalid_token"}"#)]
+        {
+            let outcome = withdraw(&Script::of(status, body), &description).await.unwrap();
+            assert_eq!(outcome, Revocation::AlreadyGone, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_confirm_leaves_the_grant_alive() {
+        let busy = Script::new([Ok(answer(503, &[("retry-after", "30")], ""))]);
+        let failure = withdraw(&busy, &styled(RevokeStyle::Rfc7009)).await.unwrap_err();
+        assert_eq!((failure.class, failure.retry_after), (Class::Transient, Some(Duration::from_secs(30))));
+
+        let unsupported = Script::of(400, r#"{"error":"unsupported_token_type"}"#);
+        let failure = withdraw(&unsupported, &styled(RevokeStyle::Rfc7009)).await.unwrap_err();
+        assert_eq!((failure.class, failure.code.as_deref()), (Class::Bug, Some("unsupported_token_type")));
+
+        for body in ["<html>sign in", r#"{"ok":false,"error":"x"}"#] {
+            assert!(withdraw(&Script::of(200, body), &styled(RevokeStyle::Rfc7009)).await.is_err(), "{body}");
+        }
+        let mut slack = styled(RevokeStyle::BearerCall);
+        slack.revoke.success_path = Some("$.revoked".parse().unwrap());
+        for (body, done) in
+            [(r#"{"ok":true,"revoked":true}"#, true), (r#"{"ok":true,"revoked":false}"#, false), ("", false)]
+        {
+            assert_eq!(withdraw(&Script::of(200, body), &slack).await.is_ok(), done, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_previous_secret_is_tried_when_the_client_is_refused() {
+        let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
+        let refresh = SecretString::from("rt");
+        let tokens = Tokens { refresh: Some(&refresh), access: None };
+        let script =
+            Script::new([Ok(answer(401, &[], r#"{"error":"invalid_client"}"#)), Ok(answer(200, &[], ""))]);
+        let description = styled(RevokeStyle::Rfc7009);
+        let outcome = revoke(&script, &description, &rotating, tokens, Timestamp::UNIX_EPOCH).await;
+        assert_eq!((outcome.unwrap(), script.requests().len()), (Revocation::Revoked, 2));
+    }
+}

@@ -1,0 +1,133 @@
+//! Who may do what: asked of the API server for each page and each change, as the user with all groups.
+//!
+//! An answer for a page is kept for some seconds; for a change it is always asked anew.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bowline_api::names::GROUP;
+use bowline_api::opaque::Digest;
+use bowline_runtime::clock::Clock;
+use futures::stream::{self, StreamExt};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, PostParams};
+
+use super::failure::Failure;
+use super::session::Session;
+
+/// How long an answer for a page is kept.
+const KEPT: Duration = Duration::from_secs(5);
+const REMEMBERED: usize = 100_000;
+/// A page is not worth a longer wait.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+const AT_ONCE: usize = 16;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question<'a> {
+    /// A verb of Kubernetes, or one of ours: `connect`, `share`, `assign-owner`.
+    pub verb: &'a str,
+    /// Plural name of one of our kinds.
+    pub resource: &'a str,
+    /// The namespace; the empty one is all of them, or a kind without namespaces.
+    pub namespace: &'a str,
+    /// The object; the empty name is all of them.
+    pub name: &'a str,
+}
+
+impl<'a> Question<'a> {
+    /// About one connection.
+    pub fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
+        Self { verb, resource: "integrationconnections", namespace, name }
+    }
+
+    fn attributes(&self) -> ResourceAttributes {
+        let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            resource: filled(self.resource),
+            verb: filled(self.verb),
+            namespace: filled(self.namespace),
+            name: filled(self.name),
+            ..ResourceAttributes::default()
+        }
+    }
+
+    fn key(&self, session: &Session) -> String {
+        let Self { verb, resource, namespace, name } = self;
+        format!("{}/{verb}/{resource}/{namespace}/{name}", session.digest().as_str())
+    }
+}
+
+/// Asks the API server.
+pub struct Access {
+    reviews: Api<SubjectAccessReview>,
+    clock: Clock,
+    kept: Mutex<HashMap<Digest, (bool, Timestamp)>>,
+}
+
+impl Access {
+    /// One that asks with the portal's own client.
+    pub fn new(client: Client, clock: Clock) -> Self {
+        Self { reviews: Api::all(client), clock, kept: Mutex::default() }
+    }
+
+    /// For a page: an answer may be some seconds old.
+    pub async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
+        let (key, now) = (Digest::of(&question.key(session)), self.clock.now());
+        if let Some(allowed) = self.remembered(&key, now) {
+            return Ok(allowed);
+        }
+        let allowed = self.allows_now(session, question).await?;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= REMEMBERED {
+            kept.clear();
+        }
+        kept.insert(key, (allowed, now));
+        Ok(allowed)
+    }
+
+    /// For a change: asked now.
+    pub async fn allows_now(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(session.user().to_owned()),
+                groups: Some(session.groups().to_vec()),
+                resource_attributes: Some(question.attributes()),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let parameters = PostParams::default();
+        let asked = tokio::time::timeout(CALL_LIMIT, self.reviews.create(&parameters, &review)).await;
+        let answer =
+            asked.map_err(|late| Failure::internal(&late))?.map_err(|error| Failure::internal(&error))?;
+        Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
+    }
+
+    /// For a page with many lines: those of `of` for which the answer is yes, in their order.
+    pub async fn filter<T>(
+        &self,
+        session: &Session,
+        of: Vec<T>,
+        question: impl for<'a> Fn(&'a T) -> Question<'a>,
+    ) -> Result<Vec<T>, Failure> {
+        let question = &question;
+        let asked = stream::iter(of).map(async |item| {
+            let allowed = self.allows(session, question(&item)).await?;
+            Ok::<_, Failure>(allowed.then_some(item))
+        });
+        let answers: Vec<Result<Option<T>, Failure>> = asked.buffered(AT_ONCE).collect().await;
+        answers.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    fn remembered(&self, key: &Digest, now: Timestamp) -> Option<bool> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (allowed, asked_at) = kept.get(key)?;
+        let age = now.as_second() - asked_at.as_second();
+        u64::try_from(age).is_ok_and(|age| age < KEPT.as_secs()).then_some(*allowed)
+    }
+}

@@ -1,0 +1,256 @@
+//! The flags of `bowline portal`.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bowline_runtime::telemetry::{LogFormat, Logs};
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::network::Network;
+use crate::settings::{BaseUrl, Oidc, Proxy, Settings, SignIn, Token};
+
+/// Flags of `bowline portal`. Each may also be set by the environment variable shown.
+#[derive(Args, Debug)]
+#[allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
+pub struct PortalFlags {
+    /// Address to serve pages, /livez and /readyz on.
+    #[arg(long, env = "BOWLINE_PORTAL_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+
+    /// The portal's address as browsers know it, such as https://bowline.example.com. The operator needs the same one.
+    #[arg(long, env = "BOWLINE_PORTAL_URL")]
+    url: String,
+
+    /// Let --url be http:// on localhost. For demos.
+    #[arg(long, env = "BOWLINE_PORTAL_ALLOW_INSECURE_HTTP")]
+    allow_insecure_http: bool,
+
+    /// The portal's own namespace: its session key lives there.
+    #[arg(long, env = "BOWLINE_PORTAL_NAMESPACE", default_value = "bowline-portal")]
+    namespace: String,
+
+    /// Namespace through which portal and operator speak of tries to connect.
+    #[arg(long, env = "BOWLINE_ATTEMPTS_NAMESPACE", default_value = "bowline-attempts")]
+    attempts_namespace: String,
+
+    /// File with the key that seals sessions, at least 32 bytes; the same for all replicas. Without it the Secret
+    /// bowline-portal-session is used, and made if it is missing.
+    #[arg(long, env = "BOWLINE_PORTAL_SESSION_KEY_FILE")]
+    session_key_file: Option<PathBuf>,
+
+    /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',')]
+    trusted_proxies: Vec<Network>,
+
+    #[command(flatten)]
+    sign_in: SignInFlags,
+
+    /// How logs are written, to stderr.
+    #[arg(long, env = "BOWLINE_LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+
+    /// What is logged: a level, or directives such as info,bowline=debug.
+    #[arg(long, env = "BOWLINE_LOG_FILTER", default_value = "info")]
+    log_filter: String,
+}
+
+/// How people sign in: at least one way.
+#[derive(Args, Debug)]
+#[allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
+struct SignInFlags {
+    /// Sign in by the OpenID provider with this issuer. Take the claims and prefixes that the API server has.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_ISSUER", requires = "oidc_client_id")]
+    oidc_issuer: Option<String>,
+
+    /// Our client at the OpenID provider. Its redirect URI is URL/sign-in/oidc/callback.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_ID")]
+    oidc_client_id: Option<String>,
+
+    /// File with that client's secret. Without it the client is a public one.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_SECRET_FILE")]
+    oidc_client_secret_file: Option<PathBuf>,
+
+    /// Claim with the user's name. With "email", email_verified must be true.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_CLAIM", default_value = "sub")]
+    oidc_username_claim: String,
+
+    /// Put before the user's name. Not given: ISSUER# (nothing before an e-mail address), as the API server does. "-": nothing.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_PREFIX")]
+    oidc_username_prefix: Option<String>,
+
+    /// Claim with the user's groups.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_CLAIM", default_value = "groups")]
+    oidc_groups_claim: String,
+
+    /// Put before each group.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_PREFIX", default_value = "")]
+    oidc_groups_prefix: String,
+
+    /// Scopes to ask the OpenID provider for besides openid, comma separated.
+    #[arg(
+        long,
+        env = "BOWLINE_PORTAL_OIDC_SCOPES",
+        value_delimiter = ',',
+        default_value = "profile,email,groups"
+    )]
+    oidc_scopes: Vec<String>,
+
+    /// Let people sign in with a token that the API server accepts.
+    #[arg(long, env = "BOWLINE_PORTAL_SIGN_IN_WITH_TOKEN")]
+    sign_in_with_token: bool,
+
+    /// Whom such a token must be for. Not given: the API server itself.
+    #[arg(long, env = "BOWLINE_PORTAL_TOKEN_AUDIENCE", requires = "sign_in_with_token")]
+    token_audience: Option<String>,
+
+    /// Trust a proxy that names the user, if it sends what this file holds in the header X-Bowline-Proxy-Secret.
+    /// The proxy must take that header and the two below from what clients send.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_SECRET_FILE")]
+    proxy_secret_file: Option<PathBuf>,
+
+    /// Header in which that proxy names the user.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_USER_HEADER", default_value = "X-Forwarded-User")]
+    proxy_user_header: String,
+
+    /// Header in which that proxy names the user's groups, comma separated.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_GROUPS_HEADER", default_value = "X-Forwarded-Groups")]
+    proxy_groups_header: String,
+}
+
+impl PortalFlags {
+    /// The settings of the portal, and of its logs. Reads the files that flags name.
+    pub fn into_settings(self) -> anyhow::Result<(Settings, Logs)> {
+        let Self {
+            listen,
+            url,
+            allow_insecure_http,
+            namespace,
+            attempts_namespace,
+            session_key_file,
+            trusted_proxies,
+            sign_in,
+            log_format,
+            log_filter,
+        } = self;
+        let settings = Settings {
+            listen,
+            url: BaseUrl::new(&url, allow_insecure_http)?,
+            namespace,
+            attempts_namespace,
+            sign_in: sign_in.into_settings(allow_insecure_http)?,
+            session_key_file,
+            trusted_proxies,
+        };
+        Ok((settings, Logs { format: log_format, filter: log_filter }))
+    }
+}
+
+impl SignInFlags {
+    fn into_settings(self, insecure: bool) -> anyhow::Result<SignIn> {
+        let Self {
+            oidc_issuer,
+            oidc_client_id,
+            oidc_client_secret_file,
+            oidc_username_claim,
+            oidc_username_prefix,
+            oidc_groups_claim,
+            oidc_groups_prefix,
+            oidc_scopes,
+            sign_in_with_token,
+            token_audience,
+            proxy_secret_file,
+            proxy_user_header,
+            proxy_groups_header,
+        } = self;
+        let oidc = match (oidc_issuer, oidc_client_id) {
+            (Some(issuer), Some(client_id)) => Some(Oidc {
+                issuer: secure(issuer, insecure)?,
+                client_id,
+                client_secret: oidc_client_secret_file.as_deref().map(secret).transpose()?,
+                username_claim: oidc_username_claim,
+                username_prefix: oidc_username_prefix,
+                groups_claim: oidc_groups_claim,
+                groups_prefix: oidc_groups_prefix,
+                scopes: oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
+            }),
+            _ => None,
+        };
+        let token = sign_in_with_token.then_some(Token { audience: token_audience });
+        let proxy = proxy_secret_file.as_deref().map(secret).transpose()?;
+        let [user_header, groups_header] =
+            [proxy_user_header, proxy_groups_header].map(|header| header.to_ascii_lowercase());
+        let proxy = proxy.map(|secret| Proxy { secret, user_header, groups_header });
+        if oidc.is_none() && token.is_none() && proxy.is_none() {
+            bail!("nobody could sign in: set --oidc-issuer, --sign-in-with-token or --proxy-secret-file");
+        }
+        Ok(SignIn { oidc, token, proxy })
+    }
+}
+
+fn secure(issuer: String, insecure: bool) -> anyhow::Result<String> {
+    if !issuer.starts_with("https://") && !insecure {
+        bail!("--oidc-issuer must begin with https://");
+    }
+    Ok(issuer)
+}
+
+fn secret(path: &Path) -> anyhow::Result<SecretString> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = text.trim();
+    if text.is_empty() {
+        bail!("{} is empty", path.display());
+    }
+    Ok(SecretString::from(text))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flags: PortalFlags,
+    }
+
+    fn settings(arguments: &[&str]) -> anyhow::Result<Settings> {
+        let all = ["bowline", "--url", "https://bowline.example.com"];
+        let Cli { flags } = Cli::parse_from(all.iter().chain(arguments));
+        flags.into_settings().map(|(settings, _)| settings)
+    }
+
+    #[test]
+    fn every_flag_has_help_and_an_environment_variable() {
+        for flag in Cli::command().get_arguments().filter(|flag| flag.get_id() != "help") {
+            assert!(flag.get_help().is_some(), "{}", flag.get_id());
+            assert!(flag.get_env().is_some(), "{}", flag.get_id());
+        }
+    }
+
+    #[test]
+    fn a_portal_that_nobody_can_enter_does_not_start() {
+        assert!(settings(&[]).unwrap_err().to_string().contains("nobody could sign in"));
+        let settings = settings(&["--sign-in-with-token"]).unwrap();
+        assert!(settings.sign_in.proxy.is_none() && settings.sign_in.oidc.is_none());
+        assert!(settings.trusted_proxies.is_empty());
+    }
+
+    #[test]
+    fn an_issuer_is_reached_by_https() {
+        let error = settings(&["--oidc-issuer", "http://issuer.example.com", "--oidc-client-id", "portal"])
+            .unwrap_err();
+        assert!(error.to_string().contains("https://"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Back from an administrator's approval, or from a refusal that belongs to no try: an address without a state.
+//!
+//! Anybody can write such an address, so its page claims nothing, repeats nothing of it, and changes nothing. What is
+//! known of Entra's: it comes to the redirect URI with `admin_consent=True`, `tenant` and `scope`, and with `error` where
+//! it was refused (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
+
+use askama::Template;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bowline_api::{IntegrationConnection, reason};
+use kube::ResourceExt;
+
+use super::super::App;
+use super::super::access::Question;
+use super::super::failure::Failure;
+use super::super::form::session_of;
+use super::super::pages::subject::is_name;
+use super::super::pages::{Frame, html};
+use super::super::session::Session;
+use super::super::view::provider::Card;
+use super::super::view::status::condition;
+use super::returned::QUERY_BYTES;
+
+/// All that may stand in such an address, each once.
+const KNOWN: &[&str] =
+    &["admin_consent", "tenant", "scope", "error", "error_description", "error_subcode", "error_uri"];
+/// More links make no better page.
+const SHOWN: usize = 20;
+
+/// What an address without a state says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// That an administrator has approved the app.
+    Approved,
+    /// That something was refused.
+    Refused,
+}
+
+impl Told {
+    /// Reads a query; `None` if it is neither.
+    pub fn read(query: &str) -> Option<Self> {
+        if query.len() > QUERY_BYTES {
+            return None;
+        }
+        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_ref()).collect();
+        names.sort_unstable();
+        if names.iter().any(|name| !KNOWN.contains(name)) || names.windows(2).any(|two| two[0] == two[1]) {
+            return None;
+        }
+        let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
+        match (of("error"), of("admin_consent")) {
+            (Some(error), _) if !error.is_empty() => Some(Self::Refused),
+            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Approved),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct ApprovalPage {
+    frame: Frame,
+    approved: bool,
+    /// Name of the provider for people, for those who are signed in.
+    at: Option<String>,
+    /// The reader's connections that wait for such an approval: address and name of each.
+    waiting: Vec<(String, String)>,
+}
+
+/// The page, for anybody.
+pub async fn page(app: &App, provider: &str, told: Told, headers: &HeaderMap) -> Result<Response, Failure> {
+    let approved = told == Told::Approved;
+    let title = if approved { "Back from an approval" } else { "Back without an approval" };
+    let Some(session) = session_of(headers, app) else {
+        let page = ApprovalPage { frame: Frame::of_nobody(title), approved, at: None, waiting: Vec::new() };
+        return Ok(html(&page));
+    };
+    let known = Some(provider).filter(|name| is_name(name)).and_then(|name| app.cluster.provider(name));
+    Ok(html(&ApprovalPage {
+        frame: Frame::of(app, &session, title, "").await,
+        approved,
+        at: known.map(|provider| Card::of(&provider).title),
+        waiting: waiting(app, &session, provider).await?,
+    }))
+}
+
+async fn waiting(app: &App, session: &Session, provider: &str) -> Result<Vec<(String, String)>, Failure> {
+    let waits = |connection: &IntegrationConnection| {
+        let status = connection.status.as_ref();
+        let authorized = status.and_then(|status| condition(status, "Authorized"));
+        connection.spec.owner == session.user()
+            && connection.spec.provider == provider
+            && authorized.is_some_and(|told| told.reason == reason::ADMIN_CONSENT_REQUIRED)
+    };
+    let all = app.cluster.connections.state();
+    let mine = all.iter().filter(|connection| waits(connection)).take(SHOWN);
+    let mine = mine.map(|connection| (connection.namespace().unwrap_or_default(), connection.name_any()));
+    let seen = app
+        .access
+        .filter(session, mine.collect(), |(namespace, name)| Question::connection("get", namespace, name))
+        .await?;
+    let titled = |(namespace, name): (String, String)| {
+        let known = app.cluster.connection(&namespace, &name)?;
+        let title = known.spec.display_name.clone().filter(|title| !title.is_empty());
+        Some((format!("/connections/{namespace}/{name}"), title.unwrap_or(name)))
+    };
+    Ok(seen.into_iter().filter_map(titled).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_approval_is_told_from_a_refusal_and_from_anything_else() {
+        let rows = [
+            (
+                "admin_consent=True&tenant=9f2c&scope=https%3A%2F%2Fgraph.microsoft.com%2FMail.Send",
+                "approved",
+            ),
+            ("admin_consent=true", "approved"),
+            ("admin_consent=True&error=consent_required&error_description=AADSTS65004", "refused"),
+            ("error=access_denied&error_subcode=cancel", "refused"),
+            ("admin_consent=False", ""),
+            ("admin_consent=True&admin_consent=True", ""),
+            ("error=a&error=b", ""),
+            ("admin_consent=True&error=", ""),
+            ("admin_consent=True&code=abc", ""),
+            ("admin_consent=True&state=abc", ""),
+            ("admin_consent=True&next=%2F%2Fevil.example", ""),
+            ("tenant=9f2c", ""),
+            ("error=", ""),
+            ("", ""),
+        ];
+        for (query, expected) in rows {
+            let told = match Told::read(query) {
+                Some(Told::Approved) => "approved",
+                Some(Told::Refused) => "refused",
+                None => "",
+            };
+            assert_eq!(told, expected, "{query}");
+        }
+        let long = format!("admin_consent=True&tenant={}", "x".repeat(QUERY_BYTES));
+        assert_eq!(Told::read(&long), None);
+    }
+}

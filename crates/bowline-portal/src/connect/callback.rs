@@ -1,0 +1,64 @@
+//! The browser comes back from the provider. The state is consumed first, by one conditional write, whatever else the
+//! answer holds and whoever brings it.
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
+use bowline_api::attempt::Step;
+use bowline_api::attempt::attempt_name;
+use secrecy::ExposeSecret;
+
+use super::super::App;
+use super::super::failure::Failure;
+use super::super::form::session_of;
+use super::approval::{self, Told};
+use super::leave::connection_page;
+use super::returned::{Callback, Judgement, judge};
+
+/// `GET /callback/{provider}`
+pub async fn callback(
+    State(app): State<App>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let query = query.unwrap_or_default();
+    if let Some(told) = Told::read(&query) {
+        return approval::page(&app, &provider, told, &headers).await;
+    }
+    let callback = Callback::read(&query).map_err(|flaw| {
+        Failure::bad_request(&format!("This is not an answer of a provider to us: {flaw}."))
+    })?;
+    let name = attempt_name(callback.state.expose_secret());
+    let kept = app.attempts.get(&name).await?.ok_or_else(unknown)?;
+    let session = session_of(&headers, &app);
+    let page = connection_page(&kept.attempt);
+    match judge(&kept.attempt, callback, &provider, session.as_ref(), app.clock.now()) {
+        Judgement::Over(why) => Err(over(why)),
+        Judgement::Ended(ending) => {
+            let why = ending.message.clone();
+            let ended = kept.attempt.clone().with(Step::Ended(ending));
+            app.attempts.replace(kept, &ended).await?;
+            tracing::warn!(attempt = name, why, "a callback was refused");
+            Err(over(&why))
+        }
+        Judgement::Returned(step) => {
+            let returned = kept.attempt.clone().with(step);
+            app.attempts.replace(kept, &returned).await?;
+            tracing::info!(attempt = name, user = returned.user, "the browser came back from the provider");
+            Ok(Redirect::to(&page).into_response())
+        }
+    }
+}
+
+fn unknown() -> Failure {
+    over("Nobody waits for this answer of a provider: the try was finished, or never begun here.")
+}
+
+fn over(why: &str) -> Failure {
+    Failure::conflict(
+        "This try to connect is over",
+        why,
+        "Go to the connection and start again if it is not connected.",
+    )
+}

@@ -1,0 +1,144 @@
+//! How the reader's last try to connect stands, for the connection's page.
+
+use bowline_api::attempt::{Answer, Attempt, EndResult, Ending, Step};
+use bowline_api::{IntegrationConnection, reason};
+use bowline_runtime::attempts::Kept;
+use k8s_openapi::jiff::Timestamp;
+
+use super::super::App;
+use super::super::failure::Failure;
+use super::super::pages::subject::Subject;
+use super::super::session::Session;
+use super::super::view::foreign;
+use super::super::view::status::condition;
+use super::super::view::time::Moment;
+use super::start::reference;
+
+/// How a try stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Class of the note: `good`, `wait` or `bad`.
+    pub tone: &'static str,
+    /// In words.
+    pub words: String,
+    /// What the provider said, in a frame of its own.
+    pub said: Option<String>,
+    /// When it began.
+    pub since: Moment,
+    /// Whether something is about to happen by itself.
+    pub waits: bool,
+}
+
+/// The reader's last try on this connection, while it is kept.
+pub async fn progress(
+    app: &App,
+    session: &Session,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<Option<Progress>, Failure> {
+    let this = reference(subject);
+    let mine = app.attempts.of_user(session.user()).await?;
+    let on_this = mine
+        .into_iter()
+        .filter(|kept| kept.attempt.user == session.user() && kept.attempt.connection == this);
+    let last = on_this.max_by_key(Kept::order).map(|kept| kept.attempt);
+    let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
+    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, now)))
+}
+
+/// Whether the grant of a try was judged since: then the status tells how it went.
+fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
+    let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
+    let Some(status) = &connection.status else { return false };
+    let in_use = status.connected_at.as_ref().is_some_and(|at| at.0 >= attempt.started_at);
+    let undecided = condition(status, "Authorized").is_none_or(|authorized| {
+        [reason::AUTHORIZATION_IN_PROGRESS, reason::AUTHORIZED].contains(&authorized.reason.as_str())
+    });
+    in_use || !undecided
+}
+
+fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
+    let since = Moment::new(attempt.started_at, now);
+    let note =
+        |tone, words: String, waits| Some(Progress { tone, words, said: None, since: since.clone(), waits });
+    match &attempt.step {
+        Step::Ended(ending) if ending.is_connected() => {
+            note("good", format!("{provider} is connected."), false)
+        }
+        Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
+        Step::Ended(ending) => note("bad", foreign(&ending.message), false),
+        Step::Exchanging if attempt.is_expired_at(now) => {
+            let words =
+                "Your last try took very long. What came of it stands in the state of the connection.";
+            note("wait", words.to_owned(), false)
+        }
+        _ if attempt.is_expired_at(now) => {
+            note("bad", "Your last try ran out of time. Nothing was connected or changed.".to_owned(), false)
+        }
+        Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
+            note("wait", format!("You began to connect and have not come back from {provider} yet."), false)
+        }
+        Step::Returned { answer: Answer::Error { error, description, .. }, .. } => {
+            let said = description.as_ref().unwrap_or(error);
+            let words = format!("You came back from {provider} without access.");
+            let said = Some(foreign(said));
+            Some(Progress { tone: "bad", words, said, since, waits: true })
+        }
+        Step::Returned { .. } | Step::Exchanging => {
+            note("wait", format!("You came back from {provider}. The access is being checked."), true)
+        }
+        Step::Waiting { .. } => {
+            note("wait", format!("Waiting for you to type the code at {provider}."), true)
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bowline_api::attempt::ConnectionRef;
+    use bowline_api::opaque::Digest;
+
+    use super::*;
+    use k8s_openapi::ByteString;
+    use k8s_openapi::jiff::SignedDuration;
+
+    fn attempt(step: Step) -> Attempt {
+        Attempt {
+            user: "alice".into(),
+            person: None,
+            connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            provider: "github".into(),
+            started_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10),
+            step,
+        }
+    }
+
+    #[test]
+    fn each_step_is_told() {
+        let sealed = || ByteString(Vec::new());
+        let ending = |result| {
+            Step::Ended(Ending { result, reason: "R".into(), message: "The account is another.".into() })
+        };
+        let denied = Answer::Error { error: "access_denied".into(), description: None, issuer: None };
+        let rows = [
+            (Step::Sent { session: Digest::of("s"), sealed: sealed() }, "not come back from GitHub", false),
+            (Step::Exchanging, "being checked", true),
+            (Step::Returned { answer: denied, sealed: sealed() }, "without access", true),
+            (ending(EndResult::Connected), "GitHub is connected", false),
+            (ending(EndResult::Kept), "The account is another.", true),
+            (ending(EndResult::Failed), "The account is another.", false),
+        ];
+        for (step, words, waits) in rows {
+            let told = told(&attempt(step), "GitHub", Timestamp::UNIX_EPOCH).unwrap();
+            assert!(told.words.contains(words), "{}", told.words);
+            assert_eq!(told.waits, waits, "{words}");
+        }
+        let late = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10);
+        let sent = Step::Sent { session: Digest::of("s"), sealed: sealed() };
+        assert!(told(&attempt(sent), "GitHub", late).unwrap().words.contains("ran out of time"));
+        let taken = told(&attempt(Step::Exchanging), "GitHub", late).unwrap();
+        assert!(!taken.words.contains("Nothing was connected"), "the code was sent: {}", taken.words);
+    }
+}

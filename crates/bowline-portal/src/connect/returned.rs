@@ -1,0 +1,292 @@
+//! What a callback brings, judged. Pure.
+//!
+//! The query is read by hand: a parameter that stands there twice is refused, not chosen from, and nothing is longer
+//! than it may be.
+
+use bowline_api::attempt::{Answer, Attempt, Ending, Step};
+use bowline_api::reason;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::super::session::Session;
+use super::super::view::foreign;
+
+/// A state is 43 letters; ours are never longer.
+const STATE_LETTERS: usize = 43;
+const CODE_BYTES: usize = 8 * 1024;
+const ISSUER_BYTES: usize = 2 * 1024;
+const ERROR_BYTES: usize = 128;
+/// The longest query that is looked at.
+pub const QUERY_BYTES: usize = 16 * 1024;
+
+/// A query that cannot be a provider's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// More than 16 KiB.
+    #[error("the address is too long")]
+    TooLong,
+    /// No state, or one that is not ours.
+    #[error("there is no state of ours in the address")]
+    NoState,
+    /// The state stands there twice.
+    #[error("the state stands in the address twice")]
+    StateTwice,
+}
+
+/// What a callback brings. The state leads to its attempt; what else is wrong with the rest is told there.
+pub struct Callback {
+    /// Proves to which try it belongs.
+    pub state: SecretString,
+    brings: Result<Answer, &'static str>,
+}
+
+impl Callback {
+    /// Reads a query.
+    pub fn read(query: &str) -> Result<Self, Malformed> {
+        if query.len() > QUERY_BYTES {
+            return Err(Malformed::TooLong);
+        }
+        let pairs: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let all = |name: &str| {
+            pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        let states = all("state");
+        let state = match states[..] {
+            [state] if is_state(state) => SecretString::from(state.as_str()),
+            [] | [_] => return Err(Malformed::NoState),
+            _ => return Err(Malformed::StateTwice),
+        };
+        let one = |name: &str| match all(name)[..] {
+            [] => Ok(None),
+            [value] => Ok(Some(value.clone())),
+            _ => Err("A part of the provider's answer came twice."),
+        };
+        Ok(Self { state, brings: answer(one) })
+    }
+}
+
+fn is_state(state: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    state.len() == STATE_LETTERS && state.bytes().all(fits)
+}
+
+/// `error` first: an answer with both is none (RFC 6749 §4.1.2.1).
+fn answer(one: impl Fn(&str) -> Result<Option<String>, &'static str>) -> Result<Answer, &'static str> {
+    let (error, code, issuer) = (one("error")?, one("code")?, one("iss")?);
+    let description = one("error_description")?;
+    if issuer.as_ref().is_some_and(|issuer| issuer.len() > ISSUER_BYTES) {
+        return Err("The provider's answer is longer than it may be.");
+    }
+    match (error, code) {
+        (Some(error), _) => {
+            Ok(Answer::Error { error: cut(&error), description: description.as_deref().map(foreign), issuer })
+        }
+        (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES => {
+            Err("The provider's answer is longer than it may be, or empty.")
+        }
+        (None, Some(code)) => Ok(Answer::Code { code: SecretString::from(code), issuer }),
+        (None, None) => Err("The provider's answer holds neither a code nor an error."),
+    }
+}
+
+fn cut(error: &str) -> String {
+    let clean = foreign(error);
+    clean[..clean.floor_char_boundary(ERROR_BYTES)].to_owned()
+}
+
+/// What a callback does to its attempt.
+pub enum Judgement {
+    /// Nothing: it was used before, or its time is over.
+    Over(&'static str),
+    /// The try ends here: who came back is not who left, or what was brought is no answer.
+    Ended(Ending),
+    /// The operator takes it from here.
+    Returned(Step),
+}
+
+/// Judges a callback at the redirect URI of `provider`, in the browser of `session`.
+pub fn judge(
+    attempt: &Attempt,
+    callback: Callback,
+    provider: &str,
+    session: Option<&Session>,
+    now: Timestamp,
+) -> Judgement {
+    let Step::Sent { session: began, sealed } = &attempt.step else {
+        return Judgement::Over("This answer of the provider was used already, or nobody waits for it.");
+    };
+    if attempt.is_expired_at(now) {
+        return Judgement::Over("It took longer than ten minutes, so the try ran out of time.");
+    }
+    let same = session.is_some_and(|session| session.user() == attempt.user && session.digest() == *began);
+    if !same {
+        return ended(
+            "Somebody else came back from the provider than who left, or the session had ended in between.",
+        );
+    }
+    if attempt.provider != provider {
+        return ended("The answer came from another provider than the one that was asked.");
+    }
+    match callback.brings {
+        Err(flaw) => ended(flaw),
+        Ok(answer) => Judgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
+    }
+}
+
+fn ended(message: &str) -> Judgement {
+    let message = format!("{message} Nothing was connected or changed; you can start again.");
+    Judgement::Ended(Ending::failed(reason::AUTHORIZATION_FAILED, message))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use bowline_api::attempt::{ConnectionRef, EndResult};
+    use bowline_api::opaque::random_text;
+
+    use super::*;
+    use crate::session::Groups;
+    use k8s_openapi::ByteString;
+    use k8s_openapi::jiff::SignedDuration;
+    use secrecy::ExposeSecret;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + second)
+    }
+
+    fn session(user: &str) -> Session {
+        Session::begin(user, Groups::Claimed(Vec::new()), at(0)).unwrap()
+    }
+
+    fn sent(session: &Session) -> Attempt {
+        Attempt {
+            user: session.user().to_owned(),
+            person: None,
+            connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
+            provider: "github".to_owned(),
+            started_at: at(0),
+            expires_at: at(600),
+            step: Step::Sent { session: session.digest(), sealed: ByteString(vec![1]) },
+        }
+    }
+
+    fn state() -> String {
+        random_text().unwrap().expose_secret().to_owned()
+    }
+
+    fn callback(rest: &str) -> Callback {
+        Callback::read(&format!("state={}&{rest}", state())).unwrap()
+    }
+
+    fn message(judgement: Judgement) -> String {
+        match judgement {
+            Judgement::Ended(ending) => {
+                assert_eq!(ending.result, EndResult::Failed);
+                ending.message
+            }
+            Judgement::Over(message) => format!("over: {message}"),
+            Judgement::Returned(_) => panic!("taken"),
+        }
+    }
+
+    #[test]
+    fn the_one_who_left_comes_back_with_a_code() {
+        let alice = session("alice");
+        let judged = judge(&sent(&alice), callback("code=abc&iss=https://p"), "github", Some(&alice), at(60));
+        let Judgement::Returned(Step::Returned { answer: Answer::Code { code, issuer }, sealed }) = judged
+        else {
+            panic!()
+        };
+        assert_eq!((code.expose_secret(), issuer.as_deref(), sealed.0), ("abc", Some("https://p"), vec![1]));
+    }
+
+    #[test]
+    fn another_browser_user_or_provider_ends_the_try() {
+        let alice = session("alice");
+        let attempt = sent(&alice);
+        let judged = |session: Option<&Session>, provider| {
+            message(judge(&attempt, callback("code=abc"), provider, session, at(60)))
+        };
+        assert!(judged(None, "github").contains("Somebody else"));
+        assert!(
+            judged(Some(&session("alice")), "github").contains("Somebody else"),
+            "another session of alice"
+        );
+        assert!(judged(Some(&session("mallory")), "github").contains("Somebody else"));
+        assert!(judged(Some(&alice), "evil").contains("another provider"));
+    }
+
+    #[test]
+    fn an_answer_counts_once_and_in_time() {
+        let alice = session("alice");
+        let judged = |attempt: &Attempt, now| {
+            message(judge(attempt, callback("code=abc"), "github", Some(&alice), now))
+        };
+        assert!(judged(&sent(&alice), at(600)).starts_with("over: It took longer"));
+        for step in [
+            Step::Exchanging,
+            Step::Asked { session: alice.digest(), state: SecretString::from("s") },
+            Step::Returned {
+                answer: Answer::Code { code: SecretString::from("c"), issuer: None },
+                sealed: ByteString(Vec::new()),
+            },
+        ] {
+            assert!(judged(&sent(&alice).with(step), at(60)).starts_with("over: This answer"));
+        }
+    }
+
+    #[test]
+    fn an_error_comes_first_and_its_words_are_hostile() {
+        let alice = session("alice");
+        let query = "error=access_denied&code=abc&error_description=%3Cscript%3E%0Aalert(1)";
+        let judged = judge(&sent(&alice), callback(query), "github", Some(&alice), at(60));
+        let Judgement::Returned(Step::Returned { answer: Answer::Error { error, description, .. }, .. }) =
+            judged
+        else {
+            panic!()
+        };
+        assert_eq!(error, "access_denied");
+        assert_eq!(description.unwrap(), "<script> alert(1)");
+        let long = format!("error={}&error_description={}", "e".repeat(4000), "d".repeat(4000));
+        let judged = judge(&sent(&alice), callback(&long), "github", Some(&alice), at(60));
+        let Judgement::Returned(Step::Returned { answer: Answer::Error { error, description, .. }, .. }) =
+            judged
+        else {
+            panic!()
+        };
+        assert!(error.len() <= ERROR_BYTES && description.unwrap().chars().count() <= 301);
+    }
+
+    #[test]
+    fn what_stands_there_twice_or_is_too_long_ends_the_try() {
+        let alice = session("alice");
+        let code = "c".repeat(CODE_BYTES + 1);
+        let issuer = "i".repeat(ISSUER_BYTES + 1);
+        for rest in [
+            "code=a&code=b".to_owned(),
+            "code=a&iss=b&iss=c".to_owned(),
+            "error=a&error=b".to_owned(),
+            format!("code={code}"),
+            "code=".to_owned(),
+            format!("code=a&iss={issuer}"),
+            String::new(),
+        ] {
+            let judged = judge(&sent(&alice), callback(&rest), "github", Some(&alice), at(60));
+            assert!(matches!(judged, Judgement::Ended(_)), "{}", rest.len());
+        }
+    }
+
+    #[test]
+    fn a_state_is_there_once_and_is_ours() {
+        let state = state();
+        let read = |query: &str| Callback::read(query).err();
+        assert_eq!(read(""), Some(Malformed::NoState));
+        assert_eq!(read("code=a"), Some(Malformed::NoState));
+        assert_eq!(read("state=short&code=a"), Some(Malformed::NoState));
+        assert_eq!(read(&format!("state={state}%2F..&code=a")), Some(Malformed::NoState));
+        assert_eq!(read(&format!("state={state}&state={state}")), Some(Malformed::StateTwice));
+        assert_eq!(read(&format!("state={state}&code={}", "x".repeat(1 << 20))), Some(Malformed::TooLong));
+        assert!(read(&format!("state={state}&code=a")).is_none());
+    }
+}

@@ -1,0 +1,79 @@
+//! Where the session key comes from: a file, or a Secret in the portal's own namespace that the first replica makes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bowline_api::opaque::{NoRandomness, random_text};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use kube::api::{Api, ObjectMeta, PostParams};
+use secrecy::ExposeSecret;
+
+use super::seal::{KeyTooShort, SessionKey};
+use super::settings::Settings;
+
+/// Name of the Secret.
+pub const SECRET: &str = "bowline-portal-session";
+/// Its key.
+const KEY: &str = "key";
+
+/// There is no session key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the session key from {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is there is too short.
+    #[error(transparent)]
+    TooShort(#[from] KeyTooShort),
+    /// The Secret can neither be read nor made.
+    #[error("cannot read or make the Secret {SECRET}, which holds the session key")]
+    Secret(#[source] kube::Error),
+    /// The Secret has no key.
+    #[error("the Secret {SECRET} has no entry {KEY}")]
+    NoEntry,
+    /// No random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// Reads the key, or makes it.
+pub async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, Error> {
+    if let Some(path) = &settings.session_key_file {
+        let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        return Ok(SessionKey::new(&bytes)?);
+    }
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
+    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(Error::Secret)? {
+        return from_secret(&secret);
+    }
+    match secrets.create(&PostParams::default(), &fresh()?).await {
+        Ok(secret) => from_secret(&secret),
+        // Another replica was faster; its key is the one.
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            from_secret(&secrets.get(SECRET).await.map_err(Error::Secret)?)
+        }
+        Err(error) => Err(Error::Secret(error)),
+    }
+}
+
+fn fresh() -> Result<Secret, Error> {
+    let key = random_text()?.expose_secret().as_bytes().to_vec();
+    Ok(Secret {
+        metadata: ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() },
+        data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(key))])),
+        ..Secret::default()
+    })
+}
+
+fn from_secret(secret: &Secret) -> Result<SessionKey, Error> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(KEY)).ok_or(Error::NoEntry)?;
+    Ok(SessionKey::new(&bytes.0)?)
+}

@@ -1,0 +1,192 @@
+//! Server-sent events for a connection's page: one word when something may have changed. The page then loads itself
+//! again, so that nothing is told here that the page would not show.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, Sse};
+use bowline_api::IntegrationConnection;
+use bowline_api::names::connection_id;
+use futures::Stream;
+use futures::stream;
+use kube::ResourceExt;
+use serde::Deserialize;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+
+use super::App;
+use super::access::Question;
+use super::cluster::{Changed, Cluster};
+use super::failure::Failure;
+use super::form::session_of;
+use super::pages::subject::is_label;
+
+/// Browsers connect again by themselves, and are asked again who they are.
+const LASTS: Duration = Duration::from_mins(2);
+/// A word now and then keeps proxies from hanging up.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// What the page that listens shows.
+#[derive(Deserialize)]
+pub struct Shown {
+    /// Its [`version`]. Something may change between loading a page and listening.
+    #[serde(default)]
+    seen: String,
+}
+
+/// `GET …/live?seen=VERSION`
+///
+/// A page listens here by itself. Where the session has ended it is told so, and nobody is sent to sign in: what came of that
+/// would be kept as where to go afterwards, in place of the page.
+pub async fn live(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(shown): Query<Shown>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    let session = session_of(&headers, &app).ok_or_else(Failure::not_signed_in)?;
+    let question = Question::connection("get", &namespace, &name);
+    if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
+        return Err(Failure::not_found());
+    }
+    let until = Instant::now() + LASTS;
+    let page = Open { cluster: Arc::clone(&app.cluster), namespace, name, told: Some(shown.seen) };
+    // Listening comes first: what changes from here on is heard, what changed before shows in the version.
+    let state = (page, app.cluster.changes(), app.stop.clone());
+    let events = stream::unfold(state, move |(mut page, mut changes, stop)| async move {
+        let event = tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep_until(until) => return None,
+            () = tokio::time::sleep(HEARTBEAT) => Event::default().comment("still here"),
+            () = page.news(&mut changes) => Event::default().event("changed").data("1"),
+        };
+        Some((Ok(event), (page, changes, stop)))
+    });
+    Ok(Sse::new(events))
+}
+
+/// A page that somebody has open.
+struct Open {
+    cluster: Arc<Cluster>,
+    namespace: String,
+    name: String,
+    /// The version that it shows, or was told of.
+    told: Option<String>,
+}
+
+impl Open {
+    /// Returns when what the page shows is not as it was. Dropped before, it has missed nothing.
+    async fn news(&mut self, changes: &mut Receiver<Changed>) {
+        let id = connection_id(&self.namespace, &self.name);
+        loop {
+            let connection = self.cluster.connection(&self.namespace, &self.name);
+            let now = connection.map(|connection| version(&self.cluster, &connection));
+            if now != self.told {
+                self.told = now;
+                return;
+            }
+            loop {
+                match changes.recv().await {
+                    Ok(Changed::Connection(other)) if other != id => {}
+                    // We may have been too slow to be told which.
+                    Ok(_) | Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return std::future::pending().await,
+                }
+            }
+        }
+    }
+}
+
+/// Stands for everything on a connection's page that is followed: the connection and its shares as they are.
+pub fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
+    let uid = connection.uid().unwrap_or_default();
+    let shares = cluster.shares.state();
+    let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);
+    let versions: BTreeSet<_> = ours.map(|share| (share.uid(), share.resource_version())).collect();
+    let mut digest = DefaultHasher::new();
+    (uid, connection.resource_version(), versions).hash(&mut digest);
+    format!("{:x}", digest.finish())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Uri;
+    use kube::Client;
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// An API server: the answers to one list of connections after the other. Each watch but the last has a gap.
+    fn cluster(lists: Vec<Vec<Value>>, stop: &CancellationToken) -> Arc<Cluster> {
+        let lists = Arc::new(Mutex::new(lists.into_iter().peekable()));
+        let answer = move |uri: Uri| async move {
+            let ours = uri.path().ends_with("/integrationconnections");
+            let watch = uri.query().is_some_and(|query| query.contains("watch=true"));
+            let mut lists = lists.lock().unwrap();
+            if watch && ours && lists.peek().is_some() {
+                let gone = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+                    "reason": "Expired", "message": "too old"});
+                return Body::from(json!({"type": "ERROR", "object": gone}).to_string() + "\n");
+            }
+            if watch {
+                return Body::from_stream(stream::pending::<Result<String, Infallible>>());
+            }
+            let items = if ours { lists.next().unwrap() } else { Vec::new() };
+            let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
+            Body::from(list.to_string())
+        };
+        Cluster::watch(&Client::new(Router::new().fallback(answer), "default"), stop)
+    }
+
+    fn connection(version: &str) -> Value {
+        json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+            "metadata": {"name": "mail", "namespace": "n", "uid": "u", "resourceVersion": version},
+            "spec": {"provider": "p", "owner": "alice"}})
+    }
+
+    fn open(cluster: &Arc<Cluster>) -> Open {
+        let (namespace, name) = ("n".to_owned(), "mail".to_owned());
+        let shown = cluster.connection(&namespace, &name).map(|connection| version(cluster, &connection));
+        Open { cluster: Arc::clone(cluster), namespace, name, told: shown }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changed_in_a_gap_of_the_watch_is_told() {
+        let stop = CancellationToken::new();
+        let lists = vec![vec![connection("1")], vec![connection("2")], Vec::new()];
+        let cluster = cluster(lists, &stop);
+        let mut changes = cluster.changes();
+        cluster.wait_ready().await;
+        let mut page = open(&cluster);
+        for after in [true, false] {
+            tokio::time::timeout(Duration::from_mins(5), page.news(&mut changes)).await.unwrap();
+            assert_eq!(page.told.is_some(), after, "changed first, then gone");
+        }
+        stop.cancel();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_in_which_nothing_changed_says_nothing() {
+        let stop = CancellationToken::new();
+        let same = || vec![connection("1")];
+        let cluster = cluster(vec![same(), same(), same()], &stop);
+        let mut changes = cluster.changes();
+        cluster.wait_ready().await;
+        let mut page = open(&cluster);
+        let news = tokio::time::timeout(Duration::from_mins(5), page.news(&mut changes)).await;
+        assert!(news.is_err(), "the page was told that it changed");
+        stop.cancel();
+    }
+}

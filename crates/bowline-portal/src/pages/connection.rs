@@ -1,0 +1,336 @@
+//! One connection: what it is, how it stands, and everything that can be done with it.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use bowline_api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
+use bowline_api::{IntegrationConnection, reason};
+use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::super::App;
+use super::super::connect::progress::{Progress, progress};
+use super::super::failure::Failure;
+use super::super::form::SignedIn;
+use super::super::live::version;
+use super::super::session::Session;
+use super::super::view::doer::{Doer, Stopped, stopped};
+use super::super::view::history::{self, Line};
+use super::super::view::owned::keeper;
+use super::super::view::scopes::{ScopeLine, became};
+use super::super::view::status::{Next, Standing, ready_reason, standing, who_mends};
+use super::super::view::time::Moment;
+use super::super::view::words::Reader;
+use super::super::view::{foreign, provider::Card};
+use super::super::write::in_time;
+use super::extra::{Extra, extra, known};
+use super::parameters::{self, Field};
+use super::sharing::{Sharing, sharing};
+use super::subject::{For, Subject, subject};
+use super::{Frame, html};
+
+/// How often a page without a script looks again while somebody waits.
+const AGAIN_SECONDS: u32 = 4;
+
+#[derive(Template)]
+#[template(path = "connection.html")]
+struct ConnectionPage {
+    frame: Frame,
+    title: String,
+    page: String,
+    id: String,
+    namespace: String,
+    name: String,
+    owner: String,
+    description: String,
+    card: Card,
+    standing: Standing,
+    mends: Option<String>,
+    buttons: Buttons,
+    progress: Option<Progress>,
+    account: Option<AccountStatus>,
+    connected: Option<Moment>,
+    connected_by: Option<String>,
+    facts: Facts,
+    scopes: Vec<ScopeLine>,
+    extra: Option<Extra>,
+    device: Option<Device>,
+    admin_consent: Option<String>,
+    sharing: Sharing,
+    editable: Editable,
+    settled: Settled,
+    history: Vec<Line>,
+}
+
+/// Which buttons there are.
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one button")]
+struct Buttons {
+    connect: Option<&'static str>,
+    /// Whether that is what to press.
+    is_next: bool,
+    /// Why there is no such button although it would be the next step.
+    refused: Option<String>,
+    /// What to do where no browser helps.
+    by_hand: bool,
+    device: bool,
+    confirm: bool,
+    again: bool,
+    pause: bool,
+    resume: bool,
+    /// Who keeps it paused or disconnected, if another tool does.
+    held: Option<String>,
+    refresh: bool,
+    disconnect: bool,
+    /// Who keeps it connected although the reader might disconnect it.
+    kept: Option<String>,
+    delete: bool,
+}
+
+/// Times and names of the grant and its Secret.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    expires: Option<Moment>,
+    refreshed: Option<Moment>,
+    next: Option<Moment>,
+    grant_ends: Option<Moment>,
+    refreshable: Option<bool>,
+    failure: Option<(String, Moment)>,
+    secret: Option<String>,
+    stopped: Option<Stopped>,
+}
+
+/// What to type at the provider.
+#[derive(Clone, Debug)]
+struct Device {
+    code: String,
+    address: Option<String>,
+    ends: Option<Moment>,
+}
+
+/// What the provider left to this connection, as it was decided when it was made.
+#[derive(Clone, Debug, Default)]
+struct Settled {
+    parameters: Vec<Field>,
+    keeper: Option<String>,
+    /// They are wrong, and the reader can make another connection.
+    remake: bool,
+}
+
+/// What may be edited here, and who keeps what may not.
+#[derive(Clone, Debug, Default)]
+struct Editable {
+    title: bool,
+    description: bool,
+    /// What is kept, and by which tool.
+    kept: Vec<(&'static str, String)>,
+}
+
+/// `GET /connections/{namespace}/{name}`
+pub async fn page(
+    State(app): State<App>,
+    SignedIn(session): SignedIn,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
+    let now = app.clock.now();
+    let reader = Reader { user: session.user(), now };
+    let (progress, history, sharing) = tokio::try_join!(
+        progress(&app, &session, &subject, now),
+        history(&app, &subject, reader),
+        sharing(&app, &session, &subject, reader),
+    )?;
+    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), reader).await))
+}
+
+async fn filled(
+    app: &App,
+    session: &Session,
+    subject: Subject,
+    (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
+    reader: Reader<'_>,
+) -> ConnectionPage {
+    let Subject { connection, card, may, .. } = &subject;
+    let status = connection.status.clone().unwrap_or_default();
+    let standing = standing(connection, &card.title, reader);
+    let waits = progress.as_ref().is_some_and(|progress| progress.waits);
+    let (standing, progress) = told_once(standing, progress);
+    ConnectionPage {
+        frame: frame(app, session, &subject, waits || standing.is_passing()).await,
+        title: subject.title(),
+        page: subject.page(),
+        id: subject.id(),
+        namespace: subject.namespace.clone(),
+        name: subject.name.clone(),
+        owner: connection.spec.owner.clone(),
+        description: connection.spec.description.clone().unwrap_or_default(),
+        mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
+        buttons: buttons(&subject, &standing, waits),
+        account: status.account.clone().map(readable),
+        connected: Moment::of(status.connected_at.as_ref(), reader.now),
+        connected_by: status.connected_by.clone(),
+        facts: facts(connection, &status, reader),
+        scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
+        extra: extra(app, &subject),
+        device: status.authorization.as_ref().and_then(|authorization| device(authorization, reader.now)),
+        admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
+        sharing,
+        editable: editable(&subject),
+        settled: settled(app, &subject),
+        card: subject.card,
+        standing,
+        progress,
+        history,
+    }
+}
+
+/// What the reader's own try and the connection say of the same thing is told once.
+fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, Option<Progress>) {
+    let Some(progress) = progress else { return (standing, None) };
+    if standing.is_passing() && progress.tone == "wait" {
+        standing.line = progress.words;
+        return (standing, None);
+    }
+    let known = progress.said.is_none() && progress.words == standing.line;
+    let contradicts = progress.tone == "good" && standing.chip.tone != "good";
+    (standing, Some(progress).filter(|_| !known && !contradicts))
+}
+
+/// Around a page that follows its connection, with a script or without.
+async fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
+    let seen = version(&app.cluster, &subject.connection);
+    Frame {
+        live: Some(format!("{}/live?seen={seen}", subject.page())),
+        again_after: waits.then_some(AGAIN_SECONDS),
+        ..Frame::of(app, session, &subject.title(), "connections").await
+    }
+}
+
+fn readable(account: AccountStatus) -> AccountStatus {
+    let AccountStatus { id, name, email } = account;
+    AccountStatus {
+        id: foreign(&id),
+        name: name.as_deref().map(foreign),
+        email: email.as_deref().map(foreign),
+    }
+}
+
+fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
+    let Subject { connection, card, may, .. } = subject;
+    let deleting = connection.metadata.deletion_timestamp.is_some();
+    let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
+    let disconnected = connection.spec.disconnect.unwrap_or_default();
+    let paused = connection.spec.suspend.unwrap_or_default();
+    let usable = !deleting && !disconnected && !paused;
+    let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
+    let edits = |field| may.edit() && keeper(connection, field).is_none();
+    let refused = may.refused_to_connect(connection);
+    let word = if connected { "Reconnect" } else { "Connect" };
+    let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
+    let confirm = standing.next == Next::Confirm && may.owns && may.patch;
+    let wanted = matches!(standing.next, Next::Connect | Next::Reconnect);
+    Buttons {
+        connect: browser.then_some(word),
+        is_next: wanted,
+        refused: refused.clone().filter(|_| wanted),
+        by_hand: wanted && usable && may.owns && !card.by_browser && !card.connects_by_code(connection),
+        device: card.connects_by_code(connection) && usable && refused.is_none() && !waits && !confirm,
+        confirm,
+        again: disconnected && edits("disconnect"),
+        pause: usable && connected && edits("suspend"),
+        resume: paused && !disconnected && !deleting && edits("suspend"),
+        held: stopped_by.and_then(|field| keeper(connection, field)),
+        refresh: connected && usable && may.patch && !confirm,
+        disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
+        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting && !disconnected),
+        delete: !deleting && may.delete,
+    }
+}
+
+fn facts(
+    connection: &IntegrationConnection,
+    status: &IntegrationConnectionStatus,
+    reader: Reader<'_>,
+) -> Facts {
+    let (now, owner) = (reader.now, &connection.spec.owner);
+    let token = status.token.clone().unwrap_or_default();
+    Facts {
+        expires: Moment::of(token.expires_at.as_ref(), now),
+        refreshed: Moment::of(token.last_refreshed_at.as_ref(), now),
+        next: Moment::of(token.next_refresh_at.as_ref(), now),
+        grant_ends: Moment::of(status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()), now),
+        refreshable: token.refreshable,
+        failure: token
+            .last_failure
+            .map(|failure| (reader.sentence(&failure.message, owner), Moment::new(failure.at.0, now))),
+        secret: status.secret.as_ref().map(|secret| secret.name.clone()),
+        stopped: stopped(connection, now),
+    }
+}
+
+fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device> {
+    let code = authorization.user_code.as_deref()?;
+    let complete = web(authorization.verification_uri_complete.as_deref());
+    Some(Device {
+        code: foreign(code),
+        address: complete.or_else(|| web(authorization.verification_uri.as_deref())),
+        ends: Moment::of(authorization.expires_at.as_ref(), now),
+    })
+}
+
+/// An address that a browser may be sent to: a provider's word alone makes no link of `javascript:`.
+fn web(address: Option<&str>) -> Option<String> {
+    let address = url::Url::parse(address?).ok()?;
+    matches!(address.scheme(), "https" | "http").then(|| address.into())
+}
+
+fn editable(subject: &Subject) -> Editable {
+    let of = |field| keeper(&subject.connection, field);
+    let (title, description) = (of("displayName"), of("description"));
+    let may = subject.may.edit();
+    Editable {
+        title: may && title.is_none(),
+        description: may && description.is_none(),
+        kept: [("name", title), ("description", description)]
+            .into_iter()
+            .filter_map(|(what, keeper)| Some((what, keeper?)))
+            .collect(),
+    }
+}
+
+fn settled(app: &App, subject: &Subject) -> Settled {
+    let Subject { connection, may, .. } = subject;
+    let provider = app.cluster.provider(&connection.spec.provider);
+    Settled {
+        parameters: parameters::settled(provider.as_deref(), connection),
+        keeper: keeper(connection, "parameters"),
+        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && may.owns,
+    }
+}
+
+/// What the operator said of it.
+async fn history(app: &App, subject: &Subject, reader: Reader<'_>) -> Result<Vec<Line>, Failure> {
+    let events: Api<Event> = Api::namespaced(app.client.clone(), &subject.namespace);
+    let uid = subject.connection.uid().unwrap_or_default();
+    let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
+    let found = in_time(events.list(&of_it)).await?.map_err(|error| Failure::internal(&error))?;
+    Ok(history::lines(&found.items, &subject.connection.spec.owner, reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_makes_no_link_but_to_the_web() {
+        assert_eq!(
+            web(Some("https://p.example.com/device")).as_deref(),
+            Some("https://p.example.com/device")
+        );
+        for bad in ["javascript:alert(1)", "data:text/html,x", "//p", "p", "vbscript:x", ""] {
+            assert_eq!(web(Some(bad)), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Providers and how they stand, for those who may see them.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+use bowline_api::connection::Phase;
+use bowline_api::provider::Rotation;
+use kube::ResourceExt;
+
+use super::super::App;
+use super::super::access::Question;
+use super::super::failure::Failure;
+use super::super::form::SignedIn;
+use super::super::view::provider::Card;
+use super::{Frame, html};
+
+/// Who may see the page.
+pub const QUESTION: Question<'static> =
+    Question { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
+
+/// One provider.
+struct Line {
+    card: Card,
+    type_: String,
+    callback: Option<String>,
+    rotation: Option<&'static str>,
+    connections: usize,
+    broken: usize,
+}
+
+#[derive(Template)]
+#[template(path = "health.html")]
+struct HealthPage {
+    frame: Frame,
+    lines: Vec<Line>,
+}
+
+/// `GET /providers`
+pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
+    if !app.access.allows(&session, QUESTION).await? {
+        let what = "How providers stand is shown to those who may read IntegrationProviders.";
+        return Err(Failure::forbidden(what, "Ask your platform team if you need it."));
+    }
+    let connections = app.cluster.connections.state();
+    let mut lines: Vec<Line> = app
+        .cluster
+        .providers
+        .state()
+        .iter()
+        .map(|provider| {
+            let name = provider.name_any();
+            let status = provider.status.clone().unwrap_or_default();
+            let ours = connections.iter().filter(|connection| connection.spec.provider == name);
+            let phases: Vec<Option<Phase>> =
+                ours.map(|it| it.status.as_ref().and_then(|it| it.phase)).collect();
+            let broken = |phase: &&Option<Phase>| {
+                matches!(phase, Some(Phase::Expired | Phase::Error | Phase::Revoked))
+            };
+            Line {
+                card: Card::of(provider),
+                type_: provider.spec.type_.clone(),
+                callback: status.callback_url,
+                rotation: status.rotation.map(rotation),
+                connections: phases.len(),
+                broken: phases.iter().filter(broken).count(),
+            }
+        })
+        .collect();
+    lines.sort_by_key(|line| (line.card.ready, line.card.title.to_lowercase()));
+    let frame = Frame::of(&app, &session, "Providers", "providers").await;
+    Ok(html(&HealthPage { frame, lines }))
+}
+
+fn rotation(rotation: Rotation) -> &'static str {
+    match rotation {
+        Rotation::None => "Refresh tokens stay the same.",
+        Rotation::Optional => "Refresh tokens may be replaced on use.",
+        Rotation::Sliding => "Refresh tokens are replaced on use; old ones keep working.",
+        Rotation::SingleUse => "Refresh tokens are replaced on use; old ones die.",
+        Rotation::PerMint => "No refresh tokens: access is minted anew.",
+    }
+}

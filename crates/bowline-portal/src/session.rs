@@ -1,0 +1,257 @@
+//! Who is signed in: kept by the browser alone, sealed, in a cookie of the whole host.
+//!
+//! The portal keeps nothing, so any replica serves any request and a restart signs nobody out. A session ends after eight
+//! hours, in this browser at sign-out, and for everybody, with every copy of a cookie, when the session key is replaced.
+
+use std::fmt;
+use std::time::Duration;
+
+use bowline_api::opaque::{Digest, NoRandomness, random_text};
+use k8s_openapi::jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::seal::{CannotSeal, Purpose, SessionKey};
+
+/// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
+pub const COOKIE: &str = "__Host-bowline";
+
+/// How long a session lasts.
+pub const LIFETIME: Duration = Duration::from_hours(8);
+
+/// Browsers keep no larger cookie.
+const COOKIE_BYTES: usize = 3_900;
+
+/// Names that only Kubernetes itself gives.
+const RESERVED: &str = "system:";
+
+/// Groups that the API server gives to everybody who proved who they are.
+const AUTHENTICATED: &str = "system:authenticated";
+
+/// One sign-in. `Debug` does not show its id.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Session {
+    user: String,
+    #[serde(default)]
+    person: Option<Digest>,
+    groups: Vec<String>,
+    id: String,
+    issued_at: Timestamp,
+}
+
+/// Somebody cannot be signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A name that only Kubernetes itself gives, or none.
+    #[error("this user name belongs to Kubernetes itself: sign in as a person")]
+    Reserved,
+    /// No random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// It cannot be sealed.
+    #[error(transparent)]
+    CannotSeal(#[from] CannotSeal),
+    /// Browsers would drop the cookie.
+    #[error("you are in too many groups to fit into a cookie: ask for the groups claim to be filtered")]
+    TooLarge,
+}
+
+impl Session {
+    /// Signs somebody in, with an id that nobody had before. `groups` are those that another party names: of the
+    /// reserved ones only `system:authenticated` is kept, unless the API server itself named them.
+    pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, Refused> {
+        if user.is_empty() || user.starts_with(RESERVED) {
+            return Err(Refused::Reserved);
+        }
+        let groups = match groups {
+            Groups::OfTheApiServer(groups) => groups,
+            Groups::Claimed(claimed) => {
+                let harmless = claimed.into_iter().filter(|group| !group.starts_with(RESERVED));
+                harmless.chain([AUTHENTICATED.to_owned()]).collect()
+            }
+        };
+        let id = random_text()?.expose_secret().to_owned();
+        Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
+    }
+
+    /// The same session, which also knows the person behind the name.
+    #[must_use]
+    pub fn of_person(self, person: Digest) -> Self {
+        Self { person: Some(person), ..self }
+    }
+
+    /// The person behind the name, where the way to sign in tells.
+    pub fn person(&self) -> Option<&Digest> {
+        self.person.as_ref()
+    }
+
+    /// Kubernetes name of who is signed in.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Groups that the reviews of rights are asked with.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// What a try to connect remembers of the browser that began it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.id)
+    }
+
+    /// What a form of this session carries. Another digest than [`Session::digest`], so that neither tells the other.
+    pub fn form_token(&self) -> String {
+        Digest::of(&format!("form:{}", self.id)).as_str().to_owned()
+    }
+
+    fn is_over_at(&self, now: Timestamp) -> bool {
+        let age = now.as_second() - self.issued_at.as_second();
+        // One from the future was made by nobody's clock.
+        u64::try_from(age).map_or(age < -60, |age| age >= LIFETIME.as_secs())
+    }
+
+    /// The cookie that keeps it.
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Refused> {
+        let sealed = key.seal(Purpose::Session, self)?;
+        if sealed.len() > COOKIE_BYTES {
+            return Err(Refused::TooLarge);
+        }
+        Ok(cookie(COOKIE, &sealed, LIFETIME))
+    }
+
+    /// The session that a `Cookie` header holds, if it is sealed by us and not over.
+    pub fn from_cookies(key: &SessionKey, cookies: &[&str], now: Timestamp) -> Option<Self> {
+        let session: Self = key.open(Purpose::Session, value(cookies, COOKIE)?)?;
+        (!session.is_over_at(now)).then_some(session)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Who says which groups somebody is in.
+#[derive(Clone, Debug)]
+pub enum Groups {
+    /// The API server: taken as they are.
+    OfTheApiServer(Vec<String>),
+    /// Somebody else, who cannot give groups of Kubernetes itself.
+    Claimed(Vec<String>),
+}
+
+/// A cookie that only we read, that no script sees and no foreign form sends (R29).
+pub fn cookie(name: &str, value: &str, lasts: Duration) -> String {
+    format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; Secure; SameSite=Lax", lasts.as_secs())
+}
+
+/// Takes a cookie away.
+pub fn no_cookie(name: &str) -> String {
+    cookie(name, "", Duration::ZERO)
+}
+
+/// The value of a cookie. `None` if it is missing, or stands there twice: somebody put one beside ours.
+pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
+    let pairs = cookies.iter().flat_map(|header| header.split(';'));
+    let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
+    let (_, value) = found.next()?;
+    found.next().is_none().then_some(value)
+}
+
+/// Whether two tokens are the same, without telling by time where they differ.
+pub fn same(one: &str, other: &SecretString) -> bool {
+    Digest::of(one) == Digest::of(other.expose_secret())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::SignedDuration;
+
+    fn key() -> SessionKey {
+        SessionKey::new(&[7; 32]).unwrap()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + second)
+    }
+
+    fn begun(user: &str) -> Result<Session, Refused> {
+        Session::begin(user, Groups::Claimed(vec!["staff".into()]), at(0))
+    }
+
+    fn value_of(cookie: &str) -> &str {
+        cookie.split(';').next().unwrap()
+    }
+
+    #[test]
+    fn a_session_comes_back_at_any_replica_with_the_same_key() {
+        let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
+        let session = Session::from_cookies(&key(), &[value_of(&cookie)], at(60)).unwrap();
+        assert_eq!(session.user(), "alice");
+        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+    }
+
+    #[test]
+    fn a_session_is_over_after_eight_hours() {
+        let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
+        let read = |second| Session::from_cookies(&key(), &[value_of(&cookie)], at(second));
+        assert!(read(8 * 3600 - 1).is_some());
+        assert!(read(8 * 3600).is_none());
+        assert!(read(-61).is_none());
+    }
+
+    #[test]
+    fn the_cookie_is_safe() {
+        let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
+        for part in
+            ["__Host-bowline=", "; HttpOnly", "; Secure", "; SameSite=Lax", "; Path=/;", "; Max-Age=28800"]
+        {
+            assert!(cookie.contains(part), "{part}");
+        }
+        assert!(!cookie.contains("Domain") && !cookie.contains("alice"));
+    }
+
+    #[test]
+    fn each_sign_in_has_an_id_of_its_own() {
+        let (one, other) = (begun("alice").unwrap(), begun("alice").unwrap());
+        assert_ne!(one.digest(), other.digest());
+        assert_ne!(one.form_token(), other.form_token());
+        assert_ne!(one.form_token(), one.digest().as_str());
+        assert!(!format!("{one:?}").contains(&one.id));
+    }
+
+    #[test]
+    fn users_of_kubernetes_itself_do_not_sign_in() {
+        for user in ["", "system:admin", "system:serviceaccount:bowline-system:bowline"] {
+            assert_eq!(begun(user).err(), Some(Refused::Reserved), "{user}");
+        }
+    }
+
+    #[test]
+    fn nobody_but_the_api_server_puts_people_into_groups_of_kubernetes() {
+        let claimed = Groups::Claimed(vec!["system:masters".into(), "staff".into()]);
+        let session = Session::begin("alice", claimed, at(0)).unwrap();
+        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        let known = Groups::OfTheApiServer(vec!["system:masters".into()]);
+        assert_eq!(Session::begin("root", known, at(0)).unwrap().groups(), ["system:masters"]);
+    }
+
+    #[test]
+    fn a_cookie_beside_ours_makes_both_worthless() {
+        assert_eq!(value(&["a=1; b=2"], "b"), Some("2"));
+        assert_eq!(value(&["a=1; a=2"], "a"), None);
+        assert_eq!(value(&["a=1", "a=1"], "a"), None);
+        assert_eq!(value(&["b"], "b"), None);
+    }
+
+    #[test]
+    fn more_groups_than_a_cookie_holds_are_said_and_not_cut() {
+        let many = (0..400).map(|n| format!("group-with-a-name-{n}")).collect();
+        let session = Session::begin("alice", Groups::Claimed(many), at(0)).unwrap();
+        assert_eq!(session.to_cookie(&key()).err(), Some(Refused::TooLarge));
+    }
+}

@@ -1,0 +1,131 @@
+//! What is remembered of somebody who is not signed in yet: where to go afterwards, the token of the sign-in form, and a
+//! try at the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use bowline_api::opaque::random_text;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+
+use super::super::failure::Failure;
+use super::super::form::cookies;
+use super::super::seal::{Purpose, SessionKey};
+use super::super::session;
+
+/// Cookie with it.
+pub const COOKIE: &str = "__Host-bowline-sign-in";
+
+const LIFETIME: Duration = Duration::from_mins(10);
+const PATH_LETTERS: usize = 512;
+
+/// Where people go who did not want to go anywhere else.
+pub const HOME: &str = "/connections";
+
+/// What is remembered of somebody who is not signed in yet.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Before {
+    /// A path of ours to go to afterwards.
+    next: String,
+    /// The token of the sign-in form.
+    pub form: String,
+    made_at: Timestamp,
+    /// A try at the `OpenID` provider.
+    pub oidc: Option<OidcTry>,
+}
+
+/// What must come back from the `OpenID` provider, and what goes to it with the code.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OidcTry {
+    /// RFC 6749 §10.12.
+    pub state: String,
+    /// `OpenID` Connect Core §3.1.2.1.
+    pub nonce: String,
+    /// RFC 7636 §4.1.
+    pub verifier: String,
+}
+
+impl Before {
+    /// Somebody who wanted to see `path`.
+    pub fn new(path: &str, now: Timestamp) -> Result<Self, Failure> {
+        let form = random_text().map_err(|error| Failure::internal(&error))?;
+        let next = if is_our_path(path) { path } else { HOME };
+        Ok(Self { next: next.to_owned(), form: form.expose_secret().to_owned(), made_at: now, oidc: None })
+    }
+
+    /// What a browser remembers, if it is ours and not too old.
+    pub fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
+        let before: Self = key.open(Purpose::SignIn, session::value(&cookies(headers), COOKIE)?)?;
+        let age = u64::try_from(now.as_second() - before.made_at.as_second()).ok()?;
+        (age < LIFETIME.as_secs()).then_some(before)
+    }
+
+    /// The cookie that keeps it.
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Failure> {
+        let sealed = key.seal(Purpose::SignIn, self).map_err(|error| Failure::internal(&error))?;
+        Ok(session::cookie(COOKIE, &sealed, LIFETIME))
+    }
+
+    /// Where to go now that somebody is signed in. Judged again: nothing but a path of ours ever leaves here.
+    pub fn next(&self) -> &str {
+        if is_our_path(&self.next) { &self.next } else { HOME }
+    }
+}
+
+/// Whether a browser takes `path` as a place on our own host, and as nothing else.
+pub fn is_our_path(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    path.len() <= PATH_LETTERS && path.starts_with('/') && !path.contains("//") && path.bytes().all(plain)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use k8s_openapi::jiff::SignedDuration;
+
+    #[test]
+    fn nobody_is_sent_anywhere_else() {
+        for path in ["/", "/connections", "/connections/team-a/github-work", "/callback/a.b"] {
+            assert!(is_our_path(path), "{path}");
+        }
+        let long = format!("/{}", "a".repeat(600));
+        for path in [
+            "",
+            "connections",
+            "//evil.example.com",
+            "/\\evil.example.com",
+            "\\\\evil",
+            "/%09/evil.example.com",
+            "/\t/evil",
+            "https://evil.example.com",
+            "https:evil",
+            "data:text/html,x",
+            "javascript:alert(1)",
+            "/@evil.example.com",
+            "//bowline@evil.example.com",
+            "/connections//evil.example.com",
+            "/a?next=//evil",
+            "/a#b",
+            "/a\r\nSet-Cookie:b",
+            "/ä",
+            &long,
+        ] {
+            assert!(!is_our_path(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_forgotten_after_ten_minutes() {
+        let key = SessionKey::new(&[7; 32]).unwrap();
+        let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
+        let before = Before::new("/workspaces/marketing", at(0)).unwrap();
+        let cookie = before.to_cookie(&key).unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", cookie.split(';').next().unwrap().parse().unwrap());
+        assert_eq!(Before::of(&headers, &key, at(599)).unwrap().next(), "/workspaces/marketing");
+        assert!(Before::of(&headers, &key, at(600)).is_none());
+        assert_eq!(Before::new("//evil", at(0)).unwrap().next(), HOME);
+    }
+}

@@ -1,0 +1,174 @@
+//! Who made, paused or disconnected a connection, and when, as far as it is on record; nothing here is guessed.
+//!
+//! The portal notes the user on the object. That note counts while the portal is who set the field: of everybody else the API
+//! server's managed fields name the tool. Who may write such a note: the portal, the owner, and holders of
+//! `assign-owner` (deploy/admission).
+
+use bowline_api::IntegrationConnection;
+use bowline_api::names;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::super::write::FIELD_MANAGER;
+use super::foreign;
+use super::time::Moment;
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doer {
+    /// A user, in this portal.
+    User(String),
+    /// A tool, by the name that it goes by at the API server.
+    Tool(String),
+}
+
+/// That a connection was paused or disconnected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// `Paused` or `Disconnected`.
+    pub word: &'static str,
+    /// By whom.
+    pub by: Option<Doer>,
+    /// Since when.
+    pub since: Option<Moment>,
+}
+
+/// Since when a connection is paused or disconnected, and by whom. `None` if it is neither, or nobody can tell by whom nor when.
+pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
+    let spec = &connection.spec;
+    let (word, field, note) = if spec.disconnect.unwrap_or_default() {
+        ("Disconnected", "disconnect", names::ANNOTATION_DISCONNECTED_BY)
+    } else if spec.suspend.unwrap_or_default() {
+        ("Paused", "suspend", names::ANNOTATION_SUSPENDED_BY)
+    } else {
+        return None;
+    };
+    let setter = setters(connection, field).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    let manager = setter.manager.as_deref()?;
+    let (by, since) = if manager == FIELD_MANAGER {
+        let (by, since) = noted(connection.annotations().get(note)?)?;
+        (Some(by), since)
+    } else {
+        // What a client writes without saying who it is.
+        let named = Some(manager).filter(|manager| *manager != "unknown");
+        (named.map(|manager| Doer::Tool(foreign(manager))), set_alone(setter, field))
+    };
+    let since = since.map(|since| Moment::new(since, now));
+    (by.is_some() || since.is_some()).then_some(Stopped { word, by, since })
+}
+
+/// The note that the portal makes with a change.
+pub fn note(user: &str, now: Timestamp) -> String {
+    format!("{now} {user}")
+}
+
+fn noted(note: &str) -> Option<(Doer, Option<Timestamp>)> {
+    let (time, user) = note.split_once(' ')?;
+    Some((Doer::User(foreign(user)), Some(time.parse().ok()?)))
+}
+
+/// When a field was set, if that is known: an entry tells the last change of all its fields, so it must have this one alone.
+fn set_alone(entry: &ManagedFieldsEntry, field: &str) -> Option<Timestamp> {
+    let key = format!("f:{field}");
+    let alone = json!({ "f:spec": { key: {} } });
+    let fields = entry.fields_v1.as_ref().filter(|fields| fields.0 == alone);
+    fields.and(entry.time.as_ref()).map(|time| time.0)
+}
+
+/// Who made a connection: the user whom the portal noted when it did, else the tool that wrote it first. Whoever names the
+/// provider made it: that field is there from the first and never changes.
+pub fn maker(connection: &IntegrationConnection) -> Option<Doer> {
+    let first = setters(connection, "provider").min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
+    let in_portal =
+        setters(connection, "provider").any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    let user = connection.annotations().get(names::ANNOTATION_MADE_BY).filter(|_| in_portal);
+    // The portal's note may have been taken off, and some clients do not say who they are.
+    let tool = || first?.manager.as_deref().filter(|name| ![FIELD_MANAGER, "unknown"].contains(name));
+    user.map(|user| Doer::User(foreign(user))).or_else(|| tool().map(|tool| Doer::Tool(foreign(tool))))
+}
+
+/// The entries of those who set a field of the spec.
+fn setters<'a>(
+    connection: &'a IntegrationConnection,
+    field: &str,
+) -> impl Iterator<Item = &'a ManagedFieldsEntry> {
+    let key = format!("f:{field}");
+    connection.managed_fields().iter().filter(move |entry| {
+        let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
+        spec.and_then(|spec: &Value| spec.get(&key)).is_some()
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-05-03T15:00:00Z".parse().unwrap()
+    }
+
+    /// A connection with this spec and these annotations, and who set which fields when.
+    fn connection(spec: &Value, notes: &Value, fields: &[(&str, &str, Value)]) -> IntegrationConnection {
+        let mut whole = json!({"provider": "p", "owner": "alice"});
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let entry = |(manager, time, fields): &(&str, &str, Value)| {
+            json!({"manager": manager, "operation": "Update", "apiVersion": "bowline.dev/v1alpha1",
+                "time": time, "fieldsType": "FieldsV1", "fieldsV1": fields})
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "spec": whole,
+            "metadata": {"name": "c", "annotations": notes,
+                "managedFields": fields.iter().map(entry).collect::<Vec<_>>()},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pause_in_the_portal_tells_who_and_when() {
+        let by = |manager: &str, note: &str| {
+            let fields = json!({"f:spec": {"f:suspend": {}, "f:description": {}}});
+            let notes = json!({"bowline.dev/suspended-by": note});
+            let object =
+                connection(&json!({"suspend": true}), &notes, &[(manager, "2026-05-03T14:30:00Z", fields)]);
+            stopped(&object, now())
+        };
+        let told = by("bowline-portal", &note("alice b", "2026-05-03T14:00:00Z".parse().unwrap())).unwrap();
+        assert_eq!(told.by, Some(Doer::User("alice b".to_owned())));
+        assert_eq!(told.since.unwrap().words, "60 minutes ago");
+        assert_eq!(by("bowline-portal", "yesterday alice"), None, "a note that cannot be read says nothing");
+        let told = by("flux", "2026-05-03T14:00:00Z alice").unwrap();
+        assert_eq!(
+            (told.by, told.since),
+            (Some(Doer::Tool("flux".to_owned())), None),
+            "an old note counts no more"
+        );
+    }
+
+    #[test]
+    fn a_tool_that_set_nothing_else_tells_when() {
+        let alone = json!({"f:spec": {"f:disconnect": {}}});
+        let entry = ("kubectl-patch", "2026-05-03T14:30:00Z", alone);
+        let object = connection(&json!({"disconnect": true}), &json!({}), &[entry]);
+        assert_eq!(stopped(&object, now()).unwrap().since.unwrap().words, "30 minutes ago");
+        assert_eq!(stopped(&connection(&json!({}), &json!({}), &[]), now()), None);
+        assert_eq!(stopped(&connection(&json!({"suspend": true}), &json!({}), &[]), now()), None);
+    }
+
+    #[test]
+    fn who_made_it_is_no_tool_that_only_came_first_by_the_clock() {
+        let (finalizer, whole) =
+            (json!({"f:metadata": {"f:finalizers": {}}}), json!({"f:spec": {"f:provider": {}}}));
+        let made = |manager: &str| {
+            let fields = [
+                ("bowline", "2026-05-03T14:00:00Z", finalizer.clone()),
+                (manager, "2026-05-03T14:30:00Z", whole.clone()),
+            ];
+            maker(&connection(&json!({}), &json!({"bowline.dev/made-by": "carol"}), &fields))
+        };
+        assert_eq!(made("bowline-portal"), Some(Doer::User("carol".to_owned())));
+        assert_eq!(made("kubectl-create"), Some(Doer::Tool("kubectl-create".to_owned())));
+    }
+}

@@ -1,0 +1,198 @@
+//! What the scopes that will be asked for let their holder do, the risky ones first.
+
+use std::collections::BTreeSet;
+
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::ScopesStatus;
+use bowline_oauth::catalog::look::ScopeKind;
+use bowline_oauth::catalog::protocol::Scopes;
+
+use super::foreign;
+
+/// How much a scope gives, the most worth a look first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Power {
+    /// Change who may do what, or settings for others.
+    Manage,
+    /// Nobody has put it into words.
+    Unknown,
+    /// Change things, or act in somebody's name.
+    Write,
+    /// Look.
+    Read,
+}
+
+impl Power {
+    /// The heading of its group.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Manage => "Manage",
+            Self::Unknown => "Not described here",
+            Self::Write => "Change",
+            Self::Read => "Read",
+        }
+    }
+
+    /// Why the whole group is worth a second look; empty where it is not.
+    pub fn caution(self) -> &'static str {
+        match self {
+            Self::Manage => "Powerful: it reaches what others rely on.",
+            Self::Unknown => "The provider explains these before you agree.",
+            Self::Write | Self::Read => "",
+        }
+    }
+}
+
+/// A scope on the page before the redirect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// As the provider calls it.
+    pub name: String,
+    /// In words; empty where nobody has found any.
+    pub words: String,
+    /// Why to think twice.
+    pub risk: Option<String>,
+    /// Whether the connection does not work without it.
+    pub required: bool,
+}
+
+/// Scopes of one power.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// How much they give.
+    pub power: Power,
+    /// The scopes, those with a risk first.
+    pub scopes: Vec<Asked>,
+}
+
+/// The scopes that a connection asks for, each once, grouped.
+pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> {
+    let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
+    let mut seen = BTreeSet::new();
+    let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
+    let mut all: Vec<(Power, Asked)> = names.map(|name| one(scopes, name)).collect();
+    all.sort_by_key(|(power, asked)| (*power, asked.risk.is_none()));
+    let mut groups: Vec<Group> = Vec::new();
+    for (power, asked) in all {
+        match groups.last_mut() {
+            Some(group) if group.power == power => group.scopes.push(asked),
+            _ => groups.push(Group { power, scopes: vec![asked] }),
+        }
+    }
+    groups
+}
+
+/// These scopes in words, in their order.
+pub fn described(scopes: &Scopes, names: &[String]) -> Vec<Asked> {
+    names.iter().map(|name| one(scopes, name).1).collect()
+}
+
+/// One scope and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeLine {
+    /// As the provider calls it.
+    pub name: String,
+    /// In words; empty where nobody has found any.
+    pub words: String,
+    /// One letter of a symbol, hidden from screen readers.
+    pub icon: &'static str,
+    /// What became of it.
+    pub word: &'static str,
+    /// Class of the chip.
+    pub tone: &'static str,
+    /// What that means for the connection; empty where the word says it all.
+    pub note: &'static str,
+}
+
+/// What became of each scope, faults first. One that is required and missing is a fault; the connection works without any
+/// other (R15). Of a provider that is not `known` nobody can tell them apart.
+pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
+    let line = |name: &String, icon, word, tone, note| {
+        let meaning = known.and_then(|known| known.meaning(name));
+        let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
+        ScopeLine { name: foreign(name), words, icon, word, tone, note }
+    };
+    let is_needed = |known: &Scopes, name: &str| {
+        known.required.iter().any(|required| known.comparable(required) == known.comparable(name))
+    };
+    let missing = |name: &String| match known.map(|known| is_needed(known, name)) {
+        Some(true) => line(name, "–", "Not given", "bad", "Needed: reconnect and allow it."),
+        Some(false) => line(name, "–", "Not given", "plain", "Not needed: the connection works without it."),
+        None => line(name, "–", "Not given", "bad", ""),
+    };
+    let (faults, notes): (Vec<_>, Vec<_>) =
+        status.missing.iter().map(missing).partition(|line| line.tone == "bad");
+    let extra = status.extra.iter().map(|name| line(name, "+", "Given, but not asked for", "bad", ""));
+    let granted = status.granted.iter().filter(|name| !status.extra.contains(name));
+    let given = granted.map(|name| line(name, "✓", "Given", "good", ""));
+    faults.into_iter().chain(extra).chain(given).chain(notes).collect()
+}
+
+fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
+    let meaning = scopes.meaning(name);
+    let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
+        ScopeKind::Read => Power::Read,
+        ScopeKind::Write => Power::Write,
+        ScopeKind::Manage => Power::Manage,
+    });
+    let asked = Asked {
+        name: name.to_owned(),
+        words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
+        risk: meaning.and_then(|meaning| meaning.risk.clone()),
+        required: scopes.required.iter().any(|required| required == name),
+    };
+    (power, asked)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bowline_oauth::catalog;
+
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_risky_ones_come_first_and_each_once() {
+        let mut scopes = catalog::get("github").unwrap().scopes.clone();
+        scopes.required = vec!["read:user".to_owned()];
+        let connection: IntegrationConnection = serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
+            "spec": {"provider": "p", "owner": "alice", "scopes": ["read:user", "public_repo", "repo", "made:up"]},
+        }))
+        .unwrap();
+        let groups = asked(&scopes, &connection);
+        let names: Vec<Vec<&str>> = groups
+            .iter()
+            .map(|group| group.scopes.iter().map(|scope| scope.name.as_str()).collect())
+            .collect();
+        assert_eq!(names, [vec!["made:up"], vec!["repo", "public_repo"], vec!["read:user"]]);
+        assert!(groups[1].scopes[0].risk.is_some() && groups[2].scopes[0].required);
+        assert_eq!(groups[0].scopes[0].words, "");
+    }
+
+    #[test]
+    fn a_missing_scope_is_a_fault_only_where_it_is_required() {
+        let mut known = catalog::get("github").unwrap().scopes.clone();
+        known.required = vec!["repo".to_owned()];
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let status = ScopesStatus {
+            granted: list(&["read:user", "gist"]),
+            missing: list(&["public_repo", "repo"]),
+            extra: list(&["gist"]),
+            ..ScopesStatus::default()
+        };
+        let told = |known| {
+            let lines = became(known, &status).into_iter();
+            lines.map(|line| (line.name, line.tone, line.note)).collect::<Vec<_>>()
+        };
+        let expected = [
+            ("repo", "bad", "Needed: reconnect and allow it."),
+            ("gist", "bad", ""),
+            ("read:user", "good", ""),
+            ("public_repo", "plain", "Not needed: the connection works without it."),
+        ];
+        assert_eq!(told(Some(&known)), expected.map(|(name, tone, note)| (name.to_owned(), tone, note)));
+        assert!(told(None)[..2].iter().all(|(_, tone, note)| *tone == "bad" && note.is_empty()));
+    }
+}

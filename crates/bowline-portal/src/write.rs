@@ -1,0 +1,174 @@
+//! What the portal writes to connections: as itself, naming in the same request the user for whom it acts, which
+//! admission takes as the caller. Whether that user may, was asked before.
+
+use std::time::Duration;
+
+use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
+use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt};
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::session::Session;
+
+/// Field manager of everything the portal writes.
+pub const FIELD_MANAGER: &str = "bowline-portal";
+
+/// A click is not worth a longer wait.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A change of one connection: fields of its spec, and annotations.
+#[derive(Debug, Default)]
+pub struct Change {
+    spec: Map<String, Value>,
+    annotations: Map<String, Value>,
+    /// The version that it was decided on, where a later one may not be changed.
+    version: Option<String>,
+}
+
+impl Change {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a field of the spec; `null` takes it away.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.spec.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Only on the version of the object that was read: for a list, which a patch replaces as a whole.
+    #[must_use]
+    pub fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
+        self.version = connection.resource_version();
+        self
+    }
+
+    /// Sets an annotation.
+    #[must_use]
+    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+        self.annotations.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Takes an annotation away.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.annotations.insert(name.to_owned(), Value::Null);
+        self
+    }
+
+    /// The merge patch, for this very object and in the name of `user`.
+    fn patch(mut self, uid: &str, user: &str) -> Value {
+        self.annotations.insert(ANNOTATION_ACTING_USER.to_owned(), user.into());
+        let mut patch = json!({ "metadata": { "uid": uid, "annotations": self.annotations } });
+        if let Some(version) = self.version {
+            patch["metadata"]["resourceVersion"] = version.into();
+        }
+        if !self.spec.is_empty() {
+            patch["spec"] = self.spec.into();
+        }
+        patch
+    }
+}
+
+/// Writes connections.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+}
+
+impl Writer {
+    /// One that writes with the portal's own client.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    fn api(&self, namespace: &str) -> Api<IntegrationConnection> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Reads a connection as it is now, managed fields and all. `None` if there is none.
+    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<IntegrationConnection>, Failure> {
+        Ok(in_time(self.api(namespace).get_opt(name)).await??)
+    }
+
+    /// Makes a connection, owned by who is signed in.
+    pub async fn create(
+        &self,
+        session: &Session,
+        namespace: &str,
+        name: &str,
+        spec: IntegrationConnectionSpec,
+    ) -> Result<IntegrationConnection, Failure> {
+        let mut connection = IntegrationConnection::new(name, spec);
+        for name in [ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY] {
+            connection.annotations_mut().insert(name.to_owned(), session.user().to_owned());
+        }
+        let parameters =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let api = self.api(namespace);
+        let made = in_time(api.create(&parameters, &connection)).await??;
+        tracing::info!(user = session.user(), namespace, name, "connection made");
+        Ok(made)
+    }
+
+    /// Changes this very connection. `what` is for the log.
+    pub async fn change(
+        &self,
+        session: &Session,
+        connection: &IntegrationConnection,
+        change: Change,
+        what: &'static str,
+    ) -> Result<(), Failure> {
+        let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+        let patch = change.patch(&connection.uid().unwrap_or_default(), session.user());
+        let parameters =
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let api = self.api(&namespace);
+        in_time(api.patch(&name, &parameters, &Patch::Merge(&patch))).await??;
+        tracing::info!(user = session.user(), namespace, name, what, "connection changed");
+        Ok(())
+    }
+
+    /// Deletes this very connection. The user is named on it first: a deletion carries no annotation.
+    pub async fn delete(&self, session: &Session, connection: &IntegrationConnection) -> Result<(), Failure> {
+        self.change(session, connection, Change::new(), "about to be deleted").await?;
+        let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+        let preconditions = Preconditions { uid: connection.uid(), ..Preconditions::default() };
+        let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let api = self.api(&namespace);
+        in_time(api.delete(&name, &only_this)).await??;
+        tracing::info!(user = session.user(), namespace, name, "connection deleted");
+        Ok(())
+    }
+}
+
+/// Waits for the API server as long as a person would.
+pub async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| Failure::internal(&late))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_names_the_object_and_the_user() {
+        let change = Change::new().field("displayName", "Work").annotation("bowline.dev/x", "1");
+        let expected = json!({
+            "metadata": { "uid": "u", "annotations": { "bowline.dev/x": "1", "bowline.dev/acting-user": "alice" } },
+            "spec": { "displayName": "Work" },
+        });
+        assert_eq!(change.patch("u", "alice"), expected);
+    }
+
+    #[test]
+    fn nobody_writes_in_another_name_by_an_annotation_of_their_own() {
+        let change = Change::new().annotation(ANNOTATION_ACTING_USER, "mallory");
+        assert_eq!(change.patch("u", "alice")["metadata"]["annotations"][ANNOTATION_ACTING_USER], "alice");
+    }
+}

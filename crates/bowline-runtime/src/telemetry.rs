@@ -1,0 +1,244 @@
+//! Logs: one line per event on stderr, as text or JSON, and never a token.
+//!
+//! Two things keep tokens out. Our own code holds them in types without a telling `Debug`. Libraries are capped here,
+//! below whatever filter a user asks for, where their sources print bodies or headers (see [`CAPS`]).
+
+use std::fmt::{self, Display};
+use std::io::{self, IsTerminal};
+
+use clap::ValueEnum;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry};
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people: time, level, spans, message, fields.
+    #[default]
+    Text,
+    /// For machines: one JSON object per line.
+    Json,
+}
+
+/// How to log.
+#[derive(Debug)]
+pub struct Logs {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A directive of tracing-subscriber.
+    pub filter: String,
+}
+
+/// Logging cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter is not one that tracing-subscriber understands.
+    #[error("the log filter is not valid; an example of a valid one: info,bowline=debug")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// The process already has a subscriber.
+    #[error("logging is already set up")]
+    AlreadySet(#[source] TryInitError),
+}
+
+/// Targets that print secrets at some level, the most that is let through, and what would be printed above it.
+///
+/// Read in the sources of the versions in Cargo.lock: hyper and hyper-util print states, sizes and addresses; reqwest and
+/// rustls speak to the `log` crate, which is not bridged; oauth2 prints nothing. A cap covers the target and everything
+/// below it, holds whatever filter is asked for, and is checked by a test that asks for `trace`.
+const CAPS: &[(&str, LevelFilter, &str)] = &[
+    (
+        "kube_client::client",
+        LevelFilter::ERROR,
+        "at warn the whole answer, Secrets included, when it cannot be parsed",
+    ),
+    (
+        "h2",
+        LevelFilter::INFO,
+        "at trace every header, the bearer token's too; comes with HTTP/2, not compiled in today",
+    ),
+    (
+        "axum::rejection",
+        LevelFilter::DEBUG,
+        "at trace the text of a refused request; comes with axum's feature `tracing`",
+    ),
+];
+
+/// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set.
+///
+/// `filter` is a tracing directive such as `info` or `info,bowline=debug`.
+pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
+    subscriber(format, filter, io::stderr, io::stderr().is_terminal())?.try_init().map_err(Error::AlreadySet)
+}
+
+/// What [`init`] installs, writing to `writer`: for tests, which must not touch the process.
+pub fn subscriber<W>(
+    format: LogFormat,
+    filter: &str,
+    writer: W,
+    terminal: bool,
+) -> Result<impl Subscriber + Send + Sync, Error>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let asked = EnvFilter::try_new(filter).map_err(Error::Filter)?;
+    let filter = asked.and(filter_fn(is_harmless));
+    Ok(tracing_subscriber::registry().with(layer(format, writer, terminal).with_filter(filter)))
+}
+
+/// An error with its causes in one line: `outer: inner: innermost`.
+///
+/// Written by `Display` alone. `Debug` of an error may print what the error was about, a token answer for one. A cause
+/// that the error before it tells already, as many of kube's do, is not told twice.
+pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
+    fmt::from_fn(move |out| {
+        let mut told = error.to_string();
+        out.write_str(&told)?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(out, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    })
+}
+
+fn layer<W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+        // On a terminal the library's own default stands, which heeds NO_COLOR.
+        LogFormat::Text if terminal => layer.boxed(),
+        LogFormat::Text => layer.with_ansi(false).boxed(),
+    }
+}
+
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    CAPS.iter()
+        .filter(|(target, ..)| covers(target, metadata.target()))
+        .all(|(_, most, _)| metadata.level() <= most)
+}
+
+fn covers(cap: &str, target: &str) -> bool {
+    target.strip_prefix(cap).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, act: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        tracing::subscriber::with_default(
+            subscriber(format, filter, move || writer.clone(), false).unwrap(),
+            act,
+        );
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_filter_lets_through_what_it_names() {
+        let text = logged(LogFormat::Text, "info,bowline=debug", || {
+            tracing::debug!(target: "bowline::grant", "planned");
+            tracing::debug!(target: "elsewhere", "chatter");
+            tracing::info!(target: "elsewhere", connection = "team-a.github", "refreshed");
+        });
+        assert!(text.contains("planned") && text.contains("connection=\"team-a.github\""), "{text}");
+        assert!(!text.contains("chatter"), "{text}");
+        assert!(!text.contains('\u{1b}'), "colours off a terminal: {text}");
+    }
+
+    #[test]
+    fn json_is_one_object_per_line_with_fields_at_the_top() {
+        let text = logged(LogFormat::Json, "info", || {
+            tracing::info_span!("reconcile", kind = "connection")
+                .in_scope(|| tracing::info!(attempt = 2, "first"));
+            tracing::warn!("second");
+        });
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["attempt"], 2);
+        assert_eq!(lines[0]["message"], "first");
+        assert_eq!(lines[0]["span"]["kind"], "connection");
+        assert_eq!(lines[1]["level"], "WARN");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_an_error_with_an_example() {
+        let error = subscriber(LogFormat::Text, "bowline=loud", io::sink, false).err().unwrap();
+        assert!(error.to_string().contains("info,bowline=debug"), "{error}");
+    }
+
+    /// kube-client prints the body of an answer it cannot parse at warn: with a Secret in it, that is the token.
+    #[test]
+    fn no_filter_lifts_a_cap() {
+        for filter in ["trace", "kube_client::client=trace", "trace,kube_client::client::body=trace"] {
+            let text = logged(LogFormat::Text, filter, || {
+                tracing::warn!(target: "kube_client::client", "CANARY");
+                tracing::warn!(target: "kube_client::client::body", "CANARY");
+                tracing::trace!(target: "h2::codec::framed_write", "CANARY");
+                tracing::trace!(target: "axum::rejection", "CANARY");
+                tracing::error!(target: "kube_client::client", "the request failed");
+            });
+            assert!(!text.contains("CANARY"), "{filter}: {text}");
+            assert!(text.contains("the request failed"), "{filter}: an error must stay visible");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let error = Error::Filter(EnvFilter::try_new("bowline=loud").err().unwrap());
+        let text = chain(&error).to_string();
+        assert!(text.starts_with("the log filter is not valid") && text.contains(": "), "{text}");
+    }
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot begin: {0}")]
+        struct Outer(#[source] io::Error);
+        let error = Outer(io::Error::other("no such file"));
+        assert_eq!(chain(&error).to_string(), "cannot begin: no such file");
+    }
+
+    #[test]
+    fn a_cap_ends_at_its_module() {
+        assert!(covers("h2", "h2") && covers("h2", "h2::proto"));
+        assert!(!covers("h2", "h2x") && !covers("kube_client::client", "kube_client"));
+    }
+
+    #[test]
+    fn each_cap_says_what_it_holds_back() {
+        for (target, _, why) in CAPS {
+            assert!(why.len() > 10, "{target} has no reason");
+        }
+    }
+}

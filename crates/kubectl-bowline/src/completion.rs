@@ -1,0 +1,155 @@
+//! `completion`: scripts for shells, and the one by which kubectl completes its plug-ins.
+
+mod guess;
+
+use bowline_api::IntegrationConnection;
+use clap::{Command, CommandFactory, ValueEnum};
+use clap_complete::aot::Shell;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use super::Cli;
+use super::screen::Screen;
+use super::session::{ClusterArgs, Session};
+use guess::{Names, Wanted, named_options, wanted};
+
+/// How long a shell is kept waiting for names.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What `kubectl` looks for on PATH when TAB is pressed after `kubectl bowline`. It prints one candidate a line, then
+/// a directive; the plug-in knows the answer.
+const KUBECTL: &str = "#!/usr/bin/env sh
+exec kubectl-bowline __complete -- \"$@\"
+";
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline completion kubectl > ~/.local/bin/kubectl_complete-bowline
+  chmod +x ~/.local/bin/kubectl_complete-bowline
+  kubectl bowline completion bash > ~/.bash_completion.d/kubectl-bowline
+
+With the first two, TAB after `kubectl bowline` completes commands, options and
+the names of connections, in each shell where kubectl's own completion is set
+up: the file must be on PATH under that name. The others are for those who
+type kubectl-bowline with a hyphen; they know no names.";
+
+/// Print a script that completes commands when TAB is pressed
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// For whom
+    target: Target,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    /// kubectl, whatever the shell
+    Kubectl,
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+    /// elvish
+    Elvish,
+    /// `PowerShell`
+    Powershell,
+}
+
+impl Args {
+    /// Asks no cluster.
+    pub fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
+        let shell = match self.target {
+            Target::Kubectl => {
+                screen.progress("Put this on PATH as kubectl_complete-bowline, executable.");
+                return Ok(screen.result(KUBECTL)?);
+            }
+            Target::Bash => Shell::Bash,
+            Target::Zsh => Shell::Zsh,
+            Target::Fish => Shell::Fish,
+            Target::Elvish => Shell::Elvish,
+            Target::Powershell => Shell::PowerShell,
+        };
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "kubectl-bowline", &mut script);
+        Ok(screen.result(&String::from_utf8_lossy(&script))?)
+    }
+}
+
+const COMPLETE_EXAMPLES: &str = "Examples:
+  kubectl bowline __complete -- connect ''";
+
+/// Answer kubectl when TAB is pressed
+#[derive(clap::Args, Debug)]
+#[command(after_help = COMPLETE_EXAMPLES)]
+pub(super) struct CompleteArgs {
+    /// The words after `kubectl bowline`, the last one unfinished
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+impl CompleteArgs {
+    /// Prints candidates and the directive. Whoever presses TAB wants no errors on the line: what cannot be known is
+    /// left out.
+    pub async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
+        let root: Command = Cli::command();
+        let wanted = wanted(&root, &self.words);
+        let mut lines = match &wanted {
+            Wanted::These(candidates) => candidates.clone(),
+            Wanted::Names(kind, typed) => {
+                let names = tokio::time::timeout(PATIENCE, names(*kind, &self.words)).await;
+                let names = names.ok().and_then(Result::ok).unwrap_or_default();
+                names.into_iter().filter(|name| name.starts_with(typed)).collect()
+            }
+            Wanted::File => Vec::new(),
+        };
+        // Cobra's directives: 4 is "offer no files instead", 0 leaves that to the shell.
+        lines.push(if wanted == Wanted::File { ":0" } else { ":4" }.to_owned());
+        Ok(screen.result(&(lines.join("\n") + "\n"))?)
+    }
+}
+
+async fn names(kind: Names, words: &[String]) -> anyhow::Result<Vec<String>> {
+    let [kubeconfig, context, namespace] = named_options(words);
+    let cluster = ClusterArgs { kubeconfig: kubeconfig.map(Into::into), context, namespace };
+    let session = cluster.connect().await?;
+    match kind {
+        Names::Connections => listed::<IntegrationConnection>(&session, "").await,
+        Names::Pods => listed::<Pod>(&session, "pod/").await,
+    }
+}
+
+async fn listed<K>(session: &Session, prefix: &str) -> anyhow::Result<Vec<String>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(session.client.clone(), &session.namespace);
+    let all = api.list_metadata(&ListParams::default()).await?;
+    Ok(all.iter().map(|one| format!("{prefix}{}", one.name_any())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubectl_gets_a_script_that_asks_this_program() {
+        assert!(KUBECTL.starts_with("#!") && KUBECTL.contains("kubectl-bowline __complete -- \"$@\""));
+    }
+
+    #[test]
+    fn each_shell_gets_a_script_with_the_commands() {
+        for target in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+            let mut script = Vec::new();
+            clap_complete::generate(target, &mut Cli::command(), "kubectl-bowline", &mut script);
+            let script = String::from_utf8_lossy(&script).into_owned();
+            assert!(script.contains("disconnect") && script.contains("kubectl-bowline"), "{target}");
+        }
+    }
+}

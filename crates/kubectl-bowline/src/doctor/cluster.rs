@@ -1,0 +1,186 @@
+//! What there is, as far as the caller may see it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
+use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
+use http::Request;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::jiff::fmt::rfc2822;
+use kube::api::ListParams;
+use kube::client::Body;
+use kube::core::PartialObjectMeta;
+use kube::{Api, ResourceExt};
+use url::Url;
+
+use super::super::portal;
+use super::super::rights::{Seen, seen};
+use super::super::session::Session;
+
+/// Label on everything that the shipped manifests install.
+const INSTALLED: &str = "app.kubernetes.io/name=bowline";
+/// The keyring's Secret, in the operator's namespace.
+const KEYRING: &str = "bowline-keyring";
+/// The operator's Deployment, in its namespace.
+const OPERATOR: &str = "bowline";
+
+/// What was seen of an installation.
+pub(super) struct Installation {
+    /// Our kinds in the cluster, each with what is wanting in it.
+    pub definitions: Seen<Vec<Definition>>,
+    /// Names of the admission policies that are there.
+    pub policies: Seen<BTreeSet<String>>,
+    /// Names of the policies that are bound, and deny.
+    pub bound: Seen<BTreeSet<String>>,
+    /// Ready and wanted replicas of the operator, if it is there.
+    pub operator: Seen<Option<(i32, i32)>>,
+    pub keyring: Seen<bool>,
+    /// UID of the connection of each record; empty where it has none.
+    pub records: Seen<Vec<String>>,
+    pub providers: Seen<Vec<IntegrationProvider>>,
+    /// All connections, or those of the user's namespace.
+    pub connections: Seen<Vec<IntegrationConnection>>,
+    /// Whether `connections` are all there are.
+    pub all: bool,
+    pub portal: Option<Url>,
+    /// Seconds by which this machine is ahead of the API server.
+    pub ahead: Option<i64>,
+}
+
+/// One of our kinds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Definition {
+    pub name: String,
+    /// `None` where it is not installed; else fields that this plug-in knows and the cluster does not.
+    pub unknown_fields: Option<Vec<String>>,
+}
+
+/// Looks at everything.
+pub(super) async fn look(session: &Session, namespace: &str) -> anyhow::Result<Installation> {
+    let client = || session.client.clone();
+    let every = ListParams::default();
+    let installed = ListParams::default().labels(INSTALLED);
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client());
+    let deployments: Api<Deployment> = Api::namespaced(client(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(client(), namespace);
+    let providers: Api<IntegrationProvider> = Api::all(client());
+    let records = every.clone().fields(&format!("type={TYPE_RECORD}"));
+    let definitions = definitions_there(session).await?;
+    // Without the kinds, whatever is asked about them is answered by an error that says so.
+    let there =
+        !matches!(&definitions, Seen::Yes(found) if found.iter().any(|it| it.unknown_fields.is_none()));
+    let (connections, all) = if there { connections(session).await? } else { (Seen::MayNot, false) };
+    Ok(Installation {
+        policies: names(seen(policies.list(&installed).await)?, |it| Some(it.name_any())),
+        bound: names(seen(bindings.list(&installed).await)?, denying),
+        operator: map(seen(deployments.get_opt(OPERATOR).await)?, |found| found.as_ref().map(replicas)),
+        keyring: map(seen(secrets.get_metadata_opt(KEYRING).await)?, |found| found.is_some()),
+        records: map(seen(secrets.list_metadata(&records).await)?, |list| {
+            list.iter().map(owner_uid).collect()
+        }),
+        providers: if there {
+            map(seen(providers.list(&every).await)?, |list| list.items)
+        } else {
+            Seen::MayNot
+        },
+        portal: if there { portal::find(session).await? } else { None },
+        ahead: ahead(session).await?,
+        definitions,
+        connections,
+        all,
+    })
+}
+
+async fn definitions_there(session: &Session) -> anyhow::Result<Seen<Vec<Definition>>> {
+    let there: Api<CustomResourceDefinition> = Api::all(session.client.clone());
+    let mut found = Vec::new();
+    for wanted in definitions() {
+        let name = wanted.name_any();
+        let Seen::Yes(installed) = seen(there.get_opt(&name).await)? else { return Ok(Seen::MayNot) };
+        let unknown_fields = installed.map(|installed| unknown_fields(&wanted, &installed));
+        found.push(Definition { name, unknown_fields });
+    }
+    Ok(Seen::Yes(found))
+}
+
+/// Fields of spec and status that one definition has and the other lacks; the version too, if that is not served.
+pub(super) fn unknown_fields(
+    wanted: &CustomResourceDefinition,
+    there: &CustomResourceDefinition,
+) -> Vec<String> {
+    let fields = |definition: &CustomResourceDefinition, version: &str| -> Option<BTreeSet<String>> {
+        let served = definition.spec.versions.iter().find(|it| it.name == version && it.served)?;
+        let root = served.schema.as_ref()?.open_api_v3_schema.as_ref()?.properties.as_ref()?;
+        let below = |part: &str| {
+            let properties = root.get(part).and_then(|schema| schema.properties.as_ref());
+            let part = part.to_owned();
+            properties.into_iter().flatten().map(move |(field, _)| format!("{part}.{field}"))
+        };
+        Some(below("spec").chain(below("status")).collect())
+    };
+    let mut unknown = Vec::new();
+    for version in wanted.spec.versions.iter().map(|version| version.name.as_str()) {
+        match (fields(wanted, version), fields(there, version)) {
+            (Some(wanted), Some(there)) => unknown.extend(wanted.difference(&there).cloned()),
+            _ => unknown.push(format!("version {version}")),
+        }
+    }
+    unknown
+}
+
+async fn connections(session: &Session) -> anyhow::Result<(Seen<Vec<IntegrationConnection>>, bool)> {
+    let every = ListParams::default();
+    let all: Api<IntegrationConnection> = Api::all(session.client.clone());
+    if let Seen::Yes(list) = seen(all.list(&every).await)? {
+        return Ok((Seen::Yes(list.items), true));
+    }
+    let own: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &session.namespace);
+    Ok((map(seen(own.list(&every).await)?, |list| list.items), false))
+}
+
+fn map<T, U>(seen: Seen<T>, change: impl FnOnce(T) -> U) -> Seen<U> {
+    match seen {
+        Seen::Yes(found) => Seen::Yes(change(found)),
+        Seen::MayNot => Seen::MayNot,
+    }
+}
+
+fn names<K: Clone>(
+    seen: Seen<kube::core::ObjectList<K>>,
+    name: impl Fn(&K) -> Option<String>,
+) -> Seen<BTreeSet<String>> {
+    map(seen, |list| list.iter().filter_map(name).collect())
+}
+
+/// The policy that a binding enforces: one that only warns or audits keeps nobody out.
+fn denying(binding: &ValidatingAdmissionPolicyBinding) -> Option<String> {
+    let spec = binding.spec.as_ref()?;
+    let denies = spec.validation_actions.iter().flatten().any(|action| action == "Deny");
+    spec.policy_name.clone().filter(|_| denies)
+}
+
+fn replicas(deployment: &Deployment) -> (i32, i32) {
+    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    (ready, wanted)
+}
+
+fn owner_uid(record: &PartialObjectMeta<Secret>) -> String {
+    record.labels().get(LABEL_CONNECTION_UID).cloned().unwrap_or_default()
+}
+
+/// How far this machine's clock is ahead of the API server's, which dates each answer.
+async fn ahead(session: &Session) -> anyhow::Result<Option<i64>> {
+    let request = Request::get("/version").body(Body::empty()).context("a request cannot be made")?;
+    let Ok(answer) = session.client.send(request).await else { return Ok(None) };
+    let date = answer.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+    let theirs = date.and_then(|date| rfc2822::parse(date).ok()).map(|date| date.timestamp());
+    Ok(theirs.map(|theirs| session.clock.now().as_second() - theirs.as_second()))
+}

@@ -1,0 +1,82 @@
+//! Exit codes, a part of the plug-in's contract.
+
+use std::io;
+use std::process::ExitCode;
+
+use bowline_api::duration::Duration;
+
+use super::wait::words;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Not done.
+    Failed = 1,
+    /// Asked wrongly.
+    Usage = 2,
+    /// Begun, but not ready within the time given.
+    NotInTime = 3,
+}
+
+impl Exit {
+    /// The exit that an error stands for.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<NotInTime>() {
+            Self::NotInTime
+        } else if error.is::<Usage>() {
+            Self::Usage
+        } else if is_closed_pipe(error) {
+            // `kubectl bowline list | head -1` has what it wanted.
+            Self::Ok
+        } else {
+            Self::Failed
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Something was begun but not seen to end in time.
+#[derive(Debug, thiserror::Error)]
+#[error("not ready within {}: {what}", words(*limit))]
+pub(super) struct NotInTime {
+    pub limit: Duration,
+    /// What was waited for, and what stays behind.
+    pub what: String,
+}
+
+/// The arguments are well formed, but cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub &'static str);
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let late = NotInTime { limit: std::time::Duration::from_secs(1).into(), what: "x".into() };
+        for (error, exit) in [
+            (anyhow!("no such connection"), 1),
+            (Usage("pipe it").into(), 2),
+            (anyhow::Error::new(late).context("while waiting"), 3),
+            (io::Error::from(io::ErrorKind::BrokenPipe).into(), 0),
+            (io::Error::from(io::ErrorKind::PermissionDenied).into(), 1),
+        ] {
+            assert_eq!(Exit::of(&error) as u8, exit, "{error:#}");
+        }
+    }
+}

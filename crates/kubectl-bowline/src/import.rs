@@ -1,0 +1,237 @@
+//! `import`: bring a grant by an intake Secret.
+
+mod grant;
+mod verdict;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bowline_api::IntegrationConnection;
+use bowline_api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+
+use super::exit::{NotInTime, Usage};
+use super::screen::Screen;
+use super::session::{Session, plain};
+use super::wait::{WaitArgs, until, words};
+use grant::{Grant, MAX_BYTES};
+use verdict::{Verdict, is_taken, standing, verdict};
+
+/// How long the status may lag behind the taking of the Secret.
+const LAG: Duration = Duration::from_secs(10);
+
+const EXAMPLES: &str = "Examples:
+  # the JSON of a token answer
+  kubectl bowline import github-work --from-file answer.json
+  # a key, from stdin
+  printf 'api_key=%s' \"$KEY\" | kubectl bowline import openai
+  # lines: username=... and password=...
+  pass show ci/basic | kubectl bowline import registry
+
+Keys: refresh_token, access_token, expires_in (seconds from now) or expires_at
+(RFC 3339), scope; or api_key; or username and password. Secrets are never
+taken from arguments, and never typed: a terminal keeps what it shows.
+
+Only the connection's owner may do this (or who has the verb assign-owner):
+the grant decides which account everybody uses. It goes into a Secret of type
+bowline.dev/intake that belongs to the connection; the operator takes it,
+checks it with the provider, and deletes it. You need the right to create
+Secrets and to patch the connection.";
+
+/// Bring a token, a key, or user and password
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The connection
+    name: String,
+    /// Read from a file; without it, or as -, from stdin
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+impl Args {
+    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+        let Self { name, from_file, wait } = self;
+        let grant = read(from_file.as_deref(), session, screen)?;
+        let connections: Api<IntegrationConnection> =
+            Api::namespaced(session.client.clone(), &session.namespace);
+        let connection = session.connection(&name).await?;
+        check(&connection)?;
+
+        let announced = announce(session, &connections, &connection, &grant).await?;
+        screen.progress(&format!("Brought {} for {name}, in Secret {}.", grant.keys(), announced.secret));
+        if !wait.wait {
+            return Ok(());
+        }
+        screen.progress(&format!("Waiting up to {} for the operator to take it ...", words(wait.timeout)));
+        match outcome(&connections, &connection, &announced, wait).await? {
+            Verdict::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
+            Verdict::NotReady { reason, message } => {
+                screen.result(&format!("{name}: {reason}: {message}\n"))?;
+                bail!(
+                    "the import of {name} has not worked out; see: kubectl bowline describe {name} -n {}",
+                    session.namespace
+                )
+            }
+        }
+    }
+}
+
+fn read(file: Option<&Path>, session: &Session, screen: &mut Screen) -> anyhow::Result<Grant> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that too much is seen as such.
+    let limit = MAX_BYTES as u64 + 1;
+    match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read {}", path.display()))?,
+        None => screen
+            .piped_input()
+            .ok_or(Usage("give --from-file FILE, or pipe the grant in: what you type here would be shown"))?
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .context("cannot read stdin")?,
+    };
+    Ok(Grant::read(&bytes, session.clock.now())?)
+}
+
+/// What can be known before a secret is written.
+fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
+    let name = connection.name_any();
+    if connection.metadata.deletion_timestamp.is_some() {
+        bail!("{name} is being deleted; nothing was written");
+    }
+    if connection.spec.disconnect == Some(true) {
+        bail!("{name} is disconnected by its spec: set disconnect to false first; nothing was written");
+    }
+    Ok(())
+}
+
+/// The intake that the connection points to now.
+struct Announced {
+    secret: String,
+    /// `<name>/<uid>`: a Secret that somebody else slips in under the name is not meant.
+    value: String,
+}
+
+/// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it goes again.
+async fn announce(
+    session: &Session,
+    connections: &Api<IntegrationConnection>,
+    connection: &IntegrationConnection,
+    grant: &Grant,
+) -> anyhow::Result<Announced> {
+    let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+    let secret = secrets
+        .create(&PostParams::default(), &intake(connection, grant))
+        .await
+        .map_err(plain)
+        .context("the intake Secret cannot be written")?;
+    let (name, uid) = (secret.name_any(), secret.uid().unwrap_or_default());
+    let value = format!("{name}/{uid}");
+    let patch = json!({"metadata": {
+        // A connection made again under the same name is another one.
+        "uid": connection.uid(),
+        "annotations": {ANNOTATION_INTAKE: value},
+    }});
+    let announced =
+        connections.patch(&connection.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await;
+    if let Err(error) = announced {
+        let left = match withdraw(&secrets, &name, uid).await {
+            Ok(()) => "nothing is left behind".to_owned(),
+            Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
+        };
+        return Err(plain(error).context(format!("not imported, and {left}")));
+    }
+    Ok(Announced { secret: name, value })
+}
+
+async fn withdraw(secrets: &Api<Secret>, name: &str, uid: String) -> anyhow::Result<()> {
+    let only_ours =
+        DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
+    secrets.delete(name, &only_ours).await.map(drop).map_err(plain)
+}
+
+fn intake(connection: &IntegrationConnection, grant: &Grant) -> Secret {
+    let name = connection.name_any();
+    Secret {
+        metadata: ObjectMeta {
+            generate_name: Some(format!("{name}-intake-")),
+            labels: Some([(LABEL_INTAKE_FOR.to_owned(), name)].into()),
+            // If the connection goes before the operator looks, the Secret goes with it.
+            owner_references: connection.owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TYPE_INTAKE.to_owned()),
+        data: Some(grant.data()),
+        ..Secret::default()
+    }
+}
+
+async fn outcome(
+    connections: &Api<IntegrationConnection>,
+    before: &IntegrationConnection,
+    announced: &Announced,
+    wait: WaitArgs,
+) -> anyhow::Result<Verdict> {
+    let name = before.name_any();
+    let taken = |connection: &IntegrationConnection| is_taken(connection, &announced.value);
+    let Some(then) = until(connections, &name, wait.timeout.into(), taken).await? else {
+        let what = format!(
+            "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
+            secret = announced.secret,
+            namespace = before.namespace().unwrap_or_default(),
+        );
+        return Err(NotInTime { limit: wait.timeout, what }.into());
+    };
+    let judged = |connection: &IntegrationConnection| verdict(before, connection, &announced.value).is_some();
+    let settled = until(connections, &name, LAG.min(wait.timeout.into()), judged).await?;
+    Ok(standing(&settled.unwrap_or(then)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn connection(spec: &serde_json::Value) -> IntegrationConnection {
+        let mut whole = json!({
+            "metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
+            "spec": {"provider": "github", "owner": "alice"},
+        });
+        whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn the_intake_secret_goes_with_its_connection_and_has_a_type_of_its_own() {
+        let grant = Grant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let secret = intake(&connection(&json!({})), &grant);
+        assert_eq!(secret.type_.as_deref(), Some("bowline.dev/intake"));
+        assert_eq!(secret.metadata.generate_name.as_deref(), Some("github-intake-"));
+        assert_eq!(secret.labels()["bowline.dev/connection"], "github");
+        let owner = &secret.owner_references()[0];
+        assert_eq!((owner.kind.as_str(), owner.uid.as_str()), ("IntegrationConnection", "u1"));
+        assert_eq!(owner.block_owner_deletion, None, "it needs rights on finalizers");
+        assert_eq!(secret.data.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_connection_that_takes_no_grant_is_told_before_anything_is_written() {
+        assert!(check(&connection(&json!({}))).is_ok());
+        let disconnected = check(&connection(&json!({"disconnect": true}))).unwrap_err();
+        assert!(disconnected.to_string().contains("set disconnect to false"), "{disconnected}");
+        let mut going = connection(&json!({}));
+        going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+        ));
+        assert!(check(&going).unwrap_err().to_string().contains("being deleted"));
+    }
+}

@@ -1,0 +1,135 @@
+//! `portal`: where the portal is. Nobody tells the plug-in; it is read from what the operator writes into status.
+
+use anyhow::bail;
+use bowline_api::{IntegrationConnection, IntegrationProvider};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use url::Url;
+
+use super::rights::{Seen, seen};
+use super::screen::Screen;
+use super::session::Session;
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline portal               open it in a browser, and print where
+  kubectl bowline portal --no-browser  only print where it is
+
+The address is read from the status of providers and of connections in your
+namespace, as far as you may read them.";
+
+/// Say where the portal is, and open it
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Only print the address
+    #[arg(long)]
+    no_browser: bool,
+}
+
+impl Args {
+    pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
+        let Some(portal) = find(session).await? else {
+            bail!(
+                "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor looks)"
+            );
+        };
+        screen.result(&format!("{portal}\n"))?;
+        if !self.no_browser && screen.browse(&portal) {
+            screen.progress("Opened in your browser.");
+        }
+        Ok(())
+    }
+}
+
+/// The portal's address, if anything that the user may read names it.
+pub(super) async fn find(session: &Session) -> anyhow::Result<Option<Url>> {
+    let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
+    let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &session.namespace);
+    if let Seen::Yes(providers) = seen(providers.list(&ListParams::default()).await)?
+        && let Some(portal) = providers.iter().find_map(of_provider)
+    {
+        return Ok(Some(portal));
+    }
+    let connections = seen(connections.list(&ListParams::default()).await)?.yes();
+    Ok(connections.and_then(|connections| connections.iter().find_map(of_connection)))
+}
+
+/// A connection's page in the portal.
+pub(super) async fn page(
+    session: &Session,
+    connection: &IntegrationConnection,
+) -> anyhow::Result<Option<Url>> {
+    if let Some(url) = own_page(connection) {
+        return Ok(Some(url));
+    }
+    // Its status names the page only while there is something to do.
+    let portal = find(session).await?;
+    Ok(portal.and_then(|portal| portal.join(&path_of(connection)).ok()))
+}
+
+pub(super) fn of_provider(provider: &IntegrationProvider) -> Option<Url> {
+    let callback = provider.status.as_ref()?.callback_url.as_deref()?;
+    base(callback, &format!("callback/{}", provider.name_any()))
+}
+
+pub(super) fn of_connection(connection: &IntegrationConnection) -> Option<Url> {
+    base(own_page(connection)?.as_str(), &path_of(connection))
+}
+
+fn own_page(connection: &IntegrationConnection) -> Option<Url> {
+    let url = connection.status.as_ref()?.authorization.as_ref()?.url.as_deref()?;
+    url.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
+}
+
+fn path_of(connection: &IntegrationConnection) -> String {
+    format!("connections/{}/{}", connection.namespace().unwrap_or_default(), connection.name_any())
+}
+
+/// What stands before the path; ends in a slash, so that paths can be joined to it.
+fn base(address: &str, path: &str) -> Option<Url> {
+    let base = address.strip_suffix(path)?;
+    base.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https") && base.ends_with('/'))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn provider(callback: &str) -> IntegrationProvider {
+        serde_json::from_value(json!({"metadata": {"name": "github"}, "spec": {"type": "github"},
+            "status": {"callbackUrl": callback}}))
+        .unwrap()
+    }
+
+    fn connection(url: &str) -> IntegrationConnection {
+        serde_json::from_value(json!({"metadata": {"name": "work", "namespace": "team-a"},
+            "spec": {"provider": "github", "owner": "alice"}, "status": {"authorization": {"url": url}}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_portals_address_is_what_stands_before_a_path_of_ours() {
+        let told = |url: Option<Url>| url.map(String::from);
+        for (callback, portal) in [
+            ("https://bowline.example.com/callback/github", Some("https://bowline.example.com/")),
+            ("https://example.com/tools/bowline/callback/github", Some("https://example.com/tools/bowline/")),
+            ("https://example.com/callback/slack", None),
+            ("javascript:/callback/github", None),
+        ] {
+            assert_eq!(told(of_provider(&provider(callback))).as_deref(), portal, "{callback}");
+        }
+        let page = "https://example.com/tools/connections/team-a/work";
+        assert_eq!(told(of_connection(&connection(page))).as_deref(), Some("https://example.com/tools/"));
+        assert_eq!(told(of_connection(&connection("javascript:connections/team-a/work"))), None);
+    }
+
+    #[test]
+    fn a_page_is_joined_to_a_portal_below_a_path() {
+        let portal: Url = "https://example.com/tools/".parse().unwrap();
+        let page = portal.join(&path_of(&connection(""))).unwrap();
+        assert_eq!(page.as_str(), "https://example.com/tools/connections/team-a/work");
+    }
+}

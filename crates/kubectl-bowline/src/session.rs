@@ -1,0 +1,199 @@
+//! Whose cluster, as whom, in which namespace.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::Status;
+use kube::{Api, Client, Config};
+
+use bowline_api::IntegrationConnection;
+use bowline_runtime::clock::Clock;
+use bowline_runtime::kubeconfig;
+
+/// Heading of these options: between a command's own they would hide those.
+const CLUSTER: &str = "Cluster";
+
+/// Options that every command has, with kubectl's names and meanings.
+#[derive(clap::Args, Debug)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; without it the current one
+    #[arg(long, global = true, value_name = "NAME", help_heading = CLUSTER)]
+    pub context: Option<String>,
+    /// Namespace; without it the context's
+    #[arg(short, long, global = true, value_name = "NAME", help_heading = CLUSTER)]
+    pub namespace: Option<String>,
+}
+
+impl ClusterArgs {
+    /// Reads the kubeconfig and prepares a client; nothing is sent yet.
+    pub async fn connect(self) -> anyhow::Result<Session> {
+        let Self { kubeconfig, context, namespace } = self;
+        let kubeconfig = match &kubeconfig {
+            Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
+            None => Kubeconfig::read().map_err(|error| unusable(&error))?,
+        };
+        let options = KubeConfigOptions { context, ..Default::default() };
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
+        // A person waits: an answer of 503 is shown, not tried fifteen times.
+        config.default_retry = false;
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
+        Ok(Session { client, namespace, clock: Clock::System })
+    }
+}
+
+fn unusable(error: &KubeconfigError) -> anyhow::Error {
+    if let KubeconfigError::LoadContext(name) = error {
+        return anyhow!(
+            "the kubeconfig has no context {name}; kubectl config get-contexts lists what it has"
+        );
+    }
+    anyhow!(
+        "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
+        kubeconfig::fault(error)
+    )
+}
+
+/// A client, the namespace meant, and the time.
+pub struct Session {
+    /// Speaks as the user.
+    pub client: Client,
+    /// The namespace of commands that have one.
+    pub namespace: String,
+    /// For ages and for request values.
+    pub clock: Clock,
+}
+
+impl Session {
+    /// One connection of the namespace.
+    pub(super) async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
+        let connections: Api<IntegrationConnection> = Api::namespaced(self.client.clone(), &self.namespace);
+        connections.get(name).await.map_err(|error| absent(error, name, &self.namespace))
+    }
+}
+
+/// A refusal in the API server's own words; kube's own message is a dump of the whole answer.
+pub(super) fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        // An unknown kind is answered without details; an absent object is named in them.
+        kube::Error::Api(status) if status.is_not_found() && names_nothing(&status) => {
+            anyhow!("the cluster does not know Bowline's kinds: is it installed? ({})", status.message)
+        }
+        kube::Error::Api(status) if is_lack_of_rights(&status) => anyhow!(
+            "{}; an administrator of the cluster can give you that right (docs/permissions.md says by which role)",
+            status.message
+        ),
+        kube::Error::Api(status) => anyhow!("{}", said(&status.message)),
+        other => anyhow!(
+            "the API server cannot be reached: {}; kubectl cluster-info shows whether that is the network, the cluster or the context",
+            innermost(&other)
+        ),
+    }
+}
+
+/// Whether it is RBAC that refuses. A policy has words of its own on who may.
+fn is_lack_of_rights(status: &Status) -> bool {
+    status.is_forbidden() && status.message.contains(" cannot ") && status.message.contains(" resource ")
+}
+
+/// What happened below all the layers that each say that something happened.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// What a policy says, without the names of policy and binding before it: they help nobody who is refused.
+fn said(message: &str) -> &str {
+    match message.split_once(" denied request: ") {
+        Some((before, said)) if before.contains("ValidatingAdmissionPolicy '") => said,
+        _ => message,
+    }
+}
+
+/// [`plain`], for one connection by name: the wrong namespace is the usual cause of an absent one.
+fn absent(error: kube::Error, name: &str, namespace: &str) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.is_not_found() && !names_nothing(&status) => {
+            anyhow!(
+                "there is no connection {name} in namespace {namespace}; kubectl bowline list -n {namespace} shows what is there, and -n chooses another namespace"
+            )
+        }
+        other => plain(other),
+    }
+}
+
+fn names_nothing(status: &Status) -> bool {
+    status.details.as_ref().is_none_or(|details| details.name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::StatusDetails;
+
+    use super::*;
+
+    fn not_found(name: &str) -> kube::Error {
+        let details = StatusDetails {
+            name: name.into(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        kube::Error::Api(Box::new(
+            Status::failure("could not find it", "NotFound").with_code(404).with_details(details),
+        ))
+    }
+
+    #[test]
+    fn refusals_speak_in_the_servers_words() {
+        let forbidden = Status::failure("alice cannot list connections", "Forbidden").with_code(403);
+        assert_eq!(plain(kube::Error::Api(Box::new(forbidden))).to_string(), "alice cannot list connections");
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_told_who_gives_it() {
+        let refused =
+            Status::failure(r#"User "bob" cannot get resource "pods" in API group """#, "Forbidden");
+        let said = plain(kube::Error::Api(Box::new(refused.with_code(403)))).to_string();
+        assert!(said.contains("\"pods\"") && said.contains("; an administrator of the cluster"), "{said}");
+    }
+
+    #[test]
+    fn an_unreachable_server_is_told_by_what_happened_to_the_wire() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let said = plain(kube::Error::Service(Box::new(std::io::Error::other(refused)))).to_string();
+        assert!(said.starts_with("the API server cannot be reached: connection refused; "), "{said}");
+    }
+
+    #[test]
+    fn a_policy_speaks_without_its_name() {
+        let message =
+            "ic \"c\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'p' denied request: not yours";
+        let refused = Status::failure(message, "Forbidden").with_code(403);
+        assert_eq!(plain(kube::Error::Api(Box::new(refused))).to_string(), "not yours");
+        assert_eq!(said("a webhook denied request: no"), "a webhook denied request: no");
+    }
+
+    #[test]
+    fn an_absent_connection_is_told_with_the_namespace() {
+        let error = absent(not_found("github"), "github", "team-a").to_string();
+        assert!(error.starts_with("there is no connection github in namespace team-a; "), "{error}");
+        assert!(absent(not_found(""), "github", "team-a").to_string().contains("is it installed?"));
+    }
+
+    #[test]
+    fn a_cluster_without_bowline_is_told_from_a_missing_object() {
+        assert!(plain(not_found("")).to_string().contains("is it installed?"));
+        assert_eq!(plain(not_found("github")).to_string(), "could not find it");
+    }
+}
