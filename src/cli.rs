@@ -12,7 +12,7 @@ use bowline_oauth::network::NetworkBounds;
 use bowline_portal::cli::PortalFlags;
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use url::Url;
 
 use crate::context;
@@ -199,9 +199,32 @@ pub struct OperatorFlags {
     )]
     record_retention: Duration,
 
-    /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
-    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS", hide_env_values = true)]
-    allow_insecure_providers: bool,
+    /// Private networks that IntegrationProviders may allow (spec.network.allowedCIDRs), comma separated, such as 10.20.0.0/16.
+    /// None: public addresses only. Metadata addresses of clouds are never reached.
+    #[arg(
+        long,
+        env = "BOWLINE_PROVIDER_NETWORKS",
+        hide_env_values = true,
+        value_name = "CIDRS",
+        value_delimiter = ','
+    )]
+    provider_networks: Vec<IpNet>,
+
+    /// Egress proxies that IntegrationProviders may name (spec.network.proxy), comma separated, such as
+    /// http://proxy.example.com:3128. None: no proxy.
+    #[arg(
+        long,
+        env = "BOWLINE_PROVIDER_PROXY",
+        hide_env_values = true,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = proxy
+    )]
+    provider_proxy: Vec<Url>,
+
+    /// Let IntegrationProviders use http:// (spec.network.allowHTTP). For tests and demos.
+    #[arg(long, env = "BOWLINE_ALLOW_HTTP_PROVIDERS", hide_env_values = true)]
+    allow_http_providers: bool,
 
     /// How logs are written, to stderr.
     #[arg(
@@ -248,7 +271,9 @@ impl OperatorFlags {
             keyring_dir,
             key_max_age,
             record_retention,
-            allow_insecure_providers,
+            provider_networks,
+            provider_proxy,
+            allow_http_providers,
             log_format,
             log_filter,
             instance,
@@ -264,7 +289,11 @@ impl OperatorFlags {
                     min_interval: at_least_a_second(min_refresh_interval),
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
-                provider_bounds: bounds(allow_insecure_providers),
+                provider_bounds: NetworkBounds {
+                    allow_http: allow_http_providers,
+                    cidrs: provider_networks,
+                    proxies: provider_proxy,
+                },
                 allowed_metadata: AllowedMetadata::new(published_label_prefix, published_annotation_prefix),
             },
             listen,
@@ -279,11 +308,16 @@ impl OperatorFlags {
     }
 }
 
-/// The flag allows all that can be allowed.
-fn bounds(insecure: bool) -> NetworkBounds {
-    let everything = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
-    let cidrs = if insecure { everything.to_vec() } else { Vec::new() };
-    NetworkBounds { allow_http: insecure, cidrs, proxies: Vec::new() }
+/// The address of a proxy and nothing else: a password in it would stand in every provider object that names it.
+fn proxy(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+    let is_bare = url.query().is_none() && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain && is_bare {
+        return Ok(url);
+    }
+    Err("a proxy is written like http://proxy.example.com:3128, without user name, password and path"
+        .to_owned())
 }
 
 /// Times are whole seconds: an interval below that would let one due moment serve twice.
@@ -331,6 +365,32 @@ mod tests {
         assert_eq!(settings.record_retention, std::time::Duration::from_hours(30 * 24));
         assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
         assert!(settings.controllers.secret_namespaces.is_empty());
+    }
+
+    #[test]
+    fn what_providers_may_be_reached_by_is_read_from_the_flags() {
+        let operator = |flags: &[&str]| Cli::try_parse_from(["bowline", "operator"].iter().chain(flags));
+        let cli = operator(&[
+            "--provider-networks=10.20.0.0/16,fd12::/48",
+            "--provider-proxy",
+            "http://proxy.example.com:3128",
+            "--allow-http-providers",
+        ]);
+        let Command::Operator(flags) = cli.unwrap().command else { panic!() };
+        let bounds = flags.into_settings().0.controllers.provider_bounds;
+        assert_eq!(bounds.cidrs, ["10.20.0.0/16".parse().unwrap(), "fd12::/48".parse::<IpNet>().unwrap()]);
+        assert_eq!(bounds.proxies, ["http://proxy.example.com:3128/".parse::<Url>().unwrap()]);
+        assert!(bounds.allow_http);
+        for refused in [
+            "--provider-networks=10.20.0.0",
+            "--provider-networks=company",
+            "--provider-proxy=proxy.example.com:3128",
+            "--provider-proxy=socks5://proxy.example.com",
+            "--provider-proxy=http://user:canary@proxy.example.com",
+            "--provider-proxy=http://proxy.example.com/path",
+        ] {
+            assert!(operator(&[refused]).is_err(), "{refused}");
+        }
     }
 
     #[test]

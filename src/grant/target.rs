@@ -160,6 +160,9 @@ impl Target {
     }
 }
 
+/// How many scopes of each list status shows.
+const SHOWN_SCOPES: usize = 256;
+
 /// The sentence that names who can mend what only an administrator can.
 pub fn whom_to_ask(contact: Option<&str>) -> String {
     match contact {
@@ -212,9 +215,13 @@ impl Scopes {
         target.description.scopes.missing(&self.extra, &grant.consent.asked)
     }
 
-    /// As status shows it.
+    /// As status shows it: the schema bounds the lists, and a provider may name any number of scopes.
     pub fn into_status(self) -> ScopesStatus {
         let Self { requested, granted, missing, extra, missing_required: _ } = self;
+        let [requested, granted, missing, extra] = [requested, granted, missing, extra].map(|mut scopes| {
+            scopes.truncate(SHOWN_SCOPES);
+            scopes
+        });
         ScopesStatus { requested, granted, missing, extra }
     }
 }
@@ -235,7 +242,7 @@ pub fn requested(target: &Target, asked: &[String]) -> Vec<String> {
 pub mod tests {
     use futures::future::BoxFuture;
 
-    use super::Http;
+    use super::{Http, SHOWN_SCOPES, Scopes};
     use bowline_oauth::http::{Received, Request, SendError};
     use bowline_oauth::network::Network;
 
@@ -251,5 +258,12 @@ pub mod tests {
         fn network(&self) -> &Network {
             &self.0
         }
+    }
+
+    #[test]
+    fn status_shows_no_more_scopes_than_its_schema_takes() {
+        let scopes: Vec<String> = (0..10_000).map(|number| format!("scope:{number}")).collect();
+        let status = Scopes { granted: scopes.clone(), extra: scopes, ..Scopes::default() }.into_status();
+        assert_eq!((status.granted.len(), status.extra.len()), (SHOWN_SCOPES, SHOWN_SCOPES));
     }
 }

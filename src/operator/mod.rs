@@ -130,9 +130,7 @@ fn announce(settings: &Settings) {
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, listen = %settings.listen, "starting");
     if provider_bounds.allow_http {
-        tracing::warn!(
-            "providers may use http:// and private addresses: --allow-insecure-providers is for tests and demos"
-        );
+        tracing::warn!("providers may use http://: --allow-http-providers is for tests and demos");
     }
 }
 

@@ -118,7 +118,9 @@ pub fn namespace(ctx: &Context, change: &Change<'_, PartialObjectMeta<Namespace>
 pub fn app_secret(ctx: &Context, change: &Change<'_, Secret>) {
     let name = change.object.name_any();
     let names_it = |provider: &IntegrationProvider| {
-        provider.spec.app.as_ref().is_some_and(|app| app.secret_name == name)
+        let spec = &provider.spec;
+        let ca = spec.network.as_ref().and_then(|network| network.ca_secret_name.as_ref());
+        spec.app.as_ref().is_some_and(|app| app.secret_name == name) || ca == Some(&name)
     };
     for provider in ctx.world.providers.state_filter(names_it) {
         ctx.wakes.provider(&provider.name_any());

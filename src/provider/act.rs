@@ -11,6 +11,7 @@ use kube::{Resource, ResourceExt};
 
 use super::change;
 use super::decide::{Refusal, Usable};
+use super::network::unusable;
 use super::report::{Facts, Found};
 use crate::context::Context;
 use crate::discovered::{Known, Question};
@@ -31,8 +32,7 @@ pub async fn act(
     let http = match ctx.clients.client(&usable.network) {
         Ok(http) => http,
         Err(error) => {
-            let message = format!("The provider's network cannot be used: {}.", chain(&error));
-            let refusal = Refusal::new(reason::ENDPOINT_REFUSED, &message, contact);
+            let refusal = Refusal::new(reason::ENDPOINT_REFUSED, &unusable(&error), contact);
             return not_usable(ctx, &name, refusal, facts, None);
         }
     };

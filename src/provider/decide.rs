@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use url::Url;
 
+use super::network::{network, remedy};
 use crate::discovered::Question;
 use crate::grant::target::whom_to_ask;
 use crate::world::sentence;
@@ -23,6 +24,8 @@ use crate::world::sentence;
 pub struct Observed {
     /// The Secret that `spec.app` names, in the operator's namespace.
     pub app_secret: Option<Arc<Secret>>,
+    /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
+    pub ca_secret: Option<Arc<Secret>>,
     /// What the operator allows providers to be reached by.
     pub bounds: NetworkBounds,
 }
@@ -60,7 +63,8 @@ pub struct Usable {
 pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
     let entry = entry(spec)?;
-    let network = network(spec, observed)?;
+    let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds);
+    let network = network.map_err(|message| refuse(spec, reason::ENDPOINT_REFUSED, &message))?;
     let sketch = catalog::sketch(entry, spec, &name).map_err(|error| unfit(spec, &error))?;
     let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
     for url in addresses(&sketch).chain(plain.iter().flat_map(addresses)) {
@@ -85,22 +89,6 @@ fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
     catalog::get(&spec.type_).ok_or_else(unknown)
 }
 
-/// `allowInsecure` stands for all that the operator allows.
-fn network(spec: &IntegrationProviderSpec, observed: &Observed) -> Result<Network, Refusal> {
-    let bounds = &observed.bounds;
-    match (spec.allow_insecure.unwrap_or_default(), bounds.allow_http) {
-        (true, false) => Err(refuse(
-            spec,
-            reason::ENDPOINT_REFUSED,
-            "spec.allowInsecure counts only where the operator runs with --allow-insecure-providers: remove the one or add the other.",
-        )),
-        (true, true) => {
-            Ok(Network { allow_http: true, allowed_cidrs: bounds.cidrs.clone(), ..Network::default() })
-        }
-        (false, _) => Ok(Network::default()),
-    }
-}
-
 fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
     let reason = match error {
         ResolveError::Insecure { .. }
@@ -112,9 +100,7 @@ fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
 }
 
 fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> Refusal {
-    let message = format!(
-        "{refusal}. Such addresses need spec.allowInsecure, and the operator's --allow-insecure-providers."
-    );
+    let message = format!("{refusal}. {}", remedy(refusal));
     refuse(spec, reason::ENDPOINT_REFUSED, &message)
 }
 

@@ -45,7 +45,8 @@ fn table(entries: &[(&str, &Entry)]) -> String {
     let header = ["NAME", "DISPLAY NAME", "METHOD", "ROTATION"].map(str::to_owned);
     let rows = entries.iter().map(|(name, entry)| {
         let method = entry.methods.first().map(|method| format!("{method:?}")).unwrap_or_default();
-        let rotation = if methods_refresh(entry) { format!("{:?}", entry.grant.rotation) } else { "-".to_owned() };
+        let rotation =
+            if methods_refresh(entry) { format!("{:?}", entry.grant.rotation) } else { "-".to_owned() };
         [(*name).to_owned(), entry.display_name.clone(), method, rotation]
     });
     let rows: Vec<[String; 4]> = std::iter::once(header).chain(rows).collect();
