@@ -93,7 +93,7 @@ async fn a_code_is_shown_and_the_account_is_confirmed_by_its_owner() {
 
     let mut run = Running::start(&it, "alice", &["connect", "mail", "--device"]);
     let request = until_annotated(&it, ANNOTATION_AUTHORIZE_REQUESTED).await;
-    let open = json!({"userCode": "WDJB-MJHT", "verificationUri": "https://idp.example.com/device"});
+    let open = json!({"userCode": "WDJB-MJHT", "verificationURI": "https://idp.example.com/device"});
     say(
         &it,
         json!({"lastHandledAuthorization": request, "authorization": open,
@@ -137,7 +137,7 @@ async fn a_failure_is_explained_with_who_mends_it() {
     .await;
     let mut run = Running::start(&it, "alice", &["connect", "mail"]);
     run.line().await;
-    say(&it, json!({"conditions": verdict(false, "AdminConsentRequired"), "authorization": {"adminConsentUrl": approval}})).await;
+    say(&it, json!({"conditions": verdict(false, "AdminConsentRequired"), "authorization": {"adminConsentURL": approval}})).await;
     let (code, said, _) = run.ended().await;
     assert_eq!(code, 1);
     for expected in ["AdminConsentRequired: As the test says.", "an administrator at the provider", approval]

@@ -68,16 +68,16 @@ pub struct AuthorizationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_code: Option<String>,
     /// Device flow: the page at the provider to type it into.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURI", default, skip_serializing_if = "Option::is_none")]
     pub verification_uri: Option<String>,
     /// Device flow: the same page with the code filled in, where the provider offers it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURIComplete", default, skip_serializing_if = "Option::is_none")]
     pub verification_uri_complete: Option<String>,
     /// Device flow: when the code ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// The page where an administrator at the provider approves the app.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "adminConsentURL", default, skip_serializing_if = "Option::is_none")]
     pub admin_consent_url: Option<String>,
 }
 

@@ -283,7 +283,7 @@ mod tests {
         let mut change = json!({"lastHandledAuthorization": "r1", "token": {"revision": revision}});
         if let Some(code) = code {
             change["authorization"] =
-                json!({"userCode": code, "verificationUri": "https://idp.example/device"});
+                json!({"userCode": code, "verificationURI": "https://idp.example/device"});
         }
         connection(authorized, change)
     }

@@ -84,7 +84,7 @@ mod tests {
             "metadata": {"name": "github", "namespace": "team-a"},
             "spec": {"provider": "github-com", "owner": "alice", "account": {"id": "583231"}},
             "status": {"scopes": {"requested": ["repo"]}, "authorization": {"userCode": "WDJB-MJHT",
-                "verificationUri": "https://github.com/login/device", "expiresAt": "2026-01-01T00:15:00Z"}},
+                "verificationURI": "https://github.com/login/device", "expiresAt": "2026-01-01T00:15:00Z"}},
         }))
         .unwrap();
         let open = connection.status.as_ref().unwrap().authorization.clone().unwrap();

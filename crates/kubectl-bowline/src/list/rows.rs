@@ -165,7 +165,10 @@ mod tests {
     fn a_connection_nobody_looked_at_yet_has_a_row() {
         let fresh = IntegrationConnection { status: None, ..connection() };
         let row = texts(Shape { namespaces: false, wide: false }, &fresh);
-        assert_eq!(row[2..9], ["<none>", "alice@example.com", "<none>", "<none>", "<none>", "<none>", "<none>"]);
+        assert_eq!(
+            row[2..9],
+            ["<none>", "alice@example.com", "<none>", "<none>", "<none>", "<none>", "<none>"]
+        );
     }
 
     #[test]
