@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::PORTAL;
 use crate::chromium::pictures;
+use crate::drafts::loopback;
 use crate::looking::until;
 use crate::person::Person;
 use crate::portal;
@@ -42,7 +43,7 @@ async fn begun() -> Scene {
     let ours = json!({"authorization": at("authorize"), "token": at("token"),
         "deviceAuthorization": at("device_authorization"), "userinfo": at("userinfo")});
     let entra = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider", "metadata": {"name": ENTRA},
-        "spec": {"type": "microsoft", "allowInsecure": true, "app": {"secretName": it.name}, "endpoints": ours}});
+        "spec": {"type": "microsoft", "network": loopback(), "app": {"secretName": it.name}, "endpoints": ours}});
     it.providers().create(&PostParams::default(), &parsed(entra)).await.expect("a provider");
     it
 }

@@ -221,9 +221,9 @@ fn a_connection_sets_only_what_is_left_to_it() {
 
 #[test]
 fn addresses_of_a_provider_object_are_judged() {
-    let with = |token: &str, insecure: bool| {
+    let with = |token: &str, allow_http: bool| {
         resolved(
-            &json!({"type": "generic-oauth2", "endpoints": {"token": token}, "allowInsecure": insecure}),
+            &json!({"type": "generic-oauth2", "endpoints": {"token": token}, "network": {"allowHTTP": allow_http}}),
             &[],
         )
     };
