@@ -73,10 +73,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("bowline::publishing", &["publish", "withdraw"]),
-    (
-        "bowline_portal",
-        &["access", "connect", "failure", "form", "limits", "live", "pages", "sign_in", "view", "write"],
-    ),
 ];
 
 const FILE_LINES: usize = 400;

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bowline_oauth::catalog;
 
-use super::view::provider::mark;
+use crate::view::provider::mark;
 
 const STYLE: &str = include_str!("../templates/portal.css");
 const SCRIPT: &str = include_str!("../templates/live.js");
@@ -31,16 +31,16 @@ fn kept(type_: &'static str, text: &'static str) -> Response {
 }
 
 /// `GET /static/portal.css`
-pub async fn style() -> Response {
+pub(crate) async fn style() -> Response {
     kept("text/css; charset=utf-8", &STYLE_WITH_MARKS)
 }
 
 /// `GET /static/live.js`
-pub async fn script() -> Response {
+pub(crate) async fn script() -> Response {
     kept("text/javascript; charset=utf-8", SCRIPT)
 }
 
 /// `GET /static/icon.svg`
-pub async fn icon() -> Response {
+pub(crate) async fn icon() -> Response {
     kept("image/svg+xml", ICON)
 }

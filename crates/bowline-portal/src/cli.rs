@@ -10,7 +10,7 @@ use clap::Args;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::network;
+use crate::sender;
 use crate::settings::{BaseUrl, Oidc, Proxy, Settings, SignIn, Token};
 
 /// Flags of `bowline portal`. Each may also be set by the environment variable shown.
@@ -46,7 +46,7 @@ pub struct PortalFlags {
     session_key_file: Option<PathBuf>,
 
     /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
-    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network::parse)]
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = sender::parse)]
     trusted_proxies: Vec<IpNet>,
 
     #[command(flatten)]

@@ -24,23 +24,23 @@ use bowline_runtime::telemetry::chain;
 const BACKLOG: usize = 1024;
 
 /// The caches.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// All connections, without managed fields.
-    pub connections: Store<IntegrationConnection>,
+    pub(crate) connections: Store<IntegrationConnection>,
     /// All provider objects.
-    pub providers: Store<IntegrationProvider>,
+    pub(crate) providers: Store<IntegrationProvider>,
     /// All workspaces.
-    pub workspaces: Store<Workspace>,
+    pub(crate) workspaces: Store<Workspace>,
     /// All shares.
-    pub shares: Store<ConnectionShare>,
+    pub(crate) shares: Store<ConnectionShare>,
     /// Names of all namespaces.
-    pub namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
     changed: broadcast::Sender<Changed>,
 }
 
 /// What may not be any more as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Changed {
+pub(crate) enum Changed {
     /// The connection of this id, or where it is shared.
     Connection(String),
     /// Any of them: a watch had a gap, and was read anew as a whole.
@@ -49,7 +49,7 @@ pub enum Changed {
 
 impl Cluster {
     /// Starts the watches; they end with `stop`.
-    pub fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
+    pub(crate) fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
         let (connections, connections_in) = store();
         let (providers, providers_in) = store();
         let (workspaces, workspaces_in) = store();
@@ -65,7 +65,7 @@ impl Cluster {
     }
 
     /// Returns when every cache was filled once.
-    pub async fn wait_ready(&self) {
+    pub(crate) async fn wait_ready(&self) {
         // An error means that the writer is gone, which it is only when the process ends.
         let _ = tokio::join!(
             self.connections.wait_until_ready(),
@@ -77,22 +77,22 @@ impl Cluster {
     }
 
     /// A provider object by its name.
-    pub fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
+    pub(crate) fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
         self.providers.get(&ObjectRef::new(name))
     }
 
     /// A workspace by its name.
-    pub fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
+    pub(crate) fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
         self.workspaces.get(&ObjectRef::new(name))
     }
 
     /// A connection as last seen.
-    pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
+    pub(crate) fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// What changes from now on.
-    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changed.subscribe()
     }
 }

@@ -1,39 +1,36 @@
 //! What a person reads when something did not work: what happened, what to do, and a reference that the logs know.
 
 use std::error::Error;
+use std::time::Duration;
 
-use askama::Template;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use bowline_api::opaque::random_text;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bowline_api::opaque::{NoRandomness, random_text};
 use bowline_runtime::attempts::AttemptError;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
-use super::App;
-use super::form::session_of;
-use super::pages::{Frame, html};
+use crate::seal::CannotSeal;
 
 const REFERENCE_LETTERS: usize = 10;
 
+/// A person waits no longer for the API server.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a handler gives.
+pub(crate) type Reply = Result<Response, Failure>;
+
 /// A request that did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    status: StatusCode,
-    title: String,
-    what: String,
-    todo: String,
-    reference: Option<String>,
-    sign_in: bool,
-}
-
-#[derive(Template)]
-#[template(path = "failure.html")]
-struct FailurePage {
-    frame: Frame,
-    failure: Failure,
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) title: String,
+    pub(crate) what: String,
+    pub(crate) todo: String,
+    /// Tells the line of the log, where something of ours did not work.
+    pub(crate) reference: Option<String>,
+    /// Whether to sign in is what helps.
+    pub(crate) sign_in: bool,
 }
 
 impl Failure {
@@ -43,7 +40,7 @@ impl Failure {
     }
 
     /// Nothing there, or nothing that this user may see: the answer is the same.
-    pub fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         let what = "There is nothing here, or nothing that you may see.";
         Self::new(
             StatusCode::NOT_FOUND,
@@ -54,18 +51,18 @@ impl Failure {
     }
 
     /// This user may not do this.
-    pub fn forbidden(what: &str, todo: &str) -> Self {
+    pub(crate) fn forbidden(what: &str, todo: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "You may not do this", what, todo)
     }
 
     /// The request is not one that our pages make.
-    pub fn bad_request(what: &str) -> Self {
+    pub(crate) fn bad_request(what: &str) -> Self {
         let todo = "Go back to the page and try again from there.";
         Self::new(StatusCode::BAD_REQUEST, "This request cannot be used", what, todo)
     }
 
     /// A form of another session, another site, or a page that stood open too long.
-    pub fn stale_form() -> Self {
+    pub(crate) fn stale_form() -> Self {
         let what = "The form was not sent from a page of your present session, so nothing was changed.";
         Self::new(
             StatusCode::FORBIDDEN,
@@ -76,31 +73,31 @@ impl Failure {
     }
 
     /// Nobody is signed in.
-    pub fn not_signed_in() -> Self {
+    pub(crate) fn not_signed_in() -> Self {
         let what = "You are not signed in, or your session has ended. Nothing was changed.";
         let failure = Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.");
         Self { sign_in: true, ..failure }
     }
 
     /// Somebody could not be signed in.
-    pub fn sign_in(what: &str) -> Self {
+    pub(crate) fn sign_in(what: &str) -> Self {
         let todo = "Go to the sign-in page and try again.";
         let failure = Self::new(StatusCode::FORBIDDEN, "Signing in did not work", what, todo);
         Self { sign_in: true, ..failure }
     }
 
     /// Too many requests.
-    pub fn too_many(what: &str) -> Self {
+    pub(crate) fn too_many(what: &str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many at once", what, "Wait a minute and try again.")
     }
 
     /// What was asked for does not fit the present state.
-    pub fn conflict(title: &str, what: &str, todo: &str) -> Self {
+    pub(crate) fn conflict(title: &str, what: &str, todo: &str) -> Self {
         Self::new(StatusCode::CONFLICT, title, what, todo)
     }
 
     /// Our fault, or that of something behind us. Logged here, with the reference that the page shows.
-    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
         let reference = random_text().map_or_else(
             |_| "none".to_owned(),
             |text| {
@@ -119,14 +116,13 @@ impl Failure {
         Self { reference: Some(reference), ..failure }
     }
 
-    /// What happened, for tests and for the pages that show it in a place of their own.
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-
-    /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
-        self.status
+    /// What an answer says that none of our handlers made: a library's own, of few words.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let what = match status {
+            StatusCode::GATEWAY_TIMEOUT => "It took longer than a page may take.",
+            _ => "This is not a request that our pages make.",
+        };
+        Self { status, ..Self::bad_request(what) }
     }
 }
 
@@ -166,52 +162,24 @@ impl From<AttemptError> for Failure {
     }
 }
 
-impl Failure {
-    /// What an answer says that none of our handlers made: a library's own, of few words.
-    fn of_status(status: StatusCode) -> Self {
-        let what = match status {
-            StatusCode::GATEWAY_TIMEOUT => "It took longer than a page may take.",
-            _ => "This is not a request that our pages make.",
-        };
-        Self { status, ..Self::bad_request(what) }
+impl From<CannotSeal> for Failure {
+    fn from(error: CannotSeal) -> Self {
+        Self::internal(&error)
     }
 }
 
-/// Nobody is signed in, as far as it is known here: [`layer`] knows.
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let page = FailurePage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
-        let mut response = (self.status, html(&page)).into_response();
-        response.extensions_mut().insert(self);
-        response
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
+        Self::internal(&error)
     }
 }
 
-/// Puts the menu of who is signed in around each failure, and a page around each failure that has none.
-pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let headers = request.headers().clone();
-    let response = next.run(request).await;
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let known = response.extensions().get::<Failure>().cloned();
-    let failure = known.unwrap_or_else(|| Failure::of_status(status));
-    let (mut parts, _) = response.into_parts();
-    let page = FailurePage { frame: frame(&app, &headers, &failure).await, failure };
-    let (page, body) = html(&page).into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.extend(page.headers);
-    Response::from_parts(parts, body)
+/// Waits for the API server as long as a person would.
+pub(crate) async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| Failure::internal(&late))
 }
 
-async fn frame(app: &App, headers: &HeaderMap, failure: &Failure) -> Frame {
-    match session_of(headers, app) {
-        None => Frame::of_nobody(&failure.title),
-        // Whatever is behind us does not answer, or should not be asked more.
-        Some(session) if failure.reference.is_some() || failure.status == StatusCode::TOO_MANY_REQUESTS => {
-            Frame::without_asking(&session, &failure.title, "")
-        }
-        Some(session) => Frame::of(app, &session, &failure.title, "").await,
-    }
+/// What the API server answers to a question of our own: that it refuses is our fault, and not the reader's.
+pub(crate) async fn answered<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    in_time(call).await?.map_err(|error| Failure::internal(&error))
 }

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::App;
+use crate::App;
 
 /// No inline script or style, nothing from elsewhere, no frame, and forms go to us alone: the browser is sent to a
 /// provider by a page of its own, not by a form, so that no provider's own redirects need to be listed here.
@@ -25,7 +25,7 @@ const ALWAYS: [(HeaderName, &str); 7] = [
 const HSTS: &str = "max-age=63072000; includeSubDomains";
 
 /// Puts the headers on. `no-store`, unless the answer says itself how long it may be kept.
-pub fn put(headers: &mut HeaderMap, https: bool) {
+pub(crate) fn put(headers: &mut HeaderMap, https: bool) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -36,7 +36,7 @@ pub fn put(headers: &mut HeaderMap, https: bool) {
 }
 
 /// Puts the headers on every answer.
-pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     put(response.headers_mut(), app.settings.url.is_https());
     response

@@ -10,8 +10,8 @@ use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use secrecy::ExposeSecret;
 
-use super::seal::{KeyTooShort, SessionKey};
-use super::settings::Settings;
+use crate::seal::{KeyTooShort, SessionKey};
+use crate::settings::Settings;
 
 /// Name of the Secret.
 pub const SECRET: &str = "bowline-portal-session";
@@ -20,7 +20,7 @@ const KEY: &str = "key";
 
 /// There is no session key.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum KeyError {
     /// The file cannot be read.
     #[error("cannot read the session key from {path}")]
     File {
@@ -45,26 +45,26 @@ pub enum Error {
 }
 
 /// Reads the key, or makes it.
-pub async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, Error> {
+pub(crate) async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, KeyError> {
     if let Some(path) = &settings.session_key_file {
-        let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| KeyError::File { path: path.clone(), source })?;
         return Ok(SessionKey::new(&bytes)?);
     }
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
-    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(Error::Secret)? {
+    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(KeyError::Secret)? {
         return from_secret(&secret);
     }
     match secrets.create(&PostParams::default(), &fresh()?).await {
         Ok(secret) => from_secret(&secret),
         // Another replica was faster; its key is the one.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            from_secret(&secrets.get(SECRET).await.map_err(Error::Secret)?)
+            from_secret(&secrets.get(SECRET).await.map_err(KeyError::Secret)?)
         }
-        Err(error) => Err(Error::Secret(error)),
+        Err(error) => Err(KeyError::Secret(error)),
     }
 }
 
-fn fresh() -> Result<Secret, Error> {
+fn fresh() -> Result<Secret, KeyError> {
     let key = random_text()?.expose_secret().as_bytes().to_vec();
     Ok(Secret {
         metadata: ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() },
@@ -73,7 +73,7 @@ fn fresh() -> Result<Secret, Error> {
     })
 }
 
-fn from_secret(secret: &Secret) -> Result<SessionKey, Error> {
-    let bytes = secret.data.as_ref().and_then(|data| data.get(KEY)).ok_or(Error::NoEntry)?;
+fn from_secret(secret: &Secret) -> Result<SessionKey, KeyError> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(KEY)).ok_or(KeyError::NoEntry)?;
     Ok(SessionKey::new(&bytes.0)?)
 }

@@ -20,13 +20,13 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::App;
-use super::access::Question;
-use super::cluster::{Changed, Cluster};
-use super::failure::Failure;
-use super::form::session_of;
-use super::limits::{Sender, network_of};
-use super::pages::subject::is_label;
+use crate::App;
+use crate::access::Question;
+use crate::cluster::{Changed, Cluster};
+use crate::failure::Failure;
+use crate::sender::{Sender, network_of};
+use crate::subject::is_label;
+use crate::visit::session_of;
 
 /// Browsers connect again by themselves, and are asked again who they are.
 const LASTS: Duration = Duration::from_mins(2);
@@ -35,7 +35,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 
 /// What the page that listens shows.
 #[derive(Deserialize)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// Its [`version`]. Something may change between loading a page and listening.
     #[serde(default)]
     seen: String,
@@ -45,7 +45,7 @@ pub struct Shown {
 ///
 /// A page listens here by itself. Where the session has ended it is told so, and nobody is sent to sign in: what came of that
 /// would be kept as where to go afterwards, in place of the page.
-pub async fn live(
+pub(crate) async fn live(
     State(app): State<App>,
     Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
@@ -109,7 +109,7 @@ impl Open {
 }
 
 /// Stands for everything on a connection's page that is followed: the connection and its shares as they are.
-pub fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
+pub(crate) fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
     let uid = connection.uid().unwrap_or_default();
     let shares = cluster.shares.state();
     let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);

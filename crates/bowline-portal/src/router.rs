@@ -12,12 +12,14 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::time::Instant;
 use tower_http::timeout::TimeoutLayer;
 
-use super::connect::{callback, leave, start};
-use super::failure::{self, Failure};
-use super::pages::{
-    actions, choose, connection, ending, extra, health, list, make, review, usable, workspace,
+use crate::connect::{callback, leave, start};
+use crate::failure::Failure;
+use crate::page::around_failures;
+use crate::pages::{
+    actions, choose, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
-use super::{App, assets, headers, limits, live, sign_in};
+use crate::sign_in::OIDC_CALLBACK;
+use crate::{App, assets, headers, limits, live};
 
 /// The largest form.
 const BODY_BYTES: usize = 32 * 1024;
@@ -27,7 +29,7 @@ const ADDRESS_BYTES: usize = 24 * 1024;
 const LASTS: Duration = Duration::from_secs(30);
 
 /// Everything the portal serves.
-pub fn router(app: App) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let pages = signing_in().merge(connections()).merge(others());
     let around = pages
         .fallback(async || Failure::not_found())
@@ -36,7 +38,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(short))
         .layer(from_fn_with_state(app.clone(), limits::layer))
-        .layer(from_fn_with_state(app.clone(), failure::layer));
+        .layer(from_fn_with_state(app.clone(), around_failures));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -54,7 +56,7 @@ fn signing_in() -> Router<App> {
         .route("/sign-in", get(sign_in::page))
         .route("/sign-in/token", post(sign_in::with_token))
         .route("/sign-in/oidc", post(sign_in::with_oidc))
-        .route(sign_in::OIDC_CALLBACK, taken(sign_in::oidc_callback))
+        .route(OIDC_CALLBACK, taken(sign_in::oidc_callback))
         .route("/sign-out", post(sign_in::out))
 }
 

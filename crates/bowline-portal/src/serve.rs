@@ -16,21 +16,21 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::Places;
+use crate::limits::Places;
 
 /// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// Time for the headers of a request, counted from the end of the one before.
-    pub headers: Duration,
+    pub(crate) headers: Duration,
     /// Time for a connection; what it has begun by then may end.
-    pub connection: Duration,
+    pub(crate) connection: Duration,
     /// Time for what has begun when a connection or the process ends.
-    pub ending: Duration,
+    pub(crate) ending: Duration,
     /// Connections at the same time.
-    pub connections: usize,
+    pub(crate) connections: usize,
     /// Connections of one peer, which may be a proxy for many people.
-    pub connections_of_peer: usize,
+    pub(crate) connections_of_peer: usize,
 }
 
 impl Default for Bounds {
@@ -47,10 +47,15 @@ impl Default for Bounds {
 }
 
 /// Serves until `stop`, and then ends what has begun.
-pub async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+pub(crate) async fn serve(
+    mut listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
     let places = Places::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
-    while let Some((stream, peer)) = stop.run_until_cancelled(listener.accept()).await {
+    while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
         // One connection too many is closed without a word: an answer would cost what is scarce.
         let Some(place) = places.take(peer.ip()) else { continue };
         let (router, stop) = (router.clone(), stop.clone());
@@ -90,8 +95,10 @@ async fn connection(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
+    use std::convert::Infallible;
+
     use axum::body::Body;
     use axum::http::Uri;
     use futures::stream;
@@ -111,7 +118,7 @@ mod tests {
     /// A server with one short page, and one that never ends.
     async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
         let router = Router::new().fallback(async |uri: Uri| match uri.path() {
-            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::io::Error>("more "))),
+            "/endless" => Body::from_stream(stream::repeat(Ok::<_, Infallible>("more "))),
             _ => Body::from("page"),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -134,6 +141,12 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    /// Asks until there is a place.
+    async fn until_served(address: SocketAddr) {
+        let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
+        timeout(LONG, served).await.expect("no place becomes free");
+    }
+
     #[tokio::test]
     async fn who_sends_half_a_header_is_hung_up_on() {
         let (address, _stop) = started(Bounds { headers: SHORT, ..bounds() }).await;
@@ -144,10 +157,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_reads_nothing_is_hung_up_on() {
-        let (address, _stop) = started(Bounds { connection: SHORT, ending: SHORT, ..bounds() }).await;
-        let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert!(rest(sending(address, request).await).await.contains("more more"));
+    async fn who_reads_nothing_keeps_its_place_only_for_a_while() {
+        let short = Bounds { connection: SHORT, ending: SHORT, connections_of_peer: 1, ..bounds() };
+        let (address, _stop) = started(short).await;
+        let _unread = sending(address, b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        until_served(address).await;
     }
 
     #[tokio::test]
@@ -156,8 +170,7 @@ mod tests {
         let one = sending(address, b"GET /").await;
         assert_eq!(rest(sending(address, REQUEST).await).await, "");
         drop(one);
-        let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
-        timeout(LONG, served).await.unwrap();
+        until_served(address).await;
     }
 
     #[tokio::test]

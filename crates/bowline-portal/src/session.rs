@@ -6,12 +6,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use bowline_api::opaque::{Digest, NoRandomness, random_text};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::seal::{CannotSeal, Purpose, SessionKey};
+use crate::failure::Failure;
+use crate::seal::{CannotSeal, Purpose, SessionKey};
 
 /// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
 pub const COOKIE: &str = "__Host-bowline";
@@ -127,6 +129,15 @@ impl Session {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Reserved | Refused::TooLarge => Self::sign_in(&refused.to_string()),
+            Refused::NoRandomness(_) | Refused::CannotSeal(_) => Self::internal(&refused),
+        }
+    }
+}
+
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("user", &self.user).finish_non_exhaustive()
@@ -150,6 +161,11 @@ pub fn cookie(name: &str, value: &str, lasts: Duration) -> String {
 /// Takes a cookie away.
 pub fn no_cookie(name: &str) -> String {
     cookie(name, "", Duration::ZERO)
+}
+
+/// The values of all `Cookie` headers.
+pub fn cookies(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
 }
 
 /// The value of a cookie. `None` if it is missing, or stands there twice: somebody put one beside ours.

@@ -6,20 +6,19 @@
 
 use askama::Template;
 use axum::http::HeaderMap;
-use axum::response::Response;
 use bowline_api::{IntegrationConnection, reason};
 use kube::ResourceExt;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::session_of;
-use super::super::pages::subject::is_name;
-use super::super::pages::{Frame, html};
-use super::super::session::Session;
-use super::super::view::provider::Card;
-use super::super::view::status::condition;
 use super::returned::QUERY_BYTES;
+use crate::App;
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::subject::is_name;
+use crate::view::provider::Card;
+use crate::view::status::condition;
+use crate::view::{page_of, title};
+use crate::visit::{Visit, session_of};
 
 /// All that may stand in such an address, each once.
 const KNOWN: &[&str] =
@@ -29,16 +28,16 @@ const SHOWN: usize = 20;
 
 /// What an address without a state says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub(crate) enum Approval {
     /// That an administrator has approved the app.
-    Approved,
+    Given,
     /// That something was refused.
     Refused,
 }
 
-impl Told {
+impl Approval {
     /// Reads a query; `None` if it is neither.
-    pub fn read(query: &str) -> Option<Self> {
+    pub(crate) fn read(query: &str) -> Option<Self> {
         if query.len() > QUERY_BYTES {
             return None;
         }
@@ -51,7 +50,7 @@ impl Told {
         let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
         match (of("error"), of("admin_consent")) {
             (Some(error), _) if !error.is_empty() => Some(Self::Refused),
-            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Approved),
+            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Given),
             _ => None,
         }
     }
@@ -69,43 +68,40 @@ struct ApprovalPage {
 }
 
 /// The page, for anybody.
-pub async fn page(app: &App, provider: &str, told: Told, headers: &HeaderMap) -> Result<Response, Failure> {
-    let approved = told == Told::Approved;
+pub(crate) async fn page(app: App, provider: &str, approval: Approval, headers: &HeaderMap) -> Reply {
+    let approved = approval == Approval::Given;
     let title = if approved { "Back from an approval" } else { "Back without an approval" };
-    let Some(session) = session_of(headers, app) else {
-        let page = ApprovalPage { frame: Frame::of_nobody(title), approved, at: None, waiting: Vec::new() };
-        return Ok(html(&page));
+    let Some(session) = session_of(headers, &app) else {
+        let frame = Frame::of_nobody(title);
+        return Ok(html(&ApprovalPage { frame, approved, at: None, waiting: Vec::new() }));
     };
-    let known = Some(provider).filter(|name| is_name(name)).and_then(|name| app.cluster.provider(name));
+    let visit = Visit { app, session };
+    let known = Some(provider).filter(|name| is_name(name));
+    let known = known.and_then(|name| visit.app.cluster.provider(name));
     Ok(html(&ApprovalPage {
-        frame: Frame::of(app, &session, title, "").await,
+        frame: Frame::of(&visit, title, "").await,
         approved,
         at: known.map(|provider| Card::of(&provider).title),
-        waiting: waiting(app, &session, provider).await?,
+        waiting: waiting(&visit, provider).await?,
     }))
 }
 
-async fn waiting(app: &App, session: &Session, provider: &str) -> Result<Vec<(String, String)>, Failure> {
+async fn waiting(visit: &Visit, provider: &str) -> Result<Vec<(String, String)>, Failure> {
     let waits = |connection: &IntegrationConnection| {
         let status = connection.status.as_ref();
         let authorized = status.and_then(|status| condition(status, "Authorized"));
-        connection.spec.owner == session.user()
+        connection.spec.owner == visit.session.user()
             && connection.spec.provider == provider
             && authorized.is_some_and(|told| told.reason == reason::ADMIN_CONSENT_REQUIRED)
     };
-    let all = app.cluster.connections.state();
-    let mine = all.iter().filter(|connection| waits(connection)).take(SHOWN);
-    let mine = mine.map(|connection| (connection.namespace().unwrap_or_default(), connection.name_any()));
-    let seen = app
-        .access
-        .filter(session, mine.collect(), |(namespace, name)| Question::connection("get", namespace, name))
-        .await?;
-    let titled = |(namespace, name): (String, String)| {
-        let known = app.cluster.connection(&namespace, &name)?;
-        let title = known.spec.display_name.clone().filter(|title| !title.is_empty());
-        Some((format!("/connections/{namespace}/{name}"), title.unwrap_or(name)))
+    let mut mine = visit.app.cluster.connections.state();
+    mine.retain(|connection| waits(connection));
+    mine.truncate(SHOWN);
+    let seen = visit.filter(mine, |connection| Question::about("get", connection)).await?;
+    let link = |it: &IntegrationConnection| {
+        (page_of(&it.namespace().unwrap_or_default(), &it.name_any()), title(it))
     };
-    Ok(seen.into_iter().filter_map(titled).collect())
+    Ok(seen.iter().map(|connection| link(connection)).collect())
 }
 
 #[cfg(test)]
@@ -134,14 +130,14 @@ mod tests {
             ("", ""),
         ];
         for (query, expected) in rows {
-            let told = match Told::read(query) {
-                Some(Told::Approved) => "approved",
-                Some(Told::Refused) => "refused",
+            let told = match Approval::read(query) {
+                Some(Approval::Given) => "approved",
+                Some(Approval::Refused) => "refused",
                 None => "",
             };
             assert_eq!(told, expected, "{query}");
         }
         let long = format!("admin_consent=True&tenant={}", "x".repeat(QUERY_BYTES));
-        assert_eq!(Told::read(&long), None);
+        assert_eq!(Approval::read(&long), None);
     }
 }

@@ -3,28 +3,27 @@
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Redirect, Response};
-use bowline_api::attempt::Step;
-use bowline_api::attempt::attempt_name;
+use axum::response::{IntoResponse, Redirect};
+use bowline_api::attempt::{Step, attempt_name};
 use secrecy::ExposeSecret;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::session_of;
-use super::approval::{self, Told};
+use super::approval::{self, Approval};
 use super::leave::connection_page;
 use super::returned::{Callback, Judgement, judge};
+use crate::App;
+use crate::failure::{Failure, Reply};
+use crate::visit::session_of;
 
 /// `GET /callback/{provider}`
-pub async fn callback(
+pub(crate) async fn callback(
     State(app): State<App>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Reply {
     let query = query.unwrap_or_default();
-    if let Some(told) = Told::read(&query) {
-        return approval::page(&app, &provider, told, &headers).await;
+    if let Some(approval) = Approval::read(&query) {
+        return approval::page(app, &provider, approval, &headers).await;
     }
     let callback = Callback::read(&query).map_err(|flaw| {
         Failure::bad_request(&format!("This is not an answer of a provider to us: {flaw}."))

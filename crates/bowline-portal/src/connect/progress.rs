@@ -5,45 +5,32 @@ use bowline_api::{IntegrationConnection, reason};
 use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::pages::subject::Subject;
-use super::super::session::Session;
-use super::super::view::foreign;
-use super::super::view::status::condition;
-use super::super::view::time::Moment;
 use super::start::reference;
+use crate::failure::Failure;
+use crate::subject::Subject;
+use crate::view::foreign;
+use crate::view::status::condition;
 
 /// How a try stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Class of the note: `good`, `wait` or `bad`.
-    pub tone: &'static str,
-    /// In words.
-    pub words: String,
+    pub(crate) tone: &'static str,
+    pub(crate) words: String,
     /// What the provider said, in a frame of its own.
-    pub said: Option<String>,
-    /// When it began.
-    pub since: Moment,
+    pub(crate) said: Option<String>,
     /// Whether something is about to happen by itself.
-    pub waits: bool,
+    pub(crate) waits: bool,
 }
 
 /// The reader's last try on this connection, while it is kept.
-pub async fn progress(
-    app: &App,
-    session: &Session,
-    subject: &Subject,
-    now: Timestamp,
-) -> Result<Option<Progress>, Failure> {
-    let this = reference(subject);
-    let mine = app.attempts.of_user(session.user()).await?;
-    let on_this = mine
-        .into_iter()
-        .filter(|kept| kept.attempt.user == session.user() && kept.attempt.connection == this);
-    let last = on_this.max_by_key(Kept::order).map(|kept| kept.attempt);
+pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Failure> {
+    let (visit, this) = (&subject.visit, reference(subject));
+    let mut mine = visit.app.attempts.of_user(visit.session.user()).await?;
+    mine.retain(|kept| kept.attempt.user == visit.session.user() && kept.attempt.connection == this);
+    let last = mine.into_iter().max_by_key(Kept::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
-    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, now)))
+    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, visit.now())))
 }
 
 /// Whether the grant of a try was judged since: then the status tells how it went.
@@ -58,9 +45,7 @@ fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
 }
 
 fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
-    let since = Moment::new(attempt.started_at, now);
-    let note =
-        |tone, words: String, waits| Some(Progress { tone, words, said: None, since: since.clone(), waits });
+    let note = |tone, words: String, waits| Some(Progress { tone, words, said: None, waits });
     match &attempt.step {
         Step::Ended(ending) if ending.is_connected() => {
             note("good", format!("{provider} is connected."), false)
@@ -82,7 +67,7 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
             let said = description.as_ref().unwrap_or(error);
             let words = format!("You came back from {provider} without access.");
             let said = Some(foreign(said));
-            Some(Progress { tone: "bad", words, said, since, waits: true })
+            Some(Progress { tone: "bad", words, said, waits: true })
         }
         Step::Returned { .. } | Step::Exchanging => {
             note("wait", format!("You came back from {provider}. The access is being checked."), true)

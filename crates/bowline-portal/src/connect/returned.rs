@@ -8,8 +8,8 @@ use bowline_api::reason;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::super::session::Session;
-use super::super::view::foreign;
+use crate::session::Session;
+use crate::view::foreign;
 
 /// A state is 43 letters; ours are never longer.
 const STATE_LETTERS: usize = 43;
@@ -17,11 +17,11 @@ const CODE_BYTES: usize = 8 * 1024;
 const ISSUER_BYTES: usize = 2 * 1024;
 const ERROR_BYTES: usize = 128;
 /// The longest query that is looked at.
-pub const QUERY_BYTES: usize = 16 * 1024;
+pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
 /// A query that cannot be a provider's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub(crate) enum Malformed {
     /// More than 16 KiB.
     #[error("the address is too long")]
     TooLong,
@@ -34,15 +34,15 @@ pub enum Malformed {
 }
 
 /// What a callback brings. The state leads to its attempt; what else is wrong with the rest is told there.
-pub struct Callback {
+pub(crate) struct Callback {
     /// Proves to which try it belongs.
-    pub state: SecretString,
+    pub(crate) state: SecretString,
     brings: Result<Answer, &'static str>,
 }
 
 impl Callback {
     /// Reads a query.
-    pub fn read(query: &str) -> Result<Self, Malformed> {
+    pub(crate) fn read(query: &str) -> Result<Self, Malformed> {
         if query.len() > QUERY_BYTES {
             return Err(Malformed::TooLong);
         }
@@ -96,7 +96,7 @@ fn cut(error: &str) -> String {
 }
 
 /// What a callback does to its attempt.
-pub enum Judgement {
+pub(crate) enum Judgement {
     /// Nothing: it was used before, or its time is over.
     Over(&'static str),
     /// The try ends here: who came back is not who left, or what was brought is no answer.
@@ -106,7 +106,7 @@ pub enum Judgement {
 }
 
 /// Judges a callback at the redirect URI of `provider`, in the browser of `session`.
-pub fn judge(
+pub(crate) fn judge(
     attempt: &Attempt,
     callback: Callback,
     provider: &str,

@@ -1,35 +1,29 @@
 //! One connection: what it is, how it stands, and everything that can be done with it.
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::response::Response;
-use bowline_api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
-use bowline_api::{IntegrationConnection, reason};
+use bowline_api::IntegrationConnectionStatus;
+use bowline_api::connection::{AccountStatus, AuthorizationStatus};
+use bowline_api::reason;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::super::App;
-use super::super::connect::progress::{Progress, progress};
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::live::version;
-use super::super::session::Session;
-use super::super::view::doer::{Doer, Stopped, stopped};
-use super::super::view::history::{self, Line};
-use super::super::view::owned::keeper;
-use super::super::view::scopes::{ScopeLine, became};
-use super::super::view::status::{Next, Standing, ready_reason, standing, who_mends};
-use super::super::view::time::Moment;
-use super::super::view::words::Reader;
-use super::super::view::{foreign, provider::Card};
-use super::super::write::in_time;
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, Field};
 use super::sharing::{Sharing, sharing};
-use super::subject::{For, Subject, subject};
-use super::{Frame, html};
+use crate::connect::progress::{Progress, progress};
+use crate::failure::{Failure, Reply, answered};
+use crate::live::version;
+use crate::page::{Frame, html};
+use crate::subject::Subject;
+use crate::view::doer::{Doer, Stopped, stopped};
+use crate::view::foreign;
+use crate::view::history::{self, Line};
+use crate::view::provider::Card;
+use crate::view::scopes::{ScopeLine, became};
+use crate::view::status::{Next, Standing, ready_reason, standing, who_mends};
+use crate::view::time::Moment;
 
 /// How often a page without a script looks again while somebody waits.
 const AGAIN_SECONDS: u32 = 4;
@@ -41,11 +35,8 @@ struct ConnectionPage {
     title: String,
     page: String,
     id: String,
-    namespace: String,
-    name: String,
     owner: String,
     description: String,
-    card: Card,
     standing: Standing,
     mends: Option<String>,
     buttons: Buttons,
@@ -62,6 +53,9 @@ struct ConnectionPage {
     editable: Editable,
     settled: Settled,
     history: Vec<Line>,
+    namespace: String,
+    name: String,
+    card: Card,
 }
 
 /// Which buttons there are.
@@ -119,51 +113,34 @@ struct Settled {
     remake: bool,
 }
 
-/// What may be edited here, and who keeps what may not.
+/// What may be edited here, and what is kept by which tool.
 #[derive(Clone, Debug, Default)]
 struct Editable {
     title: bool,
     description: bool,
-    /// What is kept, and by which tool.
     kept: Vec<(&'static str, String)>,
 }
 
 /// `GET /connections/{namespace}/{name}`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
-    let now = app.clock.now();
-    let reader = Reader { user: session.user(), now };
-    let (progress, history, sharing) = tokio::try_join!(
-        progress(&app, &session, &subject, now),
-        history(&app, &subject, reader),
-        sharing(&app, &session, &subject, reader),
-    )?;
-    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), reader).await))
+pub(crate) async fn page(subject: Subject) -> Reply {
+    let told = tokio::try_join!(progress(&subject), history(&subject), sharing(&subject))?;
+    Ok(html(&filled(subject, told).await))
 }
 
 async fn filled(
-    app: &App,
-    session: &Session,
     subject: Subject,
     (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
-    reader: Reader<'_>,
 ) -> ConnectionPage {
-    let Subject { connection, card, may, .. } = &subject;
-    let status = connection.status.clone().unwrap_or_default();
+    let Subject { visit, connection, card, may, .. } = &subject;
+    let (reader, status) = (visit.reader(), connection.status.clone().unwrap_or_default());
     let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
     let (standing, progress) = told_once(standing, progress);
     ConnectionPage {
-        frame: frame(app, session, &subject, waits || standing.is_passing()).await,
+        frame: frame(&subject, waits || standing.is_passing()).await,
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
-        namespace: subject.namespace.clone(),
-        name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
         mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
@@ -171,18 +148,20 @@ async fn filled(
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), reader.now),
         connected_by: status.connected_by.clone(),
-        facts: facts(connection, &status, reader),
-        scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
-        extra: extra(app, &subject),
+        facts: facts(&subject, &status),
+        scopes: became(known(&subject).as_ref(), &status.scopes.clone().unwrap_or_default()),
+        extra: extra(&subject),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, reader.now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing,
         editable: editable(&subject),
-        settled: settled(app, &subject),
-        card: subject.card,
+        settled: settled(&subject),
         standing,
         progress,
         history,
+        namespace: subject.namespace,
+        name: subject.name,
+        card: subject.card,
     }
 }
 
@@ -199,33 +178,29 @@ fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, O
 }
 
 /// Around a page that follows its connection, with a script or without.
-async fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
-    let seen = version(&app.cluster, &subject.connection);
+async fn frame(subject: &Subject, waits: bool) -> Frame {
+    let seen = version(&subject.visit.app.cluster, &subject.connection);
     Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
-        ..Frame::of(app, session, &subject.title(), "connections").await
+        ..Frame::of(&subject.visit, &subject.title(), "connections").await
     }
 }
 
-fn readable(account: AccountStatus) -> AccountStatus {
-    let AccountStatus { id, name, email } = account;
-    AccountStatus {
-        id: foreign(&id),
-        name: name.as_deref().map(foreign),
-        email: email.as_deref().map(foreign),
-    }
+fn readable(AccountStatus { id, name, email }: AccountStatus) -> AccountStatus {
+    let clean = |text: Option<String>| text.as_deref().map(foreign);
+    AccountStatus { id: foreign(&id), name: clean(name), email: clean(email) }
 }
 
 fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let Subject { connection, card, may, .. } = subject;
-    let deleting = connection.metadata.deletion_timestamp.is_some();
+    let deleting = subject.is_being_deleted();
     let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     let disconnected = connection.spec.disconnect.unwrap_or_default();
     let paused = connection.spec.suspend.unwrap_or_default();
     let usable = !deleting && !disconnected && !paused;
     let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
-    let edits = |field| may.edit() && keeper(connection, field).is_none();
+    let edits = |field| may.edit() && subject.keeper(field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
@@ -241,30 +216,26 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         again: disconnected && edits("disconnect"),
         pause: usable && connected && edits("suspend"),
         resume: paused && !disconnected && !deleting && edits("suspend"),
-        held: stopped_by.and_then(|field| keeper(connection, field)),
+        held: stopped_by.and_then(|field| subject.keeper(field)),
         refresh: connected && usable && may.patch && !confirm,
         disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
-        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting && !disconnected),
+        kept: subject.keeper("disconnect").filter(|_| may.edit() && !deleting && !disconnected),
         delete: !deleting && may.delete,
     }
 }
 
-fn facts(
-    connection: &IntegrationConnection,
-    status: &IntegrationConnectionStatus,
-    reader: Reader<'_>,
-) -> Facts {
+fn facts(subject: &Subject, status: &IntegrationConnectionStatus) -> Facts {
+    let Subject { visit, connection, .. } = subject;
+    let (reader, token) = (visit.reader(), status.token.clone().unwrap_or_default());
     let (now, owner) = (reader.now, &connection.spec.owner);
-    let token = status.token.clone().unwrap_or_default();
+    let failure = token.last_failure;
     Facts {
         expires: Moment::of(token.expires_at.as_ref(), now),
         refreshed: Moment::of(token.last_refreshed_at.as_ref(), now),
         next: Moment::of(token.next_refresh_at.as_ref(), now),
         grant_ends: Moment::of(status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()), now),
         refreshable: token.refreshable,
-        failure: token
-            .last_failure
-            .map(|failure| (reader.sentence(&failure.message, owner), Moment::new(failure.at.0, now))),
+        failure: failure.map(|it| (reader.sentence(&it.message, owner), Moment::new(it.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
         stopped: stopped(connection, now),
     }
@@ -287,8 +258,7 @@ fn web(address: Option<&str>) -> Option<String> {
 }
 
 fn editable(subject: &Subject) -> Editable {
-    let of = |field| keeper(&subject.connection, field);
-    let (title, description) = (of("displayName"), of("description"));
+    let (title, description) = (subject.keeper("displayName"), subject.keeper("description"));
     let may = subject.may.edit();
     Editable {
         title: may && title.is_none(),
@@ -300,23 +270,22 @@ fn editable(subject: &Subject) -> Editable {
     }
 }
 
-fn settled(app: &App, subject: &Subject) -> Settled {
-    let Subject { connection, may, .. } = subject;
-    let provider = app.cluster.provider(&connection.spec.provider);
+fn settled(subject: &Subject) -> Settled {
     Settled {
-        parameters: parameters::settled(provider.as_deref(), connection),
-        keeper: keeper(connection, "parameters"),
-        remake: ready_reason(connection) == reason::PARAMETERS_INVALID && may.owns,
+        parameters: parameters::settled(subject.provider().as_deref(), &subject.connection),
+        keeper: subject.keeper("parameters"),
+        remake: ready_reason(&subject.connection) == reason::PARAMETERS_INVALID && subject.may.owns,
     }
 }
 
 /// What the operator said of it.
-async fn history(app: &App, subject: &Subject, reader: Reader<'_>) -> Result<Vec<Line>, Failure> {
-    let events: Api<Event> = Api::namespaced(app.client.clone(), &subject.namespace);
-    let uid = subject.connection.uid().unwrap_or_default();
+async fn history(subject: &Subject) -> Result<Vec<Line>, Failure> {
+    let Subject { visit, connection, .. } = subject;
+    let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);
+    let uid = connection.uid().unwrap_or_default();
     let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
-    let found = in_time(events.list(&of_it)).await?.map_err(|error| Failure::internal(&error))?;
-    Ok(history::lines(&found.items, &subject.connection.spec.owner, reader))
+    let found = answered(events.list(&of_it)).await?;
+    Ok(history::lines(&found.items, &connection.spec.owner, visit.reader()))
 }
 
 #[cfg(test)]

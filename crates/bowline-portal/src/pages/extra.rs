@@ -1,33 +1,27 @@
 //! Scopes that were given and not asked for: nothing is published before the owner agrees to them, here.
 
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
-use bowline_api::IntegrationConnection;
-use bowline_api::reason;
+use bowline_api::{IntegrationConnection, reason};
 use bowline_oauth::catalog::protocol::Scopes;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::Act;
-use super::super::view::owned::keeper;
-use super::super::view::scopes::{self, Asked};
-use super::super::view::status::condition;
-use super::super::view::{foreign, provider};
-use super::super::write::Change;
-use super::actions::{need, not_kept};
-use super::subject::{For, Subject, subject};
+use crate::failure::{Failure, Reply};
+use crate::subject::{Subject, SubjectForm};
+use crate::view::foreign;
+use crate::view::provider::description;
+use crate::view::scopes::{self, ScopeWords};
+use crate::view::status::condition;
+use crate::write::Change;
 
 /// What its owner can agree to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extra {
+pub(crate) struct Extra {
     /// The scopes, in words.
-    pub scopes: Vec<Asked>,
-    /// Their names as the form brings them back: it agrees to what was shown and to nothing else.
-    pub shown: String,
+    pub(crate) scopes: Vec<ScopeWords>,
+    /// Their names as the form sends them back: it agrees to what was shown and to nothing else.
+    pub(crate) shown: String,
     /// Whether the reader can agree here.
-    pub may: bool,
+    pub(crate) may: bool,
     /// Who keeps the scopes, if another tool does.
-    pub keeper: Option<String>,
+    pub(crate) keeper: Option<String>,
 }
 
 /// Scopes that were given, not asked for, and not agreed to yet. Empty where nothing is wrong, or something else; also while an
@@ -41,33 +35,23 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     names
 }
 
-fn shown(names: &[String]) -> String {
-    names.join(" ")
-}
-
 /// The scopes of a connection's provider, if that is known.
-pub fn known(app: &App, connection: &IntegrationConnection) -> Option<Scopes> {
-    let object = app.cluster.provider(&connection.spec.provider);
-    let description = object.and_then(|object| provider::description(&object, Some(connection)));
-    description.map(|description| description.scopes)
+pub(crate) fn known(subject: &Subject) -> Option<Scopes> {
+    description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
 }
 
 /// What its owner can agree to, if that is what keeps it from being published.
-pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
-    let connection = &subject.connection;
-    let names = beyond(connection);
+pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
+    let names = beyond(&subject.connection);
     if names.is_empty() {
         return None;
     }
-    let keeper = keeper(connection, "scopes");
-    let scopes = scopes::described(&known(app, connection).unwrap_or_default(), &names)
-        .into_iter()
-        .map(|asked| Asked { name: foreign(&asked.name), ..asked })
-        .collect();
+    let keeper = subject.keeper("scopes");
+    let scopes = scopes::described(&known(subject).unwrap_or_default(), &names).into_iter();
     Some(Extra {
-        scopes,
-        shown: shown(&names),
-        may: subject.may.edit() && keeper.is_none() && connection.metadata.deletion_timestamp.is_none(),
+        scopes: scopes.map(|scope| ScopeWords { name: foreign(&scope.name), ..scope }).collect(),
+        shown: names.join(" "),
+        may: subject.may.edit() && keeper.is_none() && !subject.is_being_deleted(),
         keeper,
     })
 }
@@ -86,16 +70,11 @@ fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String])
 }
 
 /// `POST …/agree`: the owner agrees to the scopes that the form names, as the page showed them.
-pub async fn agree(
-    State(app): State<App>,
-    Path((namespace, name)): Path<(String, String)>,
-    act: Act,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
-    need(subject.may.edit(), "Only its owner agrees to what a connection may do.")?;
-    not_kept(&subject, &["scopes"])?;
+pub(crate) async fn agree(form: SubjectForm) -> Reply {
+    let subject = &form.subject;
+    subject.need_to_edit(&["scopes"], "Only its owner agrees to what a connection may do.")?;
     let names = beyond(&subject.connection);
-    if names.is_empty() || act.fields.text("scopes") != shown(&names) {
+    if names.is_empty() || form.fields.text("scopes") != names.join(" ") {
         return Err(Failure::conflict(
             "This changed meanwhile",
             "It is not what your page showed any more, so nothing was agreed to.",
@@ -103,14 +82,13 @@ pub async fn agree(
         ));
     }
     // Without the default ones, which only the provider knows, the list could ask for less than before.
-    let known = known(&app, &subject.connection).ok_or_else(|| {
+    let known = known(subject).ok_or_else(|| {
         let what = "The provider is not there any more, so nothing was agreed to.";
         Failure::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);
     let change = Change::new().field("scopes", all).on_version_of(&subject.connection);
-    app.writer.change(&act.session, &subject.connection, change, "extra scopes agreed to").await?;
-    Ok(Redirect::to(&subject.page()).into_response())
+    form.write(change, "extra scopes agreed to").await
 }
 
 #[cfg(test)]

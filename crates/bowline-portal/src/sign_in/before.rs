@@ -9,10 +9,8 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::super::failure::Failure;
-use super::super::form::cookies;
-use super::super::seal::{Purpose, SessionKey};
-use super::super::session;
+use crate::seal::{CannotSeal, Purpose, SessionKey};
+use crate::session::{self, cookies};
 
 /// Cookie with it.
 pub const COOKIE: &str = "__Host-bowline-sign-in";
@@ -56,8 +54,8 @@ impl AuthRequest {
 
 impl Before {
     /// Somebody who wanted to see `path`.
-    pub fn new(path: &str, now: Timestamp) -> Result<Self, Failure> {
-        let form = random_text().map_err(|error| Failure::internal(&error))?;
+    pub fn new(path: &str, now: Timestamp) -> Result<Self, NoRandomness> {
+        let form = random_text()?;
         let next = if is_our_path(path) { path } else { HOME };
         Ok(Self { next: next.to_owned(), form: form.expose_secret().to_owned(), made_at: now, oidc: None })
     }
@@ -70,8 +68,8 @@ impl Before {
     }
 
     /// The cookie that keeps it.
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Failure> {
-        let sealed = key.seal(Purpose::SignIn, self).map_err(|error| Failure::internal(&error))?;
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, CannotSeal> {
+        let sealed = key.seal(Purpose::SignIn, self)?;
         Ok(session::cookie(COOKIE, &sealed, LIFETIME))
     }
 

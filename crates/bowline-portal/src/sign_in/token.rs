@@ -6,15 +6,14 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::failure::Failure;
-use super::super::session::{Groups, Session};
-use super::super::settings::Token;
-use super::super::write::in_time;
+use crate::failure::{Failure, answered};
+use crate::session::{Groups, Session};
+use crate::settings::Token;
 
 const LONGEST: usize = 12 * 1024;
 
 /// The session of whom the token names.
-pub async fn sign_in(
+pub(crate) async fn sign_in(
     client: &Client,
     settings: &Token,
     token: &SecretString,
@@ -28,9 +27,7 @@ pub async fn sign_in(
     let spec = TokenReviewSpec { audiences, token: Some(text.to_owned()) };
     let reviews: Api<TokenReview> = Api::all(client.clone());
     let review = TokenReview { spec, ..TokenReview::default() };
-    let parameters = PostParams::default();
-    let answer = in_time(reviews.create(&parameters, &review)).await?;
-    let answer = answer.map_err(|error| Failure::internal(&error))?;
+    let answer = answered(reviews.create(&PostParams::default(), &review)).await?;
     judged(settings, answer.status.unwrap_or_default(), now)
 }
 
@@ -41,8 +38,7 @@ fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result
     let user =
         status.user.filter(|_| status.authenticated == Some(true) && for_us).ok_or_else(not_accepted)?;
     let groups = Groups::OfTheApiServer(user.groups.unwrap_or_default());
-    Session::begin(&user.username.unwrap_or_default(), groups, now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+    Ok(Session::begin(&user.username.unwrap_or_default(), groups, now)?)
 }
 
 fn not_accepted() -> Failure {
@@ -77,7 +73,7 @@ mod tests {
         );
         assert!(judged(&any, TokenReviewStatus::default(), now).is_err());
         let account = status("system:serviceaccount:bowline-system:bowline", &[]);
-        assert!(judged(&any, account, now).unwrap_err().what().contains("belongs to Kubernetes"));
+        assert!(judged(&any, account, now).unwrap_err().what.contains("belongs to Kubernetes"));
     }
 
     #[test]

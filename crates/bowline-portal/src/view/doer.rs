@@ -11,13 +11,14 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::super::write::FIELD_MANAGER;
 use super::foreign;
 use super::time::Moment;
+use super::words::Reader;
+use crate::write::FIELD_MANAGER;
 
 /// Who did something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doer {
+pub(crate) enum Doer {
     /// A user, in this portal.
     User(String),
     /// A tool, by the name that it goes by at the API server.
@@ -26,17 +27,17 @@ pub enum Doer {
 
 /// That a connection was paused or disconnected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopped {
+pub(crate) struct Stopped {
     /// `Paused` or `Disconnected`.
-    pub word: &'static str,
+    pub(crate) word: &'static str,
     /// By whom.
-    pub by: Option<Doer>,
+    pub(crate) by: Option<Doer>,
     /// Since when.
-    pub since: Option<Moment>,
+    pub(crate) since: Option<Moment>,
 }
 
 /// Since when a connection is paused or disconnected, and by whom. `None` if it is neither, or nobody can tell by whom nor when.
-pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
+pub(crate) fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
     let spec = &connection.spec;
     let (word, field, note) = if spec.disconnect.unwrap_or_default() {
         ("Disconnected", "disconnect", names::ANNOTATION_DISCONNECTED_BY)
@@ -60,8 +61,8 @@ pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Sto
 }
 
 /// The note that the portal makes with a change.
-pub fn note(user: &str, now: Timestamp) -> String {
-    format!("{now} {user}")
+pub(crate) fn note(reader: &Reader<'_>) -> String {
+    format!("{} {}", reader.now, reader.user)
 }
 
 fn noted(note: &str) -> Option<(Doer, Option<Timestamp>)> {
@@ -79,7 +80,7 @@ fn set_alone(entry: &ManagedFieldsEntry, field: &str) -> Option<Timestamp> {
 
 /// Who made a connection: the user whom the portal noted when it did, else the tool that wrote it first. Whoever names the
 /// provider made it: that field is there from the first and never changes.
-pub fn maker(connection: &IntegrationConnection) -> Option<Doer> {
+pub(crate) fn maker(connection: &IntegrationConnection) -> Option<Doer> {
     let first = setters(connection, "provider").min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     let in_portal =
         setters(connection, "provider").any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
@@ -135,7 +136,11 @@ mod tests {
                 connection(&json!({"suspend": true}), &notes, &[(manager, "2026-05-03T14:30:00Z", fields)]);
             stopped(&object, now())
         };
-        let told = by("bowline-portal", &note("alice b", "2026-05-03T14:00:00Z".parse().unwrap())).unwrap();
+        let told = by(
+            "bowline-portal",
+            &note(&Reader { user: "alice b", now: "2026-05-03T14:00:00Z".parse().unwrap() }),
+        )
+        .unwrap();
         assert_eq!(told.by, Some(Doer::User("alice b".to_owned())));
         assert_eq!(told.since.unwrap().words, "60 minutes ago");
         assert_eq!(by("bowline-portal", "yesterday alice"), None, "a note that cannot be read says nothing");

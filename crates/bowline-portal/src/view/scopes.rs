@@ -11,7 +11,7 @@ use super::foreign;
 
 /// How much a scope gives, the most worth a look first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Power {
+pub(crate) enum Power {
     /// Change who may do what, or settings for others.
     Manage,
     /// Nobody has put it into words.
@@ -24,7 +24,7 @@ pub enum Power {
 
 impl Power {
     /// The heading of its group.
-    pub fn heading(self) -> &'static str {
+    pub(crate) fn heading(self) -> &'static str {
         match self {
             Self::Manage => "Manage",
             Self::Unknown => "Not described here",
@@ -34,7 +34,7 @@ impl Power {
     }
 
     /// Why the whole group is worth a second look; empty where it is not.
-    pub fn caution(self) -> &'static str {
+    pub(crate) fn caution(self) -> &'static str {
         match self {
             Self::Manage => "Powerful: it reaches what others rely on.",
             Self::Unknown => "The provider explains these before you agree.",
@@ -45,68 +45,68 @@ impl Power {
 
 /// A scope on the page before the redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub(crate) struct ScopeWords {
     /// As the provider calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// In words; empty where nobody has found any.
-    pub words: String,
+    pub(crate) words: String,
     /// Why to think twice.
-    pub risk: Option<String>,
+    pub(crate) risk: Option<String>,
     /// Whether the connection does not work without it.
-    pub required: bool,
+    pub(crate) required: bool,
 }
 
 /// Scopes of one power.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct ScopeGroup {
     /// How much they give.
-    pub power: Power,
+    pub(crate) power: Power,
     /// The scopes, those with a risk first.
-    pub scopes: Vec<Asked>,
+    pub(crate) scopes: Vec<ScopeWords>,
 }
 
 /// The scopes that a connection asks for, each once, grouped.
-pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> {
+pub(crate) fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<ScopeGroup> {
     let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
     let mut seen = BTreeSet::new();
     let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
-    let mut all: Vec<(Power, Asked)> = names.map(|name| one(scopes, name)).collect();
+    let mut all: Vec<(Power, ScopeWords)> = names.map(|name| one(scopes, name)).collect();
     all.sort_by_key(|(power, asked)| (*power, asked.risk.is_none()));
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<ScopeGroup> = Vec::new();
     for (power, asked) in all {
         match groups.last_mut() {
             Some(group) if group.power == power => group.scopes.push(asked),
-            _ => groups.push(Group { power, scopes: vec![asked] }),
+            _ => groups.push(ScopeGroup { power, scopes: vec![asked] }),
         }
     }
     groups
 }
 
 /// These scopes in words, in their order.
-pub fn described(scopes: &Scopes, names: &[String]) -> Vec<Asked> {
+pub(crate) fn described(scopes: &Scopes, names: &[String]) -> Vec<ScopeWords> {
     names.iter().map(|name| one(scopes, name).1).collect()
 }
 
 /// One scope and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScopeLine {
+pub(crate) struct ScopeLine {
     /// As the provider calls it.
-    pub name: String,
+    pub(crate) name: String,
     /// In words; empty where nobody has found any.
-    pub words: String,
+    pub(crate) words: String,
     /// One letter of a symbol, hidden from screen readers.
-    pub icon: &'static str,
+    pub(crate) icon: &'static str,
     /// What became of it.
-    pub word: &'static str,
+    pub(crate) word: &'static str,
     /// Class of the chip.
-    pub tone: &'static str,
+    pub(crate) tone: &'static str,
     /// What that means for the connection; empty where the word says it all.
-    pub note: &'static str,
+    pub(crate) note: &'static str,
 }
 
 /// What became of each scope, faults first. One that is required and missing is a fault; the connection works without any
 /// other (R15). Of a provider that is not `known` nobody can tell them apart.
-pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
+pub(crate) fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
     let line = |name: &String, icon, word, tone, note| {
         let meaning = known.and_then(|known| known.meaning(name));
         let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
@@ -128,14 +128,14 @@ pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
     faults.into_iter().chain(extra).chain(given).chain(notes).collect()
 }
 
-fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
+fn one(scopes: &Scopes, name: &str) -> (Power, ScopeWords) {
     let meaning = scopes.meaning(name);
     let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
         ScopeKind::Read => Power::Read,
         ScopeKind::Write => Power::Write,
         ScopeKind::Manage => Power::Manage,
     });
-    let asked = Asked {
+    let asked = ScopeWords {
         name: name.to_owned(),
         words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
         risk: meaning.and_then(|meaning| meaning.risk.clone()),

@@ -12,13 +12,13 @@ use super::words::Reader;
 
 /// An icon, a word, and a tone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chip {
+pub(crate) struct Chip {
     /// Class of the chip: `good`, `wait`, `bad` or `off`.
-    pub tone: &'static str,
+    pub(crate) tone: &'static str,
     /// One letter of a symbol, hidden from screen readers.
-    pub icon: &'static str,
+    pub(crate) icon: &'static str,
     /// The word.
-    pub word: String,
+    pub(crate) word: String,
 }
 
 /// What a reader is afraid to lose by connecting again.
@@ -26,13 +26,13 @@ const KEEPS: &str = "Reconnecting keeps the name, settings and everything that u
 
 const UNSEEN: &str = "The operator has not looked at it yet.";
 
-fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
+pub(crate) fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
     Chip { tone, icon, word: word.into() }
 }
 
 /// Which of a connection's buttons is the one to press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Nothing to do.
     Nothing,
     /// Nothing to do: it goes on by itself.
@@ -51,37 +51,37 @@ pub enum Next {
 
 /// The state of a connection in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The chip.
-    pub chip: Chip,
+    pub(crate) chip: Chip,
     /// The line below.
-    pub line: String,
+    pub(crate) line: String,
     /// What the operator says of it, in small print; empty where the line says it all.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to press.
-    pub next: Next,
+    pub(crate) next: Next,
 }
 
 impl Standing {
     /// Whether it changes soon by itself.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         self.next == Next::Wait
     }
 }
 
 /// The condition of a type.
-pub fn condition<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> Option<&'a Condition> {
+pub(crate) fn condition<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> Option<&'a Condition> {
     status.conditions.iter().find(|condition| condition.type_ == type_)
 }
 
 /// Why a connection is not ready, by its stable constant; empty while nothing is known.
-pub fn ready_reason(connection: &IntegrationConnection) -> &str {
+pub(crate) fn ready_reason(connection: &IntegrationConnection) -> &str {
     let ready = connection.status.as_ref().and_then(|status| condition(status, "Ready"));
     ready.map_or("", |ready| ready.reason.as_str())
 }
 
 /// The state of `connection` to `provider` (a name for people), as `reader` reads it.
-pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
+pub(crate) fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
     let empty = IntegrationConnectionStatus::default();
     let status = connection.status.as_ref().unwrap_or(&empty);
     if connection.metadata.deletion_timestamp.is_some() {
@@ -234,7 +234,7 @@ fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_
 
 /// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend. `contact` looks after the
 /// provider; whoever may connect again can mend what that mends.
-pub fn who_mends(
+pub(crate) fn who_mends(
     connection: &IntegrationConnection,
     reader: Reader<'_>,
     may_connect: bool,

@@ -5,18 +5,18 @@ use k8s_openapi::jiff::Timestamp;
 
 /// A point in time for a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// From where the reader stands: `3 hours ago`.
-    pub words: String,
+    pub(crate) words: String,
     /// For the title: `2026-05-03 14:20 UTC`.
-    pub exact: String,
+    pub(crate) exact: String,
     /// For machines (RFC 3339).
-    pub machine: String,
+    pub(crate) machine: String,
 }
 
 impl Moment {
     /// `time`, seen at `now`.
-    pub fn new(time: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn new(time: Timestamp, now: Timestamp) -> Self {
         let seconds = time.as_second() - now.as_second();
         let span = span(seconds.unsigned_abs());
         let words = match seconds {
@@ -28,18 +28,18 @@ impl Moment {
     }
 
     /// As [`Moment::new`], of a time that may be missing.
-    pub fn of(time: Option<&Time>, now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(time: Option<&Time>, now: Timestamp) -> Option<Self> {
         time.map(|time| Self::new(time.0, now))
     }
 }
 
 /// A time of day if it is near, else the day.
-pub fn clock(time: Timestamp, now: Timestamp) -> String {
+pub(crate) fn clock(time: Timestamp, now: Timestamp) -> String {
     time.strftime(if is_near(time, now) { "%H:%M UTC" } else { "%-d %B %Y" }).to_string()
 }
 
 /// Whether it is within half a day.
-pub fn is_near(time: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_near(time: Timestamp, now: Timestamp) -> bool {
     (time.as_second() - now.as_second()).abs() < 12 * 3600
 }
 

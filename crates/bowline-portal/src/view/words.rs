@@ -7,21 +7,21 @@ use super::time::clock;
 
 /// Who reads, and when.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     /// Kubernetes name of who is signed in.
-    pub user: &'a str,
+    pub(crate) user: &'a str,
     /// When the page is made.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Reader<'_> {
     /// `somebody`, or "you".
-    pub fn name(self, somebody: &str) -> String {
+    pub(crate) fn name(self, somebody: &str) -> String {
         if somebody == self.user { "you".to_owned() } else { somebody.to_owned() }
     }
 
     /// A sentence of the operator about something of `owner`'s.
-    pub fn sentence(self, text: &str, owner: &str) -> String {
+    pub(crate) fn sentence(self, text: &str, owner: &str) -> String {
         let (name, first) = (self.name(owner), if owner == self.user { "You" } else { owner });
         let text = text.replace("The owner must", &format!("{first} must"));
         let text = text.replace("the owner must", &format!("{name} must"));

@@ -3,16 +3,16 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::session::same;
 use super::jws::{self, SignatureFlaw};
 use super::provider::Provider;
+use crate::session::same;
 
 /// How far clocks may be apart, in seconds.
 const SKEW: i64 = 60;
 
 /// Why an ID token does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenFlaw {
+pub(crate) enum TokenFlaw {
     /// Its signature.
     #[error(transparent)]
     Signature(#[from] SignatureFlaw),
@@ -35,15 +35,15 @@ pub enum TokenFlaw {
 
 /// Whom a token must be for.
 #[derive(Clone, Copy)]
-pub struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     /// Our client.
-    pub client_id: &'a str,
+    pub(crate) client_id: &'a str,
     /// What this sign-in sent.
-    pub nonce: &'a str,
+    pub(crate) nonce: &'a str,
 }
 
 /// The claims of a token that the provider signed, for us, for this sign-in, now.
-pub fn verified(
+pub(crate) fn verified(
     token: &str,
     provider: &Provider,
     expected: Expected<'_>,

@@ -9,7 +9,11 @@ use crate::settings::Oidc;
 use bowline_api::opaque::Digest;
 
 /// Whom the claims name, as the API server would.
-pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> Result<Session, Failure> {
+pub(crate) fn session(
+    settings: &Oidc,
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Session, Failure> {
     let Oidc { username_claim, groups_claim, groups_prefix, .. } = settings;
     let name = claims.get(username_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
     let Some(name) = name else {
@@ -25,8 +29,7 @@ pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> 
     };
     let groups = groups.into_iter().map(|group| format!("{groups_prefix}{group}")).collect();
     let user = format!("{}{name}", settings.prefix());
-    let session = Session::begin(&user, Groups::Claimed(groups), now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))?;
+    let session = Session::begin(&user, Groups::Claimed(groups), now)?;
     let subject = claims.get("sub").and_then(Value::as_str);
     // Core §2: every ID token has one, at most 255 characters.
     let subject = subject.ok_or_else(|| Failure::sign_in("Your sign-in provider named no subject."))?;

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 /// Why a token's signature does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureFlaw {
+pub(crate) enum SignatureFlaw {
     /// Not three parts, or a part that is not what it should be.
     #[error("it is not a signed token")]
     Malformed,
@@ -59,7 +59,7 @@ fn scheme(algorithm: &str) -> Option<Scheme> {
 
 /// A public key of the provider, as its key set writes it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Key {
+pub(crate) struct Key {
     kty: String,
     kid: Option<String>,
     alg: Option<String>,
@@ -103,7 +103,7 @@ impl Key {
 }
 
 /// The claims of a compact token that one of the provider's `keys` has signed, with an algorithm that it announces.
-pub fn verified(
+pub(crate) fn verified(
     token: &str,
     keys: &[Key],
     announced: &[String],

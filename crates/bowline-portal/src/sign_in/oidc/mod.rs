@@ -7,10 +7,10 @@
 //! | [`id_token`] | whether it is for us and for this sign-in |
 //! | [`identity`] | whom it names |
 
-pub mod id_token;
-pub mod identity;
-pub mod jws;
-pub mod provider;
+pub(crate) mod id_token;
+pub(crate) mod identity;
+pub(crate) mod jws;
+pub(crate) mod provider;
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,10 +27,10 @@ use url::Url;
 use self::id_token::{Expected, TokenFlaw};
 use self::jws::SignatureFlaw;
 use self::provider::{Provider, ProviderError, ask};
+use super::before::AuthRequest;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::settings::Oidc;
-use super::before::AuthRequest;
 use bowline_oauth::http::{Http, Request};
 use bowline_oauth::request::{self, RequestError};
 use bowline_runtime::telemetry::chain;
@@ -42,7 +42,7 @@ const KEPT: Duration = Duration::from_mins(10);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Our side of the `OpenID` provider.
-pub struct OpenId {
+pub(crate) struct OpenId {
     settings: Oidc,
     http: Box<dyn Http>,
     redirect: String,
@@ -51,14 +51,14 @@ pub struct OpenId {
 
 impl OpenId {
     /// Our side, with the address to come back to.
-    pub fn new(settings: Oidc, http: Box<dyn Http>, redirect: String) -> Self {
+    pub(crate) fn new(settings: Oidc, http: Box<dyn Http>, redirect: String) -> Self {
         Self { settings, http, redirect, known: Mutex::default() }
     }
 
     /// Where to send the browser, and what the browser keeps until it is back.
-    pub async fn begin(&self, now: Timestamp) -> Result<(Url, AuthRequest), Failure> {
+    pub(crate) async fn begin(&self, now: Timestamp) -> Result<(Url, AuthRequest), Failure> {
         let provider = self.provider(KEPT, now).await?;
-        let kept = AuthRequest::new().map_err(|error| Failure::internal(&error))?;
+        let kept = AuthRequest::new()?;
         let challenge = Sha256::digest(&kept.verifier);
         let others = self.settings.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid");
         let scopes: Vec<&str> = std::iter::once("openid").chain(others).collect();
@@ -77,7 +77,7 @@ impl OpenId {
     }
 
     /// The session of whom the provider names. The caller has compared the state.
-    pub async fn finish(
+    pub(crate) async fn finish(
         &self,
         code: &SecretString,
         kept: &AuthRequest,

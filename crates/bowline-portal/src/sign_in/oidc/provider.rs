@@ -12,7 +12,7 @@ use bowline_oauth::request::{self, RequestError};
 
 /// The `OpenID` provider cannot be asked. Shows nothing of a request, which may hold a code and a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum ProviderError {
+pub(crate) enum ProviderError {
     /// An address of it is none.
     #[error("a request to the sign-in provider cannot be built")]
     Request(#[from] RequestError),
@@ -41,19 +41,19 @@ pub enum ProviderError {
 }
 
 /// What an `OpenID` provider publishes.
-pub struct Provider {
+pub(crate) struct Provider {
     /// Its identifier.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// Where browsers are sent.
-    pub authorization: Url,
+    pub(crate) authorization: Url,
     /// Where codes are exchanged.
-    pub token: Url,
+    pub(crate) token: Url,
     /// Algorithms that it signs ID tokens with.
-    pub algorithms: Vec<String>,
+    pub(crate) algorithms: Vec<String>,
     /// Whether the client secret belongs into the body.
-    pub secret_in_body: bool,
+    pub(crate) secret_in_body: bool,
     /// The keys that it signs with.
-    pub keys: Vec<Key>,
+    pub(crate) keys: Vec<Key>,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ fn basic_alone() -> Vec<String> {
 
 impl Provider {
     /// Fetches the metadata of `issuer`, which it must name exactly, and its keys.
-    pub async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
+    pub(crate) async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let address = address.parse().map_err(|_| ProviderError::Unreadable("address"))?;
         let metadata: Metadata = ask(http, request::bare(Method::GET, &address)?, "metadata").await?;
@@ -110,7 +110,7 @@ struct KeySet {
 }
 
 /// Sends a request, and reads the JSON of a 200.
-pub async fn ask<T: DeserializeOwned>(
+pub(crate) async fn ask<T: DeserializeOwned>(
     http: &dyn Http,
     request: Request,
     what: &'static str,

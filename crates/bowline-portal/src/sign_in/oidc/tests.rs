@@ -342,7 +342,7 @@ fn kept() -> AuthRequest {
 
 async fn finished(openid: &OpenId, now: Timestamp) -> Result<String, String> {
     let session = openid.finish(&SecretString::from("code"), &kept(), now).await;
-    session.map(|session| session.user().to_owned()).map_err(|failure| failure.what().to_owned())
+    session.map(|session| session.user().to_owned()).map_err(|failure| failure.what)
 }
 
 #[tokio::test]
@@ -445,6 +445,6 @@ async fn metadata_of_somebody_else_or_without_tls_counts_for_nothing() {
         let wire = Wire::new(&[]);
         wire.0.lock().unwrap().metadata = with(metadata(), &change);
         let failure = openid(&wire, None).begin(now()).await.map(|(address, _)| address).unwrap_err();
-        assert_eq!(failure.status(), StatusCode::SERVICE_UNAVAILABLE, "{change}");
+        assert_eq!(failure.status, StatusCode::SERVICE_UNAVAILABLE, "{change}");
     }
 }
