@@ -1,6 +1,6 @@
-//! Who may do what: asked of the API server for each page and each change, as the user with all groups.
+//! Asks the API server what a user may do (`SubjectAccessReview`), with all their groups.
 //!
-//! An answer for a page is kept for some seconds; for a change it is always asked anew.
+//! For a page an answer is cached for some seconds; for a change it is always requested again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -19,43 +19,40 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use crate::failure::{Failure, answered};
 use crate::session::Session;
 
-/// How long an answer for a page is kept.
 const KEPT: Duration = Duration::from_secs(5);
 const REMEMBERED: usize = 100_000;
 const AT_ONCE: usize = 16;
 
-/// Whether somebody may do something.
+/// What to ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question<'a> {
-    /// A verb of Kubernetes, or one of ours: `connect`, `share`, `assign-owner`.
+    /// A verb of Kubernetes, or `connect`, `share`, `assign-owner`.
     verb: &'a str,
-    /// Plural name of one of our kinds.
     resource: &'a str,
-    /// The namespace; the empty one is all of them, or a kind without namespaces.
+    /// Empty: all namespaces, or a cluster-scoped kind.
     namespace: &'a str,
-    /// The object; the empty name is all of them.
+    /// Empty: all objects.
     name: &'a str,
 }
 
 impl Question<'static> {
-    /// About how all providers stand.
+    /// Seeing the state of all providers.
     pub(crate) const PROVIDERS: Self =
         Self { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
 }
 
 impl<'a> Question<'a> {
-    /// About connections: one, those of a namespace, or all.
+    /// One connection, those of a namespace, or all.
     pub(crate) fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
         Self { verb, resource: "integrationconnections", namespace, name }
     }
 
-    /// About this connection.
     pub(crate) fn about(verb: &'a str, connection: &'a IntegrationConnection) -> Self {
         let ObjectMeta { namespace, name, .. } = &connection.metadata;
         Self::connection(verb, namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
     }
 
-    /// About seeing a workspace.
+    /// Seeing a workspace.
     pub(crate) fn workspace(name: &'a str) -> Self {
         Self { verb: "get", resource: "workspaces", namespace: "", name }
     }
@@ -78,7 +75,6 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Asks the API server.
 pub(crate) struct Access {
     reviews: Api<SubjectAccessReview>,
     clock: Clock,
@@ -86,12 +82,11 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// One that asks with the portal's own client.
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
         Self { reviews: Api::all(client), clock, kept: Mutex::default() }
     }
 
-    /// For a page: an answer may be some seconds old.
+    /// For a page: the answer may be some seconds old.
     pub(crate) async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
         let (key, now) = (Digest::of(&question.key(session)), self.clock.now());
         if let Some(allowed) = self.remembered(&key, now) {
@@ -106,7 +101,7 @@ impl Access {
         Ok(allowed)
     }
 
-    /// For a change: asked now.
+    /// For a change: never cached.
     pub(crate) async fn allows_now(
         &self,
         session: &Session,
@@ -125,7 +120,7 @@ impl Access {
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
     }
 
-    /// For a page with many lines: those of `of` for which the answer is yes, in their order.
+    /// Those of `of` that the user may, in the same order.
     pub(crate) async fn filter<T>(
         &self,
         session: &Session,

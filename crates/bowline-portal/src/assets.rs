@@ -13,10 +13,10 @@ const STYLE: &str = include_str!("../templates/portal.css");
 const SCRIPT: &str = include_str!("../templates/live.js");
 const ICON: &str = include_str!("../templates/icon.svg");
 
-/// Long enough to spare requests, short enough that an upgrade is seen.
+/// Long enough to save requests, short enough for an upgrade to show.
 const KEPT: &str = "public, max-age=600";
 
-/// The style sheet with the colours of marks, which no inline style may carry.
+/// The style sheet with the colours of marks: inline styles are not allowed.
 static STYLE_WITH_MARKS: LazyLock<String> = LazyLock::new(|| {
     let mut style = STYLE.to_owned();
     for (name, entry) in catalog::entries() {

@@ -24,28 +24,28 @@ pub struct PortalFlags {
     #[arg(long, env = "BOWLINE_PORTAL_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 
-    /// The portal's address as browsers know it, such as https://bowline.example.com. The operator needs the same one.
+    /// Address of the portal as browsers see it, such as https://bowline.example.com. Give the operator the same one.
     #[arg(long, env = "BOWLINE_PORTAL_URL")]
     url: String,
 
-    /// Let --url be http:// on localhost. For demos.
+    /// Allow http:// in --url for localhost. For demos.
     #[arg(long, env = "BOWLINE_PORTAL_ALLOW_INSECURE_HTTP")]
     allow_insecure_http: bool,
 
-    /// The portal's own namespace: its session key lives there.
+    /// Namespace of the portal, which contains its session key.
     #[arg(long, env = "BOWLINE_PORTAL_NAMESPACE", default_value = "bowline-portal")]
     namespace: String,
 
-    /// Namespace through which portal and operator speak of tries to connect.
+    /// Namespace of the short-lived Secrets through which portal and operator exchange attempts to connect.
     #[arg(long, env = "BOWLINE_ATTEMPTS_NAMESPACE", default_value = "bowline-attempts")]
     attempts_namespace: String,
 
-    /// File with the key that seals sessions, at least 32 bytes; the same for all replicas. Without it the Secret
-    /// bowline-portal-session is used, and made if it is missing.
+    /// File with the key that encrypts sessions, at least 32 bytes, the same for all replicas. Default: the Secret
+    /// bowline-portal-session, which is created if it does not exist.
     #[arg(long, env = "BOWLINE_PORTAL_SESSION_KEY_FILE")]
     session_key_file: Option<PathBuf>,
 
-    /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
+    /// Networks of proxies whose X-Forwarded-For is trusted, comma separated, such as 10.0.0.0/8. Default: none.
     #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = sender::parse)]
     trusted_proxies: Vec<IpNet>,
 
@@ -61,30 +61,30 @@ pub struct PortalFlags {
     log_filter: String,
 }
 
-/// How people sign in: at least one way.
+/// Ways to sign in: at least one.
 #[derive(Args, Debug)]
 #[allow(
     clippy::doc_markdown,
     reason = "these texts are the help, where a backtick is one character too many"
 )]
 struct SignInFlags {
-    /// Sign in by the OpenID provider with this issuer. Take the claims and prefixes that the API server has.
+    /// Issuer of the OpenID provider to sign in with. Use the same claims and prefixes as the API server.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_ISSUER", requires = "oidc_client_id")]
     oidc_issuer: Option<String>,
 
-    /// Our client at the OpenID provider. Its redirect URI is URL/sign-in/oidc/callback.
+    /// Client id at the OpenID provider. Its redirect URI is URL/sign-in/oidc/callback.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_ID")]
     oidc_client_id: Option<String>,
 
-    /// File with that client's secret. Without it the client is a public one.
+    /// File with the client secret. Without it the client is public.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_SECRET_FILE")]
     oidc_client_secret_file: Option<PathBuf>,
 
-    /// Claim with the user's name. With "email", email_verified must be true.
+    /// Claim with the user's name. For "email", email_verified must be true.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_CLAIM", default_value = "sub")]
     oidc_username_claim: String,
 
-    /// Put before the user's name. Not given: ISSUER# (nothing before an e-mail address), as the API server does. "-": nothing.
+    /// Prefix of the user's name. Default: ISSUER#, or none for an e-mail address, as in the API server. "-": none.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_PREFIX")]
     oidc_username_prefix: Option<String>,
 
@@ -92,11 +92,11 @@ struct SignInFlags {
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_CLAIM", default_value = "groups")]
     oidc_groups_claim: String,
 
-    /// Put before each group.
+    /// Prefix of each group.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_PREFIX", default_value = "")]
     oidc_groups_prefix: String,
 
-    /// Scopes to ask the OpenID provider for besides openid, comma separated.
+    /// Scopes to request besides openid, comma separated.
     #[arg(
         long,
         env = "BOWLINE_PORTAL_OIDC_SCOPES",
@@ -105,16 +105,16 @@ struct SignInFlags {
     )]
     oidc_scopes: Vec<String>,
 
-    /// Let people sign in with a token that the API server accepts.
+    /// Allow signing in with a token that the API server accepts.
     #[arg(long, env = "BOWLINE_PORTAL_SIGN_IN_WITH_TOKEN")]
     sign_in_with_token: bool,
 
-    /// Whom such a token must be for. Not given: the API server itself.
+    /// Audience that such a token must have. Default: the API server's own.
     #[arg(long, env = "BOWLINE_PORTAL_TOKEN_AUDIENCE", requires = "sign_in_with_token")]
     token_audience: Option<String>,
 
-    /// Trust a proxy that names the user, if it sends what this file holds in the header X-Bowline-Proxy-Secret.
-    /// The proxy must take that header and the two below from what clients send.
+    /// File with a secret. A proxy that sends it in the header X-Bowline-Proxy-Secret may name the user. The proxy must remove
+    /// that header and the two below from the requests of clients.
     #[arg(long, env = "BOWLINE_PORTAL_PROXY_SECRET_FILE")]
     proxy_secret_file: Option<PathBuf>,
 
@@ -128,7 +128,7 @@ struct SignInFlags {
 }
 
 impl PortalFlags {
-    /// The settings of the portal, and of its logs. Reads the files that flags name.
+    /// The settings of the portal and of its logs. Reads the files that are named in flags.
     pub fn into_settings(self) -> anyhow::Result<(Settings, Logs)> {
         let Self {
             listen,

@@ -1,4 +1,4 @@
-//! What the portal knows of the cluster: one watch per kind, and a word to whoever waits for a connection to change.
+//! Caches of the cluster, one watch per kind, and notifications when a connection changes.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -20,35 +20,30 @@ use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_runtime::telemetry::chain;
 
-/// Who is slower than this misses words, and looks again.
+/// A slower receiver misses notifications, and reads the cache again.
 const BACKLOG: usize = 1024;
 
-/// The caches.
+/// The caches, without managed fields.
 pub(crate) struct Cluster {
-    /// All connections, without managed fields.
     pub(crate) connections: Store<IntegrationConnection>,
-    /// All provider objects.
     pub(crate) providers: Store<IntegrationProvider>,
-    /// All workspaces.
     pub(crate) workspaces: Store<Workspace>,
-    /// All shares.
     pub(crate) shares: Store<ConnectionShare>,
-    /// Names of all namespaces.
     pub(crate) namespaces: Store<PartialObjectMeta<Namespace>>,
     changed: broadcast::Sender<Changed>,
 }
 
-/// What may not be any more as it was.
+/// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Changed {
-    /// The connection of this id, or where it is shared.
+    /// The connection with this id, or one of its shares.
     Connection(String),
-    /// Any of them: a watch had a gap, and was read anew as a whole.
+    /// Any of them: a watch had a gap and listed everything again.
     Anything,
 }
 
 impl Cluster {
-    /// Starts the watches; they end with `stop`.
+    /// Starts the watches, which run until `stop`.
     pub(crate) fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
         let (connections, connections_in) = store();
         let (providers, providers_in) = store();
@@ -64,9 +59,9 @@ impl Cluster {
         Arc::new(Self { connections, providers, workspaces, shares, namespaces, changed })
     }
 
-    /// Returns when every cache was filled once.
+    /// Waits until every cache has been filled once.
     pub(crate) async fn wait_ready(&self) {
-        // An error means that the writer is gone, which it is only when the process ends.
+        // An error means that the writer is gone, so the process is ending.
         let _ = tokio::join!(
             self.connections.wait_until_ready(),
             self.providers.wait_until_ready(),
@@ -76,31 +71,28 @@ impl Cluster {
         );
     }
 
-    /// A provider object by its name.
     pub(crate) fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
         self.providers.get(&ObjectRef::new(name))
     }
 
-    /// A workspace by its name.
     pub(crate) fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
         self.workspaces.get(&ObjectRef::new(name))
     }
 
-    /// A connection as last seen.
     pub(crate) fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// What changes from now on.
+    /// Changes from now on.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Changed> {
         self.changed.subscribe()
     }
 }
 
-/// Whom to tell of changes, and which connection an object is about.
+/// Receivers of changes, and the id of the connection that an object belongs to.
 type Tell<K> = (broadcast::Sender<Changed>, fn(&K) -> String);
 
-/// Follows one kind until `stop`; failures of the watch are logged and tried again with growing pauses.
+/// Watches one kind until `stop`. A failed watch is logged and restarted with backoff.
 fn follow<K>(client: &Client, mut writer: Writer<K>, tell: Option<Tell<K>>, stop: &CancellationToken)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -135,7 +127,7 @@ fn id(connection: &IntegrationConnection) -> String {
     connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any())
 }
 
-/// The connection that a share is of: its page says where it is published.
+/// A share is shown on the page of its connection.
 fn shared(share: &ConnectionShare) -> String {
     connection_id(&share.spec.connection.namespace, &share.spec.connection.name)
 }

@@ -1,4 +1,4 @@
-//! Where the session key comes from: a file, or a Secret in the portal's own namespace that the first replica makes.
+//! The session key: from a file, or from a Secret in the portal's own namespace that the first replica creates.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,33 +18,26 @@ pub const SECRET: &str = "bowline-portal-session";
 /// Its key.
 const KEY: &str = "key";
 
-/// There is no session key.
+/// The session key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read.
     #[error("cannot read the session key from {path}")]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// What is there is too short.
     #[error(transparent)]
     TooShort(#[from] KeyTooShort),
-    /// The Secret can neither be read nor made.
     #[error("cannot read or make the Secret {SECRET}, which holds the session key")]
     Secret(#[source] kube::Error),
-    /// The Secret has no key.
     #[error("the Secret {SECRET} has no entry {KEY}")]
     NoEntry,
-    /// No random bytes.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Reads the key, or makes it.
+/// Reads the key, or creates it.
 pub(crate) async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, KeyError> {
     if let Some(path) = &settings.session_key_file {
         let bytes = std::fs::read(path).map_err(|source| KeyError::File { path: path.clone(), source })?;
@@ -56,7 +49,7 @@ pub(crate) async fn obtain(client: &Client, settings: &Settings) -> Result<Sessi
     }
     match secrets.create(&PostParams::default(), &fresh()?).await {
         Ok(secret) => from_secret(&secret),
-        // Another replica was faster; its key is the one.
+        // Another replica was faster: its key counts.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             from_secret(&secrets.get(SECRET).await.map_err(KeyError::Secret)?)
         }

@@ -1,9 +1,8 @@
 //! `bowline portal`: what people see in a browser.
 //!
-//! It carries and never holds: no grant, no client secret, no key of the store is within its reach. It reads the kinds,
-//! asks the API server for each page and each change whether this user may, and writes connections as itself, naming the
-//! user. A try to connect goes through an attempt's Secret ([`bowline_api::attempt`]), in which the operator does all that needs
-//! a secret.
+//! The portal never holds tokens. It passes the authorization code to the operator in a short-lived Secret (an *attempt*,
+//! [`bowline_api::attempt`]) in a separate namespace; only the operator has client secrets and keys. For each page and each change
+//! the portal asks the API server whether the user may. It writes connections as itself, naming the user.
 //!
 //! | module | holds |
 //! |---|---|
@@ -65,55 +64,44 @@ pub use crate::settings::Settings;
 use crate::sign_in::oidc::OpenId;
 use crate::write::Writer;
 
-/// What every handler is given.
 type App = Arc<Portal>;
 
-/// One portal.
+/// What handlers share.
 struct Portal {
     settings: Settings,
-    /// Seals sessions.
     key: SessionKey,
-    /// The portal's own.
     client: Client,
     cluster: Arc<Cluster>,
     access: Access,
     writer: Writer,
     attempts: Attempts,
-    /// The `OpenID` provider, if there is one.
     openid: Option<OpenId>,
     limits: Limits,
     clock: Clock,
-    /// Ends what would go on for long.
+    /// Ends streams.
     stop: CancellationToken,
 }
 
-/// The portal cannot run.
+/// Why the portal cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum PortalError {
-    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
+    /// Without kube's error as source: it quotes the kubeconfig.
     #[error(
         "no API server is configured: set KUBECONFIG to a kubeconfig that can be read, or run in a cluster as deploy/portal does"
     )]
     Config,
-    /// The client cannot be built.
     #[error("cannot build a client for the API server")]
     Client(#[source] kube::Error),
-    /// There is no session key.
     #[error(transparent)]
     Key(#[from] key::KeyError),
-    /// The client for the sign-in provider cannot be built.
     #[error(transparent)]
     Http(#[from] BuildError),
-    /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Signals cannot be heard.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -135,7 +123,7 @@ pub async fn run(settings: Settings) -> Result<(), PortalError> {
 
 async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, PortalError> {
     let mut config = Config::infer().await.map_err(|_| PortalError::Config)?;
-    // Retries are ours: a hidden one could hold a person's request for minutes.
+    // A hidden retry could delay a page for minutes.
     config.default_retry = false;
     let client = Client::try_from(config).map_err(PortalError::Client)?;
     let clock = Clock::default();

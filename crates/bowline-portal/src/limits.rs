@@ -1,4 +1,4 @@
-//! How fast one address and one user may go. Kept in memory: each replica counts for itself.
+//! Rate limits per address and user. Each replica counts for itself, in memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,10 +14,10 @@ use crate::App;
 use crate::failure::Failure;
 use crate::sender::{Sender, client, network_of};
 
-/// Forgetting everybody when there are more is better than to grow without end.
+/// Beyond this number all are forgotten: memory must not grow without a limit.
 const REMEMBERED: usize = 50_000;
 
-/// How many at once, and how many more per minute.
+/// A rate limit: how many at once, and how many more per minute.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     burst: u32,
@@ -25,37 +25,34 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How many at once.
     pub const fn burst(self) -> u32 {
         self.burst
     }
 }
 
-/// All requests of one address.
+/// Requests of one address.
 pub const REQUESTS: Pace = Pace { burst: 300, per_minute: 600 };
-/// Tries to sign in from one address.
+/// Sign-ins from one address.
 pub(crate) const SIGN_INS: Pace = Pace { burst: 20, per_minute: 10 };
 /// Changes by one user.
 pub const ACTIONS: Pace = Pace { burst: 30, per_minute: 30 };
 
-/// Pages that follow their connection, at the same time.
+/// Open streams of changes, in total.
 const STREAMS: usize = 400;
-/// Those of one address, which may be a proxy for many people.
+/// Open streams of one address, which may be a proxy for many users.
 pub(crate) const STREAMS_OF_ONE: usize = 100;
 
-/// Buckets that fill with time, one per key.
+/// Token buckets, one per key.
 pub(crate) struct Limiter<K> {
     pace: Pace,
     buckets: Mutex<HashMap<K, (f64, Timestamp)>>,
 }
 
 impl<K: Eq + Hash> Limiter<K> {
-    /// One that lets this pace through.
     pub(crate) fn new(pace: Pace) -> Self {
         Self { pace, buckets: Mutex::default() }
     }
 
-    /// Takes one, if there is one.
     pub(crate) fn allows(&self, key: K, now: Timestamp) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = f64::from(self.pace.burst);
@@ -64,7 +61,7 @@ impl<K: Eq + Hash> Limiter<K> {
             (left + seconds * f64::from(self.pace.per_minute) / 60.0).min(full)
         };
         if buckets.len() >= REMEMBERED {
-            // Who has rested is as good as new.
+            // A full bucket is the same as none.
             buckets.retain(|_, (left, since)| filled(*left, *since) < full);
         }
         if buckets.len() >= REMEMBERED {
@@ -81,26 +78,24 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
-/// So many at the same time, in all and for one key.
+/// A limit on how many exist at the same time, in total and for each key.
 pub(crate) struct Places<K> {
     all: usize,
     each: usize,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-/// One place; free again when it is dropped.
+/// Taken until it is dropped.
 pub(crate) struct Place<K: Eq + Hash> {
     key: K,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
 impl<K: Eq + Hash + Clone> Places<K> {
-    /// `all` of them, `each` for one key.
     pub(crate) fn new(all: usize, each: usize) -> Self {
         Self { all, each, taken: Arc::default() }
     }
 
-    /// Takes one, if there is one.
     pub(crate) fn take(&self, key: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_key = taken.get(&key).copied().unwrap_or_default();
@@ -122,15 +117,10 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-/// The limits of one portal.
 pub(crate) struct Limits {
-    /// All requests, by address.
     pub(crate) requests: Limiter<IpAddr>,
-    /// Tries to sign in, by address.
     pub(crate) sign_ins: Limiter<IpAddr>,
-    /// Changes, by user.
     pub(crate) actions: Limiter<String>,
-    /// Pages that follow their connection, by address.
     pub(crate) streams: Places<IpAddr>,
 }
 
@@ -145,7 +135,7 @@ impl Default for Limits {
     }
 }
 
-/// Notes the sender, and refuses one that is too fast.
+/// Adds the sender to the request, and refuses senders that are too fast.
 pub(crate) async fn layer(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -156,7 +146,7 @@ pub(crate) async fn layer(
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
     let sender = client(peer.ip(), &forwarded, &app.settings.trusted_proxies);
     if !app.limits.requests.allows(network_of(sender), app.clock.now()) {
-        return Failure::too_many("Your address sends more requests than one person does.").into_response();
+        return Failure::too_many("Your address sends too many requests.").into_response();
     }
     request.extensions_mut().insert(Sender(sender));
     next.run(request).await

@@ -1,4 +1,4 @@
-//! A page as an answer, and what every page has around it.
+//! Rendering a page, and the frame around every page.
 
 use askama::Template;
 use axum::extract::{Request, State};
@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::visit::{Visit, session_of};
 
-/// What every page has around it.
+/// The frame around a page.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) title: String,
@@ -22,38 +22,38 @@ pub(crate) struct Frame {
     pub(crate) form: String,
     /// Which entry of the navigation is this page's.
     pub(crate) nav: &'static str,
-    /// Whether the reader may see how providers stand: who may not is not led there.
+    /// Whether the navigation contains the page of providers.
     pub(crate) providers: bool,
-    /// Where a page that follows changes hears of them.
+    /// Address of the stream of changes that the page follows.
     pub(crate) live: Option<String>,
-    /// Load it again after so many seconds where no script runs.
+    /// Seconds after which a page reloads where no script runs.
     pub(crate) again_after: Option<u32>,
 }
 
 impl Frame {
-    /// Around a page of who is signed in. Where it cannot be told whether they may see providers, they are not led there.
+    /// For somebody who is signed in.
     pub(crate) async fn of(visit: &Visit, title: &str, nav: &'static str) -> Self {
         let providers = visit.allows(Question::PROVIDERS).await.unwrap_or_default();
         Self { nav, providers, ..Self::without_asking(&visit.session, title) }
     }
 
-    /// As [`Frame::of`], for a page that has no time to ask anybody anything.
+    /// As [`Frame::of`], without asking the API server anything.
     fn without_asking(session: &Session, title: &str) -> Self {
         Self { user: Some(session.user().to_owned()), form: session.form_token(), ..Self::of_nobody(title) }
     }
 
-    /// Around a page for anybody.
+    /// For a page without a session.
     pub(crate) fn of_nobody(title: &str) -> Self {
         Self { title: title.to_owned(), ..Self::default() }
     }
 }
 
-/// Leads on to another site by itself, and by a link where the browser does not.
+/// Redirects to another site, with a link as fallback.
 #[derive(Template)]
 #[template(path = "onward.html")]
 pub(crate) struct OnwardPage {
     pub(crate) frame: Frame,
-    /// Where to, in words.
+    /// Name of the site.
     pub(crate) name: String,
     pub(crate) address: String,
 }
@@ -65,7 +65,7 @@ struct FailurePage {
     failure: Failure,
 }
 
-/// A page as an answer. A template that cannot be filled is our fault; that it happened is logged.
+/// Renders a page.
 pub(crate) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
@@ -76,7 +76,7 @@ pub(crate) fn html(page: &impl Template) -> Response {
     }
 }
 
-/// Nobody is signed in, as far as it is known here: [`around_failures`] knows.
+/// Without a session, which is not known here: [`around_failures`] renders it again.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let page = FailurePage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
@@ -86,7 +86,7 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Puts the menu of who is signed in around each failure, and a page around each failure that has none.
+/// Renders each failure with the navigation of the user, and gives a page to failures that have none.
 pub(crate) async fn around_failures(State(app): State<App>, request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let response = next.run(request).await;
@@ -107,7 +107,7 @@ pub(crate) async fn around_failures(State(app): State<App>, request: Request, ne
 async fn frame(app: App, headers: &HeaderMap, failure: &Failure) -> Frame {
     match session_of(headers, &app) {
         None => Frame::of_nobody(&failure.title),
-        // Whatever is behind us does not answer, or should not be asked more.
+        // The API server did not answer, or should not be asked more.
         Some(session) if failure.reference.is_some() || failure.status == StatusCode::TOO_MANY_REQUESTS => {
             Frame::without_asking(&session, &failure.title)
         }

@@ -1,4 +1,4 @@
-//! Addresses, and what is around every request.
+//! Routes, and the layers around every request.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::{App, assets, headers, limits, live};
 
 /// The largest form.
 const BODY_BYTES: usize = 32 * 1024;
-/// The longest address; hyper refuses far longer ones before us.
+/// The longest path and query; hyper refuses far longer ones itself.
 const ADDRESS_BYTES: usize = 24 * 1024;
-/// No page takes longer; a stream has begun by then.
+/// Time limit of a page; a stream has started by then.
 const LASTS: Duration = Duration::from_secs(30);
 
 /// Everything the portal serves.
@@ -97,8 +97,8 @@ fn others() -> Router<App> {
         .route("/providers", get(health::page))
 }
 
-/// An address that can be opened once. axum answers `HEAD` by what answers `GET`, and who only looks ahead (a mail scanner,
-/// the preview of a chat) would use it up.
+/// A route that works once. axum answers `HEAD` with the handler of `GET`, so a link preview or a mail scanner would use it
+/// up.
 fn taken<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
     get(handler).head(async || ([(header::ALLOW, "GET")], not_in_this_way().await))
 }
@@ -115,7 +115,6 @@ async fn ready(State(app): State<App>) -> Response {
     "ok\n".into_response()
 }
 
-/// Refuses an address that is longer than any of ours.
 async fn short(request: Request, next: Next) -> Response {
     let query = request.uri().query().map_or(0, str::len);
     if request.uri().path().len() + query > ADDRESS_BYTES {
@@ -124,7 +123,7 @@ async fn short(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// One line per request. Of the address only the route: neither query, nor names, nor whatever a provider put there.
+/// One log line per request, with the route instead of the address: a query may contain secrets.
 async fn logged(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let (method, begun) = (request.method().clone(), Instant::now());

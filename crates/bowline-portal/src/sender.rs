@@ -1,4 +1,4 @@
-//! Whose word on addresses is taken: `X-Forwarded-For` counts only from proxies that the administrator names.
+//! Who sent a request: `X-Forwarded-For` counts only from proxies that the administrator trusts.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 /// Reads a network such as `10.0.0.0/8`, or one address.
 ///
-/// An IPv4 address inside IPv6 is the IPv4 address: so it is compared, too.
+/// An IPv4-mapped IPv6 address is the IPv4 address, here and when it is compared.
 pub(crate) fn parse(text: &str) -> Result<IpNet, NotANetwork> {
     let one = |address: IpAddr| IpNet::from(address.to_canonical());
     match text.parse() {
@@ -16,7 +16,6 @@ pub(crate) fn parse(text: &str) -> Result<IpNet, NotANetwork> {
     }
 }
 
-/// Not a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a network such as 10.0.0.0/8 or fd00::/8")]
 pub(crate) struct NotANetwork;
@@ -39,9 +38,9 @@ pub(crate) fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpA
     client
 }
 
-/// What counts as one sender: an address, or the network of 64 bits that one customer has under IPv6.
+/// What counts as one sender: an IPv4 address, or the /64 network that one customer has under IPv6.
 pub(crate) fn network_of(address: IpAddr) -> IpAddr {
-    // Where one socket serves both, IPv4 comes as `::ffff:192.0.2.1`: all of it would be one network.
+    // A socket for both families reports IPv4 as `::ffff:192.0.2.1`, all of it in one /64.
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -51,7 +50,7 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The address of a request's sender, as far as it can be believed.
+/// The address of a request's sender.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender(pub IpAddr);
 

@@ -1,4 +1,4 @@
-//! Connections from browsers and proxies: how many at the same time, and how long each may take.
+//! Serves HTTP with limits on the number of connections and on their time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,23 +18,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::limits::Places;
 
-/// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Time for the headers of a request, counted from the end of the one before.
+    /// Time to receive the headers of a request, counted from the end of the previous request.
     pub(crate) headers: Duration,
-    /// Time for a connection; what it has begun by then may end.
+    /// Lifetime of a connection; a request that is in progress may finish.
     pub(crate) connection: Duration,
-    /// Time for what has begun when a connection or the process ends.
+    /// Time for that request to finish.
     pub(crate) ending: Duration,
-    /// Connections at the same time.
+    /// Number of open connections, in total and for one peer, which may be a proxy for many users.
     pub(crate) connections: usize,
-    /// Connections of one peer, which may be a proxy for many people.
     pub(crate) connections_of_peer: usize,
 }
 
 impl Default for Bounds {
-    /// Proxies commonly keep an idle connection for 60 seconds: one that we closed earlier could lose a request.
+    /// Proxies commonly keep idle connections for 60 seconds. If we closed them earlier, a request could get lost.
     fn default() -> Self {
         Self {
             headers: Duration::from_secs(75),
@@ -46,7 +44,7 @@ impl Default for Bounds {
     }
 }
 
-/// Serves until `stop`, and then ends what has begun.
+/// Serves until `stop`, then finishes the requests in progress.
 pub(crate) async fn serve(
     mut listener: TcpListener,
     router: Router,
@@ -56,7 +54,7 @@ pub(crate) async fn serve(
     let places = Places::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
     while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
-        // One connection too many is closed without a word: an answer would cost what is scarce.
+        // Closed without a response, which would take the resources that are short.
         let Some(place) = places.take(peer.ip()) else { continue };
         let (router, stop) = (router.clone(), stop.clone());
         open.spawn(async move {
@@ -84,7 +82,7 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.headers);
     let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // How a connection ends is of no interest: a request that failed has its own line in the log.
+    // The result does not matter: every request has its own log line.
     tokio::select! {
         _ = served.as_mut() => return,
         () = stop.cancelled() => {}
@@ -115,7 +113,7 @@ mod tests {
         Bounds { headers: LONG, connection: LONG, ending: LONG, ..Bounds::default() }
     }
 
-    /// A server with one short page, and one that never ends.
+    /// A server with a short response and an endless one.
     async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
         let router = Router::new().fallback(async |uri: Uri| match uri.path() {
             "/endless" => Body::from_stream(stream::repeat(Ok::<_, Infallible>("more "))),
@@ -133,15 +131,15 @@ mod tests {
         stream
     }
 
-    /// What the server sends until it hangs up; fails if it never does.
+    /// What the server sends until it closes the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut bytes = Vec::new();
-        // A server that hangs up in the middle of something may also reset the connection.
+        // It may also reset the connection.
         let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server does not hang up");
         String::from_utf8(bytes).unwrap()
     }
 
-    /// Asks until there is a place.
+    /// Repeats the request until it is served.
     async fn until_served(address: SocketAddr) {
         let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
         timeout(LONG, served).await.expect("no place becomes free");

@@ -10,57 +10,45 @@ use url::Url;
 /// What the administrator chose.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen.
     pub(crate) listen: SocketAddr,
-    /// The portal as browsers know it.
     pub(crate) url: BaseUrl,
-    /// The portal's own namespace: its session key lives there.
+    /// The portal's own, with its session key.
     pub(crate) namespace: String,
-    /// Where attempts live.
     pub(crate) attempts_namespace: String,
-    /// How people prove who they are.
     pub(crate) sign_in: SignIn,
-    /// The session key, if not in a Secret that the portal makes itself.
+    /// With the session key, instead of the Secret.
     pub(crate) session_key_file: Option<PathBuf>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
-/// How people prove who they are. At least one way is set.
+/// The ways to sign in; at least one is set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignIn {
-    /// By an `OpenID` provider.
     pub(crate) oidc: Option<Oidc>,
-    /// By a token that the API server knows.
     pub(crate) token: Option<Token>,
-    /// By a proxy in front of the portal.
     pub(crate) proxy: Option<Proxy>,
 }
 
-/// Sign-in by an `OpenID` provider; claims and prefixes as the API server is set up.
+/// Sign-in with an `OpenID` provider; claims and prefixes as in the API server's configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Oidc {
-    /// Issuer identifier, exactly.
     pub(crate) issuer: String,
-    /// Our client there.
     pub(crate) client_id: String,
-    /// Its secret; none for a public client.
+    /// `None`: a public client.
     pub(crate) client_secret: Option<SecretString>,
-    /// Claim that holds the user's name.
     pub(crate) username_claim: String,
-    /// Put before it. `None`: what the API server does by default; see [`Oidc::prefix`].
+    /// `None`: the API server's default, see [`Oidc::prefix`].
     pub(crate) username_prefix: Option<String>,
-    /// Claim that holds the user's groups.
     pub(crate) groups_claim: String,
-    /// Put before each group.
     pub(crate) groups_prefix: String,
-    /// Scopes to ask for besides `openid`.
+    /// Besides `openid`.
     pub(crate) scopes: Vec<String>,
 }
 
 impl Oidc {
-    /// What stands before a user name, by the API server's rule: what was set; `-` is nothing; else nothing before an
-    /// e-mail address, and `ISSUER#` before anything else.
+    /// The prefix of a user name by the API server's rule: the configured one, none for `-`; by default none for an e-mail
+    /// address and `ISSUER#` for anything else.
     pub(crate) fn prefix(&self) -> String {
         match self.username_prefix.as_deref() {
             Some("-") => String::new(),
@@ -71,44 +59,40 @@ impl Oidc {
     }
 }
 
-/// Sign-in by a token that the API server knows.
+/// Sign-in with a token that the API server accepts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Token {
-    /// Whom the token must be for. `None`: the API server itself.
+    /// `None`: the API server's own.
     pub(crate) audience: Option<String>,
 }
 
 /// Sign-in by a proxy in front of the portal.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
-    /// What the proxy sends in `X-Bowline-Proxy-Secret`.
     pub(crate) secret: SecretString,
-    /// Header with the user's name.
     pub(crate) user_header: String,
-    /// Header with the user's groups, comma separated.
+    /// Comma separated.
     pub(crate) groups_header: String,
 }
 
-/// The portal as browsers know it: scheme, host, port, and no path.
+/// The portal's address in browsers: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BaseUrl(Url);
 
-/// The portal cannot live at this address.
+/// The portal cannot have this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BaseUrlError {
-    /// Not a URL.
     #[error("--url is not an address such as https://bowline.example.com")]
     Malformed,
-    /// Cookies would travel in the clear.
     #[error("--url must begin with https:// (a demo on localhost may use --allow-insecure-http)")]
     Insecure,
-    /// `__Host-` cookies and redirect URIs belong to a whole host.
+    /// `__Host-` cookies belong to a whole host.
     #[error("--url may hold a host and a port, no user, path, query or fragment")]
     TooMuch,
 }
 
 impl BaseUrl {
-    /// Reads and judges it. With `insecure`, `http://` is allowed for this machine alone.
+    /// Parses and checks it. With `insecure`, `http://` is allowed for localhost.
     pub(crate) fn new(text: &str, insecure: bool) -> Result<Self, BaseUrlError> {
         let url = Url::parse(text).map_err(|_| BaseUrlError::Malformed)?;
         let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -124,12 +108,11 @@ impl BaseUrl {
         Ok(Self(url))
     }
 
-    /// As browsers send it in `Origin`.
+    /// As in the header `Origin`.
     pub(crate) fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether it is `https://`.
     pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }

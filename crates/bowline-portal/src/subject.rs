@@ -1,4 +1,4 @@
-//! A connection, and what the visitor may do with it.
+//! A connection, and what the visitor may do with it; the argument of every handler of its pages.
 
 use std::sync::Arc;
 
@@ -18,10 +18,9 @@ use crate::view::{page_of, title};
 use crate::visit::{Fields, Form, Visit};
 use crate::write::Change;
 
-/// A connection that the visitor may see. As the argument of a page's handler, with rights that are some seconds old at most.
+/// A connection that the visitor may see. As an argument of a handler, its rights are at most some seconds old.
 pub(crate) struct Subject {
     pub(crate) visit: Visit,
-    /// It, as it is now.
     pub(crate) connection: IntegrationConnection,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -29,7 +28,7 @@ pub(crate) struct Subject {
     pub(crate) may: May,
 }
 
-/// What a visitor may do with a connection, as the API server says, and by being its owner.
+/// What a visitor may do: whether they own the connection, and the API server's answer for each verb.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub(crate) struct May {
@@ -41,12 +40,12 @@ pub(crate) struct May {
 }
 
 impl May {
-    /// Change its spec: the owner alone. Pipelines with `assign-owner` have their own way.
+    /// Change its spec: only the owner. Pipelines with `assign-owner` do not use the portal.
     pub(crate) fn edit(self) -> bool {
         self.patch && self.owns
     }
 
-    /// Why the visitor may not allow access; `None` if it may be done. The first consent is the owner's alone.
+    /// Why the visitor may not allow access; `None` if they may. Only the owner can give the first consent.
     pub(crate) fn refused_to_connect(self, connection: &IntegrationConnection) -> Option<String> {
         let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
         let owner = &connection.spec.owner;
@@ -57,14 +56,14 @@ impl May {
         }
         (!self.connect).then(|| {
             format!(
-                "You may see this connection, but not connect it: that takes the right to `connect`, which {owner} or whoever manages the namespace can give."
+                "You may see this connection but not connect it. That needs the permission `connect`, which {owner} or whoever manages the namespace can grant."
             )
         })
     }
 }
 
 impl Subject {
-    /// The connection of this address. One that does not exist and one that may not be seen give the same answer.
+    /// The connection at this address. One that does not exist and one that may not be seen get the same response.
     async fn of(visit: Visit, parts: &mut Parts, now: bool) -> Result<Self, Failure> {
         let address = Path::<(String, String)>::from_request_parts(parts, &()).await;
         let Path((namespace, name)) = address.map_err(|_| Failure::not_found())?;
@@ -89,17 +88,14 @@ impl Subject {
         Ok(Self { visit, connection, namespace, name, card, may })
     }
 
-    /// The address of its page.
     pub(crate) fn page(&self) -> String {
         page_of(&self.namespace, &self.name)
     }
 
-    /// Its name for people.
     pub(crate) fn title(&self) -> String {
         title(&self.connection)
     }
 
-    /// Its stable id.
     pub(crate) fn id(&self) -> String {
         connection_id(&self.namespace, &self.name)
     }
@@ -108,7 +104,6 @@ impl Subject {
         self.visit.app.cluster.provider(&self.connection.spec.provider)
     }
 
-    /// Its shares, by their namespaces.
     pub(crate) fn shares(&self) -> Vec<Arc<ConnectionShare>> {
         let uid = self.connection.uid().unwrap_or_default();
         let mut shares = self.visit.app.cluster.shares.state();
@@ -117,7 +112,7 @@ impl Subject {
         shares
     }
 
-    /// Who keeps a field of its spec, if another tool does.
+    /// The tool that manages a field of its spec.
     pub(crate) fn keeper(&self, field: &str) -> Option<String> {
         keeper(&self.connection, field)
     }
@@ -126,20 +121,20 @@ impl Subject {
         self.connection.metadata.deletion_timestamp.is_some()
     }
 
-    /// Refuses, unless the visitor may change these fields, and nobody else puts them back.
+    /// Refuses unless the visitor may change these fields and no other tool manages them.
     pub(crate) fn need_to_edit(&self, fields: &[&str], refusal: &str) -> Result<(), Failure> {
         need(self.may.edit(), refusal)?;
         match fields.iter().find_map(|field| self.keeper(field)) {
             None => Ok(()),
             Some(keeper) => Err(Failure::conflict(
-                "Another tool keeps this",
-                &format!("{keeper} keeps this part of the connection and would put it back."),
-                "Change it where that tool reads it from, a Git repository for example.",
+                "Managed by another tool",
+                &format!("{keeper} manages this part of the connection and would revert the change."),
+                "Change it at its source, for example in a Git repository.",
             )),
         }
     }
 
-    /// Refuses, with the reason, what cannot be connected by this visitor now.
+    /// Refuses, with the reason, unless this visitor can connect it now.
     pub(crate) fn need_to_connect(&self) -> Result<(), Failure> {
         let Self { connection, card, may, .. } = self;
         if let Some(why) = may.refused_to_connect(connection) {
@@ -157,13 +152,12 @@ impl Subject {
             return refuse(&format!("{} cannot be used now: {}", card.title, card.message));
         }
         if !card.connects_by_browser(connection) {
-            return refuse("This connection is not made in a browser.");
+            return refuse("This connection cannot be made in a browser.");
         }
         Ok(())
     }
 }
 
-/// Refuses, unless the visitor `may`.
 pub(crate) fn need(may: bool, refusal: &str) -> Result<(), Failure> {
     let ask = "Ask the owner of the connection, or whoever manages its namespace.";
     may.then_some(()).ok_or_else(|| Failure::forbidden(refusal, ask))
@@ -178,7 +172,7 @@ impl FromRequestParts<App> for Subject {
     }
 }
 
-/// A form on a connection's page, with rights that were asked for now.
+/// A form about a connection, with current rights.
 pub(crate) struct SubjectForm {
     pub(crate) subject: Subject,
     pub(crate) fields: Fields,
@@ -197,7 +191,7 @@ impl FromRequest<App> for SubjectForm {
 }
 
 impl SubjectForm {
-    /// Changes the connection, and leads back to its page. `what` is for the log.
+    /// Changes the connection and redirects to its page. `what` is for the log.
     pub(crate) async fn write(self, change: Change, what: &'static str) -> Reply {
         let Subject { visit, connection, .. } = &self.subject;
         visit.app.writer.change(&visit.session, connection, change, what).await?;
@@ -205,13 +199,13 @@ impl SubjectForm {
     }
 }
 
-/// Whether a part of an address can be a name in Kubernetes (RFC 1123 label, as ours are).
+/// Whether it is an RFC 1123 label, as names and namespaces of connections are.
 pub(crate) fn is_label(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-/// As [`is_label`], several joined by dots.
+/// Whether it is labels joined by dots, as other names are.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_label)
 }
@@ -245,7 +239,7 @@ mod tests {
     fn who_may_look_and_not_connect_reads_why() {
         let old = connection(&json!({"connectedAt": "2026-05-03T14:20:00Z"}));
         let viewer = May::default();
-        assert!(viewer.refused_to_connect(&old).unwrap().contains("right to `connect`"));
+        assert!(viewer.refused_to_connect(&old).unwrap().contains("permission `connect`"));
         let owner = May { owns: true, ..May::default() };
         assert!(owner.refused_to_connect(&old).is_some());
     }

@@ -1,4 +1,4 @@
-//! What a request must bring: a session to look, and a form of that session, from our own page, to change something.
+//! What handlers take as arguments: a visit of a signed-in user, and a form that they sent from one of our pages.
 
 use std::collections::HashMap;
 
@@ -20,8 +20,7 @@ use crate::view::words::Reader;
 /// The field with the form's token.
 pub(crate) const TOKEN_FIELD: &str = "form";
 
-/// Somebody who is signed in looks at something. Where nobody is, a page sends the browser to sign in, and comes back
-/// afterwards.
+/// A request of a signed-in user. Without a session, a page redirects to the sign-in, which returns to it afterwards.
 #[derive(Clone)]
 pub(crate) struct Visit {
     pub(crate) app: App,
@@ -37,18 +36,18 @@ impl Visit {
         Reader { user: self.session.user(), now: self.now() }
     }
 
-    /// The card of a provider, also of one that is not there.
+    /// The card of a provider, even if it does not exist.
     pub(crate) fn card(&self, provider: &str) -> Card {
         let object = self.app.cluster.provider(provider);
         object.map_or_else(|| Card::unknown(provider), |object| Card::of(&object))
     }
 
-    /// Whether the visitor may, as the API server said some seconds ago at most.
+    /// Whether the user may; the answer may be some seconds old.
     pub(crate) async fn allows(&self, question: Question<'_>) -> Result<bool, Failure> {
         self.app.access.allows(&self.session, question).await
     }
 
-    /// Those for which the visitor may, in their order.
+    /// Those of `of` that the user may, in the same order.
     pub(crate) async fn filter<T>(
         &self,
         of: impl IntoIterator<Item = T>,
@@ -68,7 +67,7 @@ impl FromRequestParts<App> for Visit {
         if parts.method != Method::GET {
             return Err(Failure::not_signed_in().into_response());
         }
-        // A nested router sees its own part of the address alone.
+        // A nested router sees only its own part of the path.
         let asked = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let led = |path| {
             let cookie = Before::new(path, app.clock.now())?.to_cookie(&app.key)?;
@@ -79,7 +78,7 @@ impl FromRequestParts<App> for Visit {
     }
 }
 
-/// The session of a request. Behind a proxy that names the user, only as long as it names the same one.
+/// The session of a request. Behind a proxy it counts only while the proxy names the same user.
 pub(crate) fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
     let session = Session::from_cookies(&app.key, &cookies(headers), app.clock.now())?;
     match &app.settings.sign_in.proxy {
@@ -93,18 +92,18 @@ pub(crate) fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
 pub(crate) struct Fields(HashMap<String, String>);
 
 impl Fields {
-    /// Reads a form's body. A field that comes twice spoils all: whoever sent it hopes that two readers differ.
+    /// Parses a form. Repeated fields are refused: two parsers could read them differently.
     pub(crate) fn read(body: &[u8]) -> Result<Self, Failure> {
         let mut fields = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
             if fields.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Failure::bad_request("A field of the form came twice."));
+                return Err(Failure::bad_request("A field of the form is repeated."));
             }
         }
         Ok(Self(fields))
     }
 
-    /// A field without white space around it; empty if it is missing.
+    /// A field without surrounding white space; empty if it is missing.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0.get(name).map(|value| value.trim()).unwrap_or_default()
     }
@@ -114,13 +113,13 @@ impl Fields {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
-    /// Whether a box was ticked.
+    /// Whether the field was sent, even empty.
     pub(crate) fn ticked(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }
 
-/// A form that a signed-in person has sent from one of our pages.
+/// A form that a signed-in user sent from one of our pages.
 pub(crate) struct Form {
     pub(crate) visit: Visit,
     pub(crate) fields: Fields,
@@ -139,20 +138,20 @@ impl FromRequest<App> for Form {
             return Err(Failure::stale_form());
         }
         if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {
-            return Err(Failure::too_many("You have changed more in a minute than one person does."));
+            return Err(Failure::too_many("You made too many changes within a minute."));
         }
         Ok(Self { visit: Visit { app: app.clone(), session }, fields })
     }
 }
 
-/// The fields of a form, whoever sent it.
+/// The fields of a form, without any check.
 pub(crate) async fn body(request: Request, app: &App) -> Result<Fields, Failure> {
     let bytes = Bytes::from_request(request, app).await;
-    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or was cut off."))?)
+    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or incomplete."))?)
 }
 
-/// Whether browsers say that a request comes from a page of ours. `Origin` is `null` under our `Referrer-Policy`, and
-/// then `Sec-Fetch-Site` tells; a request with neither is not a browser's, and is refused.
+/// Whether the browser says that the request comes from one of our pages. Under our `Referrer-Policy`, `Origin` may be `null`;
+/// `Sec-Fetch-Site` counts then. A request with neither is refused.
 pub(crate) fn is_from_our_page(headers: &HeaderMap, origin: &str) -> bool {
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();

@@ -1,5 +1,5 @@
-//! What the portal writes to connections: as itself, naming in the same request the user for whom it acts, which
-//! admission takes as the caller. Whether that user may, was asked before.
+//! Writes to connections. The portal writes as itself and names the acting user in the same request; admission treats that
+//! user as the caller. The caller has checked that user's rights.
 
 use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
@@ -10,53 +10,49 @@ use serde_json::{Map, Value, json};
 use crate::failure::{Failure, in_time};
 use crate::session::Session;
 
-/// Field manager of everything the portal writes.
 pub(crate) const FIELD_MANAGER: &str = "bowline-portal";
 
-/// A change of one connection: fields of its spec, and annotations.
+/// A change of spec fields and annotations.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
     spec: Map<String, Value>,
     annotations: Map<String, Value>,
-    /// The version that it was decided on, where a later one may not be changed.
+    /// The only version that it may be applied to.
     version: Option<String>,
 }
 
 impl Change {
-    /// Nothing yet.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a field of the spec; `null` takes it away.
+    /// Sets a field of the spec; `null` removes it.
     #[must_use]
     pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.spec.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Only on the version of the object that was read: for a list, which a patch replaces as a whole.
+    /// Applies only to the version that was read: needed for lists, which a patch replaces as a whole.
     #[must_use]
     pub(crate) fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
         self.version = connection.resource_version();
         self
     }
 
-    /// Sets an annotation.
     #[must_use]
     pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Takes an annotation away.
     #[must_use]
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.annotations.insert(name.to_owned(), Value::Null);
         self
     }
 
-    /// The merge patch, for this very object and in the name of `user`.
+    /// The merge patch for the object with this uid, in the name of `user`.
     fn patch(mut self, uid: &str, user: &str) -> Value {
         self.annotations.insert(ANNOTATION_ACTING_USER.to_owned(), user.into());
         let mut patch = json!({ "metadata": { "uid": uid, "annotations": self.annotations } });
@@ -77,7 +73,6 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// One that writes with the portal's own client.
     pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
@@ -86,7 +81,7 @@ impl Writer {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Reads a connection as it is now, managed fields and all. `None` if there is none.
+    /// Reads a connection from the API server, with its managed fields.
     pub(crate) async fn read(
         &self,
         namespace: &str,
@@ -95,7 +90,7 @@ impl Writer {
         Ok(in_time(self.api(namespace).get_opt(name)).await??)
     }
 
-    /// Makes a connection, owned by who is signed in.
+    /// Creates a connection. The caller sets the user as its owner.
     pub(crate) async fn create(
         &self,
         session: &Session,
@@ -115,7 +110,7 @@ impl Writer {
         Ok(made)
     }
 
-    /// Changes this very connection. `what` is for the log.
+    /// Changes a connection. `what` is for the log.
     pub(crate) async fn change(
         &self,
         session: &Session,
@@ -133,7 +128,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes this very connection. The user is named on it first: a deletion carries no annotation.
+    /// Deletes a connection. The user is written to it first, because a deletion carries no annotation.
     pub(crate) async fn delete(
         &self,
         session: &Session,

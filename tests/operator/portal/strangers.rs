@@ -130,7 +130,7 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
         let answer = house.send(&again, route, &form).await;
         check(route, route.mallory, &answer, &absent);
         if (route.method, route.path) == ("POST", "/new/{provider}") {
-            assert!(answer.says("You may not make connections"), "{}", answer.text);
+            assert!(answer.says("You are not allowed to create connections"), "{}", answer.text);
         }
     }
     assert_eq!(house.state().await, before);

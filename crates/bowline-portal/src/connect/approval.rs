@@ -1,8 +1,8 @@
-//! Back from an administrator's approval, or from a refusal that belongs to no try: an address without a state.
+//! A callback without a state: after an administrator's approval, or after a refusal that belongs to no attempt.
 //!
-//! Anybody can write such an address, so its page claims nothing, repeats nothing of it, and changes nothing. What is
-//! known of Entra's: it comes to the redirect URI with `admin_consent=True`, `tenant` and `scope`, and with `error` where
-//! it was refused (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
+//! Anybody can make up such an address, so the page does not repeat any of it and changes nothing. Entra adds
+//! `admin_consent=True`, `tenant` and `scope`, and `error` after a refusal
+//! (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
 
 use askama::Template;
 use axum::http::HeaderMap;
@@ -20,23 +20,20 @@ use crate::view::status::condition;
 use crate::view::{page_of, title};
 use crate::visit::{Visit, session_of};
 
-/// All that may stand in such an address, each once.
+/// The parameters of such an address, each at most once.
 const KNOWN: &[&str] =
     &["admin_consent", "tenant", "scope", "error", "error_description", "error_subcode", "error_uri"];
-/// More links make no better page.
 const SHOWN: usize = 20;
 
-/// What an address without a state says.
+/// What such an address says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Approval {
-    /// That an administrator has approved the app.
     Given,
-    /// That something was refused.
     Refused,
 }
 
 impl Approval {
-    /// Reads a query; `None` if it is neither.
+    /// Reads a query; `None` for any other one.
     pub(crate) fn read(query: &str) -> Option<Self> {
         if query.len() > QUERY_BYTES {
             return None;
@@ -61,13 +58,13 @@ impl Approval {
 struct ApprovalPage {
     frame: Frame,
     approved: bool,
-    /// Name of the provider for people, for those who are signed in.
+    /// Display name of the provider, for users who are signed in.
     at: Option<String>,
-    /// The reader's connections that wait for such an approval: address and name of each.
+    /// Address and title of the user's connections that wait for approval.
     waiting: Vec<(String, String)>,
 }
 
-/// The page, for anybody.
+/// The page, with or without a session.
 pub(crate) async fn page(app: App, provider: &str, approval: Approval, headers: &HeaderMap) -> Reply {
     let approved = approval == Approval::Given;
     let title = if approved { "Back from an approval" } else { "Back without an approval" };

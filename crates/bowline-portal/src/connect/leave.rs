@@ -1,4 +1,4 @@
-//! Leaving for the provider: wait until the operator has made the address, take it once, go.
+//! Going to the provider: wait until the operator has prepared the address, take it once, redirect.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::visit::Visit;
 /// How long one request waits for the address.
 const WAITS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
-/// A page that still waits looks again after so many seconds.
+/// Seconds after which a page that still waits reloads.
 const AGAIN_SECONDS: u32 = 2;
 
 #[derive(Template)]
@@ -30,7 +30,7 @@ struct WaitingPage {
     page: String,
 }
 
-/// `GET /leave/{attempt}`: a page that leads on once there is an address.
+/// `GET /leave/{attempt}`: a page that redirects as soon as the address is prepared.
 pub(crate) async fn page(visit: Visit, Path(name): Path<String>) -> Reply {
     let deadline = Instant::now() + WAITS;
     let mut kept = begun(&visit, &name).await?;
@@ -53,7 +53,7 @@ pub(crate) async fn page(visit: Visit, Path(name): Path<String>) -> Reply {
     }
 }
 
-/// `GET /leave/{attempt}/go`: takes the address. A second time there is none. The router lets no `HEAD` through.
+/// `GET /leave/{attempt}/go`: redirects to the provider, once. The router refuses `HEAD`.
 pub(crate) async fn go(visit: Visit, Path(name): Path<String>) -> Reply {
     let kept = begun(&visit, &name).await?;
     let Step::Prepared { session: digest, address, sealed } = kept.attempt.step.clone() else {
@@ -64,7 +64,7 @@ pub(crate) async fn go(visit: Visit, Path(name): Path<String>) -> Reply {
     Ok(Redirect::to(address.expose_secret()).into_response())
 }
 
-/// A try of this very session that is not over; for anybody else there is none.
+/// An open attempt of this session. Other sessions get the response for one that does not exist.
 async fn begun(visit: &Visit, name: &str) -> Result<Kept, Failure> {
     if !is_attempt(name) {
         return Err(Failure::not_found());
@@ -81,12 +81,10 @@ async fn begun(visit: &Visit, name: &str) -> Result<Kept, Failure> {
     Ok(kept)
 }
 
-/// The page of the connection that a try is for.
 pub(crate) fn connection_page(attempt: &Attempt) -> String {
     page_of(&attempt.connection.namespace, &attempt.connection.name)
 }
 
-/// Whether it can be the name of an attempt: `attempt-` and hexadecimal digits.
 fn is_attempt(name: &str) -> bool {
     name.strip_prefix("attempt-").is_some_and(|digits| {
         digits.len() == 40

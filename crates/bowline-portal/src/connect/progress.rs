@@ -1,4 +1,4 @@
-//! How the reader's last try to connect stands, for the connection's page.
+//! The state of the visitor's last attempt, for the connection's page.
 
 use bowline_api::attempt::{Answer, Attempt, EndResult, Ending, Step};
 use bowline_api::{IntegrationConnection, reason};
@@ -11,19 +11,19 @@ use crate::subject::Subject;
 use crate::view::foreign;
 use crate::view::status::condition;
 
-/// How a try stands.
+/// The state of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Class of the note: `good`, `wait` or `bad`.
     pub(crate) tone: &'static str,
     pub(crate) words: String,
-    /// What the provider said, in a frame of its own.
+    /// What the provider said, shown as a quotation.
     pub(crate) said: Option<String>,
-    /// Whether something is about to happen by itself.
+    /// Whether it will change without the visitor.
     pub(crate) waits: bool,
 }
 
-/// The reader's last try on this connection, while it is kept.
+/// The visitor's last attempt to connect this connection, as long as its Secret exists.
 pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Failure> {
     let (visit, this) = (&subject.visit, reference(subject));
     let mut mine = visit.app.attempts.of_user(visit.session.user()).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Fail
     Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, visit.now())))
 }
 
-/// Whether the grant of a try was judged since: then the status tells how it went.
+/// Whether the grant of the attempt has been judged since: then the status shows the result.
 fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
     let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
     let Some(status) = &connection.status else { return false };
@@ -53,15 +53,16 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
         Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
         Step::Ended(ending) => note("bad", foreign(&ending.message), false),
         Step::Exchanging if attempt.is_expired_at(now) => {
-            let words =
-                "Your last try took very long. What came of it stands in the state of the connection.";
+            let words = "Your last attempt took very long. The state of the connection shows its result.";
             note("wait", words.to_owned(), false)
         }
-        _ if attempt.is_expired_at(now) => {
-            note("bad", "Your last try ran out of time. Nothing was connected or changed.".to_owned(), false)
-        }
+        _ if attempt.is_expired_at(now) => note(
+            "bad",
+            "Your last attempt ran out of time. Nothing was connected or changed.".to_owned(),
+            false,
+        ),
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
-            note("wait", format!("You began to connect and have not come back from {provider} yet."), false)
+            note("wait", format!("You started to connect and have not come back from {provider} yet."), false)
         }
         Step::Returned { answer: Answer::Error { error, description, .. }, .. } => {
             let said = description.as_ref().unwrap_or(error);

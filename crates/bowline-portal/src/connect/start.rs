@@ -1,4 +1,4 @@
-//! A new try to connect.
+//! A new attempt to connect.
 
 use axum::response::{IntoResponse, Redirect};
 use bowline_api::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step, attempt_name};
@@ -14,8 +14,8 @@ use crate::visit::Visit;
 
 /// `POST …/start`
 ///
-/// Leads to a page of ours, and that one to the provider: browsers hold a form's redirects to `form-action`, and no list
-/// of ours could name all hosts that a provider's sign-in goes through.
+/// Redirects to a page, and that page to the provider: browsers apply `form-action` to a form's redirects as well, and no list
+/// could name all hosts of a provider's sign-in.
 pub(crate) async fn start(form: SubjectForm) -> Reply {
     let subject = &form.subject;
     let (visit, session) = (&subject.visit, &subject.visit.session);
@@ -35,7 +35,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let made = visit.app.attempts.create(&attempt, &asked).await?;
     recount(visit, made).await?;
     let Subject { namespace, name, .. } = subject;
-    tracing::info!(user = session.user(), namespace, name, attempt, "a try to connect begins");
+    tracing::info!(user = session.user(), namespace, name, attempt, "an attempt to connect begins");
     Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn reference(subject: &Subject) -> ConnectionRef {
     }
 }
 
-/// Ends this user's earlier tries on the same connection, and refuses one more than may be open.
+/// Ends the user's earlier attempts on the same connection, and refuses more open attempts than are allowed.
 async fn make_room(subject: &Subject) -> Result<(), Failure> {
     let (attempts, this) = (&subject.visit.app.attempts, reference(subject));
     let mut others = 0;
@@ -59,9 +59,9 @@ async fn make_room(subject: &Subject) -> Result<(), Failure> {
             others += 1;
             continue;
         }
-        let ended = kept.attempt.clone().with(failed("A later try took its place."));
+        let ended = kept.attempt.clone().with(failed("A later attempt replaced it."));
         match attempts.replace(kept, &ended).await {
-            // Somebody moved it on meanwhile; it is one of the open ones then.
+            // It moved on in the meantime, so it still counts as open.
             Err(AttemptError::Taken) => others += 1,
             result => drop(result?),
         }
@@ -69,19 +69,18 @@ async fn make_room(subject: &Subject) -> Result<(), Failure> {
     few_enough(others)
 }
 
-/// Refuses a try that was made while others were, and ends it. Each of them looks after it is there, so no more than may be
-/// open pass each other.
+/// Counts again now that the attempt exists: of several that start at the same time, no more than allowed stay open.
 async fn recount(visit: &Visit, made: Kept) -> Result<(), Failure> {
     let others = open(visit).await?.iter().filter(|kept| kept.name != made.name).count();
     let verdict = few_enough(others);
     if verdict.is_err() {
-        let ended = failed("Too many tries to connect were begun at once, so this one was not.");
+        let ended = failed("Too many attempts were started at once, so this one was not started.");
         end(&visit.app.attempts, made, &ended).await?;
     }
     verdict
 }
 
-/// Ends a try, also one that the operator moves on at this moment.
+/// Ends an attempt, even while the operator is changing it.
 async fn end(attempts: &Attempts, made: Kept, ended: &Step) -> Result<(), Failure> {
     let (name, mut standing) = (made.name.clone(), Some(made));
     while let Some(kept) = standing {
@@ -94,8 +93,8 @@ async fn end(attempts: &Attempts, made: Kept, ended: &Step) -> Result<(), Failur
     Ok(())
 }
 
-/// The tries that a user may have so many of. Codes on other devices are none: whoever may connect asks for them in the owner's
-/// name, one a connection.
+/// The open attempts that count towards the user's limit. Device codes do not: they are requested in the owner's name, one per
+/// connection.
 async fn open(visit: &Visit) -> Result<Vec<Kept>, Failure> {
     let (user, now) = (visit.session.user(), visit.now());
     let mut mine = visit.app.attempts.of_user(user).await?;
@@ -107,7 +106,7 @@ async fn open(visit: &Visit) -> Result<Vec<Kept>, Failure> {
 }
 
 fn few_enough(others: usize) -> Result<(), Failure> {
-    let too_many = || Failure::too_many("You have begun to connect five times without coming back.");
+    let too_many = || Failure::too_many("You already have five open attempts to connect.");
     (others < OPEN_PER_USER).then_some(()).ok_or_else(too_many)
 }
 

@@ -1,4 +1,4 @@
-//! What the buttons on a connection's page do.
+//! The buttons on a connection's page.
 
 use bowline_api::names;
 use serde_json::Value;
@@ -8,9 +8,9 @@ use crate::subject::{SubjectForm, is_name, need};
 use crate::view::doer;
 use crate::write::Change;
 
-/// `POST …/edit`: name and description for people.
+/// `POST …/edit`: display name and description.
 pub(crate) async fn edit(form: SubjectForm) -> Reply {
-    let refusal = "Only the owner of a connection changes its settings.";
+    let refusal = "Only its owner can change the settings of a connection.";
     form.subject.need_to_edit(&[], refusal)?;
     let mut change = Change::new();
     for (field, name, most) in [("title", "displayName", 128), ("description", "description", 1024)] {
@@ -19,16 +19,16 @@ pub(crate) async fn edit(form: SubjectForm) -> Reply {
         }
         form.subject.need_to_edit(&[name], refusal)?;
         if form.fields.text(field).chars().count() > most {
-            return Err(Failure::bad_request("The name may have 128 letters, the description 1024."));
+            return Err(Failure::bad_request("The name may have 128 characters, the description 1024."));
         }
         change = change.field(name, form.fields.filled(field).map_or(Value::Null, Into::into));
     }
     form.write(change, "edited").await
 }
 
-/// `POST …/share`: promote to the workspace.
+/// `POST …/share`: share with the workspace.
 pub(crate) async fn share(form: SubjectForm) -> Reply {
-    let refusal = "Only its owner shares a connection, and needs the right to `share`.";
+    let refusal = "Only its owner can share a connection, and needs the permission `share`.";
     need(form.subject.may.share, refusal)?;
     form.subject.need_to_edit(&["shared", "workspace"], refusal)?;
     let chosen = form.fields.filled("workspace").or(form.subject.connection.spec.workspace.as_deref());
@@ -38,20 +38,20 @@ pub(crate) async fn share(form: SubjectForm) -> Reply {
     form.write(change, "shared").await
 }
 
-/// `POST …/unshare`: take it back from the workspace; the owner keeps it.
+/// `POST …/unshare`: stop sharing; the owner keeps the connection.
 pub(crate) async fn unshare(form: SubjectForm) -> Reply {
-    form.subject.need_to_edit(&["shared"], "Only its owner takes a connection back.")?;
+    form.subject.need_to_edit(&["shared"], "Only its owner can stop sharing a connection.")?;
     form.write(Change::new().field("shared", false), "unshared").await
 }
 
-/// `POST …/refresh`: one refresh now.
+/// `POST …/refresh`: refresh once, now.
 pub(crate) async fn refresh(form: SubjectForm) -> Reply {
-    need(form.subject.may.patch, "You may see this connection, but not change it.")?;
+    need(form.subject.may.patch, "You may see this connection but not change it.")?;
     let now = form.subject.visit.now().to_string();
-    form.write(Change::new().annotation(names::ANNOTATION_REFRESH_REQUESTED, &now), "refresh asked for").await
+    form.write(Change::new().annotation(names::ANNOTATION_REFRESH_REQUESTED, &now), "refresh requested").await
 }
 
-/// `POST …/device`: a code to type on another device (RFC 8628).
+/// `POST …/device`: request a device code (RFC 8628).
 pub(crate) async fn device(form: SubjectForm) -> Reply {
     let subject = &form.subject;
     if let Some(why) = subject.may.refused_to_connect(&subject.connection) {
@@ -61,43 +61,43 @@ pub(crate) async fn device(form: SubjectForm) -> Reply {
         return Err(Failure::bad_request("This provider is not set up for codes on another device."));
     }
     let now = subject.visit.now().to_string();
-    form.write(Change::new().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, &now), "code asked for").await
+    form.write(Change::new().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, &now), "code requested").await
 }
 
-/// `POST …/confirm`: the owner agrees to the account that the form names, as the page showed it.
+/// `POST …/confirm`: the owner confirms the account that the page showed.
 pub(crate) async fn confirm(form: SubjectForm) -> Reply {
-    need(form.subject.may.edit(), "Only its owner says which account is the right one.")?;
+    need(form.subject.may.edit(), "Only its owner can confirm the account.")?;
     let account = form.subject.connection.status.as_ref().and_then(|status| status.account.as_ref());
     let account = account.map_or(names::UNNAMED_ACCOUNT, |account| &account.id).to_owned();
     if form.fields.text("account") != account {
         return Err(Failure::conflict(
-            "The account changed meanwhile",
-            "It is not the account any more that your page showed, so nothing was agreed to.",
-            "Load the page again and look which account it is.",
+            "The account changed",
+            "The account is no longer the one that your page showed, so nothing was confirmed.",
+            "Reload the page and check which account it is.",
         ));
     }
     let change = Change::new().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, &account);
     form.write(change, "account confirmed").await
 }
 
-/// `POST …/again`: take a disconnection back.
+/// `POST …/again`: undo a disconnection.
 pub(crate) async fn again(form: SubjectForm) -> Reply {
-    form.subject.need_to_edit(&["disconnect"], "Only its owner connects it again.")?;
+    form.subject.need_to_edit(&["disconnect"], "Only its owner can connect it again.")?;
     let change = Change::new().field("disconnect", false).without(names::ANNOTATION_DISCONNECTED_BY);
-    form.write(change, "disconnection taken back").await
+    form.write(change, "connected again").await
 }
 
-/// `POST …/pause`: send nothing to the provider.
+/// `POST …/pause`
 pub(crate) async fn pause(form: SubjectForm) -> Reply {
-    form.subject.need_to_edit(&["suspend"], "Only its owner pauses a connection.")?;
+    form.subject.need_to_edit(&["suspend"], "Only its owner can pause a connection.")?;
     let note = doer::note(&form.subject.visit.reader());
     let change = Change::new().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, &note);
     form.write(change, "paused").await
 }
 
-/// `POST …/resume`: take a pause back.
+/// `POST …/resume`
 pub(crate) async fn resume(form: SubjectForm) -> Reply {
-    form.subject.need_to_edit(&["suspend"], "Only its owner resumes a connection.")?;
+    form.subject.need_to_edit(&["suspend"], "Only its owner can resume a connection.")?;
     let change = Change::new().field("suspend", false).without(names::ANNOTATION_SUSPENDED_BY);
     form.write(change, "resumed").await
 }

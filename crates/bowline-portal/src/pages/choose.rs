@@ -14,10 +14,9 @@ use crate::page::{Frame, html};
 use crate::view::provider::{Card, heading};
 use crate::visit::Visit;
 
-/// How many are offered to who has nothing connected yet.
+/// How many are suggested before the first connection.
 const POPULAR: usize = 3;
 
-/// What a reader looks for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Search {
@@ -54,14 +53,14 @@ pub(crate) async fn page(visit: Visit, Query(search): Query<Search>) -> Reply {
     Ok(html(&ChoosePage { frame, search, groups, waiting, total }))
 }
 
-/// All providers, by their names for people.
+/// All providers, by display name.
 fn cards(cluster: &Cluster) -> Vec<Card> {
     let mut cards: Vec<Card> = cluster.providers.state().iter().map(|provider| Card::of(provider)).collect();
     cards.sort_by_key(|card| card.title.to_lowercase());
     cards
 }
 
-/// The providers with the most connections, of those that can be used.
+/// The ready providers with the most connections.
 pub(crate) fn popular(cluster: &Cluster) -> Vec<Card> {
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for connection in cluster.connections.state() {

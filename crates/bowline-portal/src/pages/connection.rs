@@ -1,4 +1,4 @@
-//! One connection: what it is, how it stands, and everything that can be done with it.
+//! The page of a connection: its state, and everything that can be done with it.
 
 use askama::Template;
 use bowline_api::IntegrationConnectionStatus;
@@ -22,10 +22,10 @@ use crate::view::foreign;
 use crate::view::history::{self, Line};
 use crate::view::provider::Card;
 use crate::view::scopes::{ScopeLine, became};
-use crate::view::status::{Next, Standing, ready_reason, standing, who_mends};
+use crate::view::status::{Next, Standing, ready_reason, standing, who_fixes};
 use crate::view::time::Moment;
 
-/// How often a page without a script looks again while somebody waits.
+/// Seconds after which a page without a script reloads while something is in progress.
 const AGAIN_SECONDS: u32 = 4;
 
 #[derive(Template)]
@@ -38,7 +38,7 @@ struct ConnectionPage {
     owner: String,
     description: String,
     standing: Standing,
-    mends: Option<String>,
+    fixer: Option<String>,
     buttons: Buttons,
     progress: Option<Progress>,
     account: Option<AccountStatus>,
@@ -58,27 +58,27 @@ struct ConnectionPage {
     card: Card,
 }
 
-/// Which buttons there are.
+/// The buttons of the page.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one button")]
 struct Buttons {
     connect: Option<&'static str>,
-    /// Whether that is what to press.
+    /// Whether it is the next step.
     is_next: bool,
-    /// Why there is no such button although it would be the next step.
+    /// Why it is missing although it would be the next step.
     refused: Option<String>,
-    /// What to do where no browser helps.
+    /// Whether to show how to import a key or token.
     by_hand: bool,
     device: bool,
     confirm: bool,
     again: bool,
     pause: bool,
     resume: bool,
-    /// Who keeps it paused or disconnected, if another tool does.
+    /// The tool that keeps it paused or disconnected.
     held: Option<String>,
     refresh: bool,
     disconnect: bool,
-    /// Who keeps it connected although the reader might disconnect it.
+    /// The tool that keeps it connected, if the reader could otherwise disconnect it.
     kept: Option<String>,
     delete: bool,
 }
@@ -96,7 +96,7 @@ struct Facts {
     stopped: Option<Stopped>,
 }
 
-/// What to type at the provider.
+/// The device code.
 #[derive(Clone, Debug)]
 struct Device {
     code: String,
@@ -104,16 +104,16 @@ struct Device {
     ends: Option<Moment>,
 }
 
-/// What the provider left to this connection, as it was decided when it was made.
+/// The connection's parameters, set when it was created.
 #[derive(Clone, Debug, Default)]
 struct Settled {
     parameters: Vec<Field>,
     keeper: Option<String>,
-    /// They are wrong, and the reader can make another connection.
+    /// They are invalid, and the reader can create another connection.
     remake: bool,
 }
 
-/// What may be edited here, and what is kept by which tool.
+/// What may be edited here, and which tool manages the rest.
 #[derive(Clone, Debug, Default)]
 struct Editable {
     title: bool,
@@ -143,7 +143,7 @@ async fn filled(
         id: subject.id(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
-        mends: who_mends(connection, reader, may.connect, card.contact.as_deref()),
+        fixer: who_fixes(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), reader.now),
@@ -165,7 +165,7 @@ async fn filled(
     }
 }
 
-/// What the reader's own try and the connection say of the same thing is told once.
+/// Shows once what both the reader's attempt and the connection's state say.
 fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, Option<Progress>) {
     let Some(progress) = progress else { return (standing, None) };
     if standing.is_passing() && progress.tone == "wait" {
@@ -177,7 +177,7 @@ fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, O
     (standing, Some(progress).filter(|_| !known && !contradicts))
 }
 
-/// Around a page that follows its connection, with a script or without.
+/// The frame of a page that follows its connection, with or without a script.
 async fn frame(subject: &Subject, waits: bool) -> Frame {
     let seen = version(&subject.visit.app.cluster, &subject.connection);
     Frame {
@@ -251,7 +251,7 @@ fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device>
     })
 }
 
-/// An address that a browser may be sent to: a provider's word alone makes no link of `javascript:`.
+/// A link to the web: a provider must not be able to set one to `javascript:`.
 fn web(address: Option<&str>) -> Option<String> {
     let address = url::Url::parse(address?).ok()?;
     matches!(address.scheme(), "https" | "http").then(|| address.into())
@@ -278,7 +278,7 @@ fn settled(subject: &Subject) -> Settled {
     }
 }
 
-/// What the operator said of it.
+/// The connection's Events.
 async fn history(subject: &Subject) -> Result<Vec<Line>, Failure> {
     let Subject { visit, connection, .. } = subject;
     let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);

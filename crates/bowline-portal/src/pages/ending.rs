@@ -1,4 +1,4 @@
-//! Disconnect and delete: first what stops and what stays, then a confirmation, by the name where others are affected.
+//! Disconnect and delete: shows what stops and what stays, then asks for confirmation, by name if others are affected.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -25,12 +25,12 @@ struct EndingPage {
     secret: Option<String>,
     namespace: String,
     others: Vec<SharedSecret>,
-    /// Names the pods, with the rights of who runs it.
+    /// Lists the affected pods, with the rights of the user who runs it.
     command: String,
     wrong: bool,
 }
 
-/// A Secret of another namespace that goes with the connection.
+/// A Secret in another namespace that is removed with the connection.
 struct SharedSecret {
     namespace: String,
     workspace: String,
@@ -72,14 +72,14 @@ pub(crate) async fn delete(form: SubjectForm) -> Reply {
 }
 
 fn may_disconnect(subject: &Subject) -> Result<(), Failure> {
-    subject.need_to_edit(&["disconnect"], "Only its owner disconnects a connection.")
+    subject.need_to_edit(&["disconnect"], "Only its owner can disconnect a connection.")
 }
 
 fn may_delete(subject: &Subject) -> Result<(), Failure> {
-    need(subject.may.delete, "You have no right to delete this connection.")
+    need(subject.may.delete, "You are not allowed to delete this connection.")
 }
 
-/// Whether the name was typed, where others lose something.
+/// Whether the name was typed, if others are affected.
 fn is_confirmed(form: &SubjectForm) -> bool {
     form.subject.shares().is_empty() || form.fields.text("name") == form.subject.name
 }

@@ -1,4 +1,4 @@
-//! Scopes that were given and not asked for: nothing is published before the owner agrees to them, here.
+//! Scopes that were granted but not requested: nothing is published before the owner agrees to them.
 
 use bowline_api::{IntegrationConnection, reason};
 use bowline_oauth::catalog::protocol::Scopes;
@@ -11,21 +11,20 @@ use crate::view::scopes::{self, ScopeWords};
 use crate::view::status::condition;
 use crate::write::Change;
 
-/// What its owner can agree to.
+/// What the owner can agree to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extra {
-    /// The scopes, in words.
     pub(crate) scopes: Vec<ScopeWords>,
-    /// Their names as the form sends them back: it agrees to what was shown and to nothing else.
+    /// Their names, which the form sends back: the owner agrees only to what the page showed.
     pub(crate) shown: String,
     /// Whether the reader can agree here.
     pub(crate) may: bool,
-    /// Who keeps the scopes, if another tool does.
+    /// The tool that manages the scopes.
     pub(crate) keeper: Option<String>,
 }
 
-/// Scopes that were given, not asked for, and not agreed to yet. Empty where nothing is wrong, or something else; also while an
-/// earlier grant works on: then the new one was not kept.
+/// Scopes that were granted but not requested, and not agreed to yet. Empty if the token is not withheld for them; so also while
+/// an earlier grant is in use, because the new one was not kept.
 fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     let status = connection.status.clone().unwrap_or_default();
     let told = condition(&status, "Authorized");
@@ -35,12 +34,12 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     names
 }
 
-/// The scopes of a connection's provider, if that is known.
+/// The scopes of the connection's provider.
 pub(crate) fn known(subject: &Subject) -> Option<Scopes> {
     description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
 }
 
-/// What its owner can agree to, if that is what keeps it from being published.
+/// What the owner can agree to, if the token is withheld for it.
 pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
     let names = beyond(&subject.connection);
     if names.is_empty() {
@@ -56,8 +55,7 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
     })
 }
 
-/// What the spec asks for once its owner has agreed. A list that is no longer empty takes the place of the provider's default
-/// scopes, so these go into it, too.
+/// The new `spec.scopes`. A list replaces the provider's default scopes, so an empty one is filled with them first.
 fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String]) -> Vec<String> {
     let asked = &connection.spec.scopes;
     let mut all = if asked.is_empty() { scopes.default.clone() } else { asked.clone() };
@@ -69,21 +67,21 @@ fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String])
     all
 }
 
-/// `POST …/agree`: the owner agrees to the scopes that the form names, as the page showed them.
+/// `POST …/agree`: the owner agrees to the scopes that the page showed.
 pub(crate) async fn agree(form: SubjectForm) -> Reply {
     let subject = &form.subject;
-    subject.need_to_edit(&["scopes"], "Only its owner agrees to what a connection may do.")?;
+    subject.need_to_edit(&["scopes"], "Only its owner can agree to more access.")?;
     let names = beyond(&subject.connection);
     if names.is_empty() || form.fields.text("scopes") != names.join(" ") {
         return Err(Failure::conflict(
-            "This changed meanwhile",
-            "It is not what your page showed any more, so nothing was agreed to.",
-            "Load the page again and look what was given.",
+            "The access changed",
+            "The access is no longer what your page showed, so nothing was agreed to.",
+            "Reload the page and check what was granted.",
         ));
     }
-    // Without the default ones, which only the provider knows, the list could ask for less than before.
+    // Without the provider's default scopes the list could request less than before.
     let known = known(subject).ok_or_else(|| {
-        let what = "The provider is not there any more, so nothing was agreed to.";
+        let what = "The provider no longer exists, so nothing was agreed to.";
         Failure::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);

@@ -31,7 +31,7 @@ struct HealthPage {
 /// `GET /providers`
 pub(crate) async fn page(visit: Visit) -> Reply {
     if !visit.allows(Question::PROVIDERS).await? {
-        let what = "How providers stand is shown to those who may read IntegrationProviders.";
+        let what = "Only users who may list IntegrationProviders can see the state of providers.";
         return Err(Failure::forbidden(what, "Ask your platform team if you need it."));
     }
     let connections = visit.app.cluster.connections.state();

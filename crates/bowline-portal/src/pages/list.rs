@@ -17,12 +17,11 @@ use crate::view::provider::Card;
 use crate::view::row::{Row, sort};
 use crate::visit::Visit;
 
-/// More lines make a page that nobody reads: the search is for that.
+/// The longest list; the search finds the rest.
 const SHOWN: usize = 200;
-/// So many connections that only a rule by name may let through are looked at one by one.
+/// How many connections are checked one by one, for users whose rights name single objects.
 const ONE_BY_ONE: usize = 200;
 
-/// What a reader looks for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Filter {
@@ -32,7 +31,7 @@ pub(crate) struct Filter {
     workspace: String,
 }
 
-/// One choice of a filter.
+/// An option of a filter.
 struct Choice {
     value: String,
     label: String,
@@ -97,8 +96,7 @@ fn matches(filter: &Filter, row: &Row) -> bool {
         && is(workspace, row.workspace.as_deref().unwrap_or_default())
 }
 
-/// The connections that the reader may see: all, those of whole namespaces, and of the rest those that are theirs or that
-/// a rule by name lets through.
+/// The connections that the user may see: all, those of whole namespaces, or single ones, their own first.
 async fn visible(visit: &Visit) -> Result<Vec<Arc<IntegrationConnection>>, Failure> {
     let all = visit.app.cluster.connections.state();
     if visit.allows(Question::connection("list", "", "")).await? {

@@ -1,4 +1,4 @@
-//! New connection: a name, where it lives, and perhaps a workspace. The owner is who makes it.
+//! New connection: a name, a namespace, and optionally a workspace. The user who creates it is its owner.
 
 use std::sync::Arc;
 
@@ -29,15 +29,15 @@ struct MakePage {
     namespaces: Vec<String>,
     workspaces: Vec<String>,
     suggested: String,
-    /// What the provider leaves to each connection.
+    /// Parameters that the provider leaves to connections.
     parameters: Vec<Field>,
     owner: String,
-    /// What was wrong, and what was typed.
+    /// What is wrong with what was typed.
     wrong: Option<String>,
     typed: Typed,
 }
 
-/// What somebody typed.
+/// The content of the form.
 #[derive(Clone, Debug, Default)]
 struct Typed {
     title: String,
@@ -61,7 +61,7 @@ impl Typed {
         }
     }
 
-    /// The name of the object: as typed, or made from the name for people.
+    /// The object's name: as typed, or derived from the display name.
     fn object(&self, provider: &str) -> String {
         if !self.name.is_empty() {
             return self.name.clone();
@@ -71,13 +71,13 @@ impl Typed {
 
     fn flaw(&self, provider: &str) -> Option<&'static str> {
         if self.title.chars().count() > NAME_LETTERS {
-            return Some("The name has more than 128 letters.");
+            return Some("The name has more than 128 characters.");
         }
         if self.description.chars().count() > DESCRIPTION_LETTERS {
-            return Some("The description has more than 1024 letters.");
+            return Some("The description has more than 1024 characters.");
         }
         if !is_label(&self.object(provider)) {
-            return Some("The short name holds small letters, digits and dashes, 63 at most.");
+            return Some("The short name may contain lower-case letters, digits and dashes, at most 63.");
         }
         if !is_label(&self.namespace) {
             return Some("Choose a namespace.");
@@ -125,7 +125,7 @@ pub(crate) async fn make(Path(provider): Path<String>, sent: Form) -> Reply {
     let (namespace, name) = (typed.namespace.clone(), typed.object(&provider));
     let question = Question::connection("create", &namespace, "");
     if !visit.app.access.allows_now(&visit.session, question).await? {
-        let flaw = format!("You may not make connections in {namespace}.");
+        let flaw = format!("You are not allowed to create connections in {namespace}.");
         return form(&visit, &object, Some(flaw), typed).await;
     }
     let spec = typed.spec(&provider, visit.session.user());
@@ -142,12 +142,12 @@ fn found(visit: &Visit, provider: &str) -> Result<Arc<IntegrationProvider>, Fail
     visit.app.cluster.provider(provider).ok_or_else(Failure::not_found)
 }
 
-/// Leads from the top of the page to the fields that say what is wrong with them.
+/// Names the fields that show what is wrong with them.
 fn flawed_fields(provider: &IntegrationProvider, typed: &Typed) -> Option<String> {
     let fields = parameters::fields(provider, &typed.parameters, true);
     let wrong = fields.iter().filter(|field| field.wrong.is_some()).map(|field| field.label.as_str());
     let wrong = wrong.collect::<Vec<_>>().join(", ");
-    (!wrong.is_empty()).then(|| format!("Look at {wrong} again."))
+    (!wrong.is_empty()).then(|| format!("Check {wrong} again."))
 }
 
 async fn form(visit: &Visit, provider: &IntegrationProvider, wrong: Option<String>, typed: Typed) -> Reply {
@@ -165,7 +165,7 @@ async fn form(visit: &Visit, provider: &IntegrationProvider, wrong: Option<Strin
     }))
 }
 
-/// Namespaces in which the reader may make connections.
+/// Namespaces in which the user may create connections.
 async fn namespaces(visit: &Visit) -> Result<Vec<String>, Failure> {
     let all = visit.app.cluster.namespaces.state();
     let lasting = all.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
@@ -174,7 +174,7 @@ async fn namespaces(visit: &Visit) -> Result<Vec<String>, Failure> {
     visit.filter(names, |namespace| Question::connection("create", namespace, "")).await
 }
 
-/// A name for Kubernetes, made from one for people.
+/// An object name derived from a display name.
 fn suggestion(title: &str) -> String {
     let letters = title
         .to_lowercase()

@@ -1,4 +1,4 @@
-//! The pages. Each is a struct that a template under `templates/` fills; handlers gather, [`crate::view`] words it.
+//! The pages: handlers gather what a template under `templates/` shows, in the words of [`crate::view`].
 //!
 //! | module | page |
 //! |---|---|

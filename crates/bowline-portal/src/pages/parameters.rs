@@ -1,4 +1,4 @@
-//! What a provider leaves to each connection, a tenant for example: a field for each, from the catalogue's schema.
+//! Parameters that a provider leaves to connections, for example a tenant, as fields made from the catalogue's schema.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,25 @@ use bowline_oauth::catalog::{
 
 use crate::visit::Fields;
 
-/// Values by name.
 pub(crate) type Values = BTreeMap<String, String>;
 
-/// One field of the form.
+/// A field of the form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) description: String,
-    /// What to choose from; empty where it is typed.
+    /// Empty for a text field.
     pub(crate) choices: Vec<String>,
-    /// What counts where nothing is given.
     pub(crate) default: Option<String>,
     pub(crate) example: Option<String>,
     pub(crate) required: bool,
-    /// What was typed, or is set, and what is wrong with that.
+    /// The value, and what is wrong with it.
     pub(crate) value: String,
     pub(crate) wrong: Option<String>,
 }
 
-/// What this provider leaves to connections.
+/// The parameters that this provider leaves to connections.
 fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String, &'static Parameter)> {
     let entry = catalog::get(&provider.spec.type_);
     entry.into_iter().flat_map(|entry| &entry.parameters).filter(|(name, parameter)| {
@@ -38,8 +36,7 @@ fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String
     })
 }
 
-/// The fields for what this provider leaves to connections, with what was typed. Once it was `sent`, each with what is wrong
-/// about its value, in the schema's own words.
+/// The fields with their values; after the form was `sent`, also with what is wrong with each value.
 pub(crate) fn fields(provider: &IntegrationProvider, typed: &Values, sent: bool) -> Vec<Field> {
     let one = |(name, parameter): (&String, &Parameter)| Field {
         wrong: sent.then(|| flaw(parameter, typed.get(name))).flatten(),
@@ -67,7 +64,7 @@ fn is_needed(parameter: &Parameter) -> bool {
     parameter.required && parameter.default.is_none()
 }
 
-/// What a form says of them; what was left empty is left out.
+/// The values in a form that are not empty.
 pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> Values {
     let one = |(name, _): (&String, &Parameter)| {
         form.filled(&format!("parameter.{name}")).map(|value| (name.clone(), value.to_owned()))
@@ -77,12 +74,12 @@ pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> Values {
 
 fn flaw(parameter: &Parameter, value: Option<&String>) -> Option<String> {
     let Some(value) = value else {
-        return is_needed(parameter).then(|| "This one is needed.".to_owned());
+        return is_needed(parameter).then(|| "This field is required.".to_owned());
     };
     parameter.check(value).err().map(|rule| capitalized(&rule.to_string()) + ".")
 }
 
-/// What a connection has set, and what it could have set: for looking only, since it is decided once.
+/// The parameters of an existing connection, which cannot be changed.
 pub(crate) fn settled(
     provider: Option<&IntegrationProvider>,
     connection: &IntegrationConnection,
@@ -93,7 +90,7 @@ pub(crate) fn settled(
     let others = others.map(|(name, value)| Field {
         name: name.clone(),
         label: label(name),
-        description: "This provider leaves no such value to connections.".to_owned(),
+        description: "This provider does not let connections set this value.".to_owned(),
         value: value.clone(),
         ..Field::default()
     });
@@ -102,7 +99,7 @@ pub(crate) fn settled(
     shown
 }
 
-/// `shop_name` for people: `Shop name`.
+/// `shop_name` becomes `Shop name`.
 fn label(name: &str) -> String {
     capitalized(&name.replace(['_', '-'], " "))
 }
@@ -164,6 +161,6 @@ mod tests {
         let flaw = |value: Option<&str>| flaw(&parameter, value.map(ToOwned::to_owned).as_ref());
         assert_eq!(flaw(Some("eu")), None);
         assert_eq!(flaw(Some("mars")).unwrap(), "It must be one of the values that the catalogue names.");
-        assert_eq!(flaw(None).unwrap(), "This one is needed.");
+        assert_eq!(flaw(None).unwrap(), "This field is required.");
     }
 }

@@ -1,4 +1,4 @@
-//! Before you go: what will be asked for, who will be able to use it, where it is published (R6).
+//! Before the redirect: which access is requested, who will be able to use it, and where it is published (R6).
 
 use askama::Template;
 
@@ -59,7 +59,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
     }))
 }
 
-/// The workspace and its namespaces, if the connection is shared as soon as it is connected.
+/// The workspace and its namespaces, if the connection will be shared at once.
 fn shared_with(subject: &Subject) -> Option<(String, Vec<String>)> {
     let spec = &subject.connection.spec;
     let name = spec.workspace.as_deref().filter(|_| spec.shared.unwrap_or_default())?;

@@ -1,4 +1,4 @@
-//! With whom a connection is shared, for its page.
+//! How a connection is shared, for its page.
 
 use kube::ResourceExt;
 
@@ -8,27 +8,25 @@ use crate::subject::Subject;
 use crate::view::status::condition;
 use crate::view::time::Moment;
 
-/// With whom a connection is shared.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sharing {
-    /// The workspace that it names, and whether the reader sees the workspace's page.
+    /// The workspace that it names, and whether the reader may open its page.
     pub(crate) workspace: Option<String>,
     pub(crate) linked: bool,
-    /// Whether it is to be shared with it; by whom and since when it is.
+    /// Whether it should be shared; by whom and since when it is.
     pub(crate) shared: bool,
     pub(crate) by: Option<String>,
     pub(crate) since: Option<Moment>,
-    /// Where it is published by that.
+    /// Where it is published as a result.
     pub(crate) namespaces: Vec<String>,
     /// The workspaces that the reader can share with.
     pub(crate) choices: Vec<String>,
-    /// Why the reader may neither share it nor take it back.
+    /// Why the reader may neither share it nor stop sharing it.
     pub(crate) why_not: Option<String>,
-    /// What keeps it from being shared as it should, and who can mend that.
+    /// Why it is not shared as it should be, and who can fix that.
     pub(crate) trouble: Option<(String, String)>,
 }
 
-/// What the page says of it.
 pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, Failure> {
     let Subject { visit, connection, may, .. } = subject;
     let (spec, status) = (&connection.spec, connection.status.clone().unwrap_or_default());
@@ -38,9 +36,9 @@ pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, Failure> {
         Some(workspace) => sees(visit, workspace).await?,
         None => false,
     };
-    // Who puts the owner back on the list, or makes the workspace.
+    // Who can add the owner as a member, or create the workspace.
     let contact = workspace.as_ref().and_then(|workspace| workspace.spec.contact.as_deref());
-    let mends = contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(contact));
+    let fixer = contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(contact));
     let trouble = condition(&status, "Shared").filter(|told| shared && told.status != "True");
     Ok(Sharing {
         workspace: spec.workspace.clone(),
@@ -51,18 +49,18 @@ pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, Failure> {
         namespaces: subject.shares().iter().filter_map(|share| share.namespace()).collect(),
         choices: if may.edit() { own(visit) } else { Vec::new() },
         why_not: why_not(subject),
-        trouble: trouble.map(|told| (reader.sentence(&told.message, &spec.owner), mends)),
+        trouble: trouble.map(|told| (reader.sentence(&told.message, &spec.owner), fixer)),
     })
 }
 
 fn why_not(subject: &Subject) -> Option<String> {
     let (may, shared) = (subject.may, subject.connection.spec.shared.unwrap_or_default());
     match subject.keeper("shared").or_else(|| subject.keeper("workspace")) {
-        Some(keeper) => {
-            Some(format!("Sharing is kept by {keeper}: change it where that tool reads it from."))
+        Some(keeper) => Some(format!("Sharing is managed by {keeper}: change it at its source.")),
+        None if !may.edit() => Some("Only its owner can share a connection.".to_owned()),
+        None if !may.share && !shared => {
+            Some("You do not have the permission `share` in this namespace.".to_owned())
         }
-        None if !may.edit() => Some("Only its owner shares a connection.".to_owned()),
-        None if !may.share && !shared => Some("You have no right to share in this namespace.".to_owned()),
         None => None,
     }
 }

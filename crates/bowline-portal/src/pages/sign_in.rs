@@ -1,4 +1,4 @@
-//! Signing in, by one of the ways that the administrator chose, and out.
+//! Sign in and sign out.
 
 use askama::Template;
 use axum::extract::{Extension, Query, Request, State};
@@ -25,7 +25,7 @@ struct SignInPage {
     /// Which ways there are.
     oidc: bool,
     token: bool,
-    /// Whom a token must be for.
+    /// Audience that a token must have.
     audience: Option<String>,
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn with_token(
 
 /// `POST /sign-in/oidc`
 ///
-/// Answers with a page that leads on by itself: a form's own redirect may not leave this host.
+/// Responds with a page that redirects: `form-action` forbids a form's own redirect to another host.
 pub(crate) async fn with_oidc(
     State(app): State<App>,
     Extension(sender): Extension<Sender>,
@@ -82,7 +82,7 @@ pub(crate) async fn with_oidc(
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
 }
 
-/// What an `OpenID` provider sends back (`OpenID` Connect Core §3.1.2.5). A parameter that comes twice is refused.
+/// The `OpenID` provider's response (`OpenID` Connect Core §3.1.2.5). Repeated parameters are refused.
 #[derive(Deserialize)]
 pub(crate) struct Returned {
     state: Option<String>,
@@ -107,7 +107,7 @@ pub(crate) async fn oidc_callback(
     if returned.error.is_some() {
         return Err(Failure::sign_in("Your sign-in provider did not sign you in."));
     }
-    let code = returned.code.ok_or_else(|| Failure::bad_request("There was no code in it."))?;
+    let code = returned.code.ok_or_else(|| Failure::bad_request("The response contains no code."))?;
     let session = provider.finish(&code, &kept, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
@@ -119,7 +119,7 @@ pub(crate) async fn out(form: Form) -> Response {
     (AppendHeaders(gone), Redirect::to("/sign-in")).into_response()
 }
 
-/// A new session, never one that was there before: who set a cookie in somebody's browser beforehand has nothing.
+/// Always a new session, so that a cookie planted in the browser before is useless.
 fn signed_in(app: &App, session: &Session, before: &Before) -> Reply {
     let cookie = session.to_cookie(&app.key)?;
     tracing::info!(user = session.user(), "signed in");
@@ -127,7 +127,7 @@ fn signed_in(app: &App, session: &Session, before: &Before) -> Reply {
     Ok((AppendHeaders(cookies), Redirect::to(before.next())).into_response())
 }
 
-/// The fields of a sign-in form that this browser got from us.
+/// The fields of a sign-in form that belongs to this browser.
 async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, Fields), Failure> {
     slow_enough(app, sender)?;
     if !visit::is_from_our_page(request.headers(), &app.settings.url.origin()) {
@@ -143,7 +143,5 @@ async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, F
 
 fn slow_enough(app: &App, Sender(address): Sender) -> Result<(), Failure> {
     let allowed = app.limits.sign_ins.allows(network_of(address), app.clock.now());
-    allowed
-        .then_some(())
-        .ok_or_else(|| Failure::too_many("There were too many tries to sign in from your address."))
+    allowed.then_some(()).ok_or_else(|| Failure::too_many("There were too many sign-ins from your address."))
 }

@@ -1,4 +1,4 @@
-//! Use in a workflow: the connections that a namespace has, its own and those shared into it, with YAML to paste.
+//! Use in a workflow: the connections of a namespace, its own and shared ones, with YAML to copy.
 
 use std::collections::BTreeSet;
 
@@ -20,14 +20,13 @@ use crate::view::status::{Chip, chip};
 use crate::view::{snippet, title};
 use crate::visit::Visit;
 
-/// Which namespace.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Where {
     namespace: String,
 }
 
-/// A connection that workloads of a namespace can use.
+/// A connection that the workloads of a namespace can use.
 struct Usable {
     title: String,
     id: String,
@@ -69,7 +68,7 @@ fn rows(visit: &Visit, namespace: &str) -> Vec<Usable> {
     let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace)).map(|it| {
         let Row { title, id, card, chip, secret, .. } =
             Row::of(it, visit.card(&it.spec.provider), visit.reader());
-        usable(title, id, card, chip, "of this namespace".to_owned(), secret)
+        usable(title, id, card, chip, "from this namespace".to_owned(), secret)
     });
     let of_others = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
     let mut rows: Vec<Usable> = own.chain(of_others.map(|it| of_share(visit, it))).collect();

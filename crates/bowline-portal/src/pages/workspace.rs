@@ -1,5 +1,5 @@
-//! Workspaces: people, namespaces, and what is shared. Whoever a workspace names as a member sees it, and so does who may
-//! read `Workspace` objects; to be a member gives no right to change anything, here or on a connection's page.
+//! Workspaces: members, namespaces and shared connections. Members see a workspace, and so do users who may read `Workspace`
+//! objects. Membership gives no right to change anything.
 
 use askama::Template;
 use axum::extract::Path;
@@ -14,10 +14,10 @@ use crate::view::page_of;
 use crate::view::row::{Row, sort};
 use crate::visit::Visit;
 
-/// For more shared connections than this nobody is asked whether the reader may open them.
+/// For how many shared connections it is checked whether the user may open them.
 const ASKED_OF: usize = 200;
 
-/// One workspace in the list.
+/// A workspace in the list.
 struct WorkspaceRow {
     name: String,
     title: String,
@@ -39,13 +39,12 @@ struct WorkspacePage {
     frame: Frame,
     title: String,
     name: String,
-    /// Who belongs to it, and whether that is the reader.
+    /// User names, and whether each is the reader.
     members: Vec<(String, bool)>,
     namespaces: Vec<String>,
     contact: Option<String>,
     trouble: Option<String>,
-    /// The connections that are shared with it (R18), and whether the reader sees the page of each: membership alone does not
-    /// show it.
+    /// The connections that are shared with it (R18), and whether the reader may open the page of each: membership is not enough.
     shared: Vec<(Row, bool)>,
 }
 
@@ -62,7 +61,7 @@ fn is_member(workspace: &Workspace, visit: &Visit) -> bool {
     workspace.spec.members.iter().any(|member| member.user == visit.session.user())
 }
 
-/// Workspaces that the reader is a member of.
+/// The workspaces that the user is a member of.
 pub(crate) fn own(visit: &Visit) -> Vec<String> {
     let all = visit.app.cluster.workspaces.state();
     let mine = all.iter().filter(|workspace| is_member(workspace, visit));
@@ -71,7 +70,7 @@ pub(crate) fn own(visit: &Visit) -> Vec<String> {
     names
 }
 
-/// Whether the reader sees the page of a workspace.
+/// Whether the user may see a workspace.
 pub(crate) async fn sees(visit: &Visit, workspace: &Workspace) -> Result<bool, Failure> {
     Ok(is_member(workspace, visit) || visit.allows(Question::workspace(&workspace.name_any())).await?)
 }
@@ -122,7 +121,7 @@ pub(crate) async fn page(visit: Visit, Path(name): Path<String>) -> Reply {
     }))
 }
 
-/// What members see of a shared connection: what its share says anyway.
+/// What members see of a shared connection: no more than its share contains.
 async fn shared(visit: &Visit, name: &str) -> Result<Vec<(Row, bool)>, Failure> {
     let connections = visit.app.cluster.connections.state();
     let ours = connections.iter().filter(|connection| shares_with(connection, name));

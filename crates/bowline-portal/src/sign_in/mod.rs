@@ -1,4 +1,4 @@
-//! How people prove who they are, by one of the ways that the administrator chose.
+//! The ways to sign in.
 //!
 //! | module | holds |
 //! |---|---|
@@ -12,5 +12,5 @@ pub(crate) mod oidc;
 pub mod proxy;
 pub(crate) mod token;
 
-/// Where the `OpenID` provider sends browsers back to.
+/// Redirect URI at the `OpenID` provider.
 pub const OIDC_CALLBACK: &str = "/sign-in/oidc/callback";

@@ -1,4 +1,4 @@
-//! Sign-in by a token that the API server knows (`TokenReview`). The token is looked at once and kept nowhere.
+//! Sign-in with a token that the API server accepts (`TokenReview`). The token is used once and not stored.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::settings::Token;
 
 const LONGEST: usize = 12 * 1024;
 
-/// The session of whom the token names.
+/// The session of the token's user.
 pub(crate) async fn sign_in(
     client: &Client,
     settings: &Token,
@@ -33,7 +33,7 @@ pub(crate) async fn sign_in(
 
 fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result<Session, Failure> {
     let named = status.audiences.unwrap_or_default();
-    // A server that does not know of audiences names none, and has not checked ours.
+    // A server without support for audiences returns none, and has not checked ours.
     let for_us = settings.audience.as_ref().is_none_or(|audience| named.contains(audience));
     let user =
         status.user.filter(|_| status.authenticated == Some(true) && for_us).ok_or_else(not_accepted)?;
@@ -43,7 +43,7 @@ fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result
 
 fn not_accepted() -> Failure {
     Failure::sign_in(
-        "The cluster does not accept this token: it may be cut off, expired, or meant for somebody else.",
+        "The cluster does not accept this token: it may be incomplete, expired or issued for another audience.",
     )
 }
 

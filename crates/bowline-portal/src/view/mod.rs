@@ -1,4 +1,4 @@
-//! Objects in words for people. Pure: no request, no clock.
+//! Objects in words. Pure: no request, no clock.
 //!
 //! | module | holds |
 //! |---|---|
@@ -27,10 +27,10 @@ pub(crate) mod words;
 use bowline_api::IntegrationConnection;
 use kube::ResourceExt;
 
-/// The longest text of somebody else's that a page shows.
+/// The longest text of a third party that a page shows.
 const FOREIGN_LETTERS: usize = 300;
 
-/// Somebody else's text as one short line: no control or direction marks, cut.
+/// A third party's text as one short line, without control or direction characters.
 pub(crate) fn foreign(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
@@ -44,12 +44,11 @@ pub(crate) fn foreign(text: &str) -> String {
     clean
 }
 
-/// The address of a connection's page.
 pub(crate) fn page_of(namespace: &str, name: &str) -> String {
     format!("/connections/{namespace}/{name}")
 }
 
-/// A connection's name for people.
+/// A connection's display name, or else its name.
 pub(crate) fn title(connection: &IntegrationConnection) -> String {
     let title = connection.spec.display_name.clone().filter(|title| !title.is_empty());
     title.unwrap_or_else(|| connection.name_any())

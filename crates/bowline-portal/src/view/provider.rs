@@ -1,4 +1,4 @@
-//! A provider's name and mark. No third party's logo: initials on a colour.
+//! A provider's name and mark: initials on a colour, no third-party logo.
 
 use bowline_api::connection::Method;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
@@ -10,23 +10,21 @@ use bowline_oauth::catalog::{self, Description};
 /// A provider on a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Card {
-    /// Name of the object.
     pub(crate) name: String,
-    /// Name for people.
     pub(crate) title: String,
     pub(crate) initials: String,
-    /// Class that colours the mark; empty for one that the catalogue does not know.
+    /// CSS class of the mark's colour; empty for types outside the catalogue.
     pub(crate) mark: String,
     pub(crate) group: Group,
-    /// What connecting it is good for, in one line.
+    /// What it is useful for, in one line.
     pub(crate) about: String,
-    /// Whether it can be used, and what the operator says of that.
+    /// Whether it can be used, and the operator's message about that.
     pub(crate) ready: bool,
     pub(crate) message: String,
     pub(crate) contact: Option<String>,
-    /// Whether a person allows access in a browser.
+    /// Whether it can be connected in a browser.
     pub(crate) by_browser: bool,
-    /// Whether a code may be typed on another device.
+    /// Whether it can be connected with a device code.
     pub(crate) by_code: bool,
 }
 
@@ -67,12 +65,10 @@ impl Card {
         }
     }
 
-    /// Whether this connection is made by somebody who allows access in a browser.
     pub(crate) fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
         self.by_browser && matches!(connection.spec.method, None | Some(Method::AuthorizationCode))
     }
 
-    /// Whether this connection may be made by a code on another device.
     pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
         let method = connection.spec.method;
         self.by_code && matches!(method, None | Some(Method::AuthorizationCode | Method::DeviceCode))
@@ -90,17 +86,15 @@ pub(crate) fn description(
     exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
 }
 
-/// A name without what the catalogue adds for administrators: `GitHub (OAuth App)` is GitHub to everybody else.
+/// Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
 fn real_name(name: &str) -> &str {
     name.split(" (").next().unwrap_or(name)
 }
 
-/// The class of a catalogue entry's mark.
 pub(crate) fn mark(entry: &str) -> String {
     format!("mark-{entry}")
 }
 
-/// The heading of a group of providers.
 pub(crate) fn heading(group: Group) -> &'static str {
     match group {
         Group::Mail => "Mail",

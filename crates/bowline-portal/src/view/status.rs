@@ -163,7 +163,7 @@ fn pending(reason: &str, line: String) -> (Chip, String, Next) {
         reason::AUTHORIZATION_IN_PROGRESS => (chip("wait", "…", "Connecting"), line, Next::Wait),
         reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
         reason::AUTHORIZATION_FAILED => (chip("bad", "!", "Not connected"), line, Next::Connect),
-        _ if is_not_mended_by_connecting(reason) => (chip("wait", "○", "Not connected"), line, Next::Nothing),
+        _ if is_not_fixed_by_connecting(reason) => (chip("wait", "○", "Not connected"), line, Next::Nothing),
         _ => (chip("wait", "○", "Not connected"), line, Next::Connect),
     }
 }
@@ -171,14 +171,12 @@ fn pending(reason: &str, line: String) -> (Chip, String, Next) {
 fn error(reason: &str, line: String) -> (Chip, String, Next) {
     match reason {
         reason::AWAITING_CONFIRMATION => (chip("wait", "?", "Check the account"), line, Next::Confirm),
-        _ if is_not_mended_by_connecting(reason) => {
-            (chip("bad", "!", "Needs attention"), line, Next::Nothing)
-        }
+        _ if is_not_fixed_by_connecting(reason) => (chip("bad", "!", "Needs attention"), line, Next::Nothing),
         _ => (chip("bad", "!", "Needs attention"), line, Next::Reconnect),
     }
 }
 
-fn is_not_mended_by_connecting(reason: &str) -> bool {
+fn is_not_fixed_by_connecting(reason: &str) -> bool {
     matches!(
         reason,
         reason::AUTHORIZATION_IN_PROGRESS
@@ -232,9 +230,9 @@ fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_
     })
 }
 
-/// Who can mend what keeps a connection from being ready; `None` while there is nothing to mend. `contact` looks after the
-/// provider; whoever may connect again can mend what that mends.
-pub(crate) fn who_mends(
+/// Who can fix what keeps a connection from being ready; `None` while there is nothing to fix. `contact` is the provider's;
+/// whoever may connect again can fix what reconnecting fixes.
+pub(crate) fn who_fixes(
     connection: &IntegrationConnection,
     reader: Reader<'_>,
     may_connect: bool,
@@ -340,28 +338,28 @@ mod tests {
     }
 
     #[test]
-    fn who_mends_it_is_named() {
-        let mends = |reason, user| who_mends(&with("Error", reason), reader(user), false, None);
-        assert_eq!(mends("MissingScopes", "alice").as_deref(), Some("you"));
-        assert_eq!(mends("MissingScopes", "bob").as_deref(), Some("alice"));
-        assert_eq!(mends("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
-        assert_eq!(mends("Connected", "alice"), None);
+    fn who_fixes_it_is_named() {
+        let fixer = |reason, user| who_fixes(&with("Error", reason), reader(user), false, None);
+        assert_eq!(fixer("MissingScopes", "alice").as_deref(), Some("you"));
+        assert_eq!(fixer("MissingScopes", "bob").as_deref(), Some("alice"));
+        assert_eq!(fixer("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
+        assert_eq!(fixer("Connected", "alice"), None);
         let of_provider =
-            |user| who_mends(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
+            |user| who_fixes(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
         assert_eq!(of_provider("alice").as_deref(), Some("pat"));
         assert_eq!(of_provider("pat").as_deref(), Some("you"));
     }
 
     #[test]
-    fn whoever_may_connect_again_can_mend_what_that_mends() {
+    fn whoever_may_connect_again_can_mend_what_that_fixer() {
         let mut ended = with("Expired", "GrantExpired");
-        let mends =
-            |ended: &IntegrationConnection, user, may| who_mends(ended, reader(user), may, None).unwrap();
-        assert_eq!(mends(&ended, "bob", true), "alice", "the first consent is the owner's alone");
+        let fixer =
+            |ended: &IntegrationConnection, user, may| who_fixes(ended, reader(user), may, None).unwrap();
+        assert_eq!(fixer(&ended, "bob", true), "alice", "the first consent is the owner's alone");
         ended.status.as_mut().unwrap().connected_at = Some(Time(now()));
-        assert_eq!(mends(&ended, "bob", true), "you, or alice");
-        assert_eq!(mends(&ended, "bob", false), "alice");
-        assert_eq!(mends(&ended, "alice", true), "you");
+        assert_eq!(fixer(&ended, "bob", true), "you, or alice");
+        assert_eq!(fixer(&ended, "bob", false), "alice");
+        assert_eq!(fixer(&ended, "alice", true), "you");
     }
 
     #[test]

@@ -1,26 +1,24 @@
-//! The operator's sentences, as this reader understands them: who "the owner" is, and when a time in them is.
+//! The operator's sentences from the reader's point of view: names instead of "the owner", and relative times.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
 use super::time::clock;
 
-/// Who reads, and when.
+/// Who reads the page, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a> {
-    /// Kubernetes name of who is signed in.
     pub(crate) user: &'a str,
-    /// When the page is made.
     pub(crate) now: Timestamp,
 }
 
 impl Reader<'_> {
-    /// `somebody`, or "you".
+    /// The user's name, or "you".
     pub(crate) fn name(self, somebody: &str) -> String {
         if somebody == self.user { "you".to_owned() } else { somebody.to_owned() }
     }
 
-    /// A sentence of the operator about something of `owner`'s.
+    /// A sentence of the operator about an object of `owner`.
     pub(crate) fn sentence(self, text: &str, owner: &str) -> String {
         let (name, first) = (self.name(owner), if owner == self.user { "You" } else { owner });
         let text = text.replace("The owner must", &format!("{first} must"));
@@ -28,7 +26,7 @@ impl Reader<'_> {
         foreign(&text.split(' ').map(|word| self.time(word)).collect::<Vec<_>>().join(" "))
     }
 
-    /// A word, which may be a time as machines write it, with a mark behind it.
+    /// A word; a timestamp, with or without punctuation, becomes a time for people.
     fn time(self, word: &str) -> String {
         let bare = word.trim_end_matches(['.', ',', ';', ':', ')']);
         match bare.parse::<Timestamp>() {

@@ -1,4 +1,4 @@
-//! Whom the claims of an ID token name, as the API server would.
+//! User and groups from the claims of an ID token, by the API server's rules.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use crate::session::{Groups, Session};
 use crate::settings::Oidc;
 use bowline_api::opaque::Digest;
 
-/// Whom the claims name, as the API server would.
+/// The session of the user that the claims name.
 pub(crate) fn session(
     settings: &Oidc,
     claims: &Map<String, Value>,

@@ -1,4 +1,4 @@
-//! What an `OpenID` provider publishes of itself: its metadata (`OpenID` Connect Discovery) and its keys (RFC 7517).
+//! What an `OpenID` provider publishes: its metadata (`OpenID` Connect Discovery) and its keys (RFC 7517).
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -10,49 +10,37 @@ use super::jws::Key;
 use bowline_oauth::http::{Http, Request, SendError};
 use bowline_oauth::request::{self, RequestError};
 
-/// The `OpenID` provider cannot be asked. Shows nothing of a request, which may hold a code and a secret.
+/// A request to the `OpenID` provider failed. Shows nothing of the request, which may contain a code and a secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProviderError {
-    /// An address of it is none.
     #[error("a request to the sign-in provider cannot be built")]
     Request(#[from] RequestError),
-    /// No answer.
     #[error("the sign-in provider did not answer")]
     NoAnswer(#[from] SendError),
-    /// An answer of another status than 200.
     #[error("the sign-in provider answered {} to the request for its {what}", .status.as_u16())]
-    Status {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: StatusCode,
-    },
-    /// Not what the specification says.
+    Status { what: &'static str, status: StatusCode },
     #[error("the sign-in provider's {0} cannot be read")]
     Unreadable(&'static str),
-    /// The metadata names another issuer: nothing in it counts.
+    /// Nothing in the metadata counts then.
     #[error(
         "the sign-in provider's metadata is of another issuer: write --oidc-issuer exactly as the provider does"
     )]
     OtherIssuer,
-    /// An address without TLS.
     #[error("the sign-in provider's metadata names an address that is not https://")]
     NotHttps,
 }
 
 /// What an `OpenID` provider publishes.
 pub(crate) struct Provider {
-    /// Its identifier.
     pub(crate) issuer: String,
-    /// Where browsers are sent.
+    /// The authorization endpoint.
     pub(crate) authorization: Url,
-    /// Where codes are exchanged.
+    /// The token endpoint.
     pub(crate) token: Url,
-    /// Algorithms that it signs ID tokens with.
+    /// Algorithms of its ID tokens.
     pub(crate) algorithms: Vec<String>,
-    /// Whether the client secret belongs into the body.
+    /// Whether the client authenticates with `client_secret_post`.
     pub(crate) secret_in_body: bool,
-    /// The keys that it signs with.
     pub(crate) keys: Vec<Key>,
 }
 
@@ -67,7 +55,7 @@ struct Metadata {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
-/// What an absent list means (Discovery §3).
+/// The default of an absent list (Discovery §3).
 fn basic_alone() -> Vec<String> {
     vec!["client_secret_basic".to_owned()]
 }
@@ -83,7 +71,7 @@ impl Provider {
         }
         let Metadata { authorization_endpoint: authorization, token_endpoint: token, jwks_uri, .. } =
             metadata;
-        // Browsers follow the first one: nothing but the web may stand there.
+        // Browsers are redirected to the first one: no `javascript:`.
         let allowed =
             |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && address.scheme() == "http";
         if ![&authorization, &token, &jwks_uri].iter().all(allowed) {
@@ -98,7 +86,7 @@ impl Provider {
             token,
             algorithms: metadata.id_token_signing_alg_values_supported,
             secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
-            // Keys for other purposes, of kinds that nobody here knows, stand in the same list.
+            // A key set may contain keys of other types.
             keys: set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect(),
         })
     }
@@ -109,7 +97,7 @@ struct KeySet {
     keys: Vec<Value>,
 }
 
-/// Sends a request, and reads the JSON of a 200.
+/// Sends a request and reads a JSON response with status 200.
 pub(crate) async fn ask<T: DeserializeOwned>(
     http: &dyn Http,
     request: Request,
