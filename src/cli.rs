@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bowline_api::duration::Duration;
 use bowline_oauth::catalog;
-use bowline_oauth::catalog::span::Span;
+use bowline_oauth::network::NetworkBounds;
 use bowline_portal::cli::PortalFlags;
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::Url;
 
 use crate::context;
@@ -127,7 +128,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "10s"
     )]
-    min_refresh_interval: Span,
+    min_refresh_interval: Duration,
 
     /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
     /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
@@ -138,7 +139,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "60s"
     )]
-    second_opinion_after: Span,
+    second_opinion_after: Duration,
 
     /// How long a grant that a new consent took the place of still works at the provider, where it is revoked there: until a
     /// node has fetched a changed Secret, its pods read the old token.
@@ -149,7 +150,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "2m"
     )]
-    revoke_former_after: Span,
+    revoke_former_after: Duration,
 
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
     #[arg(
@@ -159,31 +160,32 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "60s"
     )]
-    intent_ttl: Span,
+    intent_ttl: Duration,
 
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
     #[arg(long, env = "BOWLINE_KEYRING_DIR", hide_env_values = true, value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
-    /// Warn when the key that seals new records is older than this.
+    /// Warn when the key that seals new records is older than this. The default is 90 days.
     #[arg(
         long,
         env = "BOWLINE_KEY_MAX_AGE",
         hide_env_values = true,
         value_name = "DURATION",
-        default_value = "90d"
+        default_value = "2160h"
     )]
-    key_max_age: Span,
+    key_max_age: Duration,
 
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
+    /// The default is 30 days.
     #[arg(
         long,
         env = "BOWLINE_RECORD_RETENTION",
         hide_env_values = true,
         value_name = "DURATION",
-        default_value = "30d"
+        default_value = "720h"
     )]
-    record_retention: Span,
+    record_retention: Duration,
 
     /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
     #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS", hide_env_values = true)]
@@ -249,7 +251,7 @@ impl OperatorFlags {
                     min_interval: at_least_a_second(min_refresh_interval),
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
-                allow_insecure_providers,
+                provider_bounds: bounds(allow_insecure_providers),
                 label_prefixes: LabelPrefixes::new(published_label_prefix),
             },
             listen,
@@ -264,9 +266,16 @@ impl OperatorFlags {
     }
 }
 
+/// The flag allows all that can be allowed.
+fn bounds(insecure: bool) -> NetworkBounds {
+    let everything = [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())];
+    let cidrs = if insecure { everything.to_vec() } else { Vec::new() };
+    NetworkBounds { allow_http: insecure, cidrs, proxies: Vec::new() }
+}
+
 /// Times are whole seconds: an interval below that would let one due moment serve twice.
-fn at_least_a_second(span: Span) -> Duration {
-    span.get().max(Duration::from_secs(1))
+fn at_least_a_second(duration: Duration) -> std::time::Duration {
+    duration.get().max(std::time::Duration::from_secs(1))
 }
 
 /// Prints the definitions of all kinds as YAML documents.
@@ -306,8 +315,8 @@ mod tests {
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
         assert_eq!(settings.controllers.limits, Limits::default());
-        assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
-        assert!(!settings.controllers.allow_insecure_providers);
+        assert_eq!(settings.record_retention, std::time::Duration::from_hours(30 * 24));
+        assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
         assert!(settings.controllers.secret_namespaces.is_empty());
     }
 

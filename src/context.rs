@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bowline_api::connection::{IntegrationConnectionStatus, SecretStatus};
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_oauth::http::Clients;
+use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
 use kube::Client;
 use kube::runtime::reflector::ObjectRef;
@@ -90,8 +91,8 @@ pub struct Settings {
     pub secret_namespaces: BTreeSet<String>,
     /// How closely attempts on one grant may follow each other.
     pub limits: Limits,
-    /// Whether providers may ask for `http://` and private addresses.
-    pub allow_insecure_providers: bool,
+    /// What providers may be reached by.
+    pub provider_bounds: NetworkBounds,
     /// Namespace of the tries to connect.
     pub attempts_namespace: String,
     /// The portal's address, where there is one.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bowline_oauth::catalog::DiscoveredEndpoints;
 use bowline_oauth::discovery::DiscoveryError;
+use bowline_oauth::network::Network;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
@@ -33,8 +34,8 @@ pub struct Metadata {
 pub struct Question {
     /// The issuer.
     pub issuer: Url,
-    /// Whether `http://` and private addresses may be dialled.
-    pub insecure: bool,
+    /// What it may be reached by.
+    pub network: Network,
 }
 
 /// What is known of one provider's issuer.
@@ -139,7 +140,7 @@ mod tests {
     }
 
     fn question(issuer: &str) -> Question {
-        Question { issuer: issuer.parse().unwrap(), insecure: false }
+        Question { issuer: issuer.parse().unwrap(), network: Network::default() }
     }
 
     fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {

@@ -7,6 +7,7 @@ use bowline_api::names::LABEL_ATTEMPT_CONNECTION;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
+use bowline_oauth::http::Http;
 use bowline_runtime::attempts::{self, Kept};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
@@ -77,8 +78,8 @@ pub struct Ready {
     pub app: Option<Arc<App>>,
     /// What the issuer's metadata says, where it was read.
     pub metadata: Option<Arc<Metadata>>,
-    /// Whether `http://` and private addresses may be dialled: both the operator and the object allow it.
-    pub insecure: bool,
+    /// What carries requests to it, within its network.
+    pub http: Arc<dyn Http>,
     /// For connections without parameters; `None` where they must set some.
     pub plain: Option<Arc<Target>>,
 }
@@ -157,9 +158,9 @@ impl Ready {
         object: Arc<IntegrationProvider>,
         app: Option<Arc<App>>,
         metadata: Option<Arc<Metadata>>,
-        insecure: bool,
+        http: Arc<dyn Http>,
     ) -> Self {
-        let mut ready = Self { object, app, metadata, insecure, plain: None };
+        let mut ready = Self { object, app, metadata, http, plain: None };
         ready.plain = ready.target(&BTreeMap::new()).ok();
         ready
     }
@@ -183,7 +184,8 @@ impl Ready {
             }
             _ => description,
         };
-        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), self.insecure)))
+        let http = Arc::clone(&self.http);
+        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), http)))
     }
 }
 

@@ -34,7 +34,7 @@ const ORDER: &[&str] = &[
 /// Crates that use no more than these modules of another.
 const NARROW: &[(&str, &str, &[&str])] = &[
     // It never sees a provider's token.
-    ("bowline_portal", "bowline_oauth", &["catalog", "guard", "http", "request"]),
+    ("bowline_portal", "bowline_oauth", &["catalog", "http", "network", "request"]),
     ("kubectl_bowline", "bowline_runtime", &["clock", "kubeconfig"]),
 ];
 

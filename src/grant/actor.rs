@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use bowline_oauth::classify::Failure;
-use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
@@ -38,7 +37,6 @@ const CONCLUDED: usize = 8;
 pub struct Grants {
     pub(super) store: Arc<Store>,
     pub(super) sealer: Sealer,
-    pub(super) clients: Clients,
     pub(super) kube: Client,
     pub(super) clock: Clock,
     pub(super) pace: Pace,
@@ -88,8 +86,6 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// What opens and seals them.
     pub sealer: Sealer,
-    /// What carries requests to providers.
-    pub clients: Clients,
     /// What reads intake and credentials Secrets.
     pub kube: Client,
     /// What time it is.
@@ -139,7 +135,6 @@ impl Grants {
         let Parts {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,
@@ -154,7 +149,6 @@ impl Grants {
         Self {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,

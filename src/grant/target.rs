@@ -9,6 +9,7 @@ use bowline_api::provider::Rotation;
 use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::Description;
+use bowline_oauth::http::Http;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
@@ -21,7 +22,7 @@ pub struct Target {
     description: Description,
     terms: IntegrationProviderSpec,
     app: Option<Arc<App>>,
-    insecure: bool,
+    http: Arc<dyn Http>,
 }
 
 /// What a provider's parts may differ in from what was consented to, in the words of the message.
@@ -30,15 +31,14 @@ const ENDPOINT: &str = "token endpoint";
 const APP: &str = "client id of the app";
 
 impl Target {
-    /// `app` is the provider object's own registration; `insecure` that both the operator and the provider allow
-    /// `http://` and private addresses.
+    /// `app` is the provider object's own registration; `http` reaches what the provider's network allows.
     pub fn new(
         description: Description,
         terms: IntegrationProviderSpec,
         app: Option<Arc<App>>,
-        insecure: bool,
+        http: Arc<dyn Http>,
     ) -> Self {
-        Self { description, terms, app, insecure }
+        Self { description, terms, app, http }
     }
 
     /// Name of the provider object.
@@ -61,9 +61,9 @@ impl Target {
         self.app.as_ref()?.version.as_deref()
     }
 
-    /// Whether `http://` and private addresses may be dialled.
-    pub fn insecure(&self) -> bool {
-        self.insecure
+    /// What carries requests to it.
+    pub fn http(&self) -> &dyn Http {
+        &*self.http
     }
 
     /// How grants can be obtained.
@@ -229,4 +229,27 @@ pub fn requested(target: &Target, asked: &[String]) -> Vec<String> {
         }
     }
     requested
+}
+
+#[cfg(test)]
+pub mod tests {
+    use futures::future::BoxFuture;
+
+    use super::Http;
+    use bowline_oauth::http::{Received, Request, SendError};
+    use bowline_oauth::network::Network;
+
+    /// Reaches nobody: for tests of what is decided before anything is sent.
+    #[derive(Debug, Default)]
+    pub struct Offline(pub Network);
+
+    impl Http for Offline {
+        fn send(&self, _: Request) -> BoxFuture<'_, Result<Received, SendError>> {
+            Box::pin(std::future::ready(Err(SendError::BadUrl)))
+        }
+
+        fn network(&self) -> &Network {
+            &self.0
+        }
+    }
 }

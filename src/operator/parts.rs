@@ -48,13 +48,12 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
     let (wakes, woken) = channels();
     let (world, writers) = world(cluster, &wakes);
     let sealer = Sealer::new(keyring);
-    let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
+    let clients = Clients::new(settings.controllers.provider_bounds.clone())?;
     // Unlike every other process and every earlier one of the same pod.
     let holder = format!("{}/{}", settings.instance, AttemptId::generate()?);
     let grants = Arc::new(Grants::new(Parts {
         store: Arc::clone(&records),
         sealer: sealer.clone(),
-        clients: clients.clone(),
         kube: client.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),

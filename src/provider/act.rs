@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use bowline_api::{IntegrationProvider, reason};
 use bowline_oauth::discovery::discover;
+use bowline_oauth::http::HttpClient;
+use bowline_runtime::telemetry::chain;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::change;
@@ -22,28 +25,33 @@ pub async fn act(
     let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
     let usable = match judged {
         Ok(usable) => usable,
-        Err(refusal) => {
-            settle(ctx, &name, not_ready(&refusal));
-            return Found { facts: None, verdict: Err(refusal), next: None };
+        Err(refusal) => return not_usable(ctx, &name, refusal, None, None),
+    };
+    let facts = Some(Facts::of(&usable.sketch));
+    let http = match ctx.clients.client(&usable.network) {
+        Ok(http) => http,
+        Err(error) => {
+            let message = format!("The provider's network cannot be used: {}.", chain(&error));
+            let refusal = Refusal::new(reason::ENDPOINT_REFUSED, &message, contact);
+            return not_usable(ctx, &name, refusal, facts, None);
         }
     };
     let known = if let Some(question) = &usable.question {
-        Some(known(ctx, &name, question).await)
+        Some(known(ctx, &name, &http, question).await)
     } else {
         ctx.world.resolutions.discovered().forget(&name);
         None
     };
-    let (facts, next) = (Some(Facts::of(&usable.sketch)), known.as_ref().map(Known::next));
+    let next = known.as_ref().map(Known::next);
     let metadata = match known.as_ref().map(Known::usable).transpose() {
         Ok(metadata) => metadata.cloned(),
         Err(why) => {
             let refusal = Refusal::new(reason::DISCOVERY_FAILED, &sentence(why), contact);
-            settle(ctx, &name, not_ready(&refusal));
-            return Found { facts, verdict: Err(refusal), next };
+            return not_usable(ctx, &name, refusal, facts, next);
         }
     };
     let app = change::kept(ctx.world.resolutions.get(&name).as_deref(), usable.app);
-    let ready = Ready::new(Arc::clone(provider), app, metadata, usable.insecure);
+    let ready = Ready::new(Arc::clone(provider), app, metadata, Arc::new(http));
     settle(ctx, &name, Resolution::Ready(ready));
     // The provider stays usable meanwhile: a connection's probe has to find its way.
     let verdict = if ctx.grants.registrations().is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
@@ -55,20 +63,27 @@ fn rejected(contact: Option<&str>) -> Refusal {
     Refusal::new(reason::APP_REJECTED, message, contact)
 }
 
-fn not_ready(refusal: &Refusal) -> Resolution {
-    Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() }
+fn not_usable(
+    ctx: &Context,
+    name: &str,
+    refusal: Refusal,
+    facts: Option<Facts>,
+    next: Option<Timestamp>,
+) -> Found {
+    settle(ctx, name, Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() });
+    Found { facts, verdict: Err(refusal), next }
 }
 
 /// What is known of the issuer, asked if that is due.
-async fn known(ctx: &Context, name: &str, question: &Question) -> Known {
+async fn known(ctx: &Context, name: &str, http: &HttpClient, question: &Question) -> Known {
     let book = ctx.world.resolutions.discovered();
     let last = book.get(name, question);
     if let Some(known) = last.as_ref().filter(|known| ctx.clock.now() < known.next()) {
         return known.clone();
     }
-    let read = discover(ctx.clients.for_provider(question.insecure), &question.issuer).await;
+    let read = discover(http, &question.issuer).await;
     if let Err(error) = &read {
-        tracing::warn!(provider = name, error = %bowline_runtime::telemetry::chain(error), "the issuer's metadata could not be read");
+        tracing::warn!(provider = name, error = %chain(error), "the issuer's metadata could not be read");
     }
     let known = Known::after(last, question.clone(), read, ctx.clock.now());
     book.set(name, known.clone());

@@ -56,7 +56,7 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> Observed {
         let place = ObjectRef::new(&app.secret_name).within(&ctx.settings.namespace);
         ctx.world.app_secrets.get(&place)
     });
-    Observed { app_secret: secret, insecure_allowed: ctx.settings.allow_insecure_providers }
+    Observed { app_secret: secret, bounds: ctx.settings.provider_bounds.clone() }
 }
 
 /// Writes the status if it changed. Connections wait for probes of a rejected registration: they hear of its end.

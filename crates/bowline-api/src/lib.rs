@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod connection;
+pub mod duration;
 pub mod names;
 pub mod opaque;
 pub mod provider;

@@ -395,7 +395,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{answer, description};
-    use crate::guard::{Refusal, Why};
+    use crate::guard::{AddressRefused, AddressRule};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -570,7 +570,11 @@ mod tests {
             (SendError::Deadline { host: host(), after, status: None }, Class::Transient, Sent::MaybeSent),
             (large(StatusCode::OK), Class::Bug, Sent::MaybeSent),
             (large(StatusCode::BAD_GATEWAY), Class::Transient, Sent::MaybeSent),
-            (Refusal { host: host(), why: Why::Private }.into(), Class::Config, Sent::NotSent),
+            (
+                AddressRefused { host: host(), rule: AddressRule::Private }.into(),
+                Class::Config,
+                Sent::NotSent,
+            ),
             (SendError::BadUrl, Class::Config, Sent::NotSent),
         ];
         for (error, class, sent) in rows {

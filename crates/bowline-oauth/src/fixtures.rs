@@ -10,8 +10,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::app::App;
-use super::guard::Reach;
 use super::http::{Http, Received, Request, SendError};
+use super::network::Network;
 use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
 use crate::catalog::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
@@ -97,10 +97,11 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
 }
 
 /// Gives prepared answers, first to last, and keeps the requests.
+#[derive(Debug)]
 pub struct Script {
     answers: Mutex<std::collections::VecDeque<Result<Received, SendError>>>,
     requests: Mutex<Vec<Request>>,
-    reach: Reach,
+    network: Network,
 }
 
 impl Script {
@@ -108,7 +109,7 @@ impl Script {
         Self {
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
-            reach: Reach::Public,
+            network: Network::default(),
         }
     }
 
@@ -137,7 +138,7 @@ impl Http for Script {
         Box::pin(std::future::ready(next))
     }
 
-    fn reach(&self) -> Reach {
-        self.reach
+    fn network(&self) -> &Network {
+        &self.network
     }
 }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod identity;
 pub mod issuer;
 pub mod key;
+pub mod network;
 mod operation;
 pub mod refresh;
 pub mod request;

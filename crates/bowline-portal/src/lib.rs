@@ -46,8 +46,8 @@ mod write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bowline_oauth::guard::Reach;
 use bowline_oauth::http::{BuildError, HttpClient};
+use bowline_oauth::network::Network;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use kube::{Client, Config};
@@ -129,8 +129,11 @@ async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Port
     let clock = Clock::default();
     let key = key::obtain(&client, &settings).await?;
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
+    let all = |text: &str| text.parse().ok();
+    let allowed_cidrs = ["0.0.0.0/0", "::/0"].into_iter().filter_map(all).collect();
+    let network = Network { allow_http: true, allowed_cidrs, ..Network::default() };
     let openid = match settings.sign_in.oidc.clone() {
-        Some(oidc) => Some(OpenId::new(oidc, Box::new(HttpClient::new(Reach::Anywhere)?), redirect)),
+        Some(oidc) => Some(OpenId::new(oidc, Box::new(HttpClient::new(network)?), redirect)),
         None => None,
     };
     Ok(Arc::new(Portal {

@@ -8,8 +8,8 @@ mod words;
 use anyhow::bail;
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::Method;
+use bowline_api::duration::Duration;
 use kube::Api;
-use kube::core::Duration;
 use tokio::time::Instant;
 
 use super::describe::{About, Way, about, way};
@@ -17,7 +17,7 @@ use super::exit::NotInTime;
 use super::screen::Screen;
 use super::session::Session;
 use super::table::Cell;
-use super::wait::{duration, follow};
+use super::wait::follow;
 use course::Course;
 
 const EXAMPLES: &str = "Examples:
@@ -57,14 +57,14 @@ pub(super) struct Args {
     )]
     wait: bool,
     /// How long to wait, such as 30s or 10m
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
     timeout: Duration,
 }
 
 impl Args {
     pub async fn run(self, session: &Session, screen: &mut Screen) -> anyhow::Result<()> {
         let connections = Api::namespaced(session.client.clone(), &session.namespace);
-        let deadline = Instant::now() + self.timeout.into();
+        let deadline = Instant::now() + self.timeout.get();
         let Some(before) = self.looked_at(session, &connections, deadline).await? else {
             return Err(self.late("the operator has not looked at it yet"));
         };

@@ -12,7 +12,7 @@ fn provider(spec: &Value) -> IntegrationProvider {
 fn observed(keys: &[(&str, &str)]) -> Observed {
     let data = keys.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
     let secret = Secret { data: Some(data.collect()), ..Secret::default() };
-    Observed { app_secret: Some(Arc::new(secret)), insecure_allowed: false }
+    Observed { app_secret: Some(Arc::new(secret)), bounds: NetworkBounds::default() }
 }
 
 const APP: &[(&str, &str)] = &[("client_id", "id"), ("client_secret", "canary")];
@@ -117,8 +117,10 @@ fn an_issuer_is_asked_where_an_address_is_open() {
 fn insecure_addresses_need_the_word_of_both() {
     let mut spec = generic(&json!({"token": "http://127.0.0.1:8080/token"}));
     spec["allowInsecure"] = json!(true);
-    let both = Observed { insecure_allowed: true, ..observed(APP) };
-    assert!(decide(&provider(&spec), &both).unwrap().insecure);
+    let bounds =
+        NetworkBounds { allow_http: true, cidrs: vec!["127.0.0.0/8".parse().unwrap()], proxies: Vec::new() };
+    let both = Observed { bounds, ..observed(APP) };
+    assert!(decide(&provider(&spec), &both).unwrap().network.allow_http);
     spec["allowInsecure"] = json!(false);
     assert_eq!(decide(&provider(&spec), &both).unwrap_err().reason, reason::ENDPOINT_REFUSED);
 }

@@ -1,7 +1,6 @@
 //! What a provider's error codes mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use http::HeaderMap;
 use schemars::JsonSchema;
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::path::{JsonPath, Paths};
-use super::span::Span;
+use bowline_api::duration::Duration;
 
 /// What a failure means, and so who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -82,7 +81,7 @@ pub struct ErrorTable {
     pub revoked: BTreeSet<String>,
     /// Codes after which to wait at least so long.
     #[serde(default)]
-    pub wait: BTreeMap<String, Span>,
+    pub wait: BTreeMap<String, Duration>,
 }
 
 /// A number in a text: the digits that follow a prefix.
@@ -134,7 +133,7 @@ pub struct Finding {
     /// Whether the code proves that the grant was withdrawn.
     pub revoked: bool,
     /// How long to wait at least before the next try.
-    pub wait: Option<Duration>,
+    pub wait: Option<std::time::Duration>,
 }
 
 impl ErrorTable {
@@ -193,7 +192,7 @@ impl ErrorTable {
         Finding {
             class,
             revoked: self.revoked.contains(named),
-            wait: self.wait.get(named).map(|span| span.get()),
+            wait: self.wait.get(named).map(|wait| wait.get()),
             code,
         }
     }

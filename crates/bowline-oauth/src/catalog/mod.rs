@@ -17,7 +17,6 @@ mod render;
 pub mod resolve;
 mod schema;
 mod settings;
-pub mod span;
 pub mod template;
 mod values;
 

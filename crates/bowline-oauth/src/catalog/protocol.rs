@@ -1,15 +1,14 @@
 //! How one provider speaks OAuth 2.0 where it differs from the standard: what holds for every connection alike.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::look::ScopeMeaning;
 use super::path::{JsonPath, Paths};
-use super::span::Span;
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -177,7 +176,7 @@ pub struct Grant {
     pub rotation: Rotation,
     /// How long the predecessor still works after a rotation. Absent means not at all, or unknown.
     #[serde(default)]
-    pub grace: Option<Span>,
+    pub grace: Option<Duration>,
     /// Whether a refresh ends the access token in use, so that publishing cannot wait.
     #[serde(default)]
     pub refresh_ends_access: bool,
@@ -186,16 +185,16 @@ pub struct Grant {
     pub chain: Chain,
     /// How long an access token lives, as documented. For people; the answer counts.
     #[serde(default)]
-    pub access_lifetime: Option<Span>,
+    pub access_lifetime: Option<Duration>,
     /// How long a refresh token lives, whatever is done with it.
     #[serde(default)]
-    pub refresh_lifetime: Option<Span>,
+    pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
     #[serde(default)]
-    pub idle_lifetime: Option<Span>,
+    pub idle_lifetime: Option<Duration>,
     /// How long before its end a token is refreshed, instead of the usual margin.
     #[serde(default)]
-    pub margin: Option<Span>,
+    pub margin: Option<Duration>,
 }
 
 impl Grant {
@@ -204,8 +203,8 @@ impl Grant {
     }
 
     /// The grace window, as a duration.
-    pub fn grace_window(&self) -> Option<Duration> {
-        self.grace.map(Span::get)
+    pub fn grace_window(&self) -> Option<std::time::Duration> {
+        self.grace.map(Duration::get)
     }
 }
 
