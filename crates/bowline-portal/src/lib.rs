@@ -47,7 +47,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bowline_oauth::http::{BuildError, HttpClient};
-use bowline_oauth::network::Network;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use kube::{Client, Config};
@@ -129,11 +128,8 @@ async fn portal(settings: Settings, stop: CancellationToken) -> Result<App, Port
     let clock = Clock::default();
     let key = key::obtain(&client, &settings).await?;
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
-    let all = |text: &str| text.parse().ok();
-    let allowed_cidrs = ["0.0.0.0/0", "::/0"].into_iter().filter_map(all).collect();
-    let network = Network { allow_http: true, allowed_cidrs, ..Network::default() };
     let openid = match settings.sign_in.oidc.clone() {
-        Some(oidc) => Some(OpenId::new(oidc, Box::new(HttpClient::new(network)?), redirect)),
+        Some(oidc) => Some(OpenId::new(oidc.clone(), Box::new(HttpClient::new(oidc.network)?), redirect)),
         None => None,
     };
     Ok(Arc::new(Portal {

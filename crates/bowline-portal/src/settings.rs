@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bowline_oauth::network::Network;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
@@ -44,6 +45,8 @@ pub(crate) struct Oidc {
     pub(crate) groups_prefix: String,
     /// Besides `openid`.
     pub(crate) scopes: Vec<String>,
+    /// Where the provider may be reached.
+    pub(crate) network: Network,
 }
 
 impl Oidc {
@@ -164,6 +167,7 @@ mod tests {
             groups_claim: "groups".into(),
             groups_prefix: String::new(),
             scopes: Vec::new(),
+            network: Network::default(),
         };
         assert_eq!(oidc("sub", None).prefix(), "https://i#");
         assert_eq!(oidc("email", None).prefix(), "");

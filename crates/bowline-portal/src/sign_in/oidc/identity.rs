@@ -39,6 +39,8 @@ pub(crate) fn session(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_oauth::network::Network;
+
     use super::*;
     use serde_json::json;
 
@@ -52,6 +54,7 @@ mod tests {
             groups_claim: "groups".into(),
             groups_prefix: "oidc:".into(),
             scopes: Vec::new(),
+            network: Network::default(),
         }
     }
 

@@ -73,7 +73,7 @@ impl Provider {
             metadata;
         // Browsers are redirected to the first one: no `javascript:`.
         let allowed =
-            |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && address.scheme() == "http";
+            |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && http.network().allow_http;
         if ![&authorization, &token, &jwks_uri].iter().all(allowed) {
             return Err(ProviderError::NotHttps);
         }

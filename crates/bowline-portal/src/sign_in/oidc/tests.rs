@@ -258,13 +258,13 @@ fn a_token_counts_for_us_from_the_issuer_in_time_and_once() {
 }
 
 /// A provider on a wire: its metadata, its keys, its answer to a code, and what it was asked.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Wire {
     network: Arc<Network>,
     told: Arc<Mutex<Told>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     metadata: Value,
     keys: Value,
@@ -332,6 +332,7 @@ fn settings(secret: Option<&str>) -> Oidc {
         groups_claim: "groups".to_owned(),
         groups_prefix: String::new(),
         scopes: vec!["openid".to_owned(), "email".to_owned()],
+        network: Network::default(),
     }
 }
 
