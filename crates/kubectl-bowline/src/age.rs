@@ -1,8 +1,8 @@
 //! Spans of time in as few words as kubectl uses.
 
+use bowline_api::duration::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use bowline_api::duration::Duration;
 
 /// How long ago, or `<none>`.
 pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {

@@ -84,16 +84,3 @@ pub(crate) async fn follow<T>(
         Ok(found) => found.map(Some),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_kubectl_does() {
-        let seconds = |text| duration(text).map(|d| std::time::Duration::from(d).as_secs());
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("1m30s"), Ok(90));
-        assert!(duration("soon").is_err() && duration("-5s").is_err());
-    }
-}
