@@ -5,12 +5,15 @@
 
 pub mod attempt;
 pub mod condition;
+mod condition_type;
 pub mod connection;
 pub mod duration;
 pub mod names;
 pub mod opaque;
 pub mod open;
 pub mod owner;
+#[cfg(test)]
+mod page;
 pub mod provider;
 pub mod reason;
 mod schema;

@@ -181,6 +181,7 @@ impl PortalFlags {
 }
 
 impl SignInFlags {
+    // long: each flag by name, so that a new one cannot be forgotten.
     fn into_settings(self) -> anyhow::Result<SignIn> {
         let Self {
             oidc_issuer,
