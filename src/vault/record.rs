@@ -11,7 +11,7 @@ use aes_gcm::aead::Generate;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::framing::{hex, unhex};
+use super::framing::unhex;
 use super::seal::{Field, OpenError, Place, Sealer};
 
 mod grant;
@@ -141,7 +141,7 @@ impl AttemptId {
 
 impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
