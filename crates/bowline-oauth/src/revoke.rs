@@ -290,7 +290,7 @@ mod tests {
             assert!(withdraw(&Script::of(200, body), &styled(RevokeStyle::Rfc7009)).await.is_err(), "{body}");
         }
         let mut slack = styled(RevokeStyle::BearerCall);
-        slack.revoke.success_path = Some("$.revoked".parse().unwrap());
+        slack.revoke.success_path = Some("/revoked".parse().unwrap());
         for (body, done) in
             [(r#"{"ok":true,"revoked":true}"#, true), (r#"{"ok":true,"revoked":false}"#, false), ("", false)]
         {
