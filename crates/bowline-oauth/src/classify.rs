@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn the_providers_table_comes_before_the_standards() {
         let mut slack = description();
-        slack.token_response.success = Some("$.ok".parse().unwrap());
+        slack.token_response.success = Some("/ok".parse().unwrap());
         slack.errors.token = [
             ("token_revoked".to_owned(), Class::Reauth),
             ("invalid_request".to_owned(), Class::Reauth),

@@ -13,8 +13,10 @@ use super::classify::{self, Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
 use super::network::Network;
-use super::request;
 use crate::catalog::Description;
+
+/// RFC 8628 §3.4.
+const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The pause between two polls where the provider names none (RFC 8628 §3.2), and what `slow_down` adds (§3.5).
 pub const INTERVAL: Duration = Duration::from_secs(5);
@@ -81,10 +83,7 @@ pub async fn authorize(
     now: Timestamp,
 ) -> Result<DeviceAuthorization, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::DeviceAuthorization, now };
-    let build = |secret: Option<&SecretString>| {
-        request::device_authorization(description, &app.client_id, secret, scopes)
-    };
-    let answered = asked.send(build).await?;
+    let answered = asked.send(|client| client.device_authorization(scopes)).await?;
     let read = |data| read(data, http.network());
     answered.document.data().and_then(read).ok_or_else(|| classify::unconfirmed(&answered.received))
 }
@@ -103,10 +102,9 @@ pub async fn poll(
     now: Timestamp,
 ) -> Result<Poll, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::DevicePoll, now };
-    let build = |secret: Option<&SecretString>| {
-        request::device_token(description, &app.client_id, secret, device_code)
-    };
-    match asked.tokens(None, build).await {
+    let device_code = device_code.expose_secret();
+    let grant = [("grant_type", DEVICE_CODE_GRANT), ("device_code", device_code)];
+    match asked.tokens(&grant, &[], None).await {
         Ok(granted) => Ok(Poll::Granted(Box::new(granted))),
         Err(failure) => match failure.code.as_deref() {
             Some("authorization_pending") => Ok(Poll::Pending),
@@ -114,7 +112,7 @@ pub async fn poll(
             // The standard's word, and Microsoft's.
             Some("access_denied" | "authorization_declined") => Ok(Poll::Denied),
             Some("expired_token") => Ok(Poll::Expired),
-            _ => Err(failure.without_echo(device_code.expose_secret())),
+            _ => Err(failure.without_echo(device_code)),
         },
     }
 }

@@ -16,10 +16,10 @@ use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
 use crate::catalog::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use crate::catalog::errors::ErrorTable;
-use crate::catalog::path::JsonPath;
+use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 
-fn path(text: &str) -> JsonPath {
+fn path(text: &str) -> Pointer {
     text.parse().unwrap()
 }
 
@@ -45,13 +45,13 @@ pub fn description() -> Description {
         device: DeviceFlow::default(),
         token_request: TokenRequest::default(),
         token_response: TokenResponse {
-            access_token: path("$.access_token"),
-            refresh_token: Some(path("$.refresh_token")),
-            expires_in: Some(path("$.expires_in")),
-            refresh_expires_in: Some(path("$.refresh_token_expires_in")),
-            scope: Some(path("$.scope")),
-            id_token: Some(path("$.id_token")),
-            token_type: Some(path("$.token_type")),
+            access_token: path("/access_token"),
+            refresh_token: Some(path("/refresh_token")),
+            expires_in: Some(path("/expires_in")),
+            refresh_expires_in: Some(path("/refresh_token_expires_in")),
+            scope: Some(path("/scope")),
+            id_token: Some(path("/id_token")),
+            token_type: Some(path("/token_type")),
             ..TokenResponse::default()
         },
         scopes: Scopes { separator: Some(" ".to_owned()), ..Scopes::default() },
@@ -60,7 +60,7 @@ pub fn description() -> Description {
         probe: None,
         revoke: Revoke::default(),
         key: None,
-        errors: ErrorTable { code: path("$.error").into(), ..ErrorTable::default() },
+        errors: ErrorTable { code: path("/error").into(), ..ErrorTable::default() },
         notes: Vec::new(),
         sources: Vec::new(),
         confidence: Confidence::High,

@@ -18,8 +18,8 @@ use super::guard::{self, AddressRefused, Lookup, LookupError, Resolver};
 use super::headers;
 use super::network::{Network, NetworkBounds, OutOfBounds};
 
-/// A request as `oauth2` builds it.
-pub type Request = oauth2::HttpRequest;
+/// A request with its whole body.
+pub type Request = http::Request<Vec<u8>>;
 
 /// Whether a failed request can have had an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::path::{JsonPath, Paths};
+use super::pointer::{Pointer, Pointers};
 use bowline_api::duration::Duration;
 
 /// What a failure means, and so who has to act.
@@ -51,19 +51,19 @@ pub enum Exchange {
 pub struct ErrorTable {
     /// Where a token answer has its code.
     #[serde(default)]
-    pub code: Paths,
+    pub code: Pointers,
     /// Where a token answer has a finer code; it decides if the table knows it.
     #[serde(default)]
-    pub subcode: Paths,
+    pub subcode: Pointers,
     /// Where a token answer has a list of numbers; the first that the table knows decides before all else.
     #[serde(default)]
-    pub numeric: Option<JsonPath>,
+    pub numeric: Option<Pointer>,
     /// Where the number is read in text, when the answer has no list of numbers.
     #[serde(default)]
     pub described: Option<Described>,
     /// Where an answer of the API has its code. Absent means as in token answers.
     #[serde(default)]
-    pub api_code: Paths,
+    pub api_code: Pointers,
     /// Code in the answer to a refresh → class.
     #[serde(default)]
     pub token: BTreeMap<String, Class>,
@@ -89,7 +89,7 @@ pub struct ErrorTable {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Described {
     /// Where the text is.
-    pub path: JsonPath,
+    pub path: Pointer,
     /// What stands before the number.
     pub prefix: String,
 }
@@ -181,7 +181,7 @@ impl ErrorTable {
         let listed = self.numeric.as_ref().and_then(|path| path.get(body)).and_then(Value::as_array);
         match listed {
             Some(list) if !list.is_empty() => {
-                list.iter().filter_map(|item| JsonPath::root().text(item)).collect()
+                list.iter().filter_map(|item| Pointer::default().text(item)).collect()
             }
             _ => self.described.as_ref().and_then(|described| described.number(body)).into_iter().collect(),
         }

@@ -10,7 +10,7 @@ mod files;
 pub mod load;
 pub mod look;
 pub mod parameter;
-pub mod path;
+pub mod pointer;
 pub mod protocol;
 pub mod refusal;
 mod render;

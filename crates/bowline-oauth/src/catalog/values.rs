@@ -160,7 +160,7 @@ fn allowed(entry: &Entry, by: SetBy, name: &str, value: &str) -> Result<(), Reso
     parameter.check(value).map_err(bad)?;
     match parameter.sets {
         Some(Setting::AccountId | Setting::AccountName | Setting::AccountEmail) => {
-            value.parse::<super::path::JsonPath>().map(drop).map_err(|_| bad(Rule::JsonPath))
+            value.parse::<super::pointer::Pointer>().map(drop).map_err(|_| bad(Rule::Pointer))
         }
         _ => Ok(()),
     }
