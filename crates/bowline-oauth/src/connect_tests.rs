@@ -45,7 +45,7 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
     let network = Network { allow_http: true, allowed_cidrs: loopback, ..Network::default() };
     let http = HttpClient::new(network).unwrap();
     let issuer = realm.issuer();
-    let spec = json!({"type": "sandbox", "allowInsecure": true, "endpoints": {"issuer": issuer}});
+    let spec = json!({"type": "sandbox", "network": {"allowHTTP": true}, "endpoints": {"issuer": issuer}});
     let spec = serde_json::from_value(spec).unwrap();
     let description = resolve(get("sandbox").unwrap(), &spec, "sandbox", &[].into()).unwrap();
     let metadata = discover(&http, &issuer.parse().unwrap()).await.unwrap();
