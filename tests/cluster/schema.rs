@@ -224,6 +224,7 @@ fn templates(lengths: &[usize]) -> Value {
     named.map(|(number, length)| (format!("t{number}"), json!("x".repeat(*length)))).collect()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
 fn secret(secret: Value) -> Value {
     spec(json!({"secret": secret}))
 }
@@ -234,12 +235,12 @@ fn secret_type_rules() -> Vec<Rule> {
         let accepted = fits.iter().map(|data| typed(type_, data.clone())).collect();
         rule(words, a_connection, accepted, vec![typed(type_, json!({"other": "x"}))])
     };
-    let type_ = |type_: &str| typed(type_, json!({"token": "x"}));
+    let with_token = |type_: &str| typed(type_, json!({"token": "x"}));
     vec![
         rule(
             "template.type needs template.data: without it, format decides the type",
             a_connection,
-            vec![type_("Opaque")],
+            vec![with_token("Opaque")],
             vec![secret(json!({"template": {"type": "Opaque"}})), typed("Opaque", json!({}))],
         ),
         rule(
@@ -247,10 +248,10 @@ fn secret_type_rules() -> Vec<Rule> {
             a_connection,
             vec![],
             vec![
-                type_("kubernetes.io/service-account-token"),
-                type_("bootstrap.kubernetes.io/token"),
-                type_("helm.sh/release.v1"),
-                type_("bowline.dev/record"),
+                with_token("kubernetes.io/service-account-token"),
+                with_token("bootstrap.kubernetes.io/token"),
+                with_token("helm.sh/release.v1"),
+                with_token("bowline.dev/record"),
             ],
         ),
         needs(

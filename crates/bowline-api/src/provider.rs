@@ -115,7 +115,7 @@ pub struct NetworkPolicy {
     pub allow_http: Option<bool>,
 
     /// Private networks that may be reached besides public addresses, such as `10.20.0.0/16`. Up to 32. Each must lie within the
-    /// operator's `--provider-networks`. Metadata and other link-local addresses (169.254.0.0/16, fd00:ec2::/32) are never
+    /// operator's `--provider-networks`. Metadata and other link-local addresses (`169.254.0.0/16`, `fd00:ec2::/32`) are never
     /// reached. Absent means none.
     #[serde(rename = "allowedCIDRs", default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 43)))]

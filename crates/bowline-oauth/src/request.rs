@@ -112,10 +112,7 @@ impl Client<'_> {
 
     /// Id and secret in the Authorization header, form-encoded first (RFC 6749 §2.3.1).
     pub(crate) fn prove_by_header(&self, request: &mut Request) -> Result<(), RequestError> {
-        let secret = self.secret.ok_or(RequestError::NoClientAuth)?;
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encoded(self.id), encoded(secret.expose_secret()));
-        authorize(request, &format!("Basic {}", BASE64_STANDARD.encode(pair)))
+        authorize_client(request, self.id, self.secret.ok_or(RequestError::NoClientAuth)?)
     }
 
     /// Parameters beyond the standard's, and the scopes in the provider's way of writing them.
@@ -164,13 +161,13 @@ pub(crate) fn add_headers(
 }
 
 /// A request without a body.
-pub(crate) fn bare(method: http::Method, url: &Url) -> Result<Request, RequestError> {
+pub fn bare(method: http::Method, url: &Url) -> Result<Request, RequestError> {
     let builder = http::Request::builder().method(method).uri(url.as_str());
     builder.body(Vec::new()).map_err(|_| RequestError::Unbuildable)
 }
 
 /// A POST with a form.
-pub(crate) fn form(url: &Url, fields: &[(&str, &str)]) -> Result<Request, RequestError> {
+pub fn form(url: &Url, fields: &[(&str, &str)]) -> Result<Request, RequestError> {
     let mut request = bare(http::Method::POST, url)?;
     *request.body_mut() =
         form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish().into_bytes();
@@ -201,6 +198,13 @@ pub(crate) fn sensitive(value: &str, name: &str) -> Result<HeaderValue, RequestE
 /// Puts a bearer token on a request (RFC 6750 §2.1).
 pub(crate) fn bear(request: &mut Request, token: &SecretString) -> Result<(), RequestError> {
     authorize(request, &format!("Bearer {}", token.expose_secret()))
+}
+
+/// Puts id and secret of a client on a request, form-encoded first (RFC 6749 §2.3.1).
+pub fn authorize_client(request: &mut Request, id: &str, secret: &SecretString) -> Result<(), RequestError> {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(id), encoded(secret.expose_secret()));
+    authorize(request, &format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
 /// Sets the Authorization header.

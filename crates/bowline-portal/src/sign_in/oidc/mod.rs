@@ -149,7 +149,7 @@ impl OpenId {
         let secret = self.settings.client_secret.as_ref();
         if let Some(secret) = secret.filter(|_| !provider.secret_in_body) {
             let mut request = request::form(&provider.token, &fields)?;
-            request::authorize(&mut request, &request::basic(client_id, secret))?;
+            request::authorize_client(&mut request, client_id, secret)?;
             return Ok(request);
         }
         fields.push(("client_id", client_id));
