@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bowline_api::duration::Duration;
 use bowline_oauth::catalog;
-use bowline_oauth::catalog::span::Span;
+use bowline_oauth::network::NetworkBounds;
 use bowline_portal::cli::PortalFlags;
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 use url::Url;
 
 use crate::context;
@@ -139,7 +140,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "10s"
     )]
-    min_refresh_interval: Span,
+    min_refresh_interval: Duration,
 
     /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
     /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
@@ -150,7 +151,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "60s"
     )]
-    second_opinion_after: Span,
+    second_opinion_after: Duration,
 
     /// How long a grant that a new consent took the place of still works at the provider, where it is revoked there: until a
     /// node has fetched a changed Secret, its pods read the old token.
@@ -161,7 +162,7 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "2m"
     )]
-    revoke_former_after: Span,
+    revoke_former_after: Duration,
 
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
     #[arg(
@@ -171,35 +172,59 @@ pub struct OperatorFlags {
         value_name = "DURATION",
         default_value = "60s"
     )]
-    intent_ttl: Span,
+    intent_ttl: Duration,
 
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
     #[arg(long, env = "BOWLINE_KEYRING_DIR", hide_env_values = true, value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
-    /// Warn when the key that seals new records is older than this.
+    /// Warn when the key that seals new records is older than this. The default is 90 days.
     #[arg(
         long,
         env = "BOWLINE_KEY_MAX_AGE",
         hide_env_values = true,
         value_name = "DURATION",
-        default_value = "90d"
+        default_value = "2160h"
     )]
-    key_max_age: Span,
+    key_max_age: Duration,
 
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
+    /// The default is 30 days.
     #[arg(
         long,
         env = "BOWLINE_RECORD_RETENTION",
         hide_env_values = true,
         value_name = "DURATION",
-        default_value = "30d"
+        default_value = "720h"
     )]
-    record_retention: Span,
+    record_retention: Duration,
 
-    /// Let IntegrationProviders with allowInsecure use http:// and private addresses. For tests and demos.
-    #[arg(long, env = "BOWLINE_ALLOW_INSECURE_PROVIDERS", hide_env_values = true)]
-    allow_insecure_providers: bool,
+    /// Private networks that IntegrationProviders may allow (spec.network.allowedCIDRs), comma separated, such as 10.20.0.0/16.
+    /// None: public addresses only. Metadata addresses of clouds are never reached.
+    #[arg(
+        long,
+        env = "BOWLINE_PROVIDER_NETWORKS",
+        hide_env_values = true,
+        value_name = "CIDRS",
+        value_delimiter = ','
+    )]
+    provider_networks: Vec<IpNet>,
+
+    /// Egress proxies that IntegrationProviders may name (spec.network.proxy), comma separated, such as
+    /// http://proxy.example.com:3128. None: no proxy.
+    #[arg(
+        long,
+        env = "BOWLINE_PROVIDER_PROXY",
+        hide_env_values = true,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = proxy
+    )]
+    provider_proxy: Vec<Url>,
+
+    /// Let IntegrationProviders use http:// (spec.network.allowHTTP). For tests and demos.
+    #[arg(long, env = "BOWLINE_ALLOW_HTTP_PROVIDERS", hide_env_values = true)]
+    allow_http_providers: bool,
 
     /// How logs are written, to stderr.
     #[arg(
@@ -246,7 +271,9 @@ impl OperatorFlags {
             keyring_dir,
             key_max_age,
             record_retention,
-            allow_insecure_providers,
+            provider_networks,
+            provider_proxy,
+            allow_http_providers,
             log_format,
             log_filter,
             instance,
@@ -262,7 +289,11 @@ impl OperatorFlags {
                     min_interval: at_least_a_second(min_refresh_interval),
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
-                allow_insecure_providers,
+                provider_bounds: NetworkBounds {
+                    allow_http: allow_http_providers,
+                    cidrs: provider_networks,
+                    proxies: provider_proxy,
+                },
                 allowed_metadata: AllowedMetadata::new(published_label_prefix, published_annotation_prefix),
             },
             listen,
@@ -277,9 +308,21 @@ impl OperatorFlags {
     }
 }
 
+/// The address of a proxy and nothing else: a password in it would stand in every provider object that names it.
+fn proxy(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.path() == "/";
+    let is_bare = url.query().is_none() && url.fragment().is_none();
+    if matches!(url.scheme(), "http" | "https") && url.has_host() && is_plain && is_bare {
+        return Ok(url);
+    }
+    Err("a proxy is written like http://proxy.example.com:3128, without user name, password and path"
+        .to_owned())
+}
+
 /// Times are whole seconds: an interval below that would let one due moment serve twice.
-fn at_least_a_second(span: Span) -> Duration {
-    span.get().max(Duration::from_secs(1))
+fn at_least_a_second(duration: Duration) -> std::time::Duration {
+    duration.get().max(std::time::Duration::from_secs(1))
 }
 
 /// Prints the definitions of all kinds as YAML documents.
@@ -319,9 +362,35 @@ mod tests {
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
         assert_eq!(settings.controllers.limits, Limits::default());
-        assert_eq!(settings.record_retention, Duration::from_hours(30 * 24));
-        assert!(!settings.controllers.allow_insecure_providers);
+        assert_eq!(settings.record_retention, std::time::Duration::from_hours(30 * 24));
+        assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
         assert!(settings.controllers.secret_namespaces.is_empty());
+    }
+
+    #[test]
+    fn what_providers_may_be_reached_by_is_read_from_the_flags() {
+        let operator = |flags: &[&str]| Cli::try_parse_from(["bowline", "operator"].iter().chain(flags));
+        let cli = operator(&[
+            "--provider-networks=10.20.0.0/16,fd12::/48",
+            "--provider-proxy",
+            "http://proxy.example.com:3128",
+            "--allow-http-providers",
+        ]);
+        let Command::Operator(flags) = cli.unwrap().command else { panic!() };
+        let bounds = flags.into_settings().0.controllers.provider_bounds;
+        assert_eq!(bounds.cidrs, ["10.20.0.0/16".parse().unwrap(), "fd12::/48".parse::<IpNet>().unwrap()]);
+        assert_eq!(bounds.proxies, ["http://proxy.example.com:3128/".parse::<Url>().unwrap()]);
+        assert!(bounds.allow_http);
+        for refused in [
+            "--provider-networks=10.20.0.0",
+            "--provider-networks=company",
+            "--provider-proxy=proxy.example.com:3128",
+            "--provider-proxy=socks5://proxy.example.com",
+            "--provider-proxy=http://user:canary@proxy.example.com",
+            "--provider-proxy=http://proxy.example.com/path",
+        ] {
+            assert!(operator(&[refused]).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
+use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::follow::Change;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -118,8 +119,8 @@ pub struct Settings {
     pub secret_namespaces: BTreeSet<String>,
     /// How closely attempts on one grant may follow each other.
     pub limits: Limits,
-    /// Whether providers may ask for `http://` and private addresses.
-    pub allow_insecure_providers: bool,
+    /// What providers may be reached by.
+    pub provider_bounds: NetworkBounds,
     /// Namespace of the tries to connect.
     pub attempts_namespace: String,
     /// The portal's address, where there is one.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bowline_oauth::catalog::DiscoveredEndpoints;
 use bowline_oauth::discovery::DiscoveryError;
+use bowline_oauth::network::Network;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
@@ -32,8 +33,8 @@ pub struct Metadata {
 pub struct Question {
     /// The issuer.
     pub issuer: Url,
-    /// Whether `http://` and private addresses may be dialled.
-    pub insecure: bool,
+    /// What it may be reached by.
+    pub network: Network,
 }
 
 /// What the last readings of one provider's issuer came to.
@@ -118,7 +119,7 @@ mod tests {
     }
 
     fn question(issuer: &str) -> Question {
-        Question { issuer: issuer.parse().unwrap(), insecure: false }
+        Question { issuer: issuer.parse().unwrap(), network: Network::default() }
     }
 
     fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {

@@ -8,6 +8,7 @@ use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
+use bowline_oauth::http::Http;
 use bowline_runtime::attempts::{self, Kept};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -70,8 +71,8 @@ pub struct Ready {
     pub app: Option<Arc<App>>,
     /// What the issuer's metadata says, where it was read.
     pub metadata: Option<Arc<Metadata>>,
-    /// Whether `http://` and private addresses may be dialled: both the operator and the object allow it.
-    pub insecure: bool,
+    /// What carries requests to it, within its network.
+    pub http: Arc<dyn Http>,
     /// For connections without parameters; `None` where they must set some.
     pub plain: Option<Arc<Target>>,
 }
@@ -126,9 +127,9 @@ impl Ready {
         object: Arc<IntegrationProvider>,
         app: Option<Arc<App>>,
         metadata: Option<Arc<Metadata>>,
-        insecure: bool,
+        http: Arc<dyn Http>,
     ) -> Self {
-        let mut ready = Self { object, app, metadata, insecure, plain: None };
+        let mut ready = Self { object, app, metadata, http, plain: None };
         ready.plain = ready.target(&BTreeMap::new()).ok();
         ready
     }
@@ -152,7 +153,8 @@ impl Ready {
             }
             _ => description,
         };
-        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), self.insecure)))
+        let http = Arc::clone(&self.http);
+        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), http)))
     }
 }
 

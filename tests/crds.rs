@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bowline_api::duration::Duration;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde::{Deserialize, Serialize};
@@ -119,15 +120,129 @@ fn what_the_api_server_refuses_is_found_without_one() {
     }
 }
 
+/// What of a schema breaks the rules that hold for every field: see [`every_field_is_bounded_and_named_alike`].
+fn flaws(schema: &Value, path: &str, flaws: &mut Vec<String>) {
+    let has = |key: &str| schema.get(key).is_some();
+    let mut must = |fits: bool, what: &str| {
+        if !fits {
+            flaws.push(format!("{path} {what}"));
+        }
+    };
+    let is_time = schema["format"] == "date-time";
+    match schema["type"].as_str() {
+        Some("string") => must(has("maxLength") || has("enum") || is_time, "has no maxLength"),
+        Some("array") => {
+            must(has("maxItems"), "has no maxItems");
+            must(has("x-kubernetes-list-type"), "has no list type");
+        }
+        Some("object") if has("additionalProperties") => must(has("maxProperties"), "has no maxProperties"),
+        _ => {}
+    }
+    let name = path.rsplit('.').next().unwrap();
+    let mixed = ["Url", "Uri", "Http", "Cidr"].iter().any(|acronym| name.contains(acronym));
+    must(!mixed, "has an acronym in mixed case");
+    if ["before", "after", "interval", "timeout", "lifetime", "ttl"].contains(&name) {
+        must(schema["pattern"] == Duration::PATTERN, "is a duration without its pattern");
+    }
+    for value in schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        // What has a slash is a type of Kubernetes, spelled as there.
+        let pascal =
+            value.starts_with(|c: char| c.is_ascii_uppercase()) && value.chars().all(char::is_alphanumeric);
+        must(pascal || value.contains('/'), &format!("has the value {value}"));
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        self::flaws(field, &format!("{path}.{name}"), flaws);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            self::flaws(&schema[inner], &format!("{path}[]"), flaws);
+        }
+    }
+}
+
+#[test]
+fn every_field_is_bounded_and_named_alike() {
+    for definition in bowline_api::definitions() {
+        let mut found = Vec::new();
+        flaws(&schema_of(&definition), &definition.spec.names.kind, &mut found);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_field_without_bounds_or_with_another_spelling_is_seen() {
+    let rows = [
+        (serde_json::json!({"type": "string"}), "k.f", "maxLength"),
+        (serde_json::json!({"type": "array", "maxItems": 1}), "k.f", "list type"),
+        (serde_json::json!({"type": "array", "x-kubernetes-list-type": "set"}), "k.f", "maxItems"),
+        (
+            serde_json::json!({"type": "object", "additionalProperties": {"type": "boolean"}}),
+            "k.f",
+            "maxProperties",
+        ),
+        (serde_json::json!({"type": "string", "maxLength": 1}), "k.callbackUrl", "mixed case"),
+        (serde_json::json!({"type": "string", "maxLength": 9}), "k.before", "pattern"),
+        (serde_json::json!({"type": "string", "enum": ["single_use"]}), "k.f", "single_use"),
+        (
+            serde_json::json!({"type": "object", "properties": {"f": {"type": "string"}}}),
+            "k",
+            "k.f has no maxLength",
+        ),
+    ];
+    for (schema, path, words) in rows {
+        let mut found = Vec::new();
+        flaws(&schema, path, &mut found);
+        assert!(found.iter().any(|flaw| flaw.contains(words)), "{schema}: {found:?}");
+    }
+}
+
+/// Fields of a spec whose description leaves out what the field means, or what its absence means.
+fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+    let required: Vec<_> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let words = field["description"].as_str().unwrap_or_default();
+        let absence = if required.contains(&name.as_str()) { "equired" } else { "Absent means" };
+        // The members of a label selector are described by Kubernetes.
+        if path.ends_with(".allow.namespaces.matchLabels")
+            || path.ends_with(".allow.namespaces.matchExpressions")
+        {
+            continue;
+        }
+        if !words.ends_with('.') || !words.contains(absence) {
+            found.push(format!("{path}: {words}"));
+        }
+        undescribed(field, &path, found);
+        undescribed(&field["items"], &path, found);
+    }
+}
+
+#[test]
+fn every_field_of_a_spec_says_what_its_absence_means() {
+    for definition in bowline_api::definitions() {
+        let mut found = Vec::new();
+        let kind = &definition.spec.names.kind;
+        // Nobody writes a share but the operator.
+        if kind != "ConnectionShare" {
+            undescribed(&schema_of(&definition)["properties"]["spec"], kind, &mut found);
+        }
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+fn schema_of(definition: &CustomResourceDefinition) -> Value {
+    let schema = definition.spec.versions[0].schema.as_ref().unwrap();
+    serde_json::to_value(schema.open_api_v3_schema.as_ref().unwrap()).unwrap()
+}
+
 /// The kinds' schemas as JSON Schema, and their CEL rules.
 struct Schemas(BTreeMap<String, (jsonschema::Validator, CustomResourceDefinition)>);
 
 impl Schemas {
     fn generated() -> Self {
         let kinds = bowline_api::definitions().into_iter().map(|definition| {
-            let schema =
-                definition.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap();
-            let mut json = serde_json::to_value(schema).unwrap();
+            let mut json = schema_of(&definition);
             refuse_unknown_fields(&mut json);
             // The root is an object of Kubernetes: its other fields are not in our schema.
             json.as_object_mut().unwrap().remove("additionalProperties");

@@ -53,12 +53,8 @@ pub fn status(
         last_attempt: plan.last_attempt.clone(),
         secret: secret(connection, observed, plan, outcome),
         sharing: sharing(connection, observed, &old, now),
-        last_handled_refresh: plan.unanswerable.as_ref().or(history.handled_refresh.as_ref()).cloned(),
-        last_handled_authorization: plan
-            .unaskable
-            .as_ref()
-            .or(history.handled_authorization.as_ref())
-            .cloned(),
+        last_handled_refresh: plan.unanswerable.clone().or_else(|| history.handled_refresh.clone()),
+        last_handled_authorization: plan.unaskable.clone().or_else(|| history.handled_authorization.clone()),
         observed_generation: connection.metadata.generation,
         conditions: conditions_of(connection, &old, plan, &published, now),
     };

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use bowline_oauth::classify::Failure;
-use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use k8s_openapi::jiff::Timestamp;
@@ -39,7 +38,6 @@ const CONCLUDED: usize = 8;
 pub struct Grants {
     pub(super) store: Arc<Store>,
     pub(super) sealer: Sealer,
-    pub(super) clients: Clients,
     pub(super) kube: Client,
     pub(super) clock: Clock,
     pub(super) pace: Pace,
@@ -89,8 +87,6 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// What opens and seals them.
     pub sealer: Sealer,
-    /// What carries requests to providers.
-    pub clients: Clients,
     /// What reads intake and credentials Secrets.
     pub kube: Client,
     /// What time it is.
@@ -142,7 +138,6 @@ impl Grants {
         let Parts {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,
@@ -158,7 +153,6 @@ impl Grants {
         Self {
             store,
             sealer,
-            clients,
             kube,
             clock,
             metrics,

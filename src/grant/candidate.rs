@@ -4,7 +4,6 @@
 //! refresh token, and then nobody may read the spent one again. The old grant is not touched until the promotion.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use bowline_api::names::TYPE_CREDENTIAL;
 use bowline_oauth::app::App;
@@ -238,9 +237,5 @@ fn digest(data: &BTreeMap<String, ByteString>) -> String {
         hash.update((value.len() as u64).to_le_bytes());
         hash.update(value);
     }
-    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(hash.finalize())
 }

@@ -171,7 +171,7 @@ impl Grants {
         else {
             return Ok(());
         };
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
         let revoke =
             bowline_oauth::revoke::revoke(http, job.target.description(), app, tokens, self.clock.now());

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::grant::target::tests::Offline;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,7 +15,6 @@ use axum::http::{Method as Verb, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationProviderSpec;
 use bowline_oauth::catalog;
-use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::{Clock, ManualClock};
 use futures::stream;
@@ -158,7 +158,6 @@ impl Engine {
         let grants = Arc::new(Grants::new(Parts {
             store: Arc::clone(&store),
             sealer: sealer.clone(),
-            clients: Clients::new(true).unwrap(),
             kube: client.clone(),
             clock: Clock::Manual(clock.clone()),
             metrics: Arc::new(Metrics::new().unwrap()),
@@ -211,7 +210,7 @@ pub fn target(entry: &str) -> Arc<Target> {
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
-    Arc::new(Target::new(description, spec, None, false))
+    Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
 /// alice's grant, bound to [`target`]`(entry)`.

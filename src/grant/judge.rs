@@ -60,7 +60,7 @@ impl Grants {
             Ok(None) => return Judged::Good,
             Err(flaw) => return Judged::Refused(IntakeError::BadKey(flaw)),
         };
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let verify = key::verify(http, job.target.description(), &credential, self.clock.now());
         match self.timed(Operation::Key, verify).await {
             Ok(key::Verdict::Good(account)) => {
@@ -155,7 +155,7 @@ impl Grants {
             return Ok(Some(account));
         }
         let Some(token) = access_token(grant) else { return Ok(None) };
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let account =
             bowline_oauth::identity::account(http, job.target.description(), token, self.clock.now());
         Ok(self.timed(Operation::Identity, account).await?.map(from_catalog))

@@ -21,7 +21,7 @@ impl Grants {
             Err(outcome) => return outcome,
         };
         let asked_at = self.clock.now();
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let scopes = super::target::requested(&job.target, &job.scopes);
         let description = job.target.description();
         let mint =

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::{App, WhichSecret};
 use bowline_oauth::catalog::errors::Class;
-use bowline_oauth::catalog::span::Span;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
 use bowline_oauth::refresh;
@@ -201,7 +200,7 @@ impl Grants {
         app: &App,
         token: &SecretString,
     ) -> Result<TokenAnswer, Failure> {
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let refresh = refresh::refresh(http, job.target.description(), app, token, &[], self.clock.now());
         let granted = self.timed(Operation::Refresh, refresh).await?;
         if granted.secret == WhichSecret::Previous {
@@ -312,7 +311,7 @@ impl Grants {
         if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
             self.wake_provider(provider);
         }
-        let lifetime = job.target.description().grant.refresh_lifetime.map(Span::get);
+        let lifetime = job.target.description().grant.refresh_lifetime.map(Into::into);
         failure.proves_revoked |=
             failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
         failure

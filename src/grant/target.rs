@@ -10,6 +10,7 @@ use bowline_api::provider::Rotation;
 use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::Description;
+use bowline_oauth::http::Http;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
@@ -22,7 +23,7 @@ pub struct Target {
     description: Description,
     terms: IntegrationProviderSpec,
     app: Option<Arc<App>>,
-    insecure: bool,
+    http: Arc<dyn Http>,
 }
 
 /// What a provider's parts may differ in from what was consented to, in the words of the message.
@@ -31,15 +32,14 @@ const ENDPOINT: &str = "token endpoint";
 const APP: &str = "client id of the app";
 
 impl Target {
-    /// `app` is the provider object's own registration; `insecure` that both the operator and the provider allow
-    /// `http://` and private addresses.
+    /// `app` is the provider object's own registration; `http` reaches what the provider's network allows.
     pub fn new(
         description: Description,
         terms: IntegrationProviderSpec,
         app: Option<Arc<App>>,
-        insecure: bool,
+        http: Arc<dyn Http>,
     ) -> Self {
-        Self { description, terms, app, insecure }
+        Self { description, terms, app, http }
     }
 
     /// Name of the provider object.
@@ -62,9 +62,9 @@ impl Target {
         self.app.as_ref()?.version.as_deref()
     }
 
-    /// Whether `http://` and private addresses may be dialled.
-    pub fn insecure(&self) -> bool {
-        self.insecure
+    /// What carries requests to it.
+    pub fn http(&self) -> &dyn Http {
+        &*self.http
     }
 
     /// How grants can be obtained.
@@ -167,6 +167,9 @@ impl Target {
     }
 }
 
+/// How many scopes of each list status shows.
+const SHOWN_SCOPES: usize = 256;
+
 /// The sentence that names who can mend what only an administrator can.
 pub fn whom_to_ask(contact: Option<&str>) -> String {
     match contact {
@@ -219,9 +222,13 @@ impl Scopes {
         target.description.scopes.missing(&self.extra, &grant.consent.asked)
     }
 
-    /// As status shows it.
+    /// As status shows it: the schema bounds the lists, and a provider may name any number of scopes.
     pub fn into_status(self) -> ScopesStatus {
         let Self { requested, granted, missing, extra, missing_required: _ } = self;
+        let [requested, granted, missing, extra] = [requested, granted, missing, extra].map(|mut scopes| {
+            scopes.truncate(SHOWN_SCOPES);
+            scopes
+        });
         ScopesStatus { requested, granted, missing, extra }
     }
 }
@@ -236,4 +243,34 @@ pub fn requested(target: &Target, asked: &[String]) -> Vec<String> {
         }
     }
     requested
+}
+
+#[cfg(test)]
+pub mod tests {
+    use futures::future::BoxFuture;
+
+    use super::{Http, SHOWN_SCOPES, Scopes};
+    use bowline_oauth::http::{Received, Request, SendError};
+    use bowline_oauth::network::Network;
+
+    /// Reaches nobody: for tests of what is decided before anything is sent.
+    #[derive(Debug, Default)]
+    pub struct Offline(pub Network);
+
+    impl Http for Offline {
+        fn send(&self, _: Request) -> BoxFuture<'_, Result<Received, SendError>> {
+            Box::pin(std::future::ready(Err(SendError::BadUrl)))
+        }
+
+        fn network(&self) -> &Network {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn status_shows_no_more_scopes_than_its_schema_takes() {
+        let scopes: Vec<String> = (0..10_000).map(|number| format!("scope:{number}")).collect();
+        let status = Scopes { granted: scopes.clone(), extra: scopes, ..Scopes::default() }.into_status();
+        assert_eq!((status.granted.len(), status.extra.len()), (SHOWN_SCOPES, SHOWN_SCOPES));
+    }
 }

@@ -127,17 +127,14 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
 
 /// What whoever reads the log of an incident asks first.
 fn announce(settings: &Settings) {
-    let context::Settings { namespace, secret_namespaces, allow_insecure_providers, .. } =
-        &settings.controllers;
+    let context::Settings { namespace, secret_namespaces, provider_bounds, .. } = &settings.controllers;
     let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {
         all if all.is_empty() => "all namespaces".to_owned(),
         some => some.join(","),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, listen = %settings.listen, "starting");
-    if *allow_insecure_providers {
-        tracing::warn!(
-            "providers may use http:// and private addresses: --allow-insecure-providers is for tests and demos"
-        );
+    if provider_bounds.allow_http {
+        tracing::warn!("providers may use http://: --allow-http-providers is for tests and demos");
     }
 }
 

@@ -40,12 +40,11 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
     let mut registry = Registry::new(client.clone());
     let world = world(cluster, &client, &settings.controllers, &mut registry);
     let sealer = Sealer::new(keyring);
-    let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
+    let clients = Clients::new(settings.controllers.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let grants = Arc::new(Grants::new(Parts {
         store: Arc::clone(&records),
         sealer: sealer.clone(),
-        clients: clients.clone(),
         kube: client.clone(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),

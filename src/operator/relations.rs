@@ -36,8 +36,10 @@ pub fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
 /// A Secret of the operator's namespace: the providers that name it.
 pub fn app_secret(ctx: &Context, change: &Change<Secret>) {
     let name = change.meta().name.clone().unwrap_or_default();
-    let app = |provider: &bowline_api::IntegrationProvider| provider.spec.app.clone();
-    ctx.world.kinds.providers.wake_where(|provider| app(provider).is_some_and(|app| app.secret_name == name));
+    ctx.world.kinds.providers.wake_where(|provider| {
+        let ca = provider.spec.network.as_ref().and_then(|network| network.ca_secret_name.as_ref());
+        provider.spec.app.as_ref().is_some_and(|app| app.secret_name == name) || ca == Some(&name)
+    });
 }
 
 /// An attempt to connect: its connection.

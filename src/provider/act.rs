@@ -5,11 +5,14 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::Reason;
 use bowline_oauth::discovery::discover;
+use bowline_oauth::http::HttpClient;
 use bowline_runtime::telemetry::chain;
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::change;
 use super::decide::{Refusal, Usable};
+use super::network::unusable;
 use super::report::{Facts, Found};
 use crate::context::Context;
 use crate::discovered::{IssuerReading, Question};
@@ -24,28 +27,32 @@ pub async fn act(
     let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
     let usable = match judged {
         Ok(usable) => usable,
-        Err(refusal) => {
-            settle(ctx, &name, not_ready(&refusal));
-            return Found { facts: None, verdict: Err(refusal), next: None };
+        Err(refusal) => return not_usable(ctx, &name, refusal, None, None),
+    };
+    let facts = Some(Facts::of(&usable.sketch));
+    let http = match ctx.clients.client(&usable.network) {
+        Ok(http) => http,
+        Err(error) => {
+            let refusal = Refusal::new(Reason::EndpointRefused, &unusable(&error), contact);
+            return not_usable(ctx, &name, refusal, facts, None);
         }
     };
     let reading = if let Some(question) = &usable.question {
-        Some(reading(ctx, &name, question).await)
+        Some(reading(ctx, &name, &http, question).await)
     } else {
         ctx.world.issuers.forget(&name);
         None
     };
-    let (facts, next) = (Some(Facts::of(&usable.sketch)), reading.as_ref().map(IssuerReading::next));
+    let next = reading.as_ref().map(IssuerReading::next);
     let metadata = match reading.as_ref().map(IssuerReading::usable).transpose() {
         Ok(metadata) => metadata.cloned(),
         Err(why) => {
             let refusal = Refusal::new(Reason::DiscoveryFailed, &sentence(why), contact);
-            settle(ctx, &name, not_ready(&refusal));
-            return Found { facts, verdict: Err(refusal), next };
+            return not_usable(ctx, &name, refusal, facts, next);
         }
     };
     let app = change::kept(ctx.world.resolutions.get(&name).as_deref(), usable.app);
-    let ready = Ready::new(Arc::clone(provider), app, metadata, usable.insecure);
+    let ready = Ready::new(Arc::clone(provider), app, metadata, Arc::new(http));
     settle(ctx, &name, Resolution::Ready(ready));
     // The provider stays usable meanwhile: a connection's probe has to find its way.
     let verdict = if ctx.grants.registrations().is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
@@ -57,17 +64,24 @@ fn rejected(contact: Option<&str>) -> Refusal {
     Refusal::new(Reason::AppRejected, message, contact)
 }
 
-fn not_ready(refusal: &Refusal) -> Resolution {
-    Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() }
+fn not_usable(
+    ctx: &Context,
+    name: &str,
+    refusal: Refusal,
+    facts: Option<Facts>,
+    next: Option<Timestamp>,
+) -> Found {
+    settle(ctx, name, Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() });
+    Found { facts, verdict: Err(refusal), next }
 }
 
 /// What is known of the issuer, asked if that is due.
-async fn reading(ctx: &Context, name: &str, question: &Question) -> IssuerReading {
+async fn reading(ctx: &Context, name: &str, http: &HttpClient, question: &Question) -> IssuerReading {
     let last = ctx.world.issuers.get(name).filter(|last| last.answers(question));
     if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next()) {
         return last.clone();
     }
-    let read = discover(ctx.clients.for_provider(question.insecure), &question.issuer).await;
+    let read = discover(http, &question.issuer).await;
     if let Err(error) = &read {
         tracing::warn!(provider = name, error = %chain(error), "the issuer's metadata could not be read");
     }

@@ -15,11 +15,11 @@ pub fn same(last: &Resolution, next: &Resolution) -> bool {
             Resolution::NotReady { reason: next_reason, message: next_message },
         ) => reason == next_reason && message == next_message,
         (Resolution::Ready(last), Resolution::Ready(next)) => {
-            let Ready { object, app, metadata, insecure, plain: _ } = next;
+            let Ready { object, app, metadata, http, plain: _ } = next;
             last.object.spec == object.spec
                 && same_app(last.app.as_deref(), app.as_deref())
                 && last.metadata == *metadata
-                && last.insecure == *insecure
+                && last.http.network() == http.network()
         }
         _ => false,
     }
@@ -71,6 +71,7 @@ mod tests {
 
     use super::*;
     use crate::discovered::Metadata;
+    use crate::grant::target::tests::Offline;
 
     fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
         ready_of("s/1", spec, app, issuer)
@@ -91,7 +92,7 @@ mod tests {
             let endpoints = DiscoveredEndpoints::default();
             Arc::new(Metadata { issuer: issuer.parse().unwrap(), endpoints })
         });
-        Resolution::Ready(Ready::new(Arc::new(object), app, metadata, false))
+        Resolution::Ready(Ready::new(Arc::new(object), app, metadata, Arc::new(Offline::default())))
     }
 
     fn not_ready(message: &str) -> Resolution {

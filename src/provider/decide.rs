@@ -9,11 +9,13 @@ use bowline_api::provider::IntegrationProviderSpec;
 use bowline_api::reason::{Facts, Reason};
 use bowline_oauth::app::{App, CLIENT_SECRET};
 use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
-use bowline_oauth::guard::{self, Reach};
+use bowline_oauth::guard;
+use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use url::Url;
 
+use super::network::{network, remedy};
 use crate::discovered::Question;
 use crate::world::sentence;
 
@@ -22,8 +24,10 @@ use crate::world::sentence;
 pub struct Observed {
     /// The Secret that `spec.app` names, in the operator's namespace.
     pub app_secret: Option<Arc<Secret>>,
-    /// Whether the operator allows `http://` and private addresses at all.
-    pub insecure_allowed: bool,
+    /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
+    pub ca_secret: Option<Arc<Secret>>,
+    /// What the operator allows providers to be reached by.
+    pub bounds: NetworkBounds,
 }
 
 /// Why it cannot be used.
@@ -52,25 +56,25 @@ pub struct Usable {
     pub sketch: Description,
     /// What is to be asked of its issuer, if anything.
     pub question: Option<Question>,
-    /// Whether `http://` and private addresses may be dialled.
-    pub insecure: bool,
+    /// What it may be reached by.
+    pub network: Network,
 }
 
 /// Judges the object and its Secret.
 pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
     let entry = entry(spec)?;
-    let insecure = insecure(spec, observed)?;
+    let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds);
+    let network = network.map_err(|message| refuse(spec, Reason::EndpointRefused, &message))?;
     let sketch = catalog::sketch(entry, spec, &name).map_err(|error| unfit(spec, &error))?;
     let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
-    let reach = if insecure { Reach::Anywhere } else { Reach::Public };
     for url in addresses(&sketch).chain(plain.iter().flat_map(addresses)) {
-        guard::check_url(url, reach).map_err(|refusal| refused(spec, &refusal))?;
+        guard::check_url(url, &network).map_err(|refusal| refused(spec, &refusal))?;
     }
     let app = app(spec, &sketch, observed)?;
     let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
-    let question = question.map(|issuer| Question { issuer, insecure });
-    Ok(Usable { app, sketch, question, insecure })
+    let question = question.map(|issuer| Question { issuer, network: network.clone() });
+    Ok(Usable { app, sketch, question, network })
 }
 
 fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> Refusal {
@@ -86,17 +90,6 @@ fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
     catalog::get(&spec.type_).ok_or_else(unknown)
 }
 
-fn insecure(spec: &IntegrationProviderSpec, observed: &Observed) -> Result<bool, Refusal> {
-    match (spec.allow_insecure.unwrap_or_default(), observed.insecure_allowed) {
-        (true, false) => Err(refuse(
-            spec,
-            Reason::EndpointRefused,
-            "spec.allowInsecure counts only where the operator runs with --allow-insecure-providers: remove the one or add the other.",
-        )),
-        (asked, _) => Ok(asked),
-    }
-}
-
 fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
     let reason = match error {
         ResolveError::Insecure { .. }
@@ -107,10 +100,8 @@ fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
     refuse(spec, reason, &sentence(&error.to_string()))
 }
 
-fn refused(spec: &IntegrationProviderSpec, refusal: &guard::Refusal) -> Refusal {
-    let message = format!(
-        "{refusal}. Such addresses need spec.allowInsecure, and the operator's --allow-insecure-providers."
-    );
+fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> Refusal {
+    let message = format!("{refusal}. {}", remedy(refusal));
     refuse(spec, Reason::EndpointRefused, &message)
 }
 

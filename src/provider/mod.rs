@@ -3,6 +3,7 @@
 mod act;
 mod change;
 mod decide;
+mod network;
 mod report;
 
 use std::sync::Arc;
@@ -64,11 +65,17 @@ impl Kind for IntegrationProvider {
 }
 
 fn observe(ctx: &Context, provider: &IntegrationProvider) -> Observed {
-    let secret = provider.spec.app.as_ref().and_then(|app| {
-        let place = ObjectRef::new(&app.secret_name).within(&ctx.settings.namespace);
+    let secret = |name: &str| {
+        let place = ObjectRef::new(name).within(&ctx.settings.namespace);
         ctx.world.app_secrets.get(&place)
-    });
-    Observed { app_secret: secret, insecure_allowed: ctx.settings.allow_insecure_providers }
+    };
+    let spec = &provider.spec;
+    let ca = spec.network.as_ref().and_then(|network| network.ca_secret_name.as_deref());
+    Observed {
+        app_secret: spec.app.as_ref().and_then(|app| secret(&app.secret_name)),
+        ca_secret: ca.and_then(secret),
+        bounds: ctx.settings.provider_bounds.clone(),
+    }
 }
 
 /// Writes the status if it changed. Connections wait for probes of a rejected registration: they hear of its end.

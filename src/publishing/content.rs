@@ -159,7 +159,8 @@ impl Published {
 /// What Kubernetes asks of a Secret's data by its type; it is checked here so that the condition can say it in plain words.
 fn meets(type_: SecretType, values: &Values) -> bool {
     let value = |key: &str| values.get(key).map(|value| value.as_str());
-    let is_object = |text: &str| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok();
+    let is_object =
+        |text: &str| text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
     match type_ {
         SecretType::Opaque => true,
         SecretType::BasicAuth => value("username").or(value("password")).is_some(),

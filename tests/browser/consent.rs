@@ -20,7 +20,7 @@ async fn a_person_consents_at_a_server_that_nobody_here_wrote() {
     it.provider_of_type("generic-oauth2")
         .app(&client.id, &client.secret)
         .spec(json!({"displayName": "Certified", "endpoints": {"issuer": server.issuer()},
-            "scopes": {"default": ["openid", "email"]}, "parameters": {"account_name": "$.sub"}}))
+            "scopes": {"default": ["openid", "email"]}, "parameters": {"account_name": "/sub"}}))
         .apply()
         .await;
     it.connection("mail").apply().await;

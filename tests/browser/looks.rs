@@ -10,7 +10,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::chromium::pictures;
-use crate::drafts::merge;
+use crate::drafts::{loopback, merge};
 use crate::looking::until;
 use crate::person::Person;
 use crate::portal;
@@ -39,12 +39,12 @@ async fn providers(it: &Scene) {
         let mut spec =
             json!({"type": type_, "contact": "platform@example.com", "app": {"secretName": it.name}});
         if type_.starts_with('g') && type_ != "github" {
-            let more = json!({"endpoints": ours, "allowInsecure": true});
+            let more = json!({"endpoints": ours, "network": loopback()});
             merge(&mut spec, more);
         }
         provider(it, type_, spec).await;
     }
-    let sandbox = json!({"type": "sandbox", "displayName": "Signage", "allowInsecure": true,
+    let sandbox = json!({"type": "sandbox", "displayName": "Signage", "network": loopback(),
         "app": {"secretName": it.name}, "endpoints": {"issuer": it.realm.issuer()}, "allow": {"deviceFlow": true}});
     provider(it, &it.name, sandbox).await;
     provider(it, "microsoft", json!({"type": "microsoft", "contact": "platform@example.com"})).await;

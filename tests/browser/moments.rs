@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::PORTAL;
 use crate::chromium::pictures;
+use crate::drafts::loopback;
 use crate::looking::until;
 use crate::person::Person;
 use crate::portal;
@@ -42,7 +43,7 @@ async fn begun() -> Scene {
     let ours = json!({"authorization": at("authorize"), "token": at("token"),
         "deviceAuthorization": at("device_authorization"), "userinfo": at("userinfo")});
     let entra = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider", "metadata": {"name": ENTRA},
-        "spec": {"type": "microsoft", "allowInsecure": true, "app": {"secretName": it.name}, "endpoints": ours}});
+        "spec": {"type": "microsoft", "network": loopback(), "app": {"secretName": it.name}, "endpoints": ours}});
     it.providers().create(&PostParams::default(), &parsed(entra)).await.expect("a provider");
     it
 }
@@ -82,9 +83,9 @@ async fn failures(viewer: &mut Viewer<'_>, it: &Scene) {
     alice.clicks("#sign-out button").await;
     alice.reads("h1", "This form is out of date").await;
     viewer.looks("stale-form").await;
-    viewer.looks_at("forbidden", "/providers", "You may not do this").await;
+    viewer.looks_at("forbidden", "/providers", "You are not allowed to do this").await;
     let nobodys = format!("/callback/{}?state={}&code=x", it.name, "s".repeat(43));
-    viewer.looks_at("try-over", &nobodys, "This try to connect is over").await;
+    viewer.looks_at("attempt-over", &nobodys, "This attempt to connect is over").await;
     viewer.looks_at("no-answer", "/callback/x?code=x", "This request cannot be used").await;
 }
 
@@ -232,7 +233,7 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     it.until_reason("kept", "Authorized", "AwaitingAuthorization").await;
     let kept = format!("/connections/{}/kept", it.namespace);
     viewer.looks_at("kept", &kept, "Kept in Git").await;
-    alice.reads("#settings", "The name is kept by files").await;
+    alice.reads("#settings", "The name is managed by files").await;
     for part in ["#sharing", "#kept"] {
         alice.reads(part, "kept by files").await;
     }

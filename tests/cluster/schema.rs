@@ -55,10 +55,19 @@ fn named(name: &str) -> Value {
 }
 
 fn rules() -> Vec<Rule> {
-    [owner_rules(), connection_rules(), published_secret_rules(), secret_type_rules(), cluster_wide_rules()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        owner_rules(),
+        connection_rules(),
+        published_secret_rules(),
+        secret_type_rules(),
+        cluster_wide_rules(),
+        provider_rules(),
+        scope_rules(),
+        network_rules(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The spec of a connection that a `ServiceAccount` owns.
@@ -215,6 +224,7 @@ fn templates(lengths: &[usize]) -> Value {
     named.map(|(number, length)| (format!("t{number}"), json!("x".repeat(*length)))).collect()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a literal reads better without a borrow")]
 fn secret(secret: Value) -> Value {
     spec(json!({"secret": secret}))
 }
@@ -225,12 +235,12 @@ fn secret_type_rules() -> Vec<Rule> {
         let accepted = fits.iter().map(|data| typed(type_, data.clone())).collect();
         rule(words, a_connection, accepted, vec![typed(type_, json!({"other": "x"}))])
     };
-    let type_ = |type_: &str| typed(type_, json!({"token": "x"}));
+    let with_token = |type_: &str| typed(type_, json!({"token": "x"}));
     vec![
         rule(
             "template.type needs template.data: without it, format decides the type",
             a_connection,
-            vec![type_("Opaque")],
+            vec![with_token("Opaque")],
             vec![secret(json!({"template": {"type": "Opaque"}})), typed("Opaque", json!({}))],
         ),
         rule(
@@ -238,10 +248,10 @@ fn secret_type_rules() -> Vec<Rule> {
             a_connection,
             vec![],
             vec![
-                type_("kubernetes.io/service-account-token"),
-                type_("bootstrap.kubernetes.io/token"),
-                type_("helm.sh/release.v1"),
-                type_("bowline.dev/record"),
+                with_token("kubernetes.io/service-account-token"),
+                with_token("bootstrap.kubernetes.io/token"),
+                with_token("helm.sh/release.v1"),
+                with_token("bowline.dev/record"),
             ],
         ),
         needs(
@@ -337,15 +347,6 @@ fn cluster_wide_rules() -> Vec<Rule> {
             vec![spec(json!({"type": "github"}))],
         ),
         rule(
-            "a parameter name may have 63 characters, a value 253",
-            a_provider,
-            vec![spec(json!({"parameters": {"host": "https://gitlab.example.com/x"}}))],
-            vec![
-                spec(json!({"parameters": {"host": "h".repeat(254)}})),
-                spec(json!({"parameters": {"h".repeat(64): "h"}})),
-            ],
-        ),
-        rule(
             "a member of kind User is a person or a pipeline, not a system: user",
             a_workspace,
             vec![members(json!([{"name": "alice@example.com"}])), member("User", "alice")],
@@ -366,6 +367,124 @@ fn cluster_wide_rules() -> Vec<Rule> {
             vec![members(json!([{"name": "alice"}, {"kind": "User", "name": "alice"}]))],
         ),
         rule("supported values: \"User\"", a_workspace, vec![], vec![member("Group", "staff")]),
+    ]
+}
+
+fn provider_rules() -> Vec<Rule> {
+    let allow = |workspaces: Value| spec(json!({"allow": {"workspaces": workspaces}}));
+    let refresh = |before: &str| spec(json!({"refresh": {"before": before}}));
+    vec![
+        rule(
+            "a parameter name may have 63 characters",
+            a_provider,
+            vec![spec(json!({"parameters": {"host": "https://gitlab.example.com/x", "p".repeat(63): "v"}}))],
+            vec![spec(json!({"parameters": {"p".repeat(64): "v"}}))],
+        ),
+        rule(
+            "may not be more than 253",
+            a_provider,
+            vec![spec(json!({"parameters": {"host": "h".repeat(253)}}))],
+            vec![spec(json!({"parameters": {"host": "h".repeat(254)}}))],
+        ),
+        rule(
+            "should have at least 1 items",
+            a_provider,
+            vec![allow(json!(["marketing"]))],
+            vec![allow(json!([]))],
+        ),
+        rule("Duplicate value", a_provider, vec![allow(json!(["a", "b"]))], vec![allow(json!(["a", "a"]))]),
+        rule(
+            "spec.refresh.before",
+            a_provider,
+            ["0s", "10m", "1h30m", "90s", "500ms"].map(refresh).to_vec(),
+            ["", "1d", "10", "soon", "-1s", "1.5h", "30m1h", "1h 30m"].map(refresh).to_vec(),
+        ),
+    ]
+}
+
+fn scope_rules() -> Vec<Rule> {
+    let scopes = |scopes: Value| spec(json!({"scopes": scopes}));
+    vec![
+        rule(
+            "each required scope must be among the allowed ones",
+            a_provider,
+            vec![
+                scopes(json!({"required": ["a"], "allowed": ["a", "b"]})),
+                scopes(json!({"required": ["a"], "allowed": []})),
+                scopes(json!({"required": ["a"]})),
+            ],
+            vec![scopes(json!({"required": ["a", "c"], "allowed": ["a", "b"]}))],
+        ),
+        rule(
+            "each default scope must be among the allowed ones",
+            a_provider,
+            vec![
+                scopes(json!({"default": ["a"], "allowed": ["a"]})),
+                scopes(json!({"default": ["a"], "allowed": []})),
+            ],
+            vec![scopes(json!({"default": ["c"], "allowed": ["a"]}))],
+        ),
+        rule(
+            "Duplicate value",
+            a_provider,
+            vec![],
+            ["default", "required", "allowed"].map(|list| scopes(json!({list: ["a", "a"]}))).to_vec(),
+        ),
+        rule("should match '^[^ ]+$'", a_provider, vec![], vec![scopes(json!({"default": ["a b"]}))]),
+    ]
+}
+
+fn network_rules() -> Vec<Rule> {
+    let network = |network: Value| spec(json!({"network": network}));
+    let cidrs = |cidrs: &[&str]| network(json!({"allowedCIDRs": cidrs}));
+    let proxy = |proxy: &str| network(json!({"proxy": proxy}));
+    let endpoint = |name: &str| spec(json!({"endpoints": {name: "http://127.0.0.1:8090/x"}}));
+    let endpoints = ["issuer", "authorization", "deviceAuthorization", "token", "revocation", "userinfo"];
+    let allowed = network(json!({"allowHTTP": true}));
+    vec![
+        rule(
+            "endpoints begin with https:// unless network.allowHTTP is true",
+            a_provider,
+            endpoints.map(|name| merged(endpoint(name), &allowed)).to_vec(),
+            endpoints
+                .map(endpoint)
+                .into_iter()
+                .chain([merged(endpoint("token"), &network(json!({"allowHTTP": false})))])
+                .collect(),
+        ),
+        rule(
+            "write a network as a CIDR, such as 10.20.0.0/16 or fd12::/48",
+            a_provider,
+            vec![cidrs(&["10.20.0.0/16", "127.0.0.0/8", "fd12::/48", "0.0.0.0/0"])],
+            ["10.20.0.0", "10.20.0.0/33", "fd12::", "company", "10.0.0.0-10.0.0.9"]
+                .map(|cidr| cidrs(&[cidr]))
+                .to_vec(),
+        ),
+        rule(
+            "metadata addresses (169.254.0.0/16, fd00:ec2::/32) are never reached",
+            a_provider,
+            vec![cidrs(&["169.0.0.0/8", "fd00::/8"])],
+            ["169.254.0.0/16", "169.254.169.254/32", "fd00:ec2::/32", "fd00:ec2::254/128"]
+                .map(|cidr| cidrs(&["10.0.0.0/8", cidr]))
+                .to_vec(),
+        ),
+        rule("Duplicate value", a_provider, vec![], vec![cidrs(&["10.0.0.0/8", "10.0.0.0/8"])]),
+        rule(
+            "spec.network.proxy",
+            a_provider,
+            ["http://proxy.example.com:3128", "https://[fd12::1]:8443", "http://10.0.0.1/"]
+                .map(proxy)
+                .to_vec(),
+            ["proxy.example.com", "socks5://proxy", "http://user:pass@proxy", "http://proxy/path", "http://"]
+                .map(proxy)
+                .to_vec(),
+        ),
+        rule(
+            "spec.network.caSecretName",
+            a_provider,
+            vec![network(json!({"caSecretName": "corp-ca"}))],
+            vec![network(json!({"caSecretName": "other/corp-ca"})), network(json!({"caSecretName": ""}))],
+        ),
     ]
 }
 

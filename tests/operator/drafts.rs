@@ -31,6 +31,11 @@ pub fn merge(target: &mut Value, change: Value) {
     }
 }
 
+/// How the sandbox is reached: it serves http on this machine.
+pub fn loopback() -> Value {
+    json!({"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]})
+}
+
 /// A provider, its app registration and its realm.
 pub struct ProviderDraft<'a> {
     scene: &'a Scene,
@@ -56,7 +61,7 @@ impl<'a> ProviderDraft<'a> {
 
     /// Any catalogue entry, without a registration.
     pub fn of_type(scene: &'a Scene, type_: &str) -> Self {
-        let spec = json!({"type": type_, "allowInsecure": true, "contact": "platform@example.com"});
+        let spec = json!({"type": type_, "network": loopback(), "contact": "platform@example.com"});
         Self { scene, config: RealmConfig::default(), app: None, spec }
     }
 

@@ -3,7 +3,7 @@
 //! Level 1 classifies each answer; what one does to a grant in use, its record and its Secret, shows only here.
 
 use bowline_api::connection::IntegrationConnectionStatus;
-use bowline_oauth::catalog::span::Span;
+use bowline_api::duration::Duration as Written;
 use bowline_testbed::sandbox::{Action, Endpoint, Fault, GrantType, Minted, RetryAfter, Rotation};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -228,7 +228,7 @@ async fn a_grant_withdrawn_at_the_provider_is_believed_the_second_time() {
         refused.requests_to(Endpoint::Token).filter(|request| request.error.is_some()).collect();
     assert_eq!(refused.len(), 2, "{refused:?}");
     let waited = refused[1].at_ms - refused[0].at_ms;
-    let least = SECOND_OPINION_AFTER.parse::<Span>().unwrap().get().as_millis();
+    let least = SECOND_OPINION_AFTER.parse::<Written>().unwrap().get().as_millis();
     assert!(u128::from(waited) + 1_000 >= least, "asked for a second opinion after {waited} ms");
     it.until_status("mail", "answered", |status| status.last_handled_refresh.as_deref() == Some("sooner"))
         .await;

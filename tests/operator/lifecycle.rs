@@ -230,7 +230,7 @@ async fn key_provider(it: &Scene, type_: &str) {
                 forbidden: false,
             }];
         })
-        .spec(json!({"parameters": {"validate_url": it.realm.url("api/me"), "account_id": "$.id", "account_name": "$.name"}}))
+        .spec(json!({"parameters": {"validate_url": it.realm.url("api/me"), "account_id": "/id", "account_name": "/name"}}))
         .apply()
         .await;
 }

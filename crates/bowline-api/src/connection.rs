@@ -84,14 +84,14 @@ use super::open::Open;
     .message("parameters are immutable: they decide where the grant is sent; make a new connection")
 )]
 pub struct IntegrationConnectionSpec {
-    /// Name of the `IntegrationProvider`. Immutable.
+    /// Name of the `IntegrationProvider`. Required, immutable.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("provider is immutable: make a new connection"))]
     pub provider: String,
 
-    /// Kubernetes user name of the owner, as this API server spells it: the one who consents. A `ServiceAccount`
-    /// (`system:serviceaccount:NAMESPACE:NAME`) may own a connection that no person consents to: method `ClientCredentials`, or
-    /// one with `credentials`. No other `system:` user owns anything. Only a holder of the verb `assign-owner` can change it.
+    /// Kubernetes user name of the owner, as this API server spells it: the one who consents. Required. Changing it needs the
+    /// verb `assign-owner`. A `ServiceAccount` (`system:serviceaccount:NAMESPACE:NAME`) may own a connection that no person
+    /// consents to: one with method `ClientCredentials`, or with `credentials`. No other `system:` user owns anything.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('system:') || self.matches('^system:serviceaccount:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')")
@@ -99,16 +99,16 @@ pub struct IntegrationConnectionSpec {
     )]
     pub owner: String,
 
-    /// Name of the Workspace the connection counts towards and may be shared with.
+    /// Name of the Workspace that the connection belongs to and can be shared with. Absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub workspace: Option<String>,
 
-    /// Promote to the workspace: publish the access token in each of its namespaces. Absent means false. Needs `workspace`.
+    /// Share the connection: publish its access token in each namespace of the workspace. Needs `workspace`. Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
 
-    /// Scopes to ask for, plus the provider's required ones. Empty means the provider's default scopes.
+    /// Scopes to request, besides those that the provider requires. Up to 64. Absent means the provider's default scopes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
     #[x_kube(
@@ -117,32 +117,35 @@ pub struct IntegrationConnectionSpec {
     )]
     pub scopes: Vec<String>,
 
-    /// Name shown to people, up to 128 characters.
+    /// Name shown to people, up to 128 characters. Absent means the object's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
-    /// What the connection is for, up to 1024 characters.
+    /// What the connection is for, up to 1024 characters. Shown to people. Absent means nothing is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Stop all provider traffic. What is published stays until it expires. Absent means false.
+    /// Send nothing to the provider. A published token stays until it expires. Not together with `disconnect`. Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
-    /// Revoke the grant and withdraw its Secrets everywhere, but keep this object, its id and settings.
-    /// False again means: connect again. Absent means false.
+    /// Revoke the grant and withdraw its Secrets everywhere, but keep this object, its id and its settings. Set it back to
+    /// false to connect again. Not together with `suspend`. Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnect: Option<bool>,
 
-    /// How the grant is obtained. Absent means the first method of the provider.
+    /// How the grant is obtained. `AuthorizationCode`: a person consents in a browser. `DeviceCode`: a person consents on another
+    /// device; the provider must allow it (`allow.deviceFlow`). `RefreshToken`: a refresh token obtained elsewhere.
+    /// `ClientCredentials`: the app registration itself is the grant. `ApiKey`: a key. `BasicAuth`: user name and password.
+    /// Absent means the first method of the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Method>")]
     pub method: Option<Open<Method>>,
 
-    /// Values for placeholders that the provider leaves to connections (a tenant, say). Immutable.
-    /// A value is one path segment or one DNS label; it can never change the host or the path around it.
+    /// Values for placeholders that the provider leaves to connections, such as a tenant. Up to 16, immutable. A value is one
+    /// path segment or one DNS label; it cannot change the host or the path around it. Absent means none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 253}))]
     #[x_kube(
@@ -152,21 +155,23 @@ pub struct IntegrationConnectionSpec {
     )]
     pub parameters: BTreeMap<String, String>,
 
-    /// A key or grant that somebody else keeps here (`SealedSecrets`, External Secrets): same keys as an intake Secret.
-    /// Only a Secret of type `bowline.dev/credential` is read; it is never changed or deleted.
+    /// A key or grant that somebody else manages in this namespace (Sealed Secrets, External Secrets), with the same keys as an
+    /// intake Secret. Only a Secret of type `bowline.dev/credential` is read; it is never changed or deleted. Absent means that
+    /// the grant is obtained by consent or imported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretRef>,
 
-    /// The team's own app registration, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
-    /// `client_secret`. Immutable. The provider must allow it (`allow.ownApp`).
+    /// Your own app registration at the provider, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
+    /// `client_secret`. Immutable. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<SecretRef>,
 
-    /// The account at the provider that is expected. Any other is refused, whoever consents.
+    /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
+    /// first consent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ExpectedAccount>,
 
-    /// What is published in this namespace.
+    /// The Secret that is published in this namespace. Absent means a Secret with the connection's name and the keys of format Raw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<PublishedSecret>,
 }
@@ -175,19 +180,20 @@ pub struct IntegrationConnectionSpec {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpectedAccount {
-    /// The provider's stable id of it, as `status.account.id` shows it.
+    /// The provider's stable id of the account, as `status.account.id` shows it. Required.
     #[schemars(length(min = 1, max = 253))]
     pub id: String,
 }
 
 /// How a grant is obtained.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[schemars(transform = crate::schema::undescribed)]
 pub enum Method {
     /// A person consents at the provider in a browser (RFC 6749 §4.1), by way of the portal.
     AuthorizationCode,
     /// A person consents on another device (RFC 8628). The provider object must allow it (`allow.deviceFlow`).
     DeviceCode,
-    /// A refresh token that was obtained elsewhere and is brought by an intake or credentials Secret (RFC 6749 §6).
+    /// A refresh token that was obtained elsewhere and is imported by an intake or credentials Secret (RFC 6749 §6).
     RefreshToken,
     /// The app registration itself is the grant (RFC 6749 §4.4). No person consents.
     ClientCredentials,

@@ -5,13 +5,18 @@
 
 pub mod attempt;
 pub mod condition;
+mod condition_type;
 pub mod connection;
+pub mod duration;
 pub mod names;
 pub mod opaque;
 pub mod open;
 pub mod owner;
+#[cfg(test)]
+mod page;
 pub mod provider;
 pub mod reason;
+mod schema;
 pub mod share;
 pub mod view;
 pub mod workspace;
@@ -21,11 +26,7 @@ pub use provider::{IntegrationProvider, IntegrationProviderSpec, IntegrationProv
 pub use share::{ConnectionShare, ConnectionShareSpec, ConnectionShareStatus};
 pub use workspace::{Workspace, WorkspaceSpec, WorkspaceStatus};
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretRef {
-    /// Name of the Secret.
+    /// Name of the Secret. Required.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub secret_name: String,
 }
@@ -62,26 +63,8 @@ macro_rules! definitions {
 }
 
 /// The definitions of all kinds, in the order they are installed and printed.
-///
-/// No field is nullable: the API server then drops a `null` before it judges, so `null` means absent for the rules in
-/// the schema as it does for us. A nullable field would count as set for `has()`, and `workspace: null` would do.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = kinds!(definitions);
-    for version in definitions.iter_mut().flat_map(|definition| &mut definition.spec.versions) {
-        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
-            refuse_null(schema);
-        }
-    }
+    definitions.iter_mut().for_each(schema::complete);
     definitions
-}
-
-fn refuse_null(schema: &mut JSONSchemaProps) {
-    schema.nullable = None;
-    schema.properties.iter_mut().flat_map(BTreeMap::values_mut).for_each(refuse_null);
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        refuse_null(items);
-    }
-    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
-        refuse_null(values);
-    }
 }

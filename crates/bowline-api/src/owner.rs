@@ -7,6 +7,7 @@ use crate::connection::Method;
 
 /// What a Kubernetes user name stands for.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[schemars(transform = crate::schema::undescribed)]
 pub enum SubjectKind {
     /// A person, or a pipeline that signs in as one.
     #[default]

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SecretRef;
 use super::connection::Method;
+use super::duration::Duration;
 use super::open::Open;
 
 /// A configured third party: a catalogue entry and our app registration there.
+///
+/// The kind is cluster-wide for good: a provider is the platform's, and connections name it without a namespace.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -39,85 +41,136 @@ use super::open::Open;
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.endpoints) || (has(self.network) && has(self.network.allowHTTP) && self.network.allowHTTP) || \
+         ((!has(self.endpoints.issuer) || self.endpoints.issuer.startsWith('https://')) && \
+         (!has(self.endpoints.authorization) || self.endpoints.authorization.startsWith('https://')) && \
+         (!has(self.endpoints.deviceAuthorization) || self.endpoints.deviceAuthorization.startsWith('https://')) && \
+         (!has(self.endpoints.token) || self.endpoints.token.startsWith('https://')) && \
+         (!has(self.endpoints.revocation) || self.endpoints.revocation.startsWith('https://')) && \
+         (!has(self.endpoints.userinfo) || self.endpoints.userinfo.startsWith('https://')))"
+    )
+    .message("endpoints begin with https:// unless network.allowHTTP is true")
+    .field_path(".endpoints")
+)]
 pub struct IntegrationProviderSpec {
-    /// Name of a catalogue entry; `bowline catalog` lists them. Immutable.
+    /// Name of a catalogue entry; `bowline catalog` lists them. Required, immutable.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("type is immutable: make a new provider"))]
     pub type_: String,
 
-    /// Name shown to people, up to 128 characters.
+    /// Name shown to people, up to 128 characters. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
-    /// Our registration there: a Secret in the operator's namespace with the keys `client_id`, `client_secret` and,
-    /// while a secret is being replaced, `client_secret_previous`.
+    /// Your app registration at the provider: a Secret in the operator's namespace with the keys `client_id`, `client_secret`
+    /// and, while you replace a secret, `client_secret_previous`. Absent means none: for types that need none, or where
+    /// connections have their own (`allow.ownApp`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<SecretRef>,
 
-    /// Values for the catalogue entry's placeholders, for all connections. Those left out may be set by connections,
-    /// where the entry allows it.
+    /// Values for the catalogue entry's placeholders, for all connections. Up to 16. Connections can set those that are left out,
+    /// where the entry allows it. Absent means none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 16))]
-    #[x_kube(
-        validation = Rule::new("self.all(k, size(k) <= 63 && size(self[k]) <= 253)")
-            .message("a parameter name may have 63 characters, a value 253")
-    )]
+    #[schemars(extend("maxProperties" = 16, "additionalProperties" = {"type": "string", "maxLength": 253}))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 63)").message("a parameter name may have 63 characters"))]
     pub parameters: BTreeMap<String, String>,
 
-    /// Addresses that replace the catalogue entry's.
+    /// Addresses that replace those of the catalogue entry. Absent means the entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
 
-    /// Scopes that replace the catalogue entry's.
+    /// Scopes that replace those of the catalogue entry. Absent means the entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<ScopePolicy>,
 
-    /// Who may use the provider. Absent means everybody.
+    /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
 
-    /// When and how hard to refresh.
+    /// When to refresh, and how many requests may run at once. Absent means the defaults of its fields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshPolicy>,
 
-    /// Whom to ask, named in messages that only an administrator can mend.
+    /// Contact shown when only an administrator can fix the problem, up to 253 characters. Absent means that messages name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
 
-    /// Allow `http://` and private addresses for this provider. Refused unless the operator also runs with
-    /// `--allow-insecure-providers`. Absent means false.
+    /// How the provider may be reached. The operator's flags limit each field. Absent means `https://` to public addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub allow_insecure: Option<bool>,
+    pub network: Option<NetworkPolicy>,
 }
 
-/// Addresses of a provider. Each replaces the catalogue entry's.
+/// How a provider may be reached.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Allow `http://` besides `https://`, for tests or a sidecar on loopback, which also needs `127.0.0.0/8` in `allowedCIDRs`.
+    /// Refused unless the operator runs with `--allow-http-providers`. Absent means false.
+    #[serde(rename = "allowHTTP", default, skip_serializing_if = "Option::is_none")]
+    pub allow_http: Option<bool>,
+
+    /// Private networks that may be reached besides public addresses, such as `10.20.0.0/16`. Up to 32. Each must lie within the
+    /// operator's `--provider-networks`. Metadata and other link-local addresses (`169.254.0.0/16`, `fd00:ec2::/32`) are never
+    /// reached. Absent means none.
+    #[serde(rename = "allowedCIDRs", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 43)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(c, isCIDR(c))").message("write a network as a CIDR, such as 10.20.0.0/16 or fd12::/48"),
+        validation = Rule::new(
+            "self.all(c, !isCIDR(c) || !(cidr('169.254.0.0/16').containsCIDR(c) || cidr('fd00:ec2::/32').containsCIDR(c)))"
+        )
+        .message("metadata addresses (169.254.0.0/16, fd00:ec2::/32) are never reached: remove them")
+    )]
+    pub allowed_cidrs: Vec<String>,
+
+    /// Name of a Secret in the operator's namespace whose key `ca.crt` holds certificate authorities in PEM. They are trusted for
+    /// this provider besides the system's. A change is picked up at once. Absent means the system's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub ca_secret_name: Option<String>,
+
+    /// Egress proxy for all requests to this provider, such as `http://proxy.example.com:3128`, without user name or password.
+    /// Must be one of the operator's `--provider-proxy`. Absent means none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 300),
+        regex(pattern = r"^https?://([-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$")
+    )]
+    pub proxy: Option<String>,
+}
+
+/// Addresses of a provider.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
-    /// Issuer identifier; the other addresses are then read from its metadata (RFC 8414, `OpenID` discovery).
+    /// Issuer identifier. The other addresses are then read from its metadata (RFC 8414, `OpenID` discovery). Absent means the
+    /// catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub issuer: Option<String>,
-    /// Authorization endpoint (RFC 6749 §3.1), to which browsers are sent.
+    /// Authorization endpoint (RFC 6749 §3.1), to which browsers are sent. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub authorization: Option<String>,
-    /// Device authorization endpoint (RFC 8628 §3.1).
+    /// Device authorization endpoint (RFC 8628 §3.1). Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub device_authorization: Option<String>,
-    /// Token endpoint (RFC 6749 §3.2).
+    /// Token endpoint (RFC 6749 §3.2). Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub token: Option<String>,
-    /// Revocation endpoint (RFC 7009).
+    /// Revocation endpoint (RFC 7009). Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub revocation: Option<String>,
-    /// Where the account is read.
+    /// Where the account is read. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub userinfo: Option<String>,
@@ -126,48 +179,65 @@ pub struct Endpoints {
 /// Scopes of a provider.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.allowed) || size(self.allowed) == 0 || !has(self.required) || self.required.all(s, s in self.allowed)")
+        .message("each required scope must be among the allowed ones: add it to scopes.allowed")
+        .field_path(".required"),
+    validation = Rule::new("!has(self.allowed) || size(self.allowed) == 0 || !has(self.default) || self.default.all(s, s in self.allowed)")
+        .message("each default scope must be among the allowed ones: add it to scopes.allowed")
+        .field_path(".default")
+)]
 pub struct ScopePolicy {
-    /// Asked for by connections that name none.
+    /// Scopes that are requested for connections that name none. Up to 64. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub default: Option<Vec<String>>,
-    /// Always asked for, and needed for Ready.
+    /// Scopes that are always requested, and without which a connection is not Ready. Up to 64. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Option<Vec<String>>,
-    /// The most a connection may ask for. Absent or empty means no limit.
+    /// Scopes that connections may request, up to 128. Empty means no limit. Absent means the catalogue entry's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed: Option<Vec<String>>,
 }
 
-/// Who may use a provider. What is left out allows everybody.
+/// Who may use a provider, and how.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Allow {
-    /// Namespaces by their labels.
+    /// Namespaces whose connections may use the provider, by their labels. Absent means all namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<LabelSelector>,
-    /// Workspaces by name: connections must name one of them.
+    /// Workspaces whose connections may use the provider, 1 to 256; each connection must then name one of them. Absent means that
+    /// no workspace is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(min = 1, max = 256),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub workspaces: Option<Vec<String>>,
-    /// Whether connections may bring their own client id and secret. Absent means no.
+    /// Whether connections may use their own app registration (`spec.app` of a connection). Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_app: Option<bool>,
-    /// Whether connections may be authorized by device flow (RFC 8628), which cannot prove who finished it. Absent means no.
+    /// Whether connections may be authorized by device flow (RFC 8628), which cannot prove who completed it. Absent means false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_flow: Option<bool>,
 }
 
-/// When and how hard to refresh.
+/// When to refresh, and how many requests may run at once.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshPolicy {
-    /// How long before its end a token is refreshed, at most half of its lifetime. Absent means 10m.
+    /// How long before it expires a token is refreshed, in h, m, s and ms, such as `10m` or `1h30m`; at most half of its lifetime.
+    /// Absent means 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Duration>,
-    /// How many requests to this provider may run at once. Absent means 8.
+    /// How many requests to this provider may run at once, 1 to 64. Absent means 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: Option<i32>,
@@ -186,7 +256,7 @@ pub struct IntegrationProviderStatus {
     /// What a refresh does to the refresh token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Open<Rotation>>,
-    /// The generation this status speaks of.
+    /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
@@ -204,6 +274,7 @@ impl IntegrationProviderStatus {
 
 /// What using a refresh token does to it.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[schemars(transform = crate::schema::undescribed)]
 pub enum Rotation {
     /// It never changes.
     None,

@@ -9,7 +9,8 @@ use crate::owner::SubjectKind;
 
 /// People, and the namespaces in which their shared connections are published.
 ///
-/// Whoever may edit a Workspace decides who may share into it: guard it by RBAC.
+/// Whoever may edit a Workspace decides who can share into its namespaces: restrict that by RBAC. The kind is cluster-wide for
+/// good: a workspace spans namespaces.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -35,18 +36,19 @@ use crate::owner::SubjectKind;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
-    /// Name shown to people, up to 128 characters.
+    /// Name shown to people, up to 128 characters. Absent means the object's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
-    /// Who belongs to it. When a member is removed, that member's shares are withdrawn from this workspace.
+    /// Who belongs to it, up to 1000. When you remove a member, their shares are withdrawn from this workspace. Absent means nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub members: Vec<WorkspaceMember>,
 
-    /// Namespaces in which shared connections are published. A namespace belongs to one Workspace: the older one wins.
+    /// Namespaces in which shared connections are published, up to 256. A namespace belongs to one Workspace: the older one wins.
+    /// Absent means none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),
@@ -55,7 +57,7 @@ pub struct WorkspaceSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub namespaces: Vec<String>,
 
-    /// Whom to ask about this workspace.
+    /// Contact for questions about this workspace, up to 253 characters. Absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
@@ -86,7 +88,7 @@ pub struct WorkspaceMember {
     #[schemars(with = "SubjectKind")]
     pub kind: Open<SubjectKind>,
     /// User name as this API server spells it, such as `alice@example.com`. For a `ServiceAccount`:
-    /// `system:serviceaccount:NAMESPACE:NAME`.
+    /// `system:serviceaccount:NAMESPACE:NAME`. Required.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
@@ -99,7 +101,7 @@ fn user() -> Open<SubjectKind> {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceStatus {
-    /// The generation this status speaks of.
+    /// The generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.

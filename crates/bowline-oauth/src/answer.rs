@@ -16,7 +16,7 @@ use super::claims::{self, ClaimsFlaw};
 use super::http::Received;
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
-use crate::catalog::path::JsonPath;
+use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{Account, TokenResponse};
 
 /// The longest lifetime that is believed: ten years.
@@ -150,12 +150,12 @@ pub fn read(
 ) -> Option<TokenAnswer> {
     let paths = &description.token_response;
     let (root, access_token) = access_token(document, paths)?;
-    let text = |path: &Option<JsonPath>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
+    let text = |path: &Option<Pointer>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
     let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
-    let mut duration = |path: &Option<JsonPath>, flaw| {
+    let mut duration = |path: &Option<Pointer>, flaw| {
         let found = path.as_ref()?.get(root)?;
         lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
     };
@@ -166,7 +166,7 @@ pub fn read(
         flaws.push(Flaw::TokenType);
     }
     let scope = paths.scope.as_ref();
-    let extra = |(key, path): (&String, &JsonPath)| Some((key.clone(), path.text(document)?));
+    let extra = |(key, path): (&String, &Pointer)| Some((key.clone(), path.text(document)?));
     Some(TokenAnswer {
         refresh_token: text(&paths.refresh_token).map(SecretString::from),
         access_token: SecretString::from(access_token),
@@ -378,8 +378,8 @@ mod tests {
     #[test]
     fn a_token_is_found_at_the_first_root_that_has_one() {
         let mut slack = description();
-        slack.token_response.roots = vec!["$.authed_user".parse().unwrap(), "$".parse().unwrap()];
-        slack.token_response.publish = [("team".to_owned(), "$.team.id".parse().unwrap())].into();
+        slack.token_response.roots = vec!["/authed_user".parse().unwrap(), "".parse().unwrap()];
+        slack.token_response.publish = [("team".to_owned(), "/team/id".parse().unwrap())].into();
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
         let answer = read(&nested, &slack, "client", None, NOW).unwrap();

@@ -1,6 +1,5 @@
 //! The authorization request: where a person's browser is sent (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9126).
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -8,8 +7,6 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bowline_api::opaque::random_text;
 use k8s_openapi::jiff::Timestamp;
-use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,10 +16,10 @@ use super::app::App;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::ClientRequest;
 use super::http::{Http, Received, Request};
-use super::request::{self, RequestError};
+use super::request::{Client, RequestError};
 use crate::catalog::Description;
 use crate::catalog::entry::{Authorize, Pkce};
-use crate::catalog::protocol::{Account, ClientAuth};
+use crate::catalog::protocol::{Account, ClientAuth, Encoding};
 
 /// What is asked of the person. No `Debug`: it holds the state.
 #[derive(Clone, Copy)]
@@ -75,7 +72,7 @@ pub async fn begin(
     };
     let push = ClientRequest { http, description, app, operation: Operation::Push, now };
     let answered = push
-        .send(|secret| asked.pushed(endpoint, description, &app.client_id, secret))
+        .send(|client| asked.pushed(endpoint, client))
         .await
         .map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
     let received = &answered.received;
@@ -91,7 +88,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// The crate's parameters, and then the provider's own.
+    /// The standard's parameters, and then the provider's own.
     fn of(
         description: &Description,
         client_id: &str,
@@ -100,23 +97,22 @@ impl Asked {
     ) -> Result<Self, RequestError> {
         let endpoint = description.endpoints.authorization.clone();
         let endpoint = endpoint.ok_or(RequestError::NoAuthorizationEndpoint)?;
-        // Of the crate's address only the query is wanted: what the endpoint's own query has is kept beside it.
-        let mut bare = endpoint.clone();
-        bare.set_query(None);
-        let client =
-            BasicClient::new(ClientId::new(client_id.to_owned())).set_auth_uri(AuthUrl::from_url(bare));
-        let state = CsrfToken::new(request.state.expose_secret().to_owned());
-        let mut standard = client
-            .authorize_url(|| state)
-            .set_redirect_uri(Cow::Owned(request::redirect_url(request.redirect_uri)?));
+        Url::parse(request.redirect_uri).map_err(|_| RequestError::BadRedirectUri)?;
+        let mut standard = vec![
+            ("response_type", "code".to_owned()),
+            ("client_id", client_id.to_owned()),
+            ("redirect_uri", request.redirect_uri.to_owned()),
+            ("state", request.state.expose_secret().to_owned()),
+        ];
         if description.authorize.pkce != Pkce::Off {
-            let verifier = PkceCodeVerifier::new(verifier.expose_secret().to_owned());
-            standard = standard.set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+            // RFC 7636 §4.2.
+            let digest = Sha256::digest(verifier.expose_secret());
+            standard.push(("code_challenge", BASE64_URL_SAFE_NO_PAD.encode(digest)));
+            standard.push(("code_challenge_method", "S256".to_owned()));
         }
-        let (address, _) = standard.url();
-        let parameters =
-            address.query_pairs().into_owned().chain(own_parameters(description, request, verifier));
-        let asked = Self { parameters: parameters.collect(), endpoint };
+        let standard = standard.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let parameters = standard.chain(own_parameters(description, request, verifier)).collect();
+        let asked = Self { endpoint, parameters };
         asked.each_once()?;
         Ok(asked)
     }
@@ -146,19 +142,12 @@ impl Asked {
     }
 
     /// RFC 9126 §2.1.
-    fn pushed(
-        &self,
-        endpoint: &Url,
-        description: &Description,
-        client_id: &str,
-        secret: Option<&SecretString>,
-    ) -> Result<Request, RequestError> {
-        // Where the client proves itself in the body, its id is there already.
-        let in_header = description.client_auth(secret.is_some()) == Some(ClientAuth::Basic);
+    fn pushed(&self, endpoint: &Url, client: &Client<'_>) -> Result<Request, RequestError> {
+        // Proving the client adds its id where the provider does not read it from the header.
+        let in_header = client.description.client_auth(client.secret.is_some()) == Some(ClientAuth::Basic);
         let fields = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let fields: Vec<(&str, &str)> =
-            fields.filter(|(name, _)| in_header || *name != "client_id").collect();
-        request::authenticated_form(endpoint, &fields, description, client_id, secret)
+        let fields: Vec<_> = fields.filter(|(name, _)| in_header || *name != "client_id").collect();
+        client.proven(endpoint, &fields, Encoding::Form)
     }
 }
 

@@ -395,7 +395,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{answer, description};
-    use crate::guard::{Refusal, Why};
+    use crate::guard::{AddressRefused, AddressRule};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn the_providers_table_comes_before_the_standards() {
         let mut slack = description();
-        slack.token_response.success = Some("$.ok".parse().unwrap());
+        slack.token_response.success = Some("/ok".parse().unwrap());
         slack.errors.token = [
             ("token_revoked".to_owned(), Class::Reauth),
             ("invalid_request".to_owned(), Class::Reauth),
@@ -570,7 +570,11 @@ mod tests {
             (SendError::Deadline { host: host(), after, status: None }, Class::Transient, Sent::MaybeSent),
             (large(StatusCode::OK), Class::Bug, Sent::MaybeSent),
             (large(StatusCode::BAD_GATEWAY), Class::Transient, Sent::MaybeSent),
-            (Refusal { host: host(), why: Why::Private }.into(), Class::Config, Sent::NotSent),
+            (
+                AddressRefused { host: host(), rule: AddressRule::Private }.into(),
+                Class::Config,
+                Sent::NotSent,
+            ),
             (SendError::BadUrl, Class::Config, Sent::NotSent),
         ];
         for (error, class, sent) in rows {

@@ -6,7 +6,6 @@ use super::app::App;
 use super::classify::{Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
-use super::request;
 use crate::catalog::Description;
 
 /// Mints an access token. There is no grant that could be lost: the request may be repeated.
@@ -20,7 +19,5 @@ pub async fn client_credentials(
     now: Timestamp,
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::ClientCredentials, now };
-    asked
-        .tokens(None, |secret| request::client_credentials(description, &app.client_id, secret, scopes))
-        .await
+    asked.tokens(&[("grant_type", "client_credentials")], scopes, None).await
 }

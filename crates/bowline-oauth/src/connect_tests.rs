@@ -17,8 +17,8 @@ use super::device::{self, Poll};
 use super::discovery::discover;
 use super::endpoint::Granted;
 use super::exchange::{Code, exchange};
-use super::guard::{Reach, Resolver};
-use super::http::{HttpClient, Limits};
+use super::http::HttpClient;
+use super::network::Network;
 use crate::catalog::errors::Class;
 use crate::catalog::{Description, get, resolve};
 
@@ -41,10 +41,11 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
     change(&mut config);
     let client = config.clients[0].clone();
     let realm = sandbox.realm("test", config);
-    let http =
-        HttpClient::with(Resolver::system(Reach::Anywhere), Reach::Anywhere, Limits::default()).unwrap();
+    let loopback = vec!["127.0.0.0/8".parse().unwrap()];
+    let network = Network { allow_http: true, allowed_cidrs: loopback, ..Network::default() };
+    let http = HttpClient::new(network).unwrap();
     let issuer = realm.issuer();
-    let spec = json!({"type": "sandbox", "allowInsecure": true, "endpoints": {"issuer": issuer}});
+    let spec = json!({"type": "sandbox", "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]}, "endpoints": {"issuer": issuer}});
     let spec = serde_json::from_value(spec).unwrap();
     let description = resolve(get("sandbox").unwrap(), &spec, "sandbox", &[].into()).unwrap();
     let metadata = discover(&http, &issuer.parse().unwrap()).await.unwrap();

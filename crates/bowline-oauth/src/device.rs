@@ -11,10 +11,12 @@ use url::Url;
 use super::app::App;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
-use super::guard::Reach;
 use super::http::Http;
-use super::request;
+use super::network::Network;
 use crate::catalog::Description;
+
+/// RFC 8628 §3.4.
+const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The pause between two polls where the provider names none (RFC 8628 §3.2), and what `slow_down` adds (§3.5).
 pub const INTERVAL: Duration = Duration::from_secs(5);
@@ -35,7 +37,7 @@ pub struct DeviceAuthorization {
     pub device_code: SecretString,
     /// What the person types. Printable, at most 64 characters.
     pub user_code: String,
-    /// Where to type it: `https`, or `http` where insecure providers are allowed.
+    /// Where to type it: `https`, or `http` where the provider's network allows it.
     pub verification_uri: Url,
     /// The same page with the code filled in. Left out if it is on another host.
     pub verification_uri_complete: Option<Url>,
@@ -81,11 +83,8 @@ pub async fn authorize(
     now: Timestamp,
 ) -> Result<DeviceAuthorization, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::DeviceAuthorization, now };
-    let build = |secret: Option<&SecretString>| {
-        request::device_authorization(description, &app.client_id, secret, scopes)
-    };
-    let answered = asked.send(build).await?;
-    let read = |data| read(data, http.reach());
+    let answered = asked.send(|client| client.device_authorization(scopes)).await?;
+    let read = |data| read(data, http.network());
     answered.document.data().and_then(read).ok_or_else(|| classify::unconfirmed(&answered.received))
 }
 
@@ -103,10 +102,9 @@ pub async fn poll(
     now: Timestamp,
 ) -> Result<Poll, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::DevicePoll, now };
-    let build = |secret: Option<&SecretString>| {
-        request::device_token(description, &app.client_id, secret, device_code)
-    };
-    match asked.tokens(None, build).await {
+    let device_code = device_code.expose_secret();
+    let grant = [("grant_type", DEVICE_CODE_GRANT), ("device_code", device_code)];
+    match asked.tokens(&grant, &[], None).await {
         Ok(granted) => Ok(Poll::Granted(Box::new(granted))),
         Err(failure) => match failure.code.as_deref() {
             Some("authorization_pending") => Ok(Poll::Pending),
@@ -114,19 +112,19 @@ pub async fn poll(
             // The standard's word, and Microsoft's.
             Some("access_denied" | "authorization_declined") => Ok(Poll::Denied),
             Some("expired_token") => Ok(Poll::Expired),
-            _ => Err(failure.without_echo(device_code.expose_secret())),
+            _ => Err(failure.without_echo(device_code)),
         },
     }
 }
 
 /// RFC 8628 §3.2. Google writes `verification_url`.
-fn read(data: &Value, reach: Reach) -> Option<DeviceAuthorization> {
+fn read(data: &Value, network: &Network) -> Option<DeviceAuthorization> {
     let text = |name: &str, longest: usize| {
         let text = data.get(name)?.as_str()?.trim();
         let sound = (1..=longest).contains(&text.len()) && !text.contains(char::is_control);
         sound.then_some(text)
     };
-    let page = |name: &str| text(name, MAX_TEXT).and_then(|text| page(text, reach));
+    let page = |name: &str| text(name, MAX_TEXT).and_then(|text| page(text, network));
     let verification_uri = page("verification_uri").or_else(|| page("verification_url"))?;
     let complete = page("verification_uri_complete").or_else(|| page("verification_url_complete"));
     let expires_in = seconds(data.get("expires_in")?)?.min(MAX_LIFETIME);
@@ -142,9 +140,9 @@ fn read(data: &Value, reach: Reach) -> Option<DeviceAuthorization> {
 }
 
 /// An address that a person may be sent to.
-fn page(text: &str, reach: Reach) -> Option<Url> {
+fn page(text: &str, network: &Network) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let scheme = url.scheme() == "https" || url.scheme() == "http" && reach == Reach::Anywhere;
+    let scheme = url.scheme() == "https" || url.scheme() == "http" && network.allow_http;
     let plain = url.username().is_empty() && url.password().is_none() && url.has_host();
     (scheme && plain).then_some(url)
 }
@@ -231,7 +229,7 @@ mod tests {
         let read_with = |change: Value| {
             let mut codes = codes();
             codes.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            read(&codes, Reach::Public)
+            read(&codes, &Network::default())
         };
         let google =
             read_with(json!({"verification_uri": null, "verification_url": "https://www.google.com/device"}))
@@ -308,7 +306,7 @@ mod tests {
                 for known in [name.as_str(), "expires_in", "interval", "user_code", "verification_uri"] {
                     let mut codes = codes();
                     codes[known] = value.clone();
-                    let _ = read(&codes, Reach::Public);
+                    let _ = read(&codes, &Network::default());
                 }
             }
         }

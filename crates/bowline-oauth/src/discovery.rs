@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::answer::Document;
-use super::guard::{self, Refusal};
+use super::guard::{self, AddressRefused};
 use super::http::{Http, SendError};
 use super::{issuer, request};
 use crate::catalog::DiscoveredEndpoints;
@@ -39,12 +39,12 @@ pub enum DiscoveryError {
     #[error("{0} in the issuer's metadata is not a URL: set that endpoint by hand")]
     BadEndpoint(&'static str),
     /// An endpoint may not be called.
-    #[error("{name} in the issuer's metadata: {refusal}")]
+    #[error("{name} in the issuer's metadata: {refused}")]
     RefusedEndpoint {
         /// The member.
         name: &'static str,
         /// Why.
-        refusal: Refusal,
+        refused: AddressRefused,
     },
 }
 
@@ -123,8 +123,8 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         if url.fragment().is_some() {
             return Err(DiscoveryError::BadEndpoint(name));
         }
-        let checked = guard::check_url(&url, http.reach());
-        checked.map_err(|refusal| DiscoveryError::RefusedEndpoint { name, refusal })?;
+        let checked = guard::check_url(&url, http.network());
+        checked.map_err(|refused| DiscoveryError::RefusedEndpoint { name, refused })?;
         Ok(Some(url))
     };
     Ok(DiscoveredEndpoints {

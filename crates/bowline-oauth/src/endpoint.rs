@@ -1,13 +1,13 @@
 //! Requests in which the client proves itself: token, pushed authorization and device authorization endpoint.
 
 use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::answer::{self, Document, TokenAnswer};
 use super::app::{App, WhichSecret};
 use super::classify::{self, Failure, Operation};
-use super::http::{Http, Received, Request, Sent};
-use super::request::RequestError;
+use super::http::{Http, Received, Request};
+use super::request::{Client, RequestError};
 use crate::catalog::Description;
 
 /// A token answer, and the client secret with which it came.
@@ -20,6 +20,7 @@ pub struct Granted {
 }
 
 /// One way of asking an endpoint at which the client proves itself.
+#[derive(Clone, Copy)]
 pub(super) struct ClientRequest<'a> {
     pub http: &'a dyn Http,
     pub description: &'a Description,
@@ -36,48 +37,56 @@ pub(super) struct Answered {
 }
 
 impl ClientRequest<'_> {
-    /// Asks for tokens; an id token counts only with the `nonce`, if there is one.
+    /// Asks for tokens by what the grant type needs; an id token counts only with the `nonce`, if there is one.
     pub(super) async fn tokens(
         &self,
+        grant: &[(&str, &str)],
+        scopes: &[String],
         nonce: Option<&str>,
-        build: impl Fn(Option<&SecretString>) -> Result<Request, RequestError>,
     ) -> Result<Granted, Failure> {
-        let Answered { received, document, secret } = self.send(build).await?;
+        let Answered { received, document, secret } = self.send(|client| client.token(grant, scopes)).await?;
         let read = |data| answer::read(data, self.description, &self.app.client_id, nonce, self.now);
         let answer = document.data().and_then(read).ok_or_else(|| classify::without_token(&received))?;
         Ok(Granted { answer, secret })
     }
 
+    /// Sends what `build` makes, for an answer with data.
+    pub(super) async fn send(
+        &self,
+        build: impl Fn(&Client<'_>) -> Result<Request, RequestError>,
+    ) -> Result<Answered, Failure> {
+        let judge = |received: Received| {
+            let document = Document::read(&received);
+            match classify::answered(self.operation, self.description, &received, &document, self.now) {
+                Some(failure) => Err(failure),
+                None => Ok((received, document)),
+            }
+        };
+        let ((received, document), secret) = self.ask(build, judge).await?;
+        Ok(Answered { received, document, secret })
+    }
+
     /// Sends what `build` makes with the client secret, and again with the previous one if the client is refused: the
     /// provider proves the client before it looks at anything else (RFC 6749 §3.2.1), so nothing was spent. An answer
     /// that leaves this open, such as one with status 500, is not followed by a second request.
-    pub(super) async fn send(
+    pub(super) async fn ask<T>(
         &self,
-        build: impl Fn(Option<&SecretString>) -> Result<Request, RequestError>,
-    ) -> Result<Answered, Failure> {
+        build: impl Fn(&Client<'_>) -> Result<Request, RequestError>,
+        judge: impl Fn(Received) -> Result<T, Failure>,
+    ) -> Result<(T, WhichSecret), Failure> {
         let mut refused: Option<Failure> = None;
-        for (secret, value) in self.app.secrets() {
-            let request = build(value).map_err(|error| classify::unbuilt(&error))?;
-            let outcome = self.once(request).await;
-            let echo = value.map_or("", |value| value.expose_secret());
-            match outcome.map_err(|failure| failure.without_echo(echo)) {
-                Ok((received, document)) => return Ok(Answered { received, document, secret }),
-                // The first refusal speaks of the secret that is meant to work.
-                Err(failure) if failure.refuses_client() && failure.sent == Sent::Refused => {
-                    refused = refused.or(Some(failure));
-                }
+        for (which, secret) in self.app.secrets() {
+            let client = Client { description: self.description, id: &self.app.client_id, secret };
+            let request = build(&client).map_err(|error| classify::unbuilt(&error))?;
+            let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
+            let echo = secret.map_or("", |secret| secret.expose_secret());
+            match judge(received).map_err(|failure| failure.without_echo(echo)) {
+                Ok(answer) => return Ok((answer, which)),
+                // The first refusal is about the secret that is meant to work.
+                Err(failure) if failure.refuses_client() => refused = refused.or(Some(failure)),
                 Err(failure) => return Err(failure),
             }
         }
         Err(refused.unwrap_or_else(|| classify::unbuilt(&RequestError::NoClientAuth)))
-    }
-
-    async fn once(&self, request: Request) -> Result<(Received, Document), Failure> {
-        let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
-        let document = Document::read(&received);
-        match classify::answered(self.operation, self.description, &received, &document, self.now) {
-            Some(failure) => Err(failure),
-            None => Ok((received, document)),
-        }
     }
 }

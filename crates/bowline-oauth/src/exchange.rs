@@ -10,8 +10,8 @@ use super::claims::ClaimsFlaw;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
-use super::request;
 use crate::catalog::Description;
+use crate::catalog::entry::Pkce;
 
 /// The code that a callback brought, and what the request that it answers said.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,13 @@ pub async fn exchange(
 ) -> Result<Granted, Failure> {
     let asked = ClientRequest { http, description, app, operation: Operation::Exchange, now };
     let Code { code, verifier, redirect_uri, scopes } = sent;
-    let nonce = nonce(scopes, verifier);
-    let outcome = asked
-        .tokens(nonce.as_deref(), |secret| {
-            request::exchange(description, &app.client_id, secret, code, verifier, redirect_uri)
-        })
-        .await;
     let secrets = [code.expose_secret(), verifier.expose_secret()];
+    let mut grant =
+        vec![("grant_type", "authorization_code"), ("code", secrets[0]), ("redirect_uri", redirect_uri)];
+    if description.authorize.pkce != Pkce::Off {
+        grant.push(("code_verifier", secrets[1]));
+    }
+    let outcome = asked.tokens(&grant, &[], nonce(scopes, verifier).as_deref()).await;
     let granted = outcome.map_err(|failure| secrets.into_iter().fold(failure, Failure::without_echo))?;
     if granted.answer.flaws.contains(&Flaw::IdToken(ClaimsFlaw::OtherNonce)) {
         return Err(classify::of_another_request());

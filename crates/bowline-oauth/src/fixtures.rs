@@ -10,16 +10,16 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::app::App;
-use super::guard::Reach;
 use super::http::{Http, Received, Request, SendError};
+use super::network::Network;
 use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
 use crate::catalog::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use crate::catalog::errors::ErrorTable;
-use crate::catalog::path::JsonPath;
+use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 
-fn path(text: &str) -> JsonPath {
+fn path(text: &str) -> Pointer {
     text.parse().unwrap()
 }
 
@@ -45,13 +45,13 @@ pub fn description() -> Description {
         device: DeviceFlow::default(),
         token_request: TokenRequest::default(),
         token_response: TokenResponse {
-            access_token: path("$.access_token"),
-            refresh_token: Some(path("$.refresh_token")),
-            expires_in: Some(path("$.expires_in")),
-            refresh_expires_in: Some(path("$.refresh_token_expires_in")),
-            scope: Some(path("$.scope")),
-            id_token: Some(path("$.id_token")),
-            token_type: Some(path("$.token_type")),
+            access_token: path("/access_token"),
+            refresh_token: Some(path("/refresh_token")),
+            expires_in: Some(path("/expires_in")),
+            refresh_expires_in: Some(path("/refresh_token_expires_in")),
+            scope: Some(path("/scope")),
+            id_token: Some(path("/id_token")),
+            token_type: Some(path("/token_type")),
             ..TokenResponse::default()
         },
         scopes: Scopes { separator: Some(" ".to_owned()), ..Scopes::default() },
@@ -60,7 +60,7 @@ pub fn description() -> Description {
         probe: None,
         revoke: Revoke::default(),
         key: None,
-        errors: ErrorTable { code: path("$.error").into(), ..ErrorTable::default() },
+        errors: ErrorTable { code: path("/error").into(), ..ErrorTable::default() },
         notes: Vec::new(),
         sources: Vec::new(),
         confidence: Confidence::High,
@@ -97,10 +97,11 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
 }
 
 /// Gives prepared answers, first to last, and keeps the requests.
+#[derive(Debug)]
 pub struct Script {
     answers: Mutex<std::collections::VecDeque<Result<Received, SendError>>>,
     requests: Mutex<Vec<Request>>,
-    reach: Reach,
+    network: Network,
 }
 
 impl Script {
@@ -108,7 +109,7 @@ impl Script {
         Self {
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
-            reach: Reach::Public,
+            network: Network::default(),
         }
     }
 
@@ -137,7 +138,7 @@ impl Http for Script {
         Box::pin(std::future::ready(next))
     }
 
-    fn reach(&self) -> Reach {
-        self.reach
+    fn network(&self) -> &Network {
+        &self.network
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::{DATE, HeaderName, RETRY_AFTER};
 use k8s_openapi::jiff::Timestamp;
-use k8s_openapi::jiff::fmt::rfc2822::DateTimeParser;
 
 /// The longest wait that a provider can ask for.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3), at most [`MAX_RETRY_AFTER`]. What is neither counts as
+/// `Retry-After` as seconds or as a date in any of HTTP's three forms (RFC 9110 §5.6.7, §10.2.3), at most [`MAX_RETRY_AFTER`]. What is neither counts as
 /// absent; a date that has passed is a wait of zero.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
@@ -40,7 +39,7 @@ fn seconds(value: &str) -> Option<u64> {
 }
 
 fn instant(value: &str) -> Option<Timestamp> {
-    DateTimeParser::new().parse_timestamp(value).ok()
+    httpdate::parse_http_date(value).ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -64,7 +63,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_as_seconds_or_date_and_capped() {
-        let rows: [(&str, Option<u64>); 11] = [
+        let rows: [(&str, Option<u64>); 13] = [
             ("0", Some(0)),
             ("120", Some(120)),
             (" 7 ", Some(7)),
@@ -76,6 +75,8 @@ mod tests {
             ("", None),
             ("Sat, 21 Nov 2026 04:01:30 GMT", Some(90)),
             ("Sat, 21 Nov 2026 03:00:00 GMT", Some(0)),
+            ("Saturday, 21-Nov-26 04:00:07 GMT", Some(7)),
+            ("Sat Nov 21 04:00:08 2026", Some(8)),
         ];
         for (value, want) in rows {
             assert_eq!(wait(value.as_bytes(), None), want, "{value:?}");

@@ -1,10 +1,12 @@
 //! The client that carries secrets to providers, and its limits.
 //!
-//! No redirects (a 307 would send the secret on), no proxy from the environment, no connection used twice (a request
+//! No redirects (a 307 would send the secret on), no proxy but the provider's own, no connection used twice (a request
 //! that meets a closing idle connection has an unknown outcome, and a one-time token cannot afford that), a deadline,
 //! a cap on the body, and guarded addresses.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,11 +14,12 @@ use http::{HeaderMap, StatusCode};
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use super::guard::{self, Reach, Refusal, ResolveError, Resolver};
+use super::guard::{self, AddressRefused, Lookup, LookupError, Resolver};
 use super::headers;
+use super::network::{Network, NetworkBounds, OutOfBounds};
 
-/// A request as `oauth2` builds it.
-pub type Request = oauth2::HttpRequest;
+/// A request with its whole body.
+pub type Request = http::Request<Vec<u8>>;
 
 /// Whether a failed request can have had an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,7 @@ impl fmt::Debug for Received {
 pub enum SendError {
     /// The address may not be called.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] AddressRefused),
     /// The request has no usable URL.
     #[error("the address is not a URL")]
     BadUrl,
@@ -148,12 +151,12 @@ impl SendError {
 }
 
 /// Carries requests; the seam at which tests put their own answers.
-pub trait Http: Send + Sync {
+pub trait Http: fmt::Debug + Send + Sync {
     /// Sends the request once and reads the whole answer. The future may be dropped, but then the outcome is unknown.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>>;
 
-    /// Which addresses it calls; discovery refuses documents that name others.
-    fn reach(&self) -> Reach;
+    /// What it may reach; discovery refuses documents that name other addresses.
+    fn network(&self) -> &Network;
 }
 
 /// Limits of one request.
@@ -173,42 +176,52 @@ impl Default for Limits {
     }
 }
 
-/// The client for providers, over `reqwest`. Cloning shares it.
-#[derive(Clone)]
+/// The client for one provider's network, over `reqwest`. Cloning shares it.
+#[derive(Clone, Debug)]
 pub struct HttpClient {
     inner: reqwest::Client,
-    reach: Reach,
+    network: Arc<Network>,
     limits: Limits,
 }
 
 impl HttpClient {
     /// A client with the usual limits and the system's resolver. A process-wide TLS provider must be installed.
     ///
-    /// Fails when no TLS client can be built, for example without any trusted root.
-    pub fn new(reach: Reach) -> Result<Self, BuildError> {
-        Self::with(Resolver::system(reach), reach, Limits::default())
+    /// The network is not held against the operator's bounds: [`Clients::client`] does that for providers.
+    pub fn new(network: Network) -> Result<Self, BuildError> {
+        Self::with(network, guard::system_lookup(), Limits::default())
     }
 
     /// A client with its own resolver and limits.
-    pub fn with(resolver: Resolver, reach: Reach, limits: Limits) -> Result<Self, BuildError> {
-        let inner = reqwest::Client::builder()
+    pub(super) fn with(network: Network, lookup: Lookup, limits: Limits) -> Result<Self, BuildError> {
+        let network = Arc::new(network);
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
             .no_proxy()
-            .https_only(reach == Reach::Public)
+            .https_only(!network.allow_http)
             .connect_timeout(limits.connect)
             .pool_max_idle_per_host(0)
-            .dns_resolver(resolver)
-            .build()
-            .map_err(BuildError)?;
-        Ok(Self { inner, reach, limits })
+            .dns_resolver(Resolver::new(Arc::clone(&network), lookup));
+        if let Some(proxy) = &network.proxy {
+            guard::check_proxy(proxy)?;
+            builder = builder.proxy(reqwest::Proxy::all(proxy.clone())?);
+        }
+        if let Some(pem) = &network.ca_certificates {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(BuildError::NoCertificate);
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        Ok(Self { inner: builder.build()?, network, limits })
     }
 
     async fn exchange(&self, request: Request) -> Result<Received, SendError> {
         let url = Url::parse(&request.uri().to_string()).map_err(|_| SendError::BadUrl)?;
-        guard::check_url(&url, self.reach)?;
+        guard::check_url(&url, &self.network)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut status = None;
         let answer = self.answer(request, &host, &mut status);
@@ -254,8 +267,8 @@ impl Http for HttpClient {
         Box::pin(self.exchange(request))
     }
 
-    fn reach(&self) -> Reach {
-        self.reach
+    fn network(&self) -> &Network {
+        &self.network
     }
 }
 
@@ -263,9 +276,9 @@ impl Http for HttpClient {
 /// `reqwest` all of them happen in the connector, before the request is written.
 fn failed(error: reqwest::Error, host: &str) -> SendError {
     let host = host.to_owned();
-    match cause::<ResolveError>(&error) {
-        Some(ResolveError::Refused(refusal)) => return SendError::Refused(refusal.clone()),
-        Some(ResolveError::Lookup { .. }) => return SendError::NotFound { host },
+    match cause::<LookupError>(&error) {
+        Some(LookupError::Refused(refused)) => return SendError::Refused(refused.clone()),
+        Some(LookupError::Failed { .. }) => return SendError::NotFound { host },
         None => {}
     }
     if error.is_builder() {
@@ -284,26 +297,52 @@ fn cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
 
 /// No HTTP client could be built.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot build the HTTP client")]
-pub struct BuildError(#[source] reqwest::Error);
+pub enum BuildError {
+    /// The operator's bounds are narrower.
+    #[error(transparent)]
+    OutOfBounds(#[from] OutOfBounds),
+    /// The proxy stands where nothing may be called.
+    #[error("the proxy {0}")]
+    Proxy(#[from] AddressRefused),
+    /// A certificate authority was given that holds no certificate.
+    #[error("there is no certificate in PEM in the certificate authority's data")]
+    NoCertificate,
+    /// The TLS client could not be built, for example without any trusted root.
+    #[error("cannot build the HTTP client")]
+    Client(#[from] reqwest::Error),
+}
 
-/// The guarded client, and the other one where the operator was started with `--allow-insecure-providers`.
+/// So many clients are kept; each holds the system's roots.
+const KEPT_CLIENTS: usize = 64;
+
+/// The clients for the networks of all providers, within the operator's bounds. Cloning shares them.
 #[derive(Clone)]
 pub struct Clients {
-    public: HttpClient,
-    anywhere: Option<HttpClient>,
+    bounds: Arc<NetworkBounds>,
+    built: Arc<Mutex<HashMap<Network, HttpClient>>>,
 }
 
 impl Clients {
-    /// Builds the clients; the insecure one exists only when `allow_insecure_providers`.
-    pub fn new(allow_insecure_providers: bool) -> Result<Self, BuildError> {
-        let anywhere = allow_insecure_providers.then(|| HttpClient::new(Reach::Anywhere)).transpose()?;
-        Ok(Self { public: HttpClient::new(Reach::Public)?, anywhere })
+    /// Clients within `bounds`. Fails where not even the client for public providers can be built.
+    pub fn new(bounds: NetworkBounds) -> Result<Self, BuildError> {
+        let clients = Self { bounds: Arc::new(bounds), built: Arc::default() };
+        clients.client(&Network::default())?;
+        Ok(clients)
     }
 
-    /// The client for a provider whose object says `allowInsecure` or not. Without the operator's flag that word has
-    /// no effect.
-    pub fn for_provider(&self, allow_insecure: bool) -> &HttpClient {
-        self.anywhere.as_ref().filter(|_| allow_insecure).unwrap_or(&self.public)
+    /// The client for a network: the same one for the same network, as a rule.
+    pub fn client(&self, network: &Network) -> Result<HttpClient, BuildError> {
+        self.bounds.check(network)?;
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = built.get(network) {
+            return Ok(client.clone());
+        }
+        let client = HttpClient::new(network.clone())?;
+        if built.len() >= KEPT_CLIENTS {
+            // Those in use live on at their providers.
+            built.clear();
+        }
+        built.insert(network.clone(), client.clone());
+        Ok(client)
     }
 }

@@ -108,9 +108,9 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn told_by(from: IdentitySource) -> Description {
-        let path = |text: &str| text.parse::<crate::catalog::path::JsonPath>().unwrap().into();
+        let path = |text: &str| text.parse::<crate::catalog::pointer::Pointer>().unwrap().into();
         let call = Call { method: Verb::Get, url: None, headers: [].into(), json: None };
-        let account = AccountPaths { id: vec![path("$.sub")], name: path("$.name"), email: path("$.email") };
+        let account = AccountPaths { id: vec![path("/sub")], name: path("/name"), email: path("/email") };
         Description { identity: Some(Identity { from, call: Some(call), account }), ..description() }
     }
 

@@ -253,12 +253,12 @@ mod tests {
     #[tokio::test]
     async fn a_status_may_lie_and_the_body_knows() {
         let mut sentry = checked();
-        sentry.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some("$.auth".parse().unwrap());
+        sentry.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some("/auth".parse().unwrap());
         assert_eq!(verdict(&sentry, 200, r#"{"auth":null}"#).await, Ok(Verdict::Bad));
         assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(Verdict::Good(None)));
 
         let mut openai = checked();
-        openai.errors.api_code = "$.error.code".parse::<crate::catalog::path::JsonPath>().unwrap().into();
+        openai.errors.api_code = "/error/code".parse::<crate::catalog::pointer::Pointer>().unwrap().into();
         let rule =
             |code: &str, class| ApiRule { status: None, code: Some(code.to_owned()), header: None, class };
         openai.errors.api =

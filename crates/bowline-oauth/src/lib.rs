@@ -1,9 +1,8 @@
 //! OAuth 2.0 and API keys as providers really speak them. The protocol only: no Kubernetes, no clock. What is known of each
 //! third party is data: [`catalog`].
 //!
-//! A call goes [`request`] → [`http`] → [`answer`] → [`classify`]: `oauth2` builds the request, our client carries it,
-//! our reader takes the answer as it is. The crate's own reader is not used: it is strict where providers are not, and
-//! it drops the status and `Retry-After`.
+//! A call goes `request` → [`http`] → [`answer`] → [`classify`]. No OAuth library stands between: their readers are strict
+//! where providers are not, and drop the status and `Retry-After`; what is left of one is a form and a hash.
 
 pub mod answer;
 pub mod app;
@@ -23,6 +22,7 @@ pub mod http;
 pub mod identity;
 pub mod issuer;
 pub mod key;
+pub mod network;
 mod operation;
 pub mod refresh;
 pub mod request;

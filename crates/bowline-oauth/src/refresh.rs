@@ -7,7 +7,6 @@ use super::app::App;
 use super::classify::{Failure, Operation};
 use super::endpoint::ClientRequest;
 use super::http::Http;
-use super::request;
 use crate::catalog::Description;
 
 pub use super::endpoint::Granted;
@@ -25,11 +24,10 @@ pub async fn refresh(
     scopes: &[String],
     now: Timestamp,
 ) -> Result<Granted, Failure> {
-    let build = |secret: Option<&SecretString>| {
-        request::refresh(description, &app.client_id, secret, refresh_token, scopes)
-    };
+    let token = refresh_token.expose_secret();
+    let grant = [("grant_type", "refresh_token"), ("refresh_token", token)];
     let asked = ClientRequest { http, description, app, operation: Operation::Refresh, now };
-    asked.tokens(None, build).await.map_err(|failure| failure.without_echo(refresh_token.expose_secret()))
+    asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(token))
 }
 
 #[cfg(test)]
@@ -96,6 +94,14 @@ mod tests {
         assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
         assert_eq!(field(&script.body(), "client_secret"), None);
         assert_eq!(field(&script.body(), "client_id").unwrap(), "client");
+
+        // Who is a public client to the provider sends no secret, even where the app Secret holds one.
+        let mut only_public = description();
+        only_public.client_auth = vec![ClientAuth::None];
+        let script = Script::of(200, ANSWER);
+        spend(&script, &only_public, &app()).await.unwrap();
+        assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
+        assert_eq!(field(&script.body(), "client_secret"), None);
 
         let script = Script::new([]);
         let failure = spend(&script, &post, &public).await.unwrap_err();

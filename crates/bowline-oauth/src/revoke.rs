@@ -9,10 +9,12 @@ use url::Url;
 use super::answer::Document;
 use super::app::App;
 use super::classify::{self, Failure, Operation};
+use super::endpoint::ClientRequest;
 use super::http::{Http, Received, Request};
-use super::request::{self, RequestError};
+use super::request::{self, Client, RequestError};
 use crate::catalog::Description;
 use crate::catalog::calls::{RevokeScope, RevokeStyle};
+use crate::catalog::protocol::Encoding;
 
 /// What is to be withdrawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,7 +58,8 @@ pub async fn revoke(
     let Some(url) = description.revocation_url(&app.client_id) else {
         return Ok(unsupported);
     };
-    let asked = Asked { http, description, app, url: &url, now };
+    let client = ClientRequest { http, description, app, operation: Operation::Revoke, now };
+    let asked = Asked { client, url: &url };
     let refresh = tokens.refresh.map(|token| (Kind::Refresh, token));
     let access = tokens.access.map(|token| (Kind::Access, token));
     let usable = match description.revoke.style {
@@ -90,51 +93,32 @@ impl Kind {
     }
 }
 
+/// A withdrawal at one address.
 struct Asked<'a> {
-    http: &'a dyn Http,
-    description: &'a Description,
-    app: &'a App,
+    client: ClientRequest<'a>,
     url: &'a Url,
-    now: Timestamp,
 }
 
 impl Asked<'_> {
-    /// Sends the request, again with the previous client secret if the client is refused.
     async fn withdraw(&self, kind: Kind, token: &SecretString) -> Result<Revocation, Failure> {
-        let mut refused: Option<Failure> = None;
-        for (_, secret) in self.app.secrets() {
-            let mut request = self.request(kind, token, secret).map_err(|error| classify::unbuilt(&error))?;
-            request::add_headers(&mut request, &self.description.revoke.headers)
-                .map_err(|error| classify::unbuilt(&error))?;
-            let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
-            match self.judge(&received) {
-                Err(failure) if failure.refuses_client() => refused = refused.or(Some(failure)),
-                Err(failure) => {
-                    let echo = secret.map_or("", |secret| secret.expose_secret());
-                    return Err(failure.without_echo(token.expose_secret()).without_echo(echo));
-                }
-                Ok(outcome) => return Ok(outcome),
-            }
-        }
-        Err(refused.unwrap_or_else(|| classify::unbuilt(&RequestError::NoClientAuth)))
+        let build = |client: &Client<'_>| self.request(client, kind, token);
+        let outcome = self.client.ask(build, |received| self.judge(&received)).await;
+        let (outcome, _) = outcome.map_err(|failure| failure.without_echo(token.expose_secret()))?;
+        Ok(outcome)
     }
 
     fn request(
         &self,
+        client: &Client<'_>,
         kind: Kind,
         token: &SecretString,
-        secret: Option<&SecretString>,
     ) -> Result<Request, RequestError> {
-        let (url, id, text) = (self.url, self.app.client_id.as_str(), token.expose_secret());
-        let with_basic = |mut request: Request| {
-            let secret = secret.ok_or(RequestError::NoClientAuth)?;
-            request::authorize(&mut request, &request::basic(id, secret))?;
-            Ok(request)
-        };
-        match self.description.revoke.style {
+        let (url, text) = (self.url, token.expose_secret());
+        let with_basic = |mut request: Request| client.prove_by_header(&mut request).map(|()| request);
+        let mut request = match client.description.revoke.style {
             RevokeStyle::Rfc7009 => {
                 let fields = [("token", text), ("token_type_hint", kind.name())];
-                request::authenticated_form(url, &fields, self.description, id, secret)
+                client.proven(url, &fields, Encoding::Form)
             }
             RevokeStyle::FormTokenOnly => request::form(url, &[("token", text)]),
             RevokeStyle::BearerOrNamedForm => request::form(url, &[(kind.name(), text)]),
@@ -150,11 +134,14 @@ impl Asked<'_> {
                 Ok(request)
             }
             RevokeStyle::None => Err(RequestError::Unbuildable),
-        }
+        }?;
+        request::add_headers(&mut request, &client.description.revoke.headers)?;
+        Ok(request)
     }
 
     fn judge(&self, received: &Received) -> Result<Revocation, Failure> {
-        let style = &self.description.revoke;
+        let (description, now) = (self.client.description, self.client.now);
+        let style = &description.revoke;
         let document = Document::read(received);
         let status = received.status.as_u16();
         let page = matches!(document, Document::Html);
@@ -174,7 +161,7 @@ impl Asked<'_> {
             .success_path
             .as_ref()
             .is_none_or(|path| document.data().and_then(|data| path.get(data)) == Some(&Value::Bool(true)));
-        match classify::answered(operation, self.description, received, &document, self.now) {
+        match classify::answered(operation, description, received, &document, now) {
             // A listed success needs no body at all.
             Some(_) if listed && confirmed && !page && document.data().is_none() => Ok(Revocation::Revoked),
             Some(failure) => Err(failure),
@@ -184,10 +171,11 @@ impl Asked<'_> {
     }
 
     fn says_gone(&self, data: Option<&Value>) -> bool {
-        let errors = &self.description.errors;
+        let description = self.client.description;
+        let errors = &description.errors;
         let codes = |data| [errors.code_in(data), errors.api_code.text(data)];
         data.is_some_and(|data| {
-            codes(data).iter().flatten().any(|code| self.description.revoke.gone_codes.contains(code))
+            codes(data).iter().flatten().any(|code| description.revoke.gone_codes.contains(code))
         })
     }
 }
@@ -302,7 +290,7 @@ mod tests {
             assert!(withdraw(&Script::of(200, body), &styled(RevokeStyle::Rfc7009)).await.is_err(), "{body}");
         }
         let mut slack = styled(RevokeStyle::BearerCall);
-        slack.revoke.success_path = Some("$.revoked".parse().unwrap());
+        slack.revoke.success_path = Some("/revoked".parse().unwrap());
         for (body, done) in
             [(r#"{"ok":true,"revoked":true}"#, true), (r#"{"ok":true,"revoked":false}"#, false), ("", false)]
         {

@@ -1,7 +1,7 @@
 //! The HTTP client against real sockets.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,12 +14,14 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use url::Url;
 
+use super::classify;
 use super::fixtures::{app, description};
-use super::guard::{Lookup, Reach, Resolver};
-use super::http::{Clients, Http, HttpClient, Limits, Received, Request, SendError, Sent};
+use super::guard::{Lookup, system_lookup};
+use super::http::{BuildError, Clients, Http, HttpClient, Limits, Received, Request, SendError, Sent};
+use super::network::{Network, NetworkBounds};
 use super::refresh::refresh;
-use super::{classify, http as client};
 use crate::catalog::errors::Class;
 
 fn install_tls() {
@@ -27,9 +29,18 @@ fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn insecure(limits: Limits) -> HttpClient {
+/// `http://` on this machine, as a test's provider needs it.
+fn loopback() -> Network {
+    Network { allow_http: true, allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()], ..Network::default() }
+}
+
+fn client_of(network: Network, lookup: Lookup, limits: Limits) -> HttpClient {
     install_tls();
-    HttpClient::with(Resolver::system(Reach::Anywhere), Reach::Anywhere, limits).unwrap()
+    HttpClient::with(network, lookup, limits).unwrap()
+}
+
+fn insecure(limits: Limits) -> HttpClient {
+    client_of(loopback(), system_lookup(), limits)
 }
 
 fn quick() -> Limits {
@@ -181,7 +192,7 @@ async fn a_connection_that_never_stood_sent_nothing() {
         assert_eq!(error.sent(), Sent::NotSent);
     }
     let lost: Lookup = Arc::new(|_| Box::pin(std::future::ready(Err(std::io::Error::other("no such name")))));
-    let lost = HttpClient::with(Resolver::new(Reach::Anywhere, lost), Reach::Anywhere, quick()).unwrap();
+    let lost = client_of(loopback(), lost, quick());
     let error = failure(&lost, "http://login.example.com/").await;
     assert!(matches!(error, SendError::NotFound { .. }), "{error:?}");
     assert_eq!(error.sent(), Sent::NotSent);
@@ -214,7 +225,7 @@ async fn the_guarded_client_does_not_dial_what_is_not_public() {
         }
     });
     let rebinding: Lookup = Arc::new(|_| Box::pin(std::future::ready(Ok(vec![[127, 0, 0, 1].into()]))));
-    let guarded = HttpClient::with(Resolver::new(Reach::Public, rebinding), Reach::Public, quick()).unwrap();
+    let guarded = client_of(Network::default(), rebinding, quick());
     let hosts =
         ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "169.254.169.254"];
     for host in hosts.into_iter().chain(["login.example.com"]) {
@@ -237,21 +248,10 @@ async fn the_addresses_that_were_judged_are_the_ones_that_are_dialled() {
         counted.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(Ok(vec![[127, 0, 0, 1].into()])))
     });
-    install_tls();
-    let client = HttpClient::with(Resolver::new(Reach::Anywhere, lookup), Reach::Anywhere, quick()).unwrap();
+    let client = client_of(loopback(), lookup, quick());
     // The name exists nowhere: only our lookup can have led to the server.
     let received = client.send(post(&format!("http://login.example.invalid:{port}/"))).await.unwrap();
     assert_eq!((received.text(), asked.load(Ordering::SeqCst)), (Some("here"), 1));
-}
-
-#[test]
-fn only_both_switches_together_choose_the_insecure_client() {
-    install_tls();
-    let rows = [(false, false, Reach::Public), (false, true, Reach::Public), (true, false, Reach::Public)];
-    for (operator, provider, want) in rows.into_iter().chain([(true, true, Reach::Anywhere)]) {
-        let clients: Clients = client::Clients::new(operator).unwrap();
-        assert_eq!(clients.for_provider(provider).reach(), want, "{operator} {provider}");
-    }
 }
 
 /// Runs the test above again in a process whose environment names a proxy: had the client asked it, it would have
@@ -278,6 +278,108 @@ async fn a_proxy_in_the_environment_is_ignored() {
     };
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// A proxy that notes the head of each request and answers `answer`.
+async fn proxy(answer: &'static str) -> (Url, Arc<Mutex<Vec<String>>>) {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let (listener, noted) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Arc::clone(&heads));
+    let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                stream.read_buf(&mut head).await.unwrap();
+            }
+            noted.lock().unwrap().push(String::from_utf8_lossy(&head).lines().next().unwrap().to_owned());
+            write_and_close(stream, answer).await;
+        }
+    });
+    (address, heads)
+}
+
+#[tokio::test]
+async fn every_request_goes_through_the_providers_proxy_and_no_name_is_looked_up() {
+    let (address, heads) = proxy("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere").await;
+    let unasked: Lookup = Arc::new(|name| panic!("{name} was looked up"));
+    let through = Network { allow_http: true, proxy: Some(address), ..Network::default() };
+    let client = client_of(through, unasked, quick());
+    let received = client.send(post("http://login.example.com/token")).await.unwrap();
+    assert_eq!(received.text(), Some("here"));
+    // The tunnel stands, and what is behind it speaks no TLS: not a byte of the request left.
+    let error = failure(&client, "https://login.example.com/token").await;
+    assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
+    let error = failure(&client, "https://10.0.0.1/token").await;
+    assert!(matches!(error, SendError::Refused(_)), "{error:?}");
+    let heads = heads.lock().unwrap().clone();
+    assert_eq!(
+        heads,
+        ["POST http://login.example.com/token HTTP/1.1", "CONNECT login.example.com:443 HTTP/1.1"]
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_refuses_the_tunnel_sent_nothing() {
+    let (address, _) = proxy("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+    let through = Network { proxy: Some(address), ..Network::default() };
+    let error =
+        failure(&client_of(through, system_lookup(), quick()), "https://login.example.com/token").await;
+    assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_private_authority_counts_for_the_provider_that_names_it_and_no_other() {
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority =
+        rcgen::CertifiedIssuer::self_signed(authority, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &authority).unwrap();
+    install_tls();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut request = Vec::new();
+            while !request.ends_with(b"rt-canary") && stream.read_buf(&mut request).await.unwrap() > 0 {}
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let mut network = Network { allow_http: false, ..loopback() };
+    let error = failure(&client_of(network.clone(), system_lookup(), quick()), &address).await;
+    assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
+    network.ca_certificates = Some(authority.pem().into_bytes());
+    let received = client_of(network, system_lookup(), quick()).send(post(&address)).await.unwrap();
+    assert_eq!(received.text(), Some("here"));
+}
+
+#[test]
+fn a_client_is_built_within_the_operators_bounds_and_shared_by_equal_networks() {
+    install_tls();
+    let bounds = NetworkBounds { allow_http: true, ..NetworkBounds::default() };
+    let clients = Clients::new(bounds).unwrap();
+    let plain = Network { allow_http: true, ..Network::default() };
+    let first = clients.client(&plain).unwrap();
+    assert!(std::ptr::eq(first.network(), clients.client(&plain).unwrap().network()));
+    assert!(matches!(clients.client(&loopback()), Err(BuildError::OutOfBounds(_))));
+}
+
+#[test]
+fn what_cannot_be_a_proxy_or_an_authority_is_refused() {
+    install_tls();
+    let proxy = |url: &str| Network { proxy: Some(url.parse().unwrap()), ..Network::default() };
+    assert!(matches!(HttpClient::new(proxy("http://169.254.169.254")), Err(BuildError::Proxy(_))));
+    let authority = |pem: &str| Network { ca_certificates: Some(pem.into()), ..Network::default() };
+    assert!(matches!(HttpClient::new(authority("nothing")), Err(BuildError::NoCertificate)));
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert!(matches!(HttpClient::new(authority(damaged)), Err(BuildError::Client(_))));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
-//! Who may do what: asked of the API server for each page and each change, as the user with all groups.
+//! Asks the API server what a user may do (`SubjectAccessReview`), with all their groups.
 //!
-//! An answer for a page is kept for some seconds; for a change it is always asked anew.
+//! For a page an answer is cached for some seconds; for a change it is always requested again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bowline_api::IntegrationConnection;
 use bowline_api::names::GROUP;
 use bowline_api::opaque::Digest;
 use bowline_runtime::clock::Clock;
@@ -13,35 +14,47 @@ use futures::stream::{self, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ObjectMeta, PostParams};
 
-use super::failure::Failure;
-use super::session::Session;
+use crate::failure::{Failure, answered};
+use crate::session::Session;
 
-/// How long an answer for a page is kept.
 const KEPT: Duration = Duration::from_secs(5);
 const REMEMBERED: usize = 100_000;
-/// A page is not worth a longer wait.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 16;
 
-/// What is asked.
+/// What to ask about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Question<'a> {
-    /// A verb of Kubernetes, or one of ours: `connect`, `share`, `assign-owner`.
-    pub verb: &'a str,
-    /// Plural name of one of our kinds.
-    pub resource: &'a str,
-    /// The namespace; the empty one is all of them, or a kind without namespaces.
-    pub namespace: &'a str,
-    /// The object; the empty name is all of them.
-    pub name: &'a str,
+pub(crate) struct Question<'a> {
+    /// A verb of Kubernetes, or `connect`, `share`, `assign-owner`.
+    verb: &'a str,
+    resource: &'a str,
+    /// Empty: all namespaces, or a cluster-scoped kind.
+    namespace: &'a str,
+    /// Empty: all objects.
+    name: &'a str,
+}
+
+impl Question<'static> {
+    /// Seeing the state of all providers.
+    pub(crate) const PROVIDERS: Self =
+        Self { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
 }
 
 impl<'a> Question<'a> {
-    /// About one connection.
-    pub fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
+    /// One connection, those of a namespace, or all.
+    pub(crate) fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
         Self { verb, resource: "integrationconnections", namespace, name }
+    }
+
+    pub(crate) fn about(verb: &'a str, connection: &'a IntegrationConnection) -> Self {
+        let ObjectMeta { namespace, name, .. } = &connection.metadata;
+        Self::connection(verb, namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+    }
+
+    /// Seeing a workspace.
+    pub(crate) fn workspace(name: &'a str) -> Self {
+        Self { verb: "get", resource: "workspaces", namespace: "", name }
     }
 
     fn attributes(&self) -> ResourceAttributes {
@@ -62,21 +75,19 @@ impl<'a> Question<'a> {
     }
 }
 
-/// Asks the API server.
-pub struct Access {
+pub(crate) struct Access {
     reviews: Api<SubjectAccessReview>,
     clock: Clock,
     kept: Mutex<HashMap<Digest, (bool, Timestamp)>>,
 }
 
 impl Access {
-    /// One that asks with the portal's own client.
-    pub fn new(client: Client, clock: Clock) -> Self {
+    pub(crate) fn new(client: Client, clock: Clock) -> Self {
         Self { reviews: Api::all(client), clock, kept: Mutex::default() }
     }
 
-    /// For a page: an answer may be some seconds old.
-    pub async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
+    /// For a page: the answer may be some seconds old.
+    pub(crate) async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
         let (key, now) = (Digest::of(&question.key(session)), self.clock.now());
         if let Some(allowed) = self.remembered(&key, now) {
             return Ok(allowed);
@@ -90,8 +101,12 @@ impl Access {
         Ok(allowed)
     }
 
-    /// For a change: asked now.
-    pub async fn allows_now(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
+    /// For a change: never cached.
+    pub(crate) async fn allows_now(
+        &self,
+        session: &Session,
+        question: Question<'_>,
+    ) -> Result<bool, Failure> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(session.user().to_owned()),
@@ -101,18 +116,15 @@ impl Access {
             },
             ..SubjectAccessReview::default()
         };
-        let parameters = PostParams::default();
-        let asked = tokio::time::timeout(CALL_LIMIT, self.reviews.create(&parameters, &review)).await;
-        let answer =
-            asked.map_err(|late| Failure::internal(&late))?.map_err(|error| Failure::internal(&error))?;
+        let answer = answered(self.reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
     }
 
-    /// For a page with many lines: those of `of` for which the answer is yes, in their order.
-    pub async fn filter<T>(
+    /// Those of `of` that the user may, in the same order.
+    pub(crate) async fn filter<T>(
         &self,
         session: &Session,
-        of: Vec<T>,
+        of: impl IntoIterator<Item = T>,
         question: impl for<'a> Fn(&'a T) -> Question<'a>,
     ) -> Result<Vec<T>, Failure> {
         let question = &question;

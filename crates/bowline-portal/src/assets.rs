@@ -7,16 +7,16 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bowline_oauth::catalog;
 
-use super::view::provider::mark;
+use crate::view::provider::mark;
 
 const STYLE: &str = include_str!("../templates/portal.css");
 const SCRIPT: &str = include_str!("../templates/live.js");
 const ICON: &str = include_str!("../templates/icon.svg");
 
-/// Long enough to spare requests, short enough that an upgrade is seen.
+/// Long enough to save requests, short enough for an upgrade to show.
 const KEPT: &str = "public, max-age=600";
 
-/// The style sheet with the colours of marks, which no inline style may carry.
+/// The style sheet with the colours of marks: inline styles are not allowed.
 static STYLE_WITH_MARKS: LazyLock<String> = LazyLock::new(|| {
     let mut style = STYLE.to_owned();
     for (name, entry) in catalog::entries() {
@@ -31,16 +31,16 @@ fn kept(type_: &'static str, text: &'static str) -> Response {
 }
 
 /// `GET /static/portal.css`
-pub async fn style() -> Response {
+pub(crate) async fn style() -> Response {
     kept("text/css; charset=utf-8", &STYLE_WITH_MARKS)
 }
 
 /// `GET /static/live.js`
-pub async fn script() -> Response {
+pub(crate) async fn script() -> Response {
     kept("text/javascript; charset=utf-8", SCRIPT)
 }
 
 /// `GET /static/icon.svg`
-pub async fn icon() -> Response {
+pub(crate) async fn icon() -> Response {
     kept("image/svg+xml", ICON)
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use bowline_oauth::network::Network;
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::Args;
 use ipnet::IpNet;
 use secrecy::SecretString;
+use url::Url;
 
-use crate::network;
+use crate::sender;
 use crate::settings::{BaseUrl, Oidc, Proxy, Settings, SignIn, Token};
 
 /// Flags of `bowline portal`. Each may also be set by the environment variable shown.
@@ -24,29 +26,29 @@ pub struct PortalFlags {
     #[arg(long, env = "BOWLINE_PORTAL_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 
-    /// The portal's address as browsers know it, such as https://bowline.example.com. The operator needs the same one.
+    /// Address of the portal as browsers see it, such as https://bowline.example.com. Give the operator the same one.
     #[arg(long, env = "BOWLINE_PORTAL_URL")]
     url: String,
 
-    /// Let --url be http:// on localhost. For demos.
+    /// Allow http:// in --url for localhost. For demos.
     #[arg(long, env = "BOWLINE_PORTAL_ALLOW_INSECURE_HTTP")]
     allow_insecure_http: bool,
 
-    /// The portal's own namespace: its session key lives there.
+    /// Namespace of the portal, which contains its session key.
     #[arg(long, env = "BOWLINE_PORTAL_NAMESPACE", default_value = "bowline-portal")]
     namespace: String,
 
-    /// Namespace through which portal and operator speak of tries to connect.
+    /// Namespace of the short-lived Secrets through which portal and operator exchange attempts to connect.
     #[arg(long, env = "BOWLINE_ATTEMPTS_NAMESPACE", default_value = "bowline-attempts")]
     attempts_namespace: String,
 
-    /// File with the key that seals sessions, at least 32 bytes; the same for all replicas. Without it the Secret
-    /// bowline-portal-session is used, and made if it is missing.
+    /// File with the key that encrypts sessions, at least 32 bytes, the same for all replicas. Default: the Secret
+    /// bowline-portal-session, which is created if it does not exist.
     #[arg(long, env = "BOWLINE_PORTAL_SESSION_KEY_FILE")]
     session_key_file: Option<PathBuf>,
 
-    /// Networks of proxies whose X-Forwarded-For is believed, comma separated, such as 10.0.0.0/8. None: nobody's.
-    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network::parse)]
+    /// Networks of proxies whose X-Forwarded-For is trusted, comma separated, such as 10.0.0.0/8. Default: none.
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = sender::parse)]
     trusted_proxies: Vec<IpNet>,
 
     #[command(flatten)]
@@ -61,30 +63,30 @@ pub struct PortalFlags {
     log_filter: String,
 }
 
-/// How people sign in: at least one way.
+/// Ways to sign in: at least one.
 #[derive(Args, Debug)]
 #[allow(
     clippy::doc_markdown,
     reason = "these texts are the help, where a backtick is one character too many"
 )]
 struct SignInFlags {
-    /// Sign in by the OpenID provider with this issuer. Take the claims and prefixes that the API server has.
+    /// Issuer of the OpenID provider to sign in with. Use the same claims and prefixes as the API server.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_ISSUER", requires = "oidc_client_id")]
     oidc_issuer: Option<String>,
 
-    /// Our client at the OpenID provider. Its redirect URI is URL/sign-in/oidc/callback.
+    /// Client id at the OpenID provider. Its redirect URI is URL/sign-in/oidc/callback.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_ID")]
     oidc_client_id: Option<String>,
 
-    /// File with that client's secret. Without it the client is a public one.
+    /// File with the client secret. Without it the client is public.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_CLIENT_SECRET_FILE")]
     oidc_client_secret_file: Option<PathBuf>,
 
-    /// Claim with the user's name. With "email", email_verified must be true.
+    /// Claim with the user's name. For "email", email_verified must be true.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_CLAIM", default_value = "sub")]
     oidc_username_claim: String,
 
-    /// Put before the user's name. Not given: ISSUER# (nothing before an e-mail address), as the API server does. "-": nothing.
+    /// Prefix of the user's name. Default: ISSUER#, or none for an e-mail address, as in the API server. "-": none.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_USERNAME_PREFIX")]
     oidc_username_prefix: Option<String>,
 
@@ -92,11 +94,11 @@ struct SignInFlags {
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_CLAIM", default_value = "groups")]
     oidc_groups_claim: String,
 
-    /// Put before each group.
+    /// Prefix of each group.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_GROUPS_PREFIX", default_value = "")]
     oidc_groups_prefix: String,
 
-    /// Scopes to ask the OpenID provider for besides openid, comma separated.
+    /// Scopes to request besides openid, comma separated.
     #[arg(
         long,
         env = "BOWLINE_PORTAL_OIDC_SCOPES",
@@ -105,16 +107,39 @@ struct SignInFlags {
     )]
     oidc_scopes: Vec<String>,
 
-    /// Let people sign in with a token that the API server accepts.
+    /// Allow http:// for the OpenID provider. For demos and tests.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_ALLOW_HTTP", requires = "oidc_issuer")]
+    oidc_allow_http: bool,
+
+    /// Private networks in which the OpenID provider may be, comma separated, such as 10.0.0.0/8. Default: none, only public
+    /// addresses. Link-local and metadata addresses are never called.
+    #[arg(
+        long,
+        env = "BOWLINE_PORTAL_OIDC_ALLOWED_CIDRS",
+        value_delimiter = ',',
+        value_parser = sender::parse,
+        requires = "oidc_issuer"
+    )]
+    oidc_allowed_cidrs: Vec<IpNet>,
+
+    /// PEM file with certificate authorities to trust for the OpenID provider, besides those of the system.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_CA_FILE", requires = "oidc_issuer")]
+    oidc_ca_file: Option<PathBuf>,
+
+    /// Proxy for requests to the OpenID provider, such as http://proxy.example.com:3128.
+    #[arg(long, env = "BOWLINE_PORTAL_OIDC_PROXY", value_parser = proxy, requires = "oidc_issuer")]
+    oidc_proxy: Option<Url>,
+
+    /// Allow signing in with a token that the API server accepts.
     #[arg(long, env = "BOWLINE_PORTAL_SIGN_IN_WITH_TOKEN")]
     sign_in_with_token: bool,
 
-    /// Whom such a token must be for. Not given: the API server itself.
+    /// Audience that such a token must have. Default: the API server's own.
     #[arg(long, env = "BOWLINE_PORTAL_TOKEN_AUDIENCE", requires = "sign_in_with_token")]
     token_audience: Option<String>,
 
-    /// Trust a proxy that names the user, if it sends what this file holds in the header X-Bowline-Proxy-Secret.
-    /// The proxy must take that header and the two below from what clients send.
+    /// File with a secret. A proxy that sends it in the header X-Bowline-Proxy-Secret may name the user. The proxy must remove
+    /// that header and the two below from the requests of clients.
     #[arg(long, env = "BOWLINE_PORTAL_PROXY_SECRET_FILE")]
     proxy_secret_file: Option<PathBuf>,
 
@@ -128,7 +153,7 @@ struct SignInFlags {
 }
 
 impl PortalFlags {
-    /// The settings of the portal, and of its logs. Reads the files that flags name.
+    /// The settings of the portal and of its logs. Reads the files that are named in flags.
     pub fn into_settings(self) -> anyhow::Result<(Settings, Logs)> {
         let Self {
             listen,
@@ -147,7 +172,7 @@ impl PortalFlags {
             url: BaseUrl::new(&url, allow_insecure_http)?,
             namespace,
             attempts_namespace,
-            sign_in: sign_in.into_settings(allow_insecure_http)?,
+            sign_in: sign_in.into_settings()?,
             session_key_file,
             trusted_proxies,
         };
@@ -156,7 +181,8 @@ impl PortalFlags {
 }
 
 impl SignInFlags {
-    fn into_settings(self, insecure: bool) -> anyhow::Result<SignIn> {
+    // long: each flag by name, so that a new one cannot be forgotten.
+    fn into_settings(self) -> anyhow::Result<SignIn> {
         let Self {
             oidc_issuer,
             oidc_client_id,
@@ -166,15 +192,25 @@ impl SignInFlags {
             oidc_groups_claim,
             oidc_groups_prefix,
             oidc_scopes,
+            oidc_allow_http,
+            oidc_allowed_cidrs,
+            oidc_ca_file,
+            oidc_proxy,
             sign_in_with_token,
             token_audience,
             proxy_secret_file,
             proxy_user_header,
             proxy_groups_header,
         } = self;
+        let network = Network {
+            allow_http: oidc_allow_http,
+            allowed_cidrs: oidc_allowed_cidrs,
+            ca_certificates: oidc_ca_file.as_deref().map(read).transpose()?.map(String::into_bytes),
+            proxy: oidc_proxy,
+        };
         let oidc = match (oidc_issuer, oidc_client_id) {
             (Some(issuer), Some(client_id)) => Some(Oidc {
-                issuer: secure(issuer, insecure)?,
+                issuer: secure(issuer, &network)?,
                 client_id,
                 client_secret: oidc_client_secret_file.as_deref().map(secret).transpose()?,
                 username_claim: oidc_username_claim,
@@ -182,6 +218,7 @@ impl SignInFlags {
                 groups_claim: oidc_groups_claim,
                 groups_prefix: oidc_groups_prefix,
                 scopes: oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
+                network,
             }),
             _ => None,
         };
@@ -197,15 +234,29 @@ impl SignInFlags {
     }
 }
 
-fn secure(issuer: String, insecure: bool) -> anyhow::Result<String> {
-    if !issuer.starts_with("https://") && !insecure {
+fn secure(issuer: String, network: &Network) -> anyhow::Result<String> {
+    if !issuer.starts_with("https://") && !network.allow_http {
         bail!("--oidc-issuer must begin with https://");
     }
     Ok(issuer)
 }
 
+/// A proxy's address. Not with a password: arguments are visible to others.
+fn proxy(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
+        return Err("not an address such as http://proxy.example.com:3128");
+    }
+    let secret = !url.username().is_empty() || url.password().is_some();
+    if secret { Err("a user name or password is not allowed here") } else { Ok(url) }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 fn secret(path: &Path) -> anyhow::Result<SecretString> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read(path)?;
     let text = text.trim();
     if text.is_empty() {
         bail!("{} is empty", path.display());
@@ -249,9 +300,38 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_is_reached_by_https() {
-        let error = settings(&["--oidc-issuer", "http://issuer.example.com", "--oidc-client-id", "portal"])
-            .unwrap_err();
-        assert!(error.to_string().contains("https://"));
+    fn the_providers_network_is_public_and_https_unless_flags_say_more() {
+        let issuer = ["--oidc-issuer", "https://issuer.example.com", "--oidc-client-id", "portal"];
+        let network = |more: &[&str]| {
+            settings(&[&issuer[..], more].concat()).map(|settings| settings.sign_in.oidc.unwrap().network)
+        };
+        assert_eq!(network(&[]).unwrap(), Network::default());
+        let flags = [
+            "--oidc-allow-http",
+            "--oidc-allowed-cidrs=10.0.0.0/8,192.0.2.7",
+            "--oidc-proxy=http://proxy.example.com:3128",
+        ];
+        let expected = Network {
+            allow_http: true,
+            allowed_cidrs: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
+            ca_certificates: None,
+            proxy: Some("http://proxy.example.com:3128".parse().unwrap()),
+        };
+        assert_eq!(network(&flags).unwrap(), expected);
+        let error = network(&["--oidc-ca-file=/does/not/exist"]).unwrap_err();
+        assert!(error.to_string().contains("/does/not/exist"));
+        let http = ["--oidc-issuer", "http://issuer.example.com", "--oidc-client-id", "portal"];
+        assert!(settings(&http).unwrap_err().to_string().contains("https://"));
+        assert!(settings(&[&http[..], &["--oidc-allow-http"]].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_without_a_password() {
+        assert!(proxy("https://proxy.example.com").is_ok());
+        for bad in
+            ["proxy.example.com", "socks5://p:1", "http://a:b@p", "http://a@p", "http://p/path", "http://p?x"]
+        {
+            assert!(proxy(bad).is_err(), "{bad}");
+        }
     }
 }

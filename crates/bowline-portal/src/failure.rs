@@ -1,39 +1,36 @@
-//! What a person reads when something did not work: what happened, what to do, and a reference that the logs know.
+//! What a person reads when a request failed: what happened, what to do, and a reference to the log line.
 
 use std::error::Error;
+use std::time::Duration;
 
-use askama::Template;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use bowline_api::opaque::random_text;
+use axum::http::StatusCode;
+use axum::response::Response;
+use bowline_api::opaque::{NoRandomness, random_text};
 use bowline_runtime::attempts::AttemptError;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
-use super::App;
-use super::form::session_of;
-use super::pages::{Frame, html};
+use crate::seal::CannotSeal;
 
 const REFERENCE_LETTERS: usize = 10;
 
-/// A request that did not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    status: StatusCode,
-    title: String,
-    what: String,
-    todo: String,
-    reference: Option<String>,
-    sign_in: bool,
-}
+/// How long a person waits for the API server.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-#[derive(Template)]
-#[template(path = "failure.html")]
-struct FailurePage {
-    frame: Frame,
-    failure: Failure,
+/// The result of a handler.
+pub(crate) type Reply = Result<Response, Failure>;
+
+/// A failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) title: String,
+    pub(crate) what: String,
+    pub(crate) todo: String,
+    /// Finds the log line of an internal error.
+    pub(crate) reference: Option<String>,
+    /// Whether signing in helps.
+    pub(crate) sign_in: bool,
 }
 
 impl Failure {
@@ -42,65 +39,61 @@ impl Failure {
         Self { status, title, what, todo, reference: None, sign_in: false }
     }
 
-    /// Nothing there, or nothing that this user may see: the answer is the same.
-    pub fn not_found() -> Self {
-        let what = "There is nothing here, or nothing that you may see.";
+    /// Does not exist, or this user may not see it: both get the same response.
+    pub(crate) fn not_found() -> Self {
+        let what = "There is nothing here, or nothing that you are allowed to see.";
         Self::new(
             StatusCode::NOT_FOUND,
             "Not found",
             what,
-            "Check the address, or ask whoever sent it to you.",
+            "Check the address, or ask the person who sent it to you.",
         )
     }
 
-    /// This user may not do this.
-    pub fn forbidden(what: &str, todo: &str) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "You may not do this", what, todo)
+    pub(crate) fn forbidden(what: &str, todo: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "You are not allowed to do this", what, todo)
     }
 
-    /// The request is not one that our pages make.
-    pub fn bad_request(what: &str) -> Self {
+    /// A request that no page of ours sends.
+    pub(crate) fn bad_request(what: &str) -> Self {
         let todo = "Go back to the page and try again from there.";
         Self::new(StatusCode::BAD_REQUEST, "This request cannot be used", what, todo)
     }
 
-    /// A form of another session, another site, or a page that stood open too long.
-    pub fn stale_form() -> Self {
-        let what = "The form was not sent from a page of your present session, so nothing was changed.";
+    /// A form of another session or another site, or from a page that was open for too long.
+    pub(crate) fn stale_form() -> Self {
+        let what = "The form does not belong to your current session, so nothing was changed.";
         Self::new(
             StatusCode::FORBIDDEN,
             "This form is out of date",
             what,
-            "Load the page again and repeat what you did.",
+            "Reload the page and repeat the change.",
         )
     }
 
-    /// Nobody is signed in.
-    pub fn not_signed_in() -> Self {
+    pub(crate) fn not_signed_in() -> Self {
         let what = "You are not signed in, or your session has ended. Nothing was changed.";
         let failure = Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.");
         Self { sign_in: true, ..failure }
     }
 
-    /// Somebody could not be signed in.
-    pub fn sign_in(what: &str) -> Self {
+    pub(crate) fn sign_in(what: &str) -> Self {
         let todo = "Go to the sign-in page and try again.";
         let failure = Self::new(StatusCode::FORBIDDEN, "Signing in did not work", what, todo);
         Self { sign_in: true, ..failure }
     }
 
-    /// Too many requests.
-    pub fn too_many(what: &str) -> Self {
+    pub(crate) fn too_many(what: &str) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many at once", what, "Wait a minute and try again.")
     }
 
-    /// What was asked for does not fit the present state.
-    pub fn conflict(title: &str, what: &str, todo: &str) -> Self {
+    /// The request does not fit the current state.
+    pub(crate) fn conflict(title: &str, what: &str, todo: &str) -> Self {
         Self::new(StatusCode::CONFLICT, title, what, todo)
     }
 
-    /// Our fault, or that of something behind us. Logged here, with the reference that the page shows.
-    pub fn internal(error: &(dyn Error + 'static)) -> Self {
+    /// An internal error, or one of the API server or the sign-in provider. Logged here with the reference that the page shows.
+    pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
         let reference = random_text().map_or_else(
             |_| "none".to_owned(),
             |text| {
@@ -113,38 +106,38 @@ impl Failure {
         );
         tracing::error!(reference, error = %chain(error), "a request failed");
         let what =
-            "Something behind this page did not answer as it should. Nothing is known to have been changed.";
-        let todo = "Try again in a moment. If it stays, give the reference below to your platform team.";
+            "Something behind this page did not answer as expected. As far as we know, nothing was changed.";
+        let todo =
+            "Try again in a moment. If it keeps failing, give the reference below to your platform team.";
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "That did not work", what, todo);
         Self { reference: Some(reference), ..failure }
     }
 
-    /// What happened, for tests and for the pages that show it in a place of their own.
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-
-    /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
-        self.status
+    /// For a response that a library made, with a status and no page.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let what = match status {
+            StatusCode::GATEWAY_TIMEOUT => "The page took too long.",
+            _ => "None of our pages sends such a request.",
+        };
+        Self { status, ..Self::bad_request(what) }
     }
 }
 
 impl From<kube::Error> for Failure {
-    /// What the API server refused, it says in words for people, our policies' words among them.
+    /// The API server's messages are written for people, those of our admission policies included.
     fn from(error: kube::Error) -> Self {
         let todo = "If you think you should be allowed to, ask whoever manages this namespace.";
         match &error {
             kube::Error::Api(status) if status.is_not_found() => Self::not_found(),
             kube::Error::Api(status) if status.is_already_exists() => Self::conflict(
                 "The name is taken",
-                "There is already a connection of this name in that namespace.",
+                "There is already a connection with this name in that namespace.",
                 "Go back and choose another name.",
             ),
             kube::Error::Api(status) if status.is_conflict() => Self::conflict(
-                "Somebody else was faster",
-                "The connection was changed or made anew meanwhile, so nothing was changed.",
-                "Load the page again and repeat what you did.",
+                "Changed in the meantime",
+                "Somebody else changed or recreated the connection, so nothing was changed.",
+                "Reload the page and repeat the change.",
             ),
             kube::Error::Api(status) if status.is_forbidden() => Self::forbidden(&status.message, todo),
             kube::Error::Api(status) if status.is_invalid() => Self::bad_request(&status.message),
@@ -157,8 +150,8 @@ impl From<AttemptError> for Failure {
     fn from(error: AttemptError) -> Self {
         match error {
             AttemptError::Taken => Self::conflict(
-                "This try is over",
-                "The try to connect was finished, replaced or ran out of time.",
+                "This attempt is over",
+                "The attempt to connect was finished, was replaced or ran out of time.",
                 "Go to the connection and start again if it is not connected.",
             ),
             error => Self::internal(&error),
@@ -166,52 +159,24 @@ impl From<AttemptError> for Failure {
     }
 }
 
-impl Failure {
-    /// What an answer says that none of our handlers made: a library's own, of few words.
-    fn of_status(status: StatusCode) -> Self {
-        let what = match status {
-            StatusCode::GATEWAY_TIMEOUT => "It took longer than a page may take.",
-            _ => "This is not a request that our pages make.",
-        };
-        Self { status, ..Self::bad_request(what) }
+impl From<CannotSeal> for Failure {
+    fn from(error: CannotSeal) -> Self {
+        Self::internal(&error)
     }
 }
 
-/// Nobody is signed in, as far as it is known here: [`layer`] knows.
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let page = FailurePage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
-        let mut response = (self.status, html(&page)).into_response();
-        response.extensions_mut().insert(self);
-        response
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
+        Self::internal(&error)
     }
 }
 
-/// Puts the menu of who is signed in around each failure, and a page around each failure that has none.
-pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let headers = request.headers().clone();
-    let response = next.run(request).await;
-    let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
-    let known = response.extensions().get::<Failure>().cloned();
-    let failure = known.unwrap_or_else(|| Failure::of_status(status));
-    let (mut parts, _) = response.into_parts();
-    let page = FailurePage { frame: frame(&app, &headers, &failure).await, failure };
-    let (page, body) = html(&page).into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    parts.headers.extend(page.headers);
-    Response::from_parts(parts, body)
+/// Waits for the API server for a limited time.
+pub(crate) async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| Failure::internal(&late))
 }
 
-async fn frame(app: &App, headers: &HeaderMap, failure: &Failure) -> Frame {
-    match session_of(headers, app) {
-        None => Frame::of_nobody(&failure.title),
-        // Whatever is behind us does not answer, or should not be asked more.
-        Some(session) if failure.reference.is_some() || failure.status == StatusCode::TOO_MANY_REQUESTS => {
-            Frame::without_asking(&session, &failure.title, "")
-        }
-        Some(session) => Frame::of(app, &session, &failure.title, "").await,
-    }
+/// The API server's response to a request that the portal makes for itself: a refusal is not the user's fault.
+pub(crate) async fn answered<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    in_time(call).await?.map_err(|error| Failure::internal(&error))
 }

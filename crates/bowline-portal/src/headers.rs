@@ -1,14 +1,14 @@
-//! What every answer carries, so that a browser holds to it.
+//! Security headers of every response.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::App;
+use crate::App;
 
-/// No inline script or style, nothing from elsewhere, no frame, and forms go to us alone: the browser is sent to a
-/// provider by a page of its own, not by a form, so that no provider's own redirects need to be listed here.
+/// No inline script or style, no third-party resource, no frame, and forms are sent only to this portal. A page, not a form,
+/// redirects the browser to a provider, so no host of a provider's sign-in has to be listed here.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -24,8 +24,8 @@ const ALWAYS: [(HeaderName, &str); 7] = [
 
 const HSTS: &str = "max-age=63072000; includeSubDomains";
 
-/// Puts the headers on. `no-store`, unless the answer says itself how long it may be kept.
-pub fn put(headers: &mut HeaderMap, https: bool) {
+/// Adds the headers; `no-store` unless the response states how long it may be cached.
+pub(crate) fn put(headers: &mut HeaderMap, https: bool) {
     for (name, value) in ALWAYS {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -35,8 +35,7 @@ pub fn put(headers: &mut HeaderMap, https: bool) {
     }
 }
 
-/// Puts the headers on every answer.
-pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     put(response.headers_mut(), app.settings.url.is_https());
     response

@@ -1,4 +1,4 @@
-//! Where the session key comes from: a file, or a Secret in the portal's own namespace that the first replica makes.
+//! The session key: from a file, or from a Secret in the portal's own namespace that the first replica creates.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,61 +10,54 @@ use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 use secrecy::ExposeSecret;
 
-use super::seal::{KeyTooShort, SessionKey};
-use super::settings::Settings;
+use crate::seal::{KeyTooShort, SessionKey};
+use crate::settings::Settings;
 
 /// Name of the Secret.
 pub const SECRET: &str = "bowline-portal-session";
 /// Its key.
 const KEY: &str = "key";
 
-/// There is no session key.
+/// The session key is not available.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
+pub enum KeyError {
     #[error("cannot read the session key from {path}")]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// What is there is too short.
     #[error(transparent)]
     TooShort(#[from] KeyTooShort),
-    /// The Secret can neither be read nor made.
     #[error("cannot read or make the Secret {SECRET}, which holds the session key")]
     Secret(#[source] kube::Error),
-    /// The Secret has no key.
     #[error("the Secret {SECRET} has no entry {KEY}")]
     NoEntry,
-    /// No random bytes.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
 }
 
-/// Reads the key, or makes it.
-pub async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, Error> {
+/// Reads the key, or creates it.
+pub(crate) async fn obtain(client: &Client, settings: &Settings) -> Result<SessionKey, KeyError> {
     if let Some(path) = &settings.session_key_file {
-        let bytes = std::fs::read(path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| KeyError::File { path: path.clone(), source })?;
         return Ok(SessionKey::new(&bytes)?);
     }
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
-    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(Error::Secret)? {
+    if let Some(secret) = secrets.get_opt(SECRET).await.map_err(KeyError::Secret)? {
         return from_secret(&secret);
     }
     match secrets.create(&PostParams::default(), &fresh()?).await {
         Ok(secret) => from_secret(&secret),
-        // Another replica was faster; its key is the one.
+        // Another replica was faster: its key counts.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            from_secret(&secrets.get(SECRET).await.map_err(Error::Secret)?)
+            from_secret(&secrets.get(SECRET).await.map_err(KeyError::Secret)?)
         }
-        Err(error) => Err(Error::Secret(error)),
+        Err(error) => Err(KeyError::Secret(error)),
     }
 }
 
-fn fresh() -> Result<Secret, Error> {
+fn fresh() -> Result<Secret, KeyError> {
     let key = random_text()?.expose_secret().as_bytes().to_vec();
     Ok(Secret {
         metadata: ObjectMeta { name: Some(SECRET.to_owned()), ..ObjectMeta::default() },
@@ -73,7 +66,7 @@ fn fresh() -> Result<Secret, Error> {
     })
 }
 
-fn from_secret(secret: &Secret) -> Result<SessionKey, Error> {
-    let bytes = secret.data.as_ref().and_then(|data| data.get(KEY)).ok_or(Error::NoEntry)?;
+fn from_secret(secret: &Secret) -> Result<SessionKey, KeyError> {
+    let bytes = secret.data.as_ref().and_then(|data| data.get(KEY)).ok_or(KeyError::NoEntry)?;
     Ok(SessionKey::new(&bytes.0)?)
 }

@@ -1,4 +1,4 @@
-//! How fast one address and one user may go. Kept in memory: each replica counts for itself.
+//! Rate limits per address and user. Each replica counts for itself, in memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,13 +10,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use k8s_openapi::jiff::Timestamp;
 
-use super::failure::Failure;
-use super::{App, network};
+use crate::App;
+use crate::failure::Failure;
+use crate::sender::{Sender, client, network_of};
 
-/// Forgetting everybody when there are more is better than to grow without end.
+/// Beyond this number all are forgotten: memory must not grow without a limit.
 const REMEMBERED: usize = 50_000;
 
-/// How many at once, and how many more per minute.
+/// A rate limit: how many at once, and how many more per minute.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     burst: u32,
@@ -24,38 +25,35 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How many at once.
     pub const fn burst(self) -> u32 {
         self.burst
     }
 }
 
-/// All requests of one address.
+/// Requests of one address.
 pub const REQUESTS: Pace = Pace { burst: 300, per_minute: 600 };
-/// Tries to sign in from one address.
-pub const SIGN_INS: Pace = Pace { burst: 20, per_minute: 10 };
+/// Sign-ins from one address.
+pub(crate) const SIGN_INS: Pace = Pace { burst: 20, per_minute: 10 };
 /// Changes by one user.
 pub const ACTIONS: Pace = Pace { burst: 30, per_minute: 30 };
 
-/// Pages that follow their connection, at the same time.
+/// Open streams of changes, in total.
 const STREAMS: usize = 400;
-/// Those of one address, which may be a proxy for many people.
-pub const STREAMS_OF_ONE: usize = 100;
+/// Open streams of one address, which may be a proxy for many users.
+pub(crate) const STREAMS_OF_ONE: usize = 100;
 
-/// Buckets that fill with time, one per key.
-pub struct Limiter<K> {
+/// Token buckets, one per key.
+pub(crate) struct Limiter<K> {
     pace: Pace,
     buckets: Mutex<HashMap<K, (f64, Timestamp)>>,
 }
 
 impl<K: Eq + Hash> Limiter<K> {
-    /// One that lets this pace through.
-    pub fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: Pace) -> Self {
         Self { pace, buckets: Mutex::default() }
     }
 
-    /// Takes one, if there is one.
-    pub fn allows(&self, key: K, now: Timestamp) -> bool {
+    pub(crate) fn allows(&self, key: K, now: Timestamp) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = f64::from(self.pace.burst);
         let filled = |left: f64, since: Timestamp| {
@@ -63,7 +61,7 @@ impl<K: Eq + Hash> Limiter<K> {
             (left + seconds * f64::from(self.pace.per_minute) / 60.0).min(full)
         };
         if buckets.len() >= REMEMBERED {
-            // Who has rested is as good as new.
+            // A full bucket is the same as none.
             buckets.retain(|_, (left, since)| filled(*left, *since) < full);
         }
         if buckets.len() >= REMEMBERED {
@@ -80,27 +78,25 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
-/// So many at the same time, in all and for one key.
-pub struct Places<K> {
+/// A limit on how many exist at the same time, in total and for each key.
+pub(crate) struct Places<K> {
     all: usize,
     each: usize,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-/// One place; free again when it is dropped.
-pub struct Place<K: Eq + Hash> {
+/// Taken until it is dropped.
+pub(crate) struct Place<K: Eq + Hash> {
     key: K,
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
 impl<K: Eq + Hash + Clone> Places<K> {
-    /// `all` of them, `each` for one key.
-    pub fn new(all: usize, each: usize) -> Self {
+    pub(crate) fn new(all: usize, each: usize) -> Self {
         Self { all, each, taken: Arc::default() }
     }
 
-    /// Takes one, if there is one.
-    pub fn take(&self, key: K) -> Option<Place<K>> {
+    pub(crate) fn take(&self, key: K) -> Option<Place<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let of_key = taken.get(&key).copied().unwrap_or_default();
         if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
@@ -121,16 +117,11 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-/// The limits of one portal.
-pub struct Limits {
-    /// All requests, by address.
-    pub requests: Limiter<IpAddr>,
-    /// Tries to sign in, by address.
-    pub sign_ins: Limiter<IpAddr>,
-    /// Changes, by user.
-    pub actions: Limiter<String>,
-    /// Pages that follow their connection, by address.
-    pub streams: Places<IpAddr>,
+pub(crate) struct Limits {
+    pub(crate) requests: Limiter<IpAddr>,
+    pub(crate) sign_ins: Limiter<IpAddr>,
+    pub(crate) actions: Limiter<String>,
+    pub(crate) streams: Places<IpAddr>,
 }
 
 impl Default for Limits {
@@ -144,24 +135,8 @@ impl Default for Limits {
     }
 }
 
-/// What counts as one sender: an address, or the network of 64 bits that one customer has under IPv6.
-pub fn network_of(address: IpAddr) -> IpAddr {
-    // Where one socket serves both, IPv4 comes as `::ffff:192.0.2.1`: all of it would be one network.
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let bits = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(bits.into())
-        }
-    }
-}
-
-/// The address of a request's sender, as far as it can be believed.
-#[derive(Clone, Copy, Debug)]
-pub struct Sender(pub IpAddr);
-
-/// Notes the sender, and refuses one that is too fast.
-pub async fn layer(
+/// Adds the sender to the request, and refuses senders that are too fast.
+pub(crate) async fn layer(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
@@ -169,9 +144,9 @@ pub async fn layer(
 ) -> Response {
     let forwarded = request.headers().get_all("x-forwarded-for");
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
-    let sender = network::client(peer.ip(), &forwarded, &app.settings.trusted_proxies);
+    let sender = client(peer.ip(), &forwarded, &app.settings.trusted_proxies);
     if !app.limits.requests.allows(network_of(sender), app.clock.now()) {
-        return Failure::too_many("Your address sends more requests than one person does.").into_response();
+        return Failure::too_many("Your address sends too many requests.").into_response();
     }
     request.extensions_mut().insert(Sender(sender));
     next.run(request).await
@@ -182,16 +157,6 @@ pub async fn layer(
 mod tests {
     use super::*;
     use k8s_openapi::jiff::SignedDuration;
-
-    #[test]
-    fn one_customer_has_one_bucket_however_many_addresses() {
-        let network = |text: &str| network_of(text.parse().unwrap());
-        assert_eq!(network("2001:db8:1:2:aaaa::1"), network("2001:db8:1:2:ffff::9"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
-        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
-    }
 
     #[test]
     fn who_is_too_fast_waits_and_nobody_else_does() {

@@ -1,5 +1,5 @@
-//! Server-sent events for a connection's page: one word when something may have changed. The page then loads itself
-//! again, so that nothing is told here that the page would not show.
+//! Server-sent events for a connection's page. An event only says that something changed; the page then reloads itself, so a
+//! stream never contains anything that the page would not show.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -20,32 +20,31 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::App;
-use super::access::Question;
-use super::cluster::Cluster;
-use super::failure::Failure;
-use super::form::session_of;
-use super::limits::{Sender, network_of};
-use super::pages::subject::is_label;
+use crate::App;
+use crate::access::Question;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::sender::{Sender, network_of};
+use crate::subject::is_label;
+use crate::visit::session_of;
 
-/// Browsers connect again by themselves, and are asked again who they are.
+/// Browsers reconnect by themselves, and their session is checked again.
 const LASTS: Duration = Duration::from_mins(2);
-/// A word now and then keeps proxies from hanging up.
+/// Keeps proxies from closing the connection.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// What the page that listens shows.
+/// What the page shows.
 #[derive(Deserialize)]
-pub struct Shown {
-    /// Its [`version`]. Something may change between loading a page and listening.
+pub(crate) struct Shown {
+    /// Its [`version`]: something may change between loading the page and opening the stream.
     #[serde(default)]
     seen: String,
 }
 
 /// `GET …/live?seen=VERSION`
 ///
-/// A page listens here by itself. Where the session has ended it is told so, and nobody is sent to sign in: what came of that
-/// would be kept as where to go afterwards, in place of the page.
-pub async fn live(
+/// Without a session the response is 401 and no redirect: the sign-in would remember this address as the page to return to.
+pub(crate) async fn live(
     State(app): State<App>,
     Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
@@ -57,12 +56,11 @@ pub async fn live(
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
         return Err(Failure::not_found());
     }
-    let too_many =
-        || Failure::too_many("Your address has more pages open that follow a connection than it may.");
+    let too_many = || Failure::too_many("Your address has too many pages open.");
     let place = app.limits.streams.take(network_of(sender)).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
     let page = Open { cluster: Arc::clone(&app.cluster), namespace, name, told: Some(shown.seen) };
-    // Listening comes first: what changes from here on is heard, what changed before shows in the version.
+    // Subscribe first: later changes are received, earlier ones differ in the version.
     let state = (page, app.cluster.changes(), app.stop.clone(), place);
     let events = stream::unfold(state, move |(mut page, mut changes, stop, place)| async move {
         let event = tokio::select! {
@@ -76,17 +74,17 @@ pub async fn live(
     Ok(Sse::new(events))
 }
 
-/// A page that somebody has open.
+/// An open page.
 struct Open {
     cluster: Arc<Cluster>,
     namespace: String,
     name: String,
-    /// The version that it shows, or was told of.
+    /// The version that it shows or was notified of.
     told: Option<String>,
 }
 
 impl Open {
-    /// Returns when what the page shows is not as it was. Dropped before, it has missed nothing.
+    /// Returns when the page is out of date. Cancel safe.
     async fn news(&mut self, changes: &mut Receiver<String>) {
         let id = connection_id(&self.namespace, &self.name);
         loop {
@@ -99,7 +97,7 @@ impl Open {
             loop {
                 match changes.recv().await {
                     Ok(other) if other != id => {}
-                    // We may have been too slow to be told which.
+                    // After a lag it could be any connection.
                     Ok(_) | Err(RecvError::Lagged(_)) => break,
                     Err(RecvError::Closed) => return std::future::pending().await,
                 }
@@ -108,8 +106,8 @@ impl Open {
     }
 }
 
-/// Stands for everything on a connection's page that is followed: the connection and its shares as they are.
-pub fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
+/// Identifies the state of a connection and its shares.
+pub(crate) fn version(cluster: &Cluster, connection: &IntegrationConnection) -> String {
     let uid = connection.uid().unwrap_or_default();
     let shares = cluster.shares.state();
     let ours = shares.iter().filter(|share| share.spec.connection.uid == uid);

@@ -1,4 +1,4 @@
-//! Addresses, and what is around every request.
+//! Routes, and the layers around every request.
 
 use std::time::Duration;
 
@@ -12,22 +12,24 @@ use axum::routing::{MethodRouter, get, post};
 use tokio::time::Instant;
 use tower_http::timeout::TimeoutLayer;
 
-use super::connect::{callback, leave, start};
-use super::failure::{self, Failure};
-use super::pages::{
-    actions, choose, connection, ending, extra, health, list, make, review, usable, workspace,
+use crate::connect::{callback, leave, start};
+use crate::failure::Failure;
+use crate::page::around_failures;
+use crate::pages::{
+    actions, choose, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
-use super::{App, assets, headers, limits, live, sign_in};
+use crate::sign_in::OIDC_CALLBACK;
+use crate::{App, assets, headers, limits, live};
 
 /// The largest form.
 const BODY_BYTES: usize = 32 * 1024;
-/// The longest address; hyper refuses far longer ones before us.
+/// The longest path and query; hyper refuses far longer ones itself.
 const ADDRESS_BYTES: usize = 24 * 1024;
-/// No page takes longer; a stream has begun by then.
+/// Time limit of a page; a stream has started by then.
 const LASTS: Duration = Duration::from_secs(30);
 
 /// Everything the portal serves.
-pub fn router(app: App) -> Router {
+pub(crate) fn router(app: App) -> Router {
     let pages = signing_in().merge(connections()).merge(others());
     let around = pages
         .fallback(async || Failure::not_found())
@@ -36,7 +38,7 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(short))
         .layer(from_fn_with_state(app.clone(), limits::layer))
-        .layer(from_fn_with_state(app.clone(), failure::layer));
+        .layer(from_fn_with_state(app.clone(), around_failures));
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -54,7 +56,7 @@ fn signing_in() -> Router<App> {
         .route("/sign-in", get(sign_in::page))
         .route("/sign-in/token", post(sign_in::with_token))
         .route("/sign-in/oidc", post(sign_in::with_oidc))
-        .route(sign_in::OIDC_CALLBACK, taken(sign_in::oidc_callback))
+        .route(OIDC_CALLBACK, taken(sign_in::oidc_callback))
         .route("/sign-out", post(sign_in::out))
 }
 
@@ -95,8 +97,8 @@ fn others() -> Router<App> {
         .route("/providers", get(health::page))
 }
 
-/// An address that can be opened once. axum answers `HEAD` by what answers `GET`, and who only looks ahead (a mail scanner,
-/// the preview of a chat) would use it up.
+/// A route that works once. axum answers `HEAD` with the handler of `GET`, so a link preview or a mail scanner would use it
+/// up.
 fn taken<H: Handler<T, App>, T: 'static>(handler: H) -> MethodRouter<App> {
     get(handler).head(async || ([(header::ALLOW, "GET")], not_in_this_way().await))
 }
@@ -113,7 +115,6 @@ async fn ready(State(app): State<App>) -> Response {
     "ok\n".into_response()
 }
 
-/// Refuses an address that is longer than any of ours.
 async fn short(request: Request, next: Next) -> Response {
     let query = request.uri().query().map_or(0, str::len);
     if request.uri().path().len() + query > ADDRESS_BYTES {
@@ -122,7 +123,7 @@ async fn short(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// One line per request. Of the address only the route: neither query, nor names, nor whatever a provider put there.
+/// One log line per request, with the route instead of the address: a query may contain secrets.
 async fn logged(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let (method, begun) = (request.method().clone(), Instant::now());

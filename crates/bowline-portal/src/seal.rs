@@ -1,12 +1,11 @@
-//! What the portal gives browsers to keep, sealed so that they can neither read nor make it. Every replica with the same
-//! key opens it.
+//! Authenticated encryption of cookies. Every replica with the same key can decrypt them.
 //!
 //! ```text
 //! base64url( salt (16) ‖ nonce (12) ‖ AES-256-GCM ciphertext and tag )
 //! ```
 //!
-//! The key is HKDF-SHA256 (RFC 5869) of the session key and the salt, for one purpose: a cookie of one kind does not open
-//! as another.
+//! The key is derived from the session key, the salt and the purpose (HKDF-SHA256, RFC 5869), so a cookie of one kind is not
+//! accepted as another.
 
 use aes_gcm::aead::{Aead, Generate, Nonce};
 use aes_gcm::{Aes256Gcm, KeyInit};
@@ -22,12 +21,12 @@ const KEY_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 
-/// What is sealed.
+/// The kind of cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Who is signed in.
+    /// A session.
     Session,
-    /// What is remembered while somebody signs in.
+    /// State before sign-in.
     SignIn,
 }
 
@@ -40,21 +39,20 @@ impl Purpose {
     }
 }
 
-/// The key that seals sessions.
+/// The session key.
 pub struct SessionKey(Zeroizing<Vec<u8>>);
 
-/// The session key is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the session key has less than {KEY_BYTES} bytes: make one with `openssl rand -base64 32`")]
 pub struct KeyTooShort;
 
-/// Something could not be sealed: no random bytes, or not writable as JSON.
+/// No random bytes, or not serializable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot seal")]
 pub struct CannotSeal;
 
 impl SessionKey {
-    /// The key with these bytes, at least 32 of them; white space around them is not part of it.
+    /// At least 32 bytes, without surrounding white space.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyTooShort> {
         let bytes = bytes.trim_ascii();
         if bytes.len() < KEY_BYTES { Err(KeyTooShort) } else { Ok(Self(Zeroizing::new(bytes.to_vec()))) }
@@ -66,7 +64,7 @@ impl SessionKey {
         Aes256Gcm::new_from_slice(derived.as_slice()).ok()
     }
 
-    /// Seals a value for one purpose.
+    /// Encrypts a value.
     pub fn seal(&self, purpose: Purpose, value: &impl Serialize) -> Result<String, CannotSeal> {
         let clear = Zeroizing::new(serde_json::to_vec(value).map_err(|_| CannotSeal)?);
         let salt = <[u8; SALT_BYTES]>::try_generate().map_err(|_| CannotSeal)?;
@@ -77,7 +75,7 @@ impl SessionKey {
         Ok(BASE64_URL_SAFE_NO_PAD.encode([&salt[..], &nonce[..], &sealed[..]].concat()))
     }
 
-    /// Opens what was sealed for the purpose; `None` for anything else.
+    /// Decrypts a value of this purpose; `None` for anything else.
     pub fn open<T: DeserializeOwned>(&self, purpose: Purpose, text: &str) -> Option<T> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let (salt, rest) = bytes.split_at_checked(SALT_BYTES)?;

@@ -1,4 +1,4 @@
-//! Connections from browsers and proxies: how many at the same time, and how long each may take.
+//! Serves HTTP with limits on the number of connections and on their time.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,25 +16,23 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::limits::Places;
+use crate::limits::Places;
 
-/// Bounds of connections.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Time for the headers of a request, counted from the end of the one before.
-    pub headers: Duration,
-    /// Time for a connection; what it has begun by then may end.
-    pub connection: Duration,
-    /// Time for what has begun when a connection or the process ends.
-    pub ending: Duration,
-    /// Connections at the same time.
-    pub connections: usize,
-    /// Connections of one peer, which may be a proxy for many people.
-    pub connections_of_peer: usize,
+pub(crate) struct Bounds {
+    /// Time to receive the headers of a request, counted from the end of the previous request.
+    pub(crate) headers: Duration,
+    /// Lifetime of a connection; a request that is in progress may finish.
+    pub(crate) connection: Duration,
+    /// Time for that request to finish.
+    pub(crate) ending: Duration,
+    /// Number of open connections, in total and for one peer, which may be a proxy for many users.
+    pub(crate) connections: usize,
+    pub(crate) connections_of_peer: usize,
 }
 
 impl Default for Bounds {
-    /// Proxies commonly keep an idle connection for 60 seconds: one that we closed earlier could lose a request.
+    /// Proxies commonly keep idle connections for 60 seconds. If we closed them earlier, a request could get lost.
     fn default() -> Self {
         Self {
             headers: Duration::from_secs(75),
@@ -46,12 +44,17 @@ impl Default for Bounds {
     }
 }
 
-/// Serves until `stop`, and then ends what has begun.
-pub async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
+/// Serves until `stop`, then finishes the requests in progress.
+pub(crate) async fn serve(
+    mut listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
     let places = Places::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
     while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
-        // One connection too many is closed without a word: an answer would cost what is scarce.
+        // Closed without a response, which would take the resources that are short.
         let Some(place) = places.take(peer.ip()) else { continue };
         let (router, stop) = (router.clone(), stop.clone());
         open.spawn(async move {
@@ -79,7 +82,7 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.headers);
     let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // How a connection ends is of no interest: a request that failed has its own line in the log.
+    // The result does not matter: every request has its own log line.
     tokio::select! {
         _ = served.as_mut() => return,
         () = stop.cancelled() => {}
@@ -90,8 +93,10 @@ async fn connection(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
+    use std::convert::Infallible;
+
     use axum::body::Body;
     use axum::http::Uri;
     use futures::stream;
@@ -108,10 +113,10 @@ mod tests {
         Bounds { headers: LONG, connection: LONG, ending: LONG, ..Bounds::default() }
     }
 
-    /// A server with one short page, and one that never ends.
+    /// A server with a short response and an endless one.
     async fn started(bounds: Bounds) -> (SocketAddr, CancellationToken) {
         let router = Router::new().fallback(async |uri: Uri| match uri.path() {
-            "/endless" => Body::from_stream(stream::repeat(Ok::<_, std::convert::Infallible>("more "))),
+            "/endless" => Body::from_stream(stream::repeat(Ok::<_, Infallible>("more "))),
             _ => Body::from("page"),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -126,12 +131,18 @@ mod tests {
         stream
     }
 
-    /// What the server sends until it hangs up; fails if it never does.
+    /// What the server sends until it closes the connection.
     async fn rest(mut stream: TcpStream) -> String {
         let mut bytes = Vec::new();
-        // A server that hangs up in the middle of something may also reset the connection.
+        // It may also reset the connection.
         let _ = timeout(LONG, stream.read_to_end(&mut bytes)).await.expect("the server does not hang up");
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// Repeats the request until it is served.
+    async fn until_served(address: SocketAddr) {
+        let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
+        timeout(LONG, served).await.expect("no place becomes free");
     }
 
     #[tokio::test]
@@ -144,10 +155,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_reads_nothing_is_hung_up_on() {
-        let (address, _stop) = started(Bounds { connection: SHORT, ending: SHORT, ..bounds() }).await;
-        let request = b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert!(rest(sending(address, request).await).await.contains("more more"));
+    async fn who_reads_nothing_keeps_its_place_only_for_a_while() {
+        let short = Bounds { connection: SHORT, ending: SHORT, connections_of_peer: 1, ..bounds() };
+        let (address, _stop) = started(short).await;
+        let _unread = sending(address, b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        until_served(address).await;
     }
 
     #[tokio::test]
@@ -156,8 +168,7 @@ mod tests {
         let one = sending(address, b"GET /").await;
         assert_eq!(rest(sending(address, REQUEST).await).await, "");
         drop(one);
-        let served = async { while !rest(sending(address, REQUEST).await).await.ends_with("page") {} };
-        timeout(LONG, served).await.unwrap();
+        until_served(address).await;
     }
 
     #[tokio::test]

@@ -1,17 +1,19 @@
-//! Who is signed in: kept by the browser alone, sealed, in a cookie of the whole host.
+//! Sessions: sealed cookies; the portal stores nothing, so any replica serves any request and a restart signs nobody out.
 //!
-//! The portal keeps nothing, so any replica serves any request and a restart signs nobody out. A session ends after eight
-//! hours, in this browser at sign-out, and for everybody, with every copy of a cookie, when the session key is replaced.
+//! A session ends after eight hours. Signing out removes it from the browser; replacing the session key ends all sessions and
+//! every copy of their cookies.
 
 use std::fmt;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, header};
 use bowline_api::opaque::{Digest, NoRandomness, random_text};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::seal::{CannotSeal, Purpose, SessionKey};
+use crate::failure::Failure;
+use crate::seal::{CannotSeal, Purpose, SessionKey};
 
 /// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
 pub const COOKIE: &str = "__Host-bowline";
@@ -22,10 +24,10 @@ pub const LIFETIME: Duration = Duration::from_hours(8);
 /// Browsers keep no larger cookie.
 const COOKIE_BYTES: usize = 3_900;
 
-/// Names that only Kubernetes itself gives.
+/// Users and groups that belong to Kubernetes itself.
 const RESERVED: &str = "system:";
 
-/// Groups that the API server gives to everybody who proved who they are.
+/// Group of all authenticated users.
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// One sign-in. `Debug` does not show its id.
@@ -39,26 +41,22 @@ pub struct Session {
     issued_at: Timestamp,
 }
 
-/// Somebody cannot be signed in.
+/// Why a user cannot be signed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// A name that only Kubernetes itself gives, or none.
     #[error("this user name belongs to Kubernetes itself: sign in as a person")]
     Reserved,
-    /// No random bytes.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// It cannot be sealed.
     #[error(transparent)]
     CannotSeal(#[from] CannotSeal),
-    /// Browsers would drop the cookie.
     #[error("you are in too many groups to fit into a cookie: ask for the groups claim to be filtered")]
     TooLarge,
 }
 
 impl Session {
-    /// Signs somebody in, with an id that nobody had before. `groups` are those that another party names: of the
-    /// reserved ones only `system:authenticated` is kept, unless the API server itself named them.
+    /// Starts a session with a new id. Of the groups that a third party claims, no reserved one counts but
+    /// `system:authenticated`.
     pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, Refused> {
         if user.is_empty() || user.starts_with(RESERVED) {
             return Err(Refused::Reserved);
@@ -74,44 +72,44 @@ impl Session {
         Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
     }
 
-    /// The same session, which also knows the person behind the name.
+    /// With the person behind the user name.
     #[must_use]
     pub fn of_person(self, person: Digest) -> Self {
         Self { person: Some(person), ..self }
     }
 
-    /// The person behind the name, where the way to sign in tells.
+    /// The person behind the user name, if the way to sign in identifies them.
     pub fn person(&self) -> Option<&Digest> {
         self.person.as_ref()
     }
 
-    /// Kubernetes name of who is signed in.
+    /// User name in Kubernetes.
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Groups that the reviews of rights are asked with.
+    /// Groups for access reviews.
     pub fn groups(&self) -> &[String] {
         &self.groups
     }
 
-    /// What a try to connect remembers of the browser that began it.
+    /// Identifies the session in an attempt.
     pub fn digest(&self) -> Digest {
         Digest::of(&self.id)
     }
 
-    /// What a form of this session carries. Another digest than [`Session::digest`], so that neither tells the other.
+    /// Token of this session's forms. Derived differently than [`Session::digest`], so neither reveals the other.
     pub fn form_token(&self) -> String {
         Digest::of(&format!("form:{}", self.id)).as_str().to_owned()
     }
 
     fn is_over_at(&self, now: Timestamp) -> bool {
         let age = now.as_second() - self.issued_at.as_second();
-        // One from the future was made by nobody's clock.
+        // A small skew between replicas is allowed.
         u64::try_from(age).map_or(age < -60, |age| age >= LIFETIME.as_secs())
     }
 
-    /// The cookie that keeps it.
+    /// The session as a cookie.
     pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Refused> {
         let sealed = key.seal(Purpose::Session, self)?;
         if sealed.len() > COOKIE_BYTES {
@@ -120,10 +118,19 @@ impl Session {
         Ok(cookie(COOKIE, &sealed, LIFETIME))
     }
 
-    /// The session that a `Cookie` header holds, if it is sealed by us and not over.
+    /// The session of a request's cookies, if it is valid.
     pub fn from_cookies(key: &SessionKey, cookies: &[&str], now: Timestamp) -> Option<Self> {
         let session: Self = key.open(Purpose::Session, value(cookies, COOKIE)?)?;
         (!session.is_over_at(now)).then_some(session)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Reserved | Refused::TooLarge => Self::sign_in(&refused.to_string()),
+            Refused::NoRandomness(_) | Refused::CannotSeal(_) => Self::internal(&refused),
+        }
     }
 }
 
@@ -133,26 +140,31 @@ impl fmt::Debug for Session {
     }
 }
 
-/// Who says which groups somebody is in.
+/// Groups, and who named them.
 #[derive(Clone, Debug)]
 pub enum Groups {
-    /// The API server: taken as they are.
+    /// The API server: all count.
     OfTheApiServer(Vec<String>),
-    /// Somebody else, who cannot give groups of Kubernetes itself.
+    /// A third party, which cannot grant reserved groups.
     Claimed(Vec<String>),
 }
 
-/// A cookie that only we read, that no script sees and no foreign form sends (R29).
+/// A cookie that scripts cannot read and other sites cannot send with a form (R29).
 pub fn cookie(name: &str, value: &str, lasts: Duration) -> String {
     format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; Secure; SameSite=Lax", lasts.as_secs())
 }
 
-/// Takes a cookie away.
+/// Deletes a cookie.
 pub fn no_cookie(name: &str) -> String {
     cookie(name, "", Duration::ZERO)
 }
 
-/// The value of a cookie. `None` if it is missing, or stands there twice: somebody put one beside ours.
+/// The values of all `Cookie` headers.
+pub fn cookies(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
+}
+
+/// The value of a cookie. `None` if it is missing or repeated: somebody else may have set the second one.
 pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
     let pairs = cookies.iter().flat_map(|header| header.split(';'));
     let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
@@ -160,7 +172,7 @@ pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
     found.next().is_none().then_some(value)
 }
 
-/// Whether two tokens are the same, without telling by time where they differ.
+/// Compares two secrets in constant time.
 pub fn same(one: &str, other: &str) -> bool {
     Digest::of(one) == Digest::of(other)
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bowline_oauth::network::Network;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
@@ -10,58 +11,48 @@ use url::Url;
 /// What the administrator chose.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// The portal as browsers know it.
-    pub url: BaseUrl,
-    /// The portal's own namespace: its session key lives there.
-    pub namespace: String,
-    /// Where attempts live.
-    pub attempts_namespace: String,
-    /// How people prove who they are.
-    pub sign_in: SignIn,
-    /// The session key, if not in a Secret that the portal makes itself.
-    pub session_key_file: Option<PathBuf>,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<IpNet>,
+    pub(crate) listen: SocketAddr,
+    pub(crate) url: BaseUrl,
+    /// The portal's own, with its session key.
+    pub(crate) namespace: String,
+    pub(crate) attempts_namespace: String,
+    pub(crate) sign_in: SignIn,
+    /// With the session key, instead of the Secret.
+    pub(crate) session_key_file: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is trusted.
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
-/// How people prove who they are. At least one way is set.
+/// The ways to sign in; at least one is set.
 #[derive(Clone, Debug, Default)]
-pub struct SignIn {
-    /// By an `OpenID` provider.
-    pub oidc: Option<Oidc>,
-    /// By a token that the API server knows.
-    pub token: Option<Token>,
-    /// By a proxy in front of the portal.
-    pub proxy: Option<Proxy>,
+pub(crate) struct SignIn {
+    pub(crate) oidc: Option<Oidc>,
+    pub(crate) token: Option<Token>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
-/// Sign-in by an `OpenID` provider; claims and prefixes as the API server is set up.
+/// Sign-in with an `OpenID` provider; claims and prefixes as in the API server's configuration.
 #[derive(Clone, Debug)]
-pub struct Oidc {
-    /// Issuer identifier, exactly.
-    pub issuer: String,
-    /// Our client there.
-    pub client_id: String,
-    /// Its secret; none for a public client.
-    pub client_secret: Option<SecretString>,
-    /// Claim that holds the user's name.
-    pub username_claim: String,
-    /// Put before it. `None`: what the API server does by default; see [`Oidc::prefix`].
-    pub username_prefix: Option<String>,
-    /// Claim that holds the user's groups.
-    pub groups_claim: String,
-    /// Put before each group.
-    pub groups_prefix: String,
-    /// Scopes to ask for besides `openid`.
-    pub scopes: Vec<String>,
+pub(crate) struct Oidc {
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    /// `None`: a public client.
+    pub(crate) client_secret: Option<SecretString>,
+    pub(crate) username_claim: String,
+    /// `None`: the API server's default, see [`Oidc::prefix`].
+    pub(crate) username_prefix: Option<String>,
+    pub(crate) groups_claim: String,
+    pub(crate) groups_prefix: String,
+    /// Besides `openid`.
+    pub(crate) scopes: Vec<String>,
+    /// Where the provider may be reached.
+    pub(crate) network: Network,
 }
 
 impl Oidc {
-    /// What stands before a user name, by the API server's rule: what was set; `-` is nothing; else nothing before an
-    /// e-mail address, and `ISSUER#` before anything else.
-    pub fn prefix(&self) -> String {
+    /// The prefix of a user name by the API server's rule: the configured one, none for `-`; by default none for an e-mail
+    /// address and `ISSUER#` for anything else.
+    pub(crate) fn prefix(&self) -> String {
         match self.username_prefix.as_deref() {
             Some("-") => String::new(),
             Some(prefix) => prefix.to_owned(),
@@ -71,71 +62,66 @@ impl Oidc {
     }
 }
 
-/// Sign-in by a token that the API server knows.
+/// Sign-in with a token that the API server accepts.
 #[derive(Clone, Debug, Default)]
-pub struct Token {
-    /// Whom the token must be for. `None`: the API server itself.
-    pub audience: Option<String>,
+pub(crate) struct Token {
+    /// `None`: the API server's own.
+    pub(crate) audience: Option<String>,
 }
 
 /// Sign-in by a proxy in front of the portal.
 #[derive(Clone, Debug)]
-pub struct Proxy {
-    /// What the proxy sends in `X-Bowline-Proxy-Secret`.
-    pub secret: SecretString,
-    /// Header with the user's name.
-    pub user_header: String,
-    /// Header with the user's groups, comma separated.
-    pub groups_header: String,
+pub(crate) struct Proxy {
+    pub(crate) secret: SecretString,
+    pub(crate) user_header: String,
+    /// Comma separated.
+    pub(crate) groups_header: String,
 }
 
-/// The portal as browsers know it: scheme, host, port, and no path.
+/// The portal's address in browsers: scheme, host and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl(Url);
+pub(crate) struct BaseUrl(Url);
 
-/// The portal cannot live at this address.
+/// The portal cannot have this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BaseUrlError {
-    /// Not a URL.
+pub(crate) enum BaseUrlError {
     #[error("--url is not an address such as https://bowline.example.com")]
-    NotAUrl,
-    /// Cookies would travel in the clear.
+    Malformed,
     #[error("--url must begin with https:// (a demo on localhost may use --allow-insecure-http)")]
-    NotHttps,
-    /// `__Host-` cookies and redirect URIs belong to a whole host.
+    Insecure,
+    /// `__Host-` cookies belong to a whole host.
     #[error("--url may hold a host and a port, no user, path, query or fragment")]
-    NotAnOrigin,
+    TooMuch,
 }
 
 impl BaseUrl {
-    /// Reads and judges it. With `insecure`, `http://` is allowed for this machine alone.
-    pub fn new(text: &str, insecure: bool) -> Result<Self, BaseUrlError> {
-        let url = Url::parse(text).map_err(|_| BaseUrlError::NotAUrl)?;
+    /// Parses and checks it. With `insecure`, `http://` is allowed for localhost.
+    pub(crate) fn new(text: &str, insecure: bool) -> Result<Self, BaseUrlError> {
+        let url = Url::parse(text).map_err(|_| BaseUrlError::Malformed)?;
         let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         match url.scheme() {
             "https" => {}
             "http" if insecure && local => {}
-            _ => return Err(BaseUrlError::NotHttps),
+            _ => return Err(BaseUrlError::Insecure),
         }
         let plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !plain || !url.username().is_empty() || url.password().is_some() {
-            return Err(BaseUrlError::NotAnOrigin);
+            return Err(BaseUrlError::TooMuch);
         }
         Ok(Self(url))
     }
 
-    /// As browsers send it in `Origin`.
-    pub fn origin(&self) -> String {
+    /// As in the header `Origin`.
+    pub(crate) fn origin(&self) -> String {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether it is `https://`.
-    pub fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
     /// The address of a path that begins with `/`.
-    pub fn join(&self, path: &str) -> String {
+    pub(crate) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.origin())
     }
 }
@@ -151,13 +137,13 @@ mod tests {
         assert_eq!(good.origin(), "https://bowline.example.com:8443");
         assert_eq!(good.join("/callback/github"), "https://bowline.example.com:8443/callback/github");
         for (text, error) in [
-            ("bowline", BaseUrlError::NotAUrl),
-            ("http://bowline.example.com", BaseUrlError::NotHttps),
-            ("http://localhost:8080", BaseUrlError::NotHttps),
-            ("ftp://localhost", BaseUrlError::NotHttps),
-            ("https://bowline.example.com/portal", BaseUrlError::NotAnOrigin),
-            ("https://alice@bowline.example.com", BaseUrlError::NotAnOrigin),
-            ("https://bowline.example.com/?x", BaseUrlError::NotAnOrigin),
+            ("bowline", BaseUrlError::Malformed),
+            ("http://bowline.example.com", BaseUrlError::Insecure),
+            ("http://localhost:8080", BaseUrlError::Insecure),
+            ("ftp://localhost", BaseUrlError::Insecure),
+            ("https://bowline.example.com/portal", BaseUrlError::TooMuch),
+            ("https://alice@bowline.example.com", BaseUrlError::TooMuch),
+            ("https://bowline.example.com/?x", BaseUrlError::TooMuch),
         ] {
             assert_eq!(BaseUrl::new(text, false), Err(error), "{text}");
         }
@@ -167,7 +153,7 @@ mod tests {
     fn http_is_for_this_machine_alone() {
         assert!(BaseUrl::new("http://localhost:8080", true).is_ok());
         assert!(BaseUrl::new("http://127.0.0.1:8080", true).is_ok());
-        assert_eq!(BaseUrl::new("http://bowline.example.com", true), Err(BaseUrlError::NotHttps));
+        assert_eq!(BaseUrl::new("http://bowline.example.com", true), Err(BaseUrlError::Insecure));
     }
 
     #[test]
@@ -181,6 +167,7 @@ mod tests {
             groups_claim: "groups".into(),
             groups_prefix: String::new(),
             scopes: Vec::new(),
+            network: Network::default(),
         };
         assert_eq!(oidc("sub", None).prefix(), "https://i#");
         assert_eq!(oidc("email", None).prefix(), "");

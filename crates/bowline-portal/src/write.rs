@@ -1,7 +1,5 @@
-//! What the portal writes to connections: as itself, naming in the same request the user for whom it acts, which
-//! admission takes as the caller. Whether that user may, was asked before.
-
-use std::time::Duration;
+//! Writes to connections. The portal writes as itself and names the acting user in the same request; admission treats that
+//! user as the caller. The caller has checked that user's rights.
 
 use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
@@ -9,59 +7,52 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use kube::{Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use super::failure::Failure;
-use super::session::Session;
+use crate::failure::{Failure, in_time};
+use crate::session::Session;
 
-/// Field manager of everything the portal writes.
-pub const FIELD_MANAGER: &str = "bowline-portal";
+pub(crate) const FIELD_MANAGER: &str = "bowline-portal";
 
-/// A click is not worth a longer wait.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
-
-/// A change of one connection: fields of its spec, and annotations.
+/// A change of spec fields and annotations.
 #[derive(Debug, Default)]
-pub struct Change {
+pub(crate) struct Change {
     spec: Map<String, Value>,
     annotations: Map<String, Value>,
-    /// The version that it was decided on, where a later one may not be changed.
+    /// The only version that it may be applied to.
     version: Option<String>,
 }
 
 impl Change {
-    /// Nothing yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a field of the spec; `null` takes it away.
+    /// Sets a field of the spec; `null` removes it.
     #[must_use]
-    pub fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.spec.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Only on the version of the object that was read: for a list, which a patch replaces as a whole.
+    /// Applies only to the version that was read: needed for lists, which a patch replaces as a whole.
     #[must_use]
-    pub fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
+    pub(crate) fn on_version_of(mut self, connection: &IntegrationConnection) -> Self {
         self.version = connection.resource_version();
         self
     }
 
-    /// Sets an annotation.
     #[must_use]
-    pub fn annotation(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
         self
     }
 
-    /// Takes an annotation away.
     #[must_use]
-    pub fn without(mut self, name: &str) -> Self {
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.annotations.insert(name.to_owned(), Value::Null);
         self
     }
 
-    /// The merge patch, for this very object and in the name of `user`.
+    /// The merge patch for the object with this uid, in the name of `user`.
     fn patch(mut self, uid: &str, user: &str) -> Value {
         self.annotations.insert(ANNOTATION_ACTING_USER.to_owned(), user.into());
         let mut patch = json!({ "metadata": { "uid": uid, "annotations": self.annotations } });
@@ -77,13 +68,12 @@ impl Change {
 
 /// Writes connections.
 #[derive(Clone)]
-pub struct Writer {
+pub(crate) struct Writer {
     client: Client,
 }
 
 impl Writer {
-    /// One that writes with the portal's own client.
-    pub fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
 
@@ -91,13 +81,17 @@ impl Writer {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Reads a connection as it is now, managed fields and all. `None` if there is none.
-    pub async fn read(&self, namespace: &str, name: &str) -> Result<Option<IntegrationConnection>, Failure> {
+    /// Reads a connection from the API server, with its managed fields.
+    pub(crate) async fn read(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<IntegrationConnection>, Failure> {
         Ok(in_time(self.api(namespace).get_opt(name)).await??)
     }
 
-    /// Makes a connection, owned by who is signed in.
-    pub async fn create(
+    /// Creates a connection. The caller sets the user as its owner.
+    pub(crate) async fn create(
         &self,
         session: &Session,
         namespace: &str,
@@ -116,8 +110,8 @@ impl Writer {
         Ok(made)
     }
 
-    /// Changes this very connection. `what` is for the log.
-    pub async fn change(
+    /// Changes a connection. `what` is for the log.
+    pub(crate) async fn change(
         &self,
         session: &Session,
         connection: &IntegrationConnection,
@@ -134,8 +128,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes this very connection. The user is named on it first: a deletion carries no annotation.
-    pub async fn delete(&self, session: &Session, connection: &IntegrationConnection) -> Result<(), Failure> {
+    /// Deletes a connection. The user is written to it first, because a deletion carries no annotation.
+    pub(crate) async fn delete(
+        &self,
+        session: &Session,
+        connection: &IntegrationConnection,
+    ) -> Result<(), Failure> {
         self.change(session, connection, Change::new(), "about to be deleted").await?;
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let preconditions = Preconditions { uid: connection.uid(), ..Preconditions::default() };
@@ -145,11 +143,6 @@ impl Writer {
         tracing::info!(user = session.user(), namespace, name, "connection deleted");
         Ok(())
     }
-}
-
-/// Waits for the API server as long as a person would.
-pub async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| Failure::internal(&late))
 }
 
 #[cfg(test)]

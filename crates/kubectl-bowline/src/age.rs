@@ -1,8 +1,8 @@
 //! Spans of time in as few words as kubectl uses.
 
+use bowline_api::duration::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::Duration;
 
 /// How long ago, or `<none>`.
 pub(crate) fn since(time: Option<&Time>, now: Timestamp) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn relative(time: &Time, now: Timestamp) -> String {
 
 /// A length of time as people write it: 10m, not 600s.
 pub(crate) fn length(limit: Duration) -> String {
-    let seconds = std::time::Duration::from(limit).as_secs();
+    let seconds = limit.get().as_secs();
     span(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 

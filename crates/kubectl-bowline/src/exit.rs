@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use kube::core::Duration;
+use bowline_api::duration::Duration;
 
 use crate::age::length;
 

@@ -4,7 +4,6 @@ use std::pin::pin;
 
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
-use kube::core::Duration;
 use kube::runtime::watcher::watch_object;
 use tokio::time::{Instant, timeout_at};
 
@@ -13,6 +12,7 @@ use crate::exit::NotInTime;
 use crate::screen::Screen;
 use crate::session::UserSession;
 use bowline_api::IntegrationConnection;
+use bowline_api::duration::Duration;
 
 /// `--wait` and `--timeout`.
 #[derive(clap::Args, Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub(crate) struct WaitArgs {
     )]
     pub wait: bool,
     /// How long to wait, such as 30s or 10m
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
     pub timeout: Duration,
 }
 
@@ -38,7 +38,7 @@ impl WaitArgs {
     }
 
     pub fn deadline(self) -> Instant {
-        Instant::now() + self.timeout.into()
+        Instant::now() + self.timeout.get()
     }
 
     /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
@@ -59,12 +59,6 @@ impl WaitArgs {
     pub fn late(self, what: String) -> anyhow::Error {
         NotInTime { limit: self.timeout, what }.into()
     }
-}
-
-/// A length of time as kubectl takes it.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let duration: Duration = text.parse().map_err(|_| "write it like 30s, 2m or 1h".to_owned())?;
-    if duration.is_negative() { Err("it cannot be negative".to_owned()) } else { Ok(duration) }
 }
 
 /// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
@@ -88,18 +82,5 @@ pub(crate) async fn follow<T>(
     match timeout_at(deadline, following).await {
         Err(_) => Ok(None),
         Ok(found) => found.map(Some),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_written_as_kubectl_does() {
-        let seconds = |text| duration(text).map(|d| std::time::Duration::from(d).as_secs());
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("1m30s"), Ok(90));
-        assert!(duration("soon").is_err() && duration("-5s").is_err());
     }
 }

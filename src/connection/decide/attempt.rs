@@ -45,8 +45,48 @@ pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verd
 /// An attempt that began after the one that status tells of.
 fn started(input: &Input) -> Option<LastAttempt> {
     let known = input.connection.last_attempt();
-    let is_new = |id: &str| known.is_none_or(|known| known.id != id);
-    let begun = |id: String, method, requested_by, at: Timestamp| LastAttempt {
+    let is_new = |begun: &LastAttempt| known.is_none_or(|known| known.id != begun.id);
+    imported(input)
+        .filter(is_new)
+        .or_else(|| requested(input).filter(is_new))
+        .or_else(|| consented(input).filter(is_new).filter(|begun| is_later(begun, known)))
+        .or_else(|| supplied(input).filter(is_new))
+}
+
+/// By an announced intake Secret.
+fn imported(input: &Input) -> Option<LastAttempt> {
+    let announced = announcement(input)?.value;
+    (input.observed.taken.as_ref() != Some(&announced))
+        .then(|| running(announced, AttemptMethod::Import, None, input.now))
+}
+
+/// By a request for a device flow, taken up just now or not yet.
+fn requested(input: &Input) -> Option<LastAttempt> {
+    let finished = input.observed.finished.as_ref().and_then(|finished| finished.authorization.clone());
+    let request = pending_request(input).or(finished)?;
+    Some(running(request, AttemptMethod::DeviceCode, None, input.now))
+}
+
+/// By the Secret through which portal and operator pass an attempt.
+fn consented(input: &Input) -> Option<LastAttempt> {
+    let kept = input.observed.newest_attempt.as_ref()?;
+    let method = match kept.attempt.request {
+        Some(_) => AttemptMethod::DeviceCode,
+        None => AttemptMethod::AuthorizationCode,
+    };
+    let user = Some(kept.attempt.user.clone());
+    Some(running(kept.id().to_owned(), method, user, kept.attempt.started_at))
+}
+
+/// By a version of the credentials Secret that was not read yet.
+fn supplied(input: &Input) -> Option<LastAttempt> {
+    let source = unread_credentials(input)?;
+    let id = format!("{}/{}", source.uid, source.resource_version);
+    Some(running(id, AttemptMethod::Credentials, None, input.now))
+}
+
+fn running(id: String, method: AttemptMethod, requested_by: Option<String>, at: Timestamp) -> LastAttempt {
+    LastAttempt {
         id,
         method: Open::Known(method),
         requested_by,
@@ -56,34 +96,15 @@ fn started(input: &Input) -> Option<LastAttempt> {
         result: AttemptResult::Running.into(),
         reason: None,
         message: String::new(),
-    };
-    if let Some(announced) = announcement(input).map(|announcement| announcement.value)
-        && input.observed.taken.as_ref() != Some(&announced)
-        && is_new(&announced)
-    {
-        return Some(begun(announced, AttemptMethod::Import, None, input.now));
     }
-    let finished = input.observed.finished.as_ref().and_then(|finished| finished.authorization.clone());
-    if let Some(request) = pending_request(input).or(finished).filter(|request| is_new(request)) {
-        return Some(begun(request, AttemptMethod::DeviceCode, None, input.now));
-    }
-    if let Some(kept) = input.observed.newest_attempt.as_ref().filter(|kept| is_new(kept.id()))
-        // Times have whole seconds; of two Secrets the newest is at hand.
-        && known.is_none_or(|known| {
-            let tie = known.started_at.0 == kept.attempt.started_at && came_by_secret(known);
-            known.started_at.0 < kept.attempt.started_at || tie
-        })
-    {
-        let method = match kept.attempt.request {
-            Some(_) => AttemptMethod::DeviceCode,
-            None => AttemptMethod::AuthorizationCode,
-        };
-        let user = Some(kept.attempt.user.clone());
-        return Some(begun(kept.id().to_owned(), method, user, kept.attempt.started_at));
-    }
-    let source = unread_credentials(input)?;
-    let id = format!("{}/{}", source.uid, source.resource_version);
-    is_new(&id).then(|| begun(id, AttemptMethod::Credentials, None, input.now))
+}
+
+/// Whether an attempt's Secret is not of an earlier attempt. Times have whole seconds; of two Secrets the newest is at hand.
+fn is_later(begun: &LastAttempt, known: Option<&LastAttempt>) -> bool {
+    known.is_none_or(|known| {
+        let tie = known.started_at == begun.started_at && came_by_secret(known);
+        known.started_at.0 < begun.started_at.0 || tie
+    })
 }
 
 fn came_by_secret(attempt: &LastAttempt) -> bool {

@@ -87,29 +87,21 @@ pub fn decide(
     now: Timestamp,
     limits: Limits,
 ) -> Plan {
-    let revision = observed.record.revision();
-    let jitter = jitter(connection, revision);
-    let target = observed.provider.target();
+    let (jitter, target) = (jitter(connection, observed.record.revision()), observed.provider.target());
     let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
-    let present = observed.record.present();
-    let remembered = History::of(
-        connection.status.as_ref(),
-        present.and_then(|present| present.version),
-        present.and_then(|present| present.pause.as_ref()),
-        observed.app_version.as_deref(),
-    );
-    let history = remembered.absorb(observed.finished.as_ref(), revision, &policy, jitter);
+    let history = history(connection, observed, &policy, jitter);
     let mut input = Input { connection, observed, history: &history, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
-        // The actor's rest is part of the plan: "now" would be another time, and another status, at each look.
+        // The actor's rest is part of the plan: with "now" the status would differ at each look.
         .map(|at| at.max(observed.rest_until.unwrap_or(at)));
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let unaskable = consent::unaskable(&input, &authorized);
+    let last_attempt = attempt::answered(&input, unaskable.as_deref(), &authorized);
     let answerable = answerable(&input, &authorized, target, &policy);
     Plan {
         shared: shared::shared(&input),
@@ -123,12 +115,24 @@ pub fn decide(
         next_attempt,
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
-        unaskable: unaskable.clone(),
+        unaskable,
         consent_at: consent::next_change(&input),
-        last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
+        last_attempt,
         authorized,
         history,
     }
+}
+
+/// What is remembered of refreshes, with the newest outcome taken in.
+fn history(connection: &IntegrationConnection, observed: &Observed, policy: &Policy, jitter: f64) -> History {
+    let present = observed.record.present();
+    let remembered = History::of(
+        connection.status.as_ref(),
+        present.and_then(|present| present.version),
+        present.and_then(|present| present.pause.as_ref()),
+        observed.app_version.as_deref(),
+    );
+    remembered.absorb(observed.finished.as_ref(), observed.record.revision(), policy, jitter)
 }
 
 /// Whether anything may be sent to the provider with the grant in use.

@@ -31,6 +31,7 @@ use crate::grant::intake::IntakeError;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
+use crate::grant::target::tests::Offline;
 use crate::grant::work::Task;
 use crate::publishing::{Known, PublishedVersion};
 use crate::sharing::Shared;
@@ -56,7 +57,7 @@ fn provider(entry: &str) -> Arc<Target> {
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
-    Arc::new(Target::new(description, spec, None, false))
+    Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
 fn grant() -> Grant {

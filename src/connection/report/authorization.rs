@@ -71,7 +71,10 @@ mod tests {
     use secrecy::SecretString;
     use serde_json::json;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::grant::target::tests::Offline;
 
     #[test]
     fn an_administrator_is_sent_to_approve_our_app_for_what_the_connection_asks_r7() {
@@ -85,7 +88,7 @@ mod tests {
             client_secret_previous: None,
             version: None,
         };
-        let target = Target::new(description, spec, Some(std::sync::Arc::new(app)), false);
+        let target = Target::new(description, spec, Some(Arc::new(app)), Arc::new(Offline::default()));
         let connection = serde_json::from_value(json!({"metadata": {"name": "mail", "namespace": "n"},
             "spec": {"provider": "work", "owner": "alice", "scopes": ["Mail.Read"]}}))
         .unwrap();

@@ -60,7 +60,7 @@ impl Grants {
             scopes: &scopes,
             expected: expected.as_ref(),
         };
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let begun = authorize::begin(http, job.target.description(), &app, &request, self.clock.now());
         let begun = self.timed(Operation::Authorize, begun).await;
         drop(permit);

@@ -54,7 +54,7 @@ impl Grants {
         let permit = self.admitted(job).await?;
         let scopes = requested(target, &job.scopes);
         let now = self.clock.now();
-        let http = self.clients.for_provider(target.insecure());
+        let http = target.http();
         let asked = device::authorize(http, target.description(), &app, &scopes, now);
         let asked = self.timed(Operation::Authorize, asked).await;
         drop(permit);
@@ -106,7 +106,7 @@ impl Grants {
             Err(outcome) => return outcome,
         };
         let asked_at = self.clock.now();
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let poll = device::poll(http, job.target.description(), &app, &pledge.secret, asked_at);
         let polled = self.timed(Operation::Exchange, poll).await;
         drop(permit);

@@ -53,7 +53,7 @@ impl Grants {
         // From here on nobody else finds the code.
         let Some(kept) = self.step(kept, Step::Exchanging).await else { return Outcome::Stale };
         let asked_at = self.clock.now();
-        let http = self.clients.for_provider(job.target.insecure());
+        let http = job.target.http();
         let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
         let code = Code { code, verifier, redirect_uri, scopes };
         let sent = exchange::exchange(http, job.target.description(), app, code, asked_at);

@@ -12,7 +12,7 @@ fn provider(spec: &Value) -> IntegrationProvider {
 fn observed(keys: &[(&str, &str)]) -> Observed {
     let data = keys.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
     let secret = Secret { data: Some(data.collect()), ..Secret::default() };
-    Observed { app_secret: Some(Arc::new(secret)), insecure_allowed: false }
+    Observed { app_secret: Some(Arc::new(secret)), ..Observed::default() }
 }
 
 const APP: &[(&str, &str)] = &[("client_id", "id"), ("client_secret", "canary")];
@@ -32,14 +32,14 @@ fn the_first_question_that_fails_is_what_status_says() {
             generic(&json!({"token": "http://id.example.com/t"})),
             observed(APP),
             Reason::EndpointRefused,
-            "not https",
+            "spec.network.allowHTTP",
         ),
         (
             "private",
             generic(&json!({"token": "https://10.0.0.1/t"})),
             observed(APP),
             Reason::EndpointRefused,
-            "private",
+            "the address is private. Such addresses need spec.network.allowedCIDRs, within the operator's --provider-networks.",
         ),
         (
             "localhost",
@@ -47,13 +47,6 @@ fn the_first_question_that_fails_is_what_status_says() {
             observed(APP),
             Reason::EndpointRefused,
             "local",
-        ),
-        (
-            "insecure by the object alone",
-            json!({"type": "github", "allowInsecure": true}),
-            observed(APP),
-            Reason::EndpointRefused,
-            "--allow-insecure-providers",
         ),
         (
             "no app named",
@@ -107,12 +100,76 @@ fn an_issuer_is_asked_where_an_address_is_open() {
     }
 }
 
+/// A provider at a private address that asks for this network.
+fn private(network: &Value) -> Value {
+    let mut spec = generic(&json!({"token": "http://10.1.2.3:8080/token"}));
+    spec["network"] = network.clone();
+    spec
+}
+
+fn bounds() -> NetworkBounds {
+    NetworkBounds {
+        allow_http: true,
+        cidrs: vec!["10.0.0.0/8".parse().unwrap()],
+        proxies: vec!["http://proxy.example.com:3128".parse().unwrap()],
+    }
+}
+
 #[test]
-fn insecure_addresses_need_the_word_of_both() {
-    let mut spec = generic(&json!({"token": "http://127.0.0.1:8080/token"}));
-    spec["allowInsecure"] = json!(true);
-    let both = Observed { insecure_allowed: true, ..observed(APP) };
-    assert!(decide(&provider(&spec), &both).unwrap().insecure);
-    spec["allowInsecure"] = json!(false);
-    assert_eq!(decide(&provider(&spec), &both).unwrap_err().reason, Reason::EndpointRefused);
+fn a_network_is_what_the_object_asks_for_within_what_the_operator_allows() {
+    let data = [("ca.crt".to_owned(), ByteString(b"PEM".to_vec()))].into();
+    let ca = Secret { data: Some(data), ..Secret::default() };
+    let asked = json!({"allowHTTP": true, "allowedCIDRs": ["10.1.0.0/16"], "caSecretName": "corp-ca",
+        "proxy": "http://proxy.example.com:3128"});
+    let observed = Observed { bounds: bounds(), ca_secret: Some(Arc::new(ca)), ..observed(APP) };
+    let usable = decide(&provider(&private(&asked)), &observed).unwrap();
+    assert!(usable.network.allow_http);
+    assert_eq!(usable.network.allowed_cidrs, ["10.1.0.0/16".parse().unwrap()]);
+    assert_eq!(usable.network.ca_certificates.as_deref(), Some(&b"PEM"[..]));
+    assert_eq!(usable.network.proxy, Some("http://proxy.example.com:3128/".parse().unwrap()));
+}
+
+#[test]
+fn what_the_operator_does_not_allow_is_refused_by_field_and_flag() {
+    let rows = [
+        (json!({"allowHTTP": true}), ["spec.network.allowHTTP", "--allow-http-providers"]),
+        (
+            json!({"allowedCIDRs": ["10.1.0.0/16", "192.168.0.0/16"]}),
+            ["192.168.0.0/16", "--provider-networks"],
+        ),
+        (json!({"allowedCIDRs": ["company"]}), ["spec.network.allowedCIDRs", "company is not a CIDR"]),
+        (json!({"proxy": "http://other.example.com"}), ["spec.network.proxy", "--provider-proxy"]),
+        (json!({"caSecretName": "corp-ca"}), ["spec.network.caSecretName", "no Secret corp-ca"]),
+    ];
+    let narrow = Observed { bounds: NetworkBounds { allow_http: false, ..bounds() }, ..observed(APP) };
+    for (network, says) in rows {
+        let refusal = decide(&provider(&private(&network)), &narrow).unwrap_err();
+        assert_eq!(refusal.reason, Reason::EndpointRefused, "{network}: {}", refusal.message);
+        assert!(says.iter().all(|words| refusal.message.contains(words)), "{network}: {}", refusal.message);
+    }
+    let empty = Observed { ca_secret: Some(Arc::default()), ..narrow };
+    let refusal = decide(&provider(&private(&json!({"caSecretName": "corp-ca"}))), &empty).unwrap_err();
+    assert!(refusal.message.contains("Secret corp-ca in the operator's namespace has no key ca.crt"));
+}
+
+#[test]
+fn what_the_operator_allows_counts_only_where_the_object_asks_for_it() {
+    let open = Observed { bounds: bounds(), ..observed(APP) };
+    let rows = [
+        (json!({}), "spec.network.allowHTTP"),
+        (json!({"allowHTTP": true}), "spec.network.allowedCIDRs"),
+        (json!({"allowHTTP": true, "allowedCIDRs": ["10.9.0.0/16"]}), "spec.network.allowedCIDRs"),
+        (json!({"allowedCIDRs": ["10.1.0.0/16"]}), "spec.network.allowHTTP"),
+    ];
+    for (network, says) in rows {
+        let refusal = decide(&provider(&private(&network)), &open).unwrap_err();
+        assert_eq!(refusal.reason, Reason::EndpointRefused, "{network}");
+        assert!(refusal.message.contains(says), "{network}: {}", refusal.message);
+    }
+    let metadata = json!({"type": "generic-oauth2", "app": {"secretName": "app"},
+        "endpoints": {"token": "https://169.254.169.254/token"}, "network": {"allowedCIDRs": ["0.0.0.0/0"]}});
+    let everything = NetworkBounds { cidrs: vec!["0.0.0.0/0".parse().unwrap()], ..bounds() };
+    let refusal =
+        decide(&provider(&metadata), &Observed { bounds: everything, ..observed(APP) }).unwrap_err();
+    assert!(refusal.message.contains("no setting allows this one"), "{}", refusal.message);
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::secret_text;
-use crate::vault::framing::{hex, length_prefixed, unhex};
+use crate::vault::framing::{length_prefixed, unhex};
 
 /// A grant: credential, lifetimes, and what it is bound to. Times are whole seconds, UTC.
 ///
@@ -266,7 +266,7 @@ impl SiblingKey {
         let account = binding.account.as_ref()?;
         let client_id = binding.client_id.as_deref().unwrap_or_default();
         let parts = [binding.authority.as_bytes(), client_id.as_bytes(), account.id.as_bytes()];
-        Some(Self(hex(&Sha256::digest(length_prefixed(&parts)))))
+        Some(Self(hex::encode(Sha256::digest(length_prefixed(&parts)))))
     }
 
     /// 64 hexadecimal digits: SHA-256 of the length-prefixed authority, client id and account id.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use aes_gcm::aead::Generate;
 use serde::{Deserialize, Serialize};
 
-use crate::vault::framing::{hex, unhex};
+use crate::vault::framing::unhex;
 
 /// 128 random bits that name one thing of its kind; as text 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl<Kind: Clone> RandomId<Kind> {
 
 impl<Kind: Clone> fmt::Display for RandomId<Kind> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.bits))
+        f.write_str(&hex::encode(self.bits))
     }
 }
 

@@ -66,13 +66,13 @@ async fn scopes_that_a_tool_keeps_are_agreed_to_where_it_reads_them() {
     let alice = portal.browser_of(&it, "alice").await;
     let seen = alice.get(&page).await;
     assert!(
-        seen.says("Kept by <strong>files</strong>") && seen.says("<code>spec.scopes</code>"),
+        seen.says("Managed by <strong>files</strong>") && seen.says("<code>spec.scopes</code>"),
         "{}",
         seen.text
     );
     assert!(!seen.says("Agree to these"), "{}", seen.text);
     let refused = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
-    assert!(refused.status == 409 && refused.says("files keeps this"), "{}", refused.text);
+    assert!(refused.status == 409 && refused.says("files manages this"), "{}", refused.text);
     assert_eq!(it.get("mail").await.spec.scopes, ["read"]);
 }
 
@@ -133,9 +133,9 @@ async fn a_pause_by_a_tool_is_told_as_the_tools() {
         .unwrap();
     let seen = alice.get(&page).await;
     assert!(!seen.says("id=\"resume\""), "{}", seen.text);
-    assert!(seen.says("Kept so by <strong>argocd-controller</strong>"), "{}", seen.text);
+    assert!(seen.says("Managed by <strong>argocd-controller</strong>"), "{}", seen.text);
     let refused = alice.submit(&seen, &format!("{page}/resume"), &[]).await;
-    assert!(refused.status == 409 && refused.says("argocd-controller keeps this"), "{}", refused.text);
+    assert!(refused.status == 409 && refused.says("argocd-controller manages this"), "{}", refused.text);
     assert_eq!(it.get("mail").await.spec.suspend, Some(true));
 }
 
@@ -170,7 +170,7 @@ async fn what_a_provider_leaves_open_is_asked_for_when_a_connection_is_made_r7()
     })
     .await;
     assert!(
-        form.says("Tenant id or verified domain") && form.says("Left empty: <code>common</code>"),
+        form.says("Tenant id or verified domain") && form.says("Default: <code>common</code>"),
         "{}",
         form.text
     );
@@ -178,7 +178,7 @@ async fn what_a_provider_leaves_open_is_asked_for_when_a_connection_is_made_r7()
         |tenant| [("title", "Mail"), ("namespace", it.namespace.as_str()), ("parameter.tenant", tenant)];
     let refused = alice.submit(&form, &new, &fields("a/b")).await;
     assert!(refused.says("It must be one path segment") && refused.says("aria-invalid"), "{}", refused.text);
-    assert!(refused.says("value=\"a/b\"") && refused.says("Look at Tenant again."), "{}", refused.text);
+    assert!(refused.says("value=\"a/b\"") && refused.says("Check Tenant again."), "{}", refused.text);
     assert!(it.connections().get_opt("mail").await.unwrap().is_none());
     let made = alice.submit(&form, &new, &fields("contoso.onmicrosoft.com")).await;
     assert_eq!(made.status, 303, "{}", made.text);
@@ -245,7 +245,7 @@ async fn an_optional_scope_that_was_not_given_is_a_note_and_no_fault_r15() {
     let seen = alice.get(&format!("/connections/{}/mail", it.namespace)).await;
     let line = seen.text.lines().find(|line| line.contains("<code>email</code>")).expect("the scope");
     let said = line.split("<li>").find(|item| item.contains("<code>email</code>")).unwrap();
-    assert!(said.contains("Not needed: the connection works without it."), "{said}");
+    assert!(said.contains("Optional: the connection works without it."), "{said}");
     assert!(said.contains("chip plain") && !said.contains("bad"), "{said}");
-    assert!(!seen.says("Needed: reconnect"), "{}", seen.text);
+    assert!(!seen.says("Required: reconnect"), "{}", seen.text);
 }

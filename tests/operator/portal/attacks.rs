@@ -40,7 +40,7 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
     let bob = portal.browser_of(&it, "bob").await;
     assert_eq!(bob.get(&code).await.status, 409);
     assert_eq!(carol.get(&code).await.status, 409, "consumed by whoever came first");
-    assert!(carol.get(&page).await.says("Somebody else came back"));
+    assert!(carol.get(&page).await.says("not the one who left"));
 
     let address = leave(&carol, &page).await;
     let code = callback(&it, &address, "alice").await;

@@ -83,7 +83,7 @@ async fn a_connections_page_says_all_that_is_known_of_it_r8_r9_r18() {
     assert_says(access, &[&ends, &refreshed, &next, "<code>mail</code> in ", &it.namespace]);
     for scope in ["read", "write"] {
         let item = access.split("<li>").find(|item| item.contains(&format!("<code>{scope}</code>")));
-        assert_says(item.expect(scope), &["chip good", "Given"]);
+        assert_says(item.expect(scope), &["chip good", "Granted"]);
     }
     assert_eq!(access.matches("<li>").count(), 2, "{access}");
     let sharing = status.sharing.unwrap();
@@ -194,7 +194,7 @@ async fn what_git_keeps_is_shown_and_not_edited() {
     assert_says(
         settings,
         &[
-            "The name is kept by <strong>argocd-controller</strong>",
+            "The name is managed by <strong>argocd-controller</strong>",
             "value=\"From Git\"",
             "name=\"description\"",
         ],
@@ -202,7 +202,7 @@ async fn what_git_keeps_is_shown_and_not_edited() {
     assert!(!settings.contains("name=\"title\""), "{settings}");
     let edit = format!("{page}/edit");
     let refused = alice.submit(&seen, &edit, &[("title", "Mine"), ("description", "Mine")]).await;
-    assert!(refused.status == 409 && refused.says("argocd-controller keeps this"), "{}", refused.text);
+    assert!(refused.status == 409 && refused.says("argocd-controller manages this"), "{}", refused.text);
     let spec = it.get("mail").await.spec;
     assert_eq!(
         (spec.display_name.as_deref(), spec.description),
@@ -291,7 +291,11 @@ async fn namespaces_are_offered_where_the_reader_may_make_connections() {
     }
     let fields = [("title", "Mine"), ("namespace", forbidden.as_str())];
     let refused = carol.submit(&carol.get(&new).await, &new, &fields).await;
-    assert!(refused.says(&format!("You may not make connections in {forbidden}.")), "{}", refused.text);
+    assert!(
+        refused.says(&format!("You are not allowed to create connections in {forbidden}.")),
+        "{}",
+        refused.text
+    );
     let made: Api<IntegrationConnection> = Api::namespaced(it.admin.clone(), &forbidden);
     assert!(made.list(&kube::api::ListParams::default()).await.unwrap().items.is_empty());
 }

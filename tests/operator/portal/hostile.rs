@@ -51,7 +51,7 @@ async fn a_malicious_provider_gets_no_honest_code() {
     let code = visit(&passed_on, &[("auto_consent", "alice")]).await["code"].clone();
     let honest_uri = format!("/callback/{}?state={state}&code={code}", honest.name);
     let answer = carol.get(&honest_uri).await;
-    assert!(answer.status == 409 && answer.says("another provider"), "{}", answer.text);
+    assert!(answer.status == 409 && answer.says("a different provider"), "{}", answer.text);
 
     let state = state_of(&callback(&evil, &leave(&carol, &page).await, "alice").await);
     let evil_uri = format!("/callback/{}?state={state}&code={code}&iss={}", evil.name, honest.realm.issuer());
@@ -219,8 +219,8 @@ async fn an_expired_session_shows_changes_and_finishes_nothing() {
     assert_eq!(browser.get(&page).await.location, "/sign-in");
     let ours = [("form", form.as_str())];
     assert_eq!(browser.post(&format!("{page}/disconnect"), &ours).await.status, 401);
-    assert_eq!(browser.get(&left).await.status, 409, "the try ends with the session");
-    assert!(carol.get(&page).await.says("the session had ended"));
+    assert_eq!(browser.get(&left).await.status, 409, "the attempt ends with the session");
+    assert!(carol.get(&page).await.says("the session ended in between"));
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), 0);
 }
 

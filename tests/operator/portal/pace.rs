@@ -43,7 +43,7 @@ async fn one_users_changes_are_limited_and_nobody_elses() {
     assert!(let_through >= burst, "{let_through} changes in a row are what a person may do");
 
     let refused = carol.submit(&page, &path, &[]).await;
-    assert!(refused.says("more in a minute"), "{}", refused.text);
+    assert!(refused.says("too many changes within a minute"), "{}", refused.text);
     let another = portal.browser_of(&it, "carol").await;
     let page = another.get("/connections").await;
     assert_eq!(another.submit(&page, &path, &[]).await.status, 429, "a new session is the same user");

@@ -38,7 +38,14 @@ impl House {
         let title = Patch::Merge(json!({"spec": {"displayName": THEIRS}}));
         it.workspaces().patch(&it.name, &PatchParams::default(), &title).await.expect("a workspace");
         let issuer = it.realm.issuer();
-        let openid = ["--allow-insecure-http", "--oidc-issuer", &issuer, "--oidc-client-id", "portal"];
+        let openid = [
+            "--oidc-allow-http",
+            "--oidc-allowed-cidrs=127.0.0.0/8",
+            "--oidc-issuer",
+            &issuer,
+            "--oidc-client-id",
+            "portal",
+        ];
         let portal = Portal::start(&it, &openid).await;
         let alice = portal.browser_of(&it, "alice").await;
         let page = format!("/connections/{}/mail", it.namespace);
@@ -130,7 +137,7 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
         let answer = house.send(&again, route, &form).await;
         check(route, route.mallory, &answer, &absent);
         if (route.method, route.path) == ("POST", "/new/{provider}") {
-            assert!(answer.says("You may not make connections"), "{}", answer.text);
+            assert!(answer.says("You are not allowed to create connections"), "{}", answer.text);
         }
     }
     assert_eq!(house.state().await, before);

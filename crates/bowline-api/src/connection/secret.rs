@@ -26,7 +26,8 @@ pub struct PublishedSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
 
-    /// Labels and annotations of the Secret, and keys of your own instead of those of `format`.
+    /// Type, labels and annotations of the Secret, and keys of your own instead of those of `format`. Absent means type and keys of
+    /// `format`, and no labels or annotations besides Bowline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<SecretTemplate>,
 }
@@ -53,7 +54,7 @@ pub struct SecretTemplate {
     #[schemars(with = "Option<SecretType>")]
     pub type_: Option<Open<SecretType>>,
 
-    /// Labels and annotations of the Secret.
+    /// Labels and annotations of the Secret. Absent means Bowline's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
 
@@ -75,7 +76,8 @@ pub struct SecretTemplate {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateMetadata {
-    /// Labels. Only prefixes that the administrator allows (`--published-label-prefix`); none by default.
+    /// Labels, up to 32, under prefixes that the administrator allows (`--published-label-prefix`; none by default). Absent means
+    /// none besides Bowline's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 63}))]
     #[x_kube(
@@ -83,8 +85,8 @@ pub struct TemplateMetadata {
     )]
     pub labels: BTreeMap<String, String>,
 
-    /// Annotations. Only prefixes that the administrator allows (`--published-annotation-prefix`); none by default, so that
-    /// nobody makes another controller copy the Secret or restart workloads.
+    /// Annotations, up to 32, under prefixes that the administrator allows (`--published-annotation-prefix`; none by default, so
+    /// that nobody makes another controller copy the Secret or restart workloads). Absent means none besides Bowline's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "additionalProperties" = {"type": "string", "maxLength": 4096}))]
     #[x_kube(
@@ -96,6 +98,7 @@ pub struct TemplateMetadata {
 /// Type of a published Secret. Types that Kubernetes or other controllers act on (service account tokens, bootstrap tokens,
 /// Helm releases) are not among them.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[schemars(transform = crate::schema::undescribed)]
 pub enum SecretType {
     /// Any keys.
     #[default]
@@ -125,6 +128,7 @@ impl SecretType {
 
 /// Keys of a published Secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[schemars(transform = crate::schema::undescribed)]
 pub enum Format {
     /// `access_token`, `token_type`, `expires_at`, `scopes`, `account_id`, `account_name`; or `api_key`; or `username`, `password`.
     #[default]

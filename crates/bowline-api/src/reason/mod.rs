@@ -3,18 +3,16 @@
 //! Nothing else in the project lists reasons. Conditions, Events, the portal's line and button, the plug-in's advice and
 //! `docs/conditions.md` are read from [`Row`]s; what is said is [`Reason::message`].
 
-mod page;
 mod remedy;
 mod table;
 mod words;
 
 use std::fmt;
 
-pub use self::page::conditions_page;
 pub use self::remedy::{Entrance, Fixer, Remedy};
 pub use self::table::Reason;
 pub use self::words::{Facts, quoted};
-use super::condition::{ConditionType, Truth};
+use crate::condition_type::{ConditionType, Truth};
 
 /// What a reason lets the operator do with the grant and with what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

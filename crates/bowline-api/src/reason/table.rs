@@ -6,8 +6,8 @@ use super::EventType::{Normal, Warning};
 use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
 use super::Place::{Connection, Event, Provider, Share, Workspace};
 use super::{Effect, Place, Remedy, Row};
-use crate::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
-use crate::condition::Truth::{False, True, Unknown};
+use crate::condition_type::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
+use crate::condition_type::Truth::{False, True, Unknown};
 
 /// `Name: places, status, effect, fixer, remedy, stalled | moving, event | silent, sentence`
 macro_rules! rows {

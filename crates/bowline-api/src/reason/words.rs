@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Fixer, Remedy, Row};
-use crate::condition::Truth;
+use crate::condition_type::Truth;
 
 /// What a sentence can name. What is not known is said in general words.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ impl Facts<'_> {
     }
 
     /// For people.
-    pub(super) fn fill(&self, template: &str) -> String {
+    pub(crate) fn fill(&self, template: &str) -> String {
         self.fill_with(template, |_, known, general| known.unwrap_or(general).to_owned())
     }
 
@@ -101,7 +101,7 @@ impl Facts<'_> {
     }
 
     /// What to do, and that `fixer` does it; empty where nothing is to be done.
-    pub(super) fn what_to_do(&self, fixer: Fixer, row: &Row) -> String {
+    pub(crate) fn what_to_do(&self, fixer: Fixer, row: &Row) -> String {
         match row.remedy {
             Remedy::None => String::new(),
             Remedy::Wait => "It continues by itself.".to_owned(),

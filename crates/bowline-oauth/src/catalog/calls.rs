@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::parameter::Pattern;
-use super::path::JsonPath;
+use super::pointer::Pointer;
 use super::protocol::AccountPaths;
 
 /// HTTP method of a call.
@@ -100,7 +100,7 @@ pub struct Revoke<U> {
     pub success: Vec<u16>,
     /// A boolean in the answer that must be true, too.
     #[serde(default)]
-    pub success_path: Option<JsonPath>,
+    pub success_path: Option<Pointer>,
     /// Statuses that mean that there was nothing left to withdraw.
     #[serde(default)]
     pub gone_status: Vec<u16>,
@@ -204,7 +204,7 @@ pub struct Validate<U> {
     pub ok: Vec<u16>,
     /// A path that must lead to a value for the key to work.
     #[serde(default)]
-    pub ok_path: Option<JsonPath>,
+    pub ok_path: Option<Pointer>,
     /// Statuses of a key that does not work. Empty means 401.
     #[serde(default)]
     pub invalid: Vec<u16>,

@@ -9,7 +9,7 @@ use url::Url;
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
 use super::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
 use super::errors::ErrorTable;
-use super::path::JsonPath;
+use super::pointer::Pointer;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 
 /// All that the OAuth core needs to know of one provider for one connection. No secret, no placeholder is left in it.
@@ -205,7 +205,7 @@ impl Description {
 
     /// Whether the answer to a revocation means that nothing is left to withdraw.
     pub fn revocation_done(&self, status: u16, body: Option<&serde_json::Value>) -> bool {
-        let confirmed = |path: &JsonPath| {
+        let confirmed = |path: &Pointer| {
             body.and_then(|body| path.get(body)).and_then(serde_json::Value::as_bool) == Some(true)
         };
         let codes = [&self.errors.code, &self.errors.api_code];

@@ -1,15 +1,14 @@
 //! What a provider's error codes mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::path::{JsonPath, Paths};
-use super::span::Span;
+use super::pointer::{Pointer, Pointers};
+use bowline_api::duration::Duration;
 
 /// What a failure means, and so who has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -52,19 +51,19 @@ pub enum Exchange {
 pub struct ErrorTable {
     /// Where a token answer has its code.
     #[serde(default)]
-    pub code: Paths,
+    pub code: Pointers,
     /// Where a token answer has a finer code; it decides if the table knows it.
     #[serde(default)]
-    pub subcode: Paths,
+    pub subcode: Pointers,
     /// Where a token answer has a list of numbers; the first that the table knows decides before all else.
     #[serde(default)]
-    pub numeric: Option<JsonPath>,
+    pub numeric: Option<Pointer>,
     /// Where the number is read in text, when the answer has no list of numbers.
     #[serde(default)]
     pub described: Option<Described>,
     /// Where an answer of the API has its code. Absent means as in token answers.
     #[serde(default)]
-    pub api_code: Paths,
+    pub api_code: Pointers,
     /// Code in the answer to a refresh → class.
     #[serde(default)]
     pub token: BTreeMap<String, Class>,
@@ -82,7 +81,7 @@ pub struct ErrorTable {
     pub revoked: BTreeSet<String>,
     /// Codes after which to wait at least so long.
     #[serde(default)]
-    pub wait: BTreeMap<String, Span>,
+    pub wait: BTreeMap<String, Duration>,
 }
 
 /// A number in a text: the digits that follow a prefix.
@@ -90,7 +89,7 @@ pub struct ErrorTable {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Described {
     /// Where the text is.
-    pub path: JsonPath,
+    pub path: Pointer,
     /// What stands before the number.
     pub prefix: String,
 }
@@ -134,7 +133,7 @@ pub struct Finding {
     /// Whether the code proves that the grant was withdrawn.
     pub revoked: bool,
     /// How long to wait at least before the next try.
-    pub wait: Option<Duration>,
+    pub wait: Option<std::time::Duration>,
 }
 
 impl ErrorTable {
@@ -182,7 +181,7 @@ impl ErrorTable {
         let listed = self.numeric.as_ref().and_then(|path| path.get(body)).and_then(Value::as_array);
         match listed {
             Some(list) if !list.is_empty() => {
-                list.iter().filter_map(|item| JsonPath::root().text(item)).collect()
+                list.iter().filter_map(|item| Pointer::default().text(item)).collect()
             }
             _ => self.described.as_ref().and_then(|described| described.number(body)).into_iter().collect(),
         }
@@ -193,7 +192,7 @@ impl ErrorTable {
         Finding {
             class,
             revoked: self.revoked.contains(named),
-            wait: self.wait.get(named).map(|span| span.get()),
+            wait: self.wait.get(named).map(|wait| wait.get()),
             code,
         }
     }

@@ -259,7 +259,7 @@ mod tests {
     fn extends_merges_maps_and_replaces_lists_and_scalars() {
         let base = format!(
             "{MINIMAL}scopes: {{default: [a, b], required: [a]}}\nerrors: {{token: {{x: reauth, y: config}}}}\n\
-             grant: {{idleLifetime: 90d}}\n"
+             grant: {{idleLifetime: 2160h}}\n"
         );
         let child = "extends: base\ndisplayName: Child\nscopes: {default: [c]}\nerrors: {token: {y: bug, z: alive}}\n\
                      grant: {idleLifetime: null}\n";

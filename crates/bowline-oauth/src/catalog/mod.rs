@@ -10,14 +10,13 @@ mod files;
 pub mod load;
 pub mod look;
 pub mod parameter;
-pub mod path;
+pub mod pointer;
 pub mod protocol;
 pub mod refusal;
 mod render;
 pub mod resolve;
 mod schema;
 mod settings;
-pub mod span;
 pub mod template;
 mod values;
 

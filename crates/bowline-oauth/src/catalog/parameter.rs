@@ -79,11 +79,11 @@ pub enum Setting {
     ScopeSeparator,
     /// The parameter that carries scopes in the authorization request: `scope` or `user_scope`.
     ScopeParameter,
-    /// Path of the account's stable id in the user info.
+    /// Pointer to the account's stable id in the user info.
     AccountId,
-    /// Path of the account's name in the user info.
+    /// Pointer to the account's name in the user info.
     AccountName,
-    /// Path of the account's e-mail address in the user info.
+    /// Pointer to the account's e-mail address in the user info.
     AccountEmail,
     /// Header that carries a key.
     KeyHeader,
@@ -121,9 +121,9 @@ pub enum Rule {
     /// It does not match the entry's pattern.
     #[error("it does not have the form that the catalogue asks for")]
     Pattern,
-    /// Not a path into JSON.
-    #[error("it must be a path such as $.sub, $.user.id or $.items[0]['id']")]
-    JsonPath,
+    /// Not a JSON pointer.
+    #[error("it must be a JSON pointer such as /sub, /user/id or /items/0/id")]
+    Pointer,
 }
 
 impl Parameter {

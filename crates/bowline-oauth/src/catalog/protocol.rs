@@ -1,15 +1,14 @@
 //! How one provider speaks OAuth 2.0 where it differs from the standard: what holds for every connection alike.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::look::ScopeMeaning;
-use super::path::{JsonPath, Paths};
-use super::span::Span;
+use super::pointer::{Pointer, Pointers};
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -55,40 +54,40 @@ pub struct TokenRequest<T> {
 pub struct TokenResponse {
     /// Objects that may hold the token.
     #[serde(default)]
-    pub roots: Vec<JsonPath>,
+    pub roots: Vec<Pointer>,
     /// The access token.
     #[serde(default)]
-    pub access_token: JsonPath,
+    pub access_token: Pointer,
     /// The refresh token. Without one, the old one stays.
     #[serde(default)]
-    pub refresh_token: Option<JsonPath>,
+    pub refresh_token: Option<Pointer>,
     /// Seconds until the access token ends.
     #[serde(default)]
-    pub expires_in: Option<JsonPath>,
+    pub expires_in: Option<Pointer>,
     /// Seconds until the refresh token ends.
     #[serde(default)]
-    pub refresh_expires_in: Option<JsonPath>,
+    pub refresh_expires_in: Option<Pointer>,
     /// Scopes that were granted.
     #[serde(default)]
-    pub scope: Option<JsonPath>,
+    pub scope: Option<Pointer>,
     /// ID token (`OpenID` Connect Core §2).
     #[serde(default)]
-    pub id_token: Option<JsonPath>,
+    pub id_token: Option<Pointer>,
     /// Token type.
     #[serde(default)]
-    pub token_type: Option<JsonPath>,
+    pub token_type: Option<Pointer>,
     /// Token type to use whatever the answer says, for providers that write something else there.
     #[serde(default)]
     pub assume_token_type: Option<String>,
     /// A boolean from the document's root that must be true; false is an error whatever the status.
     #[serde(default)]
-    pub success: Option<JsonPath>,
+    pub success: Option<Pointer>,
     /// Characters that separate scopes in the answer.
     #[serde(default)]
     pub scope_separators: String,
     /// Further parts to publish, key → path from the document's root. None of them is secret beyond the token.
     #[serde(default)]
-    pub publish: BTreeMap<String, JsonPath>,
+    pub publish: BTreeMap<String, Pointer>,
 }
 
 /// Scopes: how they are written and compared, and which are asked for.
@@ -177,7 +176,7 @@ pub struct Grant {
     pub rotation: Rotation,
     /// How long the predecessor still works after a rotation. Absent means not at all, or unknown.
     #[serde(default)]
-    pub grace: Option<Span>,
+    pub grace: Option<Duration>,
     /// Whether a refresh ends the access token in use, so that publishing cannot wait.
     #[serde(default)]
     pub refresh_ends_access: bool,
@@ -186,16 +185,16 @@ pub struct Grant {
     pub chain: Chain,
     /// How long an access token lives, as documented. For people; the answer counts.
     #[serde(default)]
-    pub access_lifetime: Option<Span>,
+    pub access_lifetime: Option<Duration>,
     /// How long a refresh token lives, whatever is done with it.
     #[serde(default)]
-    pub refresh_lifetime: Option<Span>,
+    pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
     #[serde(default)]
-    pub idle_lifetime: Option<Span>,
+    pub idle_lifetime: Option<Duration>,
     /// How long before its end a token is refreshed, instead of the usual margin.
     #[serde(default)]
-    pub margin: Option<Span>,
+    pub margin: Option<Duration>,
 }
 
 impl Grant {
@@ -204,8 +203,8 @@ impl Grant {
     }
 
     /// The grace window, as a duration.
-    pub fn grace_window(&self) -> Option<Duration> {
-        self.grace.map(Span::get)
+    pub fn grace_window(&self) -> Option<std::time::Duration> {
+        self.grace.map(Duration::get)
     }
 }
 
@@ -241,13 +240,13 @@ pub enum Chain {
 pub struct AccountPaths {
     /// The parts of the stable id, joined by `/`; a part that is absent is left out, the first must be there.
     #[serde(default)]
-    pub id: Vec<Paths>,
+    pub id: Vec<Pointers>,
     /// A name for people.
     #[serde(default)]
-    pub name: Paths,
+    pub name: Pointers,
     /// E-mail address. A label only: it proves nothing.
     #[serde(default)]
-    pub email: Paths,
+    pub email: Pointers,
 }
 
 /// An account as the provider names it.

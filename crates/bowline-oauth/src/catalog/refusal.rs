@@ -63,7 +63,7 @@ pub enum ResolveError {
         rule: Rule,
     },
     /// An address with `http`.
-    #[error("the address for {what} is not https; only a provider with allowInsecure may do without")]
+    #[error("the address for {what} is not https; http needs spec.network.allowHTTP of the provider")]
     Insecure {
         /// Which address.
         what: &'static str,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use bowline_api::connection::Method;
+use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 
 use super::calls::{RevokeScope, RevokeStyle};
@@ -218,12 +219,22 @@ const fn rotation_meaning(rotation: Rotation) -> &'static str {
 fn rotation_lines(entry: &Entry) -> Vec<String> {
     let grant = &entry.grant;
     let mut lines = vec![format!("{:?}: {}", grant.rotation, rotation_meaning(grant.rotation))];
-    lines.extend(grant.grace.map(|span| format!("grace: the old one dies {span} later only")));
+    lines.extend(grant.grace.map(|span| format!("grace: the old one dies {} later only", in_words(span))));
     lines.extend(grant.refresh_ends_access.then(|| "a refresh also ends the access token in use".to_owned()));
-    lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {span}")));
-    lines.extend(grant.refresh_lifetime.map(|span| format!("a refresh token lives {span}")));
-    lines.extend(grant.idle_lifetime.map(|span| format!("unused, a grant ends after {span}")));
+    lines.extend(grant.access_lifetime.map(|span| format!("an access token lives {}", in_words(span))));
+    lines.extend(grant.refresh_lifetime.map(|span| format!("a refresh token lives {}", in_words(span))));
+    lines.extend(grant.idle_lifetime.map(|span| format!("unused, a grant ends after {}", in_words(span))));
     lines
+}
+
+/// People count long times in days.
+fn in_words(duration: Duration) -> String {
+    let hours = duration.get().as_secs() / 3600;
+    if hours >= 48 && hours.is_multiple_of(24) {
+        format!("{} days", hours / 24)
+    } else {
+        duration.to_string()
+    }
 }
 
 fn revocation_lines(entry: &Entry) -> Vec<String> {

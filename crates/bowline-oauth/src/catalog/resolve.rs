@@ -93,7 +93,7 @@ fn describe(
 fn secure_check(description: &Description, values: &Values<'_>) -> Result<(), ResolveError> {
     let check = description.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
     match check {
-        Some(url) if url.scheme() != "https" && !values.insecure => {
+        Some(url) if url.scheme() != "https" && !values.allow_http => {
             Err(ResolveError::Insecure { what: "the key's check" })
         }
         _ => Ok(()),

@@ -5,7 +5,7 @@ use url::Url;
 use super::description::Description;
 use super::entry::{Entry, ScopeParameter};
 use super::parameter::Setting;
-use super::path::{JsonPath, Paths};
+use super::pointer::{Pointer, Pointers};
 use super::protocol::{AccountPaths, ClientAuth, Encoding};
 
 /// Applies each parameter of the entry that decides a setting and has a value. Values were judged before.
@@ -72,8 +72,8 @@ fn separator(value: &str) -> &'static str {
 }
 
 /// Sets a path wherever the account is read: in the user info, and in the answer to a key's check.
-fn set_path(description: &mut Description, value: &str, set: impl Fn(&mut AccountPaths, Paths)) {
-    let Ok(path) = value.parse::<JsonPath>() else { return };
+fn set_path(description: &mut Description, value: &str, set: impl Fn(&mut AccountPaths, Pointers)) {
+    let Ok(path) = value.parse::<Pointer>() else { return };
     if let Some(identity) = &mut description.identity {
         set(&mut identity.account, path.clone().into());
     }

@@ -19,7 +19,7 @@ pub(super) struct Values<'a> {
     pub(super) actual: BTreeMap<String, String>,
     /// The same with what the connection set replaced by a stand-in.
     neutral: BTreeMap<String, String>,
-    pub(super) insecure: bool,
+    pub(super) allow_http: bool,
 }
 
 impl<'a> Values<'a> {
@@ -46,7 +46,8 @@ impl<'a> Values<'a> {
             actual.insert(name.clone(), value.clone());
             neutral.insert(name.clone(), STAND_IN.to_owned());
         }
-        Ok(Self { entry, actual, neutral, insecure: spec.allow_insecure == Some(true) })
+        let allow_http = spec.network.as_ref().and_then(|network| network.allow_http).unwrap_or_default();
+        Ok(Self { entry, actual, neutral, allow_http })
     }
 
     /// Puts a stand-in where a connection would set a value, to judge a provider object alone.
@@ -101,7 +102,7 @@ impl<'a> Values<'a> {
         if let Some(rule) = endpoint_rule(&neutral, &intended) {
             return Err(ResolveError::BadAddress { what, rule });
         }
-        if intended.scheme() != "https" && !self.insecure {
+        if intended.scheme() != "https" && !self.allow_http {
             return Err(ResolveError::Insecure { what });
         }
         let changed = ResolveError::AddressChanged { what };
@@ -159,7 +160,7 @@ fn allowed(entry: &Entry, by: SetBy, name: &str, value: &str) -> Result<(), Reso
     parameter.check(value).map_err(bad)?;
     match parameter.sets {
         Some(Setting::AccountId | Setting::AccountName | Setting::AccountEmail) => {
-            value.parse::<super::path::JsonPath>().map(drop).map_err(|_| bad(Rule::JsonPath))
+            value.parse::<super::pointer::Pointer>().map(drop).map_err(|_| bad(Rule::Pointer))
         }
         _ => Ok(()),
     }

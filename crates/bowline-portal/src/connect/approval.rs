@@ -1,45 +1,41 @@
-//! Back from an administrator's approval, or from a refusal that belongs to no try: an address without a state.
+//! A callback without a state: after an administrator's approval, or after a refusal that belongs to no attempt.
 //!
-//! Anybody can write such an address, so its page claims nothing, repeats nothing of it, and changes nothing. What is
-//! known of Entra's: it comes to the redirect URI with `admin_consent=True`, `tenant` and `scope`, and with `error` where
-//! it was refused (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
+//! Anybody can make up such an address, so the page does not repeat any of it and changes nothing. Entra adds
+//! `admin_consent=True`, `tenant` and `scope`, and `error` after a refusal
+//! (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
 
 use askama::Template;
 use axum::http::HeaderMap;
-use axum::response::Response;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 use kube::ResourceExt;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::session_of;
-use super::super::pages::subject::is_name;
-use super::super::pages::{Frame, html};
-use super::super::session::Session;
-use super::super::view::provider::Card;
 use super::returned::QUERY_BYTES;
+use crate::App;
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::subject::is_name;
+use crate::view::provider::Card;
+use crate::view::{page_of, title};
+use crate::visit::{Visit, session_of};
 
-/// All that may stand in such an address, each once.
+/// The parameters of such an address, each at most once.
 const KNOWN: &[&str] =
     &["admin_consent", "tenant", "scope", "error", "error_description", "error_subcode", "error_uri"];
-/// More links make no better page.
 const SHOWN: usize = 20;
 
-/// What an address without a state says.
+/// What such an address says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// That an administrator has approved the app.
-    Approved,
-    /// That something was refused.
+pub(crate) enum Approval {
+    Given,
     Refused,
 }
 
-impl Told {
-    /// Reads a query; `None` if it is neither.
-    pub fn read(query: &str) -> Option<Self> {
+impl Approval {
+    /// Reads a query; `None` for any other one.
+    pub(crate) fn read(query: &str) -> Option<Self> {
         if query.len() > QUERY_BYTES {
             return None;
         }
@@ -52,7 +48,7 @@ impl Told {
         let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
         match (of("error"), of("admin_consent")) {
             (Some(error), _) if !error.is_empty() => Some(Self::Refused),
-            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Approved),
+            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Given),
             _ => None,
         }
     }
@@ -63,51 +59,48 @@ impl Told {
 struct ApprovalPage {
     frame: Frame,
     approved: bool,
-    /// Name of the provider for people, for those who are signed in.
+    /// Display name of the provider, for users who are signed in.
     at: Option<String>,
-    /// The reader's connections that wait for such an approval: address and name of each.
+    /// Address and title of the user's connections that wait for approval.
     waiting: Vec<(String, String)>,
 }
 
-/// The page, for anybody.
-pub async fn page(app: &App, provider: &str, told: Told, headers: &HeaderMap) -> Result<Response, Failure> {
-    let approved = told == Told::Approved;
+/// The page, with or without a session.
+pub(crate) async fn page(app: App, provider: &str, approval: Approval, headers: &HeaderMap) -> Reply {
+    let approved = approval == Approval::Given;
     let title = if approved { "Back from an approval" } else { "Back without an approval" };
-    let Some(session) = session_of(headers, app) else {
-        let page = ApprovalPage { frame: Frame::of_nobody(title), approved, at: None, waiting: Vec::new() };
-        return Ok(html(&page));
+    let Some(session) = session_of(headers, &app) else {
+        let frame = Frame::of_nobody(title);
+        return Ok(html(&ApprovalPage { frame, approved, at: None, waiting: Vec::new() }));
     };
-    let known = Some(provider).filter(|name| is_name(name)).and_then(|name| app.cluster.provider(name));
+    let visit = Visit { app, session };
+    let known = Some(provider).filter(|name| is_name(name));
+    let known = known.and_then(|name| visit.app.cluster.provider(name));
     Ok(html(&ApprovalPage {
-        frame: Frame::of(app, &session, title, "").await,
+        frame: Frame::of(&visit, title, "").await,
         approved,
         at: known.map(|provider| Card::of(&provider).title),
-        waiting: waiting(app, &session, provider).await?,
+        waiting: waiting(&visit, provider).await?,
     }))
 }
 
-async fn waiting(app: &App, session: &Session, provider: &str) -> Result<Vec<(String, String)>, Failure> {
+async fn waiting(visit: &Visit, provider: &str) -> Result<Vec<(String, String)>, Failure> {
     let waits = |connection: &IntegrationConnection| {
-        connection.spec.owner == session.user()
+        connection.spec.owner == visit.session.user()
             && connection.spec.provider == provider
             && (connection.reason_of(ConditionType::Authorized) == Some(Reason::AdminConsentRequired)
                 || connection.last_attempt().is_some_and(|attempt| {
                     attempt.reason.as_ref().is_some_and(|reason| reason.is(Reason::AdminConsentRequired))
                 }))
     };
-    let all = app.cluster.connections.state();
-    let mine = all.iter().filter(|connection| waits(connection)).take(SHOWN);
-    let mine = mine.map(|connection| (connection.namespace().unwrap_or_default(), connection.name_any()));
-    let seen = app
-        .access
-        .filter(session, mine.collect(), |(namespace, name)| Question::connection("get", namespace, name))
-        .await?;
-    let titled = |(namespace, name): (String, String)| {
-        let known = app.cluster.connection(&namespace, &name)?;
-        let title = known.spec.display_name.clone().filter(|title| !title.is_empty());
-        Some((format!("/connections/{namespace}/{name}"), title.unwrap_or(name)))
+    let mut mine = visit.app.cluster.connections.state();
+    mine.retain(|connection| waits(connection));
+    mine.truncate(SHOWN);
+    let seen = visit.filter(mine, |connection| Question::about("get", connection)).await?;
+    let link = |it: &IntegrationConnection| {
+        (page_of(&it.namespace().unwrap_or_default(), &it.name_any()), title(it))
     };
-    Ok(seen.into_iter().filter_map(titled).collect())
+    Ok(seen.iter().map(|connection| link(connection)).collect())
 }
 
 #[cfg(test)]
@@ -136,14 +129,14 @@ mod tests {
             ("", ""),
         ];
         for (query, expected) in rows {
-            let told = match Told::read(query) {
-                Some(Told::Approved) => "approved",
-                Some(Told::Refused) => "refused",
+            let told = match Approval::read(query) {
+                Some(Approval::Given) => "approved",
+                Some(Approval::Refused) => "refused",
                 None => "",
             };
             assert_eq!(told, expected, "{query}");
         }
         let long = format!("admin_consent=True&tenant={}", "x".repeat(QUERY_BYTES));
-        assert_eq!(Told::read(&long), None);
+        assert_eq!(Approval::read(&long), None);
     }
 }

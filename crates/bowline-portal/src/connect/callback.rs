@@ -1,34 +1,32 @@
-//! The browser comes back from the provider. The state is consumed first, by one conditional write, whatever else the
-//! answer holds and whoever brings it.
+//! The browser returns from the provider. One conditional write consumes the state, whatever else the query contains and
+//! whoever sends it.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Redirect, Response};
-use bowline_api::attempt::Step;
-use bowline_api::attempt::attempt_name;
+use axum::response::{IntoResponse, Redirect};
+use bowline_api::attempt::{Step, attempt_name};
 use secrecy::ExposeSecret;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::session_of;
-use super::approval::{self, Told};
+use super::approval::{self, Approval};
 use super::leave::connection_page;
 use super::returned::{Callback, Judgement, judge};
+use crate::App;
+use crate::failure::{Failure, Reply};
+use crate::visit::session_of;
 
 /// `GET /callback/{provider}`
-pub async fn callback(
+pub(crate) async fn callback(
     State(app): State<App>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Reply {
     let query = query.unwrap_or_default();
-    if let Some(told) = Told::read(&query) {
-        return approval::page(&app, &provider, told, &headers).await;
+    if let Some(approval) = Approval::read(&query) {
+        return approval::page(app, &provider, approval, &headers).await;
     }
-    let callback = Callback::read(&query).map_err(|flaw| {
-        Failure::bad_request(&format!("This is not an answer of a provider to us: {flaw}."))
-    })?;
+    let callback = Callback::read(&query)
+        .map_err(|flaw| Failure::bad_request(&format!("This is not a provider's response: {flaw}.")))?;
     let name = attempt_name(callback.state.expose_secret());
     let kept = app.attempts.get(&name).await?.ok_or_else(unknown)?;
     let session = session_of(&headers, &app);
@@ -52,12 +50,12 @@ pub async fn callback(
 }
 
 fn unknown() -> Failure {
-    over("Nobody waits for this answer of a provider: the try was finished, or never begun here.")
+    over("No attempt is waiting for this response: it was finished already, or never started here.")
 }
 
 fn over(why: &str) -> Failure {
     Failure::conflict(
-        "This try to connect is over",
+        "This attempt to connect is over",
         why,
         "Go to the connection and start again if it is not connected.",
     )

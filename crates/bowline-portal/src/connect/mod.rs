@@ -9,9 +9,9 @@
 //! | [`returned`] | what a callback brings, judged; pure |
 //! | [`progress`] | how the last try stands, for the connection's page |
 
-pub mod approval;
-pub mod callback;
-pub mod leave;
-pub mod progress;
-pub mod returned;
-pub mod start;
+pub(crate) mod approval;
+pub(crate) mod callback;
+pub(crate) mod leave;
+pub(crate) mod progress;
+pub(crate) mod returned;
+pub(crate) mod start;

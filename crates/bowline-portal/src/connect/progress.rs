@@ -1,51 +1,38 @@
-//! How the reader's last try to connect stands, for the connection's page.
+//! The state of the visitor's last attempt, for the connection's page.
 
 use bowline_api::IntegrationConnection;
 use bowline_api::attempt::{Answer, Attempt, EndResult, Ending, Step};
 use bowline_runtime::attempts::Kept;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::pages::subject::Subject;
-use super::super::session::Session;
-use super::super::view::foreign;
-use super::super::view::time::Moment;
 use super::start::reference;
+use crate::failure::Failure;
+use crate::subject::Subject;
+use crate::view::foreign;
 
-/// How a try stands.
+/// The state of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// Class of the note: `good`, `wait` or `bad`.
-    pub tone: &'static str,
-    /// In words.
-    pub words: String,
-    /// What the provider said, in a frame of its own.
-    pub said: Option<String>,
-    /// When it began.
-    pub since: Moment,
-    /// Whether something is about to happen by itself.
-    pub waits: bool,
+    pub(crate) tone: &'static str,
+    pub(crate) words: String,
+    /// What the provider said, shown as a quotation.
+    pub(crate) said: Option<String>,
+    /// Whether it will change without the visitor.
+    pub(crate) waits: bool,
 }
 
-/// The reader's last try on this connection, while it is kept.
-pub async fn progress(
-    app: &App,
-    session: &Session,
-    subject: &Subject,
-    now: Timestamp,
-) -> Result<Option<Progress>, Failure> {
-    let this = reference(subject);
-    let mine = app.attempts.of_user(session.user()).await?;
-    let on_this = mine
-        .into_iter()
-        .filter(|kept| kept.attempt.user == session.user() && kept.attempt.connection == this);
-    let last = on_this.max_by_key(Kept::order).map(|kept| kept.attempt);
+/// The visitor's last attempt to connect this connection, as long as its Secret exists.
+pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Failure> {
+    let (visit, this) = (&subject.visit, reference(subject));
+    let mut mine = visit.app.attempts.of_user(visit.session.user()).await?;
+    mine.retain(|kept| kept.attempt.user == visit.session.user() && kept.attempt.connection == this);
+    let last = mine.into_iter().max_by_key(Kept::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
-    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, now)))
+    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, visit.now())))
 }
 
-/// Whether the grant of a try was judged since: then the status tells how it went.
+/// Whether the grant of the attempt has been judged since: then the status shows the result.
 fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
     let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
     connection
@@ -54,9 +41,7 @@ fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
 }
 
 fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
-    let since = Moment::new(attempt.started_at, now);
-    let note =
-        |tone, words: String, waits| Some(Progress { tone, words, said: None, since: since.clone(), waits });
+    let note = |tone, words: String, waits| Some(Progress { tone, words, said: None, waits });
     match &attempt.step {
         Step::Ended(ending) if ending.is_connected() => {
             note("good", format!("{provider} is connected."), false)
@@ -64,21 +49,22 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
         Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
         Step::Ended(ending) => note("bad", foreign(&ending.message), false),
         Step::Exchanging if attempt.is_expired_at(now) => {
-            let words =
-                "Your last try took very long. What came of it stands in the state of the connection.";
+            let words = "Your last attempt took very long. The state of the connection shows its result.";
             note("wait", words.to_owned(), false)
         }
-        _ if attempt.is_expired_at(now) => {
-            note("bad", "Your last try ran out of time. Nothing was connected or changed.".to_owned(), false)
-        }
+        _ if attempt.is_expired_at(now) => note(
+            "bad",
+            "Your last attempt ran out of time. Nothing was connected or changed.".to_owned(),
+            false,
+        ),
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
-            note("wait", format!("You began to connect and have not come back from {provider} yet."), false)
+            note("wait", format!("You started to connect and have not come back from {provider} yet."), false)
         }
         Step::Returned { answer: Answer::Error { error, description, .. }, .. } => {
             let said = description.as_ref().unwrap_or(error);
             let words = format!("You came back from {provider} without access.");
             let said = Some(foreign(said));
-            Some(Progress { tone: "bad", words, said, since, waits: true })
+            Some(Progress { tone: "bad", words, said, waits: true })
         }
         Step::Returned { .. } | Step::Exchanging => {
             note("wait", format!("You came back from {provider}. The access is being checked."), true)

@@ -1,48 +1,40 @@
-//! What a callback brings, judged. Pure.
+//! Reads and judges the query of a callback. Pure.
 //!
-//! The query is read by hand: a parameter that stands there twice is refused, not chosen from, and nothing is longer
-//! than it may be.
+//! Repeated parameters are refused instead of choosing one, and every length is limited.
 
 use bowline_api::attempt::{Answer, Attempt, Ending, Step};
 use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::super::session::Session;
-use super::super::view::foreign;
+use crate::session::Session;
+use crate::view::foreign;
 
-/// A state is 43 letters; ours are never longer.
 const STATE_LETTERS: usize = 43;
 const CODE_BYTES: usize = 8 * 1024;
 const ISSUER_BYTES: usize = 2 * 1024;
 const ERROR_BYTES: usize = 128;
-/// The longest query that is looked at.
-pub const QUERY_BYTES: usize = 16 * 1024;
+pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
-/// A query that cannot be a provider's answer.
+/// A query that is not a provider's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// More than 16 KiB.
+pub(crate) enum Malformed {
     #[error("the address is too long")]
     TooLong,
-    /// No state, or one that is not ours.
-    #[error("there is no state of ours in the address")]
+    #[error("the address contains no valid state")]
     NoState,
-    /// The state stands there twice.
-    #[error("the state stands in the address twice")]
+    #[error("the address contains more than one state")]
     StateTwice,
 }
 
-/// What a callback brings. The state leads to its attempt; what else is wrong with the rest is told there.
-pub struct Callback {
-    /// Proves to which try it belongs.
-    pub state: SecretString,
+/// A callback. Its state finds the attempt, on which any other flaw is then reported.
+pub(crate) struct Callback {
+    pub(crate) state: SecretString,
     brings: Result<Answer, &'static str>,
 }
 
 impl Callback {
-    /// Reads a query.
-    pub fn read(query: &str) -> Result<Self, Malformed> {
+    pub(crate) fn read(query: &str) -> Result<Self, Malformed> {
         if query.len() > QUERY_BYTES {
             return Err(Malformed::TooLong);
         }
@@ -60,7 +52,7 @@ impl Callback {
         let one = |name: &str| match all(name)[..] {
             [] => Ok(None),
             [value] => Ok(Some(value.clone())),
-            _ => Err("A part of the provider's answer came twice."),
+            _ => Err("A parameter of the provider's response is repeated."),
         };
         Ok(Self { state, brings: answer(one) })
     }
@@ -71,22 +63,22 @@ fn is_state(state: &str) -> bool {
     state.len() == STATE_LETTERS && state.bytes().all(fits)
 }
 
-/// `error` first: an answer with both is none (RFC 6749 §4.1.2.1).
+/// `error` counts before `code` (RFC 6749 §4.1.2.1).
 fn answer(one: impl Fn(&str) -> Result<Option<String>, &'static str>) -> Result<Answer, &'static str> {
     let (error, code, issuer) = (one("error")?, one("code")?, one("iss")?);
     let description = one("error_description")?;
     if issuer.as_ref().is_some_and(|issuer| issuer.len() > ISSUER_BYTES) {
-        return Err("The provider's answer is longer than it may be.");
+        return Err("The provider's response is too long.");
     }
     match (error, code) {
         (Some(error), _) => {
             Ok(Answer::Error { error: cut(&error), description: description.as_deref().map(foreign), issuer })
         }
         (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES => {
-            Err("The provider's answer is longer than it may be, or empty.")
+            Err("The provider's response is empty or too long.")
         }
         (None, Some(code)) => Ok(Answer::Code { code: SecretString::from(code), issuer }),
-        (None, None) => Err("The provider's answer holds neither a code nor an error."),
+        (None, None) => Err("The provider's response contains neither a code nor an error."),
     }
 }
 
@@ -96,17 +88,17 @@ fn cut(error: &str) -> String {
 }
 
 /// What a callback does to its attempt.
-pub enum Judgement {
-    /// Nothing: it was used before, or its time is over.
+pub(crate) enum Judgement {
+    /// Nothing: it was used before, or it expired.
     Over(&'static str),
-    /// The try ends here: who came back is not who left, or what was brought is no answer.
+    /// The attempt fails: another session came back, or the response cannot be used.
     Ended(Ending),
-    /// The operator takes it from here.
+    /// The operator continues.
     Returned(Step),
 }
 
-/// Judges a callback at the redirect URI of `provider`, in the browser of `session`.
-pub fn judge(
+/// Judges a callback at the redirect URI of `provider`, from the browser of `session`.
+pub(crate) fn judge(
     attempt: &Attempt,
     callback: Callback,
     provider: &str,
@@ -114,19 +106,19 @@ pub fn judge(
     now: Timestamp,
 ) -> Judgement {
     let Step::Sent { session: began, sealed } = &attempt.step else {
-        return Judgement::Over("This answer of the provider was used already, or nobody waits for it.");
+        return Judgement::Over("This response was used already, or no attempt is waiting for it.");
     };
     if attempt.is_expired_at(now) {
-        return Judgement::Over("It took longer than ten minutes, so the try ran out of time.");
+        return Judgement::Over("It took longer than ten minutes, so the attempt ran out of time.");
     }
     let same = session.is_some_and(|session| session.user() == attempt.user && session.digest() == *began);
     if !same {
         return ended(
-            "Somebody else came back from the provider than who left, or the session had ended in between.",
+            "The person who came back from the provider is not the one who left, or the session ended in between.",
         );
     }
     if attempt.provider != provider {
-        return ended("The answer came from another provider than the one that was asked.");
+        return ended("The response came from a different provider than the one that was asked.");
     }
     match callback.brings {
         Err(flaw) => ended(flaw),
@@ -209,13 +201,13 @@ mod tests {
         let judged = |session: Option<&Session>, provider| {
             message(judge(&attempt, callback("code=abc"), provider, session, at(60)))
         };
-        assert!(judged(None, "github").contains("Somebody else"));
+        assert!(judged(None, "github").contains("not the one who left"));
         assert!(
-            judged(Some(&session("alice")), "github").contains("Somebody else"),
+            judged(Some(&session("alice")), "github").contains("not the one who left"),
             "another session of alice"
         );
-        assert!(judged(Some(&session("mallory")), "github").contains("Somebody else"));
-        assert!(judged(Some(&alice), "evil").contains("another provider"));
+        assert!(judged(Some(&session("mallory")), "github").contains("not the one who left"));
+        assert!(judged(Some(&alice), "evil").contains("a different provider"));
     }
 
     #[test]
@@ -233,7 +225,7 @@ mod tests {
                 sealed: ByteString(Vec::new()),
             },
         ] {
-            assert!(judged(&sent(&alice).with(step), at(60)).starts_with("over: This answer"));
+            assert!(judged(&sent(&alice).with(step), at(60)).starts_with("over: This response"));
         }
     }
 

@@ -1,62 +1,47 @@
-//! A new try to connect.
+//! A new attempt to connect.
 
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
-use bowline_api::attempt::attempt_name;
-use bowline_api::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step};
+use axum::response::{IntoResponse, Redirect};
+use bowline_api::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step, attempt_name};
 use bowline_api::opaque::random_text;
 use bowline_api::reason::Reason;
-use bowline_runtime::attempts::{AttemptError, Kept};
-use k8s_openapi::jiff::Timestamp;
+use bowline_runtime::attempts::{AttemptError, Attempts, Kept};
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::Act;
-use super::super::pages::review::connectable;
-use super::super::pages::subject::{For, Subject, subject};
-use super::super::session::Session;
+use crate::failure::{Failure, Reply};
+use crate::subject::{Subject, SubjectForm};
+use crate::visit::Visit;
 
 /// `POST …/start`
 ///
-/// Leads to a page of ours, and that one to the provider: browsers hold a form's redirects to `form-action`, and no list
-/// of ours could name all hosts that a provider's sign-in goes through.
-pub async fn start(
-    State(app): State<App>,
-    Path((namespace, name)): Path<(String, String)>,
-    act: Act,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
-    connectable(&subject)?;
-    make_room(&app, &act.session, &subject).await?;
-    let state = random_text().map_err(|error| Failure::internal(&error))?;
-    let attempt_name = attempt_name(state.expose_secret());
-    let now = app.clock.now();
-    let attempt = Attempt {
-        user: act.session.user().to_owned(),
-        person: act.session.person().cloned(),
-        connection: reference(&subject),
+/// Redirects to a page, and that page to the provider: browsers apply `form-action` to a form's redirects as well, and no list
+/// could name all hosts of a provider's sign-in.
+pub(crate) async fn start(form: SubjectForm) -> Reply {
+    let subject = &form.subject;
+    let (visit, session) = (&subject.visit, &subject.visit.session);
+    subject.need_to_connect()?;
+    make_room(subject).await?;
+    let (state, now) = (random_text()?, visit.now());
+    let attempt = attempt_name(state.expose_secret());
+    let asked = Attempt {
+        user: session.user().to_owned(),
+        person: session.person().cloned(),
+        connection: reference(subject),
         request: None,
         provider: subject.connection.spec.provider.clone(),
         started_at: now,
         expires_at: now + LIFETIME,
-        step: Step::Asked { session: act.session.digest(), state },
+        step: Step::Asked { session: session.digest(), state },
     };
-    let made = app.attempts.create(&attempt_name, &attempt).await?;
-    recount(&app, &act.session, made).await?;
-    tracing::info!(
-        user = act.session.user(),
-        namespace,
-        name,
-        attempt = attempt_name,
-        "a try to connect begins"
-    );
-    Ok(Redirect::to(&format!("/leave/{attempt_name}")).into_response())
+    let made = visit.app.attempts.create(&attempt, &asked).await?;
+    recount(visit, made).await?;
+    let Subject { namespace, name, .. } = subject;
+    tracing::info!(user = session.user(), namespace, name, attempt, "an attempt to connect begins");
+    Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
 }
 
 /// The connection that an attempt is for.
-pub fn reference(subject: &Subject) -> ConnectionRef {
+pub(crate) fn reference(subject: &Subject) -> ConnectionRef {
     ConnectionRef {
         namespace: subject.namespace.clone(),
         name: subject.name.clone(),
@@ -64,69 +49,68 @@ pub fn reference(subject: &Subject) -> ConnectionRef {
     }
 }
 
-/// Ends this user's earlier tries on the same connection, and refuses one more than may be open.
-async fn make_room(app: &App, session: &Session, subject: &Subject) -> Result<(), Failure> {
-    let (now, this) = (app.clock.now(), reference(subject));
+/// Ends the user's earlier attempts on the same connection, and refuses more open attempts than are allowed.
+async fn make_room(subject: &Subject) -> Result<(), Failure> {
+    let (attempts, this) = (&subject.visit.app.attempts, reference(subject));
     let mut others = 0;
-    for kept in app.attempts.of_user(session.user()).await? {
+    for kept in open(&subject.visit).await? {
         let at_browser =
             matches!(kept.attempt.step, Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. });
-        let counts = counts(&kept.attempt, session, now);
-        if counts && kept.attempt.connection == this && at_browser {
-            let ended = kept.attempt.clone().with(Step::Ended(replaced()));
-            match app.attempts.replace(kept, &ended).await {
-                // Somebody moved it on meanwhile; it is one of the open ones then.
-                Err(AttemptError::Taken) => others += 1,
-                result => drop(result?),
-            }
-        } else if counts {
+        if kept.attempt.connection != this || !at_browser {
             others += 1;
+            continue;
+        }
+        let ended = kept.attempt.clone().with(failed("A later attempt replaced it."));
+        match attempts.replace(kept, &ended).await {
+            // It moved on in the meantime, so it still counts as open.
+            Err(AttemptError::Taken) => others += 1,
+            result => drop(result?),
         }
     }
     few_enough(others)
 }
 
-/// Refuses a try that was made while others were, and ends it. Each of them looks after it is there, so no more than may be
-/// open pass each other.
-async fn recount(app: &App, session: &Session, made: Kept) -> Result<(), Failure> {
-    let (now, mine) = (app.clock.now(), app.attempts.of_user(session.user()).await?);
-    let others = mine.iter().filter(|kept| kept.name != made.name && counts(&kept.attempt, session, now));
-    let verdict = few_enough(others.count());
+/// Counts again now that the attempt exists: of several that start at the same time, no more than allowed stay open.
+async fn recount(visit: &Visit, made: Kept) -> Result<(), Failure> {
+    let others = open(visit).await?.iter().filter(|kept| kept.name != made.name).count();
+    let verdict = few_enough(others);
     if verdict.is_err() {
-        let message = "Too many tries to connect were begun at once, so this one was not.";
-        let ending = Ending::failed(Reason::AuthorizationFailed, message.to_owned());
-        end(app, made, &ending).await?;
+        let ended = failed("Too many attempts were started at once, so this one was not started.");
+        end(&visit.app.attempts, made, &ended).await?;
     }
     verdict
 }
 
-/// Ends a try, also one that the operator moves on at this moment.
-async fn end(app: &App, kept: Kept, ending: &Ending) -> Result<(), Failure> {
-    let (name, mut standing) = (kept.name.clone(), Some(kept));
+/// Ends an attempt, even while the operator is changing it.
+async fn end(attempts: &Attempts, made: Kept, ended: &Step) -> Result<(), Failure> {
+    let (name, mut standing) = (made.name.clone(), Some(made));
     while let Some(kept) = standing {
-        let ended = kept.attempt.clone().with(Step::Ended(ending.clone()));
-        match app.attempts.replace(kept, &ended).await {
-            Err(AttemptError::Taken) => standing = app.attempts.get(&name).await?,
+        let ended = kept.attempt.clone().with(ended.clone());
+        match attempts.replace(kept, &ended).await {
+            Err(AttemptError::Taken) => standing = attempts.get(&name).await?,
             result => return Ok(result.map(drop)?),
         }
     }
     Ok(())
 }
 
-/// Whether it is one of the tries that a user may have so many of. Codes on other devices are not: whoever may connect asks for
-/// them in the owner's name, one a connection.
-fn counts(attempt: &Attempt, session: &Session, now: Timestamp) -> bool {
-    let waits = matches!(attempt.step, Step::Waiting { .. });
-    attempt.user == session.user() && attempt.is_open_at(now) && !waits
+/// The open attempts that count towards the user's limit. Device codes do not: they are requested in the owner's name, one per
+/// connection.
+async fn open(visit: &Visit) -> Result<Vec<Kept>, Failure> {
+    let (user, now) = (visit.session.user(), visit.now());
+    let mut mine = visit.app.attempts.of_user(user).await?;
+    mine.retain(|Kept { attempt, .. }| {
+        let waits = matches!(attempt.step, Step::Waiting { .. });
+        attempt.user == user && attempt.is_open_at(now) && !waits
+    });
+    Ok(mine)
 }
 
 fn few_enough(others: usize) -> Result<(), Failure> {
-    if others < OPEN_PER_USER {
-        return Ok(());
-    }
-    Err(Failure::too_many("You have begun to connect five times without coming back."))
+    let too_many = || Failure::too_many("You already have five open attempts to connect.");
+    (others < OPEN_PER_USER).then_some(()).ok_or_else(too_many)
 }
 
-fn replaced() -> Ending {
-    Ending::failed(Reason::AuthorizationFailed, "A later try took its place.".to_owned())
+fn failed(message: &str) -> Step {
+    Step::Ended(Ending::failed(Reason::AuthorizationFailed, message.to_owned()))
 }

@@ -1,26 +1,25 @@
 //! Choose a provider: search, and one line each.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::Query;
 use bowline_oauth::catalog::look::Group;
 use serde::Deserialize;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::view::provider::{Card, heading};
-use super::{Frame, html};
+use crate::cluster::Cluster;
+use crate::failure::Reply;
+use crate::page::{Frame, html};
+use crate::view::provider::{Card, heading};
+use crate::visit::Visit;
 
-/// How many are offered to who has nothing connected yet.
+/// How many are suggested before the first connection.
 const POPULAR: usize = 3;
 
-/// What a reader looks for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Search {
+pub(crate) struct Search {
     q: String,
 }
 
@@ -35,17 +34,13 @@ struct ChoosePage {
 }
 
 /// `GET /new`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Query(search): Query<Search>,
-) -> Result<Response, Failure> {
-    let cards = cards(&app);
+pub(crate) async fn page(visit: Visit, Query(search): Query<Search>) -> Reply {
+    let cards = cards(&visit.app.cluster);
     let total = cards.len();
     let wanted = search.q.to_lowercase();
     let fits = |card: &Card| {
-        let text =
-            format!("{} {} {} {}", card.title, card.name, heading(card.group), card.about).to_lowercase();
+        let parts = [card.title.as_str(), &card.name, heading(card.group), &card.about];
+        let text = parts.join(" ").to_lowercase();
         wanted.split_whitespace().all(|word| text.contains(word))
     };
     let (ready, waiting): (Vec<_>, Vec<_>) = cards.into_iter().filter(fits).partition(|card| card.ready);
@@ -54,26 +49,26 @@ pub async fn page(
         groups.entry(card.group).or_default().push(card);
     }
     let groups = groups.into_iter().map(|(group, cards)| (heading(group), cards)).collect();
-    let frame = Frame::of(&app, &session, "Choose a provider", "new").await;
+    let frame = Frame::of(&visit, "Choose a provider", "new").await;
     Ok(html(&ChoosePage { frame, search, groups, waiting, total }))
 }
 
-/// All providers, by their names for people.
-pub fn cards(app: &App) -> Vec<Card> {
-    let mut cards: Vec<Card> =
-        app.cluster.providers.state().iter().map(|provider| Card::of(provider)).collect();
+/// All providers, by display name.
+fn cards(cluster: &Cluster) -> Vec<Card> {
+    let mut cards: Vec<Card> = cluster.providers.state().iter().map(|provider| Card::of(provider)).collect();
     cards.sort_by_key(|card| card.title.to_lowercase());
     cards
 }
 
-/// The providers with the most connections, of those that can be used.
-pub fn popular(app: &App) -> Vec<Card> {
+/// The ready providers with the most connections.
+pub(crate) fn popular(cluster: &Cluster) -> Vec<Card> {
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
-    for connection in app.cluster.connections.state() {
+    for connection in cluster.connections.state() {
         *uses.entry(connection.spec.provider.clone()).or_default() += 1;
     }
-    let mut cards: Vec<Card> = cards(app).into_iter().filter(|card| card.ready).collect();
-    cards.sort_by_key(|card| std::cmp::Reverse(uses.get(&card.name).copied().unwrap_or_default()));
+    let mut cards = cards(cluster);
+    cards.retain(|card| card.ready);
+    cards.sort_by_key(|card| Reverse(uses.get(&card.name)));
     cards.truncate(POPULAR);
     cards
 }

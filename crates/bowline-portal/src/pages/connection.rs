@@ -1,38 +1,31 @@
-//! One connection: what it is, how it stands, and everything that can be done with it.
+//! The page of a connection: its state, and everything that can be done with it.
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::response::Response;
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::{AccountStatus, AuthorizationStatus, IntegrationConnectionStatus};
+use bowline_api::IntegrationConnectionStatus;
+use bowline_api::connection::{AccountStatus, AuthorizationStatus};
 use bowline_api::reason::Reason;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::super::App;
-use super::super::connect::progress::{Progress, progress};
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::live::version;
-use super::super::session::Session;
-use super::super::view::doer::{Doer, Stopped, stopped};
-use super::super::view::history::{self, Line};
-use super::super::view::owned::keeper;
-use super::super::view::scopes::{ScopeLine, became};
-use super::super::view::status::{Next, Standing, standing, who_can_fix};
-use super::super::view::time::Moment;
-use super::super::view::words::Reader;
-use super::super::view::{foreign, provider::Card};
-use super::super::write::in_time;
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, Field};
 use super::sharing::{Sharing, sharing};
-use super::subject::{For, Subject, subject};
-use super::{Frame, html};
+use crate::connect::progress::{Progress, progress};
+use crate::failure::{Failure, Reply, answered};
+use crate::live::version;
+use crate::page::{Frame, html};
+use crate::subject::Subject;
+use crate::view::doer::{Doer, Stopped, stopped};
+use crate::view::foreign;
+use crate::view::history::{self, Line};
+use crate::view::provider::Card;
+use crate::view::scopes::{ScopeLine, became};
+use crate::view::status::{Next, Standing, standing, who_fixes};
+use crate::view::time::Moment;
 
-/// How often a page without a script looks again while somebody waits.
+/// Seconds after which a page without a script reloads while something is in progress.
 const AGAIN_SECONDS: u32 = 4;
 
 #[derive(Template)]
@@ -42,13 +35,10 @@ struct ConnectionPage {
     title: String,
     page: String,
     id: String,
-    namespace: String,
-    name: String,
     owner: String,
     description: String,
-    card: Card,
     standing: Standing,
-    mends: Option<String>,
+    fixer: Option<String>,
     buttons: Buttons,
     progress: Option<Progress>,
     account: Option<AccountStatus>,
@@ -63,29 +53,32 @@ struct ConnectionPage {
     editable: Editable,
     settled: Settled,
     history: Vec<Line>,
+    namespace: String,
+    name: String,
+    card: Card,
 }
 
-/// Which buttons there are.
+/// The buttons of the page.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one button")]
 struct Buttons {
     connect: Option<&'static str>,
-    /// Whether that is what to press.
+    /// Whether it is the next step.
     is_next: bool,
-    /// Why there is no such button although it would be the next step.
+    /// Why it is missing although it would be the next step.
     refused: Option<String>,
-    /// What to do where no browser helps.
+    /// Whether to show how to import a key or token.
     by_hand: bool,
     device: bool,
     confirm: bool,
     again: bool,
     pause: bool,
     resume: bool,
-    /// Who keeps it paused or disconnected, if another tool does.
+    /// The tool that keeps it paused or disconnected.
     held: Option<String>,
     refresh: bool,
     disconnect: bool,
-    /// Who keeps it connected although the reader might disconnect it.
+    /// The tool that keeps it connected, if the reader could otherwise disconnect it.
     kept: Option<String>,
     delete: bool,
 }
@@ -103,7 +96,7 @@ struct Facts {
     stopped: Option<Stopped>,
 }
 
-/// What to type at the provider.
+/// The device code.
 #[derive(Clone, Debug)]
 struct Device {
     code: String,
@@ -111,83 +104,68 @@ struct Device {
     ends: Option<Moment>,
 }
 
-/// What the provider left to this connection, as it was decided when it was made.
+/// The connection's parameters, set when it was created.
 #[derive(Clone, Debug, Default)]
 struct Settled {
     parameters: Vec<Field>,
     keeper: Option<String>,
-    /// They are wrong, and the reader can make another connection.
+    /// They are invalid, and the reader can create another connection.
     remake: bool,
 }
 
-/// What may be edited here, and who keeps what may not.
+/// What may be edited here, and which tool manages the rest.
 #[derive(Clone, Debug, Default)]
 struct Editable {
     title: bool,
     description: bool,
-    /// What is kept, and by which tool.
     kept: Vec<(&'static str, String)>,
 }
 
 /// `GET /connections/{namespace}/{name}`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
-    let now = app.clock.now();
-    let reader = Reader { user: session.user(), now };
-    let (progress, history, sharing) = tokio::try_join!(
-        progress(&app, &session, &subject, now),
-        history(&app, &subject, reader),
-        sharing(&app, &session, &subject, reader),
-    )?;
-    Ok(html(&filled(&app, &session, subject, (progress, history, sharing), reader).await))
+pub(crate) async fn page(subject: Subject) -> Reply {
+    let told = tokio::try_join!(progress(&subject), history(&subject), sharing(&subject))?;
+    Ok(html(&filled(subject, told).await))
 }
 
 async fn filled(
-    app: &App,
-    session: &Session,
     subject: Subject,
     (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
-    reader: Reader<'_>,
 ) -> ConnectionPage {
-    let Subject { connection, card, may, .. } = &subject;
-    let status = connection.status.clone().unwrap_or_default();
+    let Subject { visit, connection, card, may, .. } = &subject;
+    let (reader, status) = (visit.reader(), connection.status.clone().unwrap_or_default());
     let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
     let (standing, progress) = told_once(standing, progress);
     ConnectionPage {
-        frame: frame(app, session, &subject, waits || standing.is_passing()).await,
+        frame: frame(&subject, waits || standing.is_passing()).await,
         title: subject.title(),
         page: subject.page(),
         id: subject.id(),
-        namespace: subject.namespace.clone(),
-        name: subject.name.clone(),
         owner: connection.spec.owner.clone(),
         description: connection.spec.description.clone().unwrap_or_default(),
-        mends: who_can_fix(connection, reader, may.connect, card.contact.as_deref()),
+        fixer: who_fixes(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
         connected: Moment::of(status.connected_at.as_ref(), reader.now),
         connected_by: status.connected_by.clone(),
-        facts: facts(connection, &status, reader),
-        scopes: became(known(app, connection).as_ref(), &status.scopes.clone().unwrap_or_default()),
-        extra: extra(app, &subject),
+        facts: facts(&subject, &status),
+        scopes: became(known(&subject).as_ref(), &status.scopes.clone().unwrap_or_default()),
+        extra: extra(&subject),
         device: status.authorization.as_ref().and_then(|authorization| device(authorization, reader.now)),
         admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
         sharing,
         editable: editable(&subject),
-        settled: settled(app, &subject),
-        card: subject.card,
+        settled: settled(&subject),
         standing,
         progress,
         history,
+        namespace: subject.namespace,
+        name: subject.name,
+        card: subject.card,
     }
 }
 
-/// What the reader's own try and the connection say of the same thing is told once.
+/// Shows once what both the reader's attempt and the connection's state say.
 fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, Option<Progress>) {
     let Some(progress) = progress else { return (standing, None) };
     if standing.is_passing() && progress.tone == "wait" {
@@ -199,34 +177,30 @@ fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, O
     (standing, Some(progress).filter(|_| !known && !contradicts))
 }
 
-/// Around a page that follows its connection, with a script or without.
-async fn frame(app: &App, session: &Session, subject: &Subject, waits: bool) -> Frame {
-    let seen = version(&app.cluster, &subject.connection);
+/// The frame of a page that follows its connection, with or without a script.
+async fn frame(subject: &Subject, waits: bool) -> Frame {
+    let seen = version(&subject.visit.app.cluster, &subject.connection);
     Frame {
         live: Some(format!("{}/live?seen={seen}", subject.page())),
         again_after: waits.then_some(AGAIN_SECONDS),
-        ..Frame::of(app, session, &subject.title(), "connections").await
+        ..Frame::of(&subject.visit, &subject.title(), "connections").await
     }
 }
 
-fn readable(account: AccountStatus) -> AccountStatus {
-    let AccountStatus { id, name, email } = account;
-    AccountStatus {
-        id: foreign(&id),
-        name: name.as_deref().map(foreign),
-        email: email.as_deref().map(foreign),
-    }
+fn readable(AccountStatus { id, name, email }: AccountStatus) -> AccountStatus {
+    let clean = |text: Option<String>| text.as_deref().map(foreign);
+    AccountStatus { id: foreign(&id), name: clean(name), email: clean(email) }
 }
 
 fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let Subject { connection, card, may, .. } = subject;
-    let deleting = connection.metadata.deletion_timestamp.is_some();
+    let deleting = subject.is_being_deleted();
     let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
     let disconnected = connection.is_disconnected();
     let paused = connection.is_paused();
     let usable = !deleting && !disconnected && !paused;
     let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
-    let edits = |field| may.edit() && keeper(connection, field).is_none();
+    let edits = |field| may.edit() && subject.keeper(field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
@@ -242,30 +216,26 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         again: disconnected && edits("disconnect"),
         pause: usable && connected && edits("suspend"),
         resume: paused && !disconnected && !deleting && edits("suspend"),
-        held: stopped_by.and_then(|field| keeper(connection, field)),
+        held: stopped_by.and_then(|field| subject.keeper(field)),
         refresh: connected && usable && may.patch && !confirm,
         disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
-        kept: keeper(connection, "disconnect").filter(|_| may.edit() && !deleting && !disconnected),
+        kept: subject.keeper("disconnect").filter(|_| may.edit() && !deleting && !disconnected),
         delete: !deleting && may.delete,
     }
 }
 
-fn facts(
-    connection: &IntegrationConnection,
-    status: &IntegrationConnectionStatus,
-    reader: Reader<'_>,
-) -> Facts {
+fn facts(subject: &Subject, status: &IntegrationConnectionStatus) -> Facts {
+    let Subject { visit, connection, .. } = subject;
+    let (reader, token) = (visit.reader(), status.token.clone().unwrap_or_default());
     let (now, owner) = (reader.now, &connection.spec.owner);
-    let token = status.token.clone().unwrap_or_default();
+    let failure = token.last_failure;
     Facts {
         expires: Moment::of(token.expires_at.as_ref(), now),
         refreshed: Moment::of(token.last_refreshed_at.as_ref(), now),
         next: Moment::of(token.next_refresh_at.as_ref(), now),
         grant_ends: Moment::of(status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()), now),
         refreshable: token.refreshable,
-        failure: token
-            .last_failure
-            .map(|failure| (reader.sentence(&failure.message, owner), Moment::new(failure.at.0, now))),
+        failure: failure.map(|it| (reader.sentence(&it.message, owner), Moment::new(it.at.0, now))),
         secret: status.secret.as_ref().map(|secret| secret.name.clone()),
         stopped: stopped(connection, now),
     }
@@ -281,15 +251,14 @@ fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device>
     })
 }
 
-/// An address that a browser may be sent to: a provider's word alone makes no link of `javascript:`.
+/// A link to the web: a provider must not be able to set one to `javascript:`.
 fn web(address: Option<&str>) -> Option<String> {
     let address = url::Url::parse(address?).ok()?;
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
 fn editable(subject: &Subject) -> Editable {
-    let of = |field| keeper(&subject.connection, field);
-    let (title, description) = (of("displayName"), of("description"));
+    let (title, description) = (subject.keeper("displayName"), subject.keeper("description"));
     let may = subject.may.edit();
     Editable {
         title: may && title.is_none(),
@@ -301,23 +270,22 @@ fn editable(subject: &Subject) -> Editable {
     }
 }
 
-fn settled(app: &App, subject: &Subject) -> Settled {
-    let Subject { connection, may, .. } = subject;
-    let provider = app.cluster.provider(&connection.spec.provider);
+fn settled(subject: &Subject) -> Settled {
     Settled {
-        parameters: parameters::settled(provider.as_deref(), connection),
-        keeper: keeper(connection, "parameters"),
-        remake: connection.trouble() == Some(Reason::ParametersInvalid) && may.owns,
+        parameters: parameters::settled(subject.provider().as_deref(), &subject.connection),
+        keeper: subject.keeper("parameters"),
+        remake: subject.connection.trouble() == Some(Reason::ParametersInvalid) && subject.may.owns,
     }
 }
 
-/// What the operator said of it.
-async fn history(app: &App, subject: &Subject, reader: Reader<'_>) -> Result<Vec<Line>, Failure> {
-    let events: Api<Event> = Api::namespaced(app.client.clone(), &subject.namespace);
-    let uid = subject.connection.uid().unwrap_or_default();
+/// The connection's Events.
+async fn history(subject: &Subject) -> Result<Vec<Line>, Failure> {
+    let Subject { visit, connection, .. } = subject;
+    let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);
+    let uid = connection.uid().unwrap_or_default();
     let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
-    let found = in_time(events.list(&of_it)).await?.map_err(|error| Failure::internal(&error))?;
-    Ok(history::lines(&found.items, &subject.connection.spec.owner, reader))
+    let found = answered(events.list(&of_it)).await?;
+    Ok(history::lines(&found.items, &connection.spec.owner, visit.reader()))
 }
 
 #[cfg(test)]

@@ -1,24 +1,18 @@
-//! Disconnect and delete: first what stops and what stays, then a confirmation, by the name where others are affected.
+//! Disconnect and delete: shows what stops and what stays, then asks for confirmation, by name if others are affected.
 
 use askama::Template;
-use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::ConnectionShare;
 use bowline_api::names::{ANNOTATION_DISCONNECTED_BY, ANNOTATION_SUSPENDED_BY};
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::{Act, SignedIn};
-use super::super::session::Session;
-use super::super::view::doer;
-use super::super::view::provider::Card;
-use super::super::write::Change;
-use super::actions::{need, not_kept};
-use super::sharing::shares_of;
-use super::subject::{For, Subject, subject};
-use super::{Frame, html};
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::subject::{Subject, SubjectForm, need};
+use crate::view::doer;
+use crate::view::provider::Card;
+use crate::write::Change;
 
 #[derive(Template)]
 #[template(path = "ending.html")]
@@ -31,118 +25,96 @@ struct EndingPage {
     deletes: bool,
     secret: Option<String>,
     namespace: String,
-    others: Vec<Taken>,
-    /// Names the pods, with the rights of who runs it.
+    others: Vec<SharedSecret>,
+    /// Lists the affected pods, with the rights of the user who runs it.
     command: String,
     wrong: bool,
 }
 
-/// A namespace that loses the Secret that was shared into it.
-struct Taken {
+/// A Secret in another namespace that is removed with the connection.
+struct SharedSecret {
     namespace: String,
     workspace: String,
     secret: String,
 }
 
-type Target = Path<(String, String)>;
-
 /// `GET …/disconnect`
-pub async fn before_disconnect(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path((namespace, name)): Target,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
-    need(subject.may.edit(), "Only its owner disconnects a connection.")?;
-    not_kept(&subject, changed(&subject))?;
-    Ok(page(&app, &session, &subject, false, false).await)
+pub(crate) async fn before_disconnect(subject: Subject) -> Reply {
+    may_disconnect(&subject)?;
+    Ok(page(&subject, false, false).await)
 }
 
 /// `POST …/disconnect`
-pub async fn disconnect(
-    State(app): State<App>,
-    Path((namespace, name)): Target,
-    act: Act,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
-    need(subject.may.edit(), "Only its owner disconnects a connection.")?;
-    not_kept(&subject, changed(&subject))?;
-    if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, false, true).await);
+pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
+    may_disconnect(&form.subject)?;
+    if !is_confirmed(&form) {
+        return Ok(page(&form.subject, false, true).await);
     }
-    let note = doer::note(act.session.user(), app.clock.now());
+    let note = doer::note(&form.subject.visit.reader());
     let mut change = Change::new().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, &note);
-    if is_paused(&subject) {
+    if form.subject.connection.is_paused() {
         change = change.field("suspend", Value::Null).without(ANNOTATION_SUSPENDED_BY);
     }
-    app.writer.change(&act.session, &subject.connection, change, "disconnected").await?;
-    Ok(Redirect::to(&subject.page()).into_response())
+    form.write(change, "disconnected").await
 }
 
 /// `GET …/delete`
-pub async fn before_delete(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path((namespace, name)): Target,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &session, &namespace, &name, For::APage).await?;
-    need(subject.may.delete, "You have no right to delete this connection.")?;
-    Ok(page(&app, &session, &subject, true, false).await)
+pub(crate) async fn before_delete(subject: Subject) -> Reply {
+    may_delete(&subject)?;
+    Ok(page(&subject, true, false).await)
 }
 
 /// `POST …/delete`
-pub async fn delete(
-    State(app): State<App>,
-    Path((namespace, name)): Target,
-    act: Act,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
-    need(subject.may.delete, "You have no right to delete this connection.")?;
-    if !is_confirmed(&app, &subject, &act) {
-        return Ok(page(&app, &act.session, &subject, true, true).await);
+pub(crate) async fn delete(form: SubjectForm) -> Reply {
+    may_delete(&form.subject)?;
+    if !is_confirmed(&form) {
+        return Ok(page(&form.subject, true, true).await);
     }
-    app.writer.delete(&act.session, &subject.connection).await?;
+    let Subject { visit, connection, .. } = &form.subject;
+    visit.app.writer.delete(&visit.session, connection).await?;
     Ok(Redirect::to("/connections").into_response())
 }
 
-fn is_paused(subject: &Subject) -> bool {
-    subject.connection.spec.suspend.unwrap_or_default()
+fn may_disconnect(subject: &Subject) -> Result<(), Failure> {
+    // What is disconnected cannot be paused as well.
+    let changed: &[&str] =
+        if subject.connection.is_paused() { &["disconnect", "suspend"] } else { &["disconnect"] };
+    subject.need_to_edit(changed, "Only its owner can disconnect a connection.")
 }
 
-/// The fields that a disconnection changes: what is disconnected cannot be paused as well.
-fn changed(subject: &Subject) -> &'static [&'static str] {
-    if is_paused(subject) { &["disconnect", "suspend"] } else { &["disconnect"] }
+fn may_delete(subject: &Subject) -> Result<(), Failure> {
+    need(subject.may.delete, "You are not allowed to delete this connection.")
 }
 
-/// Whether the name was typed, where others lose something.
-fn is_confirmed(app: &App, subject: &Subject, act: &Act) -> bool {
-    shares_of(app, subject).is_empty() || act.fields.text("name") == subject.name
+/// Whether the name was typed, if others are affected.
+fn is_confirmed(form: &SubjectForm) -> bool {
+    form.subject.shares().is_empty() || form.fields.text("name") == form.subject.name
 }
 
-fn taken(share: &ConnectionShare) -> Option<Taken> {
+fn shared_secret(share: &ConnectionShare) -> Option<SharedSecret> {
     let secret = share.status.as_ref().and_then(|status| status.secret_name.clone());
-    Some(Taken {
+    Some(SharedSecret {
         namespace: share.namespace()?,
         workspace: share.spec.workspace.clone(),
         secret: secret.unwrap_or_else(|| share.name_any()),
     })
 }
 
-async fn page(app: &App, session: &Session, subject: &Subject, deletes: bool, wrong: bool) -> Response {
-    let status = subject.connection.status.clone().unwrap_or_default();
+async fn page(subject: &Subject, deletes: bool, wrong: bool) -> Response {
     let Subject { namespace, name, .. } = subject;
     let verb = if deletes { "Delete" } else { "Disconnect" };
+    let secret = subject.connection.status.as_ref().and_then(|status| status.secret.as_ref());
     html(&EndingPage {
-        frame: Frame::of(app, session, &format!("{verb} {}", subject.title()), "connections").await,
+        frame: Frame::of(&subject.visit, &format!("{verb} {}", subject.title()), "connections").await,
         title: subject.title(),
         page: subject.page(),
-        name: name.clone(),
         command: format!("kubectl bowline impact {name} -n {namespace}"),
         card: subject.card.clone(),
         deletes,
-        secret: status.secret.map(|secret| secret.name),
+        secret: secret.map(|secret| secret.name.clone()),
+        others: subject.shares().iter().filter_map(|share| shared_secret(share)).collect(),
+        name: name.clone(),
         namespace: namespace.clone(),
-        others: shares_of(app, subject).iter().filter_map(|share| taken(share)).collect(),
         wrong,
     })
 }

@@ -1,37 +1,31 @@
-//! Scopes that were given and not asked for: nothing is published before the owner agrees to them, here.
+//! Scopes that were granted but not requested: nothing is published before the owner agrees to them.
 
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::protocol::Scopes;
 
-use super::super::App;
-use super::super::failure::Failure;
-use super::super::form::Act;
-use super::super::view::owned::keeper;
-use super::super::view::scopes::{self, Asked};
-use super::super::view::{foreign, provider};
-use super::super::write::Change;
-use super::actions::{need, not_kept};
-use super::subject::{For, Subject, subject};
+use crate::failure::{Failure, Reply};
+use crate::subject::{Subject, SubjectForm};
+use crate::view::foreign;
+use crate::view::provider::description;
+use crate::view::scopes::{self, ScopeWords};
+use crate::write::Change;
 
-/// What its owner can agree to.
+/// What the owner can agree to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extra {
-    /// The scopes, in words.
-    pub scopes: Vec<Asked>,
-    /// Their names as the form brings them back: it agrees to what was shown and to nothing else.
-    pub shown: String,
+pub(crate) struct Extra {
+    pub(crate) scopes: Vec<ScopeWords>,
+    /// Their names, which the form sends back: the owner agrees only to what the page showed.
+    pub(crate) shown: String,
     /// Whether the reader can agree here.
-    pub may: bool,
-    /// Who keeps the scopes, if another tool does.
-    pub keeper: Option<String>,
+    pub(crate) may: bool,
+    /// The tool that manages the scopes.
+    pub(crate) keeper: Option<String>,
 }
 
-/// Scopes that were given, not asked for, and not agreed to yet. Empty where nothing is wrong, or something else; also while an
-/// earlier grant works on: then the new one was not kept.
+/// Scopes that were granted but not requested, and not agreed to yet. Empty if the token is not withheld for them; so also while
+/// an earlier grant is in use, because the new one was not kept.
 fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     let status = connection.status.clone().unwrap_or_default();
     let withheld = connection.reason_of(ConditionType::Authorized) == Some(Reason::ExtraScopes);
@@ -40,39 +34,28 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     names
 }
 
-fn shown(names: &[String]) -> String {
-    names.join(" ")
+/// The scopes of the connection's provider.
+pub(crate) fn known(subject: &Subject) -> Option<Scopes> {
+    description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
 }
 
-/// The scopes of a connection's provider, if that is known.
-pub fn known(app: &App, connection: &IntegrationConnection) -> Option<Scopes> {
-    let object = app.cluster.provider(&connection.spec.provider);
-    let description = object.and_then(|object| provider::description(&object, Some(connection)));
-    description.map(|description| description.scopes)
-}
-
-/// What its owner can agree to, if that is what keeps it from being published.
-pub fn extra(app: &App, subject: &Subject) -> Option<Extra> {
-    let connection = &subject.connection;
-    let names = beyond(connection);
+/// What the owner can agree to, if the token is withheld for it.
+pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
+    let names = beyond(&subject.connection);
     if names.is_empty() {
         return None;
     }
-    let keeper = keeper(connection, "scopes");
-    let scopes = scopes::described(&known(app, connection).unwrap_or_default(), &names)
-        .into_iter()
-        .map(|asked| Asked { name: foreign(&asked.name), ..asked })
-        .collect();
+    let keeper = subject.keeper("scopes");
+    let scopes = scopes::described(&known(subject).unwrap_or_default(), &names).into_iter();
     Some(Extra {
-        scopes,
-        shown: shown(&names),
-        may: subject.may.edit() && keeper.is_none() && connection.metadata.deletion_timestamp.is_none(),
+        scopes: scopes.map(|scope| ScopeWords { name: foreign(&scope.name), ..scope }).collect(),
+        shown: names.join(" "),
+        may: subject.may.edit() && keeper.is_none() && !subject.is_being_deleted(),
         keeper,
     })
 }
 
-/// What the spec asks for once its owner has agreed. A list that is no longer empty takes the place of the provider's default
-/// scopes, so these go into it, too.
+/// The new `spec.scopes`. A list replaces the provider's default scopes, so an empty one is filled with them first.
 fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String]) -> Vec<String> {
     let asked = &connection.spec.scopes;
     let mut all = if asked.is_empty() { scopes.default.clone() } else { asked.clone() };
@@ -84,32 +67,26 @@ fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String])
     all
 }
 
-/// `POST …/agree`: the owner agrees to the scopes that the form names, as the page showed them.
-pub async fn agree(
-    State(app): State<App>,
-    Path((namespace, name)): Path<(String, String)>,
-    act: Act,
-) -> Result<Response, Failure> {
-    let subject = subject(&app, &act.session, &namespace, &name, For::AChange).await?;
-    need(subject.may.edit(), "Only its owner agrees to what a connection may do.")?;
-    not_kept(&subject, &["scopes"])?;
+/// `POST …/agree`: the owner agrees to the scopes that the page showed.
+pub(crate) async fn agree(form: SubjectForm) -> Reply {
+    let subject = &form.subject;
+    subject.need_to_edit(&["scopes"], "Only its owner can agree to more access.")?;
     let names = beyond(&subject.connection);
-    if names.is_empty() || act.fields.text("scopes") != shown(&names) {
+    if names.is_empty() || form.fields.text("scopes") != names.join(" ") {
         return Err(Failure::conflict(
-            "This changed meanwhile",
-            "It is not what your page showed any more, so nothing was agreed to.",
-            "Load the page again and look what was given.",
+            "The access changed",
+            "The access is no longer what your page showed, so nothing was agreed to.",
+            "Reload the page and check what was granted.",
         ));
     }
-    // Without the default ones, which only the provider knows, the list could ask for less than before.
-    let known = known(&app, &subject.connection).ok_or_else(|| {
-        let what = "The provider is not there any more, so nothing was agreed to.";
+    // Without the provider's default scopes the list could request less than before.
+    let known = known(subject).ok_or_else(|| {
+        let what = "The provider no longer exists, so nothing was agreed to.";
         Failure::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);
     let change = Change::new().field("scopes", all).on_version_of(&subject.connection);
-    app.writer.change(&act.session, &subject.connection, change, "extra scopes agreed to").await?;
-    Ok(Redirect::to(&subject.page()).into_response())
+    form.write(change, "extra scopes agreed to").await
 }
 
 #[cfg(test)]

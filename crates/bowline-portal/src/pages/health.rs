@@ -1,25 +1,18 @@
 //! Providers and how they stand, for those who may see them.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
 use bowline_api::connection::Phase;
 use bowline_api::provider::Rotation;
 use kube::ResourceExt;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::view::provider::Card;
-use super::{Frame, html};
-
-/// Who may see the page.
-pub const QUESTION: Question<'static> =
-    Question { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::view::provider::Card;
+use crate::visit::Visit;
 
 /// One provider.
-struct Line {
+struct ProviderRow {
     card: Card,
     type_: String,
     callback: Option<String>,
@@ -32,17 +25,18 @@ struct Line {
 #[template(path = "health.html")]
 struct HealthPage {
     frame: Frame,
-    lines: Vec<Line>,
+    lines: Vec<ProviderRow>,
 }
 
 /// `GET /providers`
-pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
-    if !app.access.allows(&session, QUESTION).await? {
-        let what = "How providers stand is shown to those who may read IntegrationProviders.";
+pub(crate) async fn page(visit: Visit) -> Reply {
+    if !visit.allows(Question::PROVIDERS).await? {
+        let what = "Only users who may list IntegrationProviders can see the state of providers.";
         return Err(Failure::forbidden(what, "Ask your platform team if you need it."));
     }
-    let connections = app.cluster.connections.state();
-    let mut lines: Vec<Line> = app
+    let connections = visit.app.cluster.connections.state();
+    let mut lines: Vec<ProviderRow> = visit
+        .app
         .cluster
         .providers
         .state()
@@ -55,7 +49,7 @@ pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result
             let broken = |phase: &&Option<Phase>| {
                 matches!(phase, Some(Phase::Expired | Phase::Error | Phase::Revoked))
             };
-            Line {
+            ProviderRow {
                 card: Card::of(provider),
                 type_: provider.spec.type_.clone(),
                 callback: status.callback_url,
@@ -66,7 +60,7 @@ pub async fn page(State(app): State<App>, SignedIn(session): SignedIn) -> Result
         })
         .collect();
     lines.sort_by_key(|line| (line.card.ready, line.card.title.to_lowercase()));
-    let frame = Frame::of(&app, &session, "Providers", "providers").await;
+    let frame = Frame::of(&visit, "Providers", "providers").await;
     Ok(html(&HealthPage { frame, lines }))
 }
 

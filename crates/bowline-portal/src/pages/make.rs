@@ -1,21 +1,22 @@
-//! New connection: a name, where it lives, and perhaps a workspace. The owner is who makes it.
+//! New connection: a name, a namespace, and optionally a workspace. The user who creates it is its owner.
+
+use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::Path;
+use axum::response::{IntoResponse, Redirect};
 use bowline_api::{IntegrationConnectionSpec, IntegrationProvider};
 use kube::ResourceExt;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::{Act, Fields, SignedIn};
-use super::super::session::Session;
-use super::super::view::provider::Card;
 use super::parameters::{self, Field, Values};
-use super::subject::{is_label, is_name};
-use super::workspace::is_member;
-use super::{Frame, html};
+use super::workspace::own;
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::subject::{is_label, is_name};
+use crate::view::page_of;
+use crate::view::provider::Card;
+use crate::visit::{Fields, Form, Visit};
 
 const NAME_LETTERS: usize = 128;
 const DESCRIPTION_LETTERS: usize = 1024;
@@ -28,15 +29,15 @@ struct MakePage {
     namespaces: Vec<String>,
     workspaces: Vec<String>,
     suggested: String,
-    /// What the provider leaves to each connection.
+    /// Parameters that the provider leaves to connections.
     parameters: Vec<Field>,
     owner: String,
-    /// What was wrong, and what was typed.
+    /// What is wrong with what was typed.
     wrong: Option<String>,
     typed: Typed,
 }
 
-/// What somebody typed.
+/// The content of the form.
 #[derive(Clone, Debug, Default)]
 struct Typed {
     title: String,
@@ -60,7 +61,7 @@ impl Typed {
         }
     }
 
-    /// The name of the object: as typed, or made from the name for people.
+    /// The object's name: as typed, or derived from the display name.
     fn object(&self, provider: &str) -> String {
         if !self.name.is_empty() {
             return self.name.clone();
@@ -70,13 +71,13 @@ impl Typed {
 
     fn flaw(&self, provider: &str) -> Option<&'static str> {
         if self.title.chars().count() > NAME_LETTERS {
-            return Some("The name has more than 128 letters.");
+            return Some("The name has more than 128 characters.");
         }
         if self.description.chars().count() > DESCRIPTION_LETTERS {
-            return Some("The description has more than 1024 letters.");
+            return Some("The description has more than 1024 characters.");
         }
         if !is_label(&self.object(provider)) {
-            return Some("The short name holds small letters, digits and dashes, 63 at most.");
+            return Some("The short name may contain lower-case letters, digits and dashes, at most 63.");
         }
         if !is_label(&self.namespace) {
             return Some("Choose a namespace.");
@@ -108,107 +109,72 @@ impl Typed {
 }
 
 /// `GET /new/{provider}`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path(provider): Path<String>,
-) -> Result<Response, Failure> {
-    form(&app, &session, &provider, None, Typed::default()).await
+pub(crate) async fn page(visit: Visit, Path(provider): Path<String>) -> Reply {
+    form(&visit, &*found(&visit, &provider)?, None, Typed::default()).await
 }
 
 /// `POST /new/{provider}`
-pub async fn make(
-    State(app): State<App>,
-    Path(provider): Path<String>,
-    act: Act,
-) -> Result<Response, Failure> {
-    let Act { session, fields } = act;
-    let object = app.cluster.provider(&provider).ok_or_else(Failure::not_found)?;
+pub(crate) async fn make(Path(provider): Path<String>, sent: Form) -> Reply {
+    let Form { visit, fields } = sent;
+    let object = found(&visit, &provider)?;
     let typed = Typed::read(&fields, &object);
-    let flaw = typed.flaw(&provider).map(ToOwned::to_owned);
-    let flaw = flaw.or_else(|| parameters::flawed(&object, &typed.parameters).map(|fields| which(&fields)));
+    let flaw = typed.flaw(&provider).map(ToOwned::to_owned).or_else(|| flawed_fields(&object, &typed));
     if flaw.is_some() {
-        return form(&app, &session, &provider, flaw, typed).await;
+        return form(&visit, &object, flaw, typed).await;
     }
     let (namespace, name) = (typed.namespace.clone(), typed.object(&provider));
     let question = Question::connection("create", &namespace, "");
-    if !app.access.allows_now(&session, question).await? {
-        let flaw = format!("You may not make connections in {namespace}.");
-        return form(&app, &session, &provider, Some(flaw), typed).await;
+    if !visit.app.access.allows_now(&visit.session, question).await? {
+        let flaw = format!("You are not allowed to create connections in {namespace}.");
+        return form(&visit, &object, Some(flaw), typed).await;
     }
-    let spec = typed.spec(&provider, session.user());
-    match app.writer.create(&session, &namespace, &name, spec).await {
-        Ok(_) => Ok(Redirect::to(&format!("/connections/{namespace}/{name}")).into_response()),
-        Err(failure) if failure.status().is_client_error() => {
-            let what = failure.what().to_owned();
-            form(&app, &session, &provider, Some(what), typed).await
+    let spec = typed.spec(&provider, visit.session.user());
+    match visit.app.writer.create(&visit.session, &namespace, &name, spec).await {
+        Ok(_) => Ok(Redirect::to(&page_of(&namespace, &name)).into_response()),
+        Err(failure) if failure.status.is_client_error() => {
+            form(&visit, &object, Some(failure.what), typed).await
         }
         Err(failure) => Err(failure),
     }
 }
 
-/// Leads from the top of the page to the fields that say what is wrong with them.
-fn which(fields: &[Field]) -> String {
-    let wrong = fields.iter().filter(|field| field.wrong.is_some()).map(|field| field.label.as_str());
-    format!("Look at {} again.", wrong.collect::<Vec<_>>().join(", "))
+fn found(visit: &Visit, provider: &str) -> Result<Arc<IntegrationProvider>, Failure> {
+    visit.app.cluster.provider(provider).ok_or_else(Failure::not_found)
 }
 
-async fn form(
-    app: &App,
-    session: &Session,
-    provider: &str,
-    wrong: Option<String>,
-    typed: Typed,
-) -> Result<Response, Failure> {
-    let object = app.cluster.provider(provider).ok_or_else(Failure::not_found)?;
-    let card = Card::of(&object);
-    let suggested = suggestion(&card.title);
-    let frame = Frame::of(app, session, &format!("Connect {}", card.title), "new").await;
-    let page = MakePage {
-        frame,
-        namespaces: namespaces(app, session).await?,
-        workspaces: workspaces(app, session),
-        owner: session.user().to_owned(),
-        parameters: parameters_of(&object, wrong.is_some(), &typed),
+/// Names the fields that show what is wrong with them.
+fn flawed_fields(provider: &IntegrationProvider, typed: &Typed) -> Option<String> {
+    let fields = parameters::fields(provider, &typed.parameters, true);
+    let wrong = fields.iter().filter(|field| field.wrong.is_some()).map(|field| field.label.as_str());
+    let wrong = wrong.collect::<Vec<_>>().join(", ");
+    (!wrong.is_empty()).then(|| format!("Check {wrong} again."))
+}
+
+async fn form(visit: &Visit, provider: &IntegrationProvider, wrong: Option<String>, typed: Typed) -> Reply {
+    let card = Card::of(provider);
+    Ok(html(&MakePage {
+        frame: Frame::of(visit, &format!("Connect {}", card.title), "new").await,
+        namespaces: namespaces(visit).await?,
+        workspaces: own(visit),
+        owner: visit.session.user().to_owned(),
+        parameters: parameters::fields(provider, &typed.parameters, wrong.is_some()),
+        suggested: suggestion(&card.title),
         card,
-        suggested,
         wrong,
         typed,
-    };
-    Ok(html(&page))
+    }))
 }
 
-/// The fields; once something was sent, with what is wrong about it.
-fn parameters_of(provider: &IntegrationProvider, sent: bool, typed: &Typed) -> Vec<Field> {
-    let flawed = sent.then(|| parameters::flawed(provider, &typed.parameters)).flatten();
-    flawed.unwrap_or_else(|| parameters::fields(provider, &typed.parameters))
-}
-
-/// Namespaces in which the reader may make connections.
-async fn namespaces(app: &App, session: &Session) -> Result<Vec<String>, Failure> {
-    let ending = |namespace: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
-        namespace.deletion_timestamp.is_some()
-    };
-    let all = app.cluster.namespaces.state();
-    let mut names: Vec<String> = all
-        .iter()
-        .filter(|namespace| !ending(&namespace.metadata))
-        .map(|namespace| namespace.name_any())
-        .collect();
+/// Namespaces in which the user may create connections.
+async fn namespaces(visit: &Visit) -> Result<Vec<String>, Failure> {
+    let all = visit.app.cluster.namespaces.state();
+    let lasting = all.iter().filter(|namespace| namespace.metadata.deletion_timestamp.is_none());
+    let mut names: Vec<String> = lasting.map(|namespace| namespace.name_any()).collect();
     names.sort();
-    app.access.filter(session, names, |namespace| Question::connection("create", namespace, "")).await
+    visit.filter(names, |namespace| Question::connection("create", namespace, "")).await
 }
 
-/// Workspaces that the reader is a member of.
-pub fn workspaces(app: &App, session: &Session) -> Vec<String> {
-    let all = app.cluster.workspaces.state();
-    let mine = all.iter().filter(|workspace| is_member(workspace, session));
-    let mut names: Vec<String> = mine.map(|workspace| workspace.name_any()).collect();
-    names.sort();
-    names
-}
-
-/// A name for Kubernetes, made from one for people.
+/// An object name derived from a display name.
 fn suggestion(title: &str) -> String {
     let letters = title
         .to_lowercase()

@@ -1,4 +1,4 @@
-//! What a provider leaves to each connection, a tenant for example: a field for each, from the catalogue's schema.
+//! Parameters that a provider leaves to connections, for example a tenant, as fields made from the catalogue's schema.
 
 use std::collections::BTreeMap;
 
@@ -8,35 +8,27 @@ use bowline_oauth::catalog::{
     parameter::{Parameter, ParameterKind, SettableBy},
 };
 
-use super::super::form::Fields;
+use crate::visit::Fields;
 
-/// Values by name.
-pub type Values = BTreeMap<String, String>;
+pub(crate) type Values = BTreeMap<String, String>;
 
-/// One field of the form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// Name of the parameter.
-    pub name: String,
-    /// The same for people.
-    pub label: String,
-    /// What it means.
-    pub description: String,
-    /// What to choose from; empty where it is typed.
-    pub choices: Vec<String>,
-    /// What counts where nothing is given.
-    pub default: Option<String>,
-    /// A value that works.
-    pub example: Option<String>,
-    /// Whether it must be given.
-    pub required: bool,
-    /// What was typed, or is set.
-    pub value: String,
-    /// What is wrong with that.
-    pub wrong: Option<String>,
+/// A field of the form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) label: String,
+    pub(crate) description: String,
+    /// Empty for a text field.
+    pub(crate) choices: Vec<String>,
+    pub(crate) default: Option<String>,
+    pub(crate) example: Option<String>,
+    pub(crate) required: bool,
+    /// The value, and what is wrong with it.
+    pub(crate) value: String,
+    pub(crate) wrong: Option<String>,
 }
 
-/// What this provider leaves to connections.
+/// The parameters that this provider leaves to connections.
 fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String, &'static Parameter)> {
     let entry = catalog::get(&provider.spec.type_);
     entry.into_iter().flat_map(|entry| &entry.parameters).filter(|(name, parameter)| {
@@ -44,23 +36,27 @@ fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String
     })
 }
 
-/// The fields for what this provider leaves to connections, with what was typed.
-pub fn fields(provider: &IntegrationProvider, typed: &Values) -> Vec<Field> {
-    open(provider).map(|(name, parameter)| field(name, parameter, typed.get(name))).collect()
+/// The fields with their values; after the form was `sent`, also with what is wrong with each value.
+pub(crate) fn fields(provider: &IntegrationProvider, typed: &Values, sent: bool) -> Vec<Field> {
+    let one = |(name, parameter): (&String, &Parameter)| Field {
+        wrong: sent.then(|| flaw(parameter, typed.get(name))).flatten(),
+        ..field(name, parameter, typed.get(name))
+    };
+    open(provider).map(one).collect()
 }
 
 fn field(name: &str, parameter: &Parameter, typed: Option<&String>) -> Field {
-    let value = typed.cloned().unwrap_or_default();
+    let is_choice = parameter.kind == ParameterKind::Choice;
     Field {
         name: name.to_owned(),
         label: label(name),
         description: parameter.description.clone(),
-        choices: if parameter.kind == ParameterKind::Choice { parameter.choices.clone() } else { Vec::new() },
+        choices: if is_choice { parameter.choices.clone() } else { Vec::new() },
         default: parameter.default.clone(),
         example: parameter.example.clone(),
         required: is_needed(parameter),
+        value: typed.cloned().unwrap_or_default(),
         wrong: None,
-        value,
     }
 }
 
@@ -68,67 +64,44 @@ fn is_needed(parameter: &Parameter) -> bool {
     parameter.required && parameter.default.is_none()
 }
 
-/// What a form says of them; what was left empty is left out.
-pub fn typed(provider: &IntegrationProvider, form: &Fields) -> Values {
+/// The values in a form that are not empty.
+pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> Values {
     let one = |(name, _): (&String, &Parameter)| {
         form.filled(&format!("parameter.{name}")).map(|value| (name.clone(), value.to_owned()))
     };
     open(provider).filter_map(one).collect()
 }
 
-/// The fields, each with what is wrong about its value in the schema's own words. `None` if nothing is.
-pub fn flawed(provider: &IntegrationProvider, typed: &Values) -> Option<Vec<Field>> {
-    let judged: Vec<Field> = open(provider)
-        .map(|(name, parameter)| Field {
-            wrong: flaw(parameter, typed.get(name)),
-            ..field(name, parameter, typed.get(name))
-        })
-        .collect();
-    judged.iter().any(|field| field.wrong.is_some()).then_some(judged)
-}
-
 fn flaw(parameter: &Parameter, value: Option<&String>) -> Option<String> {
     let Some(value) = value else {
-        return is_needed(parameter).then(|| "This one is needed.".to_owned());
+        return is_needed(parameter).then(|| "This field is required.".to_owned());
     };
-    parameter.check(value).err().map(|rule| sentence(&rule.to_string()))
+    parameter.check(value).err().map(|rule| capitalized(&rule.to_string()) + ".")
 }
 
-/// What a connection has set, and what it could have set: for looking only, since it is decided once.
-pub fn settled(provider: Option<&IntegrationProvider>, connection: &IntegrationConnection) -> Vec<Field> {
+/// The parameters of an existing connection, which cannot be changed.
+pub(crate) fn settled(
+    provider: Option<&IntegrationProvider>,
+    connection: &IntegrationConnection,
+) -> Vec<Field> {
     let set = &connection.spec.parameters;
-    let mut shown = provider.map(|provider| fields(provider, set)).unwrap_or_default();
-    let of_others: Vec<_> = set
-        .iter()
-        .filter(|(name, _)| !shown.iter().any(|field| field.name == **name))
-        .map(|(name, value)| foreign(name, value))
-        .collect();
-    shown.extend(of_others);
+    let mut shown = provider.map(|provider| fields(provider, set, false)).unwrap_or_default();
+    let others = set.iter().filter(|(name, _)| !shown.iter().any(|field| field.name == **name));
+    let others = others.map(|(name, value)| Field {
+        name: name.clone(),
+        label: label(name),
+        description: "This provider does not let connections set this value.".to_owned(),
+        value: value.clone(),
+        ..Field::default()
+    });
+    let others: Vec<Field> = others.collect();
+    shown.extend(others);
     shown
 }
 
-/// One that the provider does not leave to connections, or does not have at all.
-fn foreign(name: &str, value: &str) -> Field {
-    Field {
-        name: name.to_owned(),
-        label: label(name),
-        description: "This provider leaves no such value to connections.".to_owned(),
-        choices: Vec::new(),
-        default: None,
-        example: None,
-        required: false,
-        value: value.to_owned(),
-        wrong: None,
-    }
-}
-
-/// `shop_name` for people: `Shop name`.
+/// `shop_name` becomes `Shop name`.
 fn label(name: &str) -> String {
     capitalized(&name.replace(['_', '-'], " "))
-}
-
-fn sentence(text: &str) -> String {
-    capitalized(text) + "."
 }
 
 fn capitalized(text: &str) -> String {
@@ -157,21 +130,22 @@ mod tests {
 
     #[test]
     fn only_what_the_provider_leaves_open_is_asked_for() {
-        let open = fields(&microsoft(&json!({})), &values("contoso.com"));
+        let open = fields(&microsoft(&json!({})), &values("contoso.com"), false);
         assert_eq!(
             (open.len(), open[0].label.as_str(), open[0].value.as_str()),
             (1, "Tenant", "contoso.com")
         );
         assert_eq!(open[0].default.as_deref(), Some("common"));
-        assert!(fields(&microsoft(&json!({"tenant": "contoso.com"})), &Values::new()).is_empty());
+        assert!(fields(&microsoft(&json!({"tenant": "contoso.com"})), &Values::new(), true).is_empty());
     }
 
     #[test]
     fn a_wrong_value_is_told_in_the_schemas_own_words() {
-        let provider = microsoft(&json!({}));
-        assert_eq!(flawed(&provider, &values("contoso.com")), None);
-        assert_eq!(flawed(&provider, &Values::new()), None, "there is a default");
-        let wrong = flawed(&provider, &values("a/b")).unwrap()[0].wrong.clone().unwrap();
+        let wrong = |values: &Values, sent| fields(&microsoft(&json!({})), values, sent)[0].wrong.clone();
+        assert_eq!(wrong(&values("contoso.com"), true), None);
+        assert_eq!(wrong(&Values::new(), true), None, "there is a default");
+        assert_eq!(wrong(&values("a/b"), false), None, "nothing was sent yet");
+        let wrong = wrong(&values("a/b"), true).unwrap();
         assert!(wrong.starts_with("It must be one path segment: letters, digits"), "{wrong}");
         assert!(!wrong.contains("a/b") && wrong.ends_with('.'), "{wrong}");
     }
@@ -187,6 +161,6 @@ mod tests {
         let flaw = |value: Option<&str>| flaw(&parameter, value.map(ToOwned::to_owned).as_ref());
         assert_eq!(flaw(Some("eu")), None);
         assert_eq!(flaw(Some("mars")).unwrap(), "It must be one of the values that the catalogue names.");
-        assert_eq!(flaw(None).unwrap(), "This one is needed.");
+        assert_eq!(flaw(None).unwrap(), "This field is required.");
     }
 }

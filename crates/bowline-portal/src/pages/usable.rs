@@ -1,36 +1,32 @@
-//! Use in a workflow: the connections that a namespace has, its own and those shared into it, with YAML to paste.
+//! Use in a workflow: the connections of a namespace, its own and shared ones, with YAML to copy.
 
 use std::collections::BTreeSet;
 
 use askama::Template;
-use axum::extract::{Query, State};
-use axum::response::Response;
+use axum::extract::Query;
+use bowline_api::ConnectionShare;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::names::connection_id;
-use bowline_api::{ConnectionShare, IntegrationConnection};
 use kube::ResourceExt;
 use serde::Deserialize;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::view::provider::Card;
-use super::super::view::snippet;
-use super::super::view::status::{Chip, standing};
-use super::super::view::words::Reader;
-use super::list::Choice;
-use super::subject::is_label;
-use super::{Frame, html};
+use crate::access::Question;
+use crate::failure::Reply;
+use crate::page::{Frame, html};
+use crate::subject::is_label;
+use crate::view::provider::Card;
+use crate::view::row::Row;
+use crate::view::status::{Chip, chip};
+use crate::view::{snippet, title};
+use crate::visit::Visit;
 
-/// Which namespace.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Where {
+pub(crate) struct Where {
     namespace: String,
 }
 
-/// A connection that workloads of a namespace can use.
+/// A connection that the workloads of a namespace can use.
 struct Usable {
     title: String,
     id: String,
@@ -47,115 +43,59 @@ struct Usable {
 struct UsablePage {
     frame: Frame,
     namespace: String,
-    namespaces: Vec<Choice>,
+    namespaces: Vec<String>,
     rows: Vec<Usable>,
 }
 
 /// `GET /use`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Query(Where { namespace }): Query<Where>,
-) -> Result<Response, Failure> {
-    let connections = app.cluster.connections.state();
-    let shares = app.cluster.shares.state();
-    let all: BTreeSet<String> = connections
-        .iter()
-        .filter_map(|connection| connection.namespace())
-        .chain(shares.iter().filter_map(|share| share.namespace()))
-        .collect();
-    let seen = app
-        .access
-        .filter(&session, all.into_iter().collect(), |namespace| Question::connection("list", namespace, ""))
-        .await?;
-    let namespace = if namespace.is_empty() { seen.first().cloned().unwrap_or_default() } else { namespace };
-    let reader = Reader { user: session.user(), now: app.clock.now() };
-    let known = is_label(&namespace) && seen.contains(&namespace);
-    let rows = if known { rows(&app, &namespace, reader) } else { Vec::new() };
-    let namespaces =
-        seen.into_iter().map(|name| Choice { chosen: name == namespace, label: name.clone(), value: name });
-    let frame = Frame::of(&app, &session, "Use in a workflow", "use").await;
-    Ok(html(&UsablePage { frame, namespaces: namespaces.collect(), namespace, rows }))
+pub(crate) async fn page(visit: Visit, Query(Where { mut namespace }): Query<Where>) -> Reply {
+    let (connections, shares) = (visit.app.cluster.connections.state(), visit.app.cluster.shares.state());
+    let of_connections = connections.iter().filter_map(|connection| connection.namespace());
+    let all: BTreeSet<String> =
+        of_connections.chain(shares.iter().filter_map(|share| share.namespace())).collect();
+    let namespaces = visit.filter(all, |namespace| Question::connection("list", namespace, "")).await?;
+    if namespace.is_empty() {
+        namespace = namespaces.first().cloned().unwrap_or_default();
+    }
+    let known = is_label(&namespace) && namespaces.contains(&namespace);
+    let rows = if known { rows(&visit, &namespace) } else { Vec::new() };
+    let frame = Frame::of(&visit, "Use in a workflow", "use").await;
+    Ok(html(&UsablePage { frame, namespace, namespaces, rows }))
 }
 
-fn rows(app: &App, namespace: &str, reader: Reader<'_>) -> Vec<Usable> {
-    let connections = app.cluster.connections.state();
-    let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
-    let shares = app.cluster.shares.state();
-    let taken_in = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
-    let mut rows: Vec<Usable> = own
-        .map(|it| of_namespace(app, namespace, it, reader))
-        .chain(taken_in.map(|it| of_share(app, it)))
-        .collect();
+fn rows(visit: &Visit, namespace: &str) -> Vec<Usable> {
+    let (connections, shares) = (visit.app.cluster.connections.state(), visit.app.cluster.shares.state());
+    let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace)).map(|it| {
+        let Row { title, id, card, chip, secret, .. } =
+            Row::of(it, visit.card(&it.spec.provider), visit.reader());
+        usable(title, id, card, chip, "from this namespace".to_owned(), secret)
+    });
+    let of_others = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
+    let mut rows: Vec<Usable> = own.chain(of_others.map(|it| of_share(visit, it))).collect();
     rows.sort_by_key(|row| row.title.to_lowercase());
     rows
 }
 
-fn card(app: &App, name: &str) -> Card {
-    app.cluster.provider(name).map_or_else(|| Card::unknown(name), |it| Card::of(&it))
-}
-
-fn of_namespace(
-    app: &App,
-    namespace: &str,
-    connection: &IntegrationConnection,
-    reader: Reader<'_>,
-) -> Usable {
-    let (card, name) = (card(app, &connection.spec.provider), connection.name_any());
-    let secret = connection.status.as_ref().and_then(|status| Some(status.secret.as_ref()?.name.clone()));
-    let title = connection.spec.display_name.clone().filter(|it| !it.is_empty());
-    Usable {
-        id: connection_id(namespace, &name),
-        title: title.unwrap_or(name),
-        chip: standing(connection, &card.title, reader).chip,
-        from: "of this namespace".to_owned(),
-        ..usable(card, secret)
-    }
-}
-
-fn of_share(app: &App, share: &ConnectionShare) -> Usable {
+fn of_share(visit: &Visit, share: &ConnectionShare) -> Usable {
     let of = &share.spec.connection;
     let status = share.status.as_ref();
-    let secret = status.and_then(|status| status.secret_name.clone());
-    let there = share.is(ConditionType::Ready);
+    let published = share.is(ConditionType::Ready);
+    let chip = if published { chip("good", "✓", "Connected") } else { chip("wait", "○", "Not ready") };
+    let connection = visit.app.cluster.connection(&of.namespace, &of.name);
     let told = |field: Option<&String>| field.cloned().unwrap_or_default();
-    let known = app.cluster.connection(&of.namespace, &of.name);
-    let title = known.and_then(|connection| connection.spec.display_name.clone());
-    Usable {
-        title: title.filter(|it| !it.is_empty()).unwrap_or_else(|| of.name.clone()),
-        id: connection_id(&of.namespace, &of.name),
-        chip: share_chip(there),
-        from: format!(
-            "shared by {} with {}",
-            told(status.and_then(|status| status.shared_by.as_ref())),
-            share.spec.workspace
-        ),
-        ..usable(
-            card(app, &told(status.and_then(|status| status.provider.as_ref()))),
-            secret.filter(|_| there),
-        )
-    }
+    let owner = told(status.and_then(|status| status.shared_by.as_ref()));
+    usable(
+        connection.map_or_else(|| of.name.clone(), |connection| title(&connection)),
+        connection_id(&of.namespace, &of.name),
+        visit.card(&told(status.and_then(|status| status.provider.as_ref()))),
+        chip,
+        format!("shared by {owner} with {}", share.spec.workspace),
+        status.and_then(|status| status.secret_name.clone()).filter(|_| published),
+    )
 }
 
-fn usable(card: Card, secret: Option<String>) -> Usable {
-    let name = secret.clone().unwrap_or_default();
-    let nothing = Chip { tone: "off", icon: "–", word: String::new() };
-    Usable {
-        title: String::new(),
-        id: String::new(),
-        card,
-        chip: nothing,
-        from: String::new(),
-        environment: snippet::environment(&name),
-        files: snippet::files(&name),
-        secret,
-    }
-}
-
-fn share_chip(published: bool) -> Chip {
-    if published {
-        Chip { tone: "good", icon: "✓", word: "Connected".to_owned() }
-    } else {
-        Chip { tone: "wait", icon: "○", word: "Not ready".to_owned() }
-    }
+fn usable(title: String, id: String, card: Card, chip: Chip, from: String, secret: Option<String>) -> Usable {
+    let name = secret.as_deref().unwrap_or_default();
+    let (environment, files) = (snippet::environment(name), snippet::files(name));
+    Usable { title, id, card, chip, from, secret, environment, files }
 }

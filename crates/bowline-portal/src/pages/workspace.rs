@@ -1,32 +1,25 @@
-//! Workspaces: people, namespaces, and what is shared. Whoever a workspace names as a member sees it, and so does who may
-//! read `Workspace` objects; to be a member gives no right to change anything, here or on a connection's page.
-
-use std::collections::BTreeSet;
+//! Workspaces: members, namespaces and shared connections. Members see a workspace, and so do users who may read `Workspace`
+//! objects. Membership gives no right to change anything.
 
 use askama::Template;
-use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::extract::Path;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::{IntegrationConnection, Workspace};
 use kube::ResourceExt;
 
-use super::super::App;
-use super::super::access::Question;
-use super::super::failure::Failure;
-use super::super::form::SignedIn;
-use super::super::session::Session;
-use super::super::view::provider::Card;
-use super::super::view::status::{Chip, standing};
-use super::super::view::time::Moment;
-use super::super::view::words::Reader;
-use super::subject::is_name;
-use super::{Frame, html};
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, html};
+use crate::subject::is_name;
+use crate::view::page_of;
+use crate::view::row::{Row, sort};
+use crate::visit::Visit;
 
-/// For more shared connections than this nobody is asked whether the reader may open them.
+/// For how many shared connections it is checked whether the user may open them.
 const ASKED_OF: usize = 200;
 
-/// One workspace in the list.
-struct Line {
+/// A workspace in the list.
+struct WorkspaceRow {
     name: String,
     title: String,
     members: usize,
@@ -36,23 +29,9 @@ struct Line {
 
 #[derive(Template)]
 #[template(path = "workspaces.html")]
-struct ListPage {
+struct WorkspacesPage {
     frame: Frame,
-    lines: Vec<Line>,
-}
-
-/// A connection that is shared with the workspace (R18).
-struct Shared {
-    namespace: String,
-    name: String,
-    /// Whether the reader sees its page: membership alone does not show it.
-    linked: bool,
-    title: String,
-    id: String,
-    by: String,
-    refreshed: Option<Moment>,
-    card: Card,
-    chip: Chip,
+    lines: Vec<WorkspaceRow>,
 }
 
 #[derive(Template)]
@@ -61,16 +40,13 @@ struct WorkspacePage {
     frame: Frame,
     title: String,
     name: String,
-    /// Who belongs to it, and whether that is the reader.
+    /// User names, and whether each is the reader.
     members: Vec<(String, bool)>,
     namespaces: Vec<String>,
     contact: Option<String>,
     trouble: Option<String>,
-    shared: Vec<Shared>,
-}
-
-fn question<'a>(verb: &'a str, name: &'a str) -> Question<'a> {
-    Question { verb, resource: "workspaces", namespace: "", name }
+    /// The connections that are shared with it (R18), and whether the reader may open the page of each: membership is not enough.
+    shared: Vec<(Row, bool)>,
 }
 
 fn title(workspace: &Workspace) -> String {
@@ -82,32 +58,36 @@ fn shares_with(connection: &IntegrationConnection, workspace: &str) -> bool {
     sharing.is_some_and(|sharing| sharing.workspace == workspace)
 }
 
-/// Whether a workspace names this user as a member.
-pub fn is_member(workspace: &Workspace, session: &Session) -> bool {
-    workspace.spec.has_member(session.user())
+fn is_member(workspace: &Workspace, visit: &Visit) -> bool {
+    workspace.spec.has_member(visit.session.user())
 }
 
-/// Whether the reader sees the page of a workspace.
-pub async fn sees(app: &App, session: &Session, workspace: &Workspace) -> Result<bool, Failure> {
-    if is_member(workspace, session) {
-        return Ok(true);
-    }
-    app.access.allows(session, question("get", &workspace.name_any())).await
+/// The workspaces that the user is a member of.
+pub(crate) fn own(visit: &Visit) -> Vec<String> {
+    let all = visit.app.cluster.workspaces.state();
+    let mine = all.iter().filter(|workspace| is_member(workspace, visit));
+    let mut names: Vec<String> = mine.map(|workspace| workspace.name_any()).collect();
+    names.sort();
+    names
+}
+
+/// Whether the user may see a workspace.
+pub(crate) async fn sees(visit: &Visit, workspace: &Workspace) -> Result<bool, Failure> {
+    Ok(is_member(workspace, visit) || visit.allows(Question::workspace(&workspace.name_any())).await?)
 }
 
 /// `GET /workspaces`
-pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result<Response, Failure> {
-    let (mut names, mut others) = (Vec::new(), Vec::new());
-    for workspace in app.cluster.workspaces.state() {
-        let known = if is_member(&workspace, &session) { &mut names } else { &mut others };
-        known.push(workspace.name_any());
-    }
-    names.extend(app.access.filter(&session, others, |name| question("get", name)).await?);
+pub(crate) async fn list(visit: Visit) -> Reply {
+    let mut names = own(&visit);
+    let all = visit.app.cluster.workspaces.state();
+    let others = all.iter().map(|workspace| workspace.name_any()).filter(|name| !names.contains(name));
+    let others: Vec<String> = others.collect();
+    names.extend(visit.filter(others, |name| Question::workspace(name)).await?);
     names.sort();
-    let connections = app.cluster.connections.state();
+    let connections = visit.app.cluster.connections.state();
     let line = |name: String| {
-        let workspace = app.cluster.workspace(&name)?;
-        Some(Line {
+        let workspace = visit.app.cluster.workspace(&name)?;
+        Some(WorkspaceRow {
             title: title(&workspace),
             members: workspace.spec.members.len(),
             namespaces: workspace.spec.namespaces.len(),
@@ -116,79 +96,45 @@ pub async fn list(State(app): State<App>, SignedIn(session): SignedIn) -> Result
         })
     };
     let lines = names.into_iter().filter_map(line).collect();
-    let frame = Frame::of(&app, &session, "Workspaces", "workspaces").await;
-    Ok(html(&ListPage { frame, lines }))
+    Ok(html(&WorkspacesPage { frame: Frame::of(&visit, "Workspaces", "workspaces").await, lines }))
 }
 
 /// `GET /workspaces/{name}`
-pub async fn page(
-    State(app): State<App>,
-    SignedIn(session): SignedIn,
-    Path(name): Path<String>,
-) -> Result<Response, Failure> {
-    let known = Some(&name).filter(|name| is_name(name)).and_then(|name| app.cluster.workspace(name));
+pub(crate) async fn page(visit: Visit, Path(name): Path<String>) -> Reply {
+    let known = Some(&name).filter(|name| is_name(name)).and_then(|name| visit.app.cluster.workspace(name));
     let workspace = known.ok_or_else(Failure::not_found)?;
-    if !sees(&app, &session, &workspace).await? {
+    if !sees(&visit, &workspace).await? {
         return Err(Failure::not_found());
     }
-    let reader = Reader { user: session.user(), now: app.clock.now() };
     let ready = workspace.condition(ConditionType::Ready).cloned();
-    let title = title(&workspace);
-    let spec = &workspace.spec;
+    let (title, spec) = (title(&workspace), &workspace.spec);
+    let member = |user: &String| (user.clone(), user == visit.session.user());
     Ok(html(&WorkspacePage {
-        frame: Frame::of(&app, &session, &title, "workspaces").await,
+        frame: Frame::of(&visit, &title, "workspaces").await,
         title,
-        members: spec
-            .members
-            .iter()
-            .map(|member| (member.name.clone(), member.name == session.user()))
-            .collect(),
+        members: spec.members.iter().map(|it| member(&it.name)).collect(),
         namespaces: spec.namespaces.clone(),
         contact: spec.contact.clone(),
         trouble: ready.filter(|ready| ready.status != "True").map(|ready| ready.message),
-        shared: linked(&app, &session, shared(&app, &name, reader)).await?,
+        shared: shared(&visit, &name).await?,
         name,
     }))
 }
 
-/// Finds out which of them the reader may open.
-async fn linked(app: &App, session: &Session, mut rows: Vec<Shared>) -> Result<Vec<Shared>, Failure> {
-    let named = rows.iter().take(ASKED_OF).map(|row| (row.namespace.clone(), row.name.clone()));
-    let seen = app
-        .access
-        .filter(session, named.collect(), |(namespace, name)| Question::connection("get", namespace, name))
-        .await?;
-    let seen: BTreeSet<(String, String)> = seen.into_iter().collect();
-    for row in &mut rows {
-        row.linked = seen.contains(&(row.namespace.clone(), row.name.clone()));
-    }
-    Ok(rows)
-}
-
-/// What members see of a shared connection: what its share says anyway.
-fn shared(app: &App, name: &str, reader: Reader<'_>) -> Vec<Shared> {
-    let connections = app.cluster.connections.state();
+/// What members see of a shared connection: no more than its share contains.
+async fn shared(visit: &Visit, name: &str) -> Result<Vec<(Row, bool)>, Failure> {
+    let connections = visit.app.cluster.connections.state();
     let ours = connections.iter().filter(|connection| shares_with(connection, name));
-    let mut rows: Vec<Shared> = ours
-        .map(|connection| {
-            let status = connection.status.clone().unwrap_or_default();
-            let card = app.cluster.provider(&connection.spec.provider);
-            let card = card.map_or_else(|| Card::unknown(&connection.spec.provider), |it| Card::of(&it));
-            let name = connection.name_any();
-            let title = connection.spec.display_name.clone().filter(|it| !it.is_empty());
-            Shared {
-                namespace: connection.namespace().unwrap_or_default(),
-                title: title.unwrap_or_else(|| name.clone()),
-                name,
-                linked: false,
-                id: status.id.clone().unwrap_or_default(),
-                by: connection.spec.owner.clone(),
-                refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),
-                chip: standing(connection, &card.title, reader).chip,
-                card,
-            }
-        })
-        .collect();
-    rows.sort_by_key(|row| row.title.to_lowercase());
-    rows
+    let mut rows: Vec<Row> =
+        ours.map(|it| Row::of(it, visit.card(&it.spec.provider), visit.reader())).collect();
+    sort(&mut rows);
+    let asked: Vec<_> =
+        rows.iter().take(ASKED_OF).map(|row| (row.namespace.clone(), row.name.clone())).collect();
+    let seen = visit.filter(asked, |(namespace, name)| Question::connection("get", namespace, name)).await?;
+    let seen: Vec<String> = seen.iter().map(|(namespace, name)| page_of(namespace, name)).collect();
+    let linked = |row: Row| {
+        let is_open = seen.contains(&row.page);
+        (row, is_open)
+    };
+    Ok(rows.into_iter().map(linked).collect())
 }

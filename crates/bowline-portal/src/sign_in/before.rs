@@ -1,5 +1,5 @@
-//! What is remembered of somebody who is not signed in yet: where to go afterwards, the token of the sign-in form, and a
-//! request to the `OpenID` provider. Kept by the browser, sealed, for ten minutes.
+//! State before sign-in: where to go afterwards, the token of the sign-in form, and the request to the `OpenID` provider.
+//! A sealed cookie holds it for ten minutes.
 
 use std::time::Duration;
 
@@ -9,33 +9,29 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use super::super::failure::Failure;
-use super::super::form::cookies;
-use super::super::seal::{Purpose, SessionKey};
-use super::super::session;
+use crate::seal::{CannotSeal, Purpose, SessionKey};
+use crate::session::{self, cookies};
 
-/// Cookie with it.
 pub const COOKIE: &str = "__Host-bowline-sign-in";
 
 const LIFETIME: Duration = Duration::from_mins(10);
 const PATH_LETTERS: usize = 512;
 
-/// Where people go who did not want to go anywhere else.
+/// The default page after sign-in.
 pub const HOME: &str = "/connections";
 
-/// What is remembered of somebody who is not signed in yet.
+/// State before sign-in.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Before {
-    /// A path of ours to go to afterwards.
+    /// Path to go to afterwards.
     next: String,
-    /// The token of the sign-in form.
+    /// Token of the sign-in form.
     pub form: String,
     made_at: Timestamp,
-    /// What the `OpenID` provider was asked.
     pub oidc: Option<AuthRequest>,
 }
 
-/// A request to the `OpenID` provider: what must come back from it, and what goes to it with the code.
+/// The secrets of an authentication request to the `OpenID` provider.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct AuthRequest {
     /// RFC 6749 §10.12.
@@ -47,7 +43,6 @@ pub struct AuthRequest {
 }
 
 impl AuthRequest {
-    /// A new one, which nobody can guess.
     pub fn new() -> Result<Self, NoRandomness> {
         let fresh = || random_text().map(|text| text.expose_secret().to_owned());
         Ok(Self { state: fresh()?, nonce: fresh()?, verifier: fresh()? })
@@ -55,33 +50,32 @@ impl AuthRequest {
 }
 
 impl Before {
-    /// Somebody who wanted to see `path`.
-    pub fn new(path: &str, now: Timestamp) -> Result<Self, Failure> {
-        let form = random_text().map_err(|error| Failure::internal(&error))?;
+    /// For a browser that asked for `path`.
+    pub fn new(path: &str, now: Timestamp) -> Result<Self, NoRandomness> {
+        let form = random_text()?;
         let next = if is_our_path(path) { path } else { HOME };
         Ok(Self { next: next.to_owned(), form: form.expose_secret().to_owned(), made_at: now, oidc: None })
     }
 
-    /// What a browser remembers, if it is ours and not too old.
+    /// From the cookie, if it is valid and not too old.
     pub fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
         let before: Self = key.open(Purpose::SignIn, session::value(&cookies(headers), COOKIE)?)?;
         let age = u64::try_from(now.as_second() - before.made_at.as_second()).ok()?;
         (age < LIFETIME.as_secs()).then_some(before)
     }
 
-    /// The cookie that keeps it.
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Failure> {
-        let sealed = key.seal(Purpose::SignIn, self).map_err(|error| Failure::internal(&error))?;
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, CannotSeal> {
+        let sealed = key.seal(Purpose::SignIn, self)?;
         Ok(session::cookie(COOKIE, &sealed, LIFETIME))
     }
 
-    /// Where to go now that somebody is signed in. Judged again: nothing but a path of ours ever leaves here.
+    /// Where to go after sign-in: checked again, so that only our own paths are returned.
     pub fn next(&self) -> &str {
         if is_our_path(&self.next) { &self.next } else { HOME }
     }
 }
 
-/// Whether a browser takes `path` as a place on our own host, and as nothing else.
+/// Whether browsers resolve `path` to our own host.
 pub fn is_our_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     path.len() <= PATH_LETTERS && path.starts_with('/') && !path.contains("//") && path.bytes().all(plain)

@@ -1,34 +1,33 @@
-//! Sign-in by a proxy in front of the portal, which names the user in a header and proves itself by a secret.
+//! Sign-in by a proxy in front of the portal, which names the user in a header and authenticates with a secret.
 
 use axum::http::HeaderMap;
 use secrecy::ExposeSecret;
 
-use super::super::failure::Failure;
-use super::super::session::{Groups, Session, same};
-use super::super::settings::Proxy;
+use crate::failure::Failure;
+use crate::session::{Groups, Session, same};
+use crate::settings::Proxy;
 use k8s_openapi::jiff::Timestamp;
 
-/// Header in which the proxy proves itself.
+/// Header with the proxy's secret.
 pub const SECRET_HEADER: &str = "x-bowline-proxy-secret";
 
-/// The session of whom the proxy names.
-pub fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> Result<Session, Failure> {
+/// The session of the user that the proxy names.
+pub(crate) fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> Result<Session, Failure> {
     let user = user(settings, headers).ok_or_else(|| {
-        Failure::sign_in("The proxy in front of this portal did not name you, or did not prove itself.")
+        Failure::sign_in("The proxy in front of this portal did not name you or did not authenticate.")
     })?;
     let groups = headers.get_all(settings.groups_header.as_str());
     let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
-    Session::begin(user, Groups::Claimed(groups), now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+    Ok(Session::begin(user, Groups::Claimed(groups), now)?)
 }
 
-/// Whether the proxy vouches for this user in this very request.
-pub fn names(settings: &Proxy, headers: &HeaderMap, name: &str) -> bool {
+/// Whether this request names the same user.
+pub(crate) fn names(settings: &Proxy, headers: &HeaderMap, name: &str) -> bool {
     user(settings, headers) == Some(name)
 }
 
-/// Whom the proxy names; nobody if it does not prove itself, or anything stands there twice.
+/// The user that the proxy names; `None` without the secret, or if a header is repeated.
 fn user<'a>(settings: &Proxy, headers: &'a HeaderMap) -> Option<&'a str> {
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();

@@ -1,4 +1,4 @@
-//! Sign-in by a token that the API server knows (`TokenReview`). The token is looked at once and kept nowhere.
+//! Sign-in with a token that the API server accepts (`TokenReview`). The token is used once and not stored.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::jiff::Timestamp;
@@ -6,15 +6,14 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::failure::Failure;
-use super::super::session::{Groups, Session};
-use super::super::settings::Token;
-use super::super::write::in_time;
+use crate::failure::{Failure, answered};
+use crate::session::{Groups, Session};
+use crate::settings::Token;
 
 const LONGEST: usize = 12 * 1024;
 
-/// The session of whom the token names.
-pub async fn sign_in(
+/// The session of the token's user.
+pub(crate) async fn sign_in(
     client: &Client,
     settings: &Token,
     token: &SecretString,
@@ -28,26 +27,23 @@ pub async fn sign_in(
     let spec = TokenReviewSpec { audiences, token: Some(text.to_owned()) };
     let reviews: Api<TokenReview> = Api::all(client.clone());
     let review = TokenReview { spec, ..TokenReview::default() };
-    let parameters = PostParams::default();
-    let answer = in_time(reviews.create(&parameters, &review)).await?;
-    let answer = answer.map_err(|error| Failure::internal(&error))?;
+    let answer = answered(reviews.create(&PostParams::default(), &review)).await?;
     judged(settings, answer.status.unwrap_or_default(), now)
 }
 
 fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result<Session, Failure> {
     let named = status.audiences.unwrap_or_default();
-    // A server that does not know of audiences names none, and has not checked ours.
+    // A server without support for audiences returns none, and has not checked ours.
     let for_us = settings.audience.as_ref().is_none_or(|audience| named.contains(audience));
     let user =
         status.user.filter(|_| status.authenticated == Some(true) && for_us).ok_or_else(not_accepted)?;
     let groups = Groups::OfTheApiServer(user.groups.unwrap_or_default());
-    Session::begin(&user.username.unwrap_or_default(), groups, now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))
+    Ok(Session::begin(&user.username.unwrap_or_default(), groups, now)?)
 }
 
 fn not_accepted() -> Failure {
     Failure::sign_in(
-        "The cluster does not accept this token: it may be cut off, expired, or meant for somebody else.",
+        "The cluster does not accept this token: it may be incomplete, expired or issued for another audience.",
     )
 }
 
@@ -77,7 +73,7 @@ mod tests {
         );
         assert!(judged(&any, TokenReviewStatus::default(), now).is_err());
         let account = status("system:serviceaccount:bowline-system:bowline", &[]);
-        assert!(judged(&any, account, now).unwrap_err().what().contains("belongs to Kubernetes"));
+        assert!(judged(&any, account, now).unwrap_err().what.contains("belongs to Kubernetes"));
     }
 
     #[test]

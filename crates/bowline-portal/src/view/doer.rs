@@ -1,8 +1,8 @@
-//! Who made, paused or disconnected a connection, and when, as far as it is on record; nothing here is guessed.
+//! Who created, paused or disconnected a connection, and when, as far as it is recorded.
 //!
-//! The portal notes the user on the object. That note counts while the portal is who set the field: of everybody else the API
-//! server's managed fields name the tool. Who may write such a note: the portal, the owner, and holders of
-//! `assign-owner` (deploy/admission).
+//! The portal writes the user to an annotation, which counts only while the portal is the field manager. For any other manager
+//! the managed fields name the tool. Only the portal, the owner and holders of `assign-owner` may write such an annotation
+//! (deploy/admission).
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names;
@@ -11,32 +11,30 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::super::write::FIELD_MANAGER;
 use super::foreign;
 use super::time::Moment;
+use super::words::Reader;
+use crate::write::FIELD_MANAGER;
 
-/// Who did something.
+/// Who made a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doer {
-    /// A user, in this portal.
+pub(crate) enum Doer {
     User(String),
-    /// A tool, by the name that it goes by at the API server.
+    /// A tool, by its field manager.
     Tool(String),
 }
 
-/// That a connection was paused or disconnected.
+/// A pause or a disconnection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopped {
+pub(crate) struct Stopped {
     /// `Paused` or `Disconnected`.
-    pub word: &'static str,
-    /// By whom.
-    pub by: Option<Doer>,
-    /// Since when.
-    pub since: Option<Moment>,
+    pub(crate) word: &'static str,
+    pub(crate) by: Option<Doer>,
+    pub(crate) since: Option<Moment>,
 }
 
-/// Since when a connection is paused or disconnected, and by whom. `None` if it is neither, or nobody can tell by whom nor when.
-pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
+/// The pause or disconnection of a connection. `None` if it has none, or if neither user nor time is known.
+pub(crate) fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Stopped> {
     let spec = &connection.spec;
     let (word, field, note) = if spec.disconnect.unwrap_or_default() {
         ("Disconnected", "disconnect", names::ANNOTATION_DISCONNECTED_BY)
@@ -51,7 +49,7 @@ pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Sto
         let (by, since) = noted(connection.annotations().get(note)?)?;
         (Some(by), since)
     } else {
-        // What a client writes without saying who it is.
+        // The default manager of clients that set none.
         let named = Some(manager).filter(|manager| *manager != "unknown");
         (named.map(|manager| Doer::Tool(foreign(manager))), set_alone(setter, field))
     };
@@ -59,9 +57,9 @@ pub fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Option<Sto
     (by.is_some() || since.is_some()).then_some(Stopped { word, by, since })
 }
 
-/// The note that the portal makes with a change.
-pub fn note(user: &str, now: Timestamp) -> String {
-    format!("{now} {user}")
+/// The value of the annotation that the portal adds to a change.
+pub(crate) fn note(reader: &Reader<'_>) -> String {
+    format!("{} {}", reader.now, reader.user)
 }
 
 fn noted(note: &str) -> Option<(Doer, Option<Timestamp>)> {
@@ -69,7 +67,7 @@ fn noted(note: &str) -> Option<(Doer, Option<Timestamp>)> {
     Some((Doer::User(foreign(user)), Some(time.parse().ok()?)))
 }
 
-/// When a field was set, if that is known: an entry tells the last change of all its fields, so it must have this one alone.
+/// When a field was set. An entry has one time for all its fields, so it must contain this field only.
 fn set_alone(entry: &ManagedFieldsEntry, field: &str) -> Option<Timestamp> {
     let key = format!("f:{field}");
     let alone = json!({ "f:spec": { key: {} } });
@@ -77,19 +75,19 @@ fn set_alone(entry: &ManagedFieldsEntry, field: &str) -> Option<Timestamp> {
     fields.and(entry.time.as_ref()).map(|time| time.0)
 }
 
-/// Who made a connection: the user whom the portal noted when it did, else the tool that wrote it first. Whoever names the
-/// provider made it: that field is there from the first and never changes.
-pub fn maker(connection: &IntegrationConnection) -> Option<Doer> {
+/// Who created a connection: the user in the portal's annotation, or else the first manager of `provider`, a field that is
+/// set at creation and never changes.
+pub(crate) fn maker(connection: &IntegrationConnection) -> Option<Doer> {
     let first = setters(connection, "provider").min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
     let in_portal =
         setters(connection, "provider").any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
     let user = connection.annotations().get(names::ANNOTATION_MADE_BY).filter(|_| in_portal);
-    // The portal's note may have been taken off, and some clients do not say who they are.
+    // The annotation may have been removed, and some clients set no manager.
     let tool = || first?.manager.as_deref().filter(|name| ![FIELD_MANAGER, "unknown"].contains(name));
     user.map(|user| Doer::User(foreign(user))).or_else(|| tool().map(|tool| Doer::Tool(foreign(tool))))
 }
 
-/// The entries of those who set a field of the spec.
+/// The entries that contain a field of the spec.
 fn setters<'a>(
     connection: &'a IntegrationConnection,
     field: &str,
@@ -135,7 +133,11 @@ mod tests {
                 connection(&json!({"suspend": true}), &notes, &[(manager, "2026-05-03T14:30:00Z", fields)]);
             stopped(&object, now())
         };
-        let told = by("bowline-portal", &note("alice b", "2026-05-03T14:00:00Z".parse().unwrap())).unwrap();
+        let told = by(
+            "bowline-portal",
+            &note(&Reader { user: "alice b", now: "2026-05-03T14:00:00Z".parse().unwrap() }),
+        )
+        .unwrap();
         assert_eq!(told.by, Some(Doer::User("alice b".to_owned())));
         assert_eq!(told.since.unwrap().words, "60 minutes ago");
         assert_eq!(by("bowline-portal", "yesterday alice"), None, "a note that cannot be read says nothing");

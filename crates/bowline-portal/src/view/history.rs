@@ -11,19 +11,19 @@ const SHOWN: usize = 10;
 
 /// One line of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// What happened, in a few words.
-    pub title: String,
+    pub(crate) title: String,
     /// The operator's sentence.
-    pub note: String,
+    pub(crate) note: String,
     /// When.
-    pub when: Moment,
+    pub(crate) when: Moment,
     /// Whether somebody should look at it.
-    pub warning: bool,
+    pub(crate) warning: bool,
 }
 
 /// The last ten, the newest first.
-pub fn lines(events: &[Event], owner: &str, reader: Reader<'_>) -> Vec<Line> {
+pub(crate) fn lines(events: &[Event], owner: &str, reader: Reader<'_>) -> Vec<Line> {
     let mut timed: Vec<(Timestamp, &Event)> =
         events.iter().filter_map(|event| Some((time(event)?, event))).collect();
     timed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
@@ -47,7 +47,7 @@ fn line(event: &Event, time: Timestamp, owner: &str, reader: Reader<'_>) -> Line
 }
 
 /// A reason as words: `GrantExpiringSoon` becomes `Grant expiring soon`.
-pub fn title(reason: &str) -> String {
+pub(crate) fn title(reason: &str) -> String {
     let mut words = String::new();
     for (at, letter) in reason.char_indices() {
         if at > 0 && letter.is_uppercase() {

@@ -1,9 +1,10 @@
-//! Objects in words for people. Pure: no request, no clock.
+//! Objects in words. Pure: no request, no clock.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`time`] | when, from where the reader stands |
 //! | [`status`] | the state of a connection: a chip and a line |
+//! | [`row`] | a connection in a list |
 //! | [`doer`] | who made or stopped a connection |
 //! | [`provider`] | a provider's name and mark |
 //! | [`scopes`] | what a scope lets the holder do |
@@ -12,21 +13,25 @@
 //! | [`snippet`] | YAML that mounts a published Secret |
 //! | [`words`] | the operator's sentences, spoken to the reader |
 
-pub mod doer;
-pub mod history;
-pub mod owned;
-pub mod provider;
-pub mod scopes;
-pub mod snippet;
-pub mod status;
-pub mod time;
-pub mod words;
+pub(crate) mod doer;
+pub(crate) mod history;
+pub(crate) mod owned;
+pub(crate) mod provider;
+pub(crate) mod row;
+pub(crate) mod scopes;
+pub(crate) mod snippet;
+pub(crate) mod status;
+pub(crate) mod time;
+pub(crate) mod words;
 
-/// The longest text of somebody else's that a page shows.
+use bowline_api::IntegrationConnection;
+use kube::ResourceExt;
+
+/// The longest text of a third party that a page shows.
 const FOREIGN_LETTERS: usize = 300;
 
-/// Somebody else's text as one short line: no control or direction marks, cut.
-pub fn foreign(text: &str) -> String {
+/// A third party's text as one short line, without control or direction characters.
+pub(crate) fn foreign(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -37,6 +42,16 @@ pub fn foreign(text: &str) -> String {
         return clean.chars().take(FOREIGN_LETTERS).chain(['…']).collect();
     }
     clean
+}
+
+pub(crate) fn page_of(namespace: &str, name: &str) -> String {
+    format!("/connections/{namespace}/{name}")
+}
+
+/// A connection's display name, or else its name.
+pub(crate) fn title(connection: &IntegrationConnection) -> String {
+    let title = connection.spec.display_name.clone().filter(|title| !title.is_empty());
+    title.unwrap_or_else(|| connection.name_any())
 }
 
 #[cfg(test)]

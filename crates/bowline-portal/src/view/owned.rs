@@ -1,16 +1,16 @@
-//! Fields that another tool keeps: what Git decides is not edited here, only to be put back a minute later.
+//! Fields that another tool manages: an edit in the portal would be reverted from Git a minute later.
 
 use bowline_api::IntegrationConnection;
 use kube::ResourceExt;
 
-use super::super::write::FIELD_MANAGER;
+use crate::write::FIELD_MANAGER;
 
-/// Managers that put back what they own although they do not use server-side apply.
+/// Field managers that revert changes although they do not use server-side apply.
 const RECONCILERS: &[&str] =
     &["argocd", "argo-cd", "flux", "kustomize-controller", "helm", "kubectl-client-side-apply"];
 
-/// Who keeps a field of the spec, if it is somebody who puts it back.
-pub fn keeper(connection: &IntegrationConnection, field: &str) -> Option<String> {
+/// The field manager of a spec field, if it reverts changes of others.
+pub(crate) fn keeper(connection: &IntegrationConnection, field: &str) -> Option<String> {
     let key = format!("f:{field}");
     connection.managed_fields().iter().find_map(|entry| {
         let manager = entry.manager.as_deref().filter(|manager| *manager != FIELD_MANAGER)?;

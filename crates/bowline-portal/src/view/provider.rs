@@ -1,4 +1,4 @@
-//! A provider's name and mark. No third party's logo: initials on a colour.
+//! A provider's name and mark: initials on a colour, no third-party logo.
 
 use bowline_api::connection::Method;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
@@ -8,35 +8,29 @@ use bowline_oauth::catalog::look::Group;
 use bowline_oauth::catalog::{self, Description};
 
 /// A provider on a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// Name of the object.
-    pub name: String,
-    /// Name for people.
-    pub title: String,
-    /// One or two letters.
-    pub initials: String,
-    /// Class that colours the mark; empty for one that the catalogue does not know.
-    pub mark: String,
-    /// What kind of service it is: mail, chat, code.
-    pub group: Group,
-    /// What connecting it is good for, in one line.
-    pub about: String,
-    /// Whether it can be used, as the operator says.
-    pub ready: bool,
-    /// What the operator says of it.
-    pub message: String,
-    /// Whom to ask.
-    pub contact: Option<String>,
-    /// Whether a person allows access in a browser.
-    pub by_browser: bool,
-    /// Whether a code may be typed on another device.
-    pub by_code: bool,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Card {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) initials: String,
+    /// CSS class of the mark's colour; empty for types outside the catalogue.
+    pub(crate) mark: String,
+    pub(crate) group: Group,
+    /// What it is useful for, in one line.
+    pub(crate) about: String,
+    /// Whether it can be used, and the operator's message about that.
+    pub(crate) ready: bool,
+    pub(crate) message: String,
+    pub(crate) contact: Option<String>,
+    /// Whether it can be connected in a browser.
+    pub(crate) by_browser: bool,
+    /// Whether it can be connected with a device code.
+    pub(crate) by_code: bool,
 }
 
 impl Card {
     /// A provider object's.
-    pub fn of(provider: &IntegrationProvider) -> Self {
+    pub(crate) fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
         let entry = catalog::get(&provider.spec.type_);
         let known = entry.map(|entry| real_name(&entry.display_name).to_owned());
@@ -61,29 +55,21 @@ impl Card {
     }
 
     /// The card of a provider that does not exist, or not any more.
-    pub fn unknown(name: &str) -> Self {
+    pub(crate) fn unknown(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             title: name.to_owned(),
             initials: initials(name),
-            mark: String::new(),
-            group: Group::Generic,
-            about: String::new(),
-            ready: false,
             message: "There is no provider of this name.".to_owned(),
-            contact: None,
-            by_browser: false,
-            by_code: false,
+            ..Self::default()
         }
     }
 
-    /// Whether this connection is made by somebody who allows access in a browser.
-    pub fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
+    pub(crate) fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
         self.by_browser && matches!(method(connection), None | Some(Method::AuthorizationCode))
     }
 
-    /// Whether this connection may be made by a code on another device.
-    pub fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
+    pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
         self.by_code
             && matches!(method(connection), None | Some(Method::AuthorizationCode | Method::DeviceCode))
     }
@@ -96,30 +82,26 @@ fn method(connection: &IntegrationConnection) -> Option<Method> {
 }
 
 /// What is known of a provider for one connection, placeholders filled where they can be.
-pub fn description(
+pub(crate) fn description(
     provider: &IntegrationProvider,
-    connection: Option<&IntegrationConnection>,
+    connection: &IntegrationConnection,
 ) -> Option<Description> {
     let entry = catalog::get(&provider.spec.type_)?;
     let name = provider.name_any();
-    let exact = connection.and_then(|connection| {
-        catalog::resolve(entry, &provider.spec, &name, &connection.spec.parameters).ok()
-    });
+    let exact = catalog::resolve(entry, &provider.spec, &name, &connection.spec.parameters).ok();
     exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
 }
 
-/// A name without what the catalogue adds for administrators: `GitHub (OAuth App)` is GitHub to everybody else.
+/// Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
 fn real_name(name: &str) -> &str {
     name.split(" (").next().unwrap_or(name)
 }
 
-/// The class of a catalogue entry's mark.
-pub fn mark(entry: &str) -> String {
+pub(crate) fn mark(entry: &str) -> String {
     format!("mark-{entry}")
 }
 
-/// The heading of a group of providers.
-pub fn heading(group: Group) -> &'static str {
+pub(crate) fn heading(group: Group) -> &'static str {
     match group {
         Group::Mail => "Mail",
         Group::Calendar => "Calendar",

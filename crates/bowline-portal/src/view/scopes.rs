@@ -1,4 +1,4 @@
-//! What the scopes that will be asked for let their holder do, the risky ones first.
+//! What scopes allow, the risky ones first.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,20 @@ use bowline_oauth::catalog::protocol::Scopes;
 
 use super::foreign;
 
-/// How much a scope gives, the most worth a look first.
+/// How much a scope allows, the most important first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Power {
-    /// Change who may do what, or settings for others.
+pub(crate) enum Power {
+    /// Permissions or settings of others.
     Manage,
-    /// Nobody has put it into words.
+    /// Not in the catalogue.
     Unknown,
-    /// Change things, or act in somebody's name.
+    /// Change things, or act in the user's name.
     Write,
-    /// Look.
     Read,
 }
 
 impl Power {
-    /// The heading of its group.
-    pub fn heading(self) -> &'static str {
+    pub(crate) fn heading(self) -> &'static str {
         match self {
             Self::Manage => "Manage",
             Self::Unknown => "Not described here",
@@ -33,8 +31,8 @@ impl Power {
         }
     }
 
-    /// Why the whole group is worth a second look; empty where it is not.
-    pub fn caution(self) -> &'static str {
+    /// A warning about the whole group, or empty.
+    pub(crate) fn caution(self) -> &'static str {
         match self {
             Self::Manage => "Powerful: it reaches what others rely on.",
             Self::Unknown => "The provider explains these before you agree.",
@@ -43,70 +41,63 @@ impl Power {
     }
 }
 
-/// A scope on the page before the redirect.
+/// A scope with its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// As the provider calls it.
-    pub name: String,
-    /// In words; empty where nobody has found any.
-    pub words: String,
-    /// Why to think twice.
-    pub risk: Option<String>,
-    /// Whether the connection does not work without it.
-    pub required: bool,
+pub(crate) struct ScopeWords {
+    pub(crate) name: String,
+    /// Empty if the catalogue does not describe it.
+    pub(crate) words: String,
+    pub(crate) risk: Option<String>,
+    pub(crate) required: bool,
 }
 
-/// Scopes of one power.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// How much they give.
-    pub power: Power,
-    /// The scopes, those with a risk first.
-    pub scopes: Vec<Asked>,
+pub(crate) struct ScopeGroup {
+    pub(crate) power: Power,
+    /// Those with a risk first.
+    pub(crate) scopes: Vec<ScopeWords>,
 }
 
-/// The scopes that a connection asks for, each once, grouped.
-pub fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<Group> {
+/// The scopes that a connection requests, each once, grouped.
+pub(crate) fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<ScopeGroup> {
     let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
     let mut seen = BTreeSet::new();
     let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
-    let mut all: Vec<(Power, Asked)> = names.map(|name| one(scopes, name)).collect();
+    let mut all: Vec<(Power, ScopeWords)> = names.map(|name| one(scopes, name)).collect();
     all.sort_by_key(|(power, asked)| (*power, asked.risk.is_none()));
-    let mut groups: Vec<Group> = Vec::new();
+    let mut groups: Vec<ScopeGroup> = Vec::new();
     for (power, asked) in all {
         match groups.last_mut() {
             Some(group) if group.power == power => group.scopes.push(asked),
-            _ => groups.push(Group { power, scopes: vec![asked] }),
+            _ => groups.push(ScopeGroup { power, scopes: vec![asked] }),
         }
     }
     groups
 }
 
-/// These scopes in words, in their order.
-pub fn described(scopes: &Scopes, names: &[String]) -> Vec<Asked> {
+/// Describes scopes, in the same order.
+pub(crate) fn described(scopes: &Scopes, names: &[String]) -> Vec<ScopeWords> {
     names.iter().map(|name| one(scopes, name).1).collect()
 }
 
-/// One scope and what became of it.
+/// A scope and whether it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScopeLine {
-    /// As the provider calls it.
-    pub name: String,
-    /// In words; empty where nobody has found any.
-    pub words: String,
-    /// One letter of a symbol, hidden from screen readers.
-    pub icon: &'static str,
-    /// What became of it.
-    pub word: &'static str,
-    /// Class of the chip.
-    pub tone: &'static str,
-    /// What that means for the connection; empty where the word says it all.
-    pub note: &'static str,
+pub(crate) struct ScopeLine {
+    pub(crate) name: String,
+    /// Empty if the catalogue does not describe it.
+    pub(crate) words: String,
+    /// Hidden from screen readers.
+    pub(crate) icon: &'static str,
+    pub(crate) word: &'static str,
+    /// CSS class of the chip.
+    pub(crate) tone: &'static str,
+    /// What that means for the connection, or empty.
+    pub(crate) note: &'static str,
 }
 
-/// What became of each scope, faults first. One that is required and missing is a fault; the connection works without any
-/// other (R15). Of a provider that is not `known` nobody can tell them apart.
-pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
+/// The result for each scope, problems first. Only a missing scope that is required is a problem (R15). Without the provider
+/// (`known`) every missing one is treated as such.
+pub(crate) fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
     let line = |name: &String, icon, word, tone, note| {
         let meaning = known.and_then(|known| known.meaning(name));
         let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
@@ -116,26 +107,26 @@ pub fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
         known.required.iter().any(|required| known.comparable(required) == known.comparable(name))
     };
     let missing = |name: &String| match known.map(|known| is_needed(known, name)) {
-        Some(true) => line(name, "–", "Not given", "bad", "Needed: reconnect and allow it."),
-        Some(false) => line(name, "–", "Not given", "plain", "Not needed: the connection works without it."),
-        None => line(name, "–", "Not given", "bad", ""),
+        Some(true) => line(name, "–", "Not granted", "bad", "Required: reconnect and allow it."),
+        Some(false) => line(name, "–", "Not granted", "plain", "Optional: the connection works without it."),
+        None => line(name, "–", "Not granted", "bad", ""),
     };
     let (faults, notes): (Vec<_>, Vec<_>) =
         status.missing.iter().map(missing).partition(|line| line.tone == "bad");
-    let extra = status.extra.iter().map(|name| line(name, "+", "Given, but not asked for", "bad", ""));
+    let extra = status.extra.iter().map(|name| line(name, "+", "Granted, not requested", "bad", ""));
     let granted = status.granted.iter().filter(|name| !status.extra.contains(name));
-    let given = granted.map(|name| line(name, "✓", "Given", "good", ""));
+    let given = granted.map(|name| line(name, "✓", "Granted", "good", ""));
     faults.into_iter().chain(extra).chain(given).chain(notes).collect()
 }
 
-fn one(scopes: &Scopes, name: &str) -> (Power, Asked) {
+fn one(scopes: &Scopes, name: &str) -> (Power, ScopeWords) {
     let meaning = scopes.meaning(name);
     let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
         ScopeKind::Read => Power::Read,
         ScopeKind::Write => Power::Write,
         ScopeKind::Manage => Power::Manage,
     });
-    let asked = Asked {
+    let asked = ScopeWords {
         name: name.to_owned(),
         words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
         risk: meaning.and_then(|meaning| meaning.risk.clone()),
@@ -187,10 +178,10 @@ mod tests {
             lines.map(|line| (line.name, line.tone, line.note)).collect::<Vec<_>>()
         };
         let expected = [
-            ("repo", "bad", "Needed: reconnect and allow it."),
+            ("repo", "bad", "Required: reconnect and allow it."),
             ("gist", "bad", ""),
             ("read:user", "good", ""),
-            ("public_repo", "plain", "Not needed: the connection works without it."),
+            ("public_repo", "plain", "Optional: the connection works without it."),
         ];
         assert_eq!(told(Some(&known)), expected.map(|(name, tone, note)| (name.to_owned(), tone, note)));
         assert!(told(None)[..2].iter().all(|(_, tone, note)| *tone == "bad" && note.is_empty()));

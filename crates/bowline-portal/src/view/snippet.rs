@@ -1,12 +1,11 @@
 //! YAML that mounts a published Secret: ready to paste.
 
-/// As environment variables of a container.
-pub fn environment(secret: &str) -> String {
+pub(crate) fn environment(secret: &str) -> String {
     format!("envFrom:\n  - secretRef:\n      name: {secret}\n")
 }
 
-/// As files: they follow each refresh, which variables do not.
-pub fn files(secret: &str) -> String {
+/// Files are updated with each refresh; environment variables are not.
+pub(crate) fn files(secret: &str) -> String {
     format!(
         "volumes:\n  - name: connection\n    secret:\n      secretName: {secret}\ncontainers:\n  - name: app\n    volumeMounts:\n      - name: connection\n        mountPath: /var/run/connection\n        readOnly: true\n"
     )

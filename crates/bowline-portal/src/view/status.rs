@@ -14,13 +14,13 @@ use super::words::Reader;
 
 /// An icon, a word, and a tone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chip {
+pub(crate) struct Chip {
     /// Class of the chip: `good`, `wait`, `bad` or `off`.
-    pub tone: &'static str,
+    pub(crate) tone: &'static str,
     /// One letter of a symbol, hidden from screen readers.
-    pub icon: &'static str,
+    pub(crate) icon: &'static str,
     /// The word.
-    pub word: String,
+    pub(crate) word: String,
 }
 
 /// What a reader is afraid to lose by connecting again.
@@ -28,13 +28,13 @@ const KEEPS: &str = "Reconnecting keeps the name, settings and everything that u
 
 const UNSEEN: &str = "The operator has not looked at it yet.";
 
-fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
+pub(crate) fn chip(tone: &'static str, icon: &'static str, word: impl Into<String>) -> Chip {
     Chip { tone, icon, word: word.into() }
 }
 
 /// Which of a connection's buttons is the one to press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Nothing to do.
     Nothing,
     /// Nothing to do: it goes on by itself.
@@ -53,26 +53,26 @@ pub enum Next {
 
 /// The state of a connection in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The chip.
-    pub chip: Chip,
+    pub(crate) chip: Chip,
     /// The line below.
-    pub line: String,
+    pub(crate) line: String,
     /// What the operator says of it, in small print; empty where the line says it all.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What to press.
-    pub next: Next,
+    pub(crate) next: Next,
 }
 
 impl Standing {
     /// Whether it changes soon by itself.
-    pub fn is_passing(&self) -> bool {
+    pub(crate) fn is_passing(&self) -> bool {
         self.next == Next::Wait
     }
 }
 
 /// The state of `connection` to `provider` (a name for people), as `reader` reads it.
-pub fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
+pub(crate) fn standing(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Standing {
     if connection.metadata.deletion_timestamp.is_some() {
         let line = "It is withdrawn everywhere and then gone.".to_owned();
         let chip = chip("off", "–", "Being deleted");
@@ -216,9 +216,9 @@ fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_
     })
 }
 
-/// Who can fix what keeps a connection from being ready; `None` while there is nothing to fix, or the line says it. `contact`
-/// looks after the provider; whoever may connect again can fix what that fixes.
-pub fn who_can_fix(
+/// Who can fix what keeps a connection from being ready; `None` while there is nothing to fix, or the line says it. `contact` is
+/// the provider's; whoever may connect again can fix what reconnecting fixes.
+pub(crate) fn who_fixes(
     connection: &IntegrationConnection,
     reader: Reader<'_>,
     may_connect: bool,
@@ -319,28 +319,28 @@ mod tests {
     }
 
     #[test]
-    fn who_can_fix_it_is_named() {
-        let fixes = |reason, user| who_can_fix(&with("Error", reason), reader(user), false, None);
-        assert_eq!(fixes("MissingScopes", "alice").as_deref(), Some("you"));
-        assert_eq!(fixes("MissingScopes", "bob").as_deref(), Some("alice"));
-        assert_eq!(fixes("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
-        assert_eq!(fixes("Connected", "alice"), None);
+    fn who_fixes_it_is_named() {
+        let fixer = |reason, user| who_fixes(&with("Error", reason), reader(user), false, None);
+        assert_eq!(fixer("MissingScopes", "alice").as_deref(), Some("you"));
+        assert_eq!(fixer("MissingScopes", "bob").as_deref(), Some("alice"));
+        assert_eq!(fixer("ProviderNotReady", "alice").as_deref(), Some("your platform team"));
+        assert_eq!(fixer("Connected", "alice"), None);
         let of_provider =
-            |user| who_can_fix(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
+            |user| who_fixes(&with("Error", "ProviderNotReady"), reader(user), false, Some("pat"));
         assert_eq!(of_provider("alice").as_deref(), Some("pat"));
         assert_eq!(of_provider("pat").as_deref(), Some("you"));
     }
 
     #[test]
-    fn whoever_may_connect_again_can_mend_what_that_fixes() {
+    fn whoever_may_connect_again_can_fix_what_that_fixes() {
         let mut ended = with("Expired", "GrantExpired");
-        let fixes =
-            |ended: &IntegrationConnection, user, may| who_can_fix(ended, reader(user), may, None).unwrap();
-        assert_eq!(fixes(&ended, "bob", true), "alice", "the first consent is the owner's alone");
+        let fixer =
+            |ended: &IntegrationConnection, user, may| who_fixes(ended, reader(user), may, None).unwrap();
+        assert_eq!(fixer(&ended, "bob", true), "alice", "the first consent is the owner's alone");
         ended.status.as_mut().unwrap().connected_at = Some(Time(now()));
-        assert_eq!(fixes(&ended, "bob", true), "you, or alice");
-        assert_eq!(fixes(&ended, "bob", false), "alice");
-        assert_eq!(fixes(&ended, "alice", true), "you");
+        assert_eq!(fixer(&ended, "bob", true), "you, or alice");
+        assert_eq!(fixer(&ended, "bob", false), "alice");
+        assert_eq!(fixer(&ended, "alice", true), "you");
     }
 
     #[test]
@@ -390,7 +390,7 @@ mod tests {
                 ready.message = reason.message(&bowline_api::reason::Facts::default());
                 let told = standing(&it, "GitHub", reader("alice"));
                 assert!(told.line.len() > 10 && !told.line.contains(['{', '}']), "{reason}: {}", told.line);
-                let fixes = who_can_fix(&it, reader("alice"), true, None);
+                let fixes = who_fixes(&it, reader("alice"), true, None);
                 let acts = matches!(told.next, Next::Connect | Next::Reconnect | Next::Confirm);
                 if row.status != Truth::True && acts {
                     assert_eq!(row.fixer, Fixer::Owner, "{reason}: a button for somebody else");

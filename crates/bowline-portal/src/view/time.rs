@@ -1,22 +1,21 @@
-//! When, from where the reader stands, with the exact time beside it.
+//! Times relative to now, with the exact time.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 /// A point in time for a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// From where the reader stands: `3 hours ago`.
-    pub words: String,
+pub(crate) struct Moment {
+    /// Relative: `3 hours ago`.
+    pub(crate) words: String,
     /// For the title: `2026-05-03 14:20 UTC`.
-    pub exact: String,
+    pub(crate) exact: String,
     /// For machines (RFC 3339).
-    pub machine: String,
+    pub(crate) machine: String,
 }
 
 impl Moment {
-    /// `time`, seen at `now`.
-    pub fn new(time: Timestamp, now: Timestamp) -> Self {
+    pub(crate) fn new(time: Timestamp, now: Timestamp) -> Self {
         let seconds = time.as_second() - now.as_second();
         let span = span(seconds.unsigned_abs());
         let words = match seconds {
@@ -27,19 +26,17 @@ impl Moment {
         Self { words, exact: time.strftime("%Y-%m-%d %H:%M UTC").to_string(), machine: time.to_string() }
     }
 
-    /// As [`Moment::new`], of a time that may be missing.
-    pub fn of(time: Option<&Time>, now: Timestamp) -> Option<Self> {
+    pub(crate) fn of(time: Option<&Time>, now: Timestamp) -> Option<Self> {
         time.map(|time| Self::new(time.0, now))
     }
 }
 
-/// A time of day if it is near, else the day.
-pub fn clock(time: Timestamp, now: Timestamp) -> String {
+/// The time of day if it is near, else the date.
+pub(crate) fn clock(time: Timestamp, now: Timestamp) -> String {
     time.strftime(if is_near(time, now) { "%H:%M UTC" } else { "%-d %B %Y" }).to_string()
 }
 
-/// Whether it is within half a day.
-pub fn is_near(time: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn is_near(time: Timestamp, now: Timestamp) -> bool {
     (time.as_second() - now.as_second()).abs() < 12 * 3600
 }
 

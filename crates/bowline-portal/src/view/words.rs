@@ -1,34 +1,32 @@
-//! The operator's sentences, as this reader understands them: who "the owner" is, and when a time in them is.
+//! The operator's sentences from the reader's point of view: names instead of "the owner", and relative times.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
 use super::time::clock;
 
-/// Who reads, and when.
+/// Who reads the page, and when.
 #[derive(Clone, Copy, Debug)]
-pub struct Reader<'a> {
-    /// Kubernetes name of who is signed in.
-    pub user: &'a str,
-    /// When the page is made.
-    pub now: Timestamp,
+pub(crate) struct Reader<'a> {
+    pub(crate) user: &'a str,
+    pub(crate) now: Timestamp,
 }
 
 impl Reader<'_> {
-    /// `somebody`, or "you".
-    pub fn name(self, somebody: &str) -> String {
+    /// The user's name, or "you".
+    pub(crate) fn name(self, somebody: &str) -> String {
         if somebody == self.user { "you".to_owned() } else { somebody.to_owned() }
     }
 
-    /// A sentence of the operator about something of `owner`'s.
-    pub fn sentence(self, text: &str, owner: &str) -> String {
+    /// A sentence of the operator about an object of `owner`.
+    pub(crate) fn sentence(self, text: &str, owner: &str) -> String {
         let (name, first) = (self.name(owner), if owner == self.user { "You" } else { owner });
         let text = text.replace("The owner must", &format!("{first} must"));
         let text = text.replace("the owner must", &format!("{name} must"));
         foreign(&text.split(' ').map(|word| self.time(word)).collect::<Vec<_>>().join(" "))
     }
 
-    /// A word, which may be a time as machines write it, with a mark behind it.
+    /// A word; a timestamp, with or without punctuation, becomes a time for people.
     fn time(self, word: &str) -> String {
         let bare = word.trim_end_matches(['.', ',', ';', ':', ')']);
         match bare.parse::<Timestamp>() {

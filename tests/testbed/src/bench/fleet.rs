@@ -161,7 +161,8 @@ async fn ground(stage: &Stage, realms: &[(Habit, RealmHandle)]) -> Result<(), Er
         objects.push(json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider",
             "metadata": {"name": habit.name()},
             "spec": {"type": habit.catalogue_entry(), "app": {"secretName": "bench-app"},
-                "endpoints": {"issuer": realm.issuer()}, "allowInsecure": true}}));
+                "endpoints": {"issuer": realm.issuer()},
+                "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]}}}));
     }
     let yaml: Vec<_> = objects.iter().map(Value::to_string).collect();
     stage.cluster().apply_yaml_as(ADMIN, &yaml.join("\n---\n")).await

@@ -73,8 +73,10 @@ impl Stage {
         flags: &[&str],
     ) -> Result<Self, Error> {
         let listen = format!("127.0.0.1:{}", free_port()?);
-        let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen, "--allow-insecure-providers"];
-        let arguments = [&own, flags].concat();
+        // The sandbox serves http on this machine.
+        let reach = ["--allow-http-providers", "--provider-networks", "127.0.0.0/8"];
+        let own = ["operator", "--namespace", NAMESPACE, "--listen", &listen];
+        let arguments = [&own, &reach[..], flags].concat();
         let operator = Operator {
             program: &binaries.operator,
             service_account: (NAMESPACE, SERVICE_ACCOUNT),

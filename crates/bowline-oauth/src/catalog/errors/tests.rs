@@ -119,10 +119,10 @@ fn an_unknown_code_and_a_body_without_one_say_nothing() {
 #[test]
 fn some_codes_ask_for_a_longer_wait() {
     let loops = get("microsoft").unwrap().errors.token(Refresh, &numeric(50196)).unwrap();
-    assert_eq!(loops.wait, Some(Duration::from_mins(5)));
+    assert_eq!(loops.wait, Some(std::time::Duration::from_mins(5)));
     let moving =
         get("slack").unwrap().errors.token(Refresh, &json!({"error": "org_login_required"})).unwrap();
-    assert_eq!(moving.wait, Some(Duration::from_hours(1)));
+    assert_eq!(moving.wait, Some(std::time::Duration::from_hours(1)));
 }
 
 #[test]

@@ -221,9 +221,9 @@ fn a_connection_sets_only_what_is_left_to_it() {
 
 #[test]
 fn addresses_of_a_provider_object_are_judged() {
-    let with = |token: &str, insecure: bool| {
+    let with = |token: &str, allow_http: bool| {
         resolved(
-            &json!({"type": "generic-oauth2", "endpoints": {"token": token}, "allowInsecure": insecure}),
+            &json!({"type": "generic-oauth2", "endpoints": {"token": token}, "network": {"allowHTTP": allow_http}}),
             &[],
         )
     };
@@ -254,7 +254,7 @@ fn addresses_of_a_provider_object_are_judged() {
 fn settings_of_the_generic_entries_take_effect() {
     let of = json!({"type": "generic-oauth2", "endpoints": {"token": "https://id.example.com/t"}, "parameters": {
         "client_auth": "post", "encoding": "json", "scope_separator": "comma", "audience": "https://api.example.com",
-        "prompt": "consent", "account_id": "$.user.id",
+        "prompt": "consent", "account_id": "/user/id",
     }});
     let description = resolved(&of, &[]).unwrap();
     assert_eq!(description.client_auth, [ClientAuth::Post]);
@@ -278,7 +278,7 @@ fn settings_of_the_generic_entries_take_effect() {
 fn settings_that_make_no_sense_are_refused() {
     let rows = [
         ("generic-oauth2", "client_auth", "mtls", Rule::Choice),
-        ("generic-oauth2", "account_id", "sub", Rule::JsonPath),
+        ("generic-oauth2", "account_id", "sub", Rule::Pointer),
         ("generic-api-key", "header", "x-key\r\nhost: evil", Rule::Text),
         ("generic-api-key", "header", "x key", Rule::Pattern),
         ("generic-api-key", "validate_url", "https://user@api.example.com", Rule::Url),

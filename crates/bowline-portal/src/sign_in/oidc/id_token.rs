@@ -1,4 +1,4 @@
-//! What an ID token must say before it counts (`OpenID` Connect Core §3.1.3.7).
+//! Validates ID tokens (`OpenID` Connect Core §3.1.3.7).
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -7,43 +7,38 @@ use super::jws::{self, SignatureFlaw};
 use super::provider::Provider;
 use crate::session::same;
 
-/// How far clocks may be apart, in seconds.
+/// Allowed clock skew, in seconds.
 const SKEW: i64 = 60;
 
-/// Why an ID token does not count.
+/// Why an ID token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenFlaw {
-    /// Its signature.
+pub(crate) enum TokenFlaw {
     #[error(transparent)]
     Signature(#[from] SignatureFlaw),
-    /// `iss`.
     #[error("another issuer made it")]
     Issuer,
-    /// `aud`, or `azp`.
     #[error("it is for another client")]
     Audience,
-    /// `exp` has passed, or there is none.
+    /// `exp` has passed or is missing.
     #[error("it has expired")]
     Expired,
-    /// `iat` or `nbf` is in the future, or there is no `iat`.
+    /// `iat` or `nbf` is in the future, or `iat` is missing.
     #[error("it is not valid yet")]
     NotYet,
-    /// `nonce` is another one, or there is none.
+    /// `nonce` differs or is missing.
     #[error("it answers another sign-in")]
     Nonce,
 }
 
-/// Whom a token must be for.
+/// What the token must contain.
 #[derive(Clone, Copy)]
-pub struct Expected<'a> {
-    /// Our client.
-    pub client_id: &'a str,
-    /// What this sign-in sent.
-    pub nonce: &'a str,
+pub(crate) struct Expected<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
 }
 
-/// The claims of a token that the provider signed, for us, for this sign-in, now.
-pub fn verified(
+/// The claims of a valid token.
+pub(crate) fn verified(
     token: &str,
     provider: &Provider,
     expected: Expected<'_>,
@@ -74,8 +69,7 @@ pub fn verified(
     Ok(claims)
 }
 
-/// Whether `aud` names our client. Where it names others as well, `azp` must say that we asked for the token; where `azp` is
-/// there, it must be us.
+/// Whether `aud` contains our client. With other audiences `azp` is required; if present, it must be our client.
 fn is_for(claims: &Map<String, Value>, client_id: &str) -> bool {
     let (ours, several) = match claims.get("aud") {
         Some(Value::String(aud)) => (aud == client_id, false),

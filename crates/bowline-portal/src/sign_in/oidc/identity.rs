@@ -1,4 +1,4 @@
-//! Whom the claims of an ID token name, as the API server would.
+//! User and groups from the claims of an ID token, by the API server's rules.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -8,8 +8,12 @@ use crate::session::{Groups, Session};
 use crate::settings::Oidc;
 use bowline_api::opaque::Digest;
 
-/// Whom the claims name, as the API server would.
-pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> Result<Session, Failure> {
+/// The session of the user that the claims name.
+pub(crate) fn session(
+    settings: &Oidc,
+    claims: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Session, Failure> {
     let Oidc { username_claim, groups_claim, groups_prefix, .. } = settings;
     let name = claims.get(username_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
     let Some(name) = name else {
@@ -25,8 +29,7 @@ pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> 
     };
     let groups = groups.into_iter().map(|group| format!("{groups_prefix}{group}")).collect();
     let user = format!("{}{name}", settings.prefix());
-    let session = Session::begin(&user, Groups::Claimed(groups), now)
-        .map_err(|refused| Failure::sign_in(&refused.to_string()))?;
+    let session = Session::begin(&user, Groups::Claimed(groups), now)?;
     let subject = claims.get("sub").and_then(Value::as_str);
     // Core §2: every ID token has one, at most 255 characters.
     let subject = subject.ok_or_else(|| Failure::sign_in("Your sign-in provider named no subject."))?;
@@ -36,6 +39,8 @@ pub fn session(settings: &Oidc, claims: &Map<String, Value>, now: Timestamp) -> 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_oauth::network::Network;
+
     use super::*;
     use serde_json::json;
 
@@ -49,6 +54,7 @@ mod tests {
             groups_claim: "groups".into(),
             groups_prefix: "oidc:".into(),
             scopes: Vec::new(),
+            network: Network::default(),
         }
     }
 

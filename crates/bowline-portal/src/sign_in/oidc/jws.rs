@@ -1,8 +1,8 @@
 //! Signatures of ID tokens (RFC 7515, RFC 7517, RFC 7518, RFC 8037), verified with `ring`.
 //!
-//! The algorithm comes from the token's header, which anybody can write. It therefore counts only if it is an asymmetric
-//! one of the list below, the provider announces it, and the key is of its kind. `none` and HMAC are not on the list, and
-//! a key that the header itself carries (`jwk`, `jku`, `x5c`) is never looked at.
+//! The algorithm comes from the token's header, which an attacker can write. So it must be one of the asymmetric algorithms
+//! below, the provider must announce it, and the key must be of its type. `none` and HMAC are never accepted, and a key in the
+//! header itself (`jwk`, `jku`, `x5c`) is ignored.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -13,22 +13,19 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Why a token's signature does not count.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureFlaw {
-    /// Not three parts, or a part that is not what it should be.
+pub(crate) enum SignatureFlaw {
     #[error("it is not a signed token")]
     Malformed,
-    /// The header demands something that we do not know (RFC 7515 §4.1.11), or names another type of token.
+    /// `crit` (RFC 7515 §4.1.11), or the `typ` of another kind of token.
     #[error("its header asks for something that is not supported")]
     Header,
-    /// The algorithm is none of ours, or the provider does not announce it.
     #[error("it is signed with an algorithm that is not accepted")]
     Algorithm,
-    /// None of the provider's keys, or more than one, can have signed it.
+    /// No key fits, or more than one.
     #[error("no key of the provider fits it")]
     NoKey,
-    /// Somebody else signed it, or it was changed.
     #[error("its signature is wrong")]
     Wrong,
 }
@@ -57,9 +54,9 @@ fn scheme(algorithm: &str) -> Option<Scheme> {
     })
 }
 
-/// A public key of the provider, as its key set writes it.
+/// A public key from the provider's key set.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Key {
+pub(crate) struct Key {
     kty: String,
     kid: Option<String>,
     alg: Option<String>,
@@ -73,7 +70,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether it may have signed a token with this algorithm.
+    /// Whether it may be used for this algorithm.
     fn fits(&self, algorithm: &str, scheme: &Scheme) -> bool {
         let (kty, crv) = match scheme {
             Scheme::Rsa(_) => ("RSA", None),
@@ -85,7 +82,7 @@ impl Key {
             && self.usage.as_deref().is_none_or(|usage| usage == "sig")
     }
 
-    /// `None` if the signature is not this key's.
+    /// `None` if the signature is wrong.
     fn verify(&self, scheme: &Scheme, message: &[u8], signature: &[u8]) -> Option<()> {
         match *scheme {
             Scheme::Rsa(parameters) => {
@@ -102,8 +99,8 @@ impl Key {
     }
 }
 
-/// The claims of a compact token that one of the provider's `keys` has signed, with an algorithm that it announces.
-pub fn verified(
+/// The claims of a token that is signed by one of `keys` with one of the `announced` algorithms.
+pub(crate) fn verified(
     token: &str,
     keys: &[Key],
     announced: &[String],
@@ -123,7 +120,7 @@ pub fn verified(
     let algorithm = algorithm.ok_or(SignatureFlaw::Algorithm)?;
     let scheme = scheme(algorithm).ok_or(SignatureFlaw::Algorithm)?;
     let fitting = keys.iter().filter(|key| key.fits(algorithm, &scheme));
-    // Without `kid` there must be no choice (OpenID Connect Core §10.1).
+    // Without `kid` exactly one key must fit (OpenID Connect Core §10.1).
     let mut fitting = fitting.filter(|key| text("kid").is_none_or(|kid| key.kid.as_deref() == Some(kid)));
     let (Some(key), None) = (fitting.next(), fitting.next()) else { return Err(SignatureFlaw::NoKey) };
     key.verify(&scheme, message.as_bytes(), &signature).ok_or(SignatureFlaw::Wrong)?;
@@ -134,7 +131,7 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     BASE64_URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// A number, without the zeros that some write in front of it.
+/// A number without leading zeros, which `ring` refuses and some providers write.
 fn number(text: &str) -> Option<Vec<u8>> {
     Some(decoded(text)?.into_iter().skip_while(|byte| *byte == 0).collect())
 }

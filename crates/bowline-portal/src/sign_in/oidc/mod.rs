@@ -1,4 +1,4 @@
-//! Sign-in by an `OpenID` provider: authorization code, own state, nonce and PKCE (`OpenID` Connect Core §3.1, RFC 7636).
+//! Sign-in with an `OpenID` provider: authorization code with state, nonce and PKCE (`OpenID` Connect Core §3.1, RFC 7636).
 //!
 //! | module | holds |
 //! |---|---|
@@ -7,10 +7,10 @@
 //! | [`id_token`] | whether it is for us and for this sign-in |
 //! | [`identity`] | whom it names |
 
-pub mod id_token;
-pub mod identity;
-pub mod jws;
-pub mod provider;
+pub(crate) mod id_token;
+pub(crate) mod identity;
+pub(crate) mod jws;
+pub(crate) mod provider;
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,14 +35,14 @@ use bowline_oauth::http::{Http, Request};
 use bowline_oauth::request::{self, RequestError};
 use bowline_runtime::telemetry::chain;
 
-/// How long the provider's metadata and keys are kept.
+/// How long the provider's metadata and keys are cached.
 const KEPT: Duration = Duration::from_mins(10);
 
-/// Least time between two looks for a new key, after a token that none of the kept ones has signed.
+/// Minimum time between two requests for new keys, after a token that no cached key verifies.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// Our side of the `OpenID` provider.
-pub struct OpenId {
+/// The client of the `OpenID` provider.
+pub(crate) struct OpenId {
     settings: Oidc,
     http: Box<dyn Http>,
     redirect: String,
@@ -50,15 +50,14 @@ pub struct OpenId {
 }
 
 impl OpenId {
-    /// Our side, with the address to come back to.
-    pub fn new(settings: Oidc, http: Box<dyn Http>, redirect: String) -> Self {
+    pub(crate) fn new(settings: Oidc, http: Box<dyn Http>, redirect: String) -> Self {
         Self { settings, http, redirect, known: Mutex::default() }
     }
 
-    /// Where to send the browser, and what the browser keeps until it is back.
-    pub async fn begin(&self, now: Timestamp) -> Result<(Url, AuthRequest), Failure> {
+    /// The address to redirect the browser to, and what the browser keeps until it returns.
+    pub(crate) async fn begin(&self, now: Timestamp) -> Result<(Url, AuthRequest), Failure> {
         let provider = self.provider(KEPT, now).await?;
-        let kept = AuthRequest::new().map_err(|error| Failure::internal(&error))?;
+        let kept = AuthRequest::new()?;
         let challenge = Sha256::digest(&kept.verifier);
         let others = self.settings.scopes.iter().map(String::as_str).filter(|scope| *scope != "openid");
         let scopes: Vec<&str> = std::iter::once("openid").chain(others).collect();
@@ -76,8 +75,8 @@ impl OpenId {
         Ok((address, kept))
     }
 
-    /// The session of whom the provider names. The caller has compared the state.
-    pub async fn finish(
+    /// The session of the user that the provider names. The caller has checked the state.
+    pub(crate) async fn finish(
         &self,
         code: &SecretString,
         kept: &AuthRequest,
@@ -89,7 +88,7 @@ impl OpenId {
         let expected = Expected { client_id: &self.settings.client_id, nonce: &kept.nonce };
         let mut claims = id_token::verified(token.expose_secret(), &provider, expected, now);
         if let Err(TokenFlaw::Signature(SignatureFlaw::NoKey | SignatureFlaw::Wrong)) = claims {
-            // Keys are replaced without notice.
+            // The provider may have rotated its keys.
             provider = self.provider(LOOK_AGAIN, now).await?;
             claims = id_token::verified(token.expose_secret(), &provider, expected, now);
         }
@@ -98,7 +97,7 @@ impl OpenId {
         identity::session(&self.settings, &claims, now)
     }
 
-    /// What the provider publishes, read no longer ago than `age`.
+    /// Metadata and keys that are younger than `age`.
     async fn provider(&self, age: Duration, now: Timestamp) -> Result<Arc<Provider>, Failure> {
         if let Some(provider) = self.known(age, now) {
             return Ok(provider);
@@ -117,7 +116,7 @@ impl OpenId {
         (seconds < age.as_secs()).then(|| Arc::clone(provider))
     }
 
-    /// Exchanges the code, once, for an ID token.
+    /// Exchanges the code for an ID token, once.
     async fn exchange(
         &self,
         provider: &Provider,
@@ -133,7 +132,7 @@ impl OpenId {
         Ok(id_token)
     }
 
-    /// RFC 6749 §4.1.3, the client proven as §2.3.1 says.
+    /// RFC 6749 §4.1.3, with client authentication as in §2.3.1.
     fn exchange_request(
         &self,
         provider: &Provider,
@@ -150,7 +149,7 @@ impl OpenId {
         let secret = self.settings.client_secret.as_ref();
         if let Some(secret) = secret.filter(|_| !provider.secret_in_body) {
             let mut request = request::form(&provider.token, &fields)?;
-            request::authorize(&mut request, &request::basic(client_id, secret))?;
+            request::authorize_client(&mut request, client_id, secret)?;
             return Ok(request);
         }
         fields.push(("client_id", client_id));
@@ -161,7 +160,7 @@ impl OpenId {
 
 fn not_vouched(why: impl Display) -> Failure {
     tracing::warn!(%why, "a sign-in by OpenID did not work");
-    Failure::sign_in("Your sign-in provider did not vouch for you.")
+    Failure::sign_in("Your sign-in provider did not confirm who you are.")
 }
 
 #[cfg(test)]

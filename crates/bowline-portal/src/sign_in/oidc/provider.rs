@@ -1,4 +1,4 @@
-//! What an `OpenID` provider publishes of itself: its metadata (`OpenID` Connect Discovery) and its keys (RFC 7517).
+//! What an `OpenID` provider publishes: its metadata (`OpenID` Connect Discovery) and its keys (RFC 7517).
 
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -10,50 +10,38 @@ use super::jws::Key;
 use bowline_oauth::http::{Http, Request, SendError};
 use bowline_oauth::request::{self, RequestError};
 
-/// The `OpenID` provider cannot be asked. Shows nothing of a request, which may hold a code and a secret.
+/// A request to the `OpenID` provider failed. Shows nothing of the request, which may contain a code and a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum ProviderError {
-    /// An address of it is none.
+pub(crate) enum ProviderError {
     #[error("a request to the sign-in provider cannot be built")]
     Request(#[from] RequestError),
-    /// No answer.
     #[error("the sign-in provider did not answer")]
     NoAnswer(#[from] SendError),
-    /// An answer of another status than 200.
     #[error("the sign-in provider answered {} to the request for its {what}", .status.as_u16())]
-    Status {
-        /// What was asked for.
-        what: &'static str,
-        /// The status.
-        status: StatusCode,
-    },
-    /// Not what the specification says.
+    Status { what: &'static str, status: StatusCode },
     #[error("the sign-in provider's {0} cannot be read")]
     Unreadable(&'static str),
-    /// The metadata names another issuer: nothing in it counts.
+    /// Nothing in the metadata counts then.
     #[error(
         "the sign-in provider's metadata is of another issuer: write --oidc-issuer exactly as the provider does"
     )]
     OtherIssuer,
-    /// An address without TLS.
     #[error("the sign-in provider's metadata names an address that is not https://")]
     NotHttps,
 }
 
 /// What an `OpenID` provider publishes.
-pub struct Provider {
-    /// Its identifier.
-    pub issuer: String,
-    /// Where browsers are sent.
-    pub authorization: Url,
-    /// Where codes are exchanged.
-    pub token: Url,
-    /// Algorithms that it signs ID tokens with.
-    pub algorithms: Vec<String>,
-    /// Whether the client secret belongs into the body.
-    pub secret_in_body: bool,
-    /// The keys that it signs with.
-    pub keys: Vec<Key>,
+pub(crate) struct Provider {
+    pub(crate) issuer: String,
+    /// The authorization endpoint.
+    pub(crate) authorization: Url,
+    /// The token endpoint.
+    pub(crate) token: Url,
+    /// Algorithms of its ID tokens.
+    pub(crate) algorithms: Vec<String>,
+    /// Whether the client authenticates with `client_secret_post`.
+    pub(crate) secret_in_body: bool,
+    pub(crate) keys: Vec<Key>,
 }
 
 #[derive(Deserialize)]
@@ -67,14 +55,14 @@ struct Metadata {
     token_endpoint_auth_methods_supported: Vec<String>,
 }
 
-/// What an absent list means (Discovery §3).
+/// The default of an absent list (Discovery §3).
 fn basic_alone() -> Vec<String> {
     vec!["client_secret_basic".to_owned()]
 }
 
 impl Provider {
     /// Fetches the metadata of `issuer`, which it must name exactly, and its keys.
-    pub async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
+    pub(crate) async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
         let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let address = address.parse().map_err(|_| ProviderError::Unreadable("address"))?;
         let metadata: Metadata = ask(http, request::bare(Method::GET, &address)?, "metadata").await?;
@@ -83,9 +71,9 @@ impl Provider {
         }
         let Metadata { authorization_endpoint: authorization, token_endpoint: token, jwks_uri, .. } =
             metadata;
-        // Browsers follow the first one: nothing but the web may stand there.
+        // Browsers are redirected to the first one: no `javascript:`.
         let allowed =
-            |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && address.scheme() == "http";
+            |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && http.network().allow_http;
         if ![&authorization, &token, &jwks_uri].iter().all(allowed) {
             return Err(ProviderError::NotHttps);
         }
@@ -98,7 +86,7 @@ impl Provider {
             token,
             algorithms: metadata.id_token_signing_alg_values_supported,
             secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
-            // Keys for other purposes, of kinds that nobody here knows, stand in the same list.
+            // A key set may contain keys of other types.
             keys: set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect(),
         })
     }
@@ -109,8 +97,8 @@ struct KeySet {
     keys: Vec<Value>,
 }
 
-/// Sends a request, and reads the JSON of a 200.
-pub async fn ask<T: DeserializeOwned>(
+/// Sends a request and reads a JSON response with status 200.
+pub(crate) async fn ask<T: DeserializeOwned>(
     http: &dyn Http,
     request: Request,
     what: &'static str,

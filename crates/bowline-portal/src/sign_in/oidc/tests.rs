@@ -11,8 +11,8 @@ use ring::{digest, hmac};
 use serde_json::{Value, json};
 
 use super::*;
-use bowline_oauth::guard::Reach;
 use bowline_oauth::http::{Received, SendError};
+use bowline_oauth::network::Network;
 
 const ISSUER: &str = "https://issuer.example.com";
 const BACK: &str = "https://bowline.example.com/sign-in/oidc/callback";
@@ -258,10 +258,13 @@ fn a_token_counts_for_us_from_the_issuer_in_time_and_once() {
 }
 
 /// A provider on a wire: its metadata, its keys, its answer to a code, and what it was asked.
-#[derive(Clone, Default)]
-struct Wire(Arc<Mutex<Told>>);
+#[derive(Clone, Debug, Default)]
+struct Wire {
+    network: Arc<Network>,
+    told: Arc<Mutex<Told>>,
+}
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Told {
     metadata: Value,
     keys: Value,
@@ -272,7 +275,7 @@ struct Told {
 impl Wire {
     fn new(keys: &[&Value]) -> Self {
         let wire = Self::default();
-        wire.0.lock().unwrap().metadata = metadata();
+        wire.told.lock().unwrap().metadata = metadata();
         wire.publish(keys);
         wire
     }
@@ -281,22 +284,22 @@ impl Wire {
         // Keys that nobody here knows stand beside ours.
         let odd = json!({"kty": "oct", "k": "AAAA", "use": 7});
         let all = [&[&odd], keys].concat();
-        self.0.lock().unwrap().keys = json!({ "keys": all });
+        self.told.lock().unwrap().keys = json!({ "keys": all });
     }
 
     fn gives(&self, token: String) {
-        self.0.lock().unwrap().token = token;
+        self.told.lock().unwrap().token = token;
     }
 
     fn asked(&self, path: &str) -> Vec<Request> {
-        let state = self.0.lock().unwrap();
+        let state = self.told.lock().unwrap();
         state.asked.iter().filter(|request| request.uri().path() == path).cloned().collect()
     }
 }
 
 impl Http for Wire {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.told.lock().unwrap();
         let body = match request.uri().path() {
             "/.well-known/openid-configuration" => state.metadata.to_string(),
             "/keys" => state.keys.to_string(),
@@ -308,8 +311,8 @@ impl Http for Wire {
         Box::pin(std::future::ready(Ok(received)))
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Public
+    fn network(&self) -> &Network {
+        &self.network
     }
 }
 
@@ -329,6 +332,7 @@ fn settings(secret: Option<&str>) -> Oidc {
         groups_claim: "groups".to_owned(),
         groups_prefix: String::new(),
         scopes: vec!["openid".to_owned(), "email".to_owned()],
+        network: Network::default(),
     }
 }
 
@@ -342,7 +346,7 @@ fn kept() -> AuthRequest {
 
 async fn finished(openid: &OpenId, now: Timestamp) -> Result<String, String> {
     let session = openid.finish(&SecretString::from("code"), &kept(), now).await;
-    session.map(|session| session.user().to_owned()).map_err(|failure| failure.what().to_owned())
+    session.map(|session| session.user().to_owned()).map_err(|failure| failure.what)
 }
 
 #[tokio::test]
@@ -392,7 +396,7 @@ async fn the_code_goes_out_once_with_its_verifier_and_the_client_proven() {
     ];
     for (secret, methods, header, rest) in rows {
         let wire = Wire::new(&[&signer.public]);
-        wire.0.lock().unwrap().metadata =
+        wire.told.lock().unwrap().metadata =
             with(metadata(), &json!({"token_endpoint_auth_methods_supported": methods}));
         wire.gives(signer.token(&claims()));
         assert_eq!(finished(&openid(&wire, secret), now()).await, Ok("alice".to_owned()));
@@ -443,8 +447,8 @@ async fn metadata_of_somebody_else_or_without_tls_counts_for_nothing() {
     ];
     for change in rows {
         let wire = Wire::new(&[]);
-        wire.0.lock().unwrap().metadata = with(metadata(), &change);
+        wire.told.lock().unwrap().metadata = with(metadata(), &change);
         let failure = openid(&wire, None).begin(now()).await.map(|(address, _)| address).unwrap_err();
-        assert_eq!(failure.status(), StatusCode::SERVICE_UNAVAILABLE, "{change}");
+        assert_eq!(failure.status, StatusCode::SERVICE_UNAVAILABLE, "{change}");
     }
 }

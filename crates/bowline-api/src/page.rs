@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{EventType, Fixer, Place, Reason, Row};
-use crate::condition::ConditionType;
+use crate::condition_type::ConditionType;
 use crate::connection::Phase;
+use crate::reason::{EventType, Facts, Fixer, Place, Reason, Row};
 
 const INTRODUCTION: &str = "# Conditions and reasons
 
@@ -49,7 +49,7 @@ const SECTIONS: &[(Place, &str, &str)] = &[
 ];
 
 /// The page.
-pub fn conditions_page() -> String {
+fn conditions_page() -> String {
     let mut page = INTRODUCTION.to_owned();
     for (place, title, text) in SECTIONS {
         let _ = write!(
@@ -66,7 +66,7 @@ pub fn conditions_page() -> String {
 fn line(reason: Reason) -> String {
     let row = reason.row();
     let Row { status, fixer, stalled, event, sentence, .. } = *row;
-    let facts = super::Facts::default();
+    let facts = Facts::default();
     let helps = match facts.what_to_do(Fixer::Nobody, row) {
         text if text.is_empty() => "-".to_owned(),
         text => text.trim_start_matches("To continue, ").to_owned(),

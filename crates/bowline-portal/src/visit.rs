@@ -1,4 +1,4 @@
-//! What a request must bring: a session to look, and a form of that session, from our own page, to change something.
+//! What handlers take as arguments: a visit of a signed-in user, and a form that they sent from one of our pages.
 
 use std::collections::HashMap;
 
@@ -7,38 +7,79 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use k8s_openapi::jiff::Timestamp;
 
-use super::App;
-use super::failure::Failure;
-use super::session::{self, Session};
-use super::sign_in::{before, proxy};
+use crate::App;
+use crate::access::Question;
+use crate::failure::Failure;
+use crate::session::{self, Session, cookies};
+use crate::sign_in::{before::Before, proxy};
+use crate::view::provider::Card;
+use crate::view::words::Reader;
 
 /// The field with the form's token.
-pub const TOKEN_FIELD: &str = "form";
+pub(crate) const TOKEN_FIELD: &str = "form";
 
-/// Somebody is signed in. Where nobody is, a page sends the browser to sign in, and comes back afterwards.
-pub struct SignedIn(pub Session);
+/// A request of a signed-in user. Without a session, a page redirects to the sign-in, which returns to it afterwards.
+#[derive(Clone)]
+pub(crate) struct Visit {
+    pub(crate) app: App,
+    pub(crate) session: Session,
+}
 
-impl FromRequestParts<App> for SignedIn {
+impl Visit {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { user: self.session.user(), now: self.now() }
+    }
+
+    /// The card of a provider, even if it does not exist.
+    pub(crate) fn card(&self, provider: &str) -> Card {
+        let object = self.app.cluster.provider(provider);
+        object.map_or_else(|| Card::unknown(provider), |object| Card::of(&object))
+    }
+
+    /// Whether the user may; the answer may be some seconds old.
+    pub(crate) async fn allows(&self, question: Question<'_>) -> Result<bool, Failure> {
+        self.app.access.allows(&self.session, question).await
+    }
+
+    /// Those of `of` that the user may, in the same order.
+    pub(crate) async fn filter<T>(
+        &self,
+        of: impl IntoIterator<Item = T>,
+        question: impl for<'a> Fn(&'a T) -> Question<'a>,
+    ) -> Result<Vec<T>, Failure> {
+        self.app.access.filter(&self.session, of, question).await
+    }
+}
+
+impl FromRequestParts<App> for Visit {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
         if let Some(session) = session_of(&parts.headers, app) {
-            return Ok(Self(session));
+            return Ok(Self { app: app.clone(), session });
         }
         if parts.method != Method::GET {
             return Err(Failure::not_signed_in().into_response());
         }
-        // A nested router sees its own part of the address alone.
+        // A nested router sees only its own part of the path.
         let asked = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
-        let kept = before::Before::new(asked.path(), app.clock.now());
-        let cookie = kept.and_then(|kept| kept.to_cookie(&app.key)).map_err(IntoResponse::into_response)?;
-        Err(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")).into_response())
+        let led = |path| {
+            let cookie = Before::new(path, app.clock.now())?.to_cookie(&app.key)?;
+            Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")))
+        };
+        let led: Result<_, Failure> = led(asked.path());
+        Err(led.into_response())
     }
 }
 
-/// The session of a request. Behind a proxy that names the user, only as long as it names the same one.
-pub fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
+/// The session of a request. Behind a proxy it counts only while the proxy names the same user.
+pub(crate) fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
     let session = Session::from_cookies(&app.key, &cookies(headers), app.clock.now())?;
     match &app.settings.sign_in.proxy {
         Some(settings) => proxy::names(settings, headers, session.user()).then_some(session),
@@ -46,52 +87,45 @@ pub fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
     }
 }
 
-/// The values of all `Cookie` headers.
-pub fn cookies(headers: &HeaderMap) -> Vec<&str> {
-    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
-}
-
 /// The fields of a form, each once.
 #[derive(Debug, Default)]
-pub struct Fields(HashMap<String, String>);
+pub(crate) struct Fields(HashMap<String, String>);
 
 impl Fields {
-    /// Reads a form's body. A field that comes twice spoils all: whoever sent it hopes that two readers differ.
-    pub fn read(body: &[u8]) -> Result<Self, Failure> {
+    /// Parses a form. Repeated fields are refused: two parsers could read them differently.
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Failure> {
         let mut fields = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
             if fields.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Failure::bad_request("A field of the form came twice."));
+                return Err(Failure::bad_request("A field of the form is repeated."));
             }
         }
         Ok(Self(fields))
     }
 
-    /// A field without white space around it; empty if it is missing.
-    pub fn text(&self, name: &str) -> &str {
+    /// A field without surrounding white space; empty if it is missing.
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.0.get(name).map(|value| value.trim()).unwrap_or_default()
     }
 
     /// As [`Fields::text`], `None` if it is empty.
-    pub fn filled(&self, name: &str) -> Option<&str> {
+    pub(crate) fn filled(&self, name: &str) -> Option<&str> {
         Some(self.text(name)).filter(|text| !text.is_empty())
     }
 
-    /// Whether a box was ticked.
-    pub fn ticked(&self, name: &str) -> bool {
+    /// Whether the field was sent, even empty.
+    pub(crate) fn ticked(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 }
 
-/// A change that a signed-in person asked for on one of our pages.
-pub struct Act {
-    /// Who.
-    pub session: Session,
-    /// What the form said.
-    pub fields: Fields,
+/// A form that a signed-in user sent from one of our pages.
+pub(crate) struct Form {
+    pub(crate) visit: Visit,
+    pub(crate) fields: Fields,
 }
 
-impl FromRequest<App> for Act {
+impl FromRequest<App> for Form {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
@@ -104,21 +138,21 @@ impl FromRequest<App> for Act {
             return Err(Failure::stale_form());
         }
         if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {
-            return Err(Failure::too_many("You have changed more in a minute than one person does."));
+            return Err(Failure::too_many("You made too many changes within a minute."));
         }
-        Ok(Self { session, fields })
+        Ok(Self { visit: Visit { app: app.clone(), session }, fields })
     }
 }
 
-/// The fields of a form, whoever sent it.
-pub async fn body(request: Request, app: &App) -> Result<Fields, Failure> {
+/// The fields of a form, without any check.
+pub(crate) async fn body(request: Request, app: &App) -> Result<Fields, Failure> {
     let bytes = Bytes::from_request(request, app).await;
-    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or was cut off."))?)
+    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or incomplete."))?)
 }
 
-/// Whether browsers say that a request comes from a page of ours. `Origin` is `null` under our `Referrer-Policy`, and
-/// then `Sec-Fetch-Site` tells; a request with neither is not a browser's, and is refused.
-pub fn is_from_our_page(headers: &HeaderMap, origin: &str) -> bool {
+/// Whether the browser says that the request comes from one of our pages. Under our `Referrer-Policy`, `Origin` may be `null`;
+/// `Sec-Fetch-Site` counts then. A request with neither is refused.
+pub(crate) fn is_from_our_page(headers: &HeaderMap, origin: &str) -> bool {
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();
         let first = values.next().map(|value| value.to_str().unwrap_or("?"));

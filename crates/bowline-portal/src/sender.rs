@@ -1,4 +1,4 @@
-//! Whose word on addresses is taken: `X-Forwarded-For` counts only from proxies that the administrator names.
+//! Who sent a request: `X-Forwarded-For` counts only from proxies that the administrator trusts.
 
 use std::net::IpAddr;
 
@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 /// Reads a network such as `10.0.0.0/8`, or one address.
 ///
-/// An IPv4 address inside IPv6 is the IPv4 address: so it is compared, too.
-pub fn parse(text: &str) -> Result<IpNet, NotANetwork> {
+/// An IPv4-mapped IPv6 address is the IPv4 address, here and when it is compared.
+pub(crate) fn parse(text: &str) -> Result<IpNet, NotANetwork> {
     let one = |address: IpAddr| IpNet::from(address.to_canonical());
     match text.parse() {
         Ok(IpNet::V6(network)) if network.addr().to_ipv4_mapped().is_some() => Err(NotANetwork),
@@ -16,14 +16,13 @@ pub fn parse(text: &str) -> Result<IpNet, NotANetwork> {
     }
 }
 
-/// Not a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a network such as 10.0.0.0/8 or fd00::/8")]
-pub struct NotANetwork;
+pub(crate) struct NotANetwork;
 
 /// The client's address: the peer, or what trusted proxies say, read from the right up to the first that is not one of
 /// them. `forwarded` are the values of all `X-Forwarded-For` headers, in their order.
-pub fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
+pub(crate) fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
     let is_ours = |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
     let mut client = peer;
     let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
@@ -38,6 +37,22 @@ pub fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
     }
     client
 }
+
+/// What counts as one sender: an IPv4 address, or the /64 network that one customer has under IPv6.
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+    // A socket for both families reports IPv4 as `::ffff:192.0.2.1`, all of it in one /64.
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(bits.into())
+        }
+    }
+}
+
+/// The address of a request's sender.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender(pub IpAddr);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -61,6 +76,16 @@ mod tests {
         for bad in ["", "10.0.0.0/33", "ten", "10.0.0.0/x", "::ffff:10.0.0.0/104"] {
             assert_eq!(parse(bad), Err(NotANetwork), "{bad}");
         }
+    }
+
+    #[test]
+    fn one_customer_has_one_bucket_however_many_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:aaaa::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
     }
 
     #[test]

@@ -1,0 +1,54 @@
+//! Types and values of conditions.
+
+/// A condition's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// The summary.
+    Ready,
+    /// The grant in use.
+    Authorized,
+    /// The access token.
+    TokenFresh,
+    /// The Secret beside the connection.
+    SecretPublished,
+    /// The Secrets in the workspace. Absent where sharing is not asked for.
+    Shared,
+    /// Nothing changes until a person acts (kstatus). Absent otherwise.
+    Stalled,
+}
+
+impl ConditionType {
+    /// As it stands in `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Authorized => "Authorized",
+            Self::TokenFresh => "TokenFresh",
+            Self::SecretPublished => "SecretPublished",
+            Self::Shared => "Shared",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
+/// A condition's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody can tell now.
+    Unknown,
+}
+
+impl Truth {
+    /// As Kubernetes writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sign in and sign out.
+
+use askama::Template;
+use axum::extract::{Extension, Query, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::App;
+use crate::failure::{Failure, Reply};
+use crate::page::{Frame, OnwardPage, html};
+use crate::sender::{Sender, network_of};
+use crate::session::{self, Session};
+use crate::sign_in::before::{self, Before, HOME};
+use crate::sign_in::{proxy, token};
+use crate::visit::{self, Fields, Form, session_of};
+
+#[derive(Template)]
+#[template(path = "sign-in.html")]
+struct SignInPage {
+    frame: Frame,
+    /// Token of the form.
+    form: String,
+    /// Which ways there are.
+    oidc: bool,
+    token: bool,
+    /// Audience that a token must have.
+    audience: Option<String>,
+}
+
+/// `GET /sign-in`
+pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Reply {
+    let now = app.clock.now();
+    let before = Before::of(&headers, &app.key, now).map_or_else(|| Before::new(HOME, now), Ok)?;
+    if session_of(&headers, &app).is_some() {
+        return Ok(Redirect::to(before.next()).into_response());
+    }
+    let ways = &app.settings.sign_in;
+    if let Some(settings) = &ways.proxy {
+        return signed_in(&app, &proxy::sign_in(settings, &headers, now)?, &before);
+    }
+    let cookie = before.to_cookie(&app.key)?;
+    let page = SignInPage {
+        frame: Frame::of_nobody("Sign in"),
+        form: before.form,
+        oidc: ways.oidc.is_some(),
+        token: ways.token.is_some(),
+        audience: ways.token.as_ref().and_then(|token| token.audience.clone()),
+    };
+    Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
+}
+
+/// `POST /sign-in/token`
+pub(crate) async fn with_token(
+    State(app): State<App>,
+    Extension(sender): Extension<Sender>,
+    request: Request,
+) -> Reply {
+    let settings = app.settings.sign_in.token.as_ref().ok_or_else(Failure::not_found)?;
+    let (before, fields) = began(&app, sender, request).await?;
+    let token = SecretString::from(fields.text("token"));
+    let session = token::sign_in(&app.client, settings, &token, app.clock.now()).await?;
+    signed_in(&app, &session, &before)
+}
+
+/// `POST /sign-in/oidc`
+///
+/// Responds with a page that redirects: `form-action` forbids a form's own redirect to another host.
+pub(crate) async fn with_oidc(
+    State(app): State<App>,
+    Extension(sender): Extension<Sender>,
+    request: Request,
+) -> Reply {
+    let provider = app.openid.as_ref().ok_or_else(Failure::not_found)?;
+    let (mut before, _) = began(&app, sender, request).await?;
+    let (address, kept) = provider.begin(app.clock.now()).await?;
+    before.oidc = Some(kept);
+    let cookie = before.to_cookie(&app.key)?;
+    let (frame, name) = (Frame::of_nobody("Signing in"), "your sign-in provider".to_owned());
+    let page = OnwardPage { frame, name, address: address.into() };
+    Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
+}
+
+/// The `OpenID` provider's response (`OpenID` Connect Core §3.1.2.5). Repeated parameters are refused.
+#[derive(Deserialize)]
+pub(crate) struct Returned {
+    state: Option<String>,
+    code: Option<SecretString>,
+    error: Option<String>,
+}
+
+/// `GET /sign-in/oidc/callback`
+pub(crate) async fn oidc_callback(
+    State(app): State<App>,
+    Extension(sender): Extension<Sender>,
+    headers: HeaderMap,
+    Query(returned): Query<Returned>,
+) -> Reply {
+    let provider = app.openid.as_ref().ok_or_else(Failure::not_found)?;
+    slow_enough(&app, sender)?;
+    let mut before = Before::of(&headers, &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
+    let kept = before.oidc.take().ok_or_else(Failure::stale_form)?;
+    if !session::same(&returned.state.unwrap_or_default(), &kept.state) {
+        return Err(Failure::stale_form());
+    }
+    if returned.error.is_some() {
+        return Err(Failure::sign_in("Your sign-in provider did not sign you in."));
+    }
+    let code = returned.code.ok_or_else(|| Failure::bad_request("The response contains no code."))?;
+    let session = provider.finish(&code, &kept, app.clock.now()).await?;
+    signed_in(&app, &session, &before)
+}
+
+/// `POST /sign-out`
+pub(crate) async fn out(form: Form) -> Response {
+    tracing::info!(user = form.visit.session.user(), "signed out");
+    let gone = [session::COOKIE, before::COOKIE].map(|name| (header::SET_COOKIE, session::no_cookie(name)));
+    (AppendHeaders(gone), Redirect::to("/sign-in")).into_response()
+}
+
+/// Always a new session, so that a cookie planted in the browser before is useless.
+fn signed_in(app: &App, session: &Session, before: &Before) -> Reply {
+    let cookie = session.to_cookie(&app.key)?;
+    tracing::info!(user = session.user(), "signed in");
+    let cookies = [cookie, session::no_cookie(before::COOKIE)].map(|cookie| (header::SET_COOKIE, cookie));
+    Ok((AppendHeaders(cookies), Redirect::to(before.next())).into_response())
+}
+
+/// The fields of a sign-in form that belongs to this browser.
+async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, Fields), Failure> {
+    slow_enough(app, sender)?;
+    if !visit::is_from_our_page(request.headers(), &app.settings.url.origin()) {
+        return Err(Failure::stale_form());
+    }
+    let before = Before::of(request.headers(), &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
+    let fields = visit::body(request, app).await?;
+    if !session::same(fields.text(visit::TOKEN_FIELD), &before.form) {
+        return Err(Failure::stale_form());
+    }
+    Ok((before, fields))
+}
+
+fn slow_enough(app: &App, Sender(address): Sender) -> Result<(), Failure> {
+    let allowed = app.limits.sign_ins.allows(network_of(address), app.clock.now());
+    allowed.then_some(()).ok_or_else(|| Failure::too_many("There were too many sign-ins from your address."))
+}

@@ -1,0 +1,254 @@
+//! A connection, and what the visitor may do with it; the argument of every handler of its pages.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use bowline_api::names::connection_id;
+use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
+use kube::ResourceExt;
+
+use crate::App;
+use crate::access::Question;
+use crate::failure::{Failure, Reply};
+use crate::view::owned::keeper;
+use crate::view::provider::Card;
+use crate::view::{page_of, title};
+use crate::visit::{Fields, Form, Visit};
+use crate::write::Change;
+
+/// A connection that the visitor may see. As an argument of a handler, its rights are at most some seconds old.
+pub(crate) struct Subject {
+    pub(crate) visit: Visit,
+    pub(crate) connection: IntegrationConnection,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) card: Card,
+    pub(crate) may: May,
+}
+
+/// What a visitor may do: whether they own the connection, and the API server's answer for each verb.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
+pub(crate) struct May {
+    pub(crate) owns: bool,
+    pub(crate) patch: bool,
+    pub(crate) delete: bool,
+    pub(crate) connect: bool,
+    pub(crate) share: bool,
+}
+
+impl May {
+    /// Change its spec: only the owner. Pipelines with `assign-owner` do not use the portal.
+    pub(crate) fn edit(self) -> bool {
+        self.patch && self.owns
+    }
+
+    /// Why the visitor may not allow access; `None` if they may. Only the owner can give the first consent.
+    pub(crate) fn refused_to_connect(self, connection: &IntegrationConnection) -> Option<String> {
+        let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
+        let owner = &connection.spec.owner;
+        if !was_connected && !self.owns {
+            return Some(format!(
+                "Only {owner}, who owns this connection, can allow access for the first time."
+            ));
+        }
+        (!self.connect).then(|| {
+            format!(
+                "You may see this connection but not connect it. That needs the permission `connect`, which {owner} or whoever manages the namespace can grant."
+            )
+        })
+    }
+}
+
+impl Subject {
+    /// The connection at this address. One that does not exist and one that may not be seen get the same response.
+    async fn of(visit: Visit, parts: &mut Parts, now: bool) -> Result<Self, Failure> {
+        let address = Path::<(String, String)>::from_request_parts(parts, &()).await;
+        let Path((namespace, name)) = address.map_err(|_| Failure::not_found())?;
+        if !is_label(&namespace) || !is_label(&name) {
+            return Err(Failure::not_found());
+        }
+        let ask = async |verb| {
+            let question = Question::connection(verb, &namespace, &name);
+            if now {
+                return visit.app.access.allows_now(&visit.session, question).await;
+            }
+            visit.allows(question).await
+        };
+        if !ask("get").await? {
+            return Err(Failure::not_found());
+        }
+        let connection = visit.app.writer.read(&namespace, &name).await?.ok_or_else(Failure::not_found)?;
+        let (patch, delete, connect, share) =
+            tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"))?;
+        let may = May { owns: connection.spec.owner == visit.session.user(), patch, delete, connect, share };
+        let card = visit.card(&connection.spec.provider);
+        Ok(Self { visit, connection, namespace, name, card, may })
+    }
+
+    pub(crate) fn page(&self) -> String {
+        page_of(&self.namespace, &self.name)
+    }
+
+    pub(crate) fn title(&self) -> String {
+        title(&self.connection)
+    }
+
+    pub(crate) fn id(&self) -> String {
+        connection_id(&self.namespace, &self.name)
+    }
+
+    pub(crate) fn provider(&self) -> Option<Arc<IntegrationProvider>> {
+        self.visit.app.cluster.provider(&self.connection.spec.provider)
+    }
+
+    pub(crate) fn shares(&self) -> Vec<Arc<ConnectionShare>> {
+        let uid = self.connection.uid().unwrap_or_default();
+        let mut shares = self.visit.app.cluster.shares.state();
+        shares.retain(|share| share.spec.connection.uid == uid);
+        shares.sort_by_key(|share| share.namespace());
+        shares
+    }
+
+    /// The tool that manages a field of its spec.
+    pub(crate) fn keeper(&self, field: &str) -> Option<String> {
+        keeper(&self.connection, field)
+    }
+
+    pub(crate) fn is_being_deleted(&self) -> bool {
+        self.connection.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Refuses unless the visitor may change these fields and no other tool manages them.
+    pub(crate) fn need_to_edit(&self, fields: &[&str], refusal: &str) -> Result<(), Failure> {
+        need(self.may.edit(), refusal)?;
+        match fields.iter().find_map(|field| self.keeper(field)) {
+            None => Ok(()),
+            Some(keeper) => Err(Failure::conflict(
+                "Managed by another tool",
+                &format!("{keeper} manages this part of the connection and would revert the change."),
+                "Change it at its source, for example in a Git repository.",
+            )),
+        }
+    }
+
+    /// Refuses, with the reason, unless this visitor can connect it now.
+    pub(crate) fn need_to_connect(&self) -> Result<(), Failure> {
+        let Self { connection, card, may, .. } = self;
+        if let Some(why) = may.refused_to_connect(connection) {
+            return Err(Failure::forbidden(&why, "Ask the owner of the connection."));
+        }
+        let back = "Go back to the connection: its page says what is possible.";
+        let refuse = |what: &str| Err(Failure::conflict("This cannot be connected now", what, back));
+        if self.is_being_deleted() {
+            return refuse("The connection is being deleted.");
+        }
+        if connection.spec.disconnect.unwrap_or_default() || connection.spec.suspend.unwrap_or_default() {
+            return refuse("The connection is disconnected or paused.");
+        }
+        if !card.ready {
+            return refuse(&format!("{} cannot be used now: {}", card.title, card.message));
+        }
+        if !card.connects_by_browser(connection) {
+            return refuse("This connection cannot be made in a browser.");
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn need(may: bool, refusal: &str) -> Result<(), Failure> {
+    let ask = "Ask the owner of the connection, or whoever manages its namespace.";
+    may.then_some(()).ok_or_else(|| Failure::forbidden(refusal, ask))
+}
+
+impl FromRequestParts<App> for Subject {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let visit = Visit::from_request_parts(parts, app).await?;
+        Box::pin(Self::of(visit, parts, false)).await.map_err(IntoResponse::into_response)
+    }
+}
+
+/// A form about a connection, with current rights.
+pub(crate) struct SubjectForm {
+    pub(crate) subject: Subject,
+    pub(crate) fields: Fields,
+}
+
+impl FromRequest<App> for SubjectForm {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+        let (mut parts, body) = request.into_parts();
+        let request = Request::from_parts(parts.clone(), body);
+        let Form { visit, fields } = Form::from_request(request, app).await?;
+        let subject = Box::pin(Subject::of(visit, &mut parts, true)).await?;
+        Ok(Self { subject, fields })
+    }
+}
+
+impl SubjectForm {
+    /// Changes the connection and redirects to its page. `what` is for the log.
+    pub(crate) async fn write(self, change: Change, what: &'static str) -> Reply {
+        let Subject { visit, connection, .. } = &self.subject;
+        visit.app.writer.change(&visit.session, connection, change, what).await?;
+        Ok(Redirect::to(&self.subject.page()).into_response())
+    }
+}
+
+/// Whether it is an RFC 1123 label, as names and namespaces of connections are.
+pub(crate) fn is_label(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(fits) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// Whether it is labels joined by dots, as other names are.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn connection(status: &serde_json::Value) -> IntegrationConnection {
+        serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection", "metadata": {"name": "c"},
+            "spec": {"provider": "p", "owner": "alice"}, "status": status,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_first_consent_is_the_owners_alone() {
+        let new = connection(&json!({}));
+        let owner = May { owns: true, connect: true, ..May::default() };
+        let admin = May { connect: true, patch: true, ..May::default() };
+        assert_eq!(owner.refused_to_connect(&new), None);
+        assert!(admin.refused_to_connect(&new).unwrap().contains("Only alice"));
+        let old = connection(&json!({"connectedAt": "2026-05-03T14:20:00Z"}));
+        assert_eq!(admin.refused_to_connect(&old), None);
+    }
+
+    #[test]
+    fn who_may_look_and_not_connect_reads_why() {
+        let old = connection(&json!({"connectedAt": "2026-05-03T14:20:00Z"}));
+        let viewer = May::default();
+        assert!(viewer.refused_to_connect(&old).unwrap().contains("permission `connect`"));
+        let owner = May { owns: true, ..May::default() };
+        assert!(owner.refused_to_connect(&old).is_some());
+    }
+
+    #[test]
+    fn only_names_of_kubernetes_are_looked_up() {
+        assert!(is_label("team-a") && is_name("a.b-c.d"));
+        for bad in ["", "-a", "A", "a/b", "..", "a..b", "a%2f", &"a".repeat(64)] {
+            assert!(!is_label(bad) && !is_name(bad), "{bad}");
+        }
+    }
+}
