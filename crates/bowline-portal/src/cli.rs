@@ -70,6 +70,39 @@ pub struct PortalFlags {
     reason = "these texts are the help, where a backtick is one character too many"
 )]
 struct SignInFlags {
+    #[command(flatten)]
+    oidc: OidcFlags,
+
+    /// Allow signing in with a token that the API server accepts.
+    #[arg(long, env = "BOWLINE_PORTAL_SIGN_IN_WITH_TOKEN")]
+    sign_in_with_token: bool,
+
+    /// Audience that such a token must have. Default: the API server's own.
+    #[arg(long, env = "BOWLINE_PORTAL_TOKEN_AUDIENCE", requires = "sign_in_with_token")]
+    token_audience: Option<String>,
+
+    /// File with a secret. A proxy that sends it in the header X-Bowline-Proxy-Secret may name the user. The proxy must remove
+    /// that header and the two below from the requests of clients.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_SECRET_FILE")]
+    proxy_secret_file: Option<PathBuf>,
+
+    /// Header in which that proxy names the user.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_USER_HEADER", default_value = "X-Forwarded-User")]
+    proxy_user_header: String,
+
+    /// Header in which that proxy names the user's groups, comma separated.
+    #[arg(long, env = "BOWLINE_PORTAL_PROXY_GROUPS_HEADER", default_value = "X-Forwarded-Groups")]
+    proxy_groups_header: String,
+}
+
+/// Sign-in with an OpenID provider.
+#[derive(Args, Debug)]
+#[allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
+#[allow(clippy::struct_field_names, reason = "each is the name of its flag")]
+struct OidcFlags {
     /// Issuer of the OpenID provider to sign in with. Use the same claims and prefixes as the API server.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_ISSUER", requires = "oidc_client_id")]
     oidc_issuer: Option<String>,
@@ -129,27 +162,6 @@ struct SignInFlags {
     /// Proxy for requests to the OpenID provider, such as http://proxy.example.com:3128.
     #[arg(long, env = "BOWLINE_PORTAL_OIDC_PROXY", value_parser = proxy, requires = "oidc_issuer")]
     oidc_proxy: Option<Url>,
-
-    /// Allow signing in with a token that the API server accepts.
-    #[arg(long, env = "BOWLINE_PORTAL_SIGN_IN_WITH_TOKEN")]
-    sign_in_with_token: bool,
-
-    /// Audience that such a token must have. Default: the API server's own.
-    #[arg(long, env = "BOWLINE_PORTAL_TOKEN_AUDIENCE", requires = "sign_in_with_token")]
-    token_audience: Option<String>,
-
-    /// File with a secret. A proxy that sends it in the header X-Bowline-Proxy-Secret may name the user. The proxy must remove
-    /// that header and the two below from the requests of clients.
-    #[arg(long, env = "BOWLINE_PORTAL_PROXY_SECRET_FILE")]
-    proxy_secret_file: Option<PathBuf>,
-
-    /// Header in which that proxy names the user.
-    #[arg(long, env = "BOWLINE_PORTAL_PROXY_USER_HEADER", default_value = "X-Forwarded-User")]
-    proxy_user_header: String,
-
-    /// Header in which that proxy names the user's groups, comma separated.
-    #[arg(long, env = "BOWLINE_PORTAL_PROXY_GROUPS_HEADER", default_value = "X-Forwarded-Groups")]
-    proxy_groups_header: String,
 }
 
 impl PortalFlags {
@@ -184,6 +196,29 @@ impl SignInFlags {
     // long: each flag by name, so that a new one cannot be forgotten.
     fn into_settings(self) -> anyhow::Result<SignIn> {
         let Self {
+            oidc,
+            sign_in_with_token,
+            token_audience,
+            proxy_secret_file,
+            proxy_user_header,
+            proxy_groups_header,
+        } = self;
+        let oidc = oidc.into_settings()?;
+        let token = sign_in_with_token.then_some(Token { audience: token_audience });
+        let proxy = proxy_secret_file.as_deref().map(secret).transpose()?;
+        let [user_header, groups_header] =
+            [proxy_user_header, proxy_groups_header].map(|header| header.to_ascii_lowercase());
+        let proxy = proxy.map(|secret| Proxy { secret, user_header, groups_header });
+        if oidc.is_none() && token.is_none() && proxy.is_none() {
+            bail!("nobody could sign in: set --oidc-issuer, --sign-in-with-token or --proxy-secret-file");
+        }
+        Ok(SignIn { oidc, token, proxy })
+    }
+}
+
+impl OidcFlags {
+    fn into_settings(self) -> anyhow::Result<Option<Oidc>> {
+        let Self {
             oidc_issuer,
             oidc_client_id,
             oidc_client_secret_file,
@@ -196,41 +231,25 @@ impl SignInFlags {
             oidc_allowed_cidrs,
             oidc_ca_file,
             oidc_proxy,
-            sign_in_with_token,
-            token_audience,
-            proxy_secret_file,
-            proxy_user_header,
-            proxy_groups_header,
         } = self;
+        let (Some(issuer), Some(client_id)) = (oidc_issuer, oidc_client_id) else { return Ok(None) };
         let network = Network {
             allow_http: oidc_allow_http,
             allowed_cidrs: oidc_allowed_cidrs,
             ca_certificates: oidc_ca_file.as_deref().map(read).transpose()?.map(String::into_bytes),
             proxy: oidc_proxy,
         };
-        let oidc = match (oidc_issuer, oidc_client_id) {
-            (Some(issuer), Some(client_id)) => Some(Oidc {
-                issuer: secure(issuer, &network)?,
-                client_id,
-                client_secret: oidc_client_secret_file.as_deref().map(secret).transpose()?,
-                username_claim: oidc_username_claim,
-                username_prefix: oidc_username_prefix,
-                groups_claim: oidc_groups_claim,
-                groups_prefix: oidc_groups_prefix,
-                scopes: oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
-                network,
-            }),
-            _ => None,
-        };
-        let token = sign_in_with_token.then_some(Token { audience: token_audience });
-        let proxy = proxy_secret_file.as_deref().map(secret).transpose()?;
-        let [user_header, groups_header] =
-            [proxy_user_header, proxy_groups_header].map(|header| header.to_ascii_lowercase());
-        let proxy = proxy.map(|secret| Proxy { secret, user_header, groups_header });
-        if oidc.is_none() && token.is_none() && proxy.is_none() {
-            bail!("nobody could sign in: set --oidc-issuer, --sign-in-with-token or --proxy-secret-file");
-        }
-        Ok(SignIn { oidc, token, proxy })
+        Ok(Some(Oidc {
+            issuer: secure(issuer, &network)?,
+            client_id,
+            client_secret: oidc_client_secret_file.as_deref().map(secret).transpose()?,
+            username_claim: oidc_username_claim,
+            username_prefix: oidc_username_prefix,
+            groups_claim: oidc_groups_claim,
+            groups_prefix: oidc_groups_prefix,
+            scopes: oidc_scopes.into_iter().filter(|scope| !scope.is_empty()).collect(),
+            network,
+        }))
     }
 }
 

@@ -193,7 +193,7 @@ async fn what_a_provider_leaves_open_is_asked_for_when_a_connection_is_made_r7()
     it.until_reason("mail", "Ready", "ParametersInvalid").await;
     let seen = alice.get(&page).await;
     assert!(
-        seen.says("id=\"remake\"") && seen.says(&format!("<a href=\"{new}\">Make a new one</a>")),
+        seen.says("id=\"remake\"") && seen.says(&format!("<a href=\"{new}\">Create a new one</a>")),
         "{}",
         seen.text
     );

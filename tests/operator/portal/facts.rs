@@ -76,7 +76,7 @@ async fn a_connections_page_says_all_that_is_known_of_it_r8_r9_r18() {
     let at = part(&seen, "account");
     assert_says(at, &[&connected, "</time> by alice", "id alice</span>", "<dt>Owner</dt><dd>alice</dd>"]);
     assert_says(at, &[account.name.as_deref().unwrap(), account.email.as_deref().unwrap()]);
-    let ends = format!("<dt>Token ends</dt><dd>{}", told(&token.expires_at.unwrap()));
+    let ends = format!("<dt>Token expires</dt><dd>{}", told(&token.expires_at.unwrap()));
     let refreshed = format!("<dt>Last refreshed</dt><dd>{}", told(&token.last_refreshed_at.unwrap()));
     let next = format!("<dt>Next refresh</dt><dd>{}", told(&token.next_refresh_at.unwrap()));
     let access = part(&seen, "access");

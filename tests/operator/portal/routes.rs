@@ -130,7 +130,7 @@ fn inside(rest: &str) -> &str {
 fn methods(route: &str, prefix: &str) -> Vec<(String, String)> {
     let (path, mut rest) = route.split_once(',').expect("a path and what answers");
     let path = match path {
-        "sign_in::OIDC_CALLBACK" => OIDC_CALLBACK,
+        "OIDC_CALLBACK" => OIDC_CALLBACK,
         literal => {
             literal.strip_prefix('"').and_then(|path| path.strip_suffix('"')).expect("a path in words")
         }
@@ -161,7 +161,7 @@ fn a_route_is_read_however_it_is_written() {
                 get(async || f(1, 2)).put(g),
             )
             .nest("/n/{m}", one)
-            .route(sign_in::OIDC_CALLBACK, taken(h))"#;
+            .route(OIDC_CALLBACK, taken(h))"#;
     let mut found = read(source);
     found.sort();
     let wanted =
