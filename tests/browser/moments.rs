@@ -169,12 +169,12 @@ async fn on_the_way_back(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks("connected").await;
 }
 
-/// Lets the time of a try run out.
+/// Lets an attempt expire.
 async fn runs_out(it: &Scene, state: &str) {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     until("a free step", async || {
         let kept = attempts.get(&attempt_name(state)).await.map_err(|error| error.to_string())?;
-        let kept = kept.ok_or("no try")?;
+        let kept = kept.ok_or("no attempt")?;
         let sent = matches!(kept.attempt.step, Step::Sent { .. });
         let expires_at = Timestamp::now() - SignedDuration::from_secs(1);
         let late = Attempt { expires_at, ..kept.attempt.clone() };
@@ -235,7 +235,7 @@ async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("kept", &kept, "Kept in Git").await;
     alice.reads("#settings", "The name is managed by files").await;
     for part in ["#sharing", "#kept"] {
-        alice.reads(part, "kept by files").await;
+        alice.reads(part, "managed by files").await;
     }
     it.providers().delete(&it.name, &DeleteParams::default()).await.expect("deleted");
     it.until_reason("kept", "Authorized", "ProviderNotFound").await;
