@@ -83,9 +83,22 @@ pub async fn act(
         }
         ctx.grants.submit(job(ctx, connection, observed, target, task.clone()));
     }
+    outcome.unfinished |= !keep_pause(ctx, connection, observed, plan).await;
     drop_announcement(ctx, connection, observed).await;
     drop_agreement(ctx, connection, observed).await;
     outcome
+}
+
+/// Keeps the pause of a failing grant on record, where a lost status does not end it.
+async fn keep_pause(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    observed: &Observed,
+    plan: &Plan,
+) -> bool {
+    let pause = plan.history.pause();
+    let stands = observed.record.present().is_none_or(|present| present.ending || present.pause == pause);
+    stands || observed.busy || ctx.grants.keep_pause(&connection.uid().unwrap_or_default(), pause).await
 }
 
 async fn publish(

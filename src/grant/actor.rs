@@ -365,6 +365,7 @@ impl Grants {
                 at: now,
                 request: job.task.request().cloned(),
                 authorization: job.task.authorization().cloned(),
+                announcement: job.task.announcement().cloned(),
                 app_version: job.app_version.clone(),
                 outcome,
             });

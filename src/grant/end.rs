@@ -25,7 +25,7 @@ use super::schedule::later;
 use super::target::Target;
 use super::work::{Job, Task};
 use crate::metrics::Operation;
-use crate::vault::record::{EndReason, EndTerms, Ending};
+use crate::vault::record::{Bookkeeping, EndReason, EndTerms, Ending, Pause};
 use crate::vault::{Credential, Grant, Loaded, Place, ReadVersion, Record, Spent, Version};
 
 /// How long revocation is tried.
@@ -244,6 +244,19 @@ impl Grants {
         if let Err(error) = self.store.erase(version).await {
             tracing::warn!(error = %chain(&error), "a dead record could not be erased now");
         }
+    }
+
+    /// Keeps on record until when the grant is left alone; whether that is there.
+    pub async fn keep_pause(&self, uid: &str, pause: Option<Pause>) -> bool {
+        let change = |record: Record| {
+            let bookkeeping = Bookkeeping { pause: pause.clone(), ..record.bookkeeping().clone() };
+            Ok(record.with_bookkeeping(bookkeeping))
+        };
+        let kept = self.settle(uid, change).await;
+        if let Err(error) = &kept {
+            tracing::warn!(error = %chain(error), "a pause is not on record yet");
+        }
+        kept.is_ok()
     }
 
     /// Marks a grant as ending. Conflicts with the actor's own writes are tried again; returns whether it is on record.

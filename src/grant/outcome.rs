@@ -21,6 +21,8 @@ pub struct Finished {
     pub request: Option<String>,
     /// The value of the request for a device flow it served, if it served one.
     pub authorization: Option<String>,
+    /// The announcement of the intake Secret it took, if it took one.
+    pub announcement: Option<String>,
     /// The version of the app registration it was done with.
     pub app_version: Option<String>,
     /// How it ended.

@@ -171,7 +171,7 @@ pub fn secret(name: &str, type_: &str, labels: &Value) -> Value {
 
 pub fn share(name: &str) -> Value {
     json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "ConnectionShare", "metadata": {"name": name},
-        "spec": {"workspace": "marketing", "provider": "sandbox", "owner": "alice",
+        "spec": {"workspace": "marketing",
             "connection": {"namespace": "team-a", "name": "c", "uid": "0"}}})
 }
 

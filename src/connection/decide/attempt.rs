@@ -23,11 +23,12 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     }
     if current.result.is(AttemptResult::Unknown) {
         // What is in doubt may be sent once more.
-        return Some(finished(input).unwrap_or(Progress::Running).onto(current, input));
+        let end = finished(input, &current.id);
+        return Some(end.unwrap_or(Progress::Running).onto(current, input));
     }
     let end = match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
         Some(kept) => told_by_its_secret(input, kept),
-        None => finished(input).or_else(|| left_behind(input, &current)),
+        None => finished(input, &current.id).or_else(|| left_behind(input, &current)),
     };
     Some(end.unwrap_or(Progress::Running).onto(current, input))
 }
@@ -167,7 +168,7 @@ fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<Progress> {
             let reason = ending.reason.known().unwrap_or(Reason::AuthorizationFailed);
             Some(Progress::failed(reason, ending.message.clone()))
         }
-        EndResult::Kept => finished(input).or_else(|| judged(input, kept.attempt.started_at)),
+        EndResult::Kept => finished(input, kept.id()).or_else(|| judged(input, kept.attempt.started_at)),
     }
 }
 
@@ -176,9 +177,12 @@ fn expired() -> Progress {
     Progress::failed(Reason::AuthorizationFailed, message.to_owned())
 }
 
-/// What the actor's newest work came to.
-fn finished(input: &Input) -> Option<Progress> {
-    let Finished { outcome, .. } = input.observed.finished.as_ref()?;
+/// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
+fn finished(input: &Input, id: &str) -> Option<Progress> {
+    let Finished { outcome, authorization, announcement, .. } = input.observed.finished.as_ref()?;
+    if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
+        return None;
+    }
     match outcome {
         Outcome::Committed { origin: Origin::Accepted, .. } => Some(Progress::succeeded()),
         Outcome::IntakeRefused { why } => Some(Progress::failed(why.reason(), why.to_string())),
@@ -206,7 +210,8 @@ fn judged(input: &Input, since: Timestamp) -> Option<Progress> {
     if record.present().is_some_and(|present| present.has_candidate) || input.observed.busy {
         return None;
     }
-    record.grant().filter(|grant| grant.obtained_at >= since).map(|_| Progress::succeeded())
+    // Times have whole seconds: within the same one it is more likely the grant of an earlier attempt.
+    record.grant().filter(|grant| grant.obtained_at > since).map(|_| Progress::succeeded())
 }
 
 /// An attempt whose end an earlier process did not tell of.
@@ -218,7 +223,8 @@ fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<Progress> {
             .present()
             .is_some_and(|present| present.has_candidate && present.doubted_since.is_none())
         || announcement(input).is_some_and(|announcement| announcement.value == attempt.id)
-        || unread_credentials(input).is_some();
+        || unread_credentials(input).is_some()
+        || pending_request(input).is_some_and(|request| request == attempt.id);
     if waits {
         return None;
     }

@@ -24,6 +24,8 @@ pub struct History {
     pub last_failure: Option<FailureStatus>,
     /// When the next refresh is due, while failing.
     pub retry_at: Option<Timestamp>,
+    /// The version of the app registration that the last failure happened with.
+    pub failed_with: Option<String>,
     /// What the provider decided about this grant, until there is a new one.
     pub ruling: Option<Ruling>,
     /// The last refresh request that was carried out or refused.
@@ -79,6 +81,7 @@ impl History {
                 Some(pause) => unless_replaced(pause, app_version),
                 None => retry_at(&token),
             },
+            failed_with: pause.and_then(|pause| pause.app_version.clone()),
             ruling: status.ruling.as_ref().and_then(Ruling::remembered),
             last_failure: token.last_failure,
             ..requests
@@ -186,6 +189,7 @@ impl History {
 
     fn note(&mut self, reason: Reason, failure: &Failure, finished: &Finished) {
         self.failures += 1;
+        self.failed_with.clone_from(&finished.app_version);
         let (at, message) = (Time(finished.at), failure.summary.clone());
         self.last_failure = Some(FailureStatus { at, reason: reason.into(), message });
     }
@@ -196,9 +200,9 @@ impl History {
     }
 
     /// The pause to remember on record.
-    pub fn pause(&self, app_version: Option<&str>) -> Option<Pause> {
+    pub fn pause(&self) -> Option<Pause> {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
-        Some(Pause { not_before, app_version: app_version.map(ToOwned::to_owned) })
+        Some(Pause { not_before, app_version: self.failed_with.clone() })
     }
 }
 

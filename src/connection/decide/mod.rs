@@ -93,15 +93,14 @@ pub fn decide(
     let mut input = Input { connection, observed, history: &history, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
+    // The actor's rest is part of it: with "now" the status would differ at each look.
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
-        // The actor's rest is part of the plan: with "now" the status would differ at each look.
         .map(|at| at.max(observed.rest_until.unwrap_or(at)));
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let unaskable = consent::unaskable(&input, &authorized);
-    let last_attempt = attempt::answered(&input, unaskable.as_deref(), &authorized);
     let answerable = answerable(&input, &authorized, target, &policy);
     Plan {
         shared: shared::shared(&input),
@@ -115,9 +114,9 @@ pub fn decide(
         next_attempt,
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
+        last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         unaskable,
         consent_at: consent::next_change(&input),
-        last_attempt,
         authorized,
         history,
     }

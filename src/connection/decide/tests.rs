@@ -286,6 +286,7 @@ impl Situation {
             request: None,
             app_version: self.observed.app_version.clone(),
             authorization: None,
+            announcement: None,
             outcome,
         });
         self
@@ -806,7 +807,7 @@ fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
     assert_eq!(replaced.decided().task, Some(Task::Refresh { request: None }));
     let refused_again = replaced.came(refused(Class::Bug)).decided();
     assert_eq!(refused_again.next_attempt, Some(at(3_100 + 86_400)), "and it is refused with that one too");
-    let pause = refused_again.history.pause(Some("s/2")).unwrap();
+    let pause = refused_again.history.pause().unwrap();
     assert_eq!((pause.not_before, pause.app_version.as_deref()), (at(3_100 + 86_400), Some("s/2")));
 }
 
