@@ -116,7 +116,7 @@ fn ready(
     let excused = authorized.truth() == Truth::Unknown && works;
     let failing = [authorized, fresh, published]
         .into_iter()
-        .find(|verdict| !verdict.is_true() && !(excused && std::ptr::eq(*verdict, authorized)));
+        .find(|verdict| !(verdict.is_true() || excused && std::ptr::eq(*verdict, authorized)));
     let detail = if excused { authorized.message.as_str() } else { "" };
     let facts = Facts { detail: detail.into(), ..connection.facts() };
     failing.cloned().unwrap_or_else(|| Verdict::of(Reason::Connected, &facts))
