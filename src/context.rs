@@ -12,7 +12,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use url::Url;
 
-use crate::grant::actor::Grants;
+use crate::grant::desk::Desk;
 use crate::grant::schedule::Limits;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::is_older;
@@ -33,8 +33,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// What opens them.
     pub sealer: Sealer,
-    /// The grants' actors.
-    pub grants: Arc<Grants>,
+    /// Where work on grants is handed in.
+    pub grants: Arc<Desk>,
     /// Requests to providers.
     pub clients: Clients,
     /// Tells people.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_api::{IntegrationConnection, names};
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{self, Event, finalizer};
@@ -25,7 +26,6 @@ use self::decide::{Plan, decide};
 use self::observe::observe;
 use self::observed::{Observed, Provider, RecordState};
 use crate::context::Context;
-use crate::grant::schedule::later;
 use crate::kube_ext::apply;
 use crate::metrics::{Controller, PassOutcome};
 

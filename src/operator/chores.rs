@@ -7,6 +7,7 @@ use std::time::Duration;
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::Phase;
 use bowline_runtime::attempts::{self, Attempts};
+use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Settings, relations};
 use crate::context::Context;
-use crate::grant::schedule::later;
 use crate::vault::keyring::SharedKeyring;
 
 /// How often tries that are long over are removed.
@@ -126,6 +126,11 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
     let connections = ctx.world.connections.state();
     let known: HashSet<&str> =
         connections.iter().filter_map(|connection| connection.metadata.uid.as_deref()).collect();
+    for record in ctx.store.iter().filter(|record| record.orphaned_since().is_some()) {
+        if known.contains(record.uid()) {
+            ctx.grants.claimed(record.uid()).await;
+        }
+    }
     for orphan in ctx.store.orphans(&known) {
         let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);

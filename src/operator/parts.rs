@@ -12,13 +12,15 @@ use tokio::sync::mpsc;
 use super::watches::{Watches, Writers};
 use super::{Error, Settings, relations};
 use crate::context::{Context, Told, Wakes, Written};
-use crate::grant::actor::{Grants, Parts};
-use crate::grant::former::Formers;
+use crate::grant::consent::Consents;
+use crate::grant::desk::{Desk, Parts};
+use crate::grant::engine::Engine;
+use crate::grant::{Gate, Marks, Records, Replaced, Secrets};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::metrics::Metrics;
 use crate::vault::keyring::SharedKeyring;
-use crate::vault::{AttemptId, Sealer, Store};
+use crate::vault::{IntentId, Sealer, Store};
 use crate::world::{Resolutions, World};
 
 /// The receiving ends of [`Wakes`].
@@ -50,21 +52,20 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.allow_insecure_providers)?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let grants = Arc::new(Grants::new(Parts {
-        store: Arc::clone(&records),
-        sealer: sealer.clone(),
-        clients: clients.clone(),
-        kube: client.clone(),
-        clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
+    let engine = Engine {
+        records: Records { store: Arc::clone(&records), sealer: sealer.clone(), clock: clock.clone() },
+        gate: Gate::new(clients.clone(), Arc::clone(&metrics), clock.clone(), wakes.providers.clone()),
+        marks: Marks::new(holder(&settings.instance)?, settings.intent_ttl, clock.clone()),
+        secrets: Secrets::new(client.clone()),
+    };
+    let attempts = Attempts::new(client.clone(), &settings.controllers.attempts_namespace);
+    let grants = Arc::new(Desk::new(Parts {
+        engine,
+        consents: Consents::new(attempts, settings.controllers.portal.clone()),
+        replaced: Replaced::new(settings.revoke_former_after),
         events: Arc::clone(&events),
-        holder: holder(&settings.instance)?,
-        intent_ttl: settings.intent_ttl,
-        attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
-        formers: Formers::new(settings.revoke_former_after),
-        portal: settings.controllers.portal.clone(),
+        metrics: Arc::clone(&metrics),
         wake: wakes.connections.clone(),
-        wake_provider: wakes.providers.clone(),
     }));
     let ctx = Arc::new(Context {
         events,
@@ -86,7 +87,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Watches, Woken), Error> {
 
 /// This process in intents: unlike every other and every earlier one of the same pod.
 fn holder(instance: &str) -> Result<String, Error> {
-    Ok(format!("{instance}/{}", AttemptId::generate()?))
+    Ok(format!("{instance}/{}", IntentId::generate()?))
 }
 
 /// The caches, empty, and the ends by which watches fill them.

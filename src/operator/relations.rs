@@ -10,7 +10,7 @@ use kube::runtime::reflector::Store as Cache;
 use kube::{Resource, ResourceExt};
 
 use crate::context::{Context, Wakes};
-use crate::grant::end::Lookup;
+use crate::grant::endings::Lookup;
 use crate::kube_ext::index;
 
 /// A change of one object; the cache already holds it.

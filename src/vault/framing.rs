@@ -13,34 +13,6 @@ pub(super) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
     framed
 }
 
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
-}
-
-/// Exactly `N` bytes from `2 * N` lower-case hexadecimal digits; nothing for any other text.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-    }
-    Some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,14 +21,5 @@ mod tests {
     fn moving_a_letter_between_parts_changes_the_bytes() {
         assert_ne!(length_prefixed(&[b"ab", b"c"]), length_prefixed(&[b"a", b"bc"]));
         assert_ne!(length_prefixed(&[b"a", b""]), length_prefixed(&[b"a"]));
-    }
-
-    #[test]
-    fn hexadecimal_goes_both_ways_and_refuses_the_rest() {
-        assert_eq!(hex(&[0x00, 0x9f, 0xff]), "009fff");
-        assert_eq!(unhex::<3>("009fff"), Some([0x00, 0x9f, 0xff]));
-        for wrong in ["", "009ff", "009fff00", "009fFf", "009fzz", "00é9f"] {
-            assert_eq!(unhex::<3>(wrong), None, "{wrong}");
-        }
     }
 }

@@ -17,7 +17,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::framing::length_prefixed;
-use super::keyring::{Key, KeyId, SharedKeyring};
+use super::id::KeyId;
+use super::keyring::{Key, SharedKeyring};
 
 const MAGIC: [u8; 4] = *b"BWLN";
 const VERSION: u8 = 1;
@@ -205,7 +206,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vault::framing::hex;
     use crate::vault::keyring::fixtures::{FIRST, SECOND, keyring, shared};
     use crate::vault::record::fixtures::{place, sealer};
 
@@ -230,7 +230,7 @@ mod tests {
         let keyring = keyring(&[FIRST]);
         let context = additional_data(&place(), Field::Grant, 7);
         let bytes = seal_with(keyring.primary(), &[0x22; 32], &[0x33; 12], &context, TEXT).unwrap();
-        assert_eq!(hex(&bytes), GOLDEN);
+        assert_eq!(hex::encode(&bytes), GOLDEN);
         assert_eq!(sealer().open(&place(), Field::Grant, 7, &bytes).unwrap().as_slice(), TEXT);
     }
 

@@ -62,7 +62,7 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         ),
         (
             intake(json!({"refresh_token": encoded(b"unknown-to-the-provider")})),
-            "does not accept what was brought",
+            "does not accept what was provided",
         ),
     ];
     for (secret, said) in rows {
@@ -136,7 +136,7 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
     assert!(words(&doubted, "Authorized").contains("never arrived. It is tried again"), "{doubted:?}");
     it.until_event(&it.namespace, "IntakeOutcomeUnknown").await;
     it.until_status_within(TRIED_AGAIN_WITHIN, "mail", "lost", |status| {
-        words(status, "Authorized").contains("very likely lost. Bring a new one")
+        words(status, "Authorized").contains("very likely lost. Provide a new one")
     })
     .await;
     assert_eq!(

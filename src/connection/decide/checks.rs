@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bowline_api::{IntegrationConnection, reason};
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -11,7 +12,6 @@ use super::history::{History, Refusal};
 use super::verdict::{Effect, Verdict};
 use super::{awaiting, consent};
 use crate::connection::observed::{Observed, Provider, RecordState};
-use crate::grant::schedule::later;
 use crate::grant::target::Scopes;
 
 /// What the checks look at.

@@ -80,7 +80,7 @@ pub(super) enum Source {
 }
 
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Cached {
     pub(super) object: ObjectVersion,
     pub(super) content: Content,
     source: Source,
@@ -102,7 +102,7 @@ pub(super) struct Unlisted {
 /// All records, by UID of the connection.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    held: HashMap<Arc<str>, Held>,
+    held: HashMap<Arc<str>, Cached>,
     /// The last known state of the deleted Secret, by UID of the connection.
     dead: HashMap<Arc<str>, ObjectVersion>,
     dead_in_order: VecDeque<Arc<str>>,
@@ -110,11 +110,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn get(&self, uid: &str) -> Option<(&Arc<str>, &Held)> {
+    pub(super) fn get(&self, uid: &str) -> Option<(&Arc<str>, &Cached)> {
         self.held.get_key_value(uid)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Held)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Cached)> {
         self.held.iter()
     }
 
@@ -131,7 +131,7 @@ impl Cache {
             Source::OwnWrite | Source::LiveRead { .. } => held.map_or(0, |held| held.watched),
         };
         if held.is_none_or(|held| displaces(held, &object, &content, &source)) {
-            self.held.insert(uid, Held { object, content, source, arrived, watched });
+            self.held.insert(uid, Cached { object, content, source, arrived, watched });
             return true;
         }
         if let Some(held) = self.held.get_mut(&uid) {
@@ -194,7 +194,7 @@ fn is_dead_with(object: &ObjectVersion, dead: &ObjectVersion) -> bool {
     object.uid == dead.uid || object.compare(dead) == Some(Ordering::Less)
 }
 
-fn displaces(held: &Held, object: &ObjectVersion, content: &Content, source: &Source) -> bool {
+fn displaces(held: &Cached, object: &ObjectVersion, content: &Content, source: &Source) -> bool {
     if *object == held.object {
         return false;
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::cache::Held;
+use super::cache::Cached;
 use super::{Cache, Content, Loaded, Store, Version};
 use crate::vault::record::{Record, SiblingKey};
 
@@ -18,7 +18,7 @@ pub struct Counts {
     pub grants: usize,
     /// Those with an answer that is not judged yet.
     pub candidates: usize,
-    /// Those with an attempt that has no answer on record.
+    /// Those with a request that has no answer on record.
     pub intents: usize,
     /// Those that wait for a revocation.
     pub endings: usize,
@@ -35,7 +35,7 @@ impl Counts {
                 Ok(record) => {
                     counts.grants += usize::from(record.grant().is_some());
                     counts.candidates += usize::from(record.candidate().is_some());
-                    counts.intents += usize::from(record.intent().is_some());
+                    counts.intents += usize::from(record.intents().next().is_some());
                     counts.endings += usize::from(record.ending().is_some());
                     counts.orphans += usize::from(record.orphaned_since().is_some());
                 }
@@ -82,7 +82,7 @@ impl Store {
 impl Cache {
     fn ending(&self) -> Vec<Loaded> {
         let mut ending = self.loaded_where(|record| record.ending().is_some());
-        ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.next_attempt_at));
+        ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.not_before));
         ending
     }
 
@@ -105,7 +105,7 @@ impl Cache {
     }
 
     fn loaded_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Loaded> {
-        let loaded = |(uid, held): (&Arc<str>, &Held)| {
+        let loaded = |(uid, held): (&Arc<str>, &Cached)| {
             let record = held.content.as_ref().ok().filter(|record| wanted(record))?;
             let version = Version { uid: Arc::clone(uid), object: held.object.clone() };
             Some(Loaded { record: Arc::clone(record), version })

@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::vault::record::fixtures::{about_to_refresh, attempt, authorized, grant, place, sealer};
-use crate::vault::record::{RECORD_TYPE, Spent};
+use crate::vault::record::fixtures::{about_to_refresh, authorized, grant, intent, opened, place, sealer};
+use crate::vault::record::{RECORD_TYPE, Slot};
 
 const CONNECTION: &str = "u1";
 
@@ -23,7 +23,9 @@ fn seen(secret_uid: &str, resource_version: &str, record: Record) -> Seen {
 
 /// A record at revision 3.
 fn refreshed() -> Record {
-    about_to_refresh().committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap()
+    let record = about_to_refresh();
+    let spent = opened(&record, Slot::InUse);
+    record.answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), None).unwrap()
 }
 
 fn holding(seen: Seen, source: Source) -> Cache {
