@@ -76,6 +76,7 @@ pub async fn act(
     for dismissal in &plan.dismissals {
         outcome.unfinished |= !ctx.grants.dismiss(dismissal).await;
     }
+    remember_pause(ctx, connection, observed, plan).await;
     if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
         if let (Task::Refresh { request: None }, Some(due)) = (task, plan.next_attempt) {
             let late = ctx.clock.now().duration_since(due);
@@ -206,6 +207,22 @@ pub async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) ->
         }
     }
     all
+}
+
+/// Puts a new pause on record, so that it outlives status and ends with the app registration it was taken with. The record is left
+/// alone while the actor is at work. The next answer takes the pause off; here a status that says nothing does not.
+async fn remember_pause(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, plan: &Plan) {
+    let present = observed.record.present().filter(|present| !observed.busy && !present.ending && !plan.end);
+    let Some(present) = present else { return };
+    // The app Secret may have changed since the try that failed.
+    let tried_with = match &observed.finished {
+        Some(finished) => finished.app_version.as_deref(),
+        None => observed.app_version.as_deref(),
+    };
+    let Some(pause) = plan.history.pause(tried_with) else { return };
+    if present.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
+        ctx.grants.remember_pause(&connection.uid().unwrap_or_default(), pause).await;
+    }
 }
 
 /// Marks the grant as ending; whether that is on record.

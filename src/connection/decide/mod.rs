@@ -101,7 +101,6 @@ pub fn decide(
     let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let unaskable = consent::unaskable(&input, &authorized);
-    let last_attempt = attempt::answered(&input, unaskable.as_deref(), &authorized);
     let answerable = answerable(&input, &authorized, target, &policy);
     Plan {
         shared: shared::shared(&input),
@@ -115,9 +114,9 @@ pub fn decide(
         next_attempt,
         request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
         unanswerable: waiting.filter(|_| !observed.busy && !answerable),
+        last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         unaskable,
         consent_at: consent::next_change(&input),
-        last_attempt,
         authorized,
         history,
     }
