@@ -15,7 +15,7 @@ use kube::runtime::controller::Action;
 use serde::Serialize;
 use url::Url;
 
-use crate::grant::actor::Grants;
+use crate::grant::desk::Desk;
 use crate::grant::schedule::Limits;
 use crate::kinds::Registered;
 use crate::kube_ext::apply::apply_status;
@@ -38,8 +38,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// What opens them.
     pub sealer: Sealer,
-    /// The grants' actors.
-    pub grants: Arc<Grants>,
+    /// Where work on grants is handed in.
+    pub grants: Arc<Desk>,
     /// Requests to providers.
     pub clients: Clients,
     /// Tells people.

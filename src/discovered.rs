@@ -6,11 +6,10 @@ use std::time::Duration;
 use bowline_oauth::catalog::DiscoveredEndpoints;
 use bowline_oauth::discovery::DiscoveryError;
 use bowline_oauth::network::Network;
+use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
-
-use crate::grant::schedule::later;
 
 /// How old metadata may become before it is read again.
 const FRESH_FOR: Duration = Duration::from_hours(24);

@@ -76,6 +76,7 @@ pub async fn act(
     for dismissal in &plan.dismissals {
         outcome.unfinished |= !ctx.grants.dismiss(dismissal).await;
     }
+    remember_pause(ctx, connection, observed, plan).await;
     if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
         if let (Task::Refresh { request: None }, Some(due)) = (task, plan.next_attempt) {
             let late = ctx.clock.now().duration_since(due);
@@ -83,22 +84,9 @@ pub async fn act(
         }
         ctx.grants.submit(job(ctx, connection, observed, target, task.clone()));
     }
-    outcome.unfinished |= !keep_pause(ctx, connection, observed, plan).await;
     drop_announcement(ctx, connection, observed).await;
     drop_agreement(ctx, connection, observed).await;
     outcome
-}
-
-/// Keeps the pause of a failing grant on record, where a lost status does not end it.
-async fn keep_pause(
-    ctx: &Context,
-    connection: &IntegrationConnection,
-    observed: &Observed,
-    plan: &Plan,
-) -> bool {
-    let pause = plan.history.pause();
-    let stands = observed.record.present().is_none_or(|present| present.ending || present.pause == pause);
-    stands || observed.busy || ctx.grants.keep_pause(&connection.uid().unwrap_or_default(), pause).await
 }
 
 async fn publish(
@@ -219,6 +207,17 @@ pub async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) ->
         }
     }
     all
+}
+
+/// Puts a new pause on record, so that it outlives status and ends with the app registration it was taken with. The record is left
+/// alone while the actor is at work. The next answer takes the pause off; here a status that says nothing does not.
+async fn remember_pause(ctx: &Context, connection: &IntegrationConnection, observed: &Observed, plan: &Plan) {
+    let present = observed.record.present().filter(|present| !observed.busy && !present.ending && !plan.end);
+    let Some(present) = present else { return };
+    let Some(pause) = plan.history.pause() else { return };
+    if present.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
+        ctx.grants.remember_pause(&connection.uid().unwrap_or_default(), pause).await;
+    }
 }
 
 /// Marks the grant as ending; whether that is on record.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_api::{IntegrationConnection, names};
+use bowline_runtime::clock::later;
 use bowline_runtime::follow::Change;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -28,7 +29,6 @@ use self::decide::{Plan, decide};
 use self::observe::observe;
 use self::observed::{Observed, Provider, RecordState};
 use crate::context::{Context, Kind, Pass};
-use crate::grant::schedule::later;
 use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is tried again.

@@ -12,9 +12,9 @@ use crate::context::Context;
 use crate::grant::consent::{Concluded, Dismissal};
 use crate::grant::target::Target;
 use crate::publishing::{Known, PublishedVersion};
-use crate::vault::Record;
-use crate::vault::record::{Outcome as IntentOutcome, ReadError, SealedField};
+use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
+use crate::vault::{IntentState, Record, Slot};
 use crate::world::ProviderLookup;
 
 /// Everything a decision about `connection` needs.
@@ -76,7 +76,7 @@ fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[Conc
 }
 
 fn consented_at(ctx: &Context, record: &Record) -> Option<Timestamp> {
-    let candidate = record.open_candidate(&ctx.sealer).ok().flatten()?.grant;
+    let candidate = record.open(&ctx.sealer, Slot::Candidate).ok().flatten()?.grant;
     candidate.consent.is_ours().then_some(candidate.obtained_at)
 }
 
@@ -124,7 +124,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
-    ctx.grants.sees_marks(&uid, &record);
+    ctx.grants.sees_marks(&record);
     let grant = match record.open_grant(&ctx.sealer) {
         Ok(grant) => grant.map(Arc::new),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
@@ -139,11 +139,11 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         consented_at: consented_at(ctx, &record),
         // The mark of a first try that is under way is no news either; one that got no answer stays news.
         doubted_since: record
-            .candidate_intent()
-            .filter(|intent| !busy || intent.outcome == IntentOutcome::Unknown)
+            .intent(Slot::Candidate)
+            .filter(|intent| !busy || intent.state == IntentState::Unknown)
             .map(|intent| intent.at),
         // While our actor is at work, its own mark is no news.
-        unknown_since: record.intent().filter(|_| !busy).map(|intent| intent.at),
+        unknown_since: record.intent(Slot::InUse).filter(|_| !busy).map(|intent| intent.at),
         ending: record.ending().is_some(),
     })
 }

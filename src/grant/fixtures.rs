@@ -7,30 +7,40 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::grant::target::tests::Offline;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method as Verb, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationProviderSpec;
+use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::catalog;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::{Clock, ManualClock};
 use futures::stream;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::actor::{Grants, Parts};
-use super::former::Formers;
+use super::consent::Consents;
+use super::desk::{Desk, Parts};
+use super::engine::Engine;
+use super::gate::Gate;
+use super::marks::Marks;
+use super::records::Records;
+use super::revoke::Replaced;
+use super::secrets::Secrets;
 use super::target::Target;
+use super::target::tests::Offline;
+use super::work::{Job, Task};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
 use crate::vault::keyring::{Keyring, SharedKeyring};
-use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, Sealer, Store};
+use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, Sealer, Slot, Store};
 
 const NAMESPACE: &str = "bowline-system";
 
@@ -48,15 +58,38 @@ struct Kept {
     version: u64,
     secrets: BTreeMap<String, Value>,
     events: Vec<String>,
+    fault: Option<Fault>,
+    refused_until: Option<Instant>,
+}
+
+/// What goes wrong with the next write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It happens, and its answer is lost.
+    AnswerLost,
 }
 
 impl ApiServer {
     pub fn client(&self) -> Client {
-        Client::new(Router::new().fallback(answer).with_state(self.clone()), "default")
+        Client::new(Router::new().fallback(serve).with_state(self.clone()), "default")
     }
 
     pub fn has(&self, secret: &str) -> bool {
         self.0.lock().unwrap().secrets.contains_key(secret)
+    }
+
+    /// How many Secrets were written.
+    pub fn writes(&self) -> u64 {
+        self.0.lock().unwrap().version
+    }
+
+    pub fn next(&self, fault: Fault) {
+        self.0.lock().unwrap().fault = Some(fault);
+    }
+
+    /// Takes no writes for so long.
+    pub fn refuse_for(&self, time: Duration) {
+        self.0.lock().unwrap().refused_until = Some(Instant::now() + time);
     }
 
     /// The notes of all Events.
@@ -66,6 +99,9 @@ impl ApiServer {
 
     fn on_secret(&self, verb: &Verb, name: &str, sent: Value) -> Response {
         let mut kept = self.0.lock().unwrap();
+        if *verb != Verb::GET && kept.refused_until.is_some_and(|until| Instant::now() < until) {
+            return failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable");
+        }
         let there = kept.secrets.get(name).cloned();
         let version = |object: &Value| object["metadata"]["resourceVersion"].clone();
         let sent_version = if *verb == Verb::DELETE {
@@ -75,7 +111,7 @@ impl ApiServer {
         };
         match (verb, there) {
             (&Verb::POST, Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
-            (&Verb::POST, None) => kept.put(name, sent).into_response(),
+            (&Verb::POST, None) => kept.put(name, sent),
             (_, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
             (&Verb::GET, Some(there)) => there.to_string().into_response(),
             (_, Some(there)) if sent_version != version(&there) => failure(StatusCode::CONFLICT, "Conflict"),
@@ -83,23 +119,26 @@ impl ApiServer {
                 kept.secrets.remove(name);
                 there.to_string().into_response()
             }
-            (_, Some(_)) => kept.put(name, sent).into_response(),
+            (_, Some(_)) => kept.put(name, sent),
         }
     }
 }
 
 impl Kept {
-    fn put(&mut self, name: &str, mut secret: Value) -> String {
+    fn put(&mut self, name: &str, mut secret: Value) -> Response {
         self.version += 1;
         let metadata = &mut secret["metadata"];
         metadata["resourceVersion"] = self.version.to_string().into();
         metadata["uid"] = format!("uid of {name}").into();
         self.secrets.insert(name.to_owned(), secret.clone());
-        secret.to_string()
+        match self.fault.take() {
+            Some(Fault::AnswerLost) => failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+            None => secret.to_string().into_response(),
+        }
     }
 }
 
-async fn answer(State(server): State<ApiServer>, request: Request) -> Response {
+async fn serve(State(server): State<ApiServer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     let sent: Value = serde_json::from_slice(&bytes).unwrap_or_default();
@@ -135,60 +174,72 @@ fn failure(code: StatusCode, reason: &str) -> Response {
     (code, status.to_string()).into_response()
 }
 
-/// The engine, in front of an API server of its own.
-pub struct Engine {
-    pub api: ApiServer,
-    pub store: Arc<Store>,
-    pub sealer: Sealer,
-    pub clock: ManualClock,
-    pub grants: Arc<Grants>,
+/// The records in this API server.
+pub async fn records(api: &ApiServer) -> Records {
+    records_at(api, &ManualClock::at(at(0))).await
 }
 
-impl Engine {
+async fn records_at(api: &ApiServer, clock: &ManualClock) -> Records {
+    let store = Arc::new(Store::new(api.client(), NAMESPACE));
+    tokio::spawn(Arc::clone(&store).run(CancellationToken::new()));
+    store.wait_ready().await;
+    let sealer = Sealer::new(SharedKeyring::new(Keyring::generate(at(0)).unwrap()));
+    Records { store, sealer, clock: Clock::Manual(clock.clone()) }
+}
+
+/// A desk in front of an API server of its own.
+pub struct Bench {
+    pub api: ApiServer,
+    pub clock: ManualClock,
+    pub desk: Arc<Desk>,
+}
+
+impl Bench {
     pub async fn start() -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let api = ApiServer::default();
+        let (api, clock) = (ApiServer::default(), ManualClock::at(at(0)));
         let client = api.client();
-        let store = Arc::new(Store::new(client.clone(), NAMESPACE));
-        tokio::spawn(Arc::clone(&store).run(CancellationToken::new()));
-        store.wait_ready().await;
-        let sealer = Sealer::new(SharedKeyring::new(Keyring::generate(at(0)).unwrap()));
-        let clock = ManualClock::at(at(0));
-        let grants = Arc::new(Grants::new(Parts {
-            store: Arc::clone(&store),
-            sealer: sealer.clone(),
-            kube: client.clone(),
-            clock: Clock::Manual(clock.clone()),
-            metrics: Arc::new(Metrics::new().unwrap()),
-            events: Arc::new(Events::new(client.clone(), None)),
-            holder: "us".to_owned(),
-            intent_ttl: Duration::from_mins(1),
-            attempts: Attempts::new(client, "bowline-attempts"),
-            formers: Formers::new(Duration::from_mins(2)),
-            portal: None,
+        let time = Clock::Manual(clock.clone());
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let wake_provider = mpsc::unbounded_channel().0;
+        let desk = Arc::new(Desk::new(Parts {
+            engine: Engine {
+                records: records_at(&api, &clock).await,
+                gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider),
+                marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
+                secrets: Secrets::new(client.clone()),
+            },
+            consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
+            replaced: Replaced::new(Duration::from_mins(2)),
+            events: Arc::new(Events::new(client, None)),
+            metrics,
             wake: mpsc::unbounded_channel().0,
-            wake_provider: mpsc::unbounded_channel().0,
         }));
-        Self { api, store, sealer, clock, grants }
+        Self { api, clock, desk }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.desk.parts().engine
     }
 
     /// Puts a connection's record into the store.
     pub async fn keep(&self, record: Record) -> Loaded {
         let uid = record.uid().to_owned();
-        let _ = self.store.create(record).await.unwrap();
+        let _ = self.engine().records.store.create(record).await.unwrap();
         self.loaded(&uid)
     }
 
     pub fn loaded(&self, uid: &str) -> Loaded {
-        self.store.get(uid).unwrap().unwrap()
+        self.engine().records.get(uid).unwrap()
     }
 
     /// A record that holds this grant and nothing else.
     pub fn holding(&self, uid: &str, grant: &Grant) -> Record {
-        let record = Record::new(place(uid)).with_candidate(&self.sealer, grant).unwrap();
-        let judged = record.open_candidate(&self.sealer).unwrap().unwrap();
-        record.promoted(&self.sealer, &judged).unwrap()
+        let sealer = &self.engine().records.sealer;
+        let record = Record::new(place(uid)).with_candidate(sealer, grant).unwrap();
+        let judged = record.open(sealer, Slot::Candidate).unwrap().unwrap();
+        record.promoted(sealer, &judged).unwrap()
     }
 }
 
@@ -218,4 +269,48 @@ pub fn grant(entry: &str, credential: Credential) -> Grant {
     let authority = target(entry).description().authority();
     let bound_to = Binding { owner: "alice".into(), authority, client_id: None, account: None };
     Grant { credential, ..Grant::empty(bound_to, Consent::default(), at(0)) }
+}
+
+/// The same with this refresh token and an access token.
+pub fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
+    let credential = Credential::OAuth {
+        refresh_token: Some(refresh_token.into()),
+        access_token: Some("a".into()),
+        token_type: "Bearer".to_owned(),
+    };
+    grant(entry, credential)
+}
+
+/// What a provider answers to a refresh.
+pub fn answer(refresh_token: Option<&str>) -> TokenAnswer {
+    TokenAnswer {
+        access_token: "new access".into(),
+        refresh_token: refresh_token.map(SecretString::from),
+        token_type: "Bearer".to_owned(),
+        expires_in: Some(Duration::from_secs(90)),
+        refresh_expires_in: None,
+        scopes: None,
+        claims: BTreeMap::new(),
+        account: None,
+        extras: BTreeMap::new(),
+        flaws: Vec::new(),
+    }
+}
+
+/// Work on the grant of the connection `u1`, which is alice's.
+pub fn job(entry: &str, task: Task) -> Job {
+    let target = target(entry);
+    Job {
+        place: place("u1"),
+        owner: "alice".to_owned(),
+        method: target.methods()[0],
+        target,
+        own_app: None,
+        app_version: None,
+        scopes: Vec::new(),
+        expected_account: None,
+        accepted_account: None,
+        urgency: at(0),
+        task,
+    }
 }

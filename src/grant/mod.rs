@@ -1,48 +1,55 @@
 //! The life of one grant, whoever asks: taking it in, refreshing it, ending it.
 //!
-//! A reconcile never waits for a provider. It hands the grant's actor a [`work::Job`] and returns; the actor owns the
-//! request and its commit, one piece of work per grant at a time, and wakes the connection when it is done.
+//! A reconcile never waits for a provider. It hands a [`work::Job`] in at the [`desk`] and returns; the work owns the request and
+//! its commit, one piece per grant at a time, and wakes the connection when it is done.
 //!
-//! | module | holds |
+//! Functions over narrow structs, in rooms. Each uses only those above it:
+//!
+//! | room | holds |
 //! |---|---|
 //! | [`schedule`] | when; pure |
 //! | [`pace`] | how many at once, and who goes first |
 //! | [`registration`] | whether a provider accepts our app |
+//! | [`refusal`] | why a grant was not taken in; pure |
 //! | [`target`] | where a grant is sent, and under which terms |
-//! | [`actor`] | one piece of work per grant at a time |
-//! | [`work`] | what a piece of work is made of |
-//! | [`refresh`] | intent → request → commit |
+//! | [`work`], [`outcome`] | what a piece of work is made of, and what came of it |
+//! | `records`, `gate`, `marks`, `secrets` | the records, the way to providers, intents of others, what users keep; together the [`engine`] |
+//! | `slot` | spending a refresh token: intent → request → answer on record |
+//! | `revoke` | which grants may be revoked, and how |
+//! | [`intake`] | taking a grant in: candidate → judged → promoted |
 //! | [`consent`] | a person consents: request, code, device flow |
-//! | [`intake`] | what a Secret brings; pure |
-//! | [`candidate`] | taking it in: candidate → judged → promoted |
-//! | `judge` | what the provider says of a candidate |
-//! | [`former`] | a grant that another took the place of, revoked later |
-//! | `discard` | what becomes of a refused candidate at the provider |
-//! | [`proof`] | proving a candidate by using it once, under a mark |
-//! | `mint` | tokens from the app registration itself |
+//! | `refresh`, `mint` | the grant in use; tokens from the app registration itself |
 //! | `orphans` | records whose connection is gone |
-//! | [`end`] | revoking and erasing |
-//! | [`outcome`] | what came of it |
+//! | [`desk`] | the queue: one piece of work per grant at a time |
+//! | [`endings`] | which grants are to be ended, and when |
 
-pub mod actor;
-pub mod candidate;
-pub mod commit;
 pub mod consent;
-mod discard;
-pub mod end;
+pub mod desk;
+pub mod endings;
+pub mod engine;
 #[cfg(test)]
 mod fixtures;
-pub mod former;
+mod gate;
 pub mod intake;
-mod judge;
+mod marks;
 mod mint;
 mod orphans;
 pub mod outcome;
-pub mod pace;
-pub mod proof;
-pub mod refresh;
-pub mod registration;
+mod pace;
+mod records;
+mod refresh;
+mod refusal;
+mod registration;
+mod revoke;
 pub mod schedule;
-pub mod secrets;
+mod secrets;
+mod slot;
 pub mod target;
 pub mod work;
+
+pub use gate::Gate;
+pub use marks::Marks;
+pub use records::Records;
+pub use revoke::Replaced;
+pub use secrets::Secrets;
+pub use slot::may_be_sent_again;

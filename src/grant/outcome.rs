@@ -1,13 +1,14 @@
-//! What an actor's work came to, for the reconcile that asked for it.
+//! What a piece of work came to, for the reconcile that asked for it.
 
 use std::time::Duration;
 
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
-use super::intake::IntakeError;
-use super::schedule::later;
+use super::gate::NotAdmitted;
+use super::refusal::IntakeError;
 use crate::metrics::RefreshOutcome;
 
 /// One piece of finished work.
@@ -29,76 +30,38 @@ pub struct Finished {
     pub outcome: Outcome,
 }
 
-/// How a piece of work ended.
+/// How a piece of work ended. `revision` is that of the grant that was tried, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// A new revision of the grant is durable.
-    Committed {
-        /// The revision.
-        revision: i64,
-        /// Where it came from.
-        origin: Origin,
-    },
+    Committed { revision: i64, origin: Origin },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
-    Failed {
-        /// The revision that was tried.
-        revision: i64,
-        /// What the provider said, in our words.
-        failure: Failure,
-    },
+    Failed { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stands.
-    Unknown {
-        /// The revision that was tried.
-        revision: i64,
-        /// What is known.
-        failure: Failure,
-    },
+    Unknown { revision: i64, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
-    /// its answer was lost. Only the owner can mend it.
-    Lost {
-        /// The revision that was tried.
-        revision: i64,
-        /// What the provider said, in our words.
-        failure: Failure,
-    },
-    /// What was brought by an intake or credentials Secret cannot be used. An older grant is untouched.
-    IntakeRefused {
-        /// Why.
-        why: IntakeError,
-    },
-    /// What was brought could not be judged for a passing cause; it waits as candidate or in its Secret.
-    IntakeDelayed {
-        /// The cause, in our words.
-        message: String,
-    },
-    /// What was brought was sent to prove it, and no answer was understood. It stands as candidate, with its mark; an older
+    /// its answer was lost. Only the owner can fix it.
+    Lost { revision: i64, failure: Failure },
+    /// What an intake or credentials Secret provides, or a consent gave, cannot be used. An older grant is untouched.
+    IntakeRefused { why: IntakeError },
+    /// What was provided could not be judged for a passing cause; it waits as candidate or in its Secret.
+    IntakeDelayed { message: String },
+    /// What was provided was sent to prove it, and no answer was understood. It stands as candidate, with its intent; an older
     /// grant is untouched.
     IntakeInDoubt,
-    /// The app registration's Secret is missing, of the wrong type, or incomplete. Nothing was sent, and nothing is until
-    /// somebody mends it: a request is answered with that.
-    SecretMissing {
-        /// What is missing and who can mend it.
-        message: String,
-    },
-    /// The grant is bound to another owner, endpoint or app than the spec names now. Nothing was sent.
+    /// The app registration's Secret is missing, of the wrong type, or incomplete: what is missing and who can fix it. Nothing was
+    /// sent, and nothing is until somebody fixes it: a request is answered with that.
+    SecretMissing { message: String },
+    /// The grant is bound to another owner, authority or client than the spec names now. Nothing was sent.
     ConsentOutdated,
     /// The provider asked everybody to wait. Nothing was sent.
-    Held {
-        /// Until when.
-        until: Timestamp,
-    },
-    /// Somebody else's mark stands on the record. Nothing was sent.
-    Foreign {
-        /// When it will have been watched for long enough.
-        until: Timestamp,
-    },
-    /// A try to connect took a step, and the grant is as it was.
+    Held { until: Timestamp },
+    /// Somebody else's intent stands on the record until it was watched for long enough. Nothing was sent.
+    Foreign { until: Timestamp },
+    /// An attempt took a step, and the grant is as it was.
     Stepped,
-    /// Device flow: nobody has decided yet.
-    Polled {
-        /// When to ask again.
-        until: Timestamp,
-    },
+    /// Device flow: nobody has decided yet. Ask again then.
+    Polled { until: Timestamp },
     /// The record changed under the work, or the API server did not take a write. Nothing was sent.
     Stale,
 }
@@ -146,6 +109,15 @@ impl Outcome {
     }
 }
 
+impl From<NotAdmitted> for Outcome {
+    fn from(why: NotAdmitted) -> Self {
+        match why {
+            NotAdmitted::OnHold { until } => Self::Held { until },
+            NotAdmitted::Draining => Self::Stale,
+        }
+    }
+}
+
 impl From<&Outcome> for RefreshOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
@@ -172,7 +144,7 @@ impl From<&Outcome> for RefreshOutcome {
 /// Where a new revision came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A grant was brought, judged and promoted.
+    /// A candidate was judged and promoted.
     Accepted,
     /// The refresh token was used.
     Refreshed,

@@ -25,7 +25,7 @@ pub struct Permit {
 
 /// Why nobody may send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct OnHold {
     /// When the provider may be asked again.
     pub until: Timestamp,
 }
@@ -52,12 +52,12 @@ impl Pace {
         limit: usize,
         urgency: Timestamp,
         now: Timestamp,
-    ) -> Result<Permit, Held> {
+    ) -> Result<Permit, OnHold> {
         let bucket = Arc::clone(lock(&self.buckets).entry(provider.to_owned()).or_default());
         let turn = {
             let mut queue = lock(&bucket.queue);
             if let Some(until) = queue.held_until.filter(|until| *until > now) {
-                return Err(Held { until });
+                return Err(OnHold { until });
             }
             queue.limit = limit.max(1);
             queue.tickets += 1;
@@ -152,7 +152,7 @@ mod tests {
         let pace = Pace::default();
         pace.hold("p", at(60));
         pace.hold("p", at(30));
-        assert_eq!(pace.admit("p", 1, at(0), at(59)).await.err(), Some(Held { until: at(60) }));
+        assert_eq!(pace.admit("p", 1, at(0), at(59)).await.err(), Some(OnHold { until: at(60) }));
         assert!(pace.admit("p", 1, at(0), at(60)).await.is_ok());
     }
 }

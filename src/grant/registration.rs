@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
-
-use super::schedule::later;
 
 /// This many connections must hear `invalid_client` …
 const WITNESSES: usize = 3;

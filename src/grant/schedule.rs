@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use bowline_runtime::clock::{earlier, later};
+use k8s_openapi::jiff::Timestamp;
 
 /// What a mounted Secret may take to reach a pod: kubelet syncs within this time.
 pub const MOUNT_DELAY: Duration = Duration::from_secs(90);
@@ -135,20 +136,6 @@ pub fn jitter(uid: &str, revision: i64) -> f64 {
     #[allow(clippy::cast_possible_truncation, reason = "16 bits of the hash are wanted")]
     let bits = (hash >> 32) as u16;
     f64::from(bits) / 65_536.0
-}
-
-/// `at` plus `by`, rounded up to a whole second, or the end of time.
-///
-/// Status holds whole seconds: a finer time would differ from what status says of it, and be written again each time.
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    let by = Duration::from_secs(by.as_secs() + u64::from(by.subsec_nanos() > 0));
-    SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
-}
-
-/// `at` minus `by`, rounded to the earlier whole second, or the beginning of time.
-fn earlier(at: Timestamp, by: Duration) -> Timestamp {
-    let by = Duration::from_secs(by.as_secs() + u64::from(by.subsec_nanos() > 0));
-    SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
 }
 
 #[cfg(test)]

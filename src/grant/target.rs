@@ -11,11 +11,13 @@ use bowline_api::{IntegrationConnectionSpec, IntegrationProviderSpec};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::Description;
 use bowline_oauth::http::Http;
+use bowline_runtime::clock::later;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::{Selector, SelectorExt};
 
 use super::pace;
 use super::schedule::{DEFAULT_BEFORE, Limits, Policy};
-use crate::vault::{Binding, Grant};
+use crate::vault::{Binding, Grant, Mismatch, Terms};
 
 /// A provider as one connection sees it.
 #[derive(Debug)]
@@ -25,11 +27,6 @@ pub struct Target {
     app: Option<Arc<App>>,
     http: Arc<dyn Http>,
 }
-
-/// What a provider's parts may differ in from what was consented to, in the words of the message.
-const OWNER: &str = "owner";
-const ENDPOINT: &str = "token endpoint";
-const APP: &str = "client id of the app";
 
 impl Target {
     /// `app` is the provider object's own registration; `http` reaches what the provider's network allows.
@@ -126,15 +123,17 @@ impl Target {
 
     /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the actor, which reads it.
     pub fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
-        if bound.owner != owner {
-            return Some(OWNER);
-        }
-        if bound.authority != self.description.authority() {
-            return Some(ENDPOINT);
-        }
-        let app = self.app.as_ref().filter(|_| !self.allows_own_app())?;
-        (bound.client_id.as_deref() != Some(app.client_id.as_str()) && bound.client_id.is_some())
-            .then_some(APP)
+        let app = self.app.as_ref().filter(|_| !self.allows_own_app());
+        let terms = Terms {
+            owner: Some(owner),
+            authority: self.description.authority(),
+            client_id: app.map(|app| app.client_id.as_str()),
+        };
+        bound.fits(&terms).err().map(|mismatch| match mismatch {
+            Mismatch::Owner => "owner",
+            Mismatch::Authority => "token endpoint",
+            Mismatch::Client => "client id of the app",
+        })
     }
 
     /// When to refresh.
@@ -164,6 +163,11 @@ impl Target {
     /// How long the old refresh token still works after a rotation, where it does.
     pub fn grace(&self) -> Option<Duration> {
         self.description.grant.grace_window()
+    }
+
+    /// Whether the refresh token before this grant's may still work.
+    pub(super) fn predecessor_works(&self, grant: &Grant, now: Timestamp) -> bool {
+        self.grace().is_some_and(|window| later(grant.obtained_at, window) > now)
     }
 }
 

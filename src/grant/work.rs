@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use bowline_api::connection::Method;
+use bowline_oauth::app::App;
 use k8s_openapi::jiff::Timestamp;
 
-use super::consent::ConsentTask;
-use super::intake::Announcement;
 use super::target::Target;
-use crate::vault::{Place, ReadVersion};
+use crate::vault::{Binding, Place, ReadVersion, Terms};
 
 /// A piece of work on one grant, decided by a reconcile.
 #[derive(Clone, Debug)]
@@ -29,12 +28,33 @@ pub struct Job {
     pub scopes: Vec<String>,
     /// The account the spec expects; any other is refused.
     pub expected_account: Option<String>,
-    /// The account that the owner agrees to, by annotation: it may take the place of the one connected.
+    /// The account that the owner agrees to, by annotation: it may replace the one connected.
     pub accepted_account: Option<String>,
-    /// When the token in use ends: the soonest goes first.
+    /// When the token in use expires: the soonest goes first.
     pub urgency: Timestamp,
     /// What is to be done.
     pub task: Task,
+}
+
+impl Job {
+    /// What a grant must be bound to if it is to be sent: all that the job knows of it.
+    pub(super) fn terms<'a>(&'a self, app: Option<&'a App>) -> Terms<'a> {
+        Terms {
+            owner: Some(&self.owner),
+            authority: self.target.description().authority(),
+            client_id: app.map(|app| app.client_id.as_str()),
+        }
+    }
+
+    /// What a grant of this job is bound to, before its account is known.
+    pub(super) fn binding(&self, app: Option<&App>) -> Binding {
+        Binding {
+            owner: self.owner.clone(),
+            authority: self.target.description().authority(),
+            client_id: app.map(|app| app.client_id.clone()),
+            account: None,
+        }
+    }
 }
 
 /// What is to be done. A reconcile decides it; [`Task::End`] comes from the record alone.
@@ -43,22 +63,13 @@ pub enum Task {
     /// Take the announced intake Secret.
     Take(Announcement),
     /// Read the credentials Secret of this name.
-    Read {
-        /// Its name.
-        secret: String,
-    },
+    Read { secret: String },
     /// Judge the candidate that waits.
     Judge,
-    /// Use the refresh token.
-    Refresh {
-        /// The request it serves, if one was made.
-        request: Option<String>,
-    },
-    /// Mint a token from the app registration.
-    Mint {
-        /// The request it serves, if one was made.
-        request: Option<String>,
-    },
+    /// Use the refresh token, for this request if one was made.
+    Refresh { request: Option<String> },
+    /// Mint a token from the app registration, for this request if one was made.
+    Mint { request: Option<String> },
     /// Take a step of a try to connect.
     Consent(ConsentTask),
     /// Revoke the grant at the provider and erase its record.
@@ -68,28 +79,78 @@ pub enum Task {
     },
 }
 
+/// One step of a try to connect. `attempt` is the name of its Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsentTask {
+    /// Build the authorization request.
+    Begin { attempt: String },
+    /// Take what the browser returned with.
+    Exchange { attempt: String },
+    /// Ask the provider for a device code, for the request in `bowline.dev/authorize-requested-at`.
+    AskDevice { request: String },
+    /// Ask the provider whether the person has decided.
+    Poll { attempt: String },
+    /// End an attempt whose exchange nobody is at work on, and of which nothing is on record.
+    Interrupted { attempt: String },
+    /// The owner agrees to the account that finished a device flow: its id, as the annotation says it.
+    Confirm { account: String },
+}
+
+/// The announcement on a connection: which intake Secret to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The annotation's value.
+    pub value: String,
+    /// Name and UID of the Secret; `None` if the value is not `<name>/<uid>`.
+    pub secret: Option<(String, String)>,
+}
+
+impl Announcement {
+    /// Reads the annotation `bowline.dev/intake`.
+    pub fn parse(value: &str) -> Self {
+        let secret = value
+            .split_once('/')
+            .filter(|(name, uid)| !name.is_empty() && !uid.is_empty() && !uid.contains('/'))
+            .map(|(name, uid)| (name.to_owned(), uid.to_owned()));
+        Self { value: value.to_owned(), secret }
+    }
+}
+
 impl Task {
     /// The refresh request it serves.
-    pub fn request(&self) -> Option<&String> {
+    pub(super) fn request(&self) -> Option<&String> {
         match self {
             Self::Refresh { request } | Self::Mint { request } => request.as_ref(),
-            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) | Self::End { .. } => None,
+            _ => None,
         }
     }
 
     /// The request for a device flow it serves.
-    pub fn authorization(&self) -> Option<&String> {
+    pub(super) fn authorization(&self) -> Option<&String> {
         match self {
-            Self::Consent(task) => task.request(),
+            Self::Consent(ConsentTask::AskDevice { request }) => Some(request),
             _ => None,
         }
     }
 
     /// The announcement it serves.
-    pub fn announcement(&self) -> Option<&String> {
+    pub(super) fn announcement(&self) -> Option<&String> {
         match self {
             Self::Take(announcement) => Some(&announcement.value),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announcements_name_a_secret_and_its_uid() {
+        assert_eq!(Announcement::parse("a/b").secret, Some(("a".into(), "b".into())));
+        for bad in ["", "a", "a/", "/b", "a/b/c"] {
+            assert_eq!(Announcement::parse(bad).secret, None, "{bad}");
         }
     }
 }

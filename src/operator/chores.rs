@@ -8,6 +8,7 @@ use bowline_api::IntegrationConnection;
 use bowline_api::attempt::LIFETIME;
 use bowline_api::connection::Phase;
 use bowline_runtime::attempts::{self, Attempts};
+use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use crate::connection;
 use crate::context::Context;
-use crate::grant::schedule::later;
 use crate::vault::keyring::SharedKeyring;
 
 /// How often tries that are long over are removed.
@@ -154,6 +154,11 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
     let known = connections.iter().map(|connection| &connection.metadata);
     let known = known.chain(unreadable.iter().map(|connection| &connection.metadata));
     let known: HashSet<&str> = known.filter_map(|metadata| metadata.uid.as_deref()).collect();
+    for record in ctx.store.iter().filter(|record| record.orphaned_since().is_some()) {
+        if known.contains(record.uid()) {
+            ctx.grants.claimed(record.uid()).await;
+        }
+    }
     for orphan in ctx.store.orphans(&known) {
         let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::context;
-use crate::grant::end::Endings;
+use crate::grant::endings::Endings;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
 use crate::vault::keyring::SharedKeyring;
@@ -97,7 +97,7 @@ pub enum Error {
     Signals(#[source] std::io::Error),
     /// No random bytes.
     #[error(transparent)]
-    Random(#[from] crate::vault::record::NoRandomBytes),
+    Random(#[from] crate::vault::NoRandomBytes),
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -198,7 +198,7 @@ fn start_the_rest(
     tasks: &TaskTracker,
 ) {
     let endings = Endings {
-        grants: Arc::clone(&ctx.grants),
+        desk: Arc::clone(&ctx.grants),
         lookup: relations::lookup(ctx),
         retention: settings.record_retention,
     };

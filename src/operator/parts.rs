@@ -12,15 +12,17 @@ use kube::{Api, Client};
 use super::registry::Registry;
 use super::{Error, Settings, relations};
 use crate::context::{self, Context};
-use crate::grant::actor::{Grants, Parts};
-use crate::grant::former::Formers;
+use crate::grant::consent::Consents;
+use crate::grant::desk::{Desk, Parts};
+use crate::grant::engine::Engine;
+use crate::grant::{Gate, Marks, Records, Replaced, Secrets};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
-use crate::vault::{AttemptId, Sealer, Store};
+use crate::vault::{IntentId, Sealer, Store};
 use crate::world::World;
 
 /// What the context is made of.
@@ -42,20 +44,20 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let grants = Arc::new(Grants::new(Parts {
-        store: Arc::clone(&records),
-        sealer: sealer.clone(),
-        kube: client.clone(),
-        clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
+    let engine = Engine {
+        records: Records { store: Arc::clone(&records), sealer: sealer.clone(), clock: clock.clone() },
+        gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
+        marks: Marks::new(holder(&settings.instance)?, settings.intent_ttl, clock.clone()),
+        secrets: Secrets::new(client.clone()),
+    };
+    let attempts = Attempts::new(client.clone(), &settings.controllers.attempts_namespace);
+    let grants = Arc::new(Desk::new(Parts {
+        engine,
+        consents: Consents::new(attempts, settings.controllers.portal.clone()),
+        replaced: Replaced::new(settings.revoke_former_after),
         events: Arc::clone(&events),
-        holder: holder(&settings.instance)?,
-        intent_ttl: settings.intent_ttl,
-        attempts: Attempts::new(client.clone(), &settings.controllers.attempts_namespace),
-        formers: Formers::new(settings.revoke_former_after),
-        portal: settings.controllers.portal.clone(),
+        metrics: Arc::clone(&metrics),
         wake: world.kinds.connections.waker.clone(),
-        wake_provider: world.kinds.providers.waker.clone(),
     }));
     let ctx = Context {
         events,
@@ -75,7 +77,7 @@ pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
 
 /// This process in intents: unlike every other and every earlier one of the same pod.
 fn holder(instance: &str) -> Result<String, Error> {
-    Ok(format!("{instance}/{}", AttemptId::generate()?))
+    Ok(format!("{instance}/{}", IntentId::generate()?))
 }
 
 /// The caches, empty.

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
-use crate::grant::end::Lookup;
+use crate::grant::endings::Lookup;
 use crate::kube_ext::index::SecretChange;
 
 /// A namespace that comes, goes or is labelled anew: the workspaces that list it and what is shared, and the connections

@@ -13,14 +13,6 @@ pub(super) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
     framed
 }
 
-/// Exactly `N` bytes from `2 * N` lower-case hexadecimal digits; nothing for any other text.
-pub(super) fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    // One text for each value: these are names that are compared.
-    text.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,14 +21,5 @@ mod tests {
     fn moving_a_letter_between_parts_changes_the_bytes() {
         assert_ne!(length_prefixed(&[b"ab", b"c"]), length_prefixed(&[b"a", b"bc"]));
         assert_ne!(length_prefixed(&[b"a", b""]), length_prefixed(&[b"a"]));
-    }
-
-    #[test]
-    fn hexadecimal_goes_both_ways_and_refuses_the_rest() {
-        assert_eq!(hex::encode([0x00, 0x9f, 0xff]), "009fff");
-        assert_eq!(unhex::<3>("009fff"), Some([0x00, 0x9f, 0xff]));
-        for wrong in ["", "009ff", "009fff00", "009fFf", "009fzz", "00é9f"] {
-            assert_eq!(unhex::<3>(wrong), None, "{wrong}");
-        }
     }
 }

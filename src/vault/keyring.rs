@@ -12,7 +12,6 @@
 //! second `.key` and `.created`, point `primary` at it, and keep the old key until no record needs it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use aes_gcm::aead::Generate;
@@ -20,7 +19,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
 
-use super::framing::unhex;
+use super::id::{KeyId, NoRandomBytes};
 
 pub mod directory;
 pub mod secret;
@@ -33,39 +32,6 @@ pub const KEY_LENGTH: usize = 32;
 const PRIMARY: &str = "primary";
 const KEY_SUFFIX: &str = "key";
 const CREATED_SUFFIX: &str = "created";
-
-/// Names a key: 16 random bytes, shown as 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId([u8; 16]);
-
-impl KeyId {
-    /// The id with these bytes.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The id's bytes, as they stand in an envelope.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// The id written as 32 lower-case hexadecimal digits; nothing for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
-        unhex(text).map(Self)
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// One key of the keyring. Its `Debug` shows no key material, and the memory is wiped when it is dropped.
 #[derive(Debug)]
@@ -114,50 +80,25 @@ pub enum KeyringError {
     #[error(
         "the keyring's primary key {id} is missing: add {id}.key, or name a key that is there in `primary`"
     )]
-    UnknownPrimary {
-        /// The key that is named.
-        id: KeyId,
-    },
+    UnknownPrimary { id: KeyId },
     /// A key is not 32 bytes long.
     #[error(
         "key {id} has {length} bytes: it must be exactly 32, raw, with no line end and not encoded as text"
     )]
-    WrongLength {
-        /// The key in question.
-        id: KeyId,
-        /// How many bytes it has.
-        length: usize,
-    },
+    WrongLength { id: KeyId, length: usize },
     /// A key comes without its time of making.
     #[error("key {id} does not say when it was made: add {id}.created with an RFC 3339 time")]
-    NoCreated {
-        /// The key in question.
-        id: KeyId,
-    },
+    NoCreated { id: KeyId },
     /// A key's time of making cannot be read.
     #[error("{id}.created is not an RFC 3339 time, such as 2026-03-01T00:00:00Z")]
-    CreatedUnreadable {
-        /// The key in question.
-        id: KeyId,
-    },
+    CreatedUnreadable { id: KeyId },
     /// A time of making without its key.
     #[error("{id}.created has no key beside it: add {id}.key or remove {id}.created")]
-    CreatedWithoutKey {
-        /// The id in question.
-        id: KeyId,
-    },
+    CreatedWithoutKey { id: KeyId },
     /// An entry that is none of the three kinds; a typing error must not hide a key.
     #[error("the keyring's entry {name:?} means nothing: entries are `primary`, <id>.key and <id>.created")]
-    UnknownEntry {
-        /// The entry's name.
-        name: String,
-    },
+    UnknownEntry { name: String },
 }
-
-/// The operating system gave no random bytes, so no key was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the operating system gave no random bytes for a key")]
-pub struct NoRandomness;
 
 /// One or more keys, one of them primary. Its `Debug` shows ids and ages only.
 #[derive(Clone, Debug)]
@@ -168,11 +109,10 @@ pub struct Keyring {
 
 impl Keyring {
     /// A new keyring of one random key, made at `now`.
-    pub fn generate(now: Timestamp) -> Result<Self, NoRandomness> {
-        let id = <[u8; 16]>::try_generate().map_err(|_| NoRandomness)?;
-        let material = Zeroizing::new(<[u8; KEY_LENGTH]>::try_generate().map_err(|_| NoRandomness)?);
-        let key =
-            Arc::new(Key { id: KeyId(id), material: SecretBox::new(Box::new(*material)), created: now });
+    pub fn generate(now: Timestamp) -> Result<Self, NoRandomBytes> {
+        let id = KeyId::generate()?;
+        let material = Zeroizing::new(<[u8; KEY_LENGTH]>::try_generate().map_err(|_| NoRandomBytes)?);
+        let key = Arc::new(Key { id, material: SecretBox::new(Box::new(*material)), created: now });
         Ok(Self { keys: BTreeMap::from([(key.id, Arc::clone(&key))]), primary: key })
     }
 
@@ -254,7 +194,7 @@ impl Entry {
             return Ok(Self::Primary);
         }
         let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
-        let id = KeyId::parse(id).ok_or_else(unknown)?;
+        let id = KeyId::parse(id).map_err(|_| unknown())?;
         match suffix {
             KEY_SUFFIX => Ok(Self::Key(id)),
             CREATED_SUFFIX => Ok(Self::Created(id)),
@@ -264,7 +204,7 @@ impl Entry {
 }
 
 fn parse_id(value: &[u8]) -> Option<KeyId> {
-    KeyId::parse(std::str::from_utf8(value).ok()?.trim())
+    KeyId::parse(std::str::from_utf8(value).ok()?.trim()).ok()
 }
 
 fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {

@@ -18,15 +18,17 @@
 
 mod call;
 mod framing;
+mod id;
 pub mod keyring;
 pub mod record;
 pub mod seal;
 pub mod store;
 
 pub use call::CallError;
+pub use id::{GrantId, IntentId, KeyId, NoRandomBytes, NotAnId};
 pub use record::{
-    Account, AttemptId, Binding, Bookkeeping, Consent, Credential, Grant, GrantId, GrantVersion, Intent,
-    Record, SiblingKey, SourceVersion, Spent, TransitionError, Way,
+    Account, Binding, Bookkeeping, Consent, Credential, Grant, GrantVersion, Intent, IntentState, Mismatch,
+    Opened, Record, SiblingKey, Slot, SourceVersion, Terms, TransitionError, Way,
 };
 pub use seal::{Place, Sealer};
 pub use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};

@@ -1,7 +1,7 @@
 //! A record: everything about one connection that must change together, as one object in the store. Pure.
 //!
-//! The fields can be read by all and changed only through the transitions (`with_…`, `committed`, `promoted`, …), which seal, count the
-//! revision and refuse an order that would lose something. Only the three sealed fields are secret.
+//! The fields can be read by all and changed only through the transitions (`with_…`, `answered`, `promoted`, …), which seal, count the
+//! revision and refuse an order that would lose something. Only the sealed fields are secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::id::{GrantId, IntentId, NoRandomBytes};
 use super::seal::{Field, OpenError, Place, Sealer};
 
 mod bookkeeping;
 mod grant;
-mod id;
 mod object;
 mod secret_text;
 mod transition;
@@ -22,13 +22,11 @@ mod transition_error;
 
 pub use bookkeeping::{Bookkeeping, Pause, SecretVersion};
 pub use grant::{
-    Account, Binding, Consent, Credential, Grant, NotAGrant, NotASiblingKey, NotSerializable, SiblingKey,
-    SourceVersion, Way,
+    Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotASiblingKey, NotSerializable,
+    SiblingKey, SourceVersion, Terms, Way,
 };
-pub use id::{AttemptId, GrantId, NoRandomBytes, NotAnId};
 pub(super) use object::uid_in_name;
 pub use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
-pub use transition::Spent;
 pub use transition_error::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
@@ -36,16 +34,30 @@ pub use transition_error::TransitionError;
 pub struct Record {
     place: Place,
     revision: i64,
-    grant: Option<SealedField>,
+    grant: Option<SlotContent>,
     grant_version: Option<GrantVersion>,
-    candidate: Option<SealedField>,
-    candidate_intent: Option<Intent>,
+    candidate: Option<SlotContent>,
     previous: Option<SealedField>,
-    intent: Option<Intent>,
     ending: Option<Ending>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
     bookkeeping: Bookkeeping,
+}
+
+/// The two grants that a record may hold. Each is spent under an intent of its own, and both may be at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The grant whose tokens are published.
+    InUse,
+    /// An answer of the provider that is not judged yet.
+    Candidate,
+}
+
+/// What a slot holds: a sealed grant, and the intent that stands on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SlotContent {
+    sealed: SealedField,
+    intent: Option<Intent>,
 }
 
 /// Sealed bytes, and the record's revision at which they were sealed. `Debug` shows no bytes.
@@ -55,25 +67,25 @@ pub struct SealedField {
     bytes: Arc<[u8]>,
 }
 
-/// The mark that a refresh token is about to be spent, or may have been.
+/// Says that a refresh token is about to be spent, or may have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
-    /// Tells one attempt from all others.
-    pub attempt: AttemptId,
-    /// Revision of the grant or candidate that it spends.
-    pub revision: i64,
-    /// Who makes the attempt: the operator's pod.
+    /// Tells one request from all others.
+    #[serde(alias = "attempt")]
+    pub id: IntentId,
+    /// Who sends the request: the operator's pod.
     pub holder: String,
     /// When it began. For people: decisions use the observer's own clock.
     pub at: Timestamp,
     /// What is known about it.
-    pub outcome: Outcome,
+    #[serde(alias = "outcome")]
+    pub state: IntentState,
 }
 
-/// What is known about an attempt that has no answer on record.
+/// What is known about a request that has no answer on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum IntentState {
     /// Under way, or its process died.
     Open,
     /// Bytes were sent and no answer was understood: the token may be spent.
@@ -88,10 +100,12 @@ pub struct Ending {
     pub reason: EndReason,
     /// Since when: revocation is given up a bounded time after this.
     pub since: Timestamp,
-    /// Revocations tried so far.
-    pub attempts: i32,
-    /// No attempt before this.
-    pub next_attempt_at: Timestamp,
+    /// Revocations that failed so far.
+    #[serde(alias = "attempts")]
+    pub failures: i32,
+    /// No revocation before this.
+    #[serde(alias = "nextAttemptAt")]
+    pub not_before: Timestamp,
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -119,8 +133,6 @@ pub enum EndReason {
     Disconnected,
     /// The connection was deleted.
     Deleted,
-    /// The connection is another's now: its former owner's grant does not travel.
-    Replaced,
 }
 
 /// Which grant, and how often it was refreshed. Two are the same only if both agree: after a loss, a restore or another
@@ -133,32 +145,29 @@ pub struct GrantVersion {
     pub revision: i64,
 }
 
-/// An opened candidate. Made only by [`Record::open_candidate`], so only what stands in the record can be promoted.
+/// An opened grant. Made only by [`Record::open`], so what is sent, answered or promoted is what stands in the record.
 #[derive(Debug)]
-pub struct Candidate {
-    /// The answer. Judging may complete it, with the account for instance, before it is promoted.
+pub struct Opened {
+    /// The grant. Judging may complete a candidate, with the account for instance, before it is promoted.
     pub grant: Grant,
+    slot: Slot,
     revision: i64,
 }
 
-/// How a candidate came to us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Somebody had it and brought it, in an intake or credentials Secret.
-    Brought,
-    /// The provider gave it to us, for a consent that we asked for.
-    Consented,
-}
-
-impl Candidate {
-    /// How it came to us.
-    pub fn origin(&self) -> Origin {
-        if self.grant.consent.is_ours() { Origin::Consented } else { Origin::Brought }
+impl Opened {
+    /// Where it was found.
+    pub const fn slot(&self) -> Slot {
+        self.slot
     }
 
-    /// Whether it is the one that stands on this record.
+    /// The record's revision at which it was sealed.
+    pub const fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Whether it is still what stands there.
     pub fn stands_on(&self, record: &Record) -> bool {
-        record.candidate().is_some_and(|standing| standing.revision == self.revision)
+        record.sealed(self.slot).is_some_and(|sealed| sealed.revision == self.revision)
     }
 }
 
@@ -189,9 +198,29 @@ impl Record {
         self.revision
     }
 
-    /// The sealed grant.
-    pub const fn grant(&self) -> Option<&SealedField> {
-        self.grant.as_ref()
+    /// The sealed grant of a slot.
+    pub fn sealed(&self, slot: Slot) -> Option<&SealedField> {
+        self.content(slot).map(|content| &content.sealed)
+    }
+
+    /// The intent that stands on a slot.
+    pub fn intent(&self, slot: Slot) -> Option<&Intent> {
+        self.content(slot)?.intent.as_ref()
+    }
+
+    /// Every intent that stands.
+    pub fn intents(&self) -> impl Iterator<Item = &Intent> {
+        [Slot::InUse, Slot::Candidate].into_iter().filter_map(|slot| self.intent(slot))
+    }
+
+    /// The sealed grant in use.
+    pub fn grant(&self) -> Option<&SealedField> {
+        self.sealed(Slot::InUse)
+    }
+
+    /// The sealed candidate.
+    pub fn candidate(&self) -> Option<&SealedField> {
+        self.sealed(Slot::Candidate)
     }
 
     /// Which grant it is; `None` while there is none.
@@ -204,29 +233,9 @@ impl Record {
         &self.bookkeeping
     }
 
-    /// The sealed candidate.
-    pub const fn candidate(&self) -> Option<&SealedField> {
-        self.candidate.as_ref()
-    }
-
-    /// The attempt on the candidate's refresh token that stands.
-    pub const fn candidate_intent(&self) -> Option<&Intent> {
-        self.candidate_intent.as_ref()
-    }
-
-    /// Every attempt that stands.
-    pub fn intents(&self) -> impl Iterator<Item = &Intent> {
-        self.intent.iter().chain(&self.candidate_intent)
-    }
-
     /// The sealed predecessor of the grant.
     pub const fn previous(&self) -> Option<&SealedField> {
         self.previous.as_ref()
-    }
-
-    /// The attempt on the grant that stands.
-    pub const fn intent(&self) -> Option<&Intent> {
-        self.intent.as_ref()
     }
 
     /// Set while the grant waits for its revocation.
@@ -244,32 +253,42 @@ impl Record {
         self.sibling_key.as_ref()
     }
 
-    /// Opens the grant; `None` if there is none.
-    pub fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
-        self.open(sealer, Field::Grant, self.grant())
+    /// Opens the grant of a slot; `None` if there is none.
+    pub fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
+        let Some(stored) = self.sealed(slot) else { return Ok(None) };
+        let grant = self.unsealed(sealer, slot.field(), stored)?;
+        Ok(Some(Opened { grant, slot, revision: stored.revision }))
     }
 
-    /// Opens the candidate; `None` if there is none.
-    pub fn open_candidate(&self, sealer: &Sealer) -> Result<Option<Candidate>, ReadError> {
-        let revision = self.candidate().map(SealedField::revision);
-        let grant = self.open(sealer, Field::Candidate, self.candidate())?;
-        Ok(revision.zip(grant).map(|(revision, grant)| Candidate { grant, revision }))
+    /// Opens the grant in use; `None` if there is none.
+    pub fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
+        Ok(self.open(sealer, Slot::InUse)?.map(|opened| opened.grant))
     }
 
     /// Opens the predecessor of the grant; `None` if none is kept.
     pub fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
-        self.open(sealer, Field::Previous, self.previous())
+        self.previous().map(|stored| self.unsealed(sealer, Field::Previous, stored)).transpose()
     }
 
-    fn open(
-        &self,
-        sealer: &Sealer,
-        field: Field,
-        stored: Option<&SealedField>,
-    ) -> Result<Option<Grant>, ReadError> {
-        let Some(stored) = stored else { return Ok(None) };
+    fn unsealed(&self, sealer: &Sealer, field: Field, stored: &SealedField) -> Result<Grant, ReadError> {
         let plaintext = sealer.open(&self.place, field, stored.revision, &stored.bytes)?;
-        Ok(Some(Grant::from_plaintext(&plaintext)?))
+        Ok(Grant::from_plaintext(&plaintext)?)
+    }
+
+    fn content(&self, slot: Slot) -> Option<&SlotContent> {
+        match slot {
+            Slot::InUse => self.grant.as_ref(),
+            Slot::Candidate => self.candidate.as_ref(),
+        }
+    }
+}
+
+impl Slot {
+    const fn field(self) -> Field {
+        match self {
+            Self::InUse => Field::Grant,
+            Self::Candidate => Field::Candidate,
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::framing::length_prefixed;
-use super::keyring::{Key, KeyId, SharedKeyring};
+use super::id::KeyId;
+use super::keyring::{Key, SharedKeyring};
 
 const MAGIC: [u8; 4] = *b"BWLN";
 const VERSION: u8 = 1;

@@ -144,7 +144,7 @@ async fn a_hard_life(it: &Scene) -> [String; 2] {
     it.bring_keys("mail", &[("refresh_token", &unknown[0])]).await;
     until("the second refusal", async || {
         let told = it.events(&it.namespace).await;
-        told.iter().any(|(_, note)| note.contains("does not accept what was brought")).then_some(())
+        told.iter().any(|(_, note)| note.contains("does not accept what was provided")).then_some(())
     })
     .await;
     it.change("mail", json!({"spec": {"disconnect": true}})).await;

@@ -186,7 +186,7 @@ async fn a_name_that_went_to_somebody_else_renews_nothing() {
     for known in [None, person("1")] {
         assert!(consents(known).await.is_connected());
         let ending = it.try_by("alice", person("2"), "mail").await.ended().await;
-        assert!(!ending.is_connected() && ending.message.contains("not the person any more"), "{ending:?}");
+        assert!(!ending.is_connected() && ending.message.contains("is now a different person"), "{ending:?}");
     }
     it.until_phase("mail", "Active").await;
     // Disconnecting ends the pin with the grant.

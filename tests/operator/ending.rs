@@ -15,8 +15,8 @@ use crate::looking::until_within;
 use crate::scene::scene;
 use crate::stage::Stage;
 
-/// How long an object that is deleted may stay.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+/// How long an object that is deleted may stay, on a busy machine too. What it must not wait for takes longer, or never comes.
+const GONE_WITHIN: Duration = Duration::from_mins(1);
 /// Revocation pauses for ten seconds after the first failure, twenty after the second, and so on.
 const REVOKED_WITHIN: Duration = Duration::from_secs(90);
 
@@ -25,14 +25,16 @@ const REVOKED_WITHIN: Duration = Duration::from_secs(90);
 async fn a_connection_goes_while_its_provider_is_down_and_is_revoked_later() {
     let it = scene("down").await;
     let minted = it.connected("mail", Rotation::SingleUse, 3600).await;
-    it.realm.fault(Fault::at(Endpoint::Revocation, Action::status(503)));
+    it.realm.fault(Fault::at(Endpoint::Revocation, Action::status(503)).times(u32::MAX));
     it.delete("mail").await;
     it.until_gone(GONE_WITHIN, "mail").await;
     it.until_no_secret(&it.namespace, "mail").await;
     let grant = &minted.grant_id;
+    it.until_event(&it.namespace, "RevocationFailed").await;
+    assert!(!it.realm.ledger().is_grant_revoked(grant));
+    it.realm.clear_faults();
     it.until_ledger_within(REVOKED_WITHIN, "revoked", |ledger| ledger.is_grant_revoked(grant).then_some(()))
         .await;
-    it.until_event(&it.namespace, "RevocationFailed").await;
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         ),
         (
             intake(json!({"refresh_token": encoded(b"unknown-to-the-provider")})),
-            "does not accept what was brought",
+            "does not accept what was provided",
         ),
     ];
     for (secret, said) in rows {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -43,8 +43,9 @@ fn insecure(limits: Limits) -> HttpClient {
     client_of(loopback(), system_lookup(), limits)
 }
 
+/// Limits that no busy machine reaches. Tests of a deadline shorten that one, where nobody ever answers.
 fn quick() -> Limits {
-    Limits { total: Duration::from_millis(400), connect: Duration::from_millis(200), body: 1000 }
+    Limits { total: Duration::from_mins(1), connect: Duration::from_secs(30), body: 1000 }
 }
 
 fn post(url: &str) -> Request {
@@ -139,11 +140,10 @@ async fn a_slow_answer_ends_at_the_deadline_with_an_unknown_outcome() {
     });
     let address = serve(Router::new().route("/silent", silent).route("/drip", dripping)).await;
     for (path, status) in [("silent", None), ("drip", Some(200))] {
-        let started = Instant::now();
-        let error = failure(&insecure(quick()), &format!("{address}/{path}")).await;
+        let limits = Limits { total: Duration::from_secs(3), ..quick() };
+        let error = failure(&insecure(limits), &format!("{address}/{path}")).await;
         assert!(matches!(error, SendError::Deadline { .. }), "{error:?}");
         assert_eq!((error.sent(), error.status().map(|status| status.as_u16())), (Sent::MaybeSent, status));
-        assert!(started.elapsed() < Duration::from_secs(2), "{path}");
     }
 }
 
@@ -182,7 +182,7 @@ async fn a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown()
 
 #[tokio::test]
 async fn a_connection_that_never_stood_sent_nothing() {
-    let client = insecure(quick());
+    let client = insecure(Limits { connect: Duration::from_millis(200), ..quick() });
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = failure(&client, &format!("http://{unused}/")).await;
     let no_tls = raw(|stream| async move { drop(stream) }).await.replace("http://", "https://");
@@ -207,7 +207,8 @@ async fn a_tls_handshake_that_hangs_ends_at_the_connect_timeout_and_sent_nothing
         std::future::pending::<()>().await;
         drop(held);
     });
-    let error = failure(&insecure(quick()), &address).await;
+    let limits = Limits { connect: Duration::from_millis(200), ..quick() };
+    let error = failure(&insecure(limits), &address).await;
     assert!(matches!(error, SendError::Connect { .. }), "{error:?}");
     assert_eq!(error.sent(), Sent::NotSent);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -52,6 +53,24 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// `at` plus `by`, rounded up to a whole second, or the end of time.
+///
+/// Status holds whole seconds: a finer time would differ from what status says of it, and be written again each time.
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    whole(by).and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// `at` minus `by`, rounded to the earlier whole second, or the beginning of time.
+pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    whole(by).and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
+}
+
+/// Whole seconds, rounded up.
+fn whole(time: Duration) -> Option<SignedDuration> {
+    let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0))?;
+    i64::try_from(seconds).ok().map(SignedDuration::from_secs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +86,13 @@ mod tests {
         let clock = Clock::Manual(manual.clone());
         manual.advance(SignedDuration::from_secs(90));
         assert_eq!(clock.now().as_second(), 90);
+    }
+
+    #[test]
+    fn times_are_moved_by_whole_seconds_and_never_past_the_end() {
+        let at = Timestamp::UNIX_EPOCH;
+        let half = Duration::from_millis(1_500);
+        assert_eq!((later(at, half).as_second(), earlier(at, half).as_second()), (2, -2));
+        assert_eq!((later(at, Duration::MAX), earlier(at, Duration::MAX)), (Timestamp::MAX, Timestamp::MIN));
     }
 }

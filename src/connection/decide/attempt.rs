@@ -5,6 +5,7 @@ use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
 use bowline_api::open::Open;
 use bowline_api::reason::Reason;
 use bowline_runtime::attempts::Kept;
+use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -13,7 +14,6 @@ use super::consent::{self, pending_request};
 use super::task::{announcement, unread_credentials};
 use super::verdict::Verdict;
 use crate::grant::outcome::{Finished, Origin, Outcome};
-use crate::grant::schedule::later;
 
 /// The last attempt as status tells of it next.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {

@@ -8,13 +8,13 @@ use bowline_api::connection::{LastAttempt, Method};
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, Facts, Reason};
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
 use super::history::History;
 use super::verdict::Verdict;
 use super::{awaiting, consent};
 use crate::connection::observed::{Observed, Provider, RecordState};
-use crate::grant::schedule::later;
 use crate::grant::target::Scopes;
 
 /// What the checks look at.

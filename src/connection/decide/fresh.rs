@@ -2,6 +2,7 @@
 
 use bowline_api::connection::Method;
 use bowline_api::reason::{Facts, Reason};
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
 use super::checks::Input;
@@ -116,7 +117,7 @@ pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64
 /// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.
 fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
     let since = input.observed.record.present()?.unknown_since?;
-    let graced = target.grace().is_some_and(|window| schedule::later(since, window) > input.now);
+    let graced = target.grace().is_some_and(|window| later(since, window) > input.now);
     if graced {
         return Some(input.now);
     }

@@ -6,6 +6,7 @@ use bowline_api::open::Open;
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
+use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
@@ -159,10 +160,10 @@ impl History {
                 schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy)
             }
             // Approval and policies change at people's pace.
-            Class::Consent | Class::Policy | Class::StepUp => schedule::later(now, schedule::AFTER_STOPPING),
+            Class::Consent | Class::Policy | Class::StepUp => later(now, schedule::AFTER_STOPPING),
             // The registration is at fault, not the grant: it never comes to the daily refreshes of a stopped one.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
-            Class::Reauth if self.refusals == 1 => schedule::later(now, policy.limits.second_opinion_after),
+            Class::Reauth if self.refusals == 1 => later(now, policy.limits.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),
         });
         // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
@@ -184,7 +185,7 @@ impl History {
     pub fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
         let first =
             self.last_failure.as_ref().filter(|_| self.ruling.is_none() && self.doubts_the_grant())?;
-        Some(schedule::later(first.at.0, policy.limits.second_opinion_after))
+        Some(later(first.at.0, policy.limits.second_opinion_after))
     }
 
     fn note(&mut self, reason: Reason, failure: &Failure, finished: &Finished) {

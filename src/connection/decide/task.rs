@@ -3,6 +3,7 @@
 use bowline_api::connection::Method;
 use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use bowline_api::reason::Effect;
+use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -11,8 +12,8 @@ use super::verdict::Verdict;
 use super::{consent, fresh};
 use crate::connection::observed::{Provider, RecordState, SourceSeen};
 use crate::grant::intake::Announcement;
-use crate::grant::proof::may_be_tried_again;
-use crate::grant::schedule::{Policy, later};
+use crate::grant::may_be_sent_again;
+use crate::grant::schedule::Policy;
 use crate::grant::target::Target;
 use crate::grant::work::Task;
 
@@ -104,7 +105,7 @@ fn may_be_judged(input: &Input) -> bool {
         return false;
     };
     let grace = input.observed.provider.target().and_then(|target| target.grace());
-    let again = |sent_at| may_be_tried_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
+    let again = |sent_at| may_be_sent_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
     present.doubted_since.is_none_or(again)
 }
 

@@ -1,36 +1,29 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use bowline_api::attempt::{EndResult, Ending};
-use bowline_api::names;
 use bowline_api::reason::Reason;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
 use bowline_runtime::attempts::Kept;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::sleep;
 
-use super::ConsentError;
+use super::Consenting;
+use super::allowed::person_behind;
 use super::pledge::Pledge;
-use crate::grant::actor::Grants;
-use crate::grant::commit::Unsettled;
-use crate::grant::former::is_revoked_for;
-use crate::grant::judge::from_catalog;
-use crate::grant::outcome::{Origin, Outcome};
-use crate::grant::proof::is_same;
-use crate::grant::refresh::renewed;
-use crate::grant::work::Job;
-use crate::vault::{Consent, Grant, Record, TransitionError, Way};
-
-/// Before the record is written once more, should the API server not take it.
-const PAUSE: Duration = Duration::from_secs(1);
+use crate::grant::intake::{from_catalog, judge_candidate, whose};
+use crate::grant::outcome::Outcome;
+use crate::grant::records::{NotWritten, Patience};
+use crate::grant::refusal::ConsentError;
+use crate::grant::revoke::{give_back, is_revoked_after, revoke_replaced};
+use crate::grant::slot::{is_same, renewed};
+use crate::vault::{Consent, Grant, Record, Slot, TransitionError, Way};
 
 /// What an answer belongs to.
-pub(super) struct Arrival<'a> {
-    /// The try, which is told how it ended.
+pub struct Arrival<'a> {
+    /// The attempt, which is told how it ended.
     pub kept: Kept,
     /// What the grant is bound to.
     pub pledge: &'a Pledge,
@@ -42,110 +35,60 @@ pub(super) struct Arrival<'a> {
     pub asked_at: Timestamp,
 }
 
-impl Grants {
-    /// Puts the answer on record before anything in it is judged, judges it, and tells the attempt's page.
-    pub(super) async fn arrived(&self, job: &Job, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
-        self.accepted(job);
-        let Arrival { kept, pledge, app, way, asked_at } = arrival;
-        let account = answer.account.clone().map(from_catalog);
-        let person = self.person_behind(job, &kept);
-        let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false, person };
-        let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
-        let mut grant = renewed(&nothing, answer, asked_at);
-        grant.bound_to.account = account;
-        let erased = match self.put_on_record(job, app, &grant).await {
-            Ok(erased) => erased,
-            Err(why) => return self.fail(kept, why).await,
-        };
-        let outcome = self.judge(job).await;
-        self.conclude(kept, ending(&outcome)).await;
-        // It was published nowhere, so nobody is waited for.
-        if let Some(erased) = erased.filter(|erased| is_revoked_for(job, &grant, erased)) {
-            self.revoke_former(job, &erased).await;
+/// Puts the answer on record before anything in it is judged, judges it, and tells the attempt's page.
+pub async fn arrived(at: Consenting<'_>, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
+    let Consenting { engine, job, .. } = at;
+    engine.gate.accepted(job);
+    let Arrival { kept, pledge, app, way, asked_at } = arrival;
+    let account = answer.account.clone().map(from_catalog);
+    let person = person_behind(at, &kept);
+    let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false, person };
+    let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
+    let mut grant = renewed(&nothing, answer, asked_at);
+    grant.bound_to.account = account;
+    let erased = match put_on_record(at, &grant).await {
+        Ok(erased) => erased,
+        Err(why) => {
+            // Without its account nobody could tell whether another connection lives on it.
+            if grant.bound_to.account.is_none() {
+                grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
+            }
+            give_back(engine, job, app, &grant).await;
+            return at.consents.fail(kept, why).await;
         }
-        outcome
+    };
+    let outcome = judge_candidate(engine, at.replaced, job).await;
+    at.consents.conclude(kept, ending(&outcome)).await;
+    // It was published nowhere, so nobody is waited for.
+    if let Some(erased) = erased.filter(|erased| is_revoked_after(job, &grant, erased)) {
+        revoke_replaced(engine, job, &erased).await;
     }
+    outcome
+}
 
-    /// Keeps what may be the only copy of a grant: tried until it is written. Where the connection is being ended meanwhile,
-    /// the grant is given back instead. Gives the candidate that it took the place of, if there was one.
-    async fn put_on_record(
-        &self,
-        job: &Job,
-        app: &App,
-        grant: &Grant,
-    ) -> Result<Option<Grant>, ConsentError> {
-        let uid = &job.place.uid;
-        let erased = Mutex::new(None);
-        let change = |record: Record| self.with_newer(record, grant, &erased);
-        loop {
-            if self.is_gone(uid) {
-                self.give_back(job, app, grant).await;
-                return Err(ConsentError::NotWanted);
-            }
-            if matches!(self.store.get(uid), Ok(None))
-                && let Err(error) = self.store.create(Record::new(job.place.clone())).await
-            {
-                tracing::warn!(error = %chain(&error), "a new grant has no record yet; trying again");
-                sleep(PAUSE).await;
-                continue;
-            }
-            match self.settle(uid, change).await {
-                Ok(Some(_)) => return Ok(erased.into_inner().unwrap_or_else(PoisonError::into_inner)),
-                Err(Unsettled::Transition(TransitionError::Ending)) => {
-                    self.give_back(job, app, grant).await;
-                    return Err(ConsentError::NotWanted);
-                }
-                Err(error @ (Unsettled::Transition(_) | Unsettled::Unreadable(_))) => {
-                    tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
-                    self.give_back(job, app, grant).await;
-                    return Err(ConsentError::NotKept);
-                }
-                Ok(None) | Err(Unsettled::Unreachable) => {
-                    tracing::warn!("a new grant is not on record yet; trying again");
-                    sleep(PAUSE).await;
-                }
-            }
+/// Keeps what may be the only copy of a grant: tried until it is written, or the connection is gone or being ended. Gives the
+/// candidate that it has replaced, if there was one.
+async fn put_on_record(at: Consenting<'_>, grant: &Grant) -> Result<Option<Grant>, ConsentError> {
+    let (records, place) = (&at.engine.records, &at.job.place);
+    let erased = Mutex::new(None);
+    let change = |record: Record| {
+        if at.gone.is_cancelled() {
+            return Err(TransitionError::Ending);
         }
-    }
-
-    /// The record with this answer as candidate; what stood there before is noted in `erased`.
-    fn with_newer(
-        &self,
-        record: Record,
-        grant: &Grant,
-        erased: &Mutex<Option<Grant>>,
-    ) -> Result<Record, TransitionError> {
-        if self.holds(&record, grant) {
+        let standing = records.opened(&record, Slot::Candidate).map(|standing| standing.grant);
+        if standing.as_ref().is_some_and(|standing| is_same(standing, grant)) {
             return Ok(record);
         }
-        let standing = record.open_candidate(&self.sealer).ok().flatten().map(|candidate| candidate.grant);
         *erased.lock().unwrap_or_else(PoisonError::into_inner) = standing;
         let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
-        free.with_candidate(&self.sealer, grant)
-    }
-
-    pub(in crate::grant) fn is_in_use(&self, uid: &str, grant: &Grant) -> bool {
-        self.in_use(uid).is_some_and(|in_use| is_same(&in_use, grant))
-    }
-
-    /// The owner agrees to the account behind a grant that came by device flow.
-    pub(super) async fn confirm(&self, job: &Job, account: &str) -> Outcome {
-        let change = |record: Record| {
-            let Ok(Some(mut grant)) = record.open_grant(&self.sealer) else { return Ok(record) };
-            let named =
-                grant.bound_to.account.as_ref().map_or(names::UNNAMED_ACCOUNT, |account| account.id.as_str());
-            if named != account || grant.consent.confirmed {
-                return Ok(record);
-            }
-            grant.consent.confirmed = true;
-            record.agreed(&self.sealer, &grant)
-        };
-        match self.settle(&job.place.uid, change).await {
-            Ok(Some(loaded)) => {
-                let revision = loaded.record.grant().map_or(0, crate::vault::record::SealedField::revision);
-                Outcome::Committed { revision, origin: Origin::Accepted }
-            }
-            Ok(None) | Err(_) => Outcome::Stale,
+        free.with_candidate(&records.sealer, grant)
+    };
+    match records.write(&place.uid, Some(place), Patience::Endless, change).await {
+        Ok(_) => Ok(erased.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Err(NotWritten::Refused(TransitionError::Ending)) => Err(ConsentError::NotWanted),
+        Err(error) => {
+            tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
+            Err(ConsentError::NotKept)
         }
     }
 }

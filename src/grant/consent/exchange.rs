@@ -5,98 +5,91 @@ use bowline_oauth::app::App;
 use bowline_oauth::callback;
 use bowline_oauth::exchange::{self, Code};
 use bowline_runtime::attempts::Kept;
-
-use super::ConsentError;
-use super::arrival::Arrival;
-use super::pledge::Pledge;
-use crate::grant::actor::Grants;
-use crate::grant::candidate::binding;
-use crate::grant::outcome::Outcome;
-use crate::grant::work::Job;
-use crate::metrics::Operation;
-use crate::vault::Way;
+use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
-impl Grants {
-    /// Takes what the browser brought back: the error is told, the code is exchanged.
-    pub(super) async fn exchange(&self, job: &Job, name: &str) -> Outcome {
-        let kept = match self.attempt(name).await {
-            Ok(kept) => kept,
-            Err(outcome) => return outcome,
-        };
-        let Step::Returned { answer, sealed } = &kept.attempt.step else { return Outcome::Stepped };
-        let (pledge, code) = match self.taken(job, &kept, answer, sealed) {
-            Ok(taken) => taken,
-            Err(why) => return self.fail(kept, why).await,
-        };
-        let app = match self.app(job).await {
-            Ok(Some(app)) => app,
-            Ok(None) => return self.fail(kept, ConsentError::TermsMoved).await,
-            Err(none) => return none.into(),
-        };
-        if !pledge.holds_for(&binding(job, Some(&app))) {
-            return self.fail(kept, ConsentError::TermsMoved).await;
-        }
-        self.spend(job, kept, &app, &pledge, &code).await
-    }
+use super::Consenting;
+use super::allowed::{declined, may_consent};
+use super::arrival::{Arrival, arrived};
+use super::pledge::Pledge;
+use crate::grant::intake::judge_candidate;
+use crate::grant::outcome::Outcome;
+use crate::grant::refusal::ConsentError;
+use crate::metrics::Operation;
+use crate::vault::{Slot, Way};
 
-    /// Sends the code, once.
-    async fn spend(&self, job: &Job, kept: Kept, app: &App, pledge: &Pledge, code: &SecretString) -> Outcome {
-        // What was consented to before and could not be judged yet goes first: were the new one refused, it would be lost with it.
-        if self.standing_candidate(&job.place.uid) {
-            self.judge(job).await;
-        }
-        let permit = match self.admitted(job).await {
-            Ok(permit) => permit,
-            Err(outcome) => return outcome,
-        };
-        // From here on nobody else finds the code.
-        let Some(kept) = self.step(kept, Step::Exchanging).await else { return Outcome::Stale };
-        let asked_at = self.clock.now();
-        let http = job.target.http();
-        let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
-        let code = Code { code, verifier, redirect_uri, scopes };
-        let sent = exchange::exchange(http, job.target.description(), app, code, asked_at);
-        let sent = self.timed(Operation::Exchange, sent).await;
-        drop(permit);
-        match sent {
-            Ok(granted) => {
-                let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
-                self.arrived(job, arrival, granted.answer).await
-            }
-            Err(failure) => {
-                let why = self.declined(job, failure);
-                self.fail(kept, why).await
-            }
-        }
-    }
+/// Takes what the browser returned with: the error is told, the code is exchanged.
+pub async fn exchange(at: Consenting<'_>, name: &str) -> Outcome {
+    let kept = match at.consents.attempt(name).await {
+        Ok(kept) => kept,
+        Err(outcome) => return outcome,
+    };
+    let Step::Returned { answer, sealed } = &kept.attempt.step else { return Outcome::Stepped };
+    let (pledge, code) = match code(at, &kept, answer, sealed) {
+        Ok(code) => code,
+        Err(why) => return at.consents.fail(kept, why).await,
+    };
+    let app = match at.engine.secrets.app(at.job).await {
+        Ok(Some(app)) if pledge.holds_for(at.job, &app) => app,
+        Ok(_) => return at.consents.fail(kept, ConsentError::TermsMoved).await,
+        Err(none) => return none.into(),
+    };
+    spend(at, kept, &app, &pledge, &code).await
+}
 
-    fn standing_candidate(&self, uid: &str) -> bool {
-        self.store.get(uid).ok().flatten().is_some_and(|loaded| loaded.record.candidate().is_some())
+/// Sends the code, once.
+async fn spend(at: Consenting<'_>, kept: Kept, app: &App, pledge: &Pledge, code: &SecretString) -> Outcome {
+    let Consenting { engine, job, .. } = at;
+    // Judge the older candidate first, or this answer overwrites it.
+    if engine
+        .records
+        .get(&job.place.uid)
+        .is_some_and(|loaded| loaded.record.sealed(Slot::Candidate).is_some())
+    {
+        judge_candidate(engine, at.replaced, job).await;
     }
-
-    /// The pledge and the code, if the answer is one to this try, from the provider that was asked.
-    fn taken(
-        &self,
-        job: &Job,
-        kept: &Kept,
-        answer: &Answer,
-        sealed: &k8s_openapi::ByteString,
-    ) -> Result<(Pledge, SecretString), ConsentError> {
-        if kept.attempt.is_expired_at(self.clock.now()) {
-            return Err(ConsentError::TooLate);
+    let permit = match engine.gate.admit(job).await {
+        Ok(permit) => permit,
+        Err(why) => return why.into(),
+    };
+    // From here on nobody else finds the code.
+    let Some(kept) = at.consents.step(kept, Step::Exchanging).await else { return Outcome::Stale };
+    let asked_at = engine.records.clock.now();
+    let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
+    let code = Code { code, verifier, redirect_uri, scopes };
+    let sent = exchange::exchange(job.target.http(), job.target.description(), app, code, asked_at);
+    let sent = engine.gate.timed(Operation::Exchange, sent).await;
+    drop(permit);
+    match sent {
+        Ok(granted) => {
+            let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
+            arrived(at, arrival, granted.answer).await
         }
-        self.may_consent(job, kept)?;
-        let pledge = Pledge::open(&self.sealer, &job.place, &kept.name, sealed)?;
-        let (Answer::Code { issuer, .. } | Answer::Error { issuer, .. }) = answer;
-        let description = job.target.description();
-        callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
-        match answer {
-            Answer::Code { code, .. } => Ok((pledge, code.clone())),
-            Answer::Error { error, description: said, .. } => {
-                let declined = callback::declined(description, error, said.as_deref());
-                Err(ConsentError::declined(declined, job.target.whom_to_ask()))
-            }
+        Err(failure) => at.consents.fail(kept, declined(at, failure)).await,
+    }
+}
+
+/// The pledge and the code, if the answer is one to this attempt, from the provider that was asked.
+fn code(
+    at: Consenting<'_>,
+    kept: &Kept,
+    answer: &Answer,
+    sealed: &ByteString,
+) -> Result<(Pledge, SecretString), ConsentError> {
+    let Consenting { engine, job, .. } = at;
+    if kept.attempt.is_expired_at(engine.records.clock.now()) {
+        return Err(ConsentError::TooLate);
+    }
+    may_consent(at, kept)?;
+    let pledge = Pledge::open(&engine.records.sealer, &job.place, &kept.name, sealed)?;
+    let (Answer::Code { issuer, .. } | Answer::Error { issuer, .. }) = answer;
+    let description = job.target.description();
+    callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
+    match answer {
+        Answer::Code { code, .. } => Ok((pledge, code.clone())),
+        Answer::Error { error, description: said, .. } => {
+            let declined = callback::declined(description, error, said.as_deref());
+            Err(ConsentError::declined(declined, job.target.whom_to_ask()))
         }
     }
 }

@@ -1,22 +1,24 @@
-//! What the operator keeps for itself between the steps of a try, sealed beside what the portal may read.
+//! What the operator keeps for itself between the steps of an attempt, sealed beside what the portal may read.
 
+use bowline_oauth::app::App;
 use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::ConsentError;
+use crate::grant::refusal::ConsentError;
+use crate::grant::work::Job;
 use crate::vault::seal::{Field, Place};
 use crate::vault::{Binding, Sealer};
 
 /// Attempts have no revisions: each is made once.
 const REVISION: i64 = 0;
 
-/// What a try is pledged to. The answer is taken only if all of it still holds.
+/// What an attempt is pledged to. The answer is taken only if all of it still holds.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Pledge {
-    /// Name of the attempt's Secret: one try's pledge is no other's.
+    /// Name of the attempt's Secret: one attempt's pledge is no other's.
     pub attempt: String,
     /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
     #[serde(serialize_with = "exposed")]
@@ -54,8 +56,8 @@ impl Pledge {
         if pledge.attempt == attempt { Ok(pledge) } else { Err(ConsentError::Unreadable) }
     }
 
-    /// Whether owner, endpoint and app are what they were when the person was asked.
-    pub fn holds_for(&self, now: &Binding) -> bool {
-        self.bound_to == *now
+    /// Whether owner, authority and client are what they were when the person was asked.
+    pub fn holds_for(&self, job: &Job, app: &App) -> bool {
+        self.bound_to.fits(&job.terms(Some(app))).is_ok()
     }
 }

@@ -9,8 +9,9 @@ use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::runtime::watcher;
 use tokio_util::sync::CancellationToken;
 
-use super::{Keyring, KeyringError, KeyringFault, NoRandomness, SharedKeyring};
+use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
+use crate::vault::id::NoRandomBytes;
 use crate::vault::record::{MANAGED_BY, RECORD_TYPE};
 
 /// Name of the Secret.
@@ -31,7 +32,7 @@ pub enum LoadError {
     Refused(#[from] KeyringError),
     /// No key could be made.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    NoRandomBytes(#[from] NoRandomBytes),
     /// The API server could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{KeyId, Keyring, KeyringError};
+use super::{Keyring, KeyringError};
+use crate::vault::id::KeyId;
 
 /// What is wrong with the keyring's source. The keyring in force stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Account, AttemptId, Binding, Credential, Grant, Record};
+use super::{Account, Binding, Credential, Grant, IntentId, Opened, Record, Slot};
 use crate::vault::keyring::fixtures::{FIRST, march, shared};
 use crate::vault::seal::{Place, Sealer};
 
@@ -55,8 +55,12 @@ pub fn minutes(minutes: i64) -> Timestamp {
     march() + SignedDuration::from_mins(minutes)
 }
 
-pub fn attempt(number: u8) -> AttemptId {
-    AttemptId::from_bits([number; 16])
+pub fn intent(number: u8) -> IntentId {
+    IntentId::from_bytes([number; 16])
+}
+
+pub fn opened(record: &Record, slot: Slot) -> Opened {
+    record.open(&sealer(), slot).unwrap().unwrap()
 }
 
 /// A record in use: revision 2, grant `r1`, nothing else.
@@ -69,11 +73,11 @@ pub fn authorized_as(uid: &str) -> Record {
     let sealer = sealer();
     let place = Place { uid: uid.to_owned(), ..place() };
     let record = Record::new(place).with_candidate(&sealer, &grant("r1")).unwrap();
-    let judged = record.open_candidate(&sealer).unwrap().unwrap();
+    let judged = opened(&record, Slot::Candidate);
     record.promoted(&sealer, &judged).unwrap()
 }
 
-/// The same with an intent of [`attempt`]`(1)`.
+/// The same with [`intent`]`(1)`.
 pub fn about_to_refresh() -> Record {
-    authorized().with_intent(attempt(1), "pod-a", march()).unwrap()
+    authorized().with_intent(Slot::InUse, intent(1), "pod-a", march()).unwrap()
 }

@@ -1,7 +1,6 @@
 //! What a provider gave us: the part of a record that is sealed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
@@ -10,12 +9,12 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::secret_text;
-use crate::vault::framing::{length_prefixed, unhex};
+use crate::vault::framing::length_prefixed;
 
 /// A grant: credential, lifetimes, and what it is bound to. Times are whole seconds, UTC.
 ///
 /// `Debug` shows what kind of credential it is, and no secret.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// What opens the door.
@@ -146,6 +145,45 @@ pub struct Binding {
     pub account: Option<Account>,
 }
 
+/// Where a grant would be sent, and for whom. What is `None` is not compared.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// Who would be served by it.
+    pub owner: Option<&'a str>,
+    /// The authority it would be sent to.
+    pub authority: String,
+    /// The client in whose name.
+    pub client_id: Option<&'a str>,
+}
+
+/// What differs from what the owner consented to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// Another owner.
+    Owner,
+    /// Another authority.
+    Authority,
+    /// Another client.
+    Client,
+}
+
+impl Binding {
+    /// Whether the grant may be sent under these terms. One that was obtained without a client may be sent by any.
+    pub fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
+        let differs = |bound: &str, now: Option<&str>| now.is_some_and(|now| now != bound);
+        if differs(&self.owner, terms.owner) {
+            return Err(Mismatch::Owner);
+        }
+        if self.authority != terms.authority {
+            return Err(Mismatch::Authority);
+        }
+        if self.client_id.as_ref().is_some_and(|bound| differs(bound, terms.client_id)) {
+            return Err(Mismatch::Client);
+        }
+        Ok(())
+    }
+}
+
 /// An account at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -222,39 +260,6 @@ impl Grant {
     }
 }
 
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            credential,
-            claims,
-            scopes,
-            obtained_at,
-            expires_at,
-            refresh_expires_at,
-            refresh_end_moves,
-            refresh_issued_at,
-            published_extras,
-            bound_to,
-            source,
-            consent,
-        } = self;
-        f.debug_struct("Grant")
-            .field("credential", credential)
-            .field("claims", &claims.keys())
-            .field("scopes", scopes)
-            .field("obtained_at", obtained_at)
-            .field("expires_at", expires_at)
-            .field("refresh_expires_at", refresh_expires_at)
-            .field("refresh_end_moves", refresh_end_moves)
-            .field("refresh_issued_at", refresh_issued_at)
-            .field("published_extras", &published_extras.keys())
-            .field("bound_to", bound_to)
-            .field("source", source)
-            .field("consent", consent)
-            .finish()
-    }
-}
-
 /// Tells that two records hold grants of one account by one client at one authority, without opening either.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -275,17 +280,17 @@ impl SiblingKey {
     }
 }
 
-/// A text is not 64 lower-case hexadecimal digits.
+/// A text is not 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a sibling key is 64 lower-case hexadecimal digits")]
+#[error("a sibling key is 64 hexadecimal digits")]
 pub struct NotASiblingKey;
 
 impl TryFrom<String> for SiblingKey {
     type Error = NotASiblingKey;
 
     fn try_from(text: String) -> Result<Self, NotASiblingKey> {
-        unhex::<32>(&text).ok_or(NotASiblingKey)?;
-        Ok(Self(text))
+        hex::decode_to_slice(&text, &mut [0; 32]).map_err(|_| NotASiblingKey)?;
+        Ok(Self(text.to_ascii_lowercase()))
     }
 }
 

@@ -11,7 +11,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Serialize};
 
-use super::{Bookkeeping, Ending, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey};
+use super::{
+    Bookkeeping, Ending, GrantId, GrantVersion, Intent, Record, SealedField, SiblingKey, Slot, SlotContent,
+};
 use crate::vault::seal::{Field, Place};
 
 /// Type of every record Secret, and of no other.
@@ -133,9 +135,9 @@ impl Record {
     /// The record as a Secret without uid and resourceVersion.
     pub(in crate::vault) fn to_secret(&self) -> Result<Secret, serde_json::Error> {
         let sealed_fields = [
-            (Field::Grant, &self.grant),
-            (Field::Candidate, &self.candidate),
-            (Field::Previous, &self.previous),
+            (Field::Grant, self.grant()),
+            (Field::Candidate, self.candidate()),
+            (Field::Previous, self.previous()),
         ];
         let clear = serde_json::to_vec(&Written { format: Format { format: FORMAT }, clear: &self.clear() })?;
         let mut data = BTreeMap::from([(CLEAR.to_owned(), ByteString(clear))]);
@@ -171,21 +173,22 @@ impl Record {
         }
         let SealedAt { grant, candidate, previous } = clear.sealed_at;
         let mut sealed = |field, at| take_sealed(&mut data, field, at, clear.revision);
-        let candidate = sealed(Field::Candidate, candidate)?;
+        // An intent belongs to the sealed bytes beside it, or to nothing.
+        let content =
+            |sealed: Option<SealedField>, intent| sealed.map(|sealed| SlotContent { sealed, intent });
         let grant = sealed(Field::Grant, grant)?;
         Ok(Self {
             // Records of version 0.1 name no grant.
             grant_version: grant.as_ref().map(|grant| {
-                clear.grant_version.unwrap_or(GrantVersion { id: GrantId::UNNAMED, revision: grant.revision })
+                clear
+                    .grant_version
+                    .unwrap_or(GrantVersion { id: GrantId::from_bytes([0; 16]), revision: grant.revision })
             }),
-            grant,
-            // A mark speaks of the candidate beside it, or of nothing.
-            candidate_intent: clear.candidate_intent.filter(|_| candidate.is_some()),
-            candidate,
+            grant: content(grant, clear.intent),
+            candidate: content(sealed(Field::Candidate, candidate)?, clear.candidate_intent),
             previous: sealed(Field::Previous, previous)?,
             place: clear.place,
             revision: clear.revision,
-            intent: clear.intent,
             ending: clear.ending,
             orphaned_since: clear.orphaned_since,
             sibling_key: clear.sibling_key,
@@ -194,32 +197,22 @@ impl Record {
     }
 
     fn clear(&self) -> Clear {
-        let Self {
-            place,
-            revision,
-            grant,
-            grant_version,
-            candidate,
-            candidate_intent,
-            previous,
-            intent,
-            ending,
-            orphaned_since,
-            sibling_key,
-            bookkeeping,
-        } = self;
-        let at = |sealed: &Option<SealedField>| sealed.as_ref().map(SealedField::revision);
+        let at = |sealed: Option<&SealedField>| sealed.map(SealedField::revision);
         Clear {
-            place: place.clone(),
-            revision: *revision,
-            sealed_at: SealedAt { grant: at(grant), candidate: at(candidate), previous: at(previous) },
-            grant_version: *grant_version,
-            intent: intent.clone(),
-            candidate_intent: candidate_intent.clone(),
-            ending: ending.clone(),
-            orphaned_since: *orphaned_since,
-            sibling_key: sibling_key.clone(),
-            bookkeeping: bookkeeping.clone(),
+            place: self.place.clone(),
+            revision: self.revision,
+            sealed_at: SealedAt {
+                grant: at(self.grant()),
+                candidate: at(self.candidate()),
+                previous: at(self.previous()),
+            },
+            grant_version: self.grant_version,
+            intent: self.intent(Slot::InUse).cloned(),
+            candidate_intent: self.intent(Slot::Candidate).cloned(),
+            ending: self.ending.clone(),
+            orphaned_since: self.orphaned_since,
+            sibling_key: self.sibling_key.clone(),
+            bookkeeping: self.bookkeeping.clone(),
         }
     }
 

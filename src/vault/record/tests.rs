@@ -27,7 +27,7 @@ fn round_trip(record: &Record) -> Record {
 fn a_consent_is_on_record_before_it_is_judged_and_leaves_the_old_grant_alone() {
     let record = authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
     assert_eq!(held_token(&record).as_deref(), Some("r1"));
-    let candidate = record.open_candidate(&sealer()).unwrap().unwrap();
+    let candidate = opened(&record, Slot::Candidate);
     assert_eq!(refresh_token(Some(candidate.grant)).as_deref(), Some("r2"));
     assert_eq!((record.revision(), record.grant().unwrap().revision()), (3, 2));
 }
@@ -40,7 +40,7 @@ fn a_promoted_candidate_is_the_grant_with_what_judging_added() {
     let record = record.with_candidate(&sealer(), &unknown).unwrap();
     assert_eq!(record.sibling_key(), None);
 
-    let mut judged = record.open_candidate(&sealer()).unwrap().unwrap();
+    let mut judged = opened(&record, Slot::Candidate);
     judged.grant.bound_to = binding();
     let record = record.promoted(&sealer(), &judged).unwrap();
 
@@ -51,81 +51,126 @@ fn a_promoted_candidate_is_the_grant_with_what_judging_added() {
 }
 
 #[test]
-fn promoting_ends_the_attempt_on_the_old_grant_and_its_late_answer_is_refused() {
-    let record = about_to_refresh().with_candidate(&sealer(), &grant("new")).unwrap();
-    let judged = record.open_candidate(&sealer()).unwrap().unwrap();
+fn promoting_ends_the_request_on_the_old_grant_and_its_late_answer_is_refused() {
+    let record = about_to_refresh();
+    let spent = opened(&record, Slot::InUse);
+    let record = record.with_candidate(&sealer(), &grant("new")).unwrap();
+    let judged = opened(&record, Slot::Candidate);
     let record = record.promoted(&sealer(), &judged).unwrap();
-    assert!(record.intent().is_none());
-
-    let commit = |spent| record.clone().committed(&sealer(), &grant("late"), spent, None).unwrap_err();
-    assert_eq!(commit(Spent::Marked(attempt(1))), TransitionError::IntentLost);
-    assert_eq!(commit(Spent::Overtaken { revision: 2 }), TransitionError::GrantMoved);
+    assert!(record.intent(Slot::InUse).is_none());
+    let late = record.answered(&sealer(), &spent, Some(intent(1)), &grant("late"), None);
+    assert_eq!(late.unwrap_err(), TransitionError::Replaced);
 }
 
 #[test]
 fn a_candidate_judged_before_another_came_is_not_promoted() {
     let first = Record::new(place()).with_candidate(&sealer(), &grant("r1")).unwrap();
-    let judged = first.open_candidate(&sealer()).unwrap().unwrap();
+    let judged = opened(&first, Slot::Candidate);
     let second = first.candidate_refused().unwrap().with_candidate(&sealer(), &grant("r2")).unwrap();
-    assert_eq!(second.promoted(&sealer(), &judged).unwrap_err(), TransitionError::CandidateMoved);
+    assert_eq!(second.promoted(&sealer(), &judged).unwrap_err(), TransitionError::Replaced);
 }
 
 #[test]
-fn a_refused_candidate_leaves_the_grant_and_its_attempt() {
+fn a_grant_in_use_is_no_candidate() {
+    let record = authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
+    let in_use = opened(&record, Slot::InUse);
+    assert_eq!(record.promoted(&sealer(), &in_use).unwrap_err(), TransitionError::Replaced);
+}
+
+#[test]
+fn a_refused_candidate_leaves_the_grant_and_its_intent() {
     let record = about_to_refresh().with_candidate(&sealer(), &grant("r2")).unwrap();
     let record = record.candidate_refused().unwrap();
     assert_eq!(held_token(&record).as_deref(), Some("r1"));
-    assert!(record.intent().is_some() && record.candidate().is_none());
+    assert!(record.intent(Slot::InUse).is_some() && record.candidate().is_none());
 }
 
 /// A record in use whose candidate `r2` is about to be proved.
 fn about_to_prove() -> Record {
     let record = about_to_refresh().with_candidate(&sealer(), &grant("r2")).unwrap();
-    record.with_candidate_intent(attempt(7), "pod-a", march()).unwrap()
+    record.with_intent(Slot::Candidate, intent(7), "pod-a", march()).unwrap()
 }
 
-fn candidate_of(record: &Record) -> Candidate {
-    record.open_candidate(&sealer()).unwrap().unwrap()
+/// Puts `token` where the grant of this slot was spent under this intent.
+fn answered(record: Record, slot: Slot, under: u8, token: &str) -> Record {
+    let spent = opened(&record, slot);
+    record.answered(&sealer(), &spent, Some(intent(under)), &grant(token), None).unwrap()
 }
 
-#[test]
-fn a_candidate_is_marked_beside_the_grant_and_the_mark_survives_the_store() {
-    let record = round_trip(&about_to_prove().candidate_unknown(attempt(7)).unwrap());
-    let mark = record.candidate_intent().unwrap();
-    assert_eq!((mark.attempt, mark.outcome, mark.revision), (attempt(7), Outcome::Unknown, 3));
-    assert_eq!(record.intent().unwrap().attempt, attempt(1), "the grant's own mark is untouched");
-    assert!(record.without_candidate_intent(attempt(7)).unwrap().candidate_intent().is_none());
+fn token_in(record: &Record, slot: Slot) -> Option<String> {
+    refresh_token(Some(opened(record, slot).grant))
 }
 
 #[test]
-fn an_answer_takes_the_place_of_the_candidate_it_answers_whoever_marked_it_since() {
-    let record = about_to_prove();
-    let spent = candidate_of(&record);
-    let taken = record.taking_over_candidate(attempt(7), attempt(8), "pod-b", march()).unwrap();
-    assert_eq!(taken.candidate_intent().unwrap().outcome, Outcome::Unknown);
-    let answered = taken.candidate_answered(&sealer(), &spent, &grant("r3")).unwrap();
-    assert_eq!(refresh_token(Some(candidate_of(&answered).grant)).as_deref(), Some("r3"));
-    assert!(answered.candidate_intent().is_none());
-    assert_eq!((held_token(&answered).as_deref(), answered.revision()), (Some("r1"), 4));
+fn a_candidate_is_marked_beside_the_grant_and_the_intent_survives_the_store() {
+    let record = round_trip(&about_to_prove().intent_unknown(Slot::Candidate, intent(7)).unwrap());
+    let mark = record.intent(Slot::Candidate).unwrap();
+    assert_eq!((mark.id, mark.state), (intent(7), IntentState::Unknown));
+    assert_eq!(record.intent(Slot::InUse).unwrap().id, intent(1), "the grant's own is untouched");
+    let record = record.without_intent(Slot::Candidate, intent(7)).unwrap();
+    assert!(record.intent(Slot::Candidate).is_none() && record.intent(Slot::InUse).is_some());
+}
+
+#[test]
+fn an_answer_replaces_what_it_answers_whoever_has_taken_over_since() {
+    for (slot, other) in [(Slot::InUse, Slot::Candidate), (Slot::Candidate, Slot::InUse)] {
+        let record = about_to_prove();
+        let (spent, mine) = (opened(&record, slot), record.intent(slot).unwrap().id);
+        let taken = record.taking_over(slot, mine, intent(8), "pod-b", march()).unwrap();
+        assert_eq!(taken.intent(slot).unwrap().state, IntentState::Unknown);
+        let untouched = token_in(&taken, other);
+        let answered = taken.answered(&sealer(), &spent, Some(mine), &grant("r3"), None).unwrap();
+        assert_eq!(token_in(&answered, slot).as_deref(), Some("r3"));
+        assert!(answered.intent(slot).is_none() && answered.intent(other).is_some());
+        assert_eq!((token_in(&answered, other), answered.revision()), (untouched, 4));
+    }
+}
+
+#[test]
+fn an_answer_to_what_its_owner_agreed_to_meanwhile_is_kept() {
+    let record = about_to_refresh();
+    let spent = opened(&record, Slot::InUse);
+    let agreed = record.agreed(&sealer(), &grant("r1")).unwrap();
+    assert!(agreed.intent(Slot::InUse).is_some() && !spent.stands_on(&agreed));
+    let answered = agreed.clone().answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), None);
+    assert_eq!(token_in(&answered.unwrap(), Slot::InUse).as_deref(), Some("r2"));
+    let unmarked = agreed.answered(&sealer(), &spent, None, &grant("r2"), None);
+    assert_eq!(unmarked.unwrap_err(), TransitionError::Replaced);
 }
 
 #[test]
 fn a_disconnect_between_request_and_answer_leaves_the_answer_to_be_revoked() {
-    let record = about_to_prove();
-    let spent = candidate_of(&record);
-    let ending = record.with_ending(EndReason::Disconnected, march(), EndTerms::default());
-    let answered = ending.candidate_answered(&sealer(), &spent, &grant("r3")).unwrap();
-    assert_eq!(refresh_token(Some(candidate_of(&answered).grant)).as_deref(), Some("r3"));
-    assert_eq!(answered.candidate_refused().unwrap_err(), TransitionError::Ending, "nor is it dropped later");
+    let ending = about_to_prove().with_ending(EndReason::Disconnected, march(), EndTerms::default());
+    let record = answered(ending, Slot::Candidate, 7, "r3");
+    let record = answered(record, Slot::InUse, 1, "r4");
+    assert!(record.ending().is_some());
+    assert_eq!(token_in(&record, Slot::Candidate).as_deref(), Some("r3"));
+    assert_eq!(token_in(&record, Slot::InUse).as_deref(), Some("r4"));
+    assert_eq!(record.candidate_refused().unwrap_err(), TransitionError::Ending, "nor is it dropped later");
 }
 
 #[test]
-fn a_commit_counts_the_revision_and_clears_the_intent() {
-    let record = about_to_refresh();
-    let record = record.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+fn an_answer_counts_the_revision_and_clears_the_intent() {
+    let record = answered(about_to_refresh(), Slot::InUse, 1, "r2");
     assert_eq!(held_token(&record).as_deref(), Some("r2"));
     assert_eq!((record.revision(), record.grant().unwrap().revision()), (3, 3));
-    assert!(record.intent().is_none() && record.previous().is_none());
+    assert!(record.intent(Slot::InUse).is_none() && record.previous().is_none());
+}
+
+#[test]
+fn a_minted_token_is_the_same_grant_as_long_as_owner_authority_and_client_are() {
+    let minted = |record: Record, grant: &Grant| record.minted(&sealer(), grant).unwrap();
+    let first = minted(Record::new(place()), &grant("m1"));
+    let version = first.grant_version().unwrap();
+    assert_eq!(version.revision, 1);
+    let second = minted(first, &grant("m2"));
+    assert_eq!(second.grant_version(), Some(GrantVersion { revision: 2, ..version }));
+    let mut of_another_client = grant("m3");
+    of_another_client.bound_to.client_id = Some("client-2".into());
+    let third = minted(second, &of_another_client).grant_version().unwrap();
+    assert_eq!(third.revision, 1);
+    assert_ne!(third.id, version.id);
+    assert!(minted(about_to_refresh(), &grant("m1")).intent(Slot::InUse).is_none(), "it answers what stands");
 }
 
 #[test]
@@ -134,7 +179,7 @@ fn a_grant_keeps_its_id_through_refreshes_and_counts_them() {
     assert_eq!(accepted.revision, 1);
     let record = about_to_refresh();
     let id = record.grant_version().unwrap().id;
-    let record = record.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+    let record = answered(record, Slot::InUse, 1, "r2");
     assert_eq!(record.grant_version(), Some(GrantVersion { id, revision: 2 }));
     let candidate = record.clone().with_candidate(&sealer(), &grant("r3")).unwrap();
     assert_eq!(candidate.grant_version(), record.grant_version(), "it is not accepted yet");
@@ -149,7 +194,7 @@ fn another_grant_has_another_id_even_where_the_revisions_agree() {
 
     let id = first.grant_version().unwrap().id;
     let record = first.with_candidate(&sealer(), &grant("r2")).unwrap();
-    let judged = candidate_of(&record);
+    let judged = opened(&record, Slot::Candidate);
     let renewed = record.promoted(&sealer(), &judged).unwrap().grant_version().unwrap();
     assert_eq!(renewed.revision, 1);
     assert_ne!(renewed.id, id);
@@ -161,10 +206,18 @@ fn a_record_of_version_0_1_has_a_grant_without_a_name_and_no_bookkeeping() {
     let clear = &mut secret.data.as_mut().unwrap().get_mut("record.json").unwrap().0;
     let mut json: serde_json::Value = serde_json::from_slice(clear).unwrap();
     json.as_object_mut().unwrap().remove("grantVersion").unwrap();
+    // Names of that version.
+    let mark = json["intent"].as_object_mut().unwrap();
+    for (now, then) in [("id", "attempt"), ("state", "outcome")] {
+        let value = mark.remove(now).unwrap();
+        mark.insert(then.to_owned(), value);
+    }
+    mark.insert("revision".to_owned(), 2.into());
     *clear = serde_json::to_vec(&json).unwrap();
     let record = Record::from_secret(secret).unwrap();
     let version = record.grant_version().unwrap();
     assert_eq!((version.id.to_string(), version.revision), ("0".repeat(32), 2));
+    assert_eq!(record.intent(Slot::InUse), about_to_refresh().intent(Slot::InUse));
     assert_eq!(record.bookkeeping(), &Bookkeeping::default());
 }
 
@@ -180,93 +233,79 @@ fn an_answer_ends_the_pause_and_leaves_what_was_written_or_refused() {
         refused: refused.clone(),
     });
     assert_eq!(round_trip(&paused), paused);
-    let answered = paused.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+    let answered = answered(paused, Slot::InUse, 1, "r2");
     assert_eq!(answered.bookkeeping(), &Bookkeeping { pause: None, published, refused });
 }
 
 #[test]
 fn a_predecessor_is_kept_until_it_is_forgotten() {
-    let spent = Spent::Marked(attempt(1));
     let record = about_to_refresh();
-    let record = record.committed(&sealer(), &grant("r2"), spent, Some(&grant("r1"))).unwrap();
+    let spent = opened(&record, Slot::InUse);
+    let record =
+        record.answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), Some(&grant("r1"))).unwrap();
     assert_eq!(refresh_token(record.open_previous(&sealer()).unwrap()).as_deref(), Some("r1"));
     assert!(record.without_previous().previous().is_none());
 }
 
 #[test]
-fn an_answer_merges_onto_a_record_that_began_to_end_meanwhile() {
-    let record = about_to_refresh().with_ending(EndReason::Disconnected, march(), EndTerms::default());
-    let record = record.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
-    assert_eq!(held_token(&record).as_deref(), Some("r2"));
-    assert!(record.ending().is_some());
+fn an_intent_that_was_taken_over_has_an_unknown_outcome_from_the_start() {
+    let record = about_to_refresh().taking_over(Slot::InUse, intent(1), intent(2), "pod-b", march()).unwrap();
+    let mark = record.intent(Slot::InUse).unwrap();
+    assert_eq!((mark.id, mark.state), (intent(2), IntentState::Unknown));
 }
 
 #[test]
-fn an_answer_whose_intent_was_taken_over_is_kept_while_its_grant_is_still_on_record() {
-    let record = about_to_refresh().taking_over(attempt(1), attempt(2), "pod-b", march()).unwrap();
-    let marked = record.clone().committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None);
-    assert_eq!(marked.unwrap_err(), TransitionError::IntentLost);
-
-    let record = record.committed(&sealer(), &grant("r2"), Spent::Overtaken { revision: 2 }, None).unwrap();
-    assert_eq!(held_token(&record).as_deref(), Some("r2"));
+fn an_unknown_outcome_keeps_its_intent_until_it_is_cleared() {
+    let record = about_to_refresh().intent_unknown(Slot::InUse, intent(1)).unwrap();
+    let mark = record.intent(Slot::InUse).unwrap();
+    assert_eq!((mark.id, mark.state), (intent(1), IntentState::Unknown));
+    assert!(record.without_intent(Slot::InUse, intent(1)).unwrap().intent(Slot::InUse).is_none());
 }
 
 #[test]
-fn an_intent_names_the_grant_it_spends_not_the_record_revision() {
-    let record = authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
-    let record = record.with_intent(attempt(1), "pod-a", march()).unwrap();
-    let intent = record.intent().unwrap();
-    assert_eq!((intent.revision, record.revision()), (2, 3));
-    assert_eq!(intent.outcome, Outcome::Open);
-}
-
-#[test]
-fn a_taken_over_attempt_has_an_unknown_outcome_from_the_start() {
-    let record = about_to_refresh().taking_over(attempt(1), attempt(2), "pod-b", march()).unwrap();
-    let intent = record.intent().unwrap();
-    assert_eq!((intent.attempt, intent.outcome), (attempt(2), Outcome::Unknown));
-}
-
-#[test]
-fn an_unknown_outcome_keeps_its_attempt_until_it_is_cleared() {
-    let record = about_to_refresh().intent_unknown(attempt(1)).unwrap();
-    assert_eq!(record.intent().unwrap().outcome, Outcome::Unknown);
-    assert_eq!(record.intent().unwrap().attempt, attempt(1));
-    assert!(record.without_intent(attempt(1)).unwrap().intent().is_none());
+fn spending_in_an_illegal_order_is_refused_in_both_slots() {
+    use TransitionError as E;
+    let (mine, other) = (intent(8), intent(9));
+    for slot in [Slot::InUse, Slot::Candidate] {
+        let free = || authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
+        let marked = || free().with_intent(slot, mine, "p", march()).unwrap();
+        let ending = || free().with_ending(EndReason::Disconnected, march(), EndTerms::default());
+        let spent = opened(&free(), slot);
+        let table: Vec<(&str, Result<Record, E>, E)> = vec![
+            ("nothing", Record::new(place()).with_intent(slot, mine, "p", march()), E::Empty(slot)),
+            ("twice at once", marked().with_intent(slot, other, "p", march()), E::IntentStands(mine)),
+            ("while ending", ending().with_intent(slot, mine, "p", march()), E::Ending),
+            ("over another", marked().taking_over(slot, other, mine, "p", march()), E::IntentLost),
+            ("clearing another's", marked().without_intent(slot, other), E::IntentLost),
+            ("clearing none", free().without_intent(slot, mine), E::IntentLost),
+            ("doubting another's", marked().intent_unknown(slot, other), E::IntentLost),
+            (
+                "answering nothing",
+                Record::new(place()).answered(&sealer(), &spent, Some(mine), &grant("r3"), None),
+                E::Replaced,
+            ),
+        ];
+        for (what, result, expected) in table {
+            assert_eq!(result.unwrap_err(), expected, "{what} {slot:?}");
+        }
+    }
 }
 
 #[test]
 fn changes_in_an_illegal_order_are_refused() {
     use TransitionError as E;
-    let (sealer, mine, other) = (sealer(), attempt(1), attempt(2));
-    let ending = || authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
+    let sealer = sealer();
+    let ending = |reason| authorized().with_ending(reason, march(), EndTerms::default());
     let with_candidate = || authorized().with_candidate(&sealer, &grant("r2")).unwrap();
-    let judged = with_candidate().open_candidate(&sealer).unwrap().unwrap();
+    let judged = opened(&with_candidate(), Slot::Candidate);
     let table: Vec<(&str, Result<Record, E>, E)> = vec![
-        ("spending nothing", Record::new(place()).with_intent(mine, "p", march()), E::NoGrant),
-        (
-            "a second attempt",
-            about_to_refresh().with_intent(other, "p", march()),
-            E::IntentStands { attempt: mine },
-        ),
-        ("an attempt while ending", ending().with_intent(mine, "p", march()), E::Ending),
-        ("taking over another", about_to_refresh().taking_over(other, mine, "p", march()), E::IntentLost),
-        ("clearing another's mark", about_to_refresh().without_intent(other), E::IntentLost),
-        ("clearing no mark", authorized().without_intent(mine), E::IntentLost),
-        ("doubting another's attempt", about_to_refresh().intent_unknown(other), E::IntentLost),
-        (
-            "committing past a mark",
-            about_to_refresh().committed(&sealer, &grant("r2"), Spent::Unmarked, None),
-            E::IntentStands { attempt: mine },
-        ),
-        (
-            "committing without the mark",
-            authorized().committed(&sealer, &grant("r2"), Spent::Marked(mine), None),
-            E::IntentLost,
-        ),
         ("a second candidate", with_candidate().with_candidate(&sealer, &grant("r3")), E::CandidateStands),
-        ("a candidate while ending", ending().with_candidate(&sealer, &grant("r2")), E::Ending),
-        ("promoting nothing", authorized().promoted(&sealer, &judged), E::NoCandidate),
+        (
+            "a candidate while ending",
+            ending(EndReason::Disconnected).with_candidate(&sealer, &grant("r2")),
+            E::Ending,
+        ),
+        ("promoting nothing", authorized().promoted(&sealer, &judged), E::Empty(Slot::Candidate)),
         (
             "promoting while ending",
             with_candidate()
@@ -274,39 +313,11 @@ fn changes_in_an_illegal_order_are_refused() {
                 .promoted(&sealer, &judged),
             E::Ending,
         ),
-        ("proving nothing", authorized().with_candidate_intent(mine, "p", march()), E::NoCandidate),
-        (
-            "proving twice at once",
-            about_to_prove().with_candidate_intent(mine, "p", march()),
-            E::IntentStands { attempt: attempt(7) },
-        ),
-        (
-            "proving while ending",
-            with_candidate()
-                .with_ending(EndReason::Deleted, march(), EndTerms::default())
-                .with_candidate_intent(mine, "p", march()),
-            E::Ending,
-        ),
-        (
-            "taking over another proof",
-            about_to_prove().taking_over_candidate(mine, other, "p", march()),
-            E::IntentLost,
-        ),
-        ("doubting another's proof", about_to_prove().candidate_unknown(mine), E::IntentLost),
-        ("clearing another's proof", about_to_prove().without_candidate_intent(mine), E::IntentLost),
-        (
-            "answering nothing",
-            authorized().candidate_answered(&sealer, &judged, &grant("r3")),
-            E::NoCandidate,
-        ),
-        ("refusing nothing", authorized().candidate_refused(), E::NoCandidate),
+        ("agreeing to nothing", Record::new(place()).agreed(&sealer, &grant("r1")), E::Empty(Slot::InUse)),
+        ("refusing nothing", authorized().candidate_refused(), E::Empty(Slot::Candidate)),
         ("postponing no ending", authorized().ending_postponed(march(), ""), E::NotEnding),
         ("restarting without an ending", authorized().restarted(), E::NotEnding),
-        (
-            "restarting what was deleted",
-            authorized().with_ending(EndReason::Deleted, march(), EndTerms::default()).restarted(),
-            E::Ending,
-        ),
+        ("restarting what was deleted", ending(EndReason::Deleted).restarted(), E::Ending),
     ];
     for (what, result, expected) in table {
         assert_eq!(result.unwrap_err(), expected, "{what}");
@@ -314,12 +325,12 @@ fn changes_in_an_illegal_order_are_refused() {
 }
 
 #[test]
-fn an_ending_counts_its_attempts_and_keeps_a_bounded_error() {
+fn an_ending_counts_its_failures_and_keeps_a_bounded_error() {
     let record = authorized().with_ending(EndReason::Disconnected, march(), EndTerms::default());
     let record = record.ending_postponed(minutes(1), &"é".repeat(1000)).unwrap();
     let record = record.ending_postponed(minutes(3), "the provider did not answer").unwrap();
     let ending = record.ending().unwrap();
-    assert_eq!((ending.attempts, ending.since, ending.next_attempt_at), (2, march(), minutes(3)));
+    assert_eq!((ending.failures, ending.since, ending.not_before), (2, march(), minutes(3)));
 
     let record = record.ending_postponed(minutes(3), &"é".repeat(1000)).unwrap();
     assert_eq!(record.ending().unwrap().last_error.as_ref().unwrap().chars().count(), 256);
@@ -331,7 +342,7 @@ fn deleting_a_connection_that_is_being_disconnected_keeps_the_time_already_spent
     let record = record.ending_postponed(minutes(5), "no answer").unwrap();
     let record = record.with_ending(EndReason::Deleted, minutes(2), EndTerms::default());
     let ending = record.ending().unwrap();
-    assert_eq!((ending.reason, ending.since, ending.attempts), (EndReason::Deleted, march(), 1));
+    assert_eq!((ending.reason, ending.since, ending.failures), (EndReason::Deleted, march(), 1));
     assert_eq!(record.clone().with_ending(EndReason::Disconnected, minutes(3), EndTerms::default()), record);
 }
 
@@ -363,7 +374,8 @@ fn a_key_that_is_missing_is_told_apart_from_tampering() {
 fn sealed_text_that_is_no_grant_is_said_to_be_none_without_quoting_it() {
     let mut record = authorized();
     let bytes = sealer().seal(&place(), Field::Grant, 2, b"\"a-secret-word\"").unwrap();
-    record.grant = Some(SealedField { revision: 2, bytes: bytes.into() });
+    let sealed = SealedField { revision: 2, bytes: bytes.into() };
+    record.grant = Some(SlotContent { sealed, intent: None });
     let error = record.open_grant(&sealer()).unwrap_err();
     assert_eq!(error, ReadError::NotAGrant(NotAGrant));
     assert!(!format!("{error} {error:?}").contains("secret-word"));
@@ -387,7 +399,7 @@ fn every_kind_of_credential_survives_sealing() {
 #[test]
 fn debug_of_a_grant_and_its_record_shows_no_secret() {
     let record = authorized().with_candidate(&sealer(), &grant("r1")).unwrap();
-    let shown = format!("{:?} {record:?} {:?}", grant("r1"), record.open_candidate(&sealer()));
+    let shown = format!("{:?} {record:?} {:?}", grant("r1"), record.open(&sealer(), Slot::Candidate));
     for secret in ["\"r1\"", "access-r1", "extra-secret"] {
         assert!(!shown.contains(secret), "{shown}");
     }
@@ -416,11 +428,35 @@ fn a_sibling_is_the_same_account_client_and_authority() {
 }
 
 #[test]
+fn a_grant_fits_the_owner_authority_and_client_it_was_given_for() {
+    let terms = || Terms {
+        owner: Some("alice@example.com"),
+        authority: "https://github.com".into(),
+        client_id: Some("client-1"),
+    };
+    let rows = [
+        ("as it was", terms(), Ok(())),
+        ("another owner", Terms { owner: Some("bob"), ..terms() }, Err(Mismatch::Owner)),
+        ("another authority", Terms { authority: "https://x".into(), ..terms() }, Err(Mismatch::Authority)),
+        ("another client", Terms { client_id: Some("client-2"), ..terms() }, Err(Mismatch::Client)),
+        ("whoever it serves", Terms { owner: None, ..terms() }, Ok(())),
+        ("whichever client", Terms { client_id: None, ..terms() }, Ok(())),
+    ];
+    for (name, terms, expected) in rows {
+        assert_eq!(binding().fits(&terms), expected, "{name}");
+    }
+    assert_eq!(Binding { client_id: None, ..binding() }.fits(&terms()), Ok(()), "it had no client");
+}
+
+#[test]
 fn a_record_reads_back_from_its_secret_as_it_was() {
-    let full = about_to_refresh()
-        .committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), Some(&grant("r1")))
+    let marked = about_to_refresh();
+    let spent = opened(&marked, Slot::InUse);
+    let full = marked
+        .answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), Some(&grant("r1")))
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
-        .and_then(|record| record.with_intent(attempt(2), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::InUse, intent(2), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::Candidate, intent(3), "pod-a", march()))
         .and_then(|record| {
             record
                 .with_ending(EndReason::Deleted, march(), EndTerms::default())
@@ -501,8 +537,7 @@ fn a_secret_that_is_no_record_is_refused_by_name() {
 #[test]
 fn a_commit_of_a_rolled_back_record_does_not_open_in_its_place() {
     let older = authorized();
-    let newer = about_to_refresh();
-    let newer = newer.committed(&sealer(), &grant("r2"), Spent::Marked(attempt(1)), None).unwrap();
+    let newer = answered(about_to_refresh(), Slot::InUse, 1, "r2");
     let mut mixed = newer.to_secret().unwrap();
     let old_bytes = older.to_secret().unwrap().data.unwrap().remove("grant").unwrap();
     mixed.data.as_mut().unwrap().insert("grant".into(), old_bytes);
@@ -519,11 +554,6 @@ fn an_account_that_nobody_agreed_to_pins_nothing() {
     assert_eq!(typed(false).pinned_account(), None);
     assert_eq!(typed(true).pinned_account(), grant("r1").bound_to.account.as_ref());
     assert!(grant("r1").pinned_account().is_some(), "what came another way needs no agreement");
-}
-
-#[test]
-fn two_attempts_never_share_an_id() {
-    assert_ne!(AttemptId::generate().unwrap(), AttemptId::generate().unwrap());
 }
 
 proptest! {

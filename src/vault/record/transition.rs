@@ -1,45 +1,27 @@
 //! The changes a record may go through, each a function from record to record; none of them writes anything.
 //!
-//! A connection's usual way: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `committed`)* →
-//! `with_ending` → erased by the store.
+//! A connection's usual way: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `answered`)* → `with_ending` →
+//! erased by the store.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    AttemptId, Bookkeeping, Candidate, EndReason, EndTerms, Ending, Grant, GrantId, GrantVersion, Intent,
-    NoRandomBytes, Outcome, Record, SealedField, SiblingKey, TransitionError,
+    Bookkeeping, EndReason, EndTerms, Ending, Grant, GrantId, GrantVersion, Intent, IntentId, IntentState,
+    NoRandomBytes, Opened, Record, SealedField, SiblingKey, Slot, SlotContent, TransitionError,
 };
 use crate::vault::seal::{Field, Place, Sealer};
 
 /// Longest text of `Ending::last_error`, in characters.
 const ERROR_LENGTH: usize = 256;
 
-/// Under which mark an answer was obtained.
-#[derive(Clone, Copy, Debug)]
-pub enum Spent {
-    /// Under this attempt's intent, which must still stand and is cleared.
-    Marked(AttemptId),
-    /// Without an intent, which only grants that survive their use may do. None may stand.
-    Unmarked,
-    /// Under an intent that somebody has since replaced. Right only while the grant of this revision is still on record:
-    /// then an answer in hand is worth more than anybody's mark, and is kept.
-    Overtaken {
-        /// Revision of the grant that was spent.
-        revision: i64,
-    },
-}
-
-/// What an intent marks: each has its own, because both may be spent at the same time.
-#[derive(Clone, Copy)]
-enum Of {
-    Grant,
-    Candidate,
-}
-
 impl GrantVersion {
     /// That of a grant which is accepted now.
     fn accepted() -> Result<Self, NoRandomBytes> {
         Ok(Self { id: GrantId::generate()?, revision: 1 })
+    }
+
+    fn refreshed(self) -> Self {
+        Self { revision: self.revision.saturating_add(1), ..self }
     }
 }
 
@@ -52,9 +34,7 @@ impl Record {
             grant: None,
             grant_version: None,
             candidate: None,
-            candidate_intent: None,
             previous: None,
-            intent: None,
             ending: None,
             orphaned_since: None,
             sibling_key: None,
@@ -62,14 +42,20 @@ impl Record {
         }
     }
 
-    /// Marks that the grant is about to be spent. Refused while any intent stands, and while the grant is being ended.
+    /// Notes that a slot's refresh token is about to be spent. Refused while an intent stands on it, and while the grant is being
+    /// ended. The other slot is not touched.
     pub fn with_intent(
         self,
-        attempt: AttemptId,
+        slot: Slot,
+        id: IntentId,
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        self.unmarked(Of::Grant)?.marked(Of::Grant, attempt, holder, at, Outcome::Open)
+        if let Some(standing) = self.intent(slot) {
+            return Err(TransitionError::IntentStands(standing.id));
+        }
+        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Open };
+        self.marked(slot, intent)
     }
 
     /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
@@ -77,172 +63,132 @@ impl Record {
     /// it lost.
     pub fn taking_over(
         self,
-        stale: AttemptId,
-        attempt: AttemptId,
+        slot: Slot,
+        stale: IntentId,
+        id: IntentId,
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        self.require_intent(Of::Grant, stale)?;
-        self.marked(Of::Grant, attempt, holder, at, Outcome::Unknown)
+        self.own_intent(slot, stale)?;
+        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Unknown };
+        self.marked(slot, intent)
     }
 
-    /// Notes that this attempt's request was sent and not understood. Stays until an answer or a person decides.
-    pub fn intent_unknown(self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.in_doubt(Of::Grant, attempt)
-    }
-
-    /// Takes this attempt's mark away: for an attempt that certainly spent nothing.
-    pub fn without_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.require_intent(Of::Grant, attempt)?;
-        self.intent = None;
+    /// Notes that this request was sent and not understood. Stays until an answer or a person decides.
+    pub fn intent_unknown(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
+        let intent = self.own_intent(slot, id)?.clone();
+        self.filled(slot)?.intent = Some(Intent { state: IntentState::Unknown, ..intent });
         Ok(self)
     }
 
-    /// Puts a refreshed grant in place: sealed, revision + 1, intent cleared, `predecessor` kept or forgotten. Also for a
-    /// record whose grant is being ended: then the newer grant is the one to revoke.
-    pub fn committed(
+    /// Clears the intent of a request that certainly spent nothing.
+    pub fn without_intent(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
+        self.own_intent(slot, id)?;
+        self.filled(slot)?.intent = None;
+        Ok(self)
+    }
+
+    /// Puts what the provider gave for `spent` in its place: sealed, revision + 1, the intent cleared. An answer in hand is worth
+    /// more than anybody's intent: it is taken while what was spent is still on record, or while the intent it was sent under
+    /// stands. Also for a record whose grant is being ended: then the answer is what is to be revoked.
+    ///
+    /// `predecessor` is the grant that still works for a while beside a refreshed one; an earlier predecessor is forgotten.
+    pub fn answered(
         mut self,
         sealer: &Sealer,
+        spent: &Opened,
+        sent_under: Option<IntentId>,
         answer: &Grant,
-        spent: Spent,
         predecessor: Option<&Grant>,
     ) -> Result<Self, TransitionError> {
-        self.may_commit(spent)?;
+        let slot = spent.slot();
+        let is_ours = sent_under.is_some_and(|id| self.own_intent(slot, id).is_ok());
+        if !is_ours && !spent.stands_on(&self) {
+            return Err(TransitionError::Replaced);
+        }
         self.revision = self.next_revision()?;
-        self.grant = Some(self.sealed(sealer, Field::Grant, answer)?);
-        self.previous = predecessor.map(|grant| self.sealed(sealer, Field::Previous, grant)).transpose()?;
-        self.grant_version = Some(match self.grant_version {
-            Some(version) => GrantVersion { revision: version.revision.saturating_add(1), ..version },
-            None => GrantVersion::accepted()?,
-        });
-        self.sibling_key = SiblingKey::of(&answer.bound_to);
-        self.intent = None;
-        self.bookkeeping.pause = None;
+        let content = self.resealed(sealer, slot, answer)?;
+        match slot {
+            Slot::Candidate => self.candidate = Some(content),
+            Slot::InUse => {
+                let version = self.grant_version.map(GrantVersion::refreshed);
+                self.put_in_use(content, version, answer);
+                self.previous =
+                    predecessor.map(|grant| self.seal(sealer, Field::Previous, grant)).transpose()?;
+            }
+        }
         Ok(self)
     }
 
-    /// Forgets the predecessor: the grant was confirmed, or the grace window has passed.
+    /// Puts a token in place that was minted from the app registration; revision + 1. It is the same grant as before as long as
+    /// owner, authority and client are the same.
+    pub fn minted(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
+        let before = self.open_grant(sealer).ok().flatten();
+        let is_same = before.is_some_and(|old| old.bound_to == answer.bound_to);
+        let version = match self.grant_version {
+            Some(version) if is_same => version.refreshed(),
+            _ => GrantVersion::accepted()?,
+        };
+        self.revision = self.next_revision()?;
+        let content = self.resealed(sealer, Slot::InUse, answer)?;
+        self.put_in_use(content, Some(version), answer);
+        Ok(self)
+    }
+
+    /// Forgets the predecessor: its grace window has passed.
     #[must_use]
-    pub fn without_previous(mut self) -> Self {
-        self.previous = None;
-        self
+    pub fn without_previous(self) -> Self {
+        Self { previous: None, ..self }
     }
 
     /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not touched.
     pub fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
-        }
+        self.not_ending()?;
         if self.candidate.is_some() {
             return Err(TransitionError::CandidateStands);
         }
         self.revision = self.next_revision()?;
-        self.candidate = Some(self.sealed(sealer, Field::Candidate, answer)?);
+        self.candidate = Some(self.resealed(sealer, Slot::Candidate, answer)?);
         Ok(self)
     }
 
-    /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent go: an attempt that
-    /// is still under way learns from `IntentLost` and `GrantMoved` that its answer is not wanted any more.
-    pub fn promoted(mut self, sealer: &Sealer, judged: &Candidate) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
+    /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent go: the answer to a
+    /// request that is still under way is refused as [`TransitionError::Replaced`].
+    pub fn promoted(mut self, sealer: &Sealer, judged: &Opened) -> Result<Self, TransitionError> {
+        self.not_ending()?;
+        self.sealed(Slot::Candidate).ok_or(TransitionError::Empty(Slot::Candidate))?;
+        if judged.slot() != Slot::Candidate || !judged.stands_on(&self) {
+            return Err(TransitionError::Replaced);
         }
-        self.require_candidate(judged)?;
         self.candidate = None;
-        self.candidate_intent = None;
         self.revision = self.next_revision()?;
-        self.grant = Some(self.sealed(sealer, Field::Grant, &judged.grant)?);
-        self.grant_version = Some(GrantVersion::accepted()?);
-        self.sibling_key = SiblingKey::of(&judged.grant.bound_to);
-        self.previous = None;
-        self.intent = None;
-        self.bookkeeping.pause = None;
+        let content = self.resealed(sealer, Slot::InUse, &judged.grant)?;
+        self.put_in_use(content, Some(GrantVersion::accepted()?), &judged.grant);
         Ok(self)
     }
 
-    /// Puts the same grant in place with what its owner agreed to since; revision + 1. A mark that stands goes on standing for it.
+    /// Puts the same grant in place with what its owner agreed to since; revision + 1. An intent goes on standing for it.
     pub fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
-        }
-        if self.grant.is_none() {
-            return Err(TransitionError::NoGrant);
-        }
+        self.not_ending()?;
         self.revision = self.next_revision()?;
-        self.grant = Some(self.sealed(sealer, Field::Grant, grant)?);
-        if let Some(intent) = &mut self.intent {
-            intent.revision = self.revision;
-        }
+        let content = self.resealed(sealer, Slot::InUse, grant)?;
+        self.filled(Slot::InUse)?.sealed = content.sealed;
         Ok(self)
     }
 
     /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it goes the same way, because
     /// nobody has said yet what became of it at the provider.
     pub fn candidate_refused(mut self) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
-        }
-        self.candidate_intent = None;
-        self.candidate.take().map(|_| self).ok_or(TransitionError::NoCandidate)
+        self.not_ending()?;
+        self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
     }
 
-    /// Marks that the candidate's refresh token is about to be spent, to prove it. Refused while such a mark stands, and while
-    /// the grant is being ended. The grant and its own mark are not touched.
-    pub fn with_candidate_intent(
-        self,
-        attempt: AttemptId,
-        holder: &str,
-        at: Timestamp,
-    ) -> Result<Self, TransitionError> {
-        self.unmarked(Of::Candidate)?.marked(Of::Candidate, attempt, holder, at, Outcome::Open)
-    }
-
-    /// Replaces a mark on the candidate whose holder was watched for longer than the time to live: see [`Record::taking_over`].
-    pub fn taking_over_candidate(
-        self,
-        stale: AttemptId,
-        attempt: AttemptId,
-        holder: &str,
-        at: Timestamp,
-    ) -> Result<Self, TransitionError> {
-        self.require_intent(Of::Candidate, stale)?;
-        self.marked(Of::Candidate, attempt, holder, at, Outcome::Unknown)
-    }
-
-    /// Notes that this attempt on the candidate was sent and not understood.
-    pub fn candidate_unknown(self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.in_doubt(Of::Candidate, attempt)
-    }
-
-    /// Takes this attempt's mark off the candidate: for an attempt that certainly spent nothing.
-    pub fn without_candidate_intent(mut self, attempt: AttemptId) -> Result<Self, TransitionError> {
-        self.require_intent(Of::Candidate, attempt)?;
-        self.candidate_intent = None;
-        Ok(self)
-    }
-
-    /// Puts what the provider gave for the candidate in its place; revision + 1, its mark cleared. Whoever's mark stands: an
-    /// answer in hand is worth more, as long as it answers this very candidate. Also for a record whose grant is being ended:
-    /// then the answer is what is to be revoked.
-    pub fn candidate_answered(
-        mut self,
-        sealer: &Sealer,
-        spent: &Candidate,
-        answer: &Grant,
-    ) -> Result<Self, TransitionError> {
-        self.require_candidate(spent)?;
-        self.revision = self.next_revision()?;
-        self.candidate = Some(self.sealed(sealer, Field::Candidate, answer)?);
-        self.candidate_intent = None;
-        Ok(self)
-    }
-
-    /// Marks the grant, and a candidate beside it, to be revoked and erased. An attempt under way may still commit. A record
+    /// Marks the grant, and a candidate beside it, to be revoked and erased. A request under way may still be answered. A record
     /// that is ending already keeps its times; being deleted outweighs the other reasons.
     #[must_use]
     pub fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
-            None => Ending { reason, since: now, attempts: 0, next_attempt_at: now, last_error: None, terms },
+            None => Ending { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
             Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
             Some(ending) => ending,
         });
@@ -250,14 +196,10 @@ impl Record {
     }
 
     /// Counts a failed revocation. `error` is our own wording, never a provider's body; it is cut to 256 characters.
-    pub fn ending_postponed(
-        mut self,
-        next_attempt_at: Timestamp,
-        error: &str,
-    ) -> Result<Self, TransitionError> {
+    pub fn ending_postponed(mut self, not_before: Timestamp, error: &str) -> Result<Self, TransitionError> {
         let ending = self.ending.as_mut().ok_or(TransitionError::NotEnding)?;
-        ending.attempts = ending.attempts.saturating_add(1);
-        ending.next_attempt_at = next_attempt_at;
+        ending.failures = ending.failures.saturating_add(1);
+        ending.not_before = not_before;
         ending.last_error = Some(error.chars().take(ERROR_LENGTH).collect());
         Ok(self)
     }
@@ -279,11 +221,10 @@ impl Record {
         self
     }
 
-    /// Takes the note of [`Record::orphaned`] away: the connection is there.
+    /// Removes the note of [`Record::orphaned`]: the connection is there.
     #[must_use]
-    pub fn claimed(mut self) -> Self {
-        self.orphaned_since = None;
-        self
+    pub fn claimed(self) -> Self {
+        Self { orphaned_since: None, ..self }
     }
 
     /// Puts in what the operator remembers for itself.
@@ -292,85 +233,48 @@ impl Record {
         Self { bookkeeping, ..self }
     }
 
-    /// Its intent, to be changed.
-    fn slot(&mut self, of: Of) -> &mut Option<Intent> {
-        match of {
-            Of::Grant => &mut self.intent,
-            Of::Candidate => &mut self.candidate_intent,
-        }
+    fn not_ending(&self) -> Result<(), TransitionError> {
+        if self.ending.is_some() { Err(TransitionError::Ending) } else { Ok(()) }
     }
 
-    fn unmarked(mut self, of: Of) -> Result<Self, TransitionError> {
-        match self.slot(of) {
-            Some(Intent { attempt, .. }) => Err(TransitionError::IntentStands { attempt: *attempt }),
-            None => Ok(self),
-        }
-    }
-
-    fn marked(
-        mut self,
-        of: Of,
-        attempt: AttemptId,
-        holder: &str,
-        at: Timestamp,
-        outcome: Outcome,
-    ) -> Result<Self, TransitionError> {
-        if self.ending.is_some() {
-            return Err(TransitionError::Ending);
-        }
-        let (spent, missing) = match of {
-            Of::Grant => (&self.grant, TransitionError::NoGrant),
-            Of::Candidate => (&self.candidate, TransitionError::NoCandidate),
+    fn filled(&mut self, slot: Slot) -> Result<&mut SlotContent, TransitionError> {
+        let content = match slot {
+            Slot::InUse => &mut self.grant,
+            Slot::Candidate => &mut self.candidate,
         };
-        let revision = spent.as_ref().ok_or(missing)?.revision;
-        *self.slot(of) = Some(Intent { attempt, revision, holder: holder.to_owned(), at, outcome });
+        content.as_mut().ok_or(TransitionError::Empty(slot))
+    }
+
+    fn marked(mut self, slot: Slot, intent: Intent) -> Result<Self, TransitionError> {
+        self.not_ending()?;
+        self.filled(slot)?.intent = Some(intent);
         Ok(self)
     }
 
-    fn in_doubt(mut self, of: Of, attempt: AttemptId) -> Result<Self, TransitionError> {
-        let intent = self.slot(of).as_mut().filter(|intent| intent.attempt == attempt);
-        intent.ok_or(TransitionError::IntentLost)?.outcome = Outcome::Unknown;
-        Ok(self)
+    fn own_intent(&self, slot: Slot, id: IntentId) -> Result<&Intent, TransitionError> {
+        self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
 
-    fn require_candidate(&self, judged: &Candidate) -> Result<(), TransitionError> {
-        match &self.candidate {
-            None => Err(TransitionError::NoCandidate),
-            Some(_) if judged.stands_on(self) => Ok(()),
-            Some(_) => Err(TransitionError::CandidateMoved),
-        }
-    }
-
-    fn require_intent(&self, of: Of, attempt: AttemptId) -> Result<(), TransitionError> {
-        let intent = match of {
-            Of::Grant => &self.intent,
-            Of::Candidate => &self.candidate_intent,
-        };
-        match intent {
-            Some(intent) if intent.attempt == attempt => Ok(()),
-            _ => Err(TransitionError::IntentLost),
-        }
-    }
-
-    fn may_commit(&self, spent: Spent) -> Result<(), TransitionError> {
-        let grant_revision = self.grant.as_ref().map(SealedField::revision);
-        match (spent, &self.intent) {
-            (Spent::Marked(attempt), _) => self.require_intent(Of::Grant, attempt),
-            (Spent::Unmarked, Some(Intent { attempt, .. })) => {
-                Err(TransitionError::IntentStands { attempt: *attempt })
-            }
-            (Spent::Unmarked, None) => Ok(()),
-            (Spent::Overtaken { revision }, _) if grant_revision == Some(revision) => Ok(()),
-            (Spent::Overtaken { .. }, _) => Err(TransitionError::GrantMoved),
-        }
+    /// Puts a grant where tokens are published from. It ends what stood in its way: the predecessor and a pause.
+    fn put_in_use(&mut self, content: SlotContent, version: Option<GrantVersion>, grant: &Grant) {
+        self.grant = Some(content);
+        self.grant_version = version;
+        self.sibling_key = SiblingKey::of(&grant.bound_to);
+        self.previous = None;
+        self.bookkeeping.pause = None;
     }
 
     fn next_revision(&self) -> Result<i64, TransitionError> {
         self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)
     }
 
+    /// What a slot holds after this write, without an intent.
+    fn resealed(&self, sealer: &Sealer, slot: Slot, grant: &Grant) -> Result<SlotContent, TransitionError> {
+        Ok(SlotContent { sealed: self.seal(sealer, slot.field(), grant)?, intent: None })
+    }
+
     /// Seals for this record at its revision, which the caller has just counted up.
-    fn sealed(&self, sealer: &Sealer, field: Field, grant: &Grant) -> Result<SealedField, TransitionError> {
+    fn seal(&self, sealer: &Sealer, field: Field, grant: &Grant) -> Result<SealedField, TransitionError> {
         let plaintext = grant.to_plaintext()?;
         let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
         Ok(SealedField { revision: self.revision, bytes: bytes.into() })

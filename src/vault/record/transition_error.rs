@@ -1,35 +1,26 @@
 //! Why a record cannot go through a change.
 
-use super::{AttemptId, NoRandomBytes, NotSerializable};
+use super::{IntentId, NoRandomBytes, NotSerializable, Slot};
 use crate::vault::seal::SealError;
 
 /// Why a change is not possible from here. The record at hand is still what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
-    /// There is no grant to spend.
-    #[error("the record holds no grant")]
-    NoGrant,
-    /// There is no candidate to judge.
-    #[error("the record holds no candidate")]
-    NoCandidate,
+    /// There is nothing to spend, judge or refuse.
+    #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
+    Empty(Slot),
+    /// What was spent or judged is not on record any more: another grant has replaced it.
+    #[error("another grant has replaced the one that was spent or judged")]
+    Replaced,
     /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
     #[error("an earlier candidate is not judged yet")]
     CandidateStands,
-    /// The candidate that was judged is not the one that stands now.
-    #[error("another candidate took the place of the one that was judged")]
-    CandidateMoved,
-    /// Another attempt stands.
-    #[error("attempt {attempt} stands")]
-    IntentStands {
-        /// That attempt.
-        attempt: AttemptId,
-    },
-    /// The attempt does not stand any more: somebody else moved.
-    #[error("the attempt does not stand any more")]
+    /// Another intent stands.
+    #[error("intent {0} stands")]
+    IntentStands(IntentId),
+    /// The intent does not stand any more: another process has replaced it.
+    #[error("the intent does not stand any more")]
     IntentLost,
-    /// The grant is not the one that was spent: a newer one is on record.
-    #[error("a newer grant is on record")]
-    GrantMoved,
     /// The record's grant is being ended.
     #[error("the grant is being ended")]
     Ending,

@@ -20,7 +20,7 @@ pub struct Counts {
     pub grants: usize,
     /// Those with an answer that is not judged yet.
     pub candidates: usize,
-    /// Those with an attempt that has no answer on record.
+    /// Those with a request that has no answer on record.
     pub intents: usize,
     /// Those that wait for a revocation.
     pub endings: usize,
@@ -37,7 +37,7 @@ impl Counts {
                 Ok(record) => {
                     counts.grants += usize::from(record.grant().is_some());
                     counts.candidates += usize::from(record.candidate().is_some());
-                    counts.intents += usize::from(record.intent().is_some());
+                    counts.intents += usize::from(record.intents().next().is_some());
                     counts.endings += usize::from(record.ending().is_some());
                     counts.orphans += usize::from(record.orphaned_since().is_some());
                 }
@@ -84,7 +84,7 @@ impl Store {
 impl Cache {
     fn ending(&self) -> Vec<Loaded> {
         let mut ending = self.loaded_where(|record| record.ending().is_some());
-        ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.next_attempt_at));
+        ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.not_before));
         ending
     }
 

@@ -132,7 +132,7 @@ async fn a_try_is_of_the_person_whom_the_sign_in_provider_names() {
     let (_, who) = begun(&it, &namesake, &page).await;
     assert!(who == person(&other) && who != person(&one), "the same name, another issuer");
     until("the end of the namesake's try", async || {
-        namesake.get(&page).await.says("not the person any more").then_some(())
+        namesake.get(&page).await.says("is now a different person").then_some(())
     })
     .await;
 }

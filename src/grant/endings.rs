@@ -1,0 +1,172 @@
+//! The queue of grants that are to be ended.
+//!
+//! The records alone drive it: neither a provider that is down nor a missing app Secret holds an object back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_api::connection::Method;
+use bowline_runtime::clock::later;
+use k8s_openapi::jiff::Timestamp;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, Submission};
+use super::revoke::{is_given_up, postpone};
+use super::target::Target;
+use super::work::{Job, Task};
+use crate::vault::record::{EndTerms, Ending};
+use crate::vault::{Loaded, Place};
+
+/// A grant that is being worked on is looked at again after this.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+/// The queue looks at all records at least this often.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+/// Resolves a provider for a connection that may be gone.
+pub type Lookup = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
+
+/// Watches for records that are to be ended and hands each in when it is due.
+pub struct Endings {
+    /// Where they are handed in.
+    pub desk: Arc<Desk>,
+    /// Resolves a provider.
+    pub lookup: Lookup,
+    /// How long a record that could not be revoked is kept.
+    pub retention: Duration,
+}
+
+impl Endings {
+    /// Runs until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let store = &self.desk.parts().engine.records.store;
+        let mut changes = store.changes();
+        store.wait_ready().await;
+        loop {
+            let next = self.look().await;
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep(next) => {}
+                change = changes.recv() => if matches!(change, Err(RecvError::Closed)) { return },
+            }
+        }
+    }
+
+    /// Hands in what is due; returns how long nothing will be.
+    async fn look(&self) -> Duration {
+        let records = &self.desk.parts().engine.records;
+        let now = records.clock.now();
+        let mut next = LOOK_EVERY;
+        for loaded in records.store.ending() {
+            let Some(ending) = loaded.record.ending() else { continue };
+            if is_given_up(ending, now) {
+                if later(ending.since, self.retention) <= now {
+                    records.erase(loaded.version).await;
+                }
+            } else if ending.not_before > now {
+                let wait = Duration::try_from(ending.not_before.duration_since(now)).unwrap_or_default();
+                next = next.min(wait);
+            } else if !self.hand_in(&loaded, ending, now).await {
+                // The end of that work changes no record, so nothing else would bring us back soon.
+                next = next.min(BUSY_PAUSE);
+            }
+        }
+        next
+    }
+
+    /// Hands in what is due as it was read; `false` if its grant is being worked on. Between reading and this others were waited
+    /// for, and an earlier try may have failed since: then the record has moved, and nothing is started.
+    async fn hand_in(&self, loaded: &Loaded, ending: &Ending, now: Timestamp) -> bool {
+        let place = loaded.record.place().clone();
+        let Some(target) = (self.lookup)(&place, &ending.terms) else {
+            let why = format!("provider {} is not there or not ready", place.provider);
+            let parts = self.desk.parts();
+            postpone(&parts.engine.records, &parts.events, loaded, &why, None).await;
+            return true;
+        };
+        let job = Job {
+            place,
+            owner: String::new(),
+            method: target.methods().first().copied().unwrap_or(Method::AuthorizationCode),
+            target,
+            own_app: ending.terms.own_app.clone(),
+            app_version: None,
+            scopes: Vec::new(),
+            expected_account: None,
+            accepted_account: None,
+            urgency: now,
+            task: Task::End { read: loaded.version.read() },
+        };
+        !matches!(self.desk.submit(job), Submission::Busy)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, at, grant, target};
+    use crate::vault::record::EndReason;
+    use crate::vault::{Credential, Record};
+
+    const ENTRY: &str = "generic-api-key";
+
+    /// A queue whose providers are there, or are not.
+    fn endings(bench: &Bench, there: bool) -> Endings {
+        Endings {
+            desk: Arc::clone(&bench.desk),
+            lookup: Arc::new(move |_, _| there.then(|| target(ENTRY))),
+            retention: Duration::from_hours(720),
+        }
+    }
+
+    /// Keeps a record whose grant is to be ended from now on.
+    async fn ending(bench: &Bench) -> Loaded {
+        let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
+        let record = bench.holding("u1", &grant);
+        bench.keep(record.with_ending(EndReason::Deleted, at(0), EndTerms::default())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ending_that_was_read_before_its_first_try_failed_starts_nothing() {
+        let bench = Bench::start().await;
+        let read = ending(&bench).await;
+        // While the queue is busy with others, the first try fails and is over.
+        let failed = Record::clone(&read.record).ending_postponed(at(10), "no answer").unwrap();
+        let records = &bench.engine().records;
+        let _ = records.store.replace(bench.loaded("u1").version, failed).await.unwrap();
+        endings(&bench, true).hand_in(&read, read.record.ending().unwrap(), at(0)).await;
+        bench.desk.drain().await;
+        assert!(bench.api.has("record-u1"), "revoked and erased without its pause");
+        assert_eq!(bench.loaded("u1").record.ending().unwrap().failures, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_due_ending_is_revoked_and_erased() {
+        let bench = Bench::start().await;
+        ending(&bench).await;
+        endings(&bench, true).look().await;
+        bench.desk.drain().await;
+        assert!(!bench.api.has("record-u1"));
+        assert!(bench.api.events().is_empty(), "nothing is told of what worked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_failed_is_told_the_first_time_and_followed_by_a_pause() {
+        let bench = Bench::start().await;
+        ending(&bench).await;
+        let endings = endings(&bench, false);
+        endings.look().await;
+        assert_eq!(endings.look().await, Duration::from_secs(10), "the pause is kept");
+        bench.clock.advance(SignedDuration::from_secs(10));
+        endings.look().await;
+        let failed = bench.loaded("u1").record.ending().unwrap().clone();
+        assert_eq!((failed.failures, failed.not_before), (2, at(30)));
+        let told = bench.api.events();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("provider p is not there"), "{told:?}");
+    }
+}

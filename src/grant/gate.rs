@@ -1,0 +1,197 @@
+//! The gate through which requests go to providers: when one may leave, how it is counted, and what its answer says about the
+//! provider rather than about a grant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bowline_api::IntegrationProvider;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+use bowline_runtime::clock::{Clock, later};
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
+
+use super::pace::{Pace, Permit};
+use super::registration::Registrations;
+use super::schedule;
+use super::work::Job;
+use crate::metrics::{Metrics, Operation};
+use crate::vault::Grant;
+
+/// The gate of one process.
+pub struct Gate {
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    pace: Pace,
+    registrations: Registrations,
+    wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
+    /// Cancelled when no new request may be started.
+    draining: CancellationToken,
+}
+
+/// Why no request may leave now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// The provider asked everybody to wait, or does not accept our registration.
+    OnHold {
+        /// When it may be asked again.
+        until: Timestamp,
+    },
+    /// The process is ending.
+    Draining,
+}
+
+impl Gate {
+    /// `wake_provider` has a provider looked at again when its registration begins or ceases to be rejected.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
+    ) -> Self {
+        let (pace, registrations) = (Pace::default(), Registrations::default());
+        Self { metrics, clock, pace, registrations, wake_provider, draining: CancellationToken::new() }
+    }
+
+    /// What providers say of our registrations.
+    pub(super) fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+
+    /// Lets no new request leave.
+    pub(super) fn close(&self) {
+        self.draining.cancel();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Waits until the gate is closed.
+    pub(super) async fn closed(&self) {
+        self.draining.cancelled().await;
+    }
+
+    /// Waits for the provider's turn.
+    pub(super) async fn admit(&self, job: &Job) -> Result<Permit, NotAdmitted> {
+        let (provider, now) = (job.target.provider(), self.clock.now());
+        // A connection with an app of its own neither waits for the provider's registration nor uses up its probe.
+        if job.own_app.is_none() && !self.registrations.take_probe(provider, now) {
+            let until = self.registrations.next_probe(provider).unwrap_or(now);
+            return Err(NotAdmitted::OnHold { until });
+        }
+        let turn = self.pace.admit(provider, job.target.max_concurrent(), job.urgency, now);
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => Err(NotAdmitted::Draining),
+            turn = turn => turn.map_err(|on_hold| NotAdmitted::OnHold { until: on_hold.until }),
+        }
+    }
+
+    /// Runs a request to a provider and counts how it went and how long it took.
+    pub(super) async fn timed<T>(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let call = self.metrics.provider_call(operation);
+        let result = request.await;
+        call.finish(result.as_ref().err());
+        result
+    }
+
+    /// The registration works: if its connections had been paused, they go on.
+    pub(super) fn accepted(&self, job: &Job) {
+        let provider = job.target.provider();
+        if job.own_app.is_none() && self.registrations.accepted(provider) {
+            self.wake(provider);
+        }
+    }
+
+    /// Takes in what a failure says about the provider. `grant` is the one in use, if that was sent.
+    pub(super) fn failed(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
+        let mut failure = doubted(failure);
+        let (provider, now) = (job.target.provider(), self.clock.now());
+        if let Some(wait) = failure.retry_after {
+            self.pace.hold(provider, later(now, wait));
+        }
+        let suspect = job.own_app.is_none() && failure.refuses_client();
+        if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
+            self.wake(provider);
+        }
+        let lifetime = job.target.description().grant.refresh_lifetime.map(Into::into);
+        failure.proves_revoked |=
+            failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
+        failure
+    }
+
+    fn wake(&self, provider: &str) {
+        // Nobody listens only while the process ends.
+        let _ = self.wake_provider.send(ObjectRef::new(provider));
+    }
+}
+
+/// A provider in trouble says nothing about a grant that can be relied on, whatever code it puts into its answer.
+fn doubted(mut failure: Failure) -> Failure {
+    let about_the_grant =
+        matches!(failure.class, Class::Reauth | Class::Consent | Class::Policy | Class::StepUp);
+    if about_the_grant && failure.sent == Sent::MaybeSent {
+        failure.class = Class::Transient;
+        failure.proves_revoked = false;
+    }
+    failure
+}
+
+/// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
+fn ends_later(grant: &Grant, lifetime: Option<Duration>, now: Timestamp) -> bool {
+    // The catalogue says how long a refresh token lives from when it was given, not from each use of it.
+    let by_catalogue = || Some(later(grant.refresh_issued_at?, lifetime?));
+    let ends = grant.refresh_expires_at.or_else(by_catalogue);
+    ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::SignedDuration;
+
+    use super::*;
+    use crate::grant::fixtures::{answer, at, oauth_grant};
+    use crate::grant::slot::renewed;
+
+    #[test]
+    fn a_provider_in_trouble_is_not_believed_about_the_grant() {
+        for class in [Class::Reauth, Class::Consent, Class::Policy, Class::StepUp, Class::Config, Class::Bug]
+        {
+            let said = |sent| Failure {
+                class,
+                code: None,
+                status: Some(500),
+                retry_after: None,
+                sent,
+                proves_revoked: class == Class::Reauth,
+                summary: String::new(),
+            };
+            assert_eq!(doubted(said(Sent::Refused)), said(Sent::Refused));
+            let kept = matches!(class, Class::Config | Class::Bug);
+            let doubted = doubted(said(Sent::MaybeSent));
+            assert_eq!(doubted.class, if kept { class } else { Class::Transient });
+            assert!(!doubted.proves_revoked);
+        }
+    }
+
+    #[test]
+    fn a_lifetime_from_the_catalogue_counts_from_when_the_token_was_given() {
+        let day = |day: i64| at(0) + SignedDuration::from_hours(24 * day);
+        let lifetime = Some(Duration::from_hours(24 * 90));
+        let imported = oauth_grant("sandbox", "old");
+        let given = Grant { refresh_issued_at: Some(at(0)), ..imported.clone() };
+        let kept = renewed(&given, answer(Some("old")), day(80));
+        assert!(ends_later(&kept, lifetime, day(80)) && !ends_later(&kept, lifetime, day(89)));
+        let replaced = renewed(&kept, answer(Some("new")), day(80));
+        assert!(ends_later(&replaced, lifetime, day(89)), "another token, another ninety days");
+        assert!(!ends_later(&imported, lifetime, at(0)), "nobody knows how old an imported token is");
+        assert!(!ends_later(&replaced, None, at(0)));
+    }
+}

@@ -1,0 +1,204 @@
+//! Reading what an intake or credentials Secret provides: pure, from the Secret's keys to a credential or a reason.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bowline_api::connection::Method;
+use bowline_runtime::clock::later;
+use k8s_openapi::ByteString;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::grant::refusal::{IntakeError, MAX_VALUE};
+use crate::vault::Credential;
+
+/// Every key that may stand in such a Secret. `id_token` is part of many token answers and is not read: nobody checked its
+/// signature, so it would let whoever imports a grant name somebody else's account.
+const KNOWN: &[&str] = &[
+    "refresh_token",
+    "access_token",
+    "token_type",
+    "expires_in",
+    "expires_at",
+    "scope",
+    "id_token",
+    "api_key",
+    "username",
+    "password",
+];
+
+/// What a Secret provides.
+#[derive(Clone, Debug)]
+pub struct Provided {
+    pub credential: Credential,
+    /// Scopes, if it says.
+    pub scopes: Option<Vec<String>>,
+    /// When the access token ends, if it says.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Reads the data of a Secret for a connection that uses `method`.
+pub fn read(
+    data: &BTreeMap<String, ByteString>,
+    method: Method,
+    now: Timestamp,
+) -> Result<Provided, IntakeError> {
+    if method == Method::ClientCredentials {
+        return Err(IntakeError::NothingToImport);
+    }
+    if data.is_empty() {
+        return Err(IntakeError::Empty { method });
+    }
+    if data.keys().any(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(IntakeError::UnknownKeys { method });
+    }
+    let values = Values { data };
+    let credential = credential(&values, method)?;
+    Ok(Provided {
+        credential,
+        scopes: values.text("scope")?.map(|scope| {
+            scope.split([' ', ',']).filter(|scope| !scope.is_empty()).map(ToOwned::to_owned).collect()
+        }),
+        expires_at: expires_at(&values, now)?,
+    })
+}
+
+fn credential(values: &Values, method: Method) -> Result<Credential, IntakeError> {
+    let wrong = || IntakeError::WrongKeys { method };
+    match method {
+        Method::ApiKey => {
+            let api_key = values.secret("api_key")?.ok_or_else(wrong)?;
+            Ok(Credential::ApiKey { api_key })
+        }
+        Method::BasicAuth => {
+            let username = values.text("username")?.ok_or_else(wrong)?.to_owned();
+            // An empty password is legal: several services take the key as user name.
+            let password = values.secret("password")?.unwrap_or_default();
+            Ok(Credential::Basic { username, password })
+        }
+        Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
+            let (refresh_token, access_token) =
+                (values.secret("refresh_token")?, values.secret("access_token")?);
+            if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {
+                return Err(wrong());
+            }
+            let token_type = values.text("token_type")?.unwrap_or("Bearer").to_owned();
+            Ok(Credential::OAuth { refresh_token, access_token, token_type })
+        }
+    }
+}
+
+fn expires_at(values: &Values, now: Timestamp) -> Result<Option<Timestamp>, IntakeError> {
+    if let Some(text) = values.text("expires_at")? {
+        return text.parse().map(Some).map_err(|_| IntakeError::BadTime { key: "expires_at" });
+    }
+    let Some(text) = values.text("expires_in")? else { return Ok(None) };
+    let seconds: u32 = text.parse().map_err(|_| IntakeError::BadTime { key: "expires_in" })?;
+    Ok(Some(later(now, Duration::from_secs(seconds.into()))))
+}
+
+/// The values of a Secret, each checked when it is read. Blank counts as absent.
+struct Values<'a> {
+    data: &'a BTreeMap<String, ByteString>,
+}
+
+impl<'a> Values<'a> {
+    fn text(&self, key: &'static str) -> Result<Option<&'a str>, IntakeError> {
+        let Some(ByteString(bytes)) = self.data.get(key) else { return Ok(None) };
+        if bytes.len() > MAX_VALUE {
+            return Err(IntakeError::TooLong { key });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| IntakeError::NotText { key })?.trim();
+        if text.chars().any(char::is_control) {
+            return Err(IntakeError::NotText { key });
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    fn secret(&self, key: &'static str) -> Result<Option<SecretString>, IntakeError> {
+        Ok(self.text(key)?.map(SecretString::from))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    type Pairs<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn data(pairs: Pairs) -> BTreeMap<String, ByteString> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.to_vec()))).collect()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn refusal(pairs: Pairs, method: Method) -> IntakeError {
+        read(&data(pairs), method, at(0)).err().unwrap()
+    }
+
+    #[test]
+    fn a_refresh_token_with_its_access_token_is_read() {
+        let pairs: &[(&str, &[u8])] =
+            &[("refresh_token", b"r\n"), ("access_token", b"a"), ("expires_in", b"60"), ("scope", b"x,y z")];
+        let provided = read(&data(pairs), Method::AuthorizationCode, at(0)).unwrap();
+        let Credential::OAuth { refresh_token: Some(refresh), .. } = &provided.credential else { panic!() };
+        assert_eq!(refresh.expose_secret(), "r");
+        assert_eq!(provided.expires_at, Some(at(60)));
+        assert_eq!(provided.scopes.unwrap(), ["x", "y", "z"]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_reason() {
+        use Method::{ApiKey, AuthorizationCode, BasicAuth, ClientCredentials, RefreshToken};
+        let long = vec![b'a'; 1024 * 1024];
+        let rows: &[(&str, IntakeError, Method, Pairs)] = &[
+            ("empty", IntakeError::Empty { method: ApiKey }, ApiKey, &[]),
+            ("wrong key", IntakeError::UnknownKeys { method: ApiKey }, ApiKey, &[("apikey", b"k")]),
+            (
+                "a code",
+                IntakeError::UnknownKeys { method: AuthorizationCode },
+                AuthorizationCode,
+                &[("code", b"k")],
+            ),
+            (
+                "another method's",
+                IntakeError::WrongKeys { method: ApiKey },
+                ApiKey,
+                &[("refresh_token", b"k")],
+            ),
+            ("blank", IntakeError::WrongKeys { method: ApiKey }, ApiKey, &[("api_key", b" \n")]),
+            ("no user", IntakeError::WrongKeys { method: BasicAuth }, BasicAuth, &[("password", b"k")]),
+            (
+                "no refresh token",
+                IntakeError::WrongKeys { method: RefreshToken },
+                RefreshToken,
+                &[("access_token", b"k")],
+            ),
+            ("binary", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", &[0xff, 0xfe])]),
+            ("a NUL", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", b"a\0b")]),
+            ("a line break", IntakeError::NotText { key: "api_key" }, ApiKey, &[("api_key", b"a\nb")]),
+            ("1 MiB", IntakeError::TooLong { key: "api_key" }, ApiKey, &[("api_key", &long)]),
+            (
+                "bad time",
+                IntakeError::BadTime { key: "expires_in" },
+                AuthorizationCode,
+                &[("access_token", b"k"), ("expires_in", b"-1")],
+            ),
+            ("minted", IntakeError::NothingToImport, ClientCredentials, &[("access_token", b"k")]),
+        ];
+        for (name, expected, method, pairs) in rows {
+            assert_eq!(refusal(pairs, *method), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_reason_quotes_a_value() {
+        for pairs in [&[("api_key", b"hush\0".as_slice())], &[("hush", b"x".as_slice())]] {
+            assert!(!refusal(pairs, Method::ApiKey).to_string().contains("hush"));
+        }
+    }
+}

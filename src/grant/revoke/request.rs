@@ -1,0 +1,79 @@
+//! The request that ends a grant at its provider.
+
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::revoke::{Revocation, Tokens, needs_live_access_token};
+
+use crate::grant::engine::Engine;
+use crate::grant::slot::{renewed, send};
+use crate::grant::work::Job;
+use crate::metrics::Operation;
+use crate::vault::{Credential, Grant, Opened, Record, Terms};
+
+/// Ends a grant at the provider, with the tokens at hand. A token that is gone already, and a provider that knows no revocation,
+/// are done.
+pub(super) async fn revoke(
+    engine: &Engine,
+    job: &Job,
+    app: Option<&App>,
+    grant: &Grant,
+) -> Result<(), String> {
+    may_be_sent(job, app, grant)?;
+    let (Credential::OAuth { refresh_token, access_token, .. }, Some(app)) = (&grant.credential, app) else {
+        return Ok(());
+    };
+    let (gate, description) = (&engine.gate, job.target.description());
+    let tokens = Tokens { refresh: refresh_token.as_ref(), access: access_token.as_ref() };
+    let now = engine.records.clock.now();
+    let revocation = bowline_oauth::revoke::revoke(job.target.http(), description, app, tokens, now);
+    match gate.timed(Operation::Revoke, revocation).await {
+        Ok(Revocation::Revoked | Revocation::AlreadyGone) => Ok(()),
+        Ok(Revocation::Unsupported { .. }) => {
+            let provider = job.target.provider();
+            tracing::info!(provider, "the provider knows no revocation; the local copy is erased");
+            Ok(())
+        }
+        Err(failure) => Err(gate.failed(job, failure, None).summary),
+    }
+}
+
+/// The same for a grant on record. Some providers revoke only by a call with a live access token: then the refresh token is used
+/// first, and its answer kept.
+pub(super) async fn revoke_opened(
+    engine: &Engine,
+    job: &Job,
+    app: Option<&App>,
+    opened: Opened,
+) -> Result<(), String> {
+    let now = engine.records.clock.now();
+    let expired = opened.grant.expires_at.is_some_and(|expires| expires <= now);
+    let (Credential::OAuth { refresh_token: Some(token), .. }, Some(client)) = (
+        &opened.grant.credential,
+        app.filter(|_| expired && needs_live_access_token(job.target.description())),
+    ) else {
+        return revoke(engine, job, app, &opened.grant).await;
+    };
+    may_be_sent(job, app, &opened.grant)?;
+    match send(engine, job, client, token).await {
+        Ok(answer) => {
+            let (slot, grant) = (opened.slot(), renewed(&opened.grant, answer, now));
+            let change = |record: Record| {
+                let intent = record.intent(slot).map(|intent| intent.id);
+                record.answered(&engine.records.sealer, &opened, intent, &grant, None)
+            };
+            engine.records.settle(&job.place.uid, change).await.map_err(|error| error.to_string())?;
+            revoke(engine, job, app, &grant).await
+        }
+        // Without a refresh token that works there is nothing left to revoke with, and nothing left to fear.
+        Err(failure) if failure.class == Class::Reauth => revoke(engine, job, app, &opened.grant).await,
+        Err(failure) => Err(failure.summary),
+    }
+}
+
+/// Revoking sends the tokens as well: only where they came from, and in the name they were given to. Whose they are does not
+/// matter, and the connection may be gone.
+fn may_be_sent(job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
+    let terms = Terms { owner: None, ..job.terms(app) };
+    let mismatch = |_| "the provider's address or app is not the one that was consented to".to_owned();
+    grant.bound_to.fits(&terms).map_err(mismatch)
+}

@@ -1,0 +1,120 @@
+//! The grant that an answer of the provider makes. Pure.
+
+use bowline_oauth::answer::TokenAnswer;
+use bowline_runtime::clock::later;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::vault::{Credential, Grant};
+
+/// The least time between two answers whose expiries are compared.
+const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
+
+/// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
+pub fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
+    let old_refresh = match &old.credential {
+        Credential::OAuth { refresh_token, .. } => refresh_token.clone(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    };
+    let expires = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
+    let replaced = answer
+        .refresh_token
+        .as_ref()
+        .is_some_and(|new| old_refresh.as_ref().is_none_or(|old| old.expose_secret() != new.expose_secret()));
+    let mut claims = old.claims.clone();
+    claims.extend(answer.claims);
+    let mut published_extras = old.published_extras.clone();
+    published_extras.extend(answer.extras.into_iter().map(|(key, value)| (key, SecretString::from(value))));
+    Grant {
+        credential: Credential::OAuth {
+            refresh_token: answer.refresh_token.or(old_refresh),
+            access_token: Some(answer.access_token),
+            token_type: answer.token_type,
+        },
+        claims,
+        scopes: answer.scopes.or_else(|| old.scopes.clone()),
+        obtained_at: asked_at,
+        expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
+        refresh_expires_at: expires.or(old.refresh_expires_at),
+        refresh_end_moves: expiry_moves(old, expires, asked_at),
+        refresh_issued_at: if replaced { Some(asked_at) } else { old.refresh_issued_at },
+        published_extras,
+        bound_to: old.bound_to.clone(),
+        source: old.source.clone(),
+        consent: old.consent.clone(),
+    }
+}
+
+/// Whether each use of the refresh token moves its expiry, as this answer shows beside the one before.
+fn expiry_moves(old: &Grant, expires: Option<Timestamp>, asked_at: Timestamp) -> Option<bool> {
+    let passed = asked_at.duration_since(old.obtained_at);
+    match (old.refresh_expires_at, expires) {
+        (Some(before), Some(expires)) if passed >= COMPARABLE_AFTER => {
+            Some(expires.duration_since(before) > passed / 2)
+        }
+        _ => old.refresh_end_moves,
+    }
+}
+
+/// Whether two are the same answer of the provider.
+pub fn is_same(one: &Grant, other: &Grant) -> bool {
+    let access = |grant: &Grant| match &grant.credential {
+        Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
+        _ => String::new(),
+    };
+    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && access(one) == access(other)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::grant::fixtures::{answer, at, oauth_grant};
+
+    fn grant() -> Grant {
+        Grant {
+            scopes: Some(vec!["read".to_owned()]),
+            expires_at: Some(at(60)),
+            refresh_expires_at: Some(at(600)),
+            ..oauth_grant("sandbox", "old")
+        }
+    }
+
+    fn refresh_token(grant: &Grant) -> &str {
+        match &grant.credential {
+            Credential::OAuth { refresh_token: Some(token), .. } => token.expose_secret(),
+            _ => "",
+        }
+    }
+
+    #[test]
+    fn what_an_answer_leaves_out_stays_as_it_was() {
+        let kept = renewed(&grant(), answer(None), at(30));
+        assert_eq!(refresh_token(&kept), "old");
+        assert_eq!(kept.scopes, Some(vec!["read".to_owned()]));
+        assert_eq!((kept.obtained_at, kept.expires_at), (at(30), Some(at(120))));
+        assert_eq!(kept.refresh_expires_at, Some(at(600)));
+    }
+
+    #[test]
+    fn a_rotated_refresh_token_replaces_the_old_one() {
+        let kept = renewed(&grant(), answer(Some("new")), at(30));
+        assert_eq!((refresh_token(&kept), kept.refresh_issued_at), ("new", Some(at(30))));
+    }
+
+    #[test]
+    fn two_answers_show_whether_the_expiry_moves() {
+        let told = |lives: u64| TokenAnswer {
+            refresh_expires_in: Some(Duration::from_secs(lives)),
+            ..answer(Some("new"))
+        };
+        let after = |second: i64, lives| renewed(&grant(), told(lives), at(second)).refresh_end_moves;
+        assert_eq!(after(100, 500), Some(false), "it counts down");
+        assert_eq!(after(100, 502), Some(false), "and a second more or less is no news");
+        assert_eq!(after(100, 600), Some(true), "it starts anew");
+        assert_eq!(after(3, 600), None, "too soon to tell");
+        assert_eq!(renewed(&grant(), answer(None), at(100)).refresh_end_moves, None);
+    }
+}

@@ -1,0 +1,189 @@
+//! The intent under which a refresh token is sent.
+
+use std::sync::Arc;
+
+use bowline_runtime::clock::later;
+use bowline_runtime::telemetry::chain;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::grant::marks::Marks;
+use crate::grant::records::Records;
+use crate::grant::work::Job;
+use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
+
+/// How spending begins, given the intent that stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Opening {
+    /// Write an intent, then send.
+    Mark,
+    /// Send without one: the old token stays valid.
+    Unmarked,
+    /// Our own intent stands, and the outcome of its request is not known: go on under it.
+    Resume(IntentId),
+    /// Another process's intent was watched for long enough: replace it.
+    TakeOver(IntentId),
+    /// Another process's intent is to be respected until then.
+    Respect { until: Timestamp },
+}
+
+/// `watched_since`: since when, on our own clock, the intent has stood that is on record.
+fn opening(
+    standing: Option<&Intent>,
+    needs_intent: bool,
+    marks: &Marks,
+    watched_since: Timestamp,
+    now: Timestamp,
+) -> Opening {
+    match standing {
+        None if needs_intent => Opening::Mark,
+        None => Opening::Unmarked,
+        Some(intent) if intent.holder == marks.holder => Opening::Resume(intent.id),
+        Some(intent) if later(watched_since, marks.ttl) <= now => Opening::TakeOver(intent.id),
+        Some(_) => Opening::Respect { until: later(watched_since, marks.ttl) },
+    }
+}
+
+/// What a refresh token is sent under.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// The intent; `None` where the old token surely stays valid.
+    pub intent: Option<IntentId>,
+    /// Whether an earlier request under it may have had an effect.
+    pub was_unknown: bool,
+}
+
+/// Why no intent is on record. Nothing may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotMarked {
+    /// Another process's intent stands.
+    Respected { until: Timestamp },
+    /// The record has moved, or the API server takes no writes.
+    NotWritten,
+}
+
+/// Puts the intent on record where one is needed. This also proves that the API server takes writes now.
+pub(super) async fn mark(
+    records: &Records,
+    marks: &Marks,
+    job: &Job,
+    loaded: Loaded,
+    opened: &Opened,
+) -> Result<Mark, NotMarked> {
+    let Loaded { record, version } = loaded;
+    let (slot, now) = (opened.slot(), records.clock.now());
+    let standing = record.intent(slot);
+    let watched = standing.map_or(now, |intent| marks.watched_since(&record, intent));
+    let stale = match opening(standing, job.target.needs_intent(), marks, watched, now) {
+        Opening::Respect { until } => return Err(NotMarked::Respected { until }),
+        Opening::Unmarked => return Ok(Mark { intent: None, was_unknown: false }),
+        Opening::Resume(id) => return Ok(Mark { intent: Some(id), was_unknown: true }),
+        Opening::Mark => None,
+        Opening::TakeOver(stale) => Some(stale),
+    };
+    let id = IntentId::generate().map_err(|_| NotMarked::NotWritten)?;
+    let record = Record::clone(&record);
+    // This write comes anyway, so the predecessor goes with it once its window has passed.
+    let record = match slot {
+        Slot::InUse if !job.target.predecessor_works(&opened.grant, now) => record.without_previous(),
+        Slot::InUse | Slot::Candidate => record,
+    };
+    let marked = match stale {
+        None => record.with_intent(slot, id, &marks.holder, now),
+        Some(stale) => record.taking_over(slot, stale, id, &marks.holder, now),
+    };
+    let marked = marked.map_err(|_| NotMarked::NotWritten)?;
+    let written = write(records, version, marked, id).await.ok_or(NotMarked::NotWritten)?;
+    // What is sent is what was opened: it must be what is marked.
+    if !opened.stands_on(&written) {
+        return Err(NotMarked::NotWritten);
+    }
+    Ok(Mark { intent: Some(id), was_unknown: stale.is_some() })
+}
+
+/// Writes the intent. A write whose answer was lost counts if the record shows our id.
+async fn write(records: &Records, version: Version, next: Record, id: IntentId) -> Option<Arc<Record>> {
+    match records.store.replace(version, next.clone()).await {
+        Ok(_) => Some(Arc::new(next)),
+        Err(WriteError::Conflict | WriteError::OutcomeUnknown(_)) => {
+            let seen = records.store.reread(next.uid()).await.ok()??.record;
+            let is_ours = seen.intents().any(|intent| intent.id == id);
+            is_ours.then_some(seen)
+        }
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), "nothing was sent: the intent could not be written");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use bowline_runtime::clock::Clock;
+    use k8s_openapi::jiff::SignedDuration;
+
+    use super::*;
+    use crate::grant::fixtures::{Bench, at, job, oauth_grant, target};
+    use crate::grant::work::Task;
+    use crate::vault::IntentState;
+
+    const TTL: Duration = Duration::from_mins(1);
+
+    fn marks() -> Marks {
+        Marks::new("us".to_owned(), TTL, Clock::System)
+    }
+
+    #[test]
+    fn a_request_begins_as_the_record_allows() {
+        let intent = |holder: &str| Intent {
+            id: IntentId::generate().unwrap(),
+            holder: holder.to_owned(),
+            at: at(0),
+            state: IntentState::Open,
+        };
+        let (ours, theirs) = (intent("us"), intent("them"));
+        let rows = [
+            ("a token that may die needs an intent", None, true, 0, Opening::Mark),
+            ("a token that lives on needs none", None, false, 0, Opening::Unmarked),
+            ("our own whose answer is missing goes on", Some(&ours), true, 0, Opening::Resume(ours.id)),
+            (
+                "another's is respected for a minute",
+                Some(&theirs),
+                true,
+                59,
+                Opening::Respect { until: at(60) },
+            ),
+            ("and then taken over", Some(&theirs), true, 60, Opening::TakeOver(theirs.id)),
+        ];
+        for (name, standing, needs_intent, second, expected) in rows {
+            assert_eq!(opening(standing, needs_intent, &marks(), at(0), at(second)), expected, "{name}");
+        }
+    }
+
+    /// Marks a grant that was refreshed at 0 s from one that works on for a while, and says whether that one is still kept.
+    async fn predecessor_is_kept_at(second: i64) -> bool {
+        let bench = Bench::start().await;
+        let sealer = &bench.engine().records.sealer;
+        let [old, new] = ["old", "new"].map(|token| oauth_grant("sandbox-grace", token));
+        let record = bench.holding("u1", &old);
+        let opened = record.open(sealer, Slot::InUse).unwrap().unwrap();
+        let loaded = bench.keep(record.answered(sealer, &opened, None, &new, Some(&old)).unwrap()).await;
+        bench.clock.advance(SignedDuration::from_secs(second));
+        let opened = bench.engine().records.open("u1", Slot::InUse).unwrap();
+        let job = job("sandbox-grace", Task::Refresh { request: None });
+        mark(&bench.engine().records, &marks(), &job, loaded, &opened).await.unwrap();
+        let record = bench.loaded("u1").record;
+        assert!(record.intent(Slot::InUse).is_some());
+        record.previous().is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_predecessor_is_forgotten_with_the_first_intent_after_its_grace_window() {
+        let window = target("sandbox-grace").grace().unwrap().as_secs();
+        let window = i64::try_from(window).unwrap();
+        assert!(predecessor_is_kept_at(window - 1).await);
+        assert!(!predecessor_is_kept_at(window).await);
+    }
+}

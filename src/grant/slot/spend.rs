@@ -1,0 +1,241 @@
+//! Intent → request → answer on record.
+
+use std::time::Duration;
+
+use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::{App, WhichSecret};
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
+use bowline_oauth::http::Sent;
+use bowline_runtime::clock::later;
+use bowline_runtime::telemetry::chain;
+use k8s_openapi::jiff::Timestamp;
+use secrecy::SecretString;
+
+use super::answer::{is_same, renewed};
+use super::mark::{Mark, NotMarked, mark};
+use crate::grant::engine::Engine;
+use crate::grant::gate::NotAdmitted;
+use crate::grant::records::{NotWritten, Patience};
+use crate::grant::work::Job;
+use crate::metrics::Operation;
+use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionError};
+
+/// An answer that is on record.
+pub(in crate::grant) struct Spent {
+    /// What the provider said.
+    pub answer: TokenAnswer,
+    /// The record with the new grant in the slot.
+    pub loaded: Loaded,
+}
+
+/// Why there is no answer on record.
+pub(in crate::grant) enum NotSpent {
+    /// Nothing was sent: it is not the time.
+    NotAdmitted(NotAdmitted),
+    /// Nothing was sent: there is no refresh token, or the record has moved, or takes no writes.
+    Stale,
+    /// Nothing was sent: the grant is bound to another owner, authority or client.
+    Misfit,
+    /// Nothing was sent: another process's intent stands.
+    Respected { until: Timestamp },
+    /// Nothing was sent: an earlier request may have spent the token, and sending it again could end another grant.
+    MaybeSpent,
+    /// The provider did not give anything, and the token is as it was.
+    Failed { revision: i64, failure: Failure },
+    /// Whether the token was spent is not known, and the intent stands. `before` an earlier request left that open.
+    Unknown { revision: i64, failure: Failure, before: bool },
+    /// The provider answered, and the answer could not be put on record.
+    AnswerLost,
+}
+
+/// Uses the refresh token in a slot once.
+pub(in crate::grant) async fn spend(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    slot: Slot,
+) -> Result<Spent, NotSpent> {
+    let Engine { records, gate, marks, .. } = engine;
+    let permit = gate.admit(job).await.map_err(NotSpent::NotAdmitted)?;
+    let loaded = records.get(&job.place.uid).ok_or(NotSpent::Stale)?;
+    let opened = records.opened(&loaded.record, slot).ok_or(NotSpent::Stale)?;
+    let Some(token) = refresh_token(&opened.grant) else { return Err(NotSpent::Stale) };
+    may_be_spent(engine, job, app, &loaded.record, &opened)?;
+    let previous = loaded.record.open_previous(&records.sealer).ok().flatten();
+    let mark = mark(records, marks, job, loaded, &opened).await?;
+    let asked_at = records.clock.now();
+    let mut result = send(engine, job, app, token).await;
+    if slot == Slot::InUse && !mark.was_unknown && refused_for_good(&result) {
+        // Within its grace window the predecessor may still work.
+        let previous = previous.filter(|_| job.target.predecessor_works(&opened.grant, records.clock.now()));
+        if let Some(token) = previous.as_ref().and_then(refresh_token) {
+            result = send(engine, job, app, token).await;
+        }
+    }
+    drop(permit);
+    match result {
+        Ok(answer) => keep(engine, job, &opened, mark, answer, asked_at).await,
+        Err(failure) => Err(failed(engine, job, &opened, mark, failure).await),
+    }
+}
+
+/// What must hold before a token is sent.
+fn may_be_spent(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    record: &Record,
+    opened: &Opened,
+) -> Result<(), NotSpent> {
+    opened.grant.bound_to.fits(&job.terms(Some(app))).map_err(|_| NotSpent::Misfit)?;
+    let Some(standing) = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate) else {
+        return Ok(());
+    };
+    let in_use = engine.records.opened(record, Slot::InUse).map(|in_use| in_use.grant);
+    let now = engine.records.clock.now();
+    if may_be_sent_again(standing.at, job.target.grace(), in_use.as_ref(), now) {
+        return Ok(());
+    }
+    Err(NotSpent::MaybeSpent)
+}
+
+/// Whether a candidate that was sent without an answer may be sent again.
+///
+/// Where the provider leaves the old token alive for a while, in that time. Else only where no token is in use: a second use
+/// of a spent token may trip the provider's theft detection, and what that ends may be more than this one grant.
+pub fn may_be_sent_again(
+    sent_at: Timestamp,
+    grace: Option<Duration>,
+    in_use: Option<&Grant>,
+    now: Timestamp,
+) -> bool {
+    let graced = grace.is_some_and(|window| later(sent_at, window) > now);
+    let living = in_use.is_some_and(|grant| grant.expires_at.is_none_or(|expires| expires > now));
+    graced || !living
+}
+
+/// Sends a refresh token once. Whether this may be done is the caller's to know.
+pub(in crate::grant) async fn send(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    token: &SecretString,
+) -> Result<TokenAnswer, Failure> {
+    let (http, now) = (job.target.http(), engine.records.clock.now());
+    let refresh = bowline_oauth::refresh::refresh(http, job.target.description(), app, token, &[], now);
+    let granted = engine.gate.timed(Operation::Refresh, refresh).await?;
+    if granted.secret == WhichSecret::Previous {
+        tracing::warn!(provider = job.target.provider(), "the provider still wants client_secret_previous");
+    }
+    Ok(granted.answer)
+}
+
+/// Puts the answer on record before anything in it is judged: tried until it is written, or what it answers is not there any
+/// more. A disconnect in between does not stop it: what is on record then is what gets revoked.
+async fn keep(
+    engine: &Engine,
+    job: &Job,
+    opened: &Opened,
+    mark: Mark,
+    answer: TokenAnswer,
+    asked_at: Timestamp,
+) -> Result<Spent, NotSpent> {
+    let records = &engine.records;
+    engine.gate.accepted(job);
+    let grant = renewed(&opened.grant, answer.clone(), asked_at);
+    let graced = opened.slot() == Slot::InUse && job.target.grace().is_some();
+    let predecessor = graced.then_some(&opened.grant);
+    let change = |record: Record| {
+        let is_kept =
+            || records.opened(&record, opened.slot()).is_some_and(|kept| is_same(&kept.grant, &grant));
+        // A write whose outcome was not known may have happened.
+        if !opened.stands_on(&record) && is_kept() {
+            return Ok(record);
+        }
+        record.answered(&records.sealer, opened, mark.intent, &grant, predecessor)
+    };
+    match records.write(&job.place.uid, None, Patience::Endless, change).await {
+        Ok(Some(loaded)) => Ok(Spent { answer, loaded }),
+        // Somebody has connected again: what is in use now does not need it.
+        Err(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
+            Err(NotSpent::Stale)
+        }
+        lost => {
+            let error = lost.err().map_or_else(String::new, |error| chain(&error).to_string());
+            tracing::error!(error, "an answer of the provider could not be put on record and is lost");
+            Err(NotSpent::AnswerLost)
+        }
+    }
+}
+
+/// The provider gave nothing. Only a request that certainly had no effect loses its intent.
+async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
+    let (slot, revision) = (opened.slot(), opened.revision());
+    let failure = engine.gate.failed(job, failure, Some(&opened.grant).filter(|_| slot == Slot::InUse));
+    let Some(intent) = mark.intent else { return NotSpent::Failed { revision, failure } };
+    if failure.sent == Sent::MaybeSent {
+        note(engine, job, |record| record.intent_unknown(slot, intent)).await;
+        return NotSpent::Unknown { revision, failure, before: false };
+    }
+    if mark.was_unknown {
+        // Refused now, and an earlier request under this intent may have worked: it stands.
+        return NotSpent::Unknown { revision, failure, before: true };
+    }
+    note(engine, job, |record| record.without_intent(slot, intent)).await;
+    NotSpent::Failed { revision, failure }
+}
+
+/// An intent that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
+async fn note(engine: &Engine, job: &Job, change: impl Fn(Record) -> Result<Record, TransitionError>) {
+    if let Err(error) = engine.records.settle(&job.place.uid, change).await
+        && !matches!(error, NotWritten::Refused(_))
+    {
+        tracing::warn!(error = %chain(&error), "the intent stays as it is");
+    }
+}
+
+/// Whether the provider refused the refresh token itself.
+fn refused_for_good(result: &Result<TokenAnswer, Failure>) -> bool {
+    matches!(result, Err(failure) if failure.class == Class::Reauth && failure.sent == Sent::Refused)
+}
+
+fn refresh_token(grant: &Grant) -> Option<&SecretString> {
+    match &grant.credential {
+        Credential::OAuth { refresh_token, .. } => refresh_token.as_ref(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    }
+}
+
+impl From<NotMarked> for NotSpent {
+    fn from(why: NotMarked) -> Self {
+        match why {
+            NotMarked::Respected { until } => Self::Respected { until },
+            NotMarked::NotWritten => Self::Stale,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grant::fixtures::{at, oauth_grant};
+
+    #[test]
+    fn a_candidate_without_an_answer_is_sent_again_only_where_nothing_in_use_can_die_of_it() {
+        let minute = Some(Duration::from_mins(1));
+        let in_use = |expires_at| Grant { expires_at, ..oauth_grant("sandbox", "r") };
+        let (living, expired, endless) = (in_use(Some(at(100))), in_use(Some(at(10))), in_use(None));
+        let rows = [
+            ("a first grant: nothing is in use", None, None, true),
+            ("a token in use lives", None, Some(&living), false),
+            ("the token in use never expires", None, Some(&endless), false),
+            ("the token in use has expired", None, Some(&expired), true),
+            ("the provider leaves the old token alive for a minute", minute, Some(&living), true),
+        ];
+        for (name, grace, in_use, expected) in rows {
+            assert_eq!(may_be_sent_again(at(0), grace, in_use, at(30)), expected, "{name}");
+        }
+        assert!(!may_be_sent_again(at(0), minute, Some(&living), at(60)), "the minute is over");
+    }
+}

@@ -1,0 +1,113 @@
+//! Random names, so that two things are the same only if one was read from the other.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use aes_gcm::aead::Generate;
+use serde::{Deserialize, Serialize};
+
+/// 128 random bits that name one thing of its kind; as text 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RandomId<Kind: Clone>([u8; 16], PhantomData<Kind>);
+
+/// Names one request that spends a refresh token.
+pub type IntentId = RandomId<OfIntent>;
+/// Names one grant, from when it is accepted until another replaces it.
+pub type GrantId = RandomId<OfGrant>;
+/// Names one key of the keyring.
+pub type KeyId = RandomId<OfKey>;
+
+/// The kind of [`IntentId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OfIntent {}
+/// The kind of [`GrantId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OfGrant {}
+/// The kind of [`KeyId`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OfKey {}
+
+/// The operating system gave no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the operating system gave no random bytes")]
+pub struct NoRandomBytes;
+
+/// A text is not 32 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is 32 lower-case hexadecimal digits")]
+pub struct NotAnId;
+
+impl<Kind: Clone> RandomId<Kind> {
+    /// An id nobody has.
+    pub fn generate() -> Result<Self, NoRandomBytes> {
+        <[u8; 16]>::try_generate().map(Self::from_bytes).map_err(|_| NoRandomBytes)
+    }
+
+    /// The id with these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes, PhantomData)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The id in a text that holds nothing else.
+    pub fn parse(text: &str) -> Result<Self, NotAnId> {
+        let mut bytes = [0; 16];
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(NotAnId);
+        }
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAnId)?;
+        Ok(Self::from_bytes(bytes))
+    }
+}
+
+impl<Kind: Clone> fmt::Display for RandomId<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl<Kind: Clone> fmt::Debug for RandomId<Kind> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<Kind: Clone> TryFrom<String> for RandomId<Kind> {
+    type Error = NotAnId;
+
+    fn try_from(text: String) -> Result<Self, NotAnId> {
+        Self::parse(&text)
+    }
+}
+
+impl<Kind: Clone> From<RandomId<Kind>> for String {
+    fn from(id: RandomId<Kind>) -> Self {
+        id.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_written_as_it_is_read_and_nothing_else_is_one() {
+        let text = "000102030405060708090a0b0c0d0eff";
+        assert_eq!(KeyId::parse(text).map(|id| id.to_string()).as_deref(), Ok(text));
+        for wrong in
+            ["", "00", &text.to_uppercase(), &format!("{text}00"), "zz0102030405060708090a0b0c0d0eff"]
+        {
+            assert_eq!(KeyId::parse(wrong), Err(NotAnId), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn two_ids_are_never_the_same() {
+        assert_ne!(IntentId::generate(), IntentId::generate());
+    }
+}
