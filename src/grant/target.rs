@@ -90,7 +90,7 @@ impl Target {
         workspace.is_some_and(|workspace| allowed.iter().any(|name| name == workspace))
     }
 
-    /// Whether connections may bring their own client id and secret.
+    /// Whether connections may provide their own client id and secret.
     pub fn allows_own_app(&self) -> bool {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
@@ -109,7 +109,7 @@ impl Target {
         self.description.scopes.missing(scopes, allowed)
     }
 
-    /// Who can mend what only an administrator can.
+    /// Who can fix what only an administrator can.
     pub fn whom_to_ask(&self) -> String {
         whom_to_ask(self.terms.contact.as_deref())
     }
@@ -164,7 +164,7 @@ impl Target {
     }
 }
 
-/// The sentence that names who can mend what only an administrator can.
+/// The sentence that names who can fix what only an administrator can.
 pub fn whom_to_ask(contact: Option<&str>) -> String {
     match contact {
         Some(contact) => format!("Ask {contact}."),
