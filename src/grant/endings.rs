@@ -68,7 +68,7 @@ impl Endings {
                 let wait = Duration::try_from(ending.not_before.duration_since(now)).unwrap_or_default();
                 next = next.min(wait);
             } else if !self.hand_in(&loaded, ending, now).await {
-                // The end of that work changes no record, so nothing else would bring us back soon.
+                // The end of that work changes no record, so nothing else would have us look again soon.
                 next = next.min(BUSY_PAUSE);
             }
         }

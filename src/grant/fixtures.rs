@@ -14,10 +14,12 @@ use axum::http::{Method as Verb, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationProviderSpec;
 use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::app::App;
 use bowline_oauth::catalog;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::{Clock, ManualClock};
 use futures::stream;
+use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use secrecy::SecretString;
@@ -76,6 +78,13 @@ impl ApiServer {
 
     pub fn has(&self, secret: &str) -> bool {
         self.0.lock().unwrap().secrets.contains_key(secret)
+    }
+
+    /// A connection's record, as it stands here.
+    pub fn record(&self, uid: &str) -> Record {
+        let kept = self.0.lock().unwrap();
+        let secret = kept.secrets.get(&format!("record-{uid}")).unwrap().clone();
+        Record::from_secret(serde_json::from_value(secret).unwrap()).unwrap()
     }
 
     /// How many Secrets were written.
@@ -262,6 +271,19 @@ pub fn target(entry: &str) -> Arc<Target> {
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
+}
+
+/// The same with an app of ours, where its token endpoint answers at this address of the machine.
+pub fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
+    let spec: IntegrationProviderSpec = serde_json::from_value(json!({
+        "type": entry, "allowInsecure": true, "endpoints": {"token": token_endpoint},
+    }))
+    .unwrap();
+    let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
+    let app = [("client_id", "c"), ("client_secret", "s")];
+    let app = app.map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec())));
+    let app = App::parse(&app.into()).unwrap();
+    Arc::new(Target::new(description, spec, Some(Arc::new(app)), true))
 }
 
 /// alice's grant, bound to [`target`]`(entry)`.

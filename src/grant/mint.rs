@@ -15,10 +15,9 @@ use crate::vault::{Consent, Credential, Grant, Record};
 /// Mints a token. Nothing is spent, so no intent is needed.
 pub(super) async fn mint(engine: &Engine, job: &Job) -> Outcome {
     let Engine { records, gate, .. } = engine;
-    let app = match engine.secrets.app(job).await {
-        Ok(Some(app)) => app,
-        Ok(None) => return Outcome::Stale,
-        Err(none) => return none.into(),
+    let app = match engine.secrets.client(job).await {
+        Ok(app) => app,
+        Err(outcome) => return outcome,
     };
     let _permit = match gate.admit(job).await {
         Ok(permit) => permit,

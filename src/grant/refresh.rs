@@ -10,10 +10,9 @@ use crate::vault::Slot;
 
 /// Uses the refresh token once.
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> Outcome {
-    let app = match engine.secrets.app(job).await {
-        Ok(Some(app)) => app,
-        Ok(None) => return Outcome::Stale,
-        Err(none) => return none.into(),
+    let app = match engine.secrets.client(job).await {
+        Ok(app) => app,
+        Err(outcome) => return outcome,
     };
     match spend(engine, job, &app, Slot::InUse).await {
         Ok(spent) => {

@@ -110,6 +110,11 @@ impl Secrets {
             .map_err(|error| NoApp::Missing(format!("Secret {name}: {error}")))
     }
 
+    /// The same for requests that only a client can send.
+    pub(super) async fn client(&self, job: &Job) -> Result<Arc<App>, Outcome> {
+        self.app(job).await?.ok_or(Outcome::Stale)
+    }
+
     /// The announced intake Secret, if it is the announced one and meant for this connection.
     pub(super) async fn announced(
         &self,

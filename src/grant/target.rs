@@ -92,7 +92,7 @@ impl Target {
         workspace.is_some_and(|workspace| allowed.iter().any(|name| name == workspace))
     }
 
-    /// Whether connections may bring their own client id and secret.
+    /// Whether connections may provide their own client id and secret.
     pub fn allows_own_app(&self) -> bool {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
@@ -174,7 +174,7 @@ impl Target {
 /// How many scopes of each list status shows.
 const SHOWN_SCOPES: usize = 256;
 
-/// The sentence that names who can mend what only an administrator can.
+/// The sentence that names who can fix what only an administrator can.
 pub fn whom_to_ask(contact: Option<&str>) -> String {
     match contact {
         Some(contact) => format!("Ask {contact}."),

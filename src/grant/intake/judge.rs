@@ -88,7 +88,7 @@ async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judged 
     }
 }
 
-/// A grant that would be withheld for its scopes does not replace one that is published: that would be given back, and everything
+/// A grant that would be withheld for its scopes does not replace one that is published: that would be withdrawn, and everything
 /// that uses the connection would stand still. A first grant is kept, and withheld.
 fn scopes_fit(engine: &Engine, job: &Job, grant: &Grant) -> Judged {
     let in_use = engine.records.in_use(&job.place.uid);

@@ -217,9 +217,88 @@ impl From<NotMarked> for NotSpent {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::routing::post;
+    use secrecy::ExposeSecret;
+    use tokio::net::TcpListener;
+
     use super::*;
-    use crate::grant::fixtures::{at, oauth_grant};
+    use crate::grant::fixtures::{Bench, at, job, oauth_grant, target_at};
+    use crate::grant::work::Task;
+
+    const ENTRY: &str = "sandbox";
+
+    /// Serves a token endpoint that does `first` when it is asked; gives work that refreshes there.
+    async fn provider(first: impl Fn() + Clone + Send + Sync + 'static) -> Job {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/token", listener.local_addr().unwrap());
+        let answer = move || {
+            first();
+            std::future::ready(
+                r#"{"access_token":"a2","refresh_token":"r2","token_type":"Bearer","expires_in":60}"#,
+            )
+        };
+        let router = Router::new().route("/token", post(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Job { target: target_at(ENTRY, &address), ..job(ENTRY, Task::Refresh { request: None }) }
+    }
+
+    /// Puts a grant on record that this work may refresh, and refreshes it.
+    async fn refreshed(bench: &Bench, job: &Job) -> Result<Spent, NotSpent> {
+        let app = job.target.app().unwrap();
+        let grant = Grant { bound_to: job.binding(Some(app)), ..oauth_grant(ENTRY, "r1") };
+        bench.keep(bench.holding("u1", &grant)).await;
+        spend(bench.engine(), job, app, Slot::InUse).await
+    }
+
+    fn token_on_record(bench: &Bench) -> String {
+        let grant = bench.engine().records.in_use("u1").unwrap();
+        refresh_token(&grant).unwrap().expose_secret().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_intent_is_on_record_before_anything_is_sent_and_gone_with_the_answer() {
+        let bench = Bench::start().await;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (api, noted) = (bench.api.clone(), Arc::clone(&seen));
+        let job =
+            provider(move || noted.lock().unwrap().push(api.record("u1").intent(Slot::InUse).cloned())).await;
+        let spent = refreshed(&bench, &job).await.ok().unwrap();
+        let seen = seen.lock().unwrap();
+        assert!(matches!(seen.as_slice(), [Some(intent)] if intent.holder == "us"), "{seen:?}");
+        assert!(spent.loaded.record.intent(Slot::InUse).is_none());
+        assert_eq!(token_on_record(&bench), "r2");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_while_the_api_server_takes_no_writes() {
+        let bench = Bench::start().await;
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let job = provider(move || counted.store(1, Ordering::SeqCst)).await;
+        let app = job.target.app().unwrap();
+        let grant = Grant { bound_to: job.binding(Some(app)), ..oauth_grant(ENTRY, "r1") };
+        bench.keep(bench.holding("u1", &grant)).await;
+        bench.api.refuse_for(Duration::from_hours(1));
+        let refused = spend(bench.engine(), &job, app, Slot::InUse).await;
+        assert!(matches!(refused, Err(NotSpent::Stale)));
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        assert_eq!(token_on_record(&bench), "r1");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_however_often_the_api_server_refuses_it() {
+        let bench = Bench::start().await;
+        let api = bench.api.clone();
+        let job = provider(move || api.refuse_for(Duration::from_millis(250))).await;
+        assert!(refreshed(&bench, &job).await.is_ok());
+        assert_eq!(token_on_record(&bench), "r2");
+    }
 
     #[test]
     fn a_candidate_without_an_answer_is_sent_again_only_where_nothing_in_use_can_die_of_it() {

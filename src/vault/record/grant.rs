@@ -37,7 +37,7 @@ pub struct Grant {
     /// two answers could be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_end_moves: Option<bool>,
-    /// When the provider gave the refresh token; `None` where it was brought, so that nobody knows.
+    /// When the provider gave the refresh token; `None` where it was imported, so that nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_issued_at: Option<Timestamp>,
     /// Further values the catalogue publishes, by key of the published Secret (`instance_url`, …).
@@ -60,7 +60,7 @@ pub struct Consent {
     /// The way it came.
     #[serde(default)]
     pub way: Way,
-    /// The scopes that were asked for, and so reviewed. Empty for what was brought.
+    /// The scopes that were asked for, and so reviewed. Empty for what was imported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
     /// Whether the owner agrees to the account, where the way does not prove who finished it.
@@ -76,9 +76,10 @@ pub struct Consent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Way {
-    /// Somebody brought it, or it was minted: it may be in use elsewhere too.
+    /// It was imported or minted: it may be in use elsewhere too.
     #[default]
-    Brought,
+    #[serde(alias = "brought")]
+    Imported,
     /// The one who began consented in a browser (RFC 6749 §4.1): it is ours alone.
     Redirect,
     /// Somebody consented on another device (RFC 8628): it is ours alone, and who did is not proved.
@@ -88,7 +89,7 @@ pub enum Way {
 impl Consent {
     /// Whether it was given to us, so that nobody else holds it.
     pub fn is_ours(&self) -> bool {
-        self.way != Way::Brought
+        self.way != Way::Imported
     }
 
     /// Whether the owner has to agree to the account before anything is published.

@@ -159,7 +159,7 @@ impl Record {
     }
 
     /// Reads a Secret. Believes nothing that sealing does not prove later, but refuses what cannot be.
-    pub(in crate::vault) fn from_secret(secret: Secret) -> Result<Self, RecordError> {
+    pub(crate) fn from_secret(secret: Secret) -> Result<Self, RecordError> {
         if secret.type_.as_deref() != Some(RECORD_TYPE) {
             return Err(RecordError::WrongType);
         }
