@@ -16,6 +16,8 @@ use bowline_api::IntegrationProviderSpec;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
 use bowline_oauth::catalog;
+use bowline_oauth::http::HttpClient;
+use bowline_oauth::network::Network;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::{Clock, ManualClock};
 use futures::stream;
@@ -276,14 +278,18 @@ pub fn target(entry: &str) -> Arc<Target> {
 /// The same with an app of ours, where its token endpoint answers at this address of the machine.
 pub fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
-        "type": entry, "allowInsecure": true, "endpoints": {"token": token_endpoint},
+        "type": entry, "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]},
+        "endpoints": {"token": token_endpoint},
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
     let app = [("client_id", "c"), ("client_secret", "s")];
     let app = app.map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec())));
     let app = App::parse(&app.into()).unwrap();
-    Arc::new(Target::new(description, spec, Some(Arc::new(app)), true))
+    let loopback = vec!["127.0.0.0/8".parse().unwrap()];
+    let network = Network { allow_http: true, allowed_cidrs: loopback, ..Network::default() };
+    let http = HttpClient::new(network).unwrap();
+    Arc::new(Target::new(description, spec, Some(Arc::new(app)), Arc::new(http)))
 }
 
 /// alice's grant, bound to [`target`]`(entry)`.

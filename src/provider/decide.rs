@@ -13,7 +13,6 @@ use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use url::Url;
 
 use super::network::{network, remedy};
 use crate::discovered::Question;
@@ -68,7 +67,7 @@ pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usa
     let network = network.map_err(|message| refuse(spec, Reason::EndpointRefused, &message))?;
     let sketch = catalog::sketch(entry, spec, &name).map_err(|error| unfit(spec, &error))?;
     let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
-    for url in addresses(&sketch).chain(plain.iter().flat_map(addresses)) {
+    for url in sketch.addresses().chain(plain.iter().flat_map(Description::addresses)) {
         guard::check_url(url, &network).map_err(|refusal| refused(spec, &refusal))?;
     }
     let app = app(spec, &sketch, observed)?;
@@ -103,18 +102,6 @@ fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
 fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> Refusal {
     let message = format!("{refusal}. {}", remedy(refusal));
     refuse(spec, Reason::EndpointRefused, &message)
-}
-
-/// Every address that a request may be sent to, or a person to.
-fn addresses(description: &Description) -> impl Iterator<Item = &Url> {
-    let endpoints = description.endpoints.named().map(|(_, address)| address);
-    let others = [
-        description.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref()),
-        description.probe.as_ref().and_then(|probe| probe.url.as_ref()),
-        description.revoke.url.as_ref(),
-        description.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref()),
-    ];
-    endpoints.into_iter().chain(others).flatten()
 }
 
 fn needs_app(method: Method) -> bool {

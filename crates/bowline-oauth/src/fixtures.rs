@@ -14,7 +14,7 @@ use super::http::{Http, Received, Request, SendError};
 use super::network::Network;
 use crate::catalog::Description;
 use crate::catalog::calls::Revoke;
-use crate::catalog::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
+use crate::catalog::entry::{Authorize, DeviceFlow, Endpoints};
 use crate::catalog::errors::ErrorTable;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
@@ -61,10 +61,6 @@ pub fn description() -> Description {
         revoke: Revoke::default(),
         key: None,
         errors: ErrorTable { code: path("/error").into(), ..ErrorTable::default() },
-        notes: Vec::new(),
-        sources: Vec::new(),
-        confidence: Confidence::High,
-        parameters: std::collections::BTreeMap::new(),
     }
 }
 

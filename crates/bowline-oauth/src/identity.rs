@@ -44,8 +44,8 @@ pub async fn account(
     now: Timestamp,
 ) -> Result<Option<Account>, Failure> {
     let Some(identity) = &description.identity else { return Ok(None) };
-    let (Some(call), Some(url)) = (&identity.call, description.identity_url()) else { return Ok(None) };
-    let request = bearer(call, url, access_token).map_err(|error| classify::unbuilt(&error))?;
+    let Some(url) = description.identity_url() else { return Ok(None) };
+    let request = bearer(&identity.call, url, access_token).map_err(|error| classify::unbuilt(&error))?;
     let (received, document) = call_api(http, description, request, now).await?;
     let account = document.data().and_then(|data| identity.account.read(data));
     account.map(Some).ok_or_else(|| classify::unconfirmed(&received))
@@ -60,7 +60,7 @@ pub async fn probe(
     now: Timestamp,
 ) -> Result<Option<()>, Failure> {
     let own = description.probe.as_ref().and_then(|call| Some((call, call.url.as_ref()?)));
-    let identity = || Some((description.identity.as_ref()?.call.as_ref()?, description.identity_url()?));
+    let identity = || Some((&description.identity.as_ref()?.call, description.identity_url()?));
     let Some((call, url)) = own.or_else(identity) else { return Ok(None) };
     let request = bearer(call, url, access_token).map_err(|error| classify::unbuilt(&error))?;
     call_api(http, description, request, now).await.map(|_| Some(()))
@@ -111,7 +111,7 @@ mod tests {
         let path = |text: &str| text.parse::<crate::catalog::pointer::Pointer>().unwrap().into();
         let call = Call { method: Verb::Get, url: None, headers: [].into(), json: None };
         let account = AccountPaths { id: vec![path("/sub")], name: path("/name"), email: path("/email") };
-        Description { identity: Some(Identity { from, call: Some(call), account }), ..description() }
+        Description { identity: Some(Identity { from, call, account }), ..description() }
     }
 
     fn granted(description: &Description) -> TokenAnswer {

@@ -299,6 +299,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_is_read_as_the_entry_says() {
+        use Revocation::{AlreadyGone, Revoked};
+        let rows = [
+            ("google", 200, "", Some(Revoked)),
+            ("google", 400, r#"{"error":"invalid_token"}"#, Some(AlreadyGone)),
+            ("google", 400, r#"{"error":"invalid_request"}"#, None),
+            ("slack", 200, r#"{"ok":true,"revoked":true}"#, Some(Revoked)),
+            ("slack", 200, r#"{"ok":true,"revoked":false}"#, None),
+            ("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#, Some(AlreadyGone)),
+            ("github", 204, "", Some(Revoked)),
+            ("github", 404, "", Some(AlreadyGone)),
+            ("github", 200, "{}", None),
+            ("linear", 401, "", Some(AlreadyGone)),
+            ("dropbox", 401, r#"{"error":{".tag":"invalid_access_token"}}"#, Some(AlreadyGone)),
+            ("dropbox", 401, r#"{"error":{".tag":"expired_access_token"}}"#, None),
+        ];
+        for (entry, status, body, want) in rows {
+            let spec = serde_json::from_value(json!({ "type": entry })).unwrap();
+            let entry_of = crate::catalog::get(entry).unwrap();
+            let description = crate::catalog::resolve(entry_of, &spec, entry, &[].into()).unwrap();
+            let outcome = withdraw(&Script::of(status, body), &description).await.ok();
+            assert_eq!(outcome, want, "{entry} {status} {body}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_previous_secret_is_tried_when_the_client_is_refused() {
         let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
         let refresh = SecretString::from("rt");

@@ -1,6 +1,6 @@
 //! Calls to a provider beside the token endpoint: identity, revocation, checks of keys.
 //!
-//! `U` is an address and `T` a text: with placeholders in an entry ([`super::template::Template`]), filled in a description.
+//! `U` is an address: with placeholders in an entry ([`super::template::Template`]), filled in a description.
 
 use std::collections::BTreeMap;
 
@@ -57,12 +57,13 @@ impl<U> Call<U> {
 
 /// How the account behind a grant is learnt.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "U: Deserialize<'de>"))]
 pub struct Identity<U> {
     /// Where the document comes from.
     pub from: IdentitySource,
     /// The call, if it comes from one. Absent means GET of the user-info endpoint.
-    pub call: Option<Call<U>>,
+    #[serde(default = "Call::<U>::user_info")]
+    pub call: Call<U>,
     /// Where the account is in the document.
     #[serde(default)]
     pub account: AccountPaths,

@@ -1,66 +1,76 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
-use std::collections::BTreeMap;
-
 use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
+use serde::Deserialize;
 use url::Url;
 
 use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
-use super::entry::{Authorize, Confidence, DeviceFlow, Endpoints};
+use super::entry::{Authorize, DeviceFlow, Endpoints};
 use super::errors::ErrorTable;
-use super::pointer::Pointer;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 
-/// All that the OAuth core needs to know of one provider for one connection. No secret, no placeholder is left in it.
-#[derive(Clone, Debug, PartialEq)]
+/// All that the protocol needs to know of one provider for one connection: an [`Entry`](super::Entry) with what the
+/// provider object states and the connection's parameters filled in. It holds no secret and no placeholder.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Description {
     /// Name of the `IntegrationProvider`.
+    #[serde(skip)]
     pub provider: String,
     /// Name of the catalogue entry.
+    #[serde(skip)]
     pub entry: String,
     /// Name for people.
     pub display_name: String,
     /// How grants can be obtained, the usual one first.
+    #[serde(default)]
     pub methods: Vec<Method>,
     /// Addresses.
+    #[serde(default)]
     pub endpoints: Endpoints<Url>,
     /// Whether the issuer is the provider object's own: none of the entry's addresses is used then.
+    #[serde(skip)]
     pub own_issuer: bool,
     /// Whether [`Description::with_metadata`] was applied.
+    #[serde(skip)]
     pub discovered: bool,
     /// How the client may prove itself, the preferred way first.
+    #[serde(default)]
     pub client_auth: Vec<ClientAuth>,
     /// What the authorization request needs beyond the standard.
-    pub authorize: Authorize<String>,
+    #[serde(default)]
+    pub authorize: Authorize,
     /// What the device authorization request needs beyond the standard.
-    pub device: DeviceFlow<String>,
+    #[serde(default)]
+    pub device: DeviceFlow,
     /// What a token request needs beyond the standard.
-    pub token_request: TokenRequest<String>,
+    #[serde(default)]
+    pub token_request: TokenRequest,
     /// Where a token answer has its parts.
+    #[serde(default)]
     pub token_response: TokenResponse,
     /// Scopes, the provider object's lists applied.
+    #[serde(default)]
     pub scopes: Scopes,
     /// What a grant is like.
+    #[serde(default)]
     pub grant: Grant,
     /// How the account is learnt. `None`: it is not.
+    #[serde(default)]
     pub identity: Option<Identity<Url>>,
     /// A cheap call that tells whether an access token works. `None`: the identity call.
+    #[serde(default)]
     pub probe: Option<Call<Url>>,
     /// How a grant is withdrawn.
+    #[serde(default)]
     pub revoke: Revoke<Url>,
     /// Where a key goes and how it is checked.
+    #[serde(default)]
     pub key: Option<Key<Url>>,
     /// What failures mean.
+    #[serde(default)]
     pub errors: ErrorTable,
-    /// What else an administrator should know.
-    pub notes: Vec<String>,
-    /// Documents and code that the facts come from.
-    pub sources: Vec<String>,
-    /// How well the facts are established.
-    pub confidence: Confidence,
-    /// The parameters that are in effect, for what a grant is bound to.
-    pub parameters: BTreeMap<String, String>,
 }
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
@@ -160,8 +170,19 @@ impl Description {
     /// Where the account is read, if a call tells it.
     pub fn identity_url(&self) -> Option<&Url> {
         let identity = self.identity.as_ref().filter(|identity| identity.from == IdentitySource::Call)?;
-        let own = identity.call.as_ref().and_then(|call| call.url.as_ref());
-        own.or(self.endpoints.userinfo.as_ref())
+        identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
+    }
+
+    /// Every address that a request may be sent to, or a person.
+    pub fn addresses(&self) -> impl Iterator<Item = &Url> {
+        let endpoints = self.endpoints.named().map(|(_, address)| address);
+        let others = [
+            self.identity.as_ref().and_then(|identity| identity.call.url.as_ref()),
+            self.probe.as_ref().and_then(|probe| probe.url.as_ref()),
+            self.revoke.url.as_ref(),
+            self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref()),
+        ];
+        endpoints.into_iter().chain(others).flatten()
     }
 
     /// What a refresh does to a grant that was obtained by this method.
@@ -201,20 +222,5 @@ impl Description {
             }
         }
         Some(url)
-    }
-
-    /// Whether the answer to a revocation means that nothing is left to withdraw.
-    pub fn revocation_done(&self, status: u16, body: Option<&serde_json::Value>) -> bool {
-        let confirmed = |path: &Pointer| {
-            body.and_then(|body| path.get(body)).and_then(serde_json::Value::as_bool) == Some(true)
-        };
-        let codes = [&self.errors.code, &self.errors.api_code];
-        let code = |code: &String| self.revoke.gone_codes.contains(code);
-        let gone = || {
-            body.is_some_and(|body| codes.iter().filter_map(|path| path.text(body)).any(|text| code(&text)))
-        };
-        let success =
-            self.revoke.success.contains(&status) && self.revoke.success_path.as_ref().is_none_or(confirmed);
-        success || self.revoke.gone_status.contains(&status) || gone()
     }
 }

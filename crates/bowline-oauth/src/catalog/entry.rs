@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bowline_api::connection::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::calls::{Call, Identity, Key, Revoke};
 use super::errors::ErrorTable;
@@ -13,7 +14,8 @@ use super::parameter::Parameter;
 use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
 use super::template::Template;
 
-/// A third party: how it is connected, refreshed, identified, checked and revoked.
+/// A third party as the catalogue knows it, for everybody: how it is connected, refreshed, identified, checked and revoked.
+/// Resolving it for one connection gives a [`Description`](super::Description).
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Entry {
@@ -45,13 +47,13 @@ pub struct Entry {
     pub client_auth: Vec<ClientAuth>,
     /// What the authorization request needs.
     #[serde(default)]
-    pub authorize: Authorize<Template>,
+    pub authorize: Authorize,
     /// What the device authorization request needs.
     #[serde(default)]
-    pub device: DeviceFlow<Template>,
+    pub device: DeviceFlow,
     /// What a token request needs beyond the standard.
     #[serde(default)]
-    pub token_request: TokenRequest<Template>,
+    pub token_request: TokenRequest,
     /// Where a token answer has its parts.
     #[serde(default)]
     pub token_response: TokenResponse,
@@ -91,7 +93,29 @@ pub struct Entry {
     /// How well the facts are established.
     #[serde(default)]
     pub confidence: Confidence,
+    /// The same as data, which is what resolving works on.
+    #[serde(skip)]
+    pub(super) json: Map<String, Value>,
 }
+
+/// Where an entry has addresses, and what each is for.
+pub(super) const ADDRESSES: [(&str, &str); 12] = [
+    ("/endpoints/issuer", "issuer"),
+    ("/endpoints/authorization", "authorization"),
+    ("/endpoints/pushedAuthorizationRequest", "pushed authorization request"),
+    ("/endpoints/token", "token"),
+    ("/endpoints/deviceAuthorization", "device authorization"),
+    ("/endpoints/revocation", "revocation"),
+    ("/endpoints/userinfo", "userinfo"),
+    ("/endpoints/adminConsent", "admin consent"),
+    ("/identity/call/url", "the account"),
+    ("/probe/url", "the probe"),
+    ("/revoke/url", "revocation"),
+    ("/key/validate/url", "the key's check"),
+];
+
+/// Where an entry has parameters of requests, whose values may have placeholders.
+pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
 
 /// Addresses of a provider. `U` is an address: with placeholders, or filled.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -157,10 +181,10 @@ impl<U> Default for Endpoints<U> {
     }
 }
 
-/// What the authorization request needs. `T` is the text: with placeholders, or filled.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
-pub struct Authorize<T> {
+/// What the authorization request needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authorize {
     /// What the provider makes of PKCE (RFC 7636).
     #[serde(default)]
     pub pkce: Pkce,
@@ -169,26 +193,13 @@ pub struct Authorize<T> {
     pub scope_parameter: ScopeParameter,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, T>,
+    pub params: BTreeMap<String, String>,
     /// Parameters that may be sent, too.
     #[serde(default)]
     pub optional_params: Vec<String>,
     /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
     #[serde(default)]
     pub issuer_in_callback: bool,
-}
-
-// Written out: a derived `Default` would ask the same of `T`.
-impl<T> Default for Authorize<T> {
-    fn default() -> Self {
-        Self {
-            pkce: Pkce::default(),
-            scope_parameter: ScopeParameter::default(),
-            params: BTreeMap::new(),
-            optional_params: Vec::new(),
-            issuer_in_callback: false,
-        }
-    }
 }
 
 /// The parameter of the authorization request that carries the scopes.
@@ -212,24 +223,23 @@ impl ScopeParameter {
     }
 }
 
-/// What the device authorization request needs (RFC 8628 §3.1). `T` is the text: with placeholders, or filled.
+/// What the device authorization request needs (RFC 8628 §3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
-pub struct DeviceFlow<T> {
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeviceFlow {
     /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
     #[serde(default = "yes")]
     pub authenticated: bool,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, T>,
+    pub params: BTreeMap<String, String>,
 }
 
 const fn yes() -> bool {
     true
 }
 
-// Written out: a derived `Default` would ask the same of `T`, and say no.
-impl<T> Default for DeviceFlow<T> {
+impl Default for DeviceFlow {
     fn default() -> Self {
         Self { authenticated: yes(), params: BTreeMap::new() }
     }
@@ -262,12 +272,8 @@ pub enum Confidence {
 }
 
 impl Entry {
-    /// All addresses, so that none is forgotten where placeholders are checked.
-    pub(super) fn addresses(&self) -> Vec<&Template> {
-        let identity = self.identity.as_ref().and_then(|identity| identity.call.as_ref()?.url.as_ref());
-        let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
-        let check = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
-        let endpoints = self.endpoints.named().map(|(_, address)| address);
-        endpoints.into_iter().chain([identity, probe, check, self.revoke.url.as_ref()]).flatten().collect()
+    /// Whether there is a parameter of this name that fills placeholders.
+    pub(super) fn fills(&self, name: &str) -> bool {
+        self.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none())
     }
 }

@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::entry::Entry;
+use super::entry::{ADDRESSES, Entry, PARAMETERS};
 use super::files::{DEFAULTS, FILES};
 use super::parameter::{ParameterKind, SettableBy};
-use super::template::Template;
+use super::template::{Template, TemplateError};
 
 /// A catalogue file that cannot be used. The message names the file and what is wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub enum Flaw {
     /// There is no method.
     #[error("methods is empty")]
     NoMethod,
+    /// A parameter of a request has braces that do not pair up.
+    #[error("{TemplateError}")]
+    BadTemplate,
     /// A placeholder has no parameter of its name, or that parameter is a setting.
     #[error("{{{placeholder}}} is no parameter that fills placeholders")]
     UnknownPlaceholder {
@@ -119,7 +122,8 @@ pub(super) fn load(defaults: &str, files: &[(&str, &str)]) -> Result<BTreeMap<St
         .map(|name| {
             let merged = lay_over(name, &parsed, &defaults, &mut Vec::new())?;
             let shape = |source| LoadError::Shape { file: (*name).to_owned(), source };
-            let entry = Entry::deserialize(Value::Object(merged)).map_err(shape)?;
+            let mut entry = Entry::deserialize(Value::Object(merged.clone())).map_err(shape)?;
+            entry.json = merged;
             match flaw(&entry) {
                 Some(flaw) => Err(LoadError::Flawed { file: (*name).to_owned(), flaw }),
                 None => Ok(((*name).to_owned(), entry)),
@@ -157,7 +161,7 @@ fn lay_over(
 }
 
 /// Maps merge, lists and scalars replace, `null` removes.
-fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
+pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     for (key, value) in over {
         match (base.get_mut(key), value) {
             (_, Value::Null) => {
@@ -176,32 +180,39 @@ fn flaw(entry: &Entry) -> Option<Flaw> {
     if entry.methods.is_empty() {
         return Some(Flaw::NoMethod);
     }
-    let addresses = entry.addresses();
-    let texts = entry.token_request.params.values().chain(entry.authorize.params.values());
-    let texts = texts.chain(entry.device.params.values());
-    let in_addresses: Vec<&str> = addresses.into_iter().flat_map(Template::placeholders).collect();
-    let in_texts: Vec<&str> = texts.flat_map(Template::placeholders).collect();
-    let fills = |name: &str| entry.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none());
-    if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !fills(name)) {
-        return Some(Flaw::UnknownPlaceholder { placeholder: (*name).to_owned() });
+    let json = Value::Object(entry.json.clone());
+    let addresses = ADDRESSES.iter().filter_map(|(place, _)| json.pointer(place));
+    let texts = PARAMETERS.iter().filter_map(|place| json.pointer(place)?.as_object()).flat_map(Map::values);
+    let (Some(in_addresses), Some(in_texts)) = (placeholders(addresses), placeholders(texts)) else {
+        return Some(Flaw::BadTemplate);
+    };
+    if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
+        return Some(Flaw::UnknownPlaceholder { placeholder: name.clone() });
     }
     entry.parameters.iter().find_map(|(name, parameter)| {
         let parameter_name = || name.clone();
         let administrators = parameter.sets.is_some()
             || matches!(parameter.kind, ParameterKind::Host | ParameterKind::Url | ParameterKind::Text);
-        let in_address = in_addresses.contains(&name.as_str());
+        let in_address = in_addresses.contains(name);
         if administrators && parameter.settable_by == SettableBy::Connection {
             Some(Flaw::TooFree { parameter: parameter_name() })
         } else if in_address && parameter.kind == ParameterKind::Text {
             Some(Flaw::TextInAddress { parameter: parameter_name() })
         } else if parameter.default.as_deref().is_some_and(|value| parameter.check(value).is_err()) {
             Some(Flaw::BadDefault { parameter: parameter_name() })
-        } else if parameter.sets.is_none() && !in_address && !in_texts.contains(&name.as_str()) {
+        } else if parameter.sets.is_none() && !in_address && !in_texts.contains(name) {
             Some(Flaw::UnusedParameter { parameter: parameter_name() })
         } else {
             None
         }
     })
+}
+
+/// The placeholders in all of these; `None` where one is not written as it should be.
+fn placeholders<'a>(texts: impl Iterator<Item = &'a Value>) -> Option<Vec<String>> {
+    let templates = texts.filter_map(Value::as_str).map(|text| Template::parse(text).ok());
+    let templates: Option<Vec<Template>> = templates.collect();
+    Some(templates?.iter().flat_map(Template::placeholders).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -300,6 +311,10 @@ mod tests {
             (
                 "endpoints: {token: 'https://a.example/{tenant}'}\n".to_owned(),
                 "base.yaml: {tenant} is no parameter that fills placeholders",
+            ),
+            (
+                "authorize: {params: {audience: '{a b}'}}\n".to_owned(),
+                "base.yaml: a placeholder is written {name}, with lower-case letters, digits and underscores",
             ),
             (tenant("kind: path_segment"), "base.yaml: parameters.tenant is used nowhere"),
             (

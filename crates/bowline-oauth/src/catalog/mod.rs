@@ -25,5 +25,5 @@ pub use entry::Entry;
 pub use load::{entries, get};
 pub use refusal::{ResolveError, SetBy};
 pub use render::{render_entry, render_list};
-pub use resolve::{check, resolve, sketch};
+pub use resolve::{resolve, sketch};
 pub use schema::schema;

@@ -33,10 +33,10 @@ pub enum Encoding {
     Json,
 }
 
-/// A token request beyond what the standard says. `T` is the text: with placeholders, or filled.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
-pub struct TokenRequest<T> {
+/// A token request beyond what the standard says.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRequest {
     /// How the body is written.
     #[serde(default)]
     pub encoding: Encoding,
@@ -45,7 +45,7 @@ pub struct TokenRequest<T> {
     pub headers: BTreeMap<String, String>,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, T>,
+    pub params: BTreeMap<String, String>,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
@@ -157,13 +157,6 @@ impl Scopes {
         };
         let missed = |scope: &&str| !has(granted, scope) && !has(&self.compare.unnamed, scope);
         wanted.iter().map(String::as_str).filter(missed).collect()
-    }
-}
-
-// Written out: a derived `Default` would ask the same of `T`.
-impl<T> Default for TokenRequest<T> {
-    fn default() -> Self {
-        Self { encoding: Encoding::default(), headers: BTreeMap::new(), params: BTreeMap::new() }
     }
 }
 

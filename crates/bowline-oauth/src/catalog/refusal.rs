@@ -78,6 +78,12 @@ pub enum ResolveError {
         /// Its name.
         placeholder: String,
     },
+    /// What the provider object states does not fit the catalogue's schema.
+    #[error("the provider's description cannot be read: {flaw}")]
+    Misfit {
+        /// What the reader says; names the field.
+        flaw: String,
+    },
     /// A connection's value would change where an address leads.
     #[error("the connection's parameters would change the host or path of the address for {what}")]
     AddressChanged {
@@ -116,7 +122,8 @@ impl ResolveError {
             Self::ProviderIncomplete { .. }
             | Self::BadAddress { .. }
             | Self::Insecure { .. }
-            | Self::UnknownPlaceholder { .. } => SetBy::Provider,
+            | Self::UnknownPlaceholder { .. }
+            | Self::Misfit { .. } => SetBy::Provider,
         }
     }
 }

@@ -370,7 +370,8 @@ mod tests {
             // As it is, and with what it offers in comments.
             for text in [example.clone(), example.replace("\n  # ", "\n  ")] {
                 let provider: IntegrationProvider = serde_yaml::from_str(&text).unwrap();
-                assert_eq!(super::super::check(entry, &provider.spec, name), Ok(()), "{name}");
+                let resolved = super::super::sketch(entry, &provider.spec, name);
+                assert_eq!(resolved.err(), None, "{name}");
             }
             assert!(render_entry(name).unwrap().contains("kind: IntegrationProvider"), "{name}");
         }

@@ -38,6 +38,7 @@ impl Transform for PartOfAnEntry {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::entry::ADDRESSES;
     use super::super::files::FILES;
     use super::*;
 
@@ -70,6 +71,31 @@ mod tests {
             let document: Value = serde_yaml::from_str(text).unwrap();
             assert!(!validator.is_valid(&document), "{text}");
         }
+    }
+
+    /// Resolving fills the places of that list, and no others.
+    #[test]
+    fn every_address_of_the_schema_is_in_the_list() {
+        fn places(at: &str, schema: &Value, definitions: &Value, found: &mut Vec<String>) {
+            for variant in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+                places(at, variant, definitions, found);
+            }
+            match schema.get("$ref").and_then(Value::as_str).and_then(|name| name.strip_prefix("#/$defs/")) {
+                Some("Template") => found.push(at.to_owned()),
+                Some(name) => places(at, &definitions[name], definitions, found),
+                None => {}
+            }
+            for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                places(&format!("{at}/{name}"), field, definitions, found);
+            }
+        }
+        let schema = schema();
+        let mut found = Vec::new();
+        places("", &schema, &schema["$defs"], &mut found);
+        let mut listed: Vec<String> = ADDRESSES.iter().map(|(place, _)| (*place).to_owned()).collect();
+        found.sort();
+        listed.sort();
+        assert_eq!(found, listed);
     }
 
     #[test]

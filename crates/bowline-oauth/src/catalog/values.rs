@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use bowline_api::provider::IntegrationProviderSpec;
+use serde_json::Value;
 use url::{Host, Url};
 
-use super::entry::Entry;
+use super::entry::{ADDRESSES, Entry, PARAMETERS};
+use super::load::Flaw;
 use super::parameter::{Rule, SettableBy, Setting, endpoint_rule};
 use super::refusal::{ResolveError, SetBy};
 use super::template::Template;
@@ -19,7 +21,7 @@ pub(super) struct Values<'a> {
     pub(super) actual: BTreeMap<String, String>,
     /// The same with what the connection set replaced by a stand-in.
     neutral: BTreeMap<String, String>,
-    pub(super) allow_http: bool,
+    allow_http: bool,
 }
 
 impl<'a> Values<'a> {
@@ -89,8 +91,42 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Fills the placeholders of an entry's data.
+    pub(super) fn fill(&self, json: &mut Value) -> Result<(), ResolveError> {
+        for (place, what) in ADDRESSES {
+            if let Some(Value::String(address)) = json.pointer_mut(place) {
+                *address = self.url(what, address)?.into();
+            }
+        }
+        for place in PARAMETERS {
+            let Some(Value::Object(parameters)) = json.pointer_mut(place) else { continue };
+            for (name, value) in std::mem::take(parameters) {
+                if let Some(value) = self.text(place, value)? {
+                    parameters.insert(name, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A parameter of a request; `None` where its placeholder has no value.
+    fn text(&self, place: &str, value: Value) -> Result<Option<Value>, ResolveError> {
+        let Value::String(text) = value else { return Ok(Some(value)) };
+        let misfit = |flaw: &dyn std::fmt::Display| ResolveError::Misfit { flaw: format!("{place}: {flaw}") };
+        let template = Template::parse(&text).map_err(|error| misfit(&error))?;
+        if let Some(name) = template.placeholders().find(|name| !self.entry.fills(name)) {
+            return Err(misfit(&Flaw::UnknownPlaceholder { placeholder: name.to_owned() }));
+        }
+        Ok(template.fill(|name| self.actual.get(name).cloned()).ok().map(Value::String))
+    }
+
     /// The address, judged. Its origin and its number of path segments are those it has without the connection.
-    pub(super) fn url(&self, what: &'static str, template: &Template) -> Result<Url, ResolveError> {
+    fn url(&self, what: &'static str, text: &str) -> Result<Url, ResolveError> {
+        let template =
+            Template::parse(text).map_err(|_| ResolveError::BadAddress { what, rule: Rule::Url })?;
+        if let Some(name) = template.placeholders().find(|name| !self.entry.fills(name)) {
+            return Err(ResolveError::UnknownPlaceholder { what, placeholder: name.to_owned() });
+        }
         let fill = |values: &BTreeMap<String, String>| {
             template
                 .fill(|name| values.get(name).map(|value| as_part(value)))
@@ -111,15 +147,6 @@ impl<'a> Values<'a> {
             return Err(changed);
         }
         Ok(url)
-    }
-
-    /// The address, if there is a template for it.
-    pub(super) fn optional(
-        &self,
-        what: &'static str,
-        template: Option<&Template>,
-    ) -> Result<Option<Url>, ResolveError> {
-        template.map(|template| self.url(what, template)).transpose()
     }
 }
 
