@@ -143,7 +143,6 @@ impl Followed {
 fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress {
     match last.result.known() {
         Some(AttemptResult::Succeeded) => standing(now),
-        Some(AttemptResult::Running) if awaits_confirmation(now) => AttemptProgress::AwaitsConfirmation,
         Some(AttemptResult::Running) => AttemptProgress::Running,
         Some(AttemptResult::Superseded) => AttemptProgress::Ended(AttemptEnd::Replaced { by: None }),
         // A result of a later version.
@@ -377,9 +376,12 @@ mod tests {
     #[test]
     fn an_account_is_confirmed_before_anything_is_published() {
         let awaiting = || connection("AwaitingConfirmation", "NotYet");
-        for result in ["Running", "Succeeded"] {
+        // While it runs, the account that waits is the one of an earlier code.
+        for (result, progress) in
+            [("Running", AttemptProgress::Running), ("Succeeded", AttemptProgress::AwaitsConfirmation)]
+        {
             let now = handled("r1", with(awaiting(), "r1", result, Value::Null));
-            assert_eq!(seen(by_device(&waiting()), [now]), [AttemptProgress::AwaitsConfirmation], "{result}");
+            assert_eq!(seen(by_device(&waiting()), [now]), [progress], "{result}");
         }
         let before = with(awaiting(), "r0", "Succeeded", Value::Null);
         // Another code is requested, as that is not the account: the first one is not asked about again.

@@ -146,7 +146,7 @@ async fn secrets_are_taken(it: &Scene, taken: bool) {
 
 async fn until_it_holds_the_only_copy(stage: &Stage) {
     until("the operator cannot keep what it was given", async || {
-        stage.logs().contains("a new grant has no record yet").then_some(())
+        stage.logs().contains("a change to the record is not written yet").then_some(())
     })
     .await;
 }
