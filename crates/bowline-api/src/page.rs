@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use crate::condition_type::ConditionType;
 use crate::connection::Phase;
-use crate::reason::{EventType, Facts, Fixer, Place, Reason, Row};
+use crate::reason::{EventType, Facts, Fixer, Place, Reason, Row, capitalized};
 
 const INTRODUCTION: &str = "# Conditions and reasons
 
 <!-- Generated from the table of reasons; do not edit. `make docs` writes it. -->
 
 Every reason, what it means, and who can change it. `kubectl bowline describe NAME` says the same for one connection, with a command.
+Words in capitals, and `[...]`, stand for what the message of an object names.
 
 Read health from conditions and reasons, never from `phase`. A reason that you do not know comes from a newer version: treat it as \"other\" and
 show its message. `stalled` marks reasons with which the condition `Stalled` is True: nothing changes until the named person acts.
@@ -66,7 +67,7 @@ fn conditions_page() -> String {
 fn line(reason: Reason) -> String {
     let row = reason.row();
     let Row { status, fixer, stalled, event, sentence, .. } = *row;
-    let facts = Facts::default();
+    let facts = placeholders();
     let helps = match facts.what_to_do(Fixer::Nobody, row) {
         text if text.is_empty() => "-".to_owned(),
         text => text.trim_start_matches("To continue, ").to_owned(),
@@ -78,10 +79,24 @@ fn line(reason: Reason) -> String {
     format!(
         "| `{reason}` | {} | {} | {} | {helps} | {} | {event} |",
         status.as_str(),
-        facts.fill(sentence),
+        capitalized(&facts.fill(sentence)),
         fixer.label(),
         if stalled { "yes" } else { "-" },
     )
+}
+
+/// Stands for what a message names.
+fn placeholders() -> Facts<'static> {
+    Facts {
+        provider: Some("PROVIDER"),
+        workspace: Some("WORKSPACE"),
+        secret: Some("SECRET"),
+        account: Some("ACCOUNT"),
+        namespace: Some("NAMESPACE"),
+        list: Some("[...]"),
+        at: Some("TIME"),
+        ..Facts::default()
+    }
 }
 
 fn phases() -> String {

@@ -166,7 +166,7 @@ fn ended(text: &str) -> String {
 }
 
 /// User names keep their spelling; only our own words begin a sentence in lower case.
-fn capitalized(text: &str) -> String {
+pub(crate) fn capitalized(text: &str) -> String {
     match text.strip_prefix("the owner") {
         Some(rest) => format!("The owner{rest}"),
         None => text.to_owned(),
