@@ -29,7 +29,8 @@ async fn no_on_the_other_device_ends_the_waiting_and_leaves_what_works() {
     assert_says(&run.said, &["Account:        ALICE", "(id alice) only"]);
     type_code(&address, &code, None).await;
     let (exit, said, errors) = run.ended().await;
-    assert_eq!((exit, said.as_str()), (1, "Code expires:   in 10m\n"), "{errors}");
+    assert_eq!((exit, said.lines().count()), (1, 1), "{said}{errors}");
+    assert_says(&said, &["Code expires:   in "]);
     assert_says(&errors, &["mail was not connected again: Access was not allowed at the provider.", KEPT]);
     still_works(&it).await;
 }
