@@ -11,6 +11,7 @@ use std::fmt;
 
 pub use self::remedy::{Entrance, Fixer, Remedy};
 pub use self::table::Reason;
+#[cfg(test)]
 pub(crate) use self::words::capitalized;
 pub use self::words::{Facts, quoted};
 use crate::condition_type::{ConditionType, Truth};

@@ -122,7 +122,7 @@ impl Story<'_> {
         .await?;
         let output = shown.command.wait_with_output().await.map_err(Error::io("wait for", "the plug-in"))?;
         let asked = String::from_utf8_lossy(&output.stderr);
-        if !asked.contains(&format!("--accept-account '{SECOND_ACCOUNT}'")) {
+        if !asked.contains(&format!("--accept-account {SECOND_ACCOUNT}")) {
             return Err(plugin_failed("connect --device", &output));
         }
         if let Ok(secret) = self.look(&path::secret(TEAM, SECOND)).await {

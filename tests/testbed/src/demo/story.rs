@@ -147,7 +147,7 @@ impl Story<'_> {
         self.alice.merge(&path::connection(TEAM, CONNECTION), &json!({"spec": {"shared": true}})).await?;
         wait_for("the share is published", SOON, async || {
             let share = self.look(&path::share(WORKSPACE, SHARED)).await?;
-            expect(&share, |share| share["status"]["phase"] == "Published", "Ready")?;
+            expect(&share, |share| is(share, "Ready", "True"), "Ready")?;
             self.fresh(&path::secret(WORKSPACE, SHARED)).await
         })
         .await?;
