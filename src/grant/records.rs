@@ -156,10 +156,7 @@ impl Records {
 
 /// Puts the pause that a failure imposed on record. What cannot be written now is written by the next look.
 pub(super) async fn remember_pause(records: &Records, uid: &str, pause: Pause) {
-    let change = |record: Record| {
-        let bookkeeping = Bookkeeping { pause: Some(pause.clone()), ..record.bookkeeping().clone() };
-        Ok(record.with_bookkeeping(bookkeeping))
-    };
+    let change = |record: Record| Ok(record.with_bookkeeping(Bookkeeping { pause: Some(pause.clone()) }));
     if records.settle(uid, change).await.is_err() {
         tracing::warn!(uid, "the pause of a grant could not be put on record now");
     }
@@ -168,6 +165,8 @@ pub(super) async fn remember_pause(records: &Records, uid: &str, pause: Pause) {
 fn as_loaded(record: Record, written: Result<Version, WriteError>) -> Option<Loaded> {
     match written {
         Ok(version) => Some(Loaded { record: record.into(), version }),
+        // Ordinary: it is read again, and the change is made to what stands there.
+        Err(WriteError::Conflict) => None,
         Err(error) => {
             tracing::warn!(error = %chain(&error), "a change to the record is not written yet; trying again");
             None

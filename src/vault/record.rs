@@ -20,7 +20,7 @@ mod secret_text;
 mod transition;
 mod transition_error;
 
-pub use bookkeeping::{Bookkeeping, Pause, SecretVersion};
+pub use bookkeeping::{Bookkeeping, Pause};
 pub use grant::{
     Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotASiblingKey, NotSerializable,
     SiblingKey, SourceVersion, Terms, Way,

@@ -144,7 +144,6 @@ fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress 
     match last.result.known() {
         Some(AttemptResult::Succeeded) => standing(now),
         Some(AttemptResult::Running) => AttemptProgress::Running,
-        Some(AttemptResult::Superseded) => AttemptProgress::Ended(AttemptEnd::Replaced { by: None }),
         // A result of a later version.
         None if last.ended_at.is_none() => AttemptProgress::Running,
         Some(AttemptResult::Failed | AttemptResult::Unknown) | None => failed(last),
@@ -334,7 +333,6 @@ mod tests {
             // Before it was taken up, and after.
             requested("r2", before.clone()),
             handled("r1", with(before.clone(), "portal", "Running", Value::Null)),
-            handled("r1", try_of("r1", "Superseded")),
         ] {
             assert_eq!(seen(by_device(&before), [now]), [replaced(None)]);
         }

@@ -11,12 +11,6 @@ pub struct Bookkeeping {
     /// Set while a failure keeps the grant from being tried. Ends with the next answer of the provider, or another grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
-    /// The Secret for workloads, as it was written last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub published: Option<SecretVersion>,
-    /// The credentials Secret that was refused last: the same bytes are not read again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<SecretVersion>,
 }
 
 /// A grant is left alone for a while.
@@ -28,16 +22,4 @@ pub struct Pause {
     /// The version of the app registration that it failed with: another one ends the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_version: Option<String>,
-}
-
-/// One version of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretVersion {
-    /// Its name, in the connection's namespace.
-    pub name: String,
-    /// Its UID.
-    pub uid: String,
-    /// Its resourceVersion.
-    pub resource_version: String,
 }

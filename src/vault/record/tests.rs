@@ -222,19 +222,12 @@ fn a_record_of_version_0_1_has_a_grant_without_a_name_and_no_bookkeeping() {
 }
 
 #[test]
-fn an_answer_ends_the_pause_and_leaves_what_was_written_or_refused() {
-    let version =
-        |name: &str| SecretVersion { name: name.into(), uid: "s".into(), resource_version: "7".into() };
-    let (published, refused) = (Some(version("token")), Some(version("credentials")));
+fn an_answer_ends_the_pause() {
     let pause = Some(Pause { not_before: minutes(5), app_version: Some("a/1".into()) });
-    let paused = about_to_refresh().with_bookkeeping(Bookkeeping {
-        pause: pause.clone(),
-        published: published.clone(),
-        refused: refused.clone(),
-    });
+    let paused = about_to_refresh().with_bookkeeping(Bookkeeping { pause });
     assert_eq!(round_trip(&paused), paused);
     let answered = answered(paused, Slot::InUse, 1, "r2");
-    assert_eq!(answered.bookkeeping(), &Bookkeeping { pause: None, published, refused });
+    assert_eq!(answered.bookkeeping(), &Bookkeeping::default());
 }
 
 #[test]

@@ -307,8 +307,6 @@ pub enum AttemptResult {
     Failed,
     /// What it brought was sent to the provider, and the answer never arrived.
     Unknown,
-    /// A later attempt replaced it.
-    Superseded,
 }
 
 /// The Secret that is published.
