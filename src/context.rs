@@ -29,35 +29,35 @@ use crate::vault::{Sealer, Store};
 use crate::world::World;
 
 /// What every controller is given.
-pub struct Context {
+pub(crate) struct Context {
     /// The API server, without retries of its own.
-    pub client: Client,
+    pub(crate) client: Client,
     /// What is known of the cluster.
-    pub world: World,
+    pub(crate) world: World,
     /// Grants at rest.
-    pub store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     /// What opens them.
-    pub sealer: Sealer,
+    pub(crate) sealer: Sealer,
     /// Where work on grants is handed in.
-    pub grants: Arc<Desk>,
+    pub(crate) grants: Arc<Desk>,
     /// Requests to providers.
-    pub clients: Clients,
+    pub(crate) clients: Clients,
     /// Tells people.
-    pub events: Arc<Events>,
+    pub(crate) events: Arc<Events>,
     /// Counts.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// What time it is.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// The Secret that this process published last, by UID of the connection or share: status may be behind it for a moment.
-    pub last_published: Memory<PublishedVersion>,
+    pub(crate) last_published: Memory<PublishedVersion>,
     /// What the administrator chose.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 impl Context {
     /// Publishes a Secret of a connection or share, and counts how that went. An older revision
     /// never replaces a newer one.
-    pub async fn publish(
+    pub(crate) async fn publish(
         &self,
         desired: &Desired,
         known: Option<&Known>,
@@ -77,7 +77,7 @@ impl Context {
 
     /// Writes the status of an object if it changed, and has the cache show it at once: a decision is never based on less than
     /// our own last write. Whether the object is still there.
-    pub async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, kube::Error>
+    pub(crate) async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, kube::Error>
     where
         K: Kind + HasStatus,
         K::Status: Serialize + PartialEq,
@@ -98,13 +98,13 @@ impl Context {
     }
 
     /// Says on an object that it cannot be read, and why. Does not wait for the API server.
-    pub fn report_unreadable(&self, object: ObjectReference, note: String) {
+    pub(crate) fn report_unreadable(&self, object: ObjectReference, note: String) {
         let events = Arc::clone(&self.events);
         tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
     /// The revision of a connection's grant as the store has it now; 0 while there is none.
-    pub fn newest_revision(&self, connection_uid: &str) -> i64 {
+    pub(crate) fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
         loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
     }
@@ -130,7 +130,7 @@ pub struct Settings {
 }
 
 /// A kind of ours: what its folder says of it to the operator.
-pub trait Kind: Registered {
+pub(crate) trait Kind: Registered {
     /// Names its controller in metrics.
     const LABEL: &'static str;
 
@@ -148,4 +148,4 @@ pub trait Kind: Registered {
 }
 
 /// How a reconcile ended, and when to look again.
-pub type Pass = (PassOutcome, Action);
+pub(crate) type Pass = (PassOutcome, Action);

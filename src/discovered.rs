@@ -20,25 +20,25 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 
 /// An issuer's metadata, the issuer already checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// Whose they are: they count for descriptions with this issuer only.
-    pub issuer: Url,
+    pub(crate) issuer: Url,
     /// What they say.
-    pub endpoints: DiscoveredEndpoints,
+    pub(crate) endpoints: DiscoveredEndpoints,
 }
 
 /// What is asked for. What is known counts for the same question only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub(crate) struct Question {
     /// The issuer.
-    pub issuer: Url,
+    pub(crate) issuer: Url,
     /// What it may be reached by.
-    pub network: Network,
+    pub(crate) network: Network,
 }
 
 /// What the last readings of one provider's issuer came to.
 #[derive(Clone, Debug)]
-pub struct IssuerReading {
+pub(crate) struct IssuerReading {
     /// What was asked.
     question: Question,
     /// The last good copy.
@@ -53,16 +53,16 @@ pub struct IssuerReading {
 
 /// A reading that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Why, and what to do.
-    pub message: String,
+    pub(crate) message: String,
     /// Whether it may pass by itself.
-    pub passes: bool,
+    pub(crate) passes: bool,
 }
 
 impl IssuerReading {
     /// What is known after a reading, given what was known before it.
-    pub fn after(
+    pub(crate) fn after(
         last: Option<Self>,
         question: Question,
         read: Result<DiscoveredEndpoints, DiscoveryError>,
@@ -87,7 +87,7 @@ impl IssuerReading {
 
     /// What can be used: the last good copy, unless the issuer's present answer contradicts it. The error says why
     /// there is nothing.
-    pub fn usable(&self) -> Result<&Arc<Metadata>, &str> {
+    pub(crate) fn usable(&self) -> Result<&Arc<Metadata>, &str> {
         match (&self.metadata, &self.failure) {
             (Some(metadata), None | Some(Failure { passes: true, .. })) => Ok(metadata),
             (_, Some(failure)) => Err(&failure.message),
@@ -96,12 +96,12 @@ impl IssuerReading {
     }
 
     /// Whether this is what was asked.
-    pub fn answers(&self, question: &Question) -> bool {
+    pub(crate) fn answers(&self, question: &Question) -> bool {
         self.question == *question
     }
 
     /// When it is to be read again.
-    pub fn next(&self) -> Timestamp {
+    pub(crate) fn next(&self) -> Timestamp {
         self.next
     }
 }

@@ -11,15 +11,15 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// One kind: its cache, which it derefs to, and who reconciles it.
-pub struct Handle<K: Registered> {
+pub(crate) struct Handle<K: Registered> {
     /// All objects of the kind.
-    pub cache: Cache<K>,
+    pub(crate) cache: Cache<K>,
     /// Wakes the kind's controller.
-    pub waker: UnboundedSender<ObjectRef<K>>,
+    pub(crate) waker: UnboundedSender<ObjectRef<K>>,
 }
 
 /// A kind in the table of [`bowline_api::kinds`].
-pub trait Registered:
+pub(crate) trait Registered:
     Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
 {
     /// The handle of this kind.
@@ -28,12 +28,12 @@ pub trait Registered:
 
 impl<K: Registered> Handle<K> {
     /// Has an object reconciled. Never waits; nobody listens only while the process ends.
-    pub fn wake(&self, object: ObjectRef<K>) {
+    pub(crate) fn wake(&self, object: ObjectRef<K>) {
         let _ = self.waker.send(object);
     }
 
     /// Has those reconciled that are `wanted`.
-    pub fn wake_where(&self, wanted: impl Fn(&K) -> bool) {
+    pub(crate) fn wake_where(&self, wanted: impl Fn(&K) -> bool) {
         for object in self.state_filter(wanted) {
             self.wake(ObjectRef::from_obj(&*object));
         }
@@ -51,18 +51,18 @@ impl<K: Registered> Deref for Handle<K> {
 macro_rules! handles {
     ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
         /// All kinds.
-        pub struct Kinds {
+        pub(crate) struct Kinds {
             $($(#[$doc])* pub $field: Handle<$kind>,)+
         }
 
         impl Kinds {
             /// Returns when every kind was listed once.
-            pub async fn wait_listed(&self) {
+            pub(crate) async fn wait_listed(&self) {
                 $(self.$field.wait_listed().await;)+
             }
 
             /// How many objects of each kind are there and cannot be read.
-            pub fn unreadable(&self) -> Vec<(Cow<'static, str>, usize)> {
+            pub(crate) fn unreadable(&self) -> Vec<(Cow<'static, str>, usize)> {
                 vec![$((<$kind>::kind(&()), self.$field.unreadable().len())),+]
             }
         }

@@ -16,19 +16,36 @@
 //! What the operator shares with other processes is in crates of its own: `bowline-api` has the kinds, `bowline-oauth` the
 //! catalogue and the protocol, `bowline-runtime` clock, logs and attempts; `bowline-portal` is `bowline portal`.
 
+#![warn(unreachable_pub)]
+
 pub mod cli;
-pub mod connection;
-pub mod context;
-pub mod discovered;
-pub mod grant;
-pub mod kinds;
-pub mod kube_ext;
-pub mod metrics;
+mod connection;
+mod context;
+mod discovered;
+mod grant;
+mod kinds;
+mod kube_ext;
+mod metrics;
 pub mod operator;
-pub mod provider;
-pub mod publishing;
-pub mod share;
-pub mod sharing;
-pub mod vault;
-pub mod workspace;
-pub mod world;
+mod provider;
+mod publishing;
+mod share;
+mod sharing;
+mod vault;
+mod workspace;
+mod world;
+
+/// For the tests on a real API server, which drive these parts without the operator. Not an interface.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::kube_ext::apply::{apply, remove_annotation};
+    pub use crate::kube_ext::events::Events;
+    pub use crate::kube_ext::index::{SecretChange, SecretIndex};
+    pub use crate::publishing::secret::controller;
+    pub use crate::publishing::{
+        Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
+    };
+    pub use crate::vault::keyring::{Keyring, SharedKeyring};
+    pub use crate::vault::record::GrantVersion;
+    pub use crate::vault::seal::{Field, Place, Sealer};
+}

@@ -8,10 +8,10 @@ mod families;
 mod labels;
 mod pass;
 
-pub use call::Call;
-pub use families::{Description, Kind, describe, reference};
-pub use labels::{Operation, PassOutcome, PublishOutcome, RefreshOutcome};
-pub use pass::Pass;
+pub(crate) use call::Call;
+pub(crate) use families::{Description, Kind, describe, reference};
+pub(crate) use labels::{Operation, PassOutcome, PublishOutcome, RefreshOutcome};
+pub(crate) use pass::Pass;
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Error(#[from] prometheus::Error);
 
 /// Every metric of one operator. Clones share the same numbers.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     passes: IntCounterVec,
     pass_duration: HistogramVec,
@@ -51,7 +51,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// All metrics at zero, registered under their names.
-    pub fn new() -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let build = int_gauges(&registry, &family::BUILD_INFO)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -78,79 +78,79 @@ impl Metrics {
     }
 
     /// Begins one reconcile; see [`Pass`].
-    pub fn pass(&self, controller: &'static str) -> Pass {
+    pub(crate) fn pass(&self, controller: &'static str) -> Pass {
         Pass::begin(self.passes.clone(), self.pass_duration.clone(), controller)
     }
 
     /// A controller starts: its series are there from now on.
-    pub fn expect_passes(&self, controller: &'static str) {
+    pub(crate) fn expect_passes(&self, controller: &'static str) {
         for outcome in PassOutcome::ALL.iter().map(|outcome| outcome.label()).chain([labels::ABANDONED]) {
             self.passes.with_label_values(&[controller, outcome]);
         }
     }
 
     /// One refresh came to an end. `catalogue_type` is the provider's type, a name out of the catalogue.
-    pub fn refresh_ended(&self, catalogue_type: &str, outcome: RefreshOutcome) {
+    pub(crate) fn refresh_ended(&self, catalogue_type: &str, outcome: RefreshOutcome) {
         self.refreshes.with_label_values(&[catalogue_type, outcome.label()]).inc();
     }
 
     /// A planned refresh was begun this long after its time.
-    pub fn refresh_begun_late_by(&self, lateness: Duration) {
+    pub(crate) fn refresh_begun_late_by(&self, lateness: Duration) {
         self.refresh_lateness.observe(lateness.as_secs_f64());
     }
 
     /// Begins one request to a provider; see [`Call`].
-    pub fn provider_call(&self, operation: Operation) -> Call {
+    pub(crate) fn provider_call(&self, operation: Operation) -> Call {
         Call::begin(self.provider_requests.clone(), self.provider_request_duration.clone(), operation)
     }
 
     /// A Secret was to be brought to its desired state.
-    pub fn published(&self, outcome: PublishOutcome) {
+    pub(crate) fn published(&self, outcome: PublishOutcome) {
         self.publishes.with_label_values(&[outcome.label()]).inc();
     }
 
     /// How many connections are in `phase` now.
-    pub fn set_connections(&self, phase: Phase, count: usize) {
+    pub(crate) fn set_connections(&self, phase: Phase, count: usize) {
         self.connections.with_label_values(&[labels::phase(phase)]).set(whole(count));
     }
 
     /// How many records the store holds.
-    pub fn set_records(&self, count: usize) {
+    pub(crate) fn set_records(&self, count: usize) {
         self.records.set(whole(count));
     }
 
     /// How many of them wait to be revoked and erased.
-    pub fn set_endings(&self, count: usize) {
+    pub(crate) fn set_endings(&self, count: usize) {
         self.endings.set(whole(count));
     }
 
     /// How many shares exist.
-    pub fn set_shares(&self, count: usize) {
+    pub(crate) fn set_shares(&self, count: usize) {
         self.shares.set(whole(count));
     }
 
     /// How many objects of a kind are there and cannot be read.
-    pub fn set_unreadable(&self, kind: &str, count: usize) {
+    pub(crate) fn set_unreadable(&self, kind: &str, count: usize) {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
     }
 
     /// Age of the key that new records are sealed with.
-    pub fn set_keyring_key_age(&self, age: Duration) {
+    pub(crate) fn set_keyring_key_age(&self, age: Duration) {
         self.keyring_key_age.set(age.as_secs_f64());
     }
 
     /// Whether the records are loaded and a keyring opens them.
-    pub fn set_store_ready(&self, ready: bool) {
+    pub(crate) fn set_store_ready(&self, ready: bool) {
         self.store_ready.set(i64::from(ready));
     }
 
     /// Whether the admission policies are installed and bound.
-    pub fn set_policy_present(&self, present: bool) {
+    pub(crate) fn set_policy_present(&self, present: bool) {
         self.policy_present.set(i64::from(present));
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.
-    pub fn encode(&self) -> Result<String, Error> {
+    pub(crate) fn encode(&self) -> Result<String, Error> {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 

@@ -14,7 +14,7 @@ use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, W
 
 /// Where a connection is shared, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shared {
+pub(crate) enum Shared {
     /// Its spec does not ask for it, or takes it back (disconnected, being deleted).
     NotAsked,
     /// The workspace does not exist.
@@ -43,13 +43,13 @@ pub enum Shared {
 
 impl Shared {
     /// Whether the connection is shared into `namespace`.
-    pub fn reaches(&self, namespace: &str) -> bool {
+    pub(crate) fn reaches(&self, namespace: &str) -> bool {
         matches!(self, Self::In { namespaces, .. } if namespaces.contains(namespace))
     }
 }
 
 /// Computes where `connection` is shared, given all workspaces and which namespaces exist.
-pub fn computed(
+pub(crate) fn computed(
     connection: &IntegrationConnection,
     workspaces: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
@@ -79,14 +79,14 @@ pub fn computed(
 }
 
 /// The workspace that has `namespace`: the oldest that lists it, by name where they are as old.
-pub fn holder<'a>(namespace: &str, workspaces: &'a [Arc<Workspace>]) -> Option<&'a Arc<Workspace>> {
+pub(crate) fn holder<'a>(namespace: &str, workspaces: &'a [Arc<Workspace>]) -> Option<&'a Arc<Workspace>> {
     live(workspaces)
         .filter(|workspace| workspace.spec.namespaces.iter().any(|listed| listed == namespace))
         .min_by_key(|workspace| (workspace.creation_timestamp(), workspace.name_any()))
 }
 
 /// The share of the connection in one namespace of its workspace.
-pub fn share(connection: &IntegrationConnection, workspace: &str, namespace: &str) -> ConnectionShare {
+pub(crate) fn share(connection: &IntegrationConnection, workspace: &str, namespace: &str) -> ConnectionShare {
     let home = connection.namespace().unwrap_or_default();
     let name = connection.name_any();
     let labels = BTreeMap::from([

@@ -27,30 +27,30 @@ use crate::vault::Place;
 use crate::vault::record::EndTerms;
 
 /// The caches.
-pub struct World {
+pub(crate) struct World {
     /// UID of the cluster's `kube-system` namespace.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// The kinds of ours.
-    pub kinds: Kinds,
+    pub(crate) kinds: Kinds,
     /// Names and labels of all namespaces.
-    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    pub(crate) namespaces: Cache<PartialObjectMeta<Namespace>>,
     /// Secrets of the operator's namespace that are neither records nor the keyring: app registrations.
-    pub app_secrets: Cache<Secret>,
+    pub(crate) app_secrets: Cache<Secret>,
     /// Attempts to connect, as Secrets.
-    pub attempts: Cache<Secret>,
+    pub(crate) attempts: Cache<Secret>,
     /// The Secrets we publish, without data.
-    pub published: SecretIndex,
+    pub(crate) published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
-    pub credentials: SecretIndex,
+    pub(crate) credentials: SecretIndex,
     /// What the provider controller made of each provider object.
-    pub resolutions: Memory<Arc<Resolution>>,
+    pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// What the issuers of providers said.
-    pub issuers: Memory<IssuerReading>,
+    pub(crate) issuers: Memory<IssuerReading>,
 }
 
 /// What one provider object comes to.
 #[derive(Debug)]
-pub enum Resolution {
+pub(crate) enum Resolution {
     /// It cannot be used; the sentence says why and who mends it.
     NotReady {
         /// Why.
@@ -64,21 +64,21 @@ pub enum Resolution {
 
 /// A provider object that can be used.
 #[derive(Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// The object as it was judged.
-    pub object: Arc<IntegrationProvider>,
+    pub(crate) object: Arc<IntegrationProvider>,
     /// Its app registration, for the methods that need one.
-    pub app: Option<Arc<App>>,
+    pub(crate) app: Option<Arc<App>>,
     /// What the issuer's metadata says, where it was read.
-    pub metadata: Option<Arc<Metadata>>,
+    pub(crate) metadata: Option<Arc<Metadata>>,
     /// What carries requests to it, within its network.
-    pub http: Arc<dyn Http>,
+    pub(crate) http: Arc<dyn Http>,
     /// For connections without parameters; `None` where they must set some.
-    pub plain: Option<Arc<Target>>,
+    pub(crate) plain: Option<Arc<Target>>,
 }
 
 /// What a connection gets for the provider that it names.
-pub enum ProviderLookup {
+pub(crate) enum ProviderLookup {
     /// No object of that name.
     NotFound,
     /// Not usable now.
@@ -97,7 +97,7 @@ pub enum ProviderLookup {
 
 /// Why a usable provider has no target for a connection. Names what does not fit, never a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// The entry is not in this version's catalogue.
     #[error("its catalogue entry is gone")]
     EntryGone,
@@ -113,7 +113,7 @@ pub enum Unfit {
 
 impl Unfit {
     /// Whose object has to change.
-    pub fn concerns(&self) -> SetBy {
+    pub(crate) fn concerns(&self) -> SetBy {
         match self {
             Self::EntryGone | Self::IssuerUnread => SetBy::Provider,
             Self::Parts(error) => error.concerns(),
@@ -123,7 +123,7 @@ impl Unfit {
 
 impl Ready {
     /// Puts a usable provider together.
-    pub fn new(
+    pub(crate) fn new(
         object: Arc<IntegrationProvider>,
         app: Option<Arc<App>>,
         metadata: Option<Arc<Metadata>>,
@@ -135,7 +135,7 @@ impl Ready {
     }
 
     /// The provider for a connection with these parameters.
-    pub fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, Unfit> {
+    pub(crate) fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, Unfit> {
         if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
             return Ok(Arc::clone(plain));
         }
@@ -160,7 +160,7 @@ impl Ready {
 
 impl World {
     /// The provider of a connection.
-    pub fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> ProviderLookup {
+    pub(crate) fn provider(&self, name: &str, parameters: &BTreeMap<String, String>) -> ProviderLookup {
         let key = ObjectRef::new(name);
         if self.kinds.providers.set_aside(&key).is_some() {
             let message = format!(
@@ -190,13 +190,13 @@ impl World {
     }
 
     /// Whether a provider object is there that nobody has looked at yet: right after the start, for as long as its issuer takes.
-    pub fn is_unjudged(&self, provider: &str) -> bool {
+    pub(crate) fn is_unjudged(&self, provider: &str) -> bool {
         self.resolutions.get(provider).is_none()
             && self.kinds.providers.get(&ObjectRef::new(provider)).is_some()
     }
 
     /// The provider of a grant that is being ended; its connection may be gone.
-    pub fn target_of_ending(&self, place: &Place, terms: &EndTerms) -> Option<Arc<Target>> {
+    pub(crate) fn target_of_ending(&self, place: &Place, terms: &EndTerms) -> Option<Arc<Target>> {
         match self.provider(&place.provider, &terms.parameters) {
             ProviderLookup::Ready(target) => Some(target),
             ProviderLookup::NotFound
@@ -206,7 +206,7 @@ impl World {
     }
 
     /// Where a connection is shared.
-    pub fn shared(&self, connection: &IntegrationConnection) -> Shared {
+    pub(crate) fn shared(&self, connection: &IntegrationConnection) -> Shared {
         // Most connections are private: do not collect the workspaces for them.
         if !connection.spec.shared.unwrap_or_default() {
             return Shared::NotAsked;
@@ -234,14 +234,14 @@ impl World {
     }
 
     /// Whether a namespace exists and is not being deleted.
-    pub fn namespace_lives(&self, name: &str) -> bool {
+    pub(crate) fn namespace_lives(&self, name: &str) -> bool {
         self.namespaces
             .get(&ObjectRef::new(name))
             .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none())
     }
 
     /// The labels of a namespace.
-    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+    pub(crate) fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
         self.namespaces
             .get(&ObjectRef::new(name))
             .map(|namespace| namespace.labels().clone())
@@ -250,7 +250,7 @@ impl World {
 
     /// The shares of a connection, by its UID. One that cannot be read is known by its name alone: it is there, and can be taken
     /// back.
-    pub fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
+    pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let mut shares = self.kinds.shares.state_filter(|share| share.spec.connection.uid == uid);
         let id = names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any());
@@ -264,7 +264,7 @@ impl World {
     }
 
     /// Whether all is known that a share depends on. What cannot be read is unknown, never gone.
-    pub fn knows_source_of(&self, share: &ConnectionShare) -> bool {
+    pub(crate) fn knows_source_of(&self, share: &ConnectionShare) -> bool {
         let of = &share.spec.connection;
         let key = ObjectRef::new(&of.name).within(&of.namespace);
         match self.kinds.connections.set_aside(&key) {
@@ -276,7 +276,7 @@ impl World {
     }
 
     /// The tries to connect this connection, the newest first; what is no attempt is left out.
-    pub fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
+    pub(crate) fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
         let read =
@@ -288,13 +288,13 @@ impl World {
     }
 
     /// A connection by name, if it is still the one with this UID.
-    pub fn connection(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<IntegrationConnection>> {
+    pub(crate) fn connection(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<IntegrationConnection>> {
         let found = self.kinds.connections.get(&ObjectRef::new(name).within(namespace))?;
         (found.meta().uid.as_deref() == Some(uid)).then_some(found)
     }
 
     /// Returns when every cache was filled once, save for attempts to connect: connections live without them.
-    pub async fn wait_listed(&self) {
+    pub(crate) async fn wait_listed(&self) {
         self.kinds.wait_listed().await;
         self.namespaces.wait_listed().await;
         self.app_secrets.wait_listed().await;
@@ -303,12 +303,12 @@ impl World {
     }
 
     /// Has all shares reconciled.
-    pub fn wake_shares(&self) {
+    pub(crate) fn wake_shares(&self) {
         self.kinds.shares.wake_where(|_| true);
     }
 
     /// Has all that is shared reconciled.
-    pub fn wake_sharing(&self) {
+    pub(crate) fn wake_sharing(&self) {
         self.wake_shares();
         self.kinds.connections.wake_where(|connection| {
             connection.spec.shared.unwrap_or_default()
@@ -317,7 +317,7 @@ impl World {
     }
 
     /// The place of a connection's record.
-    pub fn place(&self, connection: &IntegrationConnection) -> Place {
+    pub(crate) fn place(&self, connection: &IntegrationConnection) -> Place {
         Place {
             cluster: self.cluster.clone(),
             namespace: connection.namespace().unwrap_or_default(),
@@ -328,11 +328,11 @@ impl World {
     }
 
     /// When the earliest token of a record without a known end would end: such work goes last.
-    pub const LAST: Timestamp = Timestamp::MAX;
+    pub(crate) const LAST: Timestamp = Timestamp::MAX;
 }
 
 /// A message of a library-style error as a sentence for people.
-pub fn sentence(message: &str) -> String {
+pub(crate) fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }

@@ -24,16 +24,16 @@ use crate::world::World;
 
 /// What carrying out came to.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// What became of the Secret.
-    pub secret: SecretOutcome,
+    pub(crate) secret: SecretOutcome,
     /// Whether something is left to do that is worth another try soon.
-    pub unfinished: bool,
+    pub(crate) unfinished: bool,
 }
 
 /// What became of the Secret.
 #[derive(Debug, Default)]
-pub enum SecretOutcome {
+pub(crate) enum SecretOutcome {
     /// Nothing was tried.
     #[default]
     Untouched,
@@ -51,7 +51,7 @@ pub enum SecretOutcome {
 }
 
 /// Carries the plan out. What is taken away goes first.
-pub async fn act(
+pub(crate) async fn act(
     ctx: &Arc<Context>,
     connection: &IntegrationConnection,
     observed: &Observed,
@@ -172,7 +172,7 @@ async fn withdraw(
 }
 
 /// Removes the Secret in the connection's own namespace, under whatever name it was published last.
-pub async fn withdraw_own(
+pub(crate) async fn withdraw_own(
     ctx: &Context,
     connection: &IntegrationConnection,
     written: Option<&PublishedVersion>,
@@ -198,7 +198,7 @@ pub async fn withdraw_own(
 }
 
 /// Removes shares and their Secrets; whether all are gone.
-pub async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
+pub(crate) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
     let mut all = true;
     for share in shares {
         if let Err(error) = withdraw_share(&ctx.client, &ctx.world.published, share).await {
@@ -221,7 +221,7 @@ async fn remember_pause(ctx: &Context, connection: &IntegrationConnection, obser
 }
 
 /// Marks the grant as ending; whether that is on record.
-pub async fn mark_ending(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
+pub(crate) async fn mark_ending(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
     let terms = EndTerms {
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),

@@ -14,7 +14,7 @@ use crate::vault::record::GrantVersion;
 
 /// Why the Secret cannot be made as the spec wants it.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub(super) enum BuildError {
     /// A value does not fit the format.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -34,7 +34,7 @@ pub enum BuildError {
 
 impl BuildError {
     /// The reason for the condition.
-    pub fn reason(&self) -> Reason {
+    pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Template(_) => Reason::TemplateFailed,
             Self::Content(_) | Self::Metadata(_) => Reason::FormatFailed,
@@ -45,7 +45,7 @@ impl BuildError {
 }
 
 /// The Secret in the connection's own namespace.
-pub fn secret(
+pub(super) fn secret(
     connection: &IntegrationConnection,
     grant: &Grant,
     revision: i64,

@@ -27,7 +27,7 @@ use crate::vault::record::EndReason;
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes back what the connection holds elsewhere; `Ok` lets it go.
-pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>) -> Result<Action, Error> {
+pub(super) async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>) -> Result<Action, Error> {
     let uid = connection.uid().unwrap_or_default();
     let shares = ctx.world.shares_of(connection);
     let written = written(ctx, connection);
@@ -55,7 +55,7 @@ pub async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>)
 
 /// Lets a connection go that cannot be read. Its deletion can be: of its spec and status only what its end needs is read, each
 /// field by itself.
-pub async fn depart_unreadable(ctx: &Arc<Context>, connection: &ObjectMeta) -> Result<(), Error> {
+pub(crate) async fn depart_unreadable(ctx: &Arc<Context>, connection: &ObjectMeta) -> Result<(), Error> {
     let (namespace, name) = (connection.namespace.as_deref().unwrap_or_default(), connection.name.as_deref());
     let kind = ApiResource::erase::<IntegrationConnection>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), namespace, &kind);

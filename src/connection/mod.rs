@@ -1,12 +1,12 @@
 //! The controller of connections: read → decide → act → report.
 
-pub mod act;
+pub(crate) mod act;
 mod build;
-pub mod decide;
+pub(crate) mod decide;
 mod depart;
 mod news;
 mod observe;
-pub mod observed;
+pub(crate) mod observed;
 mod report;
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use kube::runtime::finalizer::{self, Event, finalizer};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 
-pub use self::depart::depart_unreadable;
+pub(crate) use self::depart::depart_unreadable;
 
 use self::act::{Outcome, act};
 use self::decide::{Plan, decide};
@@ -39,7 +39,7 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Reporting itself failed. What a provider or a person did wrong is an outcome with a condition, never this.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The API server did not take the status.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),

@@ -9,11 +9,11 @@ use crate::grant::outcome::{Finished, Outcome};
 
 /// One Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub(super) struct News {
     /// Its reason; the table says whether it is a warning.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What is said.
-    pub note: String,
+    pub(crate) note: String,
 }
 
 impl News {
@@ -23,7 +23,7 @@ impl News {
 }
 
 /// What to tell, given the status before and after.
-pub fn news(
+pub(super) fn news(
     old: Option<&IntegrationConnectionStatus>,
     new: &IntegrationConnectionStatus,
     finished: Option<&Finished>,

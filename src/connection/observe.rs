@@ -18,7 +18,7 @@ use crate::vault::{IntentState, Record, Slot};
 use crate::world::ProviderLookup;
 
 /// Everything a decision about `connection` needs.
-pub fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
+pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Observed {
     let uid = connection.uid().unwrap_or_default();
     let namespace = connection.namespace().unwrap_or_default();
     let actor = ctx.grants.view(&uid);

@@ -17,51 +17,51 @@ use crate::vault::Grant;
 use crate::vault::record::{GrantVersion, Pause};
 
 /// Everything a decision needs.
-pub struct Observed {
+pub(crate) struct Observed {
     /// The provider, as far as it can be used.
-    pub provider: Provider,
+    pub(crate) provider: Provider,
     /// The labels of the connection's namespace.
-    pub namespace_labels: BTreeMap<String, String>,
+    pub(crate) namespace_labels: BTreeMap<String, String>,
     /// The record in the store.
-    pub record: RecordState,
+    pub(crate) record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
-    pub secret: Option<Known>,
+    pub(crate) secret: Option<Known>,
     /// What was published last: as this process remembers, or else as the Secret itself tells.
-    pub written: Option<PublishedVersion>,
+    pub(crate) written: Option<PublishedVersion>,
     /// Whether the grant's actor is at work.
-    pub busy: bool,
+    pub(crate) busy: bool,
     /// What it finished last, until that was reported.
-    pub finished: Option<Finished>,
+    pub(crate) finished: Option<Finished>,
     /// No work before this: what kept the last one from being done cannot have passed.
-    pub rest_until: Option<Timestamp>,
+    pub(crate) rest_until: Option<Timestamp>,
     /// The intake announcement that was carried out or refused last; the object may show it for a moment longer.
-    pub taken: Option<String>,
+    pub(crate) taken: Option<String>,
     /// The connection's own app is not the one the grant is bound to, as the actor found.
-    pub app_differs: bool,
+    pub(crate) app_differs: bool,
     /// The version of the app registration in use, the connection's own or the provider's: `<uid>/<resourceVersion>`.
-    pub app_version: Option<String>,
+    pub(crate) app_version: Option<String>,
     /// The version of the credentials Secret, where the spec names one.
-    pub credentials: Option<SourceSeen>,
+    pub(crate) credentials: Option<SourceSeen>,
     /// The version of it that was refused; the same bytes are not read again.
-    pub refused_source: Option<SourceSeen>,
+    pub(crate) refused_source: Option<SourceSeen>,
     /// Tries to connect it that are not over, the newest first.
-    pub attempts: Vec<Kept>,
+    pub(crate) attempts: Vec<Kept>,
     /// The newest attempt, ended or not.
-    pub newest_attempt: Option<Kept>,
+    pub(crate) newest_attempt: Option<Kept>,
     /// Those of them that are over, which could not be written yet.
-    pub unwritten: Vec<Dismissal>,
+    pub(crate) unwritten: Vec<Dismissal>,
     /// Device flow: the provider is not asked again before this.
-    pub poll_at: Option<Timestamp>,
+    pub(crate) poll_at: Option<Timestamp>,
     /// The portal's address, where there is one.
-    pub portal: Option<Url>,
+    pub(crate) portal: Option<Url>,
     /// Where the connection is to be shared.
-    pub shared: Shared,
+    pub(crate) shared: Shared,
     /// The shares there are.
-    pub shares: Vec<Arc<ConnectionShare>>,
+    pub(crate) shares: Vec<Arc<ConnectionShare>>,
 }
 
 /// A provider, as far as it can be used.
-pub enum Provider {
+pub(crate) enum Provider {
     /// No object of that name.
     NotFound,
     /// Not usable now.
@@ -87,7 +87,7 @@ pub enum Provider {
 
 impl Provider {
     /// The target, where its addresses are known.
-    pub fn target(&self) -> Option<&Arc<Target>> {
+    pub(crate) fn target(&self) -> Option<&Arc<Target>> {
         match self {
             Self::Ready(target) | Self::Rejected { target, .. } => Some(target),
             Self::NotFound | Self::NotReady { .. } | Self::ParametersInvalid { .. } => None,
@@ -96,7 +96,7 @@ impl Provider {
 }
 
 /// The record of a connection.
-pub enum RecordState {
+pub(crate) enum RecordState {
     /// There is none.
     Missing,
     /// It does not parse, or the keyring has no key for it.
@@ -108,30 +108,30 @@ pub enum RecordState {
 }
 
 /// A record that can be read.
-pub struct Present {
+pub(crate) struct Present {
     /// Revision of the grant; of the record while there is none.
-    pub revision: i64,
+    pub(crate) revision: i64,
     /// The grant, unsealed; absent while only a candidate is there.
-    pub grant: Option<Arc<Grant>>,
+    pub(crate) grant: Option<Arc<Grant>>,
     /// Which grant it is, and how often it was refreshed.
-    pub version: Option<GrantVersion>,
+    pub(crate) version: Option<GrantVersion>,
     /// The pause that a failure imposed.
-    pub pause: Option<Pause>,
+    pub(crate) pause: Option<Pause>,
     /// Whether a candidate waits to be judged.
-    pub has_candidate: bool,
+    pub(crate) has_candidate: bool,
     /// When that was given to us by a consent; `None` where it was brought.
-    pub consented_at: Option<Timestamp>,
+    pub(crate) consented_at: Option<Timestamp>,
     /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
-    pub doubted_since: Option<Timestamp>,
+    pub(crate) doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.
-    pub unknown_since: Option<Timestamp>,
+    pub(crate) unknown_since: Option<Timestamp>,
     /// Whether the grant is being revoked.
-    pub ending: bool,
+    pub(crate) ending: bool,
 }
 
 impl RecordState {
     /// The record, if it can be read.
-    pub fn present(&self) -> Option<&Present> {
+    pub(crate) fn present(&self) -> Option<&Present> {
         match self {
             Self::Present(present) => Some(present),
             Self::Missing | Self::Unreadable | Self::Tampered => None,
@@ -139,27 +139,27 @@ impl RecordState {
     }
 
     /// The grant, if there is one that can be read and is not being ended.
-    pub fn grant(&self) -> Option<&Arc<Grant>> {
+    pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
         self.present().filter(|present| !present.ending)?.grant.as_ref()
     }
 
     /// The grant in use, the revision of its record, and which grant it is.
-    pub fn in_use(&self) -> Option<(&Arc<Grant>, i64, GrantVersion)> {
+    pub(crate) fn in_use(&self) -> Option<(&Arc<Grant>, i64, GrantVersion)> {
         let present = self.present()?;
         Some((self.grant()?, present.revision, present.version?))
     }
 
     /// Its revision.
-    pub fn revision(&self) -> Option<i64> {
+    pub(crate) fn revision(&self) -> Option<i64> {
         self.present().map(|present| present.revision)
     }
 }
 
 /// The version of a credentials Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceSeen {
+pub(crate) struct SourceSeen {
     /// Its UID.
-    pub uid: String,
+    pub(crate) uid: String,
     /// Its resourceVersion.
-    pub resource_version: String,
+    pub(crate) resource_version: String,
 }

@@ -23,7 +23,7 @@ use crate::vault::record::GrantVersion;
 use crate::vault::{Credential, Grant};
 
 /// The next status of `connection`.
-pub fn status(
+pub(super) fn status(
     connection: &IntegrationConnection,
     observed: &Observed,
     plan: &Plan,

@@ -33,30 +33,30 @@ use crate::vault::{Loaded, Record};
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Where work on grants is handed in.
-pub struct Desk {
+pub(crate) struct Desk {
     parts: Parts,
     actors: Mutex<HashMap<String, Actor>>,
     tasks: TaskTracker,
 }
 
 /// What a desk works with.
-pub struct Parts {
+pub(crate) struct Parts {
     /// The way from a record to its provider and back.
-    pub engine: Engine,
+    pub(crate) engine: Engine,
     /// The attempts of all connections.
-    pub consents: Consents,
+    pub(crate) consents: Consents,
     /// Grants that others have replaced.
-    pub replaced: Replaced,
+    pub(crate) replaced: Replaced,
     /// Tells people.
-    pub events: Arc<Events>,
+    pub(crate) events: Arc<Events>,
     /// What is counted.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Wakes a connection.
-    pub wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
+    pub(crate) wake: mpsc::UnboundedSender<ObjectRef<IntegrationConnection>>,
 }
 
 /// What became of a piece of work that was handed in.
-pub enum Submission {
+pub(crate) enum Submission {
     /// It is under way. The receiver gets what comes of it; `None` where the record itself says it. Without an answer the work
     /// panicked.
     Started(oneshot::Receiver<Option<Outcome>>),
@@ -77,33 +77,33 @@ struct Actor {
 
 /// What a reconcile sees of a grant's work.
 #[derive(Clone, Debug, Default)]
-pub struct View {
+pub(crate) struct View {
     /// Whether it is being worked on.
-    pub busy: bool,
+    pub(crate) busy: bool,
     /// What was finished last, until acknowledged.
-    pub finished: Option<Finished>,
+    pub(crate) finished: Option<Finished>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
-    pub refused_source: Option<(String, String)>,
+    pub(crate) refused_source: Option<(String, String)>,
     /// Nothing is worth a try before this: what kept the last work from being done cannot have passed.
-    pub rest_until: Option<Timestamp>,
+    pub(crate) rest_until: Option<Timestamp>,
     /// The connection's own app is not the one the grant is bound to, as the last work found.
-    pub app_differs: bool,
+    pub(crate) app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
-    pub taken: Option<String>,
+    pub(crate) taken: Option<String>,
     /// Attempts that were ended last.
-    pub concluded: Vec<Concluded>,
+    pub(crate) concluded: Vec<Concluded>,
     /// Device flow: the provider is not asked again before this. Other work need not wait for it.
-    pub poll_at: Option<Timestamp>,
+    pub(crate) poll_at: Option<Timestamp>,
 }
 
 impl Desk {
     /// Nothing runs until the first [`Desk::submit`].
-    pub fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self { parts, actors: Mutex::default(), tasks: TaskTracker::new() }
     }
 
     /// Starts the work unless work on the same grant is under way, or nothing is started any more. Never waits.
-    pub fn submit(self: &Arc<Self>, job: Job) -> Submission {
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Submission {
         if self.parts.engine.gate.is_closed() {
             return Submission::Draining;
         }
@@ -164,7 +164,7 @@ impl Desk {
     }
 
     /// What a reconcile of this connection should know.
-    pub fn view(&self, uid: &str) -> View {
+    pub(crate) fn view(&self, uid: &str) -> View {
         let concluded = self.parts.consents.concluded(uid);
         let actors = self.lock();
         let Some(actor) = actors.get(uid) else { return View { concluded, ..View::default() } };
@@ -172,7 +172,7 @@ impl Desk {
     }
 
     /// Forgets an outcome that status now tells of.
-    pub fn acknowledge(&self, uid: &str, id: u64) {
+    pub(crate) fn acknowledge(&self, uid: &str, id: u64) {
         if let Some(actor) = self.lock().get_mut(uid)
             && actor.seen.finished.as_ref().is_some_and(|finished| finished.id == id)
         {
@@ -181,7 +181,7 @@ impl Desk {
     }
 
     /// Forgets a connection that is gone. Work under way still finishes and commits.
-    pub fn forget(&self, uid: &str) {
+    pub(crate) fn forget(&self, uid: &str) {
         let mut actors = self.lock();
         if let Some(gone) = actors.get(uid).and_then(|actor| actor.at_work.as_ref()) {
             return gone.cancel();
@@ -191,42 +191,42 @@ impl Desk {
     }
 
     /// Takes note of the intents that others left on this record.
-    pub fn sees_marks(&self, record: &Record) {
+    pub(crate) fn sees_marks(&self, record: &Record) {
         self.parts.engine.marks.sees(record);
     }
 
     /// What providers say of our registrations.
-    pub fn registrations(&self) -> &Registrations {
+    pub(crate) fn registrations(&self) -> &Registrations {
         self.parts.engine.gate.registrations()
     }
 
     /// Ends an attempt that cannot go on. Says whether nothing is left to do.
-    pub async fn dismiss(&self, dismissal: &Dismissal) -> bool {
+    pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         self.parts.consents.dismiss(dismissal).await
     }
 
     /// Marks a grant as ending; returns whether it is on record.
-    pub async fn mark_ending(&self, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
+    pub(crate) async fn mark_ending(&self, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
         revoke::mark_ending(&self.parts.engine.records, uid, reason, terms).await
     }
 
     /// Notes that nobody knows the connection of this record, and erases it when that has been so for `retention`.
-    pub async fn orphaned(&self, orphan: Loaded, retention: Duration) {
+    pub(crate) async fn orphaned(&self, orphan: Loaded, retention: Duration) {
         orphans::orphaned(&self.parts.engine.records, orphan, retention).await;
     }
 
     /// Takes that note off a record whose connection is there.
-    pub async fn claimed(&self, uid: &str) {
+    pub(crate) async fn claimed(&self, uid: &str) {
         orphans::claimed(&self.parts.engine.records, uid).await;
     }
 
     /// Puts the pause that a failure imposed on record.
-    pub async fn remember_pause(&self, uid: &str, pause: Pause) {
+    pub(crate) async fn remember_pause(&self, uid: &str, pause: Pause) {
         remember_pause(&self.parts.engine.records, uid, pause).await;
     }
 
     /// Starts nothing more, and returns when everything that was started has committed.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         self.parts.engine.gate.close();
         self.tasks.close();
         self.tasks.wait().await;

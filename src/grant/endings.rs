@@ -25,21 +25,21 @@ const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Resolves a provider for a connection that may be gone.
-pub type Lookup = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
+pub(crate) type Lookup = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
 
 /// Watches for records that are to be ended and hands each in when it is due.
-pub struct Endings {
+pub(crate) struct Endings {
     /// Where they are handed in.
-    pub desk: Arc<Desk>,
+    pub(crate) desk: Arc<Desk>,
     /// Resolves a provider.
-    pub lookup: Lookup,
+    pub(crate) lookup: Lookup,
     /// How long a record that could not be revoked is kept.
-    pub retention: Duration,
+    pub(crate) retention: Duration,
 }
 
 impl Endings {
     /// Runs until `shutdown`.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
         let store = &self.desk.parts().engine.records.store;
         let mut changes = store.changes();
         store.wait_ready().await;

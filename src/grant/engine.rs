@@ -6,13 +6,13 @@ use super::records::Records;
 use super::secrets::Secrets;
 
 /// What it takes to send a grant to its provider, and to keep what comes back.
-pub struct Engine {
+pub(crate) struct Engine {
     /// The grants at rest.
-    pub records: Records,
+    pub(crate) records: Records,
     /// The way to the providers.
-    pub gate: Gate,
+    pub(crate) gate: Gate,
     /// Whose intents stand.
-    pub marks: Marks,
+    pub(crate) marks: Marks,
     /// What users keep in their namespaces.
-    pub secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }

@@ -22,7 +22,7 @@ use crate::metrics::{Metrics, Operation};
 use crate::vault::Grant;
 
 /// The gate of one process.
-pub struct Gate {
+pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
     pace: Pace,
@@ -34,7 +34,7 @@ pub struct Gate {
 
 /// Why no request may leave now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotAdmitted {
+pub(crate) enum NotAdmitted {
     /// The provider asked everybody to wait, or does not accept our registration.
     OnHold {
         /// When it may be asked again.
@@ -46,7 +46,7 @@ pub enum NotAdmitted {
 
 impl Gate {
     /// `wake_provider` has a provider looked at again when its registration begins or ceases to be rejected.
-    pub fn new(
+    pub(crate) fn new(
         metrics: Arc<Metrics>,
         clock: Clock,
         wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,

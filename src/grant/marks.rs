@@ -12,7 +12,7 @@ use crate::vault::{Intent, IntentId, Record};
 /// The intents that other processes left, or earlier work of this one that did not see its end.
 ///
 /// Their age is counted on our own clock from when we first saw them, because the wall times of two machines differ.
-pub struct Marks {
+pub(crate) struct Marks {
     pub(super) holder: String,
     pub(super) ttl: Duration,
     clock: Clock,
@@ -21,7 +21,7 @@ pub struct Marks {
 
 impl Marks {
     /// `holder` is this process in intents; another's is respected for `ttl`.
-    pub fn new(holder: String, ttl: Duration, clock: Clock) -> Self {
+    pub(crate) fn new(holder: String, ttl: Duration, clock: Clock) -> Self {
         Self { holder, ttl, clock, watched: Mutex::default() }
     }
 

@@ -23,33 +23,33 @@
 //! | [`desk`] | the queue: one piece of work per grant at a time |
 //! | [`endings`] | which grants are to be ended, and when |
 
-pub mod consent;
-pub mod desk;
-pub mod endings;
-pub mod engine;
+pub(crate) mod consent;
+pub(crate) mod desk;
+pub(crate) mod endings;
+pub(crate) mod engine;
 #[cfg(test)]
 mod fixtures;
 mod gate;
-pub mod intake;
+pub(crate) mod intake;
 mod marks;
 mod mint;
 mod orphans;
-pub mod outcome;
+pub(crate) mod outcome;
 mod pace;
 mod records;
 mod refresh;
 mod refusal;
 mod registration;
 mod revoke;
-pub mod schedule;
+pub(crate) mod schedule;
 mod secrets;
 mod slot;
-pub mod target;
-pub mod work;
+pub(crate) mod target;
+pub(crate) mod work;
 
-pub use gate::Gate;
-pub use marks::Marks;
-pub use records::Records;
-pub use revoke::Replaced;
-pub use secrets::Secrets;
-pub use slot::may_be_sent_again;
+pub(crate) use gate::Gate;
+pub(crate) use marks::Marks;
+pub(crate) use records::Records;
+pub(crate) use revoke::Replaced;
+pub(crate) use secrets::Secrets;
+pub(crate) use slot::may_be_sent_again;

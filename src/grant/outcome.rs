@@ -13,26 +13,26 @@ use crate::metrics::RefreshOutcome;
 
 /// One piece of finished work.
 #[derive(Clone, Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Tells this outcome from an earlier one of the same connection.
-    pub id: u64,
+    pub(crate) id: u64,
     /// When it ended.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The value of the refresh request it served, if it served one.
-    pub request: Option<String>,
+    pub(crate) request: Option<String>,
     /// The value of the request for a device flow it served, if it served one.
-    pub authorization: Option<String>,
+    pub(crate) authorization: Option<String>,
     /// The announcement of the intake Secret it took, if it took one.
-    pub announcement: Option<String>,
+    pub(crate) announcement: Option<String>,
     /// The version of the app registration it was done with.
-    pub app_version: Option<String>,
+    pub(crate) app_version: Option<String>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// How a piece of work ended. `revision` is that of the grant that was tried, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A new revision of the grant is durable.
     Committed { revision: i64, origin: Origin },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
@@ -75,12 +75,12 @@ const SLOW: Duration = Duration::from_secs(30);
 
 impl Outcome {
     /// Whether what was to be done is still to be done: it waits for a passing cause, or for somebody else's Secret.
-    pub fn is_undone(&self) -> bool {
+    pub(crate) fn is_undone(&self) -> bool {
         matches!(self, Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::Stale)
     }
 
     /// Until when no work on the same grant is worth a try. Without it, what is still due would be tried at once, for ever.
-    pub fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Held { until } | Self::Foreign { until } => Some(*until),
             // Until the watch has shown the step, it would be taken for one that is still to come.
@@ -101,7 +101,7 @@ impl Outcome {
     }
 
     /// When a device flow may be asked about again. The grant in use goes on meanwhile.
-    pub fn poll_at(&self) -> Option<Timestamp> {
+    pub(crate) fn poll_at(&self) -> Option<Timestamp> {
         match self {
             Self::Polled { until } => Some(*until),
             _ => None,
@@ -143,7 +143,7 @@ impl From<&Outcome> for RefreshOutcome {
 
 /// Where a new revision came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A candidate was judged and promoted.
     Accepted,
     /// The refresh token was used.

@@ -10,24 +10,24 @@ use k8s_openapi::jiff::Timestamp;
 use tokio::sync::oneshot;
 
 /// Requests at once where the provider object does not say.
-pub const DEFAULT_MAX_CONCURRENT: usize = 8;
+pub(super) const DEFAULT_MAX_CONCURRENT: usize = 8;
 
 /// All buckets.
 #[derive(Default)]
-pub struct Pace {
+pub(super) struct Pace {
     buckets: Mutex<HashMap<String, Arc<Bucket>>>,
 }
 
 /// Leave to send one request; dropping it lets the next one go.
-pub struct Permit {
+pub(super) struct Permit {
     bucket: Arc<Bucket>,
 }
 
 /// Why nobody may send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OnHold {
+pub(super) struct OnHold {
     /// When the provider may be asked again.
-    pub until: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 #[derive(Default)]
@@ -46,7 +46,7 @@ struct Queue {
 
 impl Pace {
     /// Waits for leave to send one request to `provider`; the smallest `urgency` (when the token ends) goes first.
-    pub async fn admit(
+    pub(super) async fn admit(
         &self,
         provider: &str,
         limit: usize,
@@ -74,7 +74,7 @@ impl Pace {
     }
 
     /// Nobody asks `provider` before `until`. A later wish extends an earlier one.
-    pub fn hold(&self, provider: &str, until: Timestamp) {
+    pub(super) fn hold(&self, provider: &str, until: Timestamp) {
         let bucket = Arc::clone(lock(&self.buckets).entry(provider.to_owned()).or_default());
         let mut queue = lock(&bucket.queue);
         queue.held_until = queue.held_until.max(Some(until));

@@ -22,10 +22,10 @@ const TRIES: u32 = 6;
 
 /// The records, what opens them, and what time it is.
 #[derive(Clone)]
-pub struct Records {
-    pub store: Arc<Store>,
-    pub sealer: Sealer,
-    pub clock: Clock,
+pub(crate) struct Records {
+    pub(crate) store: Arc<Store>,
+    pub(crate) sealer: Sealer,
+    pub(crate) clock: Clock,
 }
 
 /// How long a change is tried while the API server does not take it.

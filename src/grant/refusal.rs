@@ -9,11 +9,11 @@ use bowline_oauth::classify::Failure;
 use bowline_oauth::key::KeyFlaw;
 
 /// The most that one value of a Secret may have, in bytes: far beyond any token, far below what etcd takes.
-pub const MAX_VALUE: usize = 64 * 1024;
+pub(super) const MAX_VALUE: usize = 64 * 1024;
 
 /// Why what a Secret provides, or what a consent gave, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IntakeError {
+pub(crate) enum IntakeError {
     /// The annotation is not `<name>/<uid>`.
     #[error("The annotation bowline.dev/intake is not <name>/<uid> of a Secret. Use kubectl bowline import.")]
     BadAnnouncement,
@@ -91,7 +91,7 @@ pub enum IntakeError {
 
 impl IntakeError {
     /// The reason under which it is told: a constant of `bowline_api::reason`.
-    pub fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::AnswerLost => Reason::IntakeOutcomeUnknown,
             Self::Consent(why) => why.reason(),
@@ -124,7 +124,7 @@ fn expected(method: Method) -> &'static str {
 
 /// Why a try to connect ended without a grant. `summary` is what the provider said, in our words; `whom_to_ask` a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConsentError {
+pub(crate) enum ConsentError {
     /// The person, or the provider for them, said no.
     #[error("Access was not allowed at the provider. Connect again to be asked once more.")]
     Denied,
@@ -204,7 +204,7 @@ pub enum ConsentError {
 
 impl ConsentError {
     /// The reason under which it is told: a constant of `bowline_api::reason`.
-    pub const fn reason(&self) -> Reason {
+    pub(crate) const fn reason(&self) -> Reason {
         match self {
             Self::AdminConsent { .. } => Reason::AdminConsentRequired,
             Self::Policy { .. } => Reason::PolicyBlocked,
@@ -215,12 +215,12 @@ impl ConsentError {
     }
 
     /// What a failed request means for the try it was sent for.
-    pub fn of(failure: &Failure, whom_to_ask: String) -> Self {
+    pub(crate) fn of(failure: &Failure, whom_to_ask: String) -> Self {
         Self::meaning(failure.class, failure.summary.clone(), whom_to_ask)
     }
 
     /// What it means that the browser came back without a code. The provider's words are marked as such.
-    pub fn declined(declined: Declined, whom_to_ask: String) -> Self {
+    pub(crate) fn declined(declined: Declined, whom_to_ask: String) -> Self {
         let Declined { class, code: _, said, summary } = declined;
         let summary = match said {
             Some(said) => format!("{summary}; in the provider's words: \u{201c}{said}\u{201d}"),

@@ -20,7 +20,7 @@ const PROBE_EVERY: Duration = Duration::from_mins(5);
 
 /// What is known of every provider's registration.
 #[derive(Default)]
-pub struct Registrations {
+pub(crate) struct Registrations {
     by_provider: Mutex<HashMap<String, Registration>>,
 }
 
@@ -37,7 +37,7 @@ struct Rejected {
 
 impl Registrations {
     /// A connection heard `invalid_client`. Returns whether that tips the registration into rejected.
-    pub fn heard_invalid_client(&self, provider: &str, connection: &str, now: Timestamp) -> bool {
+    pub(crate) fn heard_invalid_client(&self, provider: &str, connection: &str, now: Timestamp) -> bool {
         let mut all = self.lock();
         let registration = all.entry(provider.to_owned()).or_default();
         registration.witnesses.insert(connection.to_owned(), now);
@@ -50,22 +50,22 @@ impl Registrations {
     }
 
     /// The provider accepted the registration, or its Secret changed. Returns whether it had been rejected.
-    pub fn accepted(&self, provider: &str) -> bool {
+    pub(crate) fn accepted(&self, provider: &str) -> bool {
         self.lock().remove(provider).is_some_and(|registration| registration.rejected.is_some())
     }
 
     /// Whether connections of `provider` pause.
-    pub fn is_rejected(&self, provider: &str) -> bool {
+    pub(crate) fn is_rejected(&self, provider: &str) -> bool {
         self.lock().get(provider).is_some_and(|registration| registration.rejected.is_some())
     }
 
     /// When the next probe of a rejected registration is due.
-    pub fn next_probe(&self, provider: &str) -> Option<Timestamp> {
+    pub(crate) fn next_probe(&self, provider: &str) -> Option<Timestamp> {
         self.lock().get(provider)?.rejected.as_ref().map(|rejected| rejected.next_probe)
     }
 
     /// Takes the probe if it is due: one caller in five minutes gets it.
-    pub fn take_probe(&self, provider: &str, now: Timestamp) -> bool {
+    pub(crate) fn take_probe(&self, provider: &str, now: Timestamp) -> bool {
         let mut all = self.lock();
         let Some(rejected) = all.get_mut(provider).and_then(|registration| registration.rejected.as_mut())
         else {

@@ -6,19 +6,19 @@ use bowline_runtime::clock::{earlier, later};
 use k8s_openapi::jiff::Timestamp;
 
 /// What a mounted Secret may take to reach a pod: kubelet syncs within this time.
-pub const MOUNT_DELAY: Duration = Duration::from_secs(90);
+pub(crate) const MOUNT_DELAY: Duration = Duration::from_secs(90);
 
 /// The administrator's default for how long before its end a token is refreshed.
-pub const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
+pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 
 /// After this many refusals in a row the provider is asked only daily.
-pub const REFUSALS_TO_STOP: i32 = 10;
+pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 
 /// How long after ten refusals the next attempt waits.
-pub const AFTER_STOPPING: Duration = Duration::from_hours(24);
+pub(crate) const AFTER_STOPPING: Duration = Duration::from_hours(24);
 
 /// The administrator's default for how long a first `invalid_grant` is doubted.
-pub const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
+pub(crate) const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
 
 /// The pause after a first refusal of another kind.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
@@ -40,25 +40,25 @@ impl Default for Limits {
 
 /// What decides the moment of the next refresh, besides the token itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// How long before its end a token should be replaced.
-    pub before: Duration,
+    pub(crate) before: Duration,
     /// Whether a refresh ends the access token in use: then as late as a mounted Secret allows.
-    pub ends_access: bool,
+    pub(crate) ends_access: bool,
     /// What holds for every grant.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl Policy {
     /// The policy of a provider that says nothing of its own.
-    pub fn plain(limits: Limits) -> Self {
+    pub(crate) fn plain(limits: Limits) -> Self {
         Self { before: DEFAULT_BEFORE, ends_access: false, limits }
     }
 }
 
 /// How long before its end a token of `lifetime` is replaced:
 /// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
-pub fn margin(lifetime: Duration, policy: &Policy) -> Duration {
+pub(crate) fn margin(lifetime: Duration, policy: &Policy) -> Duration {
     let wanted =
         if policy.ends_access { MOUNT_DELAY } else { policy.before.max(lifetime / 5).max(MOUNT_DELAY) };
     wanted.min(lifetime / 2)
@@ -68,7 +68,7 @@ pub fn margin(lifetime: Duration, policy: &Policy) -> Duration {
 ///
 /// `jitter` in `0.0..1.0` moves it up to a tenth of the margin earlier, so that tokens obtained together do not stay
 /// together. Never earlier than `min_interval` after the last attempt.
-pub fn next_refresh(
+pub(crate) fn next_refresh(
     obtained_at: Timestamp,
     expires_at: Timestamp,
     jitter: f64,
@@ -86,7 +86,7 @@ pub fn next_refresh(
 
 /// When to try again after `failures` passing failures in a row: 5 s doubling to 5 minutes, up to a fifth earlier by
 /// jitter, and not before the provider's own `Retry-After`.
-pub fn after_outage(
+pub(crate) fn after_outage(
     now: Timestamp,
     failures: i32,
     retry_after: Option<Duration>,
@@ -101,7 +101,7 @@ pub fn after_outage(
 }
 
 /// When to try again after `refusals` refusals in a row: a minute, doubling to an hour; daily after ten.
-pub fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
+pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     if refusals >= REFUSALS_TO_STOP {
         return later(now, AFTER_STOPPING);
     }
@@ -111,7 +111,7 @@ pub fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
 
 /// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe
 /// may trip the provider's reuse detection and kill a live token; at once where no token is valid.
-pub fn probe_at(
+pub(crate) fn probe_at(
     now: Timestamp,
     obtained_at: Timestamp,
     expires_at: Option<Timestamp>,
@@ -128,7 +128,7 @@ pub fn probe_at(
 
 /// A fraction in `0.0..1.0` that is the same for the same grant and revision, so that a schedule does not wander each
 /// time it is computed.
-pub fn jitter(uid: &str, revision: i64) -> f64 {
+pub(crate) fn jitter(uid: &str, revision: i64) -> f64 {
     // FNV-1a: spread is all that is asked of it.
     let hash = uid.bytes().chain(revision.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -22,16 +22,16 @@ use super::work::{Announcement, Job};
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reads Secrets in the namespaces of connections.
-pub struct Secrets {
+pub(crate) struct Secrets {
     kube: Client,
 }
 
 /// A Secret of one of our types.
 pub(super) struct UserSecret {
-    pub name: String,
-    pub uid: String,
-    pub resource_version: String,
-    pub data: BTreeMap<String, ByteString>,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+    pub(crate) data: BTreeMap<String, ByteString>,
 }
 
 /// Why a Secret was not read.
@@ -46,7 +46,7 @@ pub(super) enum NotRead {
 
 impl NotRead {
     /// The outcome of what began with reading `what`, a Secret in `namespace`.
-    pub fn outcome(self, what: &str, namespace: &str) -> Outcome {
+    pub(super) fn outcome(self, what: &str, namespace: &str) -> Outcome {
         let message = match self {
             Self::Refused(why) => return Outcome::IntakeRefused { why },
             Self::Forbidden => format!(
@@ -81,7 +81,7 @@ impl From<NoApp> for Outcome {
 
 impl Secrets {
     /// Reads with this client, which must not retry by itself.
-    pub fn new(kube: Client) -> Self {
+    pub(crate) fn new(kube: Client) -> Self {
         Self { kube }
     }
 

@@ -21,7 +21,7 @@ use crate::vault::{Binding, Grant, Mismatch, Terms};
 
 /// A provider as one connection sees it.
 #[derive(Debug)]
-pub struct Target {
+pub(crate) struct Target {
     description: Description,
     terms: IntegrationProviderSpec,
     app: Option<Arc<App>>,
@@ -30,7 +30,7 @@ pub struct Target {
 
 impl Target {
     /// `app` is the provider object's own registration; `http` reaches what the provider's network allows.
-    pub fn new(
+    pub(crate) fn new(
         description: Description,
         terms: IntegrationProviderSpec,
         app: Option<Arc<App>>,
@@ -40,43 +40,43 @@ impl Target {
     }
 
     /// Name of the provider object.
-    pub fn provider(&self) -> &str {
+    pub(crate) fn provider(&self) -> &str {
         &self.description.provider
     }
 
     /// All that the protocol needs to know.
-    pub fn description(&self) -> &Description {
+    pub(crate) fn description(&self) -> &Description {
         &self.description
     }
 
     /// The provider object's registration.
-    pub fn app(&self) -> Option<&Arc<App>> {
+    pub(crate) fn app(&self) -> Option<&Arc<App>> {
         self.app.as_ref()
     }
 
     /// Which version of the provider object's registration this is.
-    pub fn app_version(&self) -> Option<&str> {
+    pub(crate) fn app_version(&self) -> Option<&str> {
         self.app.as_ref()?.version.as_deref()
     }
 
     /// What carries requests to it.
-    pub fn http(&self) -> &dyn Http {
+    pub(crate) fn http(&self) -> &dyn Http {
         &*self.http
     }
 
     /// How grants can be obtained.
-    pub fn methods(&self) -> &[Method] {
+    pub(crate) fn methods(&self) -> &[Method] {
         &self.description.methods
     }
 
     /// How this connection's grant is obtained: its own choice, or the provider's first.
-    pub fn method(&self, spec: &IntegrationConnectionSpec) -> Method {
+    pub(crate) fn method(&self, spec: &IntegrationConnectionSpec) -> Method {
         let chosen = spec.method.as_ref().and_then(Open::known);
         chosen.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
     }
 
     /// Whether connections in a namespace with these labels may use the provider.
-    pub fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
         let Some(selector) = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone()) else {
             return true;
         };
@@ -85,7 +85,7 @@ impl Target {
     }
 
     /// Whether connections of this workspace may use the provider.
-    pub fn allows_workspace(&self, workspace: Option<&str>) -> bool {
+    pub(crate) fn allows_workspace(&self, workspace: Option<&str>) -> bool {
         let Some(allowed) = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref()) else {
             return true;
         };
@@ -93,17 +93,17 @@ impl Target {
     }
 
     /// Whether connections may provide their own client id and secret.
-    pub fn allows_own_app(&self) -> bool {
+    pub(crate) fn allows_own_app(&self) -> bool {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
 
     /// Whether connections may be authorized by device flow, which cannot prove who finished it.
-    pub fn allows_device_flow(&self) -> bool {
+    pub(crate) fn allows_device_flow(&self) -> bool {
         self.terms.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default()
     }
 
     /// Those of `scopes` that the provider object does not allow.
-    pub fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
+    pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
         let allowed = &self.description.scopes.allowed;
         if allowed.is_empty() {
             return Vec::new();
@@ -112,17 +112,17 @@ impl Target {
     }
 
     /// Who looks after the provider, where the object says.
-    pub fn contact(&self) -> Option<&str> {
+    pub(crate) fn contact(&self) -> Option<&str> {
         self.terms.contact.as_deref()
     }
 
     /// Who can fix what only an administrator can.
-    pub fn whom_to_ask(&self) -> String {
+    pub(crate) fn whom_to_ask(&self) -> String {
         whom_to_ask(self.terms.contact.as_deref())
     }
 
     /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the actor, which reads it.
-    pub fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
+    pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
         let app = self.app.as_ref().filter(|_| !self.allows_own_app());
         let terms = Terms {
             owner: Some(owner),
@@ -137,31 +137,31 @@ impl Target {
     }
 
     /// When to refresh.
-    pub fn policy(&self, limits: Limits) -> Policy {
+    pub(crate) fn policy(&self, limits: Limits) -> Policy {
         let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
         let before = asked.map_or(DEFAULT_BEFORE, Duration::from);
         Policy { before, ends_access: self.refresh_ends_access(), limits }
     }
 
     /// How many requests may run at once.
-    pub fn max_concurrent(&self) -> usize {
+    pub(crate) fn max_concurrent(&self) -> usize {
         let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.max_concurrent);
         asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(pace::DEFAULT_MAX_CONCURRENT)
     }
 
     /// Whether a refresh ends the access token in use.
-    pub fn refresh_ends_access(&self) -> bool {
+    pub(crate) fn refresh_ends_access(&self) -> bool {
         self.description.grant.refresh_ends_access
     }
 
     /// Whether using the refresh token may kill it, so that an intent must be on record first. Only where the provider is
     /// known to keep the old one alive is it not.
-    pub fn needs_intent(&self) -> bool {
+    pub(crate) fn needs_intent(&self) -> bool {
         matches!(self.description.grant.rotation, Rotation::SingleUse | Rotation::Optional)
     }
 
     /// How long the old refresh token still works after a rotation, where it does.
-    pub fn grace(&self) -> Option<Duration> {
+    pub(crate) fn grace(&self) -> Option<Duration> {
         self.description.grant.grace_window()
     }
 
@@ -175,7 +175,7 @@ impl Target {
 const SHOWN_SCOPES: usize = 256;
 
 /// The sentence that names who can fix what only an administrator can.
-pub fn whom_to_ask(contact: Option<&str>) -> String {
+pub(crate) fn whom_to_ask(contact: Option<&str>) -> String {
     match contact {
         Some(contact) => format!("Ask {contact}."),
         None => "Ask the administrator of the cluster.".to_owned(),
@@ -184,22 +184,22 @@ pub fn whom_to_ask(contact: Option<&str>) -> String {
 
 /// Scopes asked for and given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scopes {
+pub(crate) struct Scopes {
     /// What the connection asks for: its own or the default ones, and the required ones.
-    pub requested: Vec<String>,
+    pub(crate) requested: Vec<String>,
     /// What the provider says it gave; what was asked for where it does not say (RFC 6749 §5.1).
-    pub granted: Vec<String>,
+    pub(crate) granted: Vec<String>,
     /// Asked for and not given.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// Given and not asked for.
-    pub extra: Vec<String>,
+    pub(crate) extra: Vec<String>,
     /// Required and not given.
-    pub missing_required: Vec<String>,
+    pub(crate) missing_required: Vec<String>,
 }
 
 impl Scopes {
     /// Compares what `asked` (or else the provider's default) and the provider's required scopes come to with what was granted.
-    pub fn compare(target: &Target, asked: &[String], granted: Option<&[String]>) -> Self {
+    pub(crate) fn compare(target: &Target, asked: &[String], granted: Option<&[String]>) -> Self {
         let scopes = &target.description.scopes;
         let requested = requested(target, asked);
         let granted = granted.unwrap_or(&requested).to_vec();
@@ -219,7 +219,7 @@ impl Scopes {
     }
 
     /// What was given beyond what the person reviewed, for a grant that was consented to through us.
-    pub fn beyond_review(&self, target: &Target, grant: &Grant) -> Vec<&str> {
+    pub(crate) fn beyond_review(&self, target: &Target, grant: &Grant) -> Vec<&str> {
         if !grant.consent.is_ours() {
             return Vec::new();
         }
@@ -227,7 +227,7 @@ impl Scopes {
     }
 
     /// As status shows it: the schema bounds the lists, and a provider may name any number of scopes.
-    pub fn into_status(self) -> ScopesStatus {
+    pub(crate) fn into_status(self) -> ScopesStatus {
         let Self { requested, granted, missing, extra, missing_required: _ } = self;
         let [requested, granted, missing, extra] = [requested, granted, missing, extra].map(|mut scopes| {
             scopes.truncate(SHOWN_SCOPES);
@@ -238,7 +238,7 @@ impl Scopes {
 }
 
 /// What a connection asks for: its own or the default scopes, then the required ones.
-pub fn requested(target: &Target, asked: &[String]) -> Vec<String> {
+pub(crate) fn requested(target: &Target, asked: &[String]) -> Vec<String> {
     let scopes = &target.description.scopes;
     let mut requested = if asked.is_empty() { scopes.default.clone() } else { asked.to_vec() };
     for required in &scopes.required {

@@ -11,29 +11,29 @@ use crate::vault::{Binding, Place, ReadVersion, Terms};
 
 /// A piece of work on one grant, decided by a reconcile.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// Where the grant's record belongs, and so which connection this is.
-    pub place: Place,
+    pub(crate) place: Place,
     /// The owner a grant taken in is bound to, and a grant in use must be bound to.
-    pub owner: String,
+    pub(crate) owner: String,
     /// Where it is sent.
-    pub target: Arc<Target>,
+    pub(crate) target: Arc<Target>,
     /// How the grant is obtained.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Name of the Secret with the connection's own app registration, if it has one.
-    pub own_app: Option<String>,
+    pub(crate) own_app: Option<String>,
     /// Which version of the app registration it is done with, as far as the reconcile could see: `<uid>/<resourceVersion>`.
-    pub app_version: Option<String>,
+    pub(crate) app_version: Option<String>,
     /// Scopes the spec names; empty means the provider's default.
-    pub scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// The account the spec expects; any other is refused.
-    pub expected_account: Option<String>,
+    pub(crate) expected_account: Option<String>,
     /// The account that the owner agrees to, by annotation: it may replace the one connected.
-    pub accepted_account: Option<String>,
+    pub(crate) accepted_account: Option<String>,
     /// When the token in use expires: the soonest goes first.
-    pub urgency: Timestamp,
+    pub(crate) urgency: Timestamp,
     /// What is to be done.
-    pub task: Task,
+    pub(crate) task: Task,
 }
 
 impl Job {
@@ -59,7 +59,7 @@ impl Job {
 
 /// What is to be done. A reconcile decides it; [`Task::End`] comes from the record alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
+pub(crate) enum Task {
     /// Take the announced intake Secret.
     Take(Announcement),
     /// Read the credentials Secret of this name.
@@ -81,7 +81,7 @@ pub enum Task {
 
 /// One step of a try to connect. `attempt` is the name of its Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConsentTask {
+pub(crate) enum ConsentTask {
     /// Build the authorization request.
     Begin { attempt: String },
     /// Take what the browser returned with.
@@ -98,16 +98,16 @@ pub enum ConsentTask {
 
 /// The announcement on a connection: which intake Secret to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
+pub(crate) struct Announcement {
     /// The annotation's value.
-    pub value: String,
+    pub(crate) value: String,
     /// Name and UID of the Secret; `None` if the value is not `<name>/<uid>`.
-    pub secret: Option<(String, String)>,
+    pub(crate) secret: Option<(String, String)>,
 }
 
 impl Announcement {
     /// Reads the annotation `bowline.dev/intake`.
-    pub fn parse(value: &str) -> Self {
+    pub(crate) fn parse(value: &str) -> Self {
         let secret = value
             .split_once('/')
             .filter(|(name, uid)| !name.is_empty() && !uid.is_empty() && !uid.contains('/'))

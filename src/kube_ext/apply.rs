@@ -34,7 +34,7 @@ where
 /// more than we can read.
 ///
 /// What the last status said and this one leaves out is removed.
-pub async fn apply_status<K>(client: &Client, object: &K, status: &K::Status) -> Result<Parsed<K>, Error>
+pub(crate) async fn apply_status<K>(client: &Client, object: &K, status: &K::Status) -> Result<Parsed<K>, Error>
 where
     K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned,
     K::Status: Serialize,
@@ -73,7 +73,7 @@ where
 }
 
 /// Creates a Secret and returns its metadata. `AlreadyExists` leaves the one that is there untouched.
-pub async fn create_secret(
+pub(crate) async fn create_secret(
     client: &Client,
     namespace: &str,
     secret: &Secret,
@@ -88,7 +88,7 @@ pub async fn create_secret(
 }
 
 /// Applies a Secret with force and returns its metadata. The uid and resourceVersion in it are preconditions.
-pub async fn apply_secret(
+pub(crate) async fn apply_secret(
     api: &Api<Secret>,
     name: &str,
     secret: &Secret,
@@ -97,7 +97,7 @@ pub async fn apply_secret(
 }
 
 /// Sends a merge patch to a Secret and returns its metadata. A resourceVersion in it is a precondition.
-pub async fn merge_secret(
+pub(crate) async fn merge_secret(
     api: &Api<Secret>,
     name: &str,
     patch: &serde_json::Value,

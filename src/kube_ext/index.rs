@@ -199,7 +199,7 @@ impl From<&OwnerReference> for Owner {
 }
 
 /// The controller among the owners of an object.
-pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
+pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 

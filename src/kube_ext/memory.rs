@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One value per object, by name or UID, until it is forgotten.
-pub struct Memory<V>(Mutex<HashMap<String, V>>);
+pub(crate) struct Memory<V>(Mutex<HashMap<String, V>>);
 
 impl<V> Default for Memory<V> {
     fn default() -> Self {
@@ -14,17 +14,17 @@ impl<V> Default for Memory<V> {
 
 impl<V: Clone> Memory<V> {
     /// What is remembered.
-    pub fn get(&self, object: &str) -> Option<V> {
+    pub(crate) fn get(&self, object: &str) -> Option<V> {
         self.lock().get(object).cloned()
     }
 
     /// Remembers, in place of what was remembered before.
-    pub fn set(&self, object: &str, value: V) {
+    pub(crate) fn set(&self, object: &str, value: V) {
         self.lock().insert(object.to_owned(), value);
     }
 
     /// Forgets.
-    pub fn forget(&self, object: &str) {
+    pub(crate) fn forget(&self, object: &str) {
         self.lock().remove(object);
     }
 

@@ -1,6 +1,6 @@
 //! What every controller needs of Kubernetes: writing objects, conditions, Events, the index of Secrets.
 
-pub mod apply;
-pub mod events;
-pub mod index;
-pub mod memory;
+pub(crate) mod apply;
+pub(crate) mod events;
+pub(crate) mod index;
+pub(crate) mod memory;

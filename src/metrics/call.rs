@@ -9,7 +9,7 @@ use super::labels::{self, ABANDONED, Operation, SUCCESS};
 
 /// A guard around one request: counts it as abandoned unless it is finished, and measures its duration either way.
 #[must_use = "a call that is dropped at once counts as abandoned"]
-pub struct Call {
+pub(crate) struct Call {
     requests: IntCounterVec,
     durations: HistogramVec,
     operation: Operation,
@@ -23,7 +23,7 @@ impl Call {
     }
 
     /// Counts the request under the failure's class, or as a success.
-    pub fn finish(mut self, failure: Option<&Failure>) {
+    pub(crate) fn finish(mut self, failure: Option<&Failure>) {
         self.class = failure.map_or(SUCCESS, |failure| labels::class(failure.class));
     }
 }

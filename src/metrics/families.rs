@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 /// What a metric does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows, from zero at each start.
     Counter,
     /// Goes up and down.
@@ -15,7 +15,7 @@ pub enum Kind {
 
 impl Kind {
     /// Prometheus' word for it.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
@@ -26,17 +26,17 @@ impl Kind {
 
 /// One metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Description {
+pub(crate) struct Description {
     /// Full name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What it does.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Meaning and unit.
-    pub help: &'static str,
+    pub(crate) help: &'static str,
     /// Names of its labels.
-    pub labels: &'static [&'static str],
+    pub(crate) labels: &'static [&'static str],
     /// Upper bounds of a histogram's buckets, in its unit. Empty for others.
-    pub buckets: &'static [f64],
+    pub(crate) buckets: &'static [f64],
 }
 
 const CALLS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
@@ -87,12 +87,12 @@ families! {
 }
 
 /// Every metric, sorted by name.
-pub fn describe() -> &'static [Description] {
+pub(crate) fn describe() -> &'static [Description] {
     ALL
 }
 
 /// The reference page, in Markdown.
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut page = String::from(
         "# Metrics\n\nServed at `/metrics` in Prometheus' text format. Written from the source by `make docs`; do not edit.\n\
          No label holds a namespace, an object's name, a user or an account.\n\n\

@@ -8,7 +8,7 @@ use super::labels::{ABANDONED, PassOutcome};
 
 /// A guard around one reconcile: counts it as abandoned unless it is finished, and measures its duration either way.
 #[must_use = "a pass that is dropped at once counts as abandoned"]
-pub struct Pass {
+pub(crate) struct Pass {
     passes: IntCounterVec,
     durations: HistogramVec,
     controller: &'static str,
@@ -22,7 +22,7 @@ impl Pass {
     }
 
     /// Counts the pass under this outcome.
-    pub fn finish(mut self, outcome: PassOutcome) {
+    pub(crate) fn finish(mut self, outcome: PassOutcome) {
         self.outcome = Some(outcome);
     }
 }

@@ -18,7 +18,7 @@ use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Waits until there is a keyring; without one the operator is not ready and says why. `None` if the end came before.
-pub async fn obtain(
+pub(super) async fn obtain(
     client: &Client,
     settings: &Settings,
     clock: &Clock,

@@ -26,18 +26,18 @@ use crate::vault::{IntentId, Sealer, Store};
 use crate::world::World;
 
 /// What the context is made of.
-pub struct Given<'a> {
-    pub settings: &'a Settings,
-    pub client: Client,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
-    pub store: Arc<Store>,
-    pub keyring: SharedKeyring,
-    pub cluster: String,
+pub(super) struct Given<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) client: Client,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Arc<Store>,
+    pub(crate) keyring: SharedKeyring,
+    pub(crate) cluster: String,
 }
 
 /// Makes the context, and the registry of what fills its caches.
-pub fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
+pub(super) fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
     let Given { settings, client, metrics, clock, store: records, keyring, cluster } = given;
     let mut registry = Registry::new(client.clone());
     let world = world(cluster, &client, &settings.controllers, &mut registry);

@@ -28,7 +28,7 @@ const CONCURRENCY: u16 = 32;
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What is followed and not started yet.
-pub struct Registry {
+pub(super) struct Registry {
     client: Client,
     watches: Vec<Start>,
     controllers: Vec<Start>,
@@ -40,7 +40,7 @@ macro_rules! register {
     ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
         impl Registry {
             /// All kinds of ours.
-            pub fn kinds(&mut self) -> Kinds {
+            pub(super) fn kinds(&mut self) -> Kinds {
                 Kinds { $($field: self.kind()),+ }
             }
         }
@@ -51,7 +51,7 @@ bowline_api::kinds!(register);
 
 impl Registry {
     /// Nothing is followed yet.
-    pub fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self { client, watches: Vec::new(), controllers: Vec::new() }
     }
 
@@ -67,7 +67,7 @@ impl Registry {
     }
 
     /// Some objects, whole, that no controller of ours reconciles.
-    pub fn cache<K>(
+    pub(super) fn cache<K>(
         &mut self,
         api: Api<Parsed<K>>,
         config: Config,
@@ -94,7 +94,7 @@ impl Registry {
     }
 
     /// Secrets by their metadata.
-    pub fn index(&mut self, index: SecretIndex, changed: fn(&Context, &SecretChange)) -> SecretIndex {
+    pub(super) fn index(&mut self, index: SecretIndex, changed: fn(&Context, &SecretChange)) -> SecretIndex {
         for part in index.parts() {
             let (api, filled) = (part.api(self.client.clone()), Arc::clone(part));
             let take = move |event| filled.take(event);
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Starts all watches; gives what starts the controllers when the caches are full.
-    pub fn start(
+    pub(super) fn start(
         self,
         ctx: &Arc<Context>,
         stop: &CancellationToken,

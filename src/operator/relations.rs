@@ -15,7 +15,7 @@ use crate::kube_ext::index::SecretChange;
 
 /// A namespace that comes, goes or is labelled anew: the workspaces that list it and what is shared, and the connections
 /// in it, which a provider may allow by label.
-pub fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
+pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
     if let Change::Applied { object, before: Some(before) } = change
         && object.labels() == before.labels()
         && !change.matters()
@@ -34,7 +34,7 @@ pub fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
 }
 
 /// A Secret of the operator's namespace: the providers that name it.
-pub fn app_secret(ctx: &Context, change: &Change<Secret>) {
+pub(super) fn app_secret(ctx: &Context, change: &Change<Secret>) {
     let name = change.meta().name.clone().unwrap_or_default();
     ctx.world.kinds.providers.wake_where(|provider| {
         let ca = provider.spec.network.as_ref().and_then(|network| network.ca_secret_name.as_ref());
@@ -43,7 +43,7 @@ pub fn app_secret(ctx: &Context, change: &Change<Secret>) {
 }
 
 /// An attempt to connect: its connection.
-pub fn attempt(ctx: &Context, change: &Change<Secret>) {
+pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
     let (Change::Applied { object: secret, .. } | Change::Gone { last: Some(secret), .. }) = change else {
         return;
     };
@@ -57,7 +57,7 @@ pub fn attempt(ctx: &Context, change: &Change<Secret>) {
 }
 
 /// A published Secret that somebody else changed: whoever owns it.
-pub fn published(ctx: &Context, change: &SecretChange) {
+pub(super) fn published(ctx: &Context, change: &SecretChange) {
     let kinds = &ctx.world.kinds;
     match &change.owner {
         Some(owner) if &*owner.kind == "IntegrationConnection" => {
@@ -71,7 +71,7 @@ pub fn published(ctx: &Context, change: &SecretChange) {
 }
 
 /// A credentials Secret: the connections of its namespace that name it.
-pub fn credentials(ctx: &Context, change: &SecretChange) {
+pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
     ctx.world.kinds.connections.wake_where(|connection| {
         let named = [&connection.spec.credentials, &connection.spec.app];
         connection.meta().namespace.as_ref() == Some(&change.namespace)
@@ -80,7 +80,7 @@ pub fn credentials(ctx: &Context, change: &SecretChange) {
 }
 
 /// Resolves a provider for a grant that is being ended.
-pub fn lookup(ctx: &Arc<Context>) -> Lookup {
+pub(super) fn lookup(ctx: &Arc<Context>) -> Lookup {
     let ctx = Arc::clone(ctx);
     Arc::new(move |place, terms| ctx.world.target_of_ending(place, terms))
 }

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 
 /// Whether the operator works, and if not, what it waits for.
 #[derive(Clone)]
-pub struct Readiness(Arc<watch::Sender<Option<String>>>);
+pub(super) struct Readiness(Arc<watch::Sender<Option<String>>>);
 
 impl Default for Readiness {
     fn default() -> Self {
@@ -27,12 +27,12 @@ impl Default for Readiness {
 
 impl Readiness {
     /// Ready: every cache is filled and controllers run.
-    pub fn ready(&self) {
+    pub(super) fn ready(&self) {
         self.0.send_replace(None);
     }
 
     /// Not ready, and why.
-    pub fn waiting(&self, reason: impl Into<String>) {
+    pub(super) fn waiting(&self, reason: impl Into<String>) {
         self.0.send_replace(Some(reason.into()));
     }
 
@@ -42,7 +42,7 @@ impl Readiness {
 }
 
 /// The server, bound to its address.
-pub struct Server {
+pub(super) struct Server {
     listener: TcpListener,
     router: Router,
 }
@@ -55,7 +55,7 @@ struct Shared {
 
 impl Server {
     /// Takes the address.
-    pub async fn bind(address: SocketAddr, readiness: Readiness, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(super) async fn bind(address: SocketAddr, readiness: Readiness, metrics: Arc<Metrics>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let router = Router::new()
             .route("/livez", get(async || "ok\n"))
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// Serves until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = serving.await {
             tracing::error!(%error, "probes and metrics are not served any more");

@@ -19,7 +19,7 @@ use crate::discovered::{IssuerReading, Question};
 use crate::world::{Ready, Resolution, sentence};
 
 /// Asks the issuer where that is due, and puts in what the provider comes to.
-pub async fn act(
+pub(super) async fn act(
     ctx: &Context,
     provider: &Arc<IntegrationProvider>,
     judged: Result<Usable, Refusal>,
@@ -106,13 +106,13 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
 }
 
 /// Forgets a provider object that is gone or cannot be read, and tells its connections.
-pub fn forget(ctx: &Context, name: &str) {
+pub(super) fn forget(ctx: &Context, name: &str) {
     ctx.world.issuers.forget(name);
     ctx.world.resolutions.forget(name);
     wake_connections(ctx, name);
 }
 
 /// Wakes all connections of a provider.
-pub fn wake_connections(ctx: &Context, name: &str) {
+pub(super) fn wake_connections(ctx: &Context, name: &str) {
     ctx.world.kinds.connections.wake_where(|connection| connection.spec.provider == name);
 }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::world::{Ready, Resolution};
 
 /// Whether two resolutions mean the same to connections. The object's status and metadata do not count.
-pub fn same(last: &Resolution, next: &Resolution) -> bool {
+pub(super) fn same(last: &Resolution, next: &Resolution) -> bool {
     match (last, next) {
         (
             Resolution::NotReady { reason, message },
@@ -26,14 +26,14 @@ pub fn same(last: &Resolution, next: &Resolution) -> bool {
 }
 
 /// Whether a registration came that was not in use before: what was said of another one does not count for it.
-pub fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
+pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
     let app = app_of(next);
     app.is_some() && !same_app(last.and_then(app_of), app)
 }
 
 /// The registration as it is kept: the one in use if nothing but its Secret's version differs, so that what was noted of that
 /// version still speaks of it.
-pub fn kept(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
+pub(super) fn kept(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
     let last = match last {
         Some(Resolution::Ready(ready)) => ready.app.clone(),
         Some(Resolution::NotReady { .. }) | None => None,

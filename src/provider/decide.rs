@@ -20,27 +20,27 @@ use crate::world::sentence;
 
 /// What was gathered.
 #[derive(Default)]
-pub struct Observed {
+pub(super) struct Observed {
     /// The Secret that `spec.app` names, in the operator's namespace.
-    pub app_secret: Option<Arc<Secret>>,
+    pub(crate) app_secret: Option<Arc<Secret>>,
     /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
-    pub ca_secret: Option<Arc<Secret>>,
+    pub(crate) ca_secret: Option<Arc<Secret>>,
     /// What the operator allows providers to be reached by.
-    pub bounds: NetworkBounds,
+    pub(crate) bounds: NetworkBounds,
 }
 
 /// Why it cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// The sentence: what is wrong, what to do, who can.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Refusal {
     /// `detail` is said between what happened and what to do.
-    pub fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
+    pub(super) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
         let facts = Facts { contact, detail: detail.into(), ..Facts::default() };
         Self { reason, message: reason.message(&facts) }
     }
@@ -48,19 +48,19 @@ impl Refusal {
 
 /// A provider that can be used as far as its object and its Secret go.
 #[derive(Debug)]
-pub struct Usable {
+pub(super) struct Usable {
     /// Its registration.
-    pub app: Option<Arc<App>>,
+    pub(crate) app: Option<Arc<App>>,
     /// With made-up values for what connections set: for methods and rotation.
-    pub sketch: Description,
+    pub(crate) sketch: Description,
     /// What is to be asked of its issuer, if anything.
-    pub question: Option<Question>,
+    pub(crate) question: Option<Question>,
     /// What it may be reached by.
-    pub network: Network,
+    pub(crate) network: Network,
 }
 
 /// Judges the object and its Secret.
-pub fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
+pub(super) fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
     let entry = entry(spec)?;
     let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds);

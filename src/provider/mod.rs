@@ -26,7 +26,7 @@ use crate::metrics::PassOutcome;
 
 /// Reporting itself failed. What an administrator or a third party did wrong is a condition, never this.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The API server did not take the status.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),

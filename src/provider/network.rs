@@ -13,7 +13,7 @@ use url::Url;
 const CA_KEY: &str = "ca.crt";
 
 /// The network of a provider object; the error is a sentence that names the field, and the flag if it is the operator's to allow.
-pub fn network(
+pub(super) fn network(
     asked: Option<&NetworkPolicy>,
     ca_secret: Option<&Secret>,
     bounds: &NetworkBounds,
@@ -63,7 +63,7 @@ fn beyond(error: &OutOfBounds) -> String {
 }
 
 /// Why no client can be made for a network, as a sentence.
-pub fn unusable(error: &BuildError) -> String {
+pub(super) fn unusable(error: &BuildError) -> String {
     match error {
         BuildError::NoCertificate => {
             format!("spec.network.caSecretName: the key {CA_KEY} of that Secret holds no certificate in PEM.")
@@ -73,7 +73,7 @@ pub fn unusable(error: &BuildError) -> String {
 }
 
 /// What a refused address needs, as a sentence.
-pub fn remedy(refused: &AddressRefused) -> &'static str {
+pub(super) fn remedy(refused: &AddressRefused) -> &'static str {
     use AddressRule::{
         Benchmarking, CarrierNat, ClusterName, Documentation, LocalName, Loopback, NotHttps, Private,
         Reserved,

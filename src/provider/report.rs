@@ -16,25 +16,25 @@ use super::decide::Refusal;
 
 /// What came of one look at a provider.
 #[derive(Debug)]
-pub struct Found {
+pub(super) struct Found {
     /// What is known of the third party; `None` where the object does not get that far.
-    pub facts: Option<Facts>,
+    pub(crate) facts: Option<Facts>,
     /// Whether it can be used, and why not.
-    pub verdict: Result<(), Refusal>,
+    pub(crate) verdict: Result<(), Refusal>,
     /// When its issuer is to be asked again.
-    pub next: Option<Timestamp>,
+    pub(crate) next: Option<Timestamp>,
 }
 
 /// What status shows of the third party.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub(super) struct Facts {
     methods: Vec<Open<Method>>,
     rotation: Option<Open<Rotation>>,
 }
 
 impl Facts {
     /// The rotation is that of grants obtained in the usual way.
-    pub fn of(description: &Description) -> Self {
+    pub(super) fn of(description: &Description) -> Self {
         let usual = description.methods.first();
         let rotation = usual.map(|method| description.rotation(*method).into());
         Self { methods: description.methods.iter().copied().map(Open::from).collect(), rotation }
@@ -42,7 +42,7 @@ impl Facts {
 }
 
 /// The next status. Facts that cannot be told now stay: the type never changes.
-pub fn status(
+pub(super) fn status(
     provider: &IntegrationProvider,
     found: &Found,
     portal: Option<&Url>,

@@ -7,7 +7,7 @@ use crate::vault;
 
 /// Why a grant has nothing that could be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unpublishable {
+pub(crate) enum Unpublishable {
     /// It has no access token.
     #[error("there is no token to publish yet")]
     NoToken,
@@ -19,7 +19,7 @@ pub enum Unpublishable {
 }
 
 /// The part of a grant that is published: never the refresh token.
-pub fn material(grant: &vault::Grant) -> Result<Material<'_>, Unpublishable> {
+pub(crate) fn material(grant: &vault::Grant) -> Result<Material<'_>, Unpublishable> {
     let credential = match &grant.credential {
         vault::Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE => {
             return Err(Unpublishable::TokenType);

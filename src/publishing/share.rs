@@ -14,7 +14,7 @@ use crate::kube_ext::index::SecretIndex;
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Deletes the Secret that a share published, and then the share. Garbage collection is only the backstop.
-pub async fn withdraw_share(
+pub(crate) async fn withdraw_share(
     client: &Client,
     index: &SecretIndex,
     share: &ConnectionShare,

@@ -35,18 +35,18 @@ const FILTER_BYTES: usize = 32 * 1024 * 1024;
 /// Which template failed, where and how. Never quotes the template, its values or its output.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the template for key {key} failed at line {line}: {fault}")]
-pub struct TemplateError {
+pub(crate) struct TemplateError {
     /// Key in `spec.secret.template.data`.
-    pub key: String,
+    pub(crate) key: String,
     /// Line in that template, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What failed.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 /// What can be wrong with a template.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Not a template.
     #[error("syntax error")]
     Syntax,
@@ -76,7 +76,7 @@ pub enum Fault {
 ///
 /// `token` is the access token, the API key or the password. A name without a value cannot be used: a template that
 /// needs one fails instead of publishing a gap. Filters: `upper`, `lower`, `trim`, `join`, `tojson`, `b64encode`.
-pub fn render(
+pub(crate) fn render(
     templates: &BTreeMap<String, String>,
     material: &Material<'_>,
 ) -> Result<BTreeMap<String, Zeroizing<String>>, TemplateError> {

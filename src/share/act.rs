@@ -20,16 +20,16 @@ const LATER: Duration = Duration::from_mins(1);
 
 /// What carrying out came to.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(super) struct Outcome {
     /// What became of the Secret.
-    pub secret: SecretOutcome,
+    pub(crate) secret: SecretOutcome,
     /// When to try again what is left.
-    pub try_again: Option<Duration>,
+    pub(crate) try_again: Option<Duration>,
 }
 
 /// What became of the Secret.
 #[derive(Debug, Default)]
-pub enum SecretOutcome {
+pub(super) enum SecretOutcome {
     /// Nothing was tried.
     #[default]
     Untouched,
@@ -47,7 +47,7 @@ pub enum SecretOutcome {
 }
 
 /// Carries the plan out. What is taken away goes first.
-pub async fn act(ctx: &Context, share: &ConnectionShare, observed: &Observed, plan: &Plan) -> Outcome {
+pub(super) async fn act(ctx: &Context, share: &ConnectionShare, observed: &Observed, plan: &Plan) -> Outcome {
     let held = observed.source.as_ref().and_then(|source| source.held.as_ref());
     let mut outcome = match (plan.publishing, held) {
         (Publishing::Write, Some(held)) => publish(ctx, share, observed, held).await,

@@ -10,7 +10,7 @@ use crate::publishing::{ContentError, Desired, Published, material};
 
 /// Why there is no Secret to write.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub(super) enum BuildError {
     /// A value does not fit into a Secret.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -20,7 +20,7 @@ pub enum BuildError {
 }
 
 /// The Secret of the share: Raw keys and our own metadata, never the owner's template.
-pub fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
+pub(super) fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
     let Held { grant, revision, version } = held;
     let connection = &share.spec.connection;
     let material = material(grant).map_err(|_| BuildError::NoToken)?;

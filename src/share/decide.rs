@@ -14,39 +14,39 @@ use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
 
 /// Everything a decision needs.
-pub struct Observed {
+pub(crate) struct Observed {
     /// The connection, if it is still the one with the UID of the share's spec.
-    pub source: Option<Source>,
+    pub(crate) source: Option<Source>,
     /// The Secret under the share's name, if there is one.
-    pub secret: Option<Known>,
+    pub(crate) secret: Option<Known>,
     /// What was published last: as this process remembers, or else as the Secret itself tells.
-    pub written: Option<PublishedVersion>,
+    pub(crate) written: Option<PublishedVersion>,
 }
 
 /// The connection behind a share.
-pub struct Source {
+pub(crate) struct Source {
     /// The object.
-    pub connection: Arc<IntegrationConnection>,
+    pub(crate) connection: Arc<IntegrationConnection>,
     /// Where it is to be shared.
-    pub shared: Shared,
+    pub(crate) shared: Shared,
     /// Its grant, if it can be read.
-    pub held: Option<Held>,
+    pub(crate) held: Option<Held>,
 }
 
 /// A grant on record.
 #[derive(Clone)]
-pub struct Held {
+pub(crate) struct Held {
     /// The grant.
-    pub grant: Arc<Grant>,
+    pub(crate) grant: Arc<Grant>,
     /// Revision of its record.
-    pub revision: i64,
+    pub(crate) revision: i64,
     /// Which grant it is, and how often it was refreshed.
-    pub version: GrantVersion,
+    pub(crate) version: GrantVersion,
 }
 
 /// Why a share is taken back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unshared {
+pub(crate) enum Unshared {
     /// The connection, or the one with this UID, is gone.
     ConnectionGone,
     /// It is private now, disconnected or being deleted.
@@ -63,12 +63,12 @@ pub enum Unshared {
 
 impl Unshared {
     /// The reason of the Event; the table says whether it is a warning.
-    pub fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         if self == Self::OwnerRemoved { Reason::OwnerRemoved } else { Reason::Unshared }
     }
 
     /// What happened, in words for people in the share's namespace.
-    pub fn note(self, share: &ConnectionShare) -> String {
+    pub(crate) fn note(self, share: &ConnectionShare) -> String {
         let of = &share.spec.connection;
         let id = names::connection_id(&of.namespace, &of.name);
         let workspace = &share.spec.workspace;
@@ -89,16 +89,16 @@ impl Unshared {
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// What becomes of the Secret.
-    pub publishing: Publishing,
+    pub(crate) publishing: Publishing,
     /// The share as it should be, where it is not.
-    pub correction: Option<ConnectionShare>,
+    pub(crate) correction: Option<ConnectionShare>,
 }
 
 /// What becomes of the share's Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publishing {
+pub(crate) enum Publishing {
     /// Write it.
     Write,
     /// It is as it should be.
@@ -112,7 +112,7 @@ pub enum Publishing {
 }
 
 /// Decides; the error says why the share does not belong here.
-pub fn decide(share: &ConnectionShare, observed: &Observed) -> Result<Plan, Unshared> {
+pub(crate) fn decide(share: &ConnectionShare, observed: &Observed) -> Result<Plan, Unshared> {
     let source = observed.source.as_ref().ok_or(Unshared::ConnectionGone)?;
     let workspace = belongs(share, source)?;
     let wanted = sharing::share(&source.connection, workspace, &share.namespace().unwrap_or_default());

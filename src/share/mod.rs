@@ -5,7 +5,7 @@
 
 mod act;
 mod build;
-pub mod decide;
+pub(crate) mod decide;
 mod observe;
 mod report;
 
@@ -27,7 +27,7 @@ use crate::publishing::{PublishError, withdraw_share};
 
 /// Reporting or taking back failed. That a Secret could not be written is an outcome with a condition, never this.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The API server did not take the status.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::publishing::{Known, PublishedVersion};
 
 /// Everything a decision about `share` needs.
-pub fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
+pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
     let of = &share.spec.connection;
     let uid = share.uid().unwrap_or_default();
     let namespace = share.namespace().unwrap_or_default();

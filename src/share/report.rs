@@ -13,7 +13,7 @@ use super::decide::{Observed, Plan, Publishing};
 use crate::vault::Grant;
 
 /// The next status of `share`.
-pub fn status(
+pub(super) fn status(
     share: &ConnectionShare,
     observed: &Observed,
     plan: &Plan,

@@ -7,7 +7,7 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a call to the API server gave no result.
 #[derive(Debug, thiserror::Error)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// No answer within 5 s. A write may have happened.
     #[error("the API server did not answer within 5 s")]
     TimedOut,

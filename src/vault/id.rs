@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 pub struct RandomId<Kind: Clone>([u8; 16], PhantomData<Kind>);
 
 /// Names one request that spends a refresh token.
-pub type IntentId = RandomId<OfIntent>;
+pub(crate) type IntentId = RandomId<OfIntent>;
 /// Names one grant, from when it is accepted until another replaces it.
-pub type GrantId = RandomId<OfGrant>;
+pub(crate) type GrantId = RandomId<OfGrant>;
 /// Names one key of the keyring.
-pub type KeyId = RandomId<OfKey>;
+pub(crate) type KeyId = RandomId<OfKey>;
 
 /// The kind of [`IntentId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OfIntent {}
+pub(crate) enum OfIntent {}
 /// The kind of [`GrantId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OfGrant {}

@@ -21,14 +21,14 @@ use zeroize::Zeroizing;
 
 use super::id::{KeyId, NoRandomBytes};
 
-pub mod directory;
-pub mod secret;
+pub(crate) mod directory;
+pub(crate) mod secret;
 mod shared;
 
 pub use shared::{KeyringFault, SharedKeyring};
 
 /// Bytes in a key.
-pub const KEY_LENGTH: usize = 32;
+pub(crate) const KEY_LENGTH: usize = 32;
 const PRIMARY: &str = "primary";
 const KEY_SUFFIX: &str = "key";
 const CREATED_SUFFIX: &str = "created";

@@ -19,16 +19,16 @@
 mod call;
 mod framing;
 mod id;
-pub mod keyring;
-pub mod record;
-pub mod seal;
-pub mod store;
+pub(crate) mod keyring;
+pub(crate) mod record;
+pub(crate) mod seal;
+pub(crate) mod store;
 
-pub use call::CallError;
-pub use id::{GrantId, IntentId, KeyId, NoRandomBytes, NotAnId};
+pub(crate) use call::CallError;
+pub(crate) use id::{GrantId, IntentId, KeyId, NoRandomBytes, NotAnId};
 pub use record::{
     Account, Binding, Bookkeeping, Consent, Credential, Grant, GrantVersion, Intent, IntentState, Mismatch,
     Opened, Record, SiblingKey, Slot, SourceVersion, Terms, TransitionError, Way,
 };
-pub use seal::{Place, Sealer};
-pub use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};
+pub(crate) use seal::{Place, Sealer};
+pub(crate) use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};

@@ -26,7 +26,7 @@ pub use grant::{
     SiblingKey, SourceVersion, Terms, Way,
 };
 pub(super) use object::uid_in_name;
-pub use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
+pub(crate) use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
 pub use transition_error::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
@@ -62,7 +62,7 @@ struct SlotContent {
 
 /// Sealed bytes, and the record's revision at which they were sealed. `Debug` shows no bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealedField {
+pub(crate) struct SealedField {
     revision: i64,
     bytes: Arc<[u8]>,
 }
@@ -95,40 +95,40 @@ pub enum IntentState {
 /// A grant that is to be revoked at the provider and then erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Ending {
+pub(crate) struct Ending {
     /// Why.
-    pub reason: EndReason,
+    pub(crate) reason: EndReason,
     /// Since when: revocation is given up a bounded time after this.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// Revocations that failed so far.
     #[serde(alias = "attempts")]
-    pub failures: i32,
+    pub(crate) failures: i32,
     /// No revocation before this.
     #[serde(alias = "nextAttemptAt")]
-    pub not_before: Timestamp,
+    pub(crate) not_before: Timestamp,
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
+    pub(crate) last_error: Option<String>,
     /// What the connection itself had set about where its grant is sent; it may be gone when the grant is revoked.
     #[serde(default)]
-    pub terms: EndTerms,
+    pub(crate) terms: EndTerms,
 }
 
 /// What a connection sets about where its grant is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct EndTerms {
+pub(crate) struct EndTerms {
     /// Its parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, String>,
+    pub(crate) parameters: BTreeMap<String, String>,
     /// Name of the Secret with its own app registration, in its namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub own_app: Option<String>,
+    pub(crate) own_app: Option<String>,
 }
 
 /// Why a grant ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EndReason {
+pub(crate) enum EndReason {
     /// The owner asked for it; the connection stays and may be connected again.
     Disconnected,
     /// The connection was deleted.
@@ -156,24 +156,24 @@ pub struct Opened {
 
 impl Opened {
     /// Where it was found.
-    pub const fn slot(&self) -> Slot {
+    pub(crate) const fn slot(&self) -> Slot {
         self.slot
     }
 
     /// The record's revision at which it was sealed.
-    pub const fn revision(&self) -> i64 {
+    pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }
 
     /// Whether it is still what stands there.
-    pub fn stands_on(&self, record: &Record) -> bool {
+    pub(crate) fn stands_on(&self, record: &Record) -> bool {
         record.sealed(self.slot).is_some_and(|sealed| sealed.revision == self.revision)
     }
 }
 
 /// Why a sealed field could not be read. What is stored stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// It did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -184,89 +184,89 @@ pub enum ReadError {
 
 impl Record {
     /// Where the record says it belongs, and where its sealed fields open. Compare with the connection before believing it.
-    pub const fn place(&self) -> &Place {
+    pub(crate) const fn place(&self) -> &Place {
         &self.place
     }
 
     /// UID of the connection.
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         &self.place.uid
     }
 
     /// Grows by one with each write of newly sealed bytes; no two sealed fields of one name share it.
-    pub const fn revision(&self) -> i64 {
+    pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }
 
     /// The sealed grant of a slot.
-    pub fn sealed(&self, slot: Slot) -> Option<&SealedField> {
+    pub(crate) fn sealed(&self, slot: Slot) -> Option<&SealedField> {
         self.content(slot).map(|content| &content.sealed)
     }
 
     /// The intent that stands on a slot.
-    pub fn intent(&self, slot: Slot) -> Option<&Intent> {
+    pub(crate) fn intent(&self, slot: Slot) -> Option<&Intent> {
         self.content(slot)?.intent.as_ref()
     }
 
     /// Every intent that stands.
-    pub fn intents(&self) -> impl Iterator<Item = &Intent> {
+    pub(crate) fn intents(&self) -> impl Iterator<Item = &Intent> {
         [Slot::InUse, Slot::Candidate].into_iter().filter_map(|slot| self.intent(slot))
     }
 
     /// The sealed grant in use.
-    pub fn grant(&self) -> Option<&SealedField> {
+    pub(crate) fn grant(&self) -> Option<&SealedField> {
         self.sealed(Slot::InUse)
     }
 
     /// The sealed candidate.
-    pub fn candidate(&self) -> Option<&SealedField> {
+    pub(crate) fn candidate(&self) -> Option<&SealedField> {
         self.sealed(Slot::Candidate)
     }
 
     /// Which grant it is; `None` while there is none.
-    pub const fn grant_version(&self) -> Option<GrantVersion> {
+    pub(crate) const fn grant_version(&self) -> Option<GrantVersion> {
         self.grant_version
     }
 
     /// What the operator remembers for itself.
-    pub const fn bookkeeping(&self) -> &Bookkeeping {
+    pub(crate) const fn bookkeeping(&self) -> &Bookkeeping {
         &self.bookkeeping
     }
 
     /// The sealed predecessor of the grant.
-    pub const fn previous(&self) -> Option<&SealedField> {
+    pub(crate) const fn previous(&self) -> Option<&SealedField> {
         self.previous.as_ref()
     }
 
     /// Set while the grant waits for its revocation.
-    pub const fn ending(&self) -> Option<&Ending> {
+    pub(crate) const fn ending(&self) -> Option<&Ending> {
         self.ending.as_ref()
     }
 
     /// Since when no connection with this UID is known.
-    pub const fn orphaned_since(&self) -> Option<Timestamp> {
+    pub(crate) const fn orphaned_since(&self) -> Option<Timestamp> {
         self.orphaned_since
     }
 
     /// Set while a grant of a known account is held.
-    pub const fn sibling_key(&self) -> Option<&SiblingKey> {
+    pub(crate) const fn sibling_key(&self) -> Option<&SiblingKey> {
         self.sibling_key.as_ref()
     }
 
     /// Opens the grant of a slot; `None` if there is none.
-    pub fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
+    pub(crate) fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
         let Some(stored) = self.sealed(slot) else { return Ok(None) };
         let grant = self.unsealed(sealer, slot.field(), stored)?;
         Ok(Some(Opened { grant, slot, revision: stored.revision }))
     }
 
     /// Opens the grant in use; `None` if there is none.
-    pub fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
+    pub(crate) fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
         Ok(self.open(sealer, Slot::InUse)?.map(|opened| opened.grant))
     }
 
     /// Opens the predecessor of the grant; `None` if none is kept.
-    pub fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
+    pub(crate) fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
         self.previous().map(|stored| self.unsealed(sealer, Field::Previous, stored)).transpose()
     }
 
@@ -294,7 +294,7 @@ impl Slot {
 
 impl SealedField {
     /// The record's revision when this was sealed.
-    pub const fn revision(&self) -> i64 {
+    pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }
 }

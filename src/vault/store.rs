@@ -19,8 +19,8 @@ mod cache;
 mod error;
 mod query;
 
-pub use error::{LookupError, RereadError, WriteError};
-pub use query::Counts;
+pub(crate) use error::{LookupError, RereadError, WriteError};
+pub(crate) use query::Counts;
 
 /// Changes that a slow listener may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 16_384;
@@ -29,7 +29,7 @@ const CHANGES_KEPT: usize = 16_384;
 ///
 /// The client must not retry by itself (`Config::default_retry = false`): a write whose outcome is unknown is reported as
 /// such, once, after 5 s at the latest. A write whose future is dropped midway has an unknown outcome too.
-pub struct Store {
+pub(crate) struct Store {
     secrets: Api<Secret>,
     cache: RwLock<Cache>,
     changes: broadcast::Sender<Arc<str>>,
@@ -39,39 +39,39 @@ pub struct Store {
 /// The right to write once over one known state of one record. It cannot be copied: each write spends it and gives the next.
 #[derive(Debug)]
 #[must_use = "a record is written again only with its latest version"]
-pub struct Version {
+pub(crate) struct Version {
     uid: Arc<str>,
     object: ObjectVersion,
 }
 
 impl Version {
     /// UID of the connection whose record this is a version of.
-    pub fn uid(&self) -> &str {
+    pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 
     /// What was read, for a later comparison.
-    pub fn read(&self) -> ReadVersion {
+    pub(crate) fn read(&self) -> ReadVersion {
         ReadVersion(self.object.clone())
     }
 }
 
 /// Which state of a record was read. It gives no right to write; it only tells whether the record is still the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReadVersion(ObjectVersion);
+pub(crate) struct ReadVersion(ObjectVersion);
 
 /// A record and the right to write over it.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The record. Its transitions take it by value; clone it, that is cheap.
-    pub record: Arc<Record>,
+    pub(crate) record: Arc<Record>,
     /// What to spend on writing.
-    pub version: Version,
+    pub(crate) version: Version,
 }
 
 impl Store {
     /// A store for the records in `namespace`. Knows none until [`Store::run`] has listed them.
-    pub fn new(client: Client, namespace: &str) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client, namespace),
             cache: RwLock::default(),
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// Follows the records until `shutdown`.
-    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
         let mut events = follow(self.secrets.clone(), config, &shutdown);
         while let Some(event) = events.next().await {
@@ -94,25 +94,25 @@ impl Store {
     }
 
     /// Waits until all records were listed once.
-    pub async fn wait_ready(&self) {
+    pub(crate) async fn wait_ready(&self) {
         // An error would mean that the sender is gone, and it lives as long as `self`.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
     /// Whether all records were listed once: part of readiness.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         *self.synced.borrow()
     }
 
     /// UIDs of connections whose record changed or went, by our own writes too. A listener that falls behind is told so
     /// (`Lagged`) and looks at all records again.
-    pub fn changes(&self) -> broadcast::Receiver<Arc<str>> {
+    pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<str>> {
         self.changes.subscribe()
     }
 
     /// The record of the connection with this UID, as cached. `Ok(None)` means that there certainly was none: before the
     /// records are listed, or where a Secret cannot be read, the answer is an error.
-    pub fn get(&self, uid: &str) -> Result<Option<Loaded>, LookupError> {
+    pub(crate) fn get(&self, uid: &str) -> Result<Option<Loaded>, LookupError> {
         if !self.is_ready() {
             return Err(LookupError::NotSynced);
         }
@@ -121,7 +121,7 @@ impl Store {
 
     /// The record as the API server has it now, or as we have written it since. For the way out of a conflict or an unknown
     /// outcome, not for a reconcile.
-    pub async fn reread(&self, uid: &str) -> Result<Option<Loaded>, RereadError> {
+    pub(crate) async fn reread(&self, uid: &str) -> Result<Option<Loaded>, RereadError> {
         let over = self.read().0.get(uid).map(|(_, held)| held.object.clone());
         match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
             (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
@@ -132,14 +132,14 @@ impl Store {
     }
 
     /// Writes the first record of a connection. `AlreadyExists` after an unknown outcome may be our own: read it again.
-    pub async fn create(&self, record: Record) -> Result<Version, WriteError> {
+    pub(crate) async fn create(&self, record: Record) -> Result<Version, WriteError> {
         let secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
         let answer = bounded(self.secrets.create(&PostParams::default(), &secret)).await;
         self.written(record, &answer.map_err(WriteError::of_create)?)
     }
 
     /// Writes over exactly the state that `version` stands for, or not at all.
-    pub async fn replace(&self, version: Version, record: Record) -> Result<Version, WriteError> {
+    pub(crate) async fn replace(&self, version: Version, record: Record) -> Result<Version, WriteError> {
         if record.uid() != version.uid() {
             return Err(WriteError::OtherRecord);
         }
@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// Deletes exactly the state that `version` stands for, or nothing. A record that is gone already counts as erased.
-    pub async fn erase(&self, version: Version) -> Result<(), WriteError> {
+    pub(crate) async fn erase(&self, version: Version) -> Result<(), WriteError> {
         let preconditions = Preconditions {
             uid: Some(version.object.uid.to_string()),
             resource_version: Some(version.object.resource_version.to_string()),

@@ -13,7 +13,7 @@ use crate::metrics::PassOutcome;
 
 /// Reporting failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The API server did not take the status.
     #[error("the status could not be written")]
     Status(#[source] kube::Error),

@@ -13,7 +13,7 @@ use crate::sharing;
 /// The next status of `workspace`, given all workspaces and which namespaces exist.
 ///
 /// A namespace that is missing or taken does not stop the others.
-pub fn status(
+pub(super) fn status(
     workspace: &Workspace,
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,

@@ -1,17 +1,15 @@
 //! Publishing on a real API server: preconditions of server-side apply, immutable Secrets, quotas and the messages of
 //! refusals are the API server's, and cannot be shown without it.
 
-use bowline::vault::record::GrantVersion;
 use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bowline::kube_ext::index::{SecretChange, SecretIndex};
-use bowline::publishing::secret::controller;
-use bowline::publishing::{
-    Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
+use bowline::testing::{
+    Credential, Desired, GrantVersion, Known, Material, PublishError, Published, SecretChange, SecretIndex, Withdrawn,
+    Written, controller, publish, withdraw,
 };
 use bowline_api::connection::{Format, SecretType, TemplateMetadata};
 use bowline_runtime::follow::follow;

@@ -3,8 +3,7 @@
 use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
 
-use bowline::kube_ext::apply::{apply, remove_annotation};
-use bowline::kube_ext::events::Events;
+use bowline::testing::{Events, apply, remove_annotation};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, PostParams};

@@ -22,18 +22,18 @@ pub struct Granted {
 /// One way of asking an endpoint at which the client proves itself.
 #[derive(Clone, Copy)]
 pub(super) struct ClientRequest<'a> {
-    pub http: &'a dyn Http,
-    pub description: &'a Description,
-    pub app: &'a App,
-    pub operation: Operation,
-    pub now: Timestamp,
+    pub(crate) http: &'a dyn Http,
+    pub(crate) description: &'a Description,
+    pub(crate) app: &'a App,
+    pub(crate) operation: Operation,
+    pub(crate) now: Timestamp,
 }
 
 /// An answer that is no error.
 pub(super) struct Answered {
-    pub received: Received,
-    pub document: Document,
-    pub secret: WhichSecret,
+    pub(crate) received: Received,
+    pub(crate) document: Document,
+    pub(crate) secret: WhichSecret,
 }
 
 impl ClientRequest<'_> {

@@ -24,7 +24,7 @@ fn path(text: &str) -> Pointer {
 }
 
 /// A provider that follows the standard, at `https://provider.example.com`.
-pub fn description() -> Description {
+pub(crate) fn description() -> Description {
     Description {
         provider: "example".to_owned(),
         entry: "generic-oauth2".to_owned(),
@@ -65,7 +65,7 @@ pub fn description() -> Description {
 }
 
 /// An app registration with a secret that needs encoding.
-pub fn app() -> App {
+pub(crate) fn app() -> App {
     App {
         client_id: "client".to_owned(),
         client_secret: Some(SecretString::from("s:e+c%r t")),
@@ -75,13 +75,13 @@ pub fn app() -> App {
 }
 
 /// An unsigned id token with the claims.
-pub fn id_token(claims: &Value) -> String {
+pub(crate) fn id_token(claims: &Value) -> String {
     let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}.", part(&serde_json::json!({"alg": "none"})), part(claims))
 }
 
 /// An answer.
-pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
     let header = |(name, value): &(&str, &str)| {
         (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
     };
@@ -94,14 +94,14 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Received {
 
 /// Gives prepared answers, first to last, and keeps the requests.
 #[derive(Debug)]
-pub struct Script {
+pub(crate) struct Script {
     answers: Mutex<std::collections::VecDeque<Result<Received, SendError>>>,
     requests: Mutex<Vec<Request>>,
     network: Network,
 }
 
 impl Script {
-    pub fn new(answers: impl IntoIterator<Item = Result<Received, SendError>>) -> Self {
+    pub(crate) fn new(answers: impl IntoIterator<Item = Result<Received, SendError>>) -> Self {
         Self {
             answers: Mutex::new(answers.into_iter().collect()),
             requests: Mutex::default(),
@@ -110,17 +110,17 @@ impl Script {
     }
 
     /// One answer with status and body.
-    pub fn of(status: u16, body: &str) -> Self {
+    pub(crate) fn of(status: u16, body: &str) -> Self {
         Self::new([Ok(answer(status, &[], body))])
     }
 
     /// The requests so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
     /// Body of the only request.
-    pub fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         let requests = self.requests();
         assert_eq!(requests.len(), 1);
         String::from_utf8(requests[0].body().clone()).unwrap()

@@ -7,11 +7,11 @@ use http::header::{DATE, HeaderName, RETRY_AFTER};
 use k8s_openapi::jiff::Timestamp;
 
 /// The longest wait that a provider can ask for.
-pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// `Retry-After` as seconds or as a date in any of HTTP's three forms (RFC 9110 §5.6.7, §10.2.3), at most [`MAX_RETRY_AFTER`]. What is neither counts as
 /// absent; a date that has passed is a wait of zero.
-pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
     let wait = if let Some(seconds) = seconds(value) {
         Duration::from_secs(seconds)
@@ -24,7 +24,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 /// `Date` (RFC 9110 §6.6.1).
-pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     instant(text(headers, &DATE)?)
 }
 

@@ -9,21 +9,21 @@ const PLACEHOLDER: &str = "{tenantid}";
 const SHARED_TENANTS: [&str; 2] = ["common", "organizations"];
 
 /// Issuer identifiers as people write them: without the slash that [`Url`] adds to a bare host.
-pub fn text(issuer: &Url) -> &str {
+pub(crate) fn text(issuer: &Url) -> &str {
     let text = issuer.as_str();
     if issuer.path() == "/" && issuer.query().is_none() { text.trim_end_matches('/') } else { text }
 }
 
 /// Whether metadata that names `found` belongs to `asked`: equal character by character. A bare host may be written
 /// with or without its slash, which [`Url`] cannot tell apart. Microsoft's shared tenants name a placeholder.
-pub fn is_metadata_of(found: &str, asked: &Url) -> bool {
+pub(crate) fn is_metadata_of(found: &str, asked: &Url) -> bool {
     let bare = asked.path() == "/" && found.strip_suffix('/') == Some(text(asked));
     found == text(asked) || bare || tenant_form(asked, PLACEHOLDER).is_some_and(|form| found == form)
 }
 
 /// Whether the `iss` of a callback is the issuer `expected`, as plain strings. For Microsoft's shared tenants it is any
 /// tenant's: which one is known only later.
-pub fn is_callback_of(iss: &str, expected: &Url) -> bool {
+pub(crate) fn is_callback_of(iss: &str, expected: &Url) -> bool {
     let tenant =
         iss.strip_prefix("https://login.microsoftonline.com/").and_then(|rest| rest.strip_suffix("/v2.0"));
     is_of(iss, expected, tenant) && iss != "accounts.google.com"
@@ -31,7 +31,7 @@ pub fn is_callback_of(iss: &str, expected: &Url) -> bool {
 
 /// Whether an `iss` claim is of the issuer `expected`. For Microsoft's shared tenants the claim names the tenant of
 /// its `tid`. Google leaves the scheme out in some tokens.
-pub fn is_of(iss: &str, expected: &Url, tid: Option<&str>) -> bool {
+pub(crate) fn is_of(iss: &str, expected: &Url, tid: Option<&str>) -> bool {
     let google = text(expected) == "https://accounts.google.com" && iss == "accounts.google.com";
     let tenant = tid.filter(|tid| is_tenant(tid)).and_then(|tid| tenant_form(expected, tid));
     is_metadata_of(iss, expected) && !iss.contains(PLACEHOLDER)

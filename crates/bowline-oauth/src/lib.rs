@@ -4,6 +4,8 @@
 //! A call goes `request` → [`http`] → [`answer`] → [`classify`]. No OAuth library stands between: their readers are strict
 //! where providers are not, and drop the status and `Retry-After`; what is left of one is a form and a hash.
 
+#![warn(unreachable_pub)]
+
 pub mod answer;
 pub mod app;
 pub mod authorize;
@@ -17,10 +19,10 @@ pub mod discovery;
 mod endpoint;
 pub mod exchange;
 pub mod guard;
-pub mod headers;
+mod headers;
 pub mod http;
 pub mod identity;
-pub mod issuer;
+mod issuer;
 pub mod key;
 pub mod network;
 mod operation;

@@ -52,9 +52,9 @@ pub enum RequestError {
 /// Our client at one provider, with the secret that this try proves it with.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {
-    pub description: &'a Description,
-    pub id: &'a str,
-    pub secret: Option<&'a SecretString>,
+    pub(crate) description: &'a Description,
+    pub(crate) id: &'a str,
+    pub(crate) secret: Option<&'a SecretString>,
 }
 
 impl Client<'_> {

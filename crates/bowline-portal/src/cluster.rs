@@ -22,23 +22,23 @@ use tokio_util::sync::CancellationToken;
 const BACKLOG: usize = 1024;
 
 /// The caches.
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// All connections.
-    pub connections: Cache<IntegrationConnection>,
+    pub(crate) connections: Cache<IntegrationConnection>,
     /// All provider objects.
-    pub providers: Cache<IntegrationProvider>,
+    pub(crate) providers: Cache<IntegrationProvider>,
     /// All workspaces.
-    pub workspaces: Cache<Workspace>,
+    pub(crate) workspaces: Cache<Workspace>,
     /// All shares.
-    pub shares: Cache<ConnectionShare>,
+    pub(crate) shares: Cache<ConnectionShare>,
     /// Names of all namespaces.
-    pub namespaces: Cache<PartialObjectMeta<Namespace>>,
+    pub(crate) namespaces: Cache<PartialObjectMeta<Namespace>>,
     changed: broadcast::Sender<String>,
 }
 
 impl Cluster {
     /// Starts the watches; they end with `stop`.
-    pub fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
+    pub(crate) fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
         let (changed, _) = broadcast::channel(BACKLOG);
         Arc::new(Self {
             connections: filled(client, Some((changed.clone(), id)), stop),
@@ -51,7 +51,7 @@ impl Cluster {
     }
 
     /// Returns when every cache was filled once.
-    pub async fn wait_ready(&self) {
+    pub(crate) async fn wait_ready(&self) {
         self.connections.wait_listed().await;
         self.providers.wait_listed().await;
         self.workspaces.wait_listed().await;
@@ -60,22 +60,22 @@ impl Cluster {
     }
 
     /// A provider object by its name.
-    pub fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
+    pub(crate) fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
         self.providers.get(&ObjectRef::new(name))
     }
 
     /// A workspace by its name.
-    pub fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
+    pub(crate) fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
         self.workspaces.get(&ObjectRef::new(name))
     }
 
     /// A connection as last seen.
-    pub fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
+    pub(crate) fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Ids of the connections that change from now on, or that are shared elsewhere.
-    pub fn changes(&self) -> broadcast::Receiver<String> {
+    pub(crate) fn changes(&self) -> broadcast::Receiver<String> {
         self.changed.subscribe()
     }
 }

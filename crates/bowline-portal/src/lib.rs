@@ -19,6 +19,8 @@
 //! | [`live`], [`assets`] | what is not HTML |
 //! | [`router`] | addresses |
 
+#![warn(unreachable_pub)]
+
 mod access;
 mod assets;
 pub mod cli;
@@ -26,22 +28,34 @@ mod cluster;
 mod connect;
 mod failure;
 mod headers;
-pub mod key;
-pub mod limits;
+mod key;
+mod limits;
 mod live;
 mod page;
 mod pages;
 mod router;
-pub mod seal;
+mod seal;
 mod sender;
 mod serve;
-pub mod session;
+mod session;
 mod settings;
-pub mod sign_in;
+mod sign_in;
 mod subject;
 mod view;
 mod visit;
 mod write;
+
+/// For the tests that forge what browsers keep. Not an interface.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::key::SECRET as KEY_SECRET;
+    pub use crate::limits::{ACTIONS, REQUESTS};
+    pub use crate::seal::{Purpose, SessionKey};
+    pub use crate::session::{COOKIE as SESSION_COOKIE, Groups, Session};
+    pub use crate::sign_in::OIDC_CALLBACK;
+    pub use crate::sign_in::before::{Before, COOKIE as BEFORE_COOKIE, HOME};
+    pub use crate::sign_in::proxy::SECRET_HEADER;
+}
 
 use std::net::SocketAddr;
 use std::sync::Arc;

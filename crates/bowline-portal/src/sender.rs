@@ -52,7 +52,7 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
 
 /// The address of a request's sender.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sender(pub IpAddr);
+pub(crate) struct Sender(pub(crate) IpAddr);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

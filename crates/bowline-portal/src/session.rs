@@ -19,7 +19,7 @@ use crate::seal::{CannotSeal, Purpose, SessionKey};
 pub const COOKIE: &str = "__Host-bowline";
 
 /// How long a session lasts.
-pub const LIFETIME: Duration = Duration::from_hours(8);
+pub(crate) const LIFETIME: Duration = Duration::from_hours(8);
 
 /// Browsers keep no larger cookie.
 const COOKIE_BYTES: usize = 3_900;
@@ -150,22 +150,22 @@ pub enum Groups {
 }
 
 /// A cookie that scripts cannot read and other sites cannot send with a form (R29).
-pub fn cookie(name: &str, value: &str, lasts: Duration) -> String {
+pub(crate) fn cookie(name: &str, value: &str, lasts: Duration) -> String {
     format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; Secure; SameSite=Lax", lasts.as_secs())
 }
 
 /// Deletes a cookie.
-pub fn no_cookie(name: &str) -> String {
+pub(crate) fn no_cookie(name: &str) -> String {
     cookie(name, "", Duration::ZERO)
 }
 
 /// The values of all `Cookie` headers.
-pub fn cookies(headers: &HeaderMap) -> Vec<&str> {
+pub(crate) fn cookies(headers: &HeaderMap) -> Vec<&str> {
     headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
 }
 
 /// The value of a cookie. `None` if it is missing or repeated: somebody else may have set the second one.
-pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
     let pairs = cookies.iter().flat_map(|header| header.split(';'));
     let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
     let (_, value) = found.next()?;
@@ -173,7 +173,7 @@ pub fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
 }
 
 /// Compares two secrets in constant time.
-pub fn same(one: &str, other: &str) -> bool {
+pub(crate) fn same(one: &str, other: &str) -> bool {
     Digest::of(one) == Digest::of(other)
 }
 

@@ -5,6 +5,8 @@
 //! - [`follow`]: watches, and caches that read tolerantly and are never behind our own writes.
 //! - [`attempts`]: reading and writing the Secrets through which portal and operator speak of one try to connect.
 
+#![warn(unreachable_pub)]
+
 pub mod attempts;
 pub mod clock;
 pub mod follow;

@@ -57,23 +57,23 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// The next one that somebody makes in the portal, or that is under way there.
-    pub fn in_portal(before: &IntegrationConnection) -> Self {
+    pub(crate) fn in_portal(before: &IntegrationConnection) -> Self {
         let before = before.last_attempt().cloned();
         Self { id: None, annotation: None, before, seen: None, confirmed: false }
     }
 
     /// The one that is requested by this value of this annotation.
-    pub fn requested(before: &IntegrationConnection, annotation: &'static str, value: &str) -> Self {
+    pub(crate) fn requested(before: &IntegrationConnection, annotation: &'static str, value: &str) -> Self {
         Self { id: Some(value.to_owned()), annotation: Some(annotation), ..Self::in_portal(before) }
     }
 
     /// The one whose account its owner has just confirmed: it ended, so that the connection alone tells what comes of it.
-    pub fn confirmed(before: &IntegrationConnection) -> Self {
+    pub(crate) fn confirmed(before: &IntegrationConnection) -> Self {
         Self { confirmed: true, ..Self::in_portal(before) }
     }
 
     /// Takes a look at the connection as it is now.
-    pub fn see(&mut self, now: &IntegrationConnection) -> AttemptProgress {
+    pub(crate) fn see(&mut self, now: &IntegrationConnection) -> AttemptProgress {
         if self.confirmed {
             return match standing(now) {
                 // The operator may take a moment to see the answer.

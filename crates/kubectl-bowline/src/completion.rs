@@ -61,7 +61,7 @@ enum CompletionTarget {
 
 impl CompletionArgs {
     /// Asks no cluster.
-    pub fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
         let shell = match self.target {
             CompletionTarget::Kubectl => {
                 screen.progress("Put this on PATH as kubectl_complete-bowline, executable.");
@@ -94,7 +94,7 @@ pub(crate) struct CompleteArgs {
 impl CompleteArgs {
     /// Prints candidates and the directive. Whoever presses TAB wants no errors on the line: what cannot be known is
     /// left out.
-    pub async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
         let root: Command = Cli::command();
         let wanted = wanted(&root, &self.words);
         let mut lines = match &wanted {

@@ -54,7 +54,7 @@ pub(crate) struct ConnectArgs {
 }
 
 impl ConnectArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let deadline = self.wait.deadline();
         let Some(before) = self.looked_at(session, deadline).await? else {
             return Err(self.late("the operator has not looked at it yet"));

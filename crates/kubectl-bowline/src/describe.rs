@@ -29,7 +29,7 @@ pub(crate) struct DescribeArgs {
 }
 
 impl DescribeArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         let page = DescribePage {
             shares: shares_of(session, &connection).await?,

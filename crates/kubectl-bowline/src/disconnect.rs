@@ -36,7 +36,7 @@ pub(crate) struct DisconnectArgs {
 }
 
 impl DisconnectArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, yes, wait } = self;
         let before = session.connection(&name).await?;
         if is_over(&before) {

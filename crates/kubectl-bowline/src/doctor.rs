@@ -60,7 +60,7 @@ impl CheckResult {
 }
 
 impl DoctorArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let findings = judge(&look(session, &self.operator_namespace).await?, &self.operator_namespace);
         screen.result(&render(&findings, screen.colours()))?;
         match findings.iter().filter(|finding| finding.mark == CheckMark::Fail).count() {

@@ -46,15 +46,15 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("not ready within {}: {what}", length(*limit))]
 pub(crate) struct NotInTime {
-    pub limit: Duration,
+    pub(crate) limit: Duration,
     /// What was waited for, and what remains.
-    pub what: String,
+    pub(crate) what: String,
 }
 
 /// The arguments are well formed, but cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Usage(pub &'static str);
+pub(crate) struct Usage(pub(crate) &'static str);
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

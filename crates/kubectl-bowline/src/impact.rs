@@ -30,29 +30,29 @@ const NAMED: usize = 12;
 
 /// Everything that loses the token.
 pub(crate) struct Impact {
-    pub secrets: Vec<AffectedSecret>,
+    pub(crate) secrets: Vec<AffectedSecret>,
     /// Whether it is shared with namespaces that the caller may not list.
-    pub hidden: bool,
+    pub(crate) hidden: bool,
 }
 
 /// One Secret and who uses it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct AffectedSecret {
-    pub place: SecretPlace,
+    pub(crate) place: SecretPlace,
     /// Its name, or the one it will have.
-    pub name: String,
+    pub(crate) name: String,
     /// Workloads that reference the Secret, by kind, name and way.
-    pub users: Vec<Workload>,
+    pub(crate) users: Vec<Workload>,
     /// Kinds that the caller may not list there.
-    pub unseen: Vec<&'static str>,
+    pub(crate) unseen: Vec<&'static str>,
 }
 
 /// A workload that references a Secret.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
-    pub kind: &'static str,
-    pub name: String,
-    pub via: Via,
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) via: Via,
 }
 
 /// Looks for everything that uses the connection: where it is shared, and in its own namespace if `own`.
@@ -135,12 +135,12 @@ where
 
 impl Impact {
     /// Whether anybody beyond the connection's own namespace loses the token.
-    pub fn reaches_others(&self) -> bool {
+    pub(crate) fn reaches_others(&self) -> bool {
         self.hidden || self.secrets.iter().any(|secret| secret.place.workspace.is_some())
     }
 
     /// In words: what goes, and who uses it.
-    pub fn render(&self, connection: &IntegrationConnection, now: Timestamp) -> String {
+    pub(crate) fn render(&self, connection: &IntegrationConnection, now: Timestamp) -> String {
         if self.secrets.is_empty() && !self.hidden {
             return "No Secret is published, so no workload loses one.\n".to_owned();
         }

@@ -54,7 +54,7 @@ pub(crate) struct ImportArgs {
 }
 
 impl ImportArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, from_file, wait } = self;
         let grant = read(from_file.as_deref(), session, screen)?;
         let connection = session.connection(&name).await?;

@@ -47,7 +47,7 @@ pub(crate) struct ListArgs {
 }
 
 impl ListArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         if self.usable {
             return usable::run(session, self.output, screen).await;
         }

@@ -41,7 +41,7 @@ impl NextStep {
     }
 
     /// Two lines, the second one the command.
-    pub fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         let text = |text: &str| Cell::new(text).text;
         format!("  {}: {}\n    {}\n", text(&self.who), text(&self.what), text(&self.command))
     }

@@ -20,7 +20,7 @@ pub(crate) enum Output {
 
 impl Output {
     /// Whether the result is objects, which are printed even where there are none.
-    pub fn is_objects(self) -> bool {
+    pub(crate) fn is_objects(self) -> bool {
         matches!(self, Self::Json | Self::Yaml)
     }
 }
@@ -52,16 +52,16 @@ pub(crate) type Column<T> = (&'static str, fn(&T) -> Cell);
 /// How a list of items is shown.
 pub(crate) struct ListView<T: 'static> {
     /// As kubectl takes it.
-    pub name: fn(&T) -> String,
+    pub(crate) name: fn(&T) -> String,
     /// The columns of the table.
-    pub usual: &'static [Column<T>],
+    pub(crate) usual: &'static [Column<T>],
     /// Those that `-o wide` adds.
-    pub wide: &'static [Column<T>],
+    pub(crate) wide: &'static [Column<T>],
 }
 
 impl<T: Serialize> ListView<T> {
     /// The items in the format that `-o` asks for.
-    pub fn render(&self, items: &[T], output: Option<Output>, colours: bool) -> anyhow::Result<String> {
+    pub(crate) fn render(&self, items: &[T], output: Option<Output>, colours: bool) -> anyhow::Result<String> {
         let added = match output {
             Some(Output::Json) => return json(&list_of(items)),
             Some(Output::Yaml) => return yaml(&list_of(items)),

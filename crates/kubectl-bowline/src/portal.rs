@@ -27,7 +27,7 @@ pub(crate) struct PortalArgs {
 }
 
 impl PortalArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(portal) = find(session).await? else {
             bail!(
                 "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor checks)"

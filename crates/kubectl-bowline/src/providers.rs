@@ -29,7 +29,7 @@ pub(crate) struct ProvidersArgs {
 }
 
 impl ProvidersArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let mut items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await.map_err(plain)?;
         for provider in &mut items {
             provider.metadata.managed_fields = None;

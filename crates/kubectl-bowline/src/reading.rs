@@ -10,14 +10,14 @@ pub(crate) enum Readable<T> {
 
 impl<T> Readable<T> {
     /// What was read, if it may be.
-    pub fn yes(self) -> Option<T> {
+    pub(crate) fn yes(self) -> Option<T> {
         match self {
             Self::Yes(found) => Some(found),
             Self::MayNot => None,
         }
     }
 
-    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Readable<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Readable<U> {
         match self {
             Self::Yes(found) => Readable::Yes(change(found)),
             Self::MayNot => Readable::MayNot,

@@ -33,7 +33,7 @@ pub(crate) struct RefreshArgs {
 }
 
 impl RefreshArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
         let before = session.connection(&name).await?;
         let request = request(&before, session.clock.now());

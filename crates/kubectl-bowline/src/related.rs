@@ -17,11 +17,11 @@ use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProviderFacts {
     /// Who is asked about what only an administrator can fix.
-    pub contact: Option<String>,
+    pub(crate) contact: Option<String>,
     /// How grants can be obtained, the usual way first.
-    pub methods: Vec<Open<Method>>,
+    pub(crate) methods: Vec<Open<Method>>,
     /// Whether codes for another device are allowed.
-    pub device_flow: Option<bool>,
+    pub(crate) device_flow: Option<bool>,
 }
 
 impl From<IntegrationProvider> for ProviderFacts {
@@ -34,7 +34,7 @@ impl From<IntegrationProvider> for ProviderFacts {
 
 impl ProviderFacts {
     /// How a grant reaches this connection.
-    pub fn entrance(&self, connection: &IntegrationConnection) -> Entrance {
+    pub(crate) fn entrance(&self, connection: &IntegrationConnection) -> Entrance {
         let method = connection.spec.method.as_ref().or(self.methods.first());
         match method.and_then(Open::known) {
             Some(Method::DeviceCode) => Entrance::Device,
@@ -73,11 +73,11 @@ pub(crate) async fn shares_of(
 /// One Secret of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretPlace {
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Absent while it is not written.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The workspace by which it is there; none in the connection's own namespace.
-    pub workspace: Option<String>,
+    pub(crate) workspace: Option<String>,
 }
 
 impl fmt::Display for SecretPlace {

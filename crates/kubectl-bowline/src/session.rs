@@ -27,18 +27,18 @@ const CLUSTER: &str = "Cluster";
 pub(crate) struct ClusterArgs {
     /// Kubeconfig file; without it $KUBECONFIG, then ~/.kube/config
     #[arg(long, global = true, value_name = "FILE", help_heading = CLUSTER)]
-    pub kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; without it the current one
     #[arg(long, global = true, value_name = "NAME", help_heading = CLUSTER)]
-    pub context: Option<String>,
+    pub(crate) context: Option<String>,
     /// Namespace; without it the context's
     #[arg(short, long, global = true, value_name = "NAME", help_heading = CLUSTER)]
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
 }
 
 impl ClusterArgs {
     /// Reads the kubeconfig and prepares a client; nothing is sent yet.
-    pub async fn connect(self) -> anyhow::Result<UserSession> {
+    pub(crate) async fn connect(self) -> anyhow::Result<UserSession> {
         let Self { kubeconfig, context, namespace } = self;
         let kubeconfig = match &kubeconfig {
             Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
@@ -70,38 +70,38 @@ fn unusable(error: &KubeconfigError) -> anyhow::Error {
 /// A client, the namespace meant, and the time.
 pub(crate) struct UserSession {
     /// Acts as the user.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The namespace of commands that have one.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// For ages and for request values.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// What could not be read, as sentences.
     unreadable: RefCell<Vec<String>>,
 }
 
 impl UserSession {
-    pub fn new(client: Client, namespace: String, clock: Clock) -> Self {
+    pub(crate) fn new(client: Client, namespace: String, clock: Clock) -> Self {
         Self { client, namespace, clock, unreadable: RefCell::default() }
     }
 
     /// The connections of the namespace.
-    pub fn connections(&self) -> Api<IntegrationConnection> {
+    pub(crate) fn connections(&self) -> Api<IntegrationConnection> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// One of them.
-    pub async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
+    pub(crate) async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
         self.connections().get(name).await.map_err(|error| absent(error, name, &self.namespace))
     }
 
     /// Changes a connection, and no other of the same name.
-    pub async fn patch(&self, before: &IntegrationConnection, mut change: Value) -> anyhow::Result<()> {
+    pub(crate) async fn patch(&self, before: &IntegrationConnection, mut change: Value) -> anyhow::Result<()> {
         change["metadata"]["uid"] = json!(before.metadata.uid);
         let (name, merge) = (before.name_any(), Patch::Merge(&change));
         self.connections().patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)
     }
 
-    pub async fn annotate(
+    pub(crate) async fn annotate(
         &self,
         before: &IntegrationConnection,
         annotation: &str,
@@ -111,7 +111,7 @@ impl UserSession {
     }
 
     /// All objects of a kind that can be read. One that cannot hides no other: it is set aside, and told of at the end.
-    pub async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, kube::Error>
+    pub(crate) async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, kube::Error>
     where
         K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
@@ -119,7 +119,7 @@ impl UserSession {
     }
 
     /// [`Self::all`], of one namespace.
-    pub async fn within<K>(&self, namespace: &str) -> Result<Vec<K>, kube::Error>
+    pub(crate) async fn within<K>(&self, namespace: &str) -> Result<Vec<K>, kube::Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
@@ -139,7 +139,7 @@ impl UserSession {
     }
 
     /// The object, if it can be read.
-    pub fn readable<K: Resource<DynamicType = ()>>(&self, object: DeserializeGuard<K>) -> Option<K> {
+    pub(crate) fn readable<K: Resource<DynamicType = ()>>(&self, object: DeserializeGuard<K>) -> Option<K> {
         let invalid = match object.0 {
             Ok(object) => return Some(object),
             Err(invalid) => invalid,
@@ -155,7 +155,7 @@ impl UserSession {
     }
 
     /// Says what could not be read since the last time.
-    pub fn warn(&self, screen: &mut Screen) {
+    pub(crate) fn warn(&self, screen: &mut Screen) {
         for line in self.unreadable.take() {
             screen.progress(&format!("warning: {}", Cell::new(line).text));
         }

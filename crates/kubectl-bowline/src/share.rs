@@ -57,7 +57,7 @@ pub(crate) struct UnshareArgs {
 }
 
 impl ShareArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, workspace, wait } = self;
         let before = session.connection(&name).await?;
         let Some(workspace) = workspace.or_else(|| before.spec.workspace.clone()) else {
@@ -79,7 +79,7 @@ impl ShareArgs {
 }
 
 impl UnshareArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Self { name, wait } = self;
         let before = session.connection(&name).await?;
         if !before.wants_sharing() {

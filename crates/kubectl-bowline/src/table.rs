@@ -9,24 +9,24 @@ use bowline_api::connection::{AccountStatus, Phase};
 /// Text and its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
-    pub text: String,
-    pub paint: Option<Paint>,
+    pub(crate) text: String,
+    pub(crate) paint: Option<Paint>,
 }
 
 impl Cell {
     /// Text without a colour; `<none>` where there is nothing to show.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         // Names come from people and providers: nothing of them may move the cursor.
         let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, paint: None }
     }
 
-    pub fn some(text: Option<impl Into<String>>) -> Self {
+    pub(crate) fn some(text: Option<impl Into<String>>) -> Self {
         text.map_or_else(|| Self::new(""), Self::new)
     }
 
-    pub fn painted(self, paint: Option<Paint>) -> Self {
+    pub(crate) fn painted(self, paint: Option<Paint>) -> Self {
         Self { paint, ..self }
     }
 }
@@ -61,7 +61,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// Fits the widths and gives the table with its heading.
-    pub fn fit(heading: &[&str], rows: &[Vec<Cell>], colours: bool) -> (Self, String) {
+    pub(crate) fn fit(heading: &[&str], rows: &[Vec<Cell>], colours: bool) -> (Self, String) {
         let widths = heading
             .iter()
             .enumerate()
@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// One row, with its line end.
-    pub fn line(&self, row: &[Cell]) -> String {
+    pub(crate) fn line(&self, row: &[Cell]) -> String {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             line.push_str(&painted(&cell.text, cell.paint, self.colours));
@@ -95,21 +95,21 @@ impl Table {
 
 /// Titles and values, one a line.
 #[derive(Default)]
-pub(crate) struct Lines(pub String);
+pub(crate) struct Lines(pub(crate) String);
 
 impl Lines {
-    pub fn add(&mut self, title: &str, value: &str) {
+    pub(crate) fn add(&mut self, title: &str, value: &str) {
         self.add_raw(title, &Cell::new(value).text);
     }
 
-    pub fn add_some(&mut self, title: &str, value: Option<&str>) {
+    pub(crate) fn add_some(&mut self, title: &str, value: Option<&str>) {
         if let Some(value) = value {
             self.add(title, value);
         }
     }
 
     /// For values of our own that may have colours.
-    pub fn add_raw(&mut self, title: &str, value: &str) {
+    pub(crate) fn add_raw(&mut self, title: &str, value: &str) {
         let _ = writeln!(self.0, "{:<16}{value}", format!("{title}:"));
     }
 }

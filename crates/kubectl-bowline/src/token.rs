@@ -39,7 +39,7 @@ pub(crate) struct TokenArgs {
 }
 
 impl TokenArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         if !self.show {
             let shares = shares_of(session, &connection).await?;

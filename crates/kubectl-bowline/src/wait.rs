@@ -22,27 +22,27 @@ pub(crate) struct WaitArgs {
         long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
         default_missing_value = "true", require_equals = true, hide_possible_values = true
     )]
-    pub wait: bool,
+    pub(crate) wait: bool,
     /// How long to wait, such as 30s or 10m
     #[arg(long, value_name = "DURATION", default_value = "1m")]
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl WaitArgs {
     /// Says what is being done, and whether it is waited for.
-    pub fn begin(self, doing: &str, screen: &mut Screen) -> bool {
+    pub(crate) fn begin(self, doing: &str, screen: &mut Screen) -> bool {
         let Self { wait, timeout } = self;
         let how_long = if wait { format!("; waiting up to {} ...", length(timeout)) } else { ".".to_owned() };
         screen.progress(&format!("{doing}{how_long}"));
         wait
     }
 
-    pub fn deadline(self) -> Instant {
+    pub(crate) fn deadline(self) -> Instant {
         Instant::now() + self.timeout.get()
     }
 
     /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
-    pub async fn until(
+    pub(crate) async fn until(
         self,
         session: &UserSession,
         name: &str,
@@ -56,7 +56,7 @@ impl WaitArgs {
         }
     }
 
-    pub fn late(self, what: String) -> anyhow::Error {
+    pub(crate) fn late(self, what: String) -> anyhow::Error {
         NotInTime { limit: self.timeout, what }.into()
     }
 }

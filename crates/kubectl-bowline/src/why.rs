@@ -35,7 +35,7 @@ pub(crate) struct WhyArgs {
 }
 
 impl WhyArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(name) = pod_name(&self.pod) else {
             return Err(Usage("only pods can be explained: pass pod/NAME").into());
         };

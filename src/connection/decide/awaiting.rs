@@ -13,7 +13,7 @@ use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
 
 /// The verdict while no grant is in use; `None` where one is.
-pub fn awaiting(input: &Input) -> Option<Verdict> {
+pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }

@@ -18,17 +18,17 @@ use crate::connection::observed::{Observed, Provider, RecordState};
 use crate::grant::target::Scopes;
 
 /// What the checks look at.
-pub struct Input<'a> {
+pub(crate) struct Input<'a> {
     /// The object.
-    pub connection: &'a IntegrationConnection,
+    pub(crate) connection: &'a IntegrationConnection,
     /// What was gathered.
-    pub observed: &'a Observed,
+    pub(crate) observed: &'a Observed,
     /// What earlier refreshes came to.
-    pub history: &'a History,
+    pub(crate) history: &'a History,
     /// The last attempt to connect.
-    pub attempt: Option<LastAttempt>,
+    pub(crate) attempt: Option<LastAttempt>,
     /// The time of the decision.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// So long before a grant ends by itself, its owner is told (R14).
@@ -56,7 +56,7 @@ const CHECKS: &[Check] = &[
 ];
 
 /// The verdict on the grant.
-pub fn authorized(input: &Input) -> Verdict {
+pub(crate) fn authorized(input: &Input) -> Verdict {
     CHECKS.iter().find_map(|check| check(input)).unwrap_or_else(|| accepted(input))
 }
 
@@ -206,13 +206,13 @@ fn accepted(input: &Input) -> Verdict {
 
 impl<'a> Input<'a> {
     /// What sentences can name.
-    pub fn facts(&self) -> Facts<'a> {
+    pub(crate) fn facts(&self) -> Facts<'a> {
         let contact = self.observed.provider.target().and_then(|target| target.contact());
         Facts { contact, ..self.connection.facts() }
     }
 
     /// A verdict in the words of the table, with what else is known.
-    pub fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
+    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
     where
         'a: 'd,
     {

@@ -17,7 +17,7 @@ use crate::vault::Grant;
 const LONGEST_REQUEST: usize = 64;
 
 /// The step that is due now.
-pub fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
+pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
     let step = |kept: &Kept| match due(input, kept, authorized)? {
         Due::Step(task) => Some(task),
         Due::End(_) => None,
@@ -29,7 +29,7 @@ pub fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
 }
 
 /// Tries that cannot go on. Ending them needs no provider, so it does not wait for one.
-pub fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> {
+pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> {
     if input.observed.busy {
         return Vec::new();
     }
@@ -87,7 +87,7 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
 }
 
 /// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
-pub fn why_blocked(input: &Input, authorized: &Verdict) -> (Reason, String) {
+pub(crate) fn why_blocked(input: &Input, authorized: &Verdict) -> (Reason, String) {
     if authorized.effect != Effect::End && input.connection.is_paused() {
         return (Reason::Suspended, Reason::Suspended.message(&input.facts()));
     }
@@ -130,24 +130,24 @@ fn confirmation(input: &Input) -> Option<ConsentTask> {
 }
 
 /// The id by which the owner agrees to the grant's account.
-pub fn account_id(grant: &Grant) -> String {
+pub(crate) fn account_id(grant: &Grant) -> String {
     grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }
 
 /// The request for a device flow that nobody took up yet.
-pub fn pending_request(input: &Input) -> Option<String> {
+pub(crate) fn pending_request(input: &Input) -> Option<String> {
     let asked = input.connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
     let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
     (input.history.handled_authorization.as_ref() != Some(&asked)).then_some(asked)
 }
 
 /// The request for a device flow that cannot be taken up, while no grant may be taken in.
-pub fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
+pub(crate) fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
     pending_request(input).filter(|_| is_blocked(input, authorized))
 }
 
 /// The code that waits to be typed at the provider, and when it ends.
-pub fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
+pub(crate) fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Waiting { code, .. } => Some((code, kept.attempt.expires_at)),
         _ => None,
@@ -155,7 +155,7 @@ pub fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
 }
 
 /// What is under way, in words.
-pub fn progress(attempts: &[Kept]) -> Option<String> {
+pub(crate) fn progress(attempts: &[Kept]) -> Option<String> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
             Some(format!("{} is being asked by the provider to allow access.", kept.attempt.user))
@@ -171,7 +171,7 @@ pub fn progress(attempts: &[Kept]) -> Option<String> {
 }
 
 /// When something of this changes by itself: a poll comes due, or a try expires.
-pub fn next_change(input: &Input) -> Option<Timestamp> {
+pub(crate) fn next_change(input: &Input) -> Option<Timestamp> {
     let times = input.observed.attempts.iter().flat_map(|kept| {
         let poll = match &kept.attempt.step {
             Step::Waiting { next_poll, .. } => Some(poll_at(input, *next_poll)).filter(|at| *at > input.now),

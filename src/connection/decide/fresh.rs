@@ -12,7 +12,7 @@ use crate::grant::target::Target;
 use crate::vault::{Credential, Grant};
 
 /// The verdict on the access token.
-pub fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
+pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
@@ -72,7 +72,7 @@ impl Token {
 }
 
 /// Whether a new token can be had without the owner.
-pub fn refreshable(grant: &Grant, input: &Input) -> bool {
+pub(crate) fn refreshable(grant: &Grant, input: &Input) -> bool {
     match &grant.credential {
         Credential::OAuth { refresh_token: Some(_), .. } => true,
         Credential::OAuth { refresh_token: None, .. } => input
@@ -85,7 +85,7 @@ pub fn refreshable(grant: &Grant, input: &Input) -> bool {
 }
 
 /// When the next refresh is due; `None` where none is planned.
-pub fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64) -> Option<Timestamp> {
+pub(crate) fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64) -> Option<Timestamp> {
     let history = input.history;
     if history.ruling.as_ref().is_some_and(|ruling| ruling.is_final) {
         return None;

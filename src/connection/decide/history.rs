@@ -16,44 +16,44 @@ use crate::vault::record::{GrantVersion, Pause};
 
 /// What is remembered of refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct History {
+pub(crate) struct History {
     /// Refreshes that failed in a row.
-    pub failures: i32,
+    pub(crate) failures: i32,
     /// Refusals by the provider in a row.
-    pub refusals: i32,
+    pub(crate) refusals: i32,
     /// The last failure since the last success.
-    pub last_failure: Option<FailureStatus>,
+    pub(crate) last_failure: Option<FailureStatus>,
     /// When the next refresh is due, while failing.
-    pub retry_at: Option<Timestamp>,
+    pub(crate) retry_at: Option<Timestamp>,
     /// The version of the app registration that the last failure happened with.
-    pub failed_with: Option<String>,
+    pub(crate) failed_with: Option<String>,
     /// What the provider decided about this grant, until there is a new one.
-    pub ruling: Option<Ruling>,
+    pub(crate) ruling: Option<Ruling>,
     /// The last refresh request that was carried out or refused.
-    pub handled_refresh: Option<String>,
+    pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
-    pub handled_authorization: Option<String>,
+    pub(crate) handled_authorization: Option<String>,
     /// Where the newest revision came from, if it came just now.
-    pub arrival: Option<Origin>,
+    pub(crate) arrival: Option<Origin>,
 }
 
 /// A decision of the provider about a grant.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ruling {
+pub(crate) struct Ruling {
     /// What was decided.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What the provider said, in our words.
-    pub detail: String,
+    pub(crate) detail: String,
     /// Whether nothing is tried until there is a new grant.
-    pub is_final: bool,
+    pub(crate) is_final: bool,
     /// When it was decided.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
 }
 
 impl History {
     /// Reads what `status` remembers of the grant in use; what it says of another one is forgotten. `pause` is the pause on
     /// record: one taken with another app registration than `app_version` is over.
-    pub fn of(
+    pub(crate) fn of(
         status: Option<&IntegrationConnectionStatus>,
         grant: Option<GrantVersion>,
         pause: Option<&Pause>,
@@ -91,7 +91,7 @@ impl History {
 
     /// Takes in the newest outcome.
     #[must_use]
-    pub fn absorb(
+    pub(crate) fn absorb(
         mut self,
         finished: Option<&Finished>,
         revision: Option<i64>,
@@ -182,7 +182,7 @@ impl History {
     }
 
     /// From when on another refusal of the grant counts; `None` while none is doubted.
-    pub fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
+    pub(crate) fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
         let first =
             self.last_failure.as_ref().filter(|_| self.ruling.is_none() && self.doubts_the_grant())?;
         Some(later(first.at.0, policy.limits.second_opinion_after))
@@ -196,12 +196,12 @@ impl History {
     }
 
     /// Whether the operator has stopped asking after ten refusals.
-    pub fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.refusals >= schedule::REFUSALS_TO_STOP
     }
 
     /// The pause to remember on record.
-    pub fn pause(&self) -> Option<Pause> {
+    pub(crate) fn pause(&self) -> Option<Pause> {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
         Some(Pause { not_before, app_version: self.failed_with.clone() })
     }
@@ -246,7 +246,7 @@ impl Ruling {
     }
 
     /// As status tells of it.
-    pub fn status(&self, grant: Option<GrantVersion>) -> RulingStatus {
+    pub(crate) fn status(&self, grant: Option<GrantVersion>) -> RulingStatus {
         RulingStatus {
             reason: Open::Known(self.reason),
             since: Time(self.since),

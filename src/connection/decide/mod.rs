@@ -2,13 +2,13 @@
 
 mod attempt;
 mod awaiting;
-pub mod checks;
-pub mod consent;
-pub mod fresh;
-pub mod history;
+pub(crate) mod checks;
+pub(crate) mod consent;
+pub(crate) mod fresh;
+pub(crate) mod history;
 mod shared;
 mod task;
-pub mod verdict;
+pub(crate) mod verdict;
 
 use std::collections::BTreeSet;
 
@@ -30,44 +30,44 @@ use crate::grant::work::Task;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The verdict on the grant.
-    pub authorized: Verdict,
+    pub(crate) authorized: Verdict,
     /// The verdict on the token.
-    pub fresh: Verdict,
+    pub(crate) fresh: Verdict,
     /// The verdict on sharing, before shares are written; `None` where it is not requested.
-    pub shared: Option<Verdict>,
+    pub(crate) shared: Option<Verdict>,
     /// What earlier refreshes came to, with the newest outcome taken in.
-    pub history: History,
+    pub(crate) history: History,
     /// The last attempt to connect.
-    pub last_attempt: Option<LastAttempt>,
+    pub(crate) last_attempt: Option<LastAttempt>,
     /// Work for the grant's actor.
-    pub task: Option<Task>,
+    pub(crate) task: Option<Task>,
     /// Attempts to connect that are over.
-    pub dismissals: Vec<Dismissal>,
+    pub(crate) dismissals: Vec<Dismissal>,
     /// What becomes of the Secret here.
-    pub publishing: Publishing,
+    pub(crate) publishing: Publishing,
     /// Namespaces that lack a share.
-    pub shares_to_write: BTreeSet<String>,
+    pub(crate) shares_to_write: BTreeSet<String>,
     /// Whether shares and their Secrets are taken back from here, before anything else.
-    pub take_back_shares: bool,
+    pub(crate) take_back_shares: bool,
     /// Whether the grant is to be revoked and erased.
-    pub end: bool,
+    pub(crate) end: bool,
     /// When the next refresh is due.
-    pub next_attempt: Option<Timestamp>,
+    pub(crate) next_attempt: Option<Timestamp>,
     /// When a refresh request that waits may be served.
-    pub request_at: Option<Timestamp>,
+    pub(crate) request_at: Option<Timestamp>,
     /// A refresh request that cannot be served; it is answered all the same.
-    pub unanswerable: Option<String>,
+    pub(crate) unanswerable: Option<String>,
     /// A request for a device flow that cannot be served; it is answered all the same.
-    pub unaskable: Option<String>,
+    pub(crate) unaskable: Option<String>,
     /// When an attempt to connect changes by itself.
-    pub consent_at: Option<Timestamp>,
+    pub(crate) consent_at: Option<Timestamp>,
 }
 
 /// What becomes of the Secret in the connection's namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Publishing {
+pub(crate) enum Publishing {
     /// Write it.
     Write,
     /// It is as it should be.
@@ -81,7 +81,7 @@ pub enum Publishing {
 }
 
 /// Decides.
-pub fn decide(
+pub(crate) fn decide(
     connection: &IntegrationConnection,
     observed: &Observed,
     now: Timestamp,

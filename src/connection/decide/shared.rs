@@ -13,7 +13,7 @@ use super::verdict::Verdict;
 use crate::sharing::Shared;
 
 /// The verdict on sharing; `None` where it is not requested. It is information: it never makes a connection unready.
-pub fn shared(input: &Input) -> Option<Verdict> {
+pub(super) fn shared(input: &Input) -> Option<Verdict> {
     match &input.observed.shared {
         Shared::NotAsked => None,
         Shared::WorkspaceNotFound { .. } => Some(input.verdict(Reason::WorkspaceNotFound, "")),
@@ -36,7 +36,7 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
 }
 
 /// Namespaces that should have a share and have none.
-pub fn missing(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> BTreeSet<String> {
+pub(super) fn missing(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> BTreeSet<String> {
     let Shared::In { namespaces, .. } = wanted else { return BTreeSet::new() };
     let there: BTreeSet<_> = shares
         .iter()

@@ -21,7 +21,7 @@ use crate::grant::work::Task;
 const LONGEST_REQUEST: usize = 64;
 
 /// The task that is due now.
-pub fn task(
+pub(super) fn task(
     input: &Input,
     authorized: &Verdict,
     target: &Target,
@@ -57,7 +57,7 @@ pub fn task(
 }
 
 /// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
-pub fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
+pub(super) fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
     let blocked = match authorized.effect {
         Effect::End => true,
         // A withdrawn grant may be replaced; a connection that is not allowed may not.
@@ -88,7 +88,7 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
 }
 
 /// The version of the credentials Secret that was neither accepted nor refused yet.
-pub fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a SourceSeen> {
+pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a SourceSeen> {
     input.connection.spec.credentials.as_ref()?;
     let seen = input.observed.credentials.as_ref()?;
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
@@ -110,12 +110,12 @@ fn may_be_judged(input: &Input) -> bool {
 }
 
 /// The announcement on the object.
-pub fn announcement(input: &Input) -> Option<Announcement> {
+pub(super) fn announcement(input: &Input) -> Option<Announcement> {
     input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
 }
 
 /// The refresh request on the object that nobody answered yet.
-pub fn pending_request(input: &Input) -> Option<String> {
+pub(super) fn pending_request(input: &Input) -> Option<String> {
     let asked = input.connection.annotations().get(ANNOTATION_REFRESH_REQUESTED)?;
     // It is echoed in status: no more of it than a time and a name need.
     let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
@@ -124,7 +124,7 @@ pub fn pending_request(input: &Input) -> Option<String> {
 
 /// When a request may be served: at once, but no sooner than the least interval after the last attempt, and not before a
 /// second opinion on the grant would count. `None` where there is nothing to refresh.
-pub fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
+pub(super) fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
     let grant = input.observed.record.grant().filter(|grant| fresh::refreshable(grant, input))?;
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));

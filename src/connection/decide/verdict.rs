@@ -5,33 +5,33 @@ use bowline_api::reason::{Effect, Facts, Reason};
 
 /// One condition: its reason, its words, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What happened, what to do, who does it.
-    pub message: String,
+    pub(crate) message: String,
     /// What follows; as a rule what the table of reasons says.
-    pub effect: Effect,
+    pub(crate) effect: Effect,
 }
 
 impl Verdict {
     /// As the table of reasons has it.
-    pub fn of(reason: Reason, facts: &Facts<'_>) -> Self {
+    pub(crate) fn of(reason: Reason, facts: &Facts<'_>) -> Self {
         Self::said(reason, reason.message(facts))
     }
 
     /// In words that are known already.
-    pub fn said(reason: Reason, message: String) -> Self {
+    pub(crate) fn said(reason: Reason, message: String) -> Self {
         Self { reason, message, effect: reason.row().effect }
     }
 
     /// Whether it holds.
-    pub fn truth(&self) -> Truth {
+    pub(crate) fn truth(&self) -> Truth {
         self.reason.row().status
     }
 
     /// Whether it holds for sure.
-    pub fn is_true(&self) -> bool {
+    pub(crate) fn is_true(&self) -> bool {
         self.truth() == Truth::True
     }
 }

@@ -15,7 +15,7 @@ use super::super::observed::Observed;
 use crate::grant::target::{Target, requested};
 
 /// What somebody has to do to authorize it.
-pub fn authorization(
+pub(super) fn authorization(
     connection: &IntegrationConnection,
     observed: &Observed,
     plan: &Plan,

@@ -15,7 +15,7 @@ use crate::grant::work::Job;
 use crate::vault::Grant;
 
 /// Why a person was not asked.
-pub enum NotAsked {
+pub(super) enum NotAsked {
     /// The attempt ends.
     Refused(ConsentError),
     /// Nothing was decided; it is gone on with later.
@@ -41,7 +41,7 @@ impl From<NotAdmitted> for NotAsked {
 }
 
 /// The app in whose name a person is asked.
-pub async fn app(at: Consenting<'_>) -> Result<Arc<App>, NotAsked> {
+pub(super) async fn app(at: Consenting<'_>) -> Result<Arc<App>, NotAsked> {
     match at.engine.secrets.app(at.job).await {
         Ok(Some(app)) => Ok(app),
         Ok(None) => Err(not_offered(at.job).into()),
@@ -50,12 +50,12 @@ pub async fn app(at: Consenting<'_>) -> Result<Arc<App>, NotAsked> {
 }
 
 /// What a failed request means for the attempt; what it says of the provider is taken in.
-pub fn declined(at: Consenting<'_>, failure: Failure) -> ConsentError {
+pub(super) fn declined(at: Consenting<'_>, failure: Failure) -> ConsentError {
     let failure = at.engine.gate.failed(at.job, failure, None);
     ConsentError::of(&failure, at.job.target.whom_to_ask())
 }
 
-pub fn not_offered(job: &Job) -> ConsentError {
+pub(super) fn not_offered(job: &Job) -> ConsentError {
     ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() }
 }
 
@@ -63,7 +63,7 @@ pub fn not_offered(job: &Job) -> ConsentError {
 /// account's pin keeps it the same one.
 ///
 /// Asked again when the answer comes: the grant that was to be renewed may be gone by then.
-pub fn may_consent(at: Consenting<'_>, kept: &Kept) -> Result<(), ConsentError> {
+pub(super) fn may_consent(at: Consenting<'_>, kept: &Kept) -> Result<(), ConsentError> {
     let (job, attempt) = (at.job, &kept.attempt);
     let renewed = renewed(at);
     if !is_owners(attempt, job) {
@@ -81,7 +81,7 @@ pub fn may_consent(at: Consenting<'_>, kept: &Kept) -> Result<(), ConsentError> 
 
 /// The person who consents in the owner's name. Who renews a grant does not change whose it is, and neither does a way to
 /// sign in that tells nothing.
-pub fn person_behind(at: Consenting<'_>, kept: &Kept) -> Option<String> {
+pub(super) fn person_behind(at: Consenting<'_>, kept: &Kept) -> Option<String> {
     let own = kept.attempt.person.as_ref().filter(|_| is_owners(&kept.attempt, at.job));
     own.map(|person| person.as_str().to_owned()).or_else(|| renewed(at)?.consent.person)
 }

@@ -22,21 +22,21 @@ use crate::grant::slot::{is_same, renewed};
 use crate::vault::{Consent, Grant, Record, Slot, TransitionError, Way};
 
 /// What an answer belongs to.
-pub struct Arrival<'a> {
+pub(super) struct Arrival<'a> {
     /// The attempt, which is told how it ended.
-    pub kept: Kept,
+    pub(crate) kept: Kept,
     /// What the grant is bound to.
-    pub pledge: &'a Pledge,
+    pub(crate) pledge: &'a Pledge,
     /// The app it was given to.
-    pub app: &'a App,
+    pub(crate) app: &'a App,
     /// How it came.
-    pub way: Way,
+    pub(crate) way: Way,
     /// When the request was sent.
-    pub asked_at: Timestamp,
+    pub(crate) asked_at: Timestamp,
 }
 
 /// Puts the answer on record before anything in it is judged, judges it, and tells the attempt's page.
-pub async fn arrived(at: Consenting<'_>, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
+pub(super) async fn arrived(at: Consenting<'_>, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
     let Consenting { engine, job, .. } = at;
     engine.gate.accepted(job);
     let Arrival { kept, pledge, app, way, asked_at } = arrival;
@@ -103,7 +103,7 @@ fn ending(outcome: &Outcome) -> Ending {
 }
 
 /// The grant is in use.
-pub fn in_use() -> Ending {
+pub(crate) fn in_use() -> Ending {
     Ending {
         result: EndResult::Connected,
         reason: Reason::Connected.into(),
@@ -112,7 +112,7 @@ pub fn in_use() -> Ending {
 }
 
 /// The grant is on record, and nobody knows yet whether it will do.
-pub fn being_checked() -> Ending {
+pub(crate) fn being_checked() -> Ending {
     Ending {
         result: EndResult::Kept,
         reason: Reason::AuthorizationInProgress.into(),

@@ -18,7 +18,7 @@ use crate::grant::target::requested;
 use crate::metrics::Operation;
 
 /// Builds the authorization request of an attempt, pushed to the provider first where it offers that.
-pub async fn begin(at: Consenting<'_>, name: &str) -> Outcome {
+pub(super) async fn begin(at: Consenting<'_>, name: &str) -> Outcome {
     let kept = match at.consents.attempt(name).await {
         Ok(kept) => kept,
         Err(outcome) => return outcome,

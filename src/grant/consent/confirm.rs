@@ -7,7 +7,7 @@ use crate::grant::outcome::{Origin, Outcome};
 use crate::vault::Record;
 use crate::vault::record::SealedField;
 
-pub async fn confirm(at: Consenting<'_>, account: &str) -> Outcome {
+pub(super) async fn confirm(at: Consenting<'_>, account: &str) -> Outcome {
     let records = &at.engine.records;
     let change = |record: Record| {
         let Ok(Some(mut grant)) = record.open_grant(&records.sealer) else { return Ok(record) };

@@ -34,7 +34,7 @@ use crate::vault::{Place, Way};
 const SLOWER_BY: u32 = 5;
 
 /// Asks for a device code and shows it.
-pub async fn ask(at: Consenting<'_>) -> Outcome {
+pub(super) async fn ask(at: Consenting<'_>) -> Outcome {
     match device_code(at).await {
         Ok(()) => Outcome::Stepped,
         Err(NotAsked::Refused(why)) => Outcome::IntakeRefused { why: why.into() },
@@ -86,7 +86,7 @@ async fn replace_codes(at: Consenting<'_>, by: &str) {
 }
 
 /// Asks once whether somebody has decided.
-pub async fn poll(at: Consenting<'_>, name: &str) -> Outcome {
+pub(super) async fn poll(at: Consenting<'_>, name: &str) -> Outcome {
     let Consenting { engine, consents, job, .. } = at;
     let kept = match consents.attempt(name).await {
         Ok(kept) => kept,
@@ -166,7 +166,7 @@ fn unkept(error: &AttemptError) -> NotAsked {
 }
 
 /// The end of a code that a newer one has replaced.
-pub fn replaced_code() -> Ending {
+pub(crate) fn replaced_code() -> Ending {
     let message = "Another code was asked for since; this one is not waited for any more.";
     Ending::failed(Reason::AuthorizationFailed, message.to_owned())
 }

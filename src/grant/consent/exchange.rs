@@ -19,7 +19,7 @@ use crate::metrics::Operation;
 use crate::vault::{Slot, Way};
 
 /// Takes what the browser returned with: the error is told, the code is exchanged.
-pub async fn exchange(at: Consenting<'_>, name: &str) -> Outcome {
+pub(super) async fn exchange(at: Consenting<'_>, name: &str) -> Outcome {
     let kept = match at.consents.attempt(name).await {
         Ok(kept) => kept,
         Err(outcome) => return outcome,

@@ -27,26 +27,26 @@ mod steps;
 use bowline_api::attempt::Step;
 use tokio_util::sync::CancellationToken;
 
-pub use arrival::{being_checked, in_use};
-pub use device::replaced_code;
-pub use steps::{Concluded, Consents, Dismissal};
+pub(crate) use arrival::{being_checked, in_use};
+pub(crate) use device::replaced_code;
+pub(crate) use steps::{Concluded, Consents, Dismissal};
 
 use super::engine::Engine;
 use super::outcome::Outcome;
-pub use super::refusal::ConsentError;
+pub(crate) use super::refusal::ConsentError;
 use super::revoke::Replaced;
-pub use super::work::ConsentTask;
+pub(crate) use super::work::ConsentTask;
 use super::work::Job;
 
 /// One step for one connection, and what it takes.
 #[derive(Clone, Copy)]
 pub(super) struct Consenting<'a> {
-    pub engine: &'a Engine,
-    pub consents: &'a Consents,
-    pub replaced: &'a Replaced,
-    pub job: &'a Job,
+    pub(crate) engine: &'a Engine,
+    pub(crate) consents: &'a Consents,
+    pub(crate) replaced: &'a Replaced,
+    pub(crate) job: &'a Job,
     /// Cancelled when the connection is gone.
-    pub gone: &'a CancellationToken,
+    pub(crate) gone: &'a CancellationToken,
 }
 
 /// Takes one step.

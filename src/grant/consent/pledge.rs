@@ -19,16 +19,16 @@ const REVISION: i64 = 0;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Pledge {
     /// Name of the attempt's Secret: one attempt's pledge is no other's.
-    pub attempt: String,
+    pub(crate) attempt: String,
     /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
     #[serde(serialize_with = "exposed")]
-    pub secret: SecretString,
+    pub(crate) secret: SecretString,
     /// The redirect URI of the request; empty for device flow.
-    pub redirect_uri: String,
+    pub(crate) redirect_uri: String,
     /// Scopes that were asked for.
-    pub scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// Whom and what the grant will be bound to.
-    pub bound_to: Binding,
+    pub(crate) bound_to: Binding,
 }
 
 fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
@@ -37,14 +37,14 @@ fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok,
 
 impl Pledge {
     /// Seals it for one connection.
-    pub fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
+    pub(super) fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
         let text = Zeroizing::new(serde_json::to_vec(self).map_err(|_| ConsentError::Unreadable)?);
         let bytes = sealer.seal(place, Field::Attempt, REVISION, &text);
         bytes.map(ByteString).map_err(|_| ConsentError::Unreadable)
     }
 
     /// Opens the pledge of this attempt on this connection, and of no other.
-    pub fn open(
+    pub(super) fn open(
         sealer: &Sealer,
         place: &Place,
         attempt: &str,
@@ -57,7 +57,7 @@ impl Pledge {
     }
 
     /// Whether owner, authority and client are what they were when the person was asked.
-    pub fn holds_for(&self, job: &Job, app: &App) -> bool {
+    pub(super) fn holds_for(&self, job: &Job, app: &App) -> bool {
         self.bound_to.fits(&job.terms(Some(app))).is_ok()
     }
 }

@@ -15,7 +15,7 @@ use crate::grant::refusal::ConsentError;
 const CONCLUDED: usize = 8;
 
 /// The attempts of all connections.
-pub struct Consents {
+pub(crate) struct Consents {
     pub(super) attempts: Attempts,
     /// The portal's address, where there is one.
     pub(super) portal: Option<Url>,
@@ -24,34 +24,34 @@ pub struct Consents {
 
 /// An attempt that cannot go on is ended. Nobody needs to be asked for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dismissal {
+pub(crate) struct Dismissal {
     /// Name of its Secret.
-    pub attempt: String,
+    pub(crate) attempt: String,
     /// The version of it that was judged. Once it moves on, it is judged anew.
-    pub version: String,
+    pub(crate) version: String,
     /// What its page says.
-    pub ending: Ending,
+    pub(crate) ending: Ending,
 }
 
 /// An attempt that this process has ended. The watch may show it as open for a moment longer.
 #[derive(Clone, Debug)]
-pub struct Concluded {
+pub(crate) struct Concluded {
     /// Which, and how.
-    pub dismissal: Dismissal,
+    pub(crate) dismissal: Dismissal,
     /// Whether it stands in its Secret. What does not is written again, as it was meant.
-    pub written: bool,
+    pub(crate) written: bool,
 }
 
 impl Dismissal {
     /// The end of this attempt, as it was read.
-    pub fn of(kept: &Kept, ending: Ending) -> Self {
+    pub(crate) fn of(kept: &Kept, ending: Ending) -> Self {
         Self { attempt: kept.name.clone(), version: kept.version().to_owned(), ending }
     }
 }
 
 impl Consents {
     /// `portal`: its address, where there is one.
-    pub fn new(attempts: Attempts, portal: Option<Url>) -> Self {
+    pub(crate) fn new(attempts: Attempts, portal: Option<Url>) -> Self {
         Self { attempts, portal, concluded: Mutex::default() }
     }
 

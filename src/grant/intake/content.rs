@@ -29,16 +29,16 @@ const KNOWN: &[&str] = &[
 
 /// What a Secret provides.
 #[derive(Clone, Debug)]
-pub struct Provided {
-    pub credential: Credential,
+pub(super) struct Provided {
+    pub(crate) credential: Credential,
     /// Scopes, if it says.
-    pub scopes: Option<Vec<String>>,
+    pub(crate) scopes: Option<Vec<String>>,
     /// When the access token ends, if it says.
-    pub expires_at: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// Reads the data of a Secret for a connection that uses `method`.
-pub fn read(
+pub(super) fn read(
     data: &BTreeMap<String, ByteString>,
     method: Method,
     now: Timestamp,

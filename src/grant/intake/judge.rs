@@ -172,7 +172,7 @@ async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judged {
 }
 
 /// The account that a grant belongs to, as its id token or the provider says; `None` where neither does.
-pub async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Account>, Failure> {
+pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Account>, Failure> {
     if let Some(account) = claimed_account(job, grant) {
         return Ok(Some(account));
     }
@@ -183,7 +183,7 @@ pub async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<A
 }
 
 /// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
-pub fn pinned_account(engine: &Engine, uid: &str) -> Option<Account> {
+pub(crate) fn pinned_account(engine: &Engine, uid: &str) -> Option<Account> {
     engine.records.in_use(uid)?.pinned_account().cloned()
 }
 
@@ -227,12 +227,12 @@ fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
     (!extra.is_empty()).then_some(ConsentError::ExtraScopes { extra })
 }
 
-pub fn from_catalog(account: protocol::Account) -> Account {
+pub(crate) fn from_catalog(account: protocol::Account) -> Account {
     let protocol::Account { id, name, email } = account;
     Account { id, name, email }
 }
 
-pub fn into_catalog(account: Account) -> protocol::Account {
+pub(crate) fn into_catalog(account: Account) -> protocol::Account {
     let Account { id, name, email } = account;
     protocol::Account { id, name, email }
 }

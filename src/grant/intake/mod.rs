@@ -28,10 +28,10 @@ use self::judge::key_credential;
 use super::engine::Engine;
 use super::outcome::Outcome;
 use super::records::{NotWritten, Patience};
-pub use super::refusal::IntakeError;
+pub(crate) use super::refusal::IntakeError;
 use super::revoke::Replaced;
 use super::secrets::{NotRead, UserSecret};
-pub use super::work::Announcement;
+pub(crate) use super::work::Announcement;
 use super::work::Job;
 use crate::vault::{Consent, Grant, Record, Slot, SourceVersion, TransitionError};
 
@@ -72,10 +72,10 @@ pub(super) async fn take(
 
 /// What came of reading a credentials Secret.
 pub(super) struct ReadOutcome {
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The version that was read, and whether it is not read again: it cannot be used, or must not be sent once more. `None` if it
     /// could not be read.
-    pub read: Option<(Read, bool)>,
+    pub(crate) read: Option<(Read, bool)>,
 }
 
 /// Reads the credentials Secret of this name.

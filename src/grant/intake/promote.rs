@@ -8,7 +8,7 @@ use crate::grant::work::Job;
 use crate::vault::{Opened, Slot};
 
 /// Judges the candidate that stands, and promotes or erases it.
-pub async fn judge_candidate(engine: &Engine, replaced: &Replaced, job: &Job) -> Outcome {
+pub(crate) async fn judge_candidate(engine: &Engine, replaced: &Replaced, job: &Job) -> Outcome {
     let app = match engine.secrets.app(job).await {
         Ok(app) => app,
         Err(none) => return none.into(),

@@ -28,7 +28,7 @@ const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// Marks a grant as ending. Conflicts with the actor's own writes are tried again; returns whether it is on record.
-pub async fn mark_ending(records: &Records, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
+pub(crate) async fn mark_ending(records: &Records, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
     let now = records.clock.now();
     let marked = records.settle(uid, |record| Ok(record.with_ending(reason, now, terms.clone()))).await;
     if let Err(error) = &marked {
@@ -38,7 +38,7 @@ pub async fn mark_ending(records: &Records, uid: &str, reason: EndReason, terms:
 }
 
 /// Revokes the grant and erases its record, if that is still what was `read`. What cannot be done now is postponed.
-pub async fn end(engine: &Engine, events: &Events, job: &Job, read: &ReadVersion) {
+pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ReadVersion) {
     let (records, uid) = (&engine.records, &job.place.uid);
     let Some(loaded) = records.get(uid).filter(|loaded| loaded.version.read() == *read) else { return };
     match revoke_all(engine, job, &loaded.record).await {
@@ -79,7 +79,7 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), S
 }
 
 /// Notes a try that failed. The first one is told, and so is the last: the grant still lives at the provider.
-pub async fn postpone(records: &Records, events: &Events, tried: &Loaded, why: &str, by_hand: Option<&str>) {
+pub(crate) async fn postpone(records: &Records, events: &Events, tried: &Loaded, why: &str, by_hand: Option<&str>) {
     let Some(ending) = tried.record.ending() else { return };
     let next = later(records.clock.now(), pause(ending.failures));
     tracing::warn!(why, failures = ending.failures + 1, "the grant is not revoked yet");
@@ -99,7 +99,7 @@ pub async fn postpone(records: &Records, events: &Events, tried: &Loaded, why: &
 }
 
 /// Whether revocation is not tried any more.
-pub fn is_given_up(ending: &Ending, now: Timestamp) -> bool {
+pub(crate) fn is_given_up(ending: &Ending, now: Timestamp) -> bool {
     later(ending.since, TRIED_FOR) <= now
 }
 

@@ -16,5 +16,5 @@ mod rule;
 
 pub(super) use ending::{end, is_given_up, mark_ending, postpone};
 pub(super) use refused::{discard, give_back};
-pub use replaced::Replaced;
+pub(crate) use replaced::Replaced;
 pub(super) use replaced::{is_revoked_after, revoke_all_replaced, revoke_replaced};

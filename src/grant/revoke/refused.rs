@@ -11,7 +11,7 @@ use crate::grant::work::Job;
 use crate::vault::{Grant, Record};
 
 /// Revokes the refused candidate where that is ours to do, and erases it. What could not be revoked is told with `why`.
-pub async fn discard(
+pub(crate) async fn discard(
     engine: &Engine,
     job: &Job,
     app: Option<&App>,
@@ -35,7 +35,7 @@ pub async fn discard(
 
 /// Revokes a grant that was given to us and has no place here, where that affects no other. Its account must be known, or nobody
 /// could tell.
-pub async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
+pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
     match revoke_if_unused(engine, job, Some(app), grant, true).await {
         Ok(true) => {}
         Ok(false) => {

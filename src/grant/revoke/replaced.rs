@@ -15,14 +15,14 @@ use crate::vault::Grant;
 
 /// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; what one
 /// that is killed had here is left to the provider's own clearing up.
-pub struct Replaced {
+pub(crate) struct Replaced {
     grace: Duration,
     waiting: Mutex<HashMap<String, Vec<Grant>>>,
 }
 
 impl Replaced {
     /// None yet. Each is left alone for `grace`.
-    pub fn new(grace: Duration) -> Self {
+    pub(crate) fn new(grace: Duration) -> Self {
         Self { grace, waiting: Mutex::default() }
     }
 
@@ -43,7 +43,7 @@ impl Replaced {
 }
 
 /// Revokes what this piece of work has replaced: pods read the old token until their node has fetched the new Secret.
-pub async fn revoke_all_replaced(engine: &Engine, replaced: &Replaced, job: &Job) {
+pub(crate) async fn revoke_all_replaced(engine: &Engine, replaced: &Replaced, job: &Job) {
     let waiting = replaced.take(&job.place.uid);
     if waiting.is_empty() {
         return;
@@ -58,7 +58,7 @@ pub async fn revoke_all_replaced(engine: &Engine, replaced: &Replaced, job: &Job
 }
 
 /// Revokes a replaced grant. What cannot be done now is left to the provider.
-pub async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
+pub(crate) async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
     if engine.records.in_use(&job.place.uid).is_some_and(|in_use| is_same(&in_use, old)) {
         return;
     }
@@ -69,7 +69,7 @@ pub async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
 }
 
 /// Whether a grant is revoked once `new` has replaced it: only where that does not end the new one too.
-pub fn is_revoked_after(job: &Job, new: &Grant, old: &Grant) -> bool {
+pub(crate) fn is_revoked_after(job: &Job, new: &Grant, old: &Grant) -> bool {
     let alone = ends_token_alone(job.target.description());
     let reach = if alone { Reach::TokenAlone } else { Reach::Shared };
     new.consent.is_ours() && may_be_revoked(Asked::ByNobody { consented: old.consent.is_ours() }, reach)

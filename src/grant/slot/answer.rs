@@ -11,7 +11,7 @@ use crate::vault::{Credential, Grant};
 const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
-pub fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
+pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
     let old_refresh = match &old.credential {
         Credential::OAuth { refresh_token, .. } => refresh_token.clone(),
         Credential::ApiKey { .. } | Credential::Basic { .. } => None,
@@ -57,7 +57,7 @@ fn expiry_moves(old: &Grant, expires: Option<Timestamp>, asked_at: Timestamp) ->
 }
 
 /// Whether two are the same answer of the provider.
-pub fn is_same(one: &Grant, other: &Grant) -> bool {
+pub(crate) fn is_same(one: &Grant, other: &Grant) -> bool {
     let access = |grant: &Grant| match &grant.credential {
         Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
         _ => String::new(),

@@ -47,9 +47,9 @@ fn opening(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     /// The intent; `None` where the old token surely stays valid.
-    pub intent: Option<IntentId>,
+    pub(crate) intent: Option<IntentId>,
     /// Whether an earlier request under it may have had an effect.
-    pub was_unknown: bool,
+    pub(crate) was_unknown: bool,
 }
 
 /// Why no intent is on record. Nothing may be sent.

@@ -12,5 +12,5 @@ mod mark;
 mod spend;
 
 pub(super) use answer::{is_same, renewed};
-pub use spend::may_be_sent_again;
+pub(crate) use spend::may_be_sent_again;
 pub(super) use spend::{NotSpent, send, spend};

@@ -24,9 +24,9 @@ use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionEr
 /// An answer that is on record.
 pub(in crate::grant) struct Spent {
     /// What the provider said.
-    pub answer: TokenAnswer,
+    pub(crate) answer: TokenAnswer,
     /// The record with the new grant in the slot.
-    pub loaded: Loaded,
+    pub(crate) loaded: Loaded,
 }
 
 /// Why there is no answer on record.
@@ -104,7 +104,7 @@ fn may_be_spent(
 ///
 /// Where the provider leaves the old token alive for a while, in that time. Else only where no token is in use: a second use
 /// of a spent token may trip the provider's theft detection, and what that ends may be more than this one grant.
-pub fn may_be_sent_again(
+pub(crate) fn may_be_sent_again(
     sent_at: Timestamp,
     grace: Option<Duration>,
     in_use: Option<&Grant>,

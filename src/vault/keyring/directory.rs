@@ -35,7 +35,7 @@ impl From<DirectoryError> for KeyringFault {
 }
 
 /// Reads the keyring from the files of `directory`. Names that begin with a dot belong to the mount and are passed over.
-pub fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
+pub(crate) fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -48,7 +48,7 @@ pub fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
 }
 
 /// Reads the directory again and again until `shutdown`, and offers what it finds whenever that changed.
-pub async fn follow(directory: PathBuf, keyring: &SharedKeyring, shutdown: CancellationToken) {
+pub(crate) async fn follow(directory: PathBuf, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let mut seen = None;
     while shutdown.run_until_cancelled(tokio::time::sleep(READ_AGAIN)).await.is_some() {
         let offered = load_aside(directory.clone()).await.map_err(KeyringFault::from);

@@ -15,13 +15,13 @@ use crate::vault::id::NoRandomBytes;
 use crate::vault::record::{MANAGED_BY, RECORD_TYPE};
 
 /// Name of the Secret.
-pub const KEYRING_SECRET: &str = "bowline-keyring";
+pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
 /// Type of a keyring Secret that the operator made. One that somebody else made may have any type.
-pub const KEYRING_TYPE: &str = "bowline.dev/keyring";
+pub(crate) const KEYRING_TYPE: &str = "bowline.dev/keyring";
 
 /// Why there is no keyring. The operator is not ready, for this reason.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The Secret is gone, and records that its keys sealed are still there: a new key would lose all of them.
     #[error(
         "Secret bowline-keyring is missing while records exist: put it back from a backup; a new one opens none of them"
@@ -39,7 +39,7 @@ pub enum LoadError {
 }
 
 /// Reads the keyring. Where there is none, makes one, but only while no record exists.
-pub async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Keyring, LoadError> {
+pub(crate) async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Keyring, LoadError> {
     if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
         return Ok(parse(&secret)?);
     }
@@ -60,7 +60,7 @@ pub async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Key
 }
 
 /// Watches the Secret until `shutdown`, and offers each version. One that goes missing is reported, not replaced.
-pub async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
+pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let config = watcher::Config::default().fields(&format!("metadata.name={KEYRING_SECRET}"));
     let mut listed = false;
     let mut events = follow::follow(secrets, config, &shutdown);

@@ -88,12 +88,12 @@ pub enum Way {
 
 impl Consent {
     /// Whether it was given to us, so that nobody else holds it.
-    pub fn is_ours(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.way != Way::Imported
     }
 
     /// Whether the owner has to agree to the account before anything is published.
-    pub fn awaits_confirmation(&self) -> bool {
+    pub(crate) fn awaits_confirmation(&self) -> bool {
         self.way == Way::Device && !self.confirmed
     }
 }
@@ -222,7 +222,7 @@ pub struct NotSerializable;
 
 impl Grant {
     /// A grant that holds nothing yet: what a provider's first answer is added to.
-    pub fn empty(bound_to: Binding, consent: Consent, obtained_at: Timestamp) -> Self {
+    pub(crate) fn empty(bound_to: Binding, consent: Consent, obtained_at: Timestamp) -> Self {
         Self {
             credential: Credential::OAuth {
                 refresh_token: None,
@@ -245,7 +245,7 @@ impl Grant {
 
     /// The account that a later grant must be of. None while nobody has agreed to it: otherwise who types two codes in a
     /// row would agree to the first by the second.
-    pub fn pinned_account(&self) -> Option<&Account> {
+    pub(crate) fn pinned_account(&self) -> Option<&Account> {
         self.bound_to.account.as_ref().filter(|_| !self.consent.awaits_confirmation())
     }
 

@@ -17,27 +17,27 @@ use super::{
 use crate::vault::seal::{Field, Place};
 
 /// Type of every record Secret, and of no other.
-pub const RECORD_TYPE: &str = "bowline.dev/record";
+pub(crate) const RECORD_TYPE: &str = "bowline.dev/record";
 /// The label, with its value, on everything the operator writes.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bowline");
+pub(crate) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bowline");
 const NAME_PREFIX: &str = "record-";
 const CLEAR: &str = "record.json";
 const FORMAT: i32 = 1;
 
 /// Labels of a record Secret.
-pub mod label {
+pub(crate) mod label {
     /// Namespace of the connection.
-    pub const CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
+    pub(crate) const CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
     /// Name of the connection.
-    pub const CONNECTION_NAME: &str = "bowline.dev/connection-name";
+    pub(crate) const CONNECTION_NAME: &str = "bowline.dev/connection-name";
     /// UID of the connection.
-    pub const CONNECTION_UID: &str = "bowline.dev/connection-uid";
+    pub(crate) const CONNECTION_UID: &str = "bowline.dev/connection-uid";
     /// Name of the provider.
-    pub const PROVIDER: &str = "bowline.dev/provider";
+    pub(crate) const PROVIDER: &str = "bowline.dev/provider";
 }
 
 /// Name of the Secret that holds the record of the connection with this UID.
-pub fn record_name(uid: &str) -> String {
+pub(crate) fn record_name(uid: &str) -> String {
     format!("{NAME_PREFIX}{uid}")
 }
 
@@ -48,7 +48,7 @@ pub(in crate::vault) fn uid_in_name(name: &str) -> Option<&str> {
 
 /// Why a Secret is not a record that this Bowline can read. What it holds is unknown, not gone: it is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
+pub(crate) enum RecordError {
     /// Another type, or none.
     #[error("the Secret is not of type bowline.dev/record")]
     WrongType,

@@ -27,7 +27,7 @@ impl GrantVersion {
 
 impl Record {
     /// An empty record at revision 0.
-    pub fn new(place: Place) -> Self {
+    pub(crate) fn new(place: Place) -> Self {
         Self {
             place,
             revision: 0,
@@ -44,7 +44,7 @@ impl Record {
 
     /// Notes that a slot's refresh token is about to be spent. Refused while an intent stands on it, and while the grant is being
     /// ended. The other slot is not touched.
-    pub fn with_intent(
+    pub(crate) fn with_intent(
         self,
         slot: Slot,
         id: IntentId,
@@ -61,7 +61,7 @@ impl Record {
     /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
     /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
     /// it lost.
-    pub fn taking_over(
+    pub(crate) fn taking_over(
         self,
         slot: Slot,
         stale: IntentId,
@@ -75,14 +75,14 @@ impl Record {
     }
 
     /// Notes that this request was sent and not understood. Stays until an answer or a person decides.
-    pub fn intent_unknown(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
+    pub(crate) fn intent_unknown(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
         let intent = self.own_intent(slot, id)?.clone();
         self.filled(slot)?.intent = Some(Intent { state: IntentState::Unknown, ..intent });
         Ok(self)
     }
 
     /// Clears the intent of a request that certainly spent nothing.
-    pub fn without_intent(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
+    pub(crate) fn without_intent(mut self, slot: Slot, id: IntentId) -> Result<Self, TransitionError> {
         self.own_intent(slot, id)?;
         self.filled(slot)?.intent = None;
         Ok(self)
@@ -93,7 +93,7 @@ impl Record {
     /// stands. Also for a record whose grant is being ended: then the answer is what is to be revoked.
     ///
     /// `predecessor` is the grant that still works for a while beside a refreshed one; an earlier predecessor is forgotten.
-    pub fn answered(
+    pub(crate) fn answered(
         mut self,
         sealer: &Sealer,
         spent: &Opened,
@@ -122,7 +122,7 @@ impl Record {
 
     /// Puts a token in place that was minted from the app registration; revision + 1. It is the same grant as before as long as
     /// owner, authority and client are the same.
-    pub fn minted(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
+    pub(crate) fn minted(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
         let before = self.open_grant(sealer).ok().flatten();
         let is_same = before.is_some_and(|old| old.bound_to == answer.bound_to);
         let version = match self.grant_version {
@@ -137,12 +137,12 @@ impl Record {
 
     /// Forgets the predecessor: its grace window has passed.
     #[must_use]
-    pub fn without_previous(self) -> Self {
+    pub(crate) fn without_previous(self) -> Self {
         Self { previous: None, ..self }
     }
 
     /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not touched.
-    pub fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
+    pub(crate) fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
         if self.candidate.is_some() {
             return Err(TransitionError::CandidateStands);
@@ -154,7 +154,7 @@ impl Record {
 
     /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent go: the answer to a
     /// request that is still under way is refused as [`TransitionError::Replaced`].
-    pub fn promoted(mut self, sealer: &Sealer, judged: &Opened) -> Result<Self, TransitionError> {
+    pub(crate) fn promoted(mut self, sealer: &Sealer, judged: &Opened) -> Result<Self, TransitionError> {
         self.not_ending()?;
         self.sealed(Slot::Candidate).ok_or(TransitionError::Empty(Slot::Candidate))?;
         if judged.slot() != Slot::Candidate || !judged.stands_on(&self) {
@@ -168,7 +168,7 @@ impl Record {
     }
 
     /// Puts the same grant in place with what its owner agreed to since; revision + 1. An intent goes on standing for it.
-    pub fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
+    pub(crate) fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
         self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, grant)?;
@@ -178,7 +178,7 @@ impl Record {
 
     /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it goes the same way, because
     /// nobody has said yet what became of it at the provider.
-    pub fn candidate_refused(mut self) -> Result<Self, TransitionError> {
+    pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
         self.not_ending()?;
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
     }
@@ -186,7 +186,7 @@ impl Record {
     /// Marks the grant, and a candidate beside it, to be revoked and erased. A request under way may still be answered. A record
     /// that is ending already keeps its times; being deleted outweighs the other reasons.
     #[must_use]
-    pub fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
+    pub(crate) fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
             None => Ending { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
             Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
@@ -196,7 +196,7 @@ impl Record {
     }
 
     /// Counts a failed revocation. `error` is our own wording, never a provider's body; it is cut to 256 characters.
-    pub fn ending_postponed(mut self, not_before: Timestamp, error: &str) -> Result<Self, TransitionError> {
+    pub(crate) fn ending_postponed(mut self, not_before: Timestamp, error: &str) -> Result<Self, TransitionError> {
         let ending = self.ending.as_mut().ok_or(TransitionError::NotEnding)?;
         ending.failures = ending.failures.saturating_add(1);
         ending.not_before = not_before;
@@ -206,7 +206,7 @@ impl Record {
 
     /// Erases what was being ended, so that the same connection can be connected again; the revision goes on counting. Say
     /// so to the owner if the revocation had not succeeded. A deleted connection has no second start.
-    pub fn restarted(self) -> Result<Self, TransitionError> {
+    pub(crate) fn restarted(self) -> Result<Self, TransitionError> {
         match &self.ending {
             None => Err(TransitionError::NotEnding),
             Some(Ending { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
@@ -216,20 +216,20 @@ impl Record {
 
     /// Notes that no connection with this UID is known; an earlier note keeps its time.
     #[must_use]
-    pub fn orphaned(mut self, now: Timestamp) -> Self {
+    pub(crate) fn orphaned(mut self, now: Timestamp) -> Self {
         self.orphaned_since.get_or_insert(now);
         self
     }
 
     /// Removes the note of [`Record::orphaned`]: the connection is there.
     #[must_use]
-    pub fn claimed(self) -> Self {
+    pub(crate) fn claimed(self) -> Self {
         Self { orphaned_since: None, ..self }
     }
 
     /// Puts in what the operator remembers for itself.
     #[must_use]
-    pub fn with_bookkeeping(self, bookkeeping: Bookkeeping) -> Self {
+    pub(crate) fn with_bookkeeping(self, bookkeeping: Bookkeeping) -> Self {
         Self { bookkeeping, ..self }
     }
 

@@ -5,7 +5,7 @@ use crate::vault::record::RecordError;
 
 /// Why a cached record could not be had. Never means that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LookupError {
+pub(crate) enum LookupError {
     /// The records were not listed yet.
     #[error("the records are not listed yet")]
     NotSynced,
@@ -16,7 +16,7 @@ pub enum LookupError {
 
 /// Why a live read gave no answer. Never means that there is no record.
 #[derive(Debug, thiserror::Error)]
-pub enum RereadError {
+pub(crate) enum RereadError {
     /// The API server could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -27,7 +27,7 @@ pub enum RereadError {
 
 /// Why a write did not succeed, and whether it may have happened nevertheless.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// Not written: the record has moved on. Read it again and decide anew.
     #[error("the record changed meanwhile")]
     Conflict,

@@ -11,21 +11,21 @@ use crate::vault::record::{Record, SiblingKey};
 
 /// How many records are in which state, for metrics. A record may count in several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// All record Secrets, readable or not.
-    pub records: usize,
+    pub(crate) records: usize,
     /// Those that could not be read.
-    pub unreadable: usize,
+    pub(crate) unreadable: usize,
     /// Those with a grant.
-    pub grants: usize,
+    pub(crate) grants: usize,
     /// Those with an answer that is not judged yet.
-    pub candidates: usize,
+    pub(crate) candidates: usize,
     /// Those with a request that has no answer on record.
-    pub intents: usize,
+    pub(crate) intents: usize,
     /// Those that wait for a revocation.
-    pub endings: usize,
+    pub(crate) endings: usize,
     /// Those whose connection is not known.
-    pub orphans: usize,
+    pub(crate) orphans: usize,
 }
 
 impl Counts {
@@ -50,33 +50,33 @@ impl Counts {
 
 impl Store {
     /// All records that can be read, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = Arc<Record>> + use<> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Record>> + use<> {
         self.read().records_where(|_| true).into_iter()
     }
 
     /// Records whose grant is to be revoked and erased, the next due first.
-    pub fn ending(&self) -> Vec<Loaded> {
+    pub(crate) fn ending(&self) -> Vec<Loaded> {
         self.read().ending()
     }
 
     /// Records of other connections that hold a grant of the same account, client and authority, and mean to keep it. Those
     /// that are being ended do not count: of two that end together, neither must wait for the other.
-    pub fn siblings(&self, key: &SiblingKey, except_uid: &str) -> Vec<Arc<Record>> {
+    pub(crate) fn siblings(&self, key: &SiblingKey, except_uid: &str) -> Vec<Arc<Record>> {
         self.read().siblings(key, except_uid)
     }
 
     /// Records of connections that are not among `known`, and not being ended. Ask only with all connections listed.
-    pub fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
+    pub(crate) fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
         self.read().orphans(known)
     }
 
     /// UIDs of connections whose record cannot be read, for doctor and for revocations that must know all siblings.
-    pub fn unreadable(&self) -> Vec<Arc<str>> {
+    pub(crate) fn unreadable(&self) -> Vec<Arc<str>> {
         self.read().unreadable()
     }
 
     /// How many records are in which state.
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         self.read().counts()
     }
 }

@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bowline::vault::keyring::{Keyring, SharedKeyring};
-use bowline::vault::seal::{Field, Place, Sealer};
+use bowline::testing::{Field, Keyring, Place, Sealer, SharedKeyring};
 use bowline_api::attempt::Step;
-use bowline_portal::key;
-use bowline_portal::seal::{Purpose, SessionKey};
-use bowline_portal::sign_in::before::{self, Before};
+use bowline_portal::testing::{BEFORE_COOKIE, Before, KEY_SECRET, Purpose, SessionKey};
 use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{RealmConfig, Rotation};
 use k8s_openapi::ByteString;
@@ -39,10 +36,10 @@ async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browse
     let onward = browser.submit(&page, "/sign-in/oidc", &[]).await;
     let address = onward.text.split("id=\"go\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
     let address = Url::parse(&address.expect("an address").replace("&#38;", "&")).expect("an address");
-    let key: Secret = it.secrets("bowline-portal").get(key::SECRET).await.unwrap();
+    let key: Secret = it.secrets("bowline-portal").get(KEY_SECRET).await.unwrap();
     let key = SessionKey::new(&key.data.unwrap().pop_first().unwrap().1.0).unwrap();
     let kept = browser.cookies().into_iter().find_map(|cookie| key.open::<Before>(Purpose::SignIn, &cookie));
-    let kept = kept.unwrap_or_else(|| panic!("no {}", before::COOKIE)).oidc.expect("a try");
+    let kept = kept.unwrap_or_else(|| panic!("no {}", BEFORE_COOKIE)).oidc.expect("a try");
     secrets.insert(kept.state, "the state of a sign-in");
     secrets.insert(kept.nonce, "the nonce of a sign-in");
     secrets.insert(kept.verifier, "the verifier of a sign-in");
@@ -192,7 +189,7 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
     let carol = by_token(&it, &portal, "carol", &mut secrets).await;
     a_hard_way(&it, &portal, &carol, &mut secrets).await;
     by_device(&it, &carol, &mut secrets).await;
-    let key: Secret = it.secrets("bowline-portal").get(key::SECRET).await.unwrap();
+    let key: Secret = it.secrets("bowline-portal").get(KEY_SECRET).await.unwrap();
     secrets.insert(String::from_utf8(key.data.unwrap().pop_first().unwrap().1.0).unwrap(), "the session key");
     let tokens = it.realm.tokens();
     assert!(tokens.len() >= 4, "too few tokens to be searched for");

@@ -2,7 +2,7 @@
 
 use bowline_api::attempt::attempt_name;
 use bowline_api::attempt::{Attempt, Step};
-use bowline_portal::session::{self, Groups, Session};
+use bowline_portal::testing::{Groups, SESSION_COOKIE, Session};
 use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use k8s_openapi::api::rbac::v1::RoleBinding;
@@ -210,12 +210,12 @@ async fn an_expired_session_shows_changes_and_finishes_nothing() {
     let it = scene("expired").await;
     let (portal, carol, page) = prepare(&it).await;
     let browser = portal.browser();
-    browser.keep(session::COOKIE, &session(&it, "carol", SignedDuration::from_hours(7)).await);
+    browser.keep(SESSION_COOKIE, &session(&it, "carol", SignedDuration::from_hours(7)).await);
     assert_eq!(browser.get(&page).await.status, 200, "the key is the right one");
     let form = browser.get(&page).await.token();
     let left = callback(&it, &leave(&browser, &page).await, "alice").await;
 
-    browser.keep(session::COOKIE, &session(&it, "carol", SignedDuration::from_hours(8)).await);
+    browser.keep(SESSION_COOKIE, &session(&it, "carol", SignedDuration::from_hours(8)).await);
     assert_eq!(browser.get(&page).await.location, "/sign-in");
     let ours = [("form", form.as_str())];
     assert_eq!(browser.post(&format!("{page}/disconnect"), &ours).await.status, 401);

@@ -1,6 +1,6 @@
 //! How fast one user and one address may go, and that nobody is slowed by somebody else.
 
-use bowline_portal::limits::{ACTIONS, REQUESTS};
+use bowline_portal::testing::{ACTIONS, REQUESTS};
 use futures::future::join_all;
 
 use super::browser::Page;

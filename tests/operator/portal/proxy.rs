@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bowline_portal::sign_in::proxy::SECRET_HEADER;
+use bowline_portal::testing::SECRET_HEADER;
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use serde_json::json;
@@ -99,7 +99,7 @@ async fn a_session_counts_while_the_proxy_names_the_same_user() {
         signed_in.sign_in(&token(&it.stage.access, "alice")).await;
         signed_in.cookies()
     };
-    by_token.keep(bowline_portal::session::COOKIE, &cookies[0]);
+    by_token.keep(bowline_portal::testing::SESSION_COOKIE, &cookies[0]);
     for browser in [&by_proxy, &by_token] {
         let seen = get(browser, &page, &[alice, PROVED]).await;
         assert!(seen.says("Signed in as alice"), "{}", seen.text);

@@ -1,7 +1,6 @@
 //! Where signing in leads: back to the page that was asked for, and never to another site.
 
-use bowline_portal::seal::{Purpose, SessionKey};
-use bowline_portal::sign_in::before::{self, Before, HOME};
+use bowline_portal::testing::{BEFORE_COOKIE, Before, HOME, Purpose, SessionKey};
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -56,10 +55,10 @@ async fn nobody_is_sent_elsewhere_after_signing_in() {
         let (cookie, form) = kept(&key, next);
         // From another machine each: tries to sign in are counted by address.
         let browser = portal.browser_on(&format!("127.0.1.{}", number + 1));
-        browser.keep(before::COOKIE, &cookie);
+        browser.keep(BEFORE_COOKIE, &cookie);
         let answer = browser.post("/sign-in/token", &[("form", &form), ("token", &token)]).await;
         // Who is signed in already is led on at once.
-        browser.keep(before::COOKIE, &cookie);
+        browser.keep(BEFORE_COOKIE, &cookie);
         let again = browser.get("/sign-in").await;
         assert_eq!((answer.status, again.status), (303, 303), "{next:?}: {}", answer.text);
         [answer.location, again.location]

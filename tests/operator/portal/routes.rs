@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use bowline_portal::sign_in::OIDC_CALLBACK;
+use bowline_portal::testing::OIDC_CALLBACK;
 
 /// What somebody without rights gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gets {
+pub(super) enum Gets {
     /// An answer with this status.
     Status(u16),
     /// The way to this address.
@@ -20,7 +20,7 @@ pub enum Gets {
 
 /// One method of one address.
 #[derive(Clone, Copy, Debug)]
-pub struct Route {
+pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
     /// What somebody gets who is not signed in.
@@ -49,7 +49,7 @@ const fn entry(path: &'static str) -> Route {
 }
 
 /// All of them.
-pub const ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     open("/livez", Status(200), Status(200)),
     open("/readyz", Status(200), Status(200)),
     open("/static/portal.css", Status(200), Status(200)),

@@ -18,7 +18,7 @@ async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Pa
 }
 
 /// Begins a try from the page before the redirect. Other scenes connect as the same user, who may have five open at once.
-pub async fn start(browser: &Browser, review: &Page, page: &str) -> Page {
+pub(super) async fn start(browser: &Browser, review: &Page, page: &str) -> Page {
     until("room for another try", async || {
         let begun = browser.submit(review, &format!("{page}/start"), &[]).await;
         if begun.status == 429 { Err("too many at once") } else { Ok(begun) }
@@ -27,7 +27,7 @@ pub async fn start(browser: &Browser, review: &Page, page: &str) -> Page {
 }
 
 /// Begins a try and gives the provider's address.
-pub async fn leave(browser: &Browser, page: &str) -> Url {
+pub(super) async fn leave(browser: &Browser, page: &str) -> Url {
     let review = browser.get(&format!("{page}/connect")).await;
     assert_eq!(review.status, 200, "{}", review.text);
     let begun = start(browser, &review, page).await;
@@ -42,12 +42,12 @@ pub async fn leave(browser: &Browser, page: &str) -> Url {
 }
 
 /// The provider sends the browser back to the callback; gives the callback's answer.
-pub async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
+pub(super) async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
     browser.get(&callback(it, address, account).await).await
 }
 
 /// Where the provider sends the browser: path and query of the callback.
-pub async fn callback(it: &Scene, address: &Url, account: &str) -> String {
+pub(super) async fn callback(it: &Scene, address: &Url, account: &str) -> String {
     query(it, visit(address, &[("auto_consent", account)]).await)
 }
 

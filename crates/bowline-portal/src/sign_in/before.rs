@@ -76,7 +76,7 @@ impl Before {
 }
 
 /// Whether browsers resolve `path` to our own host.
-pub fn is_our_path(path: &str) -> bool {
+pub(crate) fn is_our_path(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     path.len() <= PATH_LETTERS && path.starts_with('/') && !path.contains("//") && path.bytes().all(plain)
 }

@@ -7,9 +7,9 @@
 //! | [`oidc`] | an `OpenID` provider |
 //! | [`proxy`] | a proxy that names the user |
 
-pub mod before;
+pub(crate) mod before;
 pub(crate) mod oidc;
-pub mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod token;
 
 /// Redirect URI at the `OpenID` provider.

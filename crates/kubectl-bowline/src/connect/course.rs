@@ -24,17 +24,17 @@ const LAG: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// One run of the command.
 pub(super) struct Course<'a> {
-    pub args: &'a ConnectArgs,
-    pub session: &'a UserSession,
-    pub before: IntegrationConnection,
-    pub provider: ProviderFacts,
+    pub(crate) args: &'a ConnectArgs,
+    pub(crate) session: &'a UserSession,
+    pub(crate) before: IntegrationConnection,
+    pub(crate) provider: ProviderFacts,
     /// What was shown last: a code, or that somebody is at the provider.
-    pub shown: Option<String>,
+    pub(crate) shown: Option<String>,
 }
 
 impl Course<'_> {
     /// Follows it to its end.
-    pub async fn run(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(super) async fn run(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
         let mut attempt = if awaits_confirmation(&self.before) && !self.wants_another_account() {
             self.confirmed(self.before.clone(), screen).await?
         } else {
@@ -54,7 +54,7 @@ impl Course<'_> {
     }
 
     /// Sends nobody anywhere while no grant would be taken in. What was just applied may take a moment; then it is told.
-    pub async fn wait_while_blocked(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(super) async fn wait_while_blocked(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
         let Some(reason) = self.before.blocked() else { return Ok(()) };
         let name = &self.args.name;
         if self.args.wait.wait {

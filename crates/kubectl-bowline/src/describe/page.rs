@@ -23,17 +23,17 @@ const EVENTS: usize = 8;
 
 /// Everything the page is made of.
 pub(super) struct DescribePage {
-    pub connection: IntegrationConnection,
-    pub shares: Readable<Vec<ConnectionShare>>,
-    pub events: Readable<Vec<Event>>,
+    pub(crate) connection: IntegrationConnection,
+    pub(crate) shares: Readable<Vec<ConnectionShare>>,
+    pub(crate) events: Readable<Vec<Event>>,
     /// What the provider object says, as far as the user may read it.
-    pub provider: ProviderFacts,
-    pub now: Timestamp,
-    pub colours: bool,
+    pub(crate) provider: ProviderFacts,
+    pub(crate) now: Timestamp,
+    pub(crate) colours: bool,
 }
 
 impl DescribePage {
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let empty = IntegrationConnectionStatus::default();
         let status = self.connection.status.as_ref().unwrap_or(&empty);
         let sections = [

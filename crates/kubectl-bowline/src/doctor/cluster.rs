@@ -33,32 +33,32 @@ const OPERATOR: &str = "bowline";
 /// What was seen of an installation.
 pub(super) struct Installation {
     /// Our kinds in the cluster, each with what is missing in it.
-    pub definitions: Readable<Vec<Definition>>,
+    pub(crate) definitions: Readable<Vec<Definition>>,
     /// Names of the admission policies that are there.
-    pub policies: Readable<BTreeSet<String>>,
+    pub(crate) policies: Readable<BTreeSet<String>>,
     /// Names of the policies that are bound, and deny.
-    pub bound: Readable<BTreeSet<String>>,
+    pub(crate) bound: Readable<BTreeSet<String>>,
     /// Ready and wanted replicas of the operator, if it is there.
-    pub operator: Readable<Option<(i32, i32)>>,
-    pub keyring: Readable<bool>,
+    pub(crate) operator: Readable<Option<(i32, i32)>>,
+    pub(crate) keyring: Readable<bool>,
     /// UID of the connection of each record; empty where it has none.
-    pub records: Readable<Vec<String>>,
-    pub providers: Readable<Vec<IntegrationProvider>>,
+    pub(crate) records: Readable<Vec<String>>,
+    pub(crate) providers: Readable<Vec<IntegrationProvider>>,
     /// All connections, or those of the user's namespace.
-    pub connections: Readable<Vec<IntegrationConnection>>,
+    pub(crate) connections: Readable<Vec<IntegrationConnection>>,
     /// Whether `connections` are all there are.
-    pub all: bool,
-    pub portal: Option<Url>,
+    pub(crate) all: bool,
+    pub(crate) portal: Option<Url>,
     /// Seconds by which this machine is ahead of the API server.
-    pub ahead: Option<i64>,
+    pub(crate) ahead: Option<i64>,
 }
 
 /// One of our kinds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Definition {
-    pub name: String,
+    pub(crate) name: String,
     /// `None` where it is not installed; else fields that this plug-in knows and the cluster does not.
-    pub unknown_fields: Option<Vec<String>>,
+    pub(crate) unknown_fields: Option<Vec<String>>,
 }
 
 /// Looks at everything.

@@ -42,7 +42,7 @@ enum ReportFormat {
 }
 
 impl ImpactArgs {
-    pub async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
         let impact = gather(session, &connection, true).await?;
         match self.output {

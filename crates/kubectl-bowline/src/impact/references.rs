@@ -9,21 +9,21 @@ use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Volume};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Via {
     /// Containers that read keys of it into variables.
-    pub env: BTreeSet<String>,
+    pub(crate) env: BTreeSet<String>,
     /// Containers that read all of it into variables.
-    pub env_from: BTreeSet<String>,
+    pub(crate) env_from: BTreeSet<String>,
     /// Whether it is a volume, alone or among others.
-    pub volume: bool,
+    pub(crate) volume: bool,
 }
 
 impl Via {
     /// Containers that have it in variables, which are set once, when the container starts.
-    pub fn variables(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.env.union(&self.env_from).map(String::as_str)
     }
 
     /// The ways by the names of a pod's fields.
-    pub fn ways(&self) -> Vec<&'static str> {
+    pub(crate) fn ways(&self) -> Vec<&'static str> {
         let ways =
             [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
         ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect()

@@ -36,7 +36,7 @@ impl GivenGrant {
     ///
     /// Keys of an answer that say nothing about the grant (`token_type`, a provider's extras) are left out; in lines, where
     /// they can only be typing errors, they are refused.
-    pub fn read(bytes: &[u8], now: Timestamp) -> anyhow::Result<Self> {
+    pub(super) fn read(bytes: &[u8], now: Timestamp) -> anyhow::Result<Self> {
         ensure!(bytes.len() <= MAX_BYTES, "there are more than {MAX_BYTES} bytes: that is no token answer");
         let text = std::str::from_utf8(bytes).map_err(|_| anyhow!("the input is not text"))?.trim();
         ensure!(!text.is_empty(), EMPTY);
@@ -48,13 +48,13 @@ impl GivenGrant {
     }
 
     /// Data of the Secret.
-    pub fn data(&self) -> BTreeMap<String, ByteString> {
+    pub(super) fn data(&self) -> BTreeMap<String, ByteString> {
         let bytes = |value: &SecretString| ByteString(value.expose_secret().as_bytes().to_vec());
         self.0.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()
     }
 
     /// The names of what is there, for people.
-    pub fn keys(&self) -> String {
+    pub(super) fn keys(&self) -> String {
         self.0.keys().copied().collect::<Vec<_>>().join(", ")
     }
 

@@ -17,7 +17,7 @@ pub(super) struct Columns(Vec<String>);
 
 impl Columns {
     /// The name, then those of the definition.
-    pub fn new(namespaces: bool, wide: bool) -> Self {
+    pub(super) fn new(namespaces: bool, wide: bool) -> Self {
         let versions = IntegrationConnection::crd().spec.versions;
         let columns =
             versions.into_iter().flat_map(|version| version.additional_printer_columns.unwrap_or_default());
@@ -26,17 +26,17 @@ impl Columns {
         Self(names.chain(shown.map(|column| column.name.to_uppercase())).collect())
     }
 
-    pub fn heading(&self) -> Vec<&str> {
+    pub(super) fn heading(&self) -> Vec<&str> {
         self.0.iter().map(String::as_str).collect()
     }
 
-    pub fn row(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
+    pub(super) fn row(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
         let cell = |column: &String| cell(column, connection, now).unwrap_or_else(|| Cell::new(""));
         self.0.iter().map(cell).collect()
     }
 
     /// The last row of a connection that is gone.
-    pub fn deleted(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
+    pub(super) fn deleted(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
         let deleted = || Cell::new("Deleted").painted(Some(Paint::Bad));
         let row = self.0.iter().zip(self.row(connection, now));
         row.map(|(column, cell)| if column == STATUS { deleted() } else { cell }).collect()

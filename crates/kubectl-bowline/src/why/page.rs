@@ -40,21 +40,21 @@ pub(super) enum SecretSource {
 
 /// One Secret that the pod names.
 pub(super) struct NamedSecret {
-    pub secret: String,
-    pub via: Via,
-    pub source: SecretSource,
+    pub(crate) secret: String,
+    pub(crate) via: Via,
+    pub(crate) source: SecretSource,
 }
 
 /// Everything the answer is made of.
 pub(super) struct PodPage<'a> {
-    pub findings: Vec<NamedSecret>,
-    pub now: Timestamp,
-    pub namespace: &'a str,
-    pub pod: &'a Pod,
+    pub(crate) findings: Vec<NamedSecret>,
+    pub(crate) now: Timestamp,
+    pub(crate) namespace: &'a str,
+    pub(crate) pod: &'a Pod,
 }
 
 impl PodPage<'_> {
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let status = self.pod.status.as_ref();
         let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
         let mut text = format!("pod/{} is {phase}\n", self.pod.name_any());
