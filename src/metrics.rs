@@ -9,7 +9,7 @@ mod labels;
 mod pass;
 
 pub(crate) use call::Call;
-pub(crate) use families::{Description, Kind, describe, reference};
+pub(crate) use families::Description;
 pub(crate) use labels::{Operation, PassOutcome, PublishOutcome, RefreshOutcome};
 pub(crate) use pass::Pass;
 

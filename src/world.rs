@@ -288,7 +288,12 @@ impl World {
     }
 
     /// A connection by name, if it is still the one with this UID.
-    pub(crate) fn connection(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<IntegrationConnection>> {
+    pub(crate) fn connection(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Option<Arc<IntegrationConnection>> {
         let found = self.kinds.connections.get(&ObjectRef::new(name).within(namespace))?;
         (found.meta().uid.as_deref() == Some(uid)).then_some(found)
     }

@@ -221,7 +221,11 @@ async fn remember_pause(ctx: &Context, connection: &IntegrationConnection, obser
 }
 
 /// Marks the grant as ending; whether that is on record.
-pub(crate) async fn mark_ending(ctx: &Context, connection: &IntegrationConnection, reason: EndReason) -> bool {
+pub(crate) async fn mark_ending(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    reason: EndReason,
+) -> bool {
     let terms = EndTerms {
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),

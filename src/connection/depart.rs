@@ -27,7 +27,10 @@ use crate::vault::record::EndReason;
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Takes back what the connection holds elsewhere; `Ok` lets it go.
-pub(super) async fn depart(connection: &Arc<IntegrationConnection>, ctx: &Arc<Context>) -> Result<Action, Error> {
+pub(super) async fn depart(
+    connection: &Arc<IntegrationConnection>,
+    ctx: &Arc<Context>,
+) -> Result<Action, Error> {
     let uid = connection.uid().unwrap_or_default();
     let shares = ctx.world.shares_of(connection);
     let written = written(ctx, connection);

@@ -34,7 +34,11 @@ where
 /// more than we can read.
 ///
 /// What the last status said and this one leaves out is removed.
-pub(crate) async fn apply_status<K>(client: &Client, object: &K, status: &K::Status) -> Result<Parsed<K>, Error>
+pub(crate) async fn apply_status<K>(
+    client: &Client,
+    object: &K,
+    status: &K::Status,
+) -> Result<Parsed<K>, Error>
 where
     K: Resource<DynamicType = ()> + HasStatus + DeserializeOwned,
     K::Status: Serialize,

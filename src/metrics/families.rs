@@ -1,6 +1,4 @@
-//! Names, units and labels of all metrics: what the registry is made from, and what the reference is written from.
-
-use std::fmt::Write as _;
+//! Names, units and labels of all metrics: what the registry and docs/metrics.md are made from.
 
 /// What a metric does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,17 +9,6 @@ pub(crate) enum Kind {
     Gauge,
     /// Counts values by size.
     Histogram,
-}
-
-impl Kind {
-    /// Prometheus' word for it.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
 }
 
 /// One metric.
@@ -47,7 +34,9 @@ macro_rules! families {
         $(pub(super) const $constant: Description = Description {
             name: $name, kind: Kind::$kind, help: $help, labels: &[$($label),*], buckets: $buckets,
         };)*
-        const ALL: &[Description] = &[$($constant),*];
+        /// Every metric, sorted by name.
+        #[cfg(test)]
+        pub(super) const ALL: &[Description] = &[$($constant),*];
     };
 }
 
@@ -84,24 +73,4 @@ families! {
         "1 while the records are loaded and the keyring is usable, else 0.";
     UNREADABLE_OBJECTS: Gauge "bowline_unreadable_objects" ["kind"] &[],
         "Objects that do not parse and are set aside until they are corrected, by kind (`Record` and `Attempt` are Secrets of ours), in number of objects.";
-}
-
-/// Every metric, sorted by name.
-pub(crate) fn describe() -> &'static [Description] {
-    ALL
-}
-
-/// The reference page, in Markdown.
-pub(crate) fn reference() -> String {
-    let mut page = String::from(
-        "# Metrics\n\nServed at `/metrics` in Prometheus' text format. Written from the source by `make docs`; do not edit.\n\
-         No label holds a namespace, an object's name, a user or an account.\n\n\
-         | name | kind | labels | meaning and unit |\n|---|---|---|---|\n",
-    );
-    for Description { name, kind, help, labels, buckets: _ } in ALL {
-        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "| `{name}` | {} | {} | {help} |", kind.label(), labels.join(", "));
-    }
-    page
 }

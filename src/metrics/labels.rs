@@ -10,7 +10,7 @@ macro_rules! labels {
         pub(crate) enum $name { $($(#[$vdoc])* $variant),* }
 
         impl $name {
-            /// Every value.
+            #[allow(dead_code, reason = "only some series are started at zero")]
             pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
 
             /// The value of the label.

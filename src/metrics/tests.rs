@@ -35,14 +35,14 @@ fn what_is_served_is_what_is_described() {
     let text = touched().encode().unwrap();
     let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
     let described: BTreeSet<_> =
-        describe().iter().map(|family| format!("{} {}", family.name, family.help)).collect();
+        family::ALL.iter().map(|family| format!("{} {}", family.name, family.help)).collect();
     assert_eq!(served, described.iter().map(String::as_str).collect());
 }
 
 #[test]
 fn names_say_their_unit_and_stand_in_order() {
-    assert!(describe().is_sorted_by_key(|family| family.name));
-    for Description { name, kind, help, labels, buckets } in describe() {
+    assert!(family::ALL.is_sorted_by_key(|family| family.name));
+    for Description { name, kind, help, labels, buckets } in family::ALL {
         assert!(name.starts_with("bowline_") && help.ends_with('.'), "{name}");
         assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
         assert_eq!(*kind == Kind::Histogram, !buckets.is_empty(), "{name}");
@@ -135,6 +135,21 @@ fn clones_count_together() {
     let metrics = Metrics::new().unwrap();
     metrics.clone().published(PublishOutcome::NameTaken);
     assert!(has(&metrics.encode().unwrap(), r#"bowline_publishes_total{outcome="name_taken"} 1"#));
+}
+
+/// The reference page, in Markdown.
+fn reference() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed at `/metrics` in Prometheus' text format. Written from the source by `make docs`; do not edit.\n\
+         No label holds a namespace, an object's name, a user or an account.\n\n\
+         | name | kind | labels | meaning and unit |\n|---|---|---|---|\n",
+    );
+    for Description { name, kind, help, labels, buckets: _ } in family::ALL {
+        let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
+        let kind = format!("{kind:?}").to_lowercase();
+        page += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+    }
+    page
 }
 
 /// `make docs` writes the page; here it must already be as it would be written.

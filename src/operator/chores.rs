@@ -41,7 +41,12 @@ const POLICIES: &[&str] = &[
 ];
 
 /// Runs until `stop`.
-pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, settings: Settings, stop: CancellationToken) {
+pub(super) async fn run(
+    ctx: Arc<Context>,
+    keyring: SharedKeyring,
+    settings: Settings,
+    stop: CancellationToken,
+) {
     let mut gauges = interval(GAUGES_EVERY);
     let mut tries = interval(TRIES_EVERY);
     let mut sweep = interval(SWEEP_EVERY);

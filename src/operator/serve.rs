@@ -55,7 +55,11 @@ struct Shared {
 
 impl Server {
     /// Takes the address.
-    pub(super) async fn bind(address: SocketAddr, readiness: Readiness, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(super) async fn bind(
+        address: SocketAddr,
+        readiness: Readiness,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let router = Router::new()
             .route("/livez", get(async || "ok\n"))

@@ -12,9 +12,11 @@ mod syntax;
 pub(crate) mod template;
 pub mod withdraw;
 
-pub use content::{Account, ContentError, Credential, Material, Published};
+pub(crate) use content::ContentError;
+pub use content::{Credential, Material, Published};
 pub(crate) use grant::{Unpublishable, material};
 pub use publish::{PublishError, Written, publish};
-pub use secret::{Desired, Known, PublishedVersion};
+pub(crate) use secret::PublishedVersion;
+pub use secret::{Desired, Known};
 pub(crate) use share::withdraw_share;
 pub use withdraw::{Withdrawn, withdraw};

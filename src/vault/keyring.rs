@@ -25,7 +25,8 @@ pub(crate) mod directory;
 pub(crate) mod secret;
 mod shared;
 
-pub use shared::{KeyringFault, SharedKeyring};
+pub(crate) use shared::KeyringFault;
+pub use shared::SharedKeyring;
 
 /// Bytes in a key.
 pub(crate) const KEY_LENGTH: usize = 32;

@@ -24,11 +24,10 @@ pub(crate) mod record;
 pub(crate) mod seal;
 pub(crate) mod store;
 
-pub(crate) use call::CallError;
-pub(crate) use id::{GrantId, IntentId, KeyId, NoRandomBytes, NotAnId};
-pub use record::{
-    Account, Binding, Bookkeeping, Consent, Credential, Grant, GrantVersion, Intent, IntentState, Mismatch,
-    Opened, Record, SiblingKey, Slot, SourceVersion, Terms, TransitionError, Way,
+pub(crate) use id::{IntentId, NoRandomBytes};
+pub(crate) use record::{
+    Account, Binding, Consent, Credential, Grant, Intent, IntentState, Mismatch, Opened, Record, SiblingKey,
+    Slot, SourceVersion, Terms, TransitionError, Way,
 };
 pub(crate) use seal::{Place, Sealer};
 pub(crate) use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};

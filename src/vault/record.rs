@@ -20,18 +20,18 @@ mod secret_text;
 mod transition;
 mod transition_error;
 
-pub use bookkeeping::{Bookkeeping, Pause};
-pub use grant::{
-    Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotASiblingKey, NotSerializable,
-    SiblingKey, SourceVersion, Terms, Way,
+pub(crate) use bookkeeping::{Bookkeeping, Pause};
+pub(crate) use grant::{
+    Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotSerializable, SiblingKey,
+    SourceVersion, Terms, Way,
 };
 pub(super) use object::uid_in_name;
-pub(crate) use object::{MANAGED_BY, RECORD_TYPE, RecordError, label, record_name};
-pub use transition_error::TransitionError;
+pub(crate) use object::{MANAGED_BY, RECORD_TYPE, RecordError, record_name};
+pub(crate) use transition_error::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub(crate) struct Record {
     place: Place,
     revision: i64,
     grant: Option<SlotContent>,
@@ -46,7 +46,7 @@ pub struct Record {
 
 /// The two grants that a record may hold. Each is spent under an intent of its own, and both may be at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// The grant whose tokens are published.
     InUse,
     /// An answer of the provider that is not judged yet.
@@ -70,7 +70,7 @@ pub(crate) struct SealedField {
 /// Says that a refresh token is about to be spent, or may have been.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Intent {
+pub(crate) struct Intent {
     /// Tells one request from all others.
     #[serde(alias = "attempt")]
     pub id: IntentId,
@@ -85,7 +85,7 @@ pub struct Intent {
 
 /// What is known about a request that has no answer on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum IntentState {
+pub(crate) enum IntentState {
     /// Under way, or its process died.
     Open,
     /// Bytes were sent and no answer was understood: the token may be spent.
@@ -147,7 +147,7 @@ pub struct GrantVersion {
 
 /// An opened grant. Made only by [`Record::open`], so what is sent, answered or promoted is what stands in the record.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     /// The grant. Judging may complete a candidate, with the account for instance, before it is promoted.
     pub grant: Grant,
     slot: Slot,

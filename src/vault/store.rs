@@ -20,7 +20,6 @@ mod error;
 mod query;
 
 pub(crate) use error::{LookupError, RereadError, WriteError};
-pub(crate) use query::Counts;
 
 /// Changes that a slow listener may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 16_384;

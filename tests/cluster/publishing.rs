@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bowline::testing::{
-    Credential, Desired, GrantVersion, Known, Material, PublishError, Published, SecretChange, SecretIndex, Withdrawn,
-    Written, controller, publish, withdraw,
+    Credential, Desired, GrantVersion, Known, Material, PublishError, Published, SecretChange, SecretIndex,
+    Withdrawn, Written, controller, publish, withdraw,
 };
 use bowline_api::connection::{Format, SecretType, TemplateMetadata};
 use bowline_runtime::follow::follow;

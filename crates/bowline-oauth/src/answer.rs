@@ -20,7 +20,7 @@ use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{Account, TokenResponse};
 
 /// The longest lifetime that is believed: ten years.
-pub const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Stands for the type of an access token that we cannot present ([`Flaw::TokenType`]): such a token is kept and never used.
 pub const UNKNOWN_TYPE: &str = "unknown";
@@ -79,7 +79,7 @@ pub enum Flaw {
 }
 
 /// A body, read as far as it can be. Its `Debug` shows no content.
-pub enum Document {
+pub(crate) enum Document {
     /// A JSON object or array, or a form as an object of texts.
     Data(Value),
     /// A page for people: a proxy, a firewall, a sign-in.
@@ -103,7 +103,7 @@ impl fmt::Debug for Document {
 
 impl Document {
     /// Reads a body by its look first and its content type second: providers mislabel both ways.
-    pub fn read(received: &Received) -> Self {
+    pub(crate) fn read(received: &Received) -> Self {
         let Some(text) = received.text() else {
             return Self::Unreadable;
         };
@@ -123,7 +123,7 @@ impl Document {
     }
 
     /// The data, if that is what came.
-    pub fn data(&self) -> Option<&Value> {
+    pub(crate) fn data(&self) -> Option<&Value> {
         match self {
             Self::Data(value) => Some(value),
             _ => None,
@@ -141,7 +141,7 @@ fn form(text: &str) -> Value {
 
 /// Reads a token answer that is no error. `None`: there is no access token in it. With a `nonce`, an id token counts only
 /// if it holds the same.
-pub fn read(
+pub(crate) fn read(
     document: &Value,
     description: &Description,
     client_id: &str,

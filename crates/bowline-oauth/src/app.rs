@@ -7,11 +7,11 @@ use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Key of the client id in an app Secret.
-pub const CLIENT_ID: &str = "client_id";
+pub(crate) const CLIENT_ID: &str = "client_id";
 /// Key of the client secret.
 pub const CLIENT_SECRET: &str = "client_secret";
 /// Key of the former client secret, while it is being replaced.
-pub const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
+pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
 
 /// Client id and secrets. Its `Debug` shows the id only.
 #[derive(Clone)]

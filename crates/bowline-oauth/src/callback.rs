@@ -54,7 +54,7 @@ pub struct Declined {
 }
 
 /// How much of a provider's text is kept, in characters.
-pub const SAID: usize = 200;
+pub(crate) const SAID: usize = 200;
 
 /// Reads `error` and `error_description` of a callback. A finer code of the provider decides before the standard's; a code
 /// that nobody knows is a [`Class::Bug`].
@@ -73,7 +73,7 @@ pub fn declined(description: &Description, error: &str, text: Option<&str>) -> D
 const LONGEST_WORD: usize = 40;
 
 /// Text of a provider for people: one line of plain characters, without addresses and long words, cut.
-pub fn scrubbed(text: &str) -> Option<String> {
+pub(crate) fn scrubbed(text: &str) -> Option<String> {
     // More than is kept in the end, and little enough to look at.
     let cut: String = text.chars().take(4 * SAID).map(shown).collect();
     let words = cut.split_whitespace().map(|word| if is_kept(word) { word } else { "…" });

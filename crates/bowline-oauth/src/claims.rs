@@ -44,7 +44,7 @@ pub enum ClaimsFlaw {
 
 /// The kept claims of a token that is for us, from the description's issuer where that is known, not expired, and with
 /// the nonce that was sent, if one was.
-pub fn read(
+pub(crate) fn read(
     token: &str,
     description: &Description,
     client_id: &str,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::answer::Document;
 use super::http::{Received, SendError, Sent};
-pub use super::operation::Operation;
+pub(crate) use super::operation::Operation;
 use super::request::RequestError;
 use crate::catalog::Description;
 use crate::catalog::errors::{Class, Exchange, Finding};
@@ -141,14 +141,14 @@ pub(super) const fn words(class: Class) -> &'static str {
 }
 
 /// A request that was never made.
-pub fn unbuilt(error: &RequestError) -> Failure {
+pub(crate) fn unbuilt(error: &RequestError) -> Failure {
     let mut failure = Failure::new(Class::Config, Sent::NotSent, What::NotBuilt);
     failure.summary = error.to_string();
     failure
 }
 
 /// A request without a complete answer.
-pub fn unanswered(error: &SendError) -> Failure {
+pub(crate) fn unanswered(error: &SendError) -> Failure {
     let server_fault = error.status().is_some_and(|status| status.is_server_error());
     let (class, what) = match error {
         SendError::Refused(_) | SendError::BadUrl => (Class::Config, What::NotCalled),
@@ -162,22 +162,22 @@ pub fn unanswered(error: &SendError) -> Failure {
 }
 
 /// A success that holds no access token: what it did is unknown.
-pub fn without_token(received: &Received) -> Failure {
+pub(crate) fn without_token(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, What::NoToken).with_status(Some(received.status))
 }
 
 /// A success by status whose body does not confirm it.
-pub fn unconfirmed(received: &Received) -> Failure {
+pub(crate) fn unconfirmed(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, What::Unconfirmed).with_status(Some(received.status))
 }
 
 /// Tokens that answer another request than ours (`OpenID` Connect Core §3.1.3.7): somebody slipped in a foreign code.
-pub fn of_another_request() -> Failure {
+pub(crate) fn of_another_request() -> Failure {
     Failure::new(Class::Reauth, Sent::MaybeSent, What::OtherRequest)
 }
 
 /// What an answer means. `None`: it is a success as far as status and error members tell.
-pub fn answered(
+pub(crate) fn answered(
     operation: Operation,
     description: &Description,
     received: &Received,

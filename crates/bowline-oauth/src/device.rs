@@ -19,10 +19,10 @@ use crate::catalog::Description;
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// The pause between two polls where the provider names none (RFC 8628 §3.2), and what `slow_down` adds (§3.5).
-pub const INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The longest that a device code is believed to live.
-pub const MAX_LIFETIME: Duration = Duration::from_mins(30);
+pub(crate) const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The longest address or device code that is kept.
 const MAX_TEXT: usize = 2048;

@@ -94,7 +94,7 @@ impl fmt::Display for AddressRule {
 #[error("{host} is not called: {rule}")]
 pub struct AddressRefused {
     /// The host as written, cut to 253 characters.
-    pub host: String,
+    pub(crate) host: String,
     /// The rule that it breaks.
     pub rule: AddressRule,
 }
@@ -254,7 +254,8 @@ fn kind_of_address(ip: IpAddr) -> Option<AddressRule> {
 }
 
 /// How names are turned into addresses; replaced in tests.
-pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
+pub(crate) type Lookup =
+    Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The system's resolver.
 pub(super) fn system_lookup() -> Lookup {

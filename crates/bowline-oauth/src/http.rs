@@ -45,17 +45,12 @@ pub struct Received {
 impl Received {
     /// How long the provider asks us to wait, at most an hour. A date is counted from the provider's own `Date`,
     /// and from `now` where that is missing.
-    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         headers::retry_after(&self.headers, now)
     }
 
-    /// The provider's clock, to notice that ours is wrong.
-    pub fn date(&self) -> Option<Timestamp> {
-        headers::date(&self.headers)
-    }
-
     /// The body, when it is text.
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.body).ok().map(|text| text.trim_start_matches('\u{feff}').trim())
     }
 }
@@ -131,7 +126,7 @@ pub enum SendError {
 
 impl SendError {
     /// Whether bytes of the request may have reached the provider.
-    pub fn sent(&self) -> Sent {
+    pub(crate) fn sent(&self) -> Sent {
         match self {
             Self::Refused(_) | Self::BadUrl | Self::NotFound { .. } | Self::Connect { .. } => Sent::NotSent,
             Self::Deadline { .. } | Self::Broken { .. } | Self::Truncated { .. } | Self::TooLarge { .. } => {
@@ -141,7 +136,7 @@ impl SendError {
     }
 
     /// The status, when one had come.
-    pub fn status(&self) -> Option<StatusCode> {
+    pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Truncated { status, .. } | Self::TooLarge { status, .. } => Some(*status),
             Self::Deadline { status, .. } => *status,
@@ -161,13 +156,13 @@ pub trait Http: fmt::Debug + Send + Sync {
 
 /// Limits of one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// From the first lookup to the last byte of the body.
-    pub total: Duration,
+    pub(crate) total: Duration,
     /// Lookup, TCP and TLS.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// Bytes of the body.
-    pub body: usize,
+    pub(crate) body: usize,
 }
 
 impl Default for Limits {

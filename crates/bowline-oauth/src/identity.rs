@@ -11,12 +11,12 @@ use super::{claims, http::Received};
 use crate::catalog::Description;
 use crate::catalog::calls::Call;
 use crate::catalog::errors::Class;
-pub use crate::catalog::protocol::Account;
+pub(crate) use crate::catalog::protocol::Account;
 
 /// The account of a token answer, by the description's way: from the answer itself, or by a call with its access
 /// token. Where the call is refused for good or there is no address to call, the id token's claims stand in, read by
 /// the same paths. `None`: the provider does not tell.
-pub async fn identify(
+pub(crate) async fn identify(
     http: &dyn Http,
     description: &Description,
     answer: &TokenAnswer,
@@ -53,7 +53,7 @@ pub async fn account(
 
 /// Whether an access token works, by the description's cheap call or else the identity call. `None`: there is no call
 /// that could tell. [`Class::Alive`] in the failure: it works, but may not do this.
-pub async fn probe(
+pub(crate) async fn probe(
     http: &dyn Http,
     description: &Description,
     access_token: &SecretString,

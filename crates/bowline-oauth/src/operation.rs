@@ -2,7 +2,7 @@
 
 /// What was asked of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// A refresh token was spent.
     Refresh,
     /// A token was asked for with the app registration alone.

@@ -9,7 +9,7 @@ use super::endpoint::ClientRequest;
 use super::http::Http;
 use crate::catalog::Description;
 
-pub use super::endpoint::Granted;
+pub(crate) use super::endpoint::Granted;
 
 /// Asks for a new access token. `scopes` may be fewer than the grant's, never more; none asks for the same.
 ///

@@ -104,7 +104,6 @@ async fn an_answer_is_read_with_status_headers_and_body() {
     let seen = format!("\"bowline/{}\" application/json", env!("CARGO_PKG_VERSION"));
     assert_eq!(received.text(), Some(seen.as_str()));
     assert_eq!(received.retry_after(Timestamp::UNIX_EPOCH), Some(Duration::from_secs(9)));
-    assert!(received.date().is_some());
     assert!(!format!("{received:?}").contains("bowline"));
 }
 

@@ -75,7 +75,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
 }
 
 /// What [`init`] installs, writing to `writer`: for tests, which must not touch the process.
-pub fn subscriber<W>(
+pub(crate) fn subscriber<W>(
     format: LogFormat,
     filter: &str,
     writer: W,

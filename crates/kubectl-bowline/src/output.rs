@@ -61,7 +61,12 @@ pub(crate) struct ListView<T: 'static> {
 
 impl<T: Serialize> ListView<T> {
     /// The items in the format that `-o` asks for.
-    pub(crate) fn render(&self, items: &[T], output: Option<Output>, colours: bool) -> anyhow::Result<String> {
+    pub(crate) fn render(
+        &self,
+        items: &[T],
+        output: Option<Output>,
+        colours: bool,
+    ) -> anyhow::Result<String> {
         let added = match output {
             Some(Output::Json) => return json(&list_of(items)),
             Some(Output::Yaml) => return yaml(&list_of(items)),

@@ -95,7 +95,11 @@ impl UserSession {
     }
 
     /// Changes a connection, and no other of the same name.
-    pub(crate) async fn patch(&self, before: &IntegrationConnection, mut change: Value) -> anyhow::Result<()> {
+    pub(crate) async fn patch(
+        &self,
+        before: &IntegrationConnection,
+        mut change: Value,
+    ) -> anyhow::Result<()> {
         change["metadata"]["uid"] = json!(before.metadata.uid);
         let (name, merge) = (before.name_any(), Patch::Merge(&change));
         self.connections().patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)

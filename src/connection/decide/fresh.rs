@@ -85,7 +85,12 @@ pub(crate) fn refreshable(grant: &Grant, input: &Input) -> bool {
 }
 
 /// When the next refresh is due; `None` where none is planned.
-pub(crate) fn next_attempt(input: &Input, target: &Target, policy: &Policy, jitter: f64) -> Option<Timestamp> {
+pub(crate) fn next_attempt(
+    input: &Input,
+    target: &Target,
+    policy: &Policy,
+    jitter: f64,
+) -> Option<Timestamp> {
     let history = input.history;
     if history.ruling.as_ref().is_some_and(|ruling| ruling.is_final) {
         return None;

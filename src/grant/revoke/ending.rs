@@ -79,7 +79,13 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), S
 }
 
 /// Notes a try that failed. The first one is told, and so is the last: the grant still lives at the provider.
-pub(crate) async fn postpone(records: &Records, events: &Events, tried: &Loaded, why: &str, by_hand: Option<&str>) {
+pub(crate) async fn postpone(
+    records: &Records,
+    events: &Events,
+    tried: &Loaded,
+    why: &str,
+    by_hand: Option<&str>,
+) {
     let Some(ending) = tried.record.ending() else { return };
     let next = later(records.clock.now(), pause(ending.failures));
     tracing::warn!(why, failures = ending.failures + 1, "the grant is not revoked yet");

@@ -16,7 +16,7 @@ use crate::vault::framing::length_prefixed;
 /// `Debug` shows what kind of credential it is, and no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Grant {
+pub(crate) struct Grant {
     /// What opens the door.
     pub credential: Credential,
     /// Claims of the id token that are kept, by name.
@@ -56,7 +56,7 @@ pub struct Grant {
 /// How a grant came, and what its owner agreed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Consent {
+pub(crate) struct Consent {
     /// The way it came.
     #[serde(default)]
     pub way: Way,
@@ -75,7 +75,7 @@ pub struct Consent {
 /// The way a grant came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Way {
+pub(crate) enum Way {
     /// It was imported or minted: it may be in use elsewhere too.
     #[default]
     #[serde(alias = "brought")]
@@ -101,7 +101,7 @@ impl Consent {
 /// The secret itself, by kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Credential {
+pub(crate) enum Credential {
     /// Tokens of OAuth 2.0 (RFC 6749 §1.4, §1.5).
     #[serde(rename = "oauth")]
     OAuth {
@@ -201,7 +201,7 @@ pub struct Account {
 /// Which version of a credentials Secret a grant was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct SourceVersion {
+pub(crate) struct SourceVersion {
     /// UID of that Secret.
     pub uid: String,
     /// Its resourceVersion when it was read.
@@ -213,12 +213,12 @@ pub struct SourceVersion {
 /// A plaintext that opened is not a grant. Carries nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what opened is not a grant that this Bowline can read")]
-pub struct NotAGrant;
+pub(crate) struct NotAGrant;
 
 /// A grant could not be written as JSON. Carries nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the grant cannot be written as JSON")]
-pub struct NotSerializable;
+pub(crate) struct NotSerializable;
 
 impl Grant {
     /// A grant that holds nothing yet: what a provider's first answer is added to.

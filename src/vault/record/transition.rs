@@ -196,7 +196,11 @@ impl Record {
     }
 
     /// Counts a failed revocation. `error` is our own wording, never a provider's body; it is cut to 256 characters.
-    pub(crate) fn ending_postponed(mut self, not_before: Timestamp, error: &str) -> Result<Self, TransitionError> {
+    pub(crate) fn ending_postponed(
+        mut self,
+        not_before: Timestamp,
+        error: &str,
+    ) -> Result<Self, TransitionError> {
         let ending = self.ending.as_mut().ok_or(TransitionError::NotEnding)?;
         ending.failures = ending.failures.saturating_add(1);
         ending.not_before = not_before;

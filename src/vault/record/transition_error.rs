@@ -5,7 +5,7 @@ use crate::vault::seal::SealError;
 
 /// Why a change is not possible from here. The record at hand is still what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransitionError {
+pub(crate) enum TransitionError {
     /// There is nothing to spend, judge or refuse.
     #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
     Empty(Slot),

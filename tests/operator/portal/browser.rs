@@ -8,14 +8,14 @@ use reqwest::{Method, RequestBuilder};
 use url::Url;
 
 /// A browser at one portal process; its cookies may be used at another.
-pub(super) struct Browser {
+pub struct Browser {
     browser: browser::Browser,
     portal: String,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Page {
+pub struct Page {
     pub status: u16,
     pub location: String,
     pub cookies: Vec<String>,
@@ -25,23 +25,23 @@ pub(super) struct Page {
 
 impl Page {
     /// The token of the forms on the page.
-    pub(super) fn token(&self) -> String {
+    pub fn token(&self) -> String {
         attribute_of(&self.text, "input", ("name", "form"), "value").unwrap_or_default()
     }
 
     /// The text is there.
-    pub(super) fn says(&self, text: &str) -> bool {
+    pub fn says(&self, text: &str) -> bool {
         self.text.contains(text)
     }
 }
 
 impl Browser {
-    pub(super) fn at(address: &str) -> Self {
+    pub fn at(address: &str) -> Self {
         Self::on(None, address)
     }
 
     /// A browser on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
-    pub(super) fn on(host: Option<IpAddr>, address: &str) -> Self {
+    pub fn on(host: Option<IpAddr>, address: &str) -> Self {
         let browser = browser::Browser::on(host).expect("a browser");
         Self { browser, portal: address.to_owned() }
     }
@@ -51,17 +51,17 @@ impl Browser {
     }
 
     /// Keeps a cookie, as if it had been set.
-    pub(super) fn keep(&self, name: &str, value: &str) {
+    pub fn keep(&self, name: &str, value: &str) {
         self.browser.keep(&self.address("/"), name, value);
     }
 
     /// The cookies it keeps.
-    pub(super) fn cookies(&self) -> Vec<String> {
+    pub fn cookies(&self) -> Vec<String> {
         self.browser.cookies(&self.address("/")).into_values().collect()
     }
 
     /// The same person's browser, at another portal process.
-    pub(super) fn also_at(&self, address: &str) -> Self {
+    pub fn also_at(&self, address: &str) -> Self {
         let other = Self::at(address);
         for (name, value) in self.browser.cookies(&self.address("/")) {
             other.keep(&name, &value);
@@ -69,34 +69,34 @@ impl Browser {
         other
     }
 
-    pub(super) async fn get(&self, path: &str) -> Page {
+    pub async fn get(&self, path: &str) -> Page {
         self.send(self.request(Method::GET, path)).await
     }
 
     /// Sends a form as a page of the portal does.
-    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.send(self.form(path, fields).header("sec-fetch-site", "same-origin").header("origin", "null"))
             .await
     }
 
     /// Sends the form that is on `page`, token and all.
-    pub(super) async fn submit(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
+    pub async fn submit(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
         let token = page.token();
         let all: Vec<_> = [("form", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
         self.post(path, &all).await
     }
 
     /// A form, with no word on where it comes from.
-    pub(super) fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
+    pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.browser.form(&self.address(path), fields)
     }
 
-    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.browser.request(method, &self.address(path))
     }
 
-    pub(super) async fn send(&self, request: RequestBuilder) -> Page {
+    pub async fn send(&self, request: RequestBuilder) -> Page {
         let answer = self.browser.send(request).await.expect("the portal answers");
         let all = |name| answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned());
         Page {
@@ -109,7 +109,7 @@ impl Browser {
     }
 
     /// Signs in with a token of the cluster.
-    pub(super) async fn sign_in(&self, token: &str) -> Page {
+    pub async fn sign_in(&self, token: &str) -> Page {
         let page = self.get("/sign-in").await;
         self.submit(&page, "/sign-in/token", &[("token", token)]).await
     }

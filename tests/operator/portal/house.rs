@@ -24,14 +24,14 @@ use crate::stage::PORTAL;
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A portal process; killed when dropped.
-pub(super) struct Portal {
+pub struct Portal {
     process: OperatorProcess,
     pub address: String,
 }
 
 impl Portal {
     /// Starts one on the cluster of a scene, and waits until it is ready.
-    pub(super) async fn start(scene: &Scene, more: &[&str]) -> Self {
+    pub async fn start(scene: &Scene, more: &[&str]) -> Self {
         let access = &scene.stage.access;
         install(access).await;
         let port = random::free_port().expect("a port");
@@ -52,12 +52,12 @@ impl Portal {
     }
 
     /// Everything it has logged.
-    pub(super) fn logs(&self) -> String {
+    pub fn logs(&self) -> String {
         self.process.logs().expect("its log")
     }
 
     /// Sends bytes that no browser would, and gives the beginning of the answer.
-    pub(super) async fn raw(&self, bytes: &str) -> String {
+    pub async fn raw(&self, bytes: &str) -> String {
         let mut stream =
             TcpStream::connect(self.address.trim_start_matches("http://")).await.expect("a connection");
         // It may hang up before all is sent.
@@ -68,17 +68,17 @@ impl Portal {
     }
 
     /// A browser of nobody.
-    pub(super) fn browser(&self) -> Browser {
+    pub fn browser(&self) -> Browser {
         Browser::at(&self.address)
     }
 
     /// A browser of nobody, on the machine with this address of ours.
-    pub(super) fn browser_on(&self, host: &str) -> Browser {
+    pub fn browser_on(&self, host: &str) -> Browser {
         Browser::on(Some(host.parse().expect("an address")), &self.address)
     }
 
     /// A browser in which this user has signed in.
-    pub(super) async fn browser_of(&self, scene: &Scene, user: &str) -> Browser {
+    pub async fn browser_of(&self, scene: &Scene, user: &str) -> Browser {
         let browser = self.browser();
         let page = browser.sign_in(&token(&scene.stage.access, user)).await;
         assert_eq!((page.status, page.location.as_str()), (303, "/connections"), "{}", page.text);
@@ -101,13 +101,13 @@ async fn install(access: &Access) {
 }
 
 /// The key with which the portals of this cluster seal cookies.
-pub(super) async fn session_key(it: &Scene) -> SessionKey {
+pub async fn session_key(it: &Scene) -> SessionKey {
     let secret = it.secrets("bowline-portal").get(KEY_SECRET).await.expect("the session key");
     SessionKey::new(&secret.data.unwrap().pop_first().unwrap().1.0).unwrap()
 }
 
 /// The token that a plain user's kubeconfig holds.
-pub(super) fn token(access: &Access, user: &str) -> String {
+pub fn token(access: &Access, user: &str) -> String {
     let path = access.kubeconfig_for(user).expect("a kubeconfig");
     let kubeconfig: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     kubeconfig["users"][0]["user"]["token"].as_str().expect("a token").to_owned()
@@ -115,7 +115,7 @@ pub(super) fn token(access: &Access, user: &str) -> String {
 
 /// Lets this user edit in the scene's namespace. Tries to connect are counted per user, so those who connect in a browser
 /// here are not alice, who connects in other tests of this binary.
-pub(super) async fn admit(it: &Scene, user: &str) {
+pub async fn admit(it: &Scene, user: &str) {
     let binding: RoleBinding = parsed(json!({
         "metadata": {"name": format!("edit-{user}")},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
@@ -125,7 +125,7 @@ pub(super) async fn admit(it: &Scene, user: &str) {
 }
 
 /// A connection of this user's, which waits for its owner to allow access.
-pub(super) async fn waiting(it: &Scene, user: &str, name: &str) {
+pub async fn waiting(it: &Scene, user: &str, name: &str) {
     let object: IntegrationConnection = parsed(json!({
         "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
         "metadata": {"name": name}, "spec": {"provider": it.name, "owner": user},

@@ -14,7 +14,7 @@ use super::protocol::AccountPaths;
 /// HTTP method of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub enum Verb {
+pub(crate) enum Verb {
     /// GET.
     #[default]
     Get,
@@ -34,23 +34,23 @@ impl From<Verb> for http::Method {
 /// A call with the access token as bearer.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Call<U> {
+pub(crate) struct Call<U> {
     /// HTTP method.
     #[serde(default)]
-    pub method: Verb,
+    pub(crate) method: Verb,
     /// Address. Absent means the user-info endpoint.
-    pub url: Option<U>,
+    pub(crate) url: Option<U>,
     /// Headers to send besides Accept and User-Agent.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// JSON to send. Absent means no body.
     #[serde(default)]
-    pub json: Option<serde_json::Value>,
+    pub(crate) json: Option<serde_json::Value>,
 }
 
 impl<U> Call<U> {
     /// GET of the user-info endpoint (`OpenID` Connect Core §5.3).
-    pub const fn user_info() -> Self {
+    pub(crate) const fn user_info() -> Self {
         Self { method: Verb::Get, url: None, headers: BTreeMap::new(), json: None }
     }
 }
@@ -63,7 +63,7 @@ pub struct Identity<U> {
     pub from: IdentitySource,
     /// The call, if it comes from one. Absent means GET of the user-info endpoint.
     #[serde(default = "Call::<U>::user_info")]
-    pub call: Call<U>,
+    pub(crate) call: Call<U>,
     /// Where the account is in the document.
     #[serde(default)]
     pub account: AccountPaths,
@@ -87,27 +87,27 @@ pub enum IdentitySource {
 pub struct Revoke<U> {
     /// How the request is made.
     #[serde(default)]
-    pub style: RevokeStyle,
+    pub(crate) style: RevokeStyle,
     /// Where it is sent. Absent means the revocation endpoint.
-    pub url: Option<U>,
+    pub(crate) url: Option<U>,
     /// What it hits.
     #[serde(default)]
     pub scope: RevokeScope,
     /// Headers to send besides Accept and User-Agent.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// Statuses that mean done.
     #[serde(default)]
-    pub success: Vec<u16>,
+    pub(crate) success: Vec<u16>,
     /// A boolean in the answer that must be true, too.
     #[serde(default)]
-    pub success_path: Option<Pointer>,
+    pub(crate) success_path: Option<Pointer>,
     /// Statuses that mean that there was nothing left to withdraw.
     #[serde(default)]
-    pub gone_status: Vec<u16>,
+    pub(crate) gone_status: Vec<u16>,
     /// Error codes that mean that there was nothing left to withdraw, whatever the status.
     #[serde(default)]
-    pub gone_codes: Vec<String>,
+    pub(crate) gone_codes: Vec<String>,
     /// How a person does it: a page, or a way through the provider's settings.
     #[serde(default)]
     pub by_hand: Option<String>,
@@ -133,7 +133,7 @@ impl<U> Default for Revoke<U> {
 /// How the request that withdraws a grant is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum RevokeStyle {
+pub(crate) enum RevokeStyle {
     /// It cannot be done by a request.
     #[default]
     None,
@@ -170,18 +170,18 @@ pub enum RevokeScope {
 pub struct Key<U> {
     /// Name of the header that carries it.
     #[serde(default = "authorization")]
-    pub header: String,
+    pub(crate) header: String,
     /// Word before it in the header. Absent means none. For [`Key::password`], `Basic`.
     #[serde(default)]
-    pub scheme: Option<String>,
+    pub(crate) scheme: Option<String>,
     /// What the key looks like, matched as a whole. Absent means anything.
     #[serde(default)]
     pub pattern: Option<Pattern>,
     /// Whether it is a user name and password (RFC 7617) instead of one key. The password may be empty.
     #[serde(default)]
-    pub password: bool,
+    pub(crate) password: bool,
     /// How it is checked. Absent means that it is stored unverified, and status says so.
-    pub validate: Option<Validate<U>>,
+    pub(crate) validate: Option<Validate<U>>,
 }
 
 fn authorization() -> String {
@@ -191,38 +191,38 @@ fn authorization() -> String {
 /// A cheap request that changes nothing and tells whether a key works.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Validate<U> {
+pub(crate) struct Validate<U> {
     /// HTTP method.
     #[serde(default)]
-    pub method: Verb,
+    pub(crate) method: Verb,
     /// Address. Absent means that an administrator has to set it; until then keys are not checked.
-    pub url: Option<U>,
+    pub(crate) url: Option<U>,
     /// Headers to send besides Accept and User-Agent.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// Statuses of a key that works. Empty means 200 to 299.
     #[serde(default)]
-    pub ok: Vec<u16>,
+    pub(crate) ok: Vec<u16>,
     /// A path that must lead to a value for the key to work.
     #[serde(default)]
-    pub ok_path: Option<Pointer>,
+    pub(crate) ok_path: Option<Pointer>,
     /// Statuses of a key that does not work. Empty means 401.
     #[serde(default)]
-    pub invalid: Vec<u16>,
+    pub(crate) invalid: Vec<u16>,
     /// Statuses of a key that works but may not do this. Empty means 403.
     #[serde(default)]
-    pub alive: Vec<u16>,
+    pub(crate) alive: Vec<u16>,
     /// Statuses that say nothing about the key. Empty means 408, 425, 429 and 500 to 599.
     #[serde(default)]
-    pub transient: Vec<u16>,
+    pub(crate) transient: Vec<u16>,
     /// Where the account is in the answer.
     #[serde(default)]
-    pub account: AccountPaths,
+    pub(crate) account: AccountPaths,
 }
 
 /// What an answer says about a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyState {
+pub(crate) enum KeyState {
     /// It works.
     Ok,
     /// It does not work.
@@ -235,7 +235,7 @@ pub enum KeyState {
 
 impl<U> Validate<U> {
     /// What a status says about the key.
-    pub fn state(&self, status: u16) -> KeyState {
+    pub(crate) fn state(&self, status: u16) -> KeyState {
         let among = |given: &[u16], usual: &[std::ops::RangeInclusive<u16>]| match given {
             [] => usual.iter().any(|range| range.contains(&status)),
             given => given.contains(&status),

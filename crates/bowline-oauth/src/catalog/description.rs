@@ -22,7 +22,7 @@ pub struct Description {
     #[serde(skip)]
     pub entry: String,
     /// Name for people.
-    pub display_name: String,
+    pub(crate) display_name: String,
     /// How grants can be obtained, the usual one first.
     #[serde(default)]
     pub methods: Vec<Method>,
@@ -31,25 +31,25 @@ pub struct Description {
     pub endpoints: Endpoints<Url>,
     /// Whether the issuer is the provider object's own: none of the entry's addresses is used then.
     #[serde(skip)]
-    pub own_issuer: bool,
+    pub(crate) own_issuer: bool,
     /// Whether [`Description::with_metadata`] was applied.
     #[serde(skip)]
-    pub discovered: bool,
+    pub(crate) discovered: bool,
     /// How the client may prove itself, the preferred way first.
     #[serde(default)]
-    pub client_auth: Vec<ClientAuth>,
+    pub(crate) client_auth: Vec<ClientAuth>,
     /// What the authorization request needs beyond the standard.
     #[serde(default)]
-    pub authorize: Authorize,
+    pub(crate) authorize: Authorize,
     /// What the device authorization request needs beyond the standard.
     #[serde(default)]
-    pub device: DeviceFlow,
+    pub(crate) device: DeviceFlow,
     /// What a token request needs beyond the standard.
     #[serde(default)]
-    pub token_request: TokenRequest,
+    pub(crate) token_request: TokenRequest,
     /// Where a token answer has its parts.
     #[serde(default)]
-    pub token_response: TokenResponse,
+    pub(crate) token_response: TokenResponse,
     /// Scopes, the provider object's lists applied.
     #[serde(default)]
     pub scopes: Scopes,
@@ -61,7 +61,7 @@ pub struct Description {
     pub identity: Option<Identity<Url>>,
     /// A cheap call that tells whether an access token works. `None`: the identity call.
     #[serde(default)]
-    pub probe: Option<Call<Url>>,
+    pub(crate) probe: Option<Call<Url>>,
     /// How a grant is withdrawn.
     #[serde(default)]
     pub revoke: Revoke<Url>,
@@ -70,28 +70,28 @@ pub struct Description {
     pub key: Option<Key<Url>>,
     /// What failures mean.
     #[serde(default)]
-    pub errors: ErrorTable,
+    pub(crate) errors: ErrorTable,
 }
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     /// `authorization_endpoint`.
-    pub authorization: Option<Url>,
+    pub(crate) authorization: Option<Url>,
     /// `pushed_authorization_request_endpoint` (RFC 9126 §5).
-    pub pushed_authorization_request: Option<Url>,
+    pub(crate) pushed_authorization_request: Option<Url>,
     /// `token_endpoint`.
-    pub token: Option<Url>,
+    pub(crate) token: Option<Url>,
     /// `device_authorization_endpoint`.
-    pub device_authorization: Option<Url>,
+    pub(crate) device_authorization: Option<Url>,
     /// `revocation_endpoint`.
-    pub revocation: Option<Url>,
+    pub(crate) revocation: Option<Url>,
     /// `userinfo_endpoint`.
-    pub userinfo: Option<Url>,
+    pub(crate) userinfo: Option<Url>,
     /// `token_endpoint_auth_methods_supported`, those we know. Empty means not said.
-    pub client_auth: Vec<ClientAuth>,
+    pub(crate) client_auth: Vec<ClientAuth>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
-    pub issuer_in_callback: bool,
+    pub(crate) issuer_in_callback: bool,
 }
 
 impl Description {
@@ -154,7 +154,7 @@ impl Description {
 
     /// Where a revocation is sent, with the client id in the path where the style needs it. `None`: it cannot be done
     /// by a request.
-    pub fn revocation_url(&self, client_id: &str) -> Option<Url> {
+    pub(crate) fn revocation_url(&self, client_id: &str) -> Option<Url> {
         let url = self.revoke.url.as_ref().or(self.endpoints.revocation.as_ref())?;
         match self.revoke.style {
             RevokeStyle::None => None,

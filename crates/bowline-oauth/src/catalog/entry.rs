@@ -21,7 +21,7 @@ use super::template::Template;
 pub struct Entry {
     /// The entry this one is laid over: maps merge, lists and scalars replace, `null` removes.
     #[serde(default)]
-    pub extends: Option<String>,
+    pub(crate) extends: Option<String>,
     /// Name for people.
     pub display_name: String,
     /// What it enables, in one line for people.
@@ -35,64 +35,64 @@ pub struct Entry {
     pub color: Color,
     /// How grants can be obtained, the usual one first.
     #[serde(default)]
-    pub methods: Vec<Method>,
+    pub(crate) methods: Vec<Method>,
     /// Values that an administrator or a connection sets.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
     /// Addresses.
     #[serde(default)]
-    pub endpoints: Endpoints<Template>,
+    pub(crate) endpoints: Endpoints<Template>,
     /// How the client may prove itself, the preferred way first.
     #[serde(default)]
-    pub client_auth: Vec<ClientAuth>,
+    pub(crate) client_auth: Vec<ClientAuth>,
     /// What the authorization request needs.
     #[serde(default)]
-    pub authorize: Authorize,
+    pub(crate) authorize: Authorize,
     /// What the device authorization request needs.
     #[serde(default)]
-    pub device: DeviceFlow,
+    pub(crate) device: DeviceFlow,
     /// What a token request needs beyond the standard.
     #[serde(default)]
-    pub token_request: TokenRequest,
+    pub(crate) token_request: TokenRequest,
     /// Where a token answer has its parts.
     #[serde(default)]
-    pub token_response: TokenResponse,
+    pub(crate) token_response: TokenResponse,
     /// Scopes.
     #[serde(default)]
     pub scopes: Scopes,
     /// What a grant is like.
     #[serde(default)]
-    pub grant: Grant,
+    pub(crate) grant: Grant,
     /// How the account is learnt. Absent means that it is not.
     #[serde(default)]
-    pub identity: Option<Identity<Template>>,
+    pub(crate) identity: Option<Identity<Template>>,
     /// A cheap call that tells whether an access token works. Absent means the identity call.
     #[serde(default)]
-    pub probe: Option<Call<Template>>,
+    pub(crate) probe: Option<Call<Template>>,
     /// How a grant is withdrawn.
     #[serde(default)]
-    pub revoke: Revoke<Template>,
+    pub(crate) revoke: Revoke<Template>,
     /// Where a key goes and how it is checked, for the methods `ApiKey` and `BasicAuth`.
     #[serde(default)]
-    pub key: Option<Key<Template>>,
+    pub(crate) key: Option<Key<Template>>,
     /// What failures mean.
     #[serde(default)]
-    pub errors: ErrorTable,
+    pub(crate) errors: ErrorTable,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
     #[serde(default)]
-    pub token_prefixes: BTreeMap<String, String>,
+    pub(crate) token_prefixes: BTreeMap<String, String>,
     /// Limits that the provider sets, for people.
     #[serde(default)]
-    pub limits: Vec<String>,
+    pub(crate) limits: Vec<String>,
     /// What else an administrator should know.
     #[serde(default)]
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Documents and code that the facts come from.
     #[serde(default)]
-    pub sources: Vec<String>,
+    pub(crate) sources: Vec<String>,
     /// How well the facts are established.
     #[serde(default)]
-    pub confidence: Confidence,
+    pub(crate) confidence: Confidence,
     /// The same as data, which is what resolving works on.
     #[serde(skip)]
     pub(super) json: Map<String, Value>,
@@ -126,22 +126,22 @@ pub struct Endpoints<U> {
     /// Authorization endpoint (RFC 6749 §3.1).
     pub authorization: Option<U>,
     /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known.
-    pub pushed_authorization_request: Option<U>,
+    pub(crate) pushed_authorization_request: Option<U>,
     /// Token endpoint (RFC 6749 §3.2).
     pub token: Option<U>,
     /// Device authorization endpoint (RFC 8628 §3.1).
-    pub device_authorization: Option<U>,
+    pub(crate) device_authorization: Option<U>,
     /// Revocation endpoint (RFC 7009 §2).
-    pub revocation: Option<U>,
+    pub(crate) revocation: Option<U>,
     /// Where the account is read.
-    pub userinfo: Option<U>,
+    pub(crate) userinfo: Option<U>,
     /// Where an administrator of the account approves the app.
-    pub admin_consent: Option<U>,
+    pub(crate) admin_consent: Option<U>,
 }
 
 impl<U> Endpoints<U> {
     /// Every address with its name for people: the one list that whoever looks at all of them goes through.
-    pub fn named(&self) -> [(&'static str, Option<&U>); 8] {
+    pub(crate) fn named(&self) -> [(&'static str, Option<&U>); 8] {
         let Self {
             issuer,
             authorization,
@@ -184,28 +184,28 @@ impl<U> Default for Endpoints<U> {
 /// What the authorization request needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Authorize {
+pub(crate) struct Authorize {
     /// What the provider makes of PKCE (RFC 7636).
     #[serde(default)]
-    pub pkce: Pkce,
+    pub(crate) pkce: Pkce,
     /// The parameter that carries the scopes.
     #[serde(default)]
-    pub scope_parameter: ScopeParameter,
+    pub(crate) scope_parameter: ScopeParameter,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, String>,
+    pub(crate) params: BTreeMap<String, String>,
     /// Parameters that may be sent, too.
     #[serde(default)]
-    pub optional_params: Vec<String>,
+    pub(crate) optional_params: Vec<String>,
     /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
     #[serde(default)]
-    pub issuer_in_callback: bool,
+    pub(crate) issuer_in_callback: bool,
 }
 
 /// The parameter of the authorization request that carries the scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ScopeParameter {
+pub(crate) enum ScopeParameter {
     /// `scope`, the standard's.
     #[default]
     Scope,
@@ -215,7 +215,7 @@ pub enum ScopeParameter {
 
 impl ScopeParameter {
     /// Its name in the request.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Scope => "scope",
             Self::UserScope => "user_scope",
@@ -226,13 +226,13 @@ impl ScopeParameter {
 /// What the device authorization request needs (RFC 8628 §3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceFlow {
+pub(crate) struct DeviceFlow {
     /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
     #[serde(default = "yes")]
-    pub authenticated: bool,
+    pub(crate) authenticated: bool,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, String>,
+    pub(crate) params: BTreeMap<String, String>,
 }
 
 const fn yes() -> bool {
@@ -248,7 +248,7 @@ impl Default for DeviceFlow {
 /// What a provider makes of PKCE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Pkce {
+pub(crate) enum Pkce {
     /// It checks the verifier with S256. Also right where nothing is known: RFC 6749 §3.1 ignores what is unknown.
     #[default]
     Supported,
@@ -261,7 +261,7 @@ pub enum Pkce {
 /// How well the facts of an entry are established.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Confidence {
+pub(crate) enum Confidence {
     /// By an official document, and code.
     High,
     /// By two independent code bases, or one official text of uncertain age.

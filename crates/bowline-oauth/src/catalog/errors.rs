@@ -36,7 +36,7 @@ pub enum Class {
 
 /// Which request an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Exchange {
+pub(crate) enum Exchange {
     /// A refresh token was spent (RFC 6749 §6).
     Refresh,
     /// A token was asked for with the app registration alone (RFC 6749 §4.4): there is no grant that could be gone.
@@ -48,92 +48,92 @@ pub enum Exchange {
 /// How a provider names its failures. Codes are compared exactly.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ErrorTable {
+pub(crate) struct ErrorTable {
     /// Where a token answer has its code.
     #[serde(default)]
-    pub code: Pointers,
+    pub(crate) code: Pointers,
     /// Where a token answer has a finer code; it decides if the table knows it.
     #[serde(default)]
-    pub subcode: Pointers,
+    pub(crate) subcode: Pointers,
     /// Where a token answer has a list of numbers; the first that the table knows decides before all else.
     #[serde(default)]
-    pub numeric: Option<Pointer>,
+    pub(crate) numeric: Option<Pointer>,
     /// Where the number is read in text, when the answer has no list of numbers.
     #[serde(default)]
-    pub described: Option<Described>,
+    pub(crate) described: Option<Described>,
     /// Where an answer of the API has its code. Absent means as in token answers.
     #[serde(default)]
-    pub api_code: Pointers,
+    pub(crate) api_code: Pointers,
     /// Code in the answer to a refresh → class.
     #[serde(default)]
-    pub token: BTreeMap<String, Class>,
+    pub(crate) token: BTreeMap<String, Class>,
     /// The same for tokens asked for without a grant, where it differs from `token`.
     #[serde(default)]
-    pub mint: BTreeMap<String, Class>,
+    pub(crate) mint: BTreeMap<String, Class>,
     /// `error` of a callback → class.
     #[serde(default)]
-    pub callback: BTreeMap<String, Class>,
+    pub(crate) callback: BTreeMap<String, Class>,
     /// Answers of the API, for a token that is not past its end; the first that fits counts.
     #[serde(default)]
-    pub api: Vec<ApiRule>,
+    pub(crate) api: Vec<ApiRule>,
     /// Codes that prove that somebody withdrew the grant, and not that it lapsed.
     #[serde(default)]
-    pub revoked: BTreeSet<String>,
+    pub(crate) revoked: BTreeSet<String>,
     /// Codes after which to wait at least so long.
     #[serde(default)]
-    pub wait: BTreeMap<String, Duration>,
+    pub(crate) wait: BTreeMap<String, Duration>,
 }
 
 /// A number in a text: the digits that follow a prefix.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Described {
+pub(crate) struct Described {
     /// Where the text is.
-    pub path: Pointer,
+    pub(crate) path: Pointer,
     /// What stands before the number.
-    pub prefix: String,
+    pub(crate) prefix: String,
 }
 
 /// Answers of an API that mean the same. What is absent fits every answer.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ApiRule {
+pub(crate) struct ApiRule {
     /// HTTP status.
     #[serde(default)]
     #[schemars(range(min = 100, max = 599))]
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// Code in the body.
     #[serde(default)]
-    pub code: Option<String>,
+    pub(crate) code: Option<String>,
     /// A header that must be there.
     #[serde(default)]
-    pub header: Option<HeaderRule>,
+    pub(crate) header: Option<HeaderRule>,
     /// What it means.
-    pub class: Class,
+    pub(crate) class: Class,
 }
 
 /// A header that an answer has.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HeaderRule {
+pub(crate) struct HeaderRule {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its value. Absent means any.
     #[serde(default)]
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
 }
 
 /// What the table says about an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What it means.
-    pub class: Class,
+    pub(crate) class: Class,
     /// The code that decided, if one did. It is from the table, so it is safe to show.
-    pub code: Option<String>,
+    pub(crate) code: Option<String>,
     /// Whether the code proves that the grant was withdrawn.
-    pub revoked: bool,
+    pub(crate) revoked: bool,
     /// How long to wait at least before the next try.
-    pub wait: Option<std::time::Duration>,
+    pub(crate) wait: Option<std::time::Duration>,
 }
 
 impl ErrorTable {
@@ -141,7 +141,7 @@ impl ErrorTable {
     ///
     /// The finest known code decides: number, then subcode, then code. The caller looks at Retry-After and 429 before
     /// and at the status after (oauth-requirements §4).
-    pub fn token(&self, exchange: Exchange, body: &Value) -> Option<Finding> {
+    pub(crate) fn token(&self, exchange: Exchange, body: &Value) -> Option<Finding> {
         let codes = self.numbers(body).into_iter().chain(self.subcode.text(body)).chain(self.code.text(body));
         codes
             .into_iter()
@@ -149,7 +149,7 @@ impl ErrorTable {
     }
 
     /// What an answer of the API to a live token or key means. `None` for a success or an unknown failure.
-    pub fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
+    pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
         let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
         let code = body.and_then(|body| paths.text(body));
         if let Some(rule) = self.api.iter().find(|rule| rule.fits(status, headers, code.as_deref())) {
@@ -165,7 +165,7 @@ impl ErrorTable {
     }
 
     /// Whether the body carries an error code at all, known or not. Some providers send it with status 200.
-    pub fn code_in(&self, body: &Value) -> Option<String> {
+    pub(crate) fn code_in(&self, body: &Value) -> Option<String> {
         self.code.text(body)
     }
 

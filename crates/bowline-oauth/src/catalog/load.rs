@@ -13,7 +13,7 @@ use super::template::{Template, TemplateError};
 
 /// A catalogue file that cannot be used. The message names the file and what is wrong in it.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// It is not YAML, or not a map.
     #[error("{file}.yaml: {source}")]
     Syntax {
@@ -56,7 +56,7 @@ pub enum LoadError {
 
 /// A rule that an entry breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// There is no method.
     #[error("methods is empty")]
     NoMethod,

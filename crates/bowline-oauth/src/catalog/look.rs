@@ -47,13 +47,6 @@ pub enum ColorError {
     Pale,
 }
 
-impl Color {
-    /// As it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 impl Default for Color {
     /// A grey.
     fn default() -> Self {

@@ -3,21 +3,21 @@
 //! Pure: nothing here asks a server or reads the clock.
 
 pub mod calls;
-pub mod description;
-pub mod entry;
+pub(crate) mod description;
+pub(crate) mod entry;
 pub mod errors;
 mod files;
-pub mod load;
+pub(crate) mod load;
 pub mod look;
 pub mod parameter;
-pub mod pointer;
+pub(crate) mod pointer;
 pub mod protocol;
-pub mod refusal;
+pub(crate) mod refusal;
 mod render;
 pub mod resolve;
 mod schema;
 mod settings;
-pub mod template;
+pub(crate) mod template;
 mod values;
 
 pub use description::{Description, DiscoveredEndpoints};

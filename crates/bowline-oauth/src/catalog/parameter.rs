@@ -20,7 +20,7 @@ pub struct Parameter {
     pub choices: Vec<String>,
     /// What a value looks like, matched as a whole. Absent means that the kind alone decides.
     #[serde(default)]
-    pub pattern: Option<Pattern>,
+    pub(crate) pattern: Option<Pattern>,
     /// The value when nobody sets one.
     #[serde(default)]
     pub default: Option<String>,
@@ -32,7 +32,7 @@ pub struct Parameter {
     pub settable_by: SettableBy,
     /// The setting that takes the value. Absent means that it fills the placeholder of its name.
     #[serde(default)]
-    pub sets: Option<Setting>,
+    pub(crate) sets: Option<Setting>,
     /// A value that works, for examples.
     #[serde(default)]
     pub example: Option<String>,
@@ -70,7 +70,7 @@ pub enum SettableBy {
 /// A setting that a parameter decides, other than filling a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Setting {
+pub(crate) enum Setting {
     /// How the client proves itself: `basic`, `post` or `none`.
     ClientAuth,
     /// How token requests are written: `form` or `json`.
@@ -199,12 +199,12 @@ pub struct Pattern(Regex);
 
 impl Pattern {
     /// Whether the whole value matches.
-    pub fn matches(&self, value: &str) -> bool {
+    pub(crate) fn matches(&self, value: &str) -> bool {
         self.0.is_match(value)
     }
 
     /// The expression, anchored.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
 }

@@ -8,21 +8,21 @@ use serde_json::Value;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", extend("pattern" = "^(/([^/~]|~[01])*)*$"))]
-pub struct Pointer(String);
+pub(crate) struct Pointer(String);
 
 /// A text that is no [`Pointer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a JSON pointer is written /name or /items/0/name")]
-pub struct PointerError;
+pub(crate) struct PointerError;
 
 impl Pointer {
     /// The value there. A `null` counts as absent.
-    pub fn get<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+    pub(crate) fn get<'a>(&self, document: &'a Value) -> Option<&'a Value> {
         document.pointer(&self.0).filter(|value| !value.is_null())
     }
 
     /// The value there as text: a string that is not empty, a number or a boolean.
-    pub fn text(&self, document: &Value) -> Option<String> {
+    pub(crate) fn text(&self, document: &Value) -> Option<String> {
         match self.get(document)? {
             Value::String(text) => (!text.is_empty()).then(|| text.clone()),
             Value::Number(number) => Some(number.to_string()),
@@ -55,7 +55,7 @@ impl TryFrom<String> for Pointer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "OneOrMany")]
 #[schemars(with = "OneOrMany")]
-pub struct Pointers(Vec<Pointer>);
+pub(crate) struct Pointers(Vec<Pointer>);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -80,18 +80,13 @@ impl From<Pointer> for Pointers {
 }
 
 impl Pointers {
-    /// The first value that one of the pointers leads to.
-    pub fn get<'a>(&self, document: &'a Value) -> Option<&'a Value> {
-        self.0.iter().find_map(|pointer| pointer.get(document))
-    }
-
     /// The first text that one of the pointers leads to, as [`Pointer::text`] reads it.
-    pub fn text(&self, document: &Value) -> Option<String> {
+    pub(crate) fn text(&self, document: &Value) -> Option<String> {
         self.0.iter().find_map(|pointer| pointer.text(document))
     }
 
     /// Whether there is no pointer at all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

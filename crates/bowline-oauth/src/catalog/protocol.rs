@@ -25,7 +25,7 @@ pub enum ClientAuth {
 /// How the body of a token request is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Encoding {
+pub(crate) enum Encoding {
     /// `application/x-www-form-urlencoded`, the standard's.
     #[default]
     Form,
@@ -36,58 +36,58 @@ pub enum Encoding {
 /// A token request beyond what the standard says.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TokenRequest {
+pub(crate) struct TokenRequest {
     /// How the body is written.
     #[serde(default)]
-    pub encoding: Encoding,
+    pub(crate) encoding: Encoding,
     /// Headers to send besides Accept and User-Agent.
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
     #[serde(default)]
-    pub params: BTreeMap<String, String>,
+    pub(crate) params: BTreeMap<String, String>,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TokenResponse {
+pub(crate) struct TokenResponse {
     /// Objects that may hold the token.
     #[serde(default)]
-    pub roots: Vec<Pointer>,
+    pub(crate) roots: Vec<Pointer>,
     /// The access token.
     #[serde(default)]
-    pub access_token: Pointer,
+    pub(crate) access_token: Pointer,
     /// The refresh token. Without one, the old one stays.
     #[serde(default)]
-    pub refresh_token: Option<Pointer>,
+    pub(crate) refresh_token: Option<Pointer>,
     /// Seconds until the access token ends.
     #[serde(default)]
-    pub expires_in: Option<Pointer>,
+    pub(crate) expires_in: Option<Pointer>,
     /// Seconds until the refresh token ends.
     #[serde(default)]
-    pub refresh_expires_in: Option<Pointer>,
+    pub(crate) refresh_expires_in: Option<Pointer>,
     /// Scopes that were granted.
     #[serde(default)]
-    pub scope: Option<Pointer>,
+    pub(crate) scope: Option<Pointer>,
     /// ID token (`OpenID` Connect Core §2).
     #[serde(default)]
-    pub id_token: Option<Pointer>,
+    pub(crate) id_token: Option<Pointer>,
     /// Token type.
     #[serde(default)]
-    pub token_type: Option<Pointer>,
+    pub(crate) token_type: Option<Pointer>,
     /// Token type to use whatever the answer says, for providers that write something else there.
     #[serde(default)]
-    pub assume_token_type: Option<String>,
+    pub(crate) assume_token_type: Option<String>,
     /// A boolean from the document's root that must be true; false is an error whatever the status.
     #[serde(default)]
-    pub success: Option<Pointer>,
+    pub(crate) success: Option<Pointer>,
     /// Characters that separate scopes in the answer.
     #[serde(default)]
-    pub scope_separators: String,
+    pub(crate) scope_separators: String,
     /// Further parts to publish, key → path from the document's root. None of them is secret beyond the token.
     #[serde(default)]
-    pub publish: BTreeMap<String, Pointer>,
+    pub(crate) publish: BTreeMap<String, Pointer>,
 }
 
 /// Scopes: how they are written and compared, and which are asked for.
@@ -126,13 +126,13 @@ pub struct Scopes {
 pub struct CompareScopes {
     /// Upper and lower case are the same.
     #[serde(default)]
-    pub ignore_case: bool,
+    pub(crate) ignore_case: bool,
     /// A prefix that one side may have and the other may lack.
     #[serde(default)]
-    pub strip_prefix: Option<String>,
+    pub(crate) strip_prefix: Option<String>,
     /// Scopes that the provider grants without naming them.
     #[serde(default)]
-    pub unnamed: Vec<String>,
+    pub(crate) unnamed: Vec<String>,
 }
 
 impl Scopes {
@@ -169,7 +169,7 @@ pub struct Grant {
     pub rotation: Rotation,
     /// How long the predecessor still works after a rotation. Absent means not at all, or unknown.
     #[serde(default)]
-    pub grace: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
     /// Whether a refresh ends the access token in use, so that publishing cannot wait.
     #[serde(default)]
     pub refresh_ends_access: bool,
@@ -178,16 +178,16 @@ pub struct Grant {
     pub chain: Chain,
     /// How long an access token lives, as documented. For people; the answer counts.
     #[serde(default)]
-    pub access_lifetime: Option<Duration>,
+    pub(crate) access_lifetime: Option<Duration>,
     /// How long a refresh token lives, whatever is done with it.
     #[serde(default)]
     pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
     #[serde(default)]
-    pub idle_lifetime: Option<Duration>,
+    pub(crate) idle_lifetime: Option<Duration>,
     /// How long before its end a token is refreshed, instead of the usual margin.
     #[serde(default)]
-    pub margin: Option<Duration>,
+    pub(crate) margin: Option<Duration>,
 }
 
 impl Grant {
@@ -233,13 +233,13 @@ pub enum Chain {
 pub struct AccountPaths {
     /// The parts of the stable id, joined by `/`; a part that is absent is left out, the first must be there.
     #[serde(default)]
-    pub id: Vec<Pointers>,
+    pub(crate) id: Vec<Pointers>,
     /// A name for people.
     #[serde(default)]
-    pub name: Pointers,
+    pub(crate) name: Pointers,
     /// E-mail address. A label only: it proves nothing.
     #[serde(default)]
-    pub email: Pointers,
+    pub(crate) email: Pointers,
 }
 
 /// An account as the provider names it.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
-pub struct Template {
+pub(crate) struct Template {
     text: String,
     #[schemars(skip)]
     parts: Vec<Part>,
@@ -24,11 +24,11 @@ enum Part {
 /// A template whose braces do not pair up around a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a placeholder is written {{name}}, with lower-case letters, digits and underscores")]
-pub struct TemplateError;
+pub(crate) struct TemplateError;
 
 impl Template {
     /// Reads a template.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
@@ -45,7 +45,7 @@ impl Template {
     }
 
     /// Names of the placeholders, in the order in which they stand.
-    pub fn placeholders(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Placeholder(name) => Some(name.as_str()),
             Part::Literal(_) => None,
@@ -53,7 +53,7 @@ impl Template {
     }
 
     /// The text with each placeholder replaced by what `value` returns; its name as error where it returns nothing.
-    pub fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
+    pub(crate) fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         self.parts.iter().try_fold(String::new(), |mut text, part| {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
@@ -61,11 +61,6 @@ impl Template {
             }
             Ok(text)
         })
-    }
-
-    /// The template as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
     }
 }
 

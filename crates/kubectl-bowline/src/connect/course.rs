@@ -54,7 +54,11 @@ impl Course<'_> {
     }
 
     /// Sends nobody anywhere while no grant would be taken in. What was just applied may take a moment; then it is told.
-    pub(super) async fn wait_while_blocked(&mut self, deadline: Instant, screen: &mut Screen) -> anyhow::Result<()> {
+    pub(super) async fn wait_while_blocked(
+        &mut self,
+        deadline: Instant,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
         let Some(reason) = self.before.blocked() else { return Ok(()) };
         let name = &self.args.name;
         if self.args.wait.wait {
