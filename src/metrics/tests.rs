@@ -44,9 +44,9 @@ fn names_say_their_unit_and_stand_in_order() {
     assert!(family::ALL.is_sorted_by_key(|family| family.name));
     for Description { name, kind, help, labels, buckets } in family::ALL {
         assert!(name.starts_with("bowline_") && help.ends_with('.'), "{name}");
-        assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
-        assert_eq!(*kind == Kind::Histogram, !buckets.is_empty(), "{name}");
-        assert!(*kind != Kind::Histogram || name.ends_with("_seconds"), "{name}");
+        assert_eq!(*kind == family::Kind::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == family::Kind::Histogram, !buckets.is_empty(), "{name}");
+        assert!(*kind != family::Kind::Histogram || name.ends_with("_seconds"), "{name}");
         assert_eq!(
             name.ends_with("_seconds"),
             help.contains("in seconds"),
