@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::connection::AccountStatus;
 
@@ -69,32 +70,25 @@ pub struct SharedConnection {
 }
 
 /// What is published.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionShareStatus {
     /// The connection's provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The account at the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,
     /// The connection's owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<String>,
     /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_at: Option<Time>,
     /// When the published token expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// When the provider last issued a token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
     /// Name of the Secret to mount.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 use crate::owner::SubjectKind;
@@ -11,6 +12,7 @@ use crate::owner::SubjectKind;
 ///
 /// Whoever may edit a Workspace decides who can share into its namespaces: restrict that by RBAC. The kind is cluster-wide for
 /// good: a workspace spans namespaces.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -37,7 +39,6 @@ use crate::owner::SubjectKind;
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
     /// Name shown to people, up to 128 characters. Absent means the object's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
@@ -58,7 +59,6 @@ pub struct WorkspaceSpec {
     pub namespaces: Vec<String>,
 
     /// Contact for questions about this workspace, up to 253 characters. Absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
 }
@@ -98,11 +98,11 @@ fn user() -> Open<SubjectKind> {
 }
 
 /// What the operator knows of a workspace.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceStatus {
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

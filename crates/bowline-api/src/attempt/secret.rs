@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::ObjectMeta;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::{Answer, Attempt, ConnectionRef, DeviceCode, Ending, Step};
 use crate::names;
@@ -27,14 +28,13 @@ const SEALED: &str = "sealed";
 #[error("the Secret is not an attempt that this version can read")]
 pub struct NotAnAttempt;
 
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Clear {
     user: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     person: Option<Digest>,
     connection: ConnectionRef,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     request: Option<String>,
     provider: String,
     started_at: Timestamp,
