@@ -9,12 +9,11 @@ use crate::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspa
 
 /// An object with conditions.
 pub trait Conditioned {
-    /// Its conditions; empty before the operator saw it.
+    /// Empty before the operator saw the object.
     fn conditions(&self) -> &[Condition];
 
-    /// The condition of this type.
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
-        find(self.conditions(), type_)
+        self.conditions().iter().find(|condition| condition.type_ == type_.as_str())
     }
 
     /// Whether the condition of this type is True.
@@ -46,10 +45,6 @@ impl Conditioned for [Condition] {
     }
 }
 
-fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_.as_str())
-}
-
 /// Builds an object's next conditions from its last ones.
 ///
 /// Only what is set appears in the result, in the order it was set. The transition time stays while the status does,
@@ -68,7 +63,6 @@ impl<'a> Conditions<'a> {
         Self { last, next: Vec::new(), generation, now }
     }
 
-    /// Sets one condition.
     pub fn set(
         &mut self,
         type_: ConditionType,
@@ -77,7 +71,9 @@ impl<'a> Conditions<'a> {
         message: impl Into<String>,
     ) -> &mut Self {
         let status = truth.as_str();
-        let since = find(self.last, type_)
+        let since = self
+            .last
+            .condition(type_)
             .filter(|last| last.status == status)
             .map_or(Time(self.now), |last| last.last_transition_time.clone());
         self.next.push(Condition {
@@ -91,7 +87,6 @@ impl<'a> Conditions<'a> {
         self
     }
 
-    /// The list.
     pub fn build(self) -> Vec<Condition> {
         self.next
     }

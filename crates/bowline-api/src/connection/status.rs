@@ -104,35 +104,8 @@ impl Phase {
         Self::Suspended,
         Self::Disconnected,
     ];
-
-    /// As it stands in status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Active => "Active",
-            Self::Expired => "Expired",
-            Self::Error => "Error",
-            Self::Revoked => "Revoked",
-            Self::Suspended => "Suspended",
-            Self::Disconnected => "Disconnected",
-        }
-    }
-
-    /// When a connection is in it.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Pending => "Never authorized: waiting for the owner, or for something it needs",
-            Self::Active => "Ready",
-            Self::Expired => "No valid token now, and the grant is not known to be dead",
-            Self::Error => "Not ready, and a person must act",
-            Self::Revoked => "Revoked at the provider",
-            Self::Suspended => "Suspended by its spec",
-            Self::Disconnected => "Disconnected by its spec",
-        }
-    }
 }
 
-/// An account at a provider.
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -145,7 +118,6 @@ pub struct AccountStatus {
     pub email: Option<String>,
 }
 
-/// Scopes asked for and given.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScopesStatus {
@@ -163,7 +135,6 @@ pub struct ScopesStatus {
     pub extra: Vec<String>,
 }
 
-/// Times and counters of the access token.
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -184,7 +155,6 @@ pub struct TokenStatus {
     pub last_failure: Option<FailureStatus>,
 }
 
-/// One failed attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
@@ -196,7 +166,6 @@ pub struct FailureStatus {
     pub message: String,
 }
 
-/// The grant in use.
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -211,7 +180,6 @@ pub struct GrantStatus {
     pub expires_at: Option<Time>,
 }
 
-/// What the provider decided about the grant in use.
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -230,7 +198,6 @@ pub struct RulingStatus {
     pub message: String,
 }
 
-/// The last attempt to connect.
 #[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -283,7 +250,6 @@ pub enum AttemptResult {
     Unknown,
 }
 
-/// The Secret that is published.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretStatus {
@@ -291,7 +257,6 @@ pub struct SecretStatus {
     pub name: String,
 }
 
-/// Where and by whom a connection is shared.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SharingStatus {
