@@ -40,22 +40,10 @@ use super::open::Open;
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(
-        name = "Shared",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Shared")].status"#
-    ),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
+    printcolumn(name = "Shared", type_ = "string", json_path = "Shared.status"),
     printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.token.lastRefreshedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace", priority = 1),
@@ -167,7 +155,6 @@ pub struct IntegrationConnectionSpec {
     pub secret: Option<PublishedSecret>,
 }
 
-/// The account at the provider that a connection is for.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpectedAccount {

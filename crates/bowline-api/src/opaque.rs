@@ -1,4 +1,4 @@
-//! What proves that a callback belongs to a try: 256 random bits, kept as a digest.
+//! What proves that a callback belongs to an attempt: 256 random bits, kept as a digest.
 
 use std::fmt;
 
@@ -11,10 +11,9 @@ use sha2::{Digest as _, Sha256};
 /// Bytes of randomness in a state and in a session's id.
 const RANDOM_BYTES: usize = 32;
 
-/// So many digits of a digest make a name that nobody else has.
+/// Digits of a digest that make a unique name.
 const NAME_DIGITS: usize = 40;
 
-/// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomness;
@@ -31,7 +30,6 @@ pub fn random_text() -> Result<SecretString, NoRandomness> {
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of `text`.
     pub fn of(text: &str) -> Self {
         Self(hex::encode(Sha256::digest(text.as_bytes())))
     }
@@ -42,7 +40,6 @@ impl Digest {
         Self::of(&format!("person:{}:{issuer}{subject}", issuer.len()))
     }
 
-    /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -28,16 +28,8 @@ use super::open::Open;
     derive = "PartialEq",
     doc = "A configured third party: a catalogue entry and our app registration there.",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
     printcolumn(name = "Rotation", type_ = "string", json_path = ".status.rotation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
@@ -99,7 +91,6 @@ pub struct IntegrationProviderSpec {
     pub network: Option<NetworkPolicy>,
 }
 
-/// How a provider may be reached.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -138,7 +129,6 @@ pub struct NetworkPolicy {
     pub proxy: Option<String>,
 }
 
-/// Addresses of a provider.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -164,7 +154,6 @@ pub struct Endpoints {
     pub userinfo: Option<String>,
 }
 
-/// Scopes of a provider.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -191,7 +180,6 @@ pub struct ScopePolicy {
     pub allowed: Option<Vec<String>>,
 }
 
-/// Who may use a provider, and how.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -212,7 +200,6 @@ pub struct Allow {
     pub device_flow: Option<bool>,
 }
 
-/// When to refresh, and how many requests may run at once.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -12,7 +12,6 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// would look changed when it is not.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
     #[default]
     System,
     /// A clock that stands still until it is moved. For tests.
@@ -20,7 +19,6 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The present time, in whole seconds.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => whole_seconds(Timestamp::now()),

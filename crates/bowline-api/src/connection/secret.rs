@@ -9,7 +9,6 @@ use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 
-/// The Secret that workloads mount.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -31,7 +30,6 @@ pub struct PublishedSecret {
     pub template: Option<SecretTemplate>,
 }
 
-/// What a published Secret looks like, besides its name.
 #[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -71,7 +69,6 @@ pub struct SecretTemplate {
     pub data: BTreeMap<String, String>,
 }
 
-/// Labels and annotations of a published Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateMetadata {
@@ -114,7 +111,6 @@ pub enum SecretType {
 }
 
 impl SecretType {
-    /// As Kubernetes writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opaque => "Opaque",
@@ -125,7 +121,6 @@ impl SecretType {
     }
 }
 
-/// Keys of a published Secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[schemars(transform = crate::schema::undescribed)]
 pub enum Format {
