@@ -3,9 +3,12 @@
 //! A spec is the user's, a status is the operator's; neither ever holds a secret. Rules about one object alone are CEL in
 //! the schema, so the API server enforces them for everybody, with our messages.
 
+#![warn(unreachable_pub)]
+
 pub mod attempt;
 pub mod condition;
 mod condition_type;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod connection;
 pub mod duration;
 pub mod names;
@@ -14,11 +17,14 @@ pub mod open;
 pub mod owner;
 #[cfg(test)]
 mod page;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod provider;
 pub mod reason;
 mod schema;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod share;
 pub mod view;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod workspace;
 
 pub use connection::{IntegrationConnection, IntegrationConnectionSpec, IntegrationConnectionStatus};

@@ -246,7 +246,7 @@ pub enum AttemptResult {
     Succeeded,
     /// It ended without a grant that can be used.
     Failed,
-    /// What it brought was sent to the provider, and the answer never arrived.
+    /// Its grant was sent to the provider, and the answer never arrived.
     Unknown,
 }
 
