@@ -1,7 +1,7 @@
 //! The module rules, read from the sources. Between crates Cargo.toml has them.
 //!
-//! A rule speaks of a folder or file that may not exist yet; one that is misspelled is found by
-//! [`every_rule_speaks_of_something_known`].
+//! A rule may refer to a folder or file that does not exist yet; one that is misspelled is found by
+//! [`every_rule_refers_to_something_known`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -431,7 +431,7 @@ fn first_word(text: &str) -> String {
 }
 
 #[test]
-fn every_rule_speaks_of_something_known() {
+fn every_rule_refers_to_something_known() {
     let house = house();
     let strangers: Vec<_> = operator_sources(&house)
         .filter(|(top, _)| !ORDER.contains(top))

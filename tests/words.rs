@@ -72,7 +72,6 @@ const REWRITING: &[&str] = &[
     "src/share",
     "src/vault",
     "src/world.rs",
-    "tests/architecture.rs",
     "tests/browser",
     "tests/cluster",
     "tests/operator",

@@ -5,7 +5,6 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use crate::condition_type::{ConditionType, Truth};
 use crate::reason::Reason;
-use crate::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 
 /// An object with conditions.
 pub trait Conditioned {
@@ -28,16 +27,16 @@ pub trait Conditioned {
 }
 
 macro_rules! conditioned {
-    ($($kind:ty),*) => {
+    ($($field:ident: $kind:ty,)+) => {
         $(impl Conditioned for $kind {
             fn conditions(&self) -> &[Condition] {
                 self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
             }
-        })*
+        })+
     };
 }
 
-conditioned!(IntegrationConnection, IntegrationProvider, Workspace, ConnectionShare);
+crate::kinds!(conditioned);
 
 impl Conditioned for [Condition] {
     fn conditions(&self) -> &[Condition] {

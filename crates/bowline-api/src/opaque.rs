@@ -8,19 +8,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of randomness in a state and in a session's id.
-const RANDOM_BYTES: usize = 32;
-
-/// Digits of a digest that make a unique name.
-const NAME_DIGITS: usize = 40;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomness;
 
 /// 256 random bits as 43 letters that need no escaping in an address.
 pub fn random_text() -> Result<SecretString, NoRandomness> {
-    let mut bytes = [0; RANDOM_BYTES];
+    let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }
@@ -46,7 +40,7 @@ impl Digest {
 
     /// The first 40 of them: fits a label, and nobody finds a second text with the same.
     pub fn short(&self) -> &str {
-        self.0.get(..NAME_DIGITS).unwrap_or(&self.0)
+        self.0.get(..40).unwrap_or(&self.0)
     }
 }
 

@@ -1,8 +1,5 @@
 //! `ConnectionShare`: one shared connection made visible and published in one workspace namespace. Output only.
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "columns of the same type repeat `type_` in the derive's attribute"
-)]
+#![allow(clippy::duplicated_attributes, reason = "columns of one type repeat `type_`")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};

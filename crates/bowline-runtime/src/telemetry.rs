@@ -40,26 +40,17 @@ pub enum LogSetupError {
     AlreadySet(#[source] TryInitError),
 }
 
-/// Targets that print secrets at some level, the highest level that is let through, and what would be printed above it.
+/// Targets that print secrets at some level, and the highest level that is let through.
 ///
 /// From the sources of the versions in Cargo.lock: hyper and hyper-util print states, sizes and addresses; reqwest and
 /// rustls use the `log` crate, which is not bridged. A cap covers the target and everything below it.
-const CAPS: &[(&str, LevelFilter, &str)] = &[
-    (
-        "kube_client::client",
-        LevelFilter::ERROR,
-        "at warn the whole answer, Secrets included, when it cannot be parsed",
-    ),
-    (
-        "h2",
-        LevelFilter::INFO,
-        "at trace every header, the bearer token's too; comes with HTTP/2, not compiled in today",
-    ),
-    (
-        "axum::rejection",
-        LevelFilter::DEBUG,
-        "at trace the text of a refused request; comes with axum's feature `tracing`",
-    ),
+const CAPS: &[(&str, LevelFilter)] = &[
+    // At warn: the whole answer, Secrets included, when it cannot be parsed.
+    ("kube_client::client", LevelFilter::ERROR),
+    // At trace: every header, also the bearer token's. It comes with HTTP/2, which is not compiled in today.
+    ("h2", LevelFilter::INFO),
+    // At trace: the text of a refused request. It comes with axum's feature `tracing`.
+    ("axum::rejection", LevelFilter::DEBUG),
 ];
 
 /// Sends logs to stderr for the rest of the process's life. Coloured on a terminal, unless `NO_COLOR` is set.
@@ -122,8 +113,8 @@ where
 
 fn is_harmless(metadata: &Metadata<'_>) -> bool {
     CAPS.iter()
-        .filter(|(target, ..)| covers(target, metadata.target()))
-        .all(|(_, most, _)| metadata.level() <= most)
+        .filter(|(target, _)| covers(target, metadata.target()))
+        .all(|(_, most)| metadata.level() <= most)
 }
 
 fn covers(cap: &str, target: &str) -> bool {
@@ -230,12 +221,5 @@ mod tests {
     fn a_cap_ends_at_its_module() {
         assert!(covers("h2", "h2") && covers("h2", "h2::proto"));
         assert!(!covers("h2", "h2x") && !covers("kube_client::client", "kube_client"));
-    }
-
-    #[test]
-    fn each_cap_says_what_it_holds_back() {
-        for (target, _, why) in CAPS {
-            assert!(why.len() > 10, "{target} has no reason");
-        }
     }
 }

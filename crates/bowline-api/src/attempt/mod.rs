@@ -30,11 +30,9 @@ pub const LIFETIME: Duration = Duration::from_mins(10);
 /// How many attempts one user may have open at once.
 pub const OPEN_PER_USER: usize = 5;
 
-const NAME_PREFIX: &str = "attempt-";
-
 /// Name of the Secret of the attempt with this state: without the state nobody can find it.
 pub fn attempt_name(state: &str) -> String {
-    format!("{NAME_PREFIX}{}", Digest::of(state).short())
+    format!("attempt-{}", Digest::of(state).short())
 }
 
 /// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is never
@@ -43,7 +41,6 @@ pub fn redirect_uri(portal: &Url, provider: &str) -> String {
     format!("{}/callback/{provider}", portal.as_str().trim_end_matches('/'))
 }
 
-/// The page of a connection in the portal.
 pub fn connection_page(portal: &Url, namespace: &str, name: &str) -> String {
     format!("{}/connections/{namespace}/{name}", portal.as_str().trim_end_matches('/'))
 }
@@ -57,7 +54,6 @@ pub struct Attempt<S = Step> {
     pub user: String,
     /// The person behind that name, where the sign-in tells: see [`Digest::of_person`].
     pub person: Option<Digest>,
-    /// What is to be connected.
     pub connection: ConnectionRef,
     /// Device flow: the value of `bowline.dev/authorize-requested-at` that asked for it.
     pub request: Option<String>,
@@ -131,7 +127,6 @@ pub struct DeviceCode {
     pub verification_uri_complete: Option<String>,
 }
 
-/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AttemptEnding {

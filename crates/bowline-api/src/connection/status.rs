@@ -79,7 +79,6 @@ pub struct AuthorizationStatus {
 pub enum Phase {
     /// Never authorized yet: waiting for its owner, or for something it needs.
     Pending,
-    /// Ready.
     Active,
     /// No valid token now, and the grant is not known to be dead.
     Expired,
@@ -87,14 +86,11 @@ pub enum Phase {
     Error,
     /// Withdrawn at the provider, or by an administrator there.
     Revoked,
-    /// Suspended by its spec.
     Suspended,
-    /// Disconnected by its spec.
     Disconnected,
 }
 
 impl Phase {
-    /// Every phase, in order.
     pub const ALL: &[Self] = &[
         Self::Pending,
         Self::Active,
@@ -240,7 +236,6 @@ pub enum AttemptMethod {
 /// What became of an attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// It has not ended.
     Running,
     /// Its grant is in use.
     Succeeded,

@@ -9,7 +9,6 @@ pub enum Fixer {
     Owner,
     /// Whoever maintains the object or the workload.
     Author,
-    /// Whoever maintains the Workspace.
     WorkspaceKeeper,
     /// The people who run Bowline and this cluster.
     PlatformTeam,
