@@ -49,10 +49,10 @@ impl<K: Registered> Deref for Handle<K> {
 }
 
 macro_rules! handles {
-    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
+    ($($field:ident: $kind:ty,)+) => {
         /// All kinds.
         pub(crate) struct Kinds {
-            $($(#[$doc])* pub $field: Handle<$kind>,)+
+            $(pub $field: Handle<$kind>,)+
         }
 
         impl Kinds {

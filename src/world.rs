@@ -9,7 +9,7 @@ use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::{self, ResolveError, SetBy};
 use bowline_oauth::http::Http;
-use bowline_runtime::attempts::{self, Kept};
+use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::jiff::Timestamp;
@@ -276,13 +276,14 @@ impl World {
     }
 
     /// The tries to connect this connection, the newest first; what is no attempt is left out.
-    pub(crate) fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<Kept> {
+    pub(crate) fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<StoredAttempt> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
         let read =
             self.attempts.state_filter(its).into_iter().filter_map(|secret| attempts::read(&secret).ok());
         // The label only selects: what counts is inside.
-        let mut attempts: Vec<Kept> = read.filter(|kept| kept.attempt.connection.uid == uid).collect();
+        let mut attempts: Vec<StoredAttempt> =
+            read.filter(|kept| kept.attempt.connection.uid == uid).collect();
         attempts.sort_by_key(|kept| std::cmp::Reverse(kept.order()));
         attempts
     }

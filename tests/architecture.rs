@@ -1,7 +1,7 @@
 //! The module rules, read from the sources. Between crates Cargo.toml has them.
 //!
-//! A rule speaks of a folder or file that may not exist yet; one that is misspelled is found by
-//! [`every_rule_speaks_of_something_known`].
+//! A rule may refer to a folder or file that does not exist yet; one that is misspelled is found by
+//! [`every_rule_refers_to_something_known`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, ImplItemFn, Item, ItemMod, ItemUse, Macro, Meta, UseTree, Visibility};
+use syn::{
+    Attribute, ImplItemFn, Item, ItemEnum, ItemMod, ItemStruct, ItemTrait, ItemType, ItemUse, Macro, Meta,
+    UseTree, Visibility,
+};
 
 /// Modules of the root package in the order in which they may use each other: each may use those above it, and itself.
 const ORDER: &[&str] = &[
@@ -32,12 +35,8 @@ const ORDER: &[&str] = &[
     "cli",
 ];
 
-/// Crates that use no more than these modules of another.
-const NARROW: &[(&str, &str, &[&str])] = &[
-    // It never sees a provider's token.
-    ("bowline_portal", "bowline_oauth", &["catalog", "http", "network", "request"]),
-    ("kubectl_bowline", "bowline_runtime", &["clock", "follow", "kubeconfig"]),
-];
+/// What the portal uses of `bowline_oauth`: it never sees a provider's token.
+const PORTAL_USES: &[&str] = &["catalog", "http", "network", "request"];
 
 /// Controllers: siblings, and nobody uses another's insides.
 const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];
@@ -60,6 +59,62 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("bowline::publishing", &["publish", "withdraw"]),
 ];
 
+/// Type names that are defined in more than one place, and why. The list only shrinks: remove what is unique.
+const SHARED_NAMES: &[(&str, &[&str])] = &[
+    ("each controller has its own", &["Error", "Observed", "Plan", "Publishing", "SecretOutcome"]),
+    ("each program has its own", &["Cli", "Command", "Settings"]),
+    (
+        "to be renamed",
+        &[
+            "Account",
+            "App",
+            "Asked",
+            "Attempt",
+            "BuildError",
+            "Cache",
+            "Call",
+            "Change",
+            "Content",
+            "Credential",
+            "Description",
+            "Endpoints",
+            "Entry",
+            "Facts",
+            "Failure",
+            "Field",
+            "Flaw",
+            "Format",
+            "Grant",
+            "Key",
+            "Kind",
+            "Limits",
+            "LoadError",
+            "Lookup",
+            "LookupError",
+            "Metadata",
+            "Open",
+            "Outcome",
+            "Pace",
+            "Part",
+            "Pass",
+            "Place",
+            "Progress",
+            "Provider",
+            "Question",
+            "Row",
+            "Scopes",
+            "Shared",
+            "Source",
+            "TemplateError",
+            "Token",
+            "Usable",
+            "Values",
+            "Verdict",
+            "Written",
+        ],
+    ),
+];
+
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 40;
 /// What stands in the comment before a longer function, with the reason why it is better so.
@@ -76,6 +131,10 @@ struct Source {
     imports: BTreeMap<String, Vec<String>>,
     /// Every path it uses, from the crate on where that can be told. Without unit tests.
     used: Vec<Vec<String>>,
+    /// Names of the types that it defines. Without unit tests, associated types and what macros expand to.
+    types: Vec<String>,
+    /// Modules in files of their own that are compiled for tests only.
+    test_modules: Vec<Vec<String>>,
 }
 
 impl Source {
@@ -95,10 +154,12 @@ struct Reader {
     module: Vec<String>,
     imports: BTreeMap<String, Vec<String>>,
     paths: Vec<Vec<String>>,
+    types: Vec<String>,
+    test_modules: Vec<Vec<String>>,
 }
 
 impl Reader {
-    /// Imports and used paths of a file that is this module.
+    /// What a file uses and defines that is this module.
     fn read(module: &[String], file: &syn::File) -> Self {
         let mut reader = Self { module: module.to_vec(), ..Self::default() };
         reader.visit_file(file);
@@ -179,9 +240,20 @@ impl Visit<'_> for Reader {
             Item::Use(it) => &it.attrs,
             _ => return visit::visit_item(self, item),
         };
-        if !is_for_tests(attributes) {
-            visit::visit_item(self, item);
+        if is_for_tests(attributes) {
+            if let Item::Mod(ItemMod { ident, content: None, .. }) = item {
+                self.test_modules.push([&self.module[..], &[ident.to_string()]].concat());
+            }
+            return;
         }
+        match item {
+            Item::Enum(ItemEnum { ident, .. })
+            | Item::Struct(ItemStruct { ident, .. })
+            | Item::Trait(ItemTrait { ident, .. })
+            | Item::Type(ItemType { ident, .. }) => self.types.push(ident.to_string()),
+            _ => {}
+        }
+        visit::visit_item(self, item);
     }
 
     fn visit_impl_item_fn(&mut self, function: &ImplItemFn) {
@@ -263,8 +335,12 @@ fn crates() -> Vec<PathBuf> {
 
 /// All of them, read once.
 fn sources() -> &'static [Source] {
-    static SOURCES: LazyLock<Vec<Source>> =
-        LazyLock::new(|| crates().iter().flat_map(|folder| sources_of(folder)).collect());
+    static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+        let all: Vec<_> = crates().iter().flat_map(|folder| sources_of(folder)).collect();
+        let for_tests: Vec<_> = all.iter().flat_map(|source| source.test_modules.clone()).collect();
+        let is_shipped = |source: &Source| !for_tests.iter().any(|module| source.module.starts_with(module));
+        all.into_iter().filter(is_shipped).collect()
+    });
     &SOURCES
 }
 
@@ -284,8 +360,8 @@ fn sources_of(folder: &Path) -> Vec<Source> {
             let modules = within.split('/').filter(|name| *name != "lib").map(ToOwned::to_owned);
             let module: Vec<_> = [package.clone()].into_iter().chain(modules).collect();
             let file = syn::parse_file(&whole).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let Reader { imports, paths: used, .. } = Reader::read(&module, &file);
-            Source { path, module, text, imports, used }
+            let Reader { imports, paths: used, types, test_modules, .. } = Reader::read(&module, &file);
+            Source { path, module, text, imports, used, types, test_modules }
         })
         .collect()
 }
@@ -355,7 +431,7 @@ fn first_word(text: &str) -> String {
 }
 
 #[test]
-fn every_rule_speaks_of_something_known() {
+fn every_rule_refers_to_something_known() {
     let house = house();
     let strangers: Vec<_> = operator_sources(&house)
         .filter(|(top, _)| !ORDER.contains(top))
@@ -368,14 +444,9 @@ fn every_rule_speaks_of_something_known() {
     for pure in PURE {
         assert!(root().join(pure).exists(), "{pure} is misspelled");
     }
-    for (user, of, modules) in NARROW {
-        assert!(house.contains_key([(*user).to_owned()].as_slice()), "{user} is misspelled");
-        for module in *modules {
-            assert!(
-                house.contains_key([of, module].map(|&name| name.to_owned()).as_slice()),
-                "{module} is misspelled"
-            );
-        }
+    for module in PORTAL_USES {
+        let path = ["bowline_oauth", module].map(ToOwned::to_owned);
+        assert!(house.contains_key(path.as_slice()), "{module} is misspelled");
     }
 }
 
@@ -395,16 +466,14 @@ fn arrows_go_one_way() {
 }
 
 #[test]
-fn crates_use_of_each_other_what_they_may() {
+fn the_portal_uses_nothing_that_sees_a_token() {
     let mut problems = Vec::new();
-    for (user, of, modules) in NARROW {
-        for source in sources().iter().filter(|source| source.module[0] == *user) {
-            let used = source.used.iter().filter(|path| path.len() > 1 && path[0] == *of);
-            let more = used.filter(|path| !modules.contains(&path[1].as_str()));
-            problems.extend(more.map(|path| format!("{} uses {}", source.path, path.join("::"))));
-        }
+    for source in sources().iter().filter(|source| source.module[0] == "bowline_portal") {
+        let used = source.used.iter().filter(|path| path.len() > 1 && path[0] == "bowline_oauth");
+        let more = used.filter(|path| !PORTAL_USES.contains(&path[1].as_str()));
+        problems.extend(more.map(|path| format!("{} uses {}", source.path, path.join("::"))));
     }
-    none(&problems, "some crates use little of another");
+    none(&problems, "the portal uses PORTAL_USES of bowline_oauth");
 }
 
 #[test]
@@ -488,10 +557,15 @@ fn a_circle_is_seen() {
 fn use_trees_renames_and_macros_are_read() {
     let text = "use kube::{Api, Client as C}; use super::b;
         fn f() { C::try_from(1); b::g(); println!(\"{}\", Api::all(1)); }
-        #[cfg(test)] mod tests { use reqwest::Client; }";
+        struct S; impl Iterator for S { type Item = u8; } #[cfg(test)] mod fixture;
+        #[cfg(test)] mod tests { use reqwest::Client; enum E {} }";
     let module = ["bowline", "a"].map(ToOwned::to_owned);
-    let used = Reader::read(&module, &syn::parse_str(text).unwrap()).paths;
-    let used: Vec<_> = used.iter().map(|path| path.join("::")).collect();
+    let read = Reader::read(&module, &syn::parse_str(text).unwrap());
+    assert_eq!(
+        (read.types, read.test_modules[0].join("::")),
+        (vec!["S".to_owned()], "bowline::a::fixture".to_owned())
+    );
+    let used: Vec<_> = read.paths.iter().map(|path| path.join("::")).collect();
     for path in ["kube::Api", "kube::Api::all", "kube::Client::try_from", "bowline::b::g"] {
         assert!(used.iter().any(|used| used == path), "{path} is not in {used:?}");
     }
@@ -500,17 +574,8 @@ fn use_trees_renames_and_macros_are_read() {
 
 #[test]
 fn pure_code_asks_nobody() {
-    let words = [
-        "kube::Client",
-        "kube::client",
-        "kube::Api",
-        "kube::api::Api",
-        "kube::*",
-        "reqwest",
-        "Timestamp::now",
-        "Instant::now",
-        "SystemTime::now",
-    ];
+    let words =
+        ["kube::Client", "kube::client", "kube::Api", "kube::api::Api", "kube::*", "reqwest", "Instant::now"];
     let pure = |path: &str| {
         PURE.iter().any(|pure| path == *pure || (pure.ends_with('/') && path.starts_with(pure)))
             || PURE_NAMES
@@ -546,6 +611,42 @@ fn what_is_applied_is_applied_in_one_place() {
             || path == "crates/bowline-portal/src/write.rs"
     };
     none(&using(&["PatchParams"], allowed), "kube_ext, the plug-in, and one file of the portal");
+}
+
+/// Where each type is defined, by its name.
+fn types() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut types: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for source in sources() {
+        for name in &source.types {
+            types.entry(name.as_str()).or_default().push(source.path.as_str());
+        }
+    }
+    types
+}
+
+#[test]
+fn a_name_means_one_type() {
+    let types = types();
+    let shared = |name: &str| types.get(name).is_some_and(|paths| paths.len() > 1);
+    let allowed: Vec<_> = SHARED_NAMES.iter().flat_map(|(_, names)| *names).copied().collect();
+    let new: Vec<_> = types
+        .iter()
+        .filter(|(name, _)| shared(name) && !allowed.contains(name))
+        .map(|(name, paths)| format!("{name}: {}", paths.join(", ")))
+        .collect();
+    none(&new, "a type has a name of its own");
+    let unique: Vec<_> = allowed.iter().filter(|name| !shared(name)).map(ToString::to_string).collect();
+    none(&unique, "these names are unique: remove them from SHARED_NAMES");
+}
+
+#[test]
+fn every_library_warns_of_pub_that_nobody_outside_can_use() {
+    let roots = crates().into_iter().map(|folder| folder.join("src/lib.rs")).filter(|root| root.exists());
+    let problems: Vec<_> = roots
+        .filter(|root| !fs::read_to_string(root).unwrap().contains("#![warn(unreachable_pub)]"))
+        .map(|root| slashed(root.strip_prefix(crate::root()).unwrap()))
+        .collect();
+    none(&problems, "each lib.rs has #![warn(unreachable_pub)]");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use bowline_api::IntegrationConnectionStatus;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::LastAttempt;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 
 use crate::grant::outcome::{Finished, Outcome};
 
@@ -18,7 +18,7 @@ pub(super) struct News {
 
 impl News {
     fn of(reason: Reason) -> Self {
-        Self { reason, note: reason.message(&Facts::default()) }
+        Self { reason, note: reason.message(&MessageFacts::default()) }
     }
 }
 

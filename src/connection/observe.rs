@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::IntegrationConnection;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -67,7 +67,11 @@ pub(super) fn written(ctx: &Context, connection: &IntegrationConnection) -> Opti
 }
 
 /// Attempts to connect that are not over; of those that we ended, the watch may not have told yet.
-fn attempts(ctx: &Context, connection: &IntegrationConnection, concluded: &[Concluded]) -> Vec<Kept> {
+fn attempts(
+    ctx: &Context,
+    connection: &IntegrationConnection,
+    concluded: &[Concluded],
+) -> Vec<StoredAttempt> {
     let now = ctx.clock.now();
     let mut attempts = ctx.world.attempts_of(connection);
     let ended = |name: &str| concluded.iter().any(|it| it.written && it.dismissal.attempt == name);

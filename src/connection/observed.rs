@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::ConnectionShare;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
@@ -45,9 +45,9 @@ pub(crate) struct Observed {
     /// The version of it that was refused; the same bytes are not read again.
     pub(crate) refused_source: Option<SourceSeen>,
     /// Tries to connect it that are not over, the newest first.
-    pub(crate) attempts: Vec<Kept>,
+    pub(crate) attempts: Vec<StoredAttempt>,
     /// The newest attempt, ended or not.
-    pub(crate) newest_attempt: Option<Kept>,
+    pub(crate) newest_attempt: Option<StoredAttempt>,
     /// Those of them that are over, which could not be written yet.
     pub(crate) unwritten: Vec<Dismissal>,
     /// Device flow: the provider is not asked again before this.

@@ -8,7 +8,7 @@ use bowline_api::connection::{
     AccountStatus, GrantStatus, IntegrationConnectionStatus, Method, Phase, SecretStatus, SharingStatus,
     TokenStatus,
 };
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
@@ -118,7 +118,7 @@ fn ready(
         .into_iter()
         .find(|verdict| !(verdict.is_true() || excused && std::ptr::eq(*verdict, authorized)));
     let detail = if excused { authorized.message.as_str() } else { "" };
-    let facts = Facts { detail: detail.into(), ..connection.facts() };
+    let facts = MessageFacts { detail: detail.into(), ..connection.facts() };
     failing.cloned().unwrap_or_else(|| Verdict::of(Reason::Connected, &facts))
 }
 
@@ -129,7 +129,7 @@ fn published(
     old: &IntegrationConnectionStatus,
 ) -> Verdict {
     let name = connection.secret_name();
-    let say = |reason| Verdict::of(reason, &Facts { secret: Some(&name), ..connection.facts() });
+    let say = |reason| Verdict::of(reason, &MessageFacts { secret: Some(&name), ..connection.facts() });
     match (&outcome.secret, plan.publishing) {
         (SecretOutcome::Failed { reason, message }, _) => Verdict::said(*reason, message.clone()),
         (SecretOutcome::Withdrawn, _) | (SecretOutcome::Untouched, Publishing::Withdraw) => {

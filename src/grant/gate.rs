@@ -121,7 +121,8 @@ impl Gate {
         if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
             self.wake(provider);
         }
-        let lifetime = job.target.description().grant.refresh_lifetime.map(Into::into);
+        let lifetime =
+            job.target.description().grant.refresh_lifetime.map(bowline_api::duration::Duration::get);
         failure.proves_revoked |=
             failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
         failure

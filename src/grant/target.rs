@@ -139,7 +139,7 @@ impl Target {
     /// When to refresh.
     pub(crate) fn policy(&self, limits: Limits) -> Policy {
         let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
-        let before = asked.map_or(DEFAULT_BEFORE, Duration::from);
+        let before = asked.map_or(DEFAULT_BEFORE, bowline_api::duration::Duration::get);
         Policy { before, ends_access: self.refresh_ends_access(), limits }
     }
 

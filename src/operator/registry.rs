@@ -37,7 +37,7 @@ pub(super) struct Registry {
 type Start = Box<dyn FnOnce(&Arc<Context>, &CancellationToken, &TaskTracker) + Send>;
 
 macro_rules! register {
-    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
+    ($($field:ident: $kind:ty,)+) => {
         impl Registry {
             /// All kinds of ours.
             pub(super) fn kinds(&mut self) -> Kinds {
@@ -58,7 +58,7 @@ impl Registry {
     fn kind<K: Kind>(&mut self) -> Handle<K> {
         let (waker, woken) = unbounded_channel();
         let cache = self.cache(Api::all(self.client.clone()), Config::default(), K::changed);
-        let store = cache.store();
+        let store = Store::clone(&cache);
         self.controllers.push(Box::new(move |ctx, stop, tasks| {
             ctx.metrics.expect_passes(K::LABEL);
             tasks.spawn(control::<K>(store, woken, ctx, stop));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::app::{App, CLIENT_SECRET};
 use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
 use bowline_oauth::guard;
@@ -41,7 +41,7 @@ pub(super) struct Refusal {
 impl Refusal {
     /// `detail` is said between what happened and what to do.
     pub(super) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
-        let facts = Facts { contact, detail: detail.into(), ..Facts::default() };
+        let facts = MessageFacts { contact, detail: detail.into(), ..MessageFacts::default() };
         Self { reason, message: reason.message(&facts) }
     }
 }

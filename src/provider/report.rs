@@ -56,7 +56,7 @@ pub(super) fn status(
             ConditionType::Ready,
             Truth::True,
             Reason::Ready,
-            Reason::Ready.message(&reason::Facts::default()),
+            Reason::Ready.message(&reason::MessageFacts::default()),
         ),
         Err(refusal) => {
             conditions.set(ConditionType::Ready, Truth::False, refusal.reason, refusal.message.clone())
@@ -108,10 +108,10 @@ mod tests {
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "AppSecretNotFound"));
         assert_eq!(
             ready.message,
-            Reason::AppSecretNotFound.message(&reason::Facts {
+            Reason::AppSecretNotFound.message(&reason::MessageFacts {
                 contact: Some("ops@example.com"),
                 detail: "There is no Secret.".into(),
-                ..reason::Facts::default()
+                ..reason::MessageFacts::default()
             })
         );
         assert_eq!(ready.last_transition_time.0, at(60));

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bowline_api::names::FIELD_MANAGER;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::Status;
@@ -96,8 +96,9 @@ impl PublishError {
     /// The same under another reason.
     pub fn message_as(&self, reason: Reason, namespace: &str, name: &str) -> String {
         let secret = format!("{namespace}/{name}");
-        let facts = Facts { secret: Some(&secret), namespace: Some(namespace), ..Facts::default() };
-        reason.message(&Facts { detail: self.detail(&secret, namespace).into(), ..facts })
+        let facts =
+            MessageFacts { secret: Some(&secret), namespace: Some(namespace), ..MessageFacts::default() };
+        reason.message(&MessageFacts { detail: self.detail(&secret, namespace).into(), ..facts })
     }
 
     fn detail(&self, secret: &str, namespace: &str) -> String {

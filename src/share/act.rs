@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline_api::ConnectionShare;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
 
@@ -93,7 +93,8 @@ fn unbuilt(error: &BuildError) -> Outcome {
         BuildError::Content(_) => Reason::SecretRefused,
         BuildError::NoToken => Reason::NotYet,
     };
-    let message = reason.message(&Facts { detail: error.to_string().into(), ..Facts::default() });
+    let message =
+        reason.message(&MessageFacts { detail: error.to_string().into(), ..MessageFacts::default() });
     Outcome { secret: SecretOutcome::Failed { reason, message }, try_again: None }
 }
 

@@ -2,7 +2,7 @@
 
 use bowline_api::condition::{ConditionType, Conditioned, Conditions};
 use bowline_api::connection::AccountStatus;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{ConnectionShare, ConnectionShareStatus, IntegrationConnection};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -93,7 +93,10 @@ fn ready(
 
 fn there(share: &ConnectionShare) -> (Reason, String) {
     let name = share.name_any();
-    (Reason::Published, Reason::Published.message(&Facts { secret: Some(&name), ..Facts::default() }))
+    (
+        Reason::Published,
+        Reason::Published.message(&MessageFacts { secret: Some(&name), ..MessageFacts::default() }),
+    )
 }
 
 /// What is wrong here, and what the connection says of it: people here may not be able to read the connection.
@@ -101,6 +104,6 @@ fn not_ready(here: &str, connection: Option<&IntegrationConnection>) -> (Reason,
     let why = connection.and_then(IntegrationConnection::trouble);
     let detail = why.map_or_else(|| here.to_owned(), |why| format!("{here} The connection says {why}."));
     let facts = connection.map(IntegrationConnection::facts).unwrap_or_default();
-    let message = Reason::ConnectionNotReady.message(&Facts { detail: detail.into(), ..facts });
+    let message = Reason::ConnectionNotReady.message(&MessageFacts { detail: detail.into(), ..facts });
     (Reason::ConnectionNotReady, message)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::condition::{ConditionType, Conditions};
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{Workspace, WorkspaceStatus};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -23,8 +23,11 @@ pub(super) fn status(
     let last = workspace.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let (reason, detail) = ready(workspace, all, namespace_exists);
     let name = workspace.name_any();
-    let message =
-        reason.message(&Facts { workspace: Some(&name), detail: detail.into(), ..Facts::default() });
+    let message = reason.message(&MessageFacts {
+        workspace: Some(&name),
+        detail: detail.into(),
+        ..MessageFacts::default()
+    });
     let mut conditions = Conditions::after(last, generation, now);
     conditions.set(ConditionType::Ready, reason.row().status, reason, message);
     WorkspaceStatus { observed_generation: generation, conditions: conditions.build() }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bowline_api::attempt::attempt_name;
-use bowline_api::attempt::{Answer, Attempt, ConnectionRef, Ending, LIFETIME, Step};
+use bowline_api::attempt::{Attempt, AttemptEnding, AuthorizationResponse, ConnectionRef, LIFETIME, Step};
 use bowline_api::opaque::{Digest, random_text};
-use bowline_runtime::attempts::{Attempts, Kept};
+use bowline_runtime::attempts::{Attempts, StoredAttempt};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use reqwest::redirect::Policy;
@@ -60,7 +60,7 @@ impl Scene {
     }
 
     /// Alice connects in a browser, as this account of the sandbox.
-    pub async fn consents_as(&self, connection: &str, account: &str) -> Ending {
+    pub async fn consents_as(&self, connection: &str, account: &str) -> AttemptEnding {
         let attempt = self.try_as("alice", connection).await;
         let address = attempt.sent().await;
         let callback = allowed(&address, account).await;
@@ -71,7 +71,7 @@ impl Scene {
 
 impl Try {
     /// The attempt as it is now.
-    pub async fn now(&self) -> Kept {
+    pub async fn now(&self) -> StoredAttempt {
         self.attempts.get(&self.name).await.expect("the API server answers").expect("the attempt is there")
     }
 
@@ -104,8 +104,8 @@ impl Try {
         assert_eq!(callback["state"], self.state.expose_secret(), "the state comes back as it went");
         let issuer = callback.get("iss").cloned();
         let answer = match callback.get("code") {
-            Some(code) => Answer::Code { code: code.as_str().into(), issuer },
-            None => Answer::Error {
+            Some(code) => AuthorizationResponse::Code { code: code.as_str().into(), issuer },
+            None => AuthorizationResponse::Error {
                 error: callback["error"].clone(),
                 description: callback.get("error_description").cloned(),
                 issuer,
@@ -115,7 +115,7 @@ impl Try {
     }
 
     /// Puts this answer in.
-    pub async fn answered(&self, answer: Answer) {
+    pub async fn answered(&self, answer: AuthorizationResponse) {
         let kept = self.now().await;
         let Step::Sent { sealed, .. } = kept.attempt.step.clone() else {
             panic!("{:?}", kept.attempt.step);
@@ -138,7 +138,7 @@ impl Try {
     }
 
     /// Waits until it is over.
-    pub async fn ended(&self) -> Ending {
+    pub async fn ended(&self) -> AttemptEnding {
         until("the end of the try", async || match self.now().await.attempt.step {
             Step::Ended(ending) => Ok(ending),
             step => Err(format!("{step:?}")),

@@ -2,7 +2,7 @@
 //!
 //! Level 2 shows the requests; that the grant arrives once, is judged and takes the old one's place shows only here.
 
-use bowline_api::attempt::{Answer, EndResult, Step};
+use bowline_api::attempt::{AuthorizationResponse, EndResult, Step};
 use bowline_api::opaque::Digest;
 use bowline_testbed::sandbox::{Action, Endpoint, Event, Fault, Ledger, Rotation, TokenKind};
 use kube::ResourceExt;
@@ -220,7 +220,7 @@ async fn a_code_of_another_try_is_worth_nothing() {
     let callback = allowed(&his.sent().await, "bob").await;
     hers.sent().await;
     // A portal that was taken over brings another try's code: PKCE binds it to the other verifier.
-    hers.answered(Answer::Code {
+    hers.answered(AuthorizationResponse::Code {
         code: callback["code"].as_str().into(),
         issuer: callback.get("iss").cloned(),
     })
@@ -230,7 +230,8 @@ async fn a_code_of_another_try_is_worth_nothing() {
     let (kept, victim) = (his.now().await, it.try_as("alice", "mail").await);
     victim.sent().await;
     let Step::Sent { sealed, .. } = kept.attempt.step else { panic!("not sent") };
-    let answer = Answer::Code { code: "sbx_co_x".into(), issuer: callback.get("iss").cloned() };
+    let answer =
+        AuthorizationResponse::Code { code: "sbx_co_x".into(), issuer: callback.get("iss").cloned() };
     victim.forged(Step::Returned { answer, sealed }).await;
     let ending = victim.ended().await;
     assert!(ending.message.contains("cannot be read"), "{ending:?}");

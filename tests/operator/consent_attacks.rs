@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bowline_api::attempt::{Answer, Step};
+use bowline_api::attempt::{AuthorizationResponse, Step};
 use bowline_testbed::sandbox::{
     Action, CallbackIssuer, Endpoint, Event, Fault, Ledger, RealmConfig, Rotation, TokenKind,
 };
@@ -120,8 +120,10 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
     let (attempt, callback) = on_the_way_back(&it, "alice", "alice").await;
     let kept = attempt.now().await;
     let Step::Sent { sealed, .. } = kept.attempt.step.clone() else { panic!("not sent") };
-    let answer =
-        Answer::Code { code: callback["code"].as_str().into(), issuer: callback.get("iss").cloned() };
+    let answer = AuthorizationResponse::Code {
+        code: callback["code"].as_str().into(),
+        issuer: callback.get("iss").cloned(),
+    };
     let late = Timestamp::now() - SignedDuration::from_secs(1);
     attempt.forged_at(late, Step::Returned { answer, sealed }).await;
     it.until_attempt("mail", "AuthorizationFailed").await;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bowline_api::attempt::Step;
-use bowline_runtime::attempts::{Attempts, Kept};
+use bowline_runtime::attempts::{Attempts, StoredAttempt};
 use bowline_testbed::sandbox::{
     Action, CallbackIssuer, Endpoint, Fault, GrantType, Ledger, Pushed, Rotation,
 };
@@ -199,7 +199,7 @@ async fn a_provider_that_says_slow_down_is_asked_more_slowly_also_after_a_restar
 async fn step(it: &Scene) -> Option<Step> {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     let hers = attempts.of_user("alice").await.expect("the attempts");
-    let its = |kept: &Kept| kept.attempt.connection.namespace == it.namespace;
+    let its = |kept: &StoredAttempt| kept.attempt.connection.namespace == it.namespace;
     hers.into_iter().find(its).map(|kept| kept.attempt.step)
 }
 

@@ -5,16 +5,14 @@ use k8s_openapi::jiff::Timestamp;
 
 pub use crate::condition_type::{ConditionType, Truth};
 use crate::reason::Reason;
-use crate::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 
 /// An object with conditions.
 pub trait Conditioned {
-    /// Its conditions; empty before the operator saw it.
+    /// Empty before the operator saw the object.
     fn conditions(&self) -> &[Condition];
 
-    /// The condition of this type.
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
-        find(self.conditions(), type_)
+        self.conditions().iter().find(|condition| condition.type_ == type_.as_str())
     }
 
     /// Whether the condition of this type is True.
@@ -29,25 +27,21 @@ pub trait Conditioned {
 }
 
 macro_rules! conditioned {
-    ($($kind:ty),*) => {
+    ($($field:ident: $kind:ty,)+) => {
         $(impl Conditioned for $kind {
             fn conditions(&self) -> &[Condition] {
                 self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
             }
-        })*
+        })+
     };
 }
 
-conditioned!(IntegrationConnection, IntegrationProvider, Workspace, ConnectionShare);
+crate::kinds!(conditioned);
 
 impl Conditioned for [Condition] {
     fn conditions(&self) -> &[Condition] {
         self
     }
-}
-
-fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
-    conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 /// Builds an object's next conditions from its last ones.
@@ -68,7 +62,6 @@ impl<'a> Conditions<'a> {
         Self { last, next: Vec::new(), generation, now }
     }
 
-    /// Sets one condition.
     pub fn set(
         &mut self,
         type_: ConditionType,
@@ -77,7 +70,9 @@ impl<'a> Conditions<'a> {
         message: impl Into<String>,
     ) -> &mut Self {
         let status = truth.as_str();
-        let since = find(self.last, type_)
+        let since = self
+            .last
+            .condition(type_)
             .filter(|last| last.status == status)
             .map_or(Time(self.now), |last| last.last_transition_time.clone());
         self.next.push(Condition {
@@ -91,7 +86,6 @@ impl<'a> Conditions<'a> {
         self
     }
 
-    /// The list.
     pub fn build(self) -> Vec<Condition> {
         self.next
     }

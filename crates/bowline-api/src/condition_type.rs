@@ -1,13 +1,11 @@
 //! Types and values of conditions.
 
-/// A condition's type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
     /// The summary.
     Ready,
     /// The grant in use.
     Authorized,
-    /// The access token.
     TokenFresh,
     /// The Secret beside the connection.
     SecretPublished,
@@ -18,7 +16,6 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
-    /// As it stands in `type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
@@ -34,16 +31,12 @@ impl ConditionType {
 /// A condition's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
-    /// It holds.
     True,
-    /// It does not hold.
     False,
-    /// Nobody can tell now.
     Unknown,
 }
 
 impl Truth {
-    /// As Kubernetes writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 pub use self::secret::{Format, PublishedSecret, SecretTemplate, SecretType, TemplateMetadata};
 pub use self::status::{
@@ -21,6 +22,7 @@ use super::open::Open;
 /// One person's authorized link to one account at one provider.
 ///
 /// Somebody consents once; from then on a Secret beside this object holds a fresh access token.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -38,22 +40,10 @@ use super::open::Open;
     printcolumn(name = "Provider", type_ = "string", json_path = ".spec.provider"),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Owner", type_ = "string", json_path = ".spec.owner"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
     printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
-    printcolumn(
-        name = "Shared",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Shared")].status"#
-    ),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
+    printcolumn(name = "Shared", type_ = "string", json_path = "Shared.status"),
     printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.token.lastRefreshedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace", priority = 1),
@@ -100,12 +90,10 @@ pub struct IntegrationConnectionSpec {
     pub owner: String,
 
     /// Name of the Workspace that the connection belongs to and can be shared with. Absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub workspace: Option<String>,
 
     /// Share the connection: publish its access token in each namespace of the workspace. Needs `workspace`. Absent means false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<bool>,
 
     /// Scopes to request, besides those that the provider requires. Up to 64. Absent means the provider's default scopes.
@@ -118,29 +106,24 @@ pub struct IntegrationConnectionSpec {
     pub scopes: Vec<String>,
 
     /// Name shown to people, up to 128 characters. Absent means the object's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
     /// What the connection is for, up to 1024 characters. Shown to people. Absent means nothing is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
     /// Send nothing to the provider. A published token stays until it expires. Not together with `disconnect`. Absent means false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
     /// Revoke the grant and withdraw its Secrets everywhere, but keep this object, its id and its settings. Set it back to
     /// false to connect again. Not together with `suspend`. Absent means false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnect: Option<bool>,
 
     /// How the grant is obtained. `AuthorizationCode`: a person consents in a browser. `DeviceCode`: a person consents on another
     /// device; the provider must allow it (`allow.deviceFlow`). `RefreshToken`: a refresh token obtained elsewhere.
     /// `ClientCredentials`: the app registration itself is the grant. `ApiKey`: a key. `BasicAuth`: user name and password.
     /// Absent means the first method of the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Method>")]
     pub method: Option<Open<Method>>,
 
@@ -158,25 +141,20 @@ pub struct IntegrationConnectionSpec {
     /// A key or grant that somebody else manages in this namespace (Sealed Secrets, External Secrets), with the same keys as an
     /// intake Secret. Only a Secret of type `bowline.dev/credential` is read; it is never changed or deleted. Absent means that
     /// the grant is obtained by consent or imported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<SecretRef>,
 
     /// Your own app registration at the provider, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
     /// `client_secret`. Immutable. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<SecretRef>,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
     /// first consent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<ExpectedAccount>,
 
     /// The Secret that is published in this namespace. Absent means a Secret with the connection's name and the keys of format Raw.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<PublishedSecret>,
 }
 
-/// The account at the provider that a connection is for.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpectedAccount {

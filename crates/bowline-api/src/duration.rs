@@ -1,23 +1,28 @@
-//! The one way in which durations are written: in specs, in flags and in the catalogue.
+//! How durations are written: in specs, in flags and in the catalogue.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use k8s_openapi::jiff::SignedDuration;
 use k8s_openapi::jiff::fmt::friendly::{Spacing, SpanPrinter};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of time as Kubernetes writes it, in hours, minutes, seconds and milliseconds: `1h30m`, `10m`, `500ms`.
 ///
 /// Units come once each, the largest first. There are no days: a day is not always 24 hours, and Go's durations, which
 /// other tools read, do not have them either.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(
+    inline,
+    transform = crate::schema::undescribed,
+    extend("pattern" = Self::PATTERN, "minLength" = 2, "maxLength" = 43)
+)]
 pub struct Duration(std::time::Duration);
 
-/// A text that is no [`Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a duration is written like 1h30m, 10m or 30s, with the units h, m, s and ms")]
 pub struct DurationError;
@@ -26,10 +31,9 @@ pub struct DurationError;
 const MAX_DIGITS: usize = 9;
 
 impl Duration {
-    /// What a duration looks like. The empty text fits, too: a schema has to refuse it by its length.
+    /// The empty text matches, too: a schema has to refuse it by its length.
     pub const PATTERN: &str = "^([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$";
 
-    /// The length of time.
     pub const fn get(self) -> std::time::Duration {
         self.0
     }
@@ -64,44 +68,10 @@ impl From<Duration> for String {
     }
 }
 
-impl From<Duration> for std::time::Duration {
-    fn from(duration: Duration) -> Self {
-        duration.0
-    }
-}
-
-impl From<std::time::Duration> for Duration {
-    /// Parts of a millisecond are cut off.
-    fn from(duration: std::time::Duration) -> Self {
-        let whole = std::time::Duration::from_secs(duration.as_secs());
-        Self(whole + std::time::Duration::from_millis(duration.subsec_millis().into()))
-    }
-}
-
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const PRINTER: SpanPrinter = SpanPrinter::new().spacing(Spacing::None);
         f.write_str(&PRINTER.unsigned_duration_to_string(&self.0))
-    }
-}
-
-impl fmt::Debug for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl JsonSchema for Duration {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Duration".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": Self::PATTERN, "minLength": 2, "maxLength": 43})
     }
 }
 
@@ -190,7 +160,7 @@ mod tests {
 
         #[test]
         fn what_is_shown_is_read_as_the_same(millis in 0..=3_599_999_999_999_999_u64) {
-            let duration = Duration::from(std::time::Duration::from_millis(millis));
+            let duration = Duration(std::time::Duration::from_millis(millis));
             prop_assert_eq!(duration.to_string().parse::<Duration>(), Ok(duration));
         }
     }

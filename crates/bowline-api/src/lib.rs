@@ -1,11 +1,14 @@
 //! The kinds of the group `bowline.dev`, and nothing else: fields, their rules, reasons and well-known names.
 //!
-//! A spec is the user's, a status is the operator's; neither ever holds a secret. Rules that one object can be judged
-//! by alone are CEL in the schema, so the API server enforces them for everybody, with our words.
+//! A spec is the user's, a status is the operator's; neither ever holds a secret. Rules about one object alone are CEL in
+//! the schema, so the API server enforces them for everybody, with our messages.
+
+#![warn(unreachable_pub)]
 
 pub mod attempt;
 pub mod condition;
 mod condition_type;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod connection;
 pub mod duration;
 pub mod names;
@@ -14,11 +17,14 @@ pub mod open;
 pub mod owner;
 #[cfg(test)]
 mod page;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod provider;
 pub mod reason;
 mod schema;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod share;
 pub mod view;
+#[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod workspace;
 
 pub use connection::{IntegrationConnection, IntegrationConnectionSpec, IntegrationConnectionStatus};
@@ -40,31 +46,31 @@ pub struct SecretRef {
     pub secret_name: String,
 }
 
-/// The table of kinds, in the order they are installed and printed: hands it to the macro `$with`, so that a kind is one line
-/// here wherever kinds are listed.
+/// Calls the macro `$with` with the table of kinds, in the order they are installed and printed. A kind is one line here.
 #[macro_export]
 macro_rules! kinds {
     ($with:ident) => {
         $with! {
-            /// All connections.
             connections: $crate::connection::IntegrationConnection,
-            /// All provider objects.
             providers: $crate::provider::IntegrationProvider,
-            /// All workspaces.
             workspaces: $crate::workspace::Workspace,
-            /// All shares.
             shares: $crate::share::ConnectionShare,
         }
     };
 }
 
 macro_rules! definitions {
-    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => { vec![$(<$kind>::crd()),+] };
+    ($($field:ident: $kind:ty,)+) => { vec![$(definition::<$kind>()),+] };
 }
 
 /// The definitions of all kinds, in the order they are installed and printed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    let mut definitions = kinds!(definitions);
-    definitions.iter_mut().for_each(schema::complete);
-    definitions
+    kinds!(definitions)
+}
+
+/// The definition of a kind as it is installed.
+pub fn definition<K: CustomResourceExt>() -> CustomResourceDefinition {
+    let mut definition = K::crd();
+    schema::complete(&mut definition);
+    definition
 }

@@ -3,18 +3,13 @@
 /// Group of all kinds.
 pub const GROUP: &str = "bowline.dev";
 
-/// Label on everything the operator writes; its value is [`MANAGED_BY`].
+/// Label on everything the operator writes, and its value.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Value of [`LABEL_MANAGED_BY`].
 pub const MANAGED_BY: &str = "bowline";
-/// Label on published Secrets and records: UID of the connection.
+/// Labels on published Secrets, records and shares: the connection.
 pub const LABEL_CONNECTION_UID: &str = "bowline.dev/connection-uid";
-/// Label on shares: the namespace of the connection.
 pub const LABEL_CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
-/// Label on shares and records: the name of the connection.
 pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
-/// Label on records: the name of the provider.
-pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
 /// Label on shares: the workspace.
 pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
 /// Label on attempts: UID of the connection. Not under `bowline.dev/`, which on Secrets is the operator's alone.
@@ -33,12 +28,12 @@ pub const ANNOTATION_REVISION: &str = "bowline.dev/revision";
 /// Annotation on published Secrets: when the access token expires (RFC 3339).
 pub const ANNOTATION_EXPIRES_AT: &str = "bowline.dev/expires-at";
 
-/// Annotation on a connection: a new value asks for one refresh.
+/// Annotation on a connection: a new value requests one refresh.
 pub const ANNOTATION_REFRESH_REQUESTED: &str = "bowline.dev/refresh-requested-at";
 /// Annotation on a connection: `<name>/<uid>` of the intake Secret to take.
 pub const ANNOTATION_INTAKE: &str = "bowline.dev/intake";
 
-/// Annotation on a connection: a new value asks for an authorization by device flow (RFC 8628).
+/// Annotation on a connection: a new value requests an authorization by device flow (RFC 8628).
 pub const ANNOTATION_AUTHORIZE_REQUESTED: &str = "bowline.dev/authorize-requested-at";
 /// Annotation on a connection: the id of the account that its owner agrees to.
 pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
@@ -46,28 +41,25 @@ pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
-/// Annotation on a connection that the portal made: the user who asked for it there.
+/// Annotation on a connection that the portal made: the user who requested it there.
 pub const ANNOTATION_MADE_BY: &str = "bowline.dev/made-by";
-/// Annotation on a connection that the portal paused: when (RFC 3339), a space, and the user.
+/// Annotations on a connection that the portal paused or disconnected: when (RFC 3339), a space, and the user.
 pub const ANNOTATION_SUSPENDED_BY: &str = "bowline.dev/suspended-by";
-/// Annotation on a connection that the portal disconnected: when (RFC 3339), a space, and the user.
 pub const ANNOTATION_DISCONNECTED_BY: &str = "bowline.dev/disconnected-by";
 
 /// Type of the sealed record Secrets in the operator's namespace.
 pub const TYPE_RECORD: &str = "bowline.dev/record";
-/// Type of the short-lived Secrets that bring a grant.
+/// Type of the short-lived Secrets that import a grant.
 pub const TYPE_INTAKE: &str = "bowline.dev/intake";
-/// Type of the short-lived Secrets through which portal and operator speak of one try to connect.
+/// Type of the short-lived Secrets through which portal and operator carry out an attempt.
 pub const TYPE_ATTEMPT: &str = "bowline.dev/attempt";
 /// Type of Secrets that connections may name in `credentials` and `app`; no other Secret is ever read.
 pub const TYPE_CREDENTIAL: &str = "bowline.dev/credential";
 
-/// Finalizer on connections.
 pub const FINALIZER: &str = "bowline.dev/grant";
 
-/// Field manager of everything the operator applies, save for status.
+/// Field managers of what the operator applies, and of status.
 pub const FIELD_MANAGER: &str = "bowline";
-/// Field manager of status.
 pub const STATUS_MANAGER: &str = "bowline/status";
 
 /// The stable id of a connection: `<namespace>.<name>`. Also the name of its shares and of the Secrets they publish.

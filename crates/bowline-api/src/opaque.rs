@@ -1,4 +1,4 @@
-//! What proves that a callback belongs to a try: 256 random bits, kept as a digest.
+//! What proves that a callback belongs to an attempt: 256 random bits, kept as a digest.
 
 use std::fmt;
 
@@ -8,20 +8,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of randomness in a state and in a session's id.
-const RANDOM_BYTES: usize = 32;
-
-/// So many digits of a digest make a name that nobody else has.
-const NAME_DIGITS: usize = 40;
-
-/// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomness;
 
 /// 256 random bits as 43 letters that need no escaping in an address.
 pub fn random_text() -> Result<SecretString, NoRandomness> {
-    let mut bytes = [0; RANDOM_BYTES];
+    let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }
@@ -31,7 +24,6 @@ pub fn random_text() -> Result<SecretString, NoRandomness> {
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of `text`.
     pub fn of(text: &str) -> Self {
         Self(hex::encode(Sha256::digest(text.as_bytes())))
     }
@@ -42,14 +34,13 @@ impl Digest {
         Self::of(&format!("person:{}:{issuer}{subject}", issuer.len()))
     }
 
-    /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The first 40 of them: fits a label, and nobody finds a second text with the same.
     pub fn short(&self) -> &str {
-        self.0.get(..NAME_DIGITS).unwrap_or(&self.0)
+        self.0.get(..40).unwrap_or(&self.0)
     }
 }
 

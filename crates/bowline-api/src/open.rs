@@ -1,19 +1,18 @@
 //! Values of enums that a later version may extend: readers keep what they do not know, and show it.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A value of `E`, or the text of one that this version does not know.
 ///
 /// In a schema it is a string. A field of a spec, whose values the API server checks, says so with
 /// `#[schemars(with = "Option<E>")]`.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(untagged)]
+#[schemars(from = "String", into = "String", inline, bound = "", transform = crate::schema::undescribed)]
 pub enum Open<E> {
-    /// A value of this version.
     Known(E),
     /// A value of a later version.
     Other(String),
@@ -50,20 +49,6 @@ impl<E: fmt::Debug> fmt::Display for Open<E> {
             Self::Known(value) => write!(f, "{value:?}"),
             Self::Other(text) => f.write_str(text),
         }
-    }
-}
-
-impl<E> JsonSchema for Open<E> {
-    fn schema_name() -> Cow<'static, str> {
-        "Open".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string"})
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::condition_type::ConditionType;
 use crate::connection::Phase;
-use crate::reason::{EventType, Facts, Fixer, Place, Reason, Row, capitalized};
+use crate::reason::{EventType, Fixer, MessageFacts, Reason, ReasonPlace, Row, capitalized};
 
 const INTRODUCTION: &str = "# Conditions and reasons
 
@@ -17,33 +17,37 @@ Read health from conditions and reasons, never from `phase`. A reason that you d
 show its message. `stalled` marks reasons with which the condition `Stalled` is True: nothing changes until the named person acts.
 ";
 
-const SECTIONS: &[(Place, &str, &str)] = &[
+const SECTIONS: &[(ReasonPlace, &str, &str)] = &[
     (
-        Place::Connection(ConditionType::Ready),
+        ReasonPlace::Connection(ConditionType::Ready),
         "IntegrationConnection: Ready",
         "Ready is True if the token works and is published. Otherwise it has the reason of the first of `Authorized`, `TokenFresh` and `SecretPublished` that is not True. `Authorized` may be Unknown while the published token is valid: then Ready stays True.",
     ),
     (
-        Place::Connection(ConditionType::Authorized),
+        ReasonPlace::Connection(ConditionType::Authorized),
         "IntegrationConnection: Authorized",
         "The grant in use, or why there is none. How the last attempt to connect ended stands in `status.lastAttempt`; what the provider decided about the grant stands in `status.ruling`.",
     ),
-    (Place::Connection(ConditionType::TokenFresh), "IntegrationConnection: TokenFresh", "The access token."),
     (
-        Place::Connection(ConditionType::SecretPublished),
+        ReasonPlace::Connection(ConditionType::TokenFresh),
+        "IntegrationConnection: TokenFresh",
+        "The access token.",
+    ),
+    (
+        ReasonPlace::Connection(ConditionType::SecretPublished),
         "IntegrationConnection: SecretPublished",
         "The Secret in the connection's namespace.",
     ),
     (
-        Place::Connection(ConditionType::Shared),
+        ReasonPlace::Connection(ConditionType::Shared),
         "IntegrationConnection: Shared",
         "Absent unless sharing is requested. It never changes Ready.",
     ),
-    (Place::Provider, "IntegrationProvider: Ready", "Whether connections can use it."),
-    (Place::Workspace, "Workspace: Ready", "Whether all its namespaces can be shared into."),
-    (Place::Share, "ConnectionShare: Ready", "The Secret in the share's namespace."),
+    (ReasonPlace::Provider, "IntegrationProvider: Ready", "Whether connections can use it."),
+    (ReasonPlace::Workspace, "Workspace: Ready", "Whether all its namespaces can be shared into."),
+    (ReasonPlace::Share, "ConnectionShare: Ready", "The Secret in the share's namespace."),
     (
-        Place::Event,
+        ReasonPlace::Event,
         "Events only",
         "Each reason marked with an Event below or above is also an Event on its object.",
     ),
@@ -86,8 +90,8 @@ fn line(reason: Reason) -> String {
 }
 
 /// Stands for what a message names.
-fn placeholders() -> Facts<'static> {
-    Facts {
+fn placeholders() -> MessageFacts<'static> {
+    MessageFacts {
         provider: Some("PROVIDER"),
         workspace: Some("WORKSPACE"),
         secret: Some("SECRET"),
@@ -95,7 +99,7 @@ fn placeholders() -> Facts<'static> {
         namespace: Some("NAMESPACE"),
         list: Some("[...]"),
         at: Some("TIME"),
-        ..Facts::default()
+        ..MessageFacts::default()
     }
 }
 
@@ -104,9 +108,21 @@ fn phases() -> String {
         "\n## Phase\n\nThe one word for people in `kubectl get ic`.\n\n| phase | when |\n|---|---|\n"
             .to_owned();
     for phase in Phase::ALL {
-        let _ = writeln!(text, "| {} | {} |", phase.as_str(), phase.meaning());
+        let _ = writeln!(text, "| {phase:?} | {} |", meaning(*phase));
     }
     text
+}
+
+const fn meaning(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "Never authorized: waiting for the owner, or for something it needs",
+        Phase::Active => "Ready",
+        Phase::Expired => "No valid token now, and the grant is not known to be dead",
+        Phase::Error => "Not ready, and a person must act",
+        Phase::Revoked => "Revoked at the provider",
+        Phase::Suspended => "Suspended by its spec",
+        Phase::Disconnected => "Disconnected by its spec",
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::SecretRef;
 use super::connection::Method;
@@ -15,6 +16,7 @@ use super::open::Open;
 /// A configured third party: a catalogue entry and our app registration there.
 ///
 /// The kind is cluster-wide for good: a provider is the platform's, and connections name it without a namespace.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -26,16 +28,8 @@ use super::open::Open;
     derive = "PartialEq",
     doc = "A configured third party: a catalogue entry and our app registration there.",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
     printcolumn(name = "Rotation", type_ = "string", json_path = ".status.rotation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
@@ -62,14 +56,12 @@ pub struct IntegrationProviderSpec {
     pub type_: String,
 
     /// Name shown to people, up to 128 characters. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
     /// Your app registration at the provider: a Secret in the operator's namespace with the keys `client_id`, `client_secret`
     /// and, while you replace a secret, `client_secret_previous`. Absent means none: for types that need none, or where
     /// connections have their own (`allow.ownApp`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app: Option<SecretRef>,
 
     /// Values for the catalogue entry's placeholders, for all connections. Up to 16. Connections can set those that are left out,
@@ -80,38 +72,32 @@ pub struct IntegrationProviderSpec {
     pub parameters: BTreeMap<String, String>,
 
     /// Addresses that replace those of the catalogue entry. Absent means the entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
 
     /// Scopes that replace those of the catalogue entry. Absent means the entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<ScopePolicy>,
 
     /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
 
     /// When to refresh, and how many requests may run at once. Absent means the defaults of its fields.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<RefreshPolicy>,
 
     /// Contact shown when only an administrator can fix the problem, up to 253 characters. Absent means that messages name none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
 
     /// How the provider may be reached. The operator's flags limit each field. Absent means `https://` to public addresses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkPolicy>,
 }
 
-/// How a provider may be reached.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
     /// Allow `http://` besides `https://`, for tests or a sidecar on loopback, which also needs `127.0.0.0/8` in `allowedCIDRs`.
     /// Refused unless the operator runs with `--allow-http-providers`. Absent means false.
-    #[serde(rename = "allowHTTP", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "allowHTTP")]
     pub allow_http: Option<bool>,
 
     /// Private networks that may be reached besides public addresses, such as `10.20.0.0/16`. Up to 32. Each must lie within the
@@ -131,13 +117,11 @@ pub struct NetworkPolicy {
 
     /// Name of a Secret in the operator's namespace whose key `ca.crt` holds certificate authorities in PEM. They are trusted for
     /// this provider besides the system's. A change is picked up at once. Absent means the system's alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub ca_secret_name: Option<String>,
 
     /// Egress proxy for all requests to this provider, such as `http://proxy.example.com:3128`, without user name or password.
     /// Must be one of the operator's `--provider-proxy`. Absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 300),
         regex(pattern = r"^https?://([-a-zA-Z0-9.]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$")
@@ -145,38 +129,32 @@ pub struct NetworkPolicy {
     pub proxy: Option<String>,
 }
 
-/// Addresses of a provider.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Endpoints {
     /// Issuer identifier. The other addresses are then read from its metadata (RFC 8414, `OpenID` discovery). Absent means the
     /// catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub issuer: Option<String>,
     /// Authorization endpoint (RFC 6749 §3.1), to which browsers are sent. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub authorization: Option<String>,
     /// Device authorization endpoint (RFC 8628 §3.1). Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub device_authorization: Option<String>,
     /// Token endpoint (RFC 6749 §3.2). Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub token: Option<String>,
     /// Revocation endpoint (RFC 7009). Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub revocation: Option<String>,
     /// Where the account is read. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048), regex(pattern = r"^https?://"))]
     pub userinfo: Option<String>,
 }
 
-/// Scopes of a provider.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -189,32 +167,27 @@ pub struct Endpoints {
 )]
 pub struct ScopePolicy {
     /// Scopes that are requested for connections that name none. Up to 64. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub default: Option<Vec<String>>,
     /// Scopes that are always requested, and without which a connection is not Ready. Up to 64. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Option<Vec<String>>,
     /// Scopes that connections may request, up to 128. Empty means no limit. Absent means the catalogue entry's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed: Option<Vec<String>>,
 }
 
-/// Who may use a provider, and how.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Allow {
     /// Namespaces whose connections may use the provider, by their labels. Absent means all namespaces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<LabelSelector>,
     /// Workspaces whose connections may use the provider, 1 to 256; each connection must then name one of them. Absent means that
     /// no workspace is needed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 256),
         inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
@@ -222,42 +195,37 @@ pub struct Allow {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub workspaces: Option<Vec<String>>,
     /// Whether connections may use their own app registration (`spec.app` of a connection). Absent means false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_app: Option<bool>,
     /// Whether connections may be authorized by device flow (RFC 8628), which cannot prove who completed it. Absent means false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_flow: Option<bool>,
 }
 
-/// When to refresh, and how many requests may run at once.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshPolicy {
     /// How long before it expires a token is refreshed, in h, m, s and ms, such as `10m` or `1h30m`; at most half of its lifetime.
     /// Absent means 10m.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Duration>,
     /// How many requests to this provider may run at once, 1 to 64. Absent means 8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub max_concurrent: Option<i32>,
 }
 
 /// What the operator knows of a provider.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationProviderStatus {
     /// The redirect URI to register at the provider. Absent where no portal is set up, or no method needs it.
-    #[serde(rename = "callbackURL", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "callbackURL")]
     pub callback_url: Option<String>,
     /// How grants can be obtained, the usual way first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<Open<Method>>,
     /// What a refresh does to the refresh token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Open<Rotation>>,
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

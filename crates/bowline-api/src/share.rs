@@ -1,13 +1,11 @@
 //! `ConnectionShare`: one shared connection made visible and published in one workspace namespace. Output only.
-#![allow(
-    clippy::duplicated_attributes,
-    reason = "columns of the same type repeat `type_` in the derive's attribute"
-)]
+#![allow(clippy::duplicated_attributes, reason = "columns of one type repeat `type_`")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::connection::AccountStatus;
 
@@ -31,16 +29,8 @@ use super::connection::AccountStatus;
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace"),
     printcolumn(name = "Shared By", type_ = "string", json_path = ".status.sharedBy"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
     printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.lastRefreshedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -53,7 +43,6 @@ pub struct ConnectionShareSpec {
     pub workspace: String,
 }
 
-/// Which connection is shared.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedConnection {
@@ -69,32 +58,25 @@ pub struct SharedConnection {
 }
 
 /// What is published.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionShareStatus {
     /// The connection's provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The account at the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,
     /// The connection's owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_by: Option<String>,
     /// Since when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared_at: Option<Time>,
     /// When the published token expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// When the provider last issued a token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
     /// Name of the Secret to mount.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -9,36 +9,14 @@ use super::connection::{
     AccountStatus, AttemptResult, GrantStatus, LastAttempt, Phase, ScopesStatus, TokenStatus,
 };
 use super::open::Open;
-use super::reason::{Effect, Facts, Fixer, Reason, Remedy};
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Viewer<'a> {
-    /// The Kubernetes user name.
-    pub user: &'a str,
-    /// Who looks after the provider.
-    pub contact: Option<&'a str>,
-}
-
-/// Who can change something, for one viewer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WhoCanFix {
-    /// The role.
-    pub fixer: Fixer,
-    /// Who that is, where it is known.
-    pub name: Option<String>,
-    /// Whether it is the viewer.
-    pub is_viewer: bool,
-}
+use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
 
 /// What may stand in a Secret of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publication {
-    /// The newest token.
     Newest,
-    /// What is there may stay; nothing newer.
+    /// What is there may stay.
     NothingNewer,
-    /// Nothing.
     Nothing,
 }
 
@@ -54,34 +32,20 @@ impl IntegrationConnection {
         self.condition(ConditionType::Ready).map(|ready| ready.reason.as_str()).unwrap_or_default()
     }
 
-    /// Whether the Secret holds a valid token.
     pub fn is_ready(&self) -> bool {
         self.is(ConditionType::Ready)
     }
 
     /// Who can change what keeps the connection from being ready.
-    pub fn fixer(&self, viewer: Viewer<'_>) -> WhoCanFix {
-        self.who(self.trouble().map_or(Fixer::Nobody, |reason| reason.row().fixer), viewer)
+    pub fn fixer(&self) -> Fixer {
+        self.trouble().map_or(Fixer::Nobody, |reason| reason.row().fixer)
     }
 
-    /// Who has this role for the connection.
-    pub fn who(&self, fixer: Fixer, viewer: Viewer<'_>) -> WhoCanFix {
-        let name = match fixer {
-            Fixer::Owner => Some(self.spec.owner.clone()),
-            Fixer::PlatformTeam => viewer.contact.map(ToOwned::to_owned),
-            Fixer::WorkspaceKeeper => self.spec.workspace.clone(),
-            Fixer::Nobody | Fixer::Author | Fixer::ProviderAdministrator => None,
-        };
-        let is_viewer = fixer == Fixer::Owner && !viewer.user.is_empty() && viewer.user == self.spec.owner;
-        WhoCanFix { fixer, name, is_viewer }
-    }
-
-    /// What helps.
     pub fn remedy(&self) -> Remedy {
         self.trouble().map_or(Remedy::None, |reason| reason.row().remedy)
     }
 
-    /// Why no grant would be taken in now, whoever allows access: somebody else must act first.
+    /// Why no grant would be accepted now, whoever allows access: somebody else must act first.
     pub fn blocked(&self) -> Option<Reason> {
         let reason = self.reason_of(ConditionType::Authorized)?;
         let row = reason.row();
@@ -91,7 +55,7 @@ impl IntegrationConnection {
         (others && stops && row.remedy != Remedy::InspectRecord).then_some(reason)
     }
 
-    /// What may stand in its Secrets, by what is said of the grant in use. Nothing before the operator looked.
+    /// What may stand in its Secrets, by the condition of the grant in use.
     pub fn may_be_published(&self) -> Publication {
         let Some(authorized) = self.reason_of(ConditionType::Authorized) else {
             return Publication::NothingNewer;
@@ -99,9 +63,7 @@ impl IntegrationConnection {
         match authorized.row().effect {
             Effect::Withdraw | Effect::End => Publication::Nothing,
             Effect::Withhold => Publication::NothingNewer,
-            Effect::Serve | Effect::Coast if authorized == Reason::ConsentOutdated => {
-                Publication::NothingNewer
-            }
+            _ if authorized == Reason::ConsentOutdated => Publication::NothingNewer,
             Effect::Serve | Effect::Coast => Publication::Newest,
         }
     }
@@ -117,17 +79,14 @@ impl IntegrationConnection {
         super::names::connection_id(&self.namespace().unwrap_or_default(), &self.name_any())
     }
 
-    /// Whether the spec stops provider traffic.
     pub fn is_paused(&self) -> bool {
         self.spec.suspend.unwrap_or_default()
     }
 
-    /// Whether the spec ends the grant.
     pub fn is_disconnected(&self) -> bool {
         self.spec.disconnect.unwrap_or_default()
     }
 
-    /// Whether the spec asks for sharing.
     pub fn wants_sharing(&self) -> bool {
         self.spec.shared.unwrap_or_default()
     }
@@ -149,40 +108,34 @@ impl IntegrationConnection {
         phase.map(ToString::to_string).unwrap_or_default()
     }
 
-    /// The last attempt to connect.
     pub fn last_attempt(&self) -> Option<&LastAttempt> {
         self.status.as_ref()?.last_attempt.as_ref()
     }
 
-    /// The account at the provider.
     pub fn account(&self) -> Option<&AccountStatus> {
         self.status.as_ref()?.account.as_ref()
     }
 
-    /// The scopes.
     pub fn scopes(&self) -> Option<&ScopesStatus> {
         self.status.as_ref()?.scopes.as_ref()
     }
 
-    /// The grant in use.
     pub fn grant(&self) -> Option<&GrantStatus> {
         self.status.as_ref()?.grant.as_ref()
     }
 
-    /// The access token.
     pub fn token(&self) -> Option<&TokenStatus> {
         self.status.as_ref()?.token.as_ref()
     }
 
-    /// When the access token expires.
     pub fn token_expires_at(&self) -> Option<Timestamp> {
         self.token()?.expires_at.as_ref().map(|time| time.0)
     }
 
     /// What sentences can name of this connection. The caller adds what only it knows.
-    pub fn facts(&self) -> Facts<'_> {
+    pub fn facts(&self) -> MessageFacts<'_> {
         let account = self.account();
-        Facts {
+        MessageFacts {
             owner: Some(&self.spec.owner),
             provider: Some(&self.spec.provider),
             workspace: self.spec.workspace.as_deref(),
@@ -190,7 +143,7 @@ impl IntegrationConnection {
             account_id: account.map(|account| account.id.as_str()),
             name: self.metadata.name.as_deref(),
             namespace: self.metadata.namespace.as_deref(),
-            ..Facts::default()
+            ..MessageFacts::default()
         }
     }
 }
@@ -203,7 +156,6 @@ impl AccountStatus {
 }
 
 impl LastAttempt {
-    /// Whether it has not ended.
     pub fn is_running(&self) -> bool {
         self.result.is(AttemptResult::Running)
     }

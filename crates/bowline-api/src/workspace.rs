@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 use crate::owner::SubjectKind;
@@ -11,6 +12,7 @@ use crate::owner::SubjectKind;
 ///
 /// Whoever may edit a Workspace decides who can share into its namespaces: restrict that by RBAC. The kind is cluster-wide for
 /// good: a workspace spans namespaces.
+#[skip_serializing_none]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "bowline.dev",
@@ -21,23 +23,14 @@ use crate::owner::SubjectKind;
     derive = "PartialEq",
     doc = "People, and the namespaces in which their shared connections are published.",
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceSpec {
     /// Name shown to people, up to 128 characters. Absent means the object's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
@@ -58,7 +51,6 @@ pub struct WorkspaceSpec {
     pub namespaces: Vec<String>,
 
     /// Contact for questions about this workspace, up to 253 characters. Absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
 }
@@ -98,11 +90,11 @@ fn user() -> Open<SubjectKind> {
 }
 
 /// What the operator knows of a workspace.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceStatus {
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

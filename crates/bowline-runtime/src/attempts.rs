@@ -10,29 +10,28 @@ use bowline_api::attempt::{Attempt, LIFETIME};
 use bowline_api::names;
 use bowline_api::opaque::Digest;
 
-/// An attempt as it was read: spent by the write that changes it.
+/// An attempt as it was read: consumed by the write that changes it.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredAttempt {
     /// Name of its Secret.
     pub name: String,
-    /// What it is.
     pub attempt: Attempt,
     uid: String,
     resource_version: String,
 }
 
-impl Kept {
-    /// Tells whether it was changed since: `metadata.resourceVersion`.
+impl StoredAttempt {
+    /// `metadata.resourceVersion`.
     pub fn version(&self) -> &str {
         &self.resource_version
     }
 
-    /// What tells it from others in `status.lastAttempt`: the request that it answers, or else the UID of its Secret.
+    /// Its id in `status.lastAttempt`: the request that it answers, or else the UID of its Secret.
     pub fn id(&self) -> &str {
         self.attempt.request.as_deref().unwrap_or(&self.uid)
     }
 
-    /// Tells the newer of two that were begun within one second: times have whole seconds.
+    /// Orders attempts by age, also those that began within one second: times have whole seconds.
     pub fn order(&self) -> (Timestamp, u64) {
         (self.attempt.started_at, self.resource_version.parse().unwrap_or_default())
     }
@@ -44,14 +43,9 @@ pub enum AttemptError {
     /// Somebody else took the step, or it is gone.
     #[error("somebody else took this step")]
     Taken,
-    /// The Secret is not an attempt.
     #[error(transparent)]
     NotAnAttempt(#[from] NotAnAttempt),
-    /// It cannot be written as JSON.
-    #[error("the attempt cannot be written as JSON")]
-    NotSerializable(#[source] serde_json::Error),
-    /// The API server did not do it.
-    #[error("the API server did not take the request on an attempt")]
+    #[error("the API server did not accept the request on an attempt")]
     Kube(#[source] kube::Error),
 }
 
@@ -71,14 +65,13 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// The attempts in `namespace`.
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client, namespace) }
     }
 
-    /// Puts a new one in. [`AttemptError::Taken`] if there is one of that name.
-    pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<Kept, AttemptError> {
-        let secret = to_secret(name, attempt).map_err(AttemptError::NotSerializable)?;
+    /// Creates one. [`AttemptError::Taken`] if there is one of that name.
+    pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<StoredAttempt, AttemptError> {
+        let secret = to_secret(name, attempt).map_err(kube::Error::SerdeError)?;
         // What is not found here is the namespace: nobody took anything.
         let created = self.api.create(&PostParams::default(), &secret).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 409 => AttemptError::Taken,
@@ -87,36 +80,42 @@ impl Attempts {
         read(&created?)
     }
 
-    /// The one of that name; `None` if there is none.
-    pub async fn get(&self, name: &str) -> Result<Option<Kept>, AttemptError> {
+    pub async fn get(&self, name: &str) -> Result<Option<StoredAttempt>, AttemptError> {
         self.api.get_opt(name).await?.as_ref().map(read).transpose()
     }
 
-    /// All of one user, those that cannot be read left out.
-    pub async fn of_user(&self, user: &str) -> Result<Vec<Kept>, AttemptError> {
-        let digest = Digest::of(user);
-        let mine = ListParams::default().labels(&format!("{}={}", names::LABEL_ATTEMPT_USER, digest.short()));
-        Ok(self.api.list(&mine).await?.items.iter().flat_map(read).collect())
+    /// All of one user that can be read.
+    pub async fn of_user(&self, user: &str) -> Result<Vec<StoredAttempt>, AttemptError> {
+        self.labelled(names::LABEL_ATTEMPT_USER, Digest::of(user).short()).await
     }
 
-    /// All of one connection, those that cannot be read left out.
-    pub async fn of_connection(&self, uid: &str) -> Result<Vec<Kept>, AttemptError> {
-        let its = ListParams::default().labels(&format!("{}={uid}", names::LABEL_ATTEMPT_CONNECTION));
-        let found = self.api.list(&its).await?.items;
-        // The label only selects: what counts is inside.
-        Ok(found.iter().flat_map(read).filter(|kept| kept.attempt.connection.uid == uid).collect())
+    /// All of one connection that can be read.
+    pub async fn of_connection(&self, uid: &str) -> Result<Vec<StoredAttempt>, AttemptError> {
+        let mut found = self.labelled(names::LABEL_ATTEMPT_CONNECTION, uid).await?;
+        // The label only selects.
+        found.retain(|stored| stored.attempt.connection.uid == uid);
+        Ok(found)
+    }
+
+    async fn labelled(&self, label: &str, value: &str) -> Result<Vec<StoredAttempt>, AttemptError> {
+        let with_label = ListParams::default().labels(&format!("{label}={value}"));
+        Ok(self.api.list(&with_label).await?.items.iter().flat_map(read).collect())
     }
 
     /// Takes the next step, if nobody took it before.
-    pub async fn replace(&self, kept: Kept, next: &Attempt) -> Result<Kept, AttemptError> {
-        let Kept { name, attempt: _, uid, resource_version } = kept;
-        let mut secret = to_secret(&name, next).map_err(AttemptError::NotSerializable)?;
+    pub async fn replace(
+        &self,
+        stored: StoredAttempt,
+        next: &Attempt,
+    ) -> Result<StoredAttempt, AttemptError> {
+        let StoredAttempt { name, attempt: _, uid, resource_version } = stored;
+        let mut secret = to_secret(&name, next).map_err(kube::Error::SerdeError)?;
         secret.metadata.uid = Some(uid);
         secret.metadata.resource_version = Some(resource_version);
         read(&self.api.replace(&name, &PostParams::default(), &secret).await?)
     }
 
-    /// Removes the Secret of an attempt, or what should be one, unless it changed since it was seen.
+    /// Deletes the Secret of an attempt, readable or not, unless it changed since it was seen.
     pub async fn remove(&self, secret: &Secret) -> Result<(), AttemptError> {
         let preconditions = Preconditions { uid: secret.uid(), resource_version: secret.resource_version() };
         let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -127,14 +126,14 @@ impl Attempts {
     }
 }
 
-/// An attempt from a Secret that was read or watched. It ends no later than its time after the API server made it, whatever it
+/// An attempt from a Secret that was read or watched. It expires at most [`LIFETIME`] after the Secret was created, whatever it
 /// says itself.
-pub fn read(secret: &Secret) -> Result<Kept, AttemptError> {
+pub fn read(secret: &Secret) -> Result<StoredAttempt, AttemptError> {
     let mut attempt = from_secret(secret)?;
     if let Some(made) = secret.creation_timestamp() {
         attempt.expires_at = attempt.expires_at.min(made.0 + LIFETIME);
     }
-    Ok(Kept {
+    Ok(StoredAttempt {
         name: secret.name_any(),
         attempt,
         uid: secret.uid().unwrap_or_default(),

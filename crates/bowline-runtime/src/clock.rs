@@ -12,7 +12,6 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// would look changed when it is not.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clock.
     #[default]
     System,
     /// A clock that stands still until it is moved. For tests.
@@ -20,7 +19,6 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The present time, in whole seconds.
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => whole_seconds(Timestamp::now()),
@@ -57,18 +55,16 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
 ///
 /// Status holds whole seconds: a finer time would differ from what status says of it, and be written again each time.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    whole(by).and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+    at.saturating_add(rounded_up(by)).unwrap_or(Timestamp::MAX)
 }
 
 /// `at` minus `by`, rounded to the earlier whole second, or the beginning of time.
 pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
-    whole(by).and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
+    at.saturating_sub(rounded_up(by)).unwrap_or(Timestamp::MIN)
 }
 
-/// Whole seconds, rounded up.
-fn whole(time: Duration) -> Option<SignedDuration> {
-    let seconds = time.as_secs().checked_add(u64::from(time.subsec_nanos() > 0))?;
-    i64::try_from(seconds).ok().map(SignedDuration::from_secs)
+fn rounded_up(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)))
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use kube::config::KubeconfigError;
 
-/// What is wrong, in one line. Of the file it tells the path at most: the parser's own message shows the lines around
-/// the fault.
+/// What is wrong, in one line, with the path at most: the parser's own message quotes the lines around the fault.
 pub fn fault(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::ReadConfig(cause, path) => format!("cannot read {}: {cause}", path.display()),

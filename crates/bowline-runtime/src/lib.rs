@@ -1,9 +1,9 @@
-//! What every process of ours stands on.
+//! What all our processes share.
 //!
 //! - [`clock`], [`telemetry`]: time and logs.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`follow`]: watches, and caches that read tolerantly and are never behind our own writes.
-//! - [`attempts`]: reading and writing the Secrets through which portal and operator speak of one try to connect.
+//! - [`attempts`]: reading and writing attempts.
 
 #![warn(unreachable_pub)]
 

@@ -61,6 +61,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use anyhow::anyhow;
 
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_error_has_its_exit_code() {
-        let late = NotInTime { limit: std::time::Duration::from_secs(1).into(), what: "x".into() };
+        let late = NotInTime { limit: "1s".parse().unwrap(), what: "x".into() };
         for (error, exit) in [
             (anyhow!("no such connection"), 1),
             (Usage("pipe it").into(), 2),

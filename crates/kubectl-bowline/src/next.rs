@@ -8,8 +8,7 @@ use crate::table::Cell;
 use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use bowline_api::condition::{Conditioned, Truth};
 use bowline_api::names::connection_id;
-use bowline_api::reason::{Entrance, Facts, Fixer, Reason, Remedy, quoted};
-use bowline_api::view::Viewer;
+use bowline_api::reason::{Entrance, Fixer, MessageFacts, Reason, Remedy, quoted};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// One thing to do.
@@ -25,8 +24,14 @@ pub(crate) struct NextStep {
 
 impl NextStep {
     /// What helps with a reason; `None` where all is well.
-    fn of(reason: Reason, name: Option<&str>, facts: &Facts<'_>, entrance: Entrance) -> Option<Self> {
+    fn of(reason: Reason, facts: &MessageFacts<'_>, entrance: Entrance) -> Option<Self> {
         let row = reason.row();
+        let name = match row.fixer {
+            Fixer::Owner => facts.owner,
+            Fixer::PlatformTeam => facts.contact,
+            Fixer::WorkspaceKeeper => facts.workspace,
+            Fixer::Nobody | Fixer::Author | Fixer::ProviderAdministrator => None,
+        };
         let who = match (row.fixer, row.remedy) {
             (_, Remedy::None) => return None,
             (Fixer::Nobody, Remedy::Wait) => "nobody".to_owned(),
@@ -94,7 +99,7 @@ pub(crate) fn step(
     let entrance = provider.entrance(connection);
     let authorization = connection.status.as_ref().and_then(|status| status.authorization.as_ref());
     let secret = connection.secret_name();
-    let facts = Facts {
+    let facts = MessageFacts {
         secret: Some(&secret),
         contact: provider.contact.as_deref(),
         approval: authorization.and_then(|open| open.admin_consent_url.as_deref()),
@@ -104,9 +109,7 @@ pub(crate) fn step(
         }),
         ..connection.facts()
     };
-    let viewer = Viewer { contact: provider.contact.as_deref(), ..Viewer::default() };
-    let who = connection.who(reason.row().fixer, viewer);
-    NextStep::of(reason, who.name.as_deref(), &facts, entrance)
+    NextStep::of(reason, &facts, entrance)
 }
 
 /// What has to be done about a share that is not published; `None` where it is.
@@ -115,7 +118,7 @@ pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
     let status = share.status.as_ref()?;
     let of = &share.spec.connection;
     let (here, secret) = (share.namespace(), connection_id(&of.namespace, &of.name));
-    let facts = Facts {
+    let facts = MessageFacts {
         owner: status.shared_by.as_deref(),
         provider: status.provider.as_deref(),
         workspace: Some(&share.spec.workspace),
@@ -123,14 +126,9 @@ pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
         namespace: Some(&of.namespace),
         here: here.as_deref(),
         secret: Some(&secret),
-        ..Facts::default()
+        ..MessageFacts::default()
     };
-    let name = match reason.row().fixer {
-        Fixer::Owner => facts.owner,
-        Fixer::WorkspaceKeeper => facts.workspace,
-        _ => None,
-    };
-    NextStep::of(reason, name, &facts, Entrance::Browser)
+    NextStep::of(reason, &facts, Entrance::Browser)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use bowline_api::attempt::{EndResult, LIFETIME, Step};
 use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
 use bowline_api::open::Open;
 use bowline_api::reason::Reason;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -155,7 +155,7 @@ impl Progress {
 
 /// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next, and that is told as an
 /// outcome.
-fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<Progress> {
+fn told_by_its_secret(input: &Input, kept: &StoredAttempt) -> Option<Progress> {
     let unwritten = input.observed.unwritten.iter().find(|known| known.attempt == kept.name);
     let ending = match (&kept.attempt.step, unwritten) {
         (_, Some(known)) => &known.ending,

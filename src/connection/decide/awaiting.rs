@@ -3,7 +3,7 @@
 use bowline_api::attempt;
 use bowline_api::connection::{AttemptResult, Method};
 use bowline_api::open::Open;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use kube::ResourceExt;
 
 use super::checks::Input;
@@ -68,12 +68,12 @@ fn on_record(input: &Input) -> Option<Verdict> {
 fn awaiting_person(input: &Input, target: &Target) -> Verdict {
     let spec = &input.connection.spec;
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
-        let facts = Facts { secret: Some(&credentials.secret_name), ..input.facts() };
+        let facts = MessageFacts { secret: Some(&credentials.secret_name), ..input.facts() };
         return Verdict::of(Reason::CredentialsNotFound, &facts);
     }
     let how = how_to_connect(input, target)
         .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));
-    Verdict::of(Reason::AwaitingAuthorization, &Facts { how: Some(&how), ..input.facts() })
+    Verdict::of(Reason::AwaitingAuthorization, &MessageFacts { how: Some(&how), ..input.facts() })
 }
 
 /// How a person consents, where the provider asks persons and there is a way to it.

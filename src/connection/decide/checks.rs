@@ -7,7 +7,7 @@ use bowline_api::IntegrationConnection;
 use bowline_api::connection::{LastAttempt, Method};
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
-use bowline_api::reason::{Effect, Facts, Reason};
+use bowline_api::reason::{Effect, MessageFacts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
@@ -152,7 +152,7 @@ fn consent_outdated(input: &Input) -> Option<Verdict> {
     let target = input.observed.provider.target()?;
     let own_app = input.observed.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
-    let verdict = Verdict::of(Reason::ConsentOutdated, &Facts { list: Some(what), ..input.facts() });
+    let verdict = Verdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
     // Which client the own app names, the actor finds out by reading it, so it must be let look again.
     let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
     Some(Verdict { effect, ..verdict })
@@ -164,7 +164,7 @@ fn unconfirmed(input: &Input) -> Option<Verdict> {
     let id = consent::account_id(grant);
     let account = grant.bound_to.account.as_ref();
     let shown = account.and_then(|account| account.name.as_deref()).unwrap_or(&id);
-    let facts = Facts { account: Some(shown), account_id: Some(&id), ..input.facts() };
+    let facts = MessageFacts { account: Some(shown), account_id: Some(&id), ..input.facts() };
     Some(Verdict::of(Reason::AwaitingConfirmation, &facts))
 }
 
@@ -187,7 +187,7 @@ fn scopes_missing(input: &Input) -> Option<Verdict> {
 }
 
 fn listed(input: &Input, reason: Reason, list: &str) -> Option<Verdict> {
-    (!list.is_empty()).then(|| Verdict::of(reason, &Facts { list: Some(list), ..input.facts() }))
+    (!list.is_empty()).then(|| Verdict::of(reason, &MessageFacts { list: Some(list), ..input.facts() }))
 }
 
 /// The time at which the grant expires, if the provider names one, it is near, and using the grant does not move it.
@@ -199,16 +199,16 @@ fn expires_soon(input: &Input) -> Option<Timestamp> {
 
 fn accepted(input: &Input) -> Verdict {
     match expires_soon(input).map(|at| at.to_string()) {
-        Some(at) => Verdict::of(Reason::GrantExpiringSoon, &Facts { at: Some(&at), ..input.facts() }),
+        Some(at) => Verdict::of(Reason::GrantExpiringSoon, &MessageFacts { at: Some(&at), ..input.facts() }),
         None => input.verdict(Reason::Authorized, ""),
     }
 }
 
 impl<'a> Input<'a> {
     /// What sentences can name.
-    pub(crate) fn facts(&self) -> Facts<'a> {
+    pub(crate) fn facts(&self) -> MessageFacts<'a> {
         let contact = self.observed.provider.target().and_then(|target| target.contact());
-        Facts { contact, ..self.connection.facts() }
+        MessageFacts { contact, ..self.connection.facts() }
     }
 
     /// A verdict in the words of the table, with what else is known.
@@ -216,6 +216,6 @@ impl<'a> Input<'a> {
     where
         'a: 'd,
     {
-        Verdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
+        Verdict::of(reason, &MessageFacts { detail: detail.into(), ..self.facts() })
     }
 }

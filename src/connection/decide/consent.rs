@@ -1,9 +1,9 @@
 //! What becomes of tries to connect.
 
-use bowline_api::attempt::{DeviceCode, Ending, Step};
+use bowline_api::attempt::{AttemptEnding, DeviceCode, Step};
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use bowline_api::reason::{Effect, Reason};
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -18,7 +18,7 @@ const LONGEST_REQUEST: usize = 64;
 
 /// The step that is due now.
 pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
-    let step = |kept: &Kept| match due(input, kept, authorized)? {
+    let step = |kept: &StoredAttempt| match due(input, kept, authorized)? {
         Due::Step(task) => Some(task),
         Due::End(_) => None,
     };
@@ -33,7 +33,7 @@ pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> 
     if input.observed.busy {
         return Vec::new();
     }
-    let dismissal = |kept: &Kept| match due(input, kept, authorized)? {
+    let dismissal = |kept: &StoredAttempt| match due(input, kept, authorized)? {
         Due::End(dismissal) => Some(dismissal),
         Due::Step(_) => None,
     };
@@ -48,10 +48,10 @@ enum Due {
     End(Dismissal),
 }
 
-fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
+fn due(input: &Input, kept: &StoredAttempt, authorized: &Verdict) -> Option<Due> {
     let attempt = kept.name.clone();
     let dismiss = |reason: Reason, message: String| {
-        Some(Due::End(Dismissal::of(kept, Ending::failed(reason, message))))
+        Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
     };
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
     if let Some(known) = input.observed.unwritten.iter().find(same) {
@@ -100,7 +100,7 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
 }
 
 /// An exchange that an earlier process began. What it brought may be on record all the same.
-fn left_behind(input: &Input, kept: &Kept) -> Due {
+fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
     let record = &input.observed.record;
     // Times have whole seconds: within the same one it is more likely the grant of the try before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
@@ -116,7 +116,7 @@ fn left_behind(input: &Input, kept: &Kept) -> Due {
     Due::End(Dismissal::of(kept, ending))
 }
 
-fn is_newest_code(input: &Input, kept: &Kept) -> bool {
+fn is_newest_code(input: &Input, kept: &StoredAttempt) -> bool {
     let newest =
         input.observed.attempts.iter().find(|kept| matches!(kept.attempt.step, Step::Waiting { .. }));
     newest.is_some_and(|newest| newest.name == kept.name)
@@ -147,7 +147,7 @@ pub(crate) fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
 }
 
 /// The code that waits to be typed at the provider, and when it ends.
-pub(crate) fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> {
+pub(crate) fn shown_code(attempts: &[StoredAttempt]) -> Option<(&DeviceCode, Timestamp)> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Waiting { code, .. } => Some((code, kept.attempt.expires_at)),
         _ => None,
@@ -155,7 +155,7 @@ pub(crate) fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> 
 }
 
 /// What is under way, in words.
-pub(crate) fn progress(attempts: &[Kept]) -> Option<String> {
+pub(crate) fn progress(attempts: &[StoredAttempt]) -> Option<String> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
             Some(format!("{} is being asked by the provider to allow access.", kept.attempt.user))

@@ -1,7 +1,7 @@
 //! Is the token fresh, and when is the next attempt due?
 
 use bowline_api::connection::Method;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
@@ -22,7 +22,7 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
     let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
     let detail = detail(input, reason, next_attempt);
-    Verdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
+    Verdict::of(reason, &MessageFacts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
 }
 
 fn reason(input: &Input, token: &Token, expires_at: Timestamp) -> Reason {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bowline_api::ConnectionShare;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::{MessageFacts, Reason};
 use kube::ResourceExt;
 
 use super::checks::Input;
@@ -32,7 +32,10 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
     if lacking.is_empty() {
         return input.verdict(Reason::Shared, "");
     }
-    Verdict::of(Reason::PartiallyPublished, &Facts { list: Some(&lacking.join(", ")), ..input.facts() })
+    Verdict::of(
+        Reason::PartiallyPublished,
+        &MessageFacts { list: Some(&lacking.join(", ")), ..input.facts() },
+    )
 }
 
 /// Namespaces that should have a share and have none.

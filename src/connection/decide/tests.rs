@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::attempt::secret::to_secret;
-use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, EndResult, Ending, Step};
+use bowline_api::attempt::{Attempt, AttemptEnding, ConnectionRef, DeviceCode, EndResult, Step};
 use bowline_api::connection::{
     AttemptMethod, AttemptResult, FailureStatus, GrantStatus, LastAttempt, RulingStatus, TokenStatus,
 };
@@ -17,7 +17,7 @@ use bowline_oauth::catalog;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
-use bowline_runtime::attempts::{Kept, read};
+use bowline_runtime::attempts::{StoredAttempt, read};
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -526,7 +526,7 @@ fn the_actor_is_told_what_is_due() {
 }
 
 /// A code that waits to be typed, asked about from second 0 on.
-fn waiting() -> Kept {
+fn waiting() -> StoredAttempt {
     let code = DeviceCode {
         user_code: "AB".into(),
         verification_uri: "https://p.example/device".into(),
@@ -627,7 +627,7 @@ fn a_candidate_that_was_sent_without_an_answer_is_told_of_and_sent_again_only_wh
 }
 
 /// A try whose exchange nobody is at work on, begun at second 10.
-fn exchanging() -> bowline_runtime::attempts::Kept {
+fn exchanging() -> bowline_runtime::attempts::StoredAttempt {
     use bowline_api::attempt::{Attempt, ConnectionRef, Step, secret::to_secret};
     use bowline_runtime::attempts;
     let attempt = Attempt {
@@ -677,7 +677,8 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
     // What this process knows, and could not write, is not guessed at.
     let mut known = connection();
-    known.observed.unwritten = vec![over(Ending::failed(Reason::AccountMismatch, "Another account.".into()))];
+    known.observed.unwritten =
+        vec![over(AttemptEnding::failed(Reason::AccountMismatch, "Another account.".into()))];
     assert_eq!(left(known).1[0].ending.reason, Reason::AccountMismatch.into());
 }
 

@@ -1,7 +1,7 @@
 //! An answer to a question about a connection, and what follows from it.
 
 use bowline_api::condition::Truth;
-use bowline_api::reason::{Effect, Facts, Reason};
+use bowline_api::reason::{Effect, MessageFacts, Reason};
 
 /// One condition: its reason, its words, and what follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     /// As the table of reasons has it.
-    pub(crate) fn of(reason: Reason, facts: &Facts<'_>) -> Self {
+    pub(crate) fn of(reason: Reason, facts: &MessageFacts<'_>) -> Self {
         Self::said(reason, reason.message(facts))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bowline_api::attempt::Attempt;
 use bowline_oauth::app::App;
 use bowline_oauth::classify::Failure;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 
 use super::Consenting;
 use crate::grant::gate::NotAdmitted;
@@ -63,7 +63,7 @@ pub(super) fn not_offered(job: &Job) -> ConsentError {
 /// account's pin keeps it the same one.
 ///
 /// Asked again when the answer comes: the grant that was to be renewed may be gone by then.
-pub(super) fn may_consent(at: Consenting<'_>, kept: &Kept) -> Result<(), ConsentError> {
+pub(super) fn may_consent(at: Consenting<'_>, kept: &StoredAttempt) -> Result<(), ConsentError> {
     let (job, attempt) = (at.job, &kept.attempt);
     let renewed = renewed(at);
     if !is_owners(attempt, job) {
@@ -81,7 +81,7 @@ pub(super) fn may_consent(at: Consenting<'_>, kept: &Kept) -> Result<(), Consent
 
 /// The person who consents in the owner's name. Who renews a grant does not change whose it is, and neither does a way to
 /// sign in that tells nothing.
-pub(super) fn person_behind(at: Consenting<'_>, kept: &Kept) -> Option<String> {
+pub(super) fn person_behind(at: Consenting<'_>, kept: &StoredAttempt) -> Option<String> {
     let own = kept.attempt.person.as_ref().filter(|_| is_owners(&kept.attempt, at.job));
     own.map(|person| person.as_str().to_owned()).or_else(|| renewed(at)?.consent.person)
 }

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use bowline_api::attempt::{EndResult, Ending};
+use bowline_api::attempt::{AttemptEnding, EndResult};
 use bowline_api::reason::Reason;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 
@@ -24,7 +24,7 @@ use crate::vault::{Consent, Grant, Record, Slot, TransitionError, Way};
 /// What an answer belongs to.
 pub(super) struct Arrival<'a> {
     /// The attempt, which is told how it ended.
-    pub(crate) kept: Kept,
+    pub(crate) kept: StoredAttempt,
     /// What the grant is bound to.
     pub(crate) pledge: &'a Pledge,
     /// The app it was given to.
@@ -94,17 +94,17 @@ async fn put_on_record(at: Consenting<'_>, grant: &Grant) -> Result<Option<Grant
 }
 
 /// What the attempt's page says of it; the connection's status says the rest.
-fn ending(outcome: &Outcome) -> Ending {
+fn ending(outcome: &Outcome) -> AttemptEnding {
     match outcome {
         Outcome::Committed { .. } => in_use(),
-        Outcome::IntakeRefused { why } => Ending::failed(why.reason(), why.to_string()),
+        Outcome::IntakeRefused { why } => AttemptEnding::failed(why.reason(), why.to_string()),
         _ => being_checked(),
     }
 }
 
 /// The grant is in use.
-pub(crate) fn in_use() -> Ending {
-    Ending {
+pub(crate) fn in_use() -> AttemptEnding {
+    AttemptEnding {
         result: EndResult::Connected,
         reason: Reason::Connected.into(),
         message: "Access was allowed.".to_owned(),
@@ -112,8 +112,8 @@ pub(crate) fn in_use() -> Ending {
 }
 
 /// The grant is on record, and nobody knows yet whether it will do.
-pub(crate) fn being_checked() -> Ending {
-    Ending {
+pub(crate) fn being_checked() -> AttemptEnding {
+    AttemptEnding {
         result: EndResult::Kept,
         reason: Reason::AuthorizationInProgress.into(),
         message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),

@@ -4,7 +4,7 @@ use bowline_api::attempt::{Step, redirect_uri};
 use bowline_api::connection::Method;
 use bowline_oauth::authorize::{self, AuthorizationRequest};
 use bowline_oauth::catalog::protocol::Account;
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
@@ -37,7 +37,7 @@ pub(super) async fn begin(at: Consenting<'_>, name: &str) -> Outcome {
 /// The address to send the browser to, and the pledge.
 async fn request(
     at: Consenting<'_>,
-    kept: &Kept,
+    kept: &StoredAttempt,
     state: &SecretString,
 ) -> Result<(SecretString, ByteString), NotAsked> {
     let Consenting { engine, job, .. } = at;

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_api::attempt::{Attempt, ConnectionRef, DeviceCode, Ending, LIFETIME, Step, attempt_name};
+use bowline_api::attempt::{Attempt, AttemptEnding, ConnectionRef, DeviceCode, LIFETIME, Step, attempt_name};
 use bowline_api::connection::Method;
 use bowline_api::opaque::random_text;
 use bowline_api::reason::Reason;
 use bowline_oauth::app::App;
 use bowline_oauth::device::{self, DeviceAuthorization, Poll};
-use bowline_runtime::attempts::{AttemptError, Kept};
+use bowline_runtime::attempts::{AttemptError, StoredAttempt};
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::ByteString;
@@ -79,7 +79,7 @@ async fn replace_codes(at: Consenting<'_>, by: &str) {
         tracing::info!(error = %chain(&error), "earlier codes cannot be listed now");
         Vec::new()
     });
-    let waits = |kept: &Kept| kept.name != by && matches!(kept.attempt.step, Step::Waiting { .. });
+    let waits = |kept: &StoredAttempt| kept.name != by && matches!(kept.attempt.step, Step::Waiting { .. });
     for kept in earlier.into_iter().filter(waits) {
         at.consents.conclude(kept, replaced_code()).await;
     }
@@ -123,7 +123,7 @@ pub(super) async fn poll(at: Consenting<'_>, name: &str) -> Outcome {
 }
 
 /// The device code that is asked with, if the terms are still those under which it was given.
-async fn waited_for(at: Consenting<'_>, kept: &Kept) -> Result<(Pledge, Arc<App>), NotAsked> {
+async fn waited_for(at: Consenting<'_>, kept: &StoredAttempt) -> Result<(Pledge, Arc<App>), NotAsked> {
     let Consenting { engine, job, .. } = at;
     let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Err(Outcome::Stepped.into()) };
     if kept.attempt.is_expired_at(engine.records.clock.now()) {
@@ -135,13 +135,13 @@ async fn waited_for(at: Consenting<'_>, kept: &Kept) -> Result<(Pledge, Arc<App>
 }
 
 /// When to ask again. Nothing is written for it: after a restart the provider says how fast is too fast.
-fn polled_again(at: Consenting<'_>, kept: &Kept, more: u32) -> Outcome {
+fn polled_again(at: Consenting<'_>, kept: &StoredAttempt, more: u32) -> Outcome {
     let Step::Waiting { interval, .. } = &kept.attempt.step else { return Outcome::Stepped };
     let wait = Duration::from_secs(u64::from(interval.saturating_add(more)));
     Outcome::Polled { until: later(at.engine.records.clock.now(), wait) }
 }
 
-async fn slower(at: Consenting<'_>, kept: Kept) -> Outcome {
+async fn slower(at: Consenting<'_>, kept: StoredAttempt) -> Outcome {
     let outcome = polled_again(at, &kept, SLOWER_BY);
     let (Step::Waiting { code, interval, sealed, .. }, Outcome::Polled { until }) =
         (kept.attempt.step.clone(), &outcome)
@@ -166,9 +166,9 @@ fn unkept(error: &AttemptError) -> NotAsked {
 }
 
 /// The end of a code that a newer one has replaced.
-pub(crate) fn replaced_code() -> Ending {
+pub(crate) fn replaced_code() -> AttemptEnding {
     let message = "Another code was asked for since; this one is not waited for any more.";
-    Ending::failed(Reason::AuthorizationFailed, message.to_owned())
+    AttemptEnding::failed(Reason::AuthorizationFailed, message.to_owned())
 }
 
 /// The attempt that waits for somebody to type the code.

@@ -1,10 +1,10 @@
 //! The code for tokens: sent once, whatever happens.
 
-use bowline_api::attempt::{Answer, Step};
+use bowline_api::attempt::{AuthorizationResponse, Step};
 use bowline_oauth::app::App;
 use bowline_oauth::callback;
 use bowline_oauth::exchange::{self, Code};
-use bowline_runtime::attempts::Kept;
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
@@ -38,7 +38,13 @@ pub(super) async fn exchange(at: Consenting<'_>, name: &str) -> Outcome {
 }
 
 /// Sends the code, once.
-async fn spend(at: Consenting<'_>, kept: Kept, app: &App, pledge: &Pledge, code: &SecretString) -> Outcome {
+async fn spend(
+    at: Consenting<'_>,
+    kept: StoredAttempt,
+    app: &App,
+    pledge: &Pledge,
+    code: &SecretString,
+) -> Outcome {
     let Consenting { engine, job, .. } = at;
     // Judge the older candidate first, or this answer overwrites it.
     if engine
@@ -72,8 +78,8 @@ async fn spend(at: Consenting<'_>, kept: Kept, app: &App, pledge: &Pledge, code:
 /// The pledge and the code, if the answer is one to this attempt, from the provider that was asked.
 fn code(
     at: Consenting<'_>,
-    kept: &Kept,
-    answer: &Answer,
+    kept: &StoredAttempt,
+    answer: &AuthorizationResponse,
     sealed: &ByteString,
 ) -> Result<(Pledge, SecretString), ConsentError> {
     let Consenting { engine, job, .. } = at;
@@ -82,12 +88,12 @@ fn code(
     }
     may_consent(at, kept)?;
     let pledge = Pledge::open(&engine.records.sealer, &job.place, &kept.name, sealed)?;
-    let (Answer::Code { issuer, .. } | Answer::Error { issuer, .. }) = answer;
+    let (AuthorizationResponse::Code { issuer, .. } | AuthorizationResponse::Error { issuer, .. }) = answer;
     let description = job.target.description();
     callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
     match answer {
-        Answer::Code { code, .. } => Ok((pledge, code.clone())),
-        Answer::Error { error, description: said, .. } => {
+        AuthorizationResponse::Code { code, .. } => Ok((pledge, code.clone())),
+        AuthorizationResponse::Error { error, description: said, .. } => {
             let declined = callback::declined(description, error, said.as_deref());
             Err(ConsentError::declined(declined, job.target.whom_to_ask()))
         }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bowline_api::attempt::{Ending, Step};
-use bowline_runtime::attempts::{Attempts, Kept};
+use bowline_api::attempt::{AttemptEnding, Step};
+use bowline_runtime::attempts::{Attempts, StoredAttempt};
 use bowline_runtime::telemetry::chain;
 use url::Url;
 
@@ -30,7 +30,7 @@ pub(crate) struct Dismissal {
     /// The version of it that was judged. Once it moves on, it is judged anew.
     pub(crate) version: String,
     /// What its page says.
-    pub(crate) ending: Ending,
+    pub(crate) ending: AttemptEnding,
 }
 
 /// An attempt that this process has ended. The watch may show it as open for a moment longer.
@@ -44,7 +44,7 @@ pub(crate) struct Concluded {
 
 impl Dismissal {
     /// The end of this attempt, as it was read.
-    pub(crate) fn of(kept: &Kept, ending: Ending) -> Self {
+    pub(crate) fn of(kept: &StoredAttempt, ending: AttemptEnding) -> Self {
         Self { attempt: kept.name.clone(), version: kept.version().to_owned(), ending }
     }
 }
@@ -75,7 +75,7 @@ impl Consents {
     }
 
     /// The attempt of that name, as it is now.
-    pub(super) async fn attempt(&self, name: &str) -> Result<Kept, Outcome> {
+    pub(super) async fn attempt(&self, name: &str) -> Result<StoredAttempt, Outcome> {
         match self.attempts.get(name).await {
             Ok(Some(kept)) => Ok(kept),
             // It was swept, or somebody made another Secret of it: there is nothing to go on with.
@@ -88,7 +88,7 @@ impl Consents {
     }
 
     /// Writes the next step. `None` if somebody else took it, or the API server does not take it now.
-    pub(super) async fn step(&self, kept: Kept, step: Step) -> Option<Kept> {
+    pub(super) async fn step(&self, kept: StoredAttempt, step: Step) -> Option<StoredAttempt> {
         let next = kept.attempt.clone().with(step);
         match self.attempts.replace(kept, &next).await {
             Ok(kept) => Some(kept),
@@ -101,7 +101,7 @@ impl Consents {
 
     /// Ends an attempt; its page tells of it until it expires. Where that is not written now, it is remembered and written
     /// with the next look at the connection. Says whether it is written.
-    pub(super) async fn conclude(&self, kept: Kept, ending: Ending) -> bool {
+    pub(super) async fn conclude(&self, kept: StoredAttempt, ending: AttemptEnding) -> bool {
         if matches!(kept.attempt.step, Step::Ended(_)) {
             return true;
         }
@@ -113,8 +113,8 @@ impl Consents {
     }
 
     /// Ends an attempt without a grant, and has the connection say so.
-    pub(super) async fn fail(&self, kept: Kept, why: ConsentError) -> Outcome {
-        let ending = Ending::failed(why.reason(), why.to_string());
+    pub(super) async fn fail(&self, kept: StoredAttempt, why: ConsentError) -> Outcome {
+        let ending = AttemptEnding::failed(why.reason(), why.to_string());
         self.conclude(kept, ending).await;
         Outcome::IntakeRefused { why: why.into() }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bowline_runtime::follow::Held;
+use bowline_runtime::follow::CacheEntry;
 
 use super::cache::{Cache, Content};
 use super::{Loaded, Store, Version};
@@ -107,7 +107,7 @@ impl Cache {
     }
 
     fn loaded_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Loaded> {
-        let loaded = |(uid, held): (&Arc<str>, &Held<Content>)| {
+        let loaded = |(uid, held): (&Arc<str>, &CacheEntry<Content>)| {
             let record = held.content.as_ref().ok().filter(|record| wanted(record))?;
             let version = Version { uid: Arc::clone(uid), object: held.object.clone() };
             Some(Loaded { record: Arc::clone(record), version })

@@ -1,9 +1,7 @@
 //! An attempt as a Secret, and back. Pure.
 //!
-//! Data: `attempt.json` (what is no secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels are for
-//! selecting; what counts stands in `attempt.json`.
-
-use std::collections::BTreeMap;
+//! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels only
+//! select; `attempt.json` decides.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,7 +10,7 @@ use kube::core::ObjectMeta;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Attempt, ConnectionRef, DeviceCode, Ending, Step};
+use super::{Attempt, AttemptEnding, AuthorizationResponse, DeviceCode, Step};
 use crate::names;
 use crate::opaque::Digest;
 
@@ -27,23 +25,8 @@ const SEALED: &str = "sealed";
 #[error("the Secret is not an attempt that this version can read")]
 pub struct NotAnAttempt;
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Clear {
-    user: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    person: Option<Digest>,
-    connection: ConnectionRef,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    request: Option<String>,
-    provider: String,
-    started_at: Timestamp,
-    expires_at: Timestamp,
-    step: ClearStep,
-}
-
 /// A step without its secrets.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum ClearStep {
     Asked { session: Digest },
@@ -53,28 +36,17 @@ enum ClearStep {
     Refused { error: String, description: Option<String>, issuer: Option<String> },
     Waiting { code: DeviceCode, next_poll: Timestamp, interval: u32 },
     Exchanging,
-    Ended(Ending),
+    Ended(AttemptEnding),
 }
 
 /// The Secret of this name that holds the attempt.
 pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Error> {
-    let Attempt { user, person, connection, request, provider, started_at, expires_at, step } = attempt;
-    let (step, secrets) = split(step);
-    let clear = Clear {
-        user: user.clone(),
-        person: person.clone(),
-        connection: connection.clone(),
-        request: request.clone(),
-        provider: provider.clone(),
-        started_at: *started_at,
-        expires_at: *expires_at,
-        step,
-    };
-    let mut data = BTreeMap::from([(CLEAR.to_owned(), ByteString(serde_json::to_vec(&clear)?))]);
-    data.extend(secrets.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    let (step, secrets) = split(attempt.step.clone());
+    let clear = serde_json::to_vec(&attempt.clone().with(step))?;
+    let data = secrets.into_iter().chain([(CLEAR, ByteString(clear))]);
     let labels = [
-        (names::LABEL_ATTEMPT_CONNECTION, connection.uid.as_str()),
-        (names::LABEL_ATTEMPT_USER, Digest::of(user).short()),
+        (names::LABEL_ATTEMPT_CONNECTION, attempt.connection.uid.as_str()),
+        (names::LABEL_ATTEMPT_USER, Digest::of(&attempt.user).short()),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(Secret {
@@ -84,38 +56,30 @@ pub fn to_secret(name: &str, attempt: &Attempt) -> Result<Secret, serde_json::Er
             ..ObjectMeta::default()
         },
         type_: Some(names::TYPE_ATTEMPT.to_owned()),
-        data: Some(data),
+        data: Some(data.map(|(key, value)| (key.to_owned(), value)).collect()),
         ..Secret::default()
     })
 }
 
-fn split(step: &Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
+fn split(step: Step) -> (ClearStep, Vec<(&'static str, ByteString)>) {
     let text = |secret: &SecretString| ByteString(secret.expose_secret().as_bytes().to_vec());
     match step {
-        Step::Asked { session, state } => {
-            (ClearStep::Asked { session: session.clone() }, vec![(STATE, text(state))])
+        Step::Asked { session, state } => (ClearStep::Asked { session }, vec![(STATE, text(&state))]),
+        Step::Prepared { session, address, sealed } => {
+            (ClearStep::Prepared { session }, vec![(ADDRESS, text(&address)), (SEALED, sealed)])
         }
-        Step::Prepared { session, address, sealed } => (
-            ClearStep::Prepared { session: session.clone() },
-            vec![(ADDRESS, text(address)), (SEALED, sealed.clone())],
-        ),
-        Step::Sent { session, sealed } => {
-            (ClearStep::Sent { session: session.clone() }, vec![(SEALED, sealed.clone())])
+        Step::Sent { session, sealed } => (ClearStep::Sent { session }, vec![(SEALED, sealed)]),
+        Step::Returned { answer: AuthorizationResponse::Code { code, issuer }, sealed } => {
+            (ClearStep::Consented { issuer }, vec![(CODE, text(&code)), (SEALED, sealed)])
         }
-        Step::Returned { answer: Answer::Code { code, issuer }, sealed } => (
-            ClearStep::Consented { issuer: issuer.clone() },
-            vec![(CODE, text(code)), (SEALED, sealed.clone())],
-        ),
-        Step::Returned { answer: Answer::Error { error, description, issuer }, sealed } => {
-            let (error, description, issuer) = (error.clone(), description.clone(), issuer.clone());
-            (ClearStep::Refused { error, description, issuer }, vec![(SEALED, sealed.clone())])
+        Step::Returned { answer: AuthorizationResponse::Error { error, description, issuer }, sealed } => {
+            (ClearStep::Refused { error, description, issuer }, vec![(SEALED, sealed)])
         }
-        Step::Waiting { code, next_poll, interval, sealed } => (
-            ClearStep::Waiting { code: code.clone(), next_poll: *next_poll, interval: *interval },
-            vec![(SEALED, sealed.clone())],
-        ),
+        Step::Waiting { code, next_poll, interval, sealed } => {
+            (ClearStep::Waiting { code, next_poll, interval }, vec![(SEALED, sealed)])
+        }
         Step::Exchanging => (ClearStep::Exchanging, Vec::new()),
-        Step::Ended(ending) => (ClearStep::Ended(ending.clone()), Vec::new()),
+        Step::Ended(ending) => (ClearStep::Ended(ending), Vec::new()),
     }
 }
 
@@ -130,33 +94,35 @@ pub fn from_secret(secret: &Secret) -> Result<Attempt, NotAnAttempt> {
         Ok(SecretString::from(text))
     };
     let sealed = || bytes(SEALED).cloned();
-    let clear: Clear = serde_json::from_slice(&bytes(CLEAR)?.0).map_err(|_| NotAnAttempt)?;
-    let step = match clear.step {
+    let clear: Attempt<ClearStep> = serde_json::from_slice(&bytes(CLEAR)?.0).map_err(|_| NotAnAttempt)?;
+    let step = match clear.step.clone() {
         ClearStep::Asked { session } => Step::Asked { session, state: text(STATE)? },
         ClearStep::Prepared { session } => {
             Step::Prepared { session, address: text(ADDRESS)?, sealed: sealed()? }
         }
         ClearStep::Sent { session } => Step::Sent { session, sealed: sealed()? },
-        ClearStep::Consented { issuer } => {
-            Step::Returned { answer: Answer::Code { code: text(CODE)?, issuer }, sealed: sealed()? }
-        }
-        ClearStep::Refused { error, description, issuer } => {
-            Step::Returned { answer: Answer::Error { error, description, issuer }, sealed: sealed()? }
-        }
+        ClearStep::Consented { issuer } => Step::Returned {
+            answer: AuthorizationResponse::Code { code: text(CODE)?, issuer },
+            sealed: sealed()?,
+        },
+        ClearStep::Refused { error, description, issuer } => Step::Returned {
+            answer: AuthorizationResponse::Error { error, description, issuer },
+            sealed: sealed()?,
+        },
         ClearStep::Waiting { code, next_poll, interval } => {
             Step::Waiting { code, next_poll, interval, sealed: sealed()? }
         }
         ClearStep::Exchanging => Step::Exchanging,
         ClearStep::Ended(ending) => Step::Ended(ending),
     };
-    let Clear { user, person, connection, request, provider, started_at, expires_at, step: _ } = clear;
-    Ok(Attempt { user, person, connection, request, provider, started_at, expires_at, step })
+    Ok(clear.with(step))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::attempt::ConnectionRef;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -192,16 +158,23 @@ mod tests {
             },
             Step::Sent { session, sealed: sealed.clone() },
             Step::Returned {
-                answer: Answer::Code { code: SecretString::from("hush"), issuer: issuer.clone() },
+                answer: AuthorizationResponse::Code {
+                    code: SecretString::from("hush"),
+                    issuer: issuer.clone(),
+                },
                 sealed: sealed.clone(),
             },
             Step::Returned {
-                answer: Answer::Error { error: "access_denied".into(), description: None, issuer },
+                answer: AuthorizationResponse::Error {
+                    error: "access_denied".into(),
+                    description: None,
+                    issuer,
+                },
                 sealed: sealed.clone(),
             },
             Step::Waiting { code, next_poll: at(5), interval: 5, sealed },
             Step::Exchanging,
-            Step::Ended(Ending::failed(
+            Step::Ended(AttemptEnding::failed(
                 crate::reason::Reason::AuthorizationFailed,
                 "Access was not allowed.".into(),
             )),

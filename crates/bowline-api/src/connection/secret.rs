@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 
-/// The Secret that workloads mount.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -17,22 +18,19 @@ use crate::open::Open;
 )]
 pub struct PublishedSecret {
     /// Name of the Secret. Absent means the name of the connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: Option<String>,
 
     /// Which keys the Secret has. Raw: `access_token`, `token_type`, `expires_at`, `scopes`, `account_id` and `account_name`; or
     /// `api_key`; or `username` and `password`. Env: the same keys in upper case, for `envFrom`. Absent means Raw.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
 
     /// Type, labels and annotations of the Secret, and keys of your own instead of those of `format`. Absent means type and keys of
     /// `format`, and no labels or annotations besides Bowline's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<SecretTemplate>,
 }
 
-/// What a published Secret looks like, besides its name.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -50,12 +48,11 @@ pub struct SecretTemplate {
     /// Type of the Secret. Each but Opaque needs certain keys in `data`: `kubernetes.io/basic-auth` needs `username` or `password`,
     /// `kubernetes.io/dockerconfigjson` needs `.dockerconfigjson` with a JSON object, `kubernetes.io/ssh-auth` needs
     /// `ssh-privatekey`. Absent means Opaque.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type")]
     #[schemars(with = "Option<SecretType>")]
     pub type_: Option<Open<SecretType>>,
 
     /// Labels and annotations of the Secret. Absent means Bowline's alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
 
     /// Key of the Secret to minijinja template over `token`, `username`, `account`, `scopes` and `expiresAt`. Replaces `format`.
@@ -72,7 +69,6 @@ pub struct SecretTemplate {
     pub data: BTreeMap<String, String>,
 }
 
-/// Labels and annotations of a published Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateMetadata {
@@ -115,7 +111,6 @@ pub enum SecretType {
 }
 
 impl SecretType {
-    /// As Kubernetes writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opaque => "Opaque",
@@ -126,7 +121,6 @@ impl SecretType {
     }
 }
 
-/// Keys of a published Secret.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[schemars(transform = crate::schema::undescribed)]
 pub enum Format {

@@ -4,61 +4,47 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use crate::open::Open;
 use crate::reason::Reason;
 
 /// What the operator knows of a connection. Never a secret.
+#[skip_serializing_none]
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationConnectionStatus {
     /// The one word for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Open<Phase>>,
     /// Stable id `<namespace>.<name>`; also the name of the Secret wherever it is shared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// The account at the provider, as it says itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountStatus>,
     /// When the present grant was first accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_at: Option<Time>,
     /// Who owned the connection when the present grant was accepted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connected_by: Option<String>,
     /// What somebody has to do to authorize it; absent while there is nothing to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<AuthorizationStatus>,
     /// Scopes: asked for, given, not given, given beyond what was asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<ScopesStatus>,
     /// The access token: times and counters, never the token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenStatus>,
     /// The grant in use. Absent while there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantStatus>,
     /// What the provider decided about the grant in use; absent while it honors it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ruling: Option<RulingStatus>,
     /// The last attempt to connect, whatever became of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_attempt: Option<LastAttempt>,
     /// The Secret that is published here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretStatus>,
     /// Where it is shared.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sharing: Option<SharingStatus>,
     /// The last value of the annotation `bowline.dev/refresh-requested-at` that was carried out or refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_refresh: Option<String>,
     /// The last value of the annotation `bowline.dev/authorize-requested-at` that was taken up or refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_authorization: Option<String>,
     /// The generation that this status is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, Authorized, `TokenFresh`, `SecretPublished`; Shared where sharing is requested, Stalled where a person must act.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,26 +53,24 @@ pub struct IntegrationConnectionStatus {
 }
 
 /// Where and how somebody authorizes a connection. Never a device code or a state.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationStatus {
     /// The connection's page in the portal. Absent where no portal is set up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Device flow: the code to type there (RFC 8628 §3.2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_code: Option<String>,
     /// Device flow: the page at the provider to type it into.
-    #[serde(rename = "verificationURI", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURI")]
     pub verification_uri: Option<String>,
     /// Device flow: the same page with the code filled in, where the provider offers it.
-    #[serde(rename = "verificationURIComplete", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "verificationURIComplete")]
     pub verification_uri_complete: Option<String>,
     /// Device flow: when the code expires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// The page where an administrator at the provider approves the app.
-    #[serde(rename = "adminConsentURL", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "adminConsentURL")]
     pub admin_consent_url: Option<String>,
 }
 
@@ -95,7 +79,6 @@ pub struct AuthorizationStatus {
 pub enum Phase {
     /// Never authorized yet: waiting for its owner, or for something it needs.
     Pending,
-    /// Ready.
     Active,
     /// No valid token now, and the grant is not known to be dead.
     Expired,
@@ -103,14 +86,11 @@ pub enum Phase {
     Error,
     /// Withdrawn at the provider, or by an administrator there.
     Revoked,
-    /// Suspended by its spec.
     Suspended,
-    /// Disconnected by its spec.
     Disconnected,
 }
 
 impl Phase {
-    /// Every phase, in order.
     pub const ALL: &[Self] = &[
         Self::Pending,
         Self::Active,
@@ -120,49 +100,20 @@ impl Phase {
         Self::Suspended,
         Self::Disconnected,
     ];
-
-    /// As it stands in status.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::Active => "Active",
-            Self::Expired => "Expired",
-            Self::Error => "Error",
-            Self::Revoked => "Revoked",
-            Self::Suspended => "Suspended",
-            Self::Disconnected => "Disconnected",
-        }
-    }
-
-    /// When a connection is in it.
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Pending => "Never authorized: waiting for the owner, or for something it needs",
-            Self::Active => "Ready",
-            Self::Expired => "No valid token now, and the grant is not known to be dead",
-            Self::Error => "Not ready, and a person must act",
-            Self::Revoked => "Revoked at the provider",
-            Self::Suspended => "Suspended by its spec",
-            Self::Disconnected => "Disconnected by its spec",
-        }
-    }
 }
 
-/// An account at a provider.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountStatus {
     /// The provider's stable id.
     pub id: String,
     /// A name for people; it may change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Mail address for people; never used to match accounts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
-/// Scopes asked for and given.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ScopesStatus {
@@ -180,34 +131,26 @@ pub struct ScopesStatus {
     pub extra: Vec<String>,
 }
 
-/// Times and counters of the access token.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenStatus {
     /// When the token expires. Absent: the provider names no time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// When the provider last issued a token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refreshed_at: Option<Time>,
     /// When the next attempt is due. Absent: none is planned.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_refresh_at: Option<Time>,
     /// Whether the grant can be refreshed without its owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refreshable: Option<bool>,
     /// Attempts that failed in a row, of any class.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_failures: Option<i32>,
     /// Refusals by the provider in a row; after ten the operator stops. Outages do not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consecutive_refusals: Option<i32>,
     /// The last failure; absent after a success.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<FailureStatus>,
 }
 
-/// One failed attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureStatus {
@@ -219,7 +162,7 @@ pub struct FailureStatus {
     pub message: String,
 }
 
-/// The grant in use.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantStatus {
@@ -230,11 +173,10 @@ pub struct GrantStatus {
     /// When the access token in use was obtained.
     pub obtained_at: Time,
     /// When the refresh token or the consent itself expires, if the provider says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 }
 
-/// What the provider decided about the grant in use.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RulingStatus {
@@ -246,14 +188,13 @@ pub struct RulingStatus {
     #[serde(rename = "final")]
     pub is_final: bool,
     /// The grant it is about: `status.grant.id`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
     /// What the provider said, in our words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
-/// The last attempt to connect.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LastAttempt {
@@ -263,20 +204,16 @@ pub struct LastAttempt {
     /// How the grant was to come.
     pub method: Open<AttemptMethod>,
     /// The user who started it, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_by: Option<String>,
     /// When it was first seen.
     pub started_at: Time,
     /// When it ended. Absent while it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
     /// What became of it.
     pub result: Open<AttemptResult>,
     /// The grant that was in use when it ended: it stays in use whatever became of the attempt. Absent where there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_in_use: Option<String>,
     /// Why it failed, or what is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Open<Reason>>,
     /// What happened, what to do, who does it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -299,17 +236,15 @@ pub enum AttemptMethod {
 /// What became of an attempt.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptResult {
-    /// It has not ended.
     Running,
     /// Its grant is in use.
     Succeeded,
     /// It ended without a grant that can be used.
     Failed,
-    /// What it brought was sent to the provider, and the answer never arrived.
+    /// Its grant was sent to the provider, and the answer never arrived.
     Unknown,
 }
 
-/// The Secret that is published.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretStatus {
@@ -317,7 +252,6 @@ pub struct SecretStatus {
     pub name: String,
 }
 
-/// Where and by whom a connection is shared.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct SharingStatus {

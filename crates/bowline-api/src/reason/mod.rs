@@ -13,13 +13,13 @@ pub use self::remedy::{Entrance, Fixer, Remedy};
 pub use self::table::Reason;
 #[cfg(test)]
 pub(crate) use self::words::capitalized;
-pub use self::words::{Facts, quoted};
+pub use self::words::{MessageFacts, quoted};
 use crate::condition_type::{ConditionType, Truth};
 
-/// What a reason lets the operator do with the grant and with what is published.
+/// What the operator may do with the grant and with what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Publish, refresh, take in: all as usual.
+    /// Everything as usual.
     Serve,
     /// Send nothing to the provider; what is published stays until it expires.
     Coast,
@@ -31,25 +31,19 @@ pub enum Effect {
     End,
 }
 
-/// The Event that tells of a reason when a condition turns to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
-    /// For the record.
     Normal,
-    /// Somebody should look.
     Warning,
 }
 
 /// Where a reason can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A condition of an `IntegrationConnection`.
+pub enum ReasonPlace {
     Connection(ConditionType),
-    /// `Ready` of an `IntegrationProvider`.
+    /// `Ready` of an `IntegrationProvider`, and so on.
     Provider,
-    /// `Ready` of a `Workspace`.
     Workspace,
-    /// `Ready` of a `ConnectionShare`.
     Share,
     /// An Event alone.
     Event,
@@ -58,21 +52,18 @@ pub enum Place {
 /// Everything that follows from a reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Where it can stand.
-    pub places: &'static [Place],
-    /// What the condition's status is with it.
+    pub places: &'static [ReasonPlace],
+    /// The condition's status.
     pub status: Truth,
-    /// What it lets the operator do.
     pub effect: Effect,
     /// Who can change it.
     pub fixer: Fixer,
-    /// What helps.
     pub remedy: Remedy,
     /// Whether nothing changes until a person acts, and that is not normal to wait for (kstatus).
     pub stalled: bool,
-    /// The Event that tells of it.
+    /// The Event that reports it when a condition turns to it.
     pub event: Option<EventType>,
-    /// What happened; holes like `{provider}` are filled from [`Facts`].
+    /// What happened; placeholders like `{provider}` are filled from [`MessageFacts`].
     pub sentence: &'static str,
 }
 
@@ -80,23 +71,13 @@ const REFRESH: &str = "kubectl bowline refresh {name} -n {namespace}";
 const SHARES: &str = "kubectl get cshare -A -l bowline.dev/connection-name={name},bowline.dev/connection-namespace={namespace}";
 
 impl Reason {
-    /// What happened, then what to do and who does it.
-    pub fn message(self, facts: &Facts<'_>) -> String {
-        facts.message(self.row())
-    }
-
-    /// What helps, as a sentence that leaves open who does it; empty where nothing has to be done.
-    pub fn step(self, facts: &Facts<'_>) -> String {
-        facts.step(self.row())
-    }
-
     /// The command line that does it, or shows what is needed.
-    pub fn command(self, facts: &Facts<'_>, entrance: Entrance) -> String {
+    pub fn command(self, facts: &MessageFacts<'_>, entrance: Entrance) -> String {
         let row = self.row();
         facts.command(match (row.remedy, row.places) {
             // Nobody has to wait for the next refresh.
-            (Remedy::Wait, [Place::Connection(ConditionType::TokenFresh), ..]) => REFRESH,
-            (Remedy::Wait, [Place::Connection(ConditionType::Shared), ..]) => SHARES,
+            (Remedy::Wait, [ReasonPlace::Connection(ConditionType::TokenFresh), ..]) => REFRESH,
+            (Remedy::Wait, [ReasonPlace::Connection(ConditionType::Shared), ..]) => SHARES,
             (remedy, _) => remedy.command(entrance),
         })
     }
@@ -104,11 +85,6 @@ impl Reason {
     /// The reason with this text; `None` for one that this version does not know.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
-    }
-
-    /// Whether it can stand in this condition of a connection.
-    pub fn stands_in(self, type_: ConditionType) -> bool {
-        self.row().places.contains(&Place::Connection(type_))
     }
 }
 
@@ -141,7 +117,7 @@ mod tests {
     fn each_row_agrees_with_itself() {
         for reason in Reason::ALL {
             let row = reason.row();
-            let events_only = row.places == [Place::Event];
+            let events_only = row.places == [ReasonPlace::Event];
             assert!(!row.places.is_empty(), "{reason} stands nowhere");
             assert!(row.sentence.ends_with('.') && row.sentence.len() > 10, "{reason}: {}", row.sentence);
             assert!(!events_only || row.event.is_some(), "{reason} is told nowhere");
@@ -161,7 +137,8 @@ mod tests {
 
     #[test]
     fn only_authorized_decides_about_the_grant() {
-        let of_the_grant = |reason: &&Reason| reason.stands_in(ConditionType::Authorized);
+        let authorized = ReasonPlace::Connection(ConditionType::Authorized);
+        let of_the_grant = |reason: &&Reason| reason.row().places.contains(&authorized);
         for reason in Reason::ALL.iter().filter(|reason| !of_the_grant(reason)) {
             assert!(matches!(reason.row().effect, Effect::Serve | Effect::Coast), "{reason}");
         }

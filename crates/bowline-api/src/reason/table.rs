@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::EventType::{Normal, Warning};
 use super::Fixer::{Author, Nobody, Owner, PlatformTeam, ProviderAdministrator, WorkspaceKeeper};
-use super::Place::{Connection, Event, Provider, Share, Workspace};
-use super::{Effect, Place, Remedy, Row};
+use super::ReasonPlace::{Connection, Event, Provider, Share, Workspace};
+use super::{Effect, ReasonPlace, Remedy, Row};
 use crate::condition_type::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use crate::condition_type::Truth::{False, True, Unknown};
 
@@ -54,10 +54,10 @@ macro_rules! rows {
     (@event warning) => { Some(Warning) };
 }
 
-const AUTHORIZED: Place = Connection(Authorized);
-const FRESH: Place = Connection(TokenFresh);
-const PUBLISHED: Place = Connection(SecretPublished);
-const SHARED: Place = Connection(Shared);
+const AUTHORIZED: ReasonPlace = Connection(Authorized);
+const FRESH: ReasonPlace = Connection(TokenFresh);
+const PUBLISHED: ReasonPlace = Connection(SecretPublished);
+const SHARED: ReasonPlace = Connection(Shared);
 
 rows! {
     Connected: [Connection(Ready)], True, Serve, Nobody, None, moving, silent,

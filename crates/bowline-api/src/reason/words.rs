@@ -2,31 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::{Fixer, Remedy, Row};
+use super::{Fixer, Reason, Remedy, Row};
 use crate::condition_type::Truth;
 
-/// What a sentence can name. What is not known is said in general words.
+/// What a message can name. What is not known is said in general words.
 #[derive(Clone, Debug, Default)]
-pub struct Facts<'a> {
-    /// The connection's owner.
+pub struct MessageFacts<'a> {
     pub owner: Option<&'a str>,
-    /// The `IntegrationProvider`.
     pub provider: Option<&'a str>,
-    /// The Workspace.
     pub workspace: Option<&'a str>,
-    /// The Secret.
     pub secret: Option<&'a str>,
     /// The account at the provider, by its name for people.
     pub account: Option<&'a str>,
-    /// Its id.
     pub account_id: Option<&'a str>,
     /// Scopes, namespaces, or whatever else is listed.
     pub list: Option<&'a str>,
     /// A time.
     pub at: Option<&'a str>,
-    /// The connection's name.
+    /// The connection's name and namespace.
     pub name: Option<&'a str>,
-    /// The namespace.
     pub namespace: Option<&'a str>,
     /// The namespace of the Secret, where that is another: a share's.
     pub here: Option<&'a str>,
@@ -36,16 +30,14 @@ pub struct Facts<'a> {
     pub contact: Option<&'a str>,
     /// A command, or the address of a page.
     pub how: Option<&'a str>,
-    /// The field of the spec.
-    pub field: Option<&'a str>,
     /// What else is known, as sentences; stands between what happened and what to do.
     pub detail: Cow<'a, str>,
 }
 
-impl Facts<'_> {
-    /// What is known for a hole, and what is said where nothing is.
-    fn get(&self, hole: &str) -> Option<(Option<&str>, &'static str)> {
-        Some(match hole {
+impl MessageFacts<'_> {
+    /// What is known for a placeholder, and what is said where nothing is.
+    fn get(&self, placeholder: &str) -> Option<(Option<&str>, &'static str)> {
+        Some(match placeholder {
             "owner" => (self.owner, "the owner"),
             "provider" => (self.provider, "the provider"),
             "workspace" => (self.workspace, "of this connection"),
@@ -60,24 +52,24 @@ impl Facts<'_> {
             "approval" => (self.approval, "its administration page"),
             "contact" => (self.contact, "your platform team"),
             "how" => (self.how, "kubectl bowline connect NAME, or in the portal"),
-            "field" => (self.field, "secret"),
             _ => return None,
         })
     }
 
-    /// `template` with its holes filled, in one pass: what is filled in is not read again. Braces around anything else stay.
+    /// Fills the placeholders of `template` in one pass: what is filled in is not read again. Other braces stay.
     fn fill_with(&self, template: &str, word: impl Fn(&str, Option<&str>, &str) -> String) -> String {
         let mut filled = String::with_capacity(template.len());
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             filled.push_str(before);
-            let found = after.split_once('}').and_then(|(hole, after)| Some((hole, self.get(hole)?, after)));
-            if let Some((hole, (known, general), after)) = found {
-                filled.push_str(&word(hole, known, general));
+            rest = after;
+            if let Some((placeholder, after)) = after.split_once('}')
+                && let Some((known, general)) = self.get(placeholder)
+            {
+                filled.push_str(&word(placeholder, known, general));
                 rest = after;
             } else {
                 filled.push('{');
-                rest = after;
             }
         }
         filled + rest
@@ -90,14 +82,9 @@ impl Facts<'_> {
 
     /// For a shell: each value is one word, whoever chose it. What is not known is left for people to fill in.
     pub(super) fn command(&self, template: &str) -> String {
-        self.fill_with(template, |hole, known, _| {
-            known.map_or_else(|| hole.to_uppercase().replace('_', "-"), quoted)
+        self.fill_with(template, |placeholder, known, _| {
+            known.map_or_else(|| placeholder.to_uppercase().replace('_', "-"), quoted)
         })
-    }
-
-    pub(super) fn message(&self, row: &Row) -> String {
-        let parts = [self.fill(row.sentence), ended(self.detail.trim()), self.what_to_do(row.fixer, row)];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
     /// What to do, and that `fixer` does it; empty where nothing is to be done.
@@ -108,7 +95,7 @@ impl Facts<'_> {
             remedy => {
                 // Who looks after the provider is nobody to ask about the rest of the cluster.
                 let contact = self.contact.filter(|_| remedy.is_about_the_provider());
-                let asked = Facts { contact, ..self.clone() };
+                let asked = MessageFacts { contact, ..self.clone() };
                 let step = asked.fill(fixer.request()) + &self.fill_step(row);
                 let command = self.command(remedy.short_command());
                 let separator = if command.is_empty() { "" } else { ": " };
@@ -117,25 +104,34 @@ impl Facts<'_> {
         }
     }
 
-    /// What helps, as a sentence of its own; empty where nothing has to be done.
-    pub(super) fn step(&self, row: &Row) -> String {
+    fn fill_step(&self, row: &Row) -> String {
         match row.remedy {
-            Remedy::None | Remedy::Wait => self.what_to_do(row.fixer, row),
-            _ => {
-                let step = self.fill_step(row);
-                let mut letters = step.chars();
-                let first = letters.next().map(|first| first.to_ascii_uppercase());
-                first.into_iter().chain(letters).chain(['.']).collect()
-            }
+            Remedy::Reconnect if row.status == Truth::True => "connect again before then".to_owned(),
+            Remedy::EditSpec(field) => row.remedy.step().to_owned() + field,
+            remedy => self.fill(remedy.step()),
         }
     }
+}
 
-    fn fill_step(&self, row: &Row) -> String {
-        let known = Facts { field: field(row.remedy).or(self.field), ..self.clone() };
-        match row.remedy {
-            Remedy::Reconnect if row.status == Truth::True => known.fill("connect again before then"),
-            remedy => known.fill(remedy.step()),
+impl Reason {
+    /// What happened, then what to do and who does it.
+    pub fn message(self, facts: &MessageFacts<'_>) -> String {
+        let row = self.row();
+        let parts = [facts.fill(row.sentence), ended(facts.detail.trim()), facts.what_to_do(row.fixer, row)];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What helps, as a sentence that leaves open who does it; empty where nothing has to be done.
+    pub fn step(self, facts: &MessageFacts<'_>) -> String {
+        let row = self.row();
+        if matches!(row.remedy, Remedy::None | Remedy::Wait) {
+            return facts.what_to_do(row.fixer, row);
         }
+        let mut step = facts.fill_step(row) + ".";
+        if let Some(first) = step.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        step
     }
 }
 
@@ -146,13 +142,6 @@ pub fn quoted(value: &str) -> String {
         value.to_owned()
     } else {
         format!("'{}'", value.replace('\'', "'\\''"))
-    }
-}
-
-const fn field(remedy: Remedy) -> Option<&'static str> {
-    match remedy {
-        Remedy::EditSpec(field) => Some(field),
-        _ => None,
     }
 }
 
@@ -175,70 +164,72 @@ pub(crate) fn capitalized(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Entrance, Reason};
+    use super::super::Entrance;
     use super::*;
 
     #[test]
     fn a_message_says_what_happened_then_what_to_do_and_who() {
-        let facts = Facts {
+        let facts = MessageFacts {
             owner: Some("alice"),
             provider: Some("github"),
             contact: Some("ops@example.com"),
             detail: "bad_refresh_token".into(),
-            ..Facts::default()
+            ..MessageFacts::default()
         };
         assert_eq!(
             Reason::GrantExpired.message(&facts),
             "The provider no longer accepts the grant. bad_refresh_token. alice must connect again."
         );
         assert_eq!(
-            Reason::ProviderNotFound.message(&Facts { detail: "".into(), ..facts }),
+            Reason::ProviderNotFound.message(&MessageFacts { detail: "".into(), ..facts }),
             "There is no IntegrationProvider github. Ask ops@example.com to create the IntegrationProvider github; then it continues by itself."
         );
         assert_eq!(
-            Reason::GrantRevoked.message(&Facts::default()),
+            Reason::GrantRevoked.message(&MessageFacts::default()),
             "The grant was revoked at the provider. The owner must connect again."
         );
     }
 
     #[test]
     fn what_is_filled_in_is_not_read_again() {
-        let facts = Facts { owner: Some("{provider}"), provider: Some("p"), ..Facts::default() };
+        let facts =
+            MessageFacts { owner: Some("{provider}"), provider: Some("p"), ..MessageFacts::default() };
         assert_eq!(facts.fill("{owner} {provider} {unknown} {"), "{provider} p {unknown} {");
     }
 
     #[test]
-    fn every_hole_of_every_row_is_known() {
+    fn every_placeholder_of_every_row_is_known() {
         for reason in Reason::ALL {
             let row = reason.row();
             for text in [row.sentence, row.remedy.step(), row.remedy.short_command()] {
-                assert!(!Facts::default().fill(text).contains(['{', '}']), "{reason}: {text}");
+                assert!(!MessageFacts::default().fill(text).contains(['{', '}']), "{reason}: {text}");
             }
-            assert!(!reason.message(&Facts::default()).contains(['{', '}']), "{reason}");
+            assert!(!reason.message(&MessageFacts::default()).contains(['{', '}']), "{reason}");
         }
     }
 
     #[test]
     fn what_to_do_soon_says_until_when() {
-        let message = Reason::GrantExpiringSoon.message(&Facts { at: Some("noon"), ..Facts::default() });
+        let message =
+            Reason::GrantExpiringSoon.message(&MessageFacts { at: Some("noon"), ..MessageFacts::default() });
         assert!(message.ends_with("The owner must connect again before then."), "{message}");
-        assert_eq!(Reason::GrantExpired.step(&Facts::default()), "Connect again.");
+        assert_eq!(Reason::GrantExpired.step(&MessageFacts::default()), "Connect again.");
     }
 
     #[test]
     fn a_value_stays_one_word_of_a_command() {
-        let facts = Facts {
+        let facts = MessageFacts {
             name: Some("mail"),
             namespace: Some("team-a"),
             account_id: Some("1' ; rm -rf ~ '"),
-            ..Facts::default()
+            ..MessageFacts::default()
         };
         let id = r"'1'\'' ; rm -rf ~ '\'''";
         let command = Reason::AwaitingConfirmation.command(&facts, Entrance::Device);
         assert_eq!(command, format!("kubectl bowline connect mail -n team-a --accept-account {id}"));
         let message = Reason::AwaitingConfirmation.message(&facts);
         assert!(message.ends_with(&format!("--accept-account {id}.")), "{message}");
-        let nothing = Reason::AwaitingConfirmation.command(&Facts::default(), Entrance::Device);
+        let nothing = Reason::AwaitingConfirmation.command(&MessageFacts::default(), Entrance::Device);
         assert_eq!(nothing, "kubectl bowline connect NAME -n NAMESPACE --accept-account ACCOUNT-ID");
         for (value, word) in [("583231", "583231"), ("", "''"), ("a@b.c", "a@b.c"), ("$x", "'$x'")] {
             assert_eq!(quoted(value), word);
@@ -246,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_has_a_command_without_holes() {
+    fn every_reason_has_a_command_without_placeholders() {
         let ours = [r#"{"spec":{"suspend":false}}"#, r#"{"spec":{"disconnect":false}}"#];
         let ours = ours.iter().chain(&["{.status.authorization.adminConsentURL}"]);
         for reason in Reason::ALL {
             for entrance in [Entrance::Browser, Entrance::Device, Entrance::Import] {
-                let command = reason.command(&Facts::default(), entrance);
+                let command = reason.command(&MessageFacts::default(), entrance);
                 let rest = ours.clone().fold(command.clone(), |rest, json| rest.replace(json, ""));
                 assert!(command.starts_with("kubectl ") && !rest.contains(['{', '}']), "{reason}: {command}");
             }

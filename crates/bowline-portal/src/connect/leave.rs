@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect};
 use bowline_api::attempt::{Attempt, Step};
-use bowline_runtime::attempts::{AttemptError, Kept};
+use bowline_runtime::attempts::{AttemptError, StoredAttempt};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 
@@ -65,7 +65,7 @@ pub(crate) async fn go(visit: Visit, Path(name): Path<String>) -> Reply {
 }
 
 /// An open attempt of this session. Other sessions get the response for one that does not exist.
-async fn begun(visit: &Visit, name: &str) -> Result<Kept, Failure> {
+async fn begun(visit: &Visit, name: &str) -> Result<StoredAttempt, Failure> {
     if !is_attempt(name) {
         return Err(Failure::not_found());
     }

@@ -1,8 +1,8 @@
 //! The state of the visitor's last attempt, for the connection's page.
 
 use bowline_api::IntegrationConnection;
-use bowline_api::attempt::{Answer, Attempt, EndResult, Ending, Step};
-use bowline_runtime::attempts::Kept;
+use bowline_api::attempt::{Attempt, AttemptEnding, AuthorizationResponse, EndResult, Step};
+use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 
 use super::start::reference;
@@ -27,14 +27,14 @@ pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Fail
     let (visit, this) = (&subject.visit, reference(subject));
     let mut mine = visit.app.attempts.of_user(visit.session.user()).await?;
     mine.retain(|kept| kept.attempt.user == visit.session.user() && kept.attempt.connection == this);
-    let last = mine.into_iter().max_by_key(Kept::order).map(|kept| kept.attempt);
+    let last = mine.into_iter().max_by_key(StoredAttempt::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
     Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, visit.now())))
 }
 
 /// Whether the grant of the attempt has been judged since: then the status shows the result.
 fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
-    let Step::Ended(Ending { result: EndResult::Kept, .. }) = &attempt.step else { return false };
+    let Step::Ended(AttemptEnding { result: EndResult::Kept, .. }) = &attempt.step else { return false };
     connection
         .last_attempt()
         .is_some_and(|last| !last.is_running() && last.started_at.0 >= attempt.started_at)
@@ -60,7 +60,7 @@ fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
             note("wait", format!("You started to connect and have not come back from {provider} yet."), false)
         }
-        Step::Returned { answer: Answer::Error { error, description, .. }, .. } => {
+        Step::Returned { answer: AuthorizationResponse::Error { error, description, .. }, .. } => {
             let said = description.as_ref().unwrap_or(error);
             let words = format!("You came back from {provider} without access.");
             let said = Some(foreign(said));
@@ -102,13 +102,14 @@ mod tests {
     fn each_step_is_told() {
         let sealed = || ByteString(Vec::new());
         let ending = |result| {
-            Step::Ended(Ending {
+            Step::Ended(AttemptEnding {
                 result,
                 reason: bowline_api::reason::Reason::AccountMismatch.into(),
                 message: "The account is another.".into(),
             })
         };
-        let denied = Answer::Error { error: "access_denied".into(), description: None, issuer: None };
+        let denied =
+            AuthorizationResponse::Error { error: "access_denied".into(), description: None, issuer: None };
         let rows = [
             (Step::Sent { session: Digest::of("s"), sealed: sealed() }, "not come back from GitHub", false),
             (Step::Exchanging, "being checked", true),

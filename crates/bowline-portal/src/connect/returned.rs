@@ -2,7 +2,7 @@
 //!
 //! Repeated parameters are refused instead of choosing one, and every length is limited.
 
-use bowline_api::attempt::{Answer, Attempt, Ending, Step};
+use bowline_api::attempt::{Attempt, AttemptEnding, AuthorizationResponse, Step};
 use bowline_api::reason::Reason;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
@@ -30,7 +30,7 @@ pub(crate) enum Malformed {
 /// A callback. Its state finds the attempt, on which any other flaw is then reported.
 pub(crate) struct Callback {
     pub(crate) state: SecretString,
-    brings: Result<Answer, &'static str>,
+    brings: Result<AuthorizationResponse, &'static str>,
 }
 
 impl Callback {
@@ -64,20 +64,24 @@ fn is_state(state: &str) -> bool {
 }
 
 /// `error` counts before `code` (RFC 6749 §4.1.2.1).
-fn answer(one: impl Fn(&str) -> Result<Option<String>, &'static str>) -> Result<Answer, &'static str> {
+fn answer(
+    one: impl Fn(&str) -> Result<Option<String>, &'static str>,
+) -> Result<AuthorizationResponse, &'static str> {
     let (error, code, issuer) = (one("error")?, one("code")?, one("iss")?);
     let description = one("error_description")?;
     if issuer.as_ref().is_some_and(|issuer| issuer.len() > ISSUER_BYTES) {
         return Err("The provider's response is too long.");
     }
     match (error, code) {
-        (Some(error), _) => {
-            Ok(Answer::Error { error: cut(&error), description: description.as_deref().map(foreign), issuer })
-        }
+        (Some(error), _) => Ok(AuthorizationResponse::Error {
+            error: cut(&error),
+            description: description.as_deref().map(foreign),
+            issuer,
+        }),
         (None, Some(code)) if code.is_empty() || code.len() > CODE_BYTES => {
             Err("The provider's response is empty or too long.")
         }
-        (None, Some(code)) => Ok(Answer::Code { code: SecretString::from(code), issuer }),
+        (None, Some(code)) => Ok(AuthorizationResponse::Code { code: SecretString::from(code), issuer }),
         (None, None) => Err("The provider's response contains neither a code nor an error."),
     }
 }
@@ -92,7 +96,7 @@ pub(crate) enum Judgement {
     /// Nothing: it was used before, or it expired.
     Over(&'static str),
     /// The attempt fails: another session came back, or the response cannot be used.
-    Ended(Ending),
+    Ended(AttemptEnding),
     /// The operator continues.
     Returned(Step),
 }
@@ -128,7 +132,7 @@ pub(crate) fn judge(
 
 fn ended(message: &str) -> Judgement {
     let message = format!("{message} Nothing was connected or changed; you can start again.");
-    Judgement::Ended(Ending::failed(Reason::AuthorizationFailed, message))
+    Judgement::Ended(AttemptEnding::failed(Reason::AuthorizationFailed, message))
 }
 
 #[cfg(test)]
@@ -187,7 +191,10 @@ mod tests {
     fn the_one_who_left_comes_back_with_a_code() {
         let alice = session("alice");
         let judged = judge(&sent(&alice), callback("code=abc&iss=https://p"), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned { answer: Answer::Code { code, issuer }, sealed }) = judged
+        let Judgement::Returned(Step::Returned {
+            answer: AuthorizationResponse::Code { code, issuer },
+            sealed,
+        }) = judged
         else {
             panic!()
         };
@@ -221,7 +228,7 @@ mod tests {
             Step::Exchanging,
             Step::Asked { session: alice.digest(), state: SecretString::from("s") },
             Step::Returned {
-                answer: Answer::Code { code: SecretString::from("c"), issuer: None },
+                answer: AuthorizationResponse::Code { code: SecretString::from("c"), issuer: None },
                 sealed: ByteString(Vec::new()),
             },
         ] {
@@ -234,8 +241,10 @@ mod tests {
         let alice = session("alice");
         let query = "error=access_denied&code=abc&error_description=%3Cscript%3E%0Aalert(1)";
         let judged = judge(&sent(&alice), callback(query), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned { answer: Answer::Error { error, description, .. }, .. }) =
-            judged
+        let Judgement::Returned(Step::Returned {
+            answer: AuthorizationResponse::Error { error, description, .. },
+            ..
+        }) = judged
         else {
             panic!()
         };
@@ -243,8 +252,10 @@ mod tests {
         assert_eq!(description.unwrap(), "<script> alert(1)");
         let long = format!("error={}&error_description={}", "e".repeat(4000), "d".repeat(4000));
         let judged = judge(&sent(&alice), callback(&long), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned { answer: Answer::Error { error, description, .. }, .. }) =
-            judged
+        let Judgement::Returned(Step::Returned {
+            answer: AuthorizationResponse::Error { error, description, .. },
+            ..
+        }) = judged
         else {
             panic!()
         };

@@ -1,10 +1,12 @@
 //! A new attempt to connect.
 
 use axum::response::{IntoResponse, Redirect};
-use bowline_api::attempt::{Attempt, ConnectionRef, Ending, LIFETIME, OPEN_PER_USER, Step, attempt_name};
+use bowline_api::attempt::{
+    Attempt, AttemptEnding, ConnectionRef, LIFETIME, OPEN_PER_USER, Step, attempt_name,
+};
 use bowline_api::opaque::random_text;
 use bowline_api::reason::Reason;
-use bowline_runtime::attempts::{AttemptError, Attempts, Kept};
+use bowline_runtime::attempts::{AttemptError, Attempts, StoredAttempt};
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
@@ -71,7 +73,7 @@ async fn make_room(subject: &Subject) -> Result<(), Failure> {
 }
 
 /// Counts again now that the attempt exists: of several that start at the same time, no more than allowed stay open.
-async fn recount(visit: &Visit, made: Kept) -> Result<(), Failure> {
+async fn recount(visit: &Visit, made: StoredAttempt) -> Result<(), Failure> {
     let others = open(visit).await?.iter().filter(|kept| kept.name != made.name).count();
     let verdict = few_enough(others);
     if verdict.is_err() {
@@ -82,7 +84,7 @@ async fn recount(visit: &Visit, made: Kept) -> Result<(), Failure> {
 }
 
 /// Ends an attempt, even while the operator is changing it.
-async fn end(attempts: &Attempts, made: Kept, ended: &Step) -> Result<(), Failure> {
+async fn end(attempts: &Attempts, made: StoredAttempt, ended: &Step) -> Result<(), Failure> {
     let (name, mut standing) = (made.name.clone(), Some(made));
     while let Some(kept) = standing {
         let ended = kept.attempt.clone().with(ended.clone());
@@ -96,10 +98,10 @@ async fn end(attempts: &Attempts, made: Kept, ended: &Step) -> Result<(), Failur
 
 /// The open attempts that count towards the user's limit. Device codes do not: they are requested in the owner's name, one per
 /// connection.
-async fn open(visit: &Visit) -> Result<Vec<Kept>, Failure> {
+async fn open(visit: &Visit) -> Result<Vec<StoredAttempt>, Failure> {
     let (user, now) = (visit.session.user(), visit.now());
     let mut mine = visit.app.attempts.of_user(user).await?;
-    mine.retain(|Kept { attempt, .. }| {
+    mine.retain(|StoredAttempt { attempt, .. }| {
         let waits = matches!(attempt.step, Step::Waiting { .. });
         attempt.user == user && attempt.is_open_at(now) && !waits
     });
@@ -112,5 +114,5 @@ fn few_enough(others: usize) -> Result<(), Failure> {
 }
 
 fn failed(message: &str) -> Step {
-    Step::Ended(Ending::failed(Reason::AuthorizationFailed, message.to_owned()))
+    Step::Ended(AttemptEnding::failed(Reason::AuthorizationFailed, message.to_owned()))
 }

@@ -5,7 +5,6 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{LastAttempt, Phase};
 use bowline_api::open::Open;
 use bowline_api::reason::{Fixer, Remedy};
-use bowline_api::view::Viewer;
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
@@ -232,7 +231,7 @@ pub(crate) fn who_fixes(
     {
         return None;
     }
-    Some(match connection.fixer(Viewer { user: reader.user, contact }).fixer {
+    Some(match connection.fixer() {
         Fixer::Nobody if connection.phase() == Some(Phase::Pending) => return None,
         Fixer::Nobody => "nobody: it continues by itself".to_owned(),
         Fixer::Owner
@@ -254,7 +253,7 @@ pub(crate) fn who_fixes(
 mod tests {
     use super::*;
     use bowline_api::condition::Truth;
-    use bowline_api::reason::Reason;
+    use bowline_api::reason::{Reason, ReasonPlace};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::json;
 
@@ -379,15 +378,16 @@ mod tests {
     #[test]
     fn every_reason_has_a_line_a_button_that_fits_and_somebody_who_acts() {
         for reason in Reason::ALL.iter().filter(|reason| {
-            reason.stands_in(ConditionType::Authorized)
-                || reason.stands_in(ConditionType::TokenFresh)
-                || reason.stands_in(ConditionType::SecretPublished)
+            use ConditionType::{Authorized, SecretPublished, TokenFresh};
+            [Authorized, TokenFresh, SecretPublished]
+                .iter()
+                .any(|it| reason.row().places.contains(&ReasonPlace::Connection(*it)))
         }) {
             let row = reason.row();
             for phase in ["Pending", "Error"] {
                 let mut it = with(phase, reason.as_str());
                 let ready = &mut it.status.as_mut().unwrap().conditions[0];
-                ready.message = reason.message(&bowline_api::reason::Facts::default());
+                ready.message = reason.message(&bowline_api::reason::MessageFacts::default());
                 let told = standing(&it, "GitHub", reader("alice"));
                 assert!(told.line.len() > 10 && !told.line.contains(['{', '}']), "{reason}: {}", told.line);
                 let fixes = who_fixes(&it, reader("alice"), true, None);

@@ -1,5 +1,6 @@
 //! All objects of one kind, as far as they can be read.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -11,9 +12,9 @@ use tokio::sync::watch;
 
 use super::{Newest, ObjectVersion, Parsed, Source, Unlisted, Unreadable, strip};
 
-/// The objects of one kind: those that can be read, and by name those that cannot. Clones share them.
+/// The objects of one kind: those that can be read, to which it derefs, and by name those that cannot. Clones share them.
 ///
-/// It is never behind our own writes, if they are put in ([`Cache::wrote`]).
+/// It is never behind our own writes that were given to [`Cache::wrote`].
 #[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     readable: Store<K>,
@@ -33,26 +34,15 @@ type Aside = Option<Arc<Unreadable>>;
 /// A change of one object. The cache already shows it.
 #[derive(Clone, Debug)]
 pub enum Change<K> {
-    /// It was made or changed.
-    Applied {
-        /// As it is.
-        object: Arc<K>,
-        /// As it was, if it could be read.
-        before: Option<Arc<K>>,
-    },
+    /// It was created or changed. `before`: as it was, if it could be read.
+    Applied { object: Arc<K>, before: Option<Arc<K>> },
     /// It does not parse, or not any more. What it says is unknown.
     SetAside(Arc<Unreadable>),
-    /// It is gone.
-    Gone {
-        /// Its metadata when it was seen last.
-        metadata: Box<ObjectMeta>,
-        /// As it was, if it could be read.
-        last: Option<Arc<K>>,
-    },
+    /// It is gone. `last`: as it was, if it could be read.
+    Gone { metadata: Box<ObjectMeta>, last: Option<Arc<K>> },
 }
 
 impl<K: Resource> Change<K> {
-    /// The metadata of the object.
     pub fn meta(&self) -> &ObjectMeta {
         match self {
             Self::Applied { object, .. } => object.meta(),
@@ -86,65 +76,55 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     }
 }
 
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
+    type Target = Store<K>;
+
+    fn deref(&self) -> &Store<K> {
+        &self.readable
+    }
+}
+
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
-    /// Takes in what a watch says.
+    /// Accepts an event of a watch.
     pub fn take(&self, event: Event<Parsed<K>>) -> Vec<Change<K>> {
         let mut inner = self.lock();
         match event {
-            Event::Init => inner.newest.listing_begins(),
-            Event::InitApply(object) | Event::Apply(object) => {
-                return inner.put(object, Source::Watch).into_iter().collect();
+            Event::Init => {
+                inner.newest.listing_begins();
+                Vec::new()
             }
-            Event::Delete(object) => return inner.deleted(object.meta()).into_iter().collect(),
+            Event::InitApply(object) | Event::Apply(object) => {
+                Vec::from_iter(inner.put(object, Source::Watch))
+            }
+            Event::Delete(object) => Vec::from_iter(inner.deleted(object.meta())),
             Event::InitDone => {
                 let gone = inner.unlisted();
                 self.listed.send_replace(true);
-                return gone;
+                gone
             }
         }
-        Vec::new()
     }
 
-    /// Puts in the answer to our own change of an object, at once. `None` if that is no news.
+    /// Accepts the answer to our own change of an object. `None` if that is no news.
     pub fn wrote(&self, mut object: Parsed<K>) -> Option<Change<K>> {
         strip(&mut object);
         self.lock().put(object, Source::OwnWrite)
     }
 
-    /// Returns when all objects were listed once.
+    /// Returns once all objects were listed.
     pub async fn wait_listed(&self) {
         // The sender lives in `self`, so waiting cannot fail.
         let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
     }
 
-    /// An object, if it is there and can be read.
-    pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
-        self.readable.get(key)
-    }
-
-    /// An object that is there and cannot be read.
+    /// An object that exists and cannot be read.
     pub fn set_aside(&self, key: &ObjectRef<K>) -> Option<Arc<Unreadable>> {
         self.lock().newest.get(key)?.1.content.clone()
-    }
-
-    /// All that can be read.
-    pub fn state(&self) -> Vec<Arc<K>> {
-        self.readable.state()
-    }
-
-    /// Those that can be read and are `wanted`.
-    pub fn state_filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.readable.state_filter(wanted)
     }
 
     /// All that cannot be read.
     pub fn unreadable(&self) -> Vec<Arc<Unreadable>> {
         self.lock().newest.iter().filter_map(|(_, held)| held.content.clone()).collect()
-    }
-
-    /// Those that can be read, for a controller.
-    pub fn store(&self) -> Store<K> {
-        self.readable.clone()
     }
 
     // A panic elsewhere cannot leave it half changed, so a poisoned lock is as good as a healthy one.
@@ -181,7 +161,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
         Some(self.gone(&key, metadata.clone()))
     }
 
-    /// What went while nobody watched: a complete listing lacks it.
+    /// What a complete listing lacks: it was deleted while nobody watched.
     fn unlisted(&mut self) -> Vec<Change<K>> {
         let Unlisted { mut gone, doubtful } = self.newest.listing_ends();
         for key in doubtful {
@@ -190,12 +170,14 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
             let aside = held.and_then(|held| self.newest.deleted(&key, &held));
             gone.extend(aside.map(|aside| (key, aside)));
         }
-        let metadata = |key: &ObjectRef<K>, aside: Aside| match (self.readable.get(key), aside) {
-            (Some(object), _) => object.meta().clone(),
-            (None, aside) => aside.map(|aside| aside.metadata.clone()).unwrap_or_default(),
+        let change = |(key, aside): (ObjectRef<K>, Aside)| {
+            let metadata = match (self.readable.get(&key), aside) {
+                (Some(object), _) => object.meta().clone(),
+                (None, aside) => aside.map(|aside| aside.metadata.clone()).unwrap_or_default(),
+            };
+            self.gone(&key, metadata)
         };
-        let gone: Vec<_> = gone.into_iter().map(|(key, aside)| (metadata(&key, aside), key)).collect();
-        gone.into_iter().map(|(metadata, key)| self.gone(&key, metadata)).collect()
+        gone.into_iter().map(change).collect()
     }
 
     fn gone(&mut self, key: &ObjectRef<K>, metadata: ObjectMeta) -> Change<K> {

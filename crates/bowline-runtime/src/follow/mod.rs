@@ -1,4 +1,4 @@
-//! Following objects of the cluster: one loop for every watch, and what is kept of what it brings.
+//! Following objects of the cluster: one loop for every watch, and caches of what it reports.
 //!
 //! - [`follow`]: a watch that never ends by itself.
 //! - [`Cache`]: whole objects, read tolerantly ([`Parsed`]).
@@ -19,16 +19,16 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 pub use cache::{Cache, Change};
-pub use newest::{Held, Newest, ObjectVersion, Source, Unlisted};
-pub use parsed::{Parsed, Unreadable, read_list};
+pub use newest::{CacheEntry, Newest, ObjectVersion, Source, Unlisted};
+pub use parsed::{Parsed, Unreadable};
 
 use crate::telemetry::chain;
 
-/// Prefix of the annotations that are read. Of the others, kubectl's alone holds a copy of the whole object.
+/// Prefix of the annotations that are read.
 const OURS: &str = "bowline.dev/";
 
 /// Everything that happens to the objects of `api` until `stop`, without what is large and never read. Failures are logged
-/// and tried again with growing pauses, 800 ms to 30 s.
+/// and retried with growing pauses, 800 ms to 30 s.
 pub fn follow<T>(
     api: Api<T>,
     config: watcher::Config,
@@ -47,7 +47,7 @@ where
         .boxed()
 }
 
-/// Takes off what is large and never read: an object may carry 256 KiB of other people's annotations.
+/// Removes what is large and never read: an object may carry 256 KiB of other people's annotations.
 fn strip<T: Resource>(object: &mut T) {
     object.meta_mut().managed_fields = None;
     object.annotations_mut().retain(|key, _| key.starts_with(OURS));

@@ -1,12 +1,12 @@
-//! The newest known state of each object, and the rule by which news displaces it. Pure.
+//! The newest known state of each object, and the rule by which news replaces it. Pure.
 //!
-//! News of one object comes from three sides, in no common order: answers to our own writes, live reads, and a watch that
+//! News of one object has three sources, in no common order: answers to our own writes, live reads, and a watch that
 //! may lag behind both. A decision must never be based on less than our own last write, so:
 //!
 //! 1. An object that was deleted stays dead, and so do its predecessors under that name: its UID never returns, and nothing
 //!    older than its last known state comes back, whatever arrives late.
-//! 2. The greater resourceVersion wins. Kubernetes declares them comparable as integers since 1.35; before that they are
-//!    so in every API server over etcd, where they count etcd's revisions.
+//! 2. The greater resourceVersion wins. Kubernetes declares them comparable as integers since 1.35; before that they were
+//!    so in every API server over etcd.
 //! 3. A live read wins over what was held when it began, whatever the numbers say: it is a quorum read.
 //! 4. Where one is not an integer: our own write wins; a live read does not win over what arrived while it ran; the watch
 //!    wins over what it said itself, and over what we wrote or read only with a higher revision of the same object.
@@ -27,9 +27,7 @@ const DEAD_REMEMBERED: usize = 4096;
 /// One state of one object at the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectVersion {
-    /// UID of the object.
     pub uid: Arc<str>,
-    /// Its resourceVersion.
     pub resource_version: Box<str>,
 }
 
@@ -41,33 +39,29 @@ impl ObjectVersion {
         Some(Self { uid, resource_version })
     }
 
-    /// How this version's resourceVersion compares with another's; `None` if they cannot be compared.
+    /// `None` if they cannot be compared.
     fn compare(&self, other: &Self) -> Option<Ordering> {
         let number = |version: &Self| version.resource_version.parse::<u64>().ok();
         Some(number(self)?.cmp(&number(other)?))
     }
 }
 
-/// Which side news comes from.
+/// Where news comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The answer to our own write.
     OwnWrite,
-    /// A quorum read.
+    /// A quorum read, and the version that was held when it began.
     LiveRead {
-        /// What was held when it began.
         over: Option<ObjectVersion>,
     },
-    /// The watch.
     Watch,
 }
 
 /// An object as it is held.
 #[derive(Debug)]
-pub struct Held<V> {
-    /// Its version.
+pub struct CacheEntry<V> {
     pub object: ObjectVersion,
-    /// What is kept of it.
     pub content: V,
     source: Source,
     /// The listing during or after which this state arrived.
@@ -76,10 +70,10 @@ pub struct Held<V> {
     watched: u64,
 }
 
-/// What a complete listing says about objects that are not in it.
+/// Objects that a complete listing lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unlisted<K, V> {
-    /// They are gone, and are not held any more.
+    /// They are gone, and are no longer held.
     pub gone: Vec<(K, V)>,
     /// They arrived while the listing ran, and are still held: read them live.
     pub doubtful: Vec<K>,
@@ -88,7 +82,7 @@ pub struct Unlisted<K, V> {
 /// The newest known state of each object, by key.
 #[derive(Debug)]
 pub struct Newest<K, V> {
-    held: HashMap<K, Held<V>>,
+    held: HashMap<K, CacheEntry<V>>,
     /// The last known state of the deleted object.
     dead: HashMap<K, ObjectVersion>,
     dead_in_order: VecDeque<K>,
@@ -103,7 +97,7 @@ impl<K, V> Default for Newest<K, V> {
 }
 
 impl<K, V> Newest<K, V> {
-    /// Nothing is known yet. `revision` is the count of our own writes that a content says itself.
+    /// Nothing is known yet. `revision` reads the count of our own writes from a content.
     pub fn by_revision(revision: fn(&V) -> i64) -> Self {
         let (held, dead) = (HashMap::new(), HashMap::new());
         Self { held, dead, dead_in_order: VecDeque::new(), listing: 0, revision }
@@ -111,20 +105,18 @@ impl<K, V> Newest<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Newest<K, V> {
-    /// What is held under a key.
-    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &Held<V>)>
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &CacheEntry<V>)>
     where
         K: Borrow<Q>,
     {
         self.held.get_key_value(key)
     }
 
-    /// Everything that is held.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &Held<V>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &CacheEntry<V>)> {
         self.held.iter()
     }
 
-    /// Takes news in, or passes over what is older than what is held. Says whether anything changed.
+    /// Accepts news unless what is held is newer. Whether anything changed.
     pub fn take(&mut self, key: K, object: ObjectVersion, content: V, source: Source) -> bool {
         if self.dead.get(&key).is_some_and(|dead| is_dead_with(&object, dead)) {
             return false;
@@ -135,7 +127,7 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
             Source::Watch => self.listing,
             Source::OwnWrite | Source::LiveRead { .. } => held.as_ref().map_or(0, |held| held.watched),
         };
-        let is_newer = |held: &Held<V>| {
+        let is_newer = |held: &CacheEntry<V>| {
             displaces(held, &object, &source, || (self.revision)(&content) > (self.revision)(&held.content))
         };
         if let Some(held) = held
@@ -144,12 +136,11 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
             held.watched = watched;
             return false;
         }
-        self.held.insert(key, Held { object, content, source, arrived, watched });
+        self.held.insert(key, CacheEntry { object, content, source, arrived, watched });
         true
     }
 
-    /// An object is deleted, last seen as `dead`: so says a watch event, a live read or our own deletion. Returns what was
-    /// held of it.
+    /// An object is deleted, last seen as `dead`. Returns what was held of it.
     pub fn deleted(&mut self, key: &K, dead: &ObjectVersion) -> Option<V> {
         self.bury(key, dead);
         if self.held.get(key)?.object.uid != dead.uid {
@@ -158,12 +149,11 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
         self.held.remove(key).map(|held| held.content)
     }
 
-    /// A listing begins: the API server has not been asked yet.
+    /// To be called before the API server is asked for the list.
     pub fn listing_begins(&mut self) {
         self.listing += 1;
     }
 
-    /// The listing is complete.
     pub fn listing_ends(&mut self) -> Unlisted<K, V> {
         let listing = self.listing;
         let unlisted = self.held.iter().filter(|(_, held)| held.watched < listing);
@@ -201,7 +191,7 @@ fn is_dead_with(object: &ObjectVersion, dead: &ObjectVersion) -> bool {
 }
 
 fn displaces<V>(
-    held: &Held<V>,
+    held: &CacheEntry<V>,
     object: &ObjectVersion,
     source: &Source,
     has_higher_revision: impl Fn() -> bool,

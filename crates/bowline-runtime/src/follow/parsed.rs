@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
-use kube::core::{ObjectList, PartialObjectMeta, Request};
-use kube::{Api, Resource};
+use kube::Resource;
+use kube::core::PartialObjectMeta;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// An object as the API server sent it. Of one that is not what its kind should be, the metadata and what is wrong.
+/// An object as the API server sent it; of one that does not parse, the metadata and what is wrong.
 ///
 /// kube's `DeserializeGuard` does the same, but names no field and asks for whole objects where metadata would do.
 #[derive(Clone, Debug)]
@@ -19,11 +18,9 @@ pub struct Parsed<K>(pub Result<K, Unreadable>);
 /// An object that does not parse. What it says is unknown: it counts neither as it was before nor as gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unreadable {
-    /// Its metadata, which always can be read.
     pub metadata: ObjectMeta,
-    /// The path of the field, as `spec.refresh.before`.
+    /// Its path, such as `spec.refresh.before`.
     pub(crate) field: String,
-    /// What is wrong with it.
     pub problem: String,
 }
 
@@ -89,21 +86,4 @@ impl<K: Resource> Resource for Parsed<K> {
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, K::meta_mut)
     }
-}
-
-/// Lists the objects that can be read, and those that cannot.
-pub async fn read_list<K>(api: Api<K>, params: &ListParams) -> kube::Result<(Vec<K>, Vec<Unreadable>)>
-where
-    K: Resource<DynamicType = ()> + DeserializeOwned + Clone,
-{
-    let request = Request::new(api.resource_url()).list(params).map_err(kube::Error::BuildRequest)?;
-    let list: ObjectList<Parsed<K>> = api.into_client().request(request).await?;
-    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
-    for object in list.items {
-        match object.0 {
-            Ok(object) => readable.push(object),
-            Err(object) => unreadable.push(object),
-        }
-    }
-    Ok((readable, unreadable))
 }

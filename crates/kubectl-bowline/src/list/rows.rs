@@ -1,14 +1,14 @@
 //! Rows of the table: the columns of the definition, in its order.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{CustomResourceExt, ResourceExt};
+use kube::ResourceExt;
 
 use crate::age::since;
 use crate::screen::Paint;
 use crate::table::{Cell, phase};
-use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::AccountStatus;
+use bowline_api::{IntegrationConnection, definition};
 
 const STATUS: &str = "STATUS";
 
@@ -18,7 +18,7 @@ pub(super) struct Columns(Vec<String>);
 impl Columns {
     /// The name, then those of the definition.
     pub(super) fn new(namespaces: bool, wide: bool) -> Self {
-        let versions = IntegrationConnection::crd().spec.versions;
+        let versions = definition::<IntegrationConnection>().spec.versions;
         let columns =
             versions.into_iter().flat_map(|version| version.additional_printer_columns.unwrap_or_default());
         let shown = columns.filter(|column| wide || column.priority.unwrap_or(0) == 0);

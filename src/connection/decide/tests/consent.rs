@@ -1,7 +1,7 @@
 //! Tries to connect, as sentences: what has come, and the step that follows.
 
 use bowline_api::attempt::secret::to_secret;
-use bowline_api::attempt::{Answer, Attempt, ConnectionRef, DeviceCode, Step};
+use bowline_api::attempt::{Attempt, AuthorizationResponse, ConnectionRef, DeviceCode, Step};
 use bowline_api::condition::Truth;
 use bowline_api::opaque::Digest;
 use bowline_api::reason::Reason;
@@ -64,7 +64,7 @@ fn asked() -> Step {
 }
 
 fn returned() -> Step {
-    let answer = Answer::Code { code: SecretString::from("code"), issuer: None };
+    let answer = AuthorizationResponse::Code { code: SecretString::from("code"), issuer: None };
     Step::Returned { answer, sealed: sealed() }
 }
 
