@@ -23,12 +23,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub struct Events {
     client: Client,
     reporter: Reporter,
-    last: Mutex<HashMap<(String, Reason), Said>>,
-}
-
-struct Said {
-    note: String,
-    recorder: Recorder,
+    /// The last note, by UID of the object and reason, with its recorder.
+    last: Mutex<HashMap<(String, Reason), (String, Recorder)>>,
 }
 
 impl Events {
@@ -66,14 +62,14 @@ impl Events {
     fn recorder(&self, object: &ObjectReference, reason: Reason, note: &str) -> Recorder {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (object.uid.clone().unwrap_or_default(), reason);
-        if let Some(said) = last.get(&key).filter(|said| said.note == note) {
-            return said.recorder.clone();
+        if let Some((_, recorder)) = last.get(&key).filter(|(said, _)| said == note) {
+            return recorder.clone();
         }
         if last.len() >= REMEMBERED {
             last.clear();
         }
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        last.insert(key, Said { note: note.to_owned(), recorder: recorder.clone() });
+        last.insert(key, (note.to_owned(), recorder.clone()));
         recorder
     }
 }
