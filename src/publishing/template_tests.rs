@@ -1,23 +1,24 @@
 use super::*;
-use crate::publishing::content::Account;
+use crate::publishing::content::PublishedCredential;
 use proptest::prelude::*;
 use secrecy::SecretString;
 
 const CANARY: &str = "c4nary-\"t0ken\"";
 
-fn one(template: &str) -> Result<String, TemplateError> {
+fn one(template: &str) -> Result<String, RenderError> {
     let scopes: Vec<String> = (0..40).map(|n| format!("scope:{n}")).collect();
     with(template, &scopes)
 }
 
-fn with(template: &str, scopes: &[String]) -> Result<String, TemplateError> {
+fn with(template: &str, scopes: &[String]) -> Result<String, RenderError> {
     let token = SecretString::from(CANARY);
     let extras = BTreeMap::new();
     let material = Material {
-        credential: Credential::OAuth { access_token: &token, token_type: "Bearer" },
+        credential: PublishedCredential::OAuth { access_token: &token, token_type: "Bearer" },
         expires_at: None,
         scopes,
-        account: Some(Account { id: "583231", name: None }),
+        account_id: Some("583231"),
+        account_name: None,
         extras: &extras,
     };
     let templates = BTreeMap::from([("file".to_owned(), template.to_owned())]);
@@ -87,10 +88,11 @@ fn the_limit_is_for_all_keys_together() {
     let token = SecretString::from("t");
     let (extras, scopes) = (BTreeMap::new(), [String::from("s")]);
     let material = Material {
-        credential: Credential::ApiKey(&token),
+        credential: PublishedCredential::ApiKey(&token),
         expires_at: None,
         scopes: &scopes,
-        account: None,
+        account_id: None,
+        account_name: None,
         extras: &extras,
     };
     let half = "x".repeat(OUTPUT_BYTES / 2 + 1);
@@ -161,10 +163,11 @@ fn many_templates_over_large_values_end_early() {
         let templates = (0..32).map(|n| (format!("k{n}"), template.clone())).collect();
         let extras = BTreeMap::new();
         let material = Material {
-            credential: Credential::ApiKey(&token),
+            credential: PublishedCredential::ApiKey(&token),
             expires_at: None,
             scopes: &scopes,
-            account: None,
+            account_id: None,
+            account_name: None,
             extras: &extras,
         };
         assert_eq!(render(&templates, &material).unwrap_err().fault, expected, "{template}");
