@@ -47,5 +47,5 @@ pub mod testing {
     };
     pub use crate::vault::keyring::{Keyring, SharedKeyring};
     pub use crate::vault::record::GrantVersion;
-    pub use crate::vault::seal::{Field, Place, Sealer};
+    pub use crate::vault::seal::{Place, SealPurpose, Sealer};
 }

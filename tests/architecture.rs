@@ -55,9 +55,8 @@ const PURE_NAMES: &[&str] = &["decide.rs", "build.rs", "report.rs"];
 const PLUGIN: &str = "crates/kubectl-bowline/";
 
 /// Modules of one folder that use each other in circles. No new ones; take away what is one no more.
-const CIRCLES: &[(&str, &[&str])] = &[
-    ("bowline::connection::decide", &["awaiting", "checks", "consent", "fresh", "task"]),
-];
+const CIRCLES: &[(&str, &[&str])] =
+    &[("bowline::connection::decide", &["awaiting", "checks", "consent", "fresh", "task"])];
 
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 40;

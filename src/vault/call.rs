@@ -11,7 +11,7 @@ pub(crate) enum CallError {
     /// No answer within 5 s. A write may have happened.
     #[error("the API server did not answer within 5 s")]
     TimedOut,
-    /// The API server, or the way to it, said no.
+    /// The API server refused it, or could not be reached.
     #[error("the call to the API server failed")]
     Failed(#[source] Box<kube::Error>),
     /// The answer is an object without uid or resourceVersion, so it is not known what was written.

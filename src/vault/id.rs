@@ -18,44 +18,39 @@ pub(crate) type GrantId = RandomId<OfGrant>;
 /// Names one key of the keyring.
 pub(crate) type KeyId = RandomId<OfKey>;
 
-/// The kind of [`IntentId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum OfIntent {}
-/// The kind of [`GrantId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OfGrant {}
-/// The kind of [`KeyId`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OfKey {}
 
-/// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomBytes;
 
-/// A text is not 32 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 32 lower-case hexadecimal digits")]
 pub struct NotAnId;
 
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomBytes> {
+    Generate::try_generate().map_err(|_| NoRandomBytes)
+}
+
 impl<Kind: Clone> RandomId<Kind> {
-    /// An id nobody has.
-    pub fn generate() -> Result<Self, NoRandomBytes> {
-        <[u8; 16]>::try_generate().map(Self::from_bytes).map_err(|_| NoRandomBytes)
+    pub(crate) fn generate() -> Result<Self, NoRandomBytes> {
+        random_bytes().map(Self::from_bytes)
     }
 
-    /// The id with these bytes.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes, PhantomData)
     }
 
-    /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
+    pub(super) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The id in a text that holds nothing else.
-    pub fn parse(text: &str) -> Result<Self, NotAnId> {
+    pub(crate) fn parse(text: &str) -> Result<Self, NotAnId> {
         let mut bytes = [0; 16];
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(NotAnId);

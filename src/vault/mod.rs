@@ -17,7 +17,6 @@
 //! | [`store`] | the Secrets: the only code that writes them, and the cache in front |
 
 mod call;
-mod framing;
 mod id;
 pub(crate) mod keyring;
 pub(crate) mod record;
@@ -26,8 +25,8 @@ pub(crate) mod store;
 
 pub(crate) use id::{IntentId, NoRandomBytes};
 pub(crate) use record::{
-    Account, Binding, Consent, Credential, Grant, Intent, IntentState, Mismatch, Opened, Record, SiblingKey,
-    Slot, SourceVersion, Terms, TransitionError, Way,
+    Account, Binding, Consent, Credential, Grant, GrantType, Intent, IntentState, Mismatch, Opened, Record,
+    SiblingKey, Slot, SourceVersion, Terms, TransitionError,
 };
 pub(crate) use seal::{Place, Sealer};
-pub(crate) use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};
+pub(crate) use store::{CachedReadError, LiveReadError, Loaded, ReadVersion, Store, Version, WriteError};

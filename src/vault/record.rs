@@ -11,23 +11,19 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{GrantId, IntentId, NoRandomBytes};
-use super::seal::{Field, OpenError, Place, Sealer};
+use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
-mod bookkeeping;
 mod grant;
 mod object;
 mod secret_text;
 mod transition;
-mod transition_error;
 
-pub(crate) use bookkeeping::{Bookkeeping, Pause};
 pub(crate) use grant::{
-    Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotSerializable, SiblingKey,
-    SourceVersion, Terms, Way,
+    Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
-pub(super) use object::uid_in_name;
-pub(crate) use object::{MANAGED_BY, RECORD_TYPE, RecordError, record_name};
-pub(crate) use transition_error::TransitionError;
+pub(crate) use object::{RECORD_TYPE, RecordError};
+pub(super) use object::{record_name, uid_in_name};
+pub(crate) use transition::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub(crate) struct Record {
     grant_version: Option<GrantVersion>,
     candidate: Option<SlotContent>,
     previous: Option<SealedField>,
-    ending: Option<Ending>,
+    ending: Option<GrantEnding>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
     bookkeeping: Bookkeeping,
@@ -78,7 +74,6 @@ pub(crate) struct Intent {
     pub holder: String,
     /// When it began. For people: decisions use the observer's own clock.
     pub at: Timestamp,
-    /// What is known about it.
     #[serde(alias = "outcome")]
     pub state: IntentState,
 }
@@ -95,8 +90,7 @@ pub(crate) enum IntentState {
 /// A grant that is to be revoked at the provider and then erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Ending {
-    /// Why.
+pub(crate) struct GrantEnding {
     pub(crate) reason: EndReason,
     /// Since when: revocation is given up a bounded time after this.
     pub(crate) since: Timestamp,
@@ -118,7 +112,6 @@ pub(crate) struct Ending {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndTerms {
-    /// Its parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) parameters: BTreeMap<String, String>,
     /// Name of the Secret with its own app registration, in its namespace.
@@ -126,13 +119,32 @@ pub(crate) struct EndTerms {
     pub(crate) own_app: Option<String>,
 }
 
-/// Why a grant ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndReason {
     /// The owner asked for it; the connection stays and may be connected again.
     Disconnected,
-    /// The connection was deleted.
     Deleted,
+}
+
+/// What the operator remembers of a connection for itself. It is not in status: a status that is lost, by a restore or
+/// `kubectl replace`, must change no decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Bookkeeping {
+    /// Set while a failure keeps the grant from being tried. Ends with the next answer of the provider, or another grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+}
+
+/// A grant is left alone for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pause {
+    /// When it may be tried again.
+    pub not_before: Timestamp,
+    /// The version of the app registration that it failed with: another one ends the pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
 }
 
 /// Which grant, and how often it was refreshed. Two are the same only if both agree: after a loss, a restore or another
@@ -155,12 +167,10 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Where it was found.
     pub(crate) const fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// The record's revision at which it was sealed.
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }
@@ -174,12 +184,10 @@ impl Opened {
 /// Why a sealed field could not be read. What is stored stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// It did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It opened, and is no grant.
-    #[error(transparent)]
-    NotAGrant(#[from] NotAGrant),
+    #[error("what opened is not a grant that this Bowline can read")]
+    NotAGrant,
 }
 
 impl Record {
@@ -188,7 +196,6 @@ impl Record {
         &self.place
     }
 
-    /// UID of the connection.
     pub(crate) fn uid(&self) -> &str {
         &self.place.uid
     }
@@ -198,27 +205,22 @@ impl Record {
         self.revision
     }
 
-    /// The sealed grant of a slot.
     pub(crate) fn sealed(&self, slot: Slot) -> Option<&SealedField> {
         self.content(slot).map(|content| &content.sealed)
     }
 
-    /// The intent that stands on a slot.
     pub(crate) fn intent(&self, slot: Slot) -> Option<&Intent> {
         self.content(slot)?.intent.as_ref()
     }
 
-    /// Every intent that stands.
     pub(crate) fn intents(&self) -> impl Iterator<Item = &Intent> {
         [Slot::InUse, Slot::Candidate].into_iter().filter_map(|slot| self.intent(slot))
     }
 
-    /// The sealed grant in use.
     pub(crate) fn grant(&self) -> Option<&SealedField> {
         self.sealed(Slot::InUse)
     }
 
-    /// The sealed candidate.
     pub(crate) fn candidate(&self) -> Option<&SealedField> {
         self.sealed(Slot::Candidate)
     }
@@ -228,18 +230,16 @@ impl Record {
         self.grant_version
     }
 
-    /// What the operator remembers for itself.
     pub(crate) const fn bookkeeping(&self) -> &Bookkeeping {
         &self.bookkeeping
     }
 
-    /// The sealed predecessor of the grant.
     pub(crate) const fn previous(&self) -> Option<&SealedField> {
         self.previous.as_ref()
     }
 
     /// Set while the grant waits for its revocation.
-    pub(crate) const fn ending(&self) -> Option<&Ending> {
+    pub(crate) const fn ending(&self) -> Option<&GrantEnding> {
         self.ending.as_ref()
     }
 
@@ -256,7 +256,7 @@ impl Record {
     /// Opens the grant of a slot; `None` if there is none.
     pub(crate) fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
         let Some(stored) = self.sealed(slot) else { return Ok(None) };
-        let grant = self.unsealed(sealer, slot.field(), stored)?;
+        let grant = self.unsealed(sealer, slot.purpose(), stored)?;
         Ok(Some(Opened { grant, slot, revision: stored.revision }))
     }
 
@@ -267,12 +267,17 @@ impl Record {
 
     /// Opens the predecessor of the grant; `None` if none is kept.
     pub(crate) fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
-        self.previous().map(|stored| self.unsealed(sealer, Field::Previous, stored)).transpose()
+        self.previous().map(|stored| self.unsealed(sealer, SealPurpose::Previous, stored)).transpose()
     }
 
-    fn unsealed(&self, sealer: &Sealer, field: Field, stored: &SealedField) -> Result<Grant, ReadError> {
-        let plaintext = sealer.open(&self.place, field, stored.revision, &stored.bytes)?;
-        Ok(Grant::from_plaintext(&plaintext)?)
+    fn unsealed(
+        &self,
+        sealer: &Sealer,
+        purpose: SealPurpose,
+        stored: &SealedField,
+    ) -> Result<Grant, ReadError> {
+        let plaintext = sealer.open(&self.place, purpose, stored.revision, &stored.bytes)?;
+        Grant::from_plaintext(&plaintext).ok_or(ReadError::NotAGrant)
     }
 
     fn content(&self, slot: Slot) -> Option<&SlotContent> {
@@ -284,16 +289,15 @@ impl Record {
 }
 
 impl Slot {
-    const fn field(self) -> Field {
+    const fn purpose(self) -> SealPurpose {
         match self {
-            Self::InUse => Field::Grant,
-            Self::Candidate => Field::Candidate,
+            Self::InUse => SealPurpose::Grant,
+            Self::Candidate => SealPurpose::Candidate,
         }
     }
 }
 
 impl SealedField {
-    /// The record's revision when this was sealed.
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }

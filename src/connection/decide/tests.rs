@@ -658,7 +658,7 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     let ours = |second| {
         connection().authorized().grant(|grant| {
             grant.obtained_at = at(second);
-            grant.consent.way = crate::vault::Way::Redirect;
+            grant.consent.grant_type = crate::vault::GrantType::AuthorizationCode;
         })
     };
     assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");

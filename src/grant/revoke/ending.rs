@@ -19,7 +19,7 @@ use crate::grant::engine::Engine;
 use crate::grant::records::Records;
 use crate::grant::work::Job;
 use crate::kube_ext::events::Events;
-use crate::vault::record::{EndReason, EndTerms, Ending};
+use crate::vault::record::{EndReason, EndTerms, GrantEnding};
 use crate::vault::{Loaded, Opened, Place, ReadVersion, Record, Slot};
 
 /// How long revocation is tried.
@@ -105,7 +105,7 @@ pub(crate) async fn postpone(
 }
 
 /// Whether revocation is not tried any more.
-pub(crate) fn is_given_up(ending: &Ending, now: Timestamp) -> bool {
+pub(crate) fn is_given_up(ending: &GrantEnding, now: Timestamp) -> bool {
     later(ending.since, TRIED_FOR) <= now
 }
 

@@ -1,5 +1,6 @@
 //! The keyring in the Secret `bowline-keyring` of the operator's namespace.
 
+use bowline_api::names;
 use bowline_runtime::follow;
 use futures::StreamExt;
 use k8s_openapi::ByteString;
@@ -12,41 +13,40 @@ use tokio_util::sync::CancellationToken;
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
 use crate::vault::id::NoRandomBytes;
-use crate::vault::record::{MANAGED_BY, RECORD_TYPE};
+use crate::vault::record::RECORD_TYPE;
 
-/// Name of the Secret.
 pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
 /// Type of a keyring Secret that the operator made. One that somebody else made may have any type.
-pub(crate) const KEYRING_TYPE: &str = "bowline.dev/keyring";
+const KEYRING_TYPE: &str = "bowline.dev/keyring";
 
 /// Why there is no keyring. The operator is not ready, for this reason.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
+pub(crate) enum KeyringLoadError {
     /// The Secret is gone, and records that its keys sealed are still there: a new key would lose all of them.
     #[error(
         "Secret bowline-keyring is missing while records exist: put it back from a backup; a new one opens none of them"
     )]
     MissingWhileRecordsExist,
-    /// The Secret is no keyring.
     #[error(transparent)]
     Refused(#[from] KeyringError),
-    /// No key could be made.
     #[error(transparent)]
     NoRandomBytes(#[from] NoRandomBytes),
-    /// The API server could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
 /// Reads the keyring. Where there is none, makes one, but only while no record exists.
-pub(crate) async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Keyring, LoadError> {
+pub(crate) async fn load_or_create(
+    secrets: &Api<Secret>,
+    now: Timestamp,
+) -> Result<Keyring, KeyringLoadError> {
     if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
         return Ok(parse(&secret)?);
     }
     // After the look for the keyring: a record written before it went missing must be seen.
     let any_record = ListParams::default().fields(&format!("type={RECORD_TYPE}")).limit(1);
     if !bounded(secrets.list_metadata(&any_record)).await?.items.is_empty() {
-        return Err(LoadError::MissingWhileRecordsExist);
+        return Err(KeyringLoadError::MissingWhileRecordsExist);
     }
     let keyring = Keyring::generate(now)?;
     match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {
@@ -99,7 +99,7 @@ fn to_secret(keyring: &Keyring) -> Secret {
     Secret {
         metadata: ObjectMeta {
             name: Some(KEYRING_SECRET.to_owned()),
-            labels: Some([MANAGED_BY].map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
         },
         type_: Some(KEYRING_TYPE.to_owned()),
@@ -119,7 +119,7 @@ mod tests {
         let made = keyring(&[FIRST, SECOND]);
         let read = parse(&to_secret(&made)).unwrap();
         assert_eq!(read.primary().id(), made.primary().id());
-        assert_eq!(read.keys().count(), 2);
+        assert_eq!(read.keys.len(), 2);
     }
 
     #[test]

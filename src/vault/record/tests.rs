@@ -366,11 +366,11 @@ fn a_key_that_is_missing_is_told_apart_from_tampering() {
 #[test]
 fn sealed_text_that_is_no_grant_is_said_to_be_none_without_quoting_it() {
     let mut record = authorized();
-    let bytes = sealer().seal(&place(), Field::Grant, 2, b"\"a-secret-word\"").unwrap();
+    let bytes = sealer().seal(&place(), SealPurpose::Grant, 2, b"\"a-secret-word\"").unwrap();
     let sealed = SealedField { revision: 2, bytes: bytes.into() };
     record.grant = Some(SlotContent { sealed, intent: None });
     let error = record.open_grant(&sealer()).unwrap_err();
-    assert_eq!(error, ReadError::NotAGrant(NotAGrant));
+    assert_eq!(error, ReadError::NotAGrant);
     assert!(!format!("{error} {error:?}").contains("secret-word"));
 }
 
@@ -402,7 +402,7 @@ fn debug_of_a_grant_and_its_record_shows_no_secret() {
 fn a_sibling_is_the_same_account_client_and_authority() {
     let key = SiblingKey::of(&binding()).unwrap();
     // SHA-256 computed apart from this code.
-    assert_eq!(key.as_str(), "2566f31fb468715cda4f53041ba91314439355b957b32a1474921e157fbc926b");
+    assert_eq!(String::from(key.clone()), "2566f31fb468715cda4f53041ba91314439355b957b32a1474921e157fbc926b");
 
     let renamed = Account { name: Some("new name".into()), ..binding().account.unwrap() };
     assert_eq!(SiblingKey::of(&Binding { account: Some(renamed), ..binding() }), Some(key.clone()));
@@ -541,7 +541,7 @@ fn a_commit_of_a_rolled_back_record_does_not_open_in_its_place() {
 #[test]
 fn an_account_that_nobody_agreed_to_pins_nothing() {
     let typed = |confirmed| Grant {
-        consent: Consent { way: Way::Device, confirmed, ..Consent::default() },
+        consent: Consent { grant_type: GrantType::DeviceCode, confirmed, ..Consent::default() },
         ..grant("r1")
     };
     assert_eq!(typed(false).pinned_account(), None);
@@ -559,6 +559,6 @@ proptest! {
 
     #[test]
     fn reading_any_plaintext_as_a_grant_never_panics(plaintext in proptest::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(Grant::from_plaintext(&plaintext).is_err());
+        prop_assert!(Grant::from_plaintext(&plaintext).is_none());
     }
 }

@@ -6,13 +6,44 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Bookkeeping, EndReason, EndTerms, Ending, Grant, GrantId, GrantVersion, Intent, IntentId, IntentState,
-    NoRandomBytes, Opened, Record, SealedField, SiblingKey, Slot, SlotContent, TransitionError,
+    Bookkeeping, EndReason, EndTerms, Grant, GrantEnding, GrantId, GrantVersion, Intent, IntentId,
+    IntentState, NoRandomBytes, Opened, Record, SealedField, SiblingKey, Slot, SlotContent,
 };
-use crate::vault::seal::{Field, Place, Sealer};
+use crate::vault::seal::{Place, SealError, SealPurpose, Sealer};
 
-/// Longest text of `Ending::last_error`, in characters.
+/// Longest text of `GrantEnding::last_error`, in characters.
 const ERROR_LENGTH: usize = 256;
+
+/// Why a change is not possible from here. The record at hand is still what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransitionError {
+    /// There is nothing to spend, judge or refuse.
+    #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
+    Empty(Slot),
+    /// What was spent or judged is not on record any more: another grant has replaced it.
+    #[error("another grant has replaced the one that was spent or judged")]
+    Replaced,
+    /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
+    #[error("an earlier candidate is not judged yet")]
+    CandidateStands,
+    #[error("intent {0} stands")]
+    IntentStands(IntentId),
+    /// The intent does not stand any more: another process has replaced it.
+    #[error("the intent does not stand any more")]
+    IntentLost,
+    #[error("the grant is being ended")]
+    Ending,
+    #[error("the grant is not being ended")]
+    NotEnding,
+    #[error("the record's revision cannot grow any more")]
+    RevisionExhausted,
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    NoRandomBytes(#[from] NoRandomBytes),
+    #[error("the grant cannot be written as JSON")]
+    NotSerializable,
+}
 
 impl GrantVersion {
     /// That of a grant which is accepted now.
@@ -114,7 +145,7 @@ impl Record {
                 let version = self.grant_version.map(GrantVersion::refreshed);
                 self.put_in_use(content, version, answer);
                 self.previous =
-                    predecessor.map(|grant| self.seal(sealer, Field::Previous, grant)).transpose()?;
+                    predecessor.map(|grant| self.seal(sealer, SealPurpose::Previous, grant)).transpose()?;
             }
         }
         Ok(self)
@@ -188,8 +219,8 @@ impl Record {
     #[must_use]
     pub(crate) fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
-            None => Ending { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
-            Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
+            None => GrantEnding { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
+            Some(ending) if reason == EndReason::Deleted => GrantEnding { reason, ..ending },
             Some(ending) => ending,
         });
         self
@@ -213,7 +244,7 @@ impl Record {
     pub(crate) fn restarted(self) -> Result<Self, TransitionError> {
         match &self.ending {
             None => Err(TransitionError::NotEnding),
-            Some(Ending { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
+            Some(GrantEnding { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
             Some(_) => Ok(Self { revision: self.revision, ..Self::new(self.place) }),
         }
     }
@@ -231,7 +262,6 @@ impl Record {
         Self { orphaned_since: None, ..self }
     }
 
-    /// Puts in what the operator remembers for itself.
     #[must_use]
     pub(crate) fn with_bookkeeping(self, bookkeeping: Bookkeeping) -> Self {
         Self { bookkeeping, ..self }
@@ -274,13 +304,18 @@ impl Record {
 
     /// What a slot holds after this write, without an intent.
     fn resealed(&self, sealer: &Sealer, slot: Slot, grant: &Grant) -> Result<SlotContent, TransitionError> {
-        Ok(SlotContent { sealed: self.seal(sealer, slot.field(), grant)?, intent: None })
+        Ok(SlotContent { sealed: self.seal(sealer, slot.purpose(), grant)?, intent: None })
     }
 
     /// Seals for this record at its revision, which the caller has just counted up.
-    fn seal(&self, sealer: &Sealer, field: Field, grant: &Grant) -> Result<SealedField, TransitionError> {
-        let plaintext = grant.to_plaintext()?;
-        let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
+    fn seal(
+        &self,
+        sealer: &Sealer,
+        purpose: SealPurpose,
+        grant: &Grant,
+    ) -> Result<SealedField, TransitionError> {
+        let plaintext = grant.to_plaintext().map_err(|_| TransitionError::NotSerializable)?;
+        let bytes = sealer.seal(&self.place, purpose, self.revision, &plaintext)?;
         Ok(SealedField { revision: self.revision, bytes: bytes.into() })
     }
 }
