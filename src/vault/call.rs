@@ -32,7 +32,6 @@ impl CallError {
     }
 }
 
-/// Runs one call under the limit.
 pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),

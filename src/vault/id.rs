@@ -15,7 +15,6 @@ pub struct RandomId<Kind: Clone>([u8; 16], PhantomData<Kind>);
 pub(crate) type IntentId = RandomId<OfIntent>;
 /// Names one grant, from when it is accepted until another replaces it.
 pub(crate) type GrantId = RandomId<OfGrant>;
-/// Names one key of the keyring.
 pub(crate) type KeyId = RandomId<OfKey>;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -136,7 +136,6 @@ impl Keyring {
         Ok(Self { primary, keys })
     }
 
-    /// The keyring as entries that [`Keyring::parse`] reads back.
     pub(super) fn to_entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
         let mut entries = BTreeMap::from([(PRIMARY.to_owned(), entry(self.primary.id.to_string()))]);
         for (id, key) in &self.keys {
@@ -146,7 +145,6 @@ impl Keyring {
         entries
     }
 
-    /// The key that seals.
     pub(crate) fn primary(&self) -> &SealingKey {
         &self.primary
     }

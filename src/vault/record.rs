@@ -94,10 +94,8 @@ pub(crate) struct GrantEnding {
     pub(crate) reason: EndReason,
     /// Since when: revocation is given up a bounded time after this.
     pub(crate) since: Timestamp,
-    /// Revocations that failed so far.
     #[serde(alias = "attempts")]
     pub(crate) failures: i32,
-    /// No revocation before this.
     #[serde(alias = "nextAttemptAt")]
     pub(crate) not_before: Timestamp,
     /// What went wrong last, in our words; at most 256 characters.
@@ -108,7 +106,6 @@ pub(crate) struct GrantEnding {
     pub(crate) terms: EndTerms,
 }
 
-/// What a connection sets about where its grant is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndTerms {
@@ -136,11 +133,9 @@ pub(crate) struct Bookkeeping {
     pub pause: Option<Pause>,
 }
 
-/// A grant is left alone for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Pause {
-    /// When it may be tried again.
     pub not_before: Timestamp,
     /// The version of the app registration that it failed with: another one ends the pause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,7 +146,6 @@ pub(crate) struct Pause {
 /// consent an equal revision alone means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantVersion {
-    /// New with every grant that is accepted.
     pub id: GrantId,
     /// 1 for the grant as it was accepted; each refresh adds 1.
     pub revision: i64,
@@ -225,7 +219,6 @@ impl Record {
         self.sealed(Slot::Candidate)
     }
 
-    /// Which grant it is; `None` while there is none.
     pub(crate) const fn grant_version(&self) -> Option<GrantVersion> {
         self.grant_version
     }
@@ -238,12 +231,10 @@ impl Record {
         self.previous.as_ref()
     }
 
-    /// Set while the grant waits for its revocation.
     pub(crate) const fn ending(&self) -> Option<&GrantEnding> {
         self.ending.as_ref()
     }
 
-    /// Since when no connection with this UID is known.
     pub(crate) const fn orphaned_since(&self) -> Option<Timestamp> {
         self.orphaned_since
     }
@@ -253,19 +244,16 @@ impl Record {
         self.sibling_key.as_ref()
     }
 
-    /// Opens the grant of a slot; `None` if there is none.
     pub(crate) fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
         let Some(stored) = self.sealed(slot) else { return Ok(None) };
         let grant = self.unsealed(sealer, slot.purpose(), stored)?;
         Ok(Some(Opened { grant, slot, revision: stored.revision }))
     }
 
-    /// Opens the grant in use; `None` if there is none.
     pub(crate) fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
         Ok(self.open(sealer, Slot::InUse)?.map(|opened| opened.grant))
     }
 
-    /// Opens the predecessor of the grant; `None` if none is kept.
     pub(crate) fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
         self.previous().map(|stored| self.unsealed(sealer, SealPurpose::Previous, stored)).transpose()
     }

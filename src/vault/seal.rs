@@ -38,12 +38,9 @@ pub struct Place {
     pub provider: String,
 }
 
-/// What sealed bytes are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealPurpose {
-    /// The grant in use.
     Grant,
-    /// An answer that is not judged yet.
     Candidate,
     /// The predecessor of the grant, kept for a grace window.
     Previous,
@@ -63,7 +60,6 @@ impl SealPurpose {
     }
 }
 
-/// Why something could not be sealed. Nothing was produced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     #[error(transparent)]

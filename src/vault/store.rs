@@ -52,22 +52,16 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// UID of the connection.
     pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// What was read, for a later comparison.
-    pub(crate) fn read(&self) -> ReadVersion {
-        ReadVersion(self.object.clone())
+    /// What was read, for a later comparison. It gives no right to write.
+    pub(crate) fn read(&self) -> ObjectVersion {
+        self.object.clone()
     }
 }
 
-/// Which state of a record was read. It gives no right to write; it only tells whether the record is still the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReadVersion(ObjectVersion);
-
-/// A record and the right to write over it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// Its transitions take it by value; clone it, that is cheap.
@@ -86,7 +80,6 @@ impl Store {
         }
     }
 
-    /// Follows the records until `shutdown`.
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
         let mut events = follow(self.secrets.clone(), config, &shutdown);
@@ -104,7 +97,6 @@ impl Store {
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Whether all records were listed once: part of readiness.
     pub(crate) fn is_ready(&self) -> bool {
         *self.synced.borrow()
     }

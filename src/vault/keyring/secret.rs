@@ -1,13 +1,16 @@
 //! The keyring in the Secret `bowline-keyring` of the operator's namespace.
 
+use std::pin::pin;
+
 use bowline_api::names;
-use bowline_runtime::follow;
+use bowline_runtime::telemetry::chain;
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
-use kube::runtime::watcher;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
 use tokio_util::sync::CancellationToken;
 
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
@@ -61,33 +64,20 @@ pub(crate) async fn load_or_create(
 
 /// Watches the Secret until `shutdown`, and offers each version. One that goes missing is reported, not replaced.
 pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={KEYRING_SECRET}"));
-    let mut listed = false;
-    let mut events = follow::follow(secrets, config, &shutdown);
-    while let Some(event) = events.next().await {
-        if let Some(offered) = heard(&event, &mut listed) {
-            if let Err(fault) = &offered {
-                tracing::error!(%fault, "keyring not replaced");
+    let versions = watch_object(secrets, KEYRING_SECRET).default_backoff();
+    let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
+    while let Some(version) = versions.next().await {
+        match version {
+            Ok(secret) => keyring.offer(offered(secret.as_ref())),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again")
             }
-            keyring.offer(offered);
         }
     }
 }
 
-/// What an event says about the keyring, if anything.
-fn heard(event: &watcher::Event<Secret>, listed: &mut bool) -> Option<Result<Keyring, KeyringFault>> {
-    match event {
-        watcher::Event::Init => {
-            *listed = false;
-            None
-        }
-        watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
-            *listed = true;
-            Some(parse(secret).map_err(KeyringFault::Refused))
-        }
-        watcher::Event::InitDone => (!*listed).then_some(Err(KeyringFault::Gone)),
-        watcher::Event::Delete(_) => Some(Err(KeyringFault::Gone)),
-    }
+fn offered(secret: Option<&Secret>) -> Result<Keyring, KeyringFault> {
+    parse(secret.ok_or(KeyringFault::Gone)?).map_err(KeyringFault::Refused)
 }
 
 fn parse(secret: &Secret) -> Result<Keyring, KeyringError> {
@@ -123,24 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_complete_listing_without_it_or_a_deletion_means_gone() {
-        let secret = to_secret(&keyring(&[FIRST]));
-        let mut listed = false;
-        let mut says = |event| heard(&event, &mut listed);
-
-        assert!(says(watcher::Event::Init).is_none());
-        assert!(says(watcher::Event::InitApply(secret.clone())).unwrap().is_ok());
-        assert!(says(watcher::Event::InitDone).is_none());
-        assert_eq!(says(watcher::Event::Delete(secret)).unwrap().unwrap_err(), KeyringFault::Gone);
-        assert!(says(watcher::Event::Init).is_none());
-        assert_eq!(says(watcher::Event::InitDone).unwrap().unwrap_err(), KeyringFault::Gone);
-    }
-
-    #[test]
-    fn a_version_that_is_no_keyring_is_refused() {
+    fn a_version_that_is_gone_or_no_keyring_is_a_fault() {
+        assert_eq!(offered(None).unwrap_err(), KeyringFault::Gone);
         let mut secret = to_secret(&keyring(&[FIRST]));
+        assert!(offered(Some(&secret)).is_ok());
         secret.data = None;
-        let said = heard(&watcher::Event::Apply(secret), &mut false).unwrap();
-        assert_eq!(said.unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
+        assert_eq!(offered(Some(&secret)).unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
     }
 }

@@ -64,7 +64,10 @@ impl SharedKeyring {
                 in_force.keyring = Arc::new(keyring);
                 in_force.fault = (!missing.is_empty()).then_some(KeyringFault::KeysTakenOut { ids: missing });
             }
-            Err(fault) => in_force.fault = Some(fault),
+            Err(fault) => {
+                tracing::error!(%fault, "keyring not replaced");
+                in_force.fault = Some(fault);
+            }
         });
     }
 }

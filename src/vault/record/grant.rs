@@ -17,7 +17,6 @@ use crate::vault::seal::length_prefixed;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Grant {
-    /// What opens the door.
     pub credential: Credential,
     /// Claims of the id token that are kept, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -25,7 +24,6 @@ pub(crate) struct Grant {
     /// Scopes the provider says it granted; `None` if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// When the provider answered.
     pub obtained_at: Timestamp,
     /// When the access token expires; `None` if the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +46,6 @@ pub(crate) struct Grant {
     /// The credentials Secret it was read from, where it was not an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
-    /// How it was obtained, and what its owner agreed to.
     #[serde(default)]
     pub consent: Consent,
 }
@@ -99,7 +96,6 @@ impl Consent {
     }
 }
 
-/// The secret itself, by kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Credential {
@@ -119,7 +115,6 @@ pub(crate) enum Credential {
         #[serde(serialize_with = "secret_text::one")]
         api_key: SecretString,
     },
-    /// User name and password (RFC 7617).
     Basic {
         username: String,
         #[serde(serialize_with = "secret_text::one")]
@@ -127,7 +122,6 @@ pub(crate) enum Credential {
     },
 }
 
-/// What a grant is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Binding {
@@ -146,14 +140,11 @@ pub(crate) struct Binding {
 /// Where a grant would be sent, and for whom. What is `None` is not compared.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms<'a> {
-    /// Who would be served by it.
     pub owner: Option<&'a str>,
     pub authority: String,
-    /// The client in whose name.
     pub client_id: Option<&'a str>,
 }
 
-/// What differs from what the owner consented to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mismatch {
     Owner,
@@ -190,12 +181,10 @@ pub(crate) struct Account {
     pub email: Option<String>,
 }
 
-/// Which version of a credentials Secret a grant was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SourceVersion {
     pub uid: String,
-    /// Its resourceVersion when it was read.
     pub resource_version: String,
     /// Digest of its data: a touched Secret with the same content is no news.
     pub digest: String,
@@ -248,7 +237,6 @@ impl Grant {
 pub(crate) struct SiblingKey(String);
 
 impl SiblingKey {
-    /// The key for this binding; `None` while the account is not known.
     pub(crate) fn of(binding: &Binding) -> Option<Self> {
         let account = binding.account.as_ref()?;
         let client_id = binding.client_id.as_deref().unwrap_or_default();

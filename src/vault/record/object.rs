@@ -18,7 +18,6 @@ use super::{
 };
 use crate::vault::seal::{Place, SealPurpose};
 
-/// Type of every record Secret, and of no other.
 pub(crate) const RECORD_TYPE: &str = "bowline.dev/record";
 const NAME_PREFIX: &str = "record-";
 const CLEAR_PART: &str = "record.json";
@@ -83,7 +82,6 @@ fn is_default(bookkeeping: &Bookkeeping) -> bool {
     *bookkeeping == Bookkeeping::default()
 }
 
-/// The revision of each sealed field.
 #[derive(Default, Serialize, Deserialize)]
 struct SealedAt {
     #[serde(default, skip_serializing_if = "Option::is_none")]

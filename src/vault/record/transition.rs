@@ -46,7 +46,6 @@ pub(crate) enum TransitionError {
 }
 
 impl GrantVersion {
-    /// That of a grant which is accepted now.
     fn accepted() -> Result<Self, NoRandomBytes> {
         Ok(Self { id: GrantId::generate()?, revision: 1 })
     }
@@ -57,7 +56,6 @@ impl GrantVersion {
 }
 
 impl Record {
-    /// An empty record at revision 0.
     pub(crate) fn new(place: Place) -> Self {
         Self {
             place,

@@ -27,7 +27,6 @@ pub(crate) enum WriteError {
     /// Not written: the record has moved on. Read it again and decide again.
     #[error("the record changed meanwhile")]
     Conflict,
-    /// Not written.
     #[error("the connection has a record already")]
     AlreadyExists,
     /// Not written.
