@@ -13,7 +13,6 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 const NOTE_BYTES: usize = 1024;
 /// So many objects' last notes are kept. Forgetting one only costs a second Event with the same words.
 const REMEMBERED: usize = 4096;
-/// An Event is not worth a longer wait.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Publishes Events, and logs each: Events are forgotten after an hour. One that cannot be written never fails the caller.

@@ -21,34 +21,25 @@ use crate::vault::record::GrantVersion;
 
 type NamespacedName = (String, String);
 
-/// What is known of one Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IndexedSecret {
     pub object: ObjectVersion,
     /// Its controller, if it has one.
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Box<OwnerReference>>,
     /// The grant whose token it holds, by its annotations.
     pub grant: Option<GrantVersion>,
-}
-
-/// The controller of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    pub kind: Box<str>,
-    pub name: Box<str>,
-    pub uid: Box<str>,
 }
 
 /// A Secret was changed, made or deleted, as far as the index can tell by somebody else.
 ///
 /// A write of ours whose watch event overtakes its own answer is reported as well: look at the Secret's version, not at the
 /// fact that you were woken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SecretChange {
     pub namespace: String,
     pub name: String,
     /// Its controller now; where it has none any more, the last one known. Wake this one.
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Box<OwnerReference>>,
 }
 
 /// An index of Secrets by namespace and name.
@@ -139,7 +130,6 @@ impl WatchedSecrets {
         }
     }
 
-    /// Takes in an event of the watch.
     pub fn take(&self, event: Event<PartialObjectMeta<Secret>>) -> Vec<SecretChange> {
         let mut known = self.known();
         match event {
@@ -172,19 +162,11 @@ impl WatchedSecrets {
     }
 }
 
-impl From<&OwnerReference> for Owner {
-    fn from(reference: &OwnerReference) -> Self {
-        let OwnerReference { kind, name, uid, .. } = reference;
-        Self { kind: kind.as_str().into(), name: name.as_str().into(), uid: uid.as_str().into() }
-    }
-}
-
 /// The controller among the owners of an object.
 pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-/// The grant that annotations name.
 fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
     let id = annotations.get(ANNOTATION_GRANT_ID)?.clone().try_into().ok()?;
     Some(GrantVersion { id, revision: annotations.get(ANNOTATION_REVISION)?.parse().ok()? })
@@ -193,13 +175,13 @@ fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
 fn read(meta: &ObjectMeta) -> Option<(NamespacedName, IndexedSecret)> {
     let secret = IndexedSecret {
         object: ObjectVersion::of(meta)?,
-        owner: controller_of(meta).map(|owner| Box::new(owner.into())),
+        owner: controller_of(meta).cloned().map(Box::new),
         grant: meta.annotations.as_ref().and_then(grant_of),
     };
     Some(((meta.namespace.clone()?, meta.name.clone()?), secret))
 }
 
-fn change((namespace, name): NamespacedName, owner: Option<Box<Owner>>) -> SecretChange {
+fn change((namespace, name): NamespacedName, owner: Option<Box<OwnerReference>>) -> SecretChange {
     SecretChange { namespace, name, owner }
 }
 

@@ -27,13 +27,11 @@ pub struct Material<'a> {
     pub expires_at: Option<Timestamp>,
     pub scopes: &'a [String],
     pub account_id: Option<&'a str>,
-    /// For people.
     pub account_name: Option<&'a str>,
     /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
     pub extras: &'a BTreeMap<String, SecretString>,
 }
 
-/// The credential for workloads.
 #[derive(Clone, Copy)]
 pub enum PublishedCredential<'a> {
     OAuth { access_token: &'a SecretString, token_type: &'a str },
@@ -54,7 +52,6 @@ pub(crate) enum Unpublishable {
 }
 
 impl<'a> Material<'a> {
-    /// The part of a grant that is published.
     pub(crate) fn of(grant: &'a Grant) -> Result<Self, Unpublishable> {
         let credential = match &grant.credential {
             Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE => {
@@ -254,7 +251,6 @@ fn env(values: StringData) -> Result<StringData, ContentError> {
     Ok(upper)
 }
 
-/// Whether a Secret can have this key.
 pub(super) fn is_secret_key(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !key.is_empty() && key.len() <= 253 && key != "." && !key.starts_with("..") && key.chars().all(allowed)

@@ -26,7 +26,6 @@ pub enum PublishError {
     NamespaceNotFound(#[source] kube::Error),
     #[error("the API server refuses the Secret")]
     Refused(#[source] kube::Error),
-    /// A finalizer of somebody else holds it.
     #[error("the Secret is being deleted")]
     BeingDeleted,
     /// Others changed it each time we tried.
@@ -62,7 +61,6 @@ impl PublishError {
         self.message_as(self.reason(), namespace, name)
     }
 
-    /// The same under another reason.
     pub fn message_as(&self, reason: Reason, namespace: &str, name: &str) -> String {
         let secret = format!("{namespace}/{name}");
         let facts = Facts { secret: Some(&secret), namespace: Some(namespace), ..Facts::default() };

@@ -9,6 +9,7 @@ use bowline_api::names::FIELD_MANAGER;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::Patch;
 use kube::core::Status;
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::error::{PublishError, call, refusal};
 use super::secret::Desired;
 use super::withdraw::{delete, is_ours};
-use crate::kube_ext::apply::{apply_secret, create_secret, merge_secret};
+use crate::kube_ext::apply::{create_secret, patch_secret};
 use crate::kube_ext::index::SecretIndex;
 
 /// Writes within one call; each follows news from the API server, none waits.
@@ -83,7 +84,7 @@ impl Publisher<'_> {
                 Err(error) => Err(refusal(error)),
             };
         };
-        match call(apply_secret(&self.api, &self.desired.name, &secret)).await? {
+        match call(patch_secret(&self.api, &self.desired.name, &Patch::Apply(&secret))).await? {
             Ok(object) => self.prune(&object.metadata).await,
             Err(kube::Error::Api(status)) if must_be_replaced(&status) => {
                 call(delete(&self.api, &self.desired.name, &known.uid)).await?.map_err(refusal)?;
@@ -118,7 +119,7 @@ impl Publisher<'_> {
     /// Removes what an apply leaves behind: data keys that are not ours, and what our own POST once set.
     async fn prune(&self, meta: &ObjectMeta) -> Result<WriteOutcome, PublishError> {
         let Some(patch) = leftovers(meta, self.desired) else { return self.done(meta) };
-        match call(merge_secret(&self.api, &self.desired.name, &patch)).await? {
+        match call(patch_secret(&self.api, &self.desired.name, &Patch::Merge(&patch))).await? {
             Ok(object) => self.done(&object.metadata),
             Err(error) => self.after(error).await,
         }

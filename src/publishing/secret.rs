@@ -14,7 +14,6 @@ use super::content::Published;
 use crate::kube_ext::index::IndexedSecret;
 use crate::vault::record::GrantVersion;
 
-/// The Secret as it should be.
 #[derive(Debug)]
 pub struct Desired {
     pub namespace: String,
@@ -26,9 +25,7 @@ pub struct Desired {
     pub connection_uid: String,
     /// Revision of the record it is made from; a larger one is newer.
     pub revision: i64,
-    /// The grant whose token it holds.
     pub grant: GrantVersion,
-    /// When the credential expires.
     pub expires_at: Option<Timestamp>,
     /// The user's labels and annotations, checked by [`super::metadata::AllowedMetadata`].
     pub metadata: TemplateMetadata,
@@ -104,7 +101,6 @@ impl Desired {
         }
     }
 
-    /// Labels of the Secret; ours win over the user's.
     pub(super) fn all_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.metadata.labels.clone();
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());

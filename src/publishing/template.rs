@@ -100,11 +100,8 @@ fn render_one(
     syntax::check(template).map_err(|line| (line, Fault::NotAllowed))?;
     let fault = |error: &Error| (error.line().unwrap_or(1), fault_of(error));
     let compiled = environment.template_from_str(template).map_err(|error| fault(&error))?;
-    let mut output = Bounded { bytes: Zeroizing::new(Vec::new()), limit, full: false };
-    if let Err(error) = compiled.render_captured_to(values.clone(), &mut output) {
-        let (line, kind) = fault(&error);
-        return Err((line, if output.full { Fault::TooLarge } else { kind }));
-    }
+    let mut output = Bounded { bytes: Zeroizing::new(Vec::new()), limit };
+    compiled.render_captured_to(values.clone(), &mut output).map_err(|error| fault(&error))?;
     let text = std::str::from_utf8(&output.bytes).map_err(|_| (1, Fault::Operation))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
@@ -130,7 +127,6 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// What filters may still yield.
 #[derive(Clone)]
 struct Budget(Arc<AtomicUsize>);
 
@@ -208,17 +204,14 @@ fn fault_of(error: &Error) -> Fault {
     }
 }
 
-/// A writer that stops the rendering when it is full.
 struct Bounded {
     bytes: Zeroizing<Vec<u8>>,
     limit: usize,
-    full: bool,
 }
 
 impl io::Write for Bounded {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + part.len() > self.limit {
-            self.full = true;
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.bytes.extend_from_slice(part);
