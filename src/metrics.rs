@@ -82,7 +82,6 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Begins one reconcile.
     pub(crate) fn pass(&self, controller: &'static str) -> OutcomeTimer {
         OutcomeTimer::begin(&self.passes, &self.pass_duration, controller)
     }
@@ -103,7 +102,6 @@ impl Metrics {
         self.refresh_lateness.observe(lateness.as_secs_f64());
     }
 
-    /// Begins one request to a provider.
     pub(crate) fn provider_call(&self, operation: Operation) -> OutcomeTimer {
         OutcomeTimer::begin(&self.provider_requests, &self.provider_request_duration, operation.label())
     }
@@ -172,7 +170,6 @@ fn buckets(family: &Family) -> HistogramOpts {
     HistogramOpts::new(family.name, family.help).buckets(family.buckets.to_vec())
 }
 
-/// Puts a new metric into the registry.
 fn registered<M: Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<M>,

@@ -8,7 +8,6 @@ pub(super) enum MetricType {
     Histogram,
 }
 
-/// A metric family.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Family {
     pub(super) name: &'static str,
@@ -50,7 +49,7 @@ families! {
     PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
         "Requests to providers, by what was asked and how the answer was read; `abandoned` means nobody waited for it.";
     PUBLISHES: Counter "bowline_publishes_total" ["outcome"] &[],
-        "Attempts to bring a published Secret to its desired state, by outcome.";
+        "Secrets that were to be published, by outcome.";
     PASS_DURATION: Histogram "bowline_reconcile_duration_seconds" ["controller"] CALLS,
         "Duration of a reconcile, in seconds.";
     PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],

@@ -42,17 +42,13 @@ labels! {
 }
 
 labels! {
-    /// How a refresh ended.
     RefreshOutcome {
-        /// The new grant is committed.
         Refreshed = "refreshed",
         /// A passing cause: outage, rate limit, no answer before anything was sent.
         Transient = "transient",
         /// The provider refused, and the refusal counts towards the ten.
         Refused = "refused",
-        /// The provider said that the grant is over.
         Ended = "ended",
-        /// The provider does not accept our registration.
         AppRejected = "app_rejected",
         /// Sent, and its outcome is not known.
         Unknown = "unknown",
@@ -64,17 +60,13 @@ labels! {
 labels! {
     /// What a provider was asked.
     Operation {
-        /// A refresh (RFC 6749 §6).
         Refresh = "refresh",
         /// An authorization request that is pushed (RFC 9126), or a device code (RFC 8628 §3.1).
         Authorize = "authorize",
-        /// A code or a device code for tokens (RFC 6749 §4.1.3, RFC 8628 §3.4).
         Exchange = "exchange",
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
-        /// A revocation (RFC 7009).
         Revoke = "revoke",
-        /// Which account a token belongs to.
         Identity = "identity",
         /// Whether a key, or user and password, work.
         Key = "key",
@@ -82,15 +74,12 @@ labels! {
 }
 
 labels! {
-    /// How a publish ended.
     PublishOutcome {
         Written = "written",
         Unchanged = "unchanged",
         Withdrawn = "withdrawn",
-        /// A Secret of that name belongs to somebody else.
         NameTaken = "name_taken",
         QuotaExceeded = "quota_exceeded",
-        /// The operator may not write Secrets there.
         Forbidden = "forbidden",
         /// The template or format could not be rendered.
         NotRenderable = "not_renderable",
