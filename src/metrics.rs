@@ -39,12 +39,12 @@ pub(crate) struct Metrics {
     provider_request_duration: HistogramVec,
     publishes: IntCounterVec,
     connections: IntGaugeVec,
-    records: IntGauge,
-    endings: IntGauge,
-    shares: IntGauge,
-    keyring_key_age: Gauge,
-    store_ready: IntGauge,
-    policy_present: IntGauge,
+    pub(crate) records: IntGauge,
+    pub(crate) endings: IntGauge,
+    pub(crate) shares: IntGauge,
+    pub(crate) keyring_key_age: Gauge,
+    pub(crate) store_ready: IntGauge,
+    pub(crate) policy_present: IntGauge,
     unreadable: IntGaugeVec,
 }
 
@@ -114,32 +114,8 @@ impl Metrics {
         self.connections.with_label_values(&[phase.label()]).set(whole(count));
     }
 
-    pub(crate) fn set_records(&self, count: usize) {
-        self.records.set(whole(count));
-    }
-
-    pub(crate) fn set_endings(&self, count: usize) {
-        self.endings.set(whole(count));
-    }
-
-    pub(crate) fn set_shares(&self, count: usize) {
-        self.shares.set(whole(count));
-    }
-
     pub(crate) fn set_unreadable(&self, kind: &str, count: usize) {
         self.unreadable.with_label_values(&[kind]).set(whole(count));
-    }
-
-    pub(crate) fn set_keyring_key_age(&self, age: Duration) {
-        self.keyring_key_age.set(age.as_secs_f64());
-    }
-
-    pub(crate) fn set_store_ready(&self, ready: bool) {
-        self.store_ready.set(i64::from(ready));
-    }
-
-    pub(crate) fn set_policy_present(&self, present: bool) {
-        self.policy_present.set(i64::from(present));
     }
 
     /// Everything in Prometheus' text format, version 0.0.4.
@@ -158,7 +134,8 @@ impl Metrics {
     }
 }
 
-fn whole(count: usize) -> i64 {
+/// A count as a gauge takes it.
+pub(crate) fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

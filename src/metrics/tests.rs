@@ -16,13 +16,13 @@ fn touched() -> Metrics {
     drop(metrics.provider_call(Operation::Revoke));
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
-    metrics.set_records(8);
-    metrics.set_endings(2);
-    metrics.set_shares(3);
+    metrics.records.set(8);
+    metrics.endings.set(2);
+    metrics.shares.set(3);
     metrics.set_unreadable("Workspace", 1);
-    metrics.set_keyring_key_age(Duration::from_secs(90));
-    metrics.set_store_ready(true);
-    metrics.set_policy_present(true);
+    metrics.keyring_key_age.set(90.0);
+    metrics.store_ready.set(1);
+    metrics.policy_present.set(1);
     metrics
 }
 

@@ -123,8 +123,8 @@ pub enum ContentError {
     #[error("the values are larger than 512 KiB together")]
     TooLarge,
     /// Kubernetes refuses a Secret of this type without certain keys.
-    #[error("a Secret of type {} needs {}; correct spec.secret.template.data", .type_.as_str(), needs(*.type_))]
-    TypeUnmet { type_: SecretType },
+    #[error("a Secret of type {} needs {needed}; correct spec.secret.template.data", .type_.as_str())]
+    TypeUnmet { type_: SecretType, needed: &'static str },
     #[error(
         "this version of the operator does not know the Secret type {type_}; correct spec.secret.template.type"
     )]
@@ -155,8 +155,8 @@ impl Published {
             Some(Open::Known(type_)) => *type_,
             Some(Open::Other(type_)) => return Err(ContentError::TypeUnknown { type_: type_.clone() }),
         };
-        if !meets(type_, &values) {
-            return Err(ContentError::TypeUnmet { type_ });
+        if let Some(needed) = missing(type_, &values) {
+            return Err(ContentError::TypeUnmet { type_, needed });
         }
         Self::of(type_, values)
     }
@@ -170,26 +170,27 @@ impl Published {
     }
 }
 
-/// What Kubernetes asks of a Secret's data by its type; it is checked here so that the condition can say it in plain words.
-fn meets(type_: SecretType, values: &StringData) -> bool {
+/// What Kubernetes asks of a Secret's data by its type and does not find; it is checked here so that the condition can say it
+/// in plain words.
+fn missing(type_: SecretType, values: &StringData) -> Option<&'static str> {
     let value = |key: &str| values.get(key).map(|value| value.as_str());
     let is_object =
         |text: &str| text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-    match type_ {
-        SecretType::Opaque => true,
-        SecretType::BasicAuth => value("username").or(value("password")).is_some(),
-        SecretType::DockerConfigJson => value(".dockerconfigjson").is_some_and(is_object),
-        SecretType::SshAuth => value("ssh-privatekey").is_some_and(|key| !key.is_empty()),
-    }
-}
-
-const fn needs(type_: SecretType) -> &'static str {
-    match type_ {
-        SecretType::Opaque => "nothing",
-        SecretType::BasicAuth => "the key username or password",
-        SecretType::DockerConfigJson => "the key .dockerconfigjson with a JSON object",
-        SecretType::SshAuth => "the key ssh-privatekey with a private key",
-    }
+    let (is_there, needed) = match type_ {
+        SecretType::Opaque => return None,
+        SecretType::BasicAuth => {
+            (value("username").or(value("password")).is_some(), "the key username or password")
+        }
+        SecretType::DockerConfigJson => (
+            value(".dockerconfigjson").is_some_and(is_object),
+            "the key .dockerconfigjson with a JSON object",
+        ),
+        SecretType::SshAuth => (
+            value("ssh-privatekey").is_some_and(|key| !key.is_empty()),
+            "the key ssh-privatekey with a private key",
+        ),
+    };
+    (!is_there).then_some(needed)
 }
 
 fn raw(material: &Material<'_>) -> StringData {
@@ -377,9 +378,17 @@ mod tests {
         ];
         for (type_, key, value, fits) in rows {
             let values = StringData::from([(key.to_owned(), Zeroizing::new(value.to_owned()))]);
-            let expected = if fits { Ok(type_) } else { Err(ContentError::TypeUnmet { type_ }) };
-            let published = Published::rendered(Some(&type_.into()), values);
-            assert_eq!(published.map(|published| published.type_), expected, "{key}: {value}");
+            match Published::rendered(Some(&type_.into()), values) {
+                Ok(published) => assert_eq!((published.type_, true), (type_, fits), "{key}: {value}"),
+                Err(error) => {
+                    assert!(!fits, "{key}: {value}");
+                    assert!(
+                        error
+                            .to_string()
+                            .starts_with(&format!("a Secret of type {} needs the key ", type_.as_str()))
+                    );
+                }
+            }
         }
     }
 

@@ -1,28 +1,20 @@
 //! Random names, so that two things are the same only if one was read from the other.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use aes_gcm::aead::Generate;
 use serde::{Deserialize, Serialize};
 
-/// 128 random bits that name one thing of its kind; as text 32 lower-case hexadecimal digits.
+/// 128 random bits; as text 32 lower-case hexadecimal digits. `KIND` keeps ids of different things apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RandomId<Kind: Clone>([u8; 16], PhantomData<Kind>);
+pub struct RandomId<const KIND: char>([u8; 16]);
 
 /// Names one request that spends a refresh token.
-pub(crate) type IntentId = RandomId<OfIntent>;
+pub(crate) type IntentId = RandomId<'i'>;
 /// Names one grant, from when it is accepted until another replaces it.
-pub(crate) type GrantId = RandomId<OfGrant>;
-pub(crate) type KeyId = RandomId<OfKey>;
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum OfIntent {}
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OfGrant {}
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OfKey {}
+pub(crate) type GrantId = RandomId<'g'>;
+pub(crate) type KeyId = RandomId<'k'>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
@@ -36,13 +28,13 @@ pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomBytes> {
     Generate::try_generate().map_err(|_| NoRandomBytes)
 }
 
-impl<Kind: Clone> RandomId<Kind> {
+impl<const KIND: char> RandomId<KIND> {
     pub(crate) fn generate() -> Result<Self, NoRandomBytes> {
         random_bytes().map(Self::from_bytes)
     }
 
     pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes, PhantomData)
+        Self(bytes)
     }
 
     pub(super) const fn as_bytes(&self) -> &[u8; 16] {
@@ -59,19 +51,19 @@ impl<Kind: Clone> RandomId<Kind> {
     }
 }
 
-impl<Kind: Clone> fmt::Display for RandomId<Kind> {
+impl<const KIND: char> fmt::Display for RandomId<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
 }
 
-impl<Kind: Clone> fmt::Debug for RandomId<Kind> {
+impl<const KIND: char> fmt::Debug for RandomId<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl<Kind: Clone> TryFrom<String> for RandomId<Kind> {
+impl<const KIND: char> TryFrom<String> for RandomId<KIND> {
     type Error = NotAnId;
 
     fn try_from(text: String) -> Result<Self, NotAnId> {
@@ -79,8 +71,8 @@ impl<Kind: Clone> TryFrom<String> for RandomId<Kind> {
     }
 }
 
-impl<Kind: Clone> From<RandomId<Kind>> for String {
-    fn from(id: RandomId<Kind>) -> Self {
+impl<const KIND: char> From<RandomId<KIND>> for String {
+    fn from(id: RandomId<KIND>) -> Self {
         id.to_string()
     }
 }

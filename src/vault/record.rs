@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{GrantId, IntentId, NoRandomBytes};
+use super::id::{GrantId, IntentId};
 use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
 mod grant;

@@ -79,5 +79,5 @@ pub(crate) fn authorized_as(uid: &str) -> Record {
 
 /// The same with [`intent`]`(1)`.
 pub(crate) fn about_to_refresh() -> Record {
-    authorized().with_intent(Slot::InUse, intent(1), "pod-a", march()).unwrap()
+    authorized().with_intent(Slot::InUse, None, intent(1), "pod-a", march()).unwrap()
 }

@@ -88,7 +88,7 @@ fn a_refused_candidate_leaves_the_grant_and_its_intent() {
 /// A record in use whose candidate `r2` is about to be proved.
 fn about_to_prove() -> Record {
     let record = about_to_refresh().with_candidate(&sealer(), &grant("r2")).unwrap();
-    record.with_intent(Slot::Candidate, intent(7), "pod-a", march()).unwrap()
+    record.with_intent(Slot::Candidate, None, intent(7), "pod-a", march()).unwrap()
 }
 
 /// Puts `token` where the grant of this slot was spent under this intent.
@@ -116,7 +116,7 @@ fn an_answer_replaces_what_it_answers_whoever_has_taken_over_since() {
     for (slot, other) in [(Slot::InUse, Slot::Candidate), (Slot::Candidate, Slot::InUse)] {
         let record = about_to_prove();
         let (spent, mine) = (opened(&record, slot), record.intent(slot).unwrap().id);
-        let taken = record.taking_over(slot, mine, intent(8), "pod-b", march()).unwrap();
+        let taken = record.with_intent(slot, Some(mine), intent(8), "pod-b", march()).unwrap();
         assert_eq!(taken.intent(slot).unwrap().state, IntentState::Unknown);
         let untouched = token_in(&taken, other);
         let answered = taken.answered(&sealer(), &spent, Some(mine), &grant("r3"), None).unwrap();
@@ -242,7 +242,8 @@ fn a_predecessor_is_kept_until_it_is_forgotten() {
 
 #[test]
 fn an_intent_that_was_taken_over_has_an_unknown_outcome_from_the_start() {
-    let record = about_to_refresh().taking_over(Slot::InUse, intent(1), intent(2), "pod-b", march()).unwrap();
+    let record =
+        about_to_refresh().with_intent(Slot::InUse, Some(intent(1)), intent(2), "pod-b", march()).unwrap();
     let mark = record.intent(Slot::InUse).unwrap();
     assert_eq!((mark.id, mark.state), (intent(2), IntentState::Unknown));
 }
@@ -261,14 +262,14 @@ fn spending_in_an_illegal_order_is_refused_in_both_slots() {
     let (mine, other) = (intent(8), intent(9));
     for slot in [Slot::InUse, Slot::Candidate] {
         let free = || authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
-        let marked = || free().with_intent(slot, mine, "p", march()).unwrap();
+        let marked = || free().with_intent(slot, None, mine, "p", march()).unwrap();
         let ending = || free().with_ending(EndReason::Disconnected, march(), EndTerms::default());
         let spent = opened(&free(), slot);
         let table: Vec<(&str, Result<Record, E>, E)> = vec![
-            ("nothing", Record::new(place()).with_intent(slot, mine, "p", march()), E::Empty(slot)),
-            ("twice at once", marked().with_intent(slot, other, "p", march()), E::IntentStands(mine)),
-            ("while ending", ending().with_intent(slot, mine, "p", march()), E::Ending),
-            ("over another", marked().taking_over(slot, other, mine, "p", march()), E::IntentLost),
+            ("nothing", Record::new(place()).with_intent(slot, None, mine, "p", march()), E::Empty(slot)),
+            ("twice at once", marked().with_intent(slot, None, other, "p", march()), E::IntentStands(mine)),
+            ("while ending", ending().with_intent(slot, None, mine, "p", march()), E::Ending),
+            ("over another", marked().with_intent(slot, Some(other), mine, "p", march()), E::IntentLost),
             ("clearing another's", marked().without_intent(slot, other), E::IntentLost),
             ("clearing none", free().without_intent(slot, mine), E::IntentLost),
             ("doubting another's", marked().intent_unknown(slot, other), E::IntentLost),
@@ -448,8 +449,8 @@ fn a_record_reads_back_from_its_secret_as_it_was() {
     let full = marked
         .answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), Some(&grant("r1")))
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
-        .and_then(|record| record.with_intent(Slot::InUse, intent(2), "pod-a", march()))
-        .and_then(|record| record.with_intent(Slot::Candidate, intent(3), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::InUse, None, intent(2), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::Candidate, None, intent(3), "pod-a", march()))
         .and_then(|record| {
             record
                 .with_ending(EndReason::Deleted, march(), EndTerms::default())

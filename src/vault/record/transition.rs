@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     Bookkeeping, EndReason, EndTerms, Grant, GrantEnding, GrantId, GrantVersion, Intent, IntentId,
-    IntentState, NoRandomBytes, Opened, Record, SealedField, SiblingKey, Slot, SlotContent,
+    IntentState, Opened, Record, SealedField, SiblingKey, Slot, SlotContent,
 };
 use crate::vault::seal::{Place, SealError, SealPurpose, Sealer};
 
@@ -39,14 +39,12 @@ pub(crate) enum TransitionError {
     RevisionExhausted,
     #[error(transparent)]
     Seal(#[from] SealError),
-    #[error(transparent)]
-    NoRandomBytes(#[from] NoRandomBytes),
     #[error("the grant cannot be written as JSON")]
     NotSerializable,
 }
 
 impl GrantVersion {
-    fn accepted() -> Result<Self, NoRandomBytes> {
+    fn accepted() -> Result<Self, SealError> {
         Ok(Self { id: GrantId::generate()?, revision: 1 })
     }
 
@@ -71,36 +69,28 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while an intent stands on it, and while the grant is being
-    /// ended. The other slot is not touched.
-    pub(crate) fn with_intent(
-        self,
-        slot: Slot,
-        id: IntentId,
-        holder: &str,
-        at: Timestamp,
-    ) -> Result<Self, TransitionError> {
-        if let Some(standing) = self.intent(slot) {
-            return Err(TransitionError::IntentStands(standing.id));
-        }
-        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Open };
-        self.marked(slot, intent)
-    }
-
-    /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `stale` stands on it, and while
+    /// the grant is being ended. The other slot is not touched.
+    ///
+    /// `stale` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
     /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
     /// it lost.
-    pub(crate) fn taking_over(
-        self,
+    pub(crate) fn with_intent(
+        mut self,
         slot: Slot,
-        stale: IntentId,
+        stale: Option<IntentId>,
         id: IntentId,
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        self.own_intent(slot, stale)?;
-        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Unknown };
-        self.marked(slot, intent)
+        let state = match (self.intent(slot), stale) {
+            (None, None) => IntentState::Open,
+            (Some(standing), None) => return Err(TransitionError::IntentStands(standing.id)),
+            (_, Some(stale)) => self.own_intent(slot, stale).map(|_| IntentState::Unknown)?,
+        };
+        self.not_ending()?;
+        self.filled(slot)?.intent = Some(Intent { id, holder: holder.to_owned(), at, state });
+        Ok(self)
     }
 
     /// Notes that this request was sent and not understood. Stays until an answer or a person decides.
@@ -135,7 +125,6 @@ impl Record {
         if !is_ours && !spent.stands_on(&self) {
             return Err(TransitionError::Replaced);
         }
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, slot, answer)?;
         match slot {
             Slot::Candidate => self.candidate = Some(content),
@@ -158,7 +147,6 @@ impl Record {
             Some(version) if is_same => version.refreshed(),
             _ => GrantVersion::accepted()?,
         };
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, answer)?;
         self.put_in_use(content, Some(version), answer);
         Ok(self)
@@ -176,7 +164,6 @@ impl Record {
         if self.candidate.is_some() {
             return Err(TransitionError::CandidateStands);
         }
-        self.revision = self.next_revision()?;
         self.candidate = Some(self.resealed(sealer, Slot::Candidate, answer)?);
         Ok(self)
     }
@@ -190,7 +177,6 @@ impl Record {
             return Err(TransitionError::Replaced);
         }
         self.candidate = None;
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, &judged.grant)?;
         self.put_in_use(content, Some(GrantVersion::accepted()?), &judged.grant);
         Ok(self)
@@ -199,7 +185,6 @@ impl Record {
     /// Puts the same grant in place with what its owner agreed to since; revision + 1. An intent goes on standing for it.
     pub(crate) fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, grant)?;
         self.filled(Slot::InUse)?.sealed = content.sealed;
         Ok(self)
@@ -277,12 +262,6 @@ impl Record {
         content.as_mut().ok_or(TransitionError::Empty(slot))
     }
 
-    fn marked(mut self, slot: Slot, intent: Intent) -> Result<Self, TransitionError> {
-        self.not_ending()?;
-        self.filled(slot)?.intent = Some(intent);
-        Ok(self)
-    }
-
     fn own_intent(&self, slot: Slot, id: IntentId) -> Result<&Intent, TransitionError> {
         self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
@@ -296,12 +275,14 @@ impl Record {
         self.bookkeeping.pause = None;
     }
 
-    fn next_revision(&self) -> Result<i64, TransitionError> {
-        self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)
-    }
-
-    /// What a slot holds after this write, without an intent.
-    fn resealed(&self, sealer: &Sealer, slot: Slot, grant: &Grant) -> Result<SlotContent, TransitionError> {
+    /// Counts the revision up and seals what a slot holds from then on, without an intent.
+    fn resealed(
+        &mut self,
+        sealer: &Sealer,
+        slot: Slot,
+        grant: &Grant,
+    ) -> Result<SlotContent, TransitionError> {
+        self.revision = self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)?;
         Ok(SlotContent { sealed: self.seal(sealer, slot.purpose(), grant)?, intent: None })
     }
 
