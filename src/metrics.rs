@@ -49,7 +49,6 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero, registered under their names.
     pub(crate) fn new() -> Result<Self, Error> {
         let registry = Registry::new();
         let counters = |it: &Family| registered(&registry, IntCounterVec::new(options(it), it.labels));

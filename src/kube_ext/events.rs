@@ -39,7 +39,7 @@ impl Events {
             Some(reason::EventType::Warning) => EventType::Warning,
             Some(reason::EventType::Normal) | None => EventType::Normal,
         };
-        let note = truncated(note, NOTE_BYTES);
+        let note = &note[..note.floor_char_boundary(NOTE_BYTES)];
         let recorder = self.recorder(object, reason, note);
         let event = Event {
             type_,
@@ -81,23 +81,5 @@ fn log(event: &Event, object: &ObjectReference) {
     match event.type_ {
         EventType::Normal => tracing::info!(parent: None, kind, namespace, name, reason, "{note}"),
         EventType::Warning => tracing::warn!(parent: None, kind, namespace, name, reason, "{note}"),
-    }
-}
-
-/// The longest beginning of `text` of at most `limit` bytes that ends with a whole character.
-fn truncated(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_note_is_cut_at_a_whole_character() {
-        assert_eq!(truncated("short", 1024), "short");
-        assert_eq!(truncated("aäb", 2), "a");
-        assert_eq!(truncated(&"ä".repeat(600), 1024).len(), 1024);
-        assert_eq!(truncated(&format!("a{}", "ä".repeat(600)), 1024).len(), 1023);
     }
 }

@@ -42,7 +42,6 @@ pub struct SecretChange {
     pub owner: Option<Box<OwnerReference>>,
 }
 
-/// An index of Secrets by namespace and name.
 pub struct SecretIndex {
     selector: watcher::Config,
     watches: Vec<Arc<WatchedSecrets>>,
@@ -162,7 +161,6 @@ impl WatchedSecrets {
     }
 }
 
-/// The controller among the owners of an object.
 pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }

@@ -1,6 +1,5 @@
 //! Names, units and labels of all metrics: what the registry and docs/metrics.md are made from.
 
-/// Prometheus' type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricType {
     Counter,
@@ -12,7 +11,6 @@ pub(super) enum MetricType {
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: MetricType,
-    /// Meaning and unit.
     pub(super) help: &'static str,
     pub(super) labels: &'static [&'static str],
     /// Upper bounds of a histogram's buckets, in its unit. Empty for others.

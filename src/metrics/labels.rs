@@ -36,7 +36,6 @@ labels! {
         Waiting = "waiting",
         /// A person must act first.
         Stalled = "stalled",
-        /// It failed for a passing cause and is tried again.
         Retrying = "retrying",
     }
 }
@@ -58,7 +57,6 @@ labels! {
 }
 
 labels! {
-    /// What a provider was asked.
     Operation {
         Refresh = "refresh",
         /// An authorization request that is pushed (RFC 9126), or a device code (RFC 8628 §3.1).
@@ -83,7 +81,6 @@ labels! {
         Forbidden = "forbidden",
         /// The template or format could not be rendered.
         NotRenderable = "not_renderable",
-        /// Any other failure; tried again.
         Failed = "failed",
     }
 }
@@ -91,7 +88,6 @@ labels! {
 /// Whoever waited for it went away before it ended.
 pub(super) const ABANDONED: &str = "abandoned";
 
-/// What an answer of a provider meant.
 impl Label for Option<&Failure> {
     fn label(self) -> &'static str {
         match self.map(|failure| failure.class) {
@@ -109,7 +105,6 @@ impl Label for Option<&Failure> {
     }
 }
 
-/// Its name in the API.
 impl Label for Phase {
     fn label(self) -> &'static str {
         match self {

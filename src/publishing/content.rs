@@ -39,7 +39,6 @@ pub enum PublishedCredential<'a> {
     Basic { username: &'a str, password: &'a SecretString },
 }
 
-/// Why a grant has nothing that could be published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unpublishable {
     #[error("there is no token to publish yet")]
@@ -87,10 +86,8 @@ impl<'a> PublishedCredential<'a> {
     }
 
     pub(super) fn username(self) -> Option<&'a str> {
-        match self {
-            Self::Basic { username, .. } => Some(username),
-            Self::OAuth { .. } | Self::ApiKey(_) => None,
-        }
+        let Self::Basic { username, .. } = self else { return None };
+        Some(username)
     }
 }
 
@@ -131,7 +128,6 @@ pub enum ContentError {
     TypeUnknown { type_: String },
 }
 
-/// Values as text, by key.
 type StringData = BTreeMap<String, Zeroizing<String>>;
 
 impl Published {

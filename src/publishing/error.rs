@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bowline_api::reason::{Facts, Reason};
 
-/// How long one request may take.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the Secret was not written. What was there before is still there.
@@ -45,7 +44,6 @@ impl PublishError {
         matches!(self, Self::BeingDeleted | Self::Contended | Self::Unanswered(_) | Self::Unavailable(_))
     }
 
-    /// Reason for the condition `SecretPublished`.
     pub fn reason(&self) -> Reason {
         match self {
             Self::NameTaken => Reason::NameTaken,
@@ -91,7 +89,6 @@ pub(super) async fn call<T>(
     tokio::time::timeout(CALL_LIMIT, request).await.map_err(PublishError::Unanswered)
 }
 
-/// What a refused request means for us.
 pub(super) fn refusal(error: kube::Error) -> PublishError {
     let kube::Error::Api(status) = &error else { return PublishError::Unavailable(error) };
     let mut causes = status.details.iter().flat_map(|details| &details.causes);

@@ -34,18 +34,12 @@ pub(crate) enum MetadataError {
 
 impl AllowedMetadata {
     /// Prefixes as given, such as `team.example.com/`. Empty ones, which would allow everything, are dropped.
-    pub(crate) fn new(
-        labels: impl IntoIterator<Item = String>,
-        annotations: impl IntoIterator<Item = String>,
-    ) -> Self {
-        let given = |prefix: &String| !prefix.is_empty();
-        Self {
-            labels: labels.into_iter().filter(given).collect(),
-            annotations: annotations.into_iter().filter(given).collect(),
-        }
+    pub(crate) fn new(mut labels: Vec<String>, mut annotations: Vec<String>) -> Self {
+        labels.retain(|prefix| !prefix.is_empty());
+        annotations.retain(|prefix| !prefix.is_empty());
+        Self { labels, annotations }
     }
 
-    /// Checks what the user wants; the first that is not allowed is named.
     pub(crate) fn check(&self, wanted: &TemplateMetadata) -> Result<(), MetadataError> {
         let TemplateMetadata { labels, annotations } = wanted;
         check(LABEL, labels, &self.labels, |value| value.is_empty() || is_name(value))?;
@@ -124,8 +118,8 @@ mod tests {
 
     #[test]
     fn names_are_allowed_under_the_administrators_prefixes_only() {
-        let prefixes = ["team.example.com/", "bowline.dev/", "app"].map(ToOwned::to_owned);
-        let none = AllowedMetadata::new([String::new()], [String::new()]);
+        let prefixes = ["team.example.com/", "bowline.dev/", "app"].map(ToOwned::to_owned).to_vec();
+        let none = AllowedMetadata::new(vec![String::new()], vec![String::new()]);
         let some = AllowedMetadata::new(prefixes.clone(), prefixes);
         let rows = [
             ("allowed prefix", &some, "team.example.com/x", "ok"),
@@ -146,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_label_has_a_short_value_and_an_annotation_any() {
-        let allowed = AllowedMetadata::new(["app".to_owned()], ["app".to_owned()]);
+        let allowed = AllowedMetadata::new(vec!["app".to_owned()], vec!["app".to_owned()]);
         for (value, label) in [("", "ok"), ("a", "ok"), ("a b", "invalid"), (&*"x".repeat(64), "invalid")] {
             assert_eq!(verdict(&allowed, LABEL, "app", value), label, "{value:?}");
             assert_eq!(verdict(&allowed, ANNOTATION, "app", value), "ok", "{value:?}");
@@ -155,9 +149,9 @@ mod tests {
 
     #[test]
     fn each_list_of_prefixes_counts_for_its_own_kind() {
-        let labels = AllowedMetadata::new(["app".to_owned()], []);
+        let labels = AllowedMetadata::new(vec!["app".to_owned()], vec![]);
         assert_eq!(verdict(&labels, ANNOTATION, "app", "x"), "not allowed");
-        let annotations = AllowedMetadata::new([], ["reloader.stakater.com/".to_owned()]);
+        let annotations = AllowedMetadata::new(vec![], vec!["reloader.stakater.com/".to_owned()]);
         assert_eq!(verdict(&annotations, ANNOTATION, "reloader.stakater.com/match", "true"), "ok");
         assert_eq!(verdict(&annotations, LABEL, "reloader.stakater.com/match", "true"), "not allowed");
         let error = AllowedMetadata::default().check(&one(

@@ -3,8 +3,6 @@
 //! Server-side apply onto a foreign Secret succeeds silently and merges. So the first write is a POST, and every later
 //! one names the uid and resourceVersion it expects to meet. Normally that is one request.
 
-use std::collections::BTreeSet;
-
 use bowline_api::names::FIELD_MANAGER;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::api::core::v1::Secret;
@@ -138,37 +136,27 @@ fn must_be_replaced(status: &Status) -> bool {
 }
 
 fn leftovers(meta: &ObjectMeta, desired: &Desired) -> Option<Value> {
-    let (labels, annotations) = (desired.all_labels(), desired.all_annotations());
-    let mut data_keys = BTreeSet::new();
-    let (mut label_keys, mut annotation_keys) = (BTreeSet::new(), BTreeSet::new());
+    let (our_labels, our_annotations) = (desired.all_labels(), desired.all_annotations());
+    let (mut data, mut labels, mut annotations) = (Map::new(), Map::new(), Map::new());
     for entry in meta.managed_fields.iter().flatten() {
         let Some(fields) = entry.fields_v1.as_ref().map(|fields| &fields.0) else { continue };
-        data_keys.extend(field_names(&fields["f:data"]));
+        data.extend(nulls(&fields["f:data"], |key| desired.content.data.contains_key(key)));
         if entry.manager.as_deref() == Some(FIELD_MANAGER) {
-            label_keys.extend(field_names(&fields["f:metadata"]["f:labels"]));
-            annotation_keys.extend(field_names(&fields["f:metadata"]["f:annotations"]));
+            let meta = &fields["f:metadata"];
+            labels.extend(nulls(&meta["f:labels"], |key| our_labels.contains_key(key)));
+            annotations.extend(nulls(&meta["f:annotations"], |key| our_annotations.contains_key(key)));
         }
     }
-    data_keys.retain(|key| !desired.content.data.contains_key(*key));
-    label_keys.retain(|key| !labels.contains_key(*key));
-    annotation_keys.retain(|key| !annotations.contains_key(*key));
-    if data_keys.is_empty() && label_keys.is_empty() && annotation_keys.is_empty() {
+    if data.is_empty() && labels.is_empty() && annotations.is_empty() {
         return None;
     }
-    Some(json!({
-        "metadata": {
-            "resourceVersion": meta.resource_version,
-            "labels": nulls(label_keys),
-            "annotations": nulls(annotation_keys),
-        },
-        "data": nulls(data_keys),
-    }))
+    let resource_version = &meta.resource_version;
+    let meta = json!({ "resourceVersion": resource_version, "labels": labels, "annotations": annotations });
+    Some(json!({ "metadata": meta, "data": data }))
 }
 
-fn field_names(fields: &Value) -> impl Iterator<Item = &str> {
-    fields.as_object().into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"))
-}
-
-fn nulls(keys: BTreeSet<&str>) -> Map<String, Value> {
-    keys.into_iter().map(|key| (key.to_owned(), Value::Null)).collect()
+/// The merge patch that removes what is not kept of these managed fields.
+fn nulls(fields: &Value, is_kept: impl Fn(&str) -> bool) -> impl Iterator<Item = (String, Value)> {
+    let keys = fields.as_object().into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"));
+    keys.filter(move |key| !is_kept(key)).map(|key| (key.to_owned(), Value::Null))
 }

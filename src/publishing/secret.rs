@@ -67,9 +67,8 @@ impl PublishedVersion {
     }
 }
 
-/// The ownerReference that makes a Secret ours.
-///
-/// It does not block the owner's deletion: withdrawing is our work, the garbage collector is the backstop.
+/// The ownerReference that makes a Secret ours. It does not block the owner's deletion: withdrawing is our work, the garbage
+/// collector is the backstop.
 pub fn controller<K: kube::Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
     owner
         .controller_owner_ref(&())

@@ -35,7 +35,6 @@ const FILTER_BYTES: usize = 32 * 1024 * 1024;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the template for key {key} failed at line {line}: {fault}")]
 pub(crate) struct RenderError {
-    /// Key in `spec.secret.template.data`.
     key: String,
     /// Line in that template, from 1.
     line: usize,
@@ -51,7 +50,6 @@ enum Fault {
         "only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed, in up to 512 characters"
     )]
     NotAllowed,
-    /// A name, filter, test or function that does not exist.
     #[error("unknown name")]
     UnknownName,
     #[error("too many steps")]
@@ -142,7 +140,6 @@ impl Budget {
     }
 }
 
-/// The steps that each of so many templates has.
 fn steps_each(templates: usize, material: &Material<'_>) -> u64 {
     let scopes: usize = material.scopes.iter().map(String::len).sum();
     let credential = material.credential;

@@ -22,13 +22,8 @@ pub(crate) enum CallError {
 impl CallError {
     /// What the API server answered, if it answered.
     pub(super) fn status(&self) -> Option<&kube::core::Status> {
-        match self {
-            Self::Failed(error) => match error.as_ref() {
-                kube::Error::Api(status) => Some(status),
-                _ => None,
-            },
-            Self::TimedOut | Self::Unversioned => None,
-        }
+        let Self::Failed(error) = self else { return None };
+        if let kube::Error::Api(status) = error.as_ref() { Some(status) } else { None }
     }
 }
 

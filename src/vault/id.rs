@@ -20,10 +20,6 @@ pub(crate) type KeyId = RandomId<'k'>;
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomBytes;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 32 lower-case hexadecimal digits")]
-pub struct NotAnId;
-
 pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomBytes> {
     Generate::try_generate().map_err(|_| NoRandomBytes)
 }
@@ -41,13 +37,10 @@ impl<const KIND: char> RandomId<KIND> {
         &self.0
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, NotAnId> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 16];
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(NotAnId);
-        }
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAnId)?;
-        Ok(Self::from_bytes(bytes))
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        text.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(Self(bytes))
     }
 }
 
@@ -64,10 +57,10 @@ impl<const KIND: char> fmt::Debug for RandomId<KIND> {
 }
 
 impl<const KIND: char> TryFrom<String> for RandomId<KIND> {
-    type Error = NotAnId;
+    type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, NotAnId> {
-        Self::parse(&text)
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        Self::parse(&text).ok_or("an id is 32 lower-case hexadecimal digits")
     }
 }
 
@@ -84,11 +77,11 @@ mod tests {
     #[test]
     fn an_id_is_written_as_it_is_read_and_nothing_else_is_one() {
         let text = "000102030405060708090a0b0c0d0eff";
-        assert_eq!(KeyId::parse(text).map(|id| id.to_string()).as_deref(), Ok(text));
+        assert_eq!(KeyId::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
         for wrong in
             ["", "00", &text.to_uppercase(), &format!("{text}00"), "zz0102030405060708090a0b0c0d0eff"]
         {
-            assert_eq!(KeyId::parse(wrong), Err(NotAnId), "{wrong}");
+            assert_eq!(KeyId::parse(wrong), None, "{wrong}");
         }
     }
 

@@ -113,7 +113,7 @@ impl Keyring {
             }
             let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
             let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
-            let id = KeyId::parse(id).map_err(|_| unknown())?;
+            let id = KeyId::parse(id).ok_or_else(unknown)?;
             match suffix {
                 KEY_SUFFIX => drop(material.insert(id, parse_material(id, value)?)),
                 CREATED_SUFFIX => drop(created.insert(id, parse_created(id, value)?)),
@@ -152,20 +152,10 @@ impl Keyring {
     pub(super) fn key(&self, id: &KeyId) -> Option<&SealingKey> {
         self.keys.get(id).map(AsRef::as_ref)
     }
-
-    /// This keyring, which also opens what the keys of `other` sealed; with the ids it did not have itself.
-    fn also_opening_with(mut self, other: &Self) -> (Self, Vec<KeyId>) {
-        let missing: Vec<KeyId> =
-            other.keys.keys().filter(|id| !self.keys.contains_key(id)).copied().collect();
-        for (id, key) in &other.keys {
-            self.keys.entry(*id).or_insert_with(|| Arc::clone(key));
-        }
-        (self, missing)
-    }
 }
 
 fn parse_id(value: &[u8]) -> Option<KeyId> {
-    KeyId::parse(std::str::from_utf8(value).ok()?.trim()).ok()
+    KeyId::parse(std::str::from_utf8(value).ok()?.trim())
 }
 
 fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {

@@ -49,7 +49,6 @@ pub(crate) enum Slot {
     Candidate,
 }
 
-/// What a slot holds: a sealed grant, and the intent that stands on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlotContent {
     sealed: SealedField,
@@ -67,7 +66,6 @@ pub(crate) struct SealedField {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Intent {
-    /// Tells one request from all others.
     #[serde(alias = "attempt")]
     pub id: IntentId,
     /// Who sends the request: the operator's pod.

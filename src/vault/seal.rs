@@ -117,37 +117,21 @@ impl Sealer {
         revision: i64,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let envelope = Envelope::split(sealed)?;
-        let keyring = self.keyring.current();
-        let key = keyring.key(&envelope.key).ok_or(OpenError::UnknownKey { id: envelope.key })?;
-        // Deriving 32 bytes cannot fail: HKDF-SHA256 gives up to 8160.
-        let cipher = cipher(key, envelope.salt).ok_or(OpenError::Tampered)?;
-        let context = additional_data(place, purpose, revision);
-        let payload = Payload { msg: envelope.ciphertext, aad: &context };
-        let nonce = Nonce::<Aes256Gcm>::from(*envelope.nonce);
-        cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Tampered)
-    }
-}
-
-/// The parts of sealed bytes, not yet believed.
-struct Envelope<'a> {
-    key: KeyId,
-    salt: &'a [u8; SALT_LENGTH],
-    nonce: &'a [u8; NONCE_LENGTH],
-    ciphertext: &'a [u8],
-}
-
-impl<'a> Envelope<'a> {
-    fn split(sealed: &'a [u8]) -> Result<Self, OpenError> {
-        let rest = sealed.strip_prefix(&MAGIC).ok_or(OpenError::NotAnEnvelope)?;
-        let (version, rest) = rest.split_first().ok_or(OpenError::NotAnEnvelope)?;
+        let envelope = sealed.strip_prefix(&MAGIC).ok_or(OpenError::NotAnEnvelope)?;
+        let (version, rest) = envelope.split_first().ok_or(OpenError::NotAnEnvelope)?;
         if *version != VERSION {
             return Err(OpenError::UnknownVersion);
         }
-        let (key, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
+        let (id, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
         let (salt, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
-        let (nonce, ciphertext) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
-        Ok(Self { key: KeyId::from_bytes(*key), salt, nonce, ciphertext })
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError::NotAnEnvelope)?;
+        let (id, keyring) = (KeyId::from_bytes(*id), self.keyring.current());
+        let key = keyring.key(&id).ok_or(OpenError::UnknownKey { id })?;
+        // Deriving 32 bytes cannot fail: HKDF-SHA256 gives up to 8160.
+        let cipher = cipher(key, salt).ok_or(OpenError::Tampered)?;
+        let payload = Payload { msg: ciphertext, aad: &additional_data(place, purpose, revision) };
+        let nonce = Nonce::<Aes256Gcm>::from(*nonce);
+        cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Tampered)
     }
 }
 
@@ -189,13 +173,8 @@ fn additional_data(place: &Place, purpose: SealPurpose, revision: i64) -> Vec<u8
 ///
 /// Two different lists never give the same bytes: `["ab", "c"]` and `["a", "bc"]` differ.
 pub(super) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
-    let size = parts.iter().map(|part| part.len() + size_of::<u64>()).sum();
-    let mut framed = Vec::with_capacity(size);
-    for part in parts {
-        framed.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        framed.extend_from_slice(part);
-    }
-    framed
+    let framed = |part: &&[u8]| [&(part.len() as u64).to_be_bytes(), *part].concat();
+    parts.iter().flat_map(framed).collect()
 }
 
 #[allow(clippy::unwrap_used)]

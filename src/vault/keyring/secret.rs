@@ -25,7 +25,6 @@ const KEYRING_TYPE: &str = "bowline.dev/keyring";
 /// Why there is no keyring. The operator is not ready, for this reason.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyringLoadError {
-    /// The Secret is gone, and records that its keys sealed are still there: a new key would lose all of them.
     #[error(
         "Secret bowline-keyring is missing while records exist: put it back from a backup; a new one opens none of them"
     )]

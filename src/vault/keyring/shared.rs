@@ -12,14 +12,12 @@ use crate::vault::id::KeyId;
 pub(crate) enum KeyringFault {
     #[error("the new keyring was refused and the old one stays in force: {0}")]
     Refused(#[source] KeyringError),
-    /// The source is gone; records can be opened only until this process ends.
     #[error(
         "the keyring is gone; put it back from a backup before the operator restarts, or all grants are lost"
     )]
     Gone,
     #[error("the keyring cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// Keys were taken out; this process still opens with them, the next one will not.
     #[error(
         "keys were taken out of the keyring: {ids:?}; put them back unless no record needs them any more"
     )]
@@ -59,10 +57,16 @@ impl SharedKeyring {
     /// grants it sealed, and each refresh seals again with the primary key.
     pub(crate) fn offer(&self, offered: Result<Keyring, KeyringFault>) {
         self.in_force.send_modify(|in_force| match offered {
-            Ok(keyring) => {
-                let (keyring, missing) = keyring.also_opening_with(&in_force.keyring);
+            Ok(mut keyring) => {
+                let mut ids = Vec::new();
+                for (id, key) in &in_force.keyring.keys {
+                    keyring.keys.entry(*id).or_insert_with(|| {
+                        ids.push(*id);
+                        Arc::clone(key)
+                    });
+                }
                 in_force.keyring = Arc::new(keyring);
-                in_force.fault = (!missing.is_empty()).then_some(KeyringFault::KeysTakenOut { ids: missing });
+                in_force.fault = (!ids.is_empty()).then_some(KeyringFault::KeysTakenOut { ids });
             }
             Err(fault) => {
                 tracing::error!(%fault, "keyring not replaced");

@@ -156,16 +156,12 @@ impl Binding {
     /// Whether the grant may be sent under these terms. One that was obtained without a client may be sent by any.
     pub(crate) fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
         let differs = |bound: &str, now: Option<&str>| now.is_some_and(|now| now != bound);
-        if differs(&self.owner, terms.owner) {
-            return Err(Mismatch::Owner);
+        match self.client_id.as_deref() {
+            _ if differs(&self.owner, terms.owner) => Err(Mismatch::Owner),
+            _ if self.authority != terms.authority => Err(Mismatch::Authority),
+            Some(bound) if differs(bound, terms.client_id) => Err(Mismatch::Client),
+            _ => Ok(()),
         }
-        if self.authority != terms.authority {
-            return Err(Mismatch::Authority);
-        }
-        if self.client_id.as_ref().is_some_and(|bound| differs(bound, terms.client_id)) {
-            return Err(Mismatch::Client);
-        }
-        Ok(())
     }
 }
 

@@ -23,12 +23,10 @@ const NAME_PREFIX: &str = "record-";
 const CLEAR_PART: &str = "record.json";
 const FORMAT: i32 = 1;
 
-/// Name of the Secret that holds the record of the connection with this UID.
 pub(in crate::vault) fn record_name(uid: &str) -> String {
     format!("{NAME_PREFIX}{uid}")
 }
 
-/// The connection's UID in the name of a record Secret.
 pub(in crate::vault) fn uid_in_name(name: &str) -> Option<&str> {
     name.strip_prefix(NAME_PREFIX)
 }

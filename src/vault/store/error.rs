@@ -21,24 +21,22 @@ pub(crate) enum LiveReadError {
     Unreadable(#[from] RecordError),
 }
 
-/// Why a write did not succeed, and whether it may have happened nevertheless.
+/// Why a write did not succeed. Nothing is written, except where the outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// Not written: the record has moved on. Read it again and decide again.
+    /// The record has moved on: read it and decide again.
     #[error("the record changed meanwhile")]
     Conflict,
     #[error("the connection has a record already")]
     AlreadyExists,
-    /// Not written.
     #[error("the record is gone")]
     Gone,
-    /// Not written.
     #[error("the version belongs to another connection's record")]
     OtherRecord,
     /// Not written.
     #[error("the record cannot be written as JSON")]
     NotSerializable,
-    /// Not written: the API server refuses it, or the request never left.
+    /// The API server refuses it, or the request never left.
     #[error("the API server refused the write")]
     Refused(#[source] Box<kube::Error>),
     /// May or may not be written: read it again.

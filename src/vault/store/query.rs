@@ -17,7 +17,7 @@ pub(crate) struct Counts {
 }
 
 impl Store {
-    /// All records that can be read, in no order.
+    /// All readable records, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Record>> + use<> {
         let records = self.read();
         let readable: Vec<_> = records.iter().filter_map(|(_, held)| held.content.clone().ok()).collect();
@@ -63,8 +63,8 @@ impl Store {
 
     fn loaded_where(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Loaded> {
         let records = self.read();
-        let loaded = records.iter().filter_map(|(uid, held)| loaded(uid, held).ok());
-        loaded.filter(|loaded| wanted(&loaded.record)).collect()
+        let wanted = records.iter().filter(|(_, held)| held.content.as_ref().is_ok_and(|it| wanted(it)));
+        wanted.filter_map(|(uid, held)| loaded(uid, held).ok()).collect()
     }
 }
 
