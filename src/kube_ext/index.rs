@@ -24,7 +24,6 @@ type NamespacedName = (String, String);
 #[derive(Clone, Debug, PartialEq)]
 pub struct IndexedSecret {
     pub object: ObjectVersion,
-    /// Its controller, if it has one.
     pub owner: Option<Box<OwnerReference>>,
     /// The grant whose token it holds, by its annotations.
     pub grant: Option<GrantVersion>,
@@ -48,6 +47,7 @@ pub struct SecretIndex {
 }
 
 /// What one watch fills: the Secrets of one namespace, or of all.
+#[derive(Default)]
 pub struct WatchedSecrets {
     namespace: Option<String>,
     known: Mutex<Newest<NamespacedName, IndexedSecret>>,
@@ -67,13 +67,11 @@ impl SecretIndex {
     }
 
     fn new(selector: watcher::Config, namespaces: &BTreeSet<String>) -> Self {
-        let watched = |namespace: Option<&String>| {
-            let (namespace, listed) = (namespace.cloned(), watch::Sender::new(false));
-            Arc::new(WatchedSecrets { namespace, known: Mutex::default(), listed })
-        };
-        let everywhere = namespaces.is_empty().then(|| watched(None));
-        let watches = everywhere.into_iter().chain(namespaces.iter().map(|it| watched(Some(it)))).collect();
-        Self { selector: selector.any_semantic(), watches }
+        let everywhere = namespaces.is_empty().then_some(None);
+        let scopes = everywhere.into_iter().chain(namespaces.iter().cloned().map(Some));
+        let watches =
+            scopes.map(|namespace| WatchedSecrets { namespace, ..WatchedSecrets::default() }.into());
+        Self { selector: selector.any_semantic(), watches: watches.collect() }
     }
 
     pub fn selector(&self) -> &watcher::Config {

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bowline_oauth::catalog::errors::Class;
@@ -147,7 +148,7 @@ fn reference() -> String {
     for Family { name, kind, help, labels, buckets: _ } in family::ALL {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let kind = format!("{kind:?}").to_lowercase();
-        page += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+        writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
     }
     page
 }

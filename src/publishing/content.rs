@@ -119,7 +119,6 @@ pub enum ContentError {
     KeyReserved { key: String },
     #[error("the values are larger than 512 KiB together")]
     TooLarge,
-    /// Kubernetes refuses a Secret of this type without certain keys.
     #[error("a Secret of type {} needs {needed}; correct spec.secret.template.data", .type_.as_str())]
     TypeUnmet { type_: SecretType, needed: &'static str },
     #[error(

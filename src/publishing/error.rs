@@ -27,7 +27,6 @@ pub enum PublishError {
     Refused(#[source] kube::Error),
     #[error("the Secret is being deleted")]
     BeingDeleted,
-    /// Others changed it each time we tried.
     #[error("the Secret kept changing")]
     Contended,
     /// No answer within five seconds; it may have been written.

@@ -25,7 +25,6 @@ pub(crate) enum MetadataError {
         "the {kind} {name} is not allowed on published Secrets; an administrator allows prefixes with --published-{kind}-prefix"
     )]
     NotAllowed { kind: &'static str, name: String },
-    /// It is the operator's own.
     #[error("the {kind} {name} is set by the operator; remove it from spec.secret.template.metadata")]
     Reserved { kind: &'static str, name: String },
     #[error("the {kind} {name} is not valid in Kubernetes; correct spec.secret.template.metadata")]

@@ -43,10 +43,21 @@ fn templates_render_what_people_need() {
         ("{{ token | tojson }}", "\"c4nary-\\\"t0ken\\\"\"".to_owned()),
         ("{{ ('u:' ~ account.id) | b64encode }}", "dTo1ODMyMzE=".to_owned()),
         ("host:*:*:{# why #}{{ '}} {% set' | upper }}", "host:*:*:}} {% SET".to_owned()),
+        ("{% raw %}{{ 2 * x }}{% endraw %}", "{{ 2 * x }}".to_owned()),
     ];
     for (template, expected) in rows {
         assert_eq!(with(template, &two).unwrap(), expected, "{template}");
     }
+}
+
+#[test]
+fn an_expression_has_at_most_512_characters() {
+    let of_length = |length: usize| format!("{{{{'{}'}}}}", "x".repeat(length - 2));
+    assert_eq!(one(&of_length(512)), Ok("x".repeat(510)));
+    assert_eq!(fault(&of_length(513)), Fault::NotAllowed);
+    let statement = |length: usize| format!("{{%if '{}'%}}{{%endif%}}", "x".repeat(length - 5));
+    assert_eq!(one(&statement(512)), Ok(String::new()));
+    assert_eq!(fault(&statement(513)), Fault::NotAllowed);
 }
 
 #[test]

@@ -375,7 +375,7 @@ async fn the_watch_tells_of_edits_and_deletions_by_others() {
     tokio::join!(watch, test);
     assert!(place.index.get(&place.namespace, "github").is_none());
     let changes = changes.into_inner().unwrap();
-    let owner = |change: &SecretChange| change.owner.as_ref().map(|owner| owner.uid.to_string());
+    let owner = |change: &SecretChange| change.owner.as_ref().map(|owner| owner.uid.clone());
     assert!(changes.iter().all(|change| owner(change) == Some(place.uid())), "{changes:?}");
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdo
         match version {
             Ok(secret) => keyring.offer(offered(secret.as_ref())),
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again")
+                tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
             }
         }
     }

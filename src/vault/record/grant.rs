@@ -172,7 +172,6 @@ pub(crate) struct Account {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }

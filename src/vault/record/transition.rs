@@ -17,10 +17,8 @@ const ERROR_LENGTH: usize = 256;
 /// Why a change is not possible from here. The record at hand is still what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransitionError {
-    /// There is nothing to spend, judge or refuse.
     #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
     Empty(Slot),
-    /// What was spent or judged is not on record any more: another grant has replaced it.
     #[error("another grant has replaced the one that was spent or judged")]
     Replaced,
     /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
@@ -69,21 +67,21 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `stale` stands on it, and while
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and while
     /// the grant is being ended. The other slot is not touched.
     ///
-    /// `stale` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
+    /// `replaces` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
     /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
     /// it lost.
     pub(crate) fn with_intent(
         mut self,
         slot: Slot,
-        stale: Option<IntentId>,
+        replaces: Option<IntentId>,
         id: IntentId,
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        let state = match (self.intent(slot), stale) {
+        let state = match (self.intent(slot), replaces) {
             (None, None) => IntentState::Open,
             (Some(standing), None) => return Err(TransitionError::IntentStands(standing.id)),
             (_, Some(stale)) => self.own_intent(slot, stale).map(|_| IntentState::Unknown)?,
