@@ -30,7 +30,7 @@ type StoredRecord = Result<Arc<Record>, RecordError>;
 ///
 /// [`Newest`] orders intents too, which do not count the record's own revision; and since that only grows, the higher revision
 /// wins with the greater resourceVersion.
-type Records = Newest<Arc<str>, StoredRecord>;
+type RecordCache = Newest<Arc<str>, StoredRecord>;
 
 /// Reads and writes the records of one operator's namespace.
 ///
@@ -38,7 +38,7 @@ type Records = Newest<Arc<str>, StoredRecord>;
 /// such, once, after 5 s at the latest. A write whose future is dropped midway has an unknown outcome too.
 pub(crate) struct Store {
     secrets: Api<Secret>,
-    cache: RwLock<Records>,
+    cache: RwLock<RecordCache>,
     changes: broadcast::Sender<Arc<str>>,
     synced: watch::Sender<bool>,
 }
@@ -74,7 +74,9 @@ impl Store {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client, namespace),
-            cache: RwLock::new(Records::by_revision(|stored| stored.as_ref().map_or(-1, |it| it.revision()))),
+            cache: RwLock::new(RecordCache::by_revision(|stored| {
+                stored.as_ref().map_or(-1, |it| it.revision())
+            })),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             synced: watch::Sender::new(false),
         }
@@ -236,11 +238,11 @@ impl Store {
     }
 
     // A panic elsewhere cannot leave the cache half changed, so a poisoned lock is as good as a healthy one.
-    fn read(&self) -> RwLockReadGuard<'_, Records> {
+    fn read(&self) -> RwLockReadGuard<'_, RecordCache> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Records> {
+    fn write(&self) -> RwLockWriteGuard<'_, RecordCache> {
         self.cache.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
