@@ -7,7 +7,7 @@ use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
 use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
-use bowline_runtime::follow::Change;
+use bowline_runtime::follow::{Change, ObjectVersion};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::core::object::HasStatus;
@@ -23,7 +23,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
-use crate::publishing::{self, Desired, Known, PublishError, PublishedVersion};
+use crate::publishing::{self, Desired, PublishError, PublishedVersion};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -60,8 +60,8 @@ impl Context {
     pub(crate) async fn publish(
         &self,
         desired: &Desired,
-        known: Option<&Known>,
-    ) -> Result<publishing::Written, PublishError> {
+        known: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion, PublishError> {
         let newest = || self.newest_revision(&desired.connection_uid);
         let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
         self.metrics.published(match &written {

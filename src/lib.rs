@@ -43,9 +43,9 @@ pub mod testing {
     pub use crate::kube_ext::index::{SecretChange, SecretIndex};
     pub use crate::publishing::secret::controller;
     pub use crate::publishing::{
-        Credential, Desired, Known, Material, PublishError, Published, Withdrawn, Written, publish, withdraw,
+        Desired, Material, PublishError, Published, PublishedCredential, Withdrawn, publish, withdraw,
     };
     pub use crate::vault::keyring::{Keyring, SharedKeyring};
     pub use crate::vault::record::GrantVersion;
-    pub use crate::vault::seal::{Field, Place, Sealer};
+    pub use crate::vault::seal::{Place, SealPurpose, Sealer};
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
 use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_runtime::follow::ObjectVersion;
 use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
 
@@ -17,7 +18,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{self, Known, PublishError, PublishedVersion, withdraw_share};
+use crate::publishing::{self, PublishError, PublishedVersion, withdraw_share};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{EndReason, EndTerms};
 use crate::world::World;
@@ -110,8 +111,8 @@ async fn publish(
         Ok(written) => {
             let secret = PublishedVersion {
                 name: desired.name.clone(),
-                uid: written.uid,
-                resource_version: Some(written.resource_version),
+                uid: written.uid.to_string(),
+                resource_version: Some(written.resource_version.into()),
                 grant: Some(version),
             };
             ctx.last_published.set(&uid, secret.clone());
@@ -130,8 +131,9 @@ async fn publish(
 }
 
 /// The preconditions of the write: the Secret as last written or seen under that name.
-fn known(observed: &Observed, name: &str) -> Option<Known> {
-    observed.secret.as_ref().filter(|seen| seen.is_object_of(observed.written.as_ref(), name)).cloned()
+fn known(observed: &Observed, name: &str) -> Option<ObjectVersion> {
+    let written = observed.written.as_ref()?;
+    observed.secret.clone().filter(|seen| written.is_object(seen, name))
 }
 
 /// A renamed Secret: the new one is there, so the old one goes.

@@ -7,8 +7,8 @@ use kube::ResourceExt;
 
 use crate::publishing::metadata::{AllowedMetadata, MetadataError};
 use crate::publishing::secret::controller;
-use crate::publishing::template::{self, TemplateError};
-use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
+use crate::publishing::template::{self, RenderError};
+use crate::publishing::{ContentError, Desired, Material, Published, Unpublishable};
 use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
 
@@ -20,7 +20,7 @@ pub(super) enum BuildError {
     Content(#[from] ContentError),
     /// A template cannot be rendered.
     #[error(transparent)]
-    Template(#[from] TemplateError),
+    Template(#[from] RenderError),
     /// A label or annotation is not allowed.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
@@ -56,7 +56,7 @@ pub(super) fn secret(
     let SecretTemplate { type_, metadata, data } = wanted.template.unwrap_or_default();
     let metadata = metadata.unwrap_or_default();
     allowed.check(&metadata)?;
-    let material = material(grant)?;
+    let material = Material::of(grant)?;
     let content = if data.is_empty() {
         Published::new(&material, wanted.format.unwrap_or_default())?
     } else {

@@ -20,7 +20,7 @@ use super::act::{mark_ending, take_back_shares, withdraw_own};
 use super::observe::written;
 use super::{Error, settled};
 use crate::context::Context;
-use crate::vault::LookupError;
+use crate::vault::CachedReadError;
 use crate::vault::record::EndReason;
 
 /// How long the question about our definition may take.
@@ -42,11 +42,11 @@ pub(super) async fn depart(
     let has_record = match ctx.store.get(&uid) {
         Ok(loaded) => loaded.is_some(),
         // It cannot be marked, and nobody could revoke with it: holding the connection back would mend nothing.
-        Err(LookupError::Unreadable(error)) => {
+        Err(CachedReadError::Unreadable(error)) => {
             tracing::error!(%uid, %error, "a connection goes whose record cannot be read: its grant is not revoked");
             false
         }
-        Err(LookupError::NotSynced) => true,
+        Err(CachedReadError::NotSynced) => true,
     };
     if has_record && !uninstalling(ctx).await && !mark_ending(ctx, connection, EndReason::Deleted).await {
         return Err(Error::Withdraw);

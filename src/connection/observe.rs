@@ -11,7 +11,7 @@ use super::observed::{Observed, Present, Provider, RecordState, SourceSeen};
 use crate::context::Context;
 use crate::grant::consent::{Concluded, Dismissal};
 use crate::grant::target::Target;
-use crate::publishing::{Known, PublishedVersion};
+use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::vault::{IntentState, Record, Slot};
@@ -29,7 +29,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         provider,
         namespace_labels: ctx.world.namespace_labels(&namespace),
         record: record(ctx, connection, actor.busy),
-        secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(Known::from),
+        secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
         busy: actor.busy,
         finished: actor.finished,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use bowline_api::ConnectionShare;
 use bowline_runtime::attempts::StoredAttempt;
+use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
 use crate::grant::consent::Dismissal;
 use crate::grant::outcome::Finished;
 use crate::grant::target::Target;
-use crate::publishing::{Known, PublishedVersion};
+use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
 use crate::vault::Grant;
 use crate::vault::record::{GrantVersion, Pause};
@@ -25,7 +26,7 @@ pub(crate) struct Observed {
     /// The record in the store.
     pub(crate) record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
-    pub(crate) secret: Option<Known>,
+    pub(crate) secret: Option<ObjectVersion>,
     /// What was published last: as this process remembers, or else as the Secret itself tells.
     pub(crate) written: Option<PublishedVersion>,
     /// Whether the grant's actor is at work.

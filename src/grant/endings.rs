@@ -16,7 +16,7 @@ use super::desk::{Desk, Submission};
 use super::revoke::{is_given_up, postpone};
 use super::target::Target;
 use super::work::{Job, Task};
-use crate::vault::record::{EndTerms, Ending};
+use crate::vault::record::{EndTerms, GrantEnding};
 use crate::vault::{Loaded, Place};
 
 /// A grant that is being worked on is looked at again after this.
@@ -77,7 +77,7 @@ impl Endings {
 
     /// Hands in what is due as it was read; `false` if its grant is being worked on. Between reading and this others were waited
     /// for, and an earlier try may have failed since: then the record has moved, and nothing is started.
-    async fn hand_in(&self, loaded: &Loaded, ending: &Ending, now: Timestamp) -> bool {
+    async fn hand_in(&self, loaded: &Loaded, ending: &GrantEnding, now: Timestamp) -> bool {
         let place = loaded.record.place().clone();
         let Some(target) = (self.lookup)(&place, &ending.terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 
 use crate::vault::record::{Bookkeeping, Pause, RecordError};
 use crate::vault::{
-    Grant, Loaded, LookupError, Opened, Place, Record, RereadError, Sealer, Slot, Store, TransitionError,
-    Version, WriteError,
+    CachedReadError, Grant, LiveReadError, Loaded, Opened, Place, Record, Sealer, Slot, Store,
+    TransitionError, Version, WriteError,
 };
 
 /// The first pause between two tries of a write.
@@ -86,8 +86,8 @@ impl Records {
         let mut tries = 1;
         let mut seen = match self.store.get(uid) {
             Ok(seen) => Some(seen),
-            Err(LookupError::NotSynced) => None,
-            Err(LookupError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
+            Err(CachedReadError::NotSynced) => None,
+            Err(CachedReadError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
         };
         loop {
             let written = match (seen.take(), first) {
@@ -107,8 +107,8 @@ impl Records {
             seen = match self.store.reread(uid).await {
                 Ok(seen) => Some(seen),
                 // Trying again repairs no record that does not parse.
-                Err(RereadError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
-                Err(RereadError::Call(_)) => None,
+                Err(LiveReadError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
+                Err(LiveReadError::Call(_)) => None,
             };
         }
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bowline_api::connection::Method;
 use bowline_oauth::app::App;
+use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 
 use super::target::Target;
-use crate::vault::{Binding, Place, ReadVersion, Terms};
+use crate::vault::{Binding, Place, Terms};
 
 /// A piece of work on one grant, decided by a reconcile.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ pub(crate) enum Task {
     /// Revoke the grant at the provider and erase its record.
     End {
         /// The state of the record that this was decided on. Any other is left alone: it may say to wait.
-        read: ReadVersion,
+        read: ObjectVersion,
     },
 }
 

@@ -21,8 +21,6 @@ use bowline_runtime::follow::Parsed;
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Applies `object` with force: fields of ours that somebody else changed are put back.
-///
-/// `object` is built from scratch and carries no `managedFields`.
 pub async fn apply<K>(api: &Api<K>, name: &str, object: &K) -> Result<K, Error>
 where
     K: Clone + Debug + Serialize + DeserializeOwned,
@@ -30,10 +28,8 @@ where
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
 }
 
-/// Applies the whole status of `object` with force, under a field manager of its own. What the API server makes of it may be
-/// more than we can read.
-///
-/// What the last status said and this one leaves out is removed.
+/// Applies the whole status of `object` with force, under a field manager of its own: what the last status said and this one
+/// leaves out is removed. What the API server makes of it may be more than we can read.
 pub(crate) async fn apply_status<K>(
     client: &Client,
     object: &K,
@@ -67,8 +63,7 @@ where
         { "op": "remove", "path": pointer },
     ]);
     let patch = Patch::<()>::Json(serde_json::from_value(steps).map_err(Error::SerdeError)?);
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    match api.patch_metadata(name, &parameters, &patch).await {
+    match api.patch_metadata(name, &managed(), &patch).await {
         Ok(_) => Ok(true),
         // The API server answers a failed `test` with 422.
         Err(Error::Api(status)) if status.code == 422 || status.is_not_found() => Ok(false),
@@ -91,21 +86,16 @@ pub(crate) async fn create_secret(
     client.request(request).await
 }
 
-/// Applies a Secret with force and returns its metadata. The uid and resourceVersion in it are preconditions.
-pub(crate) async fn apply_secret(
+/// Applies or merges into a Secret, and returns its metadata. The uid and resourceVersion in it are preconditions.
+pub(crate) async fn patch_secret<P: Debug + Serialize>(
     api: &Api<Secret>,
     name: &str,
-    secret: &Secret,
+    patch: &Patch<P>,
 ) -> Result<PartialObjectMeta<Secret>, Error> {
-    api.patch_metadata(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(secret)).await
+    let force = matches!(patch, Patch::Apply(_));
+    api.patch_metadata(name, &PatchParams { force, ..managed() }, patch).await
 }
 
-/// Sends a merge patch to a Secret and returns its metadata. A resourceVersion in it is a precondition.
-pub(crate) async fn merge_secret(
-    api: &Api<Secret>,
-    name: &str,
-    patch: &serde_json::Value,
-) -> Result<PartialObjectMeta<Secret>, Error> {
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    api.patch_metadata(name, &parameters, &Patch::Merge(patch)).await
+fn managed() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }

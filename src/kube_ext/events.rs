@@ -13,7 +13,6 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 const NOTE_BYTES: usize = 1024;
 /// So many objects' last notes are kept. Forgetting one only costs a second Event with the same words.
 const REMEMBERED: usize = 4096;
-/// An Event is not worth a longer wait.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Publishes Events, and logs each: Events are forgotten after an hour. One that cannot be written never fails the caller.
@@ -23,12 +22,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(5);
 pub struct Events {
     client: Client,
     reporter: Reporter,
-    last: Mutex<HashMap<(String, Reason), Said>>,
-}
-
-struct Said {
-    note: String,
-    recorder: Recorder,
+    /// The last note, by UID of the object and reason, with its recorder.
+    last: Mutex<HashMap<(String, Reason), (String, Recorder)>>,
 }
 
 impl Events {
@@ -44,7 +39,7 @@ impl Events {
             Some(reason::EventType::Warning) => EventType::Warning,
             Some(reason::EventType::Normal) | None => EventType::Normal,
         };
-        let note = truncated(note, NOTE_BYTES);
+        let note = &note[..note.floor_char_boundary(NOTE_BYTES)];
         let recorder = self.recorder(object, reason, note);
         let event = Event {
             type_,
@@ -66,14 +61,14 @@ impl Events {
     fn recorder(&self, object: &ObjectReference, reason: Reason, note: &str) -> Recorder {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (object.uid.clone().unwrap_or_default(), reason);
-        if let Some(said) = last.get(&key).filter(|said| said.note == note) {
-            return said.recorder.clone();
+        if let Some((_, recorder)) = last.get(&key).filter(|(said, _)| said == note) {
+            return recorder.clone();
         }
         if last.len() >= REMEMBERED {
             last.clear();
         }
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        last.insert(key, Said { note: note.to_owned(), recorder: recorder.clone() });
+        last.insert(key, (note.to_owned(), recorder.clone()));
         recorder
     }
 }
@@ -86,23 +81,5 @@ fn log(event: &Event, object: &ObjectReference) {
     match event.type_ {
         EventType::Normal => tracing::info!(parent: None, kind, namespace, name, reason, "{note}"),
         EventType::Warning => tracing::warn!(parent: None, kind, namespace, name, reason, "{note}"),
-    }
-}
-
-/// The longest beginning of `text` of at most `limit` bytes that ends with a whole character.
-fn truncated(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_note_is_cut_at_a_whole_character() {
-        assert_eq!(truncated("short", 1024), "short");
-        assert_eq!(truncated("aäb", 2), "a");
-        assert_eq!(truncated(&"ä".repeat(600), 1024).len(), 1024);
-        assert_eq!(truncated(&format!("a{}", "ä".repeat(600)), 1024).len(), 1023);
     }
 }

@@ -19,62 +19,38 @@ use tokio::sync::watch;
 
 use crate::vault::record::GrantVersion;
 
-/// Namespace and name.
-type Key = (String, String);
+type NamespacedName = (String, String);
 
-/// What is known of one Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// UID and resourceVersion.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexedSecret {
     pub object: ObjectVersion,
-    /// Its controller, if it has one.
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Box<OwnerReference>>,
     /// The grant whose token it holds, by its annotations.
     pub grant: Option<GrantVersion>,
-}
-
-/// What is kept of a Secret beside its version.
-#[derive(Clone, Default)]
-struct Content {
-    owner: Option<Box<Owner>>,
-    grant: Option<GrantVersion>,
-}
-
-/// The controller of a Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Its kind.
-    pub kind: Box<str>,
-    /// Its name.
-    pub name: Box<str>,
-    /// Its UID.
-    pub uid: Box<str>,
 }
 
 /// A Secret was changed, made or deleted, as far as the index can tell by somebody else.
 ///
 /// A write of ours whose watch event overtakes its own answer is reported as well: look at the Secret's version, not at the
 /// fact that you were woken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SecretChange {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// Its controller now; where it has none any more, the last one known. Wake this one.
-    pub owner: Option<Box<Owner>>,
+    pub owner: Option<Box<OwnerReference>>,
 }
 
-/// An index of Secrets by namespace and name.
 pub struct SecretIndex {
     selector: watcher::Config,
-    parts: Vec<Arc<Part>>,
+    watches: Vec<Arc<WatchedSecrets>>,
 }
 
 /// What one watch fills: the Secrets of one namespace, or of all.
-pub struct Part {
+#[derive(Default)]
+pub struct WatchedSecrets {
     namespace: Option<String>,
-    known: Mutex<Newest<Key, Content>>,
+    known: Mutex<Newest<NamespacedName, IndexedSecret>>,
     listed: watch::Sender<bool>,
 }
 
@@ -91,66 +67,59 @@ impl SecretIndex {
     }
 
     fn new(selector: watcher::Config, namespaces: &BTreeSet<String>) -> Self {
-        let part = |namespace: Option<&String>| {
-            let (namespace, listed) = (namespace.cloned(), watch::Sender::new(false));
-            Arc::new(Part { namespace, known: Mutex::default(), listed })
-        };
-        let everywhere = namespaces.is_empty().then(|| part(None));
-        let parts = everywhere.into_iter().chain(namespaces.iter().map(|it| part(Some(it)))).collect();
-        Self { selector: selector.any_semantic(), parts }
+        let everywhere = namespaces.is_empty().then_some(None);
+        let scopes = everywhere.into_iter().chain(namespaces.iter().cloned().map(Some));
+        let watches =
+            scopes.map(|namespace| WatchedSecrets { namespace, ..WatchedSecrets::default() }.into());
+        Self { selector: selector.any_semantic(), watches: watches.collect() }
     }
 
-    /// What has to be watched.
     pub fn selector(&self) -> &watcher::Config {
         &self.selector
     }
 
-    /// The parts, one watch each.
-    pub fn parts(&self) -> &[Arc<Part>] {
-        &self.parts
+    pub fn watches(&self) -> &[Arc<WatchedSecrets>] {
+        &self.watches
     }
 
     /// Returns when every watch has delivered its first list.
     pub async fn wait_listed(&self) {
-        for part in &self.parts {
+        for watched in &self.watches {
             // The sender lives in `self`, so waiting cannot fail.
-            let _ = part.listed.subscribe().wait_for(|listed| *listed).await;
+            let _ = watched.listed.subscribe().wait_for(|listed| *listed).await;
         }
     }
 
-    /// What is known of a Secret.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<Entry> {
-        let known = self.part(namespace)?.known();
+    pub fn get(&self, namespace: &str, name: &str) -> Option<IndexedSecret> {
+        let known = self.watching(namespace)?.known();
         let (_, held) = known.get(&(namespace.to_owned(), name.to_owned()))?;
-        let Content { owner, grant } = held.content.clone();
-        Some(Entry { object: held.object.clone(), owner, grant })
+        Some(held.content.clone())
     }
 
     /// Puts in what we wrote ourselves, at once. A watch event of this version or an older one then wakes nobody.
     pub fn wrote(&self, meta: &ObjectMeta) {
-        let part = meta.namespace.as_deref().and_then(|namespace| self.part(namespace));
-        let (Some(part), Some((key, object))) = (part, identity(meta)) else { return };
-        part.known().take(key, object, content(meta), Source::OwnWrite);
+        let watched = meta.namespace.as_deref().and_then(|namespace| self.watching(namespace));
+        let (Some(watched), Some((key, secret))) = (watched, read(meta)) else { return };
+        watched.known().take(key, secret.object.clone(), secret, Source::OwnWrite);
     }
 
     /// Takes out what we deleted ourselves, if it is still that object.
     pub fn deleted(&self, namespace: &str, name: &str, uid: &str) {
-        let Some(part) = self.part(namespace) else { return };
-        let (mut known, key) = (part.known(), (namespace.to_owned(), name.to_owned()));
+        let Some(watched) = self.watching(namespace) else { return };
+        let (mut known, key) = (watched.known(), (namespace.to_owned(), name.to_owned()));
         let held = known.get(&key).map(|(_, held)| held.object.clone());
         if let Some(held) = held.filter(|held| &*held.uid == uid) {
             known.deleted(&key, &held);
         }
     }
 
-    fn part(&self, namespace: &str) -> Option<&Part> {
-        let has = |part: &&Arc<Part>| part.namespace.as_deref().is_none_or(|own| own == namespace);
-        self.parts.iter().find(has).map(Arc::as_ref)
+    fn watching(&self, namespace: &str) -> Option<&WatchedSecrets> {
+        let has = |it: &&Arc<WatchedSecrets>| it.namespace.as_deref().is_none_or(|own| own == namespace);
+        self.watches.iter().find(has).map(Arc::as_ref)
     }
 }
 
-impl Part {
-    /// Where its Secrets are.
+impl WatchedSecrets {
     pub fn api(&self, client: Client) -> Api<PartialObjectMeta<Secret>> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
@@ -158,23 +127,22 @@ impl Part {
         }
     }
 
-    /// Takes in what the watch says.
     pub fn take(&self, event: Event<PartialObjectMeta<Secret>>) -> Vec<SecretChange> {
         let mut known = self.known();
         match event {
             Event::Init => known.listing_begins(),
             Event::InitApply(object) | Event::Apply(object) => {
-                let Some((key, version)) = identity(&object.metadata) else { return Vec::new() };
+                let Some((key, secret)) = read(&object.metadata) else { return Vec::new() };
                 let last = known.get(&key).and_then(|(_, held)| held.content.owner.clone());
-                let content = content(&object.metadata);
-                let owner = content.owner.clone();
-                if known.take(key.clone(), version, content, Source::Watch) {
+                let owner = secret.owner.clone();
+                if known.take(key.clone(), secret.object.clone(), secret, Source::Watch) {
                     return vec![change(key, owner.or(last))];
                 }
             }
             Event::Delete(object) => {
-                let Some((key, dead)) = identity(&object.metadata) else { return Vec::new() };
-                return known.deleted(&key, &dead).map(|last| change(key, last.owner)).into_iter().collect();
+                let Some((key, dead)) = read(&object.metadata) else { return Vec::new() };
+                let last = known.deleted(&key, &dead.object);
+                return last.map(|last| change(key, last.owner)).into_iter().collect();
             }
             Event::InitDone => {
                 // What we wrote while the list was read stays: nobody else writes under its name.
@@ -186,42 +154,31 @@ impl Part {
         Vec::new()
     }
 
-    fn known(&self) -> MutexGuard<'_, Newest<Key, Content>> {
+    fn known(&self) -> MutexGuard<'_, Newest<NamespacedName, IndexedSecret>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<&OwnerReference> for Owner {
-    fn from(reference: &OwnerReference) -> Self {
-        let OwnerReference { kind, name, uid, .. } = reference;
-        Self { kind: kind.as_str().into(), name: name.as_str().into(), uid: uid.as_str().into() }
-    }
-}
-
-/// The controller among the owners of an object.
 pub(crate) fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
-/// The grant that annotations name.
 fn grant_of(annotations: &BTreeMap<String, String>) -> Option<GrantVersion> {
     let id = annotations.get(ANNOTATION_GRANT_ID)?.clone().try_into().ok()?;
     Some(GrantVersion { id, revision: annotations.get(ANNOTATION_REVISION)?.parse().ok()? })
 }
 
-fn content(meta: &ObjectMeta) -> Content {
-    Content {
-        owner: controller_of(meta).map(|owner| Box::new(owner.into())),
+fn read(meta: &ObjectMeta) -> Option<(NamespacedName, IndexedSecret)> {
+    let secret = IndexedSecret {
+        object: ObjectVersion::of(meta)?,
+        owner: controller_of(meta).cloned().map(Box::new),
         grant: meta.annotations.as_ref().and_then(grant_of),
-    }
+    };
+    Some(((meta.namespace.clone()?, meta.name.clone()?), secret))
 }
 
-fn change((namespace, name): Key, owner: Option<Box<Owner>>) -> SecretChange {
+fn change((namespace, name): NamespacedName, owner: Option<Box<OwnerReference>>) -> SecretChange {
     SecretChange { namespace, name, owner }
-}
-
-fn identity(meta: &ObjectMeta) -> Option<(Key, ObjectVersion)> {
-    Some(((meta.namespace.clone()?, meta.name.clone()?), ObjectVersion::of(meta)?))
 }
 
 #[cfg(test)]
@@ -260,14 +217,14 @@ mod tests {
     #[test]
     fn a_late_event_never_undoes_our_own_write() {
         let index = index(&[]);
-        let part = &index.parts()[0];
+        let watched = &index.watches()[0];
         index.wrote(&secret("a", "u2", 9).metadata);
         for late in [
             Event::Apply(secret("a", "u1", 7)),
             Event::Delete(secret("a", "u1", 8)),
             Event::Apply(secret("a", "u2", 9)),
         ] {
-            assert_eq!(part.take(late), [], "our own write wakes nobody");
+            assert_eq!(watched.take(late), [], "our own write wakes nobody");
         }
         assert_eq!(version(&index).as_deref(), Some("9"));
     }
@@ -281,7 +238,7 @@ mod tests {
         for event in
             [Event::Apply(orphaned), Event::Apply(secret("a", "u", 11)), Event::Delete(secret("a", "u", 12))]
         {
-            let [change] = &index.parts()[0].take(event)[..] else { panic!("one change") };
+            let [change] = &index.watches()[0].take(event)[..] else { panic!("one change") };
             assert!(change.owner.as_ref().is_some_and(|owner| &*owner.uid == "c1"));
         }
         assert_eq!(version(&index), None);
@@ -290,7 +247,7 @@ mod tests {
     #[test]
     fn a_new_list_drops_what_is_gone_in_its_namespace_only_and_keeps_what_we_wrote_meanwhile() {
         let index = index(&["a", "b"]);
-        let [a, b] = index.parts() else { panic!("two parts") };
+        let [a, b] = index.watches() else { panic!("two watches") };
         b.take(Event::InitApply(secret("b", "b", 1)));
         a.take(Event::InitApply(secret("a", "u", 2)));
         a.take(Event::Init);
@@ -307,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_ready_when_every_watch_had_its_first_list() {
         let index = index(&["a", "b"]);
-        let [a, b] = index.parts() else { panic!("two parts") };
+        let [a, b] = index.watches() else { panic!("two watches") };
         a.take(Event::InitDone);
         a.take(Event::InitDone);
         assert!(futures::FutureExt::now_or_never(index.wait_listed()).is_none());

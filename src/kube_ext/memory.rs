@@ -13,17 +13,14 @@ impl<V> Default for Memory<V> {
 }
 
 impl<V: Clone> Memory<V> {
-    /// What is remembered.
     pub(crate) fn get(&self, object: &str) -> Option<V> {
         self.lock().get(object).cloned()
     }
 
-    /// Remembers, in place of what was remembered before.
     pub(crate) fn set(&self, object: &str, value: V) {
         self.lock().insert(object.to_owned(), value);
     }
 
-    /// Forgets.
     pub(crate) fn forget(&self, object: &str) {
         self.lock().remove(object);
     }

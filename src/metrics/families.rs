@@ -1,29 +1,20 @@
 //! Names, units and labels of all metrics: what the registry and docs/metrics.md are made from.
 
-/// What a metric does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Only grows, from zero at each start.
+pub(super) enum MetricType {
     Counter,
-    /// Goes up and down.
     Gauge,
-    /// Counts values by size.
     Histogram,
 }
 
-/// One metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Description {
-    /// Full name.
-    pub(crate) name: &'static str,
-    /// What it does.
-    pub(crate) kind: Kind,
-    /// Meaning and unit.
-    pub(crate) help: &'static str,
-    /// Names of its labels.
-    pub(crate) labels: &'static [&'static str],
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: MetricType,
+    pub(super) help: &'static str,
+    pub(super) labels: &'static [&'static str],
     /// Upper bounds of a histogram's buckets, in its unit. Empty for others.
-    pub(crate) buckets: &'static [f64],
+    pub(super) buckets: &'static [f64],
 }
 
 const CALLS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0];
@@ -31,12 +22,12 @@ const LATENESS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 180
 
 macro_rules! families {
     ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $buckets:expr, $help:literal;)*) => {
-        $(pub(super) const $constant: Description = Description {
-            name: $name, kind: Kind::$kind, help: $help, labels: &[$($label),*], buckets: $buckets,
+        $(pub(super) const $constant: Family = Family {
+            name: $name, kind: MetricType::$kind, help: $help, labels: &[$($label),*], buckets: $buckets,
         };)*
         /// Every metric, sorted by name.
         #[cfg(test)]
-        pub(super) const ALL: &[Description] = &[$($constant),*];
+        pub(super) const ALL: &[Family] = &[$($constant),*];
     };
 }
 
@@ -56,7 +47,7 @@ families! {
     PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
         "Requests to providers, by what was asked and how the answer was read; `abandoned` means nobody waited for it.";
     PUBLISHES: Counter "bowline_publishes_total" ["outcome"] &[],
-        "Attempts to bring a published Secret to its desired state, by outcome.";
+        "Secrets that were to be published, by outcome.";
     PASS_DURATION: Histogram "bowline_reconcile_duration_seconds" ["controller"] CALLS,
         "Duration of a reconcile, in seconds.";
     PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use bowline_oauth::catalog::errors::Class;
@@ -16,13 +17,13 @@ fn touched() -> Metrics {
     drop(metrics.provider_call(Operation::Revoke));
     metrics.published(PublishOutcome::Written);
     metrics.set_connections(Phase::Active, 7);
-    metrics.set_records(8);
-    metrics.set_endings(2);
-    metrics.set_shares(3);
+    metrics.records.set(8);
+    metrics.endings.set(2);
+    metrics.shares.set(3);
     metrics.set_unreadable("Workspace", 1);
-    metrics.set_keyring_key_age(Duration::from_secs(90));
-    metrics.set_store_ready(true);
-    metrics.set_policy_present(true);
+    metrics.keyring_key_age.set(90.0);
+    metrics.store_ready.set(1);
+    metrics.policy_present.set(1);
     metrics
 }
 
@@ -42,11 +43,11 @@ fn what_is_served_is_what_is_described() {
 #[test]
 fn names_say_their_unit_and_stand_in_order() {
     assert!(family::ALL.is_sorted_by_key(|family| family.name));
-    for Description { name, kind, help, labels, buckets } in family::ALL {
+    for Family { name, kind, help, labels, buckets } in family::ALL {
         assert!(name.starts_with("bowline_") && help.ends_with('.'), "{name}");
-        assert_eq!(*kind == family::Kind::Counter, name.ends_with("_total"), "{name}");
-        assert_eq!(*kind == family::Kind::Histogram, !buckets.is_empty(), "{name}");
-        assert!(*kind != family::Kind::Histogram || name.ends_with("_seconds"), "{name}");
+        assert_eq!(*kind == family::MetricType::Counter, name.ends_with("_total"), "{name}");
+        assert_eq!(*kind == family::MetricType::Histogram, !buckets.is_empty(), "{name}");
+        assert!(*kind != family::MetricType::Histogram || name.ends_with("_seconds"), "{name}");
         assert_eq!(
             name.ends_with("_seconds"),
             help.contains("in seconds"),
@@ -125,8 +126,8 @@ fn a_failure_counts_under_its_class() {
 fn each_phase_is_served_under_its_name_from_the_start() {
     let text = Metrics::new().unwrap().encode().unwrap();
     for phase in Phase::ALL {
-        assert_eq!(serde_json::to_value(phase).unwrap(), labels::phase(*phase));
-        assert!(has(&text, &format!(r#"bowline_connections{{phase="{}"}} 0"#, labels::phase(*phase))));
+        assert_eq!(serde_json::to_value(phase).unwrap(), phase.label());
+        assert!(has(&text, &format!(r#"bowline_connections{{phase="{}"}} 0"#, phase.label())));
     }
 }
 
@@ -144,10 +145,10 @@ fn reference() -> String {
          No label holds a namespace, an object's name, a user or an account.\n\n\
          | name | kind | labels | meaning and unit |\n|---|---|---|---|\n",
     );
-    for Description { name, kind, help, labels, buckets: _ } in family::ALL {
+    for Family { name, kind, help, labels, buckets: _ } in family::ALL {
         let labels: Vec<_> = labels.iter().map(|label| format!("`{label}`")).collect();
         let kind = format!("{kind:?}").to_lowercase();
-        page += &format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", "));
+        writeln!(page, "| `{name}` | {kind} | {} | {help} |", labels.join(", ")).unwrap();
     }
     page
 }

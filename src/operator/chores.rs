@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::Settings;
 use crate::connection;
 use crate::context::Context;
+use crate::metrics::whole;
 use crate::vault::keyring::SharedKeyring;
 
 /// How often tries that are long over are removed.
@@ -112,18 +113,18 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
     }
     let counts = ctx.store.counts();
-    ctx.metrics.set_records(counts.records);
-    ctx.metrics.set_endings(counts.endings);
+    ctx.metrics.records.set(whole(counts.records));
+    ctx.metrics.endings.set(whole(counts.endings));
     for (kind, count) in ctx.world.kinds.unreadable() {
         ctx.metrics.set_unreadable(&kind, count);
     }
     ctx.metrics.set_unreadable("Record", counts.unreadable);
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
-    ctx.metrics.set_shares(ctx.world.kinds.shares.state().len());
-    ctx.metrics.set_store_ready(ctx.store.is_ready() && keyring.fault().is_none());
+    ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
+    ctx.metrics.store_ready.set((ctx.store.is_ready() && keyring.fault().is_none()).into());
     let age = keyring.current().primary().age(ctx.clock.now());
-    ctx.metrics.set_keyring_key_age(Duration::try_from(age).unwrap_or_default());
+    ctx.metrics.keyring_key_age.set(Duration::try_from(age).unwrap_or_default().as_secs_f64());
 }
 
 fn judge_key(ctx: &Context, keyring: &SharedKeyring, max_age: Duration) {
@@ -144,7 +145,7 @@ async fn judge_policies(ctx: &Context) {
         // What cannot be read is taken for missing: the warning says what to look at.
         present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
     }
-    ctx.metrics.set_policy_present(present);
+    ctx.metrics.policy_present.set(present.into());
     if !present {
         tracing::warn!(
             "the admission policies are not all in force: anybody could name somebody else as owner. Apply deploy/admission."

@@ -95,8 +95,8 @@ impl Registry {
 
     /// Secrets by their metadata.
     pub(super) fn index(&mut self, index: SecretIndex, changed: fn(&Context, &SecretChange)) -> SecretIndex {
-        for part in index.parts() {
-            let (api, filled) = (part.api(self.client.clone()), Arc::clone(part));
+        for watched in index.watches() {
+            let (api, filled) = (watched.api(self.client.clone()), Arc::clone(watched));
             let take = move |event| filled.take(event);
             self.watch(api, index.selector().clone(), take, move |ctx, change| changed(ctx, change));
         }

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 use bowline_api::connection::{Format, SecretType};
 use bowline_api::open::Open;
+use bowline_oauth::answer::UNKNOWN_TYPE;
+
+use crate::vault::{Credential, Grant};
 
 /// Bytes of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
@@ -19,54 +22,79 @@ const NEVER: [&str; 6] =
 
 /// What can be published of a grant. There is no field for a refresh token.
 pub struct Material<'a> {
-    /// The credential for workloads.
-    pub credential: Credential<'a>,
-    /// When it ends; none: the provider names no end.
+    pub credential: PublishedCredential<'a>,
+    /// `None` if the provider does not say when it expires.
     pub expires_at: Option<Timestamp>,
-    /// Scopes that were granted.
     pub scopes: &'a [String],
-    /// The account, where the provider tells.
-    pub account: Option<Account<'a>>,
+    pub account_id: Option<&'a str>,
+    pub account_name: Option<&'a str>,
     /// What the catalogue adds, by key: `webhook_secret`, `instance_url`.
     pub extras: &'a BTreeMap<String, SecretString>,
 }
 
-/// The credential for workloads.
 #[derive(Clone, Copy)]
-pub enum Credential<'a> {
-    /// An OAuth access token (RFC 6749).
-    OAuth {
-        /// The token.
-        access_token: &'a SecretString,
-        /// Its type, `Bearer` as a rule (RFC 6750).
-        token_type: &'a str,
-    },
-    /// A key that the provider issued.
+pub enum PublishedCredential<'a> {
+    OAuth { access_token: &'a SecretString, token_type: &'a str },
     ApiKey(&'a SecretString),
-    /// User name and password (RFC 7617).
-    Basic {
-        /// The user name.
-        username: &'a str,
-        /// The password.
-        password: &'a SecretString,
-    },
+    Basic { username: &'a str, password: &'a SecretString },
 }
 
-/// An account at a provider.
-#[derive(Clone, Copy, Debug)]
-pub struct Account<'a> {
-    /// The provider's stable id.
-    pub id: &'a str,
-    /// A name for people.
-    pub name: Option<&'a str>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unpublishable {
+    #[error("there is no token to publish yet")]
+    NoToken,
+    /// Its access token must not be used (RFC 6749 §7.1).
+    #[error(
+        "the provider gave an access token of a type that nobody here can present; an administrator of the provider must fix it"
+    )]
+    TokenType,
 }
 
-/// Keys and values of one Secret. Values are erased when dropped and never printed.
+impl<'a> Material<'a> {
+    pub(crate) fn of(grant: &'a Grant) -> Result<Self, Unpublishable> {
+        let credential = match &grant.credential {
+            Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE => {
+                return Err(Unpublishable::TokenType);
+            }
+            Credential::OAuth { access_token, token_type, refresh_token: _ } => {
+                let access_token = access_token.as_ref().ok_or(Unpublishable::NoToken)?;
+                PublishedCredential::OAuth { access_token, token_type }
+            }
+            Credential::ApiKey { api_key } => PublishedCredential::ApiKey(api_key),
+            Credential::Basic { username, password } => PublishedCredential::Basic { username, password },
+        };
+        let account = grant.bound_to.account.as_ref();
+        Ok(Self {
+            credential,
+            expires_at: grant.expires_at,
+            scopes: grant.scopes.as_deref().unwrap_or_default(),
+            account_id: account.map(|account| account.id.as_str()),
+            account_name: account.and_then(|account| account.name.as_deref()),
+            extras: &grant.published_extras,
+        })
+    }
+}
+
+impl<'a> PublishedCredential<'a> {
+    /// The access token, the key or the password.
+    pub(super) fn secret(self) -> &'a str {
+        match self {
+            Self::OAuth { access_token: secret, .. }
+            | Self::ApiKey(secret)
+            | Self::Basic { password: secret, .. } => secret.expose_secret(),
+        }
+    }
+
+    pub(super) fn username(self) -> Option<&'a str> {
+        let Self::Basic { username, .. } = self else { return None };
+        Some(username)
+    }
+}
+
+/// Type and data of one Secret. Values are erased when dropped and never printed.
 #[derive(PartialEq, Eq)]
 pub struct Published {
-    /// Type of the Secret; no other is ever written.
     pub type_: SecretType,
-    /// Its data.
     pub data: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
@@ -79,53 +107,34 @@ impl fmt::Debug for Published {
 /// Why the material cannot be written in the format. Names keys, never values.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ContentError {
-    /// Env values go into environments line by line.
     #[error("the value of {key} has control characters and cannot be written as Env; use format Raw")]
-    ControlCharacters {
-        /// Key of the Secret.
-        key: String,
-    },
+    ControlCharacters { key: String },
     /// A key that no Secret can have, or that Env cannot spell.
     #[error(
         "{key} cannot be a key of this Secret; the catalogue entry of the provider must name it differently"
     )]
-    KeyInvalid {
-        /// The key.
-        key: String,
-    },
+    KeyInvalid { key: String },
     /// A key that is reserved or there twice.
     #[error("{key} may not be added by a catalogue entry")]
-    KeyReserved {
-        /// The key.
-        key: String,
-    },
-    /// More than a Secret should hold.
+    KeyReserved { key: String },
     #[error("the values are larger than 512 KiB together")]
     TooLarge,
-    /// Kubernetes refuses a Secret of this type without certain keys.
-    #[error("a Secret of type {} needs {}; correct spec.secret.template.data", .type_.as_str(), needs(*.type_))]
-    TypeUnmet {
-        /// The type.
-        type_: SecretType,
-    },
-    /// A type of a later version.
+    #[error("a Secret of type {} needs {needed}; correct spec.secret.template.data", .type_.as_str())]
+    TypeUnmet { type_: SecretType, needed: &'static str },
     #[error(
         "this version of the operator does not know the Secret type {type_}; correct spec.secret.template.type"
     )]
-    TypeUnknown {
-        /// The type.
-        type_: String,
-    },
+    TypeUnknown { type_: String },
 }
 
-type Values = BTreeMap<String, Zeroizing<String>>;
+type StringData = BTreeMap<String, Zeroizing<String>>;
 
 impl Published {
     /// Writes `material` in the format. A value that is not there leaves its key out; values are not quoted or escaped.
     pub fn new(material: &Material<'_>, format: Format) -> Result<Self, ContentError> {
         let mut values = raw(material);
         add_extras(&mut values, material.extras)?;
-        let basic = matches!(material.credential, Credential::Basic { .. });
+        let basic = matches!(material.credential, PublishedCredential::Basic { .. });
         let (type_, values) = match format {
             Format::Raw if basic => (SecretType::BasicAuth, values),
             Format::Raw => (SecretType::Opaque, values),
@@ -135,19 +144,19 @@ impl Published {
     }
 
     /// Data that templates made, for a Secret of this type. The total has been limited while rendering.
-    pub fn rendered(type_: Option<&Open<SecretType>>, values: Values) -> Result<Self, ContentError> {
+    pub fn rendered(type_: Option<&Open<SecretType>>, values: StringData) -> Result<Self, ContentError> {
         let type_ = match type_ {
             None => SecretType::Opaque,
             Some(Open::Known(type_)) => *type_,
             Some(Open::Other(type_)) => return Err(ContentError::TypeUnknown { type_: type_.clone() }),
         };
-        if !meets(type_, &values) {
-            return Err(ContentError::TypeUnmet { type_ });
+        if let Some(needed) = missing(type_, &values) {
+            return Err(ContentError::TypeUnmet { type_, needed });
         }
         Self::of(type_, values)
     }
 
-    fn of(type_: SecretType, values: Values) -> Result<Self, ContentError> {
+    fn of(type_: SecretType, values: StringData) -> Result<Self, ContentError> {
         if values.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > TOTAL_BYTES {
             return Err(ContentError::TooLarge);
         }
@@ -156,40 +165,41 @@ impl Published {
     }
 }
 
-/// What Kubernetes asks of a Secret's data by its type; it is checked here so that the condition can say it in plain words.
-fn meets(type_: SecretType, values: &Values) -> bool {
+/// What Kubernetes asks of a Secret's data by its type and does not find; it is checked here so that the condition can say it
+/// in plain words.
+fn missing(type_: SecretType, values: &StringData) -> Option<&'static str> {
     let value = |key: &str| values.get(key).map(|value| value.as_str());
     let is_object =
         |text: &str| text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-    match type_ {
-        SecretType::Opaque => true,
-        SecretType::BasicAuth => value("username").or(value("password")).is_some(),
-        SecretType::DockerConfigJson => value(".dockerconfigjson").is_some_and(is_object),
-        SecretType::SshAuth => value("ssh-privatekey").is_some_and(|key| !key.is_empty()),
-    }
+    let (is_there, needed) = match type_ {
+        SecretType::Opaque => return None,
+        SecretType::BasicAuth => {
+            (value("username").or(value("password")).is_some(), "the key username or password")
+        }
+        SecretType::DockerConfigJson => (
+            value(".dockerconfigjson").is_some_and(is_object),
+            "the key .dockerconfigjson with a JSON object",
+        ),
+        SecretType::SshAuth => (
+            value("ssh-privatekey").is_some_and(|key| !key.is_empty()),
+            "the key ssh-privatekey with a private key",
+        ),
+    };
+    (!is_there).then_some(needed)
 }
 
-const fn needs(type_: SecretType) -> &'static str {
-    match type_ {
-        SecretType::Opaque => "nothing",
-        SecretType::BasicAuth => "the key username or password",
-        SecretType::DockerConfigJson => "the key .dockerconfigjson with a JSON object",
-        SecretType::SshAuth => "the key ssh-privatekey with a private key",
-    }
-}
-
-fn raw(material: &Material<'_>) -> Values {
-    let mut values = Values::new();
+fn raw(material: &Material<'_>) -> StringData {
+    let mut values = StringData::new();
     let mut put = |key: &str, value: &str| {
         values.insert(key.to_owned(), Zeroizing::new(value.to_owned()));
     };
     match material.credential {
-        Credential::OAuth { access_token, token_type } => {
+        PublishedCredential::OAuth { access_token, token_type } => {
             put("access_token", access_token.expose_secret());
             put("token_type", token_type);
         }
-        Credential::ApiKey(key) => put("api_key", key.expose_secret()),
-        Credential::Basic { username, password } => {
+        PublishedCredential::ApiKey(key) => put("api_key", key.expose_secret()),
+        PublishedCredential::Basic { username, password } => {
             put("username", username);
             put("password", password.expose_secret());
         }
@@ -200,16 +210,16 @@ fn raw(material: &Material<'_>) -> Values {
     if !material.scopes.is_empty() {
         put("scopes", &material.scopes.join(" "));
     }
-    if let Some(account) = material.account {
-        put("account_id", account.id);
-        if let Some(name) = account.name {
-            put("account_name", name);
-        }
+    if let Some(id) = material.account_id {
+        put("account_id", id);
+    }
+    if let Some(name) = material.account_name {
+        put("account_name", name);
     }
     values
 }
 
-fn add_extras(values: &mut Values, extras: &BTreeMap<String, SecretString>) -> Result<(), ContentError> {
+fn add_extras(values: &mut StringData, extras: &BTreeMap<String, SecretString>) -> Result<(), ContentError> {
     for (key, value) in extras {
         if !is_secret_key(key) {
             return Err(ContentError::KeyInvalid { key: key.clone() });
@@ -222,8 +232,8 @@ fn add_extras(values: &mut Values, extras: &BTreeMap<String, SecretString>) -> R
     Ok(())
 }
 
-fn env(values: Values) -> Result<Values, ContentError> {
-    let mut upper = Values::new();
+fn env(values: StringData) -> Result<StringData, ContentError> {
+    let mut upper = StringData::new();
     for (key, value) in values {
         let key = key.to_ascii_uppercase();
         if !is_variable(&key) || upper.contains_key(&key) {
@@ -237,7 +247,6 @@ fn env(values: Values) -> Result<Values, ContentError> {
     Ok(upper)
 }
 
-/// Whether a Secret can have this key.
 pub(super) fn is_secret_key(key: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !key.is_empty() && key.len() <= 253 && key != "." && !key.starts_with("..") && key.chars().all(allowed)
@@ -252,10 +261,11 @@ fn is_variable(key: &str) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::vault::{Binding, Consent};
     use proptest::prelude::*;
 
     fn publish(
-        credential: Credential<'_>,
+        credential: PublishedCredential<'_>,
         extras: &[(&str, &str)],
         format: Format,
     ) -> Result<Published, ContentError> {
@@ -264,7 +274,8 @@ mod tests {
             credential,
             expires_at: Some("2026-03-01T12:00:00Z".parse().unwrap()),
             scopes: &["repo".to_owned(), "read:user".to_owned()],
-            account: Some(Account { id: "583231", name: Some("octocat") }),
+            account_id: Some("583231"),
+            account_name: Some("octocat"),
             extras: &extras,
         };
         Published::new(&material, format)
@@ -277,7 +288,7 @@ mod tests {
     #[test]
     fn raw_has_the_documented_keys() {
         let token = SecretString::from("t0ken");
-        let oauth = Credential::OAuth { access_token: &token, token_type: "Bearer" };
+        let oauth = PublishedCredential::OAuth { access_token: &token, token_type: "Bearer" };
         let published = publish(oauth, &[("instance_url", "https://x")], Format::Raw).unwrap();
         let expected = [
             ("access_token", "t0ken"),
@@ -296,7 +307,7 @@ mod tests {
     #[test]
     fn env_has_the_same_keys_in_upper_case() {
         let token = SecretString::from("t");
-        let published = publish(Credential::ApiKey(&token), &[], Format::Env).unwrap();
+        let published = publish(PublishedCredential::ApiKey(&token), &[], Format::Env).unwrap();
         assert_eq!(
             published.data.keys().collect::<Vec<_>>(),
             ["ACCOUNT_ID", "ACCOUNT_NAME", "API_KEY", "EXPIRES_AT", "SCOPES"]
@@ -306,7 +317,7 @@ mod tests {
     #[test]
     fn only_raw_of_user_and_password_is_basic_auth() {
         let password = SecretString::from("p");
-        let basic = Credential::Basic { username: "u", password: &password };
+        let basic = PublishedCredential::Basic { username: "u", password: &password };
         assert_eq!(publish(basic, &[], Format::Raw).unwrap().type_, SecretType::BasicAuth);
         assert_eq!(publish(basic, &[], Format::Env).unwrap().type_, SecretType::Opaque);
     }
@@ -316,10 +327,11 @@ mod tests {
         let key = SecretString::from("k");
         let extras = BTreeMap::new();
         let material = Material {
-            credential: Credential::ApiKey(&key),
+            credential: PublishedCredential::ApiKey(&key),
             expires_at: None,
             scopes: &[],
-            account: None,
+            account_id: None,
+            account_name: None,
             extras: &extras,
         };
         assert_eq!(text(&Published::new(&material, Format::Raw).unwrap()), [("api_key", "k")]);
@@ -336,7 +348,7 @@ mod tests {
             ("a.b", true),
         ] {
             let format = if env { Format::Env } else { Format::Raw };
-            assert!(publish(Credential::ApiKey(&key), &[(name, "x")], format).is_err(), "{name}");
+            assert!(publish(PublishedCredential::ApiKey(&key), &[(name, "x")], format).is_err(), "{name}");
         }
     }
 
@@ -360,32 +372,74 @@ mod tests {
             (SecretType::SshAuth, "ssh-privatekey", "", false),
         ];
         for (type_, key, value, fits) in rows {
-            let values = Values::from([(key.to_owned(), Zeroizing::new(value.to_owned()))]);
-            let expected = if fits { Ok(type_) } else { Err(ContentError::TypeUnmet { type_ }) };
-            let published = Published::rendered(Some(&type_.into()), values);
-            assert_eq!(published.map(|published| published.type_), expected, "{key}: {value}");
+            let values = StringData::from([(key.to_owned(), Zeroizing::new(value.to_owned()))]);
+            match Published::rendered(Some(&type_.into()), values) {
+                Ok(published) => assert_eq!((published.type_, true), (type_, fits), "{key}: {value}"),
+                Err(error) => {
+                    assert!(!fits, "{key}: {value}");
+                    assert!(
+                        error
+                            .to_string()
+                            .starts_with(&format!("a Secret of type {} needs the key ", type_.as_str()))
+                    );
+                }
+            }
         }
     }
 
     #[test]
     fn a_type_of_a_later_version_is_named_and_not_guessed() {
         let later = Open::Other("kubernetes.io/tls".to_owned());
-        let error = Published::rendered(Some(&later), Values::new()).unwrap_err();
+        let error = Published::rendered(Some(&later), StringData::new()).unwrap_err();
         assert!(error.to_string().contains("kubernetes.io/tls"));
-        assert_eq!(Published::rendered(None, Values::new()).unwrap().type_, SecretType::Opaque);
+        assert_eq!(Published::rendered(None, StringData::new()).unwrap().type_, SecretType::Opaque);
     }
 
     #[test]
     fn more_than_a_secret_holds_is_refused() {
         let key = SecretString::from("k".repeat(TOTAL_BYTES));
-        assert_eq!(publish(Credential::ApiKey(&key), &[], Format::Raw), Err(ContentError::TooLarge));
+        assert_eq!(publish(PublishedCredential::ApiKey(&key), &[], Format::Raw), Err(ContentError::TooLarge));
+    }
+
+    fn grant(access_token: Option<&str>, token_type: &str) -> Grant {
+        Grant {
+            credential: Credential::OAuth {
+                refresh_token: Some("r".into()),
+                access_token: access_token.map(Into::into),
+                token_type: token_type.to_owned(),
+            },
+            claims: BTreeMap::new(),
+            scopes: None,
+            obtained_at: Timestamp::UNIX_EPOCH,
+            expires_at: None,
+            refresh_expires_at: None,
+            refresh_end_moves: None,
+            refresh_issued_at: None,
+            published_extras: BTreeMap::new(),
+            bound_to: Binding {
+                owner: "alice".into(),
+                authority: "x".into(),
+                client_id: None,
+                account: None,
+            },
+            source: None,
+            consent: Consent::default(),
+        }
+    }
+
+    #[test]
+    fn a_token_of_a_type_nobody_can_present_is_not_published() {
+        let refused = |grant: &Grant| Material::of(grant).err();
+        assert_eq!(refused(&grant(Some("a"), "Bearer")), None);
+        assert_eq!(refused(&grant(Some("a"), UNKNOWN_TYPE)), Some(Unpublishable::TokenType));
+        assert_eq!(refused(&grant(None, "Bearer")), Some(Unpublishable::NoToken));
     }
 
     proptest! {
         #[test]
         fn env_values_never_have_control_characters(value in any::<String>()) {
             let key = SecretString::from(value.clone());
-            match publish(Credential::ApiKey(&key), &[], Format::Env) {
+            match publish(PublishedCredential::ApiKey(&key), &[], Format::Env) {
                 Ok(published) => prop_assert_eq!(&*published.data["API_KEY"], value.as_bytes()),
                 Err(error) => {
                     prop_assert!(value.chars().any(char::is_control));

@@ -1,10 +1,12 @@
 //! Which labels and annotations of the user a published Secret may have. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use bowline_api::connection::TemplateMetadata;
 use bowline_api::names::{GROUP, LABEL_MANAGED_BY};
+
+const LABEL: &str = "label";
+const ANNOTATION: &str = "annotation";
 
 /// The prefixes that the administrator allows (`--published-label-prefix`, `--published-annotation-prefix`). None by default.
 ///
@@ -16,107 +18,53 @@ pub struct AllowedMetadata {
     annotations: Vec<String>,
 }
 
-/// Labels or annotations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetadataKind {
-    /// Labels.
-    Label,
-    /// Annotations.
-    Annotation,
-}
-
-impl MetadataKind {
-    /// The flag by which an administrator allows prefixes.
-    const fn flag(self) -> &'static str {
-        match self {
-            Self::Label => "--published-label-prefix",
-            Self::Annotation => "--published-annotation-prefix",
-        }
-    }
-}
-
-impl fmt::Display for MetadataKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Label => "label",
-            Self::Annotation => "annotation",
-        })
-    }
-}
-
-/// Why a label or annotation is refused.
+/// Why a label or annotation is refused. `kind` is the word for it: label or annotation.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum MetadataError {
-    /// No allowed prefix fits.
+pub(crate) enum MetadataError {
     #[error(
-        "the {kind} {name} is not allowed on published Secrets; an administrator allows prefixes with {}",
-        .kind.flag()
+        "the {kind} {name} is not allowed on published Secrets; an administrator allows prefixes with --published-{kind}-prefix"
     )]
-    NotAllowed {
-        /// Which of the two it is.
-        kind: MetadataKind,
-        /// Its name.
-        name: String,
-    },
-    /// It is the operator's own.
+    NotAllowed { kind: &'static str, name: String },
     #[error("the {kind} {name} is set by the operator; remove it from spec.secret.template.metadata")]
-    Reserved {
-        /// Which of the two it is.
-        kind: MetadataKind,
-        /// Its name.
-        name: String,
-    },
-    /// Kubernetes would refuse it.
+    Reserved { kind: &'static str, name: String },
     #[error("the {kind} {name} is not valid in Kubernetes; correct spec.secret.template.metadata")]
-    Invalid {
-        /// Which of the two it is.
-        kind: MetadataKind,
-        /// Its name.
-        name: String,
-    },
+    Invalid { kind: &'static str, name: String },
 }
 
 impl AllowedMetadata {
     /// Prefixes as given, such as `team.example.com/`. Empty ones, which would allow everything, are dropped.
-    pub fn new(
-        labels: impl IntoIterator<Item = String>,
-        annotations: impl IntoIterator<Item = String>,
-    ) -> Self {
-        let given = |prefix: &String| !prefix.is_empty();
-        Self {
-            labels: labels.into_iter().filter(given).collect(),
-            annotations: annotations.into_iter().filter(given).collect(),
-        }
+    pub(crate) fn new(mut labels: Vec<String>, mut annotations: Vec<String>) -> Self {
+        labels.retain(|prefix| !prefix.is_empty());
+        annotations.retain(|prefix| !prefix.is_empty());
+        Self { labels, annotations }
     }
 
-    /// Checks what the user wants; the first that is not allowed is named.
-    pub fn check(&self, wanted: &TemplateMetadata) -> Result<(), MetadataError> {
+    pub(crate) fn check(&self, wanted: &TemplateMetadata) -> Result<(), MetadataError> {
         let TemplateMetadata { labels, annotations } = wanted;
-        check(MetadataKind::Label, labels, &self.labels, is_label_value)?;
+        check(LABEL, labels, &self.labels, |value| value.is_empty() || is_name(value))?;
         // The value of an annotation is free.
-        check(MetadataKind::Annotation, annotations, &self.annotations, |_| true)
+        check(ANNOTATION, annotations, &self.annotations, |_| true)
     }
 }
 
 fn check(
-    kind: MetadataKind,
+    kind: &'static str,
     wanted: &BTreeMap<String, String>,
     prefixes: &[String],
     is_value: fn(&str) -> bool,
 ) -> Result<(), MetadataError> {
     for (name, value) in wanted {
-        let name_of = || name.clone();
         let domain = name.split_once('/').map(|(domain, _)| domain);
         if name == LABEL_MANAGED_BY
             || domain.is_some_and(|domain| domain == GROUP || domain.ends_with(&format!(".{GROUP}")))
         {
-            return Err(MetadataError::Reserved { kind, name: name_of() });
+            return Err(MetadataError::Reserved { kind, name: name.clone() });
         }
         if !is_qualified_name(name) || !is_value(value) {
-            return Err(MetadataError::Invalid { kind, name: name_of() });
+            return Err(MetadataError::Invalid { kind, name: name.clone() });
         }
         if !prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())) {
-            return Err(MetadataError::NotAllowed { kind, name: name_of() });
+            return Err(MetadataError::NotAllowed { kind, name: name.clone() });
         }
     }
     Ok(())
@@ -127,10 +75,6 @@ fn is_qualified_name(name: &str) -> bool {
         Some((domain, name)) => is_subdomain(domain) && is_name(name),
         None => is_name(name),
     }
-}
-
-fn is_label_value(value: &str) -> bool {
-    value.is_empty() || is_name(value)
 }
 
 fn is_name(name: &str) -> bool {
@@ -154,15 +98,15 @@ fn bounded(text: &str, inner: impl Fn(u8) -> bool, edge: impl Fn(u8) -> bool) ->
 mod tests {
     use super::*;
 
-    fn one(kind: MetadataKind, name: &str, value: &str) -> TemplateMetadata {
+    fn one(kind: &str, name: &str, value: &str) -> TemplateMetadata {
         let one = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         match kind {
-            MetadataKind::Label => TemplateMetadata { labels: one, ..TemplateMetadata::default() },
-            MetadataKind::Annotation => TemplateMetadata { annotations: one, ..TemplateMetadata::default() },
+            LABEL => TemplateMetadata { labels: one, ..TemplateMetadata::default() },
+            _ => TemplateMetadata { annotations: one, ..TemplateMetadata::default() },
         }
     }
 
-    fn verdict(allowed: &AllowedMetadata, kind: MetadataKind, name: &str, value: &str) -> &'static str {
+    fn verdict(allowed: &AllowedMetadata, kind: &str, name: &str, value: &str) -> &'static str {
         match allowed.check(&one(kind, name, value)) {
             Ok(()) => "ok",
             Err(MetadataError::NotAllowed { .. }) => "not allowed",
@@ -173,8 +117,8 @@ mod tests {
 
     #[test]
     fn names_are_allowed_under_the_administrators_prefixes_only() {
-        let prefixes = ["team.example.com/", "bowline.dev/", "app"].map(ToOwned::to_owned);
-        let none = AllowedMetadata::new([String::new()], [String::new()]);
+        let prefixes = ["team.example.com/", "bowline.dev/", "app"].map(ToOwned::to_owned).to_vec();
+        let none = AllowedMetadata::new(vec![String::new()], vec![String::new()]);
         let some = AllowedMetadata::new(prefixes.clone(), prefixes);
         let rows = [
             ("allowed prefix", &some, "team.example.com/x", "ok"),
@@ -186,7 +130,7 @@ mod tests {
             ("a name with two slashes", &some, "team.example.com/x/y", "invalid"),
             ("no name", &some, "team.example.com/", "invalid"),
         ];
-        for kind in [MetadataKind::Label, MetadataKind::Annotation] {
+        for kind in [LABEL, ANNOTATION] {
             for (row, allowed, name, expected) in rows {
                 assert_eq!(verdict(allowed, kind, name, "y"), expected, "{kind}: {row}");
             }
@@ -195,28 +139,22 @@ mod tests {
 
     #[test]
     fn a_label_has_a_short_value_and_an_annotation_any() {
-        let allowed = AllowedMetadata::new(["app".to_owned()], ["app".to_owned()]);
+        let allowed = AllowedMetadata::new(vec!["app".to_owned()], vec!["app".to_owned()]);
         for (value, label) in [("", "ok"), ("a", "ok"), ("a b", "invalid"), (&*"x".repeat(64), "invalid")] {
-            assert_eq!(verdict(&allowed, MetadataKind::Label, "app", value), label, "{value:?}");
-            assert_eq!(verdict(&allowed, MetadataKind::Annotation, "app", value), "ok", "{value:?}");
+            assert_eq!(verdict(&allowed, LABEL, "app", value), label, "{value:?}");
+            assert_eq!(verdict(&allowed, ANNOTATION, "app", value), "ok", "{value:?}");
         }
     }
 
     #[test]
     fn each_list_of_prefixes_counts_for_its_own_kind() {
-        let labels = AllowedMetadata::new(["app".to_owned()], []);
-        assert_eq!(verdict(&labels, MetadataKind::Annotation, "app", "x"), "not allowed");
-        let annotations = AllowedMetadata::new([], ["reloader.stakater.com/".to_owned()]);
-        assert_eq!(
-            verdict(&annotations, MetadataKind::Annotation, "reloader.stakater.com/match", "true"),
-            "ok"
-        );
-        assert_eq!(
-            verdict(&annotations, MetadataKind::Label, "reloader.stakater.com/match", "true"),
-            "not allowed"
-        );
+        let labels = AllowedMetadata::new(vec!["app".to_owned()], vec![]);
+        assert_eq!(verdict(&labels, ANNOTATION, "app", "x"), "not allowed");
+        let annotations = AllowedMetadata::new(vec![], vec!["reloader.stakater.com/".to_owned()]);
+        assert_eq!(verdict(&annotations, ANNOTATION, "reloader.stakater.com/match", "true"), "ok");
+        assert_eq!(verdict(&annotations, LABEL, "reloader.stakater.com/match", "true"), "not allowed");
         let error = AllowedMetadata::default().check(&one(
-            MetadataKind::Annotation,
+            ANNOTATION,
             "reflector.v1.k8s.emberstack.com/reflection-allowed",
             "true",
         ));

@@ -3,20 +3,19 @@
 //! Ours is a Secret whose controller is the connection or share; a label does not make it ours.
 
 pub(crate) mod content;
-mod grant;
+mod error;
 pub(crate) mod metadata;
-pub mod publish;
+pub(crate) mod publish;
 pub(crate) mod secret;
-mod share;
 mod syntax;
 pub(crate) mod template;
-pub mod withdraw;
+pub(crate) mod withdraw;
 
-pub(crate) use content::ContentError;
-pub use content::{Credential, Material, Published};
-pub(crate) use grant::{Unpublishable, material};
-pub use publish::{PublishError, Written, publish};
+pub(crate) use content::{ContentError, Unpublishable};
+pub use content::{Material, Published, PublishedCredential};
+pub use error::PublishError;
+pub use publish::publish;
+pub use secret::Desired;
 pub(crate) use secret::PublishedVersion;
-pub use secret::{Desired, Known};
-pub(crate) use share::withdraw_share;
+pub(crate) use withdraw::withdraw_share;
 pub use withdraw::{Withdrawn, withdraw};

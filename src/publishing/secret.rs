@@ -4,98 +4,71 @@ use std::collections::BTreeMap;
 
 use bowline_api::connection::TemplateMetadata;
 use bowline_api::names;
+use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use k8s_openapi::jiff::Timestamp;
 
 use super::content::Published;
-use crate::kube_ext::index::Entry;
+use crate::kube_ext::index::IndexedSecret;
 use crate::vault::record::GrantVersion;
 
-/// The Secret as it should be.
 #[derive(Debug)]
 pub struct Desired {
-    /// Namespace of the Secret.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// Its controller: the connection or share, from [`controller`].
     pub owner: OwnerReference,
     /// Id of the connection, `<namespace>.<name>`.
     pub connection_id: String,
-    /// UID of the connection.
     pub connection_uid: String,
     /// Revision of the record it is made from; a larger one is newer.
     pub revision: i64,
-    /// The grant whose token it holds.
     pub grant: GrantVersion,
-    /// When the credential ends.
     pub expires_at: Option<Timestamp>,
     /// The user's labels and annotations, checked by [`super::metadata::AllowedMetadata`].
     pub metadata: TemplateMetadata,
-    /// Type and data.
     pub content: Published,
-}
-
-/// Preconditions of a write: the object as we know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// UID of the Secret.
-    pub uid: String,
-    /// Its resourceVersion.
-    pub resource_version: String,
-}
-
-impl Known {
-    /// Whether this is the object that was written last under `name`; it may have been edited since.
-    pub fn is_object_of(&self, written: Option<&PublishedVersion>, name: &str) -> bool {
-        written.is_some_and(|written| written.name == name && written.uid == self.uid)
-    }
-
-    /// Whether this is what was written last under `name`, untouched since.
-    pub fn is_as_written(&self, written: &PublishedVersion, name: &str) -> bool {
-        self.is_object_of(Some(written), name)
-            && written.resource_version.as_ref() == Some(&self.resource_version)
-    }
 }
 
 /// A Secret of a connection or share as it was written last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedVersion {
-    /// Its name.
-    pub name: String,
-    /// Its UID.
-    pub uid: String,
+pub(crate) struct PublishedVersion {
+    pub(crate) name: String,
+    pub(crate) uid: String,
     /// Its resourceVersion, if this process wrote it. Without one, nobody knows whether it was edited since: it is applied
     /// once more, which changes nothing where it is as it should be.
-    pub resource_version: Option<String>,
+    pub(crate) resource_version: Option<String>,
     /// The grant whose token it holds, where that is known.
-    pub grant: Option<GrantVersion>,
+    pub(crate) grant: Option<GrantVersion>,
 }
 
 impl PublishedVersion {
     /// The Secret under `name` that an earlier process wrote for the owner with this UID, as far as its metadata tells.
-    pub fn found(entry: &Entry, name: &str, owner_uid: &str) -> Option<Self> {
-        let is_ours = entry.owner.as_ref().is_some_and(|owner| &*owner.uid == owner_uid);
+    pub(crate) fn found(secret: &IndexedSecret, name: &str, owner_uid: &str) -> Option<Self> {
+        let is_ours = secret.owner.as_ref().is_some_and(|owner| &*owner.uid == owner_uid);
         is_ours.then(|| Self {
             name: name.to_owned(),
-            uid: entry.object.uid.to_string(),
+            uid: secret.object.uid.to_string(),
             resource_version: None,
-            grant: entry.grant,
+            grant: secret.grant,
         })
     }
-}
 
-impl From<Entry> for Known {
-    fn from(entry: Entry) -> Self {
-        Self { uid: (*entry.object.uid).into(), resource_version: entry.object.resource_version.into() }
+    /// Whether what is seen under `name` is this object; it may have been edited since.
+    pub(crate) fn is_object(&self, seen: &ObjectVersion, name: &str) -> bool {
+        self.name == name && *self.uid == *seen.uid
+    }
+
+    /// Whether what is seen under `name` is this object, untouched since.
+    pub(crate) fn is_untouched(&self, seen: &ObjectVersion, name: &str) -> bool {
+        self.is_object(seen, name) && self.resource_version.as_deref() == Some(&*seen.resource_version)
     }
 }
 
-/// The ownerReference that makes a Secret ours.
-///
-/// It does not block the owner's deletion: withdrawing is our work, the garbage collector is the backstop.
+/// The ownerReference that makes a Secret ours. It does not block the owner's deletion: withdrawing is our work, the garbage
+/// collector is the backstop.
 pub fn controller<K: kube::Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
     owner
         .controller_owner_ref(&())
@@ -104,14 +77,14 @@ pub fn controller<K: kube::Resource<DynamicType = ()>>(owner: &K) -> Option<Owne
 
 impl Desired {
     /// The Secret for the API server. With `known` a write fails unless it meets exactly that object.
-    pub(super) fn secret(&self, known: Option<&Known>) -> Secret {
+    pub(super) fn secret(&self, known: Option<&ObjectVersion>) -> Secret {
         let Self { namespace, name, owner, content, .. } = self;
         Secret {
             metadata: ObjectMeta {
                 namespace: Some(namespace.clone()),
                 name: Some(name.clone()),
-                uid: known.map(|known| known.uid.clone()),
-                resource_version: known.map(|known| known.resource_version.clone()),
+                uid: known.map(|known| known.uid.to_string()),
+                resource_version: known.map(|known| known.resource_version.to_string()),
                 labels: Some(self.all_labels()),
                 annotations: Some(self.all_annotations()),
                 owner_references: Some(vec![owner.clone()]),
@@ -127,7 +100,6 @@ impl Desired {
         }
     }
 
-    /// Labels of the Secret; ours win over the user's.
     pub(super) fn all_labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.metadata.labels.clone();
         labels.insert(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned());

@@ -17,10 +17,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base64::Engine;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
-use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::content::{Credential, Material, is_secret_key};
+use super::content::{Material, is_secret_key};
 use super::syntax;
 
 /// Bytes of all rendered values together.
@@ -35,19 +34,15 @@ const FILTER_BYTES: usize = 32 * 1024 * 1024;
 /// Which template failed, where and how. Never quotes the template, its values or its output.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the template for key {key} failed at line {line}: {fault}")]
-pub(crate) struct TemplateError {
-    /// Key in `spec.secret.template.data`.
-    pub(crate) key: String,
+pub(crate) struct RenderError {
+    key: String,
     /// Line in that template, from 1.
-    pub(crate) line: usize,
-    /// What failed.
-    pub(crate) fault: Fault,
+    line: usize,
+    fault: Fault,
 }
 
-/// What can be wrong with a template.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Not a template.
+enum Fault {
     #[error("syntax error")]
     Syntax,
     /// Minijinja would take it, we do not.
@@ -55,16 +50,13 @@ pub(crate) enum Fault {
         "only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed, in up to 512 characters"
     )]
     NotAllowed,
-    /// A name, filter, test or function that does not exist.
     #[error("unknown name")]
     UnknownName,
-    /// More steps than a template may take.
     #[error("too many steps")]
     TooManySteps,
     /// More than 256 KiB, in the output or in between.
     #[error("more than 256 KiB")]
     TooLarge,
-    /// Not a key that a Secret can have.
     #[error("the key is not valid in a Secret")]
     KeyInvalid,
     /// Anything else: a wrong argument, a value that is not a text.
@@ -79,7 +71,7 @@ pub(crate) enum Fault {
 pub(crate) fn render(
     templates: &BTreeMap<String, String>,
     material: &Material<'_>,
-) -> Result<BTreeMap<String, Zeroizing<String>>, TemplateError> {
+) -> Result<BTreeMap<String, Zeroizing<String>>, RenderError> {
     let mut environment = environment();
     environment.set_fuel(Some(steps_each(templates.len(), material)));
     let values = values(material);
@@ -87,9 +79,9 @@ pub(crate) fn render(
     let mut rendered = BTreeMap::new();
     for (key, template) in templates {
         let text = render_one(&environment, template, &values, left)
-            .map_err(|(line, fault)| TemplateError { key: key.clone(), line, fault })?;
+            .map_err(|(line, fault)| RenderError { key: key.clone(), line, fault })?;
         if !is_secret_key(key) {
-            return Err(TemplateError { key: key.clone(), line: 1, fault: Fault::KeyInvalid });
+            return Err(RenderError { key: key.clone(), line: 1, fault: Fault::KeyInvalid });
         }
         left -= text.len();
         rendered.insert(key.clone(), text);
@@ -106,11 +98,8 @@ fn render_one(
     syntax::check(template).map_err(|line| (line, Fault::NotAllowed))?;
     let fault = |error: &Error| (error.line().unwrap_or(1), fault_of(error));
     let compiled = environment.template_from_str(template).map_err(|error| fault(&error))?;
-    let mut output = Bounded { bytes: Zeroizing::new(Vec::new()), limit, full: false };
-    if let Err(error) = compiled.render_captured_to(values.clone(), &mut output) {
-        let (line, kind) = fault(&error);
-        return Err((line, if output.full { Fault::TooLarge } else { kind }));
-    }
+    let mut output = Bounded { bytes: Zeroizing::new(Vec::new()), limit };
+    compiled.render_captured_to(values.clone(), &mut output).map_err(|error| fault(&error))?;
     let text = std::str::from_utf8(&output.bytes).map_err(|_| (1, Fault::Operation))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
@@ -136,7 +125,6 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// What filters may still yield.
 #[derive(Clone)]
 struct Budget(Arc<AtomicUsize>);
 
@@ -152,14 +140,10 @@ impl Budget {
     }
 }
 
-/// The steps that each of so many templates has.
 fn steps_each(templates: usize, material: &Material<'_>) -> u64 {
-    let (token, username) = match material.credential {
-        Credential::OAuth { access_token: secret, .. } | Credential::ApiKey(secret) => (secret, None),
-        Credential::Basic { username, password } => (password, Some(username)),
-    };
     let scopes: usize = material.scopes.iter().map(String::len).sum();
-    let weight = token.expose_secret().len() + username.map_or(0, str::len) + scopes;
+    let credential = material.credential;
+    let weight = credential.secret().len() + credential.username().map_or(0, str::len) + scopes;
     let steps = STEP_BYTES.checked_div(weight as u64).unwrap_or(FUEL).min(FUEL);
     steps / templates.max(1) as u64
 }
@@ -189,20 +173,16 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
 }
 
 fn values(material: &Material<'_>) -> Value {
-    let (token, username) = match material.credential {
-        Credential::OAuth { access_token: secret, .. } | Credential::ApiKey(secret) => (secret, None),
-        Credential::Basic { username, password } => (password, Some(username)),
-    };
     // Strict: what has no value must be undefined, not none, which would render as a word.
-    let or_undefined = |text: Option<String>| text.map_or(Value::UNDEFINED, Value::from);
+    let or_undefined = |text: Option<&str>| text.map_or(Value::UNDEFINED, Value::from);
     context! {
-        token => token.expose_secret(),
-        username => or_undefined(username.map(str::to_owned)),
+        token => material.credential.secret(),
+        username => or_undefined(material.credential.username()),
         scopes => material.scopes.to_vec(),
-        expiresAt => or_undefined(material.expires_at.map(|at| at.to_string())),
+        expiresAt => or_undefined(material.expires_at.map(|at| at.to_string()).as_deref()),
         account => context! {
-            id => or_undefined(material.account.map(|account| account.id.to_owned())),
-            name => or_undefined(material.account.and_then(|account| account.name).map(str::to_owned)),
+            id => or_undefined(material.account_id),
+            name => or_undefined(material.account_name),
         },
     }
 }
@@ -221,17 +201,14 @@ fn fault_of(error: &Error) -> Fault {
     }
 }
 
-/// A writer that stops the rendering when it is full.
 struct Bounded {
     bytes: Zeroizing<Vec<u8>>,
     limit: usize,
-    full: bool,
 }
 
 impl io::Write for Bounded {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + part.len() > self.limit {
-            self.full = true;
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.bytes.extend_from_slice(part);

@@ -1,23 +1,24 @@
 use super::*;
-use crate::publishing::content::Account;
+use crate::publishing::content::PublishedCredential;
 use proptest::prelude::*;
 use secrecy::SecretString;
 
 const CANARY: &str = "c4nary-\"t0ken\"";
 
-fn one(template: &str) -> Result<String, TemplateError> {
+fn one(template: &str) -> Result<String, RenderError> {
     let scopes: Vec<String> = (0..40).map(|n| format!("scope:{n}")).collect();
     with(template, &scopes)
 }
 
-fn with(template: &str, scopes: &[String]) -> Result<String, TemplateError> {
+fn with(template: &str, scopes: &[String]) -> Result<String, RenderError> {
     let token = SecretString::from(CANARY);
     let extras = BTreeMap::new();
     let material = Material {
-        credential: Credential::OAuth { access_token: &token, token_type: "Bearer" },
+        credential: PublishedCredential::OAuth { access_token: &token, token_type: "Bearer" },
         expires_at: None,
         scopes,
-        account: Some(Account { id: "583231", name: None }),
+        account_id: Some("583231"),
+        account_name: None,
         extras: &extras,
     };
     let templates = BTreeMap::from([("file".to_owned(), template.to_owned())]);
@@ -42,10 +43,21 @@ fn templates_render_what_people_need() {
         ("{{ token | tojson }}", "\"c4nary-\\\"t0ken\\\"\"".to_owned()),
         ("{{ ('u:' ~ account.id) | b64encode }}", "dTo1ODMyMzE=".to_owned()),
         ("host:*:*:{# why #}{{ '}} {% set' | upper }}", "host:*:*:}} {% SET".to_owned()),
+        ("{% raw %}{{ 2 * x }}{% endraw %}", "{{ 2 * x }}".to_owned()),
     ];
     for (template, expected) in rows {
         assert_eq!(with(template, &two).unwrap(), expected, "{template}");
     }
+}
+
+#[test]
+fn an_expression_has_at_most_512_characters() {
+    let of_length = |length: usize| format!("{{{{'{}'}}}}", "x".repeat(length - 2));
+    assert_eq!(one(&of_length(512)), Ok("x".repeat(510)));
+    assert_eq!(fault(&of_length(513)), Fault::NotAllowed);
+    let statement = |length: usize| format!("{{%if '{}'%}}{{%endif%}}", "x".repeat(length - 5));
+    assert_eq!(one(&statement(512)), Ok(String::new()));
+    assert_eq!(fault(&statement(513)), Fault::NotAllowed);
 }
 
 #[test]
@@ -87,10 +99,11 @@ fn the_limit_is_for_all_keys_together() {
     let token = SecretString::from("t");
     let (extras, scopes) = (BTreeMap::new(), [String::from("s")]);
     let material = Material {
-        credential: Credential::ApiKey(&token),
+        credential: PublishedCredential::ApiKey(&token),
         expires_at: None,
         scopes: &scopes,
-        account: None,
+        account_id: None,
+        account_name: None,
         extras: &extras,
     };
     let half = "x".repeat(OUTPUT_BYTES / 2 + 1);
@@ -161,10 +174,11 @@ fn many_templates_over_large_values_end_early() {
         let templates = (0..32).map(|n| (format!("k{n}"), template.clone())).collect();
         let extras = BTreeMap::new();
         let material = Material {
-            credential: Credential::ApiKey(&token),
+            credential: PublishedCredential::ApiKey(&token),
             expires_at: None,
             scopes: &scopes,
-            account: None,
+            account_id: None,
+            account_name: None,
             extras: &extras,
         };
         assert_eq!(render(&templates, &material).unwrap_err().fault, expected, "{template}");

@@ -1,11 +1,16 @@
-//! Removing a published Secret.
+//! Removing a published Secret, and the share it was published for.
 
+use std::fmt::Debug;
+
+use bowline_api::ConnectionShare;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Preconditions};
-use kube::{Api, Client, Error};
+use kube::{Api, Client, Error, ResourceExt};
+use serde::de::DeserializeOwned;
 
-use super::publish::{PublishError, call, is_ours, refusal};
-use crate::kube_ext::index::SecretIndex;
+use super::error::{PublishError, call, refusal};
+use crate::kube_ext::index::{SecretIndex, controller_of};
 
 /// What became of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +23,7 @@ pub enum Withdrawn {
 
 /// Deletes the Secret if it is ours: controlled by `owner_uid`, or the very object we wrote (`written_uid`).
 ///
-/// Normally one request: a Secret that the index or the caller knows as ours is deleted by its uid. Otherwise one live
-/// read decides first.
+/// Normally one request: a Secret that the index knows as ours is deleted by its uid. Otherwise one live read decides first.
 pub async fn withdraw(
     client: &Client,
     index: &SecretIndex,
@@ -29,11 +33,11 @@ pub async fn withdraw(
     written_uid: Option<&str>,
 ) -> Result<Withdrawn, PublishError> {
     let api = Api::<Secret>::namespaced(client.clone(), namespace);
-    if let Some(entry) = index.get(namespace, name)
-        && entry.owner.is_some_and(|owner| &*owner.uid == owner_uid)
-        && call(delete(&api, name, &entry.object.uid)).await?.map_err(refusal)? == Deleted::Gone
+    if let Some(secret) = index.get(namespace, name)
+        && secret.owner.is_some_and(|owner| &*owner.uid == owner_uid)
+        && call(delete(&api, name, &secret.object.uid)).await?.map_err(refusal)?
     {
-        index.deleted(namespace, name, &entry.object.uid);
+        index.deleted(namespace, name, &secret.object.uid);
         return Ok(Withdrawn::Gone);
     }
     let found = call(api.get_metadata_opt(name)).await?.map_err(refusal)?;
@@ -42,31 +46,74 @@ pub async fn withdraw(
         return Ok(Withdrawn::NotOurs);
     }
     let uid = meta.uid.unwrap_or_default();
-    match call(delete(&api, name, &uid)).await?.map_err(refusal)? {
-        Deleted::Gone => {
-            index.deleted(namespace, name, &uid);
-            Ok(Withdrawn::Gone)
-        }
-        Deleted::AnotherObject => Err(PublishError::Contended),
+    if !call(delete(&api, name, &uid)).await?.map_err(refusal)? {
+        return Err(PublishError::Contended);
+    }
+    index.deleted(namespace, name, &uid);
+    Ok(Withdrawn::Gone)
+}
+
+/// Deletes the Secret that a share published, and then the share. Garbage collection is only the backstop.
+pub(crate) async fn withdraw_share(
+    client: &Client,
+    index: &SecretIndex,
+    share: &ConnectionShare,
+) -> Result<(), PublishError> {
+    let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
+    let uid = share.uid().unwrap_or_default();
+    let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
+    if has_secret || index.get(&namespace, &name).is_some() {
+        withdraw(client, index, &namespace, &name, &uid, None).await?;
+    }
+    let api: Api<ConnectionShare> = Api::namespaced(client.clone(), &namespace);
+    call(delete(&api, &name, &uid)).await?.map(drop).map_err(PublishError::Unavailable)
+}
+
+/// Ours is what our owner controls; and what has no controller but is the very object we wrote (an editor may have
+/// stripped the reference).
+pub(super) fn is_ours(meta: &ObjectMeta, owner_uid: &str, written_uid: Option<&str>) -> bool {
+    match controller_of(meta) {
+        Some(owner) => owner.uid == owner_uid,
+        None => written_uid.is_some() && meta.uid.as_deref() == written_uid,
     }
 }
 
-/// Outcome of a deletion by uid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deleted {
-    /// That object is gone.
-    Gone,
-    /// The name now belongs to another object.
-    AnotherObject,
-}
-
-/// Deletes exactly the object with that uid.
-pub(super) async fn delete(api: &Api<Secret>, name: &str, uid: &str) -> Result<Deleted, Error> {
+/// Deletes exactly the object with that uid. Whether it is gone; else the name now belongs to another object.
+pub(super) async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<bool, Error>
+where
+    K: Clone + Debug + DeserializeOwned,
+{
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     match api.delete(name, &DeleteParams::default().preconditions(preconditions)).await {
-        Ok(_) => Ok(Deleted::Gone),
-        Err(Error::Api(status)) if status.is_not_found() => Ok(Deleted::Gone),
-        Err(Error::Api(status)) if status.is_conflict() => Ok(Deleted::AnotherObject),
+        Ok(_) => Ok(true),
+        Err(Error::Api(status)) if status.is_not_found() => Ok(true),
+        Err(Error::Api(status)) if status.is_conflict() => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ours_is_by_controller_or_by_the_object_we_wrote_never_by_label() {
+        let meta = |owner: Option<&str>| ObjectMeta {
+            uid: Some("s".into()),
+            labels: Some([("app.kubernetes.io/managed-by".to_owned(), "bowline".to_owned())].into()),
+            owner_references: owner.map(|uid| {
+                vec![k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference {
+                    uid: uid.into(),
+                    controller: Some(true),
+                    ..Default::default()
+                }]
+            }),
+            ..ObjectMeta::default()
+        };
+        assert!(is_ours(&meta(Some("us")), "us", None));
+        assert!(is_ours(&meta(None), "us", Some("s")), "stripped by an editor");
+        assert!(!is_ours(&meta(None), "us", None));
+        assert!(!is_ours(&meta(None), "us", Some("other")));
+        assert!(!is_ours(&meta(Some("them")), "us", Some("s")), "taken over by another controller");
     }
 }

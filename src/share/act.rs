@@ -69,14 +69,14 @@ async fn publish(ctx: &Context, share: &ConnectionShare, observed: &Observed, he
     };
     let known = observed.secret.as_ref().filter(|seen| {
         // Whose it is, the publisher judges by its controller or by what we wrote ourselves.
-        seen.is_object_of(observed.written.as_ref(), &desired.name)
+        observed.written.as_ref().is_some_and(|written| written.is_object(seen, &desired.name))
     });
     match ctx.publish(&desired, known).await {
         Ok(written) => {
             let secret = PublishedVersion {
                 name: desired.name,
-                uid: written.uid,
-                resource_version: Some(written.resource_version),
+                uid: written.uid.to_string(),
+                resource_version: Some(written.resource_version.into()),
                 grant: Some(held.version),
             };
             ctx.last_published.set(&share.uid().unwrap_or_default(), secret.clone());

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::decide::Held;
 use crate::publishing::secret::controller;
-use crate::publishing::{ContentError, Desired, Published, material};
+use crate::publishing::{ContentError, Desired, Material, Published};
 
 /// Why there is no Secret to write.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(super) enum BuildError {
 pub(super) fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
     let Held { grant, revision, version } = held;
     let connection = &share.spec.connection;
-    let material = material(grant).map_err(|_| BuildError::NoToken)?;
+    let material = Material::of(grant).map_err(|_| BuildError::NoToken)?;
     Ok(Desired {
         namespace: share.namespace().unwrap_or_default(),
         name: share.name_any(),

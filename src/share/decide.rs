@@ -6,9 +6,10 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 use bowline_api::view::Publication;
 use bowline_api::{ConnectionShare, IntegrationConnection, names};
+use bowline_runtime::follow::ObjectVersion;
 use kube::ResourceExt;
 
-use crate::publishing::{Known, PublishedVersion};
+use crate::publishing::PublishedVersion;
 use crate::sharing::{self, Shared};
 use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
@@ -18,7 +19,7 @@ pub(crate) struct Observed {
     /// The connection, if it is still the one with the UID of the share's spec.
     pub(crate) source: Option<Source>,
     /// The Secret under the share's name, if there is one.
-    pub(crate) secret: Option<Known>,
+    pub(crate) secret: Option<ObjectVersion>,
     /// What was published last: as this process remembers, or else as the Secret itself tells.
     pub(crate) written: Option<PublishedVersion>,
 }
@@ -182,7 +183,7 @@ fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
 /// Whether the Secret is the one last written, of this revision, and untouched since.
 fn as_it_should_be(share: &ConnectionShare, observed: &Observed, version: GrantVersion) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    written.grant == Some(version) && seen.is_as_written(written, &share.name_any())
+    written.grant == Some(version) && written.is_untouched(seen, &share.name_any())
 }
 
 #[cfg(test)]

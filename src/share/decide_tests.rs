@@ -83,7 +83,7 @@ fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
         grant: Some(version(5)),
     });
     for (version, expected) in [("1", Publishing::Keep), ("2", Publishing::Write)] {
-        observed.secret = Some(Known { uid: "s".into(), resource_version: version.into() });
+        observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: version.into() });
         assert_eq!(decide(&share("x"), &observed).unwrap().publishing, expected);
     }
 }

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use super::decide::{Held, Observed, Source};
 use crate::context::Context;
-use crate::publishing::{Known, PublishedVersion};
+use crate::publishing::PublishedVersion;
 
 /// Everything a decision about `share` needs.
 pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
@@ -20,7 +20,7 @@ pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
             held: held(ctx, &connection),
             connection,
         }),
-        secret: ctx.world.published.get(&namespace, &share.name_any()).map(Known::from),
+        secret: ctx.world.published.get(&namespace, &share.name_any()).map(|secret| secret.object),
         written: ctx.last_published.get(&uid).or_else(|| {
             let name = share.name_any();
             PublishedVersion::found(&ctx.world.published.get(&namespace, &name)?, &name, &uid)

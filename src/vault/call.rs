@@ -11,7 +11,7 @@ pub(crate) enum CallError {
     /// No answer within 5 s. A write may have happened.
     #[error("the API server did not answer within 5 s")]
     TimedOut,
-    /// The API server, or the way to it, said no.
+    /// The API server refused it, or could not be reached.
     #[error("the call to the API server failed")]
     Failed(#[source] Box<kube::Error>),
     /// The answer is an object without uid or resourceVersion, so it is not known what was written.
@@ -22,17 +22,11 @@ pub(crate) enum CallError {
 impl CallError {
     /// What the API server answered, if it answered.
     pub(super) fn status(&self) -> Option<&kube::core::Status> {
-        match self {
-            Self::Failed(error) => match error.as_ref() {
-                kube::Error::Api(status) => Some(status),
-                _ => None,
-            },
-            Self::TimedOut | Self::Unversioned => None,
-        }
+        let Self::Failed(error) = self else { return None };
+        if let kube::Error::Api(status) = error.as_ref() { Some(status) } else { None }
     }
 }
 
-/// Runs one call under the limit.
 pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),

@@ -1,92 +1,71 @@
 //! Random names, so that two things are the same only if one was read from the other.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use aes_gcm::aead::Generate;
 use serde::{Deserialize, Serialize};
 
-/// 128 random bits that name one thing of its kind; as text 32 lower-case hexadecimal digits.
+/// 128 random bits; as text 32 lower-case hexadecimal digits. `KIND` keeps ids of different things apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct RandomId<Kind: Clone>([u8; 16], PhantomData<Kind>);
+pub struct RandomId<const KIND: char>([u8; 16]);
 
 /// Names one request that spends a refresh token.
-pub(crate) type IntentId = RandomId<OfIntent>;
+pub(crate) type IntentId = RandomId<'i'>;
 /// Names one grant, from when it is accepted until another replaces it.
-pub(crate) type GrantId = RandomId<OfGrant>;
-/// Names one key of the keyring.
-pub(crate) type KeyId = RandomId<OfKey>;
+pub(crate) type GrantId = RandomId<'g'>;
+pub(crate) type KeyId = RandomId<'k'>;
 
-/// The kind of [`IntentId`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum OfIntent {}
-/// The kind of [`GrantId`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OfGrant {}
-/// The kind of [`KeyId`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OfKey {}
-
-/// The operating system gave no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the operating system gave no random bytes")]
 pub struct NoRandomBytes;
 
-/// A text is not 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an id is 32 lower-case hexadecimal digits")]
-pub struct NotAnId;
+pub(super) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomBytes> {
+    Generate::try_generate().map_err(|_| NoRandomBytes)
+}
 
-impl<Kind: Clone> RandomId<Kind> {
-    /// An id nobody has.
-    pub fn generate() -> Result<Self, NoRandomBytes> {
-        <[u8; 16]>::try_generate().map(Self::from_bytes).map_err(|_| NoRandomBytes)
+impl<const KIND: char> RandomId<KIND> {
+    pub(crate) fn generate() -> Result<Self, NoRandomBytes> {
+        random_bytes().map(Self::from_bytes)
     }
 
-    /// The id with these bytes.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes, PhantomData)
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
     }
 
-    /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
+    pub(super) const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The id in a text that holds nothing else.
-    pub fn parse(text: &str) -> Result<Self, NotAnId> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 16];
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(NotAnId);
-        }
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAnId)?;
-        Ok(Self::from_bytes(bytes))
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        text.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(Self(bytes))
     }
 }
 
-impl<Kind: Clone> fmt::Display for RandomId<Kind> {
+impl<const KIND: char> fmt::Display for RandomId<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
 }
 
-impl<Kind: Clone> fmt::Debug for RandomId<Kind> {
+impl<const KIND: char> fmt::Debug for RandomId<KIND> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl<Kind: Clone> TryFrom<String> for RandomId<Kind> {
-    type Error = NotAnId;
+impl<const KIND: char> TryFrom<String> for RandomId<KIND> {
+    type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, NotAnId> {
-        Self::parse(&text)
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        Self::parse(&text).ok_or("an id is 32 lower-case hexadecimal digits")
     }
 }
 
-impl<Kind: Clone> From<RandomId<Kind>> for String {
-    fn from(id: RandomId<Kind>) -> Self {
+impl<const KIND: char> From<RandomId<KIND>> for String {
+    fn from(id: RandomId<KIND>) -> Self {
         id.to_string()
     }
 }
@@ -98,11 +77,11 @@ mod tests {
     #[test]
     fn an_id_is_written_as_it_is_read_and_nothing_else_is_one() {
         let text = "000102030405060708090a0b0c0d0eff";
-        assert_eq!(KeyId::parse(text).map(|id| id.to_string()).as_deref(), Ok(text));
+        assert_eq!(KeyId::parse(text).map(|id| id.to_string()).as_deref(), Some(text));
         for wrong in
             ["", "00", &text.to_uppercase(), &format!("{text}00"), "zz0102030405060708090a0b0c0d0eff"]
         {
-            assert_eq!(KeyId::parse(wrong), Err(NotAnId), "{wrong}");
+            assert_eq!(KeyId::parse(wrong), None, "{wrong}");
         }
     }
 

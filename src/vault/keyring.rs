@@ -14,12 +14,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aes_gcm::aead::Generate;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
 
-use super::id::{KeyId, NoRandomBytes};
+use super::id::{KeyId, NoRandomBytes, random_bytes};
 
 pub(crate) mod directory;
 pub(crate) mod secret;
@@ -28,7 +27,6 @@ mod shared;
 pub(crate) use shared::KeyringFault;
 pub use shared::SharedKeyring;
 
-/// Bytes in a key.
 pub(crate) const KEY_LENGTH: usize = 32;
 const PRIMARY: &str = "primary";
 const KEY_SUFFIX: &str = "key";
@@ -36,25 +34,19 @@ const CREATED_SUFFIX: &str = "created";
 
 /// One key of the keyring. Its `Debug` shows no key material, and the memory is wiped when it is dropped.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct SealingKey {
     id: KeyId,
     material: SecretBox<[u8; KEY_LENGTH]>,
     created: Timestamp,
 }
 
-impl Key {
-    /// The key's name.
-    pub const fn id(&self) -> &KeyId {
+impl SealingKey {
+    pub(crate) const fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// When the key was made.
-    pub const fn created(&self) -> Timestamp {
-        self.created
-    }
-
     /// How old the key is at `now`; negative if the clocks disagree.
-    pub fn age(&self, now: Timestamp) -> SignedDuration {
+    pub(crate) fn age(&self, now: Timestamp) -> SignedDuration {
         now.duration_since(self.created)
     }
 
@@ -66,37 +58,29 @@ impl Key {
 /// Why a keyring was refused: what is wrong, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyringError {
-    /// There is no key at all.
     #[error(
         "the keyring holds no key: add <id>.key with 32 random bytes, <id>.created, and name the id in `primary`"
     )]
     NoKey,
-    /// No entry says which key seals.
     #[error("the keyring names no primary key: add the entry `primary` with the id of one of its keys")]
     NoPrimary,
-    /// The entry `primary` is no id.
     #[error("the keyring's entry `primary` is not a key id: write 32 lower-case hexadecimal digits")]
     PrimaryNotAnId,
-    /// The entry `primary` names a key that is not there.
     #[error(
         "the keyring's primary key {id} is missing: add {id}.key, or name a key that is there in `primary`"
     )]
     UnknownPrimary { id: KeyId },
-    /// A key is not 32 bytes long.
     #[error(
         "key {id} has {length} bytes: it must be exactly 32, raw, with no line end and not encoded as text"
     )]
     WrongLength { id: KeyId, length: usize },
-    /// A key comes without its time of making.
     #[error("key {id} does not say when it was made: add {id}.created with an RFC 3339 time")]
     NoCreated { id: KeyId },
-    /// A key's time of making cannot be read.
     #[error("{id}.created is not an RFC 3339 time, such as 2026-03-01T00:00:00Z")]
     CreatedUnreadable { id: KeyId },
-    /// A time of making without its key.
     #[error("{id}.created has no key beside it: add {id}.key or remove {id}.created")]
     CreatedWithoutKey { id: KeyId },
-    /// An entry that is none of the three kinds; a typing error must not hide a key.
+    /// A typing error must not hide a key.
     #[error("the keyring's entry {name:?} means nothing: entries are `primary`, <id>.key and <id>.created")]
     UnknownEntry { name: String },
 }
@@ -104,16 +88,16 @@ pub enum KeyringError {
 /// One or more keys, one of them primary. Its `Debug` shows ids and ages only.
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    primary: Arc<Key>,
-    keys: BTreeMap<KeyId, Arc<Key>>,
+    primary: Arc<SealingKey>,
+    keys: BTreeMap<KeyId, Arc<SealingKey>>,
 }
 
 impl Keyring {
     /// A new keyring of one random key, made at `now`.
-    pub fn generate(now: Timestamp) -> Result<Self, NoRandomBytes> {
+    pub(crate) fn generate(now: Timestamp) -> Result<Self, NoRandomBytes> {
         let id = KeyId::generate()?;
-        let material = Zeroizing::new(<[u8; KEY_LENGTH]>::try_generate().map_err(|_| NoRandomBytes)?);
-        let key = Arc::new(Key { id, material: SecretBox::new(Box::new(*material)), created: now });
+        let material = Zeroizing::new(random_bytes()?);
+        let key = Arc::new(SealingKey { id, material: SecretBox::new(Box::new(*material)), created: now });
         Ok(Self { keys: BTreeMap::from([(key.id, Arc::clone(&key))]), primary: key })
     }
 
@@ -123,16 +107,23 @@ impl Keyring {
         let mut material = BTreeMap::new();
         let mut created = BTreeMap::new();
         for (name, value) in entries {
-            match Entry::named(name)? {
-                Entry::Primary => primary = Some(parse_id(value).ok_or(KeyringError::PrimaryNotAnId)?),
-                Entry::Key(id) => drop(material.insert(id, parse_material(id, value)?)),
-                Entry::Created(id) => drop(created.insert(id, parse_created(id, value)?)),
+            if name == PRIMARY {
+                primary = Some(parse_id(value).ok_or(KeyringError::PrimaryNotAnId)?);
+                continue;
+            }
+            let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
+            let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
+            let id = KeyId::parse(id).ok_or_else(unknown)?;
+            match suffix {
+                KEY_SUFFIX => drop(material.insert(id, parse_material(id, value)?)),
+                CREATED_SUFFIX => drop(created.insert(id, parse_created(id, value)?)),
+                _ => return Err(unknown()),
             }
         }
         let mut keys = BTreeMap::new();
         for (id, material) in material {
             let created = created.remove(&id).ok_or(KeyringError::NoCreated { id })?;
-            keys.insert(id, Arc::new(Key { id, material, created }));
+            keys.insert(id, Arc::new(SealingKey { id, material, created }));
         }
         if let Some(&id) = created.keys().next() {
             return Err(KeyringError::CreatedWithoutKey { id });
@@ -145,8 +136,7 @@ impl Keyring {
         Ok(Self { primary, keys })
     }
 
-    /// The keyring as entries that [`Keyring::parse`] reads back.
-    pub fn to_entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
+    pub(super) fn to_entries(&self) -> BTreeMap<String, Zeroizing<Vec<u8>>> {
         let mut entries = BTreeMap::from([(PRIMARY.to_owned(), entry(self.primary.id.to_string()))]);
         for (id, key) in &self.keys {
             entries.insert(format!("{id}.{KEY_SUFFIX}"), Zeroizing::new(key.expose().to_vec()));
@@ -155,66 +145,23 @@ impl Keyring {
         entries
     }
 
-    /// The key that seals.
-    pub fn primary(&self) -> &Key {
+    pub(crate) fn primary(&self) -> &SealingKey {
         &self.primary
     }
 
-    /// The key with this id, if the keyring holds it.
-    pub fn key(&self, id: &KeyId) -> Option<&Key> {
+    pub(super) fn key(&self, id: &KeyId) -> Option<&SealingKey> {
         self.keys.get(id).map(AsRef::as_ref)
-    }
-
-    /// All keys, ordered by id: for the age metric.
-    pub fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.keys.values().map(AsRef::as_ref)
-    }
-
-    /// This keyring, which also opens what the keys of `other` sealed; with the ids it did not have itself.
-    fn also_opening_with(mut self, other: &Self) -> (Self, Vec<KeyId>) {
-        let missing: Vec<KeyId> =
-            other.keys.keys().filter(|id| !self.keys.contains_key(id)).copied().collect();
-        for (id, key) in &other.keys {
-            self.keys.entry(*id).or_insert_with(|| Arc::clone(key));
-        }
-        (self, missing)
-    }
-}
-
-/// What an entry's name says it is.
-enum Entry {
-    Primary,
-    Key(KeyId),
-    Created(KeyId),
-}
-
-impl Entry {
-    fn named(name: &str) -> Result<Self, KeyringError> {
-        let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
-        if name == PRIMARY {
-            return Ok(Self::Primary);
-        }
-        let (id, suffix) = name.split_once('.').ok_or_else(unknown)?;
-        let id = KeyId::parse(id).map_err(|_| unknown())?;
-        match suffix {
-            KEY_SUFFIX => Ok(Self::Key(id)),
-            CREATED_SUFFIX => Ok(Self::Created(id)),
-            _ => Err(unknown()),
-        }
     }
 }
 
 fn parse_id(value: &[u8]) -> Option<KeyId> {
-    KeyId::parse(std::str::from_utf8(value).ok()?.trim()).ok()
+    KeyId::parse(std::str::from_utf8(value).ok()?.trim())
 }
 
 fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {
-    let mut material = Box::new([0; KEY_LENGTH]);
-    if value.len() != KEY_LENGTH {
-        return Err(KeyringError::WrongLength { id, length: value.len() });
-    }
-    material.copy_from_slice(value);
-    Ok(SecretBox::new(material))
+    let material = <&[u8; KEY_LENGTH]>::try_from(value);
+    let material = material.map_err(|_| KeyringError::WrongLength { id, length: value.len() })?;
+    Ok(SecretBox::init_with_mut(|key: &mut [u8; KEY_LENGTH]| key.copy_from_slice(material)))
 }
 
 fn parse_created(id: KeyId, value: &[u8]) -> Result<Timestamp, KeyringError> {

@@ -8,16 +8,8 @@
 //! - Nobody who asks is answered from below this process's own last write.
 //! - A record that does not parse, open or list yet is unknown, never gone, and never repaired by overwriting.
 //! - No `Debug`, error or log line of this module shows a secret.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`seal`] | the envelope: bytes in, bytes out, bound to their place |
-//! | [`keyring`] | the keys, where they come from, and how they are replaced while running |
-//! | [`record`] | the types: what is sealed, what is clear, and the changes a record may go through |
-//! | [`store`] | the Secrets: the only code that writes them, and the cache in front |
 
 mod call;
-mod framing;
 mod id;
 pub(crate) mod keyring;
 pub(crate) mod record;
@@ -26,8 +18,8 @@ pub(crate) mod store;
 
 pub(crate) use id::{IntentId, NoRandomBytes};
 pub(crate) use record::{
-    Account, Binding, Consent, Credential, Grant, Intent, IntentState, Mismatch, Opened, Record, SiblingKey,
-    Slot, SourceVersion, Terms, TransitionError, Way,
+    Account, Binding, Consent, Credential, Grant, GrantType, Intent, IntentState, Mismatch, Opened, Record,
+    SiblingKey, Slot, SourceVersion, Terms, TransitionError,
 };
 pub(crate) use seal::{Place, Sealer};
-pub(crate) use store::{Loaded, LookupError, ReadVersion, RereadError, Store, Version, WriteError};
+pub(crate) use store::{CachedReadError, LiveReadError, Loaded, Store, Version, WriteError};

@@ -10,24 +10,20 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{GrantId, IntentId, NoRandomBytes};
-use super::seal::{Field, OpenError, Place, Sealer};
+use super::id::{GrantId, IntentId};
+use super::seal::{OpenError, Place, SealPurpose, Sealer};
 
-mod bookkeeping;
 mod grant;
 mod object;
 mod secret_text;
 mod transition;
-mod transition_error;
 
-pub(crate) use bookkeeping::{Bookkeeping, Pause};
 pub(crate) use grant::{
-    Account, Binding, Consent, Credential, Grant, Mismatch, NotAGrant, NotSerializable, SiblingKey,
-    SourceVersion, Terms, Way,
+    Account, Binding, Consent, Credential, Grant, GrantType, Mismatch, SiblingKey, SourceVersion, Terms,
 };
-pub(super) use object::uid_in_name;
-pub(crate) use object::{MANAGED_BY, RECORD_TYPE, RecordError, record_name};
-pub(crate) use transition_error::TransitionError;
+pub(crate) use object::{RECORD_TYPE, RecordError};
+pub(super) use object::{record_name, uid_in_name};
+pub(crate) use transition::TransitionError;
 
 /// One connection's record. New ones begin at revision 0 with nothing in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub(crate) struct Record {
     grant_version: Option<GrantVersion>,
     candidate: Option<SlotContent>,
     previous: Option<SealedField>,
-    ending: Option<Ending>,
+    ending: Option<GrantEnding>,
     orphaned_since: Option<Timestamp>,
     sibling_key: Option<SiblingKey>,
     bookkeeping: Bookkeeping,
@@ -53,7 +49,6 @@ pub(crate) enum Slot {
     Candidate,
 }
 
-/// What a slot holds: a sealed grant, and the intent that stands on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlotContent {
     sealed: SealedField,
@@ -71,14 +66,12 @@ pub(crate) struct SealedField {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Intent {
-    /// Tells one request from all others.
     #[serde(alias = "attempt")]
     pub id: IntentId,
     /// Who sends the request: the operator's pod.
     pub holder: String,
     /// When it began. For people: decisions use the observer's own clock.
     pub at: Timestamp,
-    /// What is known about it.
     #[serde(alias = "outcome")]
     pub state: IntentState,
 }
@@ -95,15 +88,12 @@ pub(crate) enum IntentState {
 /// A grant that is to be revoked at the provider and then erased.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Ending {
-    /// Why.
+pub(crate) struct GrantEnding {
     pub(crate) reason: EndReason,
     /// Since when: revocation is given up a bounded time after this.
     pub(crate) since: Timestamp,
-    /// Revocations that failed so far.
     #[serde(alias = "attempts")]
     pub(crate) failures: i32,
-    /// No revocation before this.
     #[serde(alias = "nextAttemptAt")]
     pub(crate) not_before: Timestamp,
     /// What went wrong last, in our words; at most 256 characters.
@@ -114,11 +104,9 @@ pub(crate) struct Ending {
     pub(crate) terms: EndTerms,
 }
 
-/// What a connection sets about where its grant is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndTerms {
-    /// Its parameters.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) parameters: BTreeMap<String, String>,
     /// Name of the Secret with its own app registration, in its namespace.
@@ -126,20 +114,36 @@ pub(crate) struct EndTerms {
     pub(crate) own_app: Option<String>,
 }
 
-/// Why a grant ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndReason {
     /// The owner asked for it; the connection stays and may be connected again.
     Disconnected,
-    /// The connection was deleted.
     Deleted,
+}
+
+/// What the operator remembers of a connection for itself. It is not in status: a status that is lost, by a restore or
+/// `kubectl replace`, must change no decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Bookkeeping {
+    /// Set while a failure keeps the grant from being tried. Ends with the next answer of the provider, or another grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pause {
+    pub not_before: Timestamp,
+    /// The version of the app registration that it failed with: another one ends the pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
 }
 
 /// Which grant, and how often it was refreshed. Two are the same only if both agree: after a loss, a restore or another
 /// consent an equal revision alone means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantVersion {
-    /// New with every grant that is accepted.
     pub id: GrantId,
     /// 1 for the grant as it was accepted; each refresh adds 1.
     pub revision: i64,
@@ -155,12 +159,10 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Where it was found.
     pub(crate) const fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// The record's revision at which it was sealed.
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }
@@ -174,12 +176,10 @@ impl Opened {
 /// Why a sealed field could not be read. What is stored stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReadError {
-    /// It did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It opened, and is no grant.
-    #[error(transparent)]
-    NotAGrant(#[from] NotAGrant),
+    #[error("what opened is not a grant that this Bowline can read")]
+    NotAGrant,
 }
 
 impl Record {
@@ -188,7 +188,6 @@ impl Record {
         &self.place
     }
 
-    /// UID of the connection.
     pub(crate) fn uid(&self) -> &str {
         &self.place.uid
     }
@@ -198,52 +197,42 @@ impl Record {
         self.revision
     }
 
-    /// The sealed grant of a slot.
     pub(crate) fn sealed(&self, slot: Slot) -> Option<&SealedField> {
         self.content(slot).map(|content| &content.sealed)
     }
 
-    /// The intent that stands on a slot.
     pub(crate) fn intent(&self, slot: Slot) -> Option<&Intent> {
         self.content(slot)?.intent.as_ref()
     }
 
-    /// Every intent that stands.
     pub(crate) fn intents(&self) -> impl Iterator<Item = &Intent> {
         [Slot::InUse, Slot::Candidate].into_iter().filter_map(|slot| self.intent(slot))
     }
 
-    /// The sealed grant in use.
     pub(crate) fn grant(&self) -> Option<&SealedField> {
         self.sealed(Slot::InUse)
     }
 
-    /// The sealed candidate.
     pub(crate) fn candidate(&self) -> Option<&SealedField> {
         self.sealed(Slot::Candidate)
     }
 
-    /// Which grant it is; `None` while there is none.
     pub(crate) const fn grant_version(&self) -> Option<GrantVersion> {
         self.grant_version
     }
 
-    /// What the operator remembers for itself.
     pub(crate) const fn bookkeeping(&self) -> &Bookkeeping {
         &self.bookkeeping
     }
 
-    /// The sealed predecessor of the grant.
     pub(crate) const fn previous(&self) -> Option<&SealedField> {
         self.previous.as_ref()
     }
 
-    /// Set while the grant waits for its revocation.
-    pub(crate) const fn ending(&self) -> Option<&Ending> {
+    pub(crate) const fn ending(&self) -> Option<&GrantEnding> {
         self.ending.as_ref()
     }
 
-    /// Since when no connection with this UID is known.
     pub(crate) const fn orphaned_since(&self) -> Option<Timestamp> {
         self.orphaned_since
     }
@@ -253,26 +242,28 @@ impl Record {
         self.sibling_key.as_ref()
     }
 
-    /// Opens the grant of a slot; `None` if there is none.
     pub(crate) fn open(&self, sealer: &Sealer, slot: Slot) -> Result<Option<Opened>, ReadError> {
         let Some(stored) = self.sealed(slot) else { return Ok(None) };
-        let grant = self.unsealed(sealer, slot.field(), stored)?;
+        let grant = self.unsealed(sealer, slot.purpose(), stored)?;
         Ok(Some(Opened { grant, slot, revision: stored.revision }))
     }
 
-    /// Opens the grant in use; `None` if there is none.
     pub(crate) fn open_grant(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
         Ok(self.open(sealer, Slot::InUse)?.map(|opened| opened.grant))
     }
 
-    /// Opens the predecessor of the grant; `None` if none is kept.
     pub(crate) fn open_previous(&self, sealer: &Sealer) -> Result<Option<Grant>, ReadError> {
-        self.previous().map(|stored| self.unsealed(sealer, Field::Previous, stored)).transpose()
+        self.previous().map(|stored| self.unsealed(sealer, SealPurpose::Previous, stored)).transpose()
     }
 
-    fn unsealed(&self, sealer: &Sealer, field: Field, stored: &SealedField) -> Result<Grant, ReadError> {
-        let plaintext = sealer.open(&self.place, field, stored.revision, &stored.bytes)?;
-        Ok(Grant::from_plaintext(&plaintext)?)
+    fn unsealed(
+        &self,
+        sealer: &Sealer,
+        purpose: SealPurpose,
+        stored: &SealedField,
+    ) -> Result<Grant, ReadError> {
+        let plaintext = sealer.open(&self.place, purpose, stored.revision, &stored.bytes)?;
+        Grant::from_plaintext(&plaintext).ok_or(ReadError::NotAGrant)
     }
 
     fn content(&self, slot: Slot) -> Option<&SlotContent> {
@@ -284,16 +275,15 @@ impl Record {
 }
 
 impl Slot {
-    const fn field(self) -> Field {
+    const fn purpose(self) -> SealPurpose {
         match self {
-            Self::InUse => Field::Grant,
-            Self::Candidate => Field::Candidate,
+            Self::InUse => SealPurpose::Grant,
+            Self::Candidate => SealPurpose::Candidate,
         }
     }
 }
 
 impl SealedField {
-    /// The record's revision when this was sealed.
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }

@@ -6,19 +6,18 @@
 //!
 //! The key is HKDF-SHA256 (RFC 5869) of the keyring's key and the salt, so no two envelopes share one and the
 //! random nonce cannot repeat under it. The additional data is the length-prefixed list of: format tag, cluster,
-//! namespace, name, UID, field, revision (8 bytes, big endian), provider. Bytes moved to any other place do not
+//! namespace, name, UID, purpose, revision (8 bytes, big endian), provider. Bytes moved to any other place do not
 //! open there.
 
-use aes_gcm::aead::{Aead, Generate, Nonce, Payload};
+use aes_gcm::aead::{Aead, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::framing::length_prefixed;
-use super::id::KeyId;
-use super::keyring::{Key, SharedKeyring};
+use super::id::{KeyId, NoRandomBytes, random_bytes};
+use super::keyring::{SealingKey, SharedKeyring};
 
 const MAGIC: [u8; 4] = *b"BWLN";
 const VERSION: u8 = 1;
@@ -32,32 +31,26 @@ const KEY_PURPOSE: &[u8] = b"bowline.dev/record-key/v1";
 pub struct Place {
     /// UID of the cluster's `kube-system` namespace.
     pub cluster: String,
-    /// Namespace of the connection.
     pub namespace: String,
-    /// Name of the connection.
     pub name: String,
     /// UID of the connection: the same name made again is another place.
     pub uid: String,
-    /// Name of the `IntegrationProvider`.
     pub provider: String,
 }
 
-/// Which part of a record sealed bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// What the provider gave us and we live by.
+pub enum SealPurpose {
     Grant,
-    /// An answer that is not judged yet.
     Candidate,
     /// The predecessor of the grant, kept for a grace window.
     Previous,
-    /// What the operator keeps for itself of a try to connect; not part of a record.
+    /// What the operator keeps for itself of an attempt; not part of a record.
     Attempt,
 }
 
-impl Field {
-    /// The field's name in the record and in the additional data.
-    pub const fn name(self) -> &'static str {
+impl SealPurpose {
+    /// Its name in the additional data and, for parts of a record, in the Secret.
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Grant => "grant",
             Self::Candidate => "candidate",
@@ -67,12 +60,10 @@ impl Field {
     }
 }
 
-/// Why something could not be sealed. Nothing was produced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The operating system gave no random bytes.
-    #[error("the operating system gave no random bytes")]
-    NoRandomness,
+    #[error(transparent)]
+    NoRandomBytes(#[from] NoRandomBytes),
     /// The text is longer than AES-GCM takes (64 GiB), or a key could not be derived.
     #[error("the cipher refused the text")]
     Refused,
@@ -84,16 +75,11 @@ pub enum OpenError {
     /// The bytes are too short or do not begin as an envelope does.
     #[error("the bytes are not a sealed envelope")]
     NotAnEnvelope,
-    /// Sealed by a newer Bowline.
     #[error("the envelope has a version that this Bowline does not know")]
     UnknownVersion,
-    /// The keyring lacks the key that sealed this.
     #[error("the keyring has no key {id}")]
-    UnknownKey {
-        /// The key to bring back.
-        id: KeyId,
-    },
-    /// Changed, or moved here from another field, revision, connection, namespace, provider or cluster.
+    UnknownKey { id: KeyId },
+    /// Changed, or moved here from another purpose, revision, connection, namespace, provider or cluster.
     #[error("the sealed bytes were changed or belong to another place")]
     Tampered,
 }
@@ -110,64 +96,47 @@ impl Sealer {
         Self { keyring }
     }
 
-    /// Seals `plaintext` for one field of one record at one revision. Two calls never give the same bytes.
+    /// Seals `plaintext` for one purpose at one revision. Two calls never give the same bytes.
     pub fn seal(
         &self,
         place: &Place,
-        field: Field,
+        purpose: SealPurpose,
         revision: i64,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        let salt = <[u8; SALT_LENGTH]>::try_generate().map_err(|_| SealError::NoRandomness)?;
-        let nonce = <[u8; NONCE_LENGTH]>::try_generate().map_err(|_| SealError::NoRandomness)?;
-        let context = additional_data(place, field, revision);
+        let (salt, nonce) = (random_bytes()?, random_bytes()?);
+        let context = additional_data(place, purpose, revision);
         seal_with(self.keyring.current().primary(), &salt, &nonce, &context, plaintext)
     }
 
-    /// Opens what [`Sealer::seal`] made for the same place, field and revision. Never panics, whatever the bytes.
+    /// Opens what [`Sealer::seal`] made for the same place, purpose and revision. Never panics, whatever the bytes.
     pub fn open(
         &self,
         place: &Place,
-        field: Field,
+        purpose: SealPurpose,
         revision: i64,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let envelope = Envelope::split(sealed)?;
-        let keyring = self.keyring.current();
-        let key = keyring.key(&envelope.key).ok_or(OpenError::UnknownKey { id: envelope.key })?;
+        let envelope = sealed.strip_prefix(&MAGIC).ok_or(OpenError::NotAnEnvelope)?;
+        let (version, rest) = envelope.split_first().ok_or(OpenError::NotAnEnvelope)?;
+        if *version != VERSION {
+            return Err(OpenError::UnknownVersion);
+        }
+        let (id, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
+        let (salt, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError::NotAnEnvelope)?;
+        let (id, keyring) = (KeyId::from_bytes(*id), self.keyring.current());
+        let key = keyring.key(&id).ok_or(OpenError::UnknownKey { id })?;
         // Deriving 32 bytes cannot fail: HKDF-SHA256 gives up to 8160.
-        let cipher = cipher(key, envelope.salt).ok_or(OpenError::Tampered)?;
-        let context = additional_data(place, field, revision);
-        let payload = Payload { msg: envelope.ciphertext, aad: &context };
-        let nonce = Nonce::<Aes256Gcm>::from(*envelope.nonce);
+        let cipher = cipher(key, salt).ok_or(OpenError::Tampered)?;
+        let payload = Payload { msg: ciphertext, aad: &additional_data(place, purpose, revision) };
+        let nonce = Nonce::<Aes256Gcm>::from(*nonce);
         cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError::Tampered)
     }
 }
 
-/// The parts of sealed bytes, not yet believed.
-struct Envelope<'a> {
-    key: KeyId,
-    salt: &'a [u8; SALT_LENGTH],
-    nonce: &'a [u8; NONCE_LENGTH],
-    ciphertext: &'a [u8],
-}
-
-impl<'a> Envelope<'a> {
-    fn split(sealed: &'a [u8]) -> Result<Self, OpenError> {
-        let rest = sealed.strip_prefix(&MAGIC).ok_or(OpenError::NotAnEnvelope)?;
-        let (version, rest) = rest.split_first().ok_or(OpenError::NotAnEnvelope)?;
-        if *version != VERSION {
-            return Err(OpenError::UnknownVersion);
-        }
-        let (key, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
-        let (salt, rest) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
-        let (nonce, ciphertext) = rest.split_first_chunk().ok_or(OpenError::NotAnEnvelope)?;
-        Ok(Self { key: KeyId::from_bytes(*key), salt, nonce, ciphertext })
-    }
-}
-
 fn seal_with(
-    key: &Key,
+    key: &SealingKey,
     salt: &[u8; SALT_LENGTH],
     nonce: &[u8; NONCE_LENGTH],
     context: &[u8],
@@ -180,13 +149,13 @@ fn seal_with(
     Ok([&MAGIC[..], &[VERSION], key.id().as_bytes(), salt, nonce, &ciphertext].concat())
 }
 
-fn cipher(key: &Key, salt: &[u8; SALT_LENGTH]) -> Option<Aes256Gcm> {
+fn cipher(key: &SealingKey, salt: &[u8; SALT_LENGTH]) -> Option<Aes256Gcm> {
     let mut derived = Zeroizing::new([0; 32]);
     Hkdf::<Sha256>::new(Some(salt), key.expose()).expand(KEY_PURPOSE, derived.as_mut_slice()).ok()?;
     Aes256Gcm::new_from_slice(derived.as_slice()).ok()
 }
 
-fn additional_data(place: &Place, field: Field, revision: i64) -> Vec<u8> {
+fn additional_data(place: &Place, purpose: SealPurpose, revision: i64) -> Vec<u8> {
     let Place { cluster, namespace, name, uid, provider } = place;
     length_prefixed(&[
         FORMAT_TAG,
@@ -194,10 +163,18 @@ fn additional_data(place: &Place, field: Field, revision: i64) -> Vec<u8> {
         namespace.as_bytes(),
         name.as_bytes(),
         uid.as_bytes(),
-        field.name().as_bytes(),
+        purpose.name().as_bytes(),
         &revision.to_be_bytes(),
         provider.as_bytes(),
     ])
+}
+
+/// Each part with its length before it (8 bytes, big endian), in order.
+///
+/// Two different lists never give the same bytes: `["ab", "c"]` and `["a", "bc"]` differ.
+pub(super) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
+    let framed = |part: &&[u8]| [&(part.len() as u64).to_be_bytes(), *part].concat();
+    parts.iter().flat_map(framed).collect()
 }
 
 #[allow(clippy::unwrap_used)]
@@ -216,22 +193,22 @@ mod tests {
         ccb970f143ff72d9c0101aa8f303fd493470f6a529136299afc2bae003b86cba";
 
     fn sealed() -> Vec<u8> {
-        sealer().seal(&place(), Field::Grant, 7, TEXT).unwrap()
+        sealer().seal(&place(), SealPurpose::Grant, 7, TEXT).unwrap()
     }
 
     #[test]
     fn what_is_sealed_opens_in_its_place() {
-        let opened = sealer().open(&place(), Field::Grant, 7, &sealed()).unwrap();
+        let opened = sealer().open(&place(), SealPurpose::Grant, 7, &sealed()).unwrap();
         assert_eq!(opened.as_slice(), TEXT);
     }
 
     #[test]
     fn the_format_is_the_one_that_was_published() {
         let keyring = keyring(&[FIRST]);
-        let context = additional_data(&place(), Field::Grant, 7);
+        let context = additional_data(&place(), SealPurpose::Grant, 7);
         let bytes = seal_with(keyring.primary(), &[0x22; 32], &[0x33; 12], &context, TEXT).unwrap();
         assert_eq!(hex::encode(&bytes), GOLDEN);
-        assert_eq!(sealer().open(&place(), Field::Grant, 7, &bytes).unwrap().as_slice(), TEXT);
+        assert_eq!(sealer().open(&place(), SealPurpose::Grant, 7, &bytes).unwrap().as_slice(), TEXT);
     }
 
     #[test]
@@ -255,30 +232,32 @@ mod tests {
         for (what, change) in moves {
             let mut elsewhere = place();
             change(&mut elsewhere);
-            let opened = sealer().open(&elsewhere, Field::Grant, 7, &sealed());
+            let opened = sealer().open(&elsewhere, SealPurpose::Grant, 7, &sealed());
             assert_eq!(opened.unwrap_err(), OpenError::Tampered, "{what}");
         }
-        for (field, revision) in [(Field::Candidate, 7), (Field::Previous, 7), (Field::Grant, 6)] {
-            let opened = sealer().open(&place(), field, revision, &sealed());
-            assert_eq!(opened.unwrap_err(), OpenError::Tampered, "{field:?} {revision}");
+        for (purpose, revision) in
+            [(SealPurpose::Candidate, 7), (SealPurpose::Previous, 7), (SealPurpose::Grant, 6)]
+        {
+            let opened = sealer().open(&place(), purpose, revision, &sealed());
+            assert_eq!(opened.unwrap_err(), OpenError::Tampered, "{purpose:?} {revision}");
         }
     }
 
     #[test]
     fn a_letter_moved_from_name_to_namespace_does_not_open() {
         let shifted = Place { namespace: "team-ag".into(), name: "ithub-work".into(), ..place() };
-        let opened = sealer().open(&shifted, Field::Grant, 7, &sealed());
+        let opened = sealer().open(&shifted, SealPurpose::Grant, 7, &sealed());
         assert_eq!(opened.unwrap_err(), OpenError::Tampered);
     }
 
     #[test]
     fn an_older_key_opens_and_the_primary_seals() {
         let rotated = Sealer::new(shared(&[SECOND, FIRST]));
-        assert!(rotated.open(&place(), Field::Grant, 7, &sealed()).is_ok());
+        assert!(rotated.open(&place(), SealPurpose::Grant, 7, &sealed()).is_ok());
 
-        let newly_sealed = rotated.seal(&place(), Field::Grant, 8, TEXT).unwrap();
+        let newly_sealed = rotated.seal(&place(), SealPurpose::Grant, 8, TEXT).unwrap();
         let id = KeyId::parse(SECOND).unwrap();
-        let opened = sealer().open(&place(), Field::Grant, 8, &newly_sealed);
+        let opened = sealer().open(&place(), SealPurpose::Grant, 8, &newly_sealed);
         assert_eq!(opened.unwrap_err(), OpenError::UnknownKey { id });
     }
 
@@ -286,15 +265,21 @@ mod tests {
     fn a_newer_version_is_named_as_such() {
         let mut sealed = sealed();
         sealed[4] = 2;
-        let opened = sealer().open(&place(), Field::Grant, 7, &sealed);
+        let opened = sealer().open(&place(), SealPurpose::Grant, 7, &sealed);
         assert_eq!(opened.unwrap_err(), OpenError::UnknownVersion);
+    }
+
+    #[test]
+    fn moving_a_letter_between_parts_changes_the_bytes() {
+        assert_ne!(length_prefixed(&[b"ab", b"c"]), length_prefixed(&[b"a", b"bc"]));
+        assert_ne!(length_prefixed(&[b"a", b""]), length_prefixed(&[b"a"]));
     }
 
     proptest! {
         #[test]
         fn any_text_survives(text in proptest::collection::vec(any::<u8>(), 0..2000), revision: i64) {
-            let sealed = sealer().seal(&place(), Field::Candidate, revision, &text).unwrap();
-            let opened = sealer().open(&place(), Field::Candidate, revision, &sealed).unwrap();
+            let sealed = sealer().seal(&place(), SealPurpose::Candidate, revision, &text).unwrap();
+            let opened = sealer().open(&place(), SealPurpose::Candidate, revision, &sealed).unwrap();
             prop_assert_eq!(opened.as_slice(), text);
         }
 
@@ -303,20 +288,20 @@ mod tests {
             let mut sealed = sealed();
             let at = at.index(sealed.len());
             sealed[at] ^= flip;
-            prop_assert!(sealer().open(&place(), Field::Grant, 7, &sealed).is_err());
+            prop_assert!(sealer().open(&place(), SealPurpose::Grant, 7, &sealed).is_err());
         }
 
         #[test]
         fn any_part_of_an_envelope_keeps_it_shut(length: prop::sample::Index) {
             let sealed = sealed();
             let cut = &sealed[..length.index(sealed.len())];
-            prop_assert!(sealer().open(&place(), Field::Grant, 7, cut).is_err());
+            prop_assert!(sealer().open(&place(), SealPurpose::Grant, 7, cut).is_err());
         }
 
         #[test]
         fn garbage_never_panics(garbage in proptest::collection::vec(any::<u8>(), 0..300), headed: bool) {
             let bytes = if headed { [b"BWLN\x01".as_slice(), &garbage].concat() } else { garbage };
-            prop_assert!(sealer().open(&place(), Field::Grant, 7, &bytes).is_err());
+            prop_assert!(sealer().open(&place(), SealPurpose::Grant, 7, &bytes).is_err());
         }
 
         #[test]
@@ -329,8 +314,8 @@ mod tests {
                 provider: parts[4].clone(),
             };
             let (one, other) = (place_of(&parts[..5]), place_of(&parts[5..]));
-            let sealed = sealer().seal(&one, Field::Grant, 1, TEXT).unwrap();
-            prop_assert_eq!(sealer().open(&other, Field::Grant, 1, &sealed).is_ok(), one == other);
+            let sealed = sealer().seal(&one, SealPurpose::Grant, 1, TEXT).unwrap();
+            prop_assert_eq!(sealer().open(&other, SealPurpose::Grant, 1, &sealed).is_ok(), one == other);
         }
     }
 }

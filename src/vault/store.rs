@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bowline_runtime::follow::{ObjectVersion, Source, Unlisted, follow};
+use bowline_runtime::follow::{CacheEntry, Newest, ObjectVersion, Source, Unlisted, follow};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, PostParams, Preconditions};
 use kube::runtime::watcher::{self, Event};
 use kube::{Client, ResourceExt};
@@ -12,17 +13,24 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::call::{CallError, bounded};
-use super::record::{RECORD_TYPE, Record, RecordError, record_name};
-use cache::{Cache, Content};
+use super::record::{RECORD_TYPE, Record, RecordError, record_name, uid_in_name};
 
-mod cache;
 mod error;
 mod query;
 
-pub(crate) use error::{LookupError, RereadError, WriteError};
+pub(crate) use error::{CachedReadError, LiveReadError, WriteError};
 
 /// Changes that a slow listener may be behind before it is told that it missed some.
 const CHANGES_KEPT: usize = 16_384;
+
+/// What is known of a connection's record: the record, or why its Secret could not be read.
+type StoredRecord = Result<Arc<Record>, RecordError>;
+
+/// All records, by UID of the connection.
+///
+/// [`Newest`] orders intents too, which do not count the record's own revision; and since that only grows, the higher revision
+/// wins with the greater resourceVersion.
+type RecordCache = Newest<Arc<str>, StoredRecord>;
 
 /// Reads and writes the records of one operator's namespace.
 ///
@@ -30,7 +38,7 @@ const CHANGES_KEPT: usize = 16_384;
 /// such, once, after 5 s at the latest. A write whose future is dropped midway has an unknown outcome too.
 pub(crate) struct Store {
     secrets: Api<Secret>,
-    cache: RwLock<Cache>,
+    cache: RwLock<RecordCache>,
     changes: broadcast::Sender<Arc<str>>,
     synced: watch::Sender<bool>,
 }
@@ -44,27 +52,20 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// UID of the connection whose record this is a version of.
     pub(crate) fn uid(&self) -> &str {
         &self.uid
     }
 
-    /// What was read, for a later comparison.
-    pub(crate) fn read(&self) -> ReadVersion {
-        ReadVersion(self.object.clone())
+    /// What was read, for a later comparison. It gives no right to write.
+    pub(crate) fn read(&self) -> ObjectVersion {
+        self.object.clone()
     }
 }
 
-/// Which state of a record was read. It gives no right to write; it only tells whether the record is still the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReadVersion(ObjectVersion);
-
-/// A record and the right to write over it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// The record. Its transitions take it by value; clone it, that is cheap.
+    /// Its transitions take it by value; clone it, that is cheap.
     pub(crate) record: Arc<Record>,
-    /// What to spend on writing.
     pub(crate) version: Version,
 }
 
@@ -73,13 +74,14 @@ impl Store {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client, namespace),
-            cache: RwLock::default(),
+            cache: RwLock::new(RecordCache::by_revision(|stored| {
+                stored.as_ref().map_or(-1, |it| it.revision())
+            })),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             synced: watch::Sender::new(false),
         }
     }
 
-    /// Follows the records until `shutdown`.
     pub(crate) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let config = watcher::Config::default().fields(&format!("type={RECORD_TYPE}"));
         let mut events = follow(self.secrets.clone(), config, &shutdown);
@@ -92,13 +94,11 @@ impl Store {
         }
     }
 
-    /// Waits until all records were listed once.
     pub(crate) async fn wait_ready(&self) {
         // An error would mean that the sender is gone, and it lives as long as `self`.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
-    /// Whether all records were listed once: part of readiness.
     pub(crate) fn is_ready(&self) -> bool {
         *self.synced.borrow()
     }
@@ -111,17 +111,17 @@ impl Store {
 
     /// The record of the connection with this UID, as cached. `Ok(None)` means that there certainly was none: before the
     /// records are listed, or where a Secret cannot be read, the answer is an error.
-    pub(crate) fn get(&self, uid: &str) -> Result<Option<Loaded>, LookupError> {
+    pub(crate) fn get(&self, uid: &str) -> Result<Option<Loaded>, CachedReadError> {
         if !self.is_ready() {
-            return Err(LookupError::NotSynced);
+            return Err(CachedReadError::NotSynced);
         }
         Ok(self.cached(uid)?)
     }
 
     /// The record as the API server has it now, or as we have written it since. For the way out of a conflict or an unknown
     /// outcome, not for a reconcile.
-    pub(crate) async fn reread(&self, uid: &str) -> Result<Option<Loaded>, RereadError> {
-        let over = self.read().0.get(uid).map(|(_, held)| held.object.clone());
+    pub(crate) async fn reread(&self, uid: &str) -> Result<Option<Loaded>, LiveReadError> {
+        let over = self.read().get(uid).map(|(_, held)| held.object.clone());
         match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
             (Some(secret), over) => self.take(secret, Source::LiveRead { over }),
             (None, Some(over)) => self.forget(uid, &over),
@@ -179,15 +179,15 @@ impl Store {
     /// Takes an event in. Returns the connections whose records must be read live to know more.
     fn hear(&self, event: Event<Secret>) -> Vec<Arc<str>> {
         match event {
-            Event::Init => self.write().0.listing_begins(),
+            Event::Init => self.write().listing_begins(),
             Event::InitApply(secret) | Event::Apply(secret) => self.take(secret, Source::Watch),
             Event::Delete(secret) => {
-                if let Some((uid, dead)) = cache::identity(&secret.metadata) {
+                if let Some((uid, dead)) = identity(&secret.metadata) {
                     self.forget(&uid, &dead);
                 }
             }
             Event::InitDone => {
-                let Unlisted { gone, doubtful } = self.write().0.listing_ends();
+                let Unlisted { gone, doubtful } = self.write().listing_ends();
                 for (uid, _) in gone {
                     self.announce(uid);
                 }
@@ -199,19 +199,19 @@ impl Store {
     }
 
     fn take(&self, secret: Secret, source: Source) {
-        let Some((uid, object)) = cache::identity(&secret.metadata) else {
+        let Some((uid, object)) = identity(&secret.metadata) else {
             tracing::warn!(
                 secret = secret.name_any(),
                 "a Secret of the records' type is not named as a record"
             );
             return;
         };
-        self.note(uid, object, cache::content(secret), source);
+        self.note(uid, object, Record::from_secret(secret).map(Arc::new), source);
     }
 
-    fn note(&self, uid: Arc<str>, object: ObjectVersion, content: Content, source: Source) {
+    fn note(&self, uid: Arc<str>, object: ObjectVersion, content: StoredRecord, source: Source) {
         let unreadable = content.as_ref().err().copied();
-        let changed = self.write().0.take(Arc::clone(&uid), object, content, source);
+        let changed = self.write().take(Arc::clone(&uid), object, content, source);
         if changed {
             if let Some(error) = unreadable {
                 tracing::error!(%uid, %error, "a record cannot be read and is left as it is");
@@ -222,7 +222,7 @@ impl Store {
 
     fn forget(&self, uid: &str, dead: &ObjectVersion) {
         let uid = Arc::from(uid);
-        let held = self.write().0.deleted(&uid, dead);
+        let held = self.write().deleted(&uid, dead);
         if held.is_some() {
             self.announce(uid);
         }
@@ -234,18 +234,29 @@ impl Store {
     }
 
     fn cached(&self, uid: &str) -> Result<Option<Loaded>, RecordError> {
-        let cache = self.read();
-        let Some((uid, held)) = cache.0.get(uid) else { return Ok(None) };
-        let record = held.content.clone()?;
-        Ok(Some(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } }))
+        self.read().get(uid).map(|(uid, held)| loaded(uid, held)).transpose()
     }
 
     // A panic elsewhere cannot leave the cache half changed, so a poisoned lock is as good as a healthy one.
-    fn read(&self) -> RwLockReadGuard<'_, Cache> {
+    fn read(&self) -> RwLockReadGuard<'_, RecordCache> {
         self.cache.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Cache> {
+    fn write(&self) -> RwLockWriteGuard<'_, RecordCache> {
         self.cache.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+fn loaded(uid: &Arc<str>, held: &CacheEntry<StoredRecord>) -> Result<Loaded, RecordError> {
+    let record = held.content.clone()?;
+    Ok(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } })
+}
+
+/// Whose record the Secret with this metadata is, and which state of it; `None` if its name is not a record's. The name decides:
+/// a label could be copied to a second Secret.
+fn identity(metadata: &ObjectMeta) -> Option<(Arc<str>, ObjectVersion)> {
+    Some((uid_in_name(metadata.name.as_deref()?)?.into(), ObjectVersion::of(metadata)?))
+}
+
+#[cfg(test)]
+mod tests;

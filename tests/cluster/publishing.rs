@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bowline::testing::{
-    Credential, Desired, GrantVersion, Known, Material, PublishError, Published, SecretChange, SecretIndex,
-    Withdrawn, Written, controller, publish, withdraw,
+    Desired, GrantVersion, Material, PublishError, Published, PublishedCredential, SecretChange, SecretIndex,
+    Withdrawn, controller, publish, withdraw,
 };
 use bowline_api::connection::{Format, SecretType, TemplateMetadata};
-use bowline_runtime::follow::follow;
+use bowline_runtime::follow::{ObjectVersion, follow};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -58,10 +58,11 @@ impl Place {
         let token = SecretString::from(format!("token-{revision}"));
         let extras = BTreeMap::new();
         let material = Material {
-            credential: Credential::OAuth { access_token: &token, token_type: "Bearer" },
+            credential: PublishedCredential::OAuth { access_token: &token, token_type: "Bearer" },
             expires_at: None,
             scopes: &[],
-            account: None,
+            account_id: None,
+            account_name: None,
             extras: &extras,
         };
         Desired {
@@ -81,12 +82,12 @@ impl Place {
         }
     }
 
-    async fn publish(&self, revision: i64, known: Option<&Written>) -> Result<Written, PublishError> {
-        let known = known.map(|written| Known {
-            uid: written.uid.clone(),
-            resource_version: written.resource_version.clone(),
-        });
-        publish(&self.client, &self.index, &self.desired(revision), known.as_ref(), &|| revision).await
+    async fn publish(
+        &self,
+        revision: i64,
+        known: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion, PublishError> {
+        publish(&self.client, &self.index, &self.desired(revision), known, &|| revision).await
     }
 
     fn uid(&self) -> String {
@@ -192,7 +193,7 @@ async fn what_our_first_write_set_and_a_later_one_leaves_out_is_removed() {
 #[ignore = "needs an API server: make test"]
 async fn what_fits_a_type_for_us_fits_it_for_the_api_server() {
     let place = Place::new().await;
-    let mut known: Option<Written> = None;
+    let mut known: Option<ObjectVersion> = None;
     for (type_, key, value) in [
         (SecretType::BasicAuth, "username", ""),
         (SecretType::DockerConfigJson, ".dockerconfigjson", r#"{"auths": {"registry.example.com": {}}}"#),
@@ -202,11 +203,7 @@ async fn what_fits_a_type_for_us_fits_it_for_the_api_server() {
         let mut desired = place.desired(1);
         let data = [(key.to_owned(), value.to_owned().into())].into();
         desired.content = Published::rendered(Some(&type_.into()), data).unwrap();
-        let before = known.as_ref().map(|written| Known {
-            uid: written.uid.clone(),
-            resource_version: written.resource_version.clone(),
-        });
-        let written = publish(&place.client, &place.index, &desired, before.as_ref(), &|| 1).await;
+        let written = publish(&place.client, &place.index, &desired, known.as_ref(), &|| 1).await;
         known = Some(written.unwrap_or_else(|error| panic!("{type_:?}: {error:?}")));
         assert_eq!(place.stored().await.type_.as_deref(), Some(type_.as_str()));
     }
@@ -252,7 +249,7 @@ async fn a_secret_of_somebody_else_is_never_touched() {
     });
     let before = place.create(theirs).await;
     assert!(matches!(place.publish(1, None).await, Err(PublishError::NameTaken)));
-    let known = Written { uid: place.uid(), resource_version: "1".to_owned() };
+    let known = ObjectVersion { uid: place.uid().into(), resource_version: "1".into() };
     assert!(matches!(place.publish(1, Some(&known)).await, Err(PublishError::NameTaken)));
     let left =
         withdraw(&place.client, &place.index, &place.namespace, "github", &place.uid(), None).await.unwrap();
@@ -319,13 +316,9 @@ async fn a_namespace_that_is_not_there_is_named_as_such() {
 #[ignore = "needs an API server: make test"]
 async fn two_racing_publishers_never_put_an_older_revision_over_a_newer_one() {
     let place = Place::new().await;
-    let mut written = None;
+    let mut known: Option<ObjectVersion> = None;
     for revision in (1..60).step_by(2) {
         let newest = AtomicI64::new(revision);
-        let known = written.as_ref().map(|written: &Written| Known {
-            uid: written.uid.clone(),
-            resource_version: written.resource_version.clone(),
-        });
         let (older, newer) = (place.desired(revision), place.desired(revision + 1));
         let read = || newest.load(Ordering::SeqCst);
         let late = async {
@@ -335,7 +328,7 @@ async fn two_racing_publishers_never_put_an_older_revision_over_a_newer_one() {
         let (early, late) =
             tokio::join!(publish(&place.client, &place.index, &older, known.as_ref(), &read), late);
         assert!(matches!(early, Ok(_) | Err(PublishError::Superseded)), "{early:?}");
-        written = Some(late.unwrap());
+        known = Some(late.unwrap());
         place.assert_holds(revision + 1).await;
     }
 }
@@ -360,13 +353,13 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
 async fn the_watch_tells_of_edits_and_deletions_by_others() {
     let place = Place::new().await;
     place.publish(1, None).await.unwrap();
-    let [part] = place.index.parts() else { panic!("one part") };
+    let [watched] = place.index.watches() else { panic!("one watch") };
     let (stop, selector) = (CancellationToken::new(), place.index.selector().clone());
-    let mut events = follow(part.api(place.client.clone()), selector, &stop);
+    let mut events = follow(watched.api(place.client.clone()), selector, &stop);
     let changes = Mutex::new(Vec::new());
     let watch = async {
         while let Some(event) = events.next().await {
-            changes.lock().unwrap().extend(part.take(event));
+            changes.lock().unwrap().extend(watched.take(event));
         }
     };
     let reported = || changes.lock().unwrap().len();
@@ -382,7 +375,7 @@ async fn the_watch_tells_of_edits_and_deletions_by_others() {
     tokio::join!(watch, test);
     assert!(place.index.get(&place.namespace, "github").is_none());
     let changes = changes.into_inner().unwrap();
-    let owner = |change: &SecretChange| change.owner.as_ref().map(|owner| owner.uid.to_string());
+    let owner = |change: &SecretChange| change.owner.as_ref().map(|owner| owner.uid.clone());
     assert!(changes.iter().all(|change| owner(change) == Some(place.uid())), "{changes:?}");
 }
 

@@ -8,6 +8,8 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "bowline";
 /// Labels on published Secrets, records and shares: the connection.
 pub const LABEL_CONNECTION_UID: &str = "bowline.dev/connection-uid";
+/// Label of a record: name of its `IntegrationProvider`.
+pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
 pub const LABEL_CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
 pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
 /// Label on shares: the workspace.

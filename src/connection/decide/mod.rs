@@ -226,7 +226,7 @@ fn is_edited(input: &Input) -> bool {
 fn is_untouched(input: &Input) -> bool {
     let observed = input.observed;
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
-    seen.is_as_written(written, &input.connection.secret_name())
+    written.is_untouched(seen, &input.connection.secret_name())
 }
 
 #[cfg(test)]

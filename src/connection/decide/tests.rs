@@ -18,6 +18,7 @@ use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
 use bowline_runtime::attempts::{StoredAttempt, read};
+use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -33,7 +34,7 @@ use crate::grant::schedule::Limits;
 use crate::grant::target::Target;
 use crate::grant::target::tests::Offline;
 use crate::grant::work::Task;
-use crate::publishing::{Known, PublishedVersion};
+use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
 use crate::vault::record::{GrantVersion, Pause};
 use crate::vault::{Binding, Credential, Grant};
@@ -162,7 +163,7 @@ impl Situation {
             resource_version: Some("7".into()),
             grant: Some(version(3)),
         });
-        self.observed.secret = Some(Known { uid: "s".into(), resource_version: "7".into() });
+        self.observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: "7".into() });
         self.told("SecretPublished", "True", Reason::Published)
     }
 
@@ -333,7 +334,7 @@ fn what_the_user_sees_is_what_the_code_decided() {
             "an edited Secret is put back",
             {
                 let mut s = good();
-                s.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
+                s.observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: "8".into() });
                 s
             },
             (True, Reason::Authorized),
@@ -657,7 +658,7 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     let ours = |second| {
         connection().authorized().grant(|grant| {
             grant.obtained_at = at(second);
-            grant.consent.way = crate::vault::Way::Redirect;
+            grant.consent.grant_type = crate::vault::GrantType::AuthorizationCode;
         })
     };
     assert_eq!(left(ours(10)), interrupted, "it came of an earlier try");
@@ -961,7 +962,7 @@ fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
     assert_eq!(bobs().refreshed().decided().publishing, Publishing::Withhold);
     assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().publishing, Publishing::Withhold);
     let mut edited = bobs();
-    edited.observed.secret = Some(Known { uid: "s".into(), resource_version: "8".into() });
+    edited.observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: "8".into() });
     assert_eq!(edited.decided().publishing, Publishing::Withhold);
 }
 

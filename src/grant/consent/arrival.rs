@@ -19,7 +19,7 @@ use crate::grant::records::{NotWritten, Patience};
 use crate::grant::refusal::ConsentError;
 use crate::grant::revoke::{give_back, is_revoked_after, revoke_replaced};
 use crate::grant::slot::{is_same, renewed};
-use crate::vault::{Consent, Grant, Record, Slot, TransitionError, Way};
+use crate::vault::{Consent, Grant, GrantType, Record, Slot, TransitionError};
 
 /// What an answer belongs to.
 pub(super) struct Arrival<'a> {
@@ -30,7 +30,7 @@ pub(super) struct Arrival<'a> {
     /// The app it was given to.
     pub(crate) app: &'a App,
     /// How it came.
-    pub(crate) way: Way,
+    pub(crate) grant_type: GrantType,
     /// When the request was sent.
     pub(crate) asked_at: Timestamp,
 }
@@ -39,10 +39,10 @@ pub(super) struct Arrival<'a> {
 pub(super) async fn arrived(at: Consenting<'_>, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
     let Consenting { engine, job, .. } = at;
     engine.gate.accepted(job);
-    let Arrival { kept, pledge, app, way, asked_at } = arrival;
+    let Arrival { kept, pledge, app, grant_type, asked_at } = arrival;
     let account = answer.account.clone().map(from_catalog);
     let person = person_behind(at, &kept);
-    let consent = Consent { way, asked: pledge.scopes.clone(), confirmed: false, person };
+    let consent = Consent { grant_type, asked: pledge.scopes.clone(), confirmed: false, person };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
     let mut grant = renewed(&nothing, answer, asked_at);
     grant.bound_to.account = account;

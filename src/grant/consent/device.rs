@@ -28,7 +28,7 @@ use crate::grant::refusal::ConsentError;
 use crate::grant::target::requested;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::{Place, Way};
+use crate::vault::{GrantType, Place};
 
 /// What `slow_down` adds to the interval (RFC 8628 §3.5), in seconds.
 const SLOWER_BY: u32 = 5;
@@ -107,7 +107,8 @@ pub(super) async fn poll(at: Consenting<'_>, name: &str) -> Outcome {
     drop(permit);
     match polled {
         Ok(Poll::Granted(granted)) => {
-            let arrival = Arrival { kept, pledge: &pledge, app: &app, way: Way::Device, asked_at };
+            let arrival =
+                Arrival { kept, pledge: &pledge, app: &app, grant_type: GrantType::DeviceCode, asked_at };
             arrived(at, arrival, granted.answer).await
         }
         Ok(Poll::Pending) => polled_again(at, &kept, 0),

@@ -16,7 +16,7 @@ use crate::grant::intake::judge_candidate;
 use crate::grant::outcome::Outcome;
 use crate::grant::refusal::ConsentError;
 use crate::metrics::Operation;
-use crate::vault::{Slot, Way};
+use crate::vault::{GrantType, Slot};
 
 /// Takes what the browser returned with: the error is told, the code is exchanged.
 pub(super) async fn exchange(at: Consenting<'_>, name: &str) -> Outcome {
@@ -68,7 +68,7 @@ async fn spend(
     drop(permit);
     match sent {
         Ok(granted) => {
-            let arrival = Arrival { kept, pledge, app, way: Way::Redirect, asked_at };
+            let arrival = Arrival { kept, pledge, app, grant_type: GrantType::AuthorizationCode, asked_at };
             arrived(at, arrival, granted.answer).await
         }
         Err(failure) => at.consents.fail(kept, declined(at, failure)).await,

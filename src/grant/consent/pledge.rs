@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::grant::refusal::ConsentError;
 use crate::grant::work::Job;
-use crate::vault::seal::{Field, Place};
+use crate::vault::seal::{Place, SealPurpose};
 use crate::vault::{Binding, Sealer};
 
 /// Attempts have no revisions: each is made once.
@@ -39,7 +39,7 @@ impl Pledge {
     /// Seals it for one connection.
     pub(super) fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
         let text = Zeroizing::new(serde_json::to_vec(self).map_err(|_| ConsentError::Unreadable)?);
-        let bytes = sealer.seal(place, Field::Attempt, REVISION, &text);
+        let bytes = sealer.seal(place, SealPurpose::Attempt, REVISION, &text);
         bytes.map(ByteString).map_err(|_| ConsentError::Unreadable)
     }
 
@@ -50,7 +50,7 @@ impl Pledge {
         attempt: &str,
         bytes: &ByteString,
     ) -> Result<Self, ConsentError> {
-        let text = sealer.open(place, Field::Attempt, REVISION, &bytes.0);
+        let text = sealer.open(place, SealPurpose::Attempt, REVISION, &bytes.0);
         let text = text.map_err(|_| ConsentError::Unreadable)?;
         let pledge: Self = serde_json::from_slice(&text).map_err(|_| ConsentError::Unreadable)?;
         if pledge.attempt == attempt { Ok(pledge) } else { Err(ConsentError::Unreadable) }

@@ -208,8 +208,8 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
         return Judged::Refused(IntakeError::OtherAccount { id, name });
     }
     let key = SiblingKey::of(&grant.bound_to);
-    let siblings = |key: &SiblingKey| engine.records.store.siblings(key, &job.place.uid);
-    let taken = || key.as_ref().is_some_and(|key| !siblings(key).is_empty());
+    let store = &engine.records.store;
+    let taken = || key.as_ref().is_some_and(|key| store.has_siblings(key, &job.place.uid));
     if job.target.description().grant.chain == protocol::Chain::Account && taken() {
         return Judged::Refused(IntakeError::AccountTaken);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bowline_api::IntegrationConnection;
 use bowline_api::reason::Reason;
 use bowline_runtime::clock::later;
+use bowline_runtime::follow::ObjectVersion;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
@@ -19,8 +20,8 @@ use crate::grant::engine::Engine;
 use crate::grant::records::Records;
 use crate::grant::work::Job;
 use crate::kube_ext::events::Events;
-use crate::vault::record::{EndReason, EndTerms, Ending};
-use crate::vault::{Loaded, Opened, Place, ReadVersion, Record, Slot};
+use crate::vault::record::{EndReason, EndTerms, GrantEnding};
+use crate::vault::{Loaded, Opened, Place, Record, Slot};
 
 /// How long revocation is tried.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
@@ -38,7 +39,7 @@ pub(crate) async fn mark_ending(records: &Records, uid: &str, reason: EndReason,
 }
 
 /// Revokes the grant and erases its record, if that is still what was `read`. What cannot be done now is postponed.
-pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ReadVersion) {
+pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ObjectVersion) {
     let (records, uid) = (&engine.records, &job.place.uid);
     let Some(loaded) = records.get(uid).filter(|loaded| loaded.version.read() == *read) else { return };
     match revoke_all(engine, job, &loaded.record).await {
@@ -105,7 +106,7 @@ pub(crate) async fn postpone(
 }
 
 /// Whether revocation is not tried any more.
-pub(crate) fn is_given_up(ending: &Ending, now: Timestamp) -> bool {
+pub(crate) fn is_given_up(ending: &GrantEnding, now: Timestamp) -> bool {
     later(ending.since, TRIED_FOR) <= now
 }
 

@@ -56,10 +56,10 @@ pub(super) fn reach(store: &Store, uid: &str, description: &Description, grant: 
     let Some(key) = SiblingKey::of(&grant.bound_to) else { return Reach::Unknown };
     let own = store.get(uid);
     let keeps = |own: &Loaded| own.record.ending().is_none() && own.record.sibling_key() == Some(&key);
-    let is_shared = matches!(&own, Ok(Some(own)) if keeps(own)) || !store.siblings(&key, uid).is_empty();
+    let is_shared = matches!(&own, Ok(Some(own)) if keeps(own)) || store.has_siblings(&key, uid);
     match own {
         _ if is_shared => Reach::Shared,
-        Ok(_) if store.unreadable().is_empty() => Reach::OnlyOne,
+        Ok(_) if !store.has_unreadable() => Reach::OnlyOne,
         Ok(_) | Err(_) => Reach::Unknown,
     }
 }

@@ -87,10 +87,7 @@ pub(super) async fn mark(
         Slot::InUse if !job.target.predecessor_works(&opened.grant, now) => record.without_previous(),
         Slot::InUse | Slot::Candidate => record,
     };
-    let marked = match stale {
-        None => record.with_intent(slot, id, &marks.holder, now),
-        Some(stale) => record.taking_over(slot, stale, id, &marks.holder, now),
-    };
+    let marked = record.with_intent(slot, stale, id, &marks.holder, now);
     let marked = marked.map_err(|_| NotMarked::NotWritten)?;
     let written = write(records, version, marked, id).await.ok_or(NotMarked::NotWritten)?;
     // What is sent is what was opened: it must be what is marked.

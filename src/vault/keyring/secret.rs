@@ -1,52 +1,54 @@
 //! The keyring in the Secret `bowline-keyring` of the operator's namespace.
 
-use bowline_runtime::follow;
+use std::pin::pin;
+
+use bowline_api::names;
+use bowline_runtime::telemetry::chain;
 use futures::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
-use kube::runtime::watcher;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
 use tokio_util::sync::CancellationToken;
 
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 use crate::vault::call::{CallError, bounded};
 use crate::vault::id::NoRandomBytes;
-use crate::vault::record::{MANAGED_BY, RECORD_TYPE};
+use crate::vault::record::RECORD_TYPE;
 
-/// Name of the Secret.
 pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
 /// Type of a keyring Secret that the operator made. One that somebody else made may have any type.
-pub(crate) const KEYRING_TYPE: &str = "bowline.dev/keyring";
+const KEYRING_TYPE: &str = "bowline.dev/keyring";
 
 /// Why there is no keyring. The operator is not ready, for this reason.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// The Secret is gone, and records that its keys sealed are still there: a new key would lose all of them.
+pub(crate) enum KeyringLoadError {
     #[error(
         "Secret bowline-keyring is missing while records exist: put it back from a backup; a new one opens none of them"
     )]
     MissingWhileRecordsExist,
-    /// The Secret is no keyring.
     #[error(transparent)]
     Refused(#[from] KeyringError),
-    /// No key could be made.
     #[error(transparent)]
     NoRandomBytes(#[from] NoRandomBytes),
-    /// The API server could not be asked.
     #[error(transparent)]
     Call(#[from] CallError),
 }
 
 /// Reads the keyring. Where there is none, makes one, but only while no record exists.
-pub(crate) async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Result<Keyring, LoadError> {
+pub(crate) async fn load_or_create(
+    secrets: &Api<Secret>,
+    now: Timestamp,
+) -> Result<Keyring, KeyringLoadError> {
     if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
         return Ok(parse(&secret)?);
     }
     // After the look for the keyring: a record written before it went missing must be seen.
     let any_record = ListParams::default().fields(&format!("type={RECORD_TYPE}")).limit(1);
     if !bounded(secrets.list_metadata(&any_record)).await?.items.is_empty() {
-        return Err(LoadError::MissingWhileRecordsExist);
+        return Err(KeyringLoadError::MissingWhileRecordsExist);
     }
     let keyring = Keyring::generate(now)?;
     match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {
@@ -61,33 +63,20 @@ pub(crate) async fn load_or_create(secrets: &Api<Secret>, now: Timestamp) -> Res
 
 /// Watches the Secret until `shutdown`, and offers each version. One that goes missing is reported, not replaced.
 pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={KEYRING_SECRET}"));
-    let mut listed = false;
-    let mut events = follow::follow(secrets, config, &shutdown);
-    while let Some(event) = events.next().await {
-        if let Some(offered) = heard(&event, &mut listed) {
-            if let Err(fault) = &offered {
-                tracing::error!(%fault, "keyring not replaced");
+    let versions = watch_object(secrets, KEYRING_SECRET).default_backoff();
+    let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
+    while let Some(version) = versions.next().await {
+        match version {
+            Ok(secret) => keyring.offer(offered(secret.as_ref())),
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
             }
-            keyring.offer(offered);
         }
     }
 }
 
-/// What an event says about the keyring, if anything.
-fn heard(event: &watcher::Event<Secret>, listed: &mut bool) -> Option<Result<Keyring, KeyringFault>> {
-    match event {
-        watcher::Event::Init => {
-            *listed = false;
-            None
-        }
-        watcher::Event::InitApply(secret) | watcher::Event::Apply(secret) => {
-            *listed = true;
-            Some(parse(secret).map_err(KeyringFault::Refused))
-        }
-        watcher::Event::InitDone => (!*listed).then_some(Err(KeyringFault::Gone)),
-        watcher::Event::Delete(_) => Some(Err(KeyringFault::Gone)),
-    }
+fn offered(secret: Option<&Secret>) -> Result<Keyring, KeyringFault> {
+    parse(secret.ok_or(KeyringFault::Gone)?).map_err(KeyringFault::Refused)
 }
 
 fn parse(secret: &Secret) -> Result<Keyring, KeyringError> {
@@ -99,7 +88,7 @@ fn to_secret(keyring: &Keyring) -> Secret {
     Secret {
         metadata: ObjectMeta {
             name: Some(KEYRING_SECRET.to_owned()),
-            labels: Some([MANAGED_BY].map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+            labels: Some([(names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned())].into()),
             ..ObjectMeta::default()
         },
         type_: Some(KEYRING_TYPE.to_owned()),
@@ -119,28 +108,15 @@ mod tests {
         let made = keyring(&[FIRST, SECOND]);
         let read = parse(&to_secret(&made)).unwrap();
         assert_eq!(read.primary().id(), made.primary().id());
-        assert_eq!(read.keys().count(), 2);
+        assert_eq!(read.keys.len(), 2);
     }
 
     #[test]
-    fn only_a_complete_listing_without_it_or_a_deletion_means_gone() {
-        let secret = to_secret(&keyring(&[FIRST]));
-        let mut listed = false;
-        let mut says = |event| heard(&event, &mut listed);
-
-        assert!(says(watcher::Event::Init).is_none());
-        assert!(says(watcher::Event::InitApply(secret.clone())).unwrap().is_ok());
-        assert!(says(watcher::Event::InitDone).is_none());
-        assert_eq!(says(watcher::Event::Delete(secret)).unwrap().unwrap_err(), KeyringFault::Gone);
-        assert!(says(watcher::Event::Init).is_none());
-        assert_eq!(says(watcher::Event::InitDone).unwrap().unwrap_err(), KeyringFault::Gone);
-    }
-
-    #[test]
-    fn a_version_that_is_no_keyring_is_refused() {
+    fn a_version_that_is_gone_or_no_keyring_is_a_fault() {
+        assert_eq!(offered(None).unwrap_err(), KeyringFault::Gone);
         let mut secret = to_secret(&keyring(&[FIRST]));
+        assert!(offered(Some(&secret)).is_ok());
         secret.data = None;
-        let said = heard(&watcher::Event::Apply(secret), &mut false).unwrap();
-        assert_eq!(said.unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
+        assert_eq!(offered(Some(&secret)).unwrap_err(), KeyringFault::Refused(KeyringError::NoKey));
     }
 }

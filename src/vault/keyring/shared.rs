@@ -9,26 +9,19 @@ use crate::vault::id::KeyId;
 
 /// What is wrong with the keyring's source. The keyring in force stays in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeyringFault {
-    /// The new version was refused.
+pub(crate) enum KeyringFault {
     #[error("the new keyring was refused and the old one stays in force: {0}")]
     Refused(#[source] KeyringError),
-    /// The source is gone; records can be opened only until this process ends.
     #[error(
         "the keyring is gone; put it back from a backup before the operator restarts, or all grants are lost"
     )]
     Gone,
-    /// The source cannot be read just now.
     #[error("the keyring cannot be read: {0}")]
     Unreadable(std::io::ErrorKind),
-    /// Keys were taken out; this process still opens with them, the next one will not.
     #[error(
         "keys were taken out of the keyring: {ids:?}; put them back unless no record needs them any more"
     )]
-    KeysTakenOut {
-        /// The keys that are missing from the source.
-        ids: Vec<KeyId>,
-    },
+    KeysTakenOut { ids: Vec<KeyId> },
 }
 
 #[derive(Clone, Debug)]
@@ -44,44 +37,41 @@ pub struct SharedKeyring {
 }
 
 impl SharedKeyring {
-    /// Puts a first keyring in force.
     pub fn new(keyring: Keyring) -> Self {
         let in_force = InForce { keyring: Arc::new(keyring), fault: None };
         Self { in_force: Arc::new(watch::Sender::new(in_force)) }
     }
 
-    /// The keyring in force now.
-    pub fn current(&self) -> Arc<Keyring> {
+    pub(crate) fn current(&self) -> Arc<Keyring> {
         Arc::clone(&self.in_force.borrow().keyring)
     }
 
     /// What is wrong with the source, if anything: for readiness, metrics and the log.
-    pub fn fault(&self) -> Option<KeyringFault> {
+    pub(crate) fn fault(&self) -> Option<KeyringFault> {
         self.in_force.borrow().fault.clone()
-    }
-
-    /// Waits until a keyring other than `seen` is in force: then what did not open may open now.
-    pub async fn changed_from(&self, seen: &Arc<Keyring>) -> Arc<Keyring> {
-        let mut receiver = self.in_force.subscribe();
-        match receiver.wait_for(|in_force| !Arc::ptr_eq(&in_force.keyring, seen)).await {
-            Ok(in_force) => Arc::clone(&in_force.keyring),
-            // The sender lives in `self`, so it cannot be closed.
-            Err(_) => self.current(),
-        }
     }
 
     /// Takes a new version of the source: puts it in force, or keeps the old one and remembers why.
     ///
     /// Keys that the new version lacks go on opening in this process: a key left out by mistake must not lose the
     /// grants it sealed, and each refresh seals again with the primary key.
-    pub fn offer(&self, offered: Result<Keyring, KeyringFault>) {
+    pub(crate) fn offer(&self, offered: Result<Keyring, KeyringFault>) {
         self.in_force.send_modify(|in_force| match offered {
-            Ok(keyring) => {
-                let (keyring, missing) = keyring.also_opening_with(&in_force.keyring);
+            Ok(mut keyring) => {
+                let mut ids = Vec::new();
+                for (id, key) in &in_force.keyring.keys {
+                    keyring.keys.entry(*id).or_insert_with(|| {
+                        ids.push(*id);
+                        Arc::clone(key)
+                    });
+                }
                 in_force.keyring = Arc::new(keyring);
-                in_force.fault = (!missing.is_empty()).then_some(KeyringFault::KeysTakenOut { ids: missing });
+                in_force.fault = (!ids.is_empty()).then_some(KeyringFault::KeysTakenOut { ids });
             }
-            Err(fault) => in_force.fault = Some(fault),
+            Err(fault) => {
+                tracing::error!(%fault, "keyring not replaced");
+                in_force.fault = Some(fault);
+            }
         });
     }
 }
@@ -101,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_version_keeps_the_old_keyring_and_says_so_until_mended() {
+    fn a_bad_version_keeps_the_old_keyring_and_says_so_until_it_is_fixed() {
         let shared = shared(&[FIRST]);
         for fault in [KeyringFault::Refused(KeyringError::NoKey), KeyringFault::Gone] {
             shared.offer(Err(fault.clone()));
@@ -119,17 +109,5 @@ mod tests {
         shared.offer(Ok(keyring(&[SECOND])));
         assert!(shared.current().key(&taken_out).is_some());
         assert_eq!(shared.fault(), Some(KeyringFault::KeysTakenOut { ids: vec![taken_out] }));
-    }
-
-    #[tokio::test]
-    async fn whoever_waits_for_a_key_is_woken_by_the_next_keyring() {
-        let shared = shared(&[FIRST]);
-        let seen = shared.current();
-        let waiting = tokio::spawn({
-            let (shared, seen) = (shared.clone(), Arc::clone(&seen));
-            async move { shared.changed_from(&seen).await }
-        });
-        shared.offer(Ok(keyring(&[SECOND, FIRST])));
-        assert!(waiting.await.is_ok_and(|current| current.primary().id().to_string() == SECOND));
     }
 }

@@ -6,7 +6,7 @@ use super::{Account, Binding, Credential, Grant, IntentId, Opened, Record, Slot}
 use crate::vault::keyring::fixtures::{FIRST, march, shared};
 use crate::vault::seal::{Place, Sealer};
 
-pub fn place() -> Place {
+pub(crate) fn place() -> Place {
     Place {
         cluster: "c1".into(),
         namespace: "team-a".into(),
@@ -16,12 +16,12 @@ pub fn place() -> Place {
     }
 }
 
-pub fn sealer() -> Sealer {
+pub(crate) fn sealer() -> Sealer {
     Sealer::new(shared(&[FIRST]))
 }
 
 /// A grant whose refresh token is `token`, of a known account.
-pub fn grant(token: &str) -> Grant {
+pub(crate) fn grant(token: &str) -> Grant {
     Grant {
         credential: Credential::OAuth {
             refresh_token: Some(token.into()),
@@ -42,7 +42,7 @@ pub fn grant(token: &str) -> Grant {
     }
 }
 
-pub fn binding() -> Binding {
+pub(crate) fn binding() -> Binding {
     Binding {
         owner: "alice@example.com".into(),
         authority: "https://github.com".into(),
@@ -51,25 +51,25 @@ pub fn binding() -> Binding {
     }
 }
 
-pub fn minutes(minutes: i64) -> Timestamp {
+pub(crate) fn minutes(minutes: i64) -> Timestamp {
     march() + SignedDuration::from_mins(minutes)
 }
 
-pub fn intent(number: u8) -> IntentId {
+pub(crate) fn intent(number: u8) -> IntentId {
     IntentId::from_bytes([number; 16])
 }
 
-pub fn opened(record: &Record, slot: Slot) -> Opened {
+pub(crate) fn opened(record: &Record, slot: Slot) -> Opened {
     record.open(&sealer(), slot).unwrap().unwrap()
 }
 
 /// A record in use: revision 2, grant `r1`, nothing else.
-pub fn authorized() -> Record {
+pub(crate) fn authorized() -> Record {
     authorized_as("u1")
 }
 
 /// The same for the connection with this UID.
-pub fn authorized_as(uid: &str) -> Record {
+pub(crate) fn authorized_as(uid: &str) -> Record {
     let sealer = sealer();
     let place = Place { uid: uid.to_owned(), ..place() };
     let record = Record::new(place).with_candidate(&sealer, &grant("r1")).unwrap();
@@ -78,6 +78,6 @@ pub fn authorized_as(uid: &str) -> Record {
 }
 
 /// The same with [`intent`]`(1)`.
-pub fn about_to_refresh() -> Record {
-    authorized().with_intent(Slot::InUse, intent(1), "pod-a", march()).unwrap()
+pub(crate) fn about_to_refresh() -> Record {
+    authorized().with_intent(Slot::InUse, None, intent(1), "pod-a", march()).unwrap()
 }

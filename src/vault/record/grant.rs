@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::secret_text;
-use crate::vault::framing::length_prefixed;
+use crate::vault::seal::length_prefixed;
 
 /// A grant: credential, lifetimes, and what it is bound to. Times are whole seconds, UTC.
 ///
@@ -17,7 +17,6 @@ use crate::vault::framing::length_prefixed;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Grant {
-    /// What opens the door.
     pub credential: Credential,
     /// Claims of the id token that are kept, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -25,15 +24,14 @@ pub(crate) struct Grant {
     /// Scopes the provider says it granted; `None` if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// When the provider answered.
     pub obtained_at: Timestamp,
-    /// When the access token ends; `None` if the provider does not say.
+    /// When the access token expires; `None` if the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// When the refresh token ends; `None` if the provider does not say.
+    /// When the refresh token expires; `None` if the provider does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<Timestamp>,
-    /// Whether a refresh moves that end, as the last one showed: then the grant lives as long as it is used. `None` until
+    /// Whether a refresh moves that time, as the last one showed: then the grant lives as long as it is used. `None` until
     /// two answers could be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_end_moves: Option<bool>,
@@ -48,57 +46,56 @@ pub(crate) struct Grant {
     /// The credentials Secret it was read from, where it was not an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
-    /// How it came, and what its owner agreed to.
     #[serde(default)]
     pub consent: Consent,
 }
 
-/// How a grant came, and what its owner agreed to.
+/// How a grant was obtained, and what its owner agreed to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Consent {
-    /// The way it came.
-    #[serde(default)]
-    pub way: Way,
+    #[serde(default, rename = "way")]
+    pub grant_type: GrantType,
     /// The scopes that were asked for, and so reviewed. Empty for what was imported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
-    /// Whether the owner agrees to the account, where the way does not prove who finished it.
+    /// Whether the owner agrees to the account, where the grant type does not prove who finished it.
     #[serde(default)]
     pub confirmed: bool,
-    /// The person behind the owner's name, where the way tells: a digest of issuer and subject at their sign-in provider
+    /// The person behind the owner's name, where the grant type tells: a digest of issuer and subject at their sign-in provider
     /// (`OpenID` Connect Core §5.7). A name may be given to somebody else there, this is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
 }
 
-/// The way a grant came.
+/// How a grant was obtained (RFC 6749 §1.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Way {
+pub(crate) enum GrantType {
     /// It was imported or minted: it may be in use elsewhere too.
     #[default]
     #[serde(alias = "brought")]
     Imported,
     /// The one who began consented in a browser (RFC 6749 §4.1): it is ours alone.
-    Redirect,
+    #[serde(rename = "redirect")]
+    AuthorizationCode,
     /// Somebody consented on another device (RFC 8628): it is ours alone, and who did is not proved.
-    Device,
+    #[serde(rename = "device")]
+    DeviceCode,
 }
 
 impl Consent {
     /// Whether it was given to us, so that nobody else holds it.
     pub(crate) fn is_ours(&self) -> bool {
-        self.way != Way::Imported
+        self.grant_type != GrantType::Imported
     }
 
     /// Whether the owner has to agree to the account before anything is published.
     pub(crate) fn awaits_confirmation(&self) -> bool {
-        self.way == Way::Device && !self.confirmed
+        self.grant_type == GrantType::DeviceCode && !self.confirmed
     }
 }
 
-/// The secret itself, by kind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(crate) enum Credential {
@@ -114,26 +111,20 @@ pub(crate) enum Credential {
         /// As the provider wrote it (RFC 6749 §7.1), usually `Bearer`.
         token_type: String,
     },
-    /// One key.
     ApiKey {
-        /// The key.
         #[serde(serialize_with = "secret_text::one")]
         api_key: SecretString,
     },
-    /// User name and password (RFC 7617).
     Basic {
-        /// The user name.
         username: String,
-        /// The password.
         #[serde(serialize_with = "secret_text::one")]
         password: SecretString,
     },
 }
 
-/// What a grant is bound to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Binding {
+pub(crate) struct Binding {
     /// The Kubernetes user who consented.
     pub owner: String,
     /// The issuer if it was discovered, else the origin of the token endpoint.
@@ -148,77 +139,51 @@ pub struct Binding {
 
 /// Where a grant would be sent, and for whom. What is `None` is not compared.
 #[derive(Clone, Debug)]
-pub struct Terms<'a> {
-    /// Who would be served by it.
+pub(crate) struct Terms<'a> {
     pub owner: Option<&'a str>,
-    /// The authority it would be sent to.
     pub authority: String,
-    /// The client in whose name.
     pub client_id: Option<&'a str>,
 }
 
-/// What differs from what the owner consented to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mismatch {
-    /// Another owner.
+pub(crate) enum Mismatch {
     Owner,
-    /// Another authority.
     Authority,
-    /// Another client.
     Client,
 }
 
 impl Binding {
     /// Whether the grant may be sent under these terms. One that was obtained without a client may be sent by any.
-    pub fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
+    pub(crate) fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
         let differs = |bound: &str, now: Option<&str>| now.is_some_and(|now| now != bound);
-        if differs(&self.owner, terms.owner) {
-            return Err(Mismatch::Owner);
+        match self.client_id.as_deref() {
+            _ if differs(&self.owner, terms.owner) => Err(Mismatch::Owner),
+            _ if self.authority != terms.authority => Err(Mismatch::Authority),
+            Some(bound) if differs(bound, terms.client_id) => Err(Mismatch::Client),
+            _ => Ok(()),
         }
-        if self.authority != terms.authority {
-            return Err(Mismatch::Authority);
-        }
-        if self.client_id.as_ref().is_some_and(|bound| differs(bound, terms.client_id)) {
-            return Err(Mismatch::Client);
-        }
-        Ok(())
     }
 }
 
-/// An account at a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
+pub(crate) struct Account {
     /// The provider's own id of the account: does not change when the account is renamed.
     pub id: String,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
 }
 
-/// Which version of a credentials Secret a grant was read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SourceVersion {
-    /// UID of that Secret.
     pub uid: String,
-    /// Its resourceVersion when it was read.
     pub resource_version: String,
     /// Digest of its data: a touched Secret with the same content is no news.
     pub digest: String,
 }
-
-/// A plaintext that opened is not a grant. Carries nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what opened is not a grant that this Bowline can read")]
-pub(crate) struct NotAGrant;
-
-/// A grant could not be written as JSON. Carries nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the grant cannot be written as JSON")]
-pub(crate) struct NotSerializable;
 
 impl Grant {
     /// A grant that holds nothing yet: what a provider's first answer is added to.
@@ -250,47 +215,36 @@ impl Grant {
     }
 
     /// The grant as JSON, to be sealed next; wiped from memory when dropped.
-    pub(super) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, NotSerializable> {
-        secret_text::to_json(self).map_err(|_| NotSerializable)
+    pub(super) fn to_plaintext(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        secret_text::to_json(self)
     }
 
-    /// The grant in a plaintext that was just opened.
-    pub(super) fn from_plaintext(plaintext: &[u8]) -> Result<Self, NotAGrant> {
-        // The reader's error quotes what it could not read, so it goes no further.
-        serde_json::from_slice(plaintext).map_err(|_| NotAGrant)
+    /// The grant in a plaintext that was just opened. The reader's error quotes what it could not read, so it goes no further.
+    pub(super) fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
+        serde_json::from_slice(plaintext).ok()
     }
 }
 
-/// Tells that two records hold grants of one account by one client at one authority, without opening either.
+/// Tells that two records hold grants of one account by one client at one authority, without opening either: SHA-256 of the
+/// length-prefixed authority, client id and account id, as hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SiblingKey(String);
+pub(crate) struct SiblingKey(String);
 
 impl SiblingKey {
-    /// The key for this binding; `None` while the account is not known.
-    pub fn of(binding: &Binding) -> Option<Self> {
+    pub(crate) fn of(binding: &Binding) -> Option<Self> {
         let account = binding.account.as_ref()?;
         let client_id = binding.client_id.as_deref().unwrap_or_default();
         let parts = [binding.authority.as_bytes(), client_id.as_bytes(), account.id.as_bytes()];
         Some(Self(hex::encode(Sha256::digest(length_prefixed(&parts)))))
     }
-
-    /// 64 hexadecimal digits: SHA-256 of the length-prefixed authority, client id and account id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-/// A text is not 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("a sibling key is 64 hexadecimal digits")]
-pub struct NotASiblingKey;
-
 impl TryFrom<String> for SiblingKey {
-    type Error = NotASiblingKey;
+    type Error = &'static str;
 
-    fn try_from(text: String) -> Result<Self, NotASiblingKey> {
-        hex::decode_to_slice(&text, &mut [0; 32]).map_err(|_| NotASiblingKey)?;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        hex::decode_to_slice(&text, &mut [0; 32]).map_err(|_| "a sibling key is 64 hexadecimal digits")?;
         Ok(Self(text.to_ascii_lowercase()))
     }
 }

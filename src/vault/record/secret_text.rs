@@ -1,4 +1,4 @@
-//! Secret text in and out of JSON. The one place where it is written, and only into bytes that are sealed next.
+//! Secret text as JSON, for `#[serde(serialize_with)]`. The one place where it is written, and only into bytes that are sealed next.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,12 +16,10 @@ impl Serialize for Exposed<'_> {
     }
 }
 
-/// For `#[serde(serialize_with)]` on a secret.
 pub(super) fn one<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     Exposed(secret).serialize(serializer)
 }
 
-/// For `#[serde(serialize_with)]` on a secret that may be missing.
 #[allow(clippy::ref_option, reason = "serde gives a reference to the field")]
 pub(super) fn optional<S: Serializer>(
     secret: &Option<SecretString>,
@@ -30,7 +28,6 @@ pub(super) fn optional<S: Serializer>(
     secret.as_ref().map(Exposed).serialize(serializer)
 }
 
-/// For `#[serde(serialize_with)]` on named secrets.
 pub(super) fn named<S: Serializer>(
     secrets: &BTreeMap<String, SecretString>,
     serializer: S,

@@ -88,7 +88,7 @@ fn a_refused_candidate_leaves_the_grant_and_its_intent() {
 /// A record in use whose candidate `r2` is about to be proved.
 fn about_to_prove() -> Record {
     let record = about_to_refresh().with_candidate(&sealer(), &grant("r2")).unwrap();
-    record.with_intent(Slot::Candidate, intent(7), "pod-a", march()).unwrap()
+    record.with_intent(Slot::Candidate, None, intent(7), "pod-a", march()).unwrap()
 }
 
 /// Puts `token` where the grant of this slot was spent under this intent.
@@ -116,7 +116,7 @@ fn an_answer_replaces_what_it_answers_whoever_has_taken_over_since() {
     for (slot, other) in [(Slot::InUse, Slot::Candidate), (Slot::Candidate, Slot::InUse)] {
         let record = about_to_prove();
         let (spent, mine) = (opened(&record, slot), record.intent(slot).unwrap().id);
-        let taken = record.taking_over(slot, mine, intent(8), "pod-b", march()).unwrap();
+        let taken = record.with_intent(slot, Some(mine), intent(8), "pod-b", march()).unwrap();
         assert_eq!(taken.intent(slot).unwrap().state, IntentState::Unknown);
         let untouched = token_in(&taken, other);
         let answered = taken.answered(&sealer(), &spent, Some(mine), &grant("r3"), None).unwrap();
@@ -242,7 +242,8 @@ fn a_predecessor_is_kept_until_it_is_forgotten() {
 
 #[test]
 fn an_intent_that_was_taken_over_has_an_unknown_outcome_from_the_start() {
-    let record = about_to_refresh().taking_over(Slot::InUse, intent(1), intent(2), "pod-b", march()).unwrap();
+    let record =
+        about_to_refresh().with_intent(Slot::InUse, Some(intent(1)), intent(2), "pod-b", march()).unwrap();
     let mark = record.intent(Slot::InUse).unwrap();
     assert_eq!((mark.id, mark.state), (intent(2), IntentState::Unknown));
 }
@@ -261,14 +262,14 @@ fn spending_in_an_illegal_order_is_refused_in_both_slots() {
     let (mine, other) = (intent(8), intent(9));
     for slot in [Slot::InUse, Slot::Candidate] {
         let free = || authorized().with_candidate(&sealer(), &grant("r2")).unwrap();
-        let marked = || free().with_intent(slot, mine, "p", march()).unwrap();
+        let marked = || free().with_intent(slot, None, mine, "p", march()).unwrap();
         let ending = || free().with_ending(EndReason::Disconnected, march(), EndTerms::default());
         let spent = opened(&free(), slot);
         let table: Vec<(&str, Result<Record, E>, E)> = vec![
-            ("nothing", Record::new(place()).with_intent(slot, mine, "p", march()), E::Empty(slot)),
-            ("twice at once", marked().with_intent(slot, other, "p", march()), E::IntentStands(mine)),
-            ("while ending", ending().with_intent(slot, mine, "p", march()), E::Ending),
-            ("over another", marked().taking_over(slot, other, mine, "p", march()), E::IntentLost),
+            ("nothing", Record::new(place()).with_intent(slot, None, mine, "p", march()), E::Empty(slot)),
+            ("twice at once", marked().with_intent(slot, None, other, "p", march()), E::IntentStands(mine)),
+            ("while ending", ending().with_intent(slot, None, mine, "p", march()), E::Ending),
+            ("over another", marked().with_intent(slot, Some(other), mine, "p", march()), E::IntentLost),
             ("clearing another's", marked().without_intent(slot, other), E::IntentLost),
             ("clearing none", free().without_intent(slot, mine), E::IntentLost),
             ("doubting another's", marked().intent_unknown(slot, other), E::IntentLost),
@@ -366,11 +367,11 @@ fn a_key_that_is_missing_is_told_apart_from_tampering() {
 #[test]
 fn sealed_text_that_is_no_grant_is_said_to_be_none_without_quoting_it() {
     let mut record = authorized();
-    let bytes = sealer().seal(&place(), Field::Grant, 2, b"\"a-secret-word\"").unwrap();
+    let bytes = sealer().seal(&place(), SealPurpose::Grant, 2, b"\"a-secret-word\"").unwrap();
     let sealed = SealedField { revision: 2, bytes: bytes.into() };
     record.grant = Some(SlotContent { sealed, intent: None });
     let error = record.open_grant(&sealer()).unwrap_err();
-    assert_eq!(error, ReadError::NotAGrant(NotAGrant));
+    assert_eq!(error, ReadError::NotAGrant);
     assert!(!format!("{error} {error:?}").contains("secret-word"));
 }
 
@@ -402,7 +403,7 @@ fn debug_of_a_grant_and_its_record_shows_no_secret() {
 fn a_sibling_is_the_same_account_client_and_authority() {
     let key = SiblingKey::of(&binding()).unwrap();
     // SHA-256 computed apart from this code.
-    assert_eq!(key.as_str(), "2566f31fb468715cda4f53041ba91314439355b957b32a1474921e157fbc926b");
+    assert_eq!(String::from(key.clone()), "2566f31fb468715cda4f53041ba91314439355b957b32a1474921e157fbc926b");
 
     let renamed = Account { name: Some("new name".into()), ..binding().account.unwrap() };
     assert_eq!(SiblingKey::of(&Binding { account: Some(renamed), ..binding() }), Some(key.clone()));
@@ -448,8 +449,8 @@ fn a_record_reads_back_from_its_secret_as_it_was() {
     let full = marked
         .answered(&sealer(), &spent, Some(intent(1)), &grant("r2"), Some(&grant("r1")))
         .and_then(|record| record.with_candidate(&sealer(), &grant("r3")))
-        .and_then(|record| record.with_intent(Slot::InUse, intent(2), "pod-a", march()))
-        .and_then(|record| record.with_intent(Slot::Candidate, intent(3), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::InUse, None, intent(2), "pod-a", march()))
+        .and_then(|record| record.with_intent(Slot::Candidate, None, intent(3), "pod-a", march()))
         .and_then(|record| {
             record
                 .with_ending(EndReason::Deleted, march(), EndTerms::default())
@@ -541,7 +542,7 @@ fn a_commit_of_a_rolled_back_record_does_not_open_in_its_place() {
 #[test]
 fn an_account_that_nobody_agreed_to_pins_nothing() {
     let typed = |confirmed| Grant {
-        consent: Consent { way: Way::Device, confirmed, ..Consent::default() },
+        consent: Consent { grant_type: GrantType::DeviceCode, confirmed, ..Consent::default() },
         ..grant("r1")
     };
     assert_eq!(typed(false).pinned_account(), None);
@@ -559,6 +560,6 @@ proptest! {
 
     #[test]
     fn reading_any_plaintext_as_a_grant_never_panics(plaintext in proptest::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(Grant::from_plaintext(&plaintext).is_err());
+        prop_assert!(Grant::from_plaintext(&plaintext).is_none());
     }
 }

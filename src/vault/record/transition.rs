@@ -6,17 +6,43 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Bookkeeping, EndReason, EndTerms, Ending, Grant, GrantId, GrantVersion, Intent, IntentId, IntentState,
-    NoRandomBytes, Opened, Record, SealedField, SiblingKey, Slot, SlotContent, TransitionError,
+    Bookkeeping, EndReason, EndTerms, Grant, GrantEnding, GrantId, GrantVersion, Intent, IntentId,
+    IntentState, Opened, Record, SealedField, SiblingKey, Slot, SlotContent,
 };
-use crate::vault::seal::{Field, Place, Sealer};
+use crate::vault::seal::{Place, SealError, SealPurpose, Sealer};
 
-/// Longest text of `Ending::last_error`, in characters.
+/// Longest text of `GrantEnding::last_error`, in characters.
 const ERROR_LENGTH: usize = 256;
 
+/// Why a change is not possible from here. The record at hand is still what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TransitionError {
+    #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
+    Empty(Slot),
+    #[error("another grant has replaced the one that was spent or judged")]
+    Replaced,
+    /// An earlier answer is not judged yet; overwriting it would leave a grant at the provider that nobody knows.
+    #[error("an earlier candidate is not judged yet")]
+    CandidateStands,
+    #[error("intent {0} stands")]
+    IntentStands(IntentId),
+    /// The intent does not stand any more: another process has replaced it.
+    #[error("the intent does not stand any more")]
+    IntentLost,
+    #[error("the grant is being ended")]
+    Ending,
+    #[error("the grant is not being ended")]
+    NotEnding,
+    #[error("the record's revision cannot grow any more")]
+    RevisionExhausted,
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    #[error("the grant cannot be written as JSON")]
+    NotSerializable,
+}
+
 impl GrantVersion {
-    /// That of a grant which is accepted now.
-    fn accepted() -> Result<Self, NoRandomBytes> {
+    fn accepted() -> Result<Self, SealError> {
         Ok(Self { id: GrantId::generate()?, revision: 1 })
     }
 
@@ -26,7 +52,6 @@ impl GrantVersion {
 }
 
 impl Record {
-    /// An empty record at revision 0.
     pub(crate) fn new(place: Place) -> Self {
         Self {
             place,
@@ -42,36 +67,28 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while an intent stands on it, and while the grant is being
-    /// ended. The other slot is not touched.
-    pub(crate) fn with_intent(
-        self,
-        slot: Slot,
-        id: IntentId,
-        holder: &str,
-        at: Timestamp,
-    ) -> Result<Self, TransitionError> {
-        if let Some(standing) = self.intent(slot) {
-            return Err(TransitionError::IntentStands(standing.id));
-        }
-        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Open };
-        self.marked(slot, intent)
-    }
-
-    /// Replaces an intent whose holder was watched for longer than the time to live. The outcome is unknown from the start,
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and while
+    /// the grant is being ended. The other slot is not touched.
+    ///
+    /// `replaces` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
     /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
     /// it lost.
-    pub(crate) fn taking_over(
-        self,
+    pub(crate) fn with_intent(
+        mut self,
         slot: Slot,
-        stale: IntentId,
+        replaces: Option<IntentId>,
         id: IntentId,
         holder: &str,
         at: Timestamp,
     ) -> Result<Self, TransitionError> {
-        self.own_intent(slot, stale)?;
-        let intent = Intent { id, holder: holder.to_owned(), at, state: IntentState::Unknown };
-        self.marked(slot, intent)
+        let state = match (self.intent(slot), replaces) {
+            (None, None) => IntentState::Open,
+            (Some(standing), None) => return Err(TransitionError::IntentStands(standing.id)),
+            (_, Some(stale)) => self.own_intent(slot, stale).map(|_| IntentState::Unknown)?,
+        };
+        self.not_ending()?;
+        self.filled(slot)?.intent = Some(Intent { id, holder: holder.to_owned(), at, state });
+        Ok(self)
     }
 
     /// Notes that this request was sent and not understood. Stays until an answer or a person decides.
@@ -106,7 +123,6 @@ impl Record {
         if !is_ours && !spent.stands_on(&self) {
             return Err(TransitionError::Replaced);
         }
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, slot, answer)?;
         match slot {
             Slot::Candidate => self.candidate = Some(content),
@@ -114,7 +130,7 @@ impl Record {
                 let version = self.grant_version.map(GrantVersion::refreshed);
                 self.put_in_use(content, version, answer);
                 self.previous =
-                    predecessor.map(|grant| self.seal(sealer, Field::Previous, grant)).transpose()?;
+                    predecessor.map(|grant| self.seal(sealer, SealPurpose::Previous, grant)).transpose()?;
             }
         }
         Ok(self)
@@ -129,7 +145,6 @@ impl Record {
             Some(version) if is_same => version.refreshed(),
             _ => GrantVersion::accepted()?,
         };
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, answer)?;
         self.put_in_use(content, Some(version), answer);
         Ok(self)
@@ -147,7 +162,6 @@ impl Record {
         if self.candidate.is_some() {
             return Err(TransitionError::CandidateStands);
         }
-        self.revision = self.next_revision()?;
         self.candidate = Some(self.resealed(sealer, Slot::Candidate, answer)?);
         Ok(self)
     }
@@ -161,7 +175,6 @@ impl Record {
             return Err(TransitionError::Replaced);
         }
         self.candidate = None;
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, &judged.grant)?;
         self.put_in_use(content, Some(GrantVersion::accepted()?), &judged.grant);
         Ok(self)
@@ -170,7 +183,6 @@ impl Record {
     /// Puts the same grant in place with what its owner agreed to since; revision + 1. An intent goes on standing for it.
     pub(crate) fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
-        self.revision = self.next_revision()?;
         let content = self.resealed(sealer, Slot::InUse, grant)?;
         self.filled(Slot::InUse)?.sealed = content.sealed;
         Ok(self)
@@ -188,8 +200,8 @@ impl Record {
     #[must_use]
     pub(crate) fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
-            None => Ending { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
-            Some(ending) if reason == EndReason::Deleted => Ending { reason, ..ending },
+            None => GrantEnding { reason, since: now, failures: 0, not_before: now, last_error: None, terms },
+            Some(ending) if reason == EndReason::Deleted => GrantEnding { reason, ..ending },
             Some(ending) => ending,
         });
         self
@@ -213,7 +225,7 @@ impl Record {
     pub(crate) fn restarted(self) -> Result<Self, TransitionError> {
         match &self.ending {
             None => Err(TransitionError::NotEnding),
-            Some(Ending { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
+            Some(GrantEnding { reason: EndReason::Deleted, .. }) => Err(TransitionError::Ending),
             Some(_) => Ok(Self { revision: self.revision, ..Self::new(self.place) }),
         }
     }
@@ -231,7 +243,6 @@ impl Record {
         Self { orphaned_since: None, ..self }
     }
 
-    /// Puts in what the operator remembers for itself.
     #[must_use]
     pub(crate) fn with_bookkeeping(self, bookkeeping: Bookkeeping) -> Self {
         Self { bookkeeping, ..self }
@@ -249,12 +260,6 @@ impl Record {
         content.as_mut().ok_or(TransitionError::Empty(slot))
     }
 
-    fn marked(mut self, slot: Slot, intent: Intent) -> Result<Self, TransitionError> {
-        self.not_ending()?;
-        self.filled(slot)?.intent = Some(intent);
-        Ok(self)
-    }
-
     fn own_intent(&self, slot: Slot, id: IntentId) -> Result<&Intent, TransitionError> {
         self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
@@ -268,19 +273,26 @@ impl Record {
         self.bookkeeping.pause = None;
     }
 
-    fn next_revision(&self) -> Result<i64, TransitionError> {
-        self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)
-    }
-
-    /// What a slot holds after this write, without an intent.
-    fn resealed(&self, sealer: &Sealer, slot: Slot, grant: &Grant) -> Result<SlotContent, TransitionError> {
-        Ok(SlotContent { sealed: self.seal(sealer, slot.field(), grant)?, intent: None })
+    /// Counts the revision up and seals what a slot holds from then on, without an intent.
+    fn resealed(
+        &mut self,
+        sealer: &Sealer,
+        slot: Slot,
+        grant: &Grant,
+    ) -> Result<SlotContent, TransitionError> {
+        self.revision = self.revision.checked_add(1).ok_or(TransitionError::RevisionExhausted)?;
+        Ok(SlotContent { sealed: self.seal(sealer, slot.purpose(), grant)?, intent: None })
     }
 
     /// Seals for this record at its revision, which the caller has just counted up.
-    fn seal(&self, sealer: &Sealer, field: Field, grant: &Grant) -> Result<SealedField, TransitionError> {
-        let plaintext = grant.to_plaintext()?;
-        let bytes = sealer.seal(&self.place, field, self.revision, &plaintext)?;
+    fn seal(
+        &self,
+        sealer: &Sealer,
+        purpose: SealPurpose,
+        grant: &Grant,
+    ) -> Result<SealedField, TransitionError> {
+        let plaintext = grant.to_plaintext().map_err(|_| TransitionError::NotSerializable)?;
+        let bytes = sealer.seal(&self.place, purpose, self.revision, &plaintext)?;
         Ok(SealedField { revision: self.revision, bytes: bytes.into() })
     }
 }

@@ -5,45 +5,38 @@ use crate::vault::record::RecordError;
 
 /// Why a cached record could not be had. Never means that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LookupError {
-    /// The records were not listed yet.
+pub(crate) enum CachedReadError {
     #[error("the records are not listed yet")]
     NotSynced,
-    /// There is a Secret, and it is not a record that this Bowline can read.
     #[error(transparent)]
     Unreadable(#[from] RecordError),
 }
 
 /// Why a live read gave no answer. Never means that there is no record.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RereadError {
-    /// The API server could not be asked.
+pub(crate) enum LiveReadError {
     #[error(transparent)]
     Call(#[from] CallError),
-    /// There is a Secret, and it is not a record that this Bowline can read.
     #[error(transparent)]
     Unreadable(#[from] RecordError),
 }
 
-/// Why a write did not succeed, and whether it may have happened nevertheless.
+/// Why a write did not succeed. Nothing is written, except where the outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// Not written: the record has moved on. Read it again and decide anew.
+    /// The record has moved on: read it and decide again.
     #[error("the record changed meanwhile")]
     Conflict,
-    /// Not written: the connection has a record.
     #[error("the connection has a record already")]
     AlreadyExists,
-    /// Not written: the record is gone.
     #[error("the record is gone")]
     Gone,
-    /// Not written: the record speaks of another connection than the version.
     #[error("the version belongs to another connection's record")]
     OtherRecord,
-    /// Not written: the record has no JSON form.
+    /// Not written.
     #[error("the record cannot be written as JSON")]
     NotSerializable,
-    /// Not written: the API server refuses it, or the request never left.
+    /// The API server refuses it, or the request never left.
     #[error("the API server refused the write")]
     Refused(#[source] Box<kube::Error>),
     /// May or may not be written: read it again.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bowline::testing::{Field, Keyring, Place, Sealer, SharedKeyring};
+use bowline::testing::{Keyring, Place, SealPurpose, Sealer, SharedKeyring};
 use bowline_api::attempt::Step;
 use bowline_portal::testing::{BEFORE_COOKIE, Before, KEY_SECRET, Purpose, SessionKey};
 use bowline_runtime::attempts::Attempts;
@@ -79,7 +79,7 @@ async fn opened(it: &Scene, pledge: &ByteString) -> String {
         uid: it.get("mail").await.uid().unwrap(),
         provider: it.name.clone(),
     };
-    let text = sealer.open(&place, Field::Attempt, 0, &pledge.0).expect("the pledge opens");
+    let text = sealer.open(&place, SealPurpose::Attempt, 0, &pledge.0).expect("the pledge opens");
     let pledge: Value = serde_json::from_slice(&text).unwrap();
     pledge["secret"].as_str().expect("a secret").to_owned()
 }

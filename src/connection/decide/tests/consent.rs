@@ -15,7 +15,7 @@ use crate::connection::observed::{Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal};
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
-use crate::vault::{Consent, Way};
+use crate::vault::{Consent, GrantType};
 
 impl Situation {
     /// With an attempt of this name, begun at this second.
@@ -50,7 +50,7 @@ impl Situation {
     fn by_device(mut self) -> Self {
         let RecordState::Present(present) = &mut self.observed.record else { return self };
         let grant = std::sync::Arc::make_mut(present.grant.as_mut().unwrap());
-        grant.consent = Consent { way: Way::Device, ..Consent::default() };
+        grant.consent = Consent { grant_type: GrantType::DeviceCode, ..Consent::default() };
         self
     }
 }

@@ -12,13 +12,6 @@ fn from_the_server(record: &Record) -> Secret {
 }
 
 #[test]
-fn a_record_that_does_not_parse_is_held_as_unreadable() {
-    let mut secret = from_the_server(&authorized());
-    secret.data = None;
-    assert_eq!(content(secret), Err(RecordError::NoClearPart));
-}
-
-#[test]
 fn the_name_decides_whose_record_it_is_and_labels_do_not() {
     let mut copy = from_the_server(&authorized());
     copy.metadata.name = Some("copy-of-record-u1".into());
