@@ -641,10 +641,10 @@ fn a_name_means_one_type() {
 fn every_library_warns_of_pub_that_nobody_outside_can_use() {
     let roots = crates().into_iter().map(|folder| folder.join("src/lib.rs")).filter(|root| root.exists());
     let problems: Vec<_> = roots
-        .filter(|root| !fs::read_to_string(root).unwrap().contains("#![warn(unreachable_pub)]"))
+        .filter(|root| !fs::read_to_string(root).unwrap().contains("warn(unreachable_pub)"))
         .map(|root| slashed(root.strip_prefix(crate::root()).unwrap()))
         .collect();
-    none(&problems, "each lib.rs has #![warn(unreachable_pub)]");
+    none(&problems, "each lib.rs warns of unreachable_pub");
 }
 
 #[test]
