@@ -56,7 +56,6 @@ const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy"];
 const REWRITING: &[&str] = &[
     "ARCHITECTURE.md",
     "crates/bowline-api",
-    "crates/bowline-oauth",
     "crates/bowline-portal",
     "crates/bowline-runtime",
     "crates/kubectl-bowline",

@@ -36,7 +36,6 @@ impl fmt::Debug for App {
 /// An app Secret that cannot be used. Names the key, never the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppError {
-    /// The key is absent or empty.
     #[error("the key {0} is missing")]
     Missing(&'static str),
     /// The value is not text of printable characters.
@@ -65,14 +64,13 @@ impl App {
 
     /// The secrets to try, the current one first; one `None` for a public client.
     pub(super) fn secrets(&self) -> Vec<(WhichSecret, Option<&SecretString>)> {
-        let Some(current) = &self.client_secret else {
-            return vec![(WhichSecret::Current, None)];
+        let current = self.client_secret.as_ref();
+        let differs = |previous: &&SecretString| {
+            current.is_some_and(|current| previous.expose_secret() != current.expose_secret())
         };
-        let differs = |previous: &&SecretString| previous.expose_secret() != current.expose_secret();
         let previous = self.client_secret_previous.as_ref().filter(differs);
-        std::iter::once((WhichSecret::Current, Some(current)))
-            .chain(previous.map(|previous| (WhichSecret::Previous, Some(previous))))
-            .collect()
+        let previous = previous.map(|previous| (WhichSecret::Previous, Some(previous)));
+        std::iter::once((WhichSecret::Current, current)).chain(previous).collect()
     }
 }
 

@@ -10,13 +10,13 @@ use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::calls::ApiCall;
 use crate::catalog::entry::DeviceFlow;
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
 /// A request that cannot be built. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Neither the provider object nor discovery names the endpoint.
     #[error("the token endpoint is not known: set endpoints.token or endpoints.issuer")]
     NoTokenEndpoint,
     /// The provider wants a client secret and the app Secret has none, or the other way round.
@@ -27,29 +27,23 @@ pub enum RequestError {
     /// A parameter of the description is one that the standard sets.
     #[error("the parameter {0} would be sent twice")]
     RepeatedParameter(String),
-    /// A header of the description is not one.
     #[error("the header {0} cannot be sent")]
     BadHeader(String),
-    /// Neither the provider object nor discovery names the endpoint.
     #[error("the authorization endpoint is not known: set endpoints.authorization or endpoints.issuer")]
     NoAuthorizationEndpoint,
-    /// Neither the provider object nor discovery names the endpoint.
     #[error(
         "the device authorization endpoint is not known: set endpoints.deviceAuthorization or endpoints.issuer"
     )]
     NoDeviceEndpoint,
-    /// The redirect URI is not an address.
     #[error("the redirect URI is not an address: check the portal's address")]
     BadRedirectUri,
-    /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
-    /// The address is none that a request can go to.
     #[error("the request cannot be built")]
     Unbuildable,
 }
 
-/// Our client at one provider, with the secret that this try proves it with.
+/// Our client at one provider, with the secret that this request proves it with.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {
     pub(crate) description: &'a Description,
@@ -147,7 +141,7 @@ fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
     parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// Adds headers of a description.
+/// Adds a description's headers.
 pub(crate) fn add_headers(
     request: &mut Request,
     headers: &BTreeMap<String, String>,
@@ -176,7 +170,16 @@ pub fn form(url: &Url, fields: &[(&str, &str)]) -> Result<Request, RequestError>
     Ok(request)
 }
 
-/// A request with JSON.
+/// A call of an API, before the credential is added.
+pub(crate) fn api_call(call: &ApiCall<Option<Url>>, url: &Url) -> Result<Request, RequestError> {
+    let mut request = match &call.json {
+        Some(body) => json(call.method.into(), url, body)?,
+        None => bare(call.method.into(), url)?,
+    };
+    add_headers(&mut request, &call.headers)?;
+    Ok(request)
+}
+
 pub(crate) fn json(
     method: http::Method,
     url: &Url,
@@ -207,7 +210,6 @@ pub fn authorize_client(request: &mut Request, id: &str, secret: &SecretString) 
     authorize(request, &format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
-/// Sets the Authorization header.
 fn authorize(request: &mut Request, value: &str) -> Result<(), RequestError> {
     request.headers_mut().insert(AUTHORIZATION, sensitive(value, AUTHORIZATION.as_str())?);
     Ok(())

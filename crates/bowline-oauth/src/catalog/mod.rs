@@ -21,7 +21,7 @@ pub(crate) mod template;
 mod values;
 
 pub use description::{Description, DiscoveredEndpoints};
-pub use entry::Entry;
+pub use entry::CatalogEntry;
 pub use load::{entries, get};
 pub use refusal::{ResolveError, SetBy};
 pub use render::{render_entry, render_list};
