@@ -1,7 +1,6 @@
 //! Our registration at a provider.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,8 +12,8 @@ pub const CLIENT_SECRET: &str = "client_secret";
 /// Key of the former client secret, while it is being replaced.
 pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
 
-/// Client id and secrets. Its `Debug` shows the id only.
-#[derive(Clone)]
+/// Client id and secrets. Its `Debug` shows no secret.
+#[derive(Clone, Debug)]
 pub struct App {
     /// Client id (RFC 6749 §2.2).
     pub client_id: String,
@@ -25,12 +24,6 @@ pub struct App {
     /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Tells one registration from the next
     /// without telling anything of it; nothing where it is not known.
     pub version: Option<String>,
-}
-
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
 }
 
 /// An app Secret that cannot be used. Names the key, never the value.

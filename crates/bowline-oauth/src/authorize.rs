@@ -114,8 +114,7 @@ fn own_parameters<'a>(
     verifier: &SecretString,
 ) -> Vec<(&'a str, String)> {
     let Authorize { scope_parameter, params, optional_params, .. } = &description.authorize;
-    let separator = description.scopes.separator.as_deref().filter(|_| !request.scopes.is_empty());
-    let scopes = separator.map(|separator| (scope_parameter.name(), request.scopes.join(separator)));
+    let scopes = description.scopes.joined(request.scopes).map(|scopes| (scope_parameter.name(), scopes));
     let nonce = nonce(request.scopes, verifier).map(|nonce| ("nonce", nonce));
     let (email, name) = request.expected.map(|account| (&account.email, &account.name)).unzip();
     let hints = [("login_hint", email), ("login", name)].into_iter().filter_map(|(parameter, hint)| {

@@ -59,13 +59,17 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     if issuer.query().is_some() || issuer.fragment().is_some() {
         return Err(DiscoveryError::NotAnIssuer);
     }
-    let first = match fetch(http, &oauth_document(issuer), issuer).await {
+    let path = issuer.path().trim_end_matches('/');
+    // RFC 8414 §3.1: between host and path. `OpenID` Connect Discovery §4: after the path.
+    let oauth_document = format!("/.well-known/oauth-authorization-server{path}");
+    let openid_document = format!("{path}/.well-known/openid-configuration");
+    let first = match fetch(http, &oauth_document, issuer).await {
         Ok(document) => return endpoints(http, &document),
         // The other document is on the same host.
         Err(error @ DiscoveryError::Unreachable(_)) => return Err(error),
         Err(error) => error,
     };
-    match fetch(http, &openid_document(issuer), issuer).await {
+    match fetch(http, &openid_document, issuer).await {
         Ok(document) => endpoints(http, &document),
         // What was wrong with a document says more than that there is no second one.
         Err(DiscoveryError::NoDocument(_)) => Err(first),
@@ -73,24 +77,10 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     }
 }
 
-/// RFC 8414 §3.1: between host and path.
-fn oauth_document(issuer: &Url) -> Url {
-    let path = issuer.path().trim_end_matches('/');
+async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, DiscoveryError> {
     let mut url = issuer.clone();
-    url.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
-    url
-}
-
-/// `OpenID` Connect Discovery §4: after the path.
-fn openid_document(issuer: &Url) -> Url {
-    let path = issuer.path().trim_end_matches('/');
-    let mut url = issuer.clone();
-    url.set_path(&format!("{path}/.well-known/openid-configuration"));
-    url
-}
-
-async fn fetch(http: &dyn Http, url: &Url, issuer: &Url) -> Result<Value, DiscoveryError> {
-    let request = request::bare(Method::GET, url).map_err(|_| SendError::BadUrl)?;
+    url.set_path(path);
+    let request = request::bare(Method::GET, &url).map_err(|_| SendError::BadUrl)?;
     let received = http.send(request).await?;
     match received.status {
         StatusCode::OK => {}

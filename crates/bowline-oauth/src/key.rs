@@ -14,7 +14,7 @@ use super::classify::{self, Failure, Operation};
 use super::http::{Http, Received};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
-use crate::catalog::calls::{KeyState, Validate};
+use crate::catalog::calls::Validate;
 use crate::catalog::errors::Class;
 use crate::catalog::parameter::Pattern;
 use crate::catalog::pointer::Pointer;
@@ -150,15 +150,8 @@ fn judge(
     let found = description.errors.api(status, &received.headers, data);
     let by_code = found.filter(|found| found.code.is_some()).map(|found| found.class);
     let refused = failure.as_ref().filter(|_| data.is_some()).map(|failure| failure.class);
-    let class = match (by_code, validate.state(status)) {
-        (Some(class), _) => Some(class),
-        (None, KeyState::Invalid) => Some(Class::Reauth),
-        (None, KeyState::Alive) => Some(Class::Alive),
-        (None, KeyState::Ok) => refused,
-        (None, KeyState::Unknown) => Some(Class::Transient),
-    };
     let leads_to_a_value = |path: &Pointer| data.is_some_and(|data| path.get(data).is_some());
-    match class {
+    match by_code.or(validate.class(status)).or(refused) {
         None if validate.ok_path.as_ref().is_none_or(leads_to_a_value) => {
             Ok(KeyVerdict::Good(data.and_then(|data| validate.account.read(data))))
         }

@@ -56,8 +56,8 @@ impl Client<'_> {
     pub(crate) fn token(&self, grant: &[(&str, &str)], scopes: &[String]) -> Result<Request, RequestError> {
         let url = self.description.endpoints.token.as_ref().ok_or(RequestError::NoTokenEndpoint)?;
         let request = &self.description.token_request;
-        let own = self.own(&request.params, scopes)?;
-        let fields = [grant, &pairs(&own)].concat();
+        let scopes = self.description.scopes.joined(scopes);
+        let fields = [grant, &own_fields(&request.params, scopes.as_deref())?].concat();
         let mut asked = self.proven(url, &fields, request.encoding)?;
         add_headers(&mut asked, &request.headers)?;
         Ok(asked)
@@ -68,8 +68,8 @@ impl Client<'_> {
         let url = self.description.endpoints.device_authorization.as_ref();
         let url = url.ok_or(RequestError::NoDeviceEndpoint)?;
         let DeviceFlow { authenticated, params } = &self.description.device;
-        let own = self.own(params, scopes)?;
-        let fields = pairs(&own);
+        let scopes = self.description.scopes.joined(scopes);
+        let fields = own_fields(params, scopes.as_deref())?;
         let mut asked = if *authenticated {
             self.proven(url, &fields, Encoding::Form)?
         } else {
@@ -108,37 +108,31 @@ impl Client<'_> {
     pub(crate) fn prove_by_header(&self, request: &mut Request) -> Result<(), RequestError> {
         authorize_client(request, self.id, self.secret.ok_or(RequestError::NoClientAuth)?)
     }
-
-    /// Parameters beyond the standard's, and the scopes in the provider's way of writing them.
-    fn own(
-        &self,
-        given: &BTreeMap<String, String>,
-        scopes: &[String],
-    ) -> Result<Vec<(String, String)>, RequestError> {
-        const STANDARD: [&str; 8] = [
-            "grant_type",
-            "refresh_token",
-            "client_id",
-            "client_secret",
-            "code",
-            "redirect_uri",
-            "code_verifier",
-            "device_code",
-        ];
-        let separator = self.description.scopes.separator.as_deref().filter(|_| !scopes.is_empty());
-        // RFC 6749 §3.2: no parameter twice.
-        let is_repeated =
-            |name: &&String| STANDARD.contains(&name.as_str()) || separator.is_some() && *name == "scope";
-        if let Some(name) = given.keys().find(is_repeated) {
-            return Err(RequestError::RepeatedParameter(name.clone()));
-        }
-        let scope = separator.map(|separator| ("scope".to_owned(), scopes.join(separator)));
-        Ok(given.clone().into_iter().chain(scope).collect())
-    }
 }
 
-fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
-    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+/// Parameters beyond the standard's, and the scopes.
+fn own_fields<'a>(
+    params: &'a BTreeMap<String, String>,
+    scopes: Option<&'a str>,
+) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
+    const STANDARD: [&str; 8] = [
+        "grant_type",
+        "refresh_token",
+        "client_id",
+        "client_secret",
+        "code",
+        "redirect_uri",
+        "code_verifier",
+        "device_code",
+    ];
+    // RFC 6749 §3.2: no parameter twice.
+    let is_repeated =
+        |name: &&String| STANDARD.contains(&name.as_str()) || scopes.is_some() && *name == "scope";
+    if let Some(name) = params.keys().find(is_repeated) {
+        return Err(RequestError::RepeatedParameter(name.clone()));
+    }
+    let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Ok(params.chain(scopes.map(|scopes| ("scope", scopes))).collect())
 }
 
 /// Adds a description's headers.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::errors::passes;
+use super::errors::{Class, passes};
 use super::parameter::Pattern;
 use super::pointer::Pointer;
 use super::protocol::AccountPaths;
@@ -180,29 +180,20 @@ pub(crate) struct Validate<U> {
     pub(crate) account: AccountPaths,
 }
 
-/// What an answer says about a key. `Alive`: it works, but may not do what the check does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum KeyState {
-    Ok,
-    Invalid,
-    Alive,
-    /// The answer says nothing about it.
-    Unknown,
-}
-
 impl<U> Validate<U> {
-    pub(crate) fn state(&self, status: u16) -> KeyState {
+    /// What a status says about the key; `None`: it works.
+    pub(crate) fn class(&self, status: u16) -> Option<Class> {
         let among = |given: &[u16], usual| if given.is_empty() { usual } else { given.contains(&status) };
         if among(&self.ok, (200..=299).contains(&status)) {
-            KeyState::Ok
+            None
         } else if among(&self.transient, passes(status)) {
-            KeyState::Unknown
+            Some(Class::Transient)
         } else if among(&self.invalid, status == 401) {
-            KeyState::Invalid
+            Some(Class::Reauth)
         } else if among(&self.alive, status == 403) {
-            KeyState::Alive
+            Some(Class::Alive)
         } else {
-            KeyState::Unknown
+            Some(Class::Transient)
         }
     }
 }

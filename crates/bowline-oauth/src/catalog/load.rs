@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::entry::CatalogEntry;
 use super::files::{DEFAULTS, FILES};
-use super::parameter::{Parameter, ParameterKind, SettableBy};
+use super::parameter::{Parameter, ParameterKind, SetBy};
 use super::template::{PlaceholderError, Template};
 
 /// A catalogue file that cannot be used. `file` is its name without `.yaml`.
@@ -168,7 +168,7 @@ fn check_parameter(
     let Parameter { kind, default, settable_by, sets, .. } = parameter;
     let administrators =
         sets.is_some() || matches!(kind, ParameterKind::Host | ParameterKind::Url | ParameterKind::Text);
-    let flaw = if administrators && *settable_by == SettableBy::Connection {
+    let flaw = if administrators && *settable_by == SetBy::Connection {
         EntryFlaw::TooFree
     } else if in_address && *kind == ParameterKind::Text {
         EntryFlaw::TextInAddress

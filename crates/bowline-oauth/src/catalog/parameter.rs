@@ -27,7 +27,7 @@ pub struct Parameter {
     pub required: bool,
     /// Who may set it.
     #[serde(default)]
-    pub settable_by: SettableBy,
+    pub settable_by: SetBy,
     /// The setting that takes the value. Absent means that it fills the placeholder of its name.
     pub(crate) sets: Option<Setting>,
     /// A value that works, for examples.
@@ -52,15 +52,24 @@ pub enum ParameterKind {
     Text,
 }
 
-/// Who may set a parameter.
+/// Who sets a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SettableBy {
+pub enum SetBy {
     /// The administrator, on the provider object.
     #[default]
     Provider,
-    /// The administrator, or else each connection.
+    /// Each connection, where the provider object does not.
     Connection,
+}
+
+impl fmt::Display for SetBy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Provider => "the IntegrationProvider",
+            Self::Connection => "the connection",
+        })
+    }
 }
 
 /// A setting that a parameter decides, other than filling a placeholder.

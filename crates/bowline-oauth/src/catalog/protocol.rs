@@ -110,6 +110,12 @@ pub struct CompareScopes {
 }
 
 impl ScopeRules {
+    /// Scopes as a request has them. `None`: there are none, or the provider knows none.
+    pub(crate) fn joined(&self, scopes: &[String]) -> Option<String> {
+        let separator = self.separator.as_deref().filter(|_| !scopes.is_empty());
+        separator.map(|separator| scopes.join(separator))
+    }
+
     /// The form of a scope in which requested and granted ones are compared.
     pub fn comparable(&self, scope: &str) -> String {
         let compare = &self.compare;

@@ -1,6 +1,6 @@
 //! Why an entry, a provider object and a connection's parameters do not fit together.
 
-use super::parameter::Rule;
+use super::parameter::{Rule, SetBy};
 
 /// Why a provider object, or a connection's parameters, do not fit the entry. Messages name who has to act and never
 /// repeat a value.
@@ -38,22 +38,6 @@ pub enum ResolveError {
     Misfit { flaw: String },
     #[error("the connection's parameters would change the host or path of the address for {what}")]
     AddressChanged { what: &'static str },
-}
-
-/// Who set a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SetBy {
-    Provider,
-    Connection,
-}
-
-impl std::fmt::Display for SetBy {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Provider => "the IntegrationProvider",
-            Self::Connection => "the connection",
-        })
-    }
 }
 
 impl ResolveError {

@@ -8,9 +8,9 @@ use url::{Host, Url};
 
 use super::entry::{CatalogEntry, PARAMETERS};
 use super::load::EntryFlaw;
-use super::parameter::{Rule, SettableBy, Setting, is_endpoint};
+use super::parameter::{Rule, SetBy, Setting, is_endpoint};
 use super::pointer::Pointer;
-use super::refusal::{ResolveError, SetBy};
+use super::refusal::ResolveError;
 use super::template::Template;
 
 /// Stands for a connection's value while an address without it is compared with the address with it.
@@ -56,7 +56,7 @@ impl<'a> ParameterValues<'a> {
     /// Puts a stand-in where a connection would set a value, to judge a provider object alone.
     pub(super) fn imagine_connection(&mut self) {
         for (name, parameter) in &self.entry.parameters {
-            if parameter.settable_by == SettableBy::Connection {
+            if parameter.settable_by == SetBy::Connection {
                 self.actual.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
                 self.neutral.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
             }
@@ -73,14 +73,14 @@ impl<'a> ParameterValues<'a> {
 
     /// The error for parameters without a value: the provider's first, since a connection cannot help there.
     fn missing(&self, names: &[&str]) -> ResolveError {
-        let of = |by: SettableBy| -> Vec<String> {
+        let of = |by: SetBy| -> Vec<String> {
             let left_to =
                 |name: &&&str| self.entry.parameters.get(**name).is_some_and(|found| found.settable_by == by);
             names.iter().filter(left_to).map(|name| format!("parameters.{name}")).collect()
         };
-        let missing = of(SettableBy::Provider);
+        let missing = of(SetBy::Provider);
         if missing.is_empty() {
-            ResolveError::ConnectionIncomplete { missing: of(SettableBy::Connection) }
+            ResolveError::ConnectionIncomplete { missing: of(SetBy::Connection) }
         } else {
             ResolveError::ProviderIncomplete { missing }
         }
@@ -163,13 +163,14 @@ fn leads_alike(intended: &Url, url: &Url) -> bool {
 
 fn allowed(entry: &CatalogEntry, by: SetBy, name: &str, value: &str) -> Result<(), ResolveError> {
     let Some(parameter) = entry.parameters.get(name) else {
-        let open = entry.parameters.iter().filter(|(_, parameter)| {
-            by == SetBy::Provider || parameter.settable_by == SettableBy::Connection
-        });
+        let open = entry
+            .parameters
+            .iter()
+            .filter(|(_, parameter)| by == SetBy::Provider || parameter.settable_by == SetBy::Connection);
         let has = open.map(|(name, _)| name.clone()).collect();
         return Err(ResolveError::UnknownParameter { by, parameter: name.to_owned(), has });
     };
-    if by == SetBy::Connection && parameter.settable_by == SettableBy::Provider {
+    if by == SetBy::Connection && parameter.settable_by == SetBy::Provider {
         return Err(ResolveError::ProviderOnly { parameter: name.to_owned() });
     }
     let bad = |rule| ResolveError::BadValue { by, parameter: name.to_owned(), rule };
