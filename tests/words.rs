@@ -47,7 +47,7 @@ const READ: &[&str] = &[
     "templates",
     "tests",
 ];
-const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "yaml"];
+const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml"];
 
 /// Pages for users: requirements have no numbers there, because their list is not in the repository.
 const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy"];

@@ -145,10 +145,7 @@ pub(crate) fn read(
     };
     let expires_in = duration(&paths.expires_in, AnswerFlaw::Lifetime);
     let refresh_expires_in = duration(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime);
-    // `Bearer` also where nothing is said.
-    let token_type =
-        paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)).unwrap_or("bearer");
-    let is_bearer = token_type.eq_ignore_ascii_case("bearer");
+    let is_bearer = is_bearer(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
     if !is_bearer {
         flaws.push(AnswerFlaw::TokenType);
     }
@@ -176,6 +173,11 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
         return with_token(document);
     }
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
+}
+
+/// Also where nothing is said.
+fn is_bearer(token_type: Option<&str>) -> bool {
+    token_type.is_none_or(|given| given.eq_ignore_ascii_case("bearer"))
 }
 
 /// Seconds as number or text, with or without a fraction.
