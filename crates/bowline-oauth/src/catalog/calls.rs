@@ -1,6 +1,6 @@
 //! Calls to a provider beside the token endpoint: identity, revocation, checks of keys.
 //!
-//! `U` is an address that may be absent, as in [`super::entry::ProviderFacts`].
+//! `U` is an address that may be absent, as in [`super::entry::ThirdParty`].
 
 use std::collections::BTreeMap;
 
@@ -164,6 +164,7 @@ fn authorization() -> String {
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub(crate) struct Validate<U> {
+    // serde promises nothing for `flatten` with `deny_unknown_fields`: tests of loader and schema hold that typos are refused.
     #[serde(flatten)]
     pub(crate) call: ApiCall<U>,
     /// Statuses of a key that works. Empty means 200 to 299.

@@ -7,13 +7,13 @@ use bowline_api::provider::Rotation;
 use url::Url;
 
 use super::calls::{IdentitySource, RevokeStyle};
-use super::entry::{ProviderEndpoints, ProviderFacts};
+use super::entry::{ProviderEndpoints, ThirdParty};
 use super::protocol::ClientAuth;
 
 /// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
 /// the provider object states and the connection's parameters filled in. It holds no secret, no placeholder, and none of
 /// what is for people only.
-pub type Description = ProviderFacts<Option<Url>>;
+pub type Description = ThirdParty<Option<Url>>;
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The schema of a catalogue file, `providers/<name>.yaml`.
 //!
-//! A field is added here and nowhere else; an address also to [`ProviderFacts::named_addresses`].
+//! A field is added here and nowhere else; an address also to [`ThirdParty::named_addresses`].
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use super::template::Template;
 
 /// A third party as the catalogue knows it, for everybody. Resolving it for one connection gives a
 /// [`Description`](super::Description).
-pub type CatalogEntry = ProviderFacts<Option<Template>>;
+pub type CatalogEntry = ThirdParty<Option<Template>>;
 
 /// What is known of a third party: how it is connected, refreshed, identified, checked and revoked.
 ///
@@ -28,7 +28,7 @@ pub type CatalogEntry = ProviderFacts<Option<Template>>;
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(rename = "Entry", bound = "U: Default + JsonSchema")]
-pub struct ProviderFacts<U> {
+pub struct ThirdParty<U> {
     /// The entry this one is laid over: maps merge, lists and scalars replace, `null` removes.
     pub(crate) extends: Option<String>,
     /// Name for people.
@@ -97,7 +97,7 @@ pub struct ProviderFacts<U> {
     pub(crate) discovered: bool,
 }
 
-impl<A> ProviderFacts<Option<A>> {
+impl<A> ThirdParty<Option<A>> {
     /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
     /// for, and the address.
     pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 12] {
@@ -126,7 +126,7 @@ impl<A> ProviderFacts<Option<A>> {
     }
 }
 
-impl<U> ProviderFacts<U> {
+impl<U> ThirdParty<U> {
     /// Whether there are tokens to ask for, and not only a key or a password.
     pub(super) fn uses_tokens(&self) -> bool {
         !self.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
