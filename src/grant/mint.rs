@@ -1,6 +1,6 @@
 //! Client credentials: the app registration itself is the grant, and tokens are minted from it (RFC 6749 §4.4).
 
-use bowline_oauth::client_credentials::client_credentials;
+use bowline_oauth::refresh::client_credentials;
 
 use super::engine::Engine;
 use super::outcome::{Origin, Outcome};

@@ -79,7 +79,7 @@ pub enum Error {
     Client(#[from] kube::Error),
     /// The HTTP client for providers cannot be built.
     #[error(transparent)]
-    Http(#[from] bowline_oauth::http::BuildError),
+    Http(#[from] bowline_oauth::http::HttpClientError),
     /// Metrics cannot be kept.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),

@@ -8,7 +8,7 @@ use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::app::{App, CLIENT_SECRET};
-use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
+use bowline_oauth::catalog::{self, CatalogEntry, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
@@ -80,7 +80,7 @@ fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> Refu
     Refusal::new(reason, message, spec.contact.as_deref())
 }
 
-fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
+fn entry(spec: &IntegrationProviderSpec) -> Result<&'static CatalogEntry, Refusal> {
     let unknown = || {
         let message =
             format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);

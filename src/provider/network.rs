@@ -2,7 +2,7 @@
 
 use bowline_api::provider::NetworkPolicy;
 use bowline_oauth::guard::{AddressRefused, AddressRule};
-use bowline_oauth::http::BuildError;
+use bowline_oauth::http::HttpClientError;
 use bowline_oauth::network::{Network, NetworkBounds, OutOfBounds};
 use bowline_runtime::telemetry::chain;
 use ipnet::IpNet;
@@ -63,9 +63,9 @@ fn beyond(error: &OutOfBounds) -> String {
 }
 
 /// Why no client can be made for a network, as a sentence.
-pub(super) fn unusable(error: &BuildError) -> String {
+pub(super) fn unusable(error: &HttpClientError) -> String {
     match error {
-        BuildError::NoCertificate => {
+        HttpClientError::NoCertificate => {
             format!("spec.network.caSecretName: the key {CA_KEY} of that Secret holds no certificate in PEM.")
         }
         error => format!("spec.network cannot be used: {}.", chain(error)),

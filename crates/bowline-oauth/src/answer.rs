@@ -1,7 +1,7 @@
 //! Reads what token endpoints really answer.
 //!
 //! An answer that carries tokens is never thrown away for what else is wrong with it: the refresh token inside may be
-//! the only one that still works. What is wrong is noted as a [`Flaw`] and the part in question is left out.
+//! the only one that still works. What is wrong is noted as a [`AnswerFlaw`] and the part in question is left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,18 +17,17 @@ use super::http::Received;
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
 use crate::catalog::pointer::Pointer;
-use crate::catalog::protocol::{Account, TokenResponse};
+use crate::catalog::protocol::{ProviderAccount, TokenResponse};
 
 /// The longest lifetime that is believed: ten years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Stands for the type of an access token that we cannot present ([`Flaw::TokenType`]): such a token is kept and never used.
+/// Stands for the type of an access token that we cannot present ([`AnswerFlaw::TokenType`]): such a token is kept and never used.
 pub const UNKNOWN_TYPE: &str = "unknown";
 
-/// What a token endpoint gave. Its `Debug` shows neither tokens nor claims.
+/// What a token endpoint answered. Its `Debug` shows neither tokens nor claims.
 #[derive(Clone)]
 pub struct TokenAnswer {
-    /// The access token.
     pub access_token: SecretString,
     /// A new refresh token. Without one, the old one stays (RFC 6749 §6).
     pub refresh_token: Option<SecretString>,
@@ -36,18 +35,16 @@ pub struct TokenAnswer {
     pub token_type: String,
     /// How long the access token lives, counted from before the request. `None` is unknown, not for ever.
     pub expires_in: Option<Duration>,
-    /// How long the refresh token lives.
     pub refresh_expires_in: Option<Duration>,
-    /// What was granted. `None`: what was asked for (RFC 6749 §5.1).
+    /// What was granted. `None`: what was requested (RFC 6749 §5.1).
     pub scopes: Option<Vec<String>>,
     /// Claims of the id token that we keep, as text.
     pub claims: BTreeMap<String, String>,
     /// The account, where the answer itself names it.
-    pub account: Option<Account>,
+    pub account: Option<ProviderAccount>,
     /// Further parts to publish.
     pub extras: BTreeMap<String, String>,
-    /// What is wrong with the answer.
-    pub flaws: Vec<Flaw>,
+    pub flaws: Vec<AnswerFlaw>,
 }
 
 impl fmt::Debug for TokenAnswer {
@@ -63,7 +60,7 @@ impl fmt::Debug for TokenAnswer {
 
 /// What is wrong with an answer that is kept all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum AnswerFlaw {
     /// Negative, longer than [`MAX_LIFETIME`] or no number: counts as unknown.
     #[error("the lifetime of the access token makes no sense")]
     Lifetime,
@@ -78,7 +75,7 @@ pub enum Flaw {
     IdToken(ClaimsFlaw),
 }
 
-/// A body, read as far as it can be. Its `Debug` shows no content.
+/// A body, read as far as it can be.
 pub(crate) enum Document {
     /// A JSON object or array, or a form as an object of texts.
     Data(Value),
@@ -90,23 +87,11 @@ pub(crate) enum Document {
     Unreadable,
 }
 
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Data(_) => "Data",
-            Self::Html => "Html",
-            Self::Empty => "Empty",
-            Self::Unreadable => "Unreadable",
-        })
-    }
-}
-
 impl Document {
     /// Reads a body by its look first and its content type second: providers mislabel both ways.
     pub(crate) fn read(received: &Received) -> Self {
-        let Some(text) = received.text() else {
-            return Self::Unreadable;
-        };
+        let Ok(text) = std::str::from_utf8(&received.body) else { return Self::Unreadable };
+        let text = text.trim_start_matches('\u{feff}').trim();
         let labelled = |kind: &str| {
             let label =
                 received.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -122,7 +107,6 @@ impl Document {
         }
     }
 
-    /// The data, if that is what came.
     pub(crate) fn data(&self) -> Option<&Value> {
         match self {
             Self::Data(value) => Some(value),
@@ -153,24 +137,24 @@ pub(crate) fn read(
     let text = |path: &Option<Pointer>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
     let mut flaws = Vec::new();
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
-    let claims = claims.transpose().inspect_err(|flaw| flaws.push(Flaw::IdToken(*flaw)));
+    let claims = claims.transpose().inspect_err(|flaw| flaws.push(AnswerFlaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
     let mut duration = |path: &Option<Pointer>, flaw| {
         let found = path.as_ref()?.get(root)?;
         lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
     };
-    let expires_in = duration(&paths.expires_in, Flaw::Lifetime);
-    let refresh_expires_in = duration(&paths.refresh_expires_in, Flaw::RefreshLifetime);
-    let token_type = token_type(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
-    if token_type.is_none() {
-        flaws.push(Flaw::TokenType);
+    let expires_in = duration(&paths.expires_in, AnswerFlaw::Lifetime);
+    let refresh_expires_in = duration(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime);
+    let is_bearer = is_bearer(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
+    if !is_bearer {
+        flaws.push(AnswerFlaw::TokenType);
     }
     let scope = paths.scope.as_ref();
     let extra = |(key, path): (&String, &Pointer)| Some((key.clone(), path.text(document)?));
     Some(TokenAnswer {
         refresh_token: text(&paths.refresh_token).map(SecretString::from),
         access_token: SecretString::from(access_token),
-        token_type: token_type.unwrap_or_else(|| UNKNOWN_TYPE.to_owned()),
+        token_type: if is_bearer { "Bearer" } else { UNKNOWN_TYPE }.to_owned(),
         expires_in,
         refresh_expires_in,
         scopes: scope.and_then(|path| scopes(path.get(root)?, &paths.scope_separators)),
@@ -191,25 +175,28 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
 }
 
-/// Seconds as number or text, with or without a fraction, which is cut. An empty text is absent.
-fn lifetime(value: &Value) -> Result<Option<Duration>, ()> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64().ok_or(())?,
-        Value::String(text) if text.trim().is_empty() => return Ok(None),
-        Value::String(text) => text.trim().parse::<f64>().map_err(|_| ())?,
-        _ => return Err(()),
-    };
-    let lifetime = Duration::try_from_secs_f64(seconds).map_err(|_| ())?;
-    if lifetime > MAX_LIFETIME { Err(()) } else { Ok(Some(Duration::from_secs(lifetime.as_secs()))) }
+/// Also where nothing is said.
+fn is_bearer(token_type: Option<&str>) -> bool {
+    token_type.is_none_or(|given| given.eq_ignore_ascii_case("bearer"))
 }
 
-/// `Bearer` also where nothing is said. `None`: a type that is presented in another way.
-fn token_type(given: Option<&str>) -> Option<String> {
-    match given {
-        None => Some("Bearer".to_owned()),
-        Some(given) if given.eq_ignore_ascii_case("bearer") => Some("Bearer".to_owned()),
-        Some(_) => None,
+/// Seconds as number or text, with or without a fraction.
+pub(crate) fn seconds(value: &Value) -> Option<Duration> {
+    let seconds = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Whole seconds. An empty text is absent.
+fn lifetime(value: &Value) -> Result<Option<Duration>, ()> {
+    if value.as_str().is_some_and(|text| text.trim().is_empty()) {
+        return Ok(None);
     }
+    let lifetime = seconds(value).filter(|lifetime| *lifetime <= MAX_LIFETIME);
+    lifetime.map(|lifetime| Some(Duration::from_secs(lifetime.as_secs()))).ok_or(())
 }
 
 fn scopes(value: &Value, separators: &str) -> Option<Vec<String>> {
@@ -232,7 +219,7 @@ fn account(
     document: &Value,
     claims: &BTreeMap<String, String>,
     description: &Description,
-) -> Option<Account> {
+) -> Option<ProviderAccount> {
     let identity = description.identity.as_ref()?;
     match identity.from {
         IdentitySource::TokenResponse => identity.account.read(document),
@@ -250,7 +237,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::description;
+    use crate::fixtures::{description, pointer};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -283,7 +270,13 @@ mod tests {
             ("application/json", b"\xff\xfe\x00", "Unreadable"),
         ];
         for (kind, body, want) in rows {
-            assert_eq!(format!("{:?}", Document::read(&received(kind, body))), want, "{kind} {body:?}");
+            let read = match Document::read(&received(kind, body)) {
+                Document::Data(_) => "Data",
+                Document::Html => "Html",
+                Document::Empty => "Empty",
+                Document::Unreadable => "Unreadable",
+            };
+            assert_eq!(read, want, "{kind} {body:?}");
         }
     }
 
@@ -325,7 +318,7 @@ mod tests {
         for (value, want, flawed) in rows {
             let answer = token(&json!({"access_token": "at", "expires_in": value}));
             assert_eq!(answer.expires_in, want, "{value}");
-            assert_eq!(answer.flaws.contains(&Flaw::Lifetime), flawed, "{value}");
+            assert_eq!(answer.flaws.contains(&AnswerFlaw::Lifetime), flawed, "{value}");
         }
         assert_eq!(token(&json!({"access_token": "at"})).expires_in, None);
     }
@@ -353,7 +346,7 @@ mod tests {
             assert!(token(&json!({"access_token": "at", "token_type": given})).flaws.is_empty());
         }
         let bot = json!({"access_token": "xoxb", "token_type": "bot"});
-        assert_eq!(token(&bot).flaws, [Flaw::TokenType]);
+        assert_eq!(token(&bot).flaws, [AnswerFlaw::TokenType]);
         let mut slack = description();
         slack.token_response.assume_token_type = Some("Bearer".to_owned());
         let answer = read(&bot, &slack, "client", None, NOW).unwrap();
@@ -378,8 +371,8 @@ mod tests {
     #[test]
     fn a_token_is_found_at_the_first_root_that_has_one() {
         let mut slack = description();
-        slack.token_response.roots = vec!["/authed_user".parse().unwrap(), "".parse().unwrap()];
-        slack.token_response.publish = [("team".to_owned(), "/team/id".parse().unwrap())].into();
+        slack.token_response.roots = vec![pointer("/authed_user"), pointer("")];
+        slack.token_response.publish = [("team".to_owned(), pointer("/team/id"))].into();
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
         let answer = read(&nested, &slack, "client", None, NOW).unwrap();

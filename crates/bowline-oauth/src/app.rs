@@ -1,7 +1,6 @@
 //! Our registration at a provider.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use k8s_openapi::ByteString;
 use secrecy::{ExposeSecret, SecretString};
@@ -13,8 +12,8 @@ pub const CLIENT_SECRET: &str = "client_secret";
 /// Key of the former client secret, while it is being replaced.
 pub(crate) const CLIENT_SECRET_PREVIOUS: &str = "client_secret_previous";
 
-/// Client id and secrets. Its `Debug` shows the id only.
-#[derive(Clone)]
+/// Client id and secrets. Its `Debug` shows no secret.
+#[derive(Clone, Debug)]
 pub struct App {
     /// Client id (RFC 6749 §2.2).
     pub client_id: String,
@@ -27,16 +26,9 @@ pub struct App {
     pub version: Option<String>,
 }
 
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("client_id", &self.client_id).finish_non_exhaustive()
-    }
-}
-
 /// An app Secret that cannot be used. Names the key, never the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppError {
-    /// The key is absent or empty.
     #[error("the key {0} is missing")]
     Missing(&'static str),
     /// The value is not text of printable characters.
@@ -65,14 +57,13 @@ impl App {
 
     /// The secrets to try, the current one first; one `None` for a public client.
     pub(super) fn secrets(&self) -> Vec<(WhichSecret, Option<&SecretString>)> {
-        let Some(current) = &self.client_secret else {
-            return vec![(WhichSecret::Current, None)];
+        let current = self.client_secret.as_ref();
+        let differs = |previous: &&SecretString| {
+            current.is_some_and(|current| previous.expose_secret() != current.expose_secret())
         };
-        let differs = |previous: &&SecretString| previous.expose_secret() != current.expose_secret();
         let previous = self.client_secret_previous.as_ref().filter(differs);
-        std::iter::once((WhichSecret::Current, Some(current)))
-            .chain(previous.map(|previous| (WhichSecret::Previous, Some(previous))))
-            .collect()
+        let previous = previous.map(|previous| (WhichSecret::Previous, Some(previous)));
+        std::iter::once((WhichSecret::Current, current)).chain(previous).collect()
     }
 }
 

@@ -19,20 +19,20 @@ use super::http::{Http, Received, Request};
 use super::request::{Client, RequestError};
 use crate::catalog::Description;
 use crate::catalog::entry::{Authorize, Pkce};
-use crate::catalog::protocol::{Account, ClientAuth, Encoding};
+use crate::catalog::protocol::{ClientAuth, Encoding, ProviderAccount};
 
 /// What is asked of the person. No `Debug`: it holds the state.
 #[derive(Clone, Copy)]
 pub struct AuthorizationRequest<'a> {
     /// Where the browser comes back to, exactly as registered.
     pub redirect_uri: &'a str,
-    /// Proves that the callback belongs to this try. At least 128 random bits.
+    /// Proves that the callback belongs to this attempt. At least 128 random bits.
     pub state: &'a SecretString,
-    /// Scopes to ask for. None: no scope parameter, and the provider decides.
+    /// Scopes to request. None: no scope parameter, and the provider decides.
     pub scopes: &'a [String],
     /// Which account is expected, so that nobody has to choose among several. Said where the catalogue says that the provider
     /// takes such a hint: its e-mail address as `login_hint` (`OpenID` Connect Core §3.1.2.1), its name as GitHub's `login`.
-    pub expected: Option<&'a Account>,
+    pub expected: Option<&'a ProviderAccount>,
 }
 
 /// An authorization request that is ready. `Debug` shows neither the state in the address nor the verifier.
@@ -49,11 +49,11 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// Makes the authorization request of a new try: a fresh verifier, and the provider's own parameters.
+/// Makes the authorization request of a new attempt: a fresh verifier, and the provider's own parameters.
 ///
 /// Where a pushed authorization request endpoint is known, the parameters go there first, the client authenticated as at
-/// the token endpoint, and the browser carries only a reference. A push that fails fails the try: there is no way back
-/// to a request in the open. It may be repeated, with a new try.
+/// the token endpoint, and the browser carries only a reference. A push that fails fails the attempt: there is no way back
+/// to a request in the open. It may be repeated, with a new attempt.
 ///
 /// # Errors
 /// The description lacks the authorization endpoint or would send a parameter twice, or the push failed.
@@ -64,121 +64,88 @@ pub async fn begin(
     request: &AuthorizationRequest<'_>,
     now: Timestamp,
 ) -> Result<Begun, Failure> {
-    let unbuilt = |error| classify::unbuilt(&error);
-    let verifier = random_text().map_err(|_| unbuilt(RequestError::NoRandomness))?;
-    let asked = Asked::of(description, &app.client_id, request, &verifier).map_err(unbuilt)?;
+    let verifier = random_text().map_err(|_| RequestError::NoRandomness)?;
+    let endpoint = description.endpoints.authorization.as_ref();
+    let mut address = endpoint.ok_or(RequestError::NoAuthorizationEndpoint)?.clone();
+    let mut parameters = standard_parameters(description, &app.client_id, request, &verifier)?;
+    parameters.extend(own_parameters(description, request, &verifier));
+    each_once(&address, &parameters)?;
     let Some(endpoint) = &description.endpoints.pushed_authorization_request else {
-        return Ok(Begun { address: asked.address(), verifier });
+        address.query_pairs_mut().extend_pairs(&parameters);
+        return Ok(Begun { address, verifier });
     };
     let push = ClientRequest { http, description, app, operation: Operation::Push, now };
-    let answered = push
-        .send(|client| asked.pushed(endpoint, client))
-        .await
-        .map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
+    let answered = push.send(|client| pushed(endpoint, client, &parameters)).await;
+    let answered = answered.map_err(|failure| failure.without_echo(request.state.expose_secret()))?;
     let received = &answered.received;
     let reference =
         reference(answered.document.data(), received).ok_or_else(|| classify::unconfirmed(received))?;
-    Ok(Begun { address: asked.by_reference(&app.client_id, &reference), verifier })
+    // RFC 9126 §4: the client and the reference, nothing else.
+    address.query_pairs_mut().extend_pairs([("client_id", &app.client_id), ("request_uri", &reference)]);
+    Ok(Begun { address, verifier })
 }
 
-/// An authorization request before it is decided how it travels.
-struct Asked {
-    endpoint: Url,
-    parameters: Vec<(String, String)>,
-}
-
-impl Asked {
-    /// The standard's parameters, and then the provider's own.
-    fn of(
-        description: &Description,
-        client_id: &str,
-        request: &AuthorizationRequest<'_>,
-        verifier: &SecretString,
-    ) -> Result<Self, RequestError> {
-        let endpoint = description.endpoints.authorization.clone();
-        let endpoint = endpoint.ok_or(RequestError::NoAuthorizationEndpoint)?;
-        Url::parse(request.redirect_uri).map_err(|_| RequestError::BadRedirectUri)?;
-        let mut standard = vec![
-            ("response_type", "code".to_owned()),
-            ("client_id", client_id.to_owned()),
-            ("redirect_uri", request.redirect_uri.to_owned()),
-            ("state", request.state.expose_secret().to_owned()),
-        ];
-        if description.authorize.pkce != Pkce::Off {
-            // RFC 7636 §4.2.
-            let digest = Sha256::digest(verifier.expose_secret());
-            standard.push(("code_challenge", BASE64_URL_SAFE_NO_PAD.encode(digest)));
-            standard.push(("code_challenge_method", "S256".to_owned()));
-        }
-        let standard = standard.into_iter().map(|(name, value)| (name.to_owned(), value));
-        let parameters = standard.chain(own_parameters(description, request, verifier)).collect();
-        let asked = Self { endpoint, parameters };
-        asked.each_once()?;
-        Ok(asked)
+fn standard_parameters<'a>(
+    description: &Description,
+    client_id: &str,
+    request: &AuthorizationRequest<'_>,
+    verifier: &SecretString,
+) -> Result<Vec<(&'a str, String)>, RequestError> {
+    Url::parse(request.redirect_uri).map_err(|_| RequestError::BadRedirectUri)?;
+    let mut parameters = vec![
+        ("response_type", "code".to_owned()),
+        ("client_id", client_id.to_owned()),
+        ("redirect_uri", request.redirect_uri.to_owned()),
+        ("state", request.state.expose_secret().to_owned()),
+    ];
+    if description.authorize.pkce != Pkce::Off {
+        // RFC 7636 §4.2.
+        let digest = Sha256::digest(verifier.expose_secret());
+        parameters.push(("code_challenge", BASE64_URL_SAFE_NO_PAD.encode(digest)));
+        parameters.push(("code_challenge_method", "S256".to_owned()));
     }
-
-    /// RFC 6749 §3.1: no parameter twice. Those of the endpoint's own query count.
-    fn each_once(&self) -> Result<(), RequestError> {
-        let own = self.endpoint.query_pairs().map(|(name, _)| name.into_owned());
-        let mut seen = BTreeSet::new();
-        let mut names = own.chain(self.parameters.iter().map(|(name, _)| name.clone()));
-        names
-            .find(|name| !seen.insert(name.clone()))
-            .map_or(Ok(()), |name| Err(RequestError::RepeatedParameter(name)))
-    }
-
-    /// All in the open.
-    fn address(&self) -> Url {
-        let mut address = self.endpoint.clone();
-        address.query_pairs_mut().extend_pairs(&self.parameters);
-        address
-    }
-
-    /// RFC 9126 §4: the client and the reference, nothing else.
-    fn by_reference(&self, client_id: &str, reference: &str) -> Url {
-        let mut address = self.endpoint.clone();
-        address.query_pairs_mut().append_pair("client_id", client_id).append_pair("request_uri", reference);
-        address
-    }
-
-    /// RFC 9126 §2.1.
-    fn pushed(&self, endpoint: &Url, client: &Client<'_>) -> Result<Request, RequestError> {
-        // Proving the client adds its id where the provider does not read it from the header.
-        let in_header = client.description.client_auth(client.secret.is_some()) == Some(ClientAuth::Basic);
-        let fields = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let fields: Vec<_> = fields.filter(|(name, _)| in_header || *name != "client_id").collect();
-        client.proven(endpoint, &fields, Encoding::Form)
-    }
+    Ok(parameters)
 }
 
 /// Scopes in the provider's way, what the catalogue adds, the hint and the nonce.
-fn own_parameters(
-    description: &Description,
+fn own_parameters<'a>(
+    description: &'a Description,
     request: &AuthorizationRequest<'_>,
     verifier: &SecretString,
-) -> Vec<(String, String)> {
+) -> Vec<(&'a str, String)> {
     let Authorize { scope_parameter, params, optional_params, .. } = &description.authorize;
-    let mut parameters: Vec<(String, String)> = Vec::new();
-    let mut add = |name: &str, value: String| parameters.push((name.to_owned(), value));
-    let separator = description.scopes.separator.as_deref().filter(|_| !request.scopes.is_empty());
-    if let Some(separator) = separator {
-        add(scope_parameter.name(), request.scopes.join(separator));
-    }
-    if let Some(nonce) = nonce(request.scopes, verifier) {
-        add("nonce", nonce);
-    }
-    let taken = |name: &str| optional_params.iter().any(|known| known == name);
+    let scopes = description.scopes.joined(request.scopes).map(|scopes| (scope_parameter.name(), scopes));
+    let nonce = nonce(request.scopes, verifier).map(|nonce| ("nonce", nonce));
     let (email, name) = request.expected.map(|account| (&account.email, &account.name)).unzip();
-    for (parameter, hint) in [("login_hint", email), ("login", name)] {
-        if let Some(hint) = hint.and_then(Option::as_ref).filter(|hint| !hint.is_empty() && taken(parameter))
-        {
-            add(parameter, hint.clone());
-        }
-    }
-    for (name, value) in params {
-        add(name, value.clone());
-    }
-    parameters
+    let hints = [("login_hint", email), ("login", name)].into_iter().filter_map(|(parameter, hint)| {
+        let hint = hint?.as_ref().filter(|hint| !hint.is_empty())?;
+        optional_params.iter().any(|known| known == parameter).then(|| (parameter, hint.clone()))
+    });
+    let catalogued = params.iter().map(|(name, value)| (name.as_str(), value.clone()));
+    scopes.into_iter().chain(nonce).chain(hints).chain(catalogued).collect()
+}
+
+/// RFC 6749 §3.1: no parameter twice. Those of the endpoint's own query count.
+fn each_once(endpoint: &Url, parameters: &[(&str, String)]) -> Result<(), RequestError> {
+    let own = endpoint.query_pairs().map(|(name, _)| name.into_owned());
+    let mut seen = BTreeSet::new();
+    let mut names = own.chain(parameters.iter().map(|(name, _)| (*name).to_owned()));
+    names
+        .find(|name| !seen.insert(name.clone()))
+        .map_or(Ok(()), |name| Err(RequestError::RepeatedParameter(name)))
+}
+
+/// RFC 9126 §2.1.
+fn pushed(
+    endpoint: &Url,
+    client: &Client<'_>,
+    parameters: &[(&str, String)],
+) -> Result<Request, RequestError> {
+    // Proving the client adds its id where the provider does not read it from the header.
+    let in_header = client.description.client_auth(client.secret.is_some()) == Some(ClientAuth::Basic);
+    let fields = parameters.iter().map(|(name, value)| (*name, value.as_str()));
+    let fields: Vec<_> = fields.filter(|(name, _)| in_header || *name != "client_id").collect();
+    client.proven(endpoint, &fields, Encoding::Form)
 }
 
 /// The longest reference that is put into an address.
@@ -192,12 +159,12 @@ fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
     sound.then(|| reference.to_owned())
 }
 
-/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None where no id token is asked for, which is what it is for.
+/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None where no id token is requested, which is what it is for.
 pub(super) fn nonce(scopes: &[String], verifier: &SecretString) -> Option<String> {
     scopes.iter().any(|scope| scope == "openid").then(|| nonce_of(verifier))
 }
 
-/// It binds an id token to the try as the verifier binds the code, and tells nothing of the verifier.
+/// It binds an id token to the attempt as the verifier binds the code, and tells nothing of the verifier.
 pub(super) fn nonce_of(verifier: &SecretString) -> String {
     let mut hash = Sha256::new();
     hash.update(b"bowline nonce\0");
@@ -234,7 +201,7 @@ mod tests {
             redirect_uri: BACK,
             state: &state,
             scopes: &scopes,
-            expected: Some(&Account {
+            expected: Some(&ProviderAccount {
                 id: "7".into(),
                 name: Some("ann".into()),
                 email: Some("ann@example.com".into()),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::classify;
 use super::issuer;
 use crate::catalog::Description;
-use crate::catalog::errors::{Class, Exchange};
+use crate::catalog::errors::{Class, Operation};
 
 /// A callback that may come from another server than the one that was asked (mix-up, RFC 9700 §4.4). Repeats nothing of
 /// what came.
@@ -19,7 +19,7 @@ pub enum IssuerMismatch {
     Other,
 }
 
-/// Checks `iss` of a callback, also of one that brings an error (RFC 9207 §2.4).
+/// Checks `iss` of a callback, also of one with an error (RFC 9207 §2.4).
 ///
 /// Compared as plain strings with the issuer that was asked. Missing is refused where metadata or the catalogue says that
 /// callbacks carry it. For a provider without a known issuer, the name must be on the host of its authorization or token
@@ -39,7 +39,7 @@ pub fn callback_issuer(description: &Description, given: Option<&str>) -> Result
     if fits { Ok(()) } else { Err(IssuerMismatch::Other) }
 }
 
-/// A callback that brings an error instead of a code.
+/// A callback with an error instead of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declined {
     /// What it means. [`Class::Cancelled`] is an outcome like another. Whatever it is, an older grant is untouched.
@@ -60,7 +60,7 @@ pub(crate) const SAID: usize = 200;
 /// that nobody knows is a [`Class::Bug`].
 pub fn declined(description: &Description, error: &str, text: Option<&str>) -> Declined {
     let document = json!({"error": error, "error_description": text});
-    let found = description.errors.token(Exchange::Callback, &document);
+    let found = description.errors.token(Operation::Callback, &document);
     let class = found.as_ref().map_or(Class::Bug, |found| found.class);
     let code = found.and_then(|found| found.code).or_else(|| Some(error.to_owned()));
     let code = code.filter(|code| classify::is_plain(code));

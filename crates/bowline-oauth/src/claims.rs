@@ -25,7 +25,6 @@ pub enum ClaimsFlaw {
     /// Not three parts with a JSON object in the middle.
     #[error("it cannot be read")]
     Unreadable,
-    /// `iss` is not the provider's issuer.
     #[error("another issuer made it")]
     Issuer,
     /// `aud` or `azp` is not our client id.
@@ -37,7 +36,6 @@ pub enum ClaimsFlaw {
     /// `nonce` is another's.
     #[error("it answers another request")]
     OtherNonce,
-    /// `exp` has passed.
     #[error("it has expired")]
     Expired,
 }
@@ -99,8 +97,7 @@ fn is_for(claims: &Value, client_id: &str) -> bool {
 fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
         _ => None,
     }
 }

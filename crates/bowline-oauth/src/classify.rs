@@ -10,11 +10,12 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::answer::Document;
+use super::headers;
 use super::http::{Received, SendError, Sent};
-pub(crate) use super::operation::Operation;
 use super::request::RequestError;
 use crate::catalog::Description;
-use crate::catalog::errors::{Class, Exchange, Finding};
+pub(crate) use crate::catalog::errors::Operation;
+use crate::catalog::errors::{Class, Finding, passes};
 
 /// A request that failed. Holds no text of the provider but a code of plain characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(class: Class, sent: Sent, what: What) -> Self {
+    fn new(class: Class, sent: Sent, summary: &str) -> Self {
         Self {
             class,
             code: None,
@@ -45,7 +46,7 @@ impl Failure {
             retry_after: None,
             sent,
             proves_revoked: false,
-            summary: what.text().to_owned(),
+            summary: summary.to_owned(),
         }
     }
 
@@ -75,137 +76,105 @@ impl Failure {
             |code: &String| code.len() >= 8 && secret.contains(code.as_str()) || code.contains(secret);
         if !secret.is_empty() && self.code.as_ref().is_some_and(echoes) {
             self.code = None;
-            What::Said(self.class).text().clone_into(&mut self.summary);
+            words(self.class).clone_into(&mut self.summary);
         }
         self
     }
 }
 
-/// What happened, in words.
-#[derive(Clone, Copy)]
-enum What {
-    NotCalled,
-    Unreachable,
-    NoAnswer,
-    BrokeOff,
-    TooLarge,
-    Page,
-    Redirect,
-    Unreadable,
-    Empty,
-    NoToken,
-    NotBuilt,
-    Unconfirmed,
-    Busy,
-    StartOver,
-    OtherRequest,
-    Said(Class),
-}
-
-impl What {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::NotCalled => "the provider's address may not be called",
-            Self::Unreachable => "the provider cannot be reached",
-            Self::NoAnswer => "the provider did not answer",
-            Self::BrokeOff => "the provider's answer broke off",
-            Self::TooLarge => "the provider's answer is too large",
-            Self::Page => "a web page came instead of an answer, perhaps from a proxy or firewall",
-            Self::Redirect => "the provider answered with a redirect, which is not followed",
-            Self::Unreadable => "the provider's answer cannot be read",
-            Self::Empty => "the provider's answer is empty",
-            Self::NoToken => "the provider's answer holds no access token",
-            Self::NotBuilt => "the request cannot be made from this description and app registration",
-            Self::Unconfirmed => "the provider's answer does not say what it should",
-            Self::Busy => "the provider asks to wait",
-            Self::StartOver => "the provider does not accept the try to connect: begin again",
-            Self::OtherRequest => "the provider's answer belongs to another try to connect",
-            Self::Said(class) => match class {
-                Class::Transient => "the provider has a passing problem",
-                Class::Reauth => "the provider no longer accepts the grant",
-                Class::Consent => "the provider wants an administrator's approval",
-                Class::Policy => "a rule of the organization forbids it",
-                Class::StepUp => "the provider wants a new sign-in by the owner",
-                Class::Config => "the provider does not accept the app registration",
-                Class::Alive => "the provider refused the check, but the credential works",
-                Class::Cancelled => "the person declined",
-                Class::Bug => "the provider did not accept the request",
-            },
-        }
-    }
-}
+const REDIRECTED: &str = "the provider answered with a redirect, which is not followed";
+const BUSY: &str = "the provider asks to wait";
 
 /// A class in words.
 pub(super) const fn words(class: Class) -> &'static str {
-    What::Said(class).text()
+    match class {
+        Class::Transient => "the provider has a passing problem",
+        Class::Reauth => "the provider no longer accepts the grant",
+        Class::Consent => "the provider wants an administrator's approval",
+        Class::Policy => "a rule of the organization forbids it",
+        Class::StepUp => "the provider wants a new sign-in by the owner",
+        Class::Config => "the provider does not accept the app registration",
+        Class::Alive => "the provider refused the check, but the credential works",
+        Class::Cancelled => "the person declined",
+        Class::Bug => "the provider did not accept the request",
+    }
 }
 
 /// A request that was never made.
-pub(crate) fn unbuilt(error: &RequestError) -> Failure {
-    let mut failure = Failure::new(Class::Config, Sent::NotSent, What::NotBuilt);
-    failure.summary = error.to_string();
-    failure
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::new(Class::Config, Sent::NotSent, &error.to_string())
+    }
 }
 
 /// A request without a complete answer.
-pub(crate) fn unanswered(error: &SendError) -> Failure {
-    let server_fault = error.status().is_some_and(|status| status.is_server_error());
-    let (class, what) = match error {
-        SendError::Refused(_) | SendError::BadUrl => (Class::Config, What::NotCalled),
-        SendError::NotFound { .. } | SendError::Connect { .. } => (Class::Transient, What::Unreachable),
-        SendError::Deadline { .. } | SendError::Broken { .. } => (Class::Transient, What::NoAnswer),
-        SendError::Truncated { .. } => (Class::Transient, What::BrokeOff),
-        SendError::TooLarge { .. } if server_fault => (Class::Transient, What::TooLarge),
-        SendError::TooLarge { .. } => (Class::Bug, What::TooLarge),
-    };
-    Failure::new(class, error.sent(), what).with_status(error.status())
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        let server_fault = error.status().is_some_and(|status| status.is_server_error());
+        let (class, summary) = match error {
+            SendError::Refused(_) | SendError::BadUrl => {
+                (Class::Config, "the provider's address may not be called")
+            }
+            SendError::NotFound { .. } | SendError::Connect { .. } => {
+                (Class::Transient, "the provider cannot be reached")
+            }
+            SendError::Deadline { .. } | SendError::Broken { .. } => {
+                (Class::Transient, "the provider did not answer")
+            }
+            SendError::Truncated { .. } => (Class::Transient, "the provider's answer broke off"),
+            SendError::TooLarge { .. } => (
+                if server_fault { Class::Transient } else { Class::Bug },
+                "the provider's answer is too large",
+            ),
+        };
+        Self::new(class, error.sent(), summary).with_status(error.status())
+    }
 }
 
 /// A success that holds no access token: what it did is unknown.
 pub(crate) fn without_token(received: &Received) -> Failure {
-    Failure::new(Class::Bug, Sent::MaybeSent, What::NoToken).with_status(Some(received.status))
+    let summary = "the provider's answer holds no access token";
+    Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
 }
 
 /// A success by status whose body does not confirm it.
 pub(crate) fn unconfirmed(received: &Received) -> Failure {
-    Failure::new(Class::Bug, Sent::MaybeSent, What::Unconfirmed).with_status(Some(received.status))
+    let summary = "the provider's answer does not say what it should";
+    Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
 }
 
 /// Tokens that answer another request than ours (`OpenID` Connect Core §3.1.3.7): somebody slipped in a foreign code.
 pub(crate) fn of_another_request() -> Failure {
-    Failure::new(Class::Reauth, Sent::MaybeSent, What::OtherRequest)
+    let summary = "the provider's answer belongs to another attempt to connect";
+    Failure::new(Class::Reauth, Sent::MaybeSent, summary)
 }
 
-/// What an answer means. `None`: it is a success as far as status and error members tell.
+/// What an answer means: a success as far as status and error members tell, or a failure.
 pub(crate) fn answered(
     operation: Operation,
     description: &Description,
     received: &Received,
     document: &Document,
     now: Timestamp,
-) -> Option<Failure> {
+) -> Result<(), Failure> {
     let status = received.status;
-    let wait = received.retry_after(now);
+    let wait = headers::retry_after(&received.headers, now);
     let busy = status == StatusCode::TOO_MANY_REQUESTS || wait.is_some() && !status.is_success();
+    let is_page = matches!(document, Document::Html);
     let mut failure = match document.data() {
         // Calls that return nothing succeed with an empty body.
-        None if operation == Operation::Revoke
-            && status.is_success()
-            && !matches!(document, Document::Html) =>
-        {
-            return None;
-        }
+        None if operation == Operation::Revoke && status.is_success() && !is_page => return Ok(()),
         None => unreadable(operation, description, received, document, busy),
         Some(data) => {
             let code = error_code(operation, description, data);
             if status.is_success() && code.is_none() && !says_no(operation, description, data) {
-                return None;
+                return Ok(());
             }
             read(operation, description, received, data, code, busy || wait.is_some())
         }
     };
     failure.retry_after = failure.retry_after.max(wait);
-    Some(failure)
+    Err(failure)
 }
 
 /// Steps 4 to 7 for a body with data.
@@ -217,20 +186,26 @@ fn read(
     code: Option<String>,
     busy: bool,
 ) -> Failure {
-    let status = received.status;
-    let finding = if busy { None } else { finding(operation, description, received, data) };
-    let class = class(operation, status, finding.as_ref(), code.as_deref(), busy);
-    let what = match class {
-        Class::Transient if busy => What::Busy,
-        Class::Bug if status.is_redirection() => What::Redirect,
-        Class::Reauth if operation.begins_a_grant() => What::StartOver,
-        class => What::Said(class),
+    let (status, errors) = (received.status, &description.errors);
+    let finding = match operation {
+        _ if busy => None,
+        Operation::Identity | Operation::Key => errors.api(status.as_u16(), &received.headers, Some(data)),
+        _ => errors.token(operation, data),
     };
-    let mut failure = Failure::new(class, effect(class, status), what);
+    let class = class(operation, status, finding.as_ref(), code.as_deref(), busy);
+    let summary = match class {
+        Class::Transient if busy => BUSY,
+        Class::Bug if status.is_redirection() => REDIRECTED,
+        Class::Reauth if operation.begins_a_grant() => {
+            "the provider does not accept the attempt to connect: begin again"
+        }
+        class => words(class),
+    };
+    let mut failure = Failure::new(class, effect(class, status), summary);
     let named = finding.as_ref().and_then(|found| found.code.clone()).or(code);
     failure.code = named.filter(|code| is_plain(code));
     if let Some(code) = &failure.code {
-        failure.summary = format!("{}: {code}", failure.summary);
+        failure.summary = format!("{summary}: {code}");
     }
     if let Some(found) = finding {
         failure.proves_revoked = found.revoked && class == Class::Reauth && !operation.begins_a_grant();
@@ -272,27 +247,27 @@ fn unreadable(
     busy: bool,
 ) -> Failure {
     let status = received.status;
-    let page = matches!(document, Document::Html);
-    let proxy = page && (status.is_success() || status == StatusCode::FORBIDDEN);
-    let what = match document {
-        _ if busy => What::Busy,
-        _ if status.is_redirection() => What::Redirect,
-        Document::Html => What::Page,
-        Document::Empty => What::Empty,
-        Document::Unreadable | Document::Data(_) => What::Unreadable,
+    let is_page = matches!(document, Document::Html);
+    let summary = match document {
+        _ if busy => BUSY,
+        _ if status.is_redirection() => REDIRECTED,
+        Document::Html => "a web page came instead of an answer, perhaps from a proxy or firewall",
+        Document::Empty => "the provider's answer is empty",
+        Document::Unreadable | Document::Data(_) => "the provider's answer cannot be read",
     };
-    // An API may refuse a credential with a bare status; a page is not the API speaking.
-    let api = || description.errors.api(status.as_u16(), &received.headers, None).map(|found| found.class);
-    let class = match () {
-        () if busy || proxy => Class::Transient,
-        () if !operation.is_token_request() && !page && !status.is_success() => {
-            api().unwrap_or_else(|| by_status(status))
-        }
-        () => by_status(status),
+    let is_proxy = is_page && (status.is_success() || status == StatusCode::FORBIDDEN);
+    let class = if busy || is_proxy {
+        Class::Transient
+    } else if operation.is_token_request() || is_page || status.is_success() {
+        by_status(status)
+    } else {
+        // An API may refuse a credential with a bare status; a page is not the API speaking.
+        let found = description.errors.api(status.as_u16(), &received.headers, None);
+        found.map_or_else(|| by_status(status), |found| found.class)
     };
-    let unknown = status.is_success() || page && !status.is_redirection();
+    let unknown = status.is_success() || is_page && !status.is_redirection();
     let sent = if unknown && !busy { Sent::MaybeSent } else { effect(class, status) };
-    Failure::new(class, sent, what).with_status(Some(status))
+    Failure::new(class, sent, summary).with_status(Some(status))
 }
 
 /// Whether an answer that says no can have followed an effect. A provider in trouble may have done the work before
@@ -301,23 +276,6 @@ fn effect(class: Class, status: StatusCode) -> Sent {
     let trouble =
         status.is_server_error() || class == Class::Transient && status != StatusCode::TOO_MANY_REQUESTS;
     if trouble { Sent::MaybeSent } else { Sent::Refused }
-}
-
-/// Step 5: the provider's own table.
-fn finding(
-    operation: Operation,
-    description: &Description,
-    received: &Received,
-    data: &Value,
-) -> Option<Finding> {
-    let errors = &description.errors;
-    match operation {
-        Operation::ClientCredentials => errors.token(Exchange::Mint, data),
-        Operation::Identity | Operation::Key => {
-            errors.api(received.status.as_u16(), &received.headers, Some(data))
-        }
-        _ => errors.token(Exchange::Refresh, data),
-    }
 }
 
 /// Step 6: the codes of RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6 and RFC 8707. "Start over" of a code exchange is
@@ -354,17 +312,14 @@ fn standard(operation: Operation, code: &str) -> Option<Class> {
 
 /// Step 7.
 fn by_status(status: StatusCode) -> Class {
-    match status.as_u16() {
-        408 | 425 | 429 | 500..=599 => Class::Transient,
-        _ => Class::Bug,
-    }
+    if passes(status.as_u16()) { Class::Transient } else { Class::Bug }
 }
 
 /// The code in the body, known or not. Where the table does not say where it is, a token answer has it in `error`.
 fn error_code(operation: Operation, description: &Description, data: &Value) -> Option<String> {
     let errors = &description.errors;
     let listed = if operation.is_token_request() || errors.api_code.is_empty() {
-        errors.code_in(data)
+        errors.code.text(data)
     } else {
         errors.api_code.text(data)
     };
@@ -394,14 +349,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fixtures::{answer, description};
+    use crate::fixtures::{answer, description, pointer};
     use crate::guard::{AddressRefused, AddressRule};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn judge(operation: Operation, status: u16, headers: &[(&str, &str)], body: &str) -> Option<Failure> {
         let received = answer(status, headers, body);
-        answered(operation, &description(), &received, &Document::read(&received), NOW)
+        answered(operation, &description(), &received, &Document::read(&received), NOW).err()
     }
 
     const PAGE: &str = "<!doctype html><title>Blocked</title>";
@@ -525,7 +480,7 @@ mod tests {
     #[test]
     fn the_providers_table_comes_before_the_standards() {
         let mut slack = description();
-        slack.token_response.success = Some("/ok".parse().unwrap());
+        slack.token_response.success = Some(pointer("/ok"));
         slack.errors.token = [
             ("token_revoked".to_owned(), Class::Reauth),
             ("invalid_request".to_owned(), Class::Reauth),
@@ -536,7 +491,7 @@ mod tests {
         slack.errors.wait = [("internal_error".to_owned(), "60s".parse().unwrap())].into();
         let judge = |operation, body| {
             let received = answer(200, &[], body);
-            answered(operation, &slack, &received, &Document::read(&received), NOW)
+            answered(operation, &slack, &received, &Document::read(&received), NOW).err()
         };
         let revoked = judge(Operation::Refresh, r#"{"ok":false,"error":"token_revoked"}"#).unwrap();
         assert_eq!(
@@ -578,8 +533,9 @@ mod tests {
             (SendError::BadUrl, Class::Config, Sent::NotSent),
         ];
         for (error, class, sent) in rows {
-            let failure = unanswered(&error);
-            assert_eq!((failure.class, failure.sent), (class, sent), "{error}");
+            let text = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!((failure.class, failure.sent), (class, sent), "{text}");
         }
     }
 

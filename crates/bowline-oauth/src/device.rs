@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
+use super::answer;
 use super::app::App;
 use super::classify::{self, Failure, Operation};
 use super::endpoint::{ClientRequest, Granted};
@@ -56,7 +57,7 @@ impl fmt::Debug for DeviceAuthorization {
     }
 }
 
-/// What one poll brought.
+/// What came of one poll.
 #[derive(Clone, Debug)]
 pub enum Poll {
     /// Nobody has decided yet.
@@ -65,13 +66,11 @@ pub enum Poll {
     SlowDown,
     /// Tokens. The device code is spent.
     Granted(Box<Granted>),
-    /// The person said no.
     Denied,
-    /// The codes are too old.
     Expired,
 }
 
-/// Asks for codes (RFC 8628 §3.1). May be repeated: codes that nobody uses lapse.
+/// Asks for codes (RFC 8628 §3.1). May be repeated: codes that nobody uses expire.
 ///
 /// # Errors
 /// The provider has no such endpoint or refused, or its answer lacks what a person needs.
@@ -152,14 +151,9 @@ fn is_typeable(code: &str) -> bool {
     code.chars().all(|char| char.is_ascii_graphic() || char == ' ')
 }
 
-/// More than nothing, as number or text.
+/// More than nothing.
 fn seconds(value: &Value) -> Option<Duration> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64()?,
-        Value::String(text) => text.trim().parse().ok()?,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(seconds).ok().filter(|span| !span.is_zero())
+    answer::seconds(value).filter(|span| !span.is_zero())
 }
 
 #[cfg(test)]

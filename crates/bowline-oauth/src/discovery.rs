@@ -9,6 +9,7 @@ use super::guard::{self, AddressRefused};
 use super::http::{Http, SendError};
 use super::{issuer, request};
 use crate::catalog::DiscoveredEndpoints;
+use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::protocol::ClientAuth;
 
 /// Metadata that cannot be used, and what to do about it.
@@ -26,26 +27,17 @@ pub enum DiscoveryError {
     /// The provider is in trouble. Passes by itself.
     #[error("the issuer's metadata is not available now (status {})", .0.as_u16())]
     Unavailable(StatusCode),
-    /// The document is not a JSON object.
     #[error("the issuer's metadata cannot be read: check endpoints.issuer, or set endpoints.token")]
     Unreadable,
     /// The document belongs to another issuer: nothing in it counts (RFC 8414 §3.3).
     #[error("the metadata is of another issuer: write endpoints.issuer exactly as the provider does")]
     OtherIssuer,
-    /// There is no token endpoint.
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
     NoTokenEndpoint,
-    /// An endpoint is not a URL.
     #[error("{0} in the issuer's metadata is not a URL: set that endpoint by hand")]
     BadEndpoint(&'static str),
-    /// An endpoint may not be called.
     #[error("{name} in the issuer's metadata: {refused}")]
-    RefusedEndpoint {
-        /// The member.
-        name: &'static str,
-        /// Why.
-        refused: AddressRefused,
-    },
+    RefusedEndpoint { name: &'static str, refused: AddressRefused },
 }
 
 impl DiscoveryError {
@@ -67,13 +59,17 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     if issuer.query().is_some() || issuer.fragment().is_some() {
         return Err(DiscoveryError::NotAnIssuer);
     }
-    let first = match fetch(http, &oauth_document(issuer), issuer).await {
+    let path = issuer.path().trim_end_matches('/');
+    // RFC 8414 §3.1: between host and path. `OpenID` Connect Discovery §4: after the path.
+    let oauth_document = format!("/.well-known/oauth-authorization-server{path}");
+    let openid_document = format!("{path}/.well-known/openid-configuration");
+    let first = match fetch(http, &oauth_document, issuer).await {
         Ok(document) => return endpoints(http, &document),
         // The other document is on the same host.
         Err(error @ DiscoveryError::Unreachable(_)) => return Err(error),
         Err(error) => error,
     };
-    match fetch(http, &openid_document(issuer), issuer).await {
+    match fetch(http, &openid_document, issuer).await {
         Ok(document) => endpoints(http, &document),
         // What was wrong with a document says more than that there is no second one.
         Err(DiscoveryError::NoDocument(_)) => Err(first),
@@ -81,24 +77,10 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     }
 }
 
-/// RFC 8414 §3.1: between host and path.
-fn oauth_document(issuer: &Url) -> Url {
-    let path = issuer.path().trim_end_matches('/');
+async fn fetch(http: &dyn Http, path: &str, issuer: &Url) -> Result<Value, DiscoveryError> {
     let mut url = issuer.clone();
-    url.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
-    url
-}
-
-/// `OpenID` Connect Discovery §4: after the path.
-fn openid_document(issuer: &Url) -> Url {
-    let path = issuer.path().trim_end_matches('/');
-    let mut url = issuer.clone();
-    url.set_path(&format!("{path}/.well-known/openid-configuration"));
-    url
-}
-
-async fn fetch(http: &dyn Http, url: &Url, issuer: &Url) -> Result<Value, DiscoveryError> {
-    let request = request::bare(Method::GET, url).map_err(|_| SendError::BadUrl)?;
+    url.set_path(path);
+    let request = request::bare(Method::GET, &url).map_err(|_| SendError::BadUrl)?;
     let received = http.send(request).await?;
     match received.status {
         StatusCode::OK => {}
@@ -128,12 +110,15 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
         Ok(Some(url))
     };
     Ok(DiscoveredEndpoints {
-        authorization: endpoint("authorization_endpoint")?,
-        pushed_authorization_request: endpoint("pushed_authorization_request_endpoint")?,
-        token: Some(endpoint("token_endpoint")?.ok_or(DiscoveryError::NoTokenEndpoint)?),
-        device_authorization: endpoint("device_authorization_endpoint")?,
-        revocation: endpoint("revocation_endpoint")?,
-        userinfo: endpoint("userinfo_endpoint")?,
+        endpoints: ProviderEndpoints {
+            authorization: endpoint("authorization_endpoint")?,
+            pushed_authorization_request: endpoint("pushed_authorization_request_endpoint")?,
+            token: Some(endpoint("token_endpoint")?.ok_or(DiscoveryError::NoTokenEndpoint)?),
+            device_authorization: endpoint("device_authorization_endpoint")?,
+            revocation: endpoint("revocation_endpoint")?,
+            userinfo: endpoint("userinfo_endpoint")?,
+            ..ProviderEndpoints::default()
+        },
         client_auth: client_auth(document),
         issuer_in_callback: document.get("authorization_response_iss_parameter_supported")
             == Some(&Value::Bool(true)),
@@ -186,7 +171,7 @@ mod tests {
     async fn the_oauth_document_is_asked_first_and_then_the_openid_document() {
         let script = Script::new([Ok(answer(404, &[], "")), Ok(answer(200, &[], &metadata().to_string()))]);
         let found = discovered(&script, ISSUER).await.unwrap();
-        assert_eq!(found.token.unwrap().as_str(), "https://tokens.example.com/token");
+        assert_eq!(found.endpoints.token.unwrap().as_str(), "https://tokens.example.com/token");
         assert_eq!(found.client_auth, [ClientAuth::Post]);
         assert_eq!(
             asked(&script),

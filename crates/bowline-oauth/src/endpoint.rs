@@ -13,7 +13,6 @@ use crate::catalog::Description;
 /// A token answer, and the client secret with which it came.
 #[derive(Clone, Debug)]
 pub struct Granted {
-    /// The answer.
     pub answer: TokenAnswer,
     /// Which secret the provider accepted.
     pub secret: WhichSecret,
@@ -57,10 +56,8 @@ impl ClientRequest<'_> {
     ) -> Result<Answered, Failure> {
         let judge = |received: Received| {
             let document = Document::read(&received);
-            match classify::answered(self.operation, self.description, &received, &document, self.now) {
-                Some(failure) => Err(failure),
-                None => Ok((received, document)),
-            }
+            classify::answered(self.operation, self.description, &received, &document, self.now)?;
+            Ok((received, document))
         };
         let ((received, document), secret) = self.ask(build, judge).await?;
         Ok(Answered { received, document, secret })
@@ -77,8 +74,7 @@ impl ClientRequest<'_> {
         let mut refused: Option<Failure> = None;
         for (which, secret) in self.app.secrets() {
             let client = Client { description: self.description, id: &self.app.client_id, secret };
-            let request = build(&client).map_err(|error| classify::unbuilt(&error))?;
-            let received = self.http.send(request).await.map_err(|error| classify::unanswered(&error))?;
+            let received = self.http.send(build(&client)?).await?;
             let echo = secret.map_or("", |secret| secret.expose_secret());
             match judge(received).map_err(|failure| failure.without_echo(echo)) {
                 Ok(answer) => return Ok((answer, which)),
@@ -87,6 +83,6 @@ impl ClientRequest<'_> {
                 Err(failure) => return Err(failure),
             }
         }
-        Err(refused.unwrap_or_else(|| classify::unbuilt(&RequestError::NoClientAuth)))
+        Err(refused.unwrap_or_else(|| RequestError::NoClientAuth.into()))
     }
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::answer::Flaw;
+use super::answer::AnswerFlaw;
 use super::app::App;
 use super::authorize::nonce;
 use super::claims::ClaimsFlaw;
@@ -13,20 +13,18 @@ use super::http::Http;
 use crate::catalog::Description;
 use crate::catalog::entry::Pkce;
 
-/// The code that a callback brought, and what the request that it answers said.
+/// The code in a callback, and what the request that it answers said.
 #[derive(Clone, Copy, Debug)]
 pub struct Code<'a> {
-    /// The code itself.
     pub code: &'a SecretString,
     /// The PKCE verifier (RFC 7636 §4.1).
     pub verifier: &'a SecretString,
-    /// The redirect URI.
     pub redirect_uri: &'a str,
-    /// The scopes that were asked for: an id token was asked for by one of them.
+    /// The scopes that were requested: one of them requests an id token.
     pub scopes: &'a [String],
 }
 
-/// Exchanges the code that a callback brought.
+/// Exchanges the code in a callback.
 ///
 /// The code goes out once. It goes out a second time, with the previous client secret, only after the provider refused
 /// the client itself: it proves the client before it looks at the code (RFC 6749 §4.1.3), so that the code was not used.
@@ -35,8 +33,8 @@ pub struct Code<'a> {
 /// is late, used or not ours. It says nothing about an older grant.
 ///
 /// The token endpoint answered us directly over TLS, so the id token's signature is not checked (`OpenID` Connect Core
-/// §3.1.3.7); issuer, audience, end and, where one was sent, the nonce are. A nonce of another request refuses the whole answer: the code was
-/// not meant for us.
+/// §3.1.3.7); issuer, audience, expiry and, where one was sent, the nonce are. A nonce of another request refuses the whole
+/// answer: the code was not meant for us.
 ///
 /// [`Class::Reauth`]: crate::catalog::errors::Class::Reauth
 pub async fn exchange(
@@ -56,7 +54,7 @@ pub async fn exchange(
     }
     let outcome = asked.tokens(&grant, &[], nonce(scopes, verifier).as_deref()).await;
     let granted = outcome.map_err(|failure| secrets.into_iter().fold(failure, Failure::without_echo))?;
-    if granted.answer.flaws.contains(&Flaw::IdToken(ClaimsFlaw::OtherNonce)) {
+    if granted.answer.flaws.contains(&AnswerFlaw::IdToken(ClaimsFlaw::OtherNonce)) {
         return Err(classify::of_another_request());
     }
     Ok(granted)
@@ -198,7 +196,7 @@ mod tests {
         let ours = exchanged(&with(json!(nonce_of(&verifier()))), &description(), &app()).await.unwrap();
         assert_eq!(ours.answer.claims["sub"], "7");
         let silent = exchanged(&with(Value::Null), &description(), &app()).await.unwrap();
-        assert_eq!(silent.answer.flaws, [Flaw::IdToken(ClaimsFlaw::NoNonce)]);
+        assert_eq!(silent.answer.flaws, [AnswerFlaw::IdToken(ClaimsFlaw::NoNonce)]);
         assert!(silent.answer.claims.is_empty());
         // Where none was asked for there was no nonce to repeat.
         let code = SecretString::from("code-canary");

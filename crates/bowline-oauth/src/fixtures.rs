@@ -13,14 +13,13 @@ use super::app::App;
 use super::http::{Http, Received, Request, SendError};
 use super::network::Network;
 use crate::catalog::Description;
-use crate::catalog::calls::Revoke;
-use crate::catalog::entry::{Authorize, DeviceFlow, Endpoints};
+use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::errors::ErrorTable;
-use crate::catalog::pointer::Pointer;
-use crate::catalog::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
+use crate::catalog::pointer::{Pointer, Pointers};
+use crate::catalog::protocol::{ClientAuth, ScopeRules, TokenResponse};
 
-fn path(text: &str) -> Pointer {
-    text.parse().unwrap()
+pub(crate) fn pointer(text: &str) -> Pointer {
+    Pointer::try_from(text.to_owned()).unwrap()
 }
 
 /// A provider that follows the standard, at `https://provider.example.com`.
@@ -29,38 +28,28 @@ pub(crate) fn description() -> Description {
         provider: "example".to_owned(),
         entry: "generic-oauth2".to_owned(),
         display_name: "Example".to_owned(),
-        methods: Vec::new(),
-        endpoints: Endpoints {
+        endpoints: ProviderEndpoints {
             authorization: Some("https://provider.example.com/authorize".parse().unwrap()),
             token: Some("https://provider.example.com/token".parse().unwrap()),
             device_authorization: Some("https://provider.example.com/device".parse().unwrap()),
             revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
             userinfo: Some("https://provider.example.com/me".parse().unwrap()),
-            ..Endpoints::default()
+            ..ProviderEndpoints::default()
         },
-        own_issuer: false,
-        discovered: false,
         client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
-        authorize: Authorize::default(),
-        device: DeviceFlow::default(),
-        token_request: TokenRequest::default(),
         token_response: TokenResponse {
-            access_token: path("/access_token"),
-            refresh_token: Some(path("/refresh_token")),
-            expires_in: Some(path("/expires_in")),
-            refresh_expires_in: Some(path("/refresh_token_expires_in")),
-            scope: Some(path("/scope")),
-            id_token: Some(path("/id_token")),
-            token_type: Some(path("/token_type")),
+            access_token: pointer("/access_token"),
+            refresh_token: Some(pointer("/refresh_token")),
+            expires_in: Some(pointer("/expires_in")),
+            refresh_expires_in: Some(pointer("/refresh_token_expires_in")),
+            scope: Some(pointer("/scope")),
+            id_token: Some(pointer("/id_token")),
+            token_type: Some(pointer("/token_type")),
             ..TokenResponse::default()
         },
-        scopes: Scopes { separator: Some(" ".to_owned()), ..Scopes::default() },
-        grant: Grant::default(),
-        identity: None,
-        probe: None,
-        revoke: Revoke::default(),
-        key: None,
-        errors: ErrorTable { code: path("/error").into(), ..ErrorTable::default() },
+        scopes: ScopeRules { separator: Some(" ".to_owned()), ..ScopeRules::default() },
+        errors: ErrorTable { code: Pointers::One(pointer("/error")), ..ErrorTable::default() },
+        ..Description::default()
     }
 }
 

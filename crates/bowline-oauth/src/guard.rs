@@ -4,7 +4,6 @@
 //! would be a way to let the operator call into the cluster. A name is judged before and after it is resolved, and
 //! the addresses that were judged are the ones that are dialled, so that a name cannot change in between.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,41 +14,43 @@ use url::{Host, Url};
 use super::network::Network;
 
 /// Why an address is not called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressRule {
-    /// Not an `https` URL.
+    #[error("only https is allowed")]
     NotHttps,
-    /// Neither `http` nor `https`.
+    #[error("only http and https are allowed")]
     NotHttp,
-    /// No host in the URL.
+    #[error("the address names no host")]
     NoHost,
-    /// User name or password in the URL.
+    #[error("the address holds a user name or password")]
     Credentials,
     /// A name that only this machine or this network knows.
+    #[error("the name is local")]
     LocalName,
-    /// A name of a Service inside the cluster.
+    #[error("the name belongs to the cluster")]
     ClusterName,
-    /// 0.0.0.0/8 or `::`.
+    #[error("the address is unspecified")]
     Unspecified,
-    /// 127.0.0.0/8 or `::1`.
+    #[error("the address is a loopback address")]
     Loopback,
-    /// RFC 1918, or `fc00::/7` of RFC 4193.
+    #[error("the address is private")]
     Private,
-    /// 169.254.0.0/16, `fe80::/10` or the former `fec0::/10`.
+    #[error("the address is link-local")]
     LinkLocal,
     /// An address or a name at which clouds serve the machine's own credentials.
+    #[error("the address is a cloud's metadata service")]
     Metadata,
-    /// 100.64.0.0/10 (RFC 6598).
+    #[error("the address is shared address space")]
     CarrierNat,
-    /// Multicast or broadcast.
+    #[error("the address is multicast")]
     Multicast,
-    /// Documentation ranges (RFC 5737, RFC 3849, RFC 9637).
+    #[error("the address is reserved for documentation")]
     Documentation,
-    /// Benchmarking ranges (RFC 2544, RFC 5180).
+    #[error("the address is reserved for benchmarks")]
     Benchmarking,
-    /// An IPv4 address inside an IPv6 address: mapped, compatible, 6to4, Teredo or local NAT64.
+    #[error("the address hides an IPv4 address")]
     Embedded,
-    /// Not assigned for use on the Internet.
+    #[error("the address is reserved")]
     Reserved,
 }
 
@@ -65,37 +66,12 @@ impl AddressRule {
     }
 }
 
-impl fmt::Display for AddressRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotHttps => "only https is allowed",
-            Self::NotHttp => "only http and https are allowed",
-            Self::NoHost => "the address names no host",
-            Self::Credentials => "the address holds a user name or password",
-            Self::LocalName => "the name is local",
-            Self::ClusterName => "the name belongs to the cluster",
-            Self::Unspecified => "the address is unspecified",
-            Self::Loopback => "the address is a loopback address",
-            Self::Private => "the address is private",
-            Self::LinkLocal => "the address is link-local",
-            Self::Metadata => "the address is a cloud's metadata service",
-            Self::CarrierNat => "the address is shared address space",
-            Self::Multicast => "the address is multicast",
-            Self::Documentation => "the address is reserved for documentation",
-            Self::Benchmarking => "the address is reserved for benchmarks",
-            Self::Embedded => "the address hides an IPv4 address",
-            Self::Reserved => "the address is reserved",
-        })
-    }
-}
-
 /// A host that is not called. Names the host, never the path or query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{host} is not called: {rule}")]
 pub struct AddressRefused {
     /// The host as written, cut to 253 characters.
     pub(crate) host: String,
-    /// The rule that it breaks.
     pub rule: AddressRule,
 }
 
@@ -132,13 +108,13 @@ pub fn check_url(url: &Url, network: &Network) -> Result<(), AddressRefused> {
 
 /// Judges the proxy's own address where it is a literal; a name is judged when it is resolved.
 pub(super) fn check_proxy(url: &Url) -> Result<(), AddressRefused> {
-    let ip = match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip),
-        Some(Host::Domain(_)) | None => return Ok(()),
+    let rule = match url.host() {
+        Some(Host::Ipv4(ip)) => forbidden_for_proxy(ip.into()),
+        Some(Host::Ipv6(ip)) => forbidden_for_proxy(ip.into()),
+        Some(Host::Domain(_)) | None => None,
     };
     let host = url.host_str().unwrap_or_default();
-    forbidden_for_proxy(ip).map_or(Ok(()), |rule| Err(AddressRefused::new(host, rule)))
+    rule.map_or(Ok(()), |rule| Err(AddressRefused::new(host, rule)))
 }
 
 /// Why the name may not be called, whatever it resolves to; `None` when it may.
@@ -203,7 +179,7 @@ const fn v6(s: [u16; 8], prefix: u8) -> IpNet {
 /// All of IPv6 that is assigned for public use.
 const PUBLIC_V6: IpNet = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
-/// What is not public; the first row that fits counts.
+/// What is not public; the first row that fits counts. RFC 6890, and RFC 1918, 3849, 4193, 5180, 5737, 6598, 9637.
 const SPECIAL: [(IpNet, AddressRule); 38] = [
     // AWS, Google and Azure; Azure's host agent; Alibaba; Oracle.
     (v4([169, 254, 169, 254], 32), Metadata),
@@ -254,11 +230,11 @@ fn kind_of_address(ip: IpAddr) -> Option<AddressRule> {
 }
 
 /// How names are turned into addresses; replaced in tests.
-pub(crate) type Lookup =
+pub(crate) type DnsLookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The system's resolver.
-pub(super) fn system_lookup() -> Lookup {
+pub(super) fn system_lookup() -> DnsLookup {
     Arc::new(|name| {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name, 0)).await?;
@@ -271,17 +247,17 @@ pub(super) fn system_lookup() -> Lookup {
 #[derive(Clone)]
 pub(super) struct Resolver {
     network: Arc<Network>,
-    lookup: Lookup,
+    lookup: DnsLookup,
 }
 
 impl Resolver {
-    pub(super) fn new(network: Arc<Network>, lookup: Lookup) -> Self {
+    pub(super) fn new(network: Arc<Network>, lookup: DnsLookup) -> Self {
         Self { network, lookup }
     }
 
     /// The addresses of `name` that may be dialled. Addresses that may not are left out; when none is left, the
     /// first one's reason is the error.
-    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+    async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, DnsError> {
         let is_proxy = self.network.proxy.as_ref().and_then(Url::host_str) == Some(name);
         let judge = |ip| if is_proxy { forbidden_for_proxy(ip) } else { forbidden(ip, &self.network) };
         if let Some(rule) = forbidden_name(name, &self.network).filter(|_| !is_proxy) {
@@ -291,8 +267,7 @@ impl Resolver {
         // `login.example.com.some-namespace.svc.cluster.local` first. Local names may need that list.
         let is_local = kind_of_name(name).is_some();
         let asked = if is_local { name.to_owned() } else { format!("{}.", name.trim_end_matches('.')) };
-        let found = (self.lookup)(asked).await;
-        let found = found.map_err(|source| LookupError::Failed { host: name.to_owned(), source })?;
+        let found = (self.lookup)(asked).await?;
         let allowed: Vec<IpAddr> = found.iter().copied().filter(|ip| judge(*ip).is_none()).collect();
         match found.iter().find_map(|ip| judge(*ip)) {
             Some(rule) if allowed.is_empty() => Err(AddressRefused::new(name, rule).into()),
@@ -303,18 +278,12 @@ impl Resolver {
 
 /// A name without an address that may be dialled.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LookupError {
-    /// The name may not be called.
+pub(super) enum DnsError {
     #[error(transparent)]
     Refused(#[from] AddressRefused),
-    /// The name was not found, or the name service did not answer.
-    #[error("{host} was not found")]
-    Failed {
-        /// The name.
-        host: String,
-        /// What the name service said.
-        source: std::io::Error,
-    },
+    /// There is no such name, or the name service did not answer.
+    #[error("the name was not found")]
+    Failed(#[from] std::io::Error),
 }
 
 impl reqwest::dns::Resolve for Resolver {
@@ -466,7 +435,7 @@ mod tests {
 
     fn resolver(network: Network, addresses: &[&str]) -> Resolver {
         let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        let lookup: Lookup = Arc::new(move |_| Box::pin(std::future::ready(Ok(addresses.clone()))));
+        let lookup: DnsLookup = Arc::new(move |_| Box::pin(std::future::ready(Ok(addresses.clone()))));
         Resolver::new(Arc::new(network), lookup)
     }
 
@@ -475,7 +444,7 @@ mod tests {
         for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fd00::1"] {
             let error =
                 resolver(Network::default(), &[address]).addresses("login.example.com").await.unwrap_err();
-            assert!(matches!(error, LookupError::Refused(_)), "{address}");
+            assert!(matches!(error, DnsError::Refused(_)), "{address}");
         }
     }
 
@@ -488,7 +457,7 @@ mod tests {
 
     #[tokio::test]
     async fn names_are_looked_up_without_the_search_list() {
-        let lookup: Lookup = Arc::new(|name| {
+        let lookup: DnsLookup = Arc::new(|name| {
             assert_eq!(name, "login.example.com.");
             Box::pin(std::future::ready(Ok(vec![IpAddr::from([8, 8, 8, 8])])))
         });
@@ -498,7 +467,7 @@ mod tests {
 
     #[tokio::test]
     async fn local_names_are_looked_up_as_written_where_private_addresses_are_allowed() {
-        let lookup: Lookup = Arc::new(|name| {
+        let lookup: DnsLookup = Arc::new(|name| {
             let address = if name == "gitlab.tools.svc" { [10, 1, 0, 1] } else { [10, 2, 0, 1] };
             Box::pin(std::future::ready(Ok(vec![IpAddr::from(address)])))
         });

@@ -9,23 +9,19 @@ use k8s_openapi::jiff::Timestamp;
 /// The longest wait that a provider can ask for.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// `Retry-After` as seconds or as a date in any of HTTP's three forms (RFC 9110 §5.6.7, §10.2.3), at most [`MAX_RETRY_AFTER`]. What is neither counts as
-/// absent; a date that has passed is a wait of zero.
+/// `Retry-After` as seconds or as a date in any of HTTP's three forms (RFC 9110 §5.6.7, §10.2.3), at most
+/// [`MAX_RETRY_AFTER`]. What is neither counts as absent; a date that has passed is a wait of zero.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
     let wait = if let Some(seconds) = seconds(value) {
         Duration::from_secs(seconds)
     } else {
-        let from = date(headers).unwrap_or(now);
+        // Counted from the provider's own clock, if it says what that is.
+        let from = text(headers, &DATE).and_then(instant).unwrap_or(now);
         let wait = instant(value)?.duration_since(from);
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX_RETRY_AFTER))
-}
-
-/// `Date` (RFC 9110 §6.6.1).
-pub(crate) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    instant(text(headers, &DATE)?)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {

@@ -11,11 +11,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{HeaderMap, StatusCode};
-use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-use super::guard::{self, AddressRefused, Lookup, LookupError, Resolver};
-use super::headers;
+use super::guard::{self, AddressRefused, DnsError, DnsLookup, Resolver};
 use super::network::{Network, NetworkBounds, OutOfBounds};
 
 /// A request with its whole body.
@@ -34,25 +32,10 @@ pub enum Sent {
 
 /// A complete answer. Its `Debug` shows no content.
 pub struct Received {
-    /// Status.
     pub status: StatusCode,
-    /// Headers.
     pub headers: HeaderMap,
-    /// Body, at most [`Limits::body`] bytes.
+    /// At most [`RequestLimits::body`] bytes.
     pub body: Vec<u8>,
-}
-
-impl Received {
-    /// How long the provider asks us to wait, at most an hour. A date is counted from the provider's own `Date`,
-    /// and from `now` where that is missing.
-    pub(crate) fn retry_after(&self, now: Timestamp) -> Option<Duration> {
-        headers::retry_after(&self.headers, now)
-    }
-
-    /// The body, when it is text.
-    pub(crate) fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.body).ok().map(|text| text.trim_start_matches('\u{feff}').trim())
-    }
 }
 
 impl fmt::Debug for Received {
@@ -64,64 +47,25 @@ impl fmt::Debug for Received {
 /// A request without a complete answer. Messages name the host, never the path or query.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The address may not be called.
     #[error(transparent)]
     Refused(#[from] AddressRefused),
-    /// The request has no usable URL.
     #[error("the address is not a URL")]
     BadUrl,
-    /// The name was not found.
     #[error("{host} was not found")]
-    NotFound {
-        /// The host.
-        host: String,
-    },
-    /// No connection, or no TLS session, within [`Limits::connect`].
+    NotFound { host: String },
+    /// No connection, or no TLS session, within [`RequestLimits::connect`].
     #[error("no connection to {host}")]
-    Connect {
-        /// The host.
-        host: String,
-        /// What failed.
-        source: reqwest::Error,
-    },
-    /// No complete answer within [`Limits::total`].
+    Connect { host: String, source: reqwest::Error },
+    /// No complete answer within [`RequestLimits::total`]; `status`, when at least that had come.
     #[error("{host} did not answer within {}s", .after.as_secs_f32())]
-    Deadline {
-        /// The host.
-        host: String,
-        /// The deadline.
-        after: Duration,
-        /// The status, when at least that had come.
-        status: Option<StatusCode>,
-    },
-    /// The connection broke before the status came.
+    Deadline { host: String, after: Duration, status: Option<StatusCode> },
     #[error("{host} closed the connection without an answer")]
-    Broken {
-        /// The host.
-        host: String,
-        /// What failed.
-        source: reqwest::Error,
-    },
+    Broken { host: String, source: reqwest::Error },
     /// The connection broke in the middle of the body.
     #[error("the answer of {host} broke off")]
-    Truncated {
-        /// The host.
-        host: String,
-        /// The status.
-        status: StatusCode,
-        /// What failed.
-        source: reqwest::Error,
-    },
-    /// The body is larger than [`Limits::body`].
+    Truncated { host: String, status: StatusCode, source: reqwest::Error },
     #[error("the answer of {host} is larger than {limit} bytes")]
-    TooLarge {
-        /// The host.
-        host: String,
-        /// The status.
-        status: StatusCode,
-        /// The limit.
-        limit: usize,
-    },
+    TooLarge { host: String, status: StatusCode, limit: usize },
 }
 
 impl SendError {
@@ -154,9 +98,8 @@ pub trait Http: fmt::Debug + Send + Sync {
     fn network(&self) -> &Network;
 }
 
-/// Limits of one request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct RequestLimits {
     /// From the first lookup to the last byte of the body.
     pub(crate) total: Duration,
     /// Lookup, TCP and TLS.
@@ -165,7 +108,7 @@ pub(crate) struct Limits {
     pub(crate) body: usize,
 }
 
-impl Default for Limits {
+impl Default for RequestLimits {
     fn default() -> Self {
         Self { total: Duration::from_secs(20), connect: Duration::from_secs(5), body: 1024 * 1024 }
     }
@@ -176,19 +119,23 @@ impl Default for Limits {
 pub struct HttpClient {
     inner: reqwest::Client,
     network: Arc<Network>,
-    limits: Limits,
+    limits: RequestLimits,
 }
 
 impl HttpClient {
     /// A client with the usual limits and the system's resolver. A process-wide TLS provider must be installed.
     ///
     /// The network is not held against the operator's bounds: [`Clients::client`] does that for providers.
-    pub fn new(network: Network) -> Result<Self, BuildError> {
-        Self::with(network, guard::system_lookup(), Limits::default())
+    pub fn new(network: Network) -> Result<Self, HttpClientError> {
+        Self::with(network, guard::system_lookup(), RequestLimits::default())
     }
 
     /// A client with its own resolver and limits.
-    pub(super) fn with(network: Network, lookup: Lookup, limits: Limits) -> Result<Self, BuildError> {
+    pub(super) fn with(
+        network: Network,
+        lookup: DnsLookup,
+        limits: RequestLimits,
+    ) -> Result<Self, HttpClientError> {
         let network = Arc::new(network);
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bowline/", env!("CARGO_PKG_VERSION")))
@@ -207,7 +154,7 @@ impl HttpClient {
         if let Some(pem) = &network.ca_certificates {
             let certificates = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
             if certificates.is_empty() {
-                return Err(BuildError::NoCertificate);
+                return Err(HttpClientError::NoCertificate);
             }
             builder = builder.tls_certs_merge(certificates);
         }
@@ -271,9 +218,9 @@ impl Http for HttpClient {
 /// `reqwest` all of them happen in the connector, before the request is written.
 fn failed(error: reqwest::Error, host: &str) -> SendError {
     let host = host.to_owned();
-    match cause::<LookupError>(&error) {
-        Some(LookupError::Refused(refused)) => return SendError::Refused(refused.clone()),
-        Some(LookupError::Failed { .. }) => return SendError::NotFound { host },
+    match cause::<DnsError>(&error) {
+        Some(DnsError::Refused(refused)) => return SendError::Refused(refused.clone()),
+        Some(DnsError::Failed(_)) => return SendError::NotFound { host },
         None => {}
     }
     if error.is_builder() {
@@ -292,17 +239,15 @@ fn cause<E: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&E> {
 
 /// No HTTP client could be built.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum HttpClientError {
     /// The operator's bounds are narrower.
     #[error(transparent)]
     OutOfBounds(#[from] OutOfBounds),
-    /// The proxy stands where nothing may be called.
     #[error("the proxy {0}")]
     Proxy(#[from] AddressRefused),
-    /// A certificate authority was given that holds no certificate.
     #[error("there is no certificate in PEM in the certificate authority's data")]
     NoCertificate,
-    /// The TLS client could not be built, for example without any trusted root.
+    /// For example without any trusted root.
     #[error("cannot build the HTTP client")]
     Client(#[from] reqwest::Error),
 }
@@ -319,14 +264,14 @@ pub struct Clients {
 
 impl Clients {
     /// Clients within `bounds`. Fails where not even the client for public providers can be built.
-    pub fn new(bounds: NetworkBounds) -> Result<Self, BuildError> {
+    pub fn new(bounds: NetworkBounds) -> Result<Self, HttpClientError> {
         let clients = Self { bounds: Arc::new(bounds), built: Arc::default() };
         clients.client(&Network::default())?;
         Ok(clients)
     }
 
     /// The client for a network: the same one for the same network, as a rule.
-    pub fn client(&self, network: &Network) -> Result<HttpClient, BuildError> {
+    pub fn client(&self, network: &Network) -> Result<HttpClient, HttpClientError> {
         self.bounds.check(network)?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = built.get(network) {

@@ -11,29 +11,27 @@ use url::Url;
 
 use super::answer::Document;
 use super::classify::{self, Failure, Operation};
-use super::http::{Http, Received, Request};
+use super::http::{Http, Received};
 use super::request::{self, RequestError};
 use crate::catalog::Description;
-use crate::catalog::calls::{Key, KeyState, Validate};
+use crate::catalog::calls::Validate;
 use crate::catalog::errors::Class;
 use crate::catalog::parameter::Pattern;
-use crate::catalog::protocol::Account;
+use crate::catalog::pointer::Pointer;
+use crate::catalog::protocol::ProviderAccount;
 
 /// What a person entrusted to us. Its `Debug` shows nothing.
 #[derive(Clone)]
-pub enum Credential {
-    /// An API key.
+pub enum KeyOrPassword {
     Key(SecretString),
-    /// User name and password (RFC 7617).
+    /// RFC 7617: the name has no colon, and the password may be empty.
     Password {
-        /// User name, without a colon.
         username: String,
-        /// Password; may be empty.
         password: SecretString,
     },
 }
 
-impl fmt::Debug for Credential {
+impl fmt::Debug for KeyOrPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Key(_) => "Key",
@@ -45,21 +43,19 @@ impl fmt::Debug for Credential {
 /// Why something cannot be a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFlaw {
-    /// Nothing but white space.
     #[error("it is empty")]
     Empty,
-    /// A line break or another control character inside.
     #[error("it holds a line break or another control character")]
     Control,
-    /// A colon in the user name, where it would end it (RFC 7617 §2).
+    /// It would end there (RFC 7617 §2).
     #[error("a user name cannot hold a colon")]
     Colon,
-    /// Not what the provider's keys look like: perhaps another kind of key.
+    /// Perhaps it is another kind of key.
     #[error("it does not look like a key of this provider")]
     Pattern,
 }
 
-impl Credential {
+impl KeyOrPassword {
     /// A key, trimmed. Its length is not judged: formats grow.
     pub fn key(text: &str, pattern: Option<&Pattern>) -> Result<Self, KeyFlaw> {
         let text = text.trim();
@@ -93,14 +89,14 @@ impl Credential {
     }
 
     /// The value of the header that carries it.
-    fn header(&self, key: &Key<Url>) -> String {
+    fn header(&self, scheme: Option<&str>) -> String {
         let value = match self {
             Self::Key(key) => key.expose_secret().to_owned(),
             Self::Password { username, password } => {
                 BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()))
             }
         };
-        match &key.scheme {
+        match scheme {
             Some(scheme) => format!("{scheme} {value}"),
             None => value,
         }
@@ -109,10 +105,8 @@ impl Credential {
 
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It works.
-    Good(Option<Account>),
-    /// It does not work.
+pub enum KeyVerdict {
+    Good(Option<ProviderAccount>),
     Bad,
     /// It works, but may not do what the check does.
     Alive,
@@ -124,68 +118,45 @@ pub enum Verdict {
 pub async fn verify(
     http: &dyn Http,
     description: &Description,
-    credential: &Credential,
+    credential: &KeyOrPassword,
     now: Timestamp,
-) -> Result<Verdict, Failure> {
-    let check = description.key.as_ref().and_then(|key| {
-        let validate = key.validate.as_ref()?;
-        Some((key, validate, validate.url.as_ref()?))
-    });
-    let Some((key, validate, url)) = check else { return Ok(Verdict::Unverified) };
-    let request = build(key, validate, url, credential).map_err(|error| classify::unbuilt(&error))?;
-    let received = http.send(request).await.map_err(|error| classify::unanswered(&error))?;
-    judge(description, validate, &received, now)
-}
-
-fn build(
-    key: &Key<Url>,
-    validate: &Validate<Url>,
-    url: &Url,
-    credential: &Credential,
-) -> Result<Request, RequestError> {
-    let mut request = request::bare(validate.method.into(), url)?;
-    request::add_headers(&mut request, &validate.headers)?;
+) -> Result<KeyVerdict, Failure> {
+    let Some(key) = &description.key else { return Ok(KeyVerdict::Unverified) };
+    let Some(check) = &key.validate else { return Ok(KeyVerdict::Unverified) };
+    let Some(url) = &check.call.url else { return Ok(KeyVerdict::Unverified) };
+    let mut request = request::api_call(&check.call, url)?;
     let name = HeaderName::from_bytes(key.header.as_bytes());
     let name = name.map_err(|_| RequestError::BadHeader(key.header.clone()))?;
-    let value = request::sensitive(&credential.header(key), name.as_str())?;
+    let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
     request.headers_mut().insert(name, value);
-    Ok(request)
+    judge(description, check, &http.send(request).await?, now)
 }
 
 /// A code that the table knows counts first, then the status: some providers answer 200 to everybody, and some say
-/// "too many" to a good key whose account has run dry.
+/// "too many" to a good key whose account has no credit left.
 fn judge(
     description: &Description,
-    validate: &Validate<Url>,
+    validate: &Validate<Option<Url>>,
     received: &Received,
     now: Timestamp,
-) -> Result<Verdict, Failure> {
+) -> Result<KeyVerdict, Failure> {
     let document = Document::read(received);
     let status = received.status.as_u16();
-    let failure = classify::answered(Operation::Key, description, received, &document, now);
+    let failure = classify::answered(Operation::Key, description, received, &document, now).err();
     if matches!(document, Document::Html) {
         return Err(failure.unwrap_or_else(|| classify::unconfirmed(received)));
     }
-    let found = description.errors.api(status, &received.headers, document.data());
+    let data = document.data();
+    let found = description.errors.api(status, &received.headers, data);
     let by_code = found.filter(|found| found.code.is_some()).map(|found| found.class);
-    let refused = failure.as_ref().filter(|_| document.data().is_some()).map(|failure| failure.class);
-    let class = match (by_code, validate.state(status)) {
-        (Some(class), _) => Some(class),
-        (None, KeyState::Invalid) => Some(Class::Reauth),
-        (None, KeyState::Alive) => Some(Class::Alive),
-        (None, KeyState::Ok) => refused,
-        (None, KeyState::Unknown) => Some(Class::Transient),
-    };
-    let present = || {
-        validate
-            .ok_path
-            .as_ref()
-            .is_none_or(|path| document.data().is_some_and(|data| path.get(data).is_some()))
-    };
-    match class {
-        None if present() => Ok(Verdict::Good(document.data().and_then(|data| validate.account.read(data)))),
-        None | Some(Class::Reauth) => Ok(Verdict::Bad),
-        Some(Class::Alive) => Ok(Verdict::Alive),
+    let refused = failure.as_ref().filter(|_| data.is_some()).map(|failure| failure.class);
+    let leads_to_a_value = |path: &Pointer| data.is_some_and(|data| path.get(data).is_some());
+    match by_code.or(validate.class(status)).or(refused) {
+        None if validate.ok_path.as_ref().is_none_or(leads_to_a_value) => {
+            Ok(KeyVerdict::Good(data.and_then(|data| validate.account.read(data))))
+        }
+        None | Some(Class::Reauth) => Ok(KeyVerdict::Bad),
+        Some(Class::Alive) => Ok(KeyVerdict::Alive),
         Some(_) => Err(failure.unwrap_or_else(|| classify::unconfirmed(received))),
     }
 }
@@ -196,23 +167,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::calls::Verb;
+    use crate::catalog::calls::{ApiCall, KeyUsage};
     use crate::catalog::errors::ApiRule;
-    use crate::fixtures::{Script, description};
+    use crate::catalog::pointer::Pointers;
+    use crate::fixtures::{Script, description, pointer};
 
     fn checked() -> Description {
-        let validate = Validate {
-            method: Verb::Get,
-            url: Some("https://api.example.com/me".parse().unwrap()),
-            headers: [].into(),
-            ok: Vec::new(),
-            ok_path: None,
-            invalid: Vec::new(),
-            alive: Vec::new(),
-            transient: Vec::new(),
-            account: crate::catalog::protocol::AccountPaths::default(),
-        };
-        let key = Key {
+        let url = Some("https://api.example.com/me".parse().unwrap());
+        let validate = Validate { call: ApiCall { url, ..ApiCall::default() }, ..Validate::default() };
+        let key = KeyUsage {
             header: "authorization".to_owned(),
             scheme: Some("Bearer".to_owned()),
             pattern: None,
@@ -222,8 +185,8 @@ mod tests {
         Description { key: Some(key), ..description() }
     }
 
-    async fn verdict(description: &Description, status: u16, body: &str) -> Result<Verdict, Class> {
-        let key = Credential::key("key-canary", None).unwrap();
+    async fn verdict(description: &Description, status: u16, body: &str) -> Result<KeyVerdict, Class> {
+        let key = KeyOrPassword::key("key-canary", None).unwrap();
         let outcome = verify(&Script::of(status, body), description, &key, Timestamp::UNIX_EPOCH).await;
         assert!(!format!("{outcome:?}{key:?}").contains("canary"));
         outcome.map_err(|failure| failure.class)
@@ -232,11 +195,11 @@ mod tests {
     #[tokio::test]
     async fn a_check_has_three_outcomes_or_says_nothing() {
         let rows = [
-            (200, "{}", Ok(Verdict::Good(None))),
-            (204, "", Ok(Verdict::Good(None))),
-            (401, "", Ok(Verdict::Bad)),
-            (401, r#"{"error":"no"}"#, Ok(Verdict::Bad)),
-            (403, "", Ok(Verdict::Alive)),
+            (200, "{}", Ok(KeyVerdict::Good(None))),
+            (204, "", Ok(KeyVerdict::Good(None))),
+            (401, "", Ok(KeyVerdict::Bad)),
+            (401, r#"{"error":"no"}"#, Ok(KeyVerdict::Bad)),
+            (403, "", Ok(KeyVerdict::Alive)),
             (429, "", Err(Class::Transient)),
             (500, "", Err(Class::Transient)),
             (302, "", Err(Class::Bug)),
@@ -253,31 +216,34 @@ mod tests {
     #[tokio::test]
     async fn a_status_may_lie_and_the_body_knows() {
         let mut sentry = checked();
-        sentry.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some("/auth".parse().unwrap());
-        assert_eq!(verdict(&sentry, 200, r#"{"auth":null}"#).await, Ok(Verdict::Bad));
-        assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(Verdict::Good(None)));
+        sentry.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some(pointer("/auth"));
+        assert_eq!(verdict(&sentry, 200, r#"{"auth":null}"#).await, Ok(KeyVerdict::Bad));
+        assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(KeyVerdict::Good(None)));
 
         let mut openai = checked();
-        openai.errors.api_code = "/error/code".parse::<crate::catalog::pointer::Pointer>().unwrap().into();
+        openai.errors.api_code = Pointers::One(pointer("/error/code"));
         let rule =
             |code: &str, class| ApiRule { status: None, code: Some(code.to_owned()), header: None, class };
         openai.errors.api =
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];
         assert_eq!(
             verdict(&openai, 429, r#"{"error":{"code":"insufficient_quota"}}"#).await,
-            Ok(Verdict::Alive)
+            Ok(KeyVerdict::Alive)
         );
         assert_eq!(verdict(&openai, 429, r#"{"error":{"code":"rate"}}"#).await, Err(Class::Transient));
-        assert_eq!(verdict(&openai, 200, r#"{"error":{"code":"invalid_api_key"}}"#).await, Ok(Verdict::Bad));
+        assert_eq!(
+            verdict(&openai, 200, r#"{"error":{"code":"invalid_api_key"}}"#).await,
+            Ok(KeyVerdict::Bad)
+        );
     }
 
     #[tokio::test]
     async fn without_an_address_a_key_is_stored_unverified() {
         let mut unchecked = checked();
-        unchecked.key.as_mut().unwrap().validate.as_mut().unwrap().url = None;
-        let key = Credential::key("k", None).unwrap();
+        unchecked.key.as_mut().unwrap().validate.as_mut().unwrap().call.url = None;
+        let key = KeyOrPassword::key("k", None).unwrap();
         let outcome = verify(&Script::new([]), &unchecked, &key, Timestamp::UNIX_EPOCH).await;
-        assert_eq!(outcome.unwrap(), Verdict::Unverified);
+        assert_eq!(outcome.unwrap(), KeyVerdict::Unverified);
     }
 
     #[tokio::test]
@@ -286,7 +252,7 @@ mod tests {
         let key = description.key.as_mut().unwrap();
         (key.scheme, key.header) = (Some("Basic".to_owned()), "authorization".to_owned());
         let script = Script::of(200, "");
-        let credential = Credential::password("ann ", "p:w\n").unwrap();
+        let credential = KeyOrPassword::password("ann ", "p:w\n").unwrap();
         verify(&script, &description, &credential, Timestamp::UNIX_EPOCH).await.unwrap();
         let requests = script.requests();
         let sent = &requests[0].headers()["authorization"];
@@ -296,27 +262,27 @@ mod tests {
         let key = description.key.as_mut().unwrap();
         (key.scheme, key.header) = (None, "X-Api-Key".to_owned());
         let script = Script::of(200, "");
-        let credential = Credential::key(" k1\n", None).unwrap();
+        let credential = KeyOrPassword::key(" k1\n", None).unwrap();
         verify(&script, &description, &credential, Timestamp::UNIX_EPOCH).await.unwrap();
         assert_eq!(script.requests()[0].headers()["x-api-key"], "k1");
     }
 
     #[test]
     fn what_cannot_be_a_credential_is_refused() {
-        assert_eq!(Credential::key(" \n", None).unwrap_err(), KeyFlaw::Empty);
-        assert_eq!(Credential::key("a\nb", None).unwrap_err(), KeyFlaw::Control);
-        assert_eq!(Credential::key("a\0b", None).unwrap_err(), KeyFlaw::Control);
-        assert_eq!(Credential::password("a:b", "c").unwrap_err(), KeyFlaw::Colon);
-        assert_eq!(Credential::password(" ", "c").unwrap_err(), KeyFlaw::Empty);
-        assert_eq!(Credential::password("a", "b\nc").unwrap_err(), KeyFlaw::Control);
-        assert!(Credential::password("a", "").is_ok());
-        assert!(Credential::key(&"k".repeat(4096), None).is_ok());
+        assert_eq!(KeyOrPassword::key(" \n", None).unwrap_err(), KeyFlaw::Empty);
+        assert_eq!(KeyOrPassword::key("a\nb", None).unwrap_err(), KeyFlaw::Control);
+        assert_eq!(KeyOrPassword::key("a\0b", None).unwrap_err(), KeyFlaw::Control);
+        assert_eq!(KeyOrPassword::password("a:b", "c").unwrap_err(), KeyFlaw::Colon);
+        assert_eq!(KeyOrPassword::password(" ", "c").unwrap_err(), KeyFlaw::Empty);
+        assert_eq!(KeyOrPassword::password("a", "b\nc").unwrap_err(), KeyFlaw::Control);
+        assert!(KeyOrPassword::password("a", "").is_ok());
+        assert!(KeyOrPassword::key(&"k".repeat(4096), None).is_ok());
     }
 
     proptest! {
         #[test]
         fn no_text_panics_and_none_is_shown(text in "\\PC{8,40}") {
-            for credential in [Credential::key(&text, None), Credential::password("user", &text)].into_iter().flatten() {
+            for credential in [KeyOrPassword::key(&text, None), KeyOrPassword::password("user", &text)].into_iter().flatten() {
                 let shown = format!("{credential:?}");
                 prop_assert!(!shown.contains(text.trim()));
             }

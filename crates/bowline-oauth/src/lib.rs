@@ -1,7 +1,7 @@
 //! OAuth 2.0 and API keys as providers really speak them. The protocol only: no Kubernetes, no clock. What is known of each
 //! third party is data: [`catalog`].
 //!
-//! A call goes `request` → [`http`] → [`answer`] → [`classify`]. No OAuth library stands between: their readers are strict
+//! A call goes [`request`] → [`http`] → [`answer`] → [`classify`]. No OAuth library stands between: their readers are strict
 //! where providers are not, and drop the status and `Retry-After`; what is left of one is a form and a hash.
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
@@ -13,7 +13,6 @@ pub mod callback;
 pub mod catalog;
 pub mod claims;
 pub mod classify;
-pub mod client_credentials;
 pub mod device;
 pub mod discovery;
 mod endpoint;
@@ -25,7 +24,6 @@ pub mod identity;
 mod issuer;
 pub mod key;
 pub mod network;
-mod operation;
 pub mod refresh;
 pub mod request;
 pub mod revoke;

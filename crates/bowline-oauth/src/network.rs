@@ -36,13 +36,10 @@ pub struct NetworkBounds {
 /// What a provider object asks for and the operator does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfBounds {
-    /// `http://`.
     #[error("the operator does not allow http:// for providers")]
     Http,
-    /// An address range.
     #[error("{0} is not within the networks that the operator allows for providers")]
     Cidr(IpNet),
-    /// A proxy.
     #[error("the operator does not allow this proxy for providers")]
     Proxy,
 }

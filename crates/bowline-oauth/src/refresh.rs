@@ -1,17 +1,15 @@
-//! Spends a refresh token (RFC 6749 §6), once.
+//! Asks for access tokens: with a refresh token (RFC 6749 §6), or with the app registration alone (§4.4).
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::app::App;
 use super::classify::{Failure, Operation};
-use super::endpoint::ClientRequest;
+use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
 use crate::catalog::Description;
 
-pub(crate) use super::endpoint::Granted;
-
-/// Asks for a new access token. `scopes` may be fewer than the grant's, never more; none asks for the same.
+/// Spends a refresh token, once. `scopes` may be fewer than the grant's, never more; none asks for the same.
 ///
 /// Sends one request; a second one, with the previous client secret, only after the provider refused the client with
 /// the current one: then the token was not looked at. Whether a failed request can have spent the token is in
@@ -30,6 +28,20 @@ pub async fn refresh(
     asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(token))
 }
 
+/// Mints an access token with the app registration alone. There is no grant that could be lost: the request may be repeated.
+///
+/// Like a refresh it is sent once more with the previous client secret when the current one is refused.
+pub async fn client_credentials(
+    http: &dyn Http,
+    description: &Description,
+    app: &App,
+    scopes: &[String],
+    now: Timestamp,
+) -> Result<Granted, Failure> {
+    let asked = ClientRequest { http, description, app, operation: Operation::ClientCredentials, now };
+    asked.tokens(&[("grant_type", "client_credentials")], scopes, None).await
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -42,7 +54,6 @@ mod tests {
     use crate::app::WhichSecret;
     use crate::catalog::errors::Class;
     use crate::catalog::protocol::{ClientAuth, Encoding};
-    use crate::client_credentials::client_credentials;
     use crate::fixtures::{Script, answer, app, description};
     use crate::http::Sent;
 

@@ -10,13 +10,13 @@ use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
+use crate::catalog::calls::ApiCall;
 use crate::catalog::entry::DeviceFlow;
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
 /// A request that cannot be built. No variant holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Neither the provider object nor discovery names the endpoint.
     #[error("the token endpoint is not known: set endpoints.token or endpoints.issuer")]
     NoTokenEndpoint,
     /// The provider wants a client secret and the app Secret has none, or the other way round.
@@ -27,29 +27,23 @@ pub enum RequestError {
     /// A parameter of the description is one that the standard sets.
     #[error("the parameter {0} would be sent twice")]
     RepeatedParameter(String),
-    /// A header of the description is not one.
     #[error("the header {0} cannot be sent")]
     BadHeader(String),
-    /// Neither the provider object nor discovery names the endpoint.
     #[error("the authorization endpoint is not known: set endpoints.authorization or endpoints.issuer")]
     NoAuthorizationEndpoint,
-    /// Neither the provider object nor discovery names the endpoint.
     #[error(
         "the device authorization endpoint is not known: set endpoints.deviceAuthorization or endpoints.issuer"
     )]
     NoDeviceEndpoint,
-    /// The redirect URI is not an address.
     #[error("the redirect URI is not an address: check the portal's address")]
     BadRedirectUri,
-    /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
-    /// The address is none that a request can go to.
     #[error("the request cannot be built")]
     Unbuildable,
 }
 
-/// Our client at one provider, with the secret that this try proves it with.
+/// Our client at one provider, with the secret that this request proves it with.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {
     pub(crate) description: &'a Description,
@@ -62,8 +56,8 @@ impl Client<'_> {
     pub(crate) fn token(&self, grant: &[(&str, &str)], scopes: &[String]) -> Result<Request, RequestError> {
         let url = self.description.endpoints.token.as_ref().ok_or(RequestError::NoTokenEndpoint)?;
         let request = &self.description.token_request;
-        let own = self.own(&request.params, scopes)?;
-        let fields = [grant, &pairs(&own)].concat();
+        let scopes = self.description.scopes.joined(scopes);
+        let fields = [grant, &own_fields(&request.params, scopes.as_deref())?].concat();
         let mut asked = self.proven(url, &fields, request.encoding)?;
         add_headers(&mut asked, &request.headers)?;
         Ok(asked)
@@ -74,8 +68,8 @@ impl Client<'_> {
         let url = self.description.endpoints.device_authorization.as_ref();
         let url = url.ok_or(RequestError::NoDeviceEndpoint)?;
         let DeviceFlow { authenticated, params } = &self.description.device;
-        let own = self.own(params, scopes)?;
-        let fields = pairs(&own);
+        let scopes = self.description.scopes.joined(scopes);
+        let fields = own_fields(params, scopes.as_deref())?;
         let mut asked = if *authenticated {
             self.proven(url, &fields, Encoding::Form)?
         } else {
@@ -114,40 +108,34 @@ impl Client<'_> {
     pub(crate) fn prove_by_header(&self, request: &mut Request) -> Result<(), RequestError> {
         authorize_client(request, self.id, self.secret.ok_or(RequestError::NoClientAuth)?)
     }
+}
 
-    /// Parameters beyond the standard's, and the scopes in the provider's way of writing them.
-    fn own(
-        &self,
-        given: &BTreeMap<String, String>,
-        scopes: &[String],
-    ) -> Result<Vec<(String, String)>, RequestError> {
-        const STANDARD: [&str; 8] = [
-            "grant_type",
-            "refresh_token",
-            "client_id",
-            "client_secret",
-            "code",
-            "redirect_uri",
-            "code_verifier",
-            "device_code",
-        ];
-        let separator = self.description.scopes.separator.as_deref().filter(|_| !scopes.is_empty());
-        // RFC 6749 §3.2: no parameter twice.
-        let is_repeated =
-            |name: &&String| STANDARD.contains(&name.as_str()) || separator.is_some() && *name == "scope";
-        if let Some(name) = given.keys().find(is_repeated) {
-            return Err(RequestError::RepeatedParameter(name.clone()));
-        }
-        let scope = separator.map(|separator| ("scope".to_owned(), scopes.join(separator)));
-        Ok(given.clone().into_iter().chain(scope).collect())
+/// Parameters beyond the standard's, and the scopes.
+fn own_fields<'a>(
+    params: &'a BTreeMap<String, String>,
+    scopes: Option<&'a str>,
+) -> Result<Vec<(&'a str, &'a str)>, RequestError> {
+    const STANDARD: [&str; 8] = [
+        "grant_type",
+        "refresh_token",
+        "client_id",
+        "client_secret",
+        "code",
+        "redirect_uri",
+        "code_verifier",
+        "device_code",
+    ];
+    // RFC 6749 §3.2: no parameter twice.
+    let is_repeated =
+        |name: &&String| STANDARD.contains(&name.as_str()) || scopes.is_some() && *name == "scope";
+    if let Some(name) = params.keys().find(is_repeated) {
+        return Err(RequestError::RepeatedParameter(name.clone()));
     }
+    let params = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Ok(params.chain(scopes.map(|scopes| ("scope", scopes))).collect())
 }
 
-fn pairs(parameters: &[(String, String)]) -> Vec<(&str, &str)> {
-    parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-}
-
-/// Adds headers of a description.
+/// Adds a description's headers.
 pub(crate) fn add_headers(
     request: &mut Request,
     headers: &BTreeMap<String, String>,
@@ -176,7 +164,16 @@ pub fn form(url: &Url, fields: &[(&str, &str)]) -> Result<Request, RequestError>
     Ok(request)
 }
 
-/// A request with JSON.
+/// A call of an API, before the credential is added.
+pub(crate) fn api_call(call: &ApiCall<Option<Url>>, url: &Url) -> Result<Request, RequestError> {
+    let mut request = match &call.json {
+        Some(body) => json(call.method.into(), url, body)?,
+        None => bare(call.method.into(), url)?,
+    };
+    add_headers(&mut request, &call.headers)?;
+    Ok(request)
+}
+
 pub(crate) fn json(
     method: http::Method,
     url: &Url,
@@ -207,7 +204,6 @@ pub fn authorize_client(request: &mut Request, id: &str, secret: &SecretString) 
     authorize(request, &format!("Basic {}", BASE64_STANDARD.encode(pair)))
 }
 
-/// Sets the Authorization header.
 fn authorize(request: &mut Request, value: &str) -> Result<(), RequestError> {
     request.headers_mut().insert(AUTHORIZATION, sensitive(value, AUTHORIZATION.as_str())?);
     Ok(())

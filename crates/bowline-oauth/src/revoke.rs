@@ -13,15 +13,14 @@ use super::endpoint::ClientRequest;
 use super::http::{Http, Received, Request};
 use super::request::{self, Client, RequestError};
 use crate::catalog::Description;
-use crate::catalog::calls::{RevokeScope, RevokeStyle};
+use crate::catalog::calls::{Revoke, RevokeScope, RevokeStyle};
+use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::Encoding;
 
 /// What is to be withdrawn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokens<'a> {
-    /// The refresh token.
     pub refresh: Option<&'a SecretString>,
-    /// The access token.
     pub access: Option<&'a SecretString>,
 }
 
@@ -32,21 +31,18 @@ pub enum Revocation {
     Revoked,
     /// There was nothing left to withdraw.
     AlreadyGone,
-    /// No request can do it with what we hold.
-    Unsupported {
-        /// How a person can.
-        by_hand: Option<String>,
-    },
+    /// No request can do it with what we hold; a person can, as `by_hand` says.
+    Unsupported { by_hand: Option<String> },
 }
 
-/// Whether [`revoke`] needs an access token that still lives: refresh first if it has ended.
+/// Whether [`revoke`] needs an access token that still lives: refresh first if it has expired.
 pub fn needs_live_access_token(description: &Description) -> bool {
     matches!(description.revoke.style, RevokeStyle::BearerCall)
 }
 
 /// Withdraws a grant. May be repeated until it succeeds; after a failure the grant counts as alive.
 ///
-/// The refresh token goes first. The access token follows only where a revocation hits one token and not the grant.
+/// The refresh token goes first. The access token follows only where a revocation ends one token and not the grant.
 pub async fn revoke(
     http: &dyn Http,
     description: &Description,
@@ -58,10 +54,9 @@ pub async fn revoke(
     let Some(url) = description.revocation_url(&app.client_id) else {
         return Ok(unsupported);
     };
-    let client = ClientRequest { http, description, app, operation: Operation::Revoke, now };
-    let asked = Asked { client, url: &url };
-    let refresh = tokens.refresh.map(|token| (Kind::Refresh, token));
-    let access = tokens.access.map(|token| (Kind::Access, token));
+    let asked = ClientRequest { http, description, app, operation: Operation::Revoke, now };
+    let refresh = tokens.refresh.map(|token| ("refresh_token", token));
+    let access = tokens.access.map(|token| ("access_token", token));
     let usable = match description.revoke.style {
         // These know access tokens only.
         RevokeStyle::BearerCall | RevokeStyle::GithubDelete => [access, None],
@@ -69,115 +64,74 @@ pub async fn revoke(
         _ => [refresh.or(access), None],
     };
     let mut done = None;
-    for (kind, token) in usable.into_iter().flatten() {
-        let outcome = asked.withdraw(kind, token).await?;
+    for (hint, token) in usable.into_iter().flatten() {
+        let outcome =
+            asked.ask(|client| request(client, &url, hint, token), |received| judge(&asked, &received));
+        let (outcome, _) = outcome.await.map_err(|failure| failure.without_echo(token.expose_secret()))?;
         // Gone and withdrawn together mean withdrawn.
         done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
     }
     Ok(done.unwrap_or(unsupported))
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Refresh,
-    Access,
+/// `hint` is the `token_type_hint` of RFC 7009, and a field's name elsewhere.
+fn request(
+    client: &Client<'_>,
+    url: &Url,
+    hint: &str,
+    token: &SecretString,
+) -> Result<Request, RequestError> {
+    let text = token.expose_secret();
+    let with_basic = |mut request: Request| client.prove_by_header(&mut request).map(|()| request);
+    let mut request = match client.description.revoke.style {
+        RevokeStyle::Rfc7009 => {
+            client.proven(url, &[("token", text), ("token_type_hint", hint)], Encoding::Form)
+        }
+        RevokeStyle::FormTokenOnly => request::form(url, &[("token", text)]),
+        RevokeStyle::BearerOrNamedForm => request::form(url, &[(hint, text)]),
+        RevokeStyle::JsonBasic => with_basic(request::json(Method::POST, url, &json!({ "token": text }))?),
+        RevokeStyle::GithubDelete => {
+            with_basic(request::json(Method::DELETE, url, &json!({ "access_token": text }))?)
+        }
+        RevokeStyle::BearerCall => {
+            let mut request = request::bare(Method::POST, url)?;
+            request::bear(&mut request, token)?;
+            Ok(request)
+        }
+        RevokeStyle::None => Err(RequestError::Unbuildable),
+    }?;
+    request::add_headers(&mut request, &client.description.revoke.headers)?;
+    Ok(request)
 }
 
-impl Kind {
-    /// As `token_type_hint` and as a field's name.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Refresh => "refresh_token",
-            Self::Access => "access_token",
-        }
+fn judge(asked: &ClientRequest<'_>, received: &Received) -> Result<Revocation, Failure> {
+    let Revoke { style, success, success_path, gone_status, .. } = &asked.description.revoke;
+    let document = Document::read(received);
+    let (status, data) = (received.status.as_u16(), document.data());
+    let page = matches!(document, Document::Html);
+    if !page && (gone_status.contains(&status) || says_gone(asked.description, data)) {
+        return Ok(Revocation::AlreadyGone);
+    }
+    let operation = match style {
+        RevokeStyle::BearerCall | RevokeStyle::GithubDelete => Operation::Identity,
+        _ => Operation::Revoke,
+    };
+    let listed = if success.is_empty() { received.status.is_success() } else { success.contains(&status) };
+    let is_true = |path: &Pointer| data.and_then(|data| path.get(data)) == Some(&Value::Bool(true));
+    let confirmed = listed && success_path.as_ref().is_none_or(is_true);
+    match classify::answered(operation, asked.description, received, &document, asked.now) {
+        // A listed success needs no body at all.
+        Err(_) if confirmed && !page && data.is_none() => Ok(Revocation::Revoked),
+        Err(failure) => Err(failure),
+        Ok(()) if confirmed => Ok(Revocation::Revoked),
+        Ok(()) => Err(classify::unconfirmed(received)),
     }
 }
 
-/// A withdrawal at one address.
-struct Asked<'a> {
-    client: ClientRequest<'a>,
-    url: &'a Url,
-}
-
-impl Asked<'_> {
-    async fn withdraw(&self, kind: Kind, token: &SecretString) -> Result<Revocation, Failure> {
-        let build = |client: &Client<'_>| self.request(client, kind, token);
-        let outcome = self.client.ask(build, |received| self.judge(&received)).await;
-        let (outcome, _) = outcome.map_err(|failure| failure.without_echo(token.expose_secret()))?;
-        Ok(outcome)
-    }
-
-    fn request(
-        &self,
-        client: &Client<'_>,
-        kind: Kind,
-        token: &SecretString,
-    ) -> Result<Request, RequestError> {
-        let (url, text) = (self.url, token.expose_secret());
-        let with_basic = |mut request: Request| client.prove_by_header(&mut request).map(|()| request);
-        let mut request = match client.description.revoke.style {
-            RevokeStyle::Rfc7009 => {
-                let fields = [("token", text), ("token_type_hint", kind.name())];
-                client.proven(url, &fields, Encoding::Form)
-            }
-            RevokeStyle::FormTokenOnly => request::form(url, &[("token", text)]),
-            RevokeStyle::BearerOrNamedForm => request::form(url, &[(kind.name(), text)]),
-            RevokeStyle::JsonBasic => {
-                with_basic(request::json(Method::POST, url, &json!({ "token": text }))?)
-            }
-            RevokeStyle::GithubDelete => {
-                with_basic(request::json(Method::DELETE, url, &json!({ "access_token": text }))?)
-            }
-            RevokeStyle::BearerCall => {
-                let mut request = request::bare(Method::POST, url)?;
-                request::bear(&mut request, token)?;
-                Ok(request)
-            }
-            RevokeStyle::None => Err(RequestError::Unbuildable),
-        }?;
-        request::add_headers(&mut request, &client.description.revoke.headers)?;
-        Ok(request)
-    }
-
-    fn judge(&self, received: &Received) -> Result<Revocation, Failure> {
-        let (description, now) = (self.client.description, self.client.now);
-        let style = &description.revoke;
-        let document = Document::read(received);
-        let status = received.status.as_u16();
-        let page = matches!(document, Document::Html);
-        if !page && (style.gone_status.contains(&status) || self.says_gone(document.data())) {
-            return Ok(Revocation::AlreadyGone);
-        }
-        let operation = match style.style {
-            RevokeStyle::BearerCall | RevokeStyle::GithubDelete => Operation::Identity,
-            _ => Operation::Revoke,
-        };
-        let listed = if style.success.is_empty() {
-            received.status.is_success()
-        } else {
-            style.success.contains(&status)
-        };
-        let confirmed = style
-            .success_path
-            .as_ref()
-            .is_none_or(|path| document.data().and_then(|data| path.get(data)) == Some(&Value::Bool(true)));
-        match classify::answered(operation, description, received, &document, now) {
-            // A listed success needs no body at all.
-            Some(_) if listed && confirmed && !page && document.data().is_none() => Ok(Revocation::Revoked),
-            Some(failure) => Err(failure),
-            None if listed && confirmed => Ok(Revocation::Revoked),
-            None => Err(classify::unconfirmed(received)),
-        }
-    }
-
-    fn says_gone(&self, data: Option<&Value>) -> bool {
-        let description = self.client.description;
-        let errors = &description.errors;
-        let codes = |data| [errors.code_in(data), errors.api_code.text(data)];
-        data.is_some_and(|data| {
-            codes(data).iter().flatten().any(|code| description.revoke.gone_codes.contains(code))
-        })
-    }
+fn says_gone(description: &Description, data: Option<&Value>) -> bool {
+    let (errors, gone) = (&description.errors, &description.revoke.gone_codes);
+    let codes = |data| [errors.code.text(data), errors.api_code.text(data)];
+    data.is_some_and(|data| codes(data).iter().flatten().any(|code| gone.contains(code)))
 }
 
 #[cfg(test)]
@@ -187,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::errors::Class;
-    use crate::fixtures::{Script, answer, app, description};
+    use crate::fixtures::{Script, answer, app, description, pointer};
 
     fn styled(style: RevokeStyle) -> Description {
         let mut description = description();
@@ -241,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_tokens_are_withdrawn_where_a_revocation_hits_only_one() {
+    async fn both_tokens_are_withdrawn_where_a_revocation_ends_only_one() {
         let mut single = styled(RevokeStyle::Rfc7009);
         single.revoke.scope = RevokeScope::Token;
         let script = Script::new([Ok(answer(200, &[], "")), Ok(answer(200, &[], ""))]);
@@ -290,7 +244,7 @@ mod tests {
             assert!(withdraw(&Script::of(200, body), &styled(RevokeStyle::Rfc7009)).await.is_err(), "{body}");
         }
         let mut slack = styled(RevokeStyle::BearerCall);
-        slack.revoke.success_path = Some("/revoked".parse().unwrap());
+        slack.revoke.success_path = Some(pointer("/revoked"));
         for (body, done) in
             [(r#"{"ok":true,"revoked":true}"#, true), (r#"{"ok":true,"revoked":false}"#, false), ("", false)]
         {

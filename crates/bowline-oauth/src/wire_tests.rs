@@ -16,10 +16,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use super::classify;
+use super::classify::Failure;
 use super::fixtures::{app, description};
-use super::guard::{Lookup, system_lookup};
-use super::http::{BuildError, Clients, Http, HttpClient, Limits, Received, Request, SendError, Sent};
+use super::guard::{DnsLookup, system_lookup};
+use super::headers;
+use super::http::{
+    Clients, Http, HttpClient, HttpClientError, Received, Request, RequestLimits, SendError, Sent,
+};
 use super::network::{Network, NetworkBounds};
 use super::refresh::refresh;
 use crate::catalog::errors::Class;
@@ -34,18 +37,18 @@ fn loopback() -> Network {
     Network { allow_http: true, allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()], ..Network::default() }
 }
 
-fn client_of(network: Network, lookup: Lookup, limits: Limits) -> HttpClient {
+fn client_of(network: Network, lookup: DnsLookup, limits: RequestLimits) -> HttpClient {
     install_tls();
     HttpClient::with(network, lookup, limits).unwrap()
 }
 
-fn insecure(limits: Limits) -> HttpClient {
+fn insecure(limits: RequestLimits) -> HttpClient {
     client_of(loopback(), system_lookup(), limits)
 }
 
 /// Limits that no busy machine reaches. Tests of a deadline shorten that one, where nobody ever answers.
-fn quick() -> Limits {
-    Limits { total: Duration::from_mins(1), connect: Duration::from_secs(30), body: 1000 }
+fn quick() -> RequestLimits {
+    RequestLimits { total: Duration::from_mins(1), connect: Duration::from_secs(30), body: 1000 }
 }
 
 fn post(url: &str) -> Request {
@@ -99,11 +102,11 @@ async fn an_answer_is_read_with_status_headers_and_body() {
         Response::builder().status(418).header("retry-after", "9").body(Body::from(seen)).unwrap()
     });
     let address = serve(Router::new().route("/", echo)).await;
-    let received: Received = insecure(Limits::default()).send(post(&address)).await.unwrap();
+    let received: Received = insecure(RequestLimits::default()).send(post(&address)).await.unwrap();
     assert_eq!(received.status, 418);
     let seen = format!("\"bowline/{}\" application/json", env!("CARGO_PKG_VERSION"));
-    assert_eq!(received.text(), Some(seen.as_str()));
-    assert_eq!(received.retry_after(Timestamp::UNIX_EPOCH), Some(Duration::from_secs(9)));
+    assert_eq!(received.body, seen.as_bytes());
+    assert_eq!(headers::retry_after(&received.headers, Timestamp::UNIX_EPOCH), Some(Duration::from_secs(9)));
     assert!(!format!("{received:?}").contains("bowline"));
 }
 
@@ -139,7 +142,7 @@ async fn a_slow_answer_ends_at_the_deadline_with_an_unknown_outcome() {
     });
     let address = serve(Router::new().route("/silent", silent).route("/drip", dripping)).await;
     for (path, status) in [("silent", None), ("drip", Some(200))] {
-        let limits = Limits { total: Duration::from_secs(3), ..quick() };
+        let limits = RequestLimits { total: Duration::from_secs(3), ..quick() };
         let error = failure(&insecure(limits), &format!("{address}/{path}")).await;
         assert!(matches!(error, SendError::Deadline { .. }), "{error:?}");
         assert_eq!((error.sent(), error.status().map(|status| status.as_u16())), (Sent::MaybeSent, status));
@@ -170,18 +173,18 @@ async fn a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown()
     for address in [closed, reset, garbage] {
         let error = failure(&insecure(quick()), &address).await;
         assert!(matches!(error, SendError::Broken { .. }), "{error:?}");
-        assert_eq!((error.sent(), classify::unanswered(&error).class), (Sent::MaybeSent, Class::Transient));
+        assert_eq!((error.sent(), Failure::from(error).class), (Sent::MaybeSent, Class::Transient));
     }
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"access_token\":\"ab";
     let error = failure(&insecure(quick()), &raw(move |stream| write_and_close(stream, half)).await).await;
     assert!(matches!(error, SendError::Truncated { .. }), "{error:?}");
-    let failure = classify::unanswered(&error);
+    let failure = Failure::from(error);
     assert_eq!((failure.class, failure.sent, failure.status), (Class::Transient, Sent::MaybeSent, Some(200)));
 }
 
 #[tokio::test]
 async fn a_connection_that_never_stood_sent_nothing() {
-    let client = insecure(Limits { connect: Duration::from_millis(200), ..quick() });
+    let client = insecure(RequestLimits { connect: Duration::from_millis(200), ..quick() });
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let refused = failure(&client, &format!("http://{unused}/")).await;
     let no_tls = raw(|stream| async move { drop(stream) }).await.replace("http://", "https://");
@@ -190,7 +193,8 @@ async fn a_connection_that_never_stood_sent_nothing() {
         assert!(matches!(error, SendError::Connect { .. }), "{error:?}");
         assert_eq!(error.sent(), Sent::NotSent);
     }
-    let lost: Lookup = Arc::new(|_| Box::pin(std::future::ready(Err(std::io::Error::other("no such name")))));
+    let lost: DnsLookup =
+        Arc::new(|_| Box::pin(std::future::ready(Err(std::io::Error::other("no such name")))));
     let lost = client_of(loopback(), lost, quick());
     let error = failure(&lost, "http://login.example.com/").await;
     assert!(matches!(error, SendError::NotFound { .. }), "{error:?}");
@@ -206,7 +210,7 @@ async fn a_tls_handshake_that_hangs_ends_at_the_connect_timeout_and_sent_nothing
         std::future::pending::<()>().await;
         drop(held);
     });
-    let limits = Limits { connect: Duration::from_millis(200), ..quick() };
+    let limits = RequestLimits { connect: Duration::from_millis(200), ..quick() };
     let error = failure(&insecure(limits), &address).await;
     assert!(matches!(error, SendError::Connect { .. }), "{error:?}");
     assert_eq!(error.sent(), Sent::NotSent);
@@ -224,14 +228,14 @@ async fn the_guarded_client_does_not_dial_what_is_not_public() {
             counted.fetch_add(1, Ordering::SeqCst);
         }
     });
-    let rebinding: Lookup = Arc::new(|_| Box::pin(std::future::ready(Ok(vec![[127, 0, 0, 1].into()]))));
+    let rebinding: DnsLookup = Arc::new(|_| Box::pin(std::future::ready(Ok(vec![[127, 0, 0, 1].into()]))));
     let guarded = client_of(Network::default(), rebinding, quick());
     let hosts =
         ["127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "169.254.169.254"];
     for host in hosts.into_iter().chain(["login.example.com"]) {
         let error = failure(&guarded, &format!("https://{host}:{port}/token?code=canary")).await;
         assert!(matches!(error, SendError::Refused(_)), "{host} {error:?}");
-        assert_eq!((error.sent(), classify::unanswered(&error).class), (Sent::NotSent, Class::Config));
+        assert_eq!((error.sent(), Failure::from(error).class), (Sent::NotSent, Class::Config));
     }
     let error = failure(&guarded, &format!("http://8.8.8.8:{port}/")).await;
     assert!(matches!(error, SendError::Refused(_)), "{error:?}");
@@ -244,14 +248,14 @@ async fn the_addresses_that_were_judged_are_the_ones_that_are_dialled() {
     let port = address.rsplit(':').next().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
-    let lookup: Lookup = Arc::new(move |_| {
+    let lookup: DnsLookup = Arc::new(move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::ready(Ok(vec![[127, 0, 0, 1].into()])))
     });
     let client = client_of(loopback(), lookup, quick());
     // The name exists nowhere: only our lookup can have led to the server.
     let received = client.send(post(&format!("http://login.example.invalid:{port}/"))).await.unwrap();
-    assert_eq!((received.text(), asked.load(Ordering::SeqCst)), (Some("here"), 1));
+    assert_eq!((received.body.as_slice(), asked.load(Ordering::SeqCst)), (&b"here"[..], 1));
 }
 
 /// Runs the test above again in a process whose environment names a proxy: had the client asked it, it would have
@@ -301,11 +305,11 @@ async fn proxy(answer: &'static str) -> (Url, Arc<Mutex<Vec<String>>>) {
 #[tokio::test]
 async fn every_request_goes_through_the_providers_proxy_and_no_name_is_looked_up() {
     let (address, heads) = proxy("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere").await;
-    let unasked: Lookup = Arc::new(|name| panic!("{name} was looked up"));
+    let unasked: DnsLookup = Arc::new(|name| panic!("{name} was looked up"));
     let through = Network { allow_http: true, proxy: Some(address), ..Network::default() };
     let client = client_of(through, unasked, quick());
     let received = client.send(post("http://login.example.com/token")).await.unwrap();
-    assert_eq!(received.text(), Some("here"));
+    assert_eq!(received.body, b"here");
     // The tunnel stands, and what is behind it speaks no TLS: not a byte of the request left.
     let error = failure(&client, "https://login.example.com/token").await;
     assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
@@ -357,7 +361,7 @@ async fn a_private_authority_counts_for_the_provider_that_names_it_and_no_other(
     assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
     network.ca_certificates = Some(authority.pem().into_bytes());
     let received = client_of(network, system_lookup(), quick()).send(post(&address)).await.unwrap();
-    assert_eq!(received.text(), Some("here"));
+    assert_eq!(received.body, b"here");
 }
 
 #[test]
@@ -368,18 +372,18 @@ fn a_client_is_built_within_the_operators_bounds_and_shared_by_equal_networks() 
     let plain = Network { allow_http: true, ..Network::default() };
     let first = clients.client(&plain).unwrap();
     assert!(std::ptr::eq(first.network(), clients.client(&plain).unwrap().network()));
-    assert!(matches!(clients.client(&loopback()), Err(BuildError::OutOfBounds(_))));
+    assert!(matches!(clients.client(&loopback()), Err(HttpClientError::OutOfBounds(_))));
 }
 
 #[test]
 fn what_cannot_be_a_proxy_or_an_authority_is_refused() {
     install_tls();
     let proxy = |url: &str| Network { proxy: Some(url.parse().unwrap()), ..Network::default() };
-    assert!(matches!(HttpClient::new(proxy("http://169.254.169.254")), Err(BuildError::Proxy(_))));
+    assert!(matches!(HttpClient::new(proxy("http://169.254.169.254")), Err(HttpClientError::Proxy(_))));
     let authority = |pem: &str| Network { ca_certificates: Some(pem.into()), ..Network::default() };
-    assert!(matches!(HttpClient::new(authority("nothing")), Err(BuildError::NoCertificate)));
+    assert!(matches!(HttpClient::new(authority("nothing")), Err(HttpClientError::NoCertificate)));
     let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    assert!(matches!(HttpClient::new(authority(damaged)), Err(BuildError::Client(_))));
+    assert!(matches!(HttpClient::new(authority(damaged)), Err(HttpClientError::Client(_))));
 }
 
 #[tokio::test]

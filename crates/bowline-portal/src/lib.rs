@@ -60,7 +60,7 @@ pub mod testing {
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bowline_oauth::http::{BuildError, HttpClient};
+use bowline_oauth::http::{HttpClient, HttpClientError};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use kube::{Client, Config};
@@ -108,7 +108,7 @@ pub enum PortalError {
     #[error(transparent)]
     Key(#[from] key::KeyError),
     #[error(transparent)]
-    Http(#[from] BuildError),
+    Http(#[from] HttpClientError),
     #[error("cannot listen on {address}")]
     Listen {
         address: SocketAddr,

@@ -3,7 +3,7 @@
 use bowline_api::attempt::{Step, redirect_uri};
 use bowline_api::connection::Method;
 use bowline_oauth::authorize::{self, AuthorizationRequest};
-use bowline_oauth::catalog::protocol::Account;
+use bowline_oauth::catalog::protocol::ProviderAccount;
 use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
@@ -75,7 +75,7 @@ async fn request(
 }
 
 /// The account that a renewal must be of, unless the owner means another one now.
-fn expected(at: Consenting<'_>) -> Option<Account> {
+fn expected(at: Consenting<'_>) -> Option<ProviderAccount> {
     let account = pinned_account(at.engine, &at.job.place.uid).map(into_catalog)?;
     let another = |named: Option<&String>| named.is_some_and(|named| *named != account.id);
     let means_it = !another(at.job.expected_account.as_ref()) && !another(at.job.accepted_account.as_ref());

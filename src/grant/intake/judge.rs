@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bowline_api::connection::Method;
-use bowline_oauth::answer::{Flaw, UNKNOWN_TYPE};
+use bowline_oauth::answer::{AnswerFlaw, UNKNOWN_TYPE};
 use bowline_oauth::app::App;
 use bowline_oauth::catalog::calls::IdentitySource;
 use bowline_oauth::catalog::errors::Class;
@@ -63,12 +63,12 @@ async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judged {
     };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
-        Ok(key::Verdict::Good(account)) => {
+        Ok(key::KeyVerdict::Good(account)) => {
             account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
         }
         // Keys are rotated by whoever keeps them, and few providers say whose a key is: silence is no other account.
-        Ok(key::Verdict::Alive | key::Verdict::Unverified) => Judged::Good,
-        Ok(key::Verdict::Bad) => refused("it is not valid there."),
+        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Judged::Good,
+        Ok(key::KeyVerdict::Bad) => refused("it is not valid there."),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
 }
@@ -133,7 +133,7 @@ async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) ->
         return Judged::Later("The record cannot be read now.".to_owned());
     };
     *candidate = answered;
-    if spent.answer.flaws.contains(&Flaw::TokenType) {
+    if spent.answer.flaws.contains(&AnswerFlaw::TokenType) {
         return unusable_type();
     }
     match spent.answer.account.map(from_catalog) {
@@ -227,14 +227,14 @@ fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
     (!extra.is_empty()).then_some(ConsentError::ExtraScopes { extra })
 }
 
-pub(crate) fn from_catalog(account: protocol::Account) -> Account {
-    let protocol::Account { id, name, email } = account;
+pub(crate) fn from_catalog(account: protocol::ProviderAccount) -> Account {
+    let protocol::ProviderAccount { id, name, email } = account;
     Account { id, name, email }
 }
 
-pub(crate) fn into_catalog(account: Account) -> protocol::Account {
+pub(crate) fn into_catalog(account: Account) -> protocol::ProviderAccount {
     let Account { id, name, email } = account;
-    protocol::Account { id, name, email }
+    protocol::ProviderAccount { id, name, email }
 }
 
 /// The account that the id token names, where the catalogue reads it from there.
@@ -248,12 +248,12 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
 pub(super) fn key_credential(
     job: &Job,
     credential: &Credential,
-) -> Result<Option<key::Credential>, key::KeyFlaw> {
+) -> Result<Option<key::KeyOrPassword>, key::KeyFlaw> {
     let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
     match credential {
-        Credential::ApiKey { api_key } => key::Credential::key(api_key.expose_secret(), pattern).map(Some),
+        Credential::ApiKey { api_key } => key::KeyOrPassword::key(api_key.expose_secret(), pattern).map(Some),
         Credential::Basic { username, password } => {
-            key::Credential::password(username, password.expose_secret()).map(Some)
+            key::KeyOrPassword::password(username, password.expose_secret()).map(Some)
         }
         Credential::OAuth { .. } => Ok(None),
     }

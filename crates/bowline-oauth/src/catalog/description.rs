@@ -1,93 +1,24 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
+use std::mem;
+
 use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
-use serde::Deserialize;
 use url::Url;
 
-use super::calls::{Call, Identity, IdentitySource, Key, Revoke, RevokeStyle};
-use super::entry::{Authorize, DeviceFlow, Endpoints};
-use super::errors::ErrorTable;
-use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
+use super::calls::{IdentitySource, RevokeStyle};
+use super::entry::{ProviderEndpoints, ThirdParty};
+use super::protocol::ClientAuth;
 
-/// All that the protocol needs to know of one provider for one connection: an [`Entry`](super::Entry) with what the
-/// provider object states and the connection's parameters filled in. It holds no secret and no placeholder.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Description {
-    /// Name of the `IntegrationProvider`.
-    #[serde(skip)]
-    pub provider: String,
-    /// Name of the catalogue entry.
-    #[serde(skip)]
-    pub entry: String,
-    /// Name for people.
-    pub(crate) display_name: String,
-    /// How grants can be obtained, the usual one first.
-    #[serde(default)]
-    pub methods: Vec<Method>,
-    /// Addresses.
-    #[serde(default)]
-    pub endpoints: Endpoints<Url>,
-    /// Whether the issuer is the provider object's own: none of the entry's addresses is used then.
-    #[serde(skip)]
-    pub(crate) own_issuer: bool,
-    /// Whether [`Description::with_metadata`] was applied.
-    #[serde(skip)]
-    pub(crate) discovered: bool,
-    /// How the client may prove itself, the preferred way first.
-    #[serde(default)]
-    pub(crate) client_auth: Vec<ClientAuth>,
-    /// What the authorization request needs beyond the standard.
-    #[serde(default)]
-    pub(crate) authorize: Authorize,
-    /// What the device authorization request needs beyond the standard.
-    #[serde(default)]
-    pub(crate) device: DeviceFlow,
-    /// What a token request needs beyond the standard.
-    #[serde(default)]
-    pub(crate) token_request: TokenRequest,
-    /// Where a token answer has its parts.
-    #[serde(default)]
-    pub(crate) token_response: TokenResponse,
-    /// Scopes, the provider object's lists applied.
-    #[serde(default)]
-    pub scopes: Scopes,
-    /// What a grant is like.
-    #[serde(default)]
-    pub grant: Grant,
-    /// How the account is learnt. `None`: it is not.
-    #[serde(default)]
-    pub identity: Option<Identity<Url>>,
-    /// A cheap call that tells whether an access token works. `None`: the identity call.
-    #[serde(default)]
-    pub(crate) probe: Option<Call<Url>>,
-    /// How a grant is withdrawn.
-    #[serde(default)]
-    pub revoke: Revoke<Url>,
-    /// Where a key goes and how it is checked.
-    #[serde(default)]
-    pub key: Option<Key<Url>>,
-    /// What failures mean.
-    #[serde(default)]
-    pub(crate) errors: ErrorTable,
-}
+/// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
+/// the provider object states and the connection's parameters filled in. It holds no secret, no placeholder, and none of
+/// what is for people only.
+pub type Description = ThirdParty<Option<Url>>;
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
-    /// `authorization_endpoint`.
-    pub(crate) authorization: Option<Url>,
-    /// `pushed_authorization_request_endpoint` (RFC 9126 §5).
-    pub(crate) pushed_authorization_request: Option<Url>,
-    /// `token_endpoint`.
-    pub(crate) token: Option<Url>,
-    /// `device_authorization_endpoint`.
-    pub(crate) device_authorization: Option<Url>,
-    /// `revocation_endpoint`.
-    pub(crate) revocation: Option<Url>,
-    /// `userinfo_endpoint`.
-    pub(crate) userinfo: Option<Url>,
+    pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
     /// `token_endpoint_auth_methods_supported`, those we know. Empty means not said.
     pub(crate) client_auth: Vec<ClientAuth>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
@@ -98,7 +29,7 @@ impl Description {
     /// Whether addresses are still to be read from the issuer's metadata: an issuer is given, and the token endpoint
     /// is not; or the issuer is a provider object's own, and an address beside the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
-        let Endpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
+        let ProviderEndpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
         let sends_people = self.methods.contains(&Method::AuthorizationCode);
         let beside = || sends_people && authorization.is_none() || revocation.is_none() || userinfo.is_none();
         let open = token.is_none() || self.own_issuer && beside();
@@ -109,18 +40,20 @@ impl Description {
     /// authentication which the server does not know are dropped, unless none would remain.
     #[must_use]
     pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
-        fn fill(ours: &mut Option<Url>, theirs: Option<&Url>) {
-            if ours.is_none() {
-                *ours = theirs.cloned();
-            }
-        }
-        let ours = &mut self.endpoints;
-        fill(&mut ours.authorization, metadata.authorization.as_ref());
-        fill(&mut ours.pushed_authorization_request, metadata.pushed_authorization_request.as_ref());
-        fill(&mut ours.token, metadata.token.as_ref());
-        fill(&mut ours.device_authorization, metadata.device_authorization.as_ref());
-        fill(&mut ours.revocation, metadata.revocation.as_ref());
-        fill(&mut ours.userinfo, metadata.userinfo.as_ref());
+        let ours = mem::take(&mut self.endpoints);
+        let theirs = metadata.endpoints.clone();
+        self.endpoints = ProviderEndpoints {
+            issuer: ours.issuer,
+            authorization: ours.authorization.or(theirs.authorization),
+            pushed_authorization_request: ours
+                .pushed_authorization_request
+                .or(theirs.pushed_authorization_request),
+            token: ours.token.or(theirs.token),
+            device_authorization: ours.device_authorization.or(theirs.device_authorization),
+            revocation: ours.revocation.or(theirs.revocation),
+            userinfo: ours.userinfo.or(theirs.userinfo),
+            admin_consent: ours.admin_consent,
+        };
         self.authorize.issuer_in_callback |= metadata.issuer_in_callback;
         // A public client is never announced by all servers, and is only used when there is no secret.
         let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
@@ -139,7 +72,7 @@ impl Description {
         if let Some(issuer) = issuer {
             return issuer.as_str().trim_end_matches('/').to_owned();
         }
-        let check = || self.key.as_ref()?.validate.as_ref()?.url.as_ref();
+        let check = || self.key.as_ref()?.validate.as_ref()?.call.url.as_ref();
         match self.endpoints.token.as_ref().or_else(check) {
             Some(url) => url.origin().ascii_serialization(),
             None => format!("provider:{}", self.provider),
@@ -148,8 +81,8 @@ impl Description {
 
     /// How to prove the client, given whether we hold a secret. `None`: there is no way without one.
     pub fn client_auth(&self, has_secret: bool) -> Option<ClientAuth> {
-        let with_secret = self.client_auth.iter().copied().find(|way| has_secret && *way != ClientAuth::None);
-        with_secret.or_else(|| self.client_auth.iter().copied().find(|way| *way == ClientAuth::None))
+        let with_secret = self.client_auth.iter().find(|way| has_secret && **way != ClientAuth::None);
+        with_secret.or_else(|| self.client_auth.iter().find(|way| **way == ClientAuth::None)).copied()
     }
 
     /// Where a revocation is sent, with the client id in the path where the style needs it. `None`: it cannot be done
@@ -175,14 +108,7 @@ impl Description {
 
     /// Every address that a request may be sent to, or a person.
     pub fn addresses(&self) -> impl Iterator<Item = &Url> {
-        let endpoints = self.endpoints.named().map(|(_, address)| address);
-        let others = [
-            self.identity.as_ref().and_then(|identity| identity.call.url.as_ref()),
-            self.probe.as_ref().and_then(|probe| probe.url.as_ref()),
-            self.revoke.url.as_ref(),
-            self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref()),
-        ];
-        endpoints.into_iter().chain(others).flatten()
+        self.named_addresses().into_iter().filter_map(|(.., address)| address)
     }
 
     /// What a refresh does to a grant that was obtained by this method.
@@ -211,16 +137,12 @@ impl Description {
             _ => {}
         }
         let separator = self.scopes.separator.as_deref().unwrap_or(" ");
-        {
-            let mut query = url.query_pairs_mut();
-            query.append_pair("client_id", client_id).append_pair("redirect_uri", redirect_uri);
-            if !scopes.is_empty() {
-                query.append_pair("scope", &scopes.join(separator));
-            }
-            if let Some(state) = state {
-                query.append_pair("state", state);
-            }
-        }
+        let scope = (!scopes.is_empty()).then(|| ("scope", scopes.join(separator)));
+        url.query_pairs_mut()
+            .append_pair("client_id", client_id)
+            .append_pair("redirect_uri", redirect_uri)
+            .extend_pairs(scope)
+            .extend_pairs(state.map(|state| ("state", state)));
         Some(url)
     }
 }

@@ -1,4 +1,6 @@
 //! The schema of a catalogue file, `providers/<name>.yaml`.
+//!
+//! A field is added here and nowhere else; an address also to [`ThirdParty::named_addresses`].
 
 use std::collections::BTreeMap;
 
@@ -7,198 +9,168 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::calls::{Call, Identity, Key, Revoke};
+use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
 use super::look::{Color, Group};
 use super::parameter::Parameter;
-use super::protocol::{ClientAuth, Grant, Scopes, TokenRequest, TokenResponse};
+use super::protocol::{ClientAuth, GrantLifecycle, ScopeRules, TokenRequest, TokenResponse};
 use super::template::Template;
 
-/// A third party as the catalogue knows it, for everybody: how it is connected, refreshed, identified, checked and revoked.
-/// Resolving it for one connection gives a [`Description`](super::Description).
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Entry {
+/// A third party as the catalogue knows it, for everybody. Resolving it for one connection gives a
+/// [`Description`](super::Description).
+pub type CatalogEntry = ThirdParty<Option<Template>>;
+
+/// What is known of a third party: how it is connected, refreshed, identified, checked and revoked.
+///
+/// `U` is an address that may be absent: with placeholders in a [`CatalogEntry`], filled in a
+/// [`Description`](super::Description).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
+#[schemars(rename = "Entry", bound = "U: Default + JsonSchema")]
+pub struct ThirdParty<U> {
     /// The entry this one is laid over: maps merge, lists and scalars replace, `null` removes.
-    #[serde(default)]
     pub(crate) extends: Option<String>,
     /// Name for people.
     pub display_name: String,
     /// What it enables, in one line for people.
-    #[serde(default)]
     pub about: String,
     /// Where it stands among others.
-    #[serde(default)]
     pub group: Group,
     /// Its colour, for white text.
-    #[serde(default)]
     pub color: Color,
     /// How grants can be obtained, the usual one first.
-    #[serde(default)]
-    pub(crate) methods: Vec<Method>,
+    pub methods: Vec<Method>,
     /// Values that an administrator or a connection sets.
-    #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
     /// Addresses.
-    #[serde(default)]
-    pub(crate) endpoints: Endpoints<Template>,
+    pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
-    #[serde(default)]
     pub(crate) client_auth: Vec<ClientAuth>,
     /// What the authorization request needs.
-    #[serde(default)]
     pub(crate) authorize: Authorize,
     /// What the device authorization request needs.
-    #[serde(default)]
     pub(crate) device: DeviceFlow,
     /// What a token request needs beyond the standard.
-    #[serde(default)]
     pub(crate) token_request: TokenRequest,
     /// Where a token answer has its parts.
-    #[serde(default)]
     pub(crate) token_response: TokenResponse,
     /// Scopes.
-    #[serde(default)]
-    pub scopes: Scopes,
+    pub scopes: ScopeRules,
     /// What a grant is like.
-    #[serde(default)]
-    pub(crate) grant: Grant,
-    /// How the account is learnt. Absent means that it is not.
-    #[serde(default)]
-    pub(crate) identity: Option<Identity<Template>>,
+    pub grant: GrantLifecycle,
+    /// How the account is found out. Absent means that it is not.
+    pub identity: Option<Identity<U>>,
     /// A cheap call that tells whether an access token works. Absent means the identity call.
-    #[serde(default)]
-    pub(crate) probe: Option<Call<Template>>,
+    pub(crate) probe: Option<ApiCall<U>>,
     /// How a grant is withdrawn.
-    #[serde(default)]
-    pub(crate) revoke: Revoke<Template>,
+    pub revoke: Revoke<U>,
     /// Where a key goes and how it is checked, for the methods `ApiKey` and `BasicAuth`.
-    #[serde(default)]
-    pub(crate) key: Option<Key<Template>>,
+    pub key: Option<KeyUsage<U>>,
     /// What failures mean.
-    #[serde(default)]
     pub(crate) errors: ErrorTable,
     /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
-    #[serde(default)]
     pub(crate) token_prefixes: BTreeMap<String, String>,
     /// Limits that the provider sets, for people.
-    #[serde(default)]
     pub(crate) limits: Vec<String>,
     /// What else an administrator should know.
-    #[serde(default)]
     pub(crate) notes: Vec<String>,
     /// Documents and code that the facts come from.
-    #[serde(default)]
     pub(crate) sources: Vec<String>,
     /// How well the facts are established.
-    #[serde(default)]
     pub(crate) confidence: Confidence,
-    /// The same as data, which is what resolving works on.
+
+    /// Of an entry: the same as data, which is what resolving works on.
     #[serde(skip)]
-    pub(super) json: Map<String, Value>,
+    pub(crate) json: Map<String, Value>,
+    /// Of a description: name of the `IntegrationProvider`.
+    #[serde(skip)]
+    pub provider: String,
+    /// Of a description: name of the catalogue entry.
+    #[serde(skip)]
+    pub entry: String,
+    /// Of a description: the issuer is the provider object's own, and none of the entry's addresses is used.
+    #[serde(skip)]
+    pub(crate) own_issuer: bool,
+    /// Of a description: the issuer's metadata was applied.
+    #[serde(skip)]
+    pub(crate) discovered: bool,
 }
 
-/// Where an entry has addresses, and what each is for.
-pub(super) const ADDRESSES: [(&str, &str); 12] = [
-    ("/endpoints/issuer", "issuer"),
-    ("/endpoints/authorization", "authorization"),
-    ("/endpoints/pushedAuthorizationRequest", "pushed authorization request"),
-    ("/endpoints/token", "token"),
-    ("/endpoints/deviceAuthorization", "device authorization"),
-    ("/endpoints/revocation", "revocation"),
-    ("/endpoints/userinfo", "userinfo"),
-    ("/endpoints/adminConsent", "admin consent"),
-    ("/identity/call/url", "the account"),
-    ("/probe/url", "the probe"),
-    ("/revoke/url", "revocation"),
-    ("/key/validate/url", "the key's check"),
-];
-
-/// Where an entry has parameters of requests, whose values may have placeholders.
-pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
-
-/// Addresses of a provider. `U` is an address: with placeholders, or filled.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Endpoints<U> {
-    /// Issuer identifier (RFC 8414 §2). The token endpoint is read from its metadata when it is not given here.
-    pub issuer: Option<U>,
-    /// Authorization endpoint (RFC 6749 §3.1).
-    pub authorization: Option<U>,
-    /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known.
-    pub(crate) pushed_authorization_request: Option<U>,
-    /// Token endpoint (RFC 6749 §3.2).
-    pub token: Option<U>,
-    /// Device authorization endpoint (RFC 8628 §3.1).
-    pub(crate) device_authorization: Option<U>,
-    /// Revocation endpoint (RFC 7009 §2).
-    pub(crate) revocation: Option<U>,
-    /// Where the account is read.
-    pub(crate) userinfo: Option<U>,
-    /// Where an administrator of the account approves the app.
-    pub(crate) admin_consent: Option<U>,
-}
-
-impl<U> Endpoints<U> {
-    /// Every address with its name for people: the one list that whoever looks at all of them goes through.
-    pub(crate) fn named(&self) -> [(&'static str, Option<&U>); 8] {
-        let Self {
-            issuer,
-            authorization,
-            pushed_authorization_request,
-            token,
-            device_authorization,
-            revocation,
-            userinfo,
-            admin_consent,
-        } = self;
+impl<A> ThirdParty<Option<A>> {
+    /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
+    /// for, and the address.
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 12] {
+        let of = &self.endpoints;
+        let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
+        let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
+        let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.call.url.as_ref());
         [
-            ("issuer", issuer.as_ref()),
-            ("authorization", authorization.as_ref()),
-            ("pushed request", pushed_authorization_request.as_ref()),
-            ("token", token.as_ref()),
-            ("device authorization", device_authorization.as_ref()),
-            ("revocation", revocation.as_ref()),
-            ("userinfo", userinfo.as_ref()),
-            ("admin consent", admin_consent.as_ref()),
+            ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
+            ("/endpoints/authorization", "authorization", of.authorization.as_ref()),
+            (
+                "/endpoints/pushedAuthorizationRequest",
+                "pushed authorization request",
+                of.pushed_authorization_request.as_ref(),
+            ),
+            ("/endpoints/token", "token", of.token.as_ref()),
+            ("/endpoints/deviceAuthorization", "device authorization", of.device_authorization.as_ref()),
+            ("/endpoints/revocation", "revocation", of.revocation.as_ref()),
+            ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
+            ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
+            ("/identity/call/url", "the account", identity),
+            ("/probe/url", "the probe", probe),
+            ("/revoke/url", "revocation", self.revoke.url.as_ref()),
+            ("/key/validate/url", "the key's check", key),
         ]
     }
 }
 
-// Written out: a derived `Default` would ask the same of `U`.
-impl<U> Default for Endpoints<U> {
-    fn default() -> Self {
-        Self {
-            issuer: None,
-            authorization: None,
-            pushed_authorization_request: None,
-            token: None,
-            device_authorization: None,
-            revocation: None,
-            userinfo: None,
-            admin_consent: None,
-        }
+impl<U> ThirdParty<U> {
+    /// Whether there are tokens to ask for, and not only a key or a password.
+    pub(super) fn uses_tokens(&self) -> bool {
+        !self.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
     }
+}
+
+/// Where an entry has parameters of requests, whose values may have placeholders.
+pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
+
+/// Addresses of a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderEndpoints<U> {
+    /// Issuer identifier (RFC 8414 §2). The token endpoint is read from its metadata when it is not given here.
+    pub issuer: U,
+    /// Authorization endpoint (RFC 6749 §3.1).
+    pub authorization: U,
+    /// Pushed authorization request endpoint (RFC 9126 §2). Used whenever it is known.
+    pub(crate) pushed_authorization_request: U,
+    /// Token endpoint (RFC 6749 §3.2).
+    pub token: U,
+    /// Device authorization endpoint (RFC 8628 §3.1).
+    pub(crate) device_authorization: U,
+    /// Revocation endpoint (RFC 7009 §2).
+    pub(crate) revocation: U,
+    /// Where the account is read.
+    pub(crate) userinfo: U,
+    /// Where an administrator of the account approves the app.
+    pub(crate) admin_consent: U,
 }
 
 /// What the authorization request needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Authorize {
     /// What the provider makes of PKCE (RFC 7636).
-    #[serde(default)]
     pub(crate) pkce: Pkce,
     /// The parameter that carries the scopes.
-    #[serde(default)]
     pub(crate) scope_parameter: ScopeParameter,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
-    #[serde(default)]
     pub(crate) params: BTreeMap<String, String>,
     /// Parameters that may be sent, too.
-    #[serde(default)]
     pub(crate) optional_params: Vec<String>,
     /// Whether callbacks carry `iss` (RFC 9207), so that one without it is refused. Metadata may say so as well.
-    #[serde(default)]
     pub(crate) issuer_in_callback: bool,
 }
 
@@ -214,7 +186,6 @@ pub(crate) enum ScopeParameter {
 }
 
 impl ScopeParameter {
-    /// Its name in the request.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Scope => "scope",
@@ -225,23 +196,17 @@ impl ScopeParameter {
 
 /// What the device authorization request needs (RFC 8628 §3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeviceFlow {
     /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
-    #[serde(default = "yes")]
     pub(crate) authenticated: bool,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
-    #[serde(default)]
     pub(crate) params: BTreeMap<String, String>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 impl Default for DeviceFlow {
     fn default() -> Self {
-        Self { authenticated: yes(), params: BTreeMap::new() }
+        Self { authenticated: true, params: BTreeMap::new() }
     }
 }
 
@@ -271,7 +236,7 @@ pub(crate) enum Confidence {
     Low,
 }
 
-impl Entry {
+impl CatalogEntry {
     /// Whether there is a parameter of this name that fills placeholders.
     pub(super) fn fills(&self, name: &str) -> bool {
         self.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none())

@@ -34,53 +34,68 @@ pub enum Class {
     Bug,
 }
 
-/// Which request an answer belongs to.
+/// What was asked of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Exchange {
+pub(crate) enum Operation {
     /// A refresh token was spent (RFC 6749 §6).
     Refresh,
     /// A token was asked for with the app registration alone (RFC 6749 §4.4): there is no grant that could be gone.
-    Mint,
+    ClientCredentials,
+    /// An authorization request was pushed.
+    Push,
     /// A person came back from the authorization endpoint (RFC 6749 §4.1.2.1).
     Callback,
+    /// An authorization code was exchanged.
+    Exchange,
+    /// A device asked for its codes.
+    DeviceAuthorization,
+    /// A device asked whether the person has decided.
+    DevicePoll,
+    /// A grant was withdrawn.
+    Revoke,
+    /// The account was asked for, with an access token.
+    Identity,
+    /// A key was checked.
+    Key,
+}
+
+impl Operation {
+    /// Whether the answer comes from a token endpoint, and not from an API that was called with a credential.
+    pub(crate) fn is_token_request(self) -> bool {
+        !matches!(self, Self::Identity | Self::Key)
+    }
+
+    /// Whether a new grant was asked for: there is none yet that could be gone.
+    pub(crate) fn begins_a_grant(self) -> bool {
+        matches!(self, Self::Push | Self::Exchange | Self::DeviceAuthorization | Self::DevicePoll)
+    }
 }
 
 /// How a provider names its failures. Codes are compared exactly.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ErrorTable {
     /// Where a token answer has its code.
-    #[serde(default)]
     pub(crate) code: Pointers,
     /// Where a token answer has a finer code; it decides if the table knows it.
-    #[serde(default)]
     pub(crate) subcode: Pointers,
     /// Where a token answer has a list of numbers; the first that the table knows decides before all else.
-    #[serde(default)]
     pub(crate) numeric: Option<Pointer>,
     /// Where the number is read in text, when the answer has no list of numbers.
-    #[serde(default)]
     pub(crate) described: Option<Described>,
     /// Where an answer of the API has its code. Absent means as in token answers.
-    #[serde(default)]
     pub(crate) api_code: Pointers,
     /// Code in the answer to a refresh → class.
-    #[serde(default)]
     pub(crate) token: BTreeMap<String, Class>,
     /// The same for tokens asked for without a grant, where it differs from `token`.
-    #[serde(default)]
     pub(crate) mint: BTreeMap<String, Class>,
     /// `error` of a callback → class.
-    #[serde(default)]
     pub(crate) callback: BTreeMap<String, Class>,
-    /// Answers of the API, for a token that is not past its end; the first that fits counts.
-    #[serde(default)]
+    /// Answers of the API, for a token that has not expired; the first that fits counts.
     pub(crate) api: Vec<ApiRule>,
-    /// Codes that prove that somebody withdrew the grant, and not that it lapsed.
-    #[serde(default)]
+    /// Codes that prove that somebody withdrew the grant, and not that it expired.
     pub(crate) revoked: BTreeSet<String>,
     /// Codes after which to wait at least so long.
-    #[serde(default)]
     pub(crate) wait: BTreeMap<String, Duration>,
 }
 
@@ -99,14 +114,11 @@ pub(crate) struct Described {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApiRule {
     /// HTTP status.
-    #[serde(default)]
     #[schemars(range(min = 100, max = 599))]
     pub(crate) status: Option<u16>,
     /// Code in the body.
-    #[serde(default)]
     pub(crate) code: Option<String>,
     /// A header that must be there.
-    #[serde(default)]
     pub(crate) header: Option<HeaderRule>,
     /// What it means.
     pub(crate) class: Class,
@@ -119,20 +131,18 @@ pub(crate) struct HeaderRule {
     /// Its name.
     pub(crate) name: String,
     /// Its value. Absent means any.
-    #[serde(default)]
     pub(crate) value: Option<String>,
 }
 
 /// What the table says about an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// What it means.
     pub(crate) class: Class,
     /// The code that decided, if one did. It is from the table, so it is safe to show.
     pub(crate) code: Option<String>,
     /// Whether the code proves that the grant was withdrawn.
     pub(crate) revoked: bool,
-    /// How long to wait at least before the next try.
+    /// How long to wait at least before the next request.
     pub(crate) wait: Option<std::time::Duration>,
 }
 
@@ -141,11 +151,11 @@ impl ErrorTable {
     ///
     /// The finest known code decides: number, then subcode, then code. The caller looks at Retry-After and 429 before
     /// and at the status after (oauth-requirements §4).
-    pub(crate) fn token(&self, exchange: Exchange, body: &Value) -> Option<Finding> {
+    pub(crate) fn token(&self, operation: Operation, body: &Value) -> Option<Finding> {
         let codes = self.numbers(body).into_iter().chain(self.subcode.text(body)).chain(self.code.text(body));
         codes
             .into_iter()
-            .find_map(|code| self.class_of(exchange, &code).map(|class| self.finding(class, Some(code))))
+            .find_map(|code| self.class_of(operation, &code).map(|class| self.finding(class, Some(code))))
     }
 
     /// What an answer of the API to a live token or key means. `None` for a success or an unknown failure.
@@ -156,7 +166,7 @@ impl ErrorTable {
             return Some(self.finding(rule.class, rule.code.clone()));
         }
         let class = match status {
-            408 | 425 | 429 | 500..=599 => Class::Transient,
+            status if passes(status) => Class::Transient,
             401 => Class::Reauth,
             403 => Class::Alive,
             _ => return None,
@@ -164,17 +174,13 @@ impl ErrorTable {
         Some(self.finding(class, None))
     }
 
-    /// Whether the body carries an error code at all, known or not. Some providers send it with status 200.
-    pub(crate) fn code_in(&self, body: &Value) -> Option<String> {
-        self.code.text(body)
-    }
-
-    fn class_of(&self, exchange: Exchange, code: &str) -> Option<Class> {
-        match exchange {
-            Exchange::Refresh => self.token.get(code).copied(),
-            Exchange::Mint => self.mint.get(code).or_else(|| self.token.get(code)).copied(),
-            Exchange::Callback => self.callback.get(code).copied(),
-        }
+    fn class_of(&self, operation: Operation, code: &str) -> Option<Class> {
+        let class = match operation {
+            Operation::Callback => self.callback.get(code),
+            Operation::ClientCredentials => self.mint.get(code).or_else(|| self.token.get(code)),
+            _ => self.token.get(code),
+        };
+        class.copied()
     }
 
     fn numbers(&self, body: &Value) -> Vec<String> {
@@ -196,6 +202,11 @@ impl ErrorTable {
             code,
         }
     }
+}
+
+/// Whether a status says that it passes by itself.
+pub(crate) fn passes(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
 impl Described {

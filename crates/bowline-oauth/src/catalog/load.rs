@@ -6,93 +6,49 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::entry::{ADDRESSES, Entry, PARAMETERS};
+use super::entry::CatalogEntry;
 use super::files::{DEFAULTS, FILES};
-use super::parameter::{ParameterKind, SettableBy};
-use super::template::{Template, TemplateError};
+use super::parameter::{Parameter, ParameterKind, SetBy};
+use super::template::{PlaceholderError, Template};
 
-/// A catalogue file that cannot be used. The message names the file and what is wrong in it.
+/// A catalogue file that cannot be used. `file` is its name without `.yaml`.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoadError {
-    /// It is not YAML, or not a map.
+pub(crate) enum CatalogError {
     #[error("{file}.yaml: {source}")]
-    Syntax {
-        /// Name without `.yaml`.
-        file: String,
-        /// What the parser says.
-        source: serde_yaml::Error,
-    },
+    Syntax { file: String, source: serde_yaml::Error },
     /// It has an unknown key or a value of the wrong shape.
     #[error("{file}.yaml: {source}")]
-    Shape {
-        /// Name without `.yaml`.
-        file: String,
-        /// What the reader says; names the key.
-        source: serde_json::Error,
-    },
-    /// `extends` names no file.
+    Shape { file: String, source: serde_json::Error },
     #[error("{file}.yaml: extends {parent}, which does not exist")]
-    UnknownParent {
-        /// Name without `.yaml`.
-        file: String,
-        /// The name that it extends.
-        parent: String,
-    },
-    /// `extends` leads back to itself.
+    UnknownParent { file: String, parent: String },
     #[error("{file}.yaml: extends itself, by way of its parents")]
-    Cycle {
-        /// Name without `.yaml`.
-        file: String,
-    },
-    /// A rule that the schema cannot say is broken.
+    Cycle { file: String },
     #[error("{file}.yaml: {flaw}")]
-    Flawed {
-        /// Name without `.yaml`.
-        file: String,
-        /// The rule.
-        flaw: Flaw,
-    },
+    Flawed { file: String, flaw: EntryFlaw },
 }
 
-/// A rule that an entry breaks.
+/// A rule that the schema cannot say, and that an entry breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Flaw {
-    /// There is no method.
+pub(crate) enum EntryFlaw {
+    #[error("displayName is missing")]
+    NoName,
     #[error("methods is empty")]
     NoMethod,
-    /// A parameter of a request has braces that do not pair up.
-    #[error("{TemplateError}")]
-    BadTemplate,
-    /// A placeholder has no parameter of its name, or that parameter is a setting.
-    #[error("{{{placeholder}}} is no parameter that fills placeholders")]
-    UnknownPlaceholder {
-        /// Its name.
-        placeholder: String,
-    },
-    /// A parameter neither fills a placeholder nor decides a setting.
-    #[error("parameters.{parameter} is used nowhere")]
-    UnusedParameter {
-        /// Its name.
-        parameter: String,
-    },
-    /// A parameter of a kind that only an administrator may set is left to connections.
-    #[error("parameters.{parameter} may not be set by connections")]
-    TooFree {
-        /// Its name.
-        parameter: String,
-    },
-    /// A text stands in an address.
-    #[error("parameters.{parameter} is a text and stands in an address")]
-    TextInAddress {
-        /// Its name.
-        parameter: String,
-    },
-    /// The default of a parameter is not a value that it allows.
-    #[error("the default of parameters.{parameter} is not allowed by itself")]
-    BadDefault {
-        /// Its name.
-        parameter: String,
-    },
+    #[error(transparent)]
+    BadTemplate(#[from] PlaceholderError),
+    /// It has no parameter of its name, or that parameter decides a setting.
+    #[error("{{{0}}} is no parameter that fills placeholders")]
+    UnknownPlaceholder(String),
+    /// It neither fills a placeholder nor decides a setting.
+    #[error("parameters.{0} is used nowhere")]
+    UnusedParameter(String),
+    /// It is of a kind that only an administrator may set.
+    #[error("parameters.{0} may not be set by connections")]
+    TooFree(String),
+    #[error("parameters.{0} is a text and stands in an address")]
+    TextInAddress(String),
+    #[error("the default of parameters.{0} is not allowed by itself")]
+    BadDefault(String),
 }
 
 /// All entries by name.
@@ -101,39 +57,45 @@ pub(crate) enum Flaw {
 ///
 /// Never in a build that passed its tests: the files are compiled in, and a test loads them all.
 #[allow(clippy::expect_used)]
-pub fn entries() -> &'static BTreeMap<String, Entry> {
-    static ENTRIES: LazyLock<BTreeMap<String, Entry>> =
+pub fn entries() -> &'static BTreeMap<String, CatalogEntry> {
+    static ENTRIES: LazyLock<BTreeMap<String, CatalogEntry>> =
         LazyLock::new(|| load(DEFAULTS, FILES).expect("the catalogue compiled in is sound"));
     &ENTRIES
 }
 
-/// The entry of that name.
-pub fn get(name: &str) -> Option<&'static Entry> {
+pub fn get(name: &str) -> Option<&'static CatalogEntry> {
     entries().get(name)
 }
 
 /// Reads files, each laid over its parents and, in the end, over the defaults.
-pub(super) fn load(defaults: &str, files: &[(&str, &str)]) -> Result<BTreeMap<String, Entry>, LoadError> {
+pub(super) fn load(
+    defaults: &str,
+    files: &[(&str, &str)],
+) -> Result<BTreeMap<String, CatalogEntry>, CatalogError> {
     let defaults = parse("defaults", defaults)?;
-    let parsed: BTreeMap<&str, Map<String, Value>> =
-        files.iter().map(|(name, text)| Ok((*name, parse(name, text)?))).collect::<Result<_, LoadError>>()?;
+    let parsed: BTreeMap<&str, Map<String, Value>> = files
+        .iter()
+        .map(|(name, text)| Ok((*name, parse(name, text)?)))
+        .collect::<Result<_, CatalogError>>()?;
     parsed
         .keys()
         .map(|name| {
-            let merged = lay_over(name, &parsed, &defaults, &mut Vec::new())?;
-            let shape = |source| LoadError::Shape { file: (*name).to_owned(), source };
-            let mut entry = Entry::deserialize(Value::Object(merged.clone())).map_err(shape)?;
-            entry.json = merged;
-            match flaw(&entry) {
-                Some(flaw) => Err(LoadError::Flawed { file: (*name).to_owned(), flaw }),
-                None => Ok(((*name).to_owned(), entry)),
+            let file = (*name).to_owned();
+            let json = lay_over(name, &parsed, &defaults, &mut Vec::new())?;
+            let entry = match CatalogEntry::deserialize(Value::Object(json.clone())) {
+                Ok(entry) => CatalogEntry { json, ..entry },
+                Err(source) => return Err(CatalogError::Shape { file, source }),
+            };
+            match check(&entry) {
+                Err(flaw) => Err(CatalogError::Flawed { file, flaw }),
+                Ok(()) => Ok((file, entry)),
             }
         })
         .collect()
 }
 
-fn parse(file: &str, text: &str) -> Result<Map<String, Value>, LoadError> {
-    serde_yaml::from_str(text).map_err(|source| LoadError::Syntax { file: file.to_owned(), source })
+fn parse(file: &str, text: &str) -> Result<Map<String, Value>, CatalogError> {
+    serde_yaml::from_str(text).map_err(|source| CatalogError::Syntax { file: file.to_owned(), source })
 }
 
 /// The file laid over its parents, the oldest of which lies over the defaults.
@@ -142,14 +104,14 @@ fn lay_over(
     parsed: &BTreeMap<&str, Map<String, Value>>,
     defaults: &Map<String, Value>,
     seen: &mut Vec<String>,
-) -> Result<Map<String, Value>, LoadError> {
+) -> Result<Map<String, Value>, CatalogError> {
     let file = || seen.first().map_or(name, String::as_str).to_owned();
     if seen.iter().any(|other| other == name) {
-        return Err(LoadError::Cycle { file: file() });
+        return Err(CatalogError::Cycle { file: file() });
     }
     let Some(own) = parsed.get(name) else {
         let file = seen.last().cloned().unwrap_or_default();
-        return Err(LoadError::UnknownParent { file, parent: name.to_owned() });
+        return Err(CatalogError::UnknownParent { file, parent: name.to_owned() });
     };
     seen.push(name.to_owned());
     let mut base = match own.get("extends").and_then(Value::as_str) {
@@ -175,44 +137,49 @@ pub(super) fn merge(base: &mut Map<String, Value>, over: &Map<String, Value>) {
     }
 }
 
-/// The first rule that the entry breaks.
-fn flaw(entry: &Entry) -> Option<Flaw> {
+fn check(entry: &CatalogEntry) -> Result<(), EntryFlaw> {
+    if entry.display_name.is_empty() {
+        return Err(EntryFlaw::NoName);
+    }
     if entry.methods.is_empty() {
-        return Some(Flaw::NoMethod);
+        return Err(EntryFlaw::NoMethod);
     }
-    let json = Value::Object(entry.json.clone());
-    let addresses = ADDRESSES.iter().filter_map(|(place, _)| json.pointer(place));
-    let texts = PARAMETERS.iter().filter_map(|place| json.pointer(place)?.as_object()).flat_map(Map::values);
-    let (Some(in_addresses), Some(in_texts)) = (placeholders(addresses), placeholders(texts)) else {
-        return Some(Flaw::BadTemplate);
-    };
+    let addresses = entry.named_addresses().into_iter().filter_map(|(.., address)| address);
+    let in_addresses: Vec<&str> = addresses.flat_map(Template::placeholders).collect();
+    let texts = [&entry.authorize.params, &entry.device.params, &entry.token_request.params];
+    let texts = texts.into_iter().flat_map(BTreeMap::values);
+    let texts: Vec<Template> = texts.map(|text| text.clone().try_into()).collect::<Result<_, _>>()?;
+    let in_texts: Vec<&str> = texts.iter().flat_map(Template::placeholders).collect();
     if let Some(name) = in_addresses.iter().chain(&in_texts).find(|name| !entry.fills(name)) {
-        return Some(Flaw::UnknownPlaceholder { placeholder: name.clone() });
+        return Err(EntryFlaw::UnknownPlaceholder((*name).to_owned()));
     }
-    entry.parameters.iter().find_map(|(name, parameter)| {
-        let parameter_name = || name.clone();
-        let administrators = parameter.sets.is_some()
-            || matches!(parameter.kind, ParameterKind::Host | ParameterKind::Url | ParameterKind::Text);
-        let in_address = in_addresses.contains(name);
-        if administrators && parameter.settable_by == SettableBy::Connection {
-            Some(Flaw::TooFree { parameter: parameter_name() })
-        } else if in_address && parameter.kind == ParameterKind::Text {
-            Some(Flaw::TextInAddress { parameter: parameter_name() })
-        } else if parameter.default.as_deref().is_some_and(|value| parameter.check(value).is_err()) {
-            Some(Flaw::BadDefault { parameter: parameter_name() })
-        } else if parameter.sets.is_none() && !in_address && !in_texts.contains(name) {
-            Some(Flaw::UnusedParameter { parameter: parameter_name() })
-        } else {
-            None
-        }
+    entry.parameters.iter().try_for_each(|(name, parameter)| {
+        let in_address = in_addresses.contains(&name.as_str());
+        check_parameter(name, parameter, in_address, in_texts.contains(&name.as_str()))
     })
 }
 
-/// The placeholders in all of these; `None` where one is not written as it should be.
-fn placeholders<'a>(texts: impl Iterator<Item = &'a Value>) -> Option<Vec<String>> {
-    let templates = texts.filter_map(Value::as_str).map(|text| Template::parse(text).ok());
-    let templates: Option<Vec<Template>> = templates.collect();
-    Some(templates?.iter().flat_map(Template::placeholders).map(str::to_owned).collect())
+fn check_parameter(
+    name: &str,
+    parameter: &Parameter,
+    in_address: bool,
+    in_text: bool,
+) -> Result<(), EntryFlaw> {
+    let Parameter { kind, default, settable_by, sets, .. } = parameter;
+    let administrators =
+        sets.is_some() || matches!(kind, ParameterKind::Host | ParameterKind::Url | ParameterKind::Text);
+    let flaw = if administrators && *settable_by == SetBy::Connection {
+        EntryFlaw::TooFree
+    } else if in_address && *kind == ParameterKind::Text {
+        EntryFlaw::TextInAddress
+    } else if default.as_deref().is_some_and(|value| parameter.check(value).is_err()) {
+        EntryFlaw::BadDefault
+    } else if sets.is_none() && !in_address && !in_text {
+        EntryFlaw::UnusedParameter
+    } else {
+        return Ok(());
+    };
+    Err(flaw(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -257,6 +224,9 @@ mod tests {
         let text = format!("{MINIMAL}grant: {{rotatoin: none}}\n");
         let message = error(&[("base", &text)]);
         assert!(message.starts_with("base.yaml: unknown field `rotatoin`"), "{message}");
+        let text = format!("{MINIMAL}key: {{validate: {{metod: GET}}}}\n");
+        let message = error(&[("base", &text)]);
+        assert!(message.starts_with("base.yaml: unknown field `metod`"), "{message}");
     }
 
     #[test]
@@ -316,6 +286,7 @@ mod tests {
                 "authorize: {params: {audience: '{a b}'}}\n".to_owned(),
                 "base.yaml: a placeholder is written {name}, with lower-case letters, digits and underscores",
             ),
+            ("displayName: null\n".to_owned(), "base.yaml: displayName is missing"),
             (tenant("kind: path_segment"), "base.yaml: parameters.tenant is used nowhere"),
             (
                 tenant("kind: host, settableBy: connection"),

@@ -94,7 +94,6 @@ pub struct ScopeMeaning {
     /// How far it goes.
     pub kind: ScopeKind,
     /// Why to think twice, in one clause. Absent where nothing stands out.
-    #[serde(default)]
     pub risk: Option<String>,
 }
 

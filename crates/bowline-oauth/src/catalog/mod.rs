@@ -21,9 +21,10 @@ pub(crate) mod template;
 mod values;
 
 pub use description::{Description, DiscoveredEndpoints};
-pub use entry::Entry;
+pub use entry::CatalogEntry;
 pub use load::{entries, get};
-pub use refusal::{ResolveError, SetBy};
+pub use parameter::SetBy;
+pub use refusal::ResolveError;
 pub use render::{render_entry, render_list};
 pub use resolve::{resolve, sketch};
 pub use schema::schema;

@@ -19,22 +19,18 @@ pub struct Parameter {
     #[serde(default)]
     pub choices: Vec<String>,
     /// What a value looks like, matched as a whole. Absent means that the kind alone decides.
-    #[serde(default)]
     pub(crate) pattern: Option<Pattern>,
     /// The value when nobody sets one.
-    #[serde(default)]
     pub default: Option<String>,
     /// Whether it must have a value.
     #[serde(default)]
     pub required: bool,
     /// Who may set it.
     #[serde(default)]
-    pub settable_by: SettableBy,
+    pub settable_by: SetBy,
     /// The setting that takes the value. Absent means that it fills the placeholder of its name.
-    #[serde(default)]
     pub(crate) sets: Option<Setting>,
     /// A value that works, for examples.
-    #[serde(default)]
     pub example: Option<String>,
 }
 
@@ -56,15 +52,24 @@ pub enum ParameterKind {
     Text,
 }
 
-/// Who may set a parameter.
+/// Who sets a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SettableBy {
+pub enum SetBy {
     /// The administrator, on the provider object.
     #[default]
     Provider,
-    /// The administrator, or else each connection.
+    /// Each connection, where the provider object does not.
     Connection,
+}
+
+impl fmt::Display for SetBy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Provider => "the IntegrationProvider",
+            Self::Connection => "the connection",
+        })
+    }
 }
 
 /// A setting that a parameter decides, other than filling a placeholder.
@@ -96,32 +101,24 @@ pub(crate) enum Setting {
 /// The rule that a value breaks, in words for the person who set it. They never repeat the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rule {
-    /// Not one path segment.
     #[error(
         "it must be one path segment: letters, digits, '.', '_', '-' or '~', not beginning with '.', without '..'"
     )]
     PathSegment,
-    /// Not one label of a host name.
     #[error(
         "it must be one label of a host name: up to 63 letters, digits or '-', beginning and ending with a letter or digit"
     )]
     DnsLabel,
-    /// Not a host.
     #[error("it must be a host name, with a port if need be, and nothing else")]
     Host,
-    /// Not a plain address.
     #[error("it must be an absolute https address without user, query, fragment, '..' or braces")]
     Url,
-    /// Not one of the choices.
     #[error("it must be one of the values that the catalogue names")]
     Choice,
-    /// Empty, too long, or with control characters.
     #[error("it must be 1 to 253 characters without line breaks or other control characters")]
     Text,
-    /// It does not match the entry's pattern.
     #[error("it does not have the form that the catalogue asks for")]
     Pattern,
-    /// Not a JSON pointer.
     #[error("it must be a JSON pointer such as /sub, /user/id or /items/0/id")]
     Pointer,
 }
@@ -168,23 +165,22 @@ fn is_host(value: &str) -> bool {
 
 fn is_plain_url(value: &str) -> bool {
     let Ok(url) = Url::parse(value) else { return false };
-    is_text(value) && !value.contains(['{', '}', '?', '#']) && endpoint_rule(value, &url).is_none()
+    is_text(value) && !value.contains(['{', '}', '?', '#']) && is_endpoint(value, &url)
 }
 
-/// What is wrong with an address, as written and as parsed; whether `http` is allowed is not judged here.
-pub(super) fn endpoint_rule(written: &str, url: &Url) -> Option<Rule> {
+/// Whether an address is sound, as written and as parsed; whether `http` is allowed is not judged here.
+pub(super) fn is_endpoint(written: &str, url: &Url) -> bool {
     let dots =
         |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
     let path = written.split(['?', '#']).next().unwrap_or_default();
-    let sound = matches!(url.scheme(), "https" | "http")
+    matches!(url.scheme(), "https" | "http")
         && url.has_host()
         && url.username().is_empty()
         && url.password().is_none()
         && url.fragment().is_none()
         && !written.contains('\\')
         && !written.chars().any(|char| char.is_whitespace() || char.is_control())
-        && !path.split('/').any(dots);
-    (!sound).then_some(Rule::Url)
+        && !path.split('/').any(dots)
 }
 
 fn is_text(value: &str) -> bool {
@@ -198,7 +194,6 @@ fn is_text(value: &str) -> bool {
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// Whether the whole value matches.
     pub(crate) fn matches(&self, value: &str) -> bool {
         self.0.is_match(value)
     }

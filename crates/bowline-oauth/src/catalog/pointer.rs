@@ -10,7 +10,6 @@ use serde_json::Value;
 #[schemars(with = "String", extend("pattern" = "^(/([^/~]|~[01])*)*$"))]
 pub(crate) struct Pointer(String);
 
-/// A text that is no [`Pointer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a JSON pointer is written /name or /items/0/name")]
 pub(crate) struct PointerError;
@@ -32,14 +31,6 @@ impl Pointer {
     }
 }
 
-impl std::str::FromStr for Pointer {
-    type Err = PointerError;
-
-    fn from_str(text: &str) -> Result<Self, PointerError> {
-        text.to_owned().try_into()
-    }
-}
-
 impl TryFrom<String> for Pointer {
     type Error = PointerError;
 
@@ -52,42 +43,34 @@ impl TryFrom<String> for Pointer {
 }
 
 /// One pointer or several, of which the first that leads to a value counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(from = "OneOrMany")]
-#[schemars(with = "OneOrMany")]
-pub(crate) struct Pointers(Vec<Pointer>);
-
-#[derive(Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(crate) enum Pointers {
     One(Pointer),
     Many(Vec<Pointer>),
 }
 
-impl From<OneOrMany> for Pointers {
-    fn from(given: OneOrMany) -> Self {
-        match given {
-            OneOrMany::One(pointer) => Self(vec![pointer]),
-            OneOrMany::Many(pointers) => Self(pointers),
-        }
-    }
-}
-
-impl From<Pointer> for Pointers {
-    fn from(pointer: Pointer) -> Self {
-        Self(vec![pointer])
+impl Default for Pointers {
+    fn default() -> Self {
+        Self::Many(Vec::new())
     }
 }
 
 impl Pointers {
-    /// The first text that one of the pointers leads to, as [`Pointer::text`] reads it.
-    pub(crate) fn text(&self, document: &Value) -> Option<String> {
-        self.0.iter().find_map(|pointer| pointer.text(document))
+    fn as_slice(&self) -> &[Pointer] {
+        match self {
+            Self::One(pointer) => std::slice::from_ref(pointer),
+            Self::Many(pointers) => pointers,
+        }
     }
 
-    /// Whether there is no pointer at all.
+    /// The first text that one of the pointers leads to, as [`Pointer::text`] reads it.
+    pub(crate) fn text(&self, document: &Value) -> Option<String> {
+        self.as_slice().iter().find_map(|pointer| pointer.text(document))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
     }
 }
 
@@ -99,7 +82,7 @@ mod tests {
     use super::*;
 
     fn pointer(text: &str) -> Pointer {
-        text.parse().unwrap()
+        Pointer::try_from(text.to_owned()).unwrap()
     }
 
     #[test]
@@ -132,14 +115,14 @@ mod tests {
         let rows =
             ["", "/", "/a", "/a/0", "/a~0b", "/a~1b", "a", "a/b", "$", "$.a", "~", "/~", "/a~2", "/a~"];
         for (number, text) in rows.into_iter().enumerate() {
-            assert_eq!(text.parse::<Pointer>().is_ok(), number < 6, "{text}");
+            assert_eq!(Pointer::try_from(text.to_owned()).is_ok(), number < 6, "{text}");
             assert_eq!(validator.is_valid(&json!(text)), number < 6, "{text}");
         }
     }
 
     #[test]
     fn the_first_pointer_with_a_value_counts() {
-        let pointers = Pointers(vec![pointer("/mail"), pointer("/userPrincipalName")]);
+        let pointers = Pointers::Many(vec![pointer("/mail"), pointer("/userPrincipalName")]);
         let document = json!({"mail": null, "userPrincipalName": "o@example.com"});
         assert_eq!(pointers.text(&document).as_deref(), Some("o@example.com"));
         assert_eq!(Pointers::default().text(&document), None);

@@ -35,108 +35,88 @@ pub(crate) enum Encoding {
 
 /// A token request beyond what the standard says.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TokenRequest {
     /// How the body is written.
-    #[serde(default)]
     pub(crate) encoding: Encoding,
     /// Headers to send besides Accept and User-Agent.
-    #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     /// Parameters to send besides the standard's. One whose placeholder has no value is left out.
-    #[serde(default)]
     pub(crate) params: BTreeMap<String, String>,
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TokenResponse {
     /// Objects that may hold the token.
-    #[serde(default)]
     pub(crate) roots: Vec<Pointer>,
     /// The access token.
-    #[serde(default)]
     pub(crate) access_token: Pointer,
     /// The refresh token. Without one, the old one stays.
-    #[serde(default)]
     pub(crate) refresh_token: Option<Pointer>,
-    /// Seconds until the access token ends.
-    #[serde(default)]
+    /// Seconds until the access token expires.
     pub(crate) expires_in: Option<Pointer>,
-    /// Seconds until the refresh token ends.
-    #[serde(default)]
+    /// Seconds until the refresh token expires.
     pub(crate) refresh_expires_in: Option<Pointer>,
     /// Scopes that were granted.
-    #[serde(default)]
     pub(crate) scope: Option<Pointer>,
     /// ID token (`OpenID` Connect Core §2).
-    #[serde(default)]
     pub(crate) id_token: Option<Pointer>,
     /// Token type.
-    #[serde(default)]
     pub(crate) token_type: Option<Pointer>,
     /// Token type to use whatever the answer says, for providers that write something else there.
-    #[serde(default)]
     pub(crate) assume_token_type: Option<String>,
     /// A boolean from the document's root that must be true; false is an error whatever the status.
-    #[serde(default)]
     pub(crate) success: Option<Pointer>,
     /// Characters that separate scopes in the answer.
-    #[serde(default)]
     pub(crate) scope_separators: String,
     /// Further parts to publish, key → path from the document's root. None of them is secret beyond the token.
-    #[serde(default)]
     pub(crate) publish: BTreeMap<String, Pointer>,
 }
 
-/// Scopes: how they are written and compared, and which are asked for.
+/// Scopes: how they are written and compared, and which are requested.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Scopes {
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeRules {
     /// What separates scopes in a request. Absent means that the provider knows no scopes: none are sent.
-    #[serde(default)]
     pub separator: Option<String>,
-    /// Asked for by connections that name none.
-    #[serde(default)]
+    /// Requested by connections that name none.
     pub default: Vec<String>,
-    /// Always asked for, and needed for Ready.
-    #[serde(default)]
+    /// Always requested, and needed for Ready.
     pub required: Vec<String>,
-    /// The most a connection may ask for. Empty means no limit.
-    #[serde(default)]
+    /// The most a connection may request. Empty means no limit.
     pub allowed: Vec<String>,
     /// Further scopes that people often want; a hint for people.
-    #[serde(default)]
     pub optional: Vec<String>,
-    /// Whether the token answer names the granted scopes. If not, what was asked for counts as granted.
-    #[serde(default)]
+    /// Whether the token answer names the granted scopes. If not, what was requested counts as granted.
     pub reported: bool,
     /// What scopes mean, scope → words.
-    #[serde(default)]
     pub describe: BTreeMap<String, ScopeMeaning>,
-    /// How asked and granted scopes are compared.
-    #[serde(default)]
+    /// How requested and granted scopes are compared.
     pub compare: CompareScopes,
 }
 
-/// How asked and granted scopes are compared.
+/// How requested and granted scopes are compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompareScopes {
     /// Upper and lower case are the same.
-    #[serde(default)]
     pub(crate) ignore_case: bool,
     /// A prefix that one side may have and the other may lack.
-    #[serde(default)]
     pub(crate) strip_prefix: Option<String>,
     /// Scopes that the provider grants without naming them.
-    #[serde(default)]
     pub(crate) unnamed: Vec<String>,
 }
 
-impl Scopes {
-    /// The form of a scope in which asked and granted ones are compared.
+impl ScopeRules {
+    /// Scopes as a request has them. `None`: there are none, or the provider knows none.
+    pub(crate) fn joined(&self, scopes: &[String]) -> Option<String> {
+        let separator = self.separator.as_deref().filter(|_| !scopes.is_empty());
+        separator.map(|separator| scopes.join(separator))
+    }
+
+    /// The form of a scope in which requested and granted ones are compared.
     pub fn comparable(&self, scope: &str) -> String {
         let compare = &self.compare;
         let bare =
@@ -162,49 +142,37 @@ impl Scopes {
 
 /// What a grant of this provider is like.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Grant {
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrantLifecycle {
     /// What a refresh does to the refresh token.
-    #[serde(default = "Grant::cautious")]
     pub rotation: Rotation,
     /// How long the predecessor still works after a rotation. Absent means not at all, or unknown.
-    #[serde(default)]
     pub(crate) grace: Option<Duration>,
     /// Whether a refresh ends the access token in use, so that publishing cannot wait.
-    #[serde(default)]
     pub refresh_ends_access: bool,
     /// Who shares one chain of tokens.
-    #[serde(default)]
     pub chain: Chain,
     /// How long an access token lives, as documented. For people; the answer counts.
-    #[serde(default)]
     pub(crate) access_lifetime: Option<Duration>,
     /// How long a refresh token lives, whatever is done with it.
-    #[serde(default)]
     pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
-    #[serde(default)]
     pub(crate) idle_lifetime: Option<Duration>,
-    /// How long before its end a token is refreshed, instead of the usual margin.
-    #[serde(default)]
+    /// How long before its expiry a token is refreshed, instead of the usual margin.
     pub(crate) margin: Option<Duration>,
 }
 
-impl Grant {
-    const fn cautious() -> Rotation {
-        Rotation::Optional
-    }
-
-    /// The grace window, as a duration.
+impl GrantLifecycle {
     pub fn grace_window(&self) -> Option<std::time::Duration> {
         self.grace.map(Duration::get)
     }
 }
 
-impl Default for Grant {
+impl Default for GrantLifecycle {
     fn default() -> Self {
         Self {
-            rotation: Self::cautious(),
+            // Treated as if each refresh token could be used once.
+            rotation: Rotation::Optional,
             grace: None,
             refresh_ends_access: false,
             chain: Chain::default(),
@@ -229,22 +197,19 @@ pub enum Chain {
 
 /// Where the account's identity is in a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccountPaths {
     /// The parts of the stable id, joined by `/`; a part that is absent is left out, the first must be there.
-    #[serde(default)]
     pub(crate) id: Vec<Pointers>,
     /// A name for people.
-    #[serde(default)]
     pub(crate) name: Pointers,
     /// E-mail address. A label only: it proves nothing.
-    #[serde(default)]
     pub(crate) email: Pointers,
 }
 
 /// An account as the provider names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct ProviderAccount {
     /// Stable id.
     pub id: String,
     /// A name for people.
@@ -255,13 +220,13 @@ pub struct Account {
 
 impl AccountPaths {
     /// The account that a document (user info, or the claims of an id token) names; `None` without an id.
-    pub fn read(&self, document: &serde_json::Value) -> Option<Account> {
+    pub fn read(&self, document: &serde_json::Value) -> Option<ProviderAccount> {
         let (first, others) = self.id.split_first()?;
         let mut id = first.text(document)?;
         for part in others.iter().filter_map(|part| part.text(document)) {
             id.push('/');
             id.push_str(&part);
         }
-        Some(Account { id, name: self.name.text(document), email: self.email.text(document) })
+        Some(ProviderAccount { id, name: self.name.text(document), email: self.email.text(document) })
     }
 }

@@ -5,17 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::description::Description;
-use super::entry::Entry;
+use super::entry::CatalogEntry;
 use super::load::merge;
 use super::refusal::ResolveError;
 use super::settings;
-use super::values::Values;
+use super::values::ParameterValues;
 
 /// Resolves an entry for one connection.
 ///
@@ -23,12 +22,12 @@ use super::values::Values;
 /// give it, whatever the connection's parameters are; a connection may choose one label under a fixed suffix where the
 /// entry says so.
 pub fn resolve(
-    entry: &Entry,
+    entry: &CatalogEntry,
     spec: &IntegrationProviderSpec,
     provider: &str,
     connection: &BTreeMap<String, String>,
 ) -> Result<Description, ResolveError> {
-    let values = Values::judge(entry, spec, connection)?;
+    let values = ParameterValues::judge(entry, spec, connection)?;
     values.complete()?;
     describe(entry, spec, provider, &values)
 }
@@ -36,24 +35,27 @@ pub fn resolve(
 /// Resolves a provider object alone, with made-up values where connections set theirs. For what does not depend on them
 /// (methods, rotation, client authentication, origins); no request may be built from it.
 pub fn sketch(
-    entry: &Entry,
+    entry: &CatalogEntry,
     spec: &IntegrationProviderSpec,
     provider: &str,
 ) -> Result<Description, ResolveError> {
-    let mut values = Values::judge(entry, spec, &BTreeMap::new())?;
+    let mut values = ParameterValues::judge(entry, spec, &BTreeMap::new())?;
     values.imagine_connection();
     values.complete()?;
     describe(entry, spec, provider, &values)
 }
 
 fn describe(
-    entry: &Entry,
+    entry: &CatalogEntry,
     spec: &IntegrationProviderSpec,
     provider: &str,
-    values: &Values<'_>,
+    values: &ParameterValues<'_>,
 ) -> Result<Description, ResolveError> {
     let own_issuer = spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some());
     let mut json = entry.json.clone();
+    for only_for_people in ["about", "parameters", "tokenPrefixes", "limits", "notes", "sources"] {
+        json.remove(only_for_people);
+    }
     if own_issuer {
         drop_addresses(&mut json);
     }
@@ -62,21 +64,18 @@ fn describe(
     let mut json = Value::Object(json);
     values.fill(&mut json)?;
     let read = Description::deserialize(json);
-    let mut description = read.map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
-    provider.clone_into(&mut description.provider);
-    spec.type_.clone_into(&mut description.entry);
-    description.own_issuer = own_issuer;
-    reachable(description)
+    let read = read.map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
+    reachable(Description { provider: provider.to_owned(), entry: spec.type_.clone(), own_issuer, ..read })
 }
 
 /// With another issuer, no address of the entry is trusted with its tokens.
 fn drop_addresses(json: &mut Map<String, Value>) {
     json.remove("endpoints");
     json.remove("probe");
-    let none = json!({"identity": {"call": {"url": null}}, "revoke": {"url": null}});
-    if let Value::Object(mut none) = none {
-        none.retain(|key, _| json.contains_key(key));
-        merge(json, &none);
+    for (part, none) in [("identity", json!({"call": {"url": null}})), ("revoke", json!({"url": null}))] {
+        if let (Some(Value::Object(part)), Value::Object(none)) = (json.get_mut(part), none) {
+            merge(part, &none);
+        }
     }
 }
 
@@ -91,14 +90,8 @@ fn stated(spec: &IntegrationProviderSpec) -> Map<String, Value> {
 
 /// Refuses a description that needs a token endpoint and has no way to one.
 fn reachable(description: Description) -> Result<Description, ResolveError> {
-    let asks = |method: &Method| {
-        matches!(
-            method,
-            Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials
-        )
-    };
     let nowhere = description.endpoints.token.is_none() && description.endpoints.issuer.is_none();
-    if nowhere && description.methods.iter().any(asks) {
+    if nowhere && description.uses_tokens() {
         let missing = vec!["endpoints.issuer or endpoints.token".to_owned()];
         return Err(ResolveError::ProviderIncomplete { missing });
     }

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::entry::Entry;
+use super::entry::CatalogEntry;
 use super::load::merge;
 use super::parameter::Setting;
-use super::values::Values;
+use super::values::ParameterValues;
 
 /// Lays the parameters that decide a setting over the entry's data. What an entry does not have is not set.
-pub(super) fn apply(json: &mut Map<String, Value>, entry: &Entry, values: &Values<'_>) {
+pub(super) fn apply(json: &mut Map<String, Value>, entry: &CatalogEntry, values: &ParameterValues<'_>) {
     for (name, parameter) in &entry.parameters {
         if let (Some(setting), Some(value)) = (parameter.sets, values.actual.get(name)) {
             let Value::Object(mut overlay) = overlay(setting, value) else { continue };

@@ -6,28 +6,29 @@ use bowline_api::provider::IntegrationProviderSpec;
 use serde_json::Value;
 use url::{Host, Url};
 
-use super::entry::{ADDRESSES, Entry, PARAMETERS};
-use super::load::Flaw;
-use super::parameter::{Rule, SettableBy, Setting, endpoint_rule};
-use super::refusal::{ResolveError, SetBy};
+use super::entry::{CatalogEntry, PARAMETERS};
+use super::load::EntryFlaw;
+use super::parameter::{Rule, SetBy, Setting, is_endpoint};
+use super::pointer::Pointer;
+use super::refusal::ResolveError;
 use super::template::Template;
 
 /// Stands for a connection's value while an address without it is compared with the address with it.
 const STAND_IN: &str = "bowline-stand-in";
 
 /// The values in effect.
-pub(super) struct Values<'a> {
-    entry: &'a Entry,
+pub(super) struct ParameterValues<'a> {
+    entry: &'a CatalogEntry,
     pub(super) actual: BTreeMap<String, String>,
     /// The same with what the connection set replaced by a stand-in.
     neutral: BTreeMap<String, String>,
     allow_http: bool,
 }
 
-impl<'a> Values<'a> {
+impl<'a> ParameterValues<'a> {
     /// Judges what the provider object and the connection set.
     pub(super) fn judge(
-        entry: &'a Entry,
+        entry: &'a CatalogEntry,
         spec: &IntegrationProviderSpec,
         connection: &BTreeMap<String, String>,
     ) -> Result<Self, ResolveError> {
@@ -54,46 +55,40 @@ impl<'a> Values<'a> {
 
     /// Puts a stand-in where a connection would set a value, to judge a provider object alone.
     pub(super) fn imagine_connection(&mut self) {
-        let open = self
-            .entry
-            .parameters
-            .iter()
-            .filter(|(_, parameter)| parameter.settable_by == SettableBy::Connection);
-        for (name, _) in open {
-            self.actual.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
-            self.neutral.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
+        for (name, parameter) in &self.entry.parameters {
+            if parameter.settable_by == SetBy::Connection {
+                self.actual.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
+                self.neutral.entry(name.clone()).or_insert_with(|| STAND_IN.to_owned());
+            }
         }
     }
 
     /// Refuses values that leave out a required parameter.
     pub(super) fn complete(&self) -> Result<(), ResolveError> {
-        let open = self
-            .entry
-            .parameters
-            .iter()
-            .filter(|(name, parameter)| parameter.required && !self.actual.contains_key(*name));
-        let names: Vec<&str> = open.map(|(name, _)| name.as_str()).collect();
-        if names.is_empty() { Ok(()) } else { Err(self.missing(&names)) }
+        let required = self.entry.parameters.iter().filter(|(_, parameter)| parameter.required);
+        let names = required.map(|(name, _)| name.as_str());
+        let open: Vec<&str> = names.filter(|name| !self.actual.contains_key(*name)).collect();
+        if open.is_empty() { Ok(()) } else { Err(self.missing(&open)) }
     }
 
     /// The error for parameters without a value: the provider's first, since a connection cannot help there.
     fn missing(&self, names: &[&str]) -> ResolveError {
-        let of = |by: SettableBy| -> Vec<String> {
+        let of = |by: SetBy| -> Vec<String> {
             let left_to =
                 |name: &&&str| self.entry.parameters.get(**name).is_some_and(|found| found.settable_by == by);
             names.iter().filter(left_to).map(|name| format!("parameters.{name}")).collect()
         };
-        let providers = of(SettableBy::Provider);
-        if providers.is_empty() {
-            ResolveError::ConnectionIncomplete { missing: of(SettableBy::Connection) }
+        let missing = of(SetBy::Provider);
+        if missing.is_empty() {
+            ResolveError::ConnectionIncomplete { missing: of(SetBy::Connection) }
         } else {
-            ResolveError::ProviderIncomplete { missing: providers }
+            ResolveError::ProviderIncomplete { missing }
         }
     }
 
     /// Fills the placeholders of an entry's data.
     pub(super) fn fill(&self, json: &mut Value) -> Result<(), ResolveError> {
-        for (place, what) in ADDRESSES {
+        for (place, what, _) in self.entry.named_addresses() {
             if let Some(Value::String(address)) = json.pointer_mut(place) {
                 *address = self.url(what, address)?.into();
             }
@@ -112,47 +107,41 @@ impl<'a> Values<'a> {
     /// A parameter of a request; `None` where its placeholder has no value.
     fn text(&self, place: &str, value: Value) -> Result<Option<Value>, ResolveError> {
         let Value::String(text) = value else { return Ok(Some(value)) };
-        let misfit = |flaw: &dyn std::fmt::Display| ResolveError::Misfit { flaw: format!("{place}: {flaw}") };
-        let template = Template::parse(&text).map_err(|error| misfit(&error))?;
+        let misfit = |flaw: EntryFlaw| ResolveError::Misfit { flaw: format!("{place}: {flaw}") };
+        let template = Template::try_from(text).map_err(|error| misfit(error.into()))?;
         if let Some(name) = template.placeholders().find(|name| !self.entry.fills(name)) {
-            return Err(misfit(&Flaw::UnknownPlaceholder { placeholder: name.to_owned() }));
+            return Err(misfit(EntryFlaw::UnknownPlaceholder(name.to_owned())));
         }
-        Ok(template.fill(|name| self.actual.get(name).cloned()).ok().map(Value::String))
+        Ok(template.fill(|name| self.actual.get(name).map(String::as_str)).ok().map(Value::String))
     }
 
     /// The address, judged. Its origin and its number of path segments are those it has without the connection.
     fn url(&self, what: &'static str, text: &str) -> Result<Url, ResolveError> {
-        let template =
-            Template::parse(text).map_err(|_| ResolveError::BadAddress { what, rule: Rule::Url })?;
+        let bad = ResolveError::BadAddress { what, rule: Rule::Url };
+        let Ok(template) = Template::try_from(text.to_owned()) else { return Err(bad) };
         if let Some(name) = template.placeholders().find(|name| !self.entry.fills(name)) {
             return Err(ResolveError::UnknownPlaceholder { what, placeholder: name.to_owned() });
         }
         let fill = |values: &BTreeMap<String, String>| {
-            template
-                .fill(|name| values.get(name).map(|value| as_part(value)))
-                .map_err(|name| self.missing(&[name]))
+            // A value that is an address itself is followed by a path.
+            let part = |name: &str| values.get(name).map(|value| value.strip_suffix('/').unwrap_or(value));
+            template.fill(part).map_err(|name| self.missing(&[name]))
         };
         let (actual, neutral) = (fill(&self.actual)?, fill(&self.neutral)?);
-        let bad = |_| ResolveError::BadAddress { what, rule: Rule::Url };
-        let intended = Url::parse(&neutral).map_err(bad)?;
-        if let Some(rule) = endpoint_rule(&neutral, &intended) {
-            return Err(ResolveError::BadAddress { what, rule });
+        let Ok(intended) = Url::parse(&neutral) else { return Err(bad) };
+        if !is_endpoint(&neutral, &intended) {
+            return Err(bad);
         }
         if intended.scheme() != "https" && !self.allow_http {
             return Err(ResolveError::Insecure { what });
         }
         let changed = ResolveError::AddressChanged { what };
         let Ok(url) = Url::parse(&actual) else { return Err(changed) };
-        if endpoint_rule(&actual, &url).is_some() || !leads_alike(&intended, &url) {
+        if !is_endpoint(&actual, &url) || !leads_alike(&intended, &url) {
             return Err(changed);
         }
         Ok(url)
     }
-}
-
-/// A value as a part of an address: one that is an address itself is followed by a path.
-fn as_part(value: &str) -> String {
-    value.strip_suffix('/').unwrap_or(value).to_owned()
 }
 
 /// Whether the address differs from the intended one in nothing but what the stand-in stood for.
@@ -172,22 +161,23 @@ fn leads_alike(intended: &Url, url: &Url) -> bool {
         && intended.query() == url.query()
 }
 
-fn allowed(entry: &Entry, by: SetBy, name: &str, value: &str) -> Result<(), ResolveError> {
+fn allowed(entry: &CatalogEntry, by: SetBy, name: &str, value: &str) -> Result<(), ResolveError> {
     let Some(parameter) = entry.parameters.get(name) else {
-        let open = entry.parameters.iter().filter(|(_, parameter)| {
-            by == SetBy::Provider || parameter.settable_by == SettableBy::Connection
-        });
+        let open = entry
+            .parameters
+            .iter()
+            .filter(|(_, parameter)| by == SetBy::Provider || parameter.settable_by == SetBy::Connection);
         let has = open.map(|(name, _)| name.clone()).collect();
         return Err(ResolveError::UnknownParameter { by, parameter: name.to_owned(), has });
     };
-    if by == SetBy::Connection && parameter.settable_by == SettableBy::Provider {
+    if by == SetBy::Connection && parameter.settable_by == SetBy::Provider {
         return Err(ResolveError::ProviderOnly { parameter: name.to_owned() });
     }
     let bad = |rule| ResolveError::BadValue { by, parameter: name.to_owned(), rule };
     parameter.check(value).map_err(bad)?;
     match parameter.sets {
         Some(Setting::AccountId | Setting::AccountName | Setting::AccountEmail) => {
-            value.parse::<super::pointer::Pointer>().map(drop).map_err(|_| bad(Rule::Pointer))
+            Pointer::try_from(value.to_owned()).map(drop).map_err(|_| bad(Rule::Pointer))
         }
         _ => Ok(()),
     }

@@ -3,7 +3,7 @@
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
-use bowline_oauth::catalog::protocol::Scopes;
+use bowline_oauth::catalog::protocol::ScopeRules;
 
 use crate::failure::{Failure, Reply};
 use crate::subject::{Subject, SubjectForm};
@@ -35,7 +35,7 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
 }
 
 /// The scopes of the connection's provider.
-pub(crate) fn known(subject: &Subject) -> Option<Scopes> {
+pub(crate) fn known(subject: &Subject) -> Option<ScopeRules> {
     description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
 }
 
 /// The new `spec.scopes`. A list replaces the provider's default scopes, so an empty one is filled with them first.
-fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String]) -> Vec<String> {
+fn agreed(connection: &IntegrationConnection, scopes: &ScopeRules, extra: &[String]) -> Vec<String> {
     let asked = &connection.spec.scopes;
     let mut all = if asked.is_empty() { scopes.default.clone() } else { asked.clone() };
     for name in extra {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn who_agrees_goes_on_asking_for_what_was_asked_before() {
-        let provider = Scopes { default: vec!["read".into()], ..Scopes::default() };
+        let provider = ScopeRules { default: vec!["read".into()], ..ScopeRules::default() };
         let agreed =
             |asked: &[&str]| agreed(&connection(asked, "False", ""), &provider, &["email".to_owned()]);
         assert_eq!(agreed(&["write"]), ["write", "email"]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 use bowline_oauth::catalog::{
     self,
-    parameter::{Parameter, ParameterKind, SettableBy},
+    parameter::{Parameter, ParameterKind, SetBy},
 };
 
 use crate::visit::Fields;
@@ -32,7 +32,7 @@ pub(crate) struct Field {
 fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String, &'static Parameter)> {
     let entry = catalog::get(&provider.spec.type_);
     entry.into_iter().flat_map(|entry| &entry.parameters).filter(|(name, parameter)| {
-        parameter.settable_by == SettableBy::Connection && !provider.spec.parameters.contains_key(*name)
+        parameter.settable_by == SetBy::Connection && !provider.spec.parameters.contains_key(*name)
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::ScopesStatus;
 use bowline_oauth::catalog::look::ScopeKind;
-use bowline_oauth::catalog::protocol::Scopes;
+use bowline_oauth::catalog::protocol::ScopeRules;
 
 use super::foreign;
 
@@ -59,7 +59,7 @@ pub(crate) struct ScopeGroup {
 }
 
 /// The scopes that a connection requests, each once, grouped.
-pub(crate) fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<ScopeGroup> {
+pub(crate) fn asked(scopes: &ScopeRules, connection: &IntegrationConnection) -> Vec<ScopeGroup> {
     let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
     let mut seen = BTreeSet::new();
     let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
@@ -76,7 +76,7 @@ pub(crate) fn asked(scopes: &Scopes, connection: &IntegrationConnection) -> Vec<
 }
 
 /// Describes scopes, in the same order.
-pub(crate) fn described(scopes: &Scopes, names: &[String]) -> Vec<ScopeWords> {
+pub(crate) fn described(scopes: &ScopeRules, names: &[String]) -> Vec<ScopeWords> {
     names.iter().map(|name| one(scopes, name).1).collect()
 }
 
@@ -97,13 +97,13 @@ pub(crate) struct ScopeLine {
 
 /// The result for each scope, problems first. Only a missing scope that is required is a problem (R15). Without the provider
 /// (`known`) every missing one is treated as such.
-pub(crate) fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<ScopeLine> {
+pub(crate) fn became(known: Option<&ScopeRules>, status: &ScopesStatus) -> Vec<ScopeLine> {
     let line = |name: &String, icon, word, tone, note| {
         let meaning = known.and_then(|known| known.meaning(name));
         let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
         ScopeLine { name: foreign(name), words, icon, word, tone, note }
     };
-    let is_needed = |known: &Scopes, name: &str| {
+    let is_needed = |known: &ScopeRules, name: &str| {
         known.required.iter().any(|required| known.comparable(required) == known.comparable(name))
     };
     let missing = |name: &String| match known.map(|known| is_needed(known, name)) {
@@ -119,7 +119,7 @@ pub(crate) fn became(known: Option<&Scopes>, status: &ScopesStatus) -> Vec<Scope
     faults.into_iter().chain(extra).chain(given).chain(notes).collect()
 }
 
-fn one(scopes: &Scopes, name: &str) -> (Power, ScopeWords) {
+fn one(scopes: &ScopeRules, name: &str) -> (Power, ScopeWords) {
     let meaning = scopes.meaning(name);
     let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
         ScopeKind::Read => Power::Read,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Class::{Alive, Bug, Cancelled, Config, Consent, Policy, Reauth, StepUp, Transient};
-use super::Exchange::{Callback, Mint, Refresh};
+use super::Operation::{Callback, ClientCredentials, Refresh};
 use super::*;
 use crate::catalog::get;
 
@@ -12,8 +12,8 @@ use crate::catalog::get;
 type Header = Option<(&'static str, &'static str)>;
 
 /// Class and whether the code proves revocation.
-fn token(entry: &str, exchange: Exchange, body: &Value) -> Option<(Class, bool)> {
-    let finding = get(entry).unwrap().errors.token(exchange, body)?;
+fn token(entry: &str, operation: Operation, body: &Value) -> Option<(Class, bool)> {
+    let finding = get(entry).unwrap().errors.token(operation, body)?;
     Some((finding.class, finding.revoked))
 }
 
@@ -81,9 +81,9 @@ fn error_table_classifies_the_documented_samples() {
 fn the_same_code_means_something_else_without_a_grant_or_on_return() {
     let code = |code: &str| json!({"error": code});
     let rows = [
-        (Mint, "invalid_grant", Config),
-        (Mint, "interaction_required", Policy),
-        (Mint, "invalid_client", Config),
+        (ClientCredentials, "invalid_grant", Config),
+        (ClientCredentials, "interaction_required", Policy),
+        (ClientCredentials, "invalid_client", Config),
         (Callback, "access_denied", Cancelled),
         (Callback, "server_error", Transient),
     ];

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use url::Url;
 
 use super::*;
-use crate::catalog::entry::Endpoints;
+use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::parameter::Rule;
 use crate::catalog::protocol::{ClientAuth, Encoding};
 use crate::catalog::{DiscoveredEndpoints, SetBy, entries, get, load};
@@ -29,7 +29,7 @@ fn token_url(description: &Description) -> &str {
 }
 
 /// An entry with one label and one segment for connections to choose.
-fn two_places() -> Entry {
+fn two_places() -> CatalogEntry {
     let text = "displayName: Two\nmethods: [RefreshToken]\nparameters:\n\
         \x20 site: {description: d, kind: dns_label, settableBy: connection, required: true}\n\
         \x20 team: {description: d, kind: path_segment, settableBy: connection, default: all}\n\
@@ -108,7 +108,10 @@ fn what_does_not_fit_the_schema_is_named() {
 fn with_another_issuer_no_address_of_the_entry_stays() {
     let description =
         resolved(&json!({"type": "gmail", "endpoints": {"issuer": "https://id.example.com"}}), &[]).unwrap();
-    let only_issuer = Endpoints { issuer: Url::parse("https://id.example.com").ok(), ..Endpoints::default() };
+    let only_issuer = ProviderEndpoints {
+        issuer: Url::parse("https://id.example.com").ok(),
+        ..ProviderEndpoints::default()
+    };
     assert_eq!(description.endpoints, only_issuer);
     assert_eq!(description.probe, None);
     assert!(description.needs_discovery());
@@ -284,7 +287,7 @@ fn settings_of_the_generic_entries_take_effect() {
     }});
     let key = resolved(&of, &[]).unwrap().key.unwrap();
     assert_eq!((key.header.as_str(), key.scheme), ("x-api-key", None));
-    assert_eq!(key.validate.unwrap().url.unwrap().as_str(), "https://api.example.com/me");
+    assert_eq!(key.validate.unwrap().call.url.unwrap().as_str(), "https://api.example.com/me");
 }
 
 #[test]
@@ -349,8 +352,11 @@ fn metadata_fills_only_what_is_absent() {
     assert_eq!(description.authority(), "provider:example", "not discovered yet");
     let url = |text: &str| Url::parse(text).ok();
     let metadata = DiscoveredEndpoints {
-        token: url("https://id.example.com/token"),
-        revocation: url("https://id.example.com/revoke"),
+        endpoints: ProviderEndpoints {
+            token: url("https://id.example.com/token"),
+            revocation: url("https://id.example.com/revoke"),
+            ..ProviderEndpoints::default()
+        },
         client_auth: vec![ClientAuth::Post],
         ..DiscoveredEndpoints::default()
     };
@@ -446,7 +452,10 @@ fn what_metadata_says_of_pushes_and_callbacks_is_kept() {
     assert!(!description.authorize.issuer_in_callback);
     let push = Url::parse("https://id.example.com/par").ok();
     let metadata = DiscoveredEndpoints {
-        pushed_authorization_request: push.clone(),
+        endpoints: ProviderEndpoints {
+            pushed_authorization_request: push.clone(),
+            ..ProviderEndpoints::default()
+        },
         issuer_in_callback: true,
         ..DiscoveredEndpoints::default()
     };
