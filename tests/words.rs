@@ -65,7 +65,6 @@ const REWRITING: &[&str] = &[
     "src/connection",
     "src/context.rs",
     "src/discovered.rs",
-    "src/grant",
     "src/metrics",
     "src/metrics.rs",
     "src/operator",
