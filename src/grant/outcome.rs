@@ -28,9 +28,7 @@ pub(crate) struct FinishedWork {
 /// Work that cannot go on returns its outcome as `Err`, so that `?` ends it.
 pub(super) type WorkResult = Result<Outcome, Outcome>;
 
-/// How a piece of work ended.
-///
-/// `revision` is that of the grant that was used, `failure` what the provider said, in our words.
+/// How it ended. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// A new revision of the grant is durable: of a candidate that was promoted, or of the grant in use.

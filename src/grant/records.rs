@@ -88,17 +88,9 @@ impl Records {
                 (Some(None), None) => return Ok(None),
                 (Some(None), Some(place)) => {
                     let next = change(Record::new(place.clone()))?;
-                    let written = self.store.create(next.clone()).await;
-                    as_loaded(next, written)
+                    as_loaded(self.store.create(next.clone()).await, next)
                 }
-                (Some(Some(loaded)), _) => {
-                    let next = change(Record::clone(&loaded.record))?;
-                    if next == *loaded.record {
-                        return Ok(Some(loaded));
-                    }
-                    let written = self.store.replace(loaded.version, next.clone()).await;
-                    as_loaded(next, written)
-                }
+                (Some(Some(loaded)), _) => self.replace(loaded, &change).await?,
                 (None, _) => None,
             };
             if written.is_some() {
@@ -118,7 +110,20 @@ impl Records {
         }
     }
 
-    /// The same for a record that is there, given up after about six seconds.
+    /// Writes the change once. `None` if the API server did not take it, or nobody knows whether it did.
+    async fn replace(
+        &self,
+        loaded: Loaded,
+        change: impl Fn(Record) -> Result<Record, TransitionError>,
+    ) -> Result<Option<Loaded>, TransitionError> {
+        let next = change(Record::clone(&loaded.record))?;
+        if next == *loaded.record {
+            return Ok(Some(loaded));
+        }
+        Ok(as_loaded(self.store.replace(loaded.version, next.clone()).await, next))
+    }
+
+    /// [`Self::write`] for a record that is there, given up after about six seconds.
     pub(super) async fn settle(
         &self,
         uid: &str,
@@ -189,7 +194,7 @@ impl Records {
     }
 }
 
-fn as_loaded(record: Record, written: Result<Version, WriteError>) -> Option<Loaded> {
+fn as_loaded(written: Result<Version, WriteError>, record: Record) -> Option<Loaded> {
     match written {
         Ok(version) => Some(Loaded { record: record.into(), version }),
         // Ordinary: it is read again, and the change is made to what stands there.

@@ -18,7 +18,6 @@ use kube::core::{Selector, SelectorExt};
 use super::schedule::{DEFAULT_BEFORE, Policy, RefreshBounds};
 use crate::vault::{Binding, Grant, Mismatch, Terms};
 
-/// Requests at once where the provider object does not say.
 const DEFAULT_MAX_CONCURRENT: usize = 8;
 
 /// A provider as one connection sees it.
@@ -71,14 +70,12 @@ impl Target {
         chosen.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
     }
 
-    /// Whether connections in a namespace with these labels may use the provider.
     pub(crate) fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
         let selector = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone());
         // A selector that cannot be read allows nobody.
         selector.is_none_or(|it| Selector::try_from(it).is_ok_and(|selector| selector.matches(labels)))
     }
 
-    /// Whether connections of this workspace may use the provider.
     pub(crate) fn allows_workspace(&self, workspace: Option<&str>) -> bool {
         let allowed = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref());
         allowed.is_none_or(|allowed| allowed.iter().any(|name| Some(name.as_str()) == workspace))

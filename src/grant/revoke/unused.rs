@@ -63,7 +63,6 @@ async fn revoke_if_unused(
 /// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; what one
 /// that is killed had here is left to the provider's own cleaning up.
 pub(crate) struct Replaced {
-    /// How long each is left alone.
     grace: Duration,
     waiting: Mutex<HashMap<String, Vec<Grant>>>,
 }
