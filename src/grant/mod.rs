@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     pub(crate) replaced: Replaced,
 }
 
-/// A panic under one of this module's locks leaves what it guards consistent: every change is one assignment.
+/// Locks even if another holder panicked: no statement under these locks leaves what they guard half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
