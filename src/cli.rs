@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::context;
-use crate::grant::schedule::Limits;
+use crate::grant::schedule::RefreshBounds;
 use crate::operator::Settings;
 use crate::publishing::metadata::AllowedMetadata;
 
@@ -285,7 +285,7 @@ impl OperatorFlags {
                 secret_namespaces: named,
                 portal: portal_url,
                 attempts_namespace,
-                limits: Limits {
+                limits: RefreshBounds {
                     min_interval: at_least_a_second(min_refresh_interval),
                     second_opinion_after: at_least_a_second(second_opinion_after),
                 },
@@ -361,7 +361,7 @@ mod tests {
         let cli = Cli::parse_from(["bowline", "operator"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
-        assert_eq!(settings.controllers.limits, Limits::default());
+        assert_eq!(settings.controllers.limits, RefreshBounds::default());
         assert_eq!(settings.record_retention, std::time::Duration::from_hours(30 * 24));
         assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
         assert!(settings.controllers.secret_namespaces.is_empty());

@@ -16,7 +16,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::grant::desk::Desk;
-use crate::grant::schedule::Limits;
+use crate::grant::schedule::RefreshBounds;
 use crate::kinds::Registered;
 use crate::kube_ext::apply::apply_status;
 use crate::kube_ext::events::Events;
@@ -118,7 +118,7 @@ pub struct Settings {
     /// The namespaces in which Secrets may be read and written; empty means all.
     pub secret_namespaces: BTreeSet<String>,
     /// How closely attempts on one grant may follow each other.
-    pub limits: Limits,
+    pub limits: RefreshBounds,
     /// What providers may be reached by.
     pub provider_bounds: NetworkBounds,
     /// Namespace of the tries to connect.

@@ -61,7 +61,6 @@ const REWRITING: &[&str] = &[
     "src/connection",
     "src/context.rs",
     "src/discovered.rs",
-    "src/grant",
     "src/operator",
     "src/provider",
     "src/share",

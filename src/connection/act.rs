@@ -8,6 +8,7 @@ use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::follow::ObjectVersion;
 use bowline_runtime::telemetry::chain;
 use kube::{Api, ResourceExt};
+use tokio_util::sync::CancellationToken;
 
 use super::build;
 use super::decide::consent::account_id;
@@ -75,7 +76,7 @@ pub(crate) async fn act(
         outcome.unfinished |= !write_share(ctx, connection, &observed.shared, namespace).await;
     }
     for dismissal in &plan.dismissals {
-        outcome.unfinished |= !ctx.grants.dismiss(dismissal).await;
+        outcome.unfinished |= !ctx.grants.engine.consents.dismiss(dismissal).await;
     }
     remember_pause(ctx, connection, observed, plan).await;
     if let (Some(task), Some(target)) = (&plan.task, observed.provider.target()) {
@@ -218,7 +219,7 @@ async fn remember_pause(ctx: &Context, connection: &IntegrationConnection, obser
     let Some(present) = present else { return };
     let Some(pause) = plan.history.pause() else { return };
     if present.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
-        ctx.grants.remember_pause(&connection.uid().unwrap_or_default(), pause).await;
+        ctx.grants.engine.records.remember_pause(&connection.uid().unwrap_or_default(), pause).await;
     }
 }
 
@@ -232,7 +233,7 @@ pub(crate) async fn mark_ending(
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),
     };
-    ctx.grants.mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
+    ctx.grants.engine.records.mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
 }
 
 async fn write_share(
@@ -274,6 +275,7 @@ fn job(
         accepted_account: connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),
         urgency: ends.unwrap_or(World::LAST),
         task,
+        gone: CancellationToken::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::LastAttempt;
 use bowline_api::reason::{MessageFacts, Reason};
 
-use crate::grant::outcome::{Finished, Outcome};
+use crate::grant::outcome::{FinishedWork, Outcome};
 
 /// One Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl News {
 pub(super) fn news(
     old: Option<&IntegrationConnectionStatus>,
     new: &IntegrationConnectionStatus,
-    finished: Option<&Finished>,
+    finished: Option<&FinishedWork>,
 ) -> Vec<News> {
     let attempt = failed_attempt(old, new);
     let mut all: Vec<News> = turned(old, new).collect();
@@ -90,7 +90,7 @@ fn left_workspace(
 }
 
 /// A request was served.
-fn answered(finished: Option<&Finished>) -> Option<News> {
+fn answered(finished: Option<&FinishedWork>) -> Option<News> {
     let finished = finished.filter(|finished| finished.request.is_some())?;
     matches!(finished.outcome, Outcome::Committed { .. }).then(|| News::of(Reason::Refreshed))
 }

@@ -109,7 +109,7 @@ fn app_version(ctx: &Context, connection: &IntegrationConnection, provider: &Pro
 
 /// A registration that the provider rejects pauses the connections that use it, not those with an app of their own.
 fn usable(ctx: &Context, connection: &IntegrationConnection, target: Arc<Target>) -> Provider {
-    let next_probe = ctx.grants.registrations().next_probe(target.provider());
+    let next_probe = ctx.grants.engine.gate.registrations.next_probe(target.provider());
     match next_probe.filter(|_| connection.spec.app.is_none()) {
         Some(next_probe) => Provider::Rejected { target, next_probe },
         None => Provider::Ready(target),
@@ -128,7 +128,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
-    ctx.grants.sees_marks(&record);
+    ctx.grants.engine.marks.sees(&record);
     let grant = match record.open_grant(&ctx.sealer) {
         Ok(grant) => grant.map(Arc::new),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
 use crate::grant::consent::Dismissal;
-use crate::grant::outcome::Finished;
+use crate::grant::outcome::FinishedWork;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
@@ -32,7 +32,7 @@ pub(crate) struct Observed {
     /// Whether the grant's actor is at work.
     pub(crate) busy: bool,
     /// What it finished last, until that was reported.
-    pub(crate) finished: Option<Finished>,
+    pub(crate) finished: Option<FinishedWork>,
     /// No work before this: what kept the last one from being done cannot have passed.
     pub(crate) rest_until: Option<Timestamp>,
     /// The intake announcement that was carried out or refused last; the object may show it for a moment longer.

@@ -16,8 +16,7 @@ use super::act::{Outcome, SecretOutcome};
 use super::decide::verdict::Verdict;
 use super::decide::{Plan, Publishing};
 use super::observed::{Observed, RecordState};
-use crate::grant::outcome::Origin;
-use crate::grant::target::{Scopes, Target};
+use crate::grant::target::{ScopeComparison, Target};
 use crate::sharing::Shared;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Credential, Grant};
@@ -183,8 +182,7 @@ fn connected(
     if grant.consent.awaits_confirmation() {
         return None;
     }
-    let anew = plan.history.arrival == Some(Origin::Accepted);
-    before.filter(|_| !anew).or_else(|| Some((Time(now), grant.bound_to.owner.clone())))
+    before.filter(|_| !plan.history.new_grant).or_else(|| Some((Time(now), grant.bound_to.owner.clone())))
 }
 
 fn account(grant: &Grant) -> Option<AccountStatus> {
@@ -199,7 +197,7 @@ fn scopes(
 ) -> Option<bowline_api::connection::ScopesStatus> {
     let (grant, target) = (grant?, observed.provider.target()?);
     matches!(grant.credential, Credential::OAuth { .. })
-        .then(|| Scopes::compare(target, &connection.spec.scopes, grant.scopes.as_deref()).into_status())
+        .then(|| ScopeComparison::of(target, &connection.spec.scopes, grant.scopes.as_deref()).into_status())
 }
 
 fn token(

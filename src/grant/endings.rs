@@ -21,26 +21,22 @@ use crate::vault::{Loaded, Place};
 
 /// A grant that is being worked on is looked at again after this.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
-/// The queue looks at all records at least this often.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Resolves a provider for a connection that may be gone.
-pub(crate) type Lookup = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
+pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
 
 /// Watches for records that are to be ended and hands each in when it is due.
 pub(crate) struct Endings {
-    /// Where they are handed in.
     pub(crate) desk: Arc<Desk>,
-    /// Resolves a provider.
-    pub(crate) lookup: Lookup,
+    pub(crate) find_target: FindTarget,
     /// How long a record that could not be revoked is kept.
     pub(crate) retention: Duration,
 }
 
 impl Endings {
-    /// Runs until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let store = &self.desk.parts().engine.records.store;
+        let store = &self.desk.engine.records.store;
         let mut changes = store.changes();
         store.wait_ready().await;
         loop {
@@ -53,9 +49,9 @@ impl Endings {
         }
     }
 
-    /// Hands in what is due; returns how long nothing will be.
+    /// Hands in what is due; returns when to look again.
     async fn look(&self) -> Duration {
-        let records = &self.desk.parts().engine.records;
+        let records = &self.desk.engine.records;
         let now = records.clock.now();
         let mut next = LOOK_EVERY;
         for loaded in records.store.ending() {
@@ -75,14 +71,12 @@ impl Endings {
         next
     }
 
-    /// Hands in what is due as it was read; `false` if its grant is being worked on. Between reading and this others were waited
-    /// for, and an earlier try may have failed since: then the record has moved, and nothing is started.
+    /// Hands in what is due as it was read; `false` if other work on its grant is under way.
     async fn hand_in(&self, loaded: &Loaded, ending: &GrantEnding, now: Timestamp) -> bool {
         let place = loaded.record.place().clone();
-        let Some(target) = (self.lookup)(&place, &ending.terms) else {
+        let Some(target) = (self.find_target)(&place, &ending.terms) else {
             let why = format!("provider {} is not there or not ready", place.provider);
-            let parts = self.desk.parts();
-            postpone(&parts.engine.records, &parts.events, loaded, &why, None).await;
+            postpone(&self.desk.engine, &self.desk.events, loaded, &why, None).await;
             return true;
         };
         let job = Job {
@@ -97,6 +91,7 @@ impl Endings {
             accepted_account: None,
             urgency: now,
             task: Task::End { read: loaded.version.read() },
+            gone: CancellationToken::new(),
         };
         !matches!(self.desk.submit(job), Submission::Busy)
     }
@@ -118,7 +113,7 @@ mod tests {
     fn endings(bench: &Bench, there: bool) -> Endings {
         Endings {
             desk: Arc::clone(&bench.desk),
-            lookup: Arc::new(move |_, _| there.then(|| target(ENTRY))),
+            find_target: Arc::new(move |_, _| there.then(|| target(ENTRY))),
             retention: Duration::from_hours(720),
         }
     }
@@ -131,10 +126,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_ending_that_was_read_before_its_first_try_failed_starts_nothing() {
+    async fn an_ending_that_was_read_before_its_first_failure_starts_nothing() {
         let bench = Bench::start().await;
         let read = ending(&bench).await;
-        // While the queue is busy with others, the first try fails and is over.
+        // While the queue is busy with others, the first revocation fails.
         let failed = Record::clone(&read.record).ending_postponed(at(10), "no answer").unwrap();
         let records = &bench.engine().records;
         let _ = records.store.replace(bench.loaded("u1").version, failed).await.unwrap();
@@ -151,11 +146,11 @@ mod tests {
         endings(&bench, true).look().await;
         bench.desk.drain().await;
         assert!(!bench.api.has("record-u1"));
-        assert!(bench.api.events().is_empty(), "nothing is told of what worked");
+        assert!(bench.api.events().is_empty(), "no Event for what worked");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_try_that_failed_is_told_the_first_time_and_followed_by_a_pause() {
+    async fn a_failure_is_reported_the_first_time_and_followed_by_a_pause() {
         let bench = Bench::start().await;
         ending(&bench).await;
         let endings = endings(&bench, false);

@@ -27,17 +27,17 @@ use kube::Client;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::Engine;
 use super::consent::Consents;
-use super::desk::{Desk, Parts};
-use super::engine::Engine;
+use super::desk::{Desk, WorkView};
 use super::gate::Gate;
-use super::marks::Marks;
 use super::records::Records;
 use super::revoke::Replaced;
 use super::secrets::Secrets;
+use super::slot::Marks;
 use super::target::Target;
 use super::target::tests::Offline;
 use super::work::{Job, Task};
@@ -49,16 +49,16 @@ use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, S
 const NAMESPACE: &str = "bowline-system";
 
 /// Seconds after the time at which tests begin.
-pub fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
 /// An API server that keeps Secrets and takes Events.
 #[derive(Clone, Default)]
-pub struct ApiServer(Arc<Mutex<Kept>>);
+pub(crate) struct ApiServer(Arc<Mutex<StoredAttempt>>);
 
 #[derive(Default)]
-struct Kept {
+struct StoredAttempt {
     version: u64,
     secrets: BTreeMap<String, Value>,
     events: Vec<String>,
@@ -68,43 +68,43 @@ struct Kept {
 
 /// What goes wrong with the next write.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// It happens, and its answer is lost.
     AnswerLost,
 }
 
 impl ApiServer {
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(Router::new().fallback(serve).with_state(self.clone()), "default")
     }
 
-    pub fn has(&self, secret: &str) -> bool {
+    pub(crate) fn has(&self, secret: &str) -> bool {
         self.0.lock().unwrap().secrets.contains_key(secret)
     }
 
     /// A connection's record, as it stands here.
-    pub fn record(&self, uid: &str) -> Record {
+    pub(crate) fn record(&self, uid: &str) -> Record {
         let kept = self.0.lock().unwrap();
         let secret = kept.secrets.get(&format!("record-{uid}")).unwrap().clone();
         Record::from_secret(serde_json::from_value(secret).unwrap()).unwrap()
     }
 
     /// How many Secrets were written.
-    pub fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.0.lock().unwrap().version
     }
 
-    pub fn next(&self, fault: Fault) {
+    pub(crate) fn next(&self, fault: Fault) {
         self.0.lock().unwrap().fault = Some(fault);
     }
 
     /// Takes no writes for so long.
-    pub fn refuse_for(&self, time: Duration) {
+    pub(crate) fn refuse_for(&self, time: Duration) {
         self.0.lock().unwrap().refused_until = Some(Instant::now() + time);
     }
 
     /// The notes of all Events.
-    pub fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         self.0.lock().unwrap().events.clone()
     }
 
@@ -135,7 +135,7 @@ impl ApiServer {
     }
 }
 
-impl Kept {
+impl StoredAttempt {
     fn put(&mut self, name: &str, mut secret: Value) -> Response {
         self.version += 1;
         let metadata = &mut secret["metadata"];
@@ -186,7 +186,7 @@ fn failure(code: StatusCode, reason: &str) -> Response {
 }
 
 /// The records in this API server.
-pub async fn records(api: &ApiServer) -> Records {
+pub(crate) async fn records(api: &ApiServer) -> Records {
     records_at(api, &ManualClock::at(at(0))).await
 }
 
@@ -199,14 +199,14 @@ async fn records_at(api: &ApiServer, clock: &ManualClock) -> Records {
 }
 
 /// A desk in front of an API server of its own.
-pub struct Bench {
-    pub api: ApiServer,
-    pub clock: ManualClock,
-    pub desk: Arc<Desk>,
+pub(crate) struct Bench {
+    pub(crate) api: ApiServer,
+    pub(crate) clock: ManualClock,
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl Bench {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         // Another test may have installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (api, clock) = (ApiServer::default(), ManualClock::at(at(0)));
@@ -214,39 +214,44 @@ impl Bench {
         let time = Clock::Manual(clock.clone());
         let metrics = Arc::new(Metrics::new().unwrap());
         let wake_provider = mpsc::unbounded_channel().0;
-        let desk = Arc::new(Desk::new(Parts {
-            engine: Engine {
-                records: records_at(&api, &clock).await,
-                gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider),
-                marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
-                secrets: Secrets::new(client.clone()),
-            },
+        let engine = Engine {
+            records: records_at(&api, &clock).await,
+            gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider),
+            marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
+            secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
             replaced: Replaced::new(Duration::from_mins(2)),
-            events: Arc::new(Events::new(client, None)),
-            metrics,
-            wake: mpsc::unbounded_channel().0,
-        }));
+        };
+        let events = Arc::new(Events::new(client, None));
+        let desk = Arc::new(Desk::new(engine, events, metrics, mpsc::unbounded_channel().0));
         Self { api, clock, desk }
     }
 
-    pub fn engine(&self) -> &Engine {
-        &self.desk.parts().engine
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.desk.engine
+    }
+
+    /// Waits until the work on this grant is done.
+    pub(crate) async fn worked(&self, uid: &str) -> WorkView {
+        while self.desk.view(uid).busy {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.desk.view(uid)
     }
 
     /// Puts a connection's record into the store.
-    pub async fn keep(&self, record: Record) -> Loaded {
+    pub(crate) async fn keep(&self, record: Record) -> Loaded {
         let uid = record.uid().to_owned();
         let _ = self.engine().records.store.create(record).await.unwrap();
         self.loaded(&uid)
     }
 
-    pub fn loaded(&self, uid: &str) -> Loaded {
+    pub(crate) fn loaded(&self, uid: &str) -> Loaded {
         self.engine().records.get(uid).unwrap()
     }
 
     /// A record that holds this grant and nothing else.
-    pub fn holding(&self, uid: &str, grant: &Grant) -> Record {
+    pub(crate) fn holding(&self, uid: &str, grant: &Grant) -> Record {
         let sealer = &self.engine().records.sealer;
         let record = Record::new(place(uid)).with_candidate(sealer, grant).unwrap();
         let judged = record.open(sealer, Slot::Candidate).unwrap().unwrap();
@@ -254,7 +259,7 @@ impl Bench {
     }
 }
 
-pub fn place(uid: &str) -> Place {
+pub(crate) fn place(uid: &str) -> Place {
     Place {
         cluster: "c".into(),
         namespace: "team-a".into(),
@@ -265,7 +270,7 @@ pub fn place(uid: &str) -> Place {
 }
 
 /// A provider that is made of this catalogue entry and lives where nobody answers.
-pub fn target(entry: &str) -> Arc<Target> {
+pub(crate) fn target(entry: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry,
         "endpoints": {"token": "https://p.example/token", "userinfo": "https://p.example/me"},
@@ -276,7 +281,7 @@ pub fn target(entry: &str) -> Arc<Target> {
 }
 
 /// The same with an app of ours, where its token endpoint answers at this address of the machine.
-pub fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
+pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry, "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]},
         "endpoints": {"token": token_endpoint},
@@ -293,14 +298,14 @@ pub fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
 }
 
 /// alice's grant, bound to [`target`]`(entry)`.
-pub fn grant(entry: &str, credential: Credential) -> Grant {
+pub(crate) fn grant(entry: &str, credential: Credential) -> Grant {
     let authority = target(entry).description().authority();
     let bound_to = Binding { owner: "alice".into(), authority, client_id: None, account: None };
     Grant { credential, ..Grant::empty(bound_to, Consent::default(), at(0)) }
 }
 
 /// The same with this refresh token and an access token.
-pub fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
+pub(crate) fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
     let credential = Credential::OAuth {
         refresh_token: Some(refresh_token.into()),
         access_token: Some("a".into()),
@@ -310,7 +315,7 @@ pub fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
 }
 
 /// What a provider answers to a refresh.
-pub fn answer(refresh_token: Option<&str>) -> TokenAnswer {
+pub(crate) fn answer(refresh_token: Option<&str>) -> TokenAnswer {
     TokenAnswer {
         access_token: "new access".into(),
         refresh_token: refresh_token.map(SecretString::from),
@@ -326,7 +331,7 @@ pub fn answer(refresh_token: Option<&str>) -> TokenAnswer {
 }
 
 /// Work on the grant of the connection `u1`, which is alice's.
-pub fn job(entry: &str, task: Task) -> Job {
+pub(crate) fn job(entry: &str, task: Task) -> Job {
     let target = target(entry);
     Job {
         place: place("u1"),
@@ -340,5 +345,6 @@ pub fn job(entry: &str, task: Task) -> Job {
         accepted_account: None,
         urgency: at(0),
         task,
+        gone: CancellationToken::new(),
     }
 }

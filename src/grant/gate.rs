@@ -14,34 +14,23 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{Pace, Permit};
+use super::outcome::Outcome;
+use super::pace::{Permit, ProviderQueues};
 use super::registration::Registrations;
 use super::schedule;
 use super::work::Job;
 use crate::metrics::{Metrics, Operation};
 use crate::vault::Grant;
 
-/// The gate of one process.
 pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
-    pace: Pace,
-    registrations: Registrations,
+    queues: ProviderQueues,
+    /// What providers say of our registrations.
+    pub(crate) registrations: Registrations,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
-    draining: CancellationToken,
-}
-
-/// Why no request may leave now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotAdmitted {
-    /// The provider asked everybody to wait, or does not accept our registration.
-    OnHold {
-        /// When it may be asked again.
-        until: Timestamp,
-    },
-    /// The process is ending.
-    Draining,
+    pub(super) draining: CancellationToken,
 }
 
 impl Gate {
@@ -51,42 +40,23 @@ impl Gate {
         clock: Clock,
         wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     ) -> Self {
-        let (pace, registrations) = (Pace::default(), Registrations::default());
-        Self { metrics, clock, pace, registrations, wake_provider, draining: CancellationToken::new() }
-    }
-
-    /// What providers say of our registrations.
-    pub(super) fn registrations(&self) -> &Registrations {
-        &self.registrations
-    }
-
-    /// Lets no new request leave.
-    pub(super) fn close(&self) {
-        self.draining.cancel();
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.draining.is_cancelled()
-    }
-
-    /// Waits until the gate is closed.
-    pub(super) async fn closed(&self) {
-        self.draining.cancelled().await;
+        let (queues, registrations) = (ProviderQueues::default(), Registrations::default());
+        Self { metrics, clock, queues, registrations, wake_provider, draining: CancellationToken::new() }
     }
 
     /// Waits for the provider's turn.
-    pub(super) async fn admit(&self, job: &Job) -> Result<Permit, NotAdmitted> {
+    pub(super) async fn admit(&self, job: &Job) -> Result<Permit, Outcome> {
         let (provider, now) = (job.target.provider(), self.clock.now());
+        let held = |until| Outcome::Held { until };
         // A connection with an app of its own neither waits for the provider's registration nor uses up its probe.
-        if job.own_app.is_none() && !self.registrations.take_probe(provider, now) {
-            let until = self.registrations.next_probe(provider).unwrap_or(now);
-            return Err(NotAdmitted::OnHold { until });
+        if job.own_app.is_none() {
+            self.registrations.take_probe(provider, now).map_err(held)?;
         }
-        let turn = self.pace.admit(provider, job.target.max_concurrent(), job.urgency, now);
+        let turn = self.queues.admit(provider, job.target.max_concurrent(), job.urgency, now);
         tokio::select! {
             biased;
-            () = self.draining.cancelled() => Err(NotAdmitted::Draining),
-            turn = turn => turn.map_err(|on_hold| NotAdmitted::OnHold { until: on_hold.until }),
+            () = self.draining.cancelled() => Err(Outcome::Stale),
+            turn = turn => turn.map_err(held),
         }
     }
 
@@ -115,7 +85,7 @@ impl Gate {
         let mut failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
         if let Some(wait) = failure.retry_after {
-            self.pace.hold(provider, later(now, wait));
+            self.queues.hold(provider, later(now, wait));
         }
         let suspect = job.own_app.is_none() && failure.refuses_client();
         if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
@@ -147,7 +117,7 @@ fn doubted(mut failure: Failure) -> Failure {
 
 /// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
 fn ends_later(grant: &Grant, lifetime: Option<Duration>, now: Timestamp) -> bool {
-    // The catalogue says how long a refresh token lives from when it was given, not from each use of it.
+    // The catalogue says how long a refresh token lives from when it was issued, not from each use of it.
     let by_catalogue = || Some(later(grant.refresh_issued_at?, lifetime?));
     let ends = grant.refresh_expires_at.or_else(by_catalogue);
     ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))

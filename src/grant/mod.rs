@@ -12,28 +12,23 @@
 //! | [`registration`] | whether a provider accepts our app |
 //! | [`refusal`] | why a grant was not taken in; pure |
 //! | [`target`] | where a grant is sent, and under which terms |
-//! | [`work`], [`outcome`] | what a piece of work is made of, and what came of it |
-//! | `records`, `gate`, `marks`, `secrets` | the records, the way to providers, intents of others, what users keep; together the [`engine`] |
+//! | [`work`], [`outcome`] | what a piece of work is made of, and how it ended |
+//! | `records`, `gate`, `secrets` | the records, the way to providers, what users keep: the [`Engine`] |
 //! | `slot` | spending a refresh token: intent → request → answer on record |
 //! | `revoke` | which grants may be revoked, and how |
 //! | [`intake`] | taking a grant in: candidate → judged → promoted |
 //! | [`consent`] | a person consents: request, code, device flow |
-//! | `refresh`, `mint` | the grant in use; tokens from the app registration itself |
-//! | `orphans` | records whose connection is gone |
+//! | `refresh` | the grant in use: a refresh, or a token from the app registration itself |
 //! | [`desk`] | the queue: one piece of work per grant at a time |
 //! | [`endings`] | which grants are to be ended, and when |
 
 pub(crate) mod consent;
 pub(crate) mod desk;
 pub(crate) mod endings;
-pub(crate) mod engine;
 #[cfg(test)]
 mod fixtures;
 mod gate;
 pub(crate) mod intake;
-mod marks;
-mod mint;
-mod orphans;
 pub(crate) mod outcome;
 mod pace;
 mod records;
@@ -47,9 +42,25 @@ mod slot;
 pub(crate) mod target;
 pub(crate) mod work;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub(crate) use gate::Gate;
-pub(crate) use marks::Marks;
 pub(crate) use records::Records;
 pub(crate) use revoke::Replaced;
 pub(crate) use secrets::Secrets;
-pub(crate) use slot::may_be_sent_again;
+pub(crate) use slot::{Marks, may_be_sent_again};
+
+/// What it takes to send a grant to its provider, and to keep the answer.
+pub(crate) struct Engine {
+    pub(crate) records: Records,
+    pub(crate) gate: Gate,
+    pub(crate) marks: Marks,
+    pub(crate) secrets: Secrets,
+    pub(crate) consents: consent::Consents,
+    pub(crate) replaced: Replaced,
+}
+
+/// Locks even if another holder panicked: no statement under these locks leaves what they guard half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,39 +1,22 @@
 //! How many requests go to a provider at once, and who goes first.
 //!
-//! One bucket per provider: at most its `maxConcurrent` requests run, the grant whose token ends soonest goes first,
+//! One queue per provider: at most its `maxConcurrent` requests run, the grant whose token expires soonest goes first,
 //! and while a provider asked to wait (`Retry-After`) nobody goes. A provider that answers nobody delays no other.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::oneshot;
 
-/// Requests at once where the provider object does not say.
-pub(super) const DEFAULT_MAX_CONCURRENT: usize = 8;
+use super::lock;
 
-/// All buckets.
+/// The queues of all providers, by name.
 #[derive(Default)]
-pub(super) struct Pace {
-    buckets: Mutex<HashMap<String, Arc<Bucket>>>,
-}
+pub(super) struct ProviderQueues(Mutex<HashMap<String, Arc<Mutex<Queue>>>>);
 
 /// Leave to send one request; dropping it lets the next one go.
-pub(super) struct Permit {
-    bucket: Arc<Bucket>,
-}
-
-/// Why nobody may send now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OnHold {
-    /// When the provider may be asked again.
-    pub(crate) until: Timestamp,
-}
-
-#[derive(Default)]
-struct Bucket {
-    queue: Mutex<Queue>,
-}
+pub(super) struct Permit(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
 struct Queue {
@@ -44,20 +27,21 @@ struct Queue {
     held_until: Option<Timestamp>,
 }
 
-impl Pace {
-    /// Waits for leave to send one request to `provider`; the smallest `urgency` (when the token ends) goes first.
+impl ProviderQueues {
+    /// Waits for leave to send one request to `provider`; the smallest `urgency` (when the token expires) goes first. `Err` while
+    /// nobody may: until when.
     pub(super) async fn admit(
         &self,
         provider: &str,
         limit: usize,
         urgency: Timestamp,
         now: Timestamp,
-    ) -> Result<Permit, OnHold> {
-        let bucket = Arc::clone(lock(&self.buckets).entry(provider.to_owned()).or_default());
+    ) -> Result<Permit, Timestamp> {
+        let shared = self.of(provider);
         let turn = {
-            let mut queue = lock(&bucket.queue);
+            let mut queue = lock(&shared);
             if let Some(until) = queue.held_until.filter(|until| *until > now) {
-                return Err(OnHold { until });
+                return Err(until);
             }
             queue.limit = limit.max(1);
             queue.tickets += 1;
@@ -70,14 +54,18 @@ impl Pace {
         // The sender lives in the queue until it is called, and the queue outlives this wait.
         let called = turn.await.is_ok();
         debug_assert!(called, "a queue never drops a waiter uncalled");
-        Ok(Permit { bucket })
+        Ok(Permit(shared))
     }
 
-    /// Nobody asks `provider` before `until`. A later wish extends an earlier one.
+    /// Nobody asks `provider` before `until`. A later hold extends an earlier one.
     pub(super) fn hold(&self, provider: &str, until: Timestamp) {
-        let bucket = Arc::clone(lock(&self.buckets).entry(provider.to_owned()).or_default());
-        let mut queue = lock(&bucket.queue);
+        let queue = self.of(provider);
+        let mut queue = lock(&queue);
         queue.held_until = queue.held_until.max(Some(until));
+    }
+
+    fn of(&self, provider: &str) -> Arc<Mutex<Queue>> {
+        Arc::clone(lock(&self.0).entry(provider.to_owned()).or_default())
     }
 }
 
@@ -95,15 +83,10 @@ impl Queue {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut queue = lock(&self.bucket.queue);
+        let mut queue = lock(&self.0);
         queue.running -= 1;
         queue.call_next();
     }
-}
-
-/// A panic while a queue is locked leaves it consistent: every change is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -118,10 +101,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_soonest_to_end_goes_first_when_a_place_is_free() {
-        let pace = Pace::default();
-        let first = pace.admit("p", 1, at(500), at(0)).await.unwrap();
-        let mut late = Box::pin(pace.admit("p", 1, at(300), at(0)));
-        let mut soon = Box::pin(pace.admit("p", 1, at(100), at(0)));
+        let queues = ProviderQueues::default();
+        let first = queues.admit("p", 1, at(500), at(0)).await.unwrap();
+        let mut late = Box::pin(queues.admit("p", 1, at(300), at(0)));
+        let mut soon = Box::pin(queues.admit("p", 1, at(100), at(0)));
         assert!((&mut late).now_or_never().is_none() && (&mut soon).now_or_never().is_none());
         drop(first);
         assert!((&mut late).now_or_never().is_none());
@@ -132,27 +115,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_provider_at_its_limit_delays_no_other() {
-        let pace = Pace::default();
-        let _busy = pace.admit("black-hole", 1, at(0), at(0)).await.unwrap();
-        assert!(pace.admit("black-hole", 1, at(0), at(0)).now_or_never().is_none());
-        assert!(pace.admit("healthy", 1, at(0), at(0)).now_or_never().unwrap().is_ok());
+        let queues = ProviderQueues::default();
+        let _busy = queues.admit("black-hole", 1, at(0), at(0)).await.unwrap();
+        assert!(queues.admit("black-hole", 1, at(0), at(0)).now_or_never().is_none());
+        assert!(queues.admit("healthy", 1, at(0), at(0)).now_or_never().unwrap().is_ok());
     }
 
     #[tokio::test]
     async fn a_waiter_that_went_away_takes_no_place() {
-        let pace = Pace::default();
-        let first = pace.admit("p", 1, at(0), at(0)).await.unwrap();
-        assert!(pace.admit("p", 1, at(0), at(0)).now_or_never().is_none());
+        let queues = ProviderQueues::default();
+        let first = queues.admit("p", 1, at(0), at(0)).await.unwrap();
+        assert!(queues.admit("p", 1, at(0), at(0)).now_or_never().is_none());
         drop(first);
-        assert!(pace.admit("p", 1, at(0), at(0)).now_or_never().unwrap().is_ok());
+        assert!(queues.admit("p", 1, at(0), at(0)).now_or_never().unwrap().is_ok());
     }
 
     #[tokio::test]
     async fn nobody_goes_while_the_provider_asked_to_wait() {
-        let pace = Pace::default();
-        pace.hold("p", at(60));
-        pace.hold("p", at(30));
-        assert_eq!(pace.admit("p", 1, at(0), at(59)).await.err(), Some(OnHold { until: at(60) }));
-        assert!(pace.admit("p", 1, at(0), at(60)).await.is_ok());
+        let queues = ProviderQueues::default();
+        queues.hold("p", at(60));
+        queues.hold("p", at(30));
+        assert_eq!(queues.admit("p", 1, at(0), at(59)).await.err(), Some(at(60)));
+        assert!(queues.admit("p", 1, at(0), at(60)).await.is_ok());
     }
 }

@@ -3,24 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_runtime::clock::Clock;
+use bowline_runtime::clock::{Clock, later};
 use bowline_runtime::telemetry::chain;
 use tokio::time::sleep;
 
-use crate::vault::record::{Bookkeeping, Pause, RecordError};
+use crate::vault::record::{Bookkeeping, EndReason, EndTerms, Pause, RecordError};
 use crate::vault::{
     CachedReadError, Grant, LiveReadError, Loaded, Opened, Place, Record, Sealer, Slot, Store,
     TransitionError, Version, WriteError,
 };
 
-/// The first pause between two tries of a write.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How often a write that may be given up is tried: for about six seconds.
-const TRIES: u32 = 6;
+/// How often a write that may be given up is repeated: for about six seconds.
+const WRITES: u32 = 6;
 
-/// The records, what opens them, and what time it is.
 #[derive(Clone)]
 pub(crate) struct Records {
     pub(crate) store: Arc<Store>,
@@ -28,7 +25,7 @@ pub(crate) struct Records {
     pub(crate) clock: Clock,
 }
 
-/// How long a change is tried while the API server does not take it.
+/// How long a change is repeated while the API server does not take it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
     /// For about six seconds. What is left undone is noticed by the next look at the record.
@@ -37,16 +34,14 @@ pub(super) enum Patience {
     Endless,
 }
 
-/// Why a change was not written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotWritten<E = TransitionError> {
+pub(super) enum NotWritten {
     /// The record is not in a state that allows it.
     #[error(transparent)]
-    Refused(E),
+    Refused(#[from] TransitionError),
     /// There is a record, and it does not parse. It is left as it is.
     #[error(transparent)]
-    Unreadable(RecordError),
-    /// The API server does not take writes now.
+    Unreadable(#[from] RecordError),
     #[error("the API server does not take the write now")]
     Unreachable,
 }
@@ -67,77 +62,68 @@ impl Records {
         record.open(&self.sealer, slot).ok().flatten()
     }
 
-    /// The grant in use.
     pub(super) fn in_use(&self, uid: &str) -> Option<Grant> {
         Some(self.open(uid, Slot::InUse)?.grant)
     }
 
     /// Writes a change that only this connection's actor makes, following the record when it has moved. Where there is no record,
-    /// one is made at `first`, or the answer is `None`. The change is computed anew for each try, so it must notice that an earlier
-    /// one has happened.
-    pub(super) async fn write<E: From<TransitionError>>(
+    /// one is made at `first`, or the answer is `None`. The change is computed again for each write, so it must notice that an
+    /// earlier one has happened.
+    pub(super) async fn write(
         &self,
         uid: &str,
         first: Option<&Place>,
         patience: Patience,
-        change: impl Fn(Record) -> Result<Record, E>,
-    ) -> Result<Option<Loaded>, NotWritten<E>> {
+        change: impl Fn(Record) -> Result<Record, TransitionError>,
+    ) -> Result<Option<Loaded>, NotWritten> {
         let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
+        let mut writes = 1;
         let mut seen = match self.store.get(uid) {
             Ok(seen) => Some(seen),
             Err(CachedReadError::NotSynced) => None,
-            Err(CachedReadError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
+            Err(CachedReadError::Unreadable(error)) => return Err(error.into()),
         };
         loop {
             let written = match (seen.take(), first) {
                 (Some(None), None) => return Ok(None),
-                (Some(None), Some(place)) => self.create(Record::new(place.clone()), &change).await?,
+                (Some(None), Some(place)) => {
+                    let next = change(Record::new(place.clone()))?;
+                    as_loaded(self.store.create(next.clone()).await, next)
+                }
                 (Some(Some(loaded)), _) => self.replace(loaded, &change).await?,
                 (None, _) => None,
             };
             if written.is_some() {
                 return Ok(written);
             }
-            if patience == Patience::Brief && tries >= TRIES {
+            if patience == Patience::Brief && writes >= WRITES {
                 return Err(NotWritten::Unreachable);
             }
             sleep(pause).await;
-            (pause, tries) = ((pause * 2).min(LONGEST_PAUSE), tries + 1);
+            (pause, writes) = ((pause * 2).min(LONGEST_PAUSE), writes + 1);
             seen = match self.store.reread(uid).await {
                 Ok(seen) => Some(seen),
-                // Trying again repairs no record that does not parse.
-                Err(LiveReadError::Unreadable(error)) => return Err(NotWritten::Unreadable(error)),
+                // Writing again repairs no record that does not parse.
+                Err(LiveReadError::Unreadable(error)) => return Err(error.into()),
                 Err(LiveReadError::Call(_)) => None,
             };
         }
     }
 
-    /// One try. `None` if the API server did not take it, or nobody knows whether it did.
-    async fn replace<E: From<TransitionError>>(
+    /// Writes the change once. `None` if the API server did not take it, or nobody knows whether it did.
+    async fn replace(
         &self,
         loaded: Loaded,
-        change: impl Fn(Record) -> Result<Record, E>,
-    ) -> Result<Option<Loaded>, NotWritten<E>> {
-        let next = change(Record::clone(&loaded.record)).map_err(NotWritten::Refused)?;
+        change: impl Fn(Record) -> Result<Record, TransitionError>,
+    ) -> Result<Option<Loaded>, TransitionError> {
+        let next = change(Record::clone(&loaded.record))?;
         if next == *loaded.record {
             return Ok(Some(loaded));
         }
-        let written = self.store.replace(loaded.version, next.clone()).await;
-        Ok(as_loaded(next, written))
+        Ok(as_loaded(self.store.replace(loaded.version, next.clone()).await, next))
     }
 
-    async fn create<E: From<TransitionError>>(
-        &self,
-        empty: Record,
-        change: impl Fn(Record) -> Result<Record, E>,
-    ) -> Result<Option<Loaded>, NotWritten<E>> {
-        let next = change(empty).map_err(NotWritten::Refused)?;
-        let written = self.store.create(next.clone()).await;
-        Ok(as_loaded(next, written))
-    }
-
-    /// The same for a record that is there, given up after about six seconds.
+    /// [`Self::write`] for a record that is there, given up after about six seconds.
     pub(super) async fn settle(
         &self,
         uid: &str,
@@ -146,23 +132,69 @@ impl Records {
         self.write(uid, None, Patience::Brief, change).await
     }
 
+    /// The same where somebody asks again for a change that is not made now. Returns whether `what` is on record, and logs if not.
+    pub(super) async fn note(
+        &self,
+        uid: &str,
+        what: &str,
+        change: impl Fn(Record) -> Result<Record, TransitionError>,
+    ) -> bool {
+        let settled = self.settle(uid, change).await;
+        if let Err(error) = &settled {
+            tracing::warn!(uid, error = %chain(error), "{what} could not be put on record now");
+        }
+        settled.is_ok()
+    }
+
     /// Erases the state of a record that was read.
     pub(super) async fn erase(&self, version: Version) {
         if let Err(error) = self.store.erase(version).await {
             tracing::warn!(error = %chain(&error), "a record could not be erased now");
         }
     }
-}
 
-/// Puts the pause that a failure imposed on record. What cannot be written now is written by the next look.
-pub(super) async fn remember_pause(records: &Records, uid: &str, pause: Pause) {
-    let change = |record: Record| Ok(record.with_bookkeeping(Bookkeeping { pause: Some(pause.clone()) }));
-    if records.settle(uid, change).await.is_err() {
-        tracing::warn!(uid, "the pause of a grant could not be put on record now");
+    /// Records the pause that a failure imposed.
+    pub(crate) async fn remember_pause(&self, uid: &str, pause: Pause) {
+        let bookkeeping = || Bookkeeping { pause: Some(pause.clone()) };
+        self.note(uid, "the pause of a grant", |record| Ok(record.with_bookkeeping(bookkeeping()))).await;
+    }
+
+    /// Marks a grant as ending; returns whether that is on record.
+    pub(crate) async fn mark_ending(&self, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
+        let now = self.clock.now();
+        let change = |record: Record| Ok(record.with_ending(reason, now, terms.clone()));
+        self.note(uid, "the end of a grant", change).await
+    }
+
+    /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is revoked:
+    /// nobody asked for that.
+    pub(crate) async fn orphaned(&self, orphan: Loaded, retention: Duration) {
+        let Loaded { record, version } = orphan;
+        let (place, now) = (record.place(), self.clock.now());
+        match record.orphaned_since() {
+            None => {
+                tracing::warn!(namespace = place.namespace, name = place.name, "a record has no connection");
+                self.note(&place.uid, "an orphan", |record| Ok(record.orphaned(now))).await;
+            }
+            Some(since) if later(since, retention) <= now => {
+                tracing::info!(
+                    namespace = place.namespace,
+                    name = place.name,
+                    "an orphaned record is erased"
+                );
+                self.erase(version).await;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Takes that note off a record whose connection exists: if it goes once more, the time counts from then.
+    pub(crate) async fn claimed(&self, uid: &str) {
+        self.note(uid, "the return of a connection", |record| Ok(record.claimed())).await;
     }
 }
 
-fn as_loaded(record: Record, written: Result<Version, WriteError>) -> Option<Loaded> {
+fn as_loaded(written: Result<Version, WriteError>, record: Record) -> Option<Loaded> {
     match written {
         Ok(version) => Some(Loaded { record: record.into(), version }),
         // Ordinary: it is read again, and the change is made to what stands there.
@@ -204,7 +236,7 @@ mod tests {
         let _ = records.store.create(Record::new(place("u1"))).await.unwrap();
         let pause = Pause { not_before: at(60), app_version: Some("s/1".into()) };
         for _ in 0..2 {
-            remember_pause(&records, "u1", pause.clone()).await;
+            records.remember_pause("u1", pause.clone()).await;
             assert_eq!(records.get("u1").unwrap().record.bookkeeping().pause.as_ref(), Some(&pause));
         }
         assert_eq!(api.writes(), 2, "made, and changed once");
@@ -221,5 +253,23 @@ mod tests {
         assert!(matches!(brief, Err(NotWritten::Unreachable)));
         let kept = records.write("u1", Some(&first), Patience::Endless, change).await;
         assert!(kept.unwrap().unwrap().record.candidate().is_some());
+    }
+
+    const RETENTION: Duration = Duration::from_hours(24);
+
+    #[tokio::test(start_paused = true)]
+    async fn an_orphan_is_erased_after_its_retention_which_counts_again_once_its_connection_was_back() {
+        let api = ApiServer::default();
+        let records = records(&api).await;
+        let _ = records.store.create(Record::new(place("u1")).orphaned(at(-90_000))).await.unwrap();
+        records.claimed("u1").await;
+        for _ in 0..2 {
+            records.orphaned(records.get("u1").unwrap(), RETENTION).await;
+        }
+        assert_eq!(records.get("u1").unwrap().record.orphaned_since(), Some(at(0)));
+
+        let _ = records.settle("u1", |record| Ok(record.claimed().orphaned(at(-86_400)))).await.unwrap();
+        records.orphaned(records.get("u1").unwrap(), RETENTION).await;
+        assert!(!api.has("record-u1"));
     }
 }

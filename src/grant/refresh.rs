@@ -1,31 +1,28 @@
-//! One refresh of the grant in use. Publishing and status follow in the reconcile that is woken.
+//! The grant in use: one refresh, or one token minted from the app registration. The reconcile that is woken publishes it.
 
 use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::refresh::client_credentials;
 
-use super::engine::Engine;
-use super::outcome::{Origin, Outcome};
-use super::slot::{NotSpent, spend};
+use super::Engine;
+use super::outcome::{Outcome, WorkResult};
+use super::records::Patience;
+use super::slot::{NotSpent, renewed, spend};
+use super::target::requested;
 use super::work::Job;
-use crate::vault::Slot;
+use crate::metrics::Operation;
+use crate::vault::record::SealedField;
+use crate::vault::{Consent, Credential, Grant, Record, Slot};
 
-/// Uses the refresh token once.
-pub(super) async fn refresh(engine: &Engine, job: &Job) -> Outcome {
-    let app = match engine.secrets.client(job).await {
-        Ok(app) => app,
-        Err(outcome) => return outcome,
-    };
-    match spend(engine, job, &app, Slot::InUse).await {
-        Ok(spent) => {
-            Outcome::Committed { revision: spent.loaded.record.revision(), origin: Origin::Refreshed }
-        }
-        Err(why) => why.into(),
-    }
+pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
+    let app = engine.secrets.client(job).await?;
+    spend(engine, job, &app, Slot::InUse).await?;
+    Ok(Outcome::Committed { new_grant: false })
 }
 
 impl From<NotSpent> for Outcome {
     fn from(why: NotSpent) -> Self {
         match why {
-            NotSpent::NotAdmitted(why) => why.into(),
+            NotSpent::NotAdmitted(outcome) => outcome,
             NotSpent::Misfit => Self::ConsentOutdated,
             NotSpent::Respected { until } => Self::Foreign { until },
             NotSpent::Stale | NotSpent::MaybeSpent | NotSpent::AnswerLost => Self::Stale,
@@ -35,5 +32,35 @@ impl From<NotSpent> for Outcome {
             }
             NotSpent::Unknown { revision, failure, .. } => Self::Unknown { revision, failure },
         }
+    }
+}
+
+/// Client credentials (RFC 6749 §4.4): mints a token. Nothing is spent, so no intent is needed.
+pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
+    let Engine { records, gate, .. } = engine;
+    let (place, uid) = (&job.place, &job.place.uid);
+    let app = engine.secrets.client(job).await?;
+    let _permit = gate.admit(job).await?;
+    let asked_at = records.clock.now();
+    let scopes = requested(&job.target, &job.scopes);
+    let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
+    let granted = gate.timed(Operation::ClientCredentials, mint).await.map_err(|failure| {
+        // It is counted for the revision that the reconcile sees: of the record while there is no grant.
+        let loaded = records.get(uid).map(|loaded| loaded.record);
+        let revision =
+            loaded.map_or(0, |record| record.grant().map_or(record.revision(), SealedField::revision));
+        Outcome::Failed { revision, failure: gate.failed(job, failure, None) }
+    })?;
+    gate.accepted(job);
+    let nothing = Grant::empty(job.binding(Some(&app)), Consent::default(), asked_at);
+    let mut grant = renewed(&nothing, granted.answer, asked_at);
+    // A refresh token is ignored, should one come with minted tokens: the app registration is the grant.
+    if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
+        *refresh_token = None;
+    }
+    let change = |record: Record| record.minted(&records.sealer, &grant);
+    match records.write(uid, Some(place), Patience::Brief, change).await {
+        Ok(Some(_)) => Ok(Outcome::Committed { new_grant: false }),
+        _ => Err(Outcome::Stale),
     }
 }

@@ -1,88 +1,67 @@
-//! Why a grant was not taken in, in words for the one who tried. Each says what to do; none quotes a value, a code or a token. An
-//! older grant is untouched.
+//! Why a grant was not taken in, in words for the person who tried to. Each says what to do; none quotes a value, a code or a
+//! token. An older grant is untouched.
 
 use bowline_api::connection::Method;
 use bowline_api::reason::Reason;
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
-use bowline_oauth::classify::Failure;
 use bowline_oauth::key::KeyFlaw;
 
-/// The most that one value of a Secret may have, in bytes: far beyond any token, far below what etcd takes.
+/// The size limit of one value of a Secret, in bytes: far beyond any token, far below what etcd takes.
 pub(super) const MAX_VALUE: usize = 64 * 1024;
 
 /// Why what a Secret provides, or what a consent gave, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IntakeError {
-    /// The annotation is not `<name>/<uid>`.
     #[error("The annotation bowline.dev/intake is not <name>/<uid> of a Secret. Use kubectl bowline import.")]
     BadAnnouncement,
-    /// The Secret is not there.
     #[error("The announced intake Secret is not there. Import the grant again: kubectl bowline import.")]
     NotThere,
-    /// Another Secret has that name now.
     #[error(
         "The Secret is not the one that was announced: somebody replaced it. It is left alone. Import the grant again."
     )]
     Swapped,
-    /// The Secret's type is another.
     #[error("The Secret is not of type {expected}. Create it again with that type.")]
     WrongType { expected: &'static str },
-    /// The label does not name this connection.
     #[error(
         "The Secret's label bowline.dev/connection does not name this connection. It is left alone. Import the grant again."
     )]
     ForAnother,
-    /// It has no keys.
     #[error("The Secret is empty. It needs {}.", expected(*method))]
     Empty { method: Method },
-    /// It has keys that nobody knows.
     #[error("The Secret has keys that mean nothing here. It needs {}.", expected(*method))]
     UnknownKeys { method: Method },
-    /// The keys do not make what the provider needs.
     #[error("The Secret's keys do not fit the provider. It needs {}.", expected(*method))]
     WrongKeys { method: Method },
-    /// A value is not text.
     #[error("The value of {key} is not printable UTF-8 text.")]
     NotText { key: &'static str },
-    /// A value is too long.
     #[error("The value of {key} has more than {} KiB.", MAX_VALUE / 1024)]
     TooLong { key: &'static str },
-    /// A time cannot be read.
     #[error("The value of {key} is not a time: expires_in is in whole seconds, expires_at is RFC 3339.")]
     BadTime { key: &'static str },
-    /// The method needs no intake.
     #[error("This connection gets its tokens from the app registration: there is nothing to import.")]
     NothingToImport,
-    /// The provider refused it. `summary` is what it said, in our words.
     #[error("The provider does not accept what was provided: {summary} Provide a new one.")]
     Refused { summary: String },
-    /// It was sent, no answer came, and now the provider refuses it.
     #[error(
         "What was provided was sent to the provider and its answer never arrived. The provider refuses it since: what it gave instead is very likely lost. Import a new one."
     )]
     AnswerLost,
-    /// The key breaks a rule that can be checked without asking.
     #[error("The key or password cannot be right: {0}.")]
     BadKey(#[from] KeyFlaw),
-    /// It belongs to another account: the provider's stable id of it, and its name there.
     #[error(
         "It belongs to the account {} and another one is connected or expected. The earlier grant stays. To change accounts, the owner sets the annotation bowline.dev/accept-account to {id} and connects again.",
         shown(id, name.as_deref())
     )]
     OtherAccount { id: String, name: Option<String> },
-    /// Nobody says which account it belongs to, and one is pinned.
     #[error(
         "The provider does not say which account it belongs to, and one is connected. The earlier grant stays. To change accounts, disconnect first."
     )]
     AccountUnknown,
-    /// A try to connect ended without a grant.
     #[error(transparent)]
     Consent(#[from] ConsentError),
-    /// It is refused, and what the provider gave for it lives on there.
     #[error("{why} It could not be revoked at the provider.{}", by_hand.as_deref().map_or_else(String::new, |how| format!(" By hand: {how}")))]
     NotRevoked { why: Box<IntakeError>, by_hand: Option<String> },
-    /// Another connection holds the account's only chain of tokens.
     #[error(
         "Another connection already holds this account's only chain of tokens. Ask its owner to share it."
     )]
@@ -90,7 +69,7 @@ pub(crate) enum IntakeError {
 }
 
 impl IntakeError {
-    /// The reason under which it is told: a constant of `bowline_api::reason`.
+    /// The reason under which it is reported.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::AnswerLost => Reason::IntakeOutcomeUnknown,
@@ -122,88 +101,69 @@ fn expected(method: Method) -> &'static str {
     }
 }
 
-/// Why a try to connect ended without a grant. `summary` is what the provider said, in our words; `whom_to_ask` a sentence.
+/// Why an attempt ended without a grant. `summary` is what the provider said, in our words; `whom_to_ask` a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConsentError {
-    /// The person, or the provider for them, said no.
     #[error("Access was not allowed at the provider. Connect again to be asked once more.")]
     Denied,
-    /// An administrator there has to approve the app.
     #[error("An administrator at the provider must approve the app first; then connect again. ({summary})")]
     AdminConsent { summary: String },
-    /// A rule of the organization there.
     #[error(
         "A rule of the organization at the provider blocks it. Its administrator can say which. ({summary})"
     )]
     Policy { summary: String },
-    /// The answer came from somebody else than the one who was asked (RFC 9207).
     #[error(
         "The answer does not come from the provider that was asked. Nothing was sent there. Connect again, and tell a security administrator if it happens twice."
     )]
     WrongIssuer,
-    /// Owner, authority or client changed between the request and the answer, or before the answer was judged.
     #[error("The provider's address, app or the owner changed while you were there. Connect again.")]
     TermsMoved,
-    /// It took too long.
     #[error("It took more than ten minutes. Connect again.")]
     TooLate,
-    /// The operator ended between sending the code and keeping the answer.
     #[error(
         "The operator was interrupted while it fetched the token, and a code works only once. Connect again."
     )]
     Interrupted,
-    /// The first consent is the owner's.
     #[error("The first consent is the owner's to give: {owner} must connect.")]
     NotTheOwner { owner: String },
-    /// The owner's name stands for somebody else than before.
     #[error(
         "{owner} is now a different person than the one who first consented: your sign-in provider gives another issuer or subject. If that is intended, disconnect and connect again; otherwise tell an administrator."
     )]
     OtherPerson { owner: String },
-    /// What came back cannot be opened.
-    #[error("What the operator kept of this try cannot be read any more. Connect again.")]
+    #[error("What the operator kept of this attempt cannot be read any more. Connect again.")]
     Unreadable,
-    /// Required scopes were not given, and the grant in use has them.
     #[error(
         "The provider did not grant {missing}, which are required. The earlier grant stays in use. Connect again and agree to them."
     )]
     MissingScopes { missing: String },
-    /// More was given than was reviewed, and the grant in use is what was reviewed.
     #[error(
         "The provider gave more than was asked for: {extra}. The earlier grant stays in use. The owner agrees by adding them to spec.scopes, or takes them back at the provider; then connect again."
     )]
     ExtraScopes { extra: String },
-    /// The record cannot take a grant in.
     #[error(
         "The record of this connection cannot be written, so what the provider gave is not kept. An administrator finds the cause in the operator's log."
     )]
     NotKept,
-    /// Disconnected, or deleted, while the person was at the provider.
     #[error(
         "The connection was disconnected or deleted while you were at the provider. What it gave is not kept."
     )]
     NotWanted,
-    /// There is no place for tries to connect, or no right to write there.
     #[error(
         "The operator has no place to keep a code: an administrator must apply deploy/, with the namespace of attempts and the rights in it."
     )]
     NotInstalled,
-    /// The provider cannot be used in this way.
     #[error("The provider does not offer this way to connect. {whom_to_ask}")]
     NotOffered { whom_to_ask: String },
-    /// The provider's configuration is at fault.
     #[error("The provider refuses our app, not you: {summary} {whom_to_ask}")]
     Config { summary: String, whom_to_ask: String },
-    /// The provider is in trouble or did not answer in time.
     #[error("The provider could not be asked: {summary} Connect again.")]
     Unavailable { summary: String },
-    /// The provider refused.
     #[error("The provider refused: {summary} Connect again.")]
     Refused { summary: String },
 }
 
 impl ConsentError {
-    /// The reason under which it is told: a constant of `bowline_api::reason`.
+    /// The reason under which it is reported.
     pub(crate) const fn reason(&self) -> Reason {
         match self {
             Self::AdminConsent { .. } => Reason::AdminConsentRequired,
@@ -214,11 +174,6 @@ impl ConsentError {
         }
     }
 
-    /// What a failed request means for the try it was sent for.
-    pub(crate) fn of(failure: &Failure, whom_to_ask: String) -> Self {
-        Self::meaning(failure.class, failure.summary.clone(), whom_to_ask)
-    }
-
     /// What it means that the browser came back without a code. The provider's words are marked as such.
     pub(crate) fn declined(declined: Declined, whom_to_ask: String) -> Self {
         let Declined { class, code: _, said, summary } = declined;
@@ -226,10 +181,11 @@ impl ConsentError {
             Some(said) => format!("{summary}; in the provider's words: \u{201c}{said}\u{201d}"),
             None => summary,
         };
-        Self::meaning(class, summary, whom_to_ask)
+        Self::of(class, summary, whom_to_ask)
     }
 
-    fn meaning(class: Class, summary: String, whom_to_ask: String) -> Self {
+    /// What a failed request means for the attempt it was sent for.
+    pub(crate) fn of(class: Class, summary: String, whom_to_ask: String) -> Self {
         match class {
             Class::Cancelled => Self::Denied,
             Class::Consent => Self::AdminConsent { summary },

@@ -5,81 +5,70 @@
 //! minutes, and everything resumes with the first success or a new app Secret.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
+use super::lock;
+
 /// This many connections must hear `invalid_client` …
 const WITNESSES: usize = 3;
 /// … within this time.
 const WITHIN: Duration = Duration::from_mins(5);
-/// How often one connection may try while the registration is rejected.
+/// How often one connection may ask while the registration is rejected.
 const PROBE_EVERY: Duration = Duration::from_mins(5);
 
-/// What is known of every provider's registration.
+/// What is known of every provider's registration, by provider.
 #[derive(Default)]
-pub(crate) struct Registrations {
-    by_provider: Mutex<HashMap<String, Registration>>,
-}
+pub(crate) struct Registrations(Mutex<HashMap<String, Registration>>);
 
 #[derive(Default)]
 struct Registration {
     /// Connection UID → when it last heard `invalid_client`.
     witnesses: HashMap<String, Timestamp>,
-    rejected: Option<Rejected>,
-}
-
-struct Rejected {
-    next_probe: Timestamp,
+    /// Set while the registration is rejected.
+    next_probe: Option<Timestamp>,
 }
 
 impl Registrations {
-    /// A connection heard `invalid_client`. Returns whether that tips the registration into rejected.
+    /// A connection heard `invalid_client`. Returns whether the registration is rejected from now on.
     pub(crate) fn heard_invalid_client(&self, provider: &str, connection: &str, now: Timestamp) -> bool {
-        let mut all = self.lock();
+        let mut all = lock(&self.0);
         let registration = all.entry(provider.to_owned()).or_default();
         registration.witnesses.insert(connection.to_owned(), now);
         registration.witnesses.retain(|_, heard| later(*heard, WITHIN) > now);
-        if registration.rejected.is_some() || registration.witnesses.len() < WITNESSES {
+        if registration.next_probe.is_some() || registration.witnesses.len() < WITNESSES {
             return false;
         }
-        registration.rejected = Some(Rejected { next_probe: later(now, PROBE_EVERY) });
+        registration.next_probe = Some(later(now, PROBE_EVERY));
         true
     }
 
     /// The provider accepted the registration, or its Secret changed. Returns whether it had been rejected.
     pub(crate) fn accepted(&self, provider: &str) -> bool {
-        self.lock().remove(provider).is_some_and(|registration| registration.rejected.is_some())
+        lock(&self.0).remove(provider).is_some_and(|registration| registration.next_probe.is_some())
     }
 
-    /// Whether connections of `provider` pause.
     pub(crate) fn is_rejected(&self, provider: &str) -> bool {
-        self.lock().get(provider).is_some_and(|registration| registration.rejected.is_some())
+        self.next_probe(provider).is_some()
     }
 
-    /// When the next probe of a rejected registration is due.
     pub(crate) fn next_probe(&self, provider: &str) -> Option<Timestamp> {
-        self.lock().get(provider)?.rejected.as_ref().map(|rejected| rejected.next_probe)
+        lock(&self.0).get(provider)?.next_probe
     }
 
-    /// Takes the probe if it is due: one caller in five minutes gets it.
-    pub(crate) fn take_probe(&self, provider: &str, now: Timestamp) -> bool {
-        let mut all = self.lock();
-        let Some(rejected) = all.get_mut(provider).and_then(|registration| registration.rejected.as_mut())
-        else {
-            return true;
-        };
-        if now < rejected.next_probe {
-            return false;
+    /// Takes the probe of a rejected registration: one caller in five minutes gets it, the others learn when the next is due.
+    pub(crate) fn take_probe(&self, provider: &str, now: Timestamp) -> Result<(), Timestamp> {
+        let mut all = lock(&self.0);
+        let next_probe = all.get_mut(provider).and_then(|registration| registration.next_probe.as_mut());
+        let Some(due) = next_probe else { return Ok(()) };
+        if now < *due {
+            return Err(*due);
         }
-        rejected.next_probe = later(now, PROBE_EVERY);
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Registration>> {
-        self.by_provider.lock().unwrap_or_else(PoisonError::into_inner)
+        *due = later(now, PROBE_EVERY);
+        Ok(())
     }
 }
 
@@ -117,10 +106,10 @@ mod tests {
         for connection in ["a", "b", "c"] {
             registrations.heard_invalid_client("p", connection, at(0));
         }
-        assert!(!registrations.take_probe("p", at(299)));
-        assert!(registrations.take_probe("p", at(300)));
-        assert!(!registrations.take_probe("p", at(301)));
+        assert_eq!(registrations.take_probe("p", at(299)), Err(at(300)));
+        assert_eq!(registrations.take_probe("p", at(300)), Ok(()));
+        assert_eq!(registrations.take_probe("p", at(301)), Err(at(600)));
         assert!(registrations.accepted("p"));
-        assert!(registrations.take_probe("p", at(302)) && !registrations.accepted("p"));
+        assert!(registrations.take_probe("p", at(302)).is_ok() && !registrations.accepted("p"));
     }
 }

@@ -8,13 +8,13 @@ use k8s_openapi::jiff::Timestamp;
 /// What a mounted Secret may take to reach a pod: kubelet syncs within this time.
 pub(crate) const MOUNT_DELAY: Duration = Duration::from_secs(90);
 
-/// The administrator's default for how long before its end a token is refreshed.
+/// The default of `spec.refresh.before` of a provider: how long before it expires a token is refreshed.
 pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 
 /// After this many refusals in a row the provider is asked only daily.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 
-/// How long after ten refusals the next attempt waits.
+/// How long after ten refusals the next refresh waits.
 pub(crate) const AFTER_STOPPING: Duration = Duration::from_hours(24);
 
 /// The administrator's default for how long a first `invalid_grant` is doubted.
@@ -23,16 +23,16 @@ pub(crate) const SECOND_OPINION_AFTER: Duration = Duration::from_mins(1);
 /// The pause after a first refusal of another kind.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 
-/// What the administrator chose about attempts on every grant.
+/// What the administrator chose for the refreshes of every grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The least time between two attempts.
+pub struct RefreshBounds {
+    /// The least time between two refreshes.
     pub min_interval: Duration,
     /// How long a first `invalid_grant` is doubted before a second one is believed.
     pub second_opinion_after: Duration,
 }
 
-impl Default for Limits {
+impl Default for RefreshBounds {
     fn default() -> Self {
         Self { min_interval: Duration::from_secs(10), second_opinion_after: SECOND_OPINION_AFTER }
     }
@@ -41,22 +41,21 @@ impl Default for Limits {
 /// What decides the moment of the next refresh, besides the token itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
-    /// How long before its end a token should be replaced.
+    /// How long before it expires a token should be replaced.
     pub(crate) before: Duration,
     /// Whether a refresh ends the access token in use: then as late as a mounted Secret allows.
     pub(crate) ends_access: bool,
-    /// What holds for every grant.
-    pub(crate) limits: Limits,
+    pub(crate) bounds: RefreshBounds,
 }
 
 impl Policy {
     /// The policy of a provider that says nothing of its own.
-    pub(crate) fn plain(limits: Limits) -> Self {
-        Self { before: DEFAULT_BEFORE, ends_access: false, limits }
+    pub(crate) fn plain(bounds: RefreshBounds) -> Self {
+        Self { before: DEFAULT_BEFORE, ends_access: false, bounds }
     }
 }
 
-/// How long before its end a token of `lifetime` is replaced:
+/// How long before it expires a token of `lifetime` is replaced:
 /// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
 pub(crate) fn margin(lifetime: Duration, policy: &Policy) -> Duration {
     let wanted =
@@ -64,22 +63,22 @@ pub(crate) fn margin(lifetime: Duration, policy: &Policy) -> Duration {
     wanted.min(lifetime / 2)
 }
 
-/// When a token that was obtained and ends at these times is to be replaced.
+/// When a token that was obtained and expires at these times is to be replaced.
 ///
 /// `jitter` in `0.0..1.0` moves it up to a tenth of the margin earlier, so that tokens obtained together do not stay
-/// together. Never earlier than `min_interval` after the last attempt.
+/// together. Never earlier than `min_interval` after the last refresh.
 pub(crate) fn next_refresh(
     obtained_at: Timestamp,
     expires_at: Timestamp,
     jitter: f64,
-    last_attempt: Option<Timestamp>,
+    last_refresh: Option<Timestamp>,
     policy: &Policy,
 ) -> Timestamp {
     let lifetime = Duration::try_from(expires_at.duration_since(obtained_at)).unwrap_or_default();
     let margin = margin(lifetime, policy);
     let due = earlier(expires_at, margin + margin.mul_f64(0.1 * jitter.clamp(0.0, 1.0)));
-    match last_attempt {
-        Some(at) => due.max(later(at, policy.limits.min_interval)),
+    match last_refresh {
+        Some(at) => due.max(later(at, policy.bounds.min_interval)),
         None => due,
     }
 }
@@ -96,7 +95,7 @@ pub(crate) fn after_outage(
     let base = Duration::from_secs(5)
         .saturating_mul(1 << failures.clamp(1, 7).saturating_sub(1))
         .min(Duration::from_mins(5));
-    let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.limits.min_interval);
+    let wait = base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0)).max(policy.bounds.min_interval);
     later(now, wait.max(retry_after.unwrap_or_default()))
 }
 
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy::plain(Limits::default())
+        Policy::plain(RefreshBounds::default())
     }
 
     fn at(second: i64) -> Timestamp {

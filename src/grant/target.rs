@@ -15,9 +15,10 @@ use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{Selector, SelectorExt};
 
-use super::pace;
-use super::schedule::{DEFAULT_BEFORE, Limits, Policy};
+use super::schedule::{DEFAULT_BEFORE, Policy, RefreshBounds};
 use crate::vault::{Binding, Grant, Mismatch, Terms};
+
+const DEFAULT_MAX_CONCURRENT: usize = 8;
 
 /// A provider as one connection sees it.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `app` is the provider object's own registration; `http` reaches what the provider's network allows.
+    /// `app` is the provider object's registration; `http` reaches what the provider's network allows.
     pub(crate) fn new(
         description: Description,
         terms: IntegrationProviderSpec,
@@ -39,32 +40,26 @@ impl Target {
         Self { description, terms, app, http }
     }
 
-    /// Name of the provider object.
     pub(crate) fn provider(&self) -> &str {
         &self.description.provider
     }
 
-    /// All that the protocol needs to know.
     pub(crate) fn description(&self) -> &Description {
         &self.description
     }
 
-    /// The provider object's registration.
     pub(crate) fn app(&self) -> Option<&Arc<App>> {
         self.app.as_ref()
     }
 
-    /// Which version of the provider object's registration this is.
     pub(crate) fn app_version(&self) -> Option<&str> {
         self.app.as_ref()?.version.as_deref()
     }
 
-    /// What carries requests to it.
     pub(crate) fn http(&self) -> &dyn Http {
         &*self.http
     }
 
-    /// How grants can be obtained.
     pub(crate) fn methods(&self) -> &[Method] {
         &self.description.methods
     }
@@ -75,24 +70,17 @@ impl Target {
         chosen.or(self.methods().first().copied()).unwrap_or(Method::AuthorizationCode)
     }
 
-    /// Whether connections in a namespace with these labels may use the provider.
     pub(crate) fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
-        let Some(selector) = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone()) else {
-            return true;
-        };
+        let selector = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone());
         // A selector that cannot be read allows nobody.
-        Selector::try_from(selector).is_ok_and(|selector| selector.matches(labels))
+        selector.is_none_or(|it| Selector::try_from(it).is_ok_and(|selector| selector.matches(labels)))
     }
 
-    /// Whether connections of this workspace may use the provider.
     pub(crate) fn allows_workspace(&self, workspace: Option<&str>) -> bool {
-        let Some(allowed) = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref()) else {
-            return true;
-        };
-        workspace.is_some_and(|workspace| allowed.iter().any(|name| name == workspace))
+        let allowed = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref());
+        allowed.is_none_or(|allowed| allowed.iter().any(|name| Some(name.as_str()) == workspace))
     }
 
-    /// Whether connections may provide their own client id and secret.
     pub(crate) fn allows_own_app(&self) -> bool {
         self.terms.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default()
     }
@@ -104,24 +92,21 @@ impl Target {
 
     /// Those of `scopes` that the provider object does not allow.
     pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
-        let allowed = &self.description.scopes.allowed;
-        if allowed.is_empty() {
-            return Vec::new();
-        }
-        self.description.scopes.missing(scopes, allowed)
+        let ours = &self.description.scopes;
+        if ours.allowed.is_empty() { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
     }
 
-    /// Who looks after the provider, where the object says.
     pub(crate) fn contact(&self) -> Option<&str> {
         self.terms.contact.as_deref()
     }
 
-    /// Who can fix what only an administrator can.
+    /// The sentence that names who can fix what only an administrator can.
     pub(crate) fn whom_to_ask(&self) -> String {
-        whom_to_ask(self.terms.contact.as_deref())
+        let contact = self.contact();
+        contact.map_or_else(|| "Ask the administrator of the cluster.".to_owned(), |it| format!("Ask {it}."))
     }
 
-    /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the actor, which reads it.
+    /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the work that reads it.
     pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
         let app = self.app.as_ref().filter(|_| !self.allows_own_app());
         let terms = Terms {
@@ -136,26 +121,22 @@ impl Target {
         })
     }
 
-    /// When to refresh.
-    pub(crate) fn policy(&self, limits: Limits) -> Policy {
-        let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
-        let before = asked.map_or(DEFAULT_BEFORE, bowline_api::duration::Duration::get);
-        Policy { before, ends_access: self.refresh_ends_access(), limits }
+    pub(crate) fn policy(&self, bounds: RefreshBounds) -> Policy {
+        let before = self.terms.refresh.as_ref().and_then(|refresh| refresh.before);
+        let before = before.map_or(DEFAULT_BEFORE, bowline_api::duration::Duration::get);
+        Policy { before, ends_access: self.refresh_ends_access(), bounds }
     }
 
-    /// How many requests may run at once.
     pub(crate) fn max_concurrent(&self) -> usize {
         let asked = self.terms.refresh.as_ref().and_then(|refresh| refresh.max_concurrent);
-        asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(pace::DEFAULT_MAX_CONCURRENT)
+        asked.and_then(|asked| usize::try_from(asked).ok()).unwrap_or(DEFAULT_MAX_CONCURRENT)
     }
 
-    /// Whether a refresh ends the access token in use.
     pub(crate) fn refresh_ends_access(&self) -> bool {
         self.description.grant.refresh_ends_access
     }
 
-    /// Whether using the refresh token may kill it, so that an intent must be on record first. Only where the provider is
-    /// known to keep the old one alive is it not.
+    /// Whether using the refresh token may end it, so that an intent must be on record first.
     pub(crate) fn needs_intent(&self) -> bool {
         matches!(self.description.grant.rotation, Rotation::SingleUse | Rotation::Optional)
     }
@@ -171,54 +152,37 @@ impl Target {
     }
 }
 
-/// How many scopes of each list status shows.
 const SHOWN_SCOPES: usize = 256;
 
-/// The sentence that names who can fix what only an administrator can.
-pub(crate) fn whom_to_ask(contact: Option<&str>) -> String {
-    match contact {
-        Some(contact) => format!("Ask {contact}."),
-        None => "Ask the administrator of the cluster.".to_owned(),
-    }
-}
-
-/// Scopes asked for and given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scopes {
+pub(crate) struct ScopeComparison {
     /// What the connection asks for: its own or the default ones, and the required ones.
     pub(crate) requested: Vec<String>,
-    /// What the provider says it gave; what was asked for where it does not say (RFC 6749 §5.1).
+    /// What the provider says it granted; what was requested where it does not say (RFC 6749 §5.1).
     pub(crate) granted: Vec<String>,
-    /// Asked for and not given.
     pub(crate) missing: Vec<String>,
-    /// Given and not asked for.
     pub(crate) extra: Vec<String>,
-    /// Required and not given.
     pub(crate) missing_required: Vec<String>,
 }
 
-impl Scopes {
-    /// Compares what `asked` (or else the provider's default) and the provider's required scopes come to with what was granted.
-    pub(crate) fn compare(target: &Target, asked: &[String], granted: Option<&[String]>) -> Self {
+impl ScopeComparison {
+    /// Compares `asked`, or else the provider's default, and the provider's required scopes with what was granted.
+    pub(crate) fn of(target: &Target, asked: &[String], granted: Option<&[String]>) -> Self {
         let scopes = &target.description.scopes;
         let requested = requested(target, asked);
         let granted = granted.unwrap_or(&requested).to_vec();
         let owned = |list: Vec<&str>| list.into_iter().map(ToOwned::to_owned).collect();
         Self {
             missing: owned(scopes.missing(&requested, &granted)),
-            // Who asks for nothing in particular is given what the provider finds right.
-            extra: if requested.is_empty() {
-                Vec::new()
-            } else {
-                owned(scopes.missing(&granted, &requested))
-            },
+            // A request for nothing in particular is granted what the provider finds right.
+            extra: if requested.is_empty() { vec![] } else { owned(scopes.missing(&granted, &requested)) },
             missing_required: owned(scopes.missing(&scopes.required, &granted)),
             requested,
             granted,
         }
     }
 
-    /// What was given beyond what the person reviewed, for a grant that was consented to through us.
+    /// What was granted beyond what the person reviewed, for a grant that was consented to through us.
     pub(crate) fn beyond_review(&self, target: &Target, grant: &Grant) -> Vec<&str> {
         if !grant.consent.is_ours() {
             return Vec::new();
@@ -229,10 +193,8 @@ impl Scopes {
     /// As status shows it: the schema bounds the lists, and a provider may name any number of scopes.
     pub(crate) fn into_status(self) -> ScopesStatus {
         let Self { requested, granted, missing, extra, missing_required: _ } = self;
-        let [requested, granted, missing, extra] = [requested, granted, missing, extra].map(|mut scopes| {
-            scopes.truncate(SHOWN_SCOPES);
-            scopes
-        });
+        let shown = |scopes: Vec<String>| scopes.into_iter().take(SHOWN_SCOPES).collect();
+        let [requested, granted, missing, extra] = [requested, granted, missing, extra].map(shown);
         ScopesStatus { requested, granted, missing, extra }
     }
 }
@@ -250,16 +212,16 @@ pub(crate) fn requested(target: &Target, asked: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use futures::future::BoxFuture;
 
-    use super::{Http, SHOWN_SCOPES, Scopes};
+    use super::{Http, SHOWN_SCOPES, ScopeComparison};
     use bowline_oauth::http::{Received, Request, SendError};
     use bowline_oauth::network::Network;
 
     /// Reaches nobody: for tests of what is decided before anything is sent.
     #[derive(Debug, Default)]
-    pub struct Offline(pub Network);
+    pub(crate) struct Offline(pub(crate) Network);
 
     impl Http for Offline {
         fn send(&self, _: Request) -> BoxFuture<'_, Result<Received, SendError>> {
@@ -274,7 +236,8 @@ pub mod tests {
     #[test]
     fn status_shows_no_more_scopes_than_its_schema_takes() {
         let scopes: Vec<String> = (0..10_000).map(|number| format!("scope:{number}")).collect();
-        let status = Scopes { granted: scopes.clone(), extra: scopes, ..Scopes::default() }.into_status();
+        let status = ScopeComparison { granted: scopes.clone(), extra: scopes, ..ScopeComparison::default() }
+            .into_status();
         assert_eq!((status.granted.len(), status.extra.len()), (SHOWN_SCOPES, SHOWN_SCOPES));
     }
 }

@@ -6,24 +6,22 @@ use bowline_api::connection::Method;
 use bowline_oauth::app::App;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 use super::target::Target;
 use crate::vault::{Binding, Place, Terms};
 
-/// A piece of work on one grant, decided by a reconcile.
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     /// Where the grant's record belongs, and so which connection this is.
     pub(crate) place: Place,
-    /// The owner a grant taken in is bound to, and a grant in use must be bound to.
+    /// The owner a new grant is bound to, and a grant in use must be bound to.
     pub(crate) owner: String,
-    /// Where it is sent.
     pub(crate) target: Arc<Target>,
-    /// How the grant is obtained.
     pub(crate) method: Method,
     /// Name of the Secret with the connection's own app registration, if it has one.
     pub(crate) own_app: Option<String>,
-    /// Which version of the app registration it is done with, as far as the reconcile could see: `<uid>/<resourceVersion>`.
+    /// The version of the app registration that the reconcile saw: `<uid>/<resourceVersion>`.
     pub(crate) app_version: Option<String>,
     /// Scopes the spec names; empty means the provider's default.
     pub(crate) scopes: Vec<String>,
@@ -33,8 +31,9 @@ pub(crate) struct Job {
     pub(crate) accepted_account: Option<String>,
     /// When the token in use expires: the soonest goes first.
     pub(crate) urgency: Timestamp,
-    /// What is to be done.
     pub(crate) task: Task,
+    /// Cancelled when the connection goes meanwhile.
+    pub(crate) gone: CancellationToken,
 }
 
 impl Job {
@@ -71,16 +70,13 @@ pub(crate) enum Task {
     Refresh { request: Option<String> },
     /// Mint a token from the app registration, for this request if one was made.
     Mint { request: Option<String> },
-    /// Take a step of a try to connect.
+    /// Take a step of an attempt.
     Consent(ConsentTask),
-    /// Revoke the grant at the provider and erase its record.
-    End {
-        /// The state of the record that this was decided on. Any other is left alone: it may say to wait.
-        read: ObjectVersion,
-    },
+    /// Revoke the grant at the provider and erase its record, if that is still what was read: any other may say to wait.
+    End { read: ObjectVersion },
 }
 
-/// One step of a try to connect. `attempt` is the name of its Secret.
+/// One step of an attempt. `attempt` is the name of its Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConsentTask {
     /// Build the authorization request.
@@ -91,55 +87,27 @@ pub(crate) enum ConsentTask {
     AskDevice { request: String },
     /// Ask the provider whether the person has decided.
     Poll { attempt: String },
-    /// End an attempt whose exchange nobody is at work on, and of which nothing is on record.
+    /// End an attempt whose exchange nobody works on, and of which nothing is on record.
     Interrupted { attempt: String },
-    /// The owner agrees to the account that finished a device flow: its id, as the annotation says it.
+    /// The owner agrees to the account that finished a device flow: its id, as in the annotation.
     Confirm { account: String },
 }
 
-/// The announcement on a connection: which intake Secret to take.
+/// The annotation `bowline.dev/intake` of a connection: which intake Secret to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
-    /// The annotation's value.
     pub(crate) value: String,
     /// Name and UID of the Secret; `None` if the value is not `<name>/<uid>`.
     pub(crate) secret: Option<(String, String)>,
 }
 
 impl Announcement {
-    /// Reads the annotation `bowline.dev/intake`.
     pub(crate) fn parse(value: &str) -> Self {
         let secret = value
             .split_once('/')
             .filter(|(name, uid)| !name.is_empty() && !uid.is_empty() && !uid.contains('/'))
             .map(|(name, uid)| (name.to_owned(), uid.to_owned()));
         Self { value: value.to_owned(), secret }
-    }
-}
-
-impl Task {
-    /// The refresh request it serves.
-    pub(super) fn request(&self) -> Option<&String> {
-        match self {
-            Self::Refresh { request } | Self::Mint { request } => request.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// The request for a device flow it serves.
-    pub(super) fn authorization(&self) -> Option<&String> {
-        match self {
-            Self::Consent(ConsentTask::AskDevice { request }) => Some(request),
-            _ => None,
-        }
-    }
-
-    /// The announcement it serves.
-    pub(super) fn announcement(&self) -> Option<&String> {
-        match self {
-            Self::Take(announcement) => Some(&announcement.value),
-            _ => None,
-        }
     }
 }
 

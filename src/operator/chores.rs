@@ -162,7 +162,7 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
     let known: HashSet<&str> = known.filter_map(|metadata| metadata.uid.as_deref()).collect();
     for record in ctx.store.iter().filter(|record| record.orphaned_since().is_some()) {
         if known.contains(record.uid()) {
-            ctx.grants.claimed(record.uid()).await;
+            ctx.grants.engine.records.claimed(record.uid()).await;
         }
     }
     for orphan in ctx.store.orphans(&known) {
@@ -171,7 +171,7 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
         // The cache may be behind: one live look before anything is said of a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
-                ctx.grants.orphaned(orphan, retention).await;
+                ctx.grants.engine.records.orphaned(orphan, retention).await;
             }
             Ok(_) | Err(_) => {}
         }

@@ -199,7 +199,7 @@ fn start_the_rest(
 ) {
     let endings = Endings {
         desk: Arc::clone(&ctx.grants),
-        lookup: relations::lookup(ctx),
+        find_target: relations::lookup(ctx),
         retention: settings.record_retention,
     };
     tasks.spawn(endings.run(stop.clone()));

@@ -13,9 +13,8 @@ use super::registry::Registry;
 use super::{Error, Settings, relations};
 use crate::context::{self, Context};
 use crate::grant::consent::Consents;
-use crate::grant::desk::{Desk, Parts};
-use crate::grant::engine::Engine;
-use crate::grant::{Gate, Marks, Records, Replaced, Secrets};
+use crate::grant::desk::Desk;
+use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
@@ -44,21 +43,17 @@ pub(super) fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> 
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.controllers.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
+    let attempts = Attempts::new(client.clone(), &settings.controllers.attempts_namespace);
     let engine = Engine {
         records: Records { store: Arc::clone(&records), sealer: sealer.clone(), clock: clock.clone() },
         gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
         marks: Marks::new(holder(&settings.instance)?, settings.intent_ttl, clock.clone()),
-        secrets: Secrets::new(client.clone()),
-    };
-    let attempts = Attempts::new(client.clone(), &settings.controllers.attempts_namespace);
-    let grants = Arc::new(Desk::new(Parts {
-        engine,
+        secrets: Secrets { kube: client.clone() },
         consents: Consents::new(attempts, settings.controllers.portal.clone()),
         replaced: Replaced::new(settings.revoke_former_after),
-        events: Arc::clone(&events),
-        metrics: Arc::clone(&metrics),
-        wake: world.kinds.connections.waker.clone(),
-    }));
+    };
+    let wake = world.kinds.connections.waker.clone();
+    let grants = Arc::new(Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake));
     let ctx = Context {
         events,
         client,

@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
-use crate::grant::endings::Lookup;
+use crate::grant::endings::FindTarget;
 use crate::kube_ext::index::SecretChange;
 
 /// A namespace that comes, goes or is labelled anew: the workspaces that list it and what is shared, and the connections
@@ -80,7 +80,7 @@ pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
 }
 
 /// Resolves a provider for a grant that is being ended.
-pub(super) fn lookup(ctx: &Arc<Context>) -> Lookup {
+pub(super) fn lookup(ctx: &Arc<Context>) -> FindTarget {
     let ctx = Arc::clone(ctx);
     Arc::new(move |place, terms| ctx.world.target_of_ending(place, terms))
 }

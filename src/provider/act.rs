@@ -55,7 +55,8 @@ pub(super) async fn act(
     let ready = Ready::new(Arc::clone(provider), app, metadata, Arc::new(http));
     settle(ctx, &name, Resolution::Ready(ready));
     // The provider stays usable meanwhile: a connection's probe has to find its way.
-    let verdict = if ctx.grants.registrations().is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
+    let verdict =
+        if ctx.grants.engine.gate.registrations.is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
     Found { facts, verdict, next }
 }
 
@@ -96,7 +97,7 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
     let last = resolutions.get(name);
     let last = last.as_deref();
     if change::app_is_new(last, &next) {
-        ctx.grants.registrations().accepted(name);
+        ctx.grants.engine.gate.registrations.accepted(name);
     }
     let changed = last.is_none_or(|last| !change::same(last, &next));
     resolutions.set(name, Arc::new(next));

@@ -13,7 +13,7 @@ use super::checks::Input;
 use super::consent::{self, pending_request};
 use super::task::{announcement, unread_credentials};
 use super::verdict::Verdict;
-use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::outcome::{FinishedWork, Outcome};
 
 /// The last attempt as status tells of it next.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
@@ -179,12 +179,12 @@ fn expired() -> Progress {
 
 /// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
 fn finished(input: &Input, id: &str) -> Option<Progress> {
-    let Finished { outcome, authorization, announcement, .. } = input.observed.finished.as_ref()?;
+    let FinishedWork { outcome, authorization, announcement, .. } = input.observed.finished.as_ref()?;
     if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
         return None;
     }
     match outcome {
-        Outcome::Committed { origin: Origin::Accepted, .. } => Some(Progress::succeeded()),
+        Outcome::Committed { new_grant: true } => Some(Progress::succeeded()),
         Outcome::IntakeRefused { why } => Some(Progress::failed(why.reason(), why.to_string())),
         Outcome::IntakeDelayed { message } => Some(Progress::Delayed(message.clone())),
         Outcome::IntakeInDoubt => Some(in_doubt(input)),

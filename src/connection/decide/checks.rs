@@ -15,7 +15,7 @@ use super::history::History;
 use super::verdict::Verdict;
 use super::{awaiting, consent};
 use crate::connection::observed::{Observed, Provider, RecordState};
-use crate::grant::target::Scopes;
+use crate::grant::target::ScopeComparison;
 
 /// What the checks look at.
 pub(crate) struct Input<'a> {
@@ -168,10 +168,10 @@ fn unconfirmed(input: &Input) -> Option<Verdict> {
     Some(Verdict::of(Reason::AwaitingConfirmation, &facts))
 }
 
-fn scopes(input: &Input) -> Option<Scopes> {
+fn scopes(input: &Input) -> Option<ScopeComparison> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.provider.target()?;
-    Some(Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref()))
+    Some(ScopeComparison::of(target, &input.connection.spec.scopes, grant.scopes.as_deref()))
 }
 
 /// More than was reviewed is not published before its owner says so.

@@ -10,7 +10,7 @@ use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::grant::outcome::{Finished, Origin, Outcome};
+use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
 use crate::vault::record::{GrantVersion, Pause};
 
@@ -33,8 +33,8 @@ pub(crate) struct History {
     pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
     pub(crate) handled_authorization: Option<String>,
-    /// Where the newest revision came from, if it came just now.
-    pub(crate) arrival: Option<Origin>,
+    /// Whether a new grant came just now.
+    pub(crate) new_grant: bool,
 }
 
 /// A decision of the provider about a grant.
@@ -93,7 +93,7 @@ impl History {
     #[must_use]
     pub(crate) fn absorb(
         mut self,
-        finished: Option<&Finished>,
+        finished: Option<&FinishedWork>,
         revision: Option<i64>,
         policy: &Policy,
         jitter: f64,
@@ -102,9 +102,9 @@ impl History {
         self.answer(finished);
         let now = finished.at;
         match &finished.outcome {
-            Outcome::Committed { origin, .. } => {
+            Outcome::Committed { new_grant } => {
                 let Self { handled_refresh, handled_authorization, .. } = self;
-                Self { handled_refresh, handled_authorization, arrival: Some(*origin), ..Self::default() }
+                Self { handled_refresh, handled_authorization, new_grant: *new_grant, ..Self::default() }
             }
             // Before the first record there is no revision, and what failed then counts all the same.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
@@ -129,16 +129,16 @@ impl History {
     }
 
     /// Where nothing was sent for a passing cause the request still waits. What somebody has to fix first is an answer.
-    fn answer(&mut self, finished: &Finished) {
+    fn answer(&mut self, finished: &FinishedWork) {
         if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
             return;
         }
-        let Finished { request, authorization, .. } = finished;
+        let FinishedWork { request, authorization, .. } = finished;
         self.handled_refresh = request.clone().or(self.handled_refresh.take());
         self.handled_authorization = authorization.clone().or(self.handled_authorization.take());
     }
 
-    fn failed(mut self, failure: &Failure, finished: &Finished, policy: &Policy, jitter: f64) -> Self {
+    fn failed(mut self, failure: &Failure, finished: &FinishedWork, policy: &Policy, jitter: f64) -> Self {
         let now = finished.at;
         let counts_from = self.second_opinion_at(policy);
         if failure.class == Class::Reauth && counts_from.is_some_and(|at| now < at) {
@@ -163,7 +163,7 @@ impl History {
             Class::Consent | Class::Policy | Class::StepUp => later(now, schedule::AFTER_STOPPING),
             // The registration is at fault, not the grant: it never comes to the daily refreshes of a stopped one.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
-            Class::Reauth if self.refusals == 1 => later(now, policy.limits.second_opinion_after),
+            Class::Reauth if self.refusals == 1 => later(now, policy.bounds.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),
         });
         // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
@@ -185,10 +185,10 @@ impl History {
     pub(crate) fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
         let first =
             self.last_failure.as_ref().filter(|_| self.ruling.is_none() && self.doubts_the_grant())?;
-        Some(later(first.at.0, policy.limits.second_opinion_after))
+        Some(later(first.at.0, policy.bounds.second_opinion_after))
     }
 
-    fn note(&mut self, reason: Reason, failure: &Failure, finished: &Finished) {
+    fn note(&mut self, reason: Reason, failure: &Failure, finished: &FinishedWork) {
         self.failures += 1;
         self.failed_with.clone_from(&finished.app_version);
         let (at, message) = (Time(finished.at), failure.summary.clone());

@@ -24,7 +24,7 @@ use self::history::History;
 use self::verdict::Verdict;
 use super::observed::{Observed, RecordState};
 use crate::grant::consent::Dismissal;
-use crate::grant::schedule::{self, Limits, Policy};
+use crate::grant::schedule::{self, Policy, RefreshBounds};
 use crate::grant::target::Target;
 use crate::grant::work::Task;
 
@@ -85,7 +85,7 @@ pub(crate) fn decide(
     connection: &IntegrationConnection,
     observed: &Observed,
     now: Timestamp,
-    limits: Limits,
+    limits: RefreshBounds,
 ) -> Plan {
     let (jitter, target) = (jitter(connection, observed.record.revision()), observed.provider.target());
     let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));

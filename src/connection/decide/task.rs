@@ -129,5 +129,5 @@ pub(super) fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
     let counts = input.history.second_opinion_at(policy).unwrap_or(last);
-    Some(later(last, policy.limits.min_interval).max(counts).max(input.now))
+    Some(later(last, policy.bounds.min_interval).max(counts).max(input.now))
 }

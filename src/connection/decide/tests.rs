@@ -29,8 +29,8 @@ use super::{Plan, Publishing, decide};
 use crate::connection::observed::{Observed, Present, Provider, RecordState};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal, being_checked, in_use};
 use crate::grant::intake::IntakeError;
-use crate::grant::outcome::{Finished, Origin, Outcome};
-use crate::grant::schedule::Limits;
+use crate::grant::outcome::{FinishedWork, Outcome};
+use crate::grant::schedule::RefreshBounds;
 use crate::grant::target::Target;
 use crate::grant::target::tests::Offline;
 use crate::grant::work::Task;
@@ -281,7 +281,7 @@ impl Situation {
     }
 
     fn came(mut self, outcome: Outcome) -> Self {
-        self.observed.finished = Some(Finished {
+        self.observed.finished = Some(FinishedWork {
             id: 1,
             at: self.now,
             request: None,
@@ -299,7 +299,7 @@ impl Situation {
     }
 
     fn decided(&self) -> Plan {
-        decide(&self.connection, &self.observed, self.now, Limits::default())
+        decide(&self.connection, &self.observed, self.now, RefreshBounds::default())
     }
 }
 
@@ -555,7 +555,7 @@ fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh
     situation.observed.attempts = vec![waiting()];
     let poll = Task::Consent(ConsentTask::Poll { attempt: "attempt-x".into() });
     assert_eq!(situation.decided().task, Some(poll.clone()));
-    situation.observed.poll_at = Outcome::Polled { until: at(2_886) }.poll_at();
+    situation.observed.poll_at = Some(at(2_886));
     situation.observed.rest_until = Outcome::Polled { until: at(2_886) }.rest_until(at(2_881));
     assert_eq!(situation.decided().task, Some(Task::Refresh { request: None }));
     assert_eq!(situation.decided().consent_at, Some(at(2_886)), "and it is looked at again for the code");
@@ -863,7 +863,7 @@ fn an_unknown_outcome_is_never_called_revoked() {
 
 #[test]
 fn a_new_grant_forgets_earlier_failures() {
-    let came = Outcome::Committed { revision: 3, origin: Origin::Refreshed };
+    let came = Outcome::Committed { new_grant: false };
     let plan = connection().authorized().published().failed_before(3, 2).came(came).decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
     assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::Fresh));

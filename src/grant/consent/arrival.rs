@@ -1,6 +1,6 @@
 //! From the provider's answer to the grant in use: on record first, then judged, then promoted.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use bowline_api::attempt::{AttemptEnding, EndResult};
 use bowline_api::reason::Reason;
@@ -10,81 +10,79 @@ use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 
-use super::Consenting;
-use super::allowed::person_behind;
-use super::pledge::Pledge;
+use super::terms::{Pledge, person_behind};
 use crate::grant::intake::{from_catalog, judge_candidate, whose};
-use crate::grant::outcome::Outcome;
+use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::refusal::ConsentError;
 use crate::grant::revoke::{give_back, is_revoked_after, revoke_replaced};
 use crate::grant::slot::{is_same, renewed};
+use crate::grant::work::Job;
+use crate::grant::{Engine, lock};
 use crate::vault::{Consent, Grant, GrantType, Record, Slot, TransitionError};
 
 /// What an answer belongs to.
 pub(super) struct Arrival<'a> {
-    /// The attempt, which is told how it ended.
     pub(crate) kept: StoredAttempt,
-    /// What the grant is bound to.
     pub(crate) pledge: &'a Pledge,
-    /// The app it was given to.
     pub(crate) app: &'a App,
-    /// How it came.
     pub(crate) grant_type: GrantType,
-    /// When the request was sent.
     pub(crate) asked_at: Timestamp,
 }
 
-/// Puts the answer on record before anything in it is judged, judges it, and tells the attempt's page.
-pub(super) async fn arrived(at: Consenting<'_>, arrival: Arrival<'_>, answer: TokenAnswer) -> Outcome {
-    let Consenting { engine, job, .. } = at;
+/// Puts the answer on record before anything in it is judged, judges it, and ends the attempt.
+pub(super) async fn arrived(
+    engine: &Engine,
+    job: &Job,
+    arrival: Arrival<'_>,
+    answer: TokenAnswer,
+) -> WorkResult {
     engine.gate.accepted(job);
     let Arrival { kept, pledge, app, grant_type, asked_at } = arrival;
     let account = answer.account.clone().map(from_catalog);
-    let person = person_behind(at, &kept);
+    let person = person_behind(engine, job, &kept);
     let consent = Consent { grant_type, asked: pledge.scopes.clone(), confirmed: false, person };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
     let mut grant = renewed(&nothing, answer, asked_at);
     grant.bound_to.account = account;
-    let erased = match put_on_record(at, &grant).await {
+    let erased = match put_on_record(engine, job, &grant).await {
         Ok(erased) => erased,
         Err(why) => {
-            // Without its account nobody could tell whether another connection lives on it.
+            // Without its account nobody could tell whether another connection uses it.
             if grant.bound_to.account.is_none() {
                 grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
             }
             give_back(engine, job, app, &grant).await;
-            return at.consents.fail(kept, why).await;
+            return Err(engine.consents.failed(kept, why).await);
         }
     };
-    let outcome = judge_candidate(engine, at.replaced, job).await;
-    at.consents.conclude(kept, ending(&outcome)).await;
+    let judged = judge_candidate(engine, job).await;
+    engine.consents.conclude(kept, ending(&judged)).await;
     // It was published nowhere, so nobody is waited for.
     if let Some(erased) = erased.filter(|erased| is_revoked_after(job, &grant, erased)) {
         revoke_replaced(engine, job, &erased).await;
     }
-    outcome
+    judged
 }
 
-/// Keeps what may be the only copy of a grant: tried until it is written, or the connection is gone or being ended. Gives the
-/// candidate that it has replaced, if there was one.
-async fn put_on_record(at: Consenting<'_>, grant: &Grant) -> Result<Option<Grant>, ConsentError> {
-    let (records, place) = (&at.engine.records, &at.job.place);
+/// Keeps what may be the only copy of a grant, unless the connection is gone or being ended. Returns the candidate it replaced.
+async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Grant>, ConsentError> {
+    let (records, place) = (&engine.records, &job.place);
     let erased = Mutex::new(None);
     let change = |record: Record| {
-        if at.gone.is_cancelled() {
+        if job.gone.is_cancelled() {
             return Err(TransitionError::Ending);
         }
         let standing = records.opened(&record, Slot::Candidate).map(|standing| standing.grant);
         if standing.as_ref().is_some_and(|standing| is_same(standing, grant)) {
             return Ok(record);
         }
-        *erased.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        *lock(&erased) = standing;
         let free = if record.candidate().is_some() { record.candidate_refused()? } else { record };
         free.with_candidate(&records.sealer, grant)
     };
     match records.write(&place.uid, Some(place), Patience::Endless, change).await {
-        Ok(_) => Ok(erased.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        Ok(_) => Ok(lock(&erased).take()),
         Err(NotWritten::Refused(TransitionError::Ending)) => Err(ConsentError::NotWanted),
         Err(error) => {
             tracing::error!(error = %chain(&error), "a new grant cannot be put on record");
@@ -94,28 +92,22 @@ async fn put_on_record(at: Consenting<'_>, grant: &Grant) -> Result<Option<Grant
 }
 
 /// What the attempt's page says of it; the connection's status says the rest.
-fn ending(outcome: &Outcome) -> AttemptEnding {
-    match outcome {
-        Outcome::Committed { .. } => in_use(),
-        Outcome::IntakeRefused { why } => AttemptEnding::failed(why.reason(), why.to_string()),
-        _ => being_checked(),
+fn ending(judged: &WorkResult) -> AttemptEnding {
+    match judged {
+        Ok(_) => in_use(),
+        Err(Outcome::IntakeRefused { why }) => AttemptEnding::failed(why.reason(), why.to_string()),
+        Err(_) => being_checked(),
     }
 }
 
 /// The grant is in use.
 pub(crate) fn in_use() -> AttemptEnding {
-    AttemptEnding {
-        result: EndResult::Connected,
-        reason: Reason::Connected.into(),
-        message: "Access was allowed.".to_owned(),
-    }
+    let message = "Access was allowed.".to_owned();
+    AttemptEnding { result: EndResult::Connected, reason: Reason::Connected.into(), message }
 }
 
-/// The grant is on record, and nobody knows yet whether it will do.
+/// The grant is on record, and not judged yet.
 pub(crate) fn being_checked() -> AttemptEnding {
-    AttemptEnding {
-        result: EndResult::Kept,
-        reason: Reason::AuthorizationInProgress.into(),
-        message: "Access was allowed, and the grant is being checked with the provider.".to_owned(),
-    }
+    let message = "Access was allowed, and the grant is being checked with the provider.".to_owned();
+    AttemptEnding { result: EndResult::Kept, reason: Reason::AuthorizationInProgress.into(), message }
 }

@@ -3,14 +3,12 @@
 //! It cannot prove who finished it, so the first grant that comes this way is not published before its owner agrees to the
 //! account.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::attempt::{Attempt, AttemptEnding, ConnectionRef, DeviceCode, LIFETIME, Step, attempt_name};
 use bowline_api::connection::Method;
 use bowline_api::opaque::random_text;
 use bowline_api::reason::Reason;
-use bowline_oauth::app::App;
 use bowline_oauth::device::{self, DeviceAuthorization, Poll};
 use bowline_runtime::attempts::{AttemptError, StoredAttempt};
 use bowline_runtime::clock::later;
@@ -19,11 +17,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 
-use super::Consenting;
-use super::allowed::{NotAsked, app, declined, not_offered};
 use super::arrival::{Arrival, arrived};
-use super::pledge::Pledge;
-use crate::grant::outcome::Outcome;
+use super::terms::{Pledge, app, declined, not_offered, pledged_app};
+use crate::grant::Engine;
+use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::ConsentError;
 use crate::grant::target::requested;
 use crate::grant::work::Job;
@@ -34,28 +31,19 @@ use crate::vault::{GrantType, Place};
 const SLOWER_BY: u32 = 5;
 
 /// Asks for a device code and shows it.
-pub(super) async fn ask(at: Consenting<'_>) -> Outcome {
-    match device_code(at).await {
-        Ok(()) => Outcome::Stepped,
-        Err(NotAsked::Refused(why)) => Outcome::IntakeRefused { why: why.into() },
-        Err(NotAsked::Later(outcome)) => outcome,
-    }
-}
-
-async fn device_code(at: Consenting<'_>) -> Result<(), NotAsked> {
-    let Consenting { engine, consents, job, .. } = at;
+pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult {
     let target = &job.target;
     if !target.methods().contains(&Method::DeviceCode) || !target.allows_device_flow() {
         return Err(not_offered(job).into());
     }
-    let app = app(at).await?;
+    let app = app(engine, job).await?;
     let permit = engine.gate.admit(job).await?;
     let scopes = requested(target, &job.scopes);
     let now = engine.records.clock.now();
     let asked = device::authorize(job.target.http(), target.description(), &app, &scopes, now);
     let asked = engine.gate.timed(Operation::Authorize, asked).await;
     drop(permit);
-    let asked = asked.map_err(|failure| declined(at, failure))?;
+    let asked = asked.map_err(|failure| declined(engine, job, failure))?;
     let name = random_text().map_err(|_| Outcome::Stale)?;
     let name = attempt_name(name.expose_secret());
     let pledge = Pledge {
@@ -66,103 +54,88 @@ async fn device_code(at: Consenting<'_>) -> Result<(), NotAsked> {
         bound_to: job.binding(Some(&app)),
     };
     let sealed = pledge.seal(&engine.records.sealer, &job.place)?;
-    let waiting = waiting(job, asked, sealed, now);
-    consents.attempts.create(&name, &waiting).await.map_err(|error| unkept(&error))?;
-    replace_codes(at, &name).await;
-    Ok(())
+    let waiting = waiting(job, request, asked, sealed, now);
+    engine.consents.attempts.create(&name, &waiting).await.map_err(|error| unkept(&error))?;
+    replace_codes(engine, job, &name).await;
+    Ok(Outcome::Stepped)
 }
 
-/// Ends the codes that waited before, so that none of them is shown as the one that was just asked for (`by`). What cannot be
-/// ended now is ended when the watch shows both.
-async fn replace_codes(at: Consenting<'_>, by: &str) {
-    let earlier = at.consents.attempts.of_connection(&at.job.place.uid).await.unwrap_or_else(|error| {
+/// Ends the codes that waited before, so that none is shown as the new one (`by`). If not now, then when the watch shows both.
+async fn replace_codes(engine: &Engine, job: &Job, by: &str) {
+    let earlier = engine.consents.attempts.of_connection(&job.place.uid).await.unwrap_or_else(|error| {
         tracing::info!(error = %chain(&error), "earlier codes cannot be listed now");
         Vec::new()
     });
     let waits = |kept: &StoredAttempt| kept.name != by && matches!(kept.attempt.step, Step::Waiting { .. });
     for kept in earlier.into_iter().filter(waits) {
-        at.consents.conclude(kept, replaced_code()).await;
+        engine.consents.conclude(kept, replaced_code()).await;
     }
 }
 
 /// Asks once whether somebody has decided.
-pub(super) async fn poll(at: Consenting<'_>, name: &str) -> Outcome {
-    let Consenting { engine, consents, job, .. } = at;
-    let kept = match consents.attempt(name).await {
-        Ok(kept) => kept,
-        Err(outcome) => return outcome,
+pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
+    let consents = &engine.consents;
+    let kept = consents.attempt(name).await?;
+    let Step::Waiting { interval, sealed, .. } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
+    let interval = *interval;
+    let pledged = async {
+        let pledge = Pledge::open(engine, job, &kept, sealed)?;
+        let app = pledged_app(engine, job, &pledge).await?;
+        Ok::<_, Outcome>((pledge, app))
     };
-    let (pledge, app) = match waited_for(at, &kept).await {
-        Ok(waited_for) => waited_for,
-        Err(NotAsked::Refused(why)) => return consents.fail(kept, why).await,
-        Err(NotAsked::Later(outcome)) => return outcome,
+    let (pledge, app) = match pledged.await {
+        Ok(pledged) => pledged,
+        Err(outcome) => return Err(consents.failed(kept, outcome).await),
     };
-    let permit = match engine.gate.admit(job).await {
-        Ok(permit) => permit,
-        Err(why) => return why.into(),
-    };
+    let permit = engine.gate.admit(job).await?;
     let asked_at = engine.records.clock.now();
     let poll = device::poll(job.target.http(), job.target.description(), &app, &pledge.secret, asked_at);
     let polled = engine.gate.timed(Operation::Exchange, poll).await;
     drop(permit);
-    match polled {
+    let why = match polled {
         Ok(Poll::Granted(granted)) => {
             let arrival =
                 Arrival { kept, pledge: &pledge, app: &app, grant_type: GrantType::DeviceCode, asked_at };
-            arrived(at, arrival, granted.answer).await
+            return arrived(engine, job, arrival, granted.answer).await;
         }
-        Ok(Poll::Pending) => polled_again(at, &kept, 0),
-        Ok(Poll::SlowDown) => slower(at, kept).await,
-        Ok(Poll::Denied) => consents.fail(kept, ConsentError::Denied).await,
-        Ok(Poll::Expired) => consents.fail(kept, ConsentError::TooLate).await,
-        Err(failure) => match declined(at, failure) {
+        Ok(Poll::Pending) => return Ok(Outcome::Polled { until: next_poll(engine, interval) }),
+        Ok(Poll::SlowDown) => return Ok(slower(engine, kept).await),
+        Ok(Poll::Denied) => ConsentError::Denied,
+        Ok(Poll::Expired) => ConsentError::TooLate,
+        Err(failure) => match declined(engine, job, failure) {
             // RFC 8628 §3.5: after no answer, ask again, more slowly.
-            ConsentError::Unavailable { .. } => slower(at, kept).await,
-            why => consents.fail(kept, why).await,
+            ConsentError::Unavailable { .. } => return Ok(slower(engine, kept).await),
+            why => why,
         },
-    }
-}
-
-/// The device code that is asked with, if the terms are still those under which it was given.
-async fn waited_for(at: Consenting<'_>, kept: &StoredAttempt) -> Result<(Pledge, Arc<App>), NotAsked> {
-    let Consenting { engine, job, .. } = at;
-    let Step::Waiting { sealed, .. } = &kept.attempt.step else { return Err(Outcome::Stepped.into()) };
-    if kept.attempt.is_expired_at(engine.records.clock.now()) {
-        return Err(ConsentError::TooLate.into());
-    }
-    let pledge = Pledge::open(&engine.records.sealer, &job.place, &kept.name, sealed)?;
-    let app = app(at).await?;
-    if pledge.holds_for(job, &app) { Ok((pledge, app)) } else { Err(ConsentError::TermsMoved.into()) }
+    };
+    Err(consents.failed(kept, why).await)
 }
 
 /// When to ask again. Nothing is written for it: after a restart the provider says how fast is too fast.
-fn polled_again(at: Consenting<'_>, kept: &StoredAttempt, more: u32) -> Outcome {
-    let Step::Waiting { interval, .. } = &kept.attempt.step else { return Outcome::Stepped };
-    let wait = Duration::from_secs(u64::from(interval.saturating_add(more)));
-    Outcome::Polled { until: later(at.engine.records.clock.now(), wait) }
+fn next_poll(engine: &Engine, interval: u32) -> Timestamp {
+    later(engine.records.clock.now(), Duration::from_secs(interval.into()))
 }
 
-async fn slower(at: Consenting<'_>, kept: StoredAttempt) -> Outcome {
-    let outcome = polled_again(at, &kept, SLOWER_BY);
-    let (Step::Waiting { code, interval, sealed, .. }, Outcome::Polled { until }) =
-        (kept.attempt.step.clone(), &outcome)
-    else {
-        return Outcome::Stepped;
-    };
-    let interval = interval.saturating_add(SLOWER_BY);
-    let _ = at.consents.step(kept, Step::Waiting { code, next_poll: *until, interval, sealed }).await;
-    outcome
+/// Asks less often from now on.
+async fn slower(engine: &Engine, kept: StoredAttempt) -> Outcome {
+    let mut step = kept.attempt.step.clone();
+    let Step::Waiting { next_poll: due, interval, .. } = &mut step else { return Outcome::Stepped };
+    *interval = interval.saturating_add(SLOWER_BY);
+    *due = next_poll(engine, *interval);
+    let until = *due;
+    let _ = engine.consents.step(kept, step).await;
+    Outcome::Polled { until }
 }
 
-/// Why a code is not waited for that could not be kept.
-fn unkept(error: &AttemptError) -> NotAsked {
+/// What it means that a code could not be kept.
+fn unkept(error: &AttemptError) -> Outcome {
     tracing::warn!(error = %chain(error), "a device code could not be kept");
     match error {
         // Asking for one code after another would not help.
         AttemptError::Kube(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {
             ConsentError::NotInstalled.into()
         }
-        _ => Outcome::Stale.into(),
+        _ => Outcome::Stale,
     }
 }
 
@@ -173,33 +146,31 @@ pub(crate) fn replaced_code() -> AttemptEnding {
 }
 
 /// The attempt that waits for somebody to type the code.
-fn waiting(job: &Job, asked: DeviceAuthorization, sealed: ByteString, now: Timestamp) -> Attempt {
-    let DeviceAuthorization {
-        device_code: _,
-        user_code,
-        verification_uri,
-        verification_uri_complete,
-        expires_in,
-        interval,
-    } = asked;
+fn waiting(
+    job: &Job,
+    request: &str,
+    asked: DeviceAuthorization,
+    sealed: ByteString,
+    now: Timestamp,
+) -> Attempt {
     let code = DeviceCode {
-        user_code,
-        verification_uri: verification_uri.into(),
-        verification_uri_complete: verification_uri_complete.map(Into::into),
+        user_code: asked.user_code,
+        verification_uri: asked.verification_uri.into(),
+        verification_uri_complete: asked.verification_uri_complete.map(Into::into),
     };
     let Place { namespace, name, uid, .. } = job.place.clone();
     Attempt {
         user: job.owner.clone(),
         person: None,
         connection: ConnectionRef { namespace, name, uid },
-        request: job.task.authorization().cloned(),
+        request: Some(request.to_owned()),
         provider: job.target.provider().to_owned(),
         started_at: now,
-        expires_at: later(now, expires_in.min(LIFETIME)),
+        expires_at: later(now, asked.expires_in.min(LIFETIME)),
         step: Step::Waiting {
             code,
-            next_poll: later(now, interval),
-            interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+            next_poll: later(now, asked.interval),
+            interval: u32::try_from(asked.interval.as_secs()).unwrap_or(u32::MAX),
             sealed,
         },
     }

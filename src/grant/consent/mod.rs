@@ -3,66 +3,59 @@
 //! Each step is read from the attempt's Secret, carried out once, and written back on the version that was read. A code or a
 //! device code leaves the Secret before it is sent, so no second process sends it; the answer is on record as candidate before
 //! anything in it is judged.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`steps`] | reading an attempt, its next step, its end |
-//! | [`begin`] | the authorization request |
-//! | [`exchange`] | the code for tokens, once |
-//! | [`device`] | RFC 8628: the code for people, and the polls |
-//! | [`arrival`] | from the provider's answer to the grant in use |
-//! | [`confirm`] | the owner agrees to the account of a device flow |
-//! | [`allowed`] | who may consent, and with which app |
-//! | [`pledge`] | what the operator keeps for itself between the steps |
 
-mod allowed;
 mod arrival;
-mod begin;
-mod confirm;
 mod device;
-mod exchange;
-mod pledge;
+mod redirect;
 mod steps;
+mod terms;
 
 use bowline_api::attempt::Step;
-use tokio_util::sync::CancellationToken;
+use bowline_api::names;
 
 pub(crate) use arrival::{being_checked, in_use};
 pub(crate) use device::replaced_code;
 pub(crate) use steps::{Concluded, Consents, Dismissal};
 
-use super::engine::Engine;
-use super::outcome::Outcome;
+use super::Engine;
+use super::outcome::{Outcome, WorkResult};
 pub(crate) use super::refusal::ConsentError;
-use super::revoke::Replaced;
 pub(crate) use super::work::ConsentTask;
 use super::work::Job;
+use crate::vault::Record;
 
-/// One step for one connection, and what it takes.
-#[derive(Clone, Copy)]
-pub(super) struct Consenting<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) consents: &'a Consents,
-    pub(crate) replaced: &'a Replaced,
-    pub(crate) job: &'a Job,
-    /// Cancelled when the connection is gone.
-    pub(crate) gone: &'a CancellationToken,
+pub(super) async fn consent(engine: &Engine, job: &Job, task: &ConsentTask) -> WorkResult {
+    match task {
+        ConsentTask::Begin { attempt } => redirect::begin(engine, job, attempt).await,
+        ConsentTask::Exchange { attempt } => Box::pin(redirect::exchange(engine, job, attempt)).await,
+        ConsentTask::AskDevice { request } => device::ask(engine, job, request).await,
+        ConsentTask::Poll { attempt } => Box::pin(device::poll(engine, job, attempt)).await,
+        ConsentTask::Interrupted { attempt } => {
+            let kept = engine.consents.attempt(attempt).await?;
+            match kept.attempt.step {
+                Step::Exchanging => Err(engine.consents.failed(kept, ConsentError::Interrupted).await),
+                _ => Ok(Outcome::Stepped),
+            }
+        }
+        ConsentTask::Confirm { account } => confirm(engine, job, account).await,
+    }
 }
 
-/// Takes one step.
-pub(super) async fn consent(at: Consenting<'_>, task: &ConsentTask) -> Outcome {
-    match task {
-        ConsentTask::Begin { attempt } => begin::begin(at, attempt).await,
-        ConsentTask::Exchange { attempt } => Box::pin(exchange::exchange(at, attempt)).await,
-        ConsentTask::AskDevice { .. } => device::ask(at).await,
-        ConsentTask::Poll { attempt } => Box::pin(device::poll(at, attempt)).await,
-        ConsentTask::Interrupted { attempt } => match at.consents.attempt(attempt).await {
-            Ok(kept) if matches!(kept.attempt.step, Step::Exchanging) => {
-                at.consents.fail(kept, ConsentError::Interrupted).await
-            }
-            Ok(_) => Outcome::Stepped,
-            Err(outcome) => outcome,
-        },
-        ConsentTask::Confirm { account } => confirm::confirm(at, account).await,
+/// The owner agrees to the account behind a grant that came by device flow.
+async fn confirm(engine: &Engine, job: &Job, account: &str) -> WorkResult {
+    let records = &engine.records;
+    let change = |record: Record| {
+        let Ok(Some(mut grant)) = record.open_grant(&records.sealer) else { return Ok(record) };
+        let named = grant.bound_to.account.as_ref();
+        let named = named.map_or(names::UNNAMED_ACCOUNT, |account| account.id.as_str());
+        if named != account || grant.consent.confirmed {
+            return Ok(record);
+        }
+        grant.consent.confirmed = true;
+        record.agreed(&records.sealer, &grant)
+    };
+    match records.settle(&job.place.uid, change).await {
+        Ok(Some(_)) => Ok(Outcome::Committed { new_grant: true }),
+        Ok(None) | Err(_) => Err(Outcome::Stale),
     }
 }

@@ -1,20 +1,19 @@
 //! The attempts of all connections: reading one, its next step, its end.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use bowline_api::attempt::{AttemptEnding, Step};
 use bowline_runtime::attempts::{Attempts, StoredAttempt};
 use bowline_runtime::telemetry::chain;
 use url::Url;
 
+use crate::grant::lock;
 use crate::grant::outcome::Outcome;
-use crate::grant::refusal::ConsentError;
 
-/// So many attempts that have ended are remembered: more than one user may have open.
+/// How many attempts that have ended are remembered: more than one user may have open.
 const CONCLUDED: usize = 8;
 
-/// The attempts of all connections.
 pub(crate) struct Consents {
     pub(super) attempts: Attempts,
     /// The portal's address, where there is one.
@@ -22,23 +21,21 @@ pub(crate) struct Consents {
     concluded: Mutex<HashMap<String, Vec<Concluded>>>,
 }
 
-/// An attempt that cannot go on is ended. Nobody needs to be asked for that.
+/// How an attempt that cannot go on is ended. That takes no request to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dismissal {
     /// Name of its Secret.
     pub(crate) attempt: String,
-    /// The version of it that was judged. Once it moves on, it is judged anew.
+    /// The version of it that was judged. Once it moves on, it is judged again.
     pub(crate) version: String,
-    /// What its page says.
     pub(crate) ending: AttemptEnding,
 }
 
 /// An attempt that this process has ended. The watch may show it as open for a moment longer.
 #[derive(Clone, Debug)]
 pub(crate) struct Concluded {
-    /// Which, and how.
     pub(crate) dismissal: Dismissal,
-    /// Whether it stands in its Secret. What does not is written again, as it was meant.
+    /// Whether that is in its Secret. If not, it is written again.
     pub(crate) written: bool,
 }
 
@@ -50,23 +47,20 @@ impl Dismissal {
 }
 
 impl Consents {
-    /// `portal`: its address, where there is one.
     pub(crate) fn new(attempts: Attempts, portal: Option<Url>) -> Self {
         Self { attempts, portal, concluded: Mutex::default() }
     }
 
-    /// Attempts of a connection that were ended last.
     pub(in crate::grant) fn concluded(&self, uid: &str) -> Vec<Concluded> {
-        self.lock().get(uid).cloned().unwrap_or_default()
+        lock(&self.concluded).get(uid).cloned().unwrap_or_default()
     }
 
-    /// Forgets a connection that is gone.
     pub(in crate::grant) fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+        lock(&self.concluded).remove(uid);
     }
 
-    /// Ends an attempt that cannot go on, unless somebody moved it on since that was judged. Says whether nothing is left to do.
-    pub(in crate::grant) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
+    /// Ends an attempt that cannot go on, unless somebody moved it on since that was judged. Returns whether nothing is left to do.
+    pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         match self.attempt(&dismissal.attempt).await {
             Ok(kept) if kept.version() != dismissal.version => true,
             Ok(kept) => self.conclude(kept, dismissal.ending.clone()).await,
@@ -74,11 +68,10 @@ impl Consents {
         }
     }
 
-    /// The attempt of that name, as it is now.
     pub(super) async fn attempt(&self, name: &str) -> Result<StoredAttempt, Outcome> {
         match self.attempts.get(name).await {
             Ok(Some(kept)) => Ok(kept),
-            // It was swept, or somebody made another Secret of it: there is nothing to go on with.
+            // It was removed, or somebody made another Secret of it: there is nothing to go on with.
             Ok(None) => Err(Outcome::Stepped),
             Err(error) => {
                 tracing::warn!(attempt = name, error = %chain(&error), "an attempt cannot be read now");
@@ -99,8 +92,7 @@ impl Consents {
         }
     }
 
-    /// Ends an attempt; its page tells of it until it expires. Where that is not written now, it is remembered and written
-    /// with the next look at the connection. Says whether it is written.
+    /// Ends an attempt. Returns whether that is written; if not, it is remembered for the next look at the connection.
     pub(super) async fn conclude(&self, kept: StoredAttempt, ending: AttemptEnding) -> bool {
         if matches!(kept.attempt.step, Step::Ended(_)) {
             return true;
@@ -108,31 +100,25 @@ impl Consents {
         let uid = kept.attempt.connection.uid.clone();
         let dismissal = Dismissal::of(&kept, ending.clone());
         let written = self.step(kept, Step::Ended(ending)).await.is_some();
-        self.remember(uid, Concluded { dismissal, written });
-        written
-    }
-
-    /// Ends an attempt without a grant, and has the connection say so.
-    pub(super) async fn fail(&self, kept: StoredAttempt, why: ConsentError) -> Outcome {
-        let ending = AttemptEnding::failed(why.reason(), why.to_string());
-        self.conclude(kept, ending).await;
-        Outcome::IntakeRefused { why: why.into() }
-    }
-
-    fn remember(&self, uid: String, ended: Concluded) {
-        let mut all = self.lock();
+        let mut all = lock(&self.concluded);
         let concluded = all.entry(uid).or_default();
-        concluded.retain(|other| other.dismissal.attempt != ended.dismissal.attempt);
-        concluded.push(ended);
+        concluded.retain(|other| other.dismissal.attempt != dismissal.attempt);
+        concluded.push(Concluded { dismissal, written });
         // What is not written yet is not forgotten; attempt limits bound the number of those.
         while concluded.len() > CONCLUDED
             && let Some(oldest) = concluded.iter().position(|ended| ended.written)
         {
             concluded.remove(oldest);
         }
+        written
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Concluded>>> {
-        self.concluded.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Ends an attempt that this outcome refuses, and returns the outcome. One that waits for a passing cause goes on later.
+    pub(super) async fn failed(&self, kept: StoredAttempt, outcome: impl Into<Outcome>) -> Outcome {
+        let outcome = outcome.into();
+        if let Outcome::IntakeRefused { why } = &outcome {
+            self.conclude(kept, AttemptEnding::failed(why.reason(), why.to_string())).await;
+        }
+        outcome
     }
 }

@@ -12,112 +12,87 @@ use secrecy::SecretString;
 use crate::grant::refusal::{IntakeError, MAX_VALUE};
 use crate::vault::Credential;
 
-/// Every key that may stand in such a Secret. `id_token` is part of many token answers and is not read: nobody checked its
+/// The keys that such a Secret may have. `id_token` is part of many token answers and is not read: nobody checked its
 /// signature, so it would let whoever imports a grant name somebody else's account.
-const KNOWN: &[&str] = &[
-    "refresh_token",
-    "access_token",
-    "token_type",
-    "expires_in",
-    "expires_at",
-    "scope",
-    "id_token",
-    "api_key",
-    "username",
-    "password",
-];
+const KNOWN: &str =
+    "refresh_token access_token token_type expires_in expires_at scope id_token api_key username password";
 
-/// What a Secret provides.
+pub(super) type SecretData = BTreeMap<String, ByteString>;
+
+/// What a Secret provides: scopes and the expiry of the access token if it says.
 #[derive(Clone, Debug)]
 pub(super) struct Provided {
     pub(crate) credential: Credential,
-    /// Scopes, if it says.
     pub(crate) scopes: Option<Vec<String>>,
-    /// When the access token ends, if it says.
     pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// Reads the data of a Secret for a connection that uses `method`.
-pub(super) fn read(
-    data: &BTreeMap<String, ByteString>,
-    method: Method,
-    now: Timestamp,
-) -> Result<Provided, IntakeError> {
+pub(super) fn read(data: &SecretData, method: Method, now: Timestamp) -> Result<Provided, IntakeError> {
     if method == Method::ClientCredentials {
         return Err(IntakeError::NothingToImport);
     }
     if data.is_empty() {
         return Err(IntakeError::Empty { method });
     }
-    if data.keys().any(|key| !KNOWN.contains(&key.as_str())) {
+    if data.keys().any(|key| !KNOWN.split(' ').any(|known| known == key)) {
         return Err(IntakeError::UnknownKeys { method });
     }
-    let values = Values { data };
-    let credential = credential(&values, method)?;
-    Ok(Provided {
-        credential,
-        scopes: values.text("scope")?.map(|scope| {
-            scope.split([' ', ',']).filter(|scope| !scope.is_empty()).map(ToOwned::to_owned).collect()
-        }),
-        expires_at: expires_at(&values, now)?,
-    })
+    let credential = credential(data, method)?;
+    let scope = text(data, "scope")?.map(|scope| scope.split([' ', ',']));
+    let scopes = scope.map(|scope| scope.filter(|scope| !scope.is_empty()).map(ToOwned::to_owned).collect());
+    Ok(Provided { credential, scopes, expires_at: expires_at(data, now)? })
 }
 
-fn credential(values: &Values, method: Method) -> Result<Credential, IntakeError> {
+fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeError> {
     let wrong = || IntakeError::WrongKeys { method };
     match method {
         Method::ApiKey => {
-            let api_key = values.secret("api_key")?.ok_or_else(wrong)?;
+            let api_key = secret(data, "api_key")?.ok_or_else(wrong)?;
             Ok(Credential::ApiKey { api_key })
         }
         Method::BasicAuth => {
-            let username = values.text("username")?.ok_or_else(wrong)?.to_owned();
+            let username = text(data, "username")?.ok_or_else(wrong)?.to_owned();
             // An empty password is legal: several services take the key as user name.
-            let password = values.secret("password")?.unwrap_or_default();
+            let password = secret(data, "password")?.unwrap_or_default();
             Ok(Credential::Basic { username, password })
         }
         Method::AuthorizationCode | Method::DeviceCode | Method::RefreshToken | Method::ClientCredentials => {
             let (refresh_token, access_token) =
-                (values.secret("refresh_token")?, values.secret("access_token")?);
+                (secret(data, "refresh_token")?, secret(data, "access_token")?);
             if refresh_token.is_none() && (access_token.is_none() || method == Method::RefreshToken) {
                 return Err(wrong());
             }
-            let token_type = values.text("token_type")?.unwrap_or("Bearer").to_owned();
+            let token_type = text(data, "token_type")?.unwrap_or("Bearer").to_owned();
             Ok(Credential::OAuth { refresh_token, access_token, token_type })
         }
     }
 }
 
-fn expires_at(values: &Values, now: Timestamp) -> Result<Option<Timestamp>, IntakeError> {
-    if let Some(text) = values.text("expires_at")? {
+fn expires_at(data: &SecretData, now: Timestamp) -> Result<Option<Timestamp>, IntakeError> {
+    if let Some(text) = text(data, "expires_at")? {
         return text.parse().map(Some).map_err(|_| IntakeError::BadTime { key: "expires_at" });
     }
-    let Some(text) = values.text("expires_in")? else { return Ok(None) };
+    let Some(text) = text(data, "expires_in")? else { return Ok(None) };
     let seconds: u32 = text.parse().map_err(|_| IntakeError::BadTime { key: "expires_in" })?;
     Ok(Some(later(now, Duration::from_secs(seconds.into()))))
 }
 
-/// The values of a Secret, each checked when it is read. Blank counts as absent.
-struct Values<'a> {
-    data: &'a BTreeMap<String, ByteString>,
+/// A value, checked when it is read. Blank counts as absent.
+fn text<'a>(data: &'a SecretData, key: &'static str) -> Result<Option<&'a str>, IntakeError> {
+    let Some(ByteString(bytes)) = data.get(key) else { return Ok(None) };
+    if bytes.len() > MAX_VALUE {
+        return Err(IntakeError::TooLong { key });
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| IntakeError::NotText { key })?.trim();
+    if text.chars().any(char::is_control) {
+        return Err(IntakeError::NotText { key });
+    }
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-impl<'a> Values<'a> {
-    fn text(&self, key: &'static str) -> Result<Option<&'a str>, IntakeError> {
-        let Some(ByteString(bytes)) = self.data.get(key) else { return Ok(None) };
-        if bytes.len() > MAX_VALUE {
-            return Err(IntakeError::TooLong { key });
-        }
-        let text = std::str::from_utf8(bytes).map_err(|_| IntakeError::NotText { key })?.trim();
-        if text.chars().any(char::is_control) {
-            return Err(IntakeError::NotText { key });
-        }
-        Ok(Some(text).filter(|text| !text.is_empty()))
-    }
-
-    fn secret(&self, key: &'static str) -> Result<Option<SecretString>, IntakeError> {
-        Ok(self.text(key)?.map(SecretString::from))
-    }
+fn secret(data: &SecretData, key: &'static str) -> Result<Option<SecretString>, IntakeError> {
+    Ok(text(data, key)?.map(SecretString::from))
 }
 
 #[cfg(test)]

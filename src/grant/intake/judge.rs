@@ -1,4 +1,5 @@
-//! Judging a candidate: does the provider honour it, and is it of the account that is expected?
+//! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the grant
+//! in use, else erased.
 
 use std::time::Duration;
 
@@ -13,36 +14,56 @@ use bowline_oauth::http::Sent;
 use bowline_oauth::{claims, identity, key};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
-use crate::grant::engine::Engine;
-use crate::grant::outcome::Outcome;
+use crate::grant::Engine;
+use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::{ConsentError, IntakeError};
-use crate::grant::slot::{NotSpent, spend};
-use crate::grant::target::Scopes;
+use crate::grant::revoke::discard;
+use crate::grant::slot::{NotSpent, access_token, refresh_token, spend};
+use crate::grant::target::ScopeComparison;
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{Account, Credential, Grant, Opened, SiblingKey, Slot};
 
-/// How judging goes on.
-pub(super) enum Judged {
-    /// The provider honours it.
-    Good,
-    /// It cannot be used.
-    Refused(IntakeError),
-    /// Nobody can tell now.
-    Later(String),
-    /// It was sent and no answer was understood: its intent stands, and it may be spent.
-    InDoubt,
-    /// Nothing was sent, for a cause that has an outcome of its own.
-    Instead(Outcome),
+/// Judges the candidate that stands, and promotes or erases it.
+pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
+    let app = engine.secrets.app(job).await?;
+    let loaded = engine.records.get(&job.place.uid).ok_or(Outcome::Stale)?;
+    let candidate = loaded.record.open(&engine.records.sealer, Slot::Candidate);
+    let candidate =
+        candidate.map_err(|_| Outcome::delayed("The candidate on record cannot be opened now."))?;
+    let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { new_grant: true }) };
+    match judge(engine, job, app.as_deref(), &mut candidate).await {
+        Ok(()) => promote(engine, job, &candidate).await,
+        Err(Outcome::IntakeRefused { why }) => {
+            Err(discard(engine, job, app.as_deref(), &candidate.grant, why).await.into())
+        }
+        Err(outcome) => Err(outcome),
+    }
 }
 
+async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
+    let records = &engine.records;
+    let old = records.in_use(&job.place.uid);
+    let promoted = records.settle(&job.place.uid, |record| record.promoted(&records.sealer, candidate)).await;
+    let Ok(Some(_)) = promoted else {
+        return Err(Outcome::delayed("The judged grant could not be put in place now."));
+    };
+    if let Some(old) = old {
+        engine.replaced.remember(job, &candidate.grant, old);
+    }
+    Ok(Outcome::Committed { new_grant: true })
+}
+
+/// Whether the provider honours a candidate that fits, or the outcome that judging ended with.
+type Judgement = Result<(), Outcome>;
+
 /// Asks the provider, as far as it can be asked. May complete the candidate: with the account, or with new tokens.
-pub(super) async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judged {
+async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judgement {
     if candidate.grant.bound_to.fits(&job.terms(app)).is_err() {
         // It would be sent where nobody agreed to.
-        return Judged::Refused(ConsentError::TermsMoved.into());
+        return Err(ConsentError::TermsMoved.into());
     }
     match &candidate.grant.credential {
         Credential::ApiKey { .. } | Credential::Basic { .. } => try_key(engine, job, candidate).await,
@@ -53,56 +74,44 @@ pub(super) async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candida
     }
 }
 
-async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judged {
+async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgement {
     let Engine { records, gate, .. } = engine;
-    let Ok(_permit) = gate.admit(job).await else { return not_admitted() };
-    let credential = match key_credential(job, &candidate.grant.credential) {
-        Ok(Some(credential)) => credential,
-        Ok(None) => return Judged::Good,
-        Err(flaw) => return Judged::Refused(IntakeError::BadKey(flaw)),
-    };
+    let _permit = gate.admit(job).await.map_err(|_| not_admitted())?;
+    let Some(credential) = key_credential(job, &candidate.grant.credential)? else { return Ok(()) };
     let verify = key::verify(job.target.http(), job.target.description(), &credential, records.clock.now());
     match gate.timed(Operation::Key, verify).await {
         Ok(key::KeyVerdict::Good(account)) => {
             account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
         }
         // Keys are rotated by whoever keeps them, and few providers say whose a key is: silence is no other account.
-        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Judged::Good,
-        Ok(key::KeyVerdict::Bad) => refused("it is not valid there."),
+        Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Ok(()),
+        Ok(key::KeyVerdict::Bad) => Err(refused("it is not valid there.")),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
 }
 
-/// The provider gave it to us a moment ago: what is left to learn is whose it is.
-async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judged {
+/// The provider issued it to us a moment ago: what is left to learn is whose it is.
+async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
-        return unusable_type();
+        return Err(unusable_type());
     }
-    let judged = match grant.bound_to.account.clone() {
-        Some(named) => account_fits(engine, job, grant, Some(named)),
-        None => identify(engine, job, grant).await,
-    };
-    match judged {
-        Judged::Good => scopes_fit(engine, job, grant),
-        judged => judged,
+    match grant.bound_to.account.clone() {
+        Some(named) => account_fits(engine, job, grant, Some(named))?,
+        None => identify(engine, job, grant).await?,
     }
+    scopes_fit(engine, job, grant)
 }
 
-/// A grant that would be withheld for its scopes does not replace one that is published: that would be withdrawn, and everything
-/// that uses the connection would stand still. A first grant is kept, and withheld.
-fn scopes_fit(engine: &Engine, job: &Job, grant: &Grant) -> Judged {
+/// A grant that would be withheld for its scopes does not replace one that is published: all that uses the connection would stop.
+fn scopes_fit(engine: &Engine, job: &Job, grant: &Grant) -> Judgement {
     let in_use = engine.records.in_use(&job.place.uid);
     let published = in_use
         .is_some_and(|grant| !grant.consent.awaits_confirmation() && withheld_for(job, &grant).is_none());
-    match withheld_for(job, grant).filter(|_| published) {
-        Some(why) => Judged::Refused(why.into()),
-        None => Judged::Good,
-    }
+    withheld_for(job, grant).filter(|_| published).map_or(Ok(()), |why| Err(why.into()))
 }
 
-/// An access token that will last is tried as it is; otherwise the refresh token is used once, and its answer kept before anything
-/// else.
-async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judged {
+/// An access token that will last is tried as it is; otherwise the refresh token is used once.
+async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judgement {
     let told_by_call = job.target.description().identity_url().is_some();
     let loaded = engine.records.get(&job.place.uid);
     let was_sent = loaded.is_some_and(|loaded| loaded.record.intent(Slot::Candidate).is_some());
@@ -111,11 +120,12 @@ async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &m
     // only an answer to that proves anything.
     if !was_sent && job.method != Method::RefreshToken && told_by_call && lasts {
         match identify(engine, job, &mut candidate.grant).await {
-            Judged::Refused(IntakeError::Refused { .. }) if has_refresh_token(&candidate.grant) => {}
+            Err(Outcome::IntakeRefused { why: IntakeError::Refused { .. } })
+                if refresh_token(&candidate.grant).is_some() => {}
             judged => return judged,
         }
     }
-    if let Some(app) = app.filter(|_| has_refresh_token(&candidate.grant)) {
+    if let Some(app) = app.filter(|_| refresh_token(&candidate.grant).is_some()) {
         return prove(engine, job, app, candidate).await;
     }
     // Without an identity call there is nobody to ask; the first consumer will learn it.
@@ -124,17 +134,15 @@ async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &m
 }
 
 /// Uses the candidate's refresh token once. The candidate is then what the provider gave for it, and so it stands on record.
-async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) -> Judged {
+async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) -> Judgement {
     let spent = match spend(engine, job, app, Slot::Candidate).await {
         Ok(spent) => spent,
         Err(why) => return not_proved(why),
     };
-    let Some(answered) = engine.records.opened(&spent.loaded.record, Slot::Candidate) else {
-        return Judged::Later("The record cannot be read now.".to_owned());
-    };
-    *candidate = answered;
+    let answered = engine.records.opened(&spent.loaded.record, Slot::Candidate);
+    *candidate = answered.ok_or_else(|| Outcome::delayed("The record cannot be read now."))?;
     if spent.answer.flaws.contains(&AnswerFlaw::TokenType) {
-        return unusable_type();
+        return Err(unusable_type());
     }
     match spent.answer.account.map(from_catalog) {
         Some(account) => account_fits(engine, job, &mut candidate.grant, Some(account)),
@@ -142,28 +150,28 @@ async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) ->
     }
 }
 
-fn not_proved(why: NotSpent) -> Judged {
-    match why {
+fn not_proved(why: NotSpent) -> Judgement {
+    Err(match why {
         NotSpent::NotAdmitted(_) => not_admitted(),
-        NotSpent::Stale => Judged::Later("The record changed meanwhile.".to_owned()),
-        NotSpent::Misfit => Judged::Refused(ConsentError::TermsMoved.into()),
-        NotSpent::Respected { until } => Judged::Instead(Outcome::Foreign { until }),
-        NotSpent::MaybeSpent => Judged::InDoubt,
-        NotSpent::Failed { failure, .. } => refused_or_later(&failure),
+        NotSpent::Stale => Outcome::delayed("The record changed meanwhile."),
+        NotSpent::Misfit => ConsentError::TermsMoved.into(),
+        NotSpent::Respected { until } => Outcome::Foreign { until },
+        NotSpent::MaybeSpent => Outcome::IntakeInDoubt,
+        NotSpent::Failed { failure, .. } => return refused_or_later(&failure),
         NotSpent::Unknown { failure, before, .. } => match refused_or_later(&failure) {
             // An earlier request may have worked, and its answer held the only token that does.
-            Judged::Refused(_) if before => Judged::Refused(IntakeError::AnswerLost),
-            _ => Judged::InDoubt,
+            Err(Outcome::IntakeRefused { .. }) if before => IntakeError::AnswerLost.into(),
+            _ => Outcome::IntakeInDoubt,
         },
         NotSpent::AnswerLost => {
             refused("the refresh token was used, and its answer could not be put on record.")
         }
-    }
+    })
 }
 
-async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judged {
+async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     if claimed_account(job, grant).is_none() && access_token(grant).is_none() {
-        return Judged::Good;
+        return Ok(());
     }
     match whose(engine, job, grant).await {
         Ok(account) => account_fits(engine, job, grant, account),
@@ -188,37 +196,35 @@ pub(crate) fn pinned_account(engine: &Engine, uid: &str) -> Option<Account> {
 }
 
 /// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
-fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judged {
+fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judgement {
     let pinned = pinned_account(engine, &job.place.uid).map(|account| account.id);
     let (expected, accepted) = (job.expected_account.as_ref(), job.accepted_account.as_ref());
-    let Some(Account { id, name, email }) = account else {
+    let Some(account) = account else {
         // A pin that silence could lift would be none.
-        if pinned.is_some() || expected.is_some() {
-            return Judged::Refused(IntakeError::AccountUnknown);
-        }
-        return Judged::Good;
+        let pins = pinned.is_some() || expected.is_some();
+        return if pins { Err(IntakeError::AccountUnknown.into()) } else { Ok(()) };
     };
+    let Account { id, name, .. } = account.clone();
     let is_named = |named: Option<&String>| named == Some(&id);
     let other_than = |named: Option<&String>| named.is_some_and(|named| *named != id);
     let other = other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted);
     grant.consent.confirmed |= is_named(expected) || is_named(pinned.as_ref()) || is_named(accepted);
     // Also of one that is refused: whether it may be revoked depends on whose it is.
-    grant.bound_to.account = Some(Account { id: id.clone(), name: name.clone(), email });
+    grant.bound_to.account = Some(account);
     if other {
-        return Judged::Refused(IntakeError::OtherAccount { id, name });
+        return Err(IntakeError::OtherAccount { id, name }.into());
     }
-    let key = SiblingKey::of(&grant.bound_to);
-    let store = &engine.records.store;
-    let taken = || key.as_ref().is_some_and(|key| store.has_siblings(key, &job.place.uid));
-    if job.target.description().grant.chain == protocol::Chain::Account && taken() {
-        return Judged::Refused(IntakeError::AccountTaken);
+    let only_chain = job.target.description().grant.chain == protocol::Chain::Account;
+    let key = SiblingKey::of(&grant.bound_to).filter(|_| only_chain);
+    if key.is_some_and(|key| engine.records.store.has_siblings(&key, &job.place.uid)) {
+        return Err(IntakeError::AccountTaken.into());
     }
-    Judged::Good
+    Ok(())
 }
 
 /// Why a grant would not be published, as far as its scopes go.
 fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
-    let scopes = Scopes::compare(&job.target, &job.scopes, grant.scopes.as_deref());
+    let scopes = ScopeComparison::of(&job.target, &job.scopes, grant.scopes.as_deref());
     let missing = scopes.missing_required.join(", ");
     if !missing.is_empty() {
         return Some(ConsentError::MissingScopes { missing });
@@ -244,55 +250,44 @@ fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
     claimed.then(|| identity.account.read(&claims::document(&grant.claims))).flatten().map(from_catalog)
 }
 
-/// A key or password as it is sent, checked for what can be told without asking. `None` for tokens.
+/// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.
 pub(super) fn key_credential(
     job: &Job,
     credential: &Credential,
-) -> Result<Option<key::KeyOrPassword>, key::KeyFlaw> {
+) -> Result<Option<key::KeyOrPassword>, IntakeError> {
     let pattern = job.target.description().key.as_ref().and_then(|key| key.pattern.as_ref());
-    match credential {
-        Credential::ApiKey { api_key } => key::KeyOrPassword::key(api_key.expose_secret(), pattern).map(Some),
+    Ok(match credential {
+        Credential::ApiKey { api_key } => Some(key::KeyOrPassword::key(api_key.expose_secret(), pattern)?),
         Credential::Basic { username, password } => {
-            key::KeyOrPassword::password(username, password.expose_secret()).map(Some)
+            Some(key::KeyOrPassword::password(username, password.expose_secret())?)
         }
-        Credential::OAuth { .. } => Ok(None),
-    }
+        Credential::OAuth { .. } => None,
+    })
 }
 
-fn refused(summary: &str) -> Judged {
-    Judged::Refused(IntakeError::Refused { summary: summary.to_owned() })
+fn refused(summary: &str) -> Outcome {
+    IntakeError::Refused { summary: summary.to_owned() }.into()
 }
 
-fn unusable_type() -> Judged {
+fn unusable_type() -> Outcome {
     refused("it gives access tokens of a type that cannot be presented.")
 }
 
-fn not_admitted() -> Judged {
-    Judged::Later("The provider asked everybody to wait.".to_owned())
+fn not_admitted() -> Outcome {
+    Outcome::delayed("The provider asked everybody to wait.")
 }
 
 /// A new grant is refused by a definite answer only.
-fn refused_or_later(failure: &Failure) -> Judged {
+fn refused_or_later(failure: &Failure) -> Judgement {
     match failure.class {
-        Class::Transient | Class::Config => Judged::Later(failure.summary.clone()),
+        Class::Transient | Class::Config => Err(Outcome::delayed(&failure.summary)),
         // A page of some proxy, or an answer without a token, says nothing of what was provided: it may be the only copy.
-        Class::Bug if failure.sent == Sent::MaybeSent => Judged::Later(failure.summary.clone()),
-        Class::Alive => Judged::Good,
+        Class::Bug if failure.sent == Sent::MaybeSent => Err(Outcome::delayed(&failure.summary)),
+        Class::Alive => Ok(()),
         Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
-            Judged::Refused(IntakeError::Refused { summary: failure.summary.clone() })
+            Err(refused(&failure.summary))
         }
     }
-}
-
-fn access_token(grant: &Grant) -> Option<&SecretString> {
-    match &grant.credential {
-        Credential::OAuth { access_token, .. } => access_token.as_ref(),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
-    }
-}
-
-fn has_refresh_token(grant: &Grant) -> bool {
-    matches!(&grant.credential, Credential::OAuth { refresh_token: Some(_), .. })
 }
 
 /// Whether there is an access token that is known to last a little, or of which nothing is known.

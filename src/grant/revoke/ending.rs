@@ -8,35 +8,22 @@ use bowline_api::IntegrationConnection;
 use bowline_api::reason::Reason;
 use bowline_runtime::clock::later;
 use bowline_runtime::follow::ObjectVersion;
-use bowline_runtime::telemetry::chain;
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
-use kube::Resource;
+use kube::runtime::reflector::ObjectRef;
 use tokio::time::sleep;
 
 use super::request::revoke_opened;
-use super::rule::{Asked, may_be_revoked, reach};
-use crate::grant::engine::Engine;
-use crate::grant::records::Records;
+use super::rule::{may_be_ended, reach};
+use crate::grant::Engine;
+use crate::grant::outcome::Outcome;
 use crate::grant::work::Job;
 use crate::kube_ext::events::Events;
-use crate::vault::record::{EndReason, EndTerms, GrantEnding};
-use crate::vault::{Loaded, Opened, Place, Record, Slot};
+use crate::vault::record::GrantEnding;
+use crate::vault::{Loaded, Opened, Record, Slot};
 
 /// How long revocation is tried.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
-/// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-
-/// Marks a grant as ending. Conflicts with the actor's own writes are tried again; returns whether it is on record.
-pub(crate) async fn mark_ending(records: &Records, uid: &str, reason: EndReason, terms: &EndTerms) -> bool {
-    let now = records.clock.now();
-    let marked = records.settle(uid, |record| Ok(record.with_ending(reason, now, terms.clone()))).await;
-    if let Err(error) = &marked {
-        tracing::warn!(error = %chain(error), "the grant could not be marked as ending");
-    }
-    marked.is_ok()
-}
 
 /// Revokes the grant and erases its record, if that is still what was `read`. What cannot be done now is postponed.
 pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ObjectVersion) {
@@ -51,7 +38,7 @@ pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &Obje
         }
         Err(why) => {
             let by_hand = job.target.description().revoke.by_hand.as_deref();
-            postpone(records, events, &loaded, &why, by_hand).await;
+            postpone(engine, events, &loaded, &why, by_hand).await;
         }
     }
 }
@@ -59,10 +46,8 @@ pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &Obje
 async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), String> {
     let Engine { records, secrets, .. } = engine;
     let open = |slot| record.open(&records.sealer, slot).map_err(|error| error.to_string());
-    let description = job.target.description();
     let is_revoked = |opened: &Opened| {
-        let reach = reach(&records.store, record.uid(), description, &opened.grant);
-        may_be_revoked(Asked::ByOwner, reach)
+        may_be_ended(reach(&records.store, record.uid(), job.target.description(), &opened.grant))
     };
     let grants: Vec<_> = [open(Slot::InUse)?, open(Slot::Candidate)?].into_iter().flatten().collect();
     let (revoked, shared): (Vec<_>, Vec<_>) = grants.into_iter().partition(is_revoked);
@@ -72,27 +57,31 @@ async fn revoke_all(engine: &Engine, job: &Job, record: &Record) -> Result<(), S
     if revoked.is_empty() {
         return Ok(());
     }
-    let app = secrets.app(job).await.map_err(|none| none.to_string())?;
+    let app = secrets.app(job).await.map_err(|outcome| match outcome {
+        Outcome::SecretMissing { message } => message,
+        _ => format!("Secret {} could not be read now.", job.own_app.as_deref().unwrap_or_default()),
+    })?;
     for opened in revoked {
         revoke_opened(engine, job, app.as_deref(), opened).await?;
     }
     Ok(())
 }
 
-/// Notes a try that failed. The first one is told, and so is the last: the grant still lives at the provider.
+/// Records a revocation that failed. The first failure is reported, and so is the last: the grant still lives at the provider.
 pub(crate) async fn postpone(
-    records: &Records,
+    engine: &Engine,
     events: &Events,
-    tried: &Loaded,
+    failed: &Loaded,
     why: &str,
     by_hand: Option<&str>,
 ) {
-    let Some(ending) = tried.record.ending() else { return };
+    let Some(ending) = failed.record.ending() else { return };
+    let records = &engine.records;
     let next = later(records.clock.now(), pause(ending.failures));
     tracing::warn!(why, failures = ending.failures + 1, "the grant is not revoked yet");
-    let place = tried.record.place();
-    if let Err(error) = records.settle(&place.uid, |record| record.ending_postponed(next, why)).await {
-        tracing::warn!(error = %chain(&error), "the pause before the next revocation could not be noted");
+    let place = failed.record.place();
+    let postponed = |record: Record| record.ending_postponed(next, why);
+    if !records.note(&place.uid, "the pause before the next revocation", postponed).await {
         // The queue would turn at once again; the API server needs that pause too.
         return sleep(Duration::from_secs(5)).await;
     }
@@ -101,25 +90,16 @@ pub(crate) async fn postpone(
         let what_next = if last { "It is not tried again." } else { "It is tried again for seven days." };
         let by_hand = by_hand.map_or_else(String::new, |by_hand| format!(" By hand: {by_hand}"));
         let note = format!("The grant could not be revoked at the provider: {why}. {what_next}{by_hand}");
-        events.publish(&connection(place), Reason::RevocationFailed, "Revoke", &note).await;
+        // The connection may be gone.
+        let mut connection = ObjectRef::<IntegrationConnection>::new(&place.name).within(&place.namespace);
+        connection.extra.uid = Some(place.uid.clone());
+        events.publish(&connection.into(), Reason::RevocationFailed, "Revoke", &note).await;
     }
 }
 
-/// Whether revocation is not tried any more.
+/// Whether nobody tries to revoke it any more.
 pub(crate) fn is_given_up(ending: &GrantEnding, now: Timestamp) -> bool {
     later(ending.since, TRIED_FOR) <= now
-}
-
-/// The connection as an Event names it; it may be gone.
-fn connection(place: &Place) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(IntegrationConnection::api_version(&()).into_owned()),
-        kind: Some(IntegrationConnection::kind(&()).into_owned()),
-        namespace: Some(place.namespace.clone()),
-        name: Some(place.name.clone()),
-        uid: Some(place.uid.clone()),
-        ..ObjectReference::default()
-    }
 }
 
 /// Ten seconds, doubling to an hour.

@@ -4,14 +4,13 @@ use bowline_oauth::app::App;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::revoke::{Revocation, Tokens, needs_live_access_token};
 
-use crate::grant::engine::Engine;
-use crate::grant::slot::{renewed, send};
+use crate::grant::Engine;
+use crate::grant::slot::{refresh_token, renewed, send};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{Credential, Grant, Opened, Record, Terms};
 
-/// Ends a grant at the provider, with the tokens at hand. A token that is gone already, and a provider that knows no revocation,
-/// are done.
+/// Ends a grant at the provider, with the tokens at hand, if the provider knows revocation.
 pub(super) async fn revoke(
     engine: &Engine,
     job: &Job,
@@ -37,7 +36,7 @@ pub(super) async fn revoke(
     }
 }
 
-/// The same for a grant on record. Some providers revoke only by a call with a live access token: then the refresh token is used
+/// The same for a grant on record. Some providers revoke only by a call with a valid access token: then the refresh token is used
 /// first, and its answer kept.
 pub(super) async fn revoke_opened(
     engine: &Engine,
@@ -47,10 +46,8 @@ pub(super) async fn revoke_opened(
 ) -> Result<(), String> {
     let now = engine.records.clock.now();
     let expired = opened.grant.expires_at.is_some_and(|expires| expires <= now);
-    let (Credential::OAuth { refresh_token: Some(token), .. }, Some(client)) = (
-        &opened.grant.credential,
-        app.filter(|_| expired && needs_live_access_token(job.target.description())),
-    ) else {
+    let client = app.filter(|_| expired && needs_live_access_token(job.target.description()));
+    let (Some(token), Some(client)) = (refresh_token(&opened.grant), client) else {
         return revoke(engine, job, app, &opened.grant).await;
     };
     may_be_sent(job, app, &opened.grant)?;

@@ -6,19 +6,6 @@ use bowline_oauth::catalog::protocol::Chain;
 
 use crate::vault::{Grant, Loaded, SiblingKey, Store};
 
-/// Who wants a grant revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// Its owner, by disconnecting or deleting.
-    ByOwner,
-    /// Nobody: it is of no use any more. Then only a grant is revoked that was consented to through us. One that was imported may
-    /// be another connection's only one, and whoever imported it still has it.
-    ByNobody {
-        /// Whether it was consented to through us.
-        consented: bool,
-    },
-}
-
 /// What a revocation would affect besides the one grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -32,14 +19,15 @@ pub(super) enum Reach {
     Unknown,
 }
 
-/// Whether a grant may be revoked.
-pub(super) fn may_be_revoked(asked: Asked, reach: Reach) -> bool {
-    match asked {
-        Asked::ByNobody { consented: false } => false,
-        Asked::ByNobody { consented: true } => matches!(reach, Reach::TokenAlone | Reach::OnlyOne),
-        // In doubt what the owner asked for is done.
-        Asked::ByOwner => reach != Reach::Shared,
-    }
+/// Whether a grant may be revoked that its owner ends, by disconnecting or deleting. In doubt what the owner asked for is done.
+pub(super) fn may_be_ended(reach: Reach) -> bool {
+    reach != Reach::Shared
+}
+
+/// Whether a grant may be revoked that is of no use any more. One that was imported, and not consented to through us, may be another
+/// connection's only one, and whoever imported it still has it.
+pub(super) fn may_be_discarded(consented: bool, reach: Reach) -> bool {
+    consented && matches!(reach, Reach::TokenAlone | Reach::OnlyOne)
 }
 
 /// Whether a revocation ends one token and nothing else.
@@ -47,8 +35,7 @@ pub(super) fn ends_token_alone(description: &Description) -> bool {
     description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection
 }
 
-/// What a revocation of `grant` would affect besides it: what the connection `uid` uses, unless that is being ended, and what others
-/// use.
+/// What a revocation of `grant` would affect besides it, in use by the connection `uid`, unless that is being ended, or by others.
 pub(super) fn reach(store: &Store, uid: &str, description: &Description, grant: &Grant) -> Reach {
     if ends_token_alone(description) {
         return Reach::TokenAlone;
@@ -71,16 +58,10 @@ mod tests {
     #[test]
     fn a_grant_is_revoked_where_its_owner_wants_it_or_nobody_else_can_need_it() {
         use Reach::{OnlyOne, Shared, TokenAlone, Unknown};
-        let (imported, consented) =
-            (Asked::ByNobody { consented: false }, Asked::ByNobody { consented: true });
-        let rows = [
-            ("ended by its owner", Asked::ByOwner, [true, true, false, true]),
-            ("imported: whoever imported it still has it", imported, [false; 4]),
-            ("consented to through us, and of no use", consented, [true, true, false, false]),
-        ];
-        for (name, asked, expected) in rows {
-            let revoked = [TokenAlone, OnlyOne, Shared, Unknown].map(|reach| may_be_revoked(asked, reach));
-            assert_eq!(revoked, expected, "{name}");
-        }
+        let all = [TokenAlone, OnlyOne, Shared, Unknown];
+        assert_eq!(all.map(may_be_ended), [true, true, false, true]);
+        let discarded = |consented| all.map(|reach| may_be_discarded(consented, reach));
+        assert_eq!(discarded(false), [false; 4], "imported: whoever imported it still has it");
+        assert_eq!(discarded(true), [true, true, false, false], "consented to through us");
     }
 }

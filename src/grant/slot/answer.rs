@@ -12,22 +12,19 @@ const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
 pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
-    let old_refresh = match &old.credential {
-        Credential::OAuth { refresh_token, .. } => refresh_token.clone(),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
-    };
+    let old_refresh = refresh_token(old);
     let expires = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
     let replaced = answer
         .refresh_token
         .as_ref()
-        .is_some_and(|new| old_refresh.as_ref().is_none_or(|old| old.expose_secret() != new.expose_secret()));
+        .is_some_and(|new| old_refresh.is_none_or(|old| old.expose_secret() != new.expose_secret()));
     let mut claims = old.claims.clone();
     claims.extend(answer.claims);
     let mut published_extras = old.published_extras.clone();
     published_extras.extend(answer.extras.into_iter().map(|(key, value)| (key, SecretString::from(value))));
     Grant {
         credential: Credential::OAuth {
-            refresh_token: answer.refresh_token.or(old_refresh),
+            refresh_token: answer.refresh_token.or(old_refresh.cloned()),
             access_token: Some(answer.access_token),
             token_type: answer.token_type,
         },
@@ -58,11 +55,22 @@ fn expiry_moves(old: &Grant, expires: Option<Timestamp>, asked_at: Timestamp) ->
 
 /// Whether two are the same answer of the provider.
 pub(crate) fn is_same(one: &Grant, other: &Grant) -> bool {
-    let access = |grant: &Grant| match &grant.credential {
-        Credential::OAuth { access_token: Some(token), .. } => token.expose_secret().to_owned(),
-        _ => String::new(),
-    };
-    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && access(one) == access(other)
+    let [own, others] = [one, other].map(|grant| access_token(grant).map(SecretString::expose_secret));
+    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && own == others
+}
+
+pub(crate) fn access_token(grant: &Grant) -> Option<&SecretString> {
+    match &grant.credential {
+        Credential::OAuth { access_token, .. } => access_token.as_ref(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    }
+}
+
+pub(crate) fn refresh_token(grant: &Grant) -> Option<&SecretString> {
+    match &grant.credential {
+        Credential::OAuth { refresh_token, .. } => refresh_token.as_ref(),
+        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
+    }
 }
 
 #[cfg(test)]
@@ -82,17 +90,10 @@ mod tests {
         }
     }
 
-    fn refresh_token(grant: &Grant) -> &str {
-        match &grant.credential {
-            Credential::OAuth { refresh_token: Some(token), .. } => token.expose_secret(),
-            _ => "",
-        }
-    }
-
     #[test]
     fn what_an_answer_leaves_out_stays_as_it_was() {
         let kept = renewed(&grant(), answer(None), at(30));
-        assert_eq!(refresh_token(&kept), "old");
+        assert_eq!(refresh_token(&kept).unwrap().expose_secret(), "old");
         assert_eq!(kept.scopes, Some(vec!["read".to_owned()]));
         assert_eq!((kept.obtained_at, kept.expires_at), (at(30), Some(at(120))));
         assert_eq!(kept.refresh_expires_at, Some(at(600)));
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn a_rotated_refresh_token_replaces_the_old_one() {
         let kept = renewed(&grant(), answer(Some("new")), at(30));
-        assert_eq!((refresh_token(&kept), kept.refresh_issued_at), ("new", Some(at(30))));
+        assert_eq!(refresh_token(&kept).unwrap().expose_secret(), "new");
+        assert_eq!(kept.refresh_issued_at, Some(at(30)));
     }
 
     #[test]
@@ -113,7 +115,7 @@ mod tests {
         let after = |second: i64, lives| renewed(&grant(), told(lives), at(second)).refresh_end_moves;
         assert_eq!(after(100, 500), Some(false), "it counts down");
         assert_eq!(after(100, 502), Some(false), "and a second more or less is no news");
-        assert_eq!(after(100, 600), Some(true), "it starts anew");
+        assert_eq!(after(100, 600), Some(true), "it starts again");
         assert_eq!(after(3, 600), None, "too soon to tell");
         assert_eq!(renewed(&grant(), answer(None), at(100)).refresh_end_moves, None);
     }

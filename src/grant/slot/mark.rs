@@ -1,15 +1,75 @@
-//! The intent under which a refresh token is sent.
+//! The intent under which a refresh token is sent: whose stand, since when we have watched those of others, and when one is needed.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use bowline_runtime::clock::later;
+use bowline_runtime::clock::{Clock, later};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::grant::marks::Marks;
+use super::NotSpent;
 use crate::grant::records::Records;
 use crate::grant::work::Job;
+use crate::grant::{Engine, lock};
 use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
+
+/// The intents of others. Their age is counted on our own clock from when we first saw them, because the wall times of two machines
+/// differ.
+pub(crate) struct Marks {
+    holder: String,
+    ttl: Duration,
+    clock: Clock,
+    watched: Mutex<HashMap<String, Vec<(IntentId, Timestamp)>>>,
+}
+
+impl Marks {
+    /// `holder` is this process in intents; another's is respected for `ttl`.
+    pub(crate) fn new(holder: String, ttl: Duration, clock: Clock) -> Self {
+        Self { holder, ttl, clock, watched: Mutex::default() }
+    }
+
+    /// Takes note of the intents of others on this record.
+    pub(crate) fn sees(&self, record: &Record) {
+        let now = self.clock.now();
+        let foreign: Vec<_> = record.intents().filter(|intent| intent.holder != self.holder).collect();
+        let mut watched = lock(&self.watched);
+        if foreign.is_empty() {
+            watched.remove(record.uid());
+            return;
+        }
+        let watched = watched.entry(record.uid().to_owned()).or_default();
+        watched.retain(|(id, _)| foreign.iter().any(|intent| intent.id == *id));
+        for intent in foreign {
+            if watched.iter().all(|(id, _)| *id != intent.id) {
+                watched.push((intent.id, now));
+            }
+        }
+    }
+
+    pub(in crate::grant) fn forget(&self, uid: &str) {
+        lock(&self.watched).remove(uid);
+    }
+
+    /// `since`: since when, on our own clock, the intent has stood.
+    fn opening(&self, standing: Option<&Intent>, needed: bool, since: Timestamp, now: Timestamp) -> Opening {
+        match standing {
+            None if needed => Opening::Mark,
+            None => Opening::Unmarked,
+            Some(intent) if intent.holder == self.holder => Opening::Resume(intent.id),
+            Some(intent) if later(since, self.ttl) <= now => Opening::TakeOver(intent.id),
+            Some(_) => Opening::Respect { until: later(since, self.ttl) },
+        }
+    }
+
+    /// Since when another process's intent on this record has been watched.
+    fn watched_since(&self, record: &Record, intent: &Intent) -> Timestamp {
+        self.sees(record);
+        let watched = lock(&self.watched);
+        let mut watched = watched.get(record.uid()).into_iter().flatten();
+        watched.find(|(id, _)| *id == intent.id).map_or_else(|| self.clock.now(), |(_, since)| *since)
+    }
+}
 
 /// How spending begins, given the intent that stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,23 +86,6 @@ enum Opening {
     Respect { until: Timestamp },
 }
 
-/// `watched_since`: since when, on our own clock, the intent has stood that is on record.
-fn opening(
-    standing: Option<&Intent>,
-    needs_intent: bool,
-    marks: &Marks,
-    watched_since: Timestamp,
-    now: Timestamp,
-) -> Opening {
-    match standing {
-        None if needs_intent => Opening::Mark,
-        None => Opening::Unmarked,
-        Some(intent) if intent.holder == marks.holder => Opening::Resume(intent.id),
-        Some(intent) if later(watched_since, marks.ttl) <= now => Opening::TakeOver(intent.id),
-        Some(_) => Opening::Respect { until: later(watched_since, marks.ttl) },
-    }
-}
-
 /// What a refresh token is sent under.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
@@ -52,35 +95,26 @@ pub(super) struct Mark {
     pub(crate) was_unknown: bool,
 }
 
-/// Why no intent is on record. Nothing may be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotMarked {
-    /// Another process's intent stands.
-    Respected { until: Timestamp },
-    /// The record has moved, or the API server takes no writes.
-    NotWritten,
-}
-
 /// Puts the intent on record where one is needed. This also proves that the API server takes writes now.
 pub(super) async fn mark(
-    records: &Records,
-    marks: &Marks,
+    engine: &Engine,
     job: &Job,
     loaded: Loaded,
     opened: &Opened,
-) -> Result<Mark, NotMarked> {
+) -> Result<Mark, NotSpent> {
+    let Engine { records, marks, .. } = engine;
     let Loaded { record, version } = loaded;
     let (slot, now) = (opened.slot(), records.clock.now());
     let standing = record.intent(slot);
     let watched = standing.map_or(now, |intent| marks.watched_since(&record, intent));
-    let stale = match opening(standing, job.target.needs_intent(), marks, watched, now) {
-        Opening::Respect { until } => return Err(NotMarked::Respected { until }),
+    let stale = match marks.opening(standing, job.target.needs_intent(), watched, now) {
+        Opening::Respect { until } => return Err(NotSpent::Respected { until }),
         Opening::Unmarked => return Ok(Mark { intent: None, was_unknown: false }),
         Opening::Resume(id) => return Ok(Mark { intent: Some(id), was_unknown: true }),
         Opening::Mark => None,
         Opening::TakeOver(stale) => Some(stale),
     };
-    let id = IntentId::generate().map_err(|_| NotMarked::NotWritten)?;
+    let id = IntentId::generate().map_err(|_| NotSpent::Stale)?;
     let record = Record::clone(&record);
     // This write comes anyway, so the predecessor goes with it once its window has passed.
     let record = match slot {
@@ -88,11 +122,11 @@ pub(super) async fn mark(
         Slot::InUse | Slot::Candidate => record,
     };
     let marked = record.with_intent(slot, stale, id, &marks.holder, now);
-    let marked = marked.map_err(|_| NotMarked::NotWritten)?;
-    let written = write(records, version, marked, id).await.ok_or(NotMarked::NotWritten)?;
+    let marked = marked.map_err(|_| NotSpent::Stale)?;
+    let written = write(records, version, marked, id).await.ok_or(NotSpent::Stale)?;
     // What is sent is what was opened: it must be what is marked.
     if !opened.stands_on(&written) {
-        return Err(NotMarked::NotWritten);
+        return Err(NotSpent::Stale);
     }
     Ok(Mark { intent: Some(id), was_unknown: stale.is_some() })
 }
@@ -116,9 +150,6 @@ async fn write(records: &Records, version: Version, next: Record, id: IntentId) 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::Duration;
-
-    use bowline_runtime::clock::Clock;
     use k8s_openapi::jiff::SignedDuration;
 
     use super::*;
@@ -155,7 +186,7 @@ mod tests {
             ("and then taken over", Some(&theirs), true, 60, Opening::TakeOver(theirs.id)),
         ];
         for (name, standing, needs_intent, second, expected) in rows {
-            assert_eq!(opening(standing, needs_intent, &marks(), at(0), at(second)), expected, "{name}");
+            assert_eq!(marks().opening(standing, needs_intent, at(0), at(second)), expected, "{name}");
         }
     }
 
@@ -170,7 +201,7 @@ mod tests {
         bench.clock.advance(SignedDuration::from_secs(second));
         let opened = bench.engine().records.open("u1", Slot::InUse).unwrap();
         let job = job("sandbox-grace", Task::Refresh { request: None });
-        mark(&bench.engine().records, &marks(), &job, loaded, &opened).await.unwrap();
+        mark(bench.engine(), &job, loaded, &opened).await.ok().unwrap();
         let record = bench.loaded("u1").record;
         assert!(record.intent(Slot::InUse).is_some());
         record.previous().is_some()

@@ -1,16 +1,36 @@
 //! Spending a refresh token, with one care for the grant in use and for a candidate: the intent is on record before anything
 //! is sent, and the answer before anything in it is judged.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`mark`] | the intent: when one is needed, and whose is respected |
-//! | [`spend`] | intent → request → answer on record |
-//! | [`answer`] | the grant that an answer makes; pure |
 
 mod answer;
 mod mark;
 mod spend;
 
-pub(super) use answer::{is_same, renewed};
+use bowline_oauth::classify::Failure;
+use k8s_openapi::jiff::Timestamp;
+
+use super::outcome::Outcome;
+
+pub(super) use answer::{access_token, is_same, refresh_token, renewed};
+pub(crate) use mark::Marks;
 pub(crate) use spend::may_be_sent_again;
-pub(super) use spend::{NotSpent, send, spend};
+pub(super) use spend::{send, spend};
+
+/// Why there is no answer on record.
+pub(crate) enum NotSpent {
+    /// Nothing was sent: it is not the time.
+    NotAdmitted(Outcome),
+    /// Nothing was sent: there is no refresh token, or the record has moved, or takes no writes.
+    Stale,
+    /// Nothing was sent: the grant is bound to another owner, authority or client.
+    Misfit,
+    /// Nothing was sent: another process's intent stands.
+    Respected { until: Timestamp },
+    /// Nothing was sent: an earlier request may have spent the token, and sending it again could end another grant.
+    MaybeSpent,
+    /// The provider did not give anything, and the token is as it was.
+    Failed { revision: i64, failure: Failure },
+    /// Whether the token was spent is not known, and the intent stands. `before` an earlier request left that open.
+    Unknown { revision: i64, failure: Failure, before: bool },
+    /// The provider answered, and the answer could not be put on record.
+    AnswerLost,
+}

@@ -12,61 +12,36 @@ use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::answer::{is_same, renewed};
-use super::mark::{Mark, NotMarked, mark};
-use crate::grant::engine::Engine;
-use crate::grant::gate::NotAdmitted;
+use super::NotSpent;
+use super::answer::{is_same, refresh_token, renewed};
+use super::mark::{Mark, mark};
+use crate::grant::Engine;
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionError};
+use crate::vault::{Grant, Loaded, Opened, Record, Slot, TransitionError};
 
 /// An answer that is on record.
-pub(in crate::grant) struct Spent {
-    /// What the provider said.
+pub(crate) struct Spent {
     pub(crate) answer: TokenAnswer,
     /// The record with the new grant in the slot.
     pub(crate) loaded: Loaded,
 }
 
-/// Why there is no answer on record.
-pub(in crate::grant) enum NotSpent {
-    /// Nothing was sent: it is not the time.
-    NotAdmitted(NotAdmitted),
-    /// Nothing was sent: there is no refresh token, or the record has moved, or takes no writes.
-    Stale,
-    /// Nothing was sent: the grant is bound to another owner, authority or client.
-    Misfit,
-    /// Nothing was sent: another process's intent stands.
-    Respected { until: Timestamp },
-    /// Nothing was sent: an earlier request may have spent the token, and sending it again could end another grant.
-    MaybeSpent,
-    /// The provider did not give anything, and the token is as it was.
-    Failed { revision: i64, failure: Failure },
-    /// Whether the token was spent is not known, and the intent stands. `before` an earlier request left that open.
-    Unknown { revision: i64, failure: Failure, before: bool },
-    /// The provider answered, and the answer could not be put on record.
-    AnswerLost,
-}
-
 /// Uses the refresh token in a slot once.
-pub(in crate::grant) async fn spend(
-    engine: &Engine,
-    job: &Job,
-    app: &App,
-    slot: Slot,
-) -> Result<Spent, NotSpent> {
-    let Engine { records, gate, marks, .. } = engine;
+pub(crate) async fn spend(engine: &Engine, job: &Job, app: &App, slot: Slot) -> Result<Spent, NotSpent> {
+    let Engine { records, gate, .. } = engine;
     let permit = gate.admit(job).await.map_err(NotSpent::NotAdmitted)?;
     let loaded = records.get(&job.place.uid).ok_or(NotSpent::Stale)?;
     let opened = records.opened(&loaded.record, slot).ok_or(NotSpent::Stale)?;
-    let Some(token) = refresh_token(&opened.grant) else { return Err(NotSpent::Stale) };
+    let token = refresh_token(&opened.grant).ok_or(NotSpent::Stale)?;
     may_be_spent(engine, job, app, &loaded.record, &opened)?;
     let previous = loaded.record.open_previous(&records.sealer).ok().flatten();
-    let mark = mark(records, marks, job, loaded, &opened).await?;
+    let mark = mark(engine, job, loaded, &opened).await?;
     let asked_at = records.clock.now();
     let mut result = send(engine, job, app, token).await;
-    if slot == Slot::InUse && !mark.was_unknown && refused_for_good(&result) {
+    let refused = |failure: &Failure| failure.class == Class::Reauth && failure.sent == Sent::Refused;
+    if slot == Slot::InUse && !mark.was_unknown && result.as_ref().is_err_and(refused) {
         // Within its grace window the predecessor may still work.
         let previous = previous.filter(|_| job.target.predecessor_works(&opened.grant, records.clock.now()));
         if let Some(token) = previous.as_ref().and_then(refresh_token) {
@@ -89,15 +64,11 @@ fn may_be_spent(
     opened: &Opened,
 ) -> Result<(), NotSpent> {
     opened.grant.bound_to.fits(&job.terms(Some(app))).map_err(|_| NotSpent::Misfit)?;
-    let Some(standing) = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate) else {
-        return Ok(());
-    };
-    let in_use = engine.records.opened(record, Slot::InUse).map(|in_use| in_use.grant);
-    let now = engine.records.clock.now();
-    if may_be_sent_again(standing.at, job.target.grace(), in_use.as_ref(), now) {
-        return Ok(());
-    }
-    Err(NotSpent::MaybeSpent)
+    let records = &engine.records;
+    let sent = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate);
+    let in_use = records.opened(record, Slot::InUse).map(|in_use| in_use.grant);
+    let again = |at| may_be_sent_again(at, job.target.grace(), in_use.as_ref(), records.clock.now());
+    if sent.is_none_or(|intent| again(intent.at)) { Ok(()) } else { Err(NotSpent::MaybeSpent) }
 }
 
 /// Whether a candidate that was sent without an answer may be sent again.
@@ -116,7 +87,7 @@ pub(crate) fn may_be_sent_again(
 }
 
 /// Sends a refresh token once. Whether this may be done is the caller's to know.
-pub(in crate::grant) async fn send(
+pub(crate) async fn send(
     engine: &Engine,
     job: &Job,
     app: &App,
@@ -131,8 +102,7 @@ pub(in crate::grant) async fn send(
     Ok(granted.answer)
 }
 
-/// Puts the answer on record before anything in it is judged: tried until it is written, or what it answers is not there any
-/// more. A disconnect in between does not stop it: what is on record then is what gets revoked.
+/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A disconnect in between does not stop it: what is on record then is what gets revoked.
 async fn keep(
     engine: &Engine,
     job: &Job,
@@ -169,51 +139,22 @@ async fn keep(
     }
 }
 
-/// The provider gave nothing. Only a request that certainly had no effect loses its intent.
+/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome later.
 async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
+    let (records, uid) = (&engine.records, &job.place.uid);
     let (slot, revision) = (opened.slot(), opened.revision());
     let failure = engine.gate.failed(job, failure, Some(&opened.grant).filter(|_| slot == Slot::InUse));
     let Some(intent) = mark.intent else { return NotSpent::Failed { revision, failure } };
     if failure.sent == Sent::MaybeSent {
-        note(engine, job, |record| record.intent_unknown(slot, intent)).await;
+        records.note(uid, "an unknown outcome", |record| record.intent_unknown(slot, intent)).await;
         return NotSpent::Unknown { revision, failure, before: false };
     }
     if mark.was_unknown {
         // Refused now, and an earlier request under this intent may have worked: it stands.
         return NotSpent::Unknown { revision, failure, before: true };
     }
-    note(engine, job, |record| record.without_intent(slot, intent)).await;
+    records.note(uid, "the end of an intent", |record| record.without_intent(slot, intent)).await;
     NotSpent::Failed { revision, failure }
-}
-
-/// An intent that cannot be changed now stays, and is taken for an unknown outcome later: the careful reading.
-async fn note(engine: &Engine, job: &Job, change: impl Fn(Record) -> Result<Record, TransitionError>) {
-    if let Err(error) = engine.records.settle(&job.place.uid, change).await
-        && !matches!(error, NotWritten::Refused(_))
-    {
-        tracing::warn!(error = %chain(&error), "the intent stays as it is");
-    }
-}
-
-/// Whether the provider refused the refresh token itself.
-fn refused_for_good(result: &Result<TokenAnswer, Failure>) -> bool {
-    matches!(result, Err(failure) if failure.class == Class::Reauth && failure.sent == Sent::Refused)
-}
-
-fn refresh_token(grant: &Grant) -> Option<&SecretString> {
-    match &grant.credential {
-        Credential::OAuth { refresh_token, .. } => refresh_token.as_ref(),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => None,
-    }
-}
-
-impl From<NotMarked> for NotSpent {
-    fn from(why: NotMarked) -> Self {
-        match why {
-            NotMarked::Respected { until } => Self::Respected { until },
-            NotMarked::NotWritten => Self::Stale,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,155 @@
+//! Consent in a browser (RFC 6749 §4.1): the authorization request, and the code for tokens.
+//!
+//! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once, whatever
+//! happens.
+
+use std::sync::Arc;
+
+use bowline_api::attempt::{AuthorizationResponse, Step, redirect_uri};
+use bowline_api::connection::Method;
+use bowline_oauth::app::App;
+use bowline_oauth::authorize::{self, AuthorizationRequest};
+use bowline_oauth::callback;
+use bowline_oauth::catalog::protocol::ProviderAccount;
+use bowline_oauth::exchange::{self, Code};
+use bowline_runtime::attempts::StoredAttempt;
+use k8s_openapi::ByteString;
+use secrecy::SecretString;
+
+use super::arrival::{Arrival, arrived};
+use super::terms::{Pledge, app, declined, may_consent, not_offered, pledged_app};
+use crate::grant::Engine;
+use crate::grant::intake::{into_catalog, judge_candidate, pinned_account};
+use crate::grant::outcome::{Outcome, WorkResult};
+use crate::grant::refusal::ConsentError;
+use crate::grant::target::requested;
+use crate::grant::work::Job;
+use crate::metrics::Operation;
+use crate::vault::{GrantType, Slot};
+
+/// Builds the authorization request of an attempt, pushed to the provider first where it offers that.
+pub(super) async fn begin(engine: &Engine, job: &Job, name: &str) -> WorkResult {
+    let consents = &engine.consents;
+    let kept = consents.attempt(name).await?;
+    let Step::Asked { session, state } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
+    match request(engine, job, &kept, state).await {
+        Ok((address, sealed)) => {
+            let next = Step::Prepared { session: session.clone(), address, sealed };
+            consents.step(kept, next).await.map(|_| Outcome::Stepped).ok_or(Outcome::Stale)
+        }
+        Err(outcome) => Err(consents.failed(kept, outcome).await),
+    }
+}
+
+/// The address to send the browser to, and the pledge.
+async fn request(
+    engine: &Engine,
+    job: &Job,
+    kept: &StoredAttempt,
+    state: &SecretString,
+) -> Result<(SecretString, ByteString), Outcome> {
+    let now = engine.records.clock.now();
+    if kept.attempt.is_expired_at(now) {
+        return Err(ConsentError::TooLate.into());
+    }
+    may_consent(engine, job, kept)?;
+    let offered = job.target.methods().contains(&Method::AuthorizationCode);
+    let portal = engine.consents.portal.as_ref().filter(|_| offered).ok_or_else(|| not_offered(job))?;
+    let app = app(engine, job).await?;
+    let permit = engine.gate.admit(job).await?;
+    let redirect_uri = redirect_uri(portal, job.target.provider());
+    let scopes = requested(&job.target, &job.scopes);
+    let expected = expected(engine, job);
+    let request = AuthorizationRequest {
+        redirect_uri: &redirect_uri,
+        state,
+        scopes: &scopes,
+        expected: expected.as_ref(),
+    };
+    let begun = authorize::begin(job.target.http(), job.target.description(), &app, &request, now);
+    let begun = engine.gate.timed(Operation::Authorize, begun).await;
+    drop(permit);
+    let begun = begun.map_err(|failure| declined(engine, job, failure))?;
+    let pledge = Pledge {
+        attempt: kept.name.clone(),
+        secret: begun.verifier,
+        bound_to: job.binding(Some(&app)),
+        redirect_uri,
+        scopes,
+    };
+    let sealed = pledge.seal(&engine.records.sealer, &job.place)?;
+    Ok((SecretString::from(begun.address.as_str()), sealed))
+}
+
+/// The account that a renewal must be of, unless the owner means another one now.
+fn expected(engine: &Engine, job: &Job) -> Option<ProviderAccount> {
+    let account = pinned_account(engine, &job.place.uid).map(into_catalog)?;
+    let mut named = [&job.expected_account, &job.accepted_account].into_iter().flatten();
+    named.all(|named| *named == account.id).then_some(account)
+}
+
+/// Takes what the browser returned with: an error ends the attempt, a code is exchanged.
+pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResult {
+    let kept = engine.consents.attempt(name).await?;
+    let Step::Returned { answer, sealed } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
+    match code(engine, job, &kept, answer, sealed).await {
+        Ok((pledge, app, code)) => spend(engine, job, kept, &app, &pledge, &code).await,
+        Err(outcome) => Err(engine.consents.failed(kept, outcome).await),
+    }
+}
+
+/// The code with its pledge and app, if the answer is one to this attempt, from the provider that was asked.
+async fn code(
+    engine: &Engine,
+    job: &Job,
+    kept: &StoredAttempt,
+    answer: &AuthorizationResponse,
+    sealed: &ByteString,
+) -> Result<(Pledge, Arc<App>, SecretString), Outcome> {
+    let pledge = Pledge::open(engine, job, kept, sealed)?;
+    may_consent(engine, job, kept)?;
+    let (AuthorizationResponse::Code { issuer, .. } | AuthorizationResponse::Error { issuer, .. }) = answer;
+    let description = job.target.description();
+    callback::callback_issuer(description, issuer.as_deref()).map_err(|_| ConsentError::WrongIssuer)?;
+    match answer {
+        AuthorizationResponse::Code { code, .. } => {
+            let app = pledged_app(engine, job, &pledge).await?;
+            Ok((pledge, app, code.clone()))
+        }
+        AuthorizationResponse::Error { error, description: said, .. } => {
+            let declined = callback::declined(description, error, said.as_deref());
+            Err(ConsentError::declined(declined, job.target.whom_to_ask()).into())
+        }
+    }
+}
+
+async fn spend(
+    engine: &Engine,
+    job: &Job,
+    kept: StoredAttempt,
+    app: &App,
+    pledge: &Pledge,
+    code: &SecretString,
+) -> WorkResult {
+    let loaded = engine.records.get(&job.place.uid);
+    if loaded.is_some_and(|loaded| loaded.record.sealed(Slot::Candidate).is_some()) {
+        // The older candidate is judged first, or this answer overwrites it. Whatever comes of that, the code is sent.
+        let _ = judge_candidate(engine, job).await;
+    }
+    let permit = engine.gate.admit(job).await?;
+    // From here on nobody else finds the code.
+    let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
+    let asked_at = engine.records.clock.now();
+    let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;
+    let code = Code { code, verifier, redirect_uri, scopes };
+    let sent = exchange::exchange(job.target.http(), job.target.description(), app, code, asked_at);
+    let sent = engine.gate.timed(Operation::Exchange, sent).await;
+    drop(permit);
+    match sent {
+        Ok(granted) => {
+            let arrival = Arrival { kept, pledge, app, grant_type: GrantType::AuthorizationCode, asked_at };
+            arrived(engine, job, arrival, granted.answer).await
+        }
+        Err(failure) => Err(engine.consents.failed(kept, declined(engine, job, failure)).await),
+    }
+}

@@ -1,0 +1,124 @@
+//! Under which terms a person consents: who may, in the name of which app, and what the operator keeps of that until the answer
+//! comes.
+
+use std::sync::Arc;
+
+use bowline_oauth::app::App;
+use bowline_oauth::classify::Failure;
+use bowline_runtime::attempts::StoredAttempt;
+use k8s_openapi::ByteString;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::grant::Engine;
+use crate::grant::outcome::Outcome;
+use crate::grant::records::Records;
+use crate::grant::refusal::ConsentError;
+use crate::grant::work::Job;
+use crate::vault::seal::{Place, SealPurpose};
+use crate::vault::{Binding, Grant, Sealer};
+
+/// Attempts have no revisions: each is made once.
+const REVISION: i64 = 0;
+
+/// What an attempt is pledged to, sealed beside what the portal may read. The answer is taken only if all of it still holds.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pledge {
+    /// Name of the attempt's Secret: one attempt's pledge is no other's.
+    pub(crate) attempt: String,
+    /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
+    #[serde(serialize_with = "exposed")]
+    pub(crate) secret: SecretString,
+    /// The redirect URI of the request; empty for device flow.
+    pub(crate) redirect_uri: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) bound_to: Binding,
+}
+
+fn exposed<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose_secret())
+}
+
+impl Pledge {
+    pub(super) fn seal(&self, sealer: &Sealer, place: &Place) -> Result<ByteString, ConsentError> {
+        let text = Zeroizing::new(serde_json::to_vec(self).map_err(|_| ConsentError::Unreadable)?);
+        let bytes = sealer.seal(place, SealPurpose::Attempt, REVISION, &text);
+        bytes.map(ByteString).map_err(|_| ConsentError::Unreadable)
+    }
+
+    /// Opens the pledge of this attempt on this connection, and of no other, before the attempt expires.
+    pub(super) fn open(
+        engine: &Engine,
+        job: &Job,
+        kept: &StoredAttempt,
+        sealed: &ByteString,
+    ) -> Result<Self, ConsentError> {
+        let Records { sealer, clock, .. } = &engine.records;
+        if kept.attempt.is_expired_at(clock.now()) {
+            return Err(ConsentError::TooLate);
+        }
+        let text = sealer.open(&job.place, SealPurpose::Attempt, REVISION, &sealed.0);
+        let pledge: Option<Self> = text.ok().and_then(|text| serde_json::from_slice(&text).ok());
+        pledge.filter(|pledge| pledge.attempt == kept.name).ok_or(ConsentError::Unreadable)
+    }
+}
+
+/// The app in whose name a person is asked.
+pub(super) async fn app(engine: &Engine, job: &Job) -> Result<Arc<App>, Outcome> {
+    engine.secrets.app(job).await?.ok_or_else(|| not_offered(job).into())
+}
+
+/// The app in whose name the person was asked, if owner, authority and client are what they were then.
+pub(super) async fn pledged_app(engine: &Engine, job: &Job, pledge: &Pledge) -> Result<Arc<App>, Outcome> {
+    let app = engine.secrets.app(job).await?;
+    let holds = |app: &Arc<App>| pledge.bound_to.fits(&job.terms(Some(app))).is_ok();
+    app.filter(holds).ok_or_else(|| ConsentError::TermsMoved.into())
+}
+
+/// What a failed request means for the attempt; what it says of the provider is taken in.
+pub(super) fn declined(engine: &Engine, job: &Job, failure: Failure) -> ConsentError {
+    let failure = engine.gate.failed(job, failure, None);
+    ConsentError::of(failure.class, failure.summary, job.target.whom_to_ask())
+}
+
+pub(super) fn not_offered(job: &Job) -> ConsentError {
+    ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() }
+}
+
+/// The first consent is the owner's, and so is the first under a new owner. Later, who may connect may renew it, and the
+/// account's pin keeps it the same one.
+///
+/// Checked again when the answer comes: the grant that was to be renewed may be gone by then.
+pub(super) fn may_consent(engine: &Engine, job: &Job, kept: &StoredAttempt) -> Result<(), ConsentError> {
+    let renewed = renewed(engine, job);
+    let owner = || job.owner.clone();
+    if !is_owners(job, kept) {
+        let renews = renewed.is_some_and(|grant| grant.bound_to.account.is_some());
+        return if renews { Ok(()) } else { Err(ConsentError::NotTheOwner { owner: owner() }) };
+    }
+    let pinned = renewed.and_then(|grant| grant.consent.person);
+    match (pinned, &kept.attempt.person) {
+        (Some(pinned), Some(person)) if pinned != person.as_str() => {
+            Err(ConsentError::OtherPerson { owner: owner() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The person who consents in the owner's name. Who renews a grant does not change whose it is, and neither does a sign-in
+/// that does not say who the person is.
+pub(super) fn person_behind(engine: &Engine, job: &Job, kept: &StoredAttempt) -> Option<String> {
+    let own = kept.attempt.person.as_ref().filter(|_| is_owners(job, kept));
+    own.map(|person| person.as_str().to_owned()).or_else(|| renewed(engine, job)?.consent.person)
+}
+
+/// The owner's grant that this consent would renew.
+fn renewed(engine: &Engine, job: &Job) -> Option<Grant> {
+    engine.records.in_use(&job.place.uid).filter(|grant| grant.bound_to.owner == job.owner)
+}
+
+fn is_owners(job: &Job, kept: &StoredAttempt) -> bool {
+    kept.attempt.user == job.owner
+}
