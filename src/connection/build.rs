@@ -9,30 +9,24 @@ use crate::publishing::metadata::{AllowedMetadata, MetadataError};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, TemplateError};
 use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
-use crate::vault::Grant;
-use crate::vault::record::GrantVersion;
+use crate::secret_plan::GrantInUse;
 
 /// Why the Secret cannot be made as the spec wants it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
-    /// A value does not fit the format.
+pub(super) enum ConnectionSecretError {
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// A template cannot be rendered.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// A label or annotation is not allowed.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// There is no access token in the grant that may be published.
     #[error(transparent)]
     Unpublishable(#[from] Unpublishable),
-    /// The API server gave an object without a UID.
     #[error("the connection has no UID")]
     NoUid,
 }
 
-impl BuildError {
+impl ConnectionSecretError {
     /// The reason for the condition.
     pub(super) fn reason(&self) -> Reason {
         match self {
@@ -47,11 +41,10 @@ impl BuildError {
 /// The Secret in the connection's own namespace.
 pub(super) fn secret(
     connection: &IntegrationConnection,
-    grant: &Grant,
-    revision: i64,
-    version: GrantVersion,
+    grant: &GrantInUse,
     allowed: &AllowedMetadata,
-) -> Result<Desired, BuildError> {
+) -> Result<Desired, ConnectionSecretError> {
+    let GrantInUse { grant, revision, version } = grant;
     let wanted = connection.spec.secret.clone().unwrap_or_default();
     let SecretTemplate { type_, metadata, data } = wanted.template.unwrap_or_default();
     let metadata = metadata.unwrap_or_default();
@@ -62,15 +55,14 @@ pub(super) fn secret(
     } else {
         Published::rendered(type_.as_ref(), template::render(&data, &material)?)?
     };
-    let namespace = connection.namespace().unwrap_or_default();
     Ok(Desired {
+        namespace: connection.namespace().unwrap_or_default(),
         name: connection.secret_name(),
-        owner: controller(connection).ok_or(BuildError::NoUid)?,
+        owner: controller(connection).ok_or(ConnectionSecretError::NoUid)?,
         connection_id: connection.id(),
-        connection_uid: connection.uid().ok_or(BuildError::NoUid)?,
-        namespace,
-        revision,
-        grant: version,
+        connection_uid: connection.uid().ok_or(ConnectionSecretError::NoUid)?,
+        revision: *revision,
+        grant: *version,
         expires_at: grant.expires_at,
         metadata,
         content,

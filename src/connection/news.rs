@@ -1,6 +1,6 @@
 //! Which changes of a status are worth an Event. Pure: read from the table of reasons.
 
-use bowline_api::IntegrationConnectionStatus;
+use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::LastAttempt;
 use bowline_api::reason::{Facts, Reason};
@@ -12,7 +12,6 @@ use crate::grant::outcome::{Finished, Outcome};
 pub(super) struct News {
     /// Its reason; the table says whether it is a warning.
     pub(crate) reason: Reason,
-    /// What is said.
     pub(crate) note: String,
 }
 
@@ -23,11 +22,7 @@ impl News {
 }
 
 /// What to tell, given the status before and after.
-pub(super) fn news(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-    finished: Option<&Finished>,
-) -> Vec<News> {
+pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finished>) -> Vec<News> {
     let attempt = failed_attempt(old, new);
     let mut all: Vec<News> = turned(old, new).collect();
     // Without a grant in use Authorized says how the attempt ended: once is enough.
@@ -40,10 +35,7 @@ pub(super) fn news(
 }
 
 /// Conditions that turned to a reason with an Event.
-fn turned(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> impl Iterator<Item = News> {
+fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = News> {
     use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
     [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
         let now = new.conditions.condition(type_)?;
@@ -55,10 +47,7 @@ fn turned(
 }
 
 /// An attempt that ended without a grant, or of which nobody knows.
-fn failed_attempt(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> Option<News> {
+fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<News> {
     let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
     let told = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
     if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(told) {
@@ -69,11 +58,8 @@ fn failed_attempt(
 }
 
 /// A connection that was shared and is not any more.
-fn left_workspace(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> Option<News> {
-    let is_shared = |status: &IntegrationConnectionStatus| {
+fn left_workspace(old: Option<&Status>, new: &Status) -> Option<News> {
+    let is_shared = |status: &Status| {
         matches!(
             status.conditions.reason_of(ConditionType::Shared),
             Some(Reason::Shared | Reason::PartiallyPublished)
@@ -96,8 +82,8 @@ fn answered(finished: Option<&Finished>) -> Option<News> {
 }
 
 /// A connection that was not ready is ready again.
-fn recovered(old: Option<&IntegrationConnectionStatus>, new: &IntegrationConnectionStatus) -> Option<News> {
+fn recovered(old: Option<&Status>, new: &Status) -> Option<News> {
     let old = old.filter(|old| old.connected_at.is_some())?;
-    let ready = |status: &IntegrationConnectionStatus| status.conditions.is(ConditionType::Ready);
+    let ready = |status: &Status| status.conditions.is(ConditionType::Ready);
     (!ready(old) && ready(new)).then(|| News::of(Reason::Recovered))
 }

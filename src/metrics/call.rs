@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bowline_oauth::classify::Failure;
+use bowline_oauth::catalog::errors::Class;
 use prometheus::{HistogramVec, IntCounterVec};
 
 use super::labels::{self, ABANDONED, Operation, SUCCESS};
@@ -22,9 +22,9 @@ impl Call {
         Self { requests, durations, operation, begun: Instant::now(), class: ABANDONED }
     }
 
-    /// Counts the request under the failure's class, or as a success.
-    pub(crate) fn finish(mut self, failure: Option<&Failure>) {
-        self.class = failure.map_or(SUCCESS, |failure| labels::class(failure.class));
+    /// Counts the request under the class of its failure, or as a success.
+    pub(crate) fn finish(mut self, failure: Option<Class>) {
+        self.class = failure.map_or(SUCCESS, labels::class);
     }
 }
 

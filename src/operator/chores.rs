@@ -16,15 +16,14 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
 use crate::connection;
 use crate::context::Context;
 use crate::vault::keyring::SharedKeyring;
 
-/// How often tries that are long over are removed.
-const TRIES_EVERY: Duration = Duration::from_mins(1);
-/// So long after its time a try is still told of: who comes back late learns that it was too late.
-const TRIES_TOLD: Duration = Duration::from_mins(10);
+/// How often attempts that are long over are removed.
+const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
+/// An attempt is kept for so long after its time: whoever comes back late learns that it was too late.
+const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 /// How often gauges are set.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// How often shares are swept, should a wake have been lost.
@@ -41,14 +40,9 @@ const POLICIES: &[&str] = &[
 ];
 
 /// Runs until `stop`.
-pub(super) async fn run(
-    ctx: Arc<Context>,
-    keyring: SharedKeyring,
-    settings: Settings,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
-    let mut tries = interval(TRIES_EVERY);
+    let mut old_attempts = interval(ATTEMPTS_EVERY);
     let mut sweep = interval(SWEEP_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
@@ -59,21 +53,21 @@ pub(super) async fn run(
                 set_gauges(&ctx, &keyring);
                 let_go_unreadable(&ctx).await;
             }
-            _ = tries.tick() => sweep_attempts(&ctx).await,
+            _ = old_attempts.tick() => sweep_attempts(&ctx).await,
             _ = sweep.tick() => ctx.world.wake_shares(),
             _ = hourly.tick() => {
-                judge_key(&ctx, &keyring, settings.key_max_age);
+                judge_key(&ctx, &keyring);
                 judge_policies(&ctx).await;
-                // Right after the start a connection may not be listed yet that a restore brings back.
+                // Right after the start a restored connection may not be listed yet.
                 if begun.elapsed() > SWEEP_EVERY {
-                    sweep_orphans(&ctx, settings.record_retention).await;
+                    sweep_orphans(&ctx).await;
                 }
             }
         }
     }
 }
 
-/// Tries to connect that are long over are removed; so are Secrets there that are none.
+/// Removes attempts to connect that are long over, and Secrets there that are none.
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
@@ -82,7 +76,7 @@ async fn sweep_attempts(ctx: &Context) {
         // What another version wrote, or nobody of ours: it is left alone for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
-    let expired = |secret: &Secret| later(expires_at(secret), TRIES_TOLD) <= now;
+    let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {
             tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");
@@ -105,8 +99,7 @@ async fn let_go_unreadable(ctx: &Arc<Context>) {
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.kinds.connections.state() {
-        let phase = connection.phase().unwrap_or(Phase::Pending);
-        *phases.entry(phase).or_default() += 1;
+        *phases.entry(connection.phase().unwrap_or(Phase::Pending)).or_default() += 1;
     }
     for phase in Phase::ALL {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
@@ -122,13 +115,16 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.set_shares(ctx.world.kinds.shares.state().len());
     ctx.metrics.set_store_ready(ctx.store.is_ready() && keyring.fault().is_none());
-    let age = keyring.current().primary().age(ctx.clock.now());
-    ctx.metrics.set_keyring_key_age(Duration::try_from(age).unwrap_or_default());
+    ctx.metrics.set_keyring_key_age(key_age(ctx, keyring));
 }
 
-fn judge_key(ctx: &Context, keyring: &SharedKeyring, max_age: Duration) {
-    let age = Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default();
-    if age > max_age {
+fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {
+    Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default()
+}
+
+fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
+    let age = key_age(ctx, keyring);
+    if age > ctx.settings.key_max_age {
         let days = age.as_secs() / 86_400;
         tracing::warn!(
             days,
@@ -153,7 +149,7 @@ async fn judge_policies(ctx: &Context) {
 }
 
 /// Records whose connection is gone are noted, and erased when they have been dead for long.
-async fn sweep_orphans(ctx: &Context, retention: Duration) {
+async fn sweep_orphans(ctx: &Context) {
     let connections = ctx.world.kinds.connections.state();
     let unreadable = ctx.world.kinds.connections.unreadable();
     let known = connections.iter().map(|connection| &connection.metadata);
@@ -170,7 +166,7 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
         // The cache may be behind: one live look before anything is said of a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
-                ctx.grants.orphaned(orphan, retention).await;
+                ctx.grants.orphaned(orphan, ctx.settings.record_retention).await;
             }
             Ok(_) | Err(_) => {}
         }

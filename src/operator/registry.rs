@@ -15,9 +15,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::context::{Context, Kind};
+use super::Lifetime;
+use crate::context::{Context, Controlled, ReconcileError};
 use crate::kinds::{Handle, Kinds};
 use crate::kube_ext::index::{SecretChange, SecretIndex};
 use crate::metrics::PassOutcome;
@@ -34,12 +34,11 @@ pub(super) struct Registry {
     controllers: Vec<Start>,
 }
 
-type Start = Box<dyn FnOnce(&Arc<Context>, &CancellationToken, &TaskTracker) + Send>;
+pub(super) type Start = Box<dyn FnOnce(&Arc<Context>, &Lifetime) + Send>;
 
 macro_rules! register {
     ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
         impl Registry {
-            /// All kinds of ours.
             pub(super) fn kinds(&mut self) -> Kinds {
                 Kinds { $($field: self.kind()),+ }
             }
@@ -50,18 +49,17 @@ macro_rules! register {
 bowline_api::kinds!(register);
 
 impl Registry {
-    /// Nothing is followed yet.
     pub(super) fn new(client: Client) -> Self {
         Self { client, watches: Vec::new(), controllers: Vec::new() }
     }
 
-    fn kind<K: Kind>(&mut self) -> Handle<K> {
+    fn kind<K: Controlled>(&mut self) -> Handle<K> {
         let (waker, woken) = unbounded_channel();
         let cache = self.cache(Api::all(self.client.clone()), Config::default(), K::changed);
         let store = cache.store();
-        self.controllers.push(Box::new(move |ctx, stop, tasks| {
+        self.controllers.push(Box::new(move |ctx, life| {
             ctx.metrics.expect_passes(K::LABEL);
-            tasks.spawn(control::<K>(store, woken, ctx, stop));
+            life.tasks.spawn(control::<K>(store, woken, ctx, &life.stop));
         }));
         Handle { cache, waker }
     }
@@ -113,9 +111,9 @@ impl Registry {
         T: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
         C: Send,
     {
-        self.watches.push(Box::new(move |ctx, stop, tasks| {
-            let (mut events, ctx) = (follow(api, config, stop), Arc::clone(ctx));
-            tasks.spawn(async move {
+        self.watches.push(Box::new(move |ctx, life| {
+            let (mut events, ctx) = (follow(api, config, &life.stop), Arc::clone(ctx));
+            life.tasks.spawn(async move {
                 while let Some(event) = events.next().await {
                     for change in take(event) {
                         changed(&ctx, &change);
@@ -126,22 +124,15 @@ impl Registry {
     }
 
     /// Starts all watches; gives what starts the controllers when the caches are full.
-    pub(super) fn start(
-        self,
-        ctx: &Arc<Context>,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) -> impl FnOnce(&Arc<Context>, &CancellationToken, &TaskTracker) {
-        for watch in self.watches {
-            watch(ctx, stop, tasks);
-        }
-        |ctx, stop, tasks| self.controllers.into_iter().for_each(|start| start(ctx, stop, tasks))
+    pub(super) fn start(self, ctx: &Arc<Context>, life: &Lifetime) -> Vec<Start> {
+        self.watches.into_iter().for_each(|start| start(ctx, life));
+        self.controllers
     }
 }
 
-/// Runs the controller of one kind. It is woken by hand alone (see [`Kind::changed`]): kube's relations between kinds would
+/// Runs the controller of one kind. It is woken by hand alone (see [`Controlled::changed`]): kube's relations between kinds would
 /// open a second watch and cache for each.
-fn control<K: Kind>(
+fn control<K: Controlled>(
     store: Store<K>,
     woken: UnboundedReceiver<ObjectRef<K>>,
     ctx: &Arc<Context>,
@@ -164,16 +155,9 @@ fn control<K: Kind>(
         })
 }
 
-async fn counted<K: Kind>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, K::Error> {
+async fn counted<K: Controlled>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let pass = ctx.metrics.pass(K::LABEL);
-    match K::reconcile(object, ctx).await {
-        Ok((outcome, action)) => {
-            pass.finish(outcome);
-            Ok(action)
-        }
-        Err(error) => {
-            pass.finish(PassOutcome::Retrying);
-            Err(error)
-        }
-    }
+    let result = K::reconcile(object, ctx).await;
+    pass.finish(result.as_ref().map_or(PassOutcome::Retrying, |(outcome, _)| *outcome));
+    result.map(|(_, action)| action)
 }

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::grant::endings::Lookup;
 use crate::kube_ext::index::SecretChange;
 
-/// A namespace that comes, goes or is labelled anew: the workspaces that list it and what is shared, and the connections
+/// A namespace that comes, goes or gets other labels: the workspaces that list it and what is shared, and the connections
 /// in it, which a provider may allow by label.
 pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
     if let Change::Applied { object, before: Some(before) } = change
@@ -82,5 +82,5 @@ pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
 /// Resolves a provider for a grant that is being ended.
 pub(super) fn lookup(ctx: &Arc<Context>) -> Lookup {
     let ctx = Arc::clone(ctx);
-    Arc::new(move |place, terms| ctx.world.target_of_ending(place, terms))
+    Arc::new(move |place, terms| ctx.world.provider(&place.provider, &terms.parameters).ok())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
-use bowline_api::reason::{Facts, Reason};
+use bowline_api::reason::Reason;
 use bowline_oauth::app::{App, CLIENT_SECRET};
 use bowline_oauth::catalog::{self, Description, Entry, ResolveError};
 use bowline_oauth::guard;
@@ -15,52 +15,37 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::network::{network, remedy};
-use crate::discovered::Question;
-use crate::world::sentence;
+use crate::discovered::IssuerQuestion;
+use crate::world::{ProviderRefusal, sentence};
 
 /// What was gathered.
 #[derive(Default)]
-pub(super) struct Observed {
+pub(super) struct ObservedProvider {
     /// The Secret that `spec.app` names, in the operator's namespace.
     pub(crate) app_secret: Option<Arc<Secret>>,
     /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
     pub(crate) ca_secret: Option<Arc<Secret>>,
-    /// What the operator allows providers to be reached by.
+    /// How the operator allows providers to be reached.
     pub(crate) bounds: NetworkBounds,
-}
-
-/// Why it cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// Why.
-    pub(crate) reason: Reason,
-    /// The sentence: what is wrong, what to do, who can.
-    pub(crate) message: String,
-}
-
-impl Refusal {
-    /// `detail` is said between what happened and what to do.
-    pub(super) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
-        let facts = Facts { contact, detail: detail.into(), ..Facts::default() };
-        Self { reason, message: reason.message(&facts) }
-    }
 }
 
 /// A provider that can be used as far as its object and its Secret go.
 #[derive(Debug)]
-pub(super) struct Usable {
-    /// Its registration.
+pub(super) struct CheckedProvider {
     pub(crate) app: Option<Arc<App>>,
     /// With made-up values for what connections set: for methods and rotation.
     pub(crate) sketch: Description,
     /// What is to be asked of its issuer, if anything.
-    pub(crate) question: Option<Question>,
-    /// What it may be reached by.
+    pub(crate) question: Option<IssuerQuestion>,
+    /// How it may be reached.
     pub(crate) network: Network,
 }
 
 /// Judges the object and its Secret.
-pub(super) fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
+pub(super) fn decide(
+    provider: &IntegrationProvider,
+    observed: &ObservedProvider,
+) -> Result<CheckedProvider, ProviderRefusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
     let entry = entry(spec)?;
     let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds);
@@ -72,15 +57,15 @@ pub(super) fn decide(provider: &IntegrationProvider, observed: &Observed) -> Res
     }
     let app = app(spec, &sketch, observed)?;
     let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
-    let question = question.map(|issuer| Question { issuer, network: network.clone() });
-    Ok(Usable { app, sketch, question, network })
+    let question = question.map(|issuer| IssuerQuestion { issuer, network: network.clone() });
+    Ok(CheckedProvider { app, sketch, question, network })
 }
 
-fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> Refusal {
-    Refusal::new(reason, message, spec.contact.as_deref())
+fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> ProviderRefusal {
+    ProviderRefusal::new(reason, message, spec.contact.as_deref())
 }
 
-fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
+fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, ProviderRefusal> {
     let unknown = || {
         let message =
             format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);
@@ -89,7 +74,7 @@ fn entry(spec: &IntegrationProviderSpec) -> Result<&'static Entry, Refusal> {
     catalog::get(&spec.type_).ok_or_else(unknown)
 }
 
-fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
+fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> ProviderRefusal {
     let reason = match error {
         ResolveError::Insecure { .. }
         | ResolveError::BadAddress { .. }
@@ -99,7 +84,7 @@ fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
     refuse(spec, reason, &sentence(&error.to_string()))
 }
 
-fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> Refusal {
+fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> ProviderRefusal {
     let message = format!("{refusal}. {}", remedy(refusal));
     refuse(spec, Reason::EndpointRefused, &message)
 }
@@ -111,8 +96,8 @@ fn needs_app(method: Method) -> bool {
 fn app(
     spec: &IntegrationProviderSpec,
     sketch: &Description,
-    observed: &Observed,
-) -> Result<Option<Arc<App>>, Refusal> {
+    observed: &ObservedProvider,
+) -> Result<Option<Arc<App>>, ProviderRefusal> {
     if !sketch.methods.iter().copied().any(needs_app) {
         return Ok(None);
     }

@@ -8,16 +8,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::act::{Outcome, SecretOutcome};
-use super::decide::{Observed, Plan, Publishing};
+use super::act::ShareOutcome;
+use super::decide::{ObservedShare, SharePlan};
+use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::vault::Grant;
 
 /// The next status of `share`.
 pub(super) fn status(
     share: &ConnectionShare,
-    observed: &Observed,
-    plan: &Plan,
-    outcome: &Outcome,
+    observed: &ObservedShare,
+    plan: &SharePlan,
+    outcome: &ShareOutcome,
     now: Timestamp,
 ) -> ConnectionShareStatus {
     let old = share.status.clone().unwrap_or_default();
@@ -35,11 +36,10 @@ pub(super) fn status(
         conditions: conditions.build(),
         ..ConnectionShareStatus::default()
     };
-    let held = observed.source.as_ref().and_then(|source| source.held.as_ref());
-    match (&outcome.secret, plan.publishing, held) {
-        (SecretOutcome::Removed, ..) => base,
+    match (&outcome.secret, plan.secret, observed.grant()) {
+        (SecretOutcome::Withdrawn, ..) => base,
         (SecretOutcome::Written, _, Some(held))
-        | (SecretOutcome::Untouched, Publishing::Keep, Some(held)) => {
+        | (SecretOutcome::Untouched, SecretPlan::Keep, Some(held)) => {
             holding(base, &held.grant, share.name_any())
         }
         // The Secret is as it was, and so is what is said of it.
@@ -72,19 +72,19 @@ fn holding(base: ConnectionShareStatus, grant: &Grant, secret_name: String) -> C
 fn ready(
     share: &ConnectionShare,
     connection: Option<&IntegrationConnection>,
-    plan: &Plan,
-    outcome: &Outcome,
+    plan: &SharePlan,
+    outcome: &ShareOutcome,
 ) -> (Reason, String) {
     if let SecretOutcome::Failed { reason, message } = &outcome.secret {
         return (*reason, message.clone());
     }
     let expired =
         connection.is_some_and(|it| it.reason_of(ConditionType::TokenFresh) == Some(Reason::TokenExpired));
-    match (&outcome.secret, plan.publishing) {
-        (SecretOutcome::Removed, _) => not_ready("Its Secret was removed.", connection),
+    match (&outcome.secret, plan.secret) {
+        (SecretOutcome::Withdrawn, _) => not_ready("Its Secret was removed.", connection),
         _ if expired => not_ready("The token has expired.", connection),
-        (SecretOutcome::Written, _) | (SecretOutcome::Untouched, Publishing::Keep) => there(share),
-        (_, Publishing::Withhold) => not_ready("The newest token is not published.", connection),
+        (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => there(share),
+        (_, SecretPlan::Withhold) => not_ready("The newest token is not published.", connection),
         // The write is still to come; until then what was said last stays said.
         _ if share.is(ConditionType::Ready) => there(share),
         _ => not_ready("Nothing is published yet.", connection),

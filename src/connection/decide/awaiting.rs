@@ -6,8 +6,8 @@ use bowline_api::open::Open;
 use bowline_api::reason::{Facts, Reason};
 use kube::ResourceExt;
 
-use super::checks::Input;
 use super::consent;
+use super::input::Input;
 use super::verdict::Verdict;
 use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
@@ -23,7 +23,7 @@ pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
     if let Some(verdict) = failed_attempt(input) {
         return Some(verdict);
     }
-    let target = input.observed.provider.target()?;
+    let target = input.observed.target()?;
     if let Some(verdict) = on_record(input) {
         return Some(verdict);
     }
@@ -34,7 +34,7 @@ pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
     Some(awaiting_person(input, target))
 }
 
-/// Why the last attempt brought no grant.
+/// Why the last attempt led to no grant.
 fn failed_attempt(input: &Input) -> Option<Verdict> {
     let attempt = input.attempt.as_ref()?;
     // One that ended beside a grant says nothing about why there is none now.

@@ -1,37 +1,22 @@
 //! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::{LastAttempt, Method};
+use bowline_api::connection::Method;
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, Facts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
-use super::history::History;
+use super::input::Input;
 use super::verdict::Verdict;
 use super::{awaiting, consent};
-use crate::connection::observed::{Observed, Provider, RecordState};
+use crate::connection::observed::RecordState;
 use crate::grant::target::Scopes;
+use crate::world::UnusableProvider;
 
-/// What the checks look at.
-pub(crate) struct Input<'a> {
-    /// The object.
-    pub(crate) connection: &'a IntegrationConnection,
-    /// What was gathered.
-    pub(crate) observed: &'a Observed,
-    /// What earlier refreshes came to.
-    pub(crate) history: &'a History,
-    /// The last attempt to connect.
-    pub(crate) attempt: Option<LastAttempt>,
-    /// The time of the decision.
-    pub(crate) now: Timestamp,
-}
-
-/// So long before a grant ends by itself, its owner is told (R14).
+/// So long before a grant expires, its owner is told.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<Verdict>;
@@ -80,7 +65,7 @@ fn disconnected(input: &Input) -> Option<Verdict> {
 }
 
 fn not_allowed(input: &Input) -> Option<Verdict> {
-    let target = input.observed.provider.target()?;
+    let target = input.observed.target()?;
     let spec = &input.connection.spec;
     let beyond = target.scopes_beyond_allowed(&spec.scopes);
     let offered = |method: &Open<Method>| method.known().is_some_and(|it| target.methods().contains(&it));
@@ -101,12 +86,13 @@ fn not_allowed(input: &Input) -> Option<Verdict> {
 }
 
 fn provider_missing(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.provider, Provider::NotFound).then(|| input.verdict(Reason::ProviderNotFound, ""))
+    matches!(input.observed.provider, Err(UnusableProvider::NotFound))
+        .then(|| input.verdict(Reason::ProviderNotFound, ""))
 }
 
 fn parameters_invalid(input: &Input) -> Option<Verdict> {
     match &input.observed.provider {
-        Provider::ParametersInvalid { message } => {
+        Err(UnusableProvider::ParametersInvalid(message)) => {
             Some(input.verdict(Reason::ParametersInvalid, message.as_str()))
         }
         _ => None,
@@ -130,27 +116,25 @@ fn ruled_out(input: &Input) -> Option<Verdict> {
 
 fn outcome_unknown(input: &Input) -> Option<Verdict> {
     let present = input.observed.record.present()?;
-    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.busy)
+    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy)
         .then(|| input.verdict(Reason::RotationOutcomeUnknown, ""))
 }
 
 fn provider_not_ready(input: &Input) -> Option<Verdict> {
-    match &input.observed.provider {
-        Provider::NotReady { message } => Some(Verdict::said(Reason::ProviderNotReady, message.clone())),
-        Provider::Rejected { next_probe, .. } => Some(Verdict {
-            // One probe in five minutes may go out; the actor's registration book hands it to one connection.
-            effect: if input.now >= *next_probe { Effect::Serve } else { Effect::Coast },
-            ..input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.")
-        }),
-        Provider::NotFound | Provider::ParametersInvalid { .. } | Provider::Ready(_) => None,
+    if let Err(UnusableProvider::NotReady(message)) = &input.observed.provider {
+        return Some(Verdict::said(Reason::ProviderNotReady, message.clone()));
     }
+    let next_probe = input.observed.next_probe?;
+    let verdict = input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.");
+    // One probe in five minutes may go out; the actor's registration book hands it to one connection.
+    Some(Verdict { effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast }, ..verdict })
 }
 
 /// A grant is bound to who consented to what: when that changes, nothing is spent.
 fn consent_outdated(input: &Input) -> Option<Verdict> {
     let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
-    let own_app = input.observed.app_differs.then_some("client id of the app");
+    let target = input.observed.target()?;
+    let own_app = input.observed.actor.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
     let verdict = Verdict::of(Reason::ConsentOutdated, &Facts { list: Some(what), ..input.facts() });
     // Which client the own app names, the actor finds out by reading it, so it must be let look again.
@@ -170,14 +154,14 @@ fn unconfirmed(input: &Input) -> Option<Verdict> {
 
 fn scopes(input: &Input) -> Option<Scopes> {
     let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
+    let target = input.observed.target()?;
     Some(Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref()))
 }
 
 /// More than was reviewed is not published before its owner says so.
 fn scopes_extra(input: &Input) -> Option<Verdict> {
     let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
+    let target = input.observed.target()?;
     let extra = scopes(input)?.beyond_review(target, grant).join(", ");
     listed(input, Reason::ExtraScopes, &extra)
 }
@@ -201,21 +185,5 @@ fn accepted(input: &Input) -> Verdict {
     match expires_soon(input).map(|at| at.to_string()) {
         Some(at) => Verdict::of(Reason::GrantExpiringSoon, &Facts { at: Some(&at), ..input.facts() }),
         None => input.verdict(Reason::Authorized, ""),
-    }
-}
-
-impl<'a> Input<'a> {
-    /// What sentences can name.
-    pub(crate) fn facts(&self) -> Facts<'a> {
-        let contact = self.observed.provider.target().and_then(|target| target.contact());
-        Facts { contact, ..self.connection.facts() }
-    }
-
-    /// A verdict in the words of the table, with what else is known.
-    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
-    where
-        'a: 'd,
-    {
-        Verdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
     }
 }

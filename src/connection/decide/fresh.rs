@@ -1,22 +1,21 @@
 //! Is the token fresh, and when is the next attempt due?
 
-use bowline_api::connection::Method;
 use bowline_api::reason::{Facts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
-use super::checks::Input;
+use super::input::Input;
 use super::verdict::Verdict;
-use crate::grant::schedule::{self, Policy};
+use crate::grant::schedule;
 use crate::grant::target::Target;
-use crate::vault::{Credential, Grant};
+use crate::vault::Grant;
 
 /// The verdict on the access token.
 pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
-    let Some(token) = Token::of(input) else { return input.verdict(Reason::NoToken, "") };
+    let Some(token) = TokenInUse::of(input) else { return input.verdict(Reason::NoToken, "") };
     let Some(expires_at) = token.expires_at else { return input.verdict(Reason::NeverExpires, "") };
     let reason = reason(input, &token, expires_at);
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
@@ -25,7 +24,7 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     Verdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
 }
 
-fn reason(input: &Input, token: &Token, expires_at: Timestamp) -> Reason {
+fn reason(input: &Input, token: &TokenInUse, expires_at: Timestamp) -> Reason {
     let failing = input.history.last_failure.is_some();
     match (expires_at <= input.now, token.refreshable) {
         (true, false) => Reason::NotRefreshable,
@@ -49,17 +48,17 @@ fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> Str
     }
 }
 
-/// The token that is in use.
-struct Token {
+struct TokenInUse {
     expires_at: Option<Timestamp>,
     refreshable: bool,
 }
 
-impl Token {
+impl TokenInUse {
     /// From the grant, or from status where the record cannot be read now.
     fn of(input: &Input) -> Option<Self> {
         if let Some(grant) = input.observed.record.grant() {
-            return Some(Self { expires_at: grant.expires_at, refreshable: refreshable(grant, input) });
+            let refreshable = input.observed.is_refreshable(&input.connection.spec, grant);
+            return Some(Self { expires_at: grant.expires_at, refreshable });
         }
         let present = input.observed.record.present().is_some();
         input.connection.grant()?;
@@ -71,52 +70,30 @@ impl Token {
     }
 }
 
-/// Whether a new token can be had without the owner.
-pub(crate) fn refreshable(grant: &Grant, input: &Input) -> bool {
-    match &grant.credential {
-        Credential::OAuth { refresh_token: Some(_), .. } => true,
-        Credential::OAuth { refresh_token: None, .. } => input
-            .observed
-            .provider
-            .target()
-            .is_some_and(|target| target.method(&input.connection.spec) == Method::ClientCredentials),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => false,
-    }
-}
-
 /// When the next refresh is due; `None` where none is planned.
-pub(crate) fn next_attempt(
-    input: &Input,
-    target: &Target,
-    policy: &Policy,
-    jitter: f64,
-) -> Option<Timestamp> {
-    let history = input.history;
-    if history.ruling.as_ref().is_some_and(|ruling| ruling.is_final) {
+pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> {
+    if input.is_ruled_out_for_good() {
         return None;
     }
-    let minted = target.method(&input.connection.spec) == Method::ClientCredentials;
+    let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
         // What is being revoked is waited for: a token minted meanwhile would go with it.
-        if !minted || input.observed.record.present().is_some_and(|present| present.ending) {
+        if !input.observed.is_minted(spec) || input.observed.record.is_ending() {
             return None;
         }
         // A time that stays the same, or status would differ at each look.
         let since = input.connection.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        return Some(history.retry_at.or(since).unwrap_or(input.now));
+        return Some(retry_at.or(since).unwrap_or(input.now));
     };
-    if !refreshable(grant, input) {
+    if !input.observed.is_refreshable(spec, grant) {
         return None;
     }
-    if let Some(at) = history.retry_at {
-        let floor = tried_again_at(input, grant, target);
-        return Some(at.max(floor.unwrap_or(at)));
+    // Whichever is later; `None` is before every time.
+    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
+        return Some(at);
     }
-    if let Some(probe) = tried_again_at(input, grant, target) {
-        return Some(probe);
-    }
-    let ends = grant.expires_at?;
-    Some(schedule::next_refresh(grant.obtained_at, ends, jitter, Some(grant.obtained_at), policy))
+    let (obtained_at, expires_at) = (grant.obtained_at, grant.expires_at?);
+    Some(schedule::next_refresh(obtained_at, expires_at, input.jitter, Some(obtained_at), input.policy))
 }
 
 /// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.

@@ -40,13 +40,11 @@ pub(crate) struct History {
 /// A decision of the provider about a grant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ruling {
-    /// What was decided.
     pub(crate) reason: Reason,
     /// What the provider said, in our words.
     pub(crate) detail: String,
     /// Whether nothing is tried until there is a new grant.
     pub(crate) is_final: bool,
-    /// When it was decided.
     pub(crate) since: Timestamp,
 }
 
@@ -59,12 +57,8 @@ impl History {
         pause: Option<&Pause>,
         app_version: Option<&str>,
     ) -> Self {
-        let Some(status) = status else {
-            return Self {
-                retry_at: pause.and_then(|pause| unless_replaced(pause, app_version)),
-                ..Self::default()
-            };
-        };
+        let paused = pause.and_then(|pause| unless_replaced(pause, app_version));
+        let Some(status) = status else { return Self { retry_at: paused, ..Self::default() } };
         let requests = Self {
             handled_refresh: status.last_handled_refresh.clone(),
             handled_authorization: status.last_handled_authorization.clone(),
@@ -78,10 +72,7 @@ impl History {
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
-            retry_at: match pause {
-                Some(pause) => unless_replaced(pause, app_version),
-                None => retry_at(&token),
-            },
+            retry_at: if pause.is_some() { paused } else { retry_at(&token) },
             failed_with: pause.and_then(|pause| pause.app_version.clone()),
             ruling: status.ruling.as_ref().and_then(Ruling::remembered),
             last_failure: token.last_failure,
@@ -214,7 +205,7 @@ fn unless_replaced(pause: &Pause, app_version: Option<&str>) -> Option<Timestamp
     (!replaced).then_some(pause.not_before)
 }
 
-/// The pause that status tells of.
+/// The pause that status shows.
 fn retry_at(token: &TokenStatus) -> Option<Timestamp> {
     let last = token.last_failure.as_ref()?;
     // A pause in which nothing was planned (suspended, say) is over when something is planned again.
@@ -245,7 +236,7 @@ impl Ruling {
         Some(Self { reason: reason.known()?, detail: message.clone(), is_final: *is_final, since: since.0 })
     }
 
-    /// As status tells of it.
+    /// As status shows it.
     pub(crate) fn status(&self, grant: Option<GrantVersion>) -> RulingStatus {
         RulingStatus {
             reason: Open::Known(self.reason),

@@ -2,13 +2,14 @@
 
 mod attempt;
 mod awaiting;
-pub(crate) mod checks;
-pub(crate) mod consent;
-pub(crate) mod fresh;
-pub(crate) mod history;
+mod checks;
+pub(super) mod consent;
+mod fresh;
+mod history;
+mod input;
 mod shared;
 mod task;
-pub(crate) mod verdict;
+pub(super) mod verdict;
 
 use std::collections::BTreeSet;
 
@@ -19,18 +20,18 @@ use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use self::checks::Input;
 use self::history::History;
+use self::input::Input;
 use self::verdict::Verdict;
-use super::observed::{Observed, RecordState};
+use super::observed::{ObservedConnection, RecordState};
 use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Limits, Policy};
-use crate::grant::target::Target;
 use crate::grant::work::Task;
+use crate::secret_plan::SecretPlan;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ConnectionPlan {
     /// The verdict on the grant.
     pub(crate) authorized: Verdict,
     /// The verdict on the token.
@@ -39,14 +40,12 @@ pub(crate) struct Plan {
     pub(crate) shared: Option<Verdict>,
     /// What earlier refreshes came to, with the newest outcome taken in.
     pub(crate) history: History,
-    /// The last attempt to connect.
     pub(crate) last_attempt: Option<LastAttempt>,
     /// Work for the grant's actor.
     pub(crate) task: Option<Task>,
     /// Attempts to connect that are over.
     pub(crate) dismissals: Vec<Dismissal>,
-    /// What becomes of the Secret here.
-    pub(crate) publishing: Publishing,
+    pub(crate) secret: SecretPlan,
     /// Namespaces that lack a share.
     pub(crate) shares_to_write: BTreeSet<String>,
     /// Whether shares and their Secrets are taken back from here, before anything else.
@@ -65,55 +64,40 @@ pub(crate) struct Plan {
     pub(crate) consent_at: Option<Timestamp>,
 }
 
-/// What becomes of the Secret in the connection's namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Publishing {
-    /// Write it.
-    Write,
-    /// It is as it should be.
-    Keep,
-    /// It stays as it is, and what came since is not published.
-    Withhold,
-    /// Remove it.
-    Withdraw,
-    /// There is nothing to publish.
-    Nothing,
-}
-
 /// Decides.
 pub(crate) fn decide(
     connection: &IntegrationConnection,
-    observed: &Observed,
+    observed: &ObservedConnection,
     now: Timestamp,
     limits: Limits,
-) -> Plan {
-    let (jitter, target) = (jitter(connection, observed.record.revision()), observed.provider.target());
-    let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
-    let history = history(connection, observed, &policy, jitter);
-    let mut input = Input { connection, observed, history: &history, attempt: None, now };
+) -> ConnectionPlan {
+    let (jitter, target) = (jitter(connection, observed.record.revision()), observed.target());
+    let policy = &target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
+    let history = history(connection, observed, policy, jitter);
+    let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
     // The actor's rest is part of it: with "now" the status would differ at each look.
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
-        .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
-        .map(|at| at.max(observed.rest_until.unwrap_or(at)));
-    let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
+        .and_then(|target| fresh::next_attempt(&input, target))
+        .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
+    let task = target.and_then(|_| task::task(&input, &authorized, next_attempt));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let unaskable = consent::unaskable(&input, &authorized);
-    let answerable = answerable(&input, &authorized, target, &policy);
-    Plan {
+    let answerable = answerable(&input, &authorized);
+    ConnectionPlan {
         shared: shared::shared(&input),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
-        publishing: publishing(&input, &authorized),
+        secret: secret(&input, &authorized),
         end: ends(observed, &authorized),
         fresh: fresh::fresh(&input, next_attempt),
         task,
         dismissals: consent::dismissals(&input, &authorized),
         next_attempt,
-        request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
-        unanswerable: waiting.filter(|_| !observed.busy && !answerable),
+        request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input)),
+        unanswerable: waiting.filter(|_| !observed.actor.busy && !answerable),
         last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         unaskable,
         consent_at: consent::next_change(&input),
@@ -123,15 +107,21 @@ pub(crate) fn decide(
 }
 
 /// What is remembered of refreshes, with the newest outcome taken in.
-fn history(connection: &IntegrationConnection, observed: &Observed, policy: &Policy, jitter: f64) -> History {
-    let present = observed.record.present();
-    let remembered = History::of(
-        connection.status.as_ref(),
-        present.and_then(|present| present.version),
-        present.and_then(|present| present.pause.as_ref()),
-        observed.app_version.as_deref(),
-    );
-    remembered.absorb(observed.finished.as_ref(), observed.record.revision(), policy, jitter)
+fn history(
+    connection: &IntegrationConnection,
+    observed: &ObservedConnection,
+    policy: &Policy,
+    jitter: f64,
+) -> History {
+    let record = &observed.record;
+    let pause = record.present().and_then(|present| present.pause.as_ref());
+    let app_version = observed.app_version.as_deref();
+    History::of(connection.status.as_ref(), record.version(), pause, app_version).absorb(
+        observed.actor.finished.as_ref(),
+        record.revision(),
+        policy,
+        jitter,
+    )
 }
 
 /// Whether anything may be sent to the provider with the grant in use.
@@ -144,7 +134,7 @@ fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
 }
 
 /// A token that is taken away is shared with nobody new.
-fn shares_to_write(observed: &Observed, authorized: &Verdict) -> BTreeSet<String> {
+fn shares_to_write(observed: &ObservedConnection, authorized: &Verdict) -> BTreeSet<String> {
     match authorized.effect {
         Effect::End | Effect::Withdraw => BTreeSet::new(),
         Effect::Serve | Effect::Coast | Effect::Withhold => {
@@ -154,48 +144,40 @@ fn shares_to_write(observed: &Observed, authorized: &Verdict) -> BTreeSet<String
 }
 
 /// Whether the grant is to be marked as ending, and is not yet.
-fn ends(observed: &Observed, authorized: &Verdict) -> bool {
+fn ends(observed: &ObservedConnection, authorized: &Verdict) -> bool {
     authorized.effect == Effect::End
         && !matches!(observed.record, RecordState::Missing)
-        && observed.record.present().is_none_or(|present| !present.ending)
+        && !observed.record.is_ending()
 }
 
 /// Whether a refresh request can still be served later.
-fn answerable(
-    input: &Input,
-    authorized: &Verdict,
-    target: Option<&std::sync::Arc<Target>>,
-    policy: &Policy,
-) -> bool {
-    target.is_some()
-        && !input.connection.is_paused()
-        && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
-        && !input.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
-        && task::earliest(input, policy).is_some()
+fn answerable(input: &Input, authorized: &Verdict) -> bool {
+    input.observed.target().is_some()
+        && traffic_allowed(input.connection, authorized)
+        && !input.is_ruled_out_for_good()
+        && task::earliest(input).is_some()
 }
 
-fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
+fn secret(input: &Input, authorized: &Verdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
-    // A grant that was withdrawn stays so while something else is said of the connection.
+    // A grant that was withdrawn stays so while another reason stands on the connection.
     let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == Reason::GrantRevoked);
     match authorized.effect {
-        Effect::End | Effect::Withdraw => Publishing::Withdraw,
-        _ if revoked => Publishing::Withdraw,
+        Effect::End | Effect::Withdraw => SecretPlan::Withdraw,
+        _ if revoked => SecretPlan::Withdraw,
         // What was published under the old terms stays; nothing new follows it.
         _ if authorized.reason == Reason::ConsentOutdated && has_token => {
-            if holds_the_token(input) && !is_edited(input) { Publishing::Keep } else { Publishing::Withhold }
+            if holds_the_token(input) && !is_edited(input) { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
-        Effect::Withhold => Publishing::Withhold,
+        Effect::Withhold => SecretPlan::Withhold,
         // A record that cannot be read now says nothing about what is published.
-        Effect::Serve | Effect::Coast
-            if !has_token && observed.record.present().is_none() && observed.written.is_some() =>
-        {
-            Publishing::Keep
+        _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
+            SecretPlan::Keep
         }
-        Effect::Serve | Effect::Coast if !has_token => Publishing::Nothing,
-        Effect::Serve | Effect::Coast if as_it_should_be(input) => Publishing::Keep,
-        Effect::Serve | Effect::Coast => Publishing::Write,
+        _ if !has_token => SecretPlan::Wait,
+        _ if as_it_should_be(input) => SecretPlan::Keep,
+        Effect::Serve | Effect::Coast => SecretPlan::Write,
     }
 }
 
@@ -211,7 +193,7 @@ fn as_it_should_be(input: &Input) -> bool {
 
 /// Whether the Secret that was written last holds the token in use.
 fn holds_the_token(input: &Input) -> bool {
-    let version = input.observed.record.present().and_then(|present| present.version);
+    let version = input.observed.record.version();
     input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
 }
 

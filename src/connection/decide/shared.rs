@@ -8,7 +8,7 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::{Facts, Reason};
 use kube::ResourceExt;
 
-use super::checks::Input;
+use super::input::Input;
 use super::verdict::Verdict;
 use crate::sharing::Shared;
 
@@ -16,9 +16,9 @@ use crate::sharing::Shared;
 pub(super) fn shared(input: &Input) -> Option<Verdict> {
     match &input.observed.shared {
         Shared::NotAsked => None,
-        Shared::WorkspaceNotFound { .. } => Some(input.verdict(Reason::WorkspaceNotFound, "")),
-        Shared::Unknown { .. } => Some(input.verdict(Reason::WorkspaceUnreadable, "")),
-        Shared::OwnerNotMember { .. } => Some(input.verdict(Reason::OwnerNotMember, "")),
+        Shared::WorkspaceNotFound => Some(input.verdict(Reason::WorkspaceNotFound, "")),
+        Shared::Unknown => Some(input.verdict(Reason::WorkspaceUnreadable, "")),
+        Shared::OwnerNotMember => Some(input.verdict(Reason::OwnerNotMember, "")),
         Shared::In { namespaces, .. } => Some(within(input, namespaces)),
     }
 }

@@ -3,10 +3,9 @@
 use bowline_api::condition::Truth;
 use bowline_api::reason::{Effect, Facts, Reason};
 
-/// One condition: its reason, its words, and what follows.
+/// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Why.
     pub(crate) reason: Reason,
     /// What happened, what to do, who does it.
     pub(crate) message: String,
@@ -15,7 +14,6 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// As the table of reasons has it.
     pub(crate) fn of(reason: Reason, facts: &Facts<'_>) -> Self {
         Self::said(reason, reason.message(facts))
     }
@@ -25,12 +23,10 @@ impl Verdict {
         Self { reason, message, effect: reason.row().effect }
     }
 
-    /// Whether it holds.
     pub(crate) fn truth(&self) -> Truth {
         self.reason.row().status
     }
 
-    /// Whether it holds for sure.
     pub(crate) fn is_true(&self) -> bool {
         self.truth() == Truth::True
     }

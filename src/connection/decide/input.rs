@@ -1,0 +1,75 @@
+//! What the checks look at, and the words that sentences can use.
+
+use std::borrow::Cow;
+
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::LastAttempt;
+use bowline_api::reason::{Effect, Facts, Reason};
+use k8s_openapi::jiff::Timestamp;
+
+use super::history::History;
+use super::verdict::Verdict;
+use crate::connection::observed::{ObservedConnection, RecordState};
+use crate::grant::schedule::Policy;
+
+/// So many characters of a request tell it from the one before.
+const LONGEST_REQUEST: usize = 64;
+
+/// What the checks look at.
+pub(crate) struct Input<'a> {
+    pub(crate) connection: &'a IntegrationConnection,
+    pub(crate) observed: &'a ObservedConnection,
+    /// What earlier refreshes came to.
+    pub(crate) history: &'a History,
+    /// When to refresh.
+    pub(crate) policy: &'a Policy,
+    /// Spreads refreshes of different connections.
+    pub(crate) jitter: f64,
+    /// The last attempt to connect.
+    pub(crate) attempt: Option<LastAttempt>,
+    /// The time of the decision.
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Input<'a> {
+    /// What sentences can name.
+    pub(crate) fn facts(&self) -> Facts<'a> {
+        let contact = self.observed.target().and_then(|target| target.contact());
+        Facts { contact, ..self.connection.facts() }
+    }
+
+    /// A verdict in the words of the table, with what else is known.
+    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
+    where
+        'a: 'd,
+    {
+        Verdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
+    }
+
+    /// Whether nothing is tried with the grant in use until there is a new one.
+    pub(super) fn is_ruled_out_for_good(&self) -> bool {
+        self.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
+    }
+
+    /// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
+    pub(super) fn is_blocked(&self, authorized: &Verdict) -> bool {
+        let blocked = match authorized.effect {
+            Effect::End => true,
+            // A withdrawn grant may be replaced; a connection that is not allowed may not.
+            Effect::Withdraw => self.history.ruling.is_none(),
+            Effect::Serve | Effect::Coast | Effect::Withhold => false,
+        };
+        let usable = self.observed.provider.is_ok() && self.observed.next_probe.is_none();
+        // An unreadable record may hold a good grant: it is never overwritten.
+        let unreadable = matches!(self.observed.record, RecordState::Unreadable);
+        blocked || !usable || unreadable || self.connection.spec.suspend.unwrap_or_default()
+    }
+
+    /// The request in this annotation, unless it is the one that was handled last. It is echoed in status: no more of it is kept
+    /// than a time and a name need.
+    pub(super) fn pending(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
+        let annotations = self.connection.metadata.annotations.as_ref()?;
+        let request: String = annotations.get(annotation)?.chars().take(LONGEST_REQUEST).collect();
+        (handled != Some(&request)).then_some(request)
+    }
+}
