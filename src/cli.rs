@@ -1,4 +1,8 @@
 //! The command line, which is also the only place that reads the environment.
+#![allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -32,10 +36,6 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-#[allow(
-    clippy::doc_markdown,
-    reason = "these texts are the help, where a backtick is one character too many"
-)]
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
     #[command(after_help = REACHES)]
@@ -57,10 +57,6 @@ pub enum Command {
 /// Flags of `bowline operator`. Each may also be set by the environment variable shown.
 #[derive(Args, Debug)]
 #[command(mut_args(|flag| flag.hide_env_values(true)))]
-#[allow(
-    clippy::doc_markdown,
-    reason = "these texts are the help, where a backtick is one character too many"
-)]
 pub struct OperatorFlags {
     /// The operator's own namespace: sealed records, the keyring and app registrations live there.
     #[arg(long, env = "BOWLINE_NAMESPACE", value_name = "NAME", default_value = "bowline-system")]

@@ -14,6 +14,7 @@ use bowline_runtime::clock::Clock;
 use bowline_runtime::follow::Change;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer;
@@ -34,12 +35,10 @@ use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
 
-/// What every controller is given.
 pub(crate) struct Context {
     /// The API server, without retries of its own.
     pub(crate) client: Client,
     pub(crate) world: World,
-    /// Grants at rest.
     pub(crate) store: Arc<Store>,
     pub(crate) sealer: Sealer,
     /// Takes work on grants.
@@ -132,7 +131,7 @@ impl Context {
         tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
-    /// The revision of a connection's grant as the store has it now; 0 while there is none.
+    /// 0 while there is none.
     fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
         loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
@@ -144,17 +143,12 @@ impl Context {
 pub struct OperatorSettings {
     /// Namespace of the operator: records, keyring, app registrations.
     pub namespace: String,
-    /// Address for probes and metrics.
     pub listen: SocketAddr,
     /// The namespaces in which Secrets may be read and written; empty means all.
     pub secret_namespaces: BTreeSet<String>,
-    /// The portal's address, where there is one.
     pub portal: Option<Url>,
-    /// Namespace of the attempts to connect.
     pub attempts_namespace: String,
-    /// Labels and annotations that users may put on published Secrets.
     pub allowed_metadata: AllowedMetadata,
-    /// How closely refreshes of one grant may follow each other.
     pub limits: Limits,
     /// How long a grant that was replaced is left alone before it is revoked.
     pub revoke_former_after: Duration,
@@ -162,13 +156,9 @@ pub struct OperatorSettings {
     pub intent_ttl: Duration,
     /// Where the keyring is, if not in its Secret.
     pub keyring_dir: Option<PathBuf>,
-    /// The operator warns about an older primary key.
     pub key_max_age: Duration,
-    /// How long dead records are kept.
     pub record_retention: Duration,
-    /// How providers may be reached.
     pub provider_bounds: NetworkBounds,
-    /// Name of this process.
     pub instance: String,
 }
 
@@ -181,10 +171,18 @@ pub(crate) trait Controlled: Registered {
     fn changed(ctx: &Context, change: &Change<Self>);
 
     /// Takes one object a step towards what its spec asks for; says how that ended and when to look again.
-    fn reconcile(
-        object: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> impl Future<Output = Result<(PassOutcome, Action), ReconcileError>> + Send;
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> impl Future<Output = Reconciled> + Send;
+}
+
+/// How a reconcile ended, and when to look again.
+pub(crate) type Reconciled = Result<(PassOutcome, Action), ReconcileError>;
+
+/// Looks again at that time, if there is one, and with every change. At least a second later: times are whole seconds, and a wait
+/// that ends within the second it is for would find nothing due.
+pub(crate) fn look_again(at: Option<Timestamp>, now: Timestamp) -> Action {
+    let Some(at) = at else { return Action::await_change() };
+    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Action::requeue(wait.max(Duration::from_secs(1)))
 }
 
 /// What went wrong with the API server. What a provider or a person did wrong is a condition, never this.

@@ -38,13 +38,11 @@ pub(crate) struct IssuerQuestion {
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerReading {
     question: IssuerQuestion,
-    /// The last good copy.
     metadata: Option<Arc<IssuerMetadata>>,
     /// Why the last reading failed, if it did.
     failure: Option<Arc<DiscoveryError>>,
     /// How often it failed since the last good copy.
     failures: u32,
-    /// When it is to be read again.
     next: Timestamp,
 }
 
@@ -83,12 +81,10 @@ impl IssuerReading {
         }
     }
 
-    /// Whether this is what was asked.
     pub(crate) fn answers(&self, question: &IssuerQuestion) -> bool {
         self.question == *question
     }
 
-    /// When it is to be read again.
     pub(crate) fn next(&self) -> Timestamp {
         self.next
     }

@@ -8,17 +8,14 @@ use crate::publishing::PublishError;
 use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
 
-/// The grant whose token is published.
 #[derive(Clone)]
 pub(crate) struct GrantInUse {
     pub(crate) grant: Arc<Grant>,
     /// Revision of its record.
     pub(crate) revision: i64,
-    /// Which grant it is, and how often it was refreshed.
     pub(crate) version: GrantVersion,
 }
 
-/// What is to become of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SecretPlan {
     Write,
@@ -31,7 +28,6 @@ pub(crate) enum SecretPlan {
     Withdraw,
 }
 
-/// What became of the Secret.
 #[derive(Debug, Default)]
 pub(crate) enum SecretOutcome {
     /// Neither written nor removed.
@@ -47,7 +43,6 @@ pub(crate) enum SecretOutcome {
 }
 
 impl SecretOutcome {
-    /// The Secret could not be written or removed.
     pub(crate) fn failed(error: &PublishError, reason: Reason, namespace: &str, name: &str) -> Self {
         Self::Failed { reason, message: error.message_as(reason, namespace, name) }
     }

@@ -30,13 +30,6 @@ pub(crate) enum Shared {
     },
 }
 
-impl Shared {
-    /// Whether the connection is shared into `namespace`.
-    pub(crate) fn reaches(&self, namespace: &str) -> bool {
-        matches!(self, Self::In { namespaces, .. } if namespaces.contains(namespace))
-    }
-}
-
 /// Computes where `connection` is shared, given all workspaces and which namespaces exist.
 pub(crate) fn computed(
     connection: &IntegrationConnection,

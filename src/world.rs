@@ -24,9 +24,8 @@ use crate::kube_ext::memory::Memory;
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 
-/// The caches.
 pub(crate) struct World {
-    /// UID of the cluster's `kube-system` namespace.
+    /// UID of its `kube-system` namespace.
     pub(crate) cluster: String,
     pub(crate) kinds: Kinds,
     /// Names and labels of all namespaces.
@@ -46,7 +45,6 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The provider of a connection with these parameters.
     pub(crate) fn provider(
         &self,
         name: &str,
@@ -83,7 +81,6 @@ impl World {
             && self.kinds.providers.get(&ObjectRef::new(provider)).is_some()
     }
 
-    /// Where a connection is shared.
     pub(crate) fn shared(&self, connection: &IntegrationConnection) -> Shared {
         // Most connections are private: do not collect the workspaces for them.
         if !connection.spec.shared.unwrap_or_default() {
@@ -116,7 +113,6 @@ impl World {
             .is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_none())
     }
 
-    /// The labels of a namespace.
     pub(crate) fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
         self.namespaces
             .get(&ObjectRef::new(name))
@@ -183,7 +179,6 @@ impl World {
         self.credentials.wait_listed().await;
     }
 
-    /// Has all shares reconciled.
     pub(crate) fn wake_shares(&self) {
         self.kinds.shares.wake_where(|_| true);
     }
@@ -197,7 +192,6 @@ impl World {
         });
     }
 
-    /// The place of a connection's record.
     pub(crate) fn place(&self, connection: &IntegrationConnection) -> Place {
         Place {
             cluster: self.cluster.clone(),

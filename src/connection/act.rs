@@ -40,8 +40,7 @@ pub(super) async fn act(
     act.kubernetes().await;
     act.remember_pause().await;
     act.submit();
-    act.drop_announcement().await;
-    act.drop_agreement().await;
+    act.drop_handled_annotations().await;
     act.outcome
 }
 
@@ -145,7 +144,6 @@ impl Act<'_> {
         }
     }
 
-    /// Hands the task to the grant's actor.
     fn submit(&self) {
         let (Some(task), Some(target)) = (&self.plan.task, self.observed.target()) else { return };
         if let (Task::Refresh { request: None }, Some(due)) = (task, self.plan.next_attempt) {
@@ -174,29 +172,24 @@ impl Act<'_> {
         }
     }
 
-    /// Removes the owner's agreement to an account once the grant in use is of that account and needs it no more.
-    async fn drop_agreement(&self) {
-        let Some(agreed) = self.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT) else { return };
-        let Some(grant) = self.observed.record.grant() else { return };
-        if !grant.consent.awaits_confirmation() && account_id(grant) == *agreed {
-            self.drop_annotation(ANNOTATION_ACCEPT_ACCOUNT, agreed).await;
-        }
-    }
-
-    /// Removes the announcement that was carried out or refused, unless a newer one stands there.
-    async fn drop_announcement(&self) {
-        let shown = self.connection.annotations().get(ANNOTATION_INTAKE);
-        let Some(value) = shown.filter(|shown| self.observed.actor.taken.as_ref() == Some(shown)) else {
-            return;
-        };
-        self.drop_annotation(ANNOTATION_INTAKE, value).await;
-    }
-
-    async fn drop_annotation(&self, name: &str, value: &str) {
+    /// Removes annotations that are done with: the announcement that was carried out or refused, and the owner's agreement to
+    /// the account of the grant in use. A newer value stays.
+    async fn drop_handled_annotations(&self) {
+        let agreed = self.observed.record.grant().filter(|grant| !grant.consent.awaits_confirmation());
+        let handled = [
+            (ANNOTATION_INTAKE, self.observed.actor.taken.clone()),
+            (ANNOTATION_ACCEPT_ACCOUNT, agreed.map(|grant| account_id(grant))),
+        ];
         let namespace = self.connection.namespace().unwrap_or_default();
         let api: Api<IntegrationConnection> = Api::namespaced(self.ctx.client.clone(), &namespace);
-        if let Err(error) = apply::remove_annotation(&api, &self.connection.name_any(), name, value).await {
-            tracing::warn!(annotation = name, error = %chain(&error), "a handled annotation is still on the connection");
+        for (name, value) in handled {
+            let shown = self.connection.annotations().get(name);
+            let Some(value) = value.filter(|value| shown == Some(value)) else { continue };
+            if let Err(error) =
+                apply::remove_annotation(&api, &self.connection.name_any(), name, &value).await
+            {
+                tracing::warn!(annotation = name, error = %chain(&error), "a handled annotation is still on the connection");
+            }
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::publishing::template::{self, TemplateError};
 use crate::publishing::{ContentError, Desired, Published, Unpublishable, material};
 use crate::secret_plan::GrantInUse;
 
-/// Why the Secret cannot be made as the spec wants it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionSecretError {
     #[error(transparent)]
@@ -27,7 +26,6 @@ pub(super) enum ConnectionSecretError {
 }
 
 impl ConnectionSecretError {
-    /// The reason for the condition.
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Template(_) => Reason::TemplateFailed,
@@ -38,7 +36,6 @@ impl ConnectionSecretError {
     }
 }
 
-/// The Secret in the connection's own namespace.
 pub(super) fn secret(
     connection: &IntegrationConnection,
     grant: &GrantInUse,

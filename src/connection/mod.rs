@@ -28,7 +28,7 @@ use self::act::{ConnectionOutcome, act};
 use self::decide::{ConnectionPlan, decide};
 use self::observe::observe;
 use self::observed::{ObservedConnection, RecordState};
-use crate::context::{Context, Controlled, ReconcileError};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is tried again.
@@ -62,10 +62,7 @@ impl Controlled for IntegrationConnection {
         }
     }
 
-    async fn reconcile(
-        connection: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> Result<(PassOutcome, Action), ReconcileError> {
+    async fn reconcile(connection: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         let api: Api<Self> =
             Api::namespaced(ctx.client.clone(), connection.namespace().as_deref().unwrap_or_default());
         let result = finalizer(&api, names::FINALIZER, connection, |event| async {
@@ -102,9 +99,8 @@ async fn publish(
     if !ctx.write_status(connection, status).await? {
         return Ok(());
     }
-    for news in news::news(connection.status.as_ref(), status, observed.actor.finished.as_ref()) {
-        let object = connection.object_ref(&());
-        ctx.events.publish(&object, news.reason, "Reconcile", &news.note).await;
+    for (reason, note) in news::news(connection.status.as_ref(), status, observed.actor.finished.as_ref()) {
+        ctx.events.publish(&connection.object_ref(&()), reason, "Reconcile", &note).await;
     }
     if let Some(finished) = &observed.actor.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);
@@ -124,16 +120,15 @@ fn next(
     let idle = plan.task.is_none() && !observed.actor.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
     let rested = observed.actor.rest_until.filter(|until| *until > now);
-    // While the actor rests nothing is due; it is looked at again right after.
-    let soonest = [expiry, rested.or(attempt), plan.consent_at.filter(|_| idle), unannounced(observed, now)]
-        .into_iter()
-        .flatten()
-        .min();
-    let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    let again = outcome.unfinished.then_some(TRY_AGAIN);
-    let wait = [wait, again].into_iter().flatten().min();
-    // Whole seconds: a wait that ends within the second it is for would find nothing due.
-    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_secs(1))))
+    let times = [
+        expiry,
+        // While the actor rests nothing is due; it is looked at again right after.
+        rested.or(attempt),
+        plan.consent_at.filter(|_| idle),
+        unannounced(observed, now),
+        outcome.unfinished.then(|| later(now, TRY_AGAIN)),
+    ];
+    look_again(times.into_iter().flatten().min(), now)
 }
 
 /// When to look at what changes without anybody waking us: the probe of a rejected registration, and a record that

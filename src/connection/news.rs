@@ -7,18 +7,11 @@ use bowline_api::reason::{Facts, Reason};
 
 use crate::grant::outcome::{Finished, Outcome};
 
-/// One Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct News {
-    /// Its reason; the table says whether it is a warning.
-    pub(crate) reason: Reason,
-    pub(crate) note: String,
-}
+/// The reason and note of one Event; the table says whether it is a warning.
+type News = (Reason, String);
 
-impl News {
-    fn of(reason: Reason) -> Self {
-        Self { reason, note: reason.message(&Facts::default()) }
-    }
+fn news_of(reason: Reason) -> News {
+    (reason, reason.message(&Facts::default()))
 }
 
 /// What to tell, given the status before and after.
@@ -26,7 +19,7 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
     let attempt = failed_attempt(old, new);
     let mut all: Vec<News> = turned(old, new).collect();
     // Without a grant in use Authorized says how the attempt ended: once is enough.
-    all.retain(|news| attempt.as_ref().is_none_or(|attempt| attempt.reason != news.reason));
+    all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
     all.extend(left_workspace(old, new));
     all.extend(answered(finished));
@@ -41,20 +34,20 @@ fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = News> {
         let now = new.conditions.condition(type_)?;
         let reason = new.conditions.reason_of(type_)?;
         let before = old.and_then(|old| old.conditions.reason_of(type_));
-        let told = reason.row().event.is_some() && before != Some(reason);
-        told.then(|| News { reason, note: now.message.clone() })
+        let is_news = reason.row().event.is_some() && before != Some(reason);
+        is_news.then(|| (reason, now.message.clone()))
     })
 }
 
 /// An attempt that ended without a grant, or of which nobody knows.
 fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<News> {
     let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
-    let told = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
-    if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(told) {
+    let is_known = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
+    if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(is_known) {
         return None;
     }
     let reason = attempt.reason.as_ref()?.known()?;
-    Some(News { reason, note: attempt.message.clone() })
+    Some((reason, attempt.message.clone()))
 }
 
 /// A connection that was shared and is not any more.
@@ -68,22 +61,21 @@ fn left_workspace(old: Option<&Status>, new: &Status) -> Option<News> {
     old.filter(|old| is_shared(old) && !is_shared(new))?;
     match new.conditions.condition(ConditionType::Shared) {
         Some(now) if now.reason == Reason::OwnerNotMember.as_str() => {
-            Some(News { reason: Reason::OwnerRemoved, note: now.message.clone() })
+            Some((Reason::OwnerRemoved, now.message.clone()))
         }
-        Some(now) => Some(News { reason: Reason::Unshared, note: now.message.clone() }),
-        None => Some(News::of(Reason::Unshared)),
+        Some(now) => Some((Reason::Unshared, now.message.clone())),
+        None => Some(news_of(Reason::Unshared)),
     }
 }
 
-/// A request was served.
 fn answered(finished: Option<&Finished>) -> Option<News> {
     let finished = finished.filter(|finished| finished.request.is_some())?;
-    matches!(finished.outcome, Outcome::Committed { .. }).then(|| News::of(Reason::Refreshed))
+    matches!(finished.outcome, Outcome::Committed { .. }).then(|| news_of(Reason::Refreshed))
 }
 
 /// A connection that was not ready is ready again.
 fn recovered(old: Option<&Status>, new: &Status) -> Option<News> {
     let old = old.filter(|old| old.connected_at.is_some())?;
     let ready = |status: &Status| status.conditions.is(ConditionType::Ready);
-    (!ready(old) && ready(new)).then(|| News::of(Reason::Recovered))
+    (!ready(old) && ready(new)).then(|| news_of(Reason::Recovered))
 }

@@ -15,7 +15,6 @@ use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::vault::{IntentState, Record, Slot};
 
-/// Everything a decision about `connection` needs.
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
     let (spec, namespace) = (&connection.spec, connection.namespace().unwrap_or_default());
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());

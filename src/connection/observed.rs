@@ -19,7 +19,6 @@ use crate::vault::record::{GrantVersion, Pause};
 use crate::vault::{Credential, Grant};
 use crate::world::UnusableProvider;
 
-/// Everything a decision needs.
 pub(crate) struct ObservedConnection {
     pub(crate) provider: Result<Arc<Target>, UnusableProvider>,
     /// When the next probe is due, where the provider does not accept the registration that the connection uses.
@@ -28,23 +27,18 @@ pub(crate) struct ObservedConnection {
     pub(crate) record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
     pub(crate) secret: Option<Known>,
-    /// What was published last.
     pub(crate) written: Option<PublishedVersion>,
-    /// The work on the grant.
     pub(crate) actor: View,
     /// The version of the app registration in use, the connection's own or the provider's: `<uid>/<resourceVersion>`.
     pub(crate) app_version: Option<String>,
     /// UID and resourceVersion of the credentials Secret, where the spec names one.
     pub(crate) credentials: Option<(String, String)>,
-    /// Attempts to connect it that are not over, the newest first.
+    /// Not over, the newest first.
     pub(crate) attempts: Vec<Kept>,
-    /// The newest attempt, ended or not.
+    /// Ended or not.
     pub(crate) newest_attempt: Option<Kept>,
-    /// The portal's address, where there is one.
     pub(crate) portal: Option<Url>,
-    /// Where the connection is to be shared.
     pub(crate) shared: Shared,
-    /// The shares there are.
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
 }
 
@@ -73,27 +67,21 @@ impl ObservedConnection {
     }
 }
 
-/// The record of a connection.
 pub(crate) enum RecordState {
     Missing,
     /// It does not parse, or the keyring has no key for it.
     Unreadable,
-    /// It was changed by somebody else.
     Tampered,
     Present(Present),
 }
 
-/// A record that can be read.
 pub(crate) struct Present {
     /// Revision of the grant; of the record while there is none.
     pub(crate) revision: i64,
     /// The grant, unsealed; absent while only a candidate is there.
     pub(crate) grant: Option<Arc<Grant>>,
-    /// Which grant it is, and how often it was refreshed.
     pub(crate) version: Option<GrantVersion>,
-    /// The pause that a failure imposed.
     pub(crate) pause: Option<Pause>,
-    /// Whether a candidate waits to be judged.
     pub(crate) has_candidate: bool,
     /// When a consent gave us the candidate; `None` where it was imported.
     pub(crate) consented_at: Option<Timestamp>,
@@ -101,12 +89,10 @@ pub(crate) struct Present {
     pub(crate) doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.
     pub(crate) unknown_since: Option<Timestamp>,
-    /// Whether the grant is being revoked.
     pub(crate) ending: bool,
 }
 
 impl RecordState {
-    /// The record, if it can be read.
     pub(crate) fn present(&self) -> Option<&Present> {
         match self {
             Self::Present(present) => Some(present),
@@ -114,7 +100,6 @@ impl RecordState {
         }
     }
 
-    /// Whether the record can be read and its grant is being revoked.
     pub(crate) fn is_ending(&self) -> bool {
         self.present().is_some_and(|present| present.ending)
     }
@@ -124,7 +109,6 @@ impl RecordState {
         self.present().filter(|present| !present.ending)?.grant.as_ref()
     }
 
-    /// Which grant is on record, if it can be read.
     pub(crate) fn version(&self) -> Option<GrantVersion> {
         self.present()?.version
     }

@@ -5,7 +5,7 @@ mod authorization;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned, Conditions, Truth};
 use bowline_api::connection::{
-    AccountStatus, GrantStatus, IntegrationConnectionStatus, Phase, ScopesStatus, SecretStatus,
+    AccountStatus, GrantStatus, IntegrationConnectionStatus, Phase, RulingStatus, ScopesStatus, SecretStatus,
     SharingStatus, TokenStatus,
 };
 use bowline_api::reason::{Facts, Reason};
@@ -22,7 +22,6 @@ use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::Shared;
 use crate::vault::{Credential, Grant};
 
-/// The next status of `connection`.
 pub(super) fn status(
     connection: &IntegrationConnection,
     observed: &ObservedConnection,
@@ -42,7 +41,6 @@ struct Report<'a> {
     plan: &'a ConnectionPlan,
     outcome: &'a ConnectionOutcome,
     old: &'a IntegrationConnectionStatus,
-    /// The grant, if it can be read.
     grant: Option<&'a Grant>,
     /// Whether the owner disconnected it.
     gone: bool,
@@ -53,7 +51,8 @@ impl Report<'_> {
     fn status(&self) -> IntegrationConnectionStatus {
         let Self { connection, observed, plan, old, grant, gone, .. } = *self;
         let history = &plan.history;
-        let keep = !gone && !(matches!(observed.record, RecordState::Missing) && old.connected_at.is_none());
+        let never_was = matches!(observed.record, RecordState::Missing) && old.connected_at.is_none();
+        let keep = !(gone || never_was);
         let (connected_at, connected_by) = self.connected().filter(|_| keep).unzip();
         let version = observed.record.version().filter(|_| !gone);
         let mut next = IntegrationConnectionStatus {
@@ -67,16 +66,15 @@ impl Report<'_> {
             scopes: self.scopes().or_else(|| old.scopes.clone().filter(|_| keep)),
             token: self.token().filter(|_| keep),
             grant: self.grant().or_else(|| old.grant.clone().filter(|_| grant.is_none() && keep)),
-            ruling: history.ruling.as_ref().filter(|_| !gone).map(|ruling| ruling.status(version)),
+            ruling: history.ruling.clone().filter(|_| !gone).map(|ruling| RulingStatus {
+                grant: version.map(|version| version.id.to_string()),
+                ..ruling
+            }),
             last_attempt: plan.last_attempt.clone(),
             secret: self.secret(),
             sharing: self.sharing(),
-            last_handled_refresh: plan.unanswerable.as_ref().or(history.handled_refresh.as_ref()).cloned(),
-            last_handled_authorization: plan
-                .unaskable
-                .as_ref()
-                .or(history.handled_authorization.as_ref())
-                .cloned(),
+            last_handled_refresh: plan.unanswerable.clone().or(history.handled_refresh.clone()),
+            last_handled_authorization: plan.unaskable.clone().or(history.handled_authorization.clone()),
             observed_generation: connection.metadata.generation,
             conditions: self.conditions(),
         };
@@ -107,7 +105,6 @@ impl Report<'_> {
         conditions.build()
     }
 
-    /// The Secret that is published here.
     fn secret(&self) -> Option<SecretStatus> {
         let name = match (&self.outcome.secret, self.plan.secret) {
             (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => {
@@ -181,7 +178,7 @@ impl Report<'_> {
             ..TokenStatus::default()
         };
         let Some(grant) = self.grant else {
-            // Not readable now: times stay as they were, what is planned is told.
+            // Not readable now: times stay as they were, what is planned is shown.
             let TokenStatus { expires_at, last_refreshed_at, refreshable, .. } =
                 self.old.token.clone().unwrap_or_default();
             let token = TokenStatus { expires_at, last_refreshed_at, refreshable, ..planned };

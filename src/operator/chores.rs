@@ -24,7 +24,6 @@ use crate::vault::keyring::SharedKeyring;
 const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
 /// An attempt is kept for so long after its time: whoever comes back late learns that it was too late.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
-/// How often gauges are set.
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// How often shares are swept, should a wake have been lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -39,7 +38,6 @@ const POLICIES: &[&str] = &[
     "bowline-spec-is-the-owners",
 ];
 
-/// Runs until `stop`.
 pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
     let mut old_attempts = interval(ATTEMPTS_EVERY);

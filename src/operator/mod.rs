@@ -43,7 +43,6 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(55);
 /// How soon an API server that does not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// The operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// Not a source: kube's own words quote the kubeconfig.
@@ -107,7 +106,7 @@ fn announce(settings: &OperatorSettings) {
     }
 }
 
-/// Starts everything; `None` if the process is to end before that.
+/// `None` if the process is to end before everything is started.
 async fn start(
     settings: OperatorSettings,
     client: Client,
@@ -128,7 +127,9 @@ async fn start(
     if stop.run_until_cancelled(listed).await.is_none() {
         return Ok(None);
     }
-    controllers.into_iter().for_each(|start| start(&ctx, life));
+    for start in controllers {
+        start(&ctx, life);
+    }
     let endings = Endings {
         desk: Arc::clone(&ctx.grants),
         lookup: relations::lookup(&ctx),

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use bowline_api::IntegrationProvider;
 use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD};
 use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::registry::Registry;
 use super::{OperatorError, relations};
@@ -39,14 +42,9 @@ pub(super) fn make(
     let (clock, sealer) = (Clock::default(), Sealer::new(keyring));
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    // This process in intents: unlike every other and every earlier one of the same pod.
-    let holder = format!("{}/{}", settings.instance, IntentId::generate()?);
-    let engine = Engine {
-        records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
-        gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
-        marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
-        secrets: Secrets::new(client.clone()),
-    };
+    let records = Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() };
+    let wake_providers = world.kinds.providers.waker.clone();
+    let engine = engine(&settings, &client, Arc::clone(&metrics), records, wake_providers)?;
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
     let grants = Arc::new(Desk::new(Parts {
         engine,
@@ -72,7 +70,24 @@ pub(super) fn make(
     Ok((Arc::new(ctx), registry))
 }
 
-/// The caches, empty.
+fn engine(
+    settings: &OperatorSettings,
+    client: &Client,
+    metrics: Arc<Metrics>,
+    records: Records,
+    wake_providers: UnboundedSender<ObjectRef<IntegrationProvider>>,
+) -> Result<Engine, OperatorError> {
+    let clock = &records.clock;
+    // This process in intents: unlike every other and every earlier one of the same pod.
+    let holder = format!("{}/{}", settings.instance, IntentId::generate()?);
+    Ok(Engine {
+        gate: Gate::new(metrics, clock.clone(), wake_providers),
+        marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
+        secrets: Secrets::new(client.clone()),
+        records,
+    })
+}
+
 fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry: &mut Registry) -> World {
     // Records have a cache of their own, sealed; the keyring is read by nobody else.
     let apps = Config::default().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));

@@ -27,7 +27,6 @@ const CONCURRENCY: u16 = 32;
 /// How soon a failed reconcile is tried again: the API server needs a pause, not a storm.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// What is followed and not started yet.
 pub(super) struct Registry {
     client: Client,
     watches: Vec<Start>,
@@ -76,18 +75,14 @@ impl Registry {
     {
         let cache = Cache::default();
         let filled = cache.clone();
-        self.watch(
-            api,
-            config,
-            move |event| filled.take(event),
-            move |ctx, change| {
-                if let Change::SetAside(unreadable) = change {
-                    let object = Parsed::<K>(Err((**unreadable).clone())).object_ref(&());
-                    ctx.report_unreadable(object, unreadable.note());
-                }
-                changed(ctx, change);
-            },
-        );
+        let changed = move |ctx: &Arc<Context>, change: &Change<K>| {
+            if let Change::SetAside(unreadable) = change {
+                let object = Parsed::<K>(Err((**unreadable).clone())).object_ref(&());
+                ctx.report_unreadable(object, unreadable.note());
+            }
+            changed(ctx, change);
+        };
+        self.watch(api, config, move |event| filled.take(event), changed);
         cache
     }
 

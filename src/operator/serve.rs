@@ -41,7 +41,6 @@ impl Readiness {
 
 type Served = State<(Readiness, Arc<Metrics>)>;
 
-/// Serves until `stop`.
 pub(super) async fn run(
     listener: TcpListener,
     readiness: Readiness,

@@ -26,7 +26,6 @@ use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 pub(super) struct ProviderOutcome {
     /// The third party, with made-up values for what connections set; `None` where the object does not get that far.
     pub(crate) sketch: Option<Description>,
-    /// Why it cannot be used.
     pub(crate) refusal: Option<ProviderRefusal>,
     /// When its issuer is to be asked again.
     pub(crate) next: Option<Timestamp>,
@@ -131,7 +130,6 @@ pub(super) fn forget(ctx: &Context, name: &str) {
     wake_connections(ctx, name);
 }
 
-/// Wakes all connections of a provider.
 pub(super) fn wake_connections(ctx: &Context, name: &str) {
     ctx.world.kinds.connections.wake_where(|connection| connection.spec.provider == name);
 }

@@ -7,21 +7,19 @@ mod network;
 mod report;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bowline_api::IntegrationProvider;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
 use bowline_api::reason::Reason;
 use bowline_runtime::follow::Change;
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use self::act::ProviderOutcome;
 use self::decide::{ObservedProvider, decide};
-use crate::context::{Context, Controlled, ReconcileError};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
 impl Controlled for IntegrationProvider {
@@ -39,10 +37,7 @@ impl Controlled for IntegrationProvider {
     /// Finds out what one provider object comes to, and tells its connections when that changed.
     ///
     /// May wait for the issuer's metadata, as long as the client's deadline lets it.
-    async fn reconcile(
-        provider: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> Result<(PassOutcome, Action), ReconcileError> {
+    async fn reconcile(provider: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if provider.meta().deletion_timestamp.is_some() {
             act::forget(&ctx, &provider.name_any());
             return Ok((PassOutcome::Settled, Action::await_change()));
@@ -53,7 +48,8 @@ impl Controlled for IntegrationProvider {
         let now = ctx.clock.now();
         let status = report::status(&provider, &outcome, ctx.settings.portal.as_ref(), now);
         publish(&ctx, &provider, &status).await?;
-        Ok((pass_outcome(&outcome), next(&outcome, now)))
+        // Everything but the issuer is a change that wakes the object.
+        Ok((pass_outcome(&outcome), look_again(outcome.next, now)))
     }
 }
 
@@ -94,11 +90,4 @@ fn pass_outcome(outcome: &ProviderOutcome) -> PassOutcome {
         (Some(_), Some(_)) => PassOutcome::Waiting,
         (Some(_), None) => PassOutcome::Stalled,
     }
-}
-
-/// When the issuer is asked again; everything else is a change that wakes the object.
-fn next(outcome: &ProviderOutcome, now: Timestamp) -> Action {
-    let Some(at) = outcome.next else { return Action::await_change() };
-    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Action::requeue(wait.max(Duration::from_secs(1)))
 }

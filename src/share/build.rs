@@ -9,7 +9,6 @@ use crate::publishing::secret::controller;
 use crate::publishing::{ContentError, Desired, Published, material};
 use crate::secret_plan::GrantInUse;
 
-/// Why there is no Secret to write.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ShareSecretError {
     #[error(transparent)]

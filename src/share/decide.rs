@@ -13,29 +13,23 @@ use crate::secret_plan::{GrantInUse, SecretPlan};
 use crate::sharing::{self, Shared};
 use crate::vault::record::GrantVersion;
 
-/// Everything a decision needs.
 pub(crate) struct ObservedShare {
     /// The connection, if it is still the one with the UID of the share's spec.
     pub(crate) source: Option<ShareSource>,
     /// The Secret under the share's name, if there is one.
     pub(crate) secret: Option<Known>,
-    /// What was published last.
     pub(crate) written: Option<PublishedVersion>,
 }
 
 impl ObservedShare {
-    /// The grant of the connection, if it can be read.
     pub(super) fn grant(&self) -> Option<&GrantInUse> {
         self.source.as_ref()?.grant.as_ref()
     }
 }
 
-/// The connection behind a share.
 pub(crate) struct ShareSource {
     pub(crate) connection: Arc<IntegrationConnection>,
-    /// Where it is to be shared.
     pub(crate) shared: Shared,
-    /// Its grant, if it can be read.
     pub(crate) grant: Option<GrantInUse>,
 }
 
@@ -82,7 +76,6 @@ impl Unshared {
     }
 }
 
-/// What is to be done.
 #[derive(Debug, PartialEq)]
 pub(crate) struct SharePlan {
     pub(crate) secret: SecretPlan,
@@ -113,10 +106,10 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
         Shared::Unknown => Ok(&share.spec.workspace),
         Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
-        Shared::In { workspace, .. } if source.shared.reaches(&share.namespace().unwrap_or_default()) => {
-            Ok(workspace)
+        Shared::In { workspace, namespaces } => {
+            let is_within = namespaces.contains(&share.namespace().unwrap_or_default());
+            is_within.then_some(workspace.as_str()).ok_or(Unshared::NamespaceLeft)
         }
-        Shared::In { .. } => Err(Unshared::NamespaceLeft),
     }
 }
 
@@ -151,10 +144,10 @@ fn secret(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSourc
 
 /// Whether the connection's controller has looked at this revision under the present spec: only it judges scopes and terms.
 fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
-    let told = connection.grant().map(|told| (told.id.clone(), told.revision));
+    let judged = connection.grant().map(|grant| (grant.id.clone(), grant.revision));
     connection.status.as_ref().is_some_and(|status| {
         status.observed_generation == connection.metadata.generation
-            && told == Some((version.id.to_string(), version.revision))
+            && judged == Some((version.id.to_string(), version.revision))
     })
 }
 

@@ -21,7 +21,7 @@ use kube::runtime::reflector::ObjectRef;
 use self::act::act;
 use self::decide::{Unshared, decide};
 use self::observe::observe;
-use crate::context::{Context, Controlled, ReconcileError};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled};
 use crate::metrics::PassOutcome;
 use crate::publishing::withdraw_share;
 
@@ -51,7 +51,7 @@ impl Controlled for ConnectionShare {
         }
     }
 
-    async fn reconcile(share: Arc<Self>, ctx: Arc<Context>) -> Result<(PassOutcome, Action), ReconcileError> {
+    async fn reconcile(share: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         Ok((PassOutcome::Settled, step(&share, &ctx).await?))
     }
 }

@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::publishing::Known;
 use crate::secret_plan::GrantInUse;
 
-/// Everything a decision about `share` needs.
 pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> ObservedShare {
     let of = &share.spec.connection;
     let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());

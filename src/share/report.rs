@@ -13,7 +13,6 @@ use super::decide::{ObservedShare, SharePlan};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::vault::Grant;
 
-/// The next status of `share`.
 pub(super) fn status(
     share: &ConnectionShare,
     observed: &ObservedShare,

@@ -8,7 +8,7 @@ use bowline_api::Workspace;
 use bowline_runtime::follow::Change;
 use kube::runtime::controller::Action;
 
-use crate::context::{Context, Controlled, ReconcileError};
+use crate::context::{Context, Controlled, Reconciled};
 use crate::metrics::PassOutcome;
 
 impl Controlled for Workspace {
@@ -22,10 +22,7 @@ impl Controlled for Workspace {
         }
     }
 
-    async fn reconcile(
-        workspace: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> Result<(PassOutcome, Action), ReconcileError> {
+    async fn reconcile(workspace: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if workspace.metadata.deletion_timestamp.is_none() {
             let all = ctx.world.kinds.workspaces.state();
             let exists = |namespace: &str| ctx.world.namespace_lives(namespace);

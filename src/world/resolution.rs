@@ -16,7 +16,6 @@ use crate::grant::target::Target;
 /// What the provider controller made of one provider object.
 pub(crate) type Resolution = Result<ReadyProvider, ProviderRefusal>;
 
-/// Why a provider object cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderRefusal {
     pub(crate) reason: Reason,
@@ -32,7 +31,6 @@ impl ProviderRefusal {
     }
 }
 
-/// A provider object that can be used.
 #[derive(Debug)]
 pub(crate) struct ReadyProvider {
     /// The object as it was judged.
@@ -50,7 +48,6 @@ pub(crate) struct ReadyProvider {
 /// Why a connection cannot use its provider.
 #[derive(Debug)]
 pub(crate) enum UnusableProvider {
-    /// There is no object of that name.
     NotFound,
     /// Not usable now: why, and who can fix it.
     NotReady(String),
@@ -94,7 +91,6 @@ impl ReadyProvider {
         ready
     }
 
-    /// The provider for a connection with these parameters.
     pub(super) fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, Unfit> {
         if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
             return Ok(Arc::clone(plain));

@@ -20,7 +20,7 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     let current = started(input).or_else(|| input.connection.last_attempt().cloned())?;
     let end = if current.is_running() {
         match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
-            Some(kept) => told_by_its_secret(input, kept),
+            Some(kept) => from_its_secret(input, kept),
             None => finished(input, &current.id).or_else(|| left_behind(input, &current)),
         }
     } else if current.result.is(AttemptResult::Unknown) {
@@ -49,14 +49,10 @@ pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verd
 fn started(input: &Input) -> Option<LastAttempt> {
     let known = input.connection.last_attempt();
     let is_new = |begun: &LastAttempt| known.is_none_or(|known| known.id != begun.id);
-    imported(input)
-        .filter(is_new)
-        .or_else(|| requested(input).filter(is_new))
-        .or_else(|| consented(input).filter(is_new).filter(|begun| is_later(begun, known)))
-        .or_else(|| supplied(input).filter(is_new))
+    let consented = consented(input).filter(|begun| is_later(begun, known));
+    [imported(input), requested(input), consented, supplied(input)].into_iter().flatten().find(is_new)
 }
 
-/// By an announced intake Secret.
 fn imported(input: &Input) -> Option<LastAttempt> {
     let announced = announcement(input)?.value;
     (input.observed.actor.taken.as_ref() != Some(&announced))
@@ -114,7 +110,6 @@ fn came_by_secret(attempt: &LastAttempt) -> bool {
     attempt.method.is(AttemptMethod::AuthorizationCode) || attempt.method.is(AttemptMethod::DeviceCode)
 }
 
-/// How far an attempt has come.
 enum AttemptProgress {
     /// It goes on when what is in the way has passed.
     Delayed(String),
@@ -148,9 +143,9 @@ impl AttemptProgress {
     }
 }
 
-/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next, and that is told as an
-/// outcome.
-fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<AttemptProgress> {
+/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next: an outcome
+/// says how that went.
+fn from_its_secret(input: &Input, kept: &Kept) -> Option<AttemptProgress> {
     let unwritten = input.observed.unwritten().find(|known| known.attempt == kept.name);
     let ending = match (&kept.attempt.step, unwritten) {
         (_, Some(known)) => &known.ending,
@@ -168,8 +163,8 @@ fn told_by_its_secret(input: &Input, kept: &Kept) -> Option<AttemptProgress> {
 }
 
 fn expired() -> AttemptProgress {
-    let message = "It took more than ten minutes. Connect again.";
-    AttemptProgress::failed(Reason::AuthorizationFailed, message.to_owned())
+    let message = "It took more than ten minutes. Connect again.".to_owned();
+    AttemptProgress::failed(Reason::AuthorizationFailed, message)
 }
 
 /// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
@@ -199,11 +194,10 @@ fn in_doubt(input: &Input) -> AttemptProgress {
 /// What the record says about a grant that came since.
 fn judged(input: &Input, since: Timestamp) -> Option<AttemptProgress> {
     let record = &input.observed.record;
-    if record.present().is_some_and(|present| present.doubted_since.is_some()) {
-        return Some(in_doubt(input));
-    }
-    if record.present().is_some_and(|present| present.has_candidate) || input.observed.actor.busy {
-        return None;
+    match record.present() {
+        Some(present) if present.doubted_since.is_some() => return Some(in_doubt(input)),
+        Some(present) if present.has_candidate || input.observed.actor.busy => return None,
+        _ => {}
     }
     // Times have whole seconds: within the same one it is more likely the grant of an earlier attempt.
     record.grant().filter(|grant| grant.obtained_at > since).map(|_| AttemptProgress::succeeded())

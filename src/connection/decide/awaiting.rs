@@ -17,24 +17,17 @@ pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
-    if let Some(message) = consent::progress(&input.observed.attempts) {
-        return Some(input.verdict(Reason::AuthorizationInProgress, message));
-    }
-    if let Some(verdict) = failed_attempt(input) {
-        return Some(verdict);
-    }
-    let target = input.observed.target()?;
-    if let Some(verdict) = on_record(input) {
-        return Some(verdict);
-    }
-    if target.method(&input.connection.spec) == Method::ClientCredentials {
-        let detail = "The first token is being requested with the app registration.";
-        return Some(input.verdict(Reason::AuthorizationInProgress, detail));
-    }
-    Some(awaiting_person(input, target))
+    in_progress(input).or_else(|| failed_attempt(input)).or_else(|| {
+        let target = input.observed.target()?;
+        Some(on_record(input).unwrap_or_else(|| awaiting_first(input, target)))
+    })
 }
 
-/// Why the last attempt led to no grant.
+fn in_progress(input: &Input) -> Option<Verdict> {
+    let progress = consent::progress(&input.observed.attempts)?;
+    Some(input.verdict(Reason::AuthorizationInProgress, progress))
+}
+
 fn failed_attempt(input: &Input) -> Option<Verdict> {
     let attempt = input.attempt.as_ref()?;
     // One that ended beside a grant says nothing about why there is none now.
@@ -45,28 +38,30 @@ fn failed_attempt(input: &Input) -> Option<Verdict> {
     Some(Verdict::said(reason, attempt.message.clone()))
 }
 
-/// What the record says without a grant in use.
 fn on_record(input: &Input) -> Option<Verdict> {
-    match &input.observed.record {
-        RecordState::Present(present) if present.ending => Some(input.verdict(
+    let (reason, detail) = match &input.observed.record {
+        RecordState::Present(present) if present.ending => (
             Reason::AuthorizationInProgress,
             "The earlier grant is being revoked at the provider; then a new one is accepted.",
-        )),
-        RecordState::Present(present) if present.doubted_since.is_some() => {
-            Some(input.verdict(Reason::IntakeOutcomeUnknown, ""))
-        }
-        RecordState::Present(present) if present.has_candidate => Some(
-            input.verdict(Reason::AuthorizationInProgress, "The grant is being checked with the provider."),
         ),
-        RecordState::Missing if input.connection.was_connected() => {
-            Some(input.verdict(Reason::RecordMissing, ""))
+        RecordState::Present(present) if present.doubted_since.is_some() => {
+            (Reason::IntakeOutcomeUnknown, "")
         }
-        _ => None,
-    }
+        RecordState::Present(present) if present.has_candidate => {
+            (Reason::AuthorizationInProgress, "The grant is being checked with the provider.")
+        }
+        RecordState::Missing if input.connection.was_connected() => (Reason::RecordMissing, ""),
+        _ => return None,
+    };
+    Some(input.verdict(reason, detail))
 }
 
-fn awaiting_person(input: &Input, target: &Target) -> Verdict {
+fn awaiting_first(input: &Input, target: &Target) -> Verdict {
     let spec = &input.connection.spec;
+    if input.observed.is_minted(spec) {
+        let detail = "The first token is being requested with the app registration.";
+        return input.verdict(Reason::AuthorizationInProgress, detail);
+    }
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
         let facts = Facts { secret: Some(&credentials.secret_name), ..input.facts() };
         return Verdict::of(Reason::CredentialsNotFound, &facts);

@@ -1,5 +1,6 @@
 //! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
@@ -13,10 +14,11 @@ use super::input::Input;
 use super::verdict::Verdict;
 use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
-use crate::grant::target::Scopes;
+use crate::grant::target::{Scopes, Target};
+use crate::vault::Grant;
 use crate::world::UnusableProvider;
 
-/// So long before a grant expires, its owner is told.
+/// So long before a grant expires, its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<Verdict>;
@@ -26,10 +28,8 @@ const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
     not_allowed,
-    provider_missing,
-    parameters_invalid,
-    record_tampered,
-    record_unreadable,
+    provider_unusable,
+    record_unusable,
     ruled_out,
     outcome_unknown,
     provider_not_ready,
@@ -40,7 +40,6 @@ const CHECKS: &[Check] = &[
     scopes_extra,
 ];
 
-/// The verdict on the grant.
 pub(crate) fn authorized(input: &Input) -> Verdict {
     CHECKS.iter().find_map(|check| check(input)).unwrap_or_else(|| accepted(input))
 }
@@ -85,33 +84,28 @@ fn not_allowed(input: &Input) -> Option<Verdict> {
     Some(input.verdict(Reason::ProviderNotAllowed, why))
 }
 
-fn provider_missing(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.provider, Err(UnusableProvider::NotFound))
-        .then(|| input.verdict(Reason::ProviderNotFound, ""))
+fn provider_unusable(input: &Input) -> Option<Verdict> {
+    let (reason, detail) = match &input.observed.provider {
+        Err(UnusableProvider::NotFound) => (Reason::ProviderNotFound, ""),
+        Err(UnusableProvider::ParametersInvalid(why)) => (Reason::ParametersInvalid, why.as_str()),
+        Ok(_) | Err(UnusableProvider::NotReady(_)) => return None,
+    };
+    Some(input.verdict(reason, detail))
 }
 
-fn parameters_invalid(input: &Input) -> Option<Verdict> {
-    match &input.observed.provider {
-        Err(UnusableProvider::ParametersInvalid(message)) => {
-            Some(input.verdict(Reason::ParametersInvalid, message.as_str()))
-        }
-        _ => None,
-    }
-}
-
-fn record_tampered(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.record, RecordState::Tampered).then(|| input.verdict(Reason::RecordTampered, ""))
-}
-
-fn record_unreadable(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.record, RecordState::Unreadable)
-        .then(|| input.verdict(Reason::RecordUnreadable, ""))
+fn record_unusable(input: &Input) -> Option<Verdict> {
+    let reason = match input.observed.record {
+        RecordState::Tampered => Reason::RecordTampered,
+        RecordState::Unreadable => Reason::RecordUnreadable,
+        RecordState::Missing | RecordState::Present(_) => return None,
+    };
+    Some(input.verdict(reason, ""))
 }
 
 /// What the provider decided about the grant stands until there is a new one.
 fn ruled_out(input: &Input) -> Option<Verdict> {
     let ruling = input.history.ruling.as_ref()?;
-    Some(input.verdict(ruling.reason, ruling.detail.as_str()))
+    Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
 }
 
 fn outcome_unknown(input: &Input) -> Option<Verdict> {
@@ -152,26 +146,25 @@ fn unconfirmed(input: &Input) -> Option<Verdict> {
     Some(Verdict::of(Reason::AwaitingConfirmation, &facts))
 }
 
-fn scopes(input: &Input) -> Option<Scopes> {
-    let grant = input.observed.record.grant()?;
-    let target = input.observed.target()?;
-    Some(Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref()))
+fn scopes_missing(input: &Input) -> Option<Verdict> {
+    let (_, _, scopes) = scopes(input)?;
+    listed(input, Reason::MissingScopes, &scopes.missing_required)
 }
 
 /// More than was reviewed is not published before its owner says so.
 fn scopes_extra(input: &Input) -> Option<Verdict> {
-    let grant = input.observed.record.grant()?;
-    let target = input.observed.target()?;
-    let extra = scopes(input)?.beyond_review(target, grant).join(", ");
-    listed(input, Reason::ExtraScopes, &extra)
+    let (grant, target, scopes) = scopes(input)?;
+    listed(input, Reason::ExtraScopes, &scopes.beyond_review(target, grant))
 }
 
-fn scopes_missing(input: &Input) -> Option<Verdict> {
-    listed(input, Reason::MissingScopes, &scopes(input)?.missing_required.join(", "))
+fn scopes<'a>(input: &Input<'a>) -> Option<(&'a Grant, &'a Target, Scopes)> {
+    let (grant, target) = (input.observed.record.grant()?, input.observed.target()?);
+    Some((grant, target, Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref())))
 }
 
-fn listed(input: &Input, reason: Reason, list: &str) -> Option<Verdict> {
-    (!list.is_empty()).then(|| Verdict::of(reason, &Facts { list: Some(list), ..input.facts() }))
+fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<Verdict> {
+    let facts = Facts { list: Some(&list.join(", ")), ..input.facts() };
+    (!list.is_empty()).then(|| Verdict::of(reason, &facts))
 }
 
 /// The time at which the grant expires, if the provider names one, it is near, and using the grant does not move it.

@@ -12,12 +12,8 @@ use super::verdict::Verdict;
 use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 
-/// The step that is due now.
 pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
-    let step = |kept: &Kept| match due(input, kept, authorized)? {
-        Due::Step(task) => Some(task),
-        Due::End(_) => None,
-    };
+    let step = |kept: &Kept| due(input, kept, authorized)?.ok();
     input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
         let request = pending_request(input)?;
         (!input.is_blocked(authorized)).then_some(ConsentTask::AskDevice { request })
@@ -29,28 +25,15 @@ pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> 
     if input.observed.actor.busy {
         return Vec::new();
     }
-    let dismissal = |kept: &Kept| match due(input, kept, authorized)? {
-        Due::End(dismissal) => Some(dismissal),
-        Due::Step(_) => None,
-    };
-    input.observed.attempts.iter().filter_map(dismissal).collect()
+    input.observed.attempts.iter().filter_map(|kept| due(input, kept, authorized)?.err()).collect()
 }
 
-/// What is due on an attempt.
-enum Due {
-    /// Work for the grant's actor.
-    Step(ConsentTask),
-    End(Dismissal),
-}
-
-fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
+/// What is due on an attempt: its next step, or its end.
+fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Result<ConsentTask, Dismissal>> {
     let attempt = kept.name.clone();
-    let dismiss = |reason: Reason, message: String| {
-        Some(Due::End(Dismissal::of(kept, Ending::failed(reason, message))))
-    };
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
     if let Some(known) = input.observed.unwritten().find(same) {
-        return Some(Due::End(known.clone()));
+        return Some(Err(known.clone()));
     }
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
@@ -62,17 +45,17 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Due> {
         }
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if input.is_blocked(authorized) => {
             let (reason, message) = why_blocked(input, authorized);
-            dismiss(reason, message)
+            Some(Err(Dismissal::of(kept, Ending::failed(reason, message))))
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.
         Step::Asked { .. } if input.observed.record.is_ending() => None,
-        Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
-        Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
+        Step::Asked { .. } => Some(Ok(ConsentTask::Begin { attempt })),
+        Step::Returned { .. } => Some(Ok(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
-            Some(Due::End(Dismissal::of(kept, replaced_code())))
+            Some(Err(Dismissal::of(kept, replaced_code())))
         }
         Step::Waiting { next_poll, .. } => {
-            (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))
+            (poll_at(input, *next_poll) <= input.now).then_some(Ok(ConsentTask::Poll { attempt }))
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
@@ -92,7 +75,7 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
 }
 
 /// An exchange that an earlier process began. Its grant may be on record all the same.
-fn left_behind(input: &Input, kept: &Kept) -> Due {
+fn left_behind(input: &Input, kept: &Kept) -> Result<ConsentTask, Dismissal> {
     let record = &input.observed.record;
     // Times have whole seconds: within the same one it is more likely the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
@@ -103,9 +86,9 @@ fn left_behind(input: &Input, kept: &Kept) -> Due {
     } else if record.grant().is_some_and(|grant| in_use_is_its(grant)) {
         in_use()
     } else {
-        return Due::Step(ConsentTask::Interrupted { attempt: kept.name.clone() });
+        return Ok(ConsentTask::Interrupted { attempt: kept.name.clone() });
     };
-    Due::End(Dismissal::of(kept, ending))
+    Err(Dismissal::of(kept, ending))
 }
 
 fn is_newest_code(input: &Input, kept: &Kept) -> bool {

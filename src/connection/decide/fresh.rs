@@ -10,23 +10,24 @@ use crate::grant::schedule;
 use crate::grant::target::Target;
 use crate::vault::Grant;
 
-/// The verdict on the access token.
 pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
-    let Some(token) = TokenInUse::of(input) else { return input.verdict(Reason::NoToken, "") };
-    let Some(expires_at) = token.expires_at else { return input.verdict(Reason::NeverExpires, "") };
-    let reason = reason(input, &token, expires_at);
+    let Some((expires_at, refreshable)) = token_in_use(input) else {
+        return input.verdict(Reason::NoToken, "");
+    };
+    let Some(expires_at) = expires_at else { return input.verdict(Reason::NeverExpires, "") };
+    let reason = reason(input, expires_at, refreshable);
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
     let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
     let detail = detail(input, reason, next_attempt);
     Verdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
 }
 
-fn reason(input: &Input, token: &TokenInUse, expires_at: Timestamp) -> Reason {
+fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {
     let failing = input.history.last_failure.is_some();
-    match (expires_at <= input.now, token.refreshable) {
+    match (expires_at <= input.now, refreshable) {
         (true, false) => Reason::NotRefreshable,
         (true, true) => Reason::TokenExpired,
         (false, _) if input.history.stopped() => Reason::RefreshRefused,
@@ -36,7 +37,6 @@ fn reason(input: &Input, token: &TokenInUse, expires_at: Timestamp) -> Reason {
     }
 }
 
-/// Why the last refresh failed, and when the next one is due.
 fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> String {
     if !matches!(reason, Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing) {
         return String::new();
@@ -48,26 +48,16 @@ fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> Str
     }
 }
 
-struct TokenInUse {
-    expires_at: Option<Timestamp>,
-    refreshable: bool,
-}
-
-impl TokenInUse {
-    /// From the grant, or from status where the record cannot be read now.
-    fn of(input: &Input) -> Option<Self> {
-        if let Some(grant) = input.observed.record.grant() {
-            let refreshable = input.observed.is_refreshable(&input.connection.spec, grant);
-            return Some(Self { expires_at: grant.expires_at, refreshable });
-        }
-        let present = input.observed.record.present().is_some();
-        input.connection.grant()?;
-        let status = input.connection.token().filter(|_| !present)?;
-        Some(Self {
-            expires_at: status.expires_at.as_ref().map(|time| time.0),
-            refreshable: status.refreshable.unwrap_or_default(),
-        })
+/// When the token in use expires, and whether it can be refreshed: from the grant, or from status where the record cannot be
+/// read now.
+fn token_in_use(input: &Input) -> Option<(Option<Timestamp>, bool)> {
+    if let Some(grant) = input.observed.record.grant() {
+        let refreshable = input.observed.is_refreshable(&input.connection.spec, grant);
+        return Some((grant.expires_at, refreshable));
     }
+    input.connection.grant()?;
+    let token = input.connection.token().filter(|_| input.observed.record.present().is_none())?;
+    Some((token.expires_at.as_ref().map(|time| time.0), token.refreshable.unwrap_or_default()))
 }
 
 /// When the next refresh is due; `None` where none is planned.

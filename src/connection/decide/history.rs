@@ -1,34 +1,33 @@
 //! What earlier refreshes came to: read from status, with the actor's newest outcome taken in. Pure.
 
-use bowline_api::IntegrationConnectionStatus;
 use bowline_api::connection::{FailureStatus, RulingStatus, TokenStatus};
-use bowline_api::open::Open;
 use bowline_api::reason::Reason;
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus};
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::connection::observed::ObservedConnection;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::vault::record::{GrantVersion, Pause};
+use crate::vault::record::Pause;
 
 /// What is remembered of refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
-    /// Refreshes that failed in a row.
+    /// In a row.
     pub(crate) failures: i32,
-    /// Refusals by the provider in a row.
+    /// In a row.
     pub(crate) refusals: i32,
-    /// The last failure since the last success.
+    /// Since the last success.
     pub(crate) last_failure: Option<FailureStatus>,
     /// When the next refresh is due, while failing.
     pub(crate) retry_at: Option<Timestamp>,
     /// The version of the app registration that the last failure happened with.
     pub(crate) failed_with: Option<String>,
-    /// What the provider decided about this grant, until there is a new one.
-    pub(crate) ruling: Option<Ruling>,
+    pub(crate) ruling: Option<RulingStatus>,
     /// The last refresh request that was carried out or refused.
     pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
@@ -37,26 +36,25 @@ pub(crate) struct History {
     pub(crate) arrival: Option<Origin>,
 }
 
-/// A decision of the provider about a grant.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ruling {
-    pub(crate) reason: Reason,
-    /// What the provider said, in our words.
-    pub(crate) detail: String,
-    /// Whether nothing is tried until there is a new grant.
-    pub(crate) is_final: bool,
-    pub(crate) since: Timestamp,
-}
-
 impl History {
-    /// Reads what `status` remembers of the grant in use; what it says of another one is forgotten. `pause` is the pause on
-    /// record: one taken with another app registration than `app_version` is over.
-    pub(crate) fn of(
-        status: Option<&IntegrationConnectionStatus>,
-        grant: Option<GrantVersion>,
-        pause: Option<&Pause>,
-        app_version: Option<&str>,
+    /// What status remembers of the grant in use, with the newest outcome taken in.
+    pub(super) fn of(
+        connection: &IntegrationConnection,
+        observed: &ObservedConnection,
+        policy: &Policy,
+        jitter: f64,
     ) -> Self {
+        let remembered = Self::remembered(connection.status.as_ref(), observed);
+        match &observed.actor.finished {
+            Some(finished) => remembered.absorb(finished, observed.record.revision(), policy, jitter),
+            None => remembered,
+        }
+    }
+
+    /// What status says of another grant is forgotten, and a pause taken with another app registration is over.
+    fn remembered(status: Option<&IntegrationConnectionStatus>, observed: &ObservedConnection) -> Self {
+        let pause = observed.record.present().and_then(|present| present.pause.as_ref());
+        let app_version = observed.app_version.as_deref();
         let paused = pause.and_then(|pause| unless_replaced(pause, app_version));
         let Some(status) = status else { return Self { retry_at: paused, ..Self::default() } };
         let requests = Self {
@@ -64,8 +62,8 @@ impl History {
             handled_authorization: status.last_handled_authorization.clone(),
             ..Self::default()
         };
-        let told = status.grant.as_ref().map(|told| (told.id.clone(), told.revision));
-        if told != grant.map(|grant| (grant.id.to_string(), grant.revision)) {
+        let known = status.grant.as_ref().map(|grant| (grant.id.clone(), grant.revision));
+        if known != observed.record.version().map(|grant| (grant.id.to_string(), grant.revision)) {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
@@ -74,22 +72,14 @@ impl History {
             refusals: token.consecutive_refusals.unwrap_or_default(),
             retry_at: if pause.is_some() { paused } else { retry_at(&token) },
             failed_with: pause.and_then(|pause| pause.app_version.clone()),
-            ruling: status.ruling.as_ref().and_then(Ruling::remembered),
+            ruling: status.ruling.clone().filter(|ruling| ruling.reason.known().is_some()),
             last_failure: token.last_failure,
             ..requests
         }
     }
 
     /// Takes in the newest outcome.
-    #[must_use]
-    pub(crate) fn absorb(
-        mut self,
-        finished: Option<&Finished>,
-        revision: Option<i64>,
-        policy: &Policy,
-        jitter: f64,
-    ) -> Self {
-        let Some(finished) = finished else { return self };
+    fn absorb(mut self, finished: &Finished, revision: Option<i64>, policy: &Policy, jitter: f64) -> Self {
         self.answer(finished);
         let now = finished.at;
         match &finished.outcome {
@@ -108,12 +98,10 @@ impl History {
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(Reason::RefreshTokenLost, failure, finished);
-                let ruling = Ruling::new(Reason::RefreshTokenLost, failure.summary.clone(), now);
-                Self { ruling: Some(ruling), ..self }
+                Self { ruling: Some(ruling(Reason::RefreshTokenLost, &failure.summary, now)), ..self }
             }
             Outcome::SecretMissing { message } => {
-                let ruling = Ruling::new(Reason::CredentialsNotFound, message.clone(), now);
-                Self { ruling: Some(ruling), ..self }
+                Self { ruling: Some(ruling(Reason::CredentialsNotFound, message, now)), ..self }
             }
             _ => self,
         }
@@ -159,9 +147,9 @@ impl History {
         });
         // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
         if failure.class != Class::Reauth || self.refusals > 1 {
-            let since =
-                |reason| self.ruling.as_ref().filter(|it| it.reason == reason).map_or(now, |it| it.since);
-            self.ruling = ruled.map(|reason| Ruling::new(reason, failure.summary.clone(), since(reason)));
+            let before = self.ruling.take();
+            let since = |reason| before.filter(|it| it.reason.is(reason)).map_or(now, |it| it.since.0);
+            self.ruling = ruled.map(|reason| ruling(reason, &failure.summary, since(reason)));
         }
         self
     }
@@ -186,12 +174,10 @@ impl History {
         self.last_failure = Some(FailureStatus { at, reason: reason.into(), message });
     }
 
-    /// Whether the operator has stopped asking after ten refusals.
     pub(crate) fn stopped(&self) -> bool {
         self.refusals >= schedule::REFUSALS_TO_STOP
     }
 
-    /// The pause to remember on record.
     pub(crate) fn pause(&self) -> Option<Pause> {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
         Some(Pause { not_before, app_version: self.failed_with.clone() })
@@ -205,14 +191,12 @@ fn unless_replaced(pause: &Pause, app_version: Option<&str>) -> Option<Timestamp
     (!replaced).then_some(pause.not_before)
 }
 
-/// The pause that status shows.
 fn retry_at(token: &TokenStatus) -> Option<Timestamp> {
     let last = token.last_failure.as_ref()?;
     // A pause in which nothing was planned (suspended, say) is over when something is planned again.
     Some(token.next_refresh_at.as_ref().unwrap_or(&last.at).0)
 }
 
-/// What a failure decides about the grant.
 fn ruled(failure: &Failure) -> Option<Reason> {
     match failure.class {
         Class::Reauth if failure.proves_revoked => Some(Reason::GrantRevoked),
@@ -224,26 +208,12 @@ fn ruled(failure: &Failure) -> Option<Reason> {
     }
 }
 
-impl Ruling {
-    fn new(reason: Reason, detail: String, since: Timestamp) -> Self {
-        let is_final =
-            matches!(reason, Reason::GrantRevoked | Reason::GrantExpired | Reason::RefreshTokenLost);
-        Self { reason, detail, is_final, since }
-    }
-
-    fn remembered(status: &RulingStatus) -> Option<Self> {
-        let RulingStatus { reason, since, is_final, grant: _, message } = status;
-        Some(Self { reason: reason.known()?, detail: message.clone(), is_final: *is_final, since: since.0 })
-    }
-
-    /// As status shows it.
-    pub(crate) fn status(&self, grant: Option<GrantVersion>) -> RulingStatus {
-        RulingStatus {
-            reason: Open::Known(self.reason),
-            since: Time(self.since),
-            is_final: self.is_final,
-            grant: grant.map(|grant| grant.id.to_string()),
-            message: self.detail.clone(),
-        }
+fn ruling(reason: Reason, message: &str, since: Timestamp) -> RulingStatus {
+    RulingStatus {
+        reason: reason.into(),
+        since: Time(since),
+        is_final: matches!(reason, Reason::GrantRevoked | Reason::GrantExpired | Reason::RefreshTokenLost),
+        grant: None,
+        message: message.to_owned(),
     }
 }

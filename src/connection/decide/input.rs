@@ -15,19 +15,14 @@ use crate::grant::schedule::Policy;
 /// So many characters of a request tell it from the one before.
 const LONGEST_REQUEST: usize = 64;
 
-/// What the checks look at.
 pub(crate) struct Input<'a> {
     pub(crate) connection: &'a IntegrationConnection,
     pub(crate) observed: &'a ObservedConnection,
-    /// What earlier refreshes came to.
     pub(crate) history: &'a History,
-    /// When to refresh.
     pub(crate) policy: &'a Policy,
     /// Spreads refreshes of different connections.
     pub(crate) jitter: f64,
-    /// The last attempt to connect.
     pub(crate) attempt: Option<LastAttempt>,
-    /// The time of the decision.
     pub(crate) now: Timestamp,
 }
 

@@ -32,18 +32,14 @@ use crate::secret_plan::SecretPlan;
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlan {
-    /// The verdict on the grant.
     pub(crate) authorized: Verdict,
-    /// The verdict on the token.
     pub(crate) fresh: Verdict,
     /// The verdict on sharing, before shares are written; `None` where it is not requested.
     pub(crate) shared: Option<Verdict>,
     /// What earlier refreshes came to, with the newest outcome taken in.
     pub(crate) history: History,
     pub(crate) last_attempt: Option<LastAttempt>,
-    /// Work for the grant's actor.
     pub(crate) task: Option<Task>,
-    /// Attempts to connect that are over.
     pub(crate) dismissals: Vec<Dismissal>,
     pub(crate) secret: SecretPlan,
     /// Namespaces that lack a share.
@@ -52,7 +48,6 @@ pub(crate) struct ConnectionPlan {
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be revoked and erased.
     pub(crate) end: bool,
-    /// When the next refresh is due.
     pub(crate) next_attempt: Option<Timestamp>,
     /// When a refresh request that waits may be served.
     pub(crate) request_at: Option<Timestamp>,
@@ -64,7 +59,6 @@ pub(crate) struct ConnectionPlan {
     pub(crate) consent_at: Option<Timestamp>,
 }
 
-/// Decides.
 pub(crate) fn decide(
     connection: &IntegrationConnection,
     observed: &ObservedConnection,
@@ -73,7 +67,7 @@ pub(crate) fn decide(
 ) -> ConnectionPlan {
     let (jitter, target) = (jitter(connection, observed.record.revision()), observed.target());
     let policy = &target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
-    let history = history(connection, observed, policy, jitter);
+    let history = History::of(connection, observed, policy, jitter);
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
@@ -106,24 +100,6 @@ pub(crate) fn decide(
     }
 }
 
-/// What is remembered of refreshes, with the newest outcome taken in.
-fn history(
-    connection: &IntegrationConnection,
-    observed: &ObservedConnection,
-    policy: &Policy,
-    jitter: f64,
-) -> History {
-    let record = &observed.record;
-    let pause = record.present().and_then(|present| present.pause.as_ref());
-    let app_version = observed.app_version.as_deref();
-    History::of(connection.status.as_ref(), record.version(), pause, app_version).absorb(
-        observed.actor.finished.as_ref(),
-        record.revision(),
-        policy,
-        jitter,
-    )
-}
-
 /// Whether anything may be sent to the provider with the grant in use.
 fn traffic_allowed(connection: &IntegrationConnection, authorized: &Verdict) -> bool {
     matches!(authorized.effect, Effect::Serve | Effect::Withhold) && !connection.is_paused()
@@ -135,12 +111,8 @@ fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
 
 /// A token that is taken away is shared with nobody new.
 fn shares_to_write(observed: &ObservedConnection, authorized: &Verdict) -> BTreeSet<String> {
-    match authorized.effect {
-        Effect::End | Effect::Withdraw => BTreeSet::new(),
-        Effect::Serve | Effect::Coast | Effect::Withhold => {
-            shared::missing(&observed.shared, &observed.shares)
-        }
-    }
+    let is_taken_away = matches!(authorized.effect, Effect::End | Effect::Withdraw);
+    if is_taken_away { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) }
 }
 
 /// Whether the grant is to be marked as ending, and is not yet.
@@ -162,7 +134,7 @@ fn secret(input: &Input, authorized: &Verdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
     // A grant that was withdrawn stays so while another reason stands on the connection.
-    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == Reason::GrantRevoked);
+    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(Reason::GrantRevoked));
     match authorized.effect {
         Effect::End | Effect::Withdraw => SecretPlan::Withdraw,
         _ if revoked => SecretPlan::Withdraw,

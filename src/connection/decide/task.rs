@@ -1,4 +1,4 @@
-//! What the grant's actor is told to do, if anything.
+//! What the grant's actor is to do, if anything.
 
 use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use bowline_api::reason::Effect;
@@ -13,7 +13,6 @@ use crate::grant::intake::Announcement;
 use crate::grant::may_be_sent_again;
 use crate::grant::work::Task;
 
-/// The task that is due now.
 pub(super) fn task(input: &Input, authorized: &Verdict, next_attempt: Option<Timestamp>) -> Option<Task> {
     let actor = &input.observed.actor;
     if actor.busy || actor.rest_until.is_some_and(|until| until > input.now) {

@@ -231,7 +231,7 @@ impl Situation {
         })
     }
 
-    /// A newer revision of the grant is on record than status tells of.
+    /// A newer revision of the grant is on record than the one in status.
     pub(super) fn refreshed(self) -> Self {
         self.present(|present| {
             present.revision = 4;
