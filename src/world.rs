@@ -1,4 +1,4 @@
-//! What is known of the cluster: caches that watches fill, asked by every controller. Never a live request.
+//! What is known of the cluster: caches that watches fill and every controller reads. Never a live request.
 
 mod resolution;
 
@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) credentials: SecretIndex,
     /// What the provider controller made of each provider object.
     pub(crate) resolutions: Memory<Arc<Resolution>>,
-    /// What the issuers of providers said.
+    /// The metadata of providers' issuers.
     pub(crate) issuers: Memory<IssuerReading>,
 }
 
@@ -75,7 +75,7 @@ impl World {
         })
     }
 
-    /// Whether a provider object is there that nobody has looked at yet: right after the start, for as long as its issuer takes.
+    /// Whether there is a provider object without a resolution yet: after a start, until its issuer has answered.
     pub(crate) fn is_unjudged(&self, provider: &str) -> bool {
         self.resolutions.get(provider).is_none()
             && self.kinds.providers.get(&ObjectRef::new(provider)).is_some()
@@ -98,7 +98,7 @@ impl World {
         }
     }
 
-    /// Whether one of these workspaces, which cannot be read, has shares in a namespace: then it is no other one's.
+    /// Whether one of these unreadable workspaces has shares in the namespace, which then belongs to no other one.
     fn is_held_by(&self, unreadable: &BTreeSet<String>, namespace: &str) -> bool {
         let held = |share: &ConnectionShare| {
             share.meta().namespace.as_deref() == Some(namespace) && unreadable.contains(&share.spec.workspace)
@@ -170,7 +170,7 @@ impl World {
         (found.meta().uid.as_deref() == Some(uid)).then_some(found)
     }
 
-    /// Returns when every cache was filled once, save for attempts to connect: connections live without them.
+    /// Returns when every cache was filled once, except that of attempts: connections do not need it.
     pub(crate) async fn wait_listed(&self) {
         self.kinds.wait_listed().await;
         self.namespaces.wait_listed().await;
@@ -183,7 +183,7 @@ impl World {
         self.kinds.shares.wake_where(|_| true);
     }
 
-    /// Has all that is shared reconciled.
+    /// Wakes all shares and shared connections.
     pub(crate) fn wake_sharing(&self) {
         self.wake_shares();
         self.kinds.connections.wake_where(|connection| {

@@ -25,7 +25,7 @@ use crate::vault::record::{EndReason, EndTerms};
 #[derive(Debug, Default)]
 pub(super) struct ConnectionOutcome {
     pub(crate) secret: SecretOutcome,
-    /// Whether something is left to do that is worth doing again soon.
+    /// Whether something is left that should be done again soon.
     pub(crate) unfinished: bool,
 }
 
@@ -98,7 +98,7 @@ impl Act<'_> {
                 self.also(gone);
                 self.outcome.secret = SecretOutcome::Written;
             }
-            // A newer revision is on record: the wake that came with it leads back here.
+            // A newer revision is on record: its wake leads back here.
             Err(PublishError::Superseded) => self.outcome.unfinished = true,
             Err(error) => self.failed(&error, "could not publish"),
         }
@@ -112,7 +112,7 @@ impl Act<'_> {
         self.outcome.secret = SecretOutcome::failed(error, error.reason(), &namespace, &name);
     }
 
-    /// A renamed Secret: the new one is there, so the old one goes. Whether it is gone.
+    /// After a rename: removes the Secret under the former name. Returns whether it is gone.
     async fn withdraw_former(&self, desired: &Desired) -> bool {
         let written = self.observed.written.as_ref();
         let Some(former) = written.filter(|former| former.name != desired.name) else { return true };
@@ -215,7 +215,7 @@ pub(super) async fn withdraw_own(
     Ok(())
 }
 
-/// Removes shares and their Secrets; whether all are gone.
+/// Removes shares and their Secrets. Returns whether all are gone.
 pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
     let mut all = true;
     for share in shares {
@@ -227,7 +227,7 @@ pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShar
     all
 }
 
-/// Marks the grant as ending; whether that is on record.
+/// Marks the grant as ending. Returns whether that is on record.
 pub(super) async fn mark_ending(
     ctx: &Context,
     connection: &IntegrationConnection,

@@ -26,7 +26,7 @@ use crate::vault::record::EndReason;
 /// How long the question about our definition may take.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Takes back what the connection holds elsewhere; `Ok` lets it go.
+/// Withdraws what the connection published; with `Ok` the finalizer is removed.
 pub(super) async fn depart(
     connection: &Arc<IntegrationConnection>,
     ctx: &Arc<Context>,
@@ -72,13 +72,13 @@ pub(crate) async fn depart_unreadable(
     let result = finalizer(&api, names::FINALIZER, Arc::new(metadata), |event| {
         let is_going = matches!(event, Event::Cleanup(_));
         let stand_in = &stand_in;
-        // Another one of that name is no concern of ours here.
+        // Another object of that name does not concern us here.
         async move { if is_going { depart(stand_in, ctx).await } else { Ok(Action::await_change()) } }
     });
     settled(result.await).map(drop)
 }
 
-/// The connection as far as its end needs it.
+/// What the connection's end needs of it.
 fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::Error> {
     fn field<T: DeserializeOwned>(object: &DynamicObject, pointer: &str) -> Option<T> {
         serde_json::from_value(object.data.pointer(pointer)?.clone()).ok()
@@ -95,7 +95,7 @@ fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::
     Ok(connection)
 }
 
-/// Whether the definition of our kind is being deleted. If nobody can tell, the deletion is taken for what it looks like.
+/// Whether the definition of our kind is being deleted. If that cannot be read, this is an ordinary deletion.
 async fn uninstalling(ctx: &Context) -> bool {
     let api: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     match timeout(CALL_LIMIT, api.get_metadata_opt(IntegrationConnection::crd_name())).await {

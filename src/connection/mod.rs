@@ -34,7 +34,7 @@ use crate::metrics::PassOutcome;
 /// How soon unfinished work is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
-/// How soon a record that cannot be used is looked at again: in the cache, so that it costs no request.
+/// How soon an unusable record is looked at again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 impl Controlled for IntegrationConnection {
@@ -76,7 +76,7 @@ impl Controlled for IntegrationConnection {
 }
 
 async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
-    // Nothing is said of a connection before its provider was looked at: a restart is no news. Its controller wakes us then.
+    // Wait until the provider controller has judged the provider, which wakes us: a restart is no news.
     if ctx.world.is_unjudged(&connection.spec.provider) {
         return Ok(Action::requeue(TRY_AGAIN));
     }
@@ -89,7 +89,7 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     Ok(next(&observed, &plan, &outcome, now))
 }
 
-/// Writes the status if it changed, then tells the news, then forgets the outcome that it reports.
+/// Writes the status if it changed, then the Events, then drops the outcome that is reported.
 async fn publish(
     ctx: &Context,
     connection: &IntegrationConnection,
@@ -122,7 +122,7 @@ fn next(
     let rested = observed.actor.rest_until.filter(|until| *until > now);
     let times = [
         expiry,
-        // While the actor rests nothing is due; it is looked at again right after.
+        // Nothing is due while the actor rests.
         rested.or(attempt),
         plan.consent_at.filter(|_| idle),
         unannounced(observed, now),
@@ -146,7 +146,7 @@ fn unannounced(observed: &ObservedConnection, now: Timestamp) -> Option<Timestam
     unclear.then(|| later(now, LOOK_AGAIN))
 }
 
-/// Takes the finalizer helper's wrapping off, so that what is logged and counted is the cause.
+/// Unwraps the finalizer helper's errors, so that the cause is logged and counted.
 fn settled(result: Result<Action, finalizer::Error<ReconcileError>>) -> Result<Action, ReconcileError> {
     match result {
         Ok(action) => Ok(action),
@@ -155,7 +155,7 @@ fn settled(result: Result<Action, finalizer::Error<ReconcileError>>) -> Result<A
         Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
             Ok(Action::await_change())
         }
-        // The object we looked at is older than the one there is: the watch is about to show the newer one.
+        // We looked at an outdated object: the watch is about to show the newer one.
         Err(
             finalizer::Error::AddFinalizer(kube::Error::Api(status))
             | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),

@@ -14,11 +14,11 @@ fn news_of(reason: Reason) -> News {
     (reason, reason.message(&Facts::default()))
 }
 
-/// What to tell, given the status before and after.
+/// The Events to publish, given the status before and after.
 pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finished>) -> Vec<News> {
     let attempt = failed_attempt(old, new);
     let mut all: Vec<News> = turned(old, new).collect();
-    // Without a grant in use Authorized says how the attempt ended: once is enough.
+    // Without a grant in use, Authorized says how the attempt ended: once is enough.
     all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
     all.extend(left_workspace(old, new));
@@ -39,7 +39,7 @@ fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = News> {
     })
 }
 
-/// An attempt that ended without a grant, or of which nobody knows.
+/// An attempt that ended without a grant, or whose outcome is unknown.
 fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<News> {
     let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
     let is_known = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;

@@ -58,7 +58,7 @@ impl Report<'_> {
         let mut next = IntegrationConnectionStatus {
             phase: None,
             id: Some(connection.id()),
-            // A grant that can be read says whose it is, also when it says nothing.
+            // A readable grant decides, even if it names no account.
             account: grant.map_or_else(|| old.account.clone().filter(|_| keep), account),
             connected_at,
             connected_by,
@@ -116,7 +116,7 @@ impl Report<'_> {
         name.map(|name| SecretStatus { name })
     }
 
-    /// The one summary. `Authorized` may be unknown while the published token lives: then nothing is wrong yet.
+    /// The summary. While the published token is valid, `Authorized` may be unknown: nothing is wrong yet.
     fn ready(&self, published: &Verdict) -> Verdict {
         let ConnectionPlan { authorized, fresh, .. } = self.plan;
         let works = fresh.is_true() && published.is_true();
@@ -137,7 +137,7 @@ impl Report<'_> {
                 Reason::Withdrawn
             }
             (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => Reason::Published,
-            // The write is still to come; until then what was said last stays said.
+            // The write is still to come; until then the condition stays as it was.
             (SecretOutcome::Untouched, SecretPlan::Write) if said == Some(Reason::Published) => {
                 Reason::Published
             }
@@ -178,7 +178,7 @@ impl Report<'_> {
             ..TokenStatus::default()
         };
         let Some(grant) = self.grant else {
-            // Not readable now: times stay as they were, what is planned is shown.
+            // Not readable now: keep the times, and show what is planned.
             let TokenStatus { expires_at, last_refreshed_at, refreshable, .. } =
                 self.old.token.clone().unwrap_or_default();
             let token = TokenStatus { expires_at, last_refreshed_at, refreshable, ..planned };

@@ -1,4 +1,4 @@
-//! What is done from time to time: gauges, a sweep over shares, and old records.
+//! Periodic work: gauges, a sweep over shares, and old records.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::connection;
 use crate::context::Context;
 use crate::vault::keyring::SharedKeyring;
 
-/// How often attempts that are long over are removed.
+/// How often expired attempts are removed.
 const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
-/// An attempt is kept for so long after its time: whoever comes back late learns that it was too late.
+/// An expired attempt is kept this long, so that the page can still say that it expired.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// How often shares are swept, should a wake have been lost.
+/// How often all shares are looked at, in case a wake was lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often records without a connection are looked for, the key's age and the policies are judged.
+/// How often orphaned records, the key's age and the policies are checked.
 const HOURLY: Duration = Duration::from_hours(1);
 
 /// The bindings without which ownership is not enforced.
@@ -65,13 +65,13 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
     }
 }
 
-/// Removes attempts to connect that are long over, and Secrets there that are none.
+/// Removes expired attempts to connect, and Secrets in their namespace that are none.
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
     let expires_at = |secret: &Secret| match attempts::read(secret) {
         Ok(kept) => kept.attempt.expires_at,
-        // What another version wrote, or nobody of ours: it is left alone for as long as an attempt may live.
+        // Written by another version, or by somebody else: keep it for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
     let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
@@ -82,7 +82,7 @@ async fn sweep_attempts(ctx: &Context) {
     }
 }
 
-/// Connections that are being deleted and cannot be read: no controller has them.
+/// Connections that are being deleted and cannot be read: no controller sees them.
 async fn let_go_unreadable(ctx: &Arc<Context>) {
     for unreadable in ctx.world.kinds.connections.unreadable() {
         let connection = &unreadable.metadata;
@@ -135,7 +135,7 @@ async fn judge_policies(ctx: &Context) {
     let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
     let mut present = true;
     for policy in POLICIES {
-        // What cannot be read is taken for missing: the warning says what to look at.
+        // What cannot be read counts as missing: the warning says what to look at.
         present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
     }
     ctx.metrics.set_policy_present(present);
@@ -146,7 +146,7 @@ async fn judge_policies(ctx: &Context) {
     }
 }
 
-/// Records whose connection is gone are noted, and erased when they have been dead for long.
+/// Marks records whose connection is gone, and erases them after the retention time.
 async fn sweep_orphans(ctx: &Context) {
     let connections = ctx.world.kinds.connections.state();
     let unreadable = ctx.world.kinds.connections.unreadable();
@@ -161,7 +161,7 @@ async fn sweep_orphans(ctx: &Context) {
     for orphan in ctx.store.orphans(&known) {
         let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);
-        // The cache may be behind: one live look before anything is said of a record.
+        // The cache may be behind: check the API server once before marking a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
                 ctx.grants.orphaned(orphan, ctx.settings.record_retention).await;

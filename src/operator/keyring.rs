@@ -12,10 +12,10 @@ use super::serve::Readiness;
 use super::{Lifetime, OperatorSettings};
 use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
 
-/// How often a keyring that is not there is looked for.
+/// How often a missing keyring is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Waits until there is a keyring; without one the operator is not ready and says why. `None` if the process is to end before.
+/// Waits for a keyring; until there is one, the operator is not ready and says why. `None` if the process stops first.
 pub(super) async fn obtain(
     client: &Client,
     settings: &OperatorSettings,

@@ -1,12 +1,12 @@
-//! The operator as a process: caches, controllers, servers, and an orderly end.
+//! The operator as a process: caches, controllers, servers, and an orderly shutdown.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`parts`] | puts together what controllers are given |
+//! | [`parts`] | builds the context of the controllers |
 //! | [`registry`] | one watch per cache, one controller per kind |
-//! | [`relations`] | who is woken when something changes that is no kind of ours |
-//! | [`keyring`] | the keys, or the reason why there are none |
-//! | [`chores`] | what is done from time to time |
+//! | [`relations`] | which objects are woken when a Secret or namespace changes |
+//! | [`keyring`] | loads and follows the keyring |
+//! | [`chores`] | periodic work |
 //! | [`serve`] | /livez, /readyz, /metrics |
 
 mod chores;
@@ -37,10 +37,10 @@ use crate::metrics::{self, Metrics};
 use crate::vault::Store;
 use serve::Readiness;
 
-/// Started work may take this long to commit; Kubernetes kills after 60 s.
+/// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
 
-/// How soon an API server that does not answer is asked again.
+/// How soon a request to an API server that does not answer is repeated.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub enum OperatorError {
     Random(#[from] crate::vault::NoRandomBytes),
 }
 
-/// How everything that was started is told to stop, and waited for.
+/// Stops everything that was started, and waits for it.
 #[derive(Clone, Default)]
 struct Lifetime {
     stop: CancellationToken,
@@ -93,7 +93,7 @@ pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     Ok(())
 }
 
-/// What whoever reads the log of an incident asks first.
+/// Logs what you ask first when you read the log of an incident.
 fn announce(settings: &OperatorSettings) {
     let OperatorSettings { namespace, secret_namespaces, provider_bounds, listen, .. } = settings;
     let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {
@@ -106,7 +106,7 @@ fn announce(settings: &OperatorSettings) {
     }
 }
 
-/// `None` if the process is to end before everything is started.
+/// `None` if the process stops before everything is started.
 async fn start(
     settings: OperatorSettings,
     client: Client,
@@ -130,9 +130,10 @@ async fn start(
     for start in controllers {
         start(&ctx, life);
     }
+    let lookup = Arc::clone(&ctx);
     let endings = Endings {
         desk: Arc::clone(&ctx.grants),
-        lookup: relations::lookup(&ctx),
+        lookup: Arc::new(move |place, terms| lookup.world.provider(&place.provider, &terms.parameters).ok()),
         retention: ctx.settings.record_retention,
     };
     tasks.spawn(endings.run(stop.clone()));
@@ -142,7 +143,7 @@ async fn start(
     Ok(Some(ctx))
 }
 
-/// The UID of `kube-system`, which names the cluster in every seal. `None` if the process is to end before it is known.
+/// The UID of `kube-system`, which names the cluster in every seal. `None` if the process stops first.
 async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     loop {
@@ -154,7 +155,7 @@ async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String>
     }
 }
 
-/// Starts nothing more, lets started requests commit, and ends.
+/// Starts nothing more, and lets started requests commit.
 async fn end(ctx: &Context, readiness: &Readiness, tasks: &TaskTracker) {
     readiness.waiting("shutting down");
     tracing::info!("shutting down: started refreshes are committed first");
@@ -168,7 +169,7 @@ async fn end(ctx: &Context, readiness: &Readiness, tasks: &TaskTracker) {
     }
 }
 
-/// Why the kubeconfig is of no use. That there is no `ServiceAccount` either goes without saying outside of a cluster.
+/// Why the kubeconfig cannot be used. Outside of a cluster nobody expects a `ServiceAccount`.
 fn fault_of(error: &InferConfigError) -> String {
     let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
     kubeconfig.map(kubeconfig::fault).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Puts together what controllers are given.
+//! Builds the context of the controllers.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::{IntentId, Sealer, Store};
 use crate::world::World;
 
-/// Makes the context, and the registry of what fills its caches.
+/// Builds the context, and the registry that fills its caches.
 pub(super) fn make(
     settings: OperatorSettings,
     client: Client,
@@ -78,7 +78,7 @@ fn engine(
     wake_providers: UnboundedSender<ObjectRef<IntegrationProvider>>,
 ) -> Result<Engine, OperatorError> {
     let clock = &records.clock;
-    // This process in intents: unlike every other and every earlier one of the same pod.
+    // Names this process in intents; an earlier process of the same pod has another name.
     let holder = format!("{}/{}", settings.instance, IntentId::generate()?);
     Ok(Engine {
         gate: Gate::new(metrics, clock.clone(), wake_providers),
@@ -89,7 +89,7 @@ fn engine(
 }
 
 fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry: &mut Registry) -> World {
-    // Records have a cache of their own, sealed; the keyring is read by nobody else.
+    // Records have a sealed cache of their own, and only the keyring's own code reads it.
     let apps = Config::default().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
     let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
     let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);

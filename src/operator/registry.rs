@@ -1,4 +1,4 @@
-//! Everything that is followed: a watch for each cache, and for each kind of ours a controller.
+//! All watches and controllers: a watch for each cache, a controller for each of our kinds.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ impl Registry {
         Handle { cache, waker }
     }
 
-    /// Some objects, whole, that no controller of ours reconciles.
+    /// A cache of whole objects.
     pub(super) fn cache<K>(
         &mut self,
         api: Api<Parsed<K>>,
@@ -86,7 +86,7 @@ impl Registry {
         cache
     }
 
-    /// Secrets by their metadata.
+    /// An index of Secrets by their metadata.
     pub(super) fn index(&mut self, index: SecretIndex, changed: fn(&Context, &SecretChange)) -> SecretIndex {
         for part in index.parts() {
             let (api, filled) = (part.api(self.client.clone()), Arc::clone(part));
@@ -118,7 +118,7 @@ impl Registry {
         }));
     }
 
-    /// Starts all watches; gives what starts the controllers when the caches are full.
+    /// Starts all watches, and returns what starts the controllers once the caches are filled.
     pub(super) fn start(self, ctx: &Arc<Context>, life: &Lifetime) -> Vec<Start> {
         self.watches.into_iter().for_each(|start| start(ctx, life));
         self.controllers
@@ -141,7 +141,7 @@ fn control<K: Controlled>(
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(counted::<K>, |_, _, _| Action::requeue(AGAIN_AFTER), Arc::clone(ctx))
         .for_each(async |result| match result {
-            // Gone, or set aside, between the wake and the look: nothing is left to do.
+            // Gone or set aside since the wake: nothing is left to do.
             Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(%object, error = %chain(&error), "a reconcile failed");

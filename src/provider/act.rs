@@ -21,17 +21,17 @@ use crate::discovered::{IssuerQuestion, IssuerReading};
 use crate::metrics::{Metrics, Operation};
 use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 
-/// What came of one look at a provider.
+/// The result of one reconcile.
 #[derive(Debug, Default)]
 pub(super) struct ProviderOutcome {
-    /// The third party, with made-up values for what connections set; `None` where the object does not get that far.
+    /// Its description with placeholders for what connections set; `None` if the object is refused before.
     pub(crate) sketch: Option<Description>,
     pub(crate) refusal: Option<ProviderRefusal>,
     /// When its issuer is to be asked again.
     pub(crate) next: Option<Timestamp>,
 }
 
-/// Asks the issuer where that is due, and puts in what the provider comes to.
+/// Queries the issuer where that is due, and publishes the resolution to connections.
 pub(super) async fn act(
     ctx: &Context,
     provider: &Arc<IntegrationProvider>,
@@ -45,7 +45,7 @@ pub(super) async fn act(
     };
     outcome.refusal = resolution.as_ref().err().cloned();
     settle(ctx, &name, resolution);
-    // The provider stays usable meanwhile: a connection's probe has to find its way.
+    // The provider stays usable meanwhile: probes of its connections need it.
     if outcome.refusal.is_none() && ctx.grants.registrations().is_rejected(&name) {
         let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
         let contact = provider.spec.contact.as_deref();
@@ -80,7 +80,7 @@ async fn resolve(
     Ok(ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http)))
 }
 
-/// What is known of the issuer, asked if that is due.
+/// What is known of the issuer; it is queried if that is due.
 async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQuestion) -> IssuerReading {
     let last = ctx.world.issuers.get(name).filter(|last| last.answers(&question));
     if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next()) {
@@ -108,7 +108,7 @@ async fn discover_counted(
     read
 }
 
-/// Puts in the resolution, lets a new registration start afresh, and wakes connections for which something changed.
+/// Publishes the resolution, forgets the rejection of a replaced registration, and wakes the connections that are affected.
 fn settle(ctx: &Context, name: &str, next: Resolution) {
     let resolutions = &ctx.world.resolutions;
     let last = resolutions.get(name);
@@ -123,7 +123,7 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
     }
 }
 
-/// Forgets a provider object that is gone or cannot be read, and tells its connections.
+/// Forgets a provider object that is gone or cannot be read, and wakes its connections.
 pub(super) fn forget(ctx: &Context, name: &str) {
     ctx.world.issuers.forget(name);
     ctx.world.resolutions.forget(name);

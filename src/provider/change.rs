@@ -1,4 +1,4 @@
-//! What of a resolution is news to connections. Pure.
+//! Which changes of a resolution matter to connections. Pure.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) fn same(last: &Resolution, next: &Resolution) -> bool {
     }
 }
 
-/// Whether a registration came that was not in use before: what was said of another one does not count for it.
+/// Whether the registration is a new one: a rejection of the former one does not count for it.
 pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
     let app = app_of(Some(next));
     app.is_some() && !same_app(app_of(last).map(AsRef::as_ref), app.map(AsRef::as_ref))
@@ -65,11 +65,16 @@ mod tests {
     use crate::grant::target::tests::Offline;
     use crate::world::ProviderRefusal;
 
-    fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+    fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> ReadyProvider {
         ready_of("s/1", spec, app, issuer)
     }
 
-    fn ready_of(version: &str, spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+    fn ready_of(
+        version: &str,
+        spec: &Value,
+        app: Option<(&str, &str)>,
+        issuer: Option<&str>,
+    ) -> ReadyProvider {
         let object = IntegrationProvider::new("p", serde_json::from_value(spec.clone()).unwrap());
         let app = app.map(|(id, secret)| {
             let client_secret = Some(SecretString::from(secret));
@@ -84,7 +89,7 @@ mod tests {
             let endpoints = DiscoveredEndpoints::default();
             Arc::new(IssuerMetadata { issuer: issuer.parse().unwrap(), endpoints })
         });
-        Ok(ReadyProvider::new(Arc::new(object), app, metadata, Arc::new(Offline::default())))
+        ReadyProvider::new(Arc::new(object), app, metadata, Arc::new(Offline::default()))
     }
 
     fn not_ready(message: &str) -> Resolution {
@@ -94,19 +99,19 @@ mod tests {
     #[test]
     fn connections_are_told_of_what_concerns_them() {
         let spec = json!({"type": "github"});
-        let base = || ready(&spec, Some(("id", "a")), None);
+        let base = || Ok(ready(&spec, Some(("id", "a")), None));
         let rows = [
             ("nothing", base(), true, false),
             (
                 "contact",
-                ready(&json!({"type": "github", "contact": "x"}), Some(("id", "a")), None),
+                Ok(ready(&json!({"type": "github", "contact": "x"}), Some(("id", "a")), None)),
                 false,
                 false,
             ),
-            ("secret", ready(&spec, Some(("id", "b")), None), false, true),
-            ("client id", ready(&spec, Some(("other", "a")), None), false, true),
-            ("app gone", ready(&spec, None, None), false, false),
-            ("metadata", ready(&spec, Some(("id", "a")), Some("https://id.example.com")), false, false),
+            ("secret", Ok(ready(&spec, Some(("id", "b")), None)), false, true),
+            ("client id", Ok(ready(&spec, Some(("other", "a")), None)), false, true),
+            ("app gone", Ok(ready(&spec, None, None)), false, false),
+            ("metadata", Ok(ready(&spec, Some(("id", "a")), Some("https://id.example.com"))), false, false),
             ("readiness", not_ready("No."), false, false),
         ];
         for (what, next, same_as_before, new_app) in rows {
@@ -122,9 +127,8 @@ mod tests {
     #[test]
     fn a_secret_that_was_only_touched_keeps_the_version_it_is_known_by() {
         let spec = json!({"type": "github"});
-        let app_of =
-            |version, secret| ready_of(version, &spec, Some(("id", secret)), None).ok().and_then(|it| it.app);
-        let last = ready_of("s/1", &spec, Some(("id", "a")), None);
+        let app_of = |version, secret| ready_of(version, &spec, Some(("id", secret)), None).app;
+        let last = Ok(ready_of("s/1", &spec, Some(("id", "a")), None));
         let version = |last, app| app_to_use(last, app).and_then(|app| app.version.clone());
         assert_eq!(version(Some(&last), app_of("s/2", "a")).as_deref(), Some("s/1"));
         assert_eq!(version(Some(&last), app_of("s/2", "b")).as_deref(), Some("s/2"));

@@ -1,4 +1,4 @@
-//! Can this provider object be used? A row of questions; the first that fails is what status says. Pure.
+//! Can this provider object be used? The first check that fails is what status says. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ pub(super) struct ObservedProvider {
     pub(crate) bounds: NetworkBounds,
 }
 
-/// A provider that can be used as far as its object and its Secret go.
+/// A provider whose object and Secrets are in order.
 #[derive(Debug)]
 pub(super) struct CheckedProvider {
     pub(crate) app: Option<Arc<App>>,
-    /// With made-up values for what connections set: for methods and rotation.
+    /// With placeholders for what connections set: for methods and rotation.
     pub(crate) sketch: Description,
     /// What is to be asked of its issuer, if anything.
     pub(crate) question: Option<IssuerQuestion>,

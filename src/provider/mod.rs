@@ -25,7 +25,7 @@ use crate::metrics::PassOutcome;
 impl Controlled for IntegrationProvider {
     const LABEL: &'static str = "provider";
 
-    /// Itself; its controller wakes its connections when it comes to something else than before.
+    /// Itself; its controller wakes its connections when its resolution changes.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let name = change.meta().name.as_deref().unwrap_or_default();
         match change {

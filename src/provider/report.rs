@@ -13,7 +13,7 @@ use url::Url;
 
 use super::act::ProviderOutcome;
 
-/// The next status. What is not known of the third party now stays: the type never changes.
+/// The next status. What is unknown of the third party now stays: the type never changes.
 pub(super) fn status(
     provider: &IntegrationProvider,
     outcome: &ProviderOutcome,

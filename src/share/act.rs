@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::publishing::{self, PublishError};
 use crate::secret_plan::{GrantInUse, SecretOutcome, SecretPlan};
 
-/// How soon is tried again what a passing cause stopped.
+/// When to repeat what a passing cause stopped.
 const SOON: Duration = Duration::from_secs(10);
-/// How soon is tried again what somebody must fix first, where their fix does not wake us.
+/// When to repeat what somebody must fix first, if their fix does not wake us.
 const LATER: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Default)]
@@ -101,7 +101,7 @@ fn failed(share: &ConnectionShare, error: &PublishError) -> ShareOutcome {
     }
 }
 
-/// What nobody will tell us of is looked at again; the rest comes with a change of what we watch.
+/// A failure whose end we do not watch is retried; the end of the others wakes the share.
 fn try_again(error: &PublishError) -> Option<Duration> {
     match error {
         error if error.is_transient() => Some(SOON),

@@ -41,7 +41,7 @@ pub(super) fn status(
         | (SecretOutcome::Untouched, SecretPlan::Keep, Some(held)) => {
             holding(base, &held.grant, share.name_any())
         }
-        // The Secret is as it was, and so is what is said of it.
+        // The Secret is unchanged, and so is what status says about it.
         _ => ConnectionShareStatus {
             account: old.account,
             expires_at: old.expires_at,
@@ -84,7 +84,7 @@ fn ready(
         _ if expired => not_ready("The token has expired.", connection),
         (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => there(share),
         (_, SecretPlan::Withhold) => not_ready("The newest token is not published.", connection),
-        // The write is still to come; until then what was said last stays said.
+        // The write is still to come; until then the condition stays as it was.
         _ if share.is(ConditionType::Ready) => there(share),
         _ => not_ready("Nothing is published yet.", connection),
     }
@@ -95,7 +95,7 @@ fn there(share: &ConnectionShare) -> (Reason, String) {
     (Reason::Published, Reason::Published.message(&Facts { secret: Some(&name), ..Facts::default() }))
 }
 
-/// What is wrong here, and what the connection says of it: people here may not be able to read the connection.
+/// What is wrong here, and what the connection says: people here may not be able to read it.
 fn not_ready(here: &str, connection: Option<&IntegrationConnection>) -> (Reason, String) {
     let why = connection.and_then(IntegrationConnection::trouble);
     let detail = why.map_or_else(|| here.to_owned(), |why| format!("{here} The connection says {why}."));

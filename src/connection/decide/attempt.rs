@@ -35,7 +35,7 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     })
 }
 
-/// The last attempt, ended where it began with a request for a device flow that cannot be taken up.
+/// The last attempt, which fails at once if it began with a request for a device flow that cannot be served.
 pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verdict) -> Option<LastAttempt> {
     let attempt = input.attempt.clone()?;
     if unaskable != Some(attempt.id.as_str()) || !attempt.is_running() {
@@ -59,14 +59,14 @@ fn imported(input: &Input) -> Option<LastAttempt> {
         .then(|| running(announced, AttemptMethod::Import, None, input.now))
 }
 
-/// By a request for a device flow, taken up just now or not yet.
+/// By a request for a device flow, handled just now or not yet.
 fn requested(input: &Input) -> Option<LastAttempt> {
     let finished = input.observed.actor.finished.as_ref().and_then(|finished| finished.authorization.clone());
     let request = pending_request(input).or(finished)?;
     Some(running(request, AttemptMethod::DeviceCode, None, input.now))
 }
 
-/// By the Secret through which portal and operator pass an attempt.
+/// By the Secret through which portal and operator share an attempt.
 fn consented(input: &Input) -> Option<LastAttempt> {
     let kept = input.observed.newest_attempt.as_ref()?;
     let method = match kept.attempt.request {
@@ -111,7 +111,7 @@ fn came_by_secret(attempt: &LastAttempt) -> bool {
 }
 
 enum AttemptProgress {
-    /// It goes on when what is in the way has passed.
+    /// It goes on when a passing cause is over.
     Delayed(String),
     Ended(AttemptResult, Option<Reason>, String),
 }

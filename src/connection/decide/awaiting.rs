@@ -1,4 +1,4 @@
-//! No grant is in use: what is waited for, and whom.
+//! No grant is in use: what the connection waits for.
 
 use bowline_api::attempt;
 use bowline_api::connection::{AttemptResult, Method};
@@ -71,7 +71,7 @@ fn awaiting_first(input: &Input, target: &Target) -> Verdict {
     Verdict::of(Reason::AwaitingAuthorization, &Facts { how: Some(&how), ..input.facts() })
 }
 
-/// How a person consents, where the provider asks persons and there is a way to it.
+/// How a person consents, if the provider asks for consent and there is a way.
 fn how_to_connect(input: &Input, target: &Target) -> Option<String> {
     let name = input.connection.name_any();
     let method = target.method(&input.connection.spec);

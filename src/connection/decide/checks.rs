@@ -23,7 +23,7 @@ const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<Verdict>;
 
-/// In this order. What takes the token away comes before what only stops traffic, and that before what is waited for.
+/// In this order: first what withdraws the token, then what only stops requests, then what is waited for.
 const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
@@ -131,7 +131,7 @@ fn consent_outdated(input: &Input) -> Option<Verdict> {
     let own_app = input.observed.actor.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
     let verdict = Verdict::of(Reason::ConsentOutdated, &Facts { list: Some(what), ..input.facts() });
-    // Which client the own app names, the actor finds out by reading it, so it must be let look again.
+    // Only the actor reads the client id of an own app, so it must be allowed to look again.
     let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
     Some(Verdict { effect, ..verdict })
 }
@@ -167,7 +167,7 @@ fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<Ve
     (!list.is_empty()).then(|| Verdict::of(reason, &facts))
 }
 
-/// The time at which the grant expires, if the provider names one, it is near, and using the grant does not move it.
+/// When the grant expires, if that is known and near, and using the grant does not extend it.
 fn expires_soon(input: &Input) -> Option<Timestamp> {
     let grant = input.observed.record.grant()?;
     let at = grant.refresh_expires_at.filter(|_| grant.refresh_end_moves == Some(false))?;

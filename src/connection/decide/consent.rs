@@ -74,7 +74,7 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
     input.observed.actor.poll_at.map_or(next_poll, |at| at.max(next_poll))
 }
 
-/// An exchange that an earlier process began. Its grant may be on record all the same.
+/// An exchange that an earlier process began. Its grant may be on record nevertheless.
 fn left_behind(input: &Input, kept: &Kept) -> Result<ConsentTask, Dismissal> {
     let record = &input.observed.record;
     // Times have whole seconds: within the same one it is more likely the grant of the attempt before.
@@ -109,12 +109,12 @@ pub(crate) fn account_id(grant: &Grant) -> String {
     grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }
 
-/// The request for a device flow that nobody took up yet.
+/// The request for a device flow that is not handled yet.
 pub(crate) fn pending_request(input: &Input) -> Option<String> {
     input.pending(ANNOTATION_AUTHORIZE_REQUESTED, input.history.handled_authorization.as_ref())
 }
 
-/// The request for a device flow that cannot be taken up, while no grant may be taken in.
+/// The request for a device flow that cannot be served, because no grant may be accepted.
 pub(crate) fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
     pending_request(input).filter(|_| input.is_blocked(authorized))
 }
@@ -127,7 +127,7 @@ pub(crate) fn shown_code(attempts: &[Kept]) -> Option<(&DeviceCode, Timestamp)> 
     })
 }
 
-/// What is under way, in words.
+/// What is in progress, in words.
 pub(crate) fn progress(attempts: &[Kept]) -> Option<String> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
@@ -143,7 +143,7 @@ pub(crate) fn progress(attempts: &[Kept]) -> Option<String> {
     })
 }
 
-/// When something of this changes by itself: a poll comes due, or an attempt expires.
+/// When an attempt changes by itself: a poll is due, or it expires.
 pub(crate) fn next_change(input: &Input) -> Option<Timestamp> {
     let times = input.observed.attempts.iter().flat_map(|kept| {
         let poll = match &kept.attempt.step {

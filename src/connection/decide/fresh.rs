@@ -1,4 +1,4 @@
-//! Is the token fresh, and when is the next attempt due?
+//! Is the token fresh, and when is the next refresh due?
 
 use bowline_api::reason::{Facts, Reason};
 use bowline_runtime::clock::later;
@@ -67,11 +67,11 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     }
     let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
-        // What is being revoked is waited for: a token minted meanwhile would go with it.
+        // Wait for the revocation: a token minted meanwhile would be revoked too.
         if !input.observed.is_minted(spec) || input.observed.record.is_ending() {
             return None;
         }
-        // A time that stays the same, or status would differ at each look.
+        // A fixed time, or status would change with every reconcile.
         let since = input.connection.metadata.creation_timestamp.as_ref().map(|time| time.0);
         return Some(retry_at.or(since).unwrap_or(input.now));
     };

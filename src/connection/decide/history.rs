@@ -107,7 +107,7 @@ impl History {
         }
     }
 
-    /// Where nothing was sent for a passing cause the request still waits. What somebody has to fix first is an answer.
+    /// A request still waits if a passing cause kept it from being sent. What somebody has to fix first is an answer.
     fn answer(&mut self, finished: &Finished) {
         if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
             return;
@@ -140,7 +140,7 @@ impl History {
             }
             // Approval and policies change at people's pace.
             Class::Consent | Class::Policy | Class::StepUp => later(now, schedule::AFTER_STOPPING),
-            // The registration is at fault, not the grant: it never comes to the daily refreshes of a stopped one.
+            // The registration is at fault, not the grant: refreshes never slow down to once a day.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
             Class::Reauth if self.refusals == 1 => later(now, policy.limits.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),

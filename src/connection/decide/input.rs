@@ -1,4 +1,4 @@
-//! What the checks look at, and the words that sentences can use.
+//! What the checks look at.
 
 use std::borrow::Cow;
 
@@ -27,13 +27,13 @@ pub(crate) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// What sentences can name.
+    /// What messages can name.
     pub(crate) fn facts(&self) -> Facts<'a> {
         let contact = self.observed.target().and_then(|target| target.contact());
         Facts { contact, ..self.connection.facts() }
     }
 
-    /// A verdict in the words of the table, with what else is known.
+    /// A verdict in the words of the table of reasons, with a detail.
     pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
     where
         'a: 'd,
@@ -41,12 +41,12 @@ impl<'a> Input<'a> {
         Verdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
     }
 
-    /// Whether nothing is tried with the grant in use until there is a new one.
+    /// Whether the grant in use is never used again.
     pub(super) fn is_ruled_out_for_good(&self) -> bool {
         self.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
     }
 
-    /// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
+    /// Whether no grant may be accepted now, for the reason that `authorized` or the suspension gives.
     pub(super) fn is_blocked(&self, authorized: &Verdict) -> bool {
         let blocked = match authorized.effect {
             Effect::End => true,
@@ -60,8 +60,8 @@ impl<'a> Input<'a> {
         blocked || !usable || unreadable || self.connection.spec.suspend.unwrap_or_default()
     }
 
-    /// The request in this annotation, unless it is the one that was handled last. It is echoed in status: no more of it is kept
-    /// than a time and a name need.
+    /// The request in this annotation, unless it is the one that was handled last. Status repeats it, so it is cut to what a time
+    /// and a name need.
     pub(super) fn pending(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
         let annotations = self.connection.metadata.annotations.as_ref()?;
         let request: String = annotations.get(annotation)?.chars().take(LONGEST_REQUEST).collect();

@@ -71,7 +71,7 @@ pub(crate) fn decide(
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    // The actor's rest is part of it: with "now" the status would differ at each look.
+    // The actor's rest is part of it: with "now" the status would change with every reconcile.
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target))
@@ -133,7 +133,7 @@ fn answerable(input: &Input, authorized: &Verdict) -> bool {
 fn secret(input: &Input, authorized: &Verdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
-    // A grant that was withdrawn stays so while another reason stands on the connection.
+    // A revoked grant stays withdrawn while another reason is shown.
     let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(Reason::GrantRevoked));
     match authorized.effect {
         Effect::End | Effect::Withdraw => SecretPlan::Withdraw,
@@ -156,7 +156,7 @@ fn secret(input: &Input, authorized: &Verdict) -> SecretPlan {
 /// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
 fn as_it_should_be(input: &Input) -> bool {
     let Some(status) = &input.connection.status else { return false };
-    // What could not be published for this spec is tried again, and said again, until it can.
+    // What could not be published for this spec is tried again until it can.
     status.observed_generation == input.connection.metadata.generation
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)

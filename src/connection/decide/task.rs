@@ -42,7 +42,7 @@ pub(super) fn task(input: &Input, authorized: &Verdict, next_attempt: Option<Tim
     })
 }
 
-/// A grant that was imported goes before everything else.
+/// An imported grant goes first.
 fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     if input.is_blocked(authorized) {
         return None;
@@ -68,7 +68,7 @@ pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a (String, S
     (unread && !refused_before).then_some(seen)
 }
 
-/// Whether a candidate waits that may be sent to the provider, for the first time or once more.
+/// Whether a candidate may be sent to the provider, for the first time or again.
 fn may_be_judged(input: &Input) -> bool {
     let record = &input.observed.record;
     let Some(present) = record.present().filter(|present| present.has_candidate && !present.ending) else {
@@ -84,7 +84,7 @@ pub(super) fn announcement(input: &Input) -> Option<Announcement> {
     input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
 }
 
-/// The refresh request on the object that nobody answered yet.
+/// The refresh request on the object that is not handled yet.
 pub(super) fn pending_request(input: &Input) -> Option<String> {
     input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }

@@ -18,7 +18,7 @@ impl Verdict {
         Self::said(reason, reason.message(facts))
     }
 
-    /// In words that are known already.
+    /// With a message that is known already.
     pub(crate) fn said(reason: Reason, message: String) -> Self {
         Self { reason, message, effect: reason.row().effect }
     }

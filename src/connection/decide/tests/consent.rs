@@ -18,11 +18,10 @@ use crate::world::UnusableProvider;
 impl Situation {
     /// With an attempt of this name, begun at this second.
     fn attempting(mut self, name: &str, second: i64, step: Step) -> Self {
-        let kept = || attempt(name, second, step.clone());
-        self.observed.attempts.push(kept());
+        self.observed.attempts.push(attempt(name, second, step.clone()));
         self.observed.attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
         if self.observed.attempts[0].name == name {
-            self.observed.newest_attempt = Some(kept());
+            self.observed.newest_attempt = Some(attempt(name, second, step));
         }
         self
     }

@@ -19,9 +19,7 @@ fn are_told(rows: Vec<(&str, Situation, Option<Task>)>) {
     }
 }
 
-fn refresh() -> Option<Task> {
-    Some(Task::Refresh { request: None })
-}
+const REFRESH: Option<Task> = Some(Task::Refresh { request: None });
 
 #[test]
 fn a_refresh_is_due_a_fifth_before_the_token_expires_where_nothing_speaks_against_it() {
@@ -29,7 +27,7 @@ fn a_refresh_is_due_a_fifth_before_the_token_expires_where_nothing_speaks_agains
     let not_ready = Err(UnusableProvider::NotReady("x".into()));
     are_told(vec![
         ("not yet due", good(), None),
-        ("due", due(), refresh()),
+        ("due", due(), REFRESH),
         ("not while suspended", due().spec(json!({"suspend": true})), None),
         ("not while disconnected", due().spec(json!({"disconnect": true})), None),
         ("not while the actor is at work", due().busy(), None),
@@ -52,7 +50,7 @@ fn requests_probes_candidates_and_minting_are_tasks_too() {
         ("a request is served at once", good().requested("x"), requested),
         ("a request waits for the least interval", good().at_second(5).requested("x"), None),
         ("a probe waits for the token's expiry", unknown(2_881), None),
-        ("a probe goes out near the token's expiry", unknown(3_511), refresh()),
+        ("a probe goes out near the token's expiry", unknown(3_511), REFRESH),
         ("a candidate is judged", candidate, Some(Task::Judge)),
         ("minted without anybody", minting, Some(Task::Mint { request: None })),
     ]);
