@@ -8,7 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bowline_api::duration::Duration;
 use bowline_oauth::catalog;
 use bowline_oauth::network::NetworkBounds;
@@ -217,10 +217,8 @@ pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
 pub fn print_catalog(out: &mut impl Write, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let text = match name {
         None => catalog::render_list(all),
-        Some(name) => match catalog::render_entry(name) {
-            Some(text) => text,
-            None => bail!("the catalogue has no entry {name}; bowline catalog lists them"),
-        },
+        Some(name) => catalog::render_entry(name)
+            .with_context(|| format!("the catalogue has no entry {name}; bowline catalog lists them"))?,
     };
     out.write_all(text.as_bytes()).context("cannot print")
 }

@@ -37,13 +37,14 @@ pub(crate) struct IssuerQuestion {
 /// What the last readings of one provider's issuer came to.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerReading {
-    question: IssuerQuestion,
+    pub(crate) question: IssuerQuestion,
     metadata: Option<Arc<IssuerMetadata>>,
     /// Why the last reading failed, if it did.
     failure: Option<Arc<DiscoveryError>>,
     /// How often it failed since the last good copy.
     failures: u32,
-    next: Timestamp,
+    /// When it is to be read again.
+    pub(crate) next: Timestamp,
 }
 
 impl IssuerReading {
@@ -80,14 +81,6 @@ impl IssuerReading {
             (None, None) => Err("the issuer's metadata was not read".to_owned()),
         }
     }
-
-    pub(crate) fn answers(&self, question: &IssuerQuestion) -> bool {
-        self.question == *question
-    }
-
-    pub(crate) fn next(&self) -> Timestamp {
-        self.next
-    }
 }
 
 #[cfg(test)]
@@ -115,12 +108,12 @@ mod tests {
         let mut known = None;
         for want in [10, 20, 40, 80, 160, 320, 600, 600, 600] {
             let next = IssuerReading::after(known, asked.clone(), down(), at(0));
-            assert_eq!(next.next(), at(want));
+            assert_eq!(next.next, at(want));
             known = Some(next);
         }
         let good = IssuerReading::after(known, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
-        assert_eq!(good.next(), at(24 * 3600));
-        assert_eq!(IssuerReading::after(Some(good), asked, down(), at(0)).next(), at(10), "it starts again");
+        assert_eq!(good.next, at(24 * 3600));
+        assert_eq!(IssuerReading::after(Some(good), asked, down(), at(0)).next, at(10), "it starts again");
     }
 
     #[test]
@@ -143,7 +136,7 @@ mod tests {
     fn what_one_issuer_said_counts_for_no_other() {
         let (one, other) = (question("https://id.example.com"), question("https://id.example.org"));
         let good = IssuerReading::after(None, one.clone(), Ok(DiscoveredEndpoints::default()), at(0));
-        assert!(good.answers(&one) && !good.answers(&other));
+        assert!(good.question == one && good.question != other);
         assert!(IssuerReading::after(Some(good), other, down(), at(1)).usable().is_err());
     }
 }

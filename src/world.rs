@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bowline_api::names::{self, LABEL_ATTEMPT_CONNECTION};
 use bowline_api::{ConnectionShare, IntegrationConnection};
-use bowline_oauth::catalog::SetBy;
 use bowline_runtime::attempts::{self, Kept};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -63,16 +62,8 @@ impl World {
         let Some(resolution) = self.resolutions.get(name) else {
             return Err(UnusableProvider::NotReady(format!("Provider {name} is being looked at.")));
         };
-        let not_ready =
-            |why: &str| UnusableProvider::NotReady(format!("Provider {name} cannot be used: {why}"));
-        let ready = Result::as_ref(&resolution).map_err(|refusal| not_ready(&refusal.message))?;
-        ready.target(parameters).map_err(|unfit| {
-            let why = sentence(&unfit.to_string());
-            match unfit.concerns() {
-                SetBy::Connection => UnusableProvider::ParametersInvalid(why),
-                SetBy::Provider => not_ready(&why),
-            }
-        })
+        let ready = Result::as_ref(&resolution).map_err(|it| UnusableProvider::refused(name, &it.message))?;
+        ready.target(parameters)
     }
 
     /// Whether there is a provider object without a resolution yet: after a start, until its issuer has answered.

@@ -59,13 +59,11 @@ fn left_workspace(old: Option<&Status>, new: &Status) -> Option<News> {
         )
     };
     old.filter(|old| is_shared(old) && !is_shared(new))?;
-    match new.conditions.condition(ConditionType::Shared) {
-        Some(now) if now.reason == Reason::OwnerNotMember.as_str() => {
-            Some((Reason::OwnerRemoved, now.message.clone()))
-        }
-        Some(now) => Some((Reason::Unshared, now.message.clone())),
-        None => Some(news_of(Reason::Unshared)),
-    }
+    let Some(now) = new.conditions.condition(ConditionType::Shared) else {
+        return Some(news_of(Reason::Unshared));
+    };
+    let owner_left = now.reason == Reason::OwnerNotMember.as_str();
+    Some((if owner_left { Reason::OwnerRemoved } else { Reason::Unshared }, now.message.clone()))
 }
 
 fn answered(finished: Option<&Finished>) -> Option<News> {

@@ -66,7 +66,7 @@ pub enum OperatorError {
 }
 
 /// Stops everything that was started, and waits for it.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Lifetime {
     stop: CancellationToken,
     tasks: TaskTracker,

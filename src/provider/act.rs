@@ -69,7 +69,7 @@ async fn resolve(
         .map_err(|error| ProviderRefusal::new(Reason::EndpointRefused, &unusable(&error), contact))?;
     let metadata = if let Some(question) = question {
         let reading = reading(ctx, &name, &http, question).await;
-        outcome.next = Some(reading.next());
+        outcome.next = Some(reading.next);
         let refused = |why: String| ProviderRefusal::new(Reason::DiscoveryFailed, &sentence(&why), contact);
         Some(Arc::clone(reading.usable().map_err(refused)?))
     } else {
@@ -82,8 +82,8 @@ async fn resolve(
 
 /// What is known of the issuer; it is queried if that is due.
 async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQuestion) -> IssuerReading {
-    let last = ctx.world.issuers.get(name).filter(|last| last.answers(&question));
-    if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next()) {
+    let last = ctx.world.issuers.get(name).filter(|last| last.question == question);
+    if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next) {
         return last.clone();
     }
     let read = discover_counted(&ctx.metrics, http, &question.issuer).await;

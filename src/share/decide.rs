@@ -40,9 +40,7 @@ pub(crate) enum Unshared {
     ConnectionGone,
     /// It is private now, disconnected or being deleted.
     NotAsked,
-    /// The workspace does not exist.
     WorkspaceGone,
-    /// The owner is not, or no longer, a member of the workspace.
     OwnerRemoved,
     /// The workspace does not have this namespace, or the namespace is being deleted.
     NamespaceLeft,

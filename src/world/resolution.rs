@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::{Facts, Reason};
 use bowline_oauth::app::App;
-use bowline_oauth::catalog::{self, ResolveError, SetBy};
+use bowline_oauth::catalog::{self, SetBy};
 use bowline_oauth::http::Http;
 use kube::ResourceExt;
 
@@ -55,27 +55,10 @@ pub(crate) enum UnusableProvider {
     ParametersInvalid(String),
 }
 
-/// Why a usable provider has no target for a connection. Names what does not fit, never a value.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unfit {
-    #[error("its catalogue entry is gone")]
-    EntryGone,
-    #[error(transparent)]
-    Parts(#[from] ResolveError),
-    /// The addresses would have to be read from an issuer that only this connection has.
-    #[error(
-        "its issuer depends on the connection's parameters and is not asked; set endpoints.token on the IntegrationProvider"
-    )]
-    IssuerUnread,
-}
-
-impl Unfit {
-    /// Whose object has to change.
-    pub(super) fn concerns(&self) -> SetBy {
-        match self {
-            Self::EntryGone | Self::IssuerUnread => SetBy::Provider,
-            Self::Parts(error) => error.concerns(),
-        }
+impl UnusableProvider {
+    /// The provider object, or what it refers to, has to change.
+    pub(super) fn refused(provider: &str, why: &str) -> Self {
+        Self::NotReady(format!("Provider {provider} cannot be used: {why}"))
     }
 }
 
@@ -91,13 +74,24 @@ impl ReadyProvider {
         ready
     }
 
-    pub(super) fn target(&self, parameters: &BTreeMap<String, String>) -> Result<Arc<Target>, Unfit> {
+    /// The provider for a connection with these parameters. Errors name what does not fit, never a value.
+    pub(super) fn target(
+        &self,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<Target>, UnusableProvider> {
         if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
             return Ok(Arc::clone(plain));
         }
-        let spec = &self.object.spec;
-        let entry = catalog::get(&spec.type_).ok_or(Unfit::EntryGone)?;
-        let description = catalog::resolve(entry, spec, &self.object.name_any(), parameters)?;
+        let (spec, name) = (&self.object.spec, self.object.name_any());
+        let entry = catalog::get(&spec.type_)
+            .ok_or_else(|| UnusableProvider::refused(&name, "Its catalogue entry is gone."))?;
+        let description = catalog::resolve(entry, spec, &name, parameters).map_err(|error| {
+            let why = sentence(&error.to_string());
+            match error.concerns() {
+                SetBy::Connection => UnusableProvider::ParametersInvalid(why),
+                SetBy::Provider => UnusableProvider::refused(&name, &why),
+            }
+        })?;
         // What one issuer says does not count for another, to which a connection's parameters may lead.
         let issuer = description.endpoints.issuer.as_ref();
         let description = match &self.metadata {
@@ -105,7 +99,8 @@ impl ReadyProvider {
                 description.with_metadata(&metadata.endpoints)
             }
             _ if description.needs_discovery() && description.endpoints.token.is_none() => {
-                return Err(Unfit::IssuerUnread);
+                let why = "Its issuer depends on the connection's parameters and is not asked; set endpoints.token on the IntegrationProvider.";
+                return Err(UnusableProvider::refused(&name, why));
             }
             _ => description,
         };

@@ -1,6 +1,6 @@
 //! What earlier refreshes came to: read from status, with the actor's newest outcome taken in. Pure.
 
-use bowline_api::connection::{FailureStatus, RulingStatus, TokenStatus};
+use bowline_api::connection::{FailureStatus, RulingStatus};
 use bowline_api::reason::Reason;
 use bowline_api::{IntegrationConnection, IntegrationConnectionStatus};
 use bowline_oauth::catalog::errors::Class;
@@ -67,10 +67,13 @@ impl History {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
+        // A pause in which nothing was planned (suspended, say) is over when something is planned again.
+        let said =
+            token.last_failure.as_ref().map(|last| token.next_refresh_at.as_ref().unwrap_or(&last.at).0);
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
-            retry_at: if pause.is_some() { paused } else { retry_at(&token) },
+            retry_at: if pause.is_some() { paused } else { said },
             failed_with: pause.and_then(|pause| pause.app_version.clone()),
             ruling: status.ruling.clone().filter(|ruling| ruling.reason.known().is_some()),
             last_failure: token.last_failure,
@@ -189,12 +192,6 @@ fn unless_replaced(pause: &Pause, app_version: Option<&str>) -> Option<Timestamp
     let replaced =
         pause.app_version.as_deref().zip(app_version).is_some_and(|(failed_with, now)| failed_with != now);
     (!replaced).then_some(pause.not_before)
-}
-
-fn retry_at(token: &TokenStatus) -> Option<Timestamp> {
-    let last = token.last_failure.as_ref()?;
-    // A pause in which nothing was planned (suspended, say) is over when something is planned again.
-    Some(token.next_refresh_at.as_ref().unwrap_or(&last.at).0)
 }
 
 fn ruled(failure: &Failure) -> Option<Reason> {
