@@ -8,16 +8,16 @@ use bowline_api::reason::{Facts, Reason};
 use crate::grant::outcome::{Finished, Outcome};
 
 /// The reason and note of one Event; the table says whether it is a warning.
-type News = (Reason, String);
+type EventNote = (Reason, String);
 
-fn news_of(reason: Reason) -> News {
+fn news_of(reason: Reason) -> EventNote {
     (reason, reason.message(&Facts::default()))
 }
 
 /// The Events to publish, given the status before and after.
-pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finished>) -> Vec<News> {
+pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finished>) -> Vec<EventNote> {
     let attempt = failed_attempt(old, new);
-    let mut all: Vec<News> = turned(old, new).collect();
+    let mut all: Vec<EventNote> = turned(old, new).collect();
     // Without a grant in use, Authorized says how the attempt ended: once is enough.
     all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
@@ -28,7 +28,7 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
 }
 
 /// Conditions that turned to a reason with an Event.
-fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = News> {
+fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = EventNote> {
     use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
     [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
         let now = new.conditions.condition(type_)?;
@@ -40,7 +40,7 @@ fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = News> {
 }
 
 /// An attempt that ended without a grant, or whose outcome is unknown.
-fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<News> {
+fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
     let is_known = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
     if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(is_known) {
@@ -51,7 +51,7 @@ fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<News> {
 }
 
 /// A connection that was shared and is not any more.
-fn left_workspace(old: Option<&Status>, new: &Status) -> Option<News> {
+fn left_workspace(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let is_shared = |status: &Status| {
         matches!(
             status.conditions.reason_of(ConditionType::Shared),
@@ -66,13 +66,13 @@ fn left_workspace(old: Option<&Status>, new: &Status) -> Option<News> {
     Some((if owner_left { Reason::OwnerRemoved } else { Reason::Unshared }, now.message.clone()))
 }
 
-fn answered(finished: Option<&Finished>) -> Option<News> {
+fn answered(finished: Option<&Finished>) -> Option<EventNote> {
     let finished = finished.filter(|finished| finished.request.is_some())?;
     matches!(finished.outcome, Outcome::Committed { .. }).then(|| news_of(Reason::Refreshed))
 }
 
 /// A connection that was not ready is ready again.
-fn recovered(old: Option<&Status>, new: &Status) -> Option<News> {
+fn recovered(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let old = old.filter(|old| old.connected_at.is_some())?;
     let ready = |status: &Status| status.conditions.is(ConditionType::Ready);
     (!ready(old) && ready(new)).then(|| news_of(Reason::Recovered))

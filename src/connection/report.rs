@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::act::ConnectionOutcome;
 use super::decide::ConnectionPlan;
-use super::decide::verdict::Verdict;
+use super::decide::verdict::ConditionVerdict;
 use super::observed::{ObservedConnection, RecordState};
 use crate::grant::outcome::Origin;
 use crate::grant::target::Scopes;
@@ -117,7 +117,7 @@ impl Report<'_> {
     }
 
     /// The summary. While the published token is valid, `Authorized` may be unknown: nothing is wrong yet.
-    fn ready(&self, published: &Verdict) -> Verdict {
+    fn ready(&self, published: &ConditionVerdict) -> ConditionVerdict {
         let ConnectionPlan { authorized, fresh, .. } = self.plan;
         let works = fresh.is_true() && published.is_true();
         let excused = authorized.truth() == Truth::Unknown && works;
@@ -126,13 +126,15 @@ impl Report<'_> {
             .find(|verdict| !(verdict.is_true() || excused && std::ptr::eq(*verdict, authorized)));
         let detail = if excused { authorized.message.as_str() } else { "" };
         let facts = Facts { detail: detail.into(), ..self.connection.facts() };
-        failing.cloned().unwrap_or_else(|| Verdict::of(Reason::Connected, &facts))
+        failing.cloned().unwrap_or_else(|| ConditionVerdict::of(Reason::Connected, &facts))
     }
 
-    fn published(&self) -> Verdict {
+    fn published(&self) -> ConditionVerdict {
         let said = self.old.conditions.reason_of(ConditionType::SecretPublished);
         let reason = match (&self.outcome.secret, self.plan.secret) {
-            (SecretOutcome::Failed { reason, message }, _) => return Verdict::said(*reason, message.clone()),
+            (SecretOutcome::Failed { reason, message }, _) => {
+                return ConditionVerdict::said(*reason, message.clone());
+            }
             (SecretOutcome::Withdrawn, _) | (SecretOutcome::Untouched, SecretPlan::Withdraw) => {
                 Reason::Withdrawn
             }
@@ -145,7 +147,7 @@ impl Report<'_> {
             (SecretOutcome::Untouched, SecretPlan::Write | SecretPlan::Wait) => Reason::NotYet,
         };
         let name = self.connection.secret_name();
-        Verdict::of(reason, &Facts { secret: Some(&name), ..self.connection.facts() })
+        ConditionVerdict::of(reason, &Facts { secret: Some(&name), ..self.connection.facts() })
     }
 
     /// Since when, and by whom, the present grant is in place.

@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::consent::{self, pending_request};
 use super::input::Input;
 use super::task::{announcement, unread_credentials};
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::grant::outcome::{Finished, Origin, Outcome};
 
 /// The last attempt as status describes it next.
@@ -36,13 +36,17 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
 }
 
 /// The last attempt, which fails at once if it began with a request for a device flow that cannot be served.
-pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verdict) -> Option<LastAttempt> {
+pub(crate) fn answered(
+    input: &Input,
+    unaskable: Option<&str>,
+    authorized: &ConditionVerdict,
+) -> Option<LastAttempt> {
     let attempt = input.attempt.clone()?;
     if unaskable != Some(attempt.id.as_str()) || !attempt.is_running() {
         return Some(attempt);
     }
     let (reason, message) = consent::why_blocked(input, authorized);
-    Some(AttemptProgress::failed(reason, message).onto(attempt, input))
+    Some(AttemptUpdate::failed(reason, message).onto(attempt, input))
 }
 
 /// An attempt that began after the one in status.
@@ -110,13 +114,13 @@ fn came_by_secret(attempt: &LastAttempt) -> bool {
     attempt.method.is(AttemptMethod::AuthorizationCode) || attempt.method.is(AttemptMethod::DeviceCode)
 }
 
-enum AttemptProgress {
+enum AttemptUpdate {
     /// It goes on when a passing cause is over.
     Delayed(String),
     Ended(AttemptResult, Option<Reason>, String),
 }
 
-impl AttemptProgress {
+impl AttemptUpdate {
     fn failed(reason: Reason, message: String) -> Self {
         Self::Ended(AttemptResult::Failed, Some(reason), message)
     }
@@ -145,7 +149,7 @@ impl AttemptProgress {
 
 /// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next: an outcome
 /// says how that went.
-fn from_its_secret(input: &Input, kept: &Kept) -> Option<AttemptProgress> {
+fn from_its_secret(input: &Input, kept: &Kept) -> Option<AttemptUpdate> {
     let unwritten = input.observed.unwritten().find(|known| known.attempt == kept.name);
     let ending = match (&kept.attempt.step, unwritten) {
         (_, Some(known)) => &known.ending,
@@ -153,46 +157,46 @@ fn from_its_secret(input: &Input, kept: &Kept) -> Option<AttemptProgress> {
         (_, None) => return kept.attempt.is_expired_at(input.now).then(expired),
     };
     match ending.result {
-        EndResult::Connected => Some(AttemptProgress::succeeded()),
+        EndResult::Connected => Some(AttemptUpdate::succeeded()),
         EndResult::Failed => {
             let reason = ending.reason.known().unwrap_or(Reason::AuthorizationFailed);
-            Some(AttemptProgress::failed(reason, ending.message.clone()))
+            Some(AttemptUpdate::failed(reason, ending.message.clone()))
         }
         EndResult::Kept => finished(input, kept.id()).or_else(|| judged(input, kept.attempt.started_at)),
     }
 }
 
-fn expired() -> AttemptProgress {
+fn expired() -> AttemptUpdate {
     let message = "It took more than ten minutes. Connect again.".to_owned();
-    AttemptProgress::failed(Reason::AuthorizationFailed, message)
+    AttemptUpdate::failed(Reason::AuthorizationFailed, message)
 }
 
 /// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
-fn finished(input: &Input, id: &str) -> Option<AttemptProgress> {
+fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
     let Finished { outcome, authorization, announcement, .. } = input.observed.actor.finished.as_ref()?;
     if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
         return None;
     }
     match outcome {
-        Outcome::Committed { origin: Origin::Accepted, .. } => Some(AttemptProgress::succeeded()),
-        Outcome::IntakeRefused { why } => Some(AttemptProgress::failed(why.reason(), why.to_string())),
-        Outcome::IntakeDelayed { message } => Some(AttemptProgress::Delayed(message.clone())),
+        Outcome::Committed { origin: Origin::Accepted, .. } => Some(AttemptUpdate::succeeded()),
+        Outcome::IntakeRefused { why } => Some(AttemptUpdate::failed(why.reason(), why.to_string())),
+        Outcome::IntakeDelayed { message } => Some(AttemptUpdate::Delayed(message.clone())),
         Outcome::IntakeInDoubt => Some(in_doubt(input)),
         _ => None,
     }
 }
 
-fn in_doubt(input: &Input) -> AttemptProgress {
+fn in_doubt(input: &Input) -> AttemptUpdate {
     let next = match input.observed.record.grant() {
         Some(_) => "The earlier grant stays in use. Import it again.",
         None => "It is tried again; should that be refused, import a new one.",
     };
     let message = format!("What was imported was sent to the provider and its answer never arrived. {next}");
-    AttemptProgress::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
+    AttemptUpdate::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
 }
 
 /// What the record says about a grant that came since.
-fn judged(input: &Input, since: Timestamp) -> Option<AttemptProgress> {
+fn judged(input: &Input, since: Timestamp) -> Option<AttemptUpdate> {
     let record = &input.observed.record;
     match record.present() {
         Some(present) if present.doubted_since.is_some() => return Some(in_doubt(input)),
@@ -200,11 +204,11 @@ fn judged(input: &Input, since: Timestamp) -> Option<AttemptProgress> {
         _ => {}
     }
     // Times have whole seconds: within the same one it is more likely the grant of an earlier attempt.
-    record.grant().filter(|grant| grant.obtained_at > since).map(|_| AttemptProgress::succeeded())
+    record.grant().filter(|grant| grant.obtained_at > since).map(|_| AttemptUpdate::succeeded())
 }
 
 /// An attempt whose end an earlier process did not report.
-fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<AttemptProgress> {
+fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<AttemptUpdate> {
     let record = input.observed.record.present();
     let waits = input.observed.actor.busy
         || record.is_some_and(|present| present.has_candidate && present.doubted_since.is_none())
@@ -221,7 +225,7 @@ fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<AttemptProgress> 
         None if came_by_secret(attempt) => over.then(expired),
         None => {
             let message = "The operator was interrupted, and what became of it is not known.".to_owned();
-            Some(AttemptProgress::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
+            Some(AttemptUpdate::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
         }
     }
 }

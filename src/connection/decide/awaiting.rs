@@ -8,12 +8,12 @@ use kube::ResourceExt;
 
 use super::consent;
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
 
 /// The verdict while no grant is in use; `None` where one is.
-pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
+pub(super) fn awaiting(input: &Input) -> Option<ConditionVerdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
@@ -23,22 +23,22 @@ pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
     })
 }
 
-fn in_progress(input: &Input) -> Option<Verdict> {
+fn in_progress(input: &Input) -> Option<ConditionVerdict> {
     let progress = consent::progress(&input.observed.attempts)?;
     Some(input.verdict(Reason::AuthorizationInProgress, progress))
 }
 
-fn failed_attempt(input: &Input) -> Option<Verdict> {
+fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
     let attempt = input.attempt.as_ref()?;
     // One that ended beside a grant says nothing about why there is none now.
     if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
         return None;
     }
     let reason = attempt.reason.as_ref().and_then(Open::known)?;
-    Some(Verdict::said(reason, attempt.message.clone()))
+    Some(ConditionVerdict::said(reason, attempt.message.clone()))
 }
 
-fn on_record(input: &Input) -> Option<Verdict> {
+fn on_record(input: &Input) -> Option<ConditionVerdict> {
     let (reason, detail) = match &input.observed.record {
         RecordState::Present(present) if present.ending => (
             Reason::AuthorizationInProgress,
@@ -56,7 +56,7 @@ fn on_record(input: &Input) -> Option<Verdict> {
     Some(input.verdict(reason, detail))
 }
 
-fn awaiting_first(input: &Input, target: &Target) -> Verdict {
+fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {
     let spec = &input.connection.spec;
     if input.observed.is_minted(spec) {
         let detail = "The first token is being requested with the app registration.";
@@ -64,11 +64,11 @@ fn awaiting_first(input: &Input, target: &Target) -> Verdict {
     }
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
         let facts = Facts { secret: Some(&credentials.secret_name), ..input.facts() };
-        return Verdict::of(Reason::CredentialsNotFound, &facts);
+        return ConditionVerdict::of(Reason::CredentialsNotFound, &facts);
     }
     let how = how_to_connect(input, target)
         .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));
-    Verdict::of(Reason::AwaitingAuthorization, &Facts { how: Some(&how), ..input.facts() })
+    ConditionVerdict::of(Reason::AwaitingAuthorization, &Facts { how: Some(&how), ..input.facts() })
 }
 
 /// How a person consents, if the provider asks for consent and there is a way.

@@ -11,7 +11,7 @@ use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::{Scopes, Target};
@@ -21,7 +21,7 @@ use crate::world::UnusableProvider;
 /// So long before a grant expires, its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-type Check = fn(&Input) -> Option<Verdict>;
+type Check = fn(&Input) -> Option<ConditionVerdict>;
 
 /// In this order: first what withdraws the token, then what only stops requests, then what is waited for.
 const CHECKS: &[Check] = &[
@@ -40,11 +40,11 @@ const CHECKS: &[Check] = &[
     scopes_extra,
 ];
 
-pub(crate) fn authorized(input: &Input) -> Verdict {
+pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
     CHECKS.iter().find_map(|check| check(input)).unwrap_or_else(|| accepted(input))
 }
 
-fn owner_unverified(input: &Input) -> Option<Verdict> {
+fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     let spec = &input.connection.spec;
     let method = spec.method.as_ref().and_then(Open::known);
     (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
@@ -53,7 +53,7 @@ fn owner_unverified(input: &Input) -> Option<Verdict> {
     })
 }
 
-fn disconnected(input: &Input) -> Option<Verdict> {
+fn disconnected(input: &Input) -> Option<ConditionVerdict> {
     input.connection.is_disconnected().then(|| {
         let detail = match input.observed.record {
             RecordState::Missing => "The grant is revoked and erased.",
@@ -63,7 +63,7 @@ fn disconnected(input: &Input) -> Option<Verdict> {
     })
 }
 
-fn not_allowed(input: &Input) -> Option<Verdict> {
+fn not_allowed(input: &Input) -> Option<ConditionVerdict> {
     let target = input.observed.target()?;
     let spec = &input.connection.spec;
     let beyond = target.scopes_beyond_allowed(&spec.scopes);
@@ -84,7 +84,7 @@ fn not_allowed(input: &Input) -> Option<Verdict> {
     Some(input.verdict(Reason::ProviderNotAllowed, why))
 }
 
-fn provider_unusable(input: &Input) -> Option<Verdict> {
+fn provider_unusable(input: &Input) -> Option<ConditionVerdict> {
     let (reason, detail) = match &input.observed.provider {
         Err(UnusableProvider::NotFound) => (Reason::ProviderNotFound, ""),
         Err(UnusableProvider::ParametersInvalid(why)) => (Reason::ParametersInvalid, why.as_str()),
@@ -93,7 +93,7 @@ fn provider_unusable(input: &Input) -> Option<Verdict> {
     Some(input.verdict(reason, detail))
 }
 
-fn record_unusable(input: &Input) -> Option<Verdict> {
+fn record_unusable(input: &Input) -> Option<ConditionVerdict> {
     let reason = match input.observed.record {
         RecordState::Tampered => Reason::RecordTampered,
         RecordState::Unreadable => Reason::RecordUnreadable,
@@ -103,56 +103,59 @@ fn record_unusable(input: &Input) -> Option<Verdict> {
 }
 
 /// What the provider decided about the grant stands until there is a new one.
-fn ruled_out(input: &Input) -> Option<Verdict> {
+fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
 }
 
-fn outcome_unknown(input: &Input) -> Option<Verdict> {
+fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {
     let present = input.observed.record.present()?;
     (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy)
         .then(|| input.verdict(Reason::RotationOutcomeUnknown, ""))
 }
 
-fn provider_not_ready(input: &Input) -> Option<Verdict> {
+fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
     if let Err(UnusableProvider::NotReady(message)) = &input.observed.provider {
-        return Some(Verdict::said(Reason::ProviderNotReady, message.clone()));
+        return Some(ConditionVerdict::said(Reason::ProviderNotReady, message.clone()));
     }
     let next_probe = input.observed.next_probe?;
     let verdict = input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.");
     // One probe in five minutes may go out; the actor's registration book hands it to one connection.
-    Some(Verdict { effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast }, ..verdict })
+    Some(ConditionVerdict {
+        effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast },
+        ..verdict
+    })
 }
 
 /// A grant is bound to who consented to what: when that changes, nothing is spent.
-fn consent_outdated(input: &Input) -> Option<Verdict> {
+fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.target()?;
     let own_app = input.observed.actor.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
-    let verdict = Verdict::of(Reason::ConsentOutdated, &Facts { list: Some(what), ..input.facts() });
+    let verdict = ConditionVerdict::of(Reason::ConsentOutdated, &Facts { list: Some(what), ..input.facts() });
     // Only the actor reads the client id of an own app, so it must be allowed to look again.
     let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
-    Some(Verdict { effect, ..verdict })
+    Some(ConditionVerdict { effect, ..verdict })
 }
 
 /// Device flow cannot prove who finished it: the owner agrees to the account first.
-fn unconfirmed(input: &Input) -> Option<Verdict> {
+fn unconfirmed(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let id = consent::account_id(grant);
     let account = grant.bound_to.account.as_ref();
     let shown = account.and_then(|account| account.name.as_deref()).unwrap_or(&id);
     let facts = Facts { account: Some(shown), account_id: Some(&id), ..input.facts() };
-    Some(Verdict::of(Reason::AwaitingConfirmation, &facts))
+    Some(ConditionVerdict::of(Reason::AwaitingConfirmation, &facts))
 }
 
-fn scopes_missing(input: &Input) -> Option<Verdict> {
+fn scopes_missing(input: &Input) -> Option<ConditionVerdict> {
     let (_, _, scopes) = scopes(input)?;
     listed(input, Reason::MissingScopes, &scopes.missing_required)
 }
 
 /// More than was reviewed is not published before its owner says so.
-fn scopes_extra(input: &Input) -> Option<Verdict> {
+fn scopes_extra(input: &Input) -> Option<ConditionVerdict> {
     let (grant, target, scopes) = scopes(input)?;
     listed(input, Reason::ExtraScopes, &scopes.beyond_review(target, grant))
 }
@@ -162,9 +165,9 @@ fn scopes<'a>(input: &Input<'a>) -> Option<(&'a Grant, &'a Target, Scopes)> {
     Some((grant, target, Scopes::compare(target, &input.connection.spec.scopes, grant.scopes.as_deref())))
 }
 
-fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<Verdict> {
+fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<ConditionVerdict> {
     let facts = Facts { list: Some(&list.join(", ")), ..input.facts() };
-    (!list.is_empty()).then(|| Verdict::of(reason, &facts))
+    (!list.is_empty()).then(|| ConditionVerdict::of(reason, &facts))
 }
 
 /// When the grant expires, if that is known and near, and using the grant does not extend it.
@@ -174,9 +177,11 @@ fn expires_soon(input: &Input) -> Option<Timestamp> {
     (input.now < at && later(input.now, WARNED_BEFORE) >= at).then_some(at)
 }
 
-fn accepted(input: &Input) -> Verdict {
+fn accepted(input: &Input) -> ConditionVerdict {
     match expires_soon(input).map(|at| at.to_string()) {
-        Some(at) => Verdict::of(Reason::GrantExpiringSoon, &Facts { at: Some(&at), ..input.facts() }),
+        Some(at) => {
+            ConditionVerdict::of(Reason::GrantExpiringSoon, &Facts { at: Some(&at), ..input.facts() })
+        }
         None => input.verdict(Reason::Authorized, ""),
     }
 }

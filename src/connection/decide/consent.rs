@@ -8,11 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 
-pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
+pub(crate) fn task(input: &Input, authorized: &ConditionVerdict) -> Option<ConsentTask> {
     let step = |kept: &Kept| due(input, kept, authorized)?.ok();
     input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
         let request = pending_request(input)?;
@@ -21,7 +21,7 @@ pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
 }
 
 /// Attempts that cannot go on. Ending them needs no provider, so it does not wait for one.
-pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> {
+pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Dismissal> {
     if input.observed.actor.busy {
         return Vec::new();
     }
@@ -29,7 +29,7 @@ pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> 
 }
 
 /// What is due on an attempt: its next step, or its end.
-fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Result<ConsentTask, Dismissal>> {
+fn due(input: &Input, kept: &Kept, authorized: &ConditionVerdict) -> Option<Result<ConsentTask, Dismissal>> {
     let attempt = kept.name.clone();
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
     if let Some(known) = input.observed.unwritten().find(same) {
@@ -62,7 +62,7 @@ fn due(input: &Input, kept: &Kept, authorized: &Verdict) -> Option<Result<Consen
 }
 
 /// Why no grant may be taken in. A paused connection has a verdict of its own, which is about the grant in use.
-pub(crate) fn why_blocked(input: &Input, authorized: &Verdict) -> (Reason, String) {
+pub(crate) fn why_blocked(input: &Input, authorized: &ConditionVerdict) -> (Reason, String) {
     if authorized.effect != Effect::End && input.connection.is_paused() {
         return (Reason::Suspended, Reason::Suspended.message(&input.facts()));
     }
@@ -115,7 +115,7 @@ pub(crate) fn pending_request(input: &Input) -> Option<String> {
 }
 
 /// The request for a device flow that cannot be served, because no grant may be accepted.
-pub(crate) fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
+pub(crate) fn unaskable(input: &Input, authorized: &ConditionVerdict) -> Option<String> {
     pending_request(input).filter(|_| input.is_blocked(authorized))
 }
 

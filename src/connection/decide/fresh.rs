@@ -5,12 +5,12 @@ use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::grant::schedule;
 use crate::grant::target::Target;
 use crate::vault::Grant;
 
-pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
+pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> ConditionVerdict {
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
@@ -22,7 +22,7 @@ pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
     let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
     let detail = detail(input, reason, next_attempt);
-    Verdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
+    ConditionVerdict::of(reason, &Facts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
 }
 
 fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {

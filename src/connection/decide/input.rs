@@ -8,7 +8,7 @@ use bowline_api::reason::{Effect, Facts, Reason};
 use k8s_openapi::jiff::Timestamp;
 
 use super::history::History;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::connection::observed::{ObservedConnection, RecordState};
 use crate::grant::schedule::Policy;
 
@@ -34,11 +34,11 @@ impl<'a> Input<'a> {
     }
 
     /// A verdict in the words of the table of reasons, with a detail.
-    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
+    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> ConditionVerdict
     where
         'a: 'd,
     {
-        Verdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
+        ConditionVerdict::of(reason, &Facts { detail: detail.into(), ..self.facts() })
     }
 
     /// Whether the grant in use is never used again.
@@ -47,7 +47,7 @@ impl<'a> Input<'a> {
     }
 
     /// Whether no grant may be accepted now, for the reason that `authorized` or the suspension gives.
-    pub(super) fn is_blocked(&self, authorized: &Verdict) -> bool {
+    pub(super) fn is_blocked(&self, authorized: &ConditionVerdict) -> bool {
         let blocked = match authorized.effect {
             Effect::End => true,
             // A withdrawn grant may be replaced; a connection that is not allowed may not.

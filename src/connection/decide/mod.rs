@@ -22,7 +22,7 @@ use kube::ResourceExt;
 
 use self::history::History;
 use self::input::Input;
-use self::verdict::Verdict;
+use self::verdict::ConditionVerdict;
 use super::observed::{ObservedConnection, RecordState};
 use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Limits, Policy};
@@ -32,10 +32,10 @@ use crate::secret_plan::SecretPlan;
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlan {
-    pub(crate) authorized: Verdict,
-    pub(crate) fresh: Verdict,
+    pub(crate) authorized: ConditionVerdict,
+    pub(crate) fresh: ConditionVerdict,
     /// The verdict on sharing, before shares are written; `None` where it is not requested.
-    pub(crate) shared: Option<Verdict>,
+    pub(crate) shared: Option<ConditionVerdict>,
     /// What earlier refreshes came to, with the newest outcome taken in.
     pub(crate) history: History,
     pub(crate) last_attempt: Option<LastAttempt>,
@@ -101,7 +101,7 @@ pub(crate) fn decide(
 }
 
 /// Whether anything may be sent to the provider with the grant in use.
-fn traffic_allowed(connection: &IntegrationConnection, authorized: &Verdict) -> bool {
+fn traffic_allowed(connection: &IntegrationConnection, authorized: &ConditionVerdict) -> bool {
     matches!(authorized.effect, Effect::Serve | Effect::Withhold) && !connection.is_paused()
 }
 
@@ -110,27 +110,27 @@ fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
 }
 
 /// A token that is taken away is shared with nobody new.
-fn shares_to_write(observed: &ObservedConnection, authorized: &Verdict) -> BTreeSet<String> {
+fn shares_to_write(observed: &ObservedConnection, authorized: &ConditionVerdict) -> BTreeSet<String> {
     let is_taken_away = matches!(authorized.effect, Effect::End | Effect::Withdraw);
     if is_taken_away { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) }
 }
 
 /// Whether the grant is to be marked as ending, and is not yet.
-fn ends(observed: &ObservedConnection, authorized: &Verdict) -> bool {
+fn ends(observed: &ObservedConnection, authorized: &ConditionVerdict) -> bool {
     authorized.effect == Effect::End
         && !matches!(observed.record, RecordState::Missing)
         && !observed.record.is_ending()
 }
 
 /// Whether a refresh request can still be served later.
-fn answerable(input: &Input, authorized: &Verdict) -> bool {
+fn answerable(input: &Input, authorized: &ConditionVerdict) -> bool {
     input.observed.target().is_some()
         && traffic_allowed(input.connection, authorized)
         && !input.is_ruled_out_for_good()
         && task::earliest(input).is_some()
 }
 
-fn secret(input: &Input, authorized: &Verdict) -> SecretPlan {
+fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
     // A revoked grant stays withdrawn while another reason is shown.

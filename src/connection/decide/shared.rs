@@ -9,11 +9,11 @@ use bowline_api::reason::{Facts, Reason};
 use kube::ResourceExt;
 
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::sharing::Shared;
 
 /// The verdict on sharing; `None` where it is not requested. It is information: it never makes a connection unready.
-pub(super) fn shared(input: &Input) -> Option<Verdict> {
+pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
     let reason = match &input.observed.shared {
         Shared::NotAsked => return None,
         Shared::WorkspaceNotFound => Reason::WorkspaceNotFound,
@@ -24,7 +24,7 @@ pub(super) fn shared(input: &Input) -> Option<Verdict> {
     Some(input.verdict(reason, ""))
 }
 
-fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
+fn within(input: &Input, namespaces: &BTreeSet<String>) -> ConditionVerdict {
     let shares = input.observed.shares.iter();
     let published: BTreeSet<_> =
         shares.filter(|share| share.is(ConditionType::Ready)).filter_map(|share| share.namespace()).collect();
@@ -33,7 +33,10 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
     if lacking.is_empty() {
         return input.verdict(Reason::Shared, "");
     }
-    Verdict::of(Reason::PartiallyPublished, &Facts { list: Some(&lacking.join(", ")), ..input.facts() })
+    ConditionVerdict::of(
+        Reason::PartiallyPublished,
+        &Facts { list: Some(&lacking.join(", ")), ..input.facts() },
+    )
 }
 
 /// Namespaces that should have a share and have none.

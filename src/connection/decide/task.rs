@@ -8,12 +8,16 @@ use kube::ResourceExt;
 
 use super::consent;
 use super::input::Input;
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::grant::intake::Announcement;
 use crate::grant::may_be_sent_again;
 use crate::grant::work::Task;
 
-pub(super) fn task(input: &Input, authorized: &Verdict, next_attempt: Option<Timestamp>) -> Option<Task> {
+pub(super) fn task(
+    input: &Input,
+    authorized: &ConditionVerdict,
+    next_attempt: Option<Timestamp>,
+) -> Option<Task> {
     let actor = &input.observed.actor;
     if actor.busy || actor.rest_until.is_some_and(|until| until > input.now) {
         return None;
@@ -43,7 +47,7 @@ pub(super) fn task(input: &Input, authorized: &Verdict, next_attempt: Option<Tim
 }
 
 /// An imported grant goes first.
-fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
+fn taking(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
     if input.is_blocked(authorized) {
         return None;
     }

@@ -5,7 +5,7 @@ use bowline_api::reason::{Effect, Facts, Reason};
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verdict {
+pub(crate) struct ConditionVerdict {
     pub(crate) reason: Reason,
     /// What happened, what to do, who does it.
     pub(crate) message: String,
@@ -13,7 +13,7 @@ pub(crate) struct Verdict {
     pub(crate) effect: Effect,
 }
 
-impl Verdict {
+impl ConditionVerdict {
     pub(crate) fn of(reason: Reason, facts: &Facts<'_>) -> Self {
         Self::said(reason, reason.message(facts))
     }

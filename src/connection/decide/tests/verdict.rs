@@ -10,10 +10,10 @@ use crate::secret_plan::SecretPlan;
 use crate::world::UnusableProvider;
 
 /// A situation, the verdict on the grant, and what becomes of the Secret.
-type Row = (&'static str, Situation, (Truth, Reason), SecretPlan);
+type VerdictRow = (&'static str, Situation, (Truth, Reason), SecretPlan);
 
 #[track_caller]
-fn are_decided(rows: Vec<Row>) {
+fn are_decided(rows: Vec<VerdictRow>) {
     for (name, situation, (truth, reason), secret) in rows {
         let plan = situation.decided();
         assert_eq!((plan.authorized.truth(), plan.authorized.reason), (truth, reason), "{name}");
