@@ -1,11 +1,14 @@
 //! The command line, which is also the only place that reads the environment.
+#![allow(
+    clippy::doc_markdown,
+    reason = "these texts are the help, where a backtick is one character too many"
+)]
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bowline_api::duration::Duration;
 use bowline_oauth::catalog;
 use bowline_oauth::network::NetworkBounds;
@@ -15,9 +18,8 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;
 use url::Url;
 
-use crate::context;
 use crate::grant::schedule::RefreshBounds;
-use crate::operator::Settings;
+use crate::operator::OperatorSettings;
 use crate::publishing::metadata::AllowedMetadata;
 
 const REACHES: &str = "It reaches the API server by $KUBECONFIG or ~/.kube/config, and inside a cluster
@@ -34,10 +36,6 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Subcommand, Debug)]
-#[allow(
-    clippy::doc_markdown,
-    reason = "these texts are the help, where a backtick is one character too many"
-)]
 pub enum Command {
     /// Run the operator until SIGTERM or SIGINT. Refreshes that were started are committed before it ends.
     #[command(after_help = REACHES)]
@@ -58,52 +56,30 @@ pub enum Command {
 
 /// Flags of `bowline operator`. Each may also be set by the environment variable shown.
 #[derive(Args, Debug)]
-#[allow(
-    clippy::doc_markdown,
-    reason = "these texts are the help, where a backtick is one character too many"
-)]
+#[command(mut_args(|flag| flag.hide_env_values(true)))]
 pub struct OperatorFlags {
     /// The operator's own namespace: sealed records, the keyring and app registrations live there.
-    #[arg(
-        long,
-        env = "BOWLINE_NAMESPACE",
-        hide_env_values = true,
-        value_name = "NAME",
-        default_value = "bowline-system"
-    )]
+    #[arg(long, env = "BOWLINE_NAMESPACE", value_name = "NAME", default_value = "bowline-system")]
     namespace: String,
 
     /// Address for /livez, /readyz and /metrics.
-    #[arg(
-        long,
-        env = "BOWLINE_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS",
-        default_value = "0.0.0.0:8080"
-    )]
+    #[arg(long, env = "BOWLINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
 
     /// Namespaces in which the operator may read and write Secrets, comma separated; it needs a RoleBinding in each.
     /// Empty: all namespaces, by a ClusterRoleBinding.
-    #[arg(
-        long,
-        env = "BOWLINE_SECRET_NAMESPACES",
-        hide_env_values = true,
-        value_name = "NAMES",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "BOWLINE_SECRET_NAMESPACES", value_name = "NAMES", value_delimiter = ',')]
     secret_namespaces: Vec<String>,
 
     /// Address of the portal as browsers see it, such as https://connect.example.com. It makes the redirect URIs to register at
     /// providers, and the links shown to people. Without it nobody can consent in a browser.
-    #[arg(long, env = "BOWLINE_PORTAL_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "BOWLINE_PORTAL_URL", value_name = "URL")]
     portal_url: Option<Url>,
 
-    /// Namespace of the short-lived Secrets through which portal and operator speak of one try to connect.
+    /// Namespace of the short-lived Secrets through which portal and operator share an attempt to connect.
     #[arg(
         long,
         env = "BOWLINE_ATTEMPTS_NAMESPACE",
-        hide_env_values = true,
         value_name = "NAMESPACE",
         default_value = "bowline-attempts"
     )]
@@ -111,200 +87,104 @@ pub struct OperatorFlags {
 
     /// Prefixes of labels that connections may put on their published Secrets, comma separated. None: no labels.
     /// Labels select: allow only what no NetworkPolicy or other operator acts on.
-    #[arg(
-        long,
-        env = "BOWLINE_PUBLISHED_LABEL_PREFIX",
-        hide_env_values = true,
-        value_name = "PREFIXES",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "BOWLINE_PUBLISHED_LABEL_PREFIX", value_name = "PREFIXES", value_delimiter = ',')]
     published_label_prefix: Vec<String>,
 
     /// Prefixes of annotations that connections may put on their published Secrets, comma separated. None: no annotations.
     /// Other controllers act on annotations: with reloader.stakater.com/ workloads restart when a token changes, with those
     /// of Reflector a Secret is copied into other namespaces.
-    #[arg(
-        long,
-        env = "BOWLINE_PUBLISHED_ANNOTATION_PREFIX",
-        hide_env_values = true,
-        value_name = "PREFIXES",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "BOWLINE_PUBLISHED_ANNOTATION_PREFIX", value_name = "PREFIXES", value_delimiter = ',')]
     published_annotation_prefix: Vec<String>,
 
-    /// Least time between two attempts on one grant, such as 10s.
-    #[arg(
-        long,
-        env = "BOWLINE_MIN_REFRESH_INTERVAL",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "10s"
-    )]
+    /// Least time between two refreshes of one grant, such as 10s.
+    #[arg(long, env = "BOWLINE_MIN_REFRESH_INTERVAL", value_name = "DURATION", default_value = "10s")]
     min_refresh_interval: Duration,
 
     /// How long a first invalid_grant is doubted: only a second one, at least so much later, ends a connection. The first
     /// may be a race or a hiccup. Shorter makes a withdrawn grant known sooner, and a hiccup more costly.
-    #[arg(
-        long,
-        env = "BOWLINE_SECOND_OPINION_AFTER",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "60s"
-    )]
+    #[arg(long, env = "BOWLINE_SECOND_OPINION_AFTER", value_name = "DURATION", default_value = "60s")]
     second_opinion_after: Duration,
 
-    /// How long a grant that a new consent took the place of still works at the provider, where it is revoked there: until a
-    /// node has fetched a changed Secret, its pods read the old token.
-    #[arg(
-        long,
-        env = "BOWLINE_REVOKE_FORMER_AFTER",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "2m"
-    )]
+    /// How long a grant that a new consent replaced still works at the provider, before it is revoked there: until a node has
+    /// fetched a changed Secret, its pods read the old token.
+    #[arg(long, env = "BOWLINE_REVOKE_FORMER_AFTER", value_name = "DURATION", default_value = "2m")]
     revoke_former_after: Duration,
 
     /// How long the mark of another operator process on a grant is respected before it counts as left behind.
-    #[arg(
-        long,
-        env = "BOWLINE_INTENT_TTL",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "60s"
-    )]
+    #[arg(long, env = "BOWLINE_INTENT_TTL", value_name = "DURATION", default_value = "60s")]
     intent_ttl: Duration,
 
     /// Read the keyring from this directory (a KMS-backed mount, say) instead of the Secret bowline-keyring.
-    #[arg(long, env = "BOWLINE_KEYRING_DIR", hide_env_values = true, value_name = "DIR")]
+    #[arg(long, env = "BOWLINE_KEYRING_DIR", value_name = "DIR")]
     keyring_dir: Option<PathBuf>,
 
     /// Warn when the key that seals new records is older than this. The default is 90 days.
-    #[arg(
-        long,
-        env = "BOWLINE_KEY_MAX_AGE",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "2160h"
-    )]
+    #[arg(long, env = "BOWLINE_KEY_MAX_AGE", value_name = "DURATION", default_value = "2160h")]
     key_max_age: Duration,
 
     /// How long records without a connection, and grants that could not be revoked, are kept before they are erased.
     /// The default is 30 days.
-    #[arg(
-        long,
-        env = "BOWLINE_RECORD_RETENTION",
-        hide_env_values = true,
-        value_name = "DURATION",
-        default_value = "720h"
-    )]
+    #[arg(long, env = "BOWLINE_RECORD_RETENTION", value_name = "DURATION", default_value = "720h")]
     record_retention: Duration,
 
     /// Private networks that IntegrationProviders may allow (spec.network.allowedCIDRs), comma separated, such as 10.20.0.0/16.
     /// None: public addresses only. Metadata addresses of clouds are never reached.
-    #[arg(
-        long,
-        env = "BOWLINE_PROVIDER_NETWORKS",
-        hide_env_values = true,
-        value_name = "CIDRS",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "BOWLINE_PROVIDER_NETWORKS", value_name = "CIDRS", value_delimiter = ',')]
     provider_networks: Vec<IpNet>,
 
     /// Egress proxies that IntegrationProviders may name (spec.network.proxy), comma separated, such as
     /// http://proxy.example.com:3128. None: no proxy.
-    #[arg(
-        long,
-        env = "BOWLINE_PROVIDER_PROXY",
-        hide_env_values = true,
-        value_name = "URLS",
-        value_delimiter = ',',
-        value_parser = proxy
-    )]
+    #[arg(long, env = "BOWLINE_PROVIDER_PROXY", value_name = "URLS", value_delimiter = ',', value_parser = proxy)]
     provider_proxy: Vec<Url>,
 
     /// Let IntegrationProviders use http:// (spec.network.allowHTTP). For tests and demos.
-    #[arg(long, env = "BOWLINE_ALLOW_HTTP_PROVIDERS", hide_env_values = true)]
+    #[arg(long, env = "BOWLINE_ALLOW_HTTP_PROVIDERS")]
     allow_http_providers: bool,
 
     /// How logs are written, to stderr.
-    #[arg(
-        long,
-        env = "BOWLINE_LOG_FORMAT",
-        hide_env_values = true,
-        value_name = "FORMAT",
-        value_enum,
-        default_value_t
-    )]
+    #[arg(long, env = "BOWLINE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
 
     /// What is logged: a level, or directives such as info,bowline=debug.
-    #[arg(
-        long,
-        env = "BOWLINE_LOG_FILTER",
-        hide_env_values = true,
-        value_name = "FILTER",
-        default_value = "info"
-    )]
+    #[arg(long, env = "BOWLINE_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 
     /// Name of this process in Events and intents; the pod's name, as a rule.
-    #[arg(long, env = "HOSTNAME", hide_env_values = true, value_name = "NAME", default_value = "bowline")]
+    #[arg(long, env = "HOSTNAME", value_name = "NAME", default_value = "bowline")]
     instance: String,
 }
 
 impl OperatorFlags {
     /// The settings of the operator, and of its logs.
-    // long: one line for each flag, twice, so that a new one cannot be forgotten
-    pub fn into_settings(self) -> (Settings, Logs) {
-        let Self {
-            namespace,
-            listen,
-            secret_namespaces,
-            portal_url,
-            attempts_namespace,
-            published_label_prefix,
-            published_annotation_prefix,
-            min_refresh_interval,
-            second_opinion_after,
-            revoke_former_after,
-            intent_ttl,
-            keyring_dir,
-            key_max_age,
-            record_retention,
-            provider_networks,
-            provider_proxy,
-            allow_http_providers,
-            log_format,
-            log_filter,
-            instance,
-        } = self;
-        let named: BTreeSet<String> = secret_namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-        let settings = Settings {
-            controllers: context::Settings {
-                namespace,
-                secret_namespaces: named,
-                portal: portal_url,
-                attempts_namespace,
-                limits: RefreshBounds {
-                    min_interval: at_least_a_second(min_refresh_interval),
-                    second_opinion_after: at_least_a_second(second_opinion_after),
-                },
-                provider_bounds: NetworkBounds {
-                    allow_http: allow_http_providers,
-                    cidrs: provider_networks,
-                    proxies: provider_proxy,
-                },
-                allowed_metadata: AllowedMetadata::new(published_label_prefix, published_annotation_prefix),
+    pub fn into_settings(self) -> (OperatorSettings, Logs) {
+        let named = self.secret_namespaces.into_iter().filter(|name| !name.is_empty());
+        let settings = OperatorSettings {
+            namespace: self.namespace,
+            listen: self.listen,
+            secret_namespaces: named.collect(),
+            portal: self.portal_url,
+            attempts_namespace: self.attempts_namespace,
+            allowed_metadata: AllowedMetadata::new(
+                self.published_label_prefix,
+                self.published_annotation_prefix,
+            ),
+            limits: RefreshBounds {
+                min_interval: at_least_a_second(self.min_refresh_interval),
+                second_opinion_after: at_least_a_second(self.second_opinion_after),
             },
-            listen,
-            intent_ttl: intent_ttl.get(),
-            revoke_former_after: revoke_former_after.get(),
-            keyring_dir,
-            key_max_age: key_max_age.get(),
-            record_retention: record_retention.get(),
-            instance,
+            revoke_former_after: self.revoke_former_after.get(),
+            intent_ttl: self.intent_ttl.get(),
+            keyring_dir: self.keyring_dir,
+            key_max_age: self.key_max_age.get(),
+            record_retention: self.record_retention.get(),
+            provider_bounds: NetworkBounds {
+                allow_http: self.allow_http_providers,
+                cidrs: self.provider_networks,
+                proxies: self.provider_proxy,
+            },
+            instance: self.instance,
         };
-        (settings, Logs { format: log_format, filter: log_filter })
+        (settings, Logs { format: self.log_format, filter: self.log_filter })
     }
 }
 
@@ -337,10 +217,8 @@ pub fn print_definitions(out: &mut impl Write) -> anyhow::Result<()> {
 pub fn print_catalog(out: &mut impl Write, name: Option<&str>, all: bool) -> anyhow::Result<()> {
     let text = match name {
         None => catalog::render_list(all),
-        Some(name) => match catalog::render_entry(name) {
-            Some(text) => text,
-            None => bail!("the catalogue has no entry {name}; bowline catalog lists them"),
-        },
+        Some(name) => catalog::render_entry(name)
+            .with_context(|| format!("the catalogue has no entry {name}; bowline catalog lists them"))?,
     };
     out.write_all(text.as_bytes()).context("cannot print")
 }
@@ -361,10 +239,10 @@ mod tests {
         let cli = Cli::parse_from(["bowline", "operator"]);
         let Command::Operator(flags) = cli.command else { panic!() };
         let (settings, _) = flags.into_settings();
-        assert_eq!(settings.controllers.limits, RefreshBounds::default());
+        assert_eq!(settings.limits, RefreshBounds::default());
         assert_eq!(settings.record_retention, std::time::Duration::from_hours(30 * 24));
-        assert_eq!(settings.controllers.provider_bounds, NetworkBounds::default());
-        assert!(settings.controllers.secret_namespaces.is_empty());
+        assert_eq!(settings.provider_bounds, NetworkBounds::default());
+        assert!(settings.secret_namespaces.is_empty());
     }
 
     #[test]
@@ -377,7 +255,7 @@ mod tests {
             "--allow-http-providers",
         ]);
         let Command::Operator(flags) = cli.unwrap().command else { panic!() };
-        let bounds = flags.into_settings().0.controllers.provider_bounds;
+        let bounds = flags.into_settings().0.provider_bounds;
         assert_eq!(bounds.cidrs, ["10.20.0.0/16".parse().unwrap(), "fd12::/48".parse::<IpNet>().unwrap()]);
         assert_eq!(bounds.proxies, ["http://proxy.example.com:3128/".parse::<Url>().unwrap()]);
         assert!(bounds.allow_http);
@@ -394,12 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_has_help_and_an_environment_variable() {
+    fn every_flag_has_help_and_an_environment_variable_whose_value_is_not_shown() {
         let command = Cli::command();
         let operator = command.find_subcommand("operator").unwrap();
         for flag in operator.get_arguments().filter(|flag| flag.get_id() != "help") {
             assert!(flag.get_help().is_some(), "{}", flag.get_id());
-            assert!(flag.get_env().is_some(), "{}", flag.get_id());
+            assert!(flag.get_env().is_some() && flag.is_hide_env_values_set(), "{}", flag.get_id());
         }
     }
 

@@ -1,24 +1,31 @@
-//! What every controller is given.
+//! What every controller is given, and what each kind says of its own.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bowline_api::ConnectionShare;
 use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
 use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::follow::{Change, ObjectVersion};
+use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use k8s_openapi::jiff::Timestamp;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::Action;
+use kube::runtime::finalizer;
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 use url::Url;
 
 use crate::grant::desk::Desk;
 use crate::grant::schedule::RefreshBounds;
 use crate::kinds::Registered;
-use crate::kube_ext::apply::apply_status;
+use crate::kube_ext::apply::{apply, apply_status};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
@@ -28,40 +35,34 @@ use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
 
-/// What every controller is given.
 pub(crate) struct Context {
     /// The API server, without retries of its own.
     pub(crate) client: Client,
-    /// What is known of the cluster.
     pub(crate) world: World,
-    /// Grants at rest.
     pub(crate) store: Arc<Store>,
-    /// What opens them.
     pub(crate) sealer: Sealer,
-    /// Where work on grants is handed in.
+    /// Takes work on grants.
     pub(crate) grants: Arc<Desk>,
     /// Requests to providers.
     pub(crate) clients: Clients,
-    /// Tells people.
     pub(crate) events: Arc<Events>,
-    /// Counts.
     pub(crate) metrics: Arc<Metrics>,
-    /// What time it is.
     pub(crate) clock: Clock,
-    /// The Secret that this process published last, by UID of the connection or share: status may be behind it for a moment.
+    /// The Secret that this process published last, by UID of the connection or share.
     pub(crate) last_published: Memory<PublishedVersion>,
-    /// What the administrator chose.
-    pub(crate) settings: Settings,
+    pub(crate) settings: OperatorSettings,
 }
 
 impl Context {
-    /// Publishes a Secret of a connection or share, and counts how that went. An older revision
-    /// never replaces a newer one.
+    /// Publishes a Secret of a connection or share, remembers it, and counts how that went. `seen` is the Secret under that
+    /// name, `last` the one published last. An older revision never replaces a newer one.
     pub(crate) async fn publish(
         &self,
         desired: &Desired,
-        known: Option<&ObjectVersion>,
-    ) -> Result<ObjectVersion, PublishError> {
+        seen: Option<&ObjectVersion>,
+        last: Option<&PublishedVersion>,
+    ) -> Result<(), PublishError> {
+        let known = seen.filter(|seen| last.is_some_and(|last| last.is_object(seen, &desired.name)));
         let newest = || self.newest_revision(&desired.connection_uid);
         let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
         self.metrics.published(match &written {
@@ -72,14 +73,30 @@ impl Context {
             Err(PublishError::Superseded) => PublishOutcome::Unchanged,
             Err(_) => PublishOutcome::Failed,
         });
-        written
+        let ObjectVersion { uid, resource_version } = written?;
+        let version = PublishedVersion {
+            name: desired.name.clone(),
+            uid: uid.to_string(),
+            resource_version: Some(resource_version.into()),
+            grant: Some(desired.grant),
+        };
+        self.last_published.set(&desired.owner.uid, version);
+        Ok(())
+    }
+
+    /// The Secret of this name that was published last for the connection or share with this UID: as this process remembers,
+    /// or else as the Secret itself says.
+    pub(crate) fn published(&self, owner_uid: &str, namespace: &str, name: &str) -> Option<PublishedVersion> {
+        self.last_published
+            .get(owner_uid)
+            .or_else(|| PublishedVersion::found(&self.world.published.get(namespace, name)?, name, owner_uid))
     }
 
     /// Writes the status of an object if it changed, and has the cache show it at once: a decision is never based on less than
     /// our own last write. Whether the object is still there.
-    pub(crate) async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, kube::Error>
+    pub(crate) async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, ReconcileError>
     where
-        K: Kind + HasStatus,
+        K: Controlled + HasStatus,
         K::Status: Serialize + PartialEq,
     {
         if object.status() == Some(status) {
@@ -93,8 +110,19 @@ impl Context {
                 Ok(true)
             }
             Err(kube::Error::Api(gone)) if gone.is_not_found() => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(ReconcileError::Status(error)),
         }
+    }
+
+    /// Writes a share as it should be; whether that is done.
+    pub(crate) async fn write_share(&self, share: &ConnectionShare) -> bool {
+        let namespace = share.namespace().unwrap_or_default();
+        let api: Api<ConnectionShare> = Api::namespaced(self.client.clone(), &namespace);
+        let written = apply(&api, &share.name_any(), share).await;
+        if let Err(error) = &written {
+            tracing::warn!(error = %chain(error), share = share.name_any(), namespace, "a share could not be written yet");
+        }
+        written.is_ok()
     }
 
     /// Says on an object that it cannot be read, and why. Does not wait for the API server.
@@ -103,49 +131,74 @@ impl Context {
         tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
-    /// The revision of a connection's grant as the store has it now; 0 while there is none.
-    pub(crate) fn newest_revision(&self, connection_uid: &str) -> i64 {
+    /// 0 while there is none.
+    fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
         loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
     }
 }
 
-/// What the administrator chose, as far as controllers care.
+/// What the administrator chose.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct OperatorSettings {
     /// Namespace of the operator: records, keyring, app registrations.
     pub namespace: String,
+    pub listen: SocketAddr,
     /// The namespaces in which Secrets may be read and written; empty means all.
     pub secret_namespaces: BTreeSet<String>,
-    /// How closely attempts on one grant may follow each other.
-    pub limits: RefreshBounds,
-    /// What providers may be reached by.
-    pub provider_bounds: NetworkBounds,
-    /// Namespace of the tries to connect.
-    pub attempts_namespace: String,
-    /// The portal's address, where there is one.
     pub portal: Option<Url>,
-    /// Labels and annotations that users may put on published Secrets.
+    pub attempts_namespace: String,
     pub allowed_metadata: AllowedMetadata,
+    pub limits: RefreshBounds,
+    /// How long a grant that was replaced is left alone before it is revoked.
+    pub revoke_former_after: Duration,
+    /// How long another process's intent is respected.
+    pub intent_ttl: Duration,
+    /// Where the keyring is, if not in its Secret.
+    pub keyring_dir: Option<PathBuf>,
+    pub key_max_age: Duration,
+    pub record_retention: Duration,
+    pub provider_bounds: NetworkBounds,
+    pub instance: String,
 }
 
-/// A kind of ours: what its folder says of it to the operator.
-pub(crate) trait Kind: Registered {
+/// A kind that one of our controllers reconciles.
+pub(crate) trait Controlled: Registered {
     /// Names its controller in metrics.
     const LABEL: &'static str;
-
-    /// Why a reconcile failed.
-    type Error: std::error::Error + Send + 'static;
 
     /// Wakes whoever has to look again when an object changed. Read them as sentences.
     fn changed(ctx: &Context, change: &Change<Self>);
 
-    /// Brings one object a step towards what its spec asks for; says how that ended and when to look again.
-    fn reconcile(
-        object: Arc<Self>,
-        ctx: Arc<Context>,
-    ) -> impl Future<Output = Result<Pass, Self::Error>> + Send;
+    /// Takes one object a step towards what its spec asks for; says how that ended and when to look again.
+    fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> impl Future<Output = Reconciled> + Send;
 }
 
 /// How a reconcile ended, and when to look again.
-pub(crate) type Pass = (PassOutcome, Action);
+pub(crate) type Reconciled = Result<(PassOutcome, Action), ReconcileError>;
+
+/// Looks again at that time, if there is one, and with every change. At least a second later: times are whole seconds, and a wait
+/// that ends within the second it is for would find nothing due.
+pub(crate) fn look_again(at: Option<Timestamp>, now: Timestamp) -> Action {
+    let Some(at) = at else { return Action::await_change() };
+    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    Action::requeue(wait.max(Duration::from_secs(1)))
+}
+
+/// What went wrong with the API server. What a provider or a person did wrong is a condition, never this.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReconcileError {
+    #[error("the status could not be written")]
+    Status(#[source] kube::Error),
+    /// A connection that does not parse could not be read field by field either.
+    #[error("the connection could not be read")]
+    Read(#[source] kube::Error),
+    /// What a connection holds elsewhere is still there.
+    #[error("what was published is not withdrawn yet")]
+    Withdraw,
+    /// A share or its Secret is still there.
+    #[error("the share is not taken back yet")]
+    TakeBack(#[source] PublishError),
+    #[error("the finalizer could not be changed")]
+    Finalizer(#[source] Box<finalizer::Error<ReconcileError>>),
+}

@@ -20,89 +20,66 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 
 /// An issuer's metadata, the issuer already checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Metadata {
-    /// Whose they are: they count for descriptions with this issuer only.
+pub(crate) struct IssuerMetadata {
+    /// They count for descriptions with this issuer only.
     pub(crate) issuer: Url,
-    /// What they say.
     pub(crate) endpoints: DiscoveredEndpoints,
 }
 
-/// What is asked for. What is known counts for the same question only.
+/// What is asked for. An answer counts for the same question only.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Question {
-    /// The issuer.
+pub(crate) struct IssuerQuestion {
     pub(crate) issuer: Url,
-    /// What it may be reached by.
+    /// How it may be reached.
     pub(crate) network: Network,
 }
 
 /// What the last readings of one provider's issuer came to.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerReading {
-    /// What was asked.
-    question: Question,
-    /// The last good copy.
-    metadata: Option<Arc<Metadata>>,
+    pub(crate) question: IssuerQuestion,
+    metadata: Option<Arc<IssuerMetadata>>,
     /// Why the last reading failed, if it did.
-    failure: Option<Failure>,
+    failure: Option<Arc<DiscoveryError>>,
     /// How often it failed since the last good copy.
     failures: u32,
     /// When it is to be read again.
-    next: Timestamp,
-}
-
-/// A reading that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// Why, and what to do.
-    pub(crate) message: String,
-    /// Whether it may pass by itself.
-    pub(crate) passes: bool,
+    pub(crate) next: Timestamp,
 }
 
 impl IssuerReading {
     /// What is known after a reading, given what was known before it.
     pub(crate) fn after(
         last: Option<Self>,
-        question: Question,
+        question: IssuerQuestion,
         read: Result<DiscoveredEndpoints, DiscoveryError>,
         now: Timestamp,
     ) -> Self {
         let last = last.filter(|last| last.question == question);
         match read {
             Ok(endpoints) => {
-                let metadata = Metadata { issuer: question.issuer.clone(), endpoints };
+                let metadata = IssuerMetadata { issuer: question.issuer.clone(), endpoints };
                 let (metadata, next) = (Some(Arc::new(metadata)), later(now, FRESH_FOR));
                 Self { question, metadata, failure: None, failures: 0, next }
             }
             Err(error) => {
                 let (metadata, failures) = last.map_or((None, 0), |last| (last.metadata, last.failures));
                 let wait = FIRST_RETRY.saturating_mul(1 << failures.min(6)).min(LAST_RETRY);
-                let failure = Failure { message: chain(&error).to_string(), passes: error.passes() };
                 let (failures, next) = (failures.saturating_add(1), later(now, wait));
-                Self { question, metadata, failure: Some(failure), failures, next }
+                Self { question, metadata, failure: Some(Arc::new(error)), failures, next }
             }
         }
     }
 
     /// What can be used: the last good copy, unless the issuer's present answer contradicts it. The error says why
     /// there is nothing.
-    pub(crate) fn usable(&self) -> Result<&Arc<Metadata>, &str> {
+    pub(crate) fn usable(&self) -> Result<&Arc<IssuerMetadata>, String> {
         match (&self.metadata, &self.failure) {
-            (Some(metadata), None | Some(Failure { passes: true, .. })) => Ok(metadata),
-            (_, Some(failure)) => Err(&failure.message),
-            (None, None) => Err("the issuer's metadata was not read"),
+            (Some(metadata), None) => Ok(metadata),
+            (Some(metadata), Some(failure)) if failure.passes() => Ok(metadata),
+            (_, Some(failure)) => Err(chain(&**failure).to_string()),
+            (None, None) => Err("the issuer's metadata was not read".to_owned()),
         }
-    }
-
-    /// Whether this is what was asked.
-    pub(crate) fn answers(&self, question: &Question) -> bool {
-        self.question == *question
-    }
-
-    /// When it is to be read again.
-    pub(crate) fn next(&self) -> Timestamp {
-        self.next
     }
 }
 
@@ -117,8 +94,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn question(issuer: &str) -> Question {
-        Question { issuer: issuer.parse().unwrap(), network: Network::default() }
+    fn question(issuer: &str) -> IssuerQuestion {
+        IssuerQuestion { issuer: issuer.parse().unwrap(), network: Network::default() }
     }
 
     fn down() -> Result<DiscoveredEndpoints, DiscoveryError> {
@@ -131,12 +108,12 @@ mod tests {
         let mut known = None;
         for want in [10, 20, 40, 80, 160, 320, 600, 600, 600] {
             let next = IssuerReading::after(known, asked.clone(), down(), at(0));
-            assert_eq!(next.next(), at(want));
+            assert_eq!(next.next, at(want));
             known = Some(next);
         }
         let good = IssuerReading::after(known, asked.clone(), Ok(DiscoveredEndpoints::default()), at(0));
-        assert_eq!(good.next(), at(24 * 3600));
-        assert_eq!(IssuerReading::after(Some(good), asked, down(), at(0)).next(), at(10), "it starts anew");
+        assert_eq!(good.next, at(24 * 3600));
+        assert_eq!(IssuerReading::after(Some(good), asked, down(), at(0)).next, at(10), "it starts again");
     }
 
     #[test]
@@ -159,7 +136,7 @@ mod tests {
     fn what_one_issuer_said_counts_for_no_other() {
         let (one, other) = (question("https://id.example.com"), question("https://id.example.org"));
         let good = IssuerReading::after(None, one.clone(), Ok(DiscoveredEndpoints::default()), at(0));
-        assert!(good.answers(&one) && !good.answers(&other));
+        assert!(good.question == one && good.question != other);
         assert!(IssuerReading::after(Some(good), other, down(), at(1)).usable().is_err());
     }
 }

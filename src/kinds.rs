@@ -12,9 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// One kind: its cache, which it derefs to, and who reconciles it.
 pub(crate) struct Handle<K: Registered> {
-    /// All objects of the kind.
     pub(crate) cache: Cache<K>,
-    /// Wakes the kind's controller.
     pub(crate) waker: UnboundedSender<ObjectRef<K>>,
 }
 
@@ -22,7 +20,6 @@ pub(crate) struct Handle<K: Registered> {
 pub(crate) trait Registered:
     Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
 {
-    /// The handle of this kind.
     fn handle(kinds: &Kinds) -> &Handle<Self>;
 }
 
@@ -49,8 +46,7 @@ impl<K: Registered> Deref for Handle<K> {
 }
 
 macro_rules! handles {
-    ($($field:ident: $kind:ty,)+) => {
-        /// All kinds.
+    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
         pub(crate) struct Kinds {
             $(pub $field: Handle<$kind>,)+
         }

@@ -6,6 +6,7 @@
 //! - [`grant`]: the life of one grant, whoever asks.
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
+//! - [`secret_plan`]: what controllers decide about a published Secret.
 //! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every controller is given.
 //! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
@@ -29,6 +30,7 @@ mod metrics;
 pub mod operator;
 mod provider;
 mod publishing;
+mod secret_plan;
 mod share;
 mod sharing;
 mod vault;

@@ -1,7 +1,7 @@
 //! Where a connection is shared: computed from the connection and the workspaces, never stored.
 //!
 //! `shared: true`, a workspace, and an owner who is a member of it: then one share in each namespace of the workspace
-//! but the connection's own. A namespace belongs to one workspace, the older one.
+//! except the connection's own. A namespace belongs to one workspace, the older one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,35 +17,17 @@ use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, W
 pub(crate) enum Shared {
     /// Its spec does not ask for it, or takes it back (disconnected, being deleted).
     NotAsked,
-    /// The workspace does not exist.
-    WorkspaceNotFound {
-        /// The name that was asked for.
-        workspace: String,
-    },
+    WorkspaceNotFound,
     /// The workspace cannot be read: nothing more is shared, and nothing is taken back.
-    Unknown {
-        /// The name that was asked for.
-        workspace: String,
-    },
-    /// The owner is not, or no longer, a member.
-    OwnerNotMember {
-        /// The workspace.
-        workspace: String,
-    },
+    Unknown,
+    /// The owner is not, or no longer, a member of the workspace.
+    OwnerNotMember,
     /// Shared in these namespaces; possibly none.
     In {
-        /// The workspace.
         workspace: String,
-        /// Its namespaces that exist and that no older workspace has, save for the connection's own.
+        /// Those of the workspace that exist and that no older workspace has, except the connection's own.
         namespaces: BTreeSet<String>,
     },
-}
-
-impl Shared {
-    /// Whether the connection is shared into `namespace`.
-    pub(crate) fn reaches(&self, namespace: &str) -> bool {
-        matches!(self, Self::In { namespaces, .. } if namespaces.contains(namespace))
-    }
 }
 
 /// Computes where `connection` is shared, given all workspaces and which namespaces exist.
@@ -59,12 +41,11 @@ pub(crate) fn computed(
     let Some(name) = spec.workspace.as_deref().filter(|_| connection.wants_sharing() && !gone) else {
         return Shared::NotAsked;
     };
-    let workspace = name.to_owned();
     let Some(found) = live(workspaces).find(|candidate| candidate.name_any() == name) else {
-        return Shared::WorkspaceNotFound { workspace };
+        return Shared::WorkspaceNotFound;
     };
     if !found.spec.has_member(&spec.owner) {
-        return Shared::OwnerNotMember { workspace };
+        return Shared::OwnerNotMember;
     }
     let home = connection.namespace().unwrap_or_default();
     let namespaces = found
@@ -75,7 +56,7 @@ pub(crate) fn computed(
         .filter(|namespace| holder(namespace, workspaces).is_some_and(|holder| holder.name_any() == name))
         .cloned()
         .collect();
-    Shared::In { workspace, namespaces }
+    Shared::In { workspace: name.to_owned(), namespaces }
 }
 
 /// The workspace that has `namespace`: the oldest that lists it, by name where they are as old.
@@ -175,8 +156,8 @@ mod tests {
     #[test]
     fn a_removed_owner_and_a_deleted_workspace_share_nothing() {
         let without = [workspace("w", 0, &["bob"], &["x"])];
-        assert_eq!(computed(&shared(), &without, |_| true), Shared::OwnerNotMember { workspace: "w".into() });
-        assert_eq!(computed(&shared(), &[], |_| true), Shared::WorkspaceNotFound { workspace: "w".into() });
+        assert_eq!(computed(&shared(), &without, |_| true), Shared::OwnerNotMember);
+        assert_eq!(computed(&shared(), &[], |_| true), Shared::WorkspaceNotFound);
     }
 
     #[test]

@@ -9,31 +9,23 @@ use crate::publishing::metadata::{AllowedMetadata, MetadataError};
 use crate::publishing::secret::controller;
 use crate::publishing::template::{self, RenderError};
 use crate::publishing::{ContentError, Desired, Material, Published, Unpublishable};
-use crate::vault::Grant;
-use crate::vault::record::GrantVersion;
+use crate::secret_plan::GrantInUse;
 
-/// Why the Secret cannot be made as the spec wants it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
-    /// A value does not fit the format.
+pub(super) enum ConnectionSecretError {
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// A template cannot be rendered.
     #[error(transparent)]
     Template(#[from] RenderError),
-    /// A label or annotation is not allowed.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// There is no access token in the grant that may be published.
     #[error(transparent)]
     Unpublishable(#[from] Unpublishable),
-    /// The API server gave an object without a UID.
     #[error("the connection has no UID")]
     NoUid,
 }
 
-impl BuildError {
-    /// The reason for the condition.
+impl ConnectionSecretError {
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::Template(_) => Reason::TemplateFailed,
@@ -44,14 +36,12 @@ impl BuildError {
     }
 }
 
-/// The Secret in the connection's own namespace.
 pub(super) fn secret(
     connection: &IntegrationConnection,
-    grant: &Grant,
-    revision: i64,
-    version: GrantVersion,
+    grant: &GrantInUse,
     allowed: &AllowedMetadata,
-) -> Result<Desired, BuildError> {
+) -> Result<Desired, ConnectionSecretError> {
+    let GrantInUse { grant, revision, version } = grant;
     let wanted = connection.spec.secret.clone().unwrap_or_default();
     let SecretTemplate { type_, metadata, data } = wanted.template.unwrap_or_default();
     let metadata = metadata.unwrap_or_default();
@@ -62,15 +52,14 @@ pub(super) fn secret(
     } else {
         Published::rendered(type_.as_ref(), template::render(&data, &material)?)?
     };
-    let namespace = connection.namespace().unwrap_or_default();
     Ok(Desired {
+        namespace: connection.namespace().unwrap_or_default(),
         name: connection.secret_name(),
-        owner: controller(connection).ok_or(BuildError::NoUid)?,
+        owner: controller(connection).ok_or(ConnectionSecretError::NoUid)?,
         connection_id: connection.id(),
-        connection_uid: connection.uid().ok_or(BuildError::NoUid)?,
-        namespace,
-        revision,
-        grant: version,
+        connection_uid: connection.uid().ok_or(ConnectionSecretError::NoUid)?,
+        revision: *revision,
+        grant: *version,
         expires_at: grant.expires_at,
         metadata,
         content,

@@ -18,30 +18,28 @@ use tokio::time::timeout;
 
 use super::act::{mark_ending, take_back_shares, withdraw_own};
 use super::observe::written;
-use super::{Error, settled};
-use crate::context::Context;
+use super::settled;
+use crate::context::{Context, ReconcileError};
 use crate::vault::CachedReadError;
 use crate::vault::record::EndReason;
 
 /// How long the question about our definition may take.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Takes back what the connection holds elsewhere; `Ok` lets it go.
+/// Withdraws what the connection published; with `Ok` the finalizer is removed.
 pub(super) async fn depart(
     connection: &Arc<IntegrationConnection>,
     ctx: &Arc<Context>,
-) -> Result<Action, Error> {
+) -> Result<Action, ReconcileError> {
     let uid = connection.uid().unwrap_or_default();
-    let shares = ctx.world.shares_of(connection);
-    let written = written(ctx, connection);
-    let taken_back = take_back_shares(ctx, &shares).await;
-    let withdrawn = withdraw_own(ctx, connection, written.as_ref()).await;
+    let taken_back = take_back_shares(ctx, &ctx.world.shares_of(connection)).await;
+    let withdrawn = withdraw_own(ctx, connection, written(ctx, connection).as_ref()).await;
     if !taken_back || withdrawn.is_err() {
-        return Err(Error::Withdraw);
+        return Err(ReconcileError::Withdraw);
     }
     let has_record = match ctx.store.get(&uid) {
         Ok(loaded) => loaded.is_some(),
-        // It cannot be marked, and nobody could revoke with it: holding the connection back would mend nothing.
+        // It cannot be marked, and nobody could revoke with it: holding the connection back would fix nothing.
         Err(CachedReadError::Unreadable(error)) => {
             tracing::error!(%uid, %error, "a connection goes whose record cannot be read: its grant is not revoked");
             false
@@ -49,7 +47,7 @@ pub(super) async fn depart(
         Err(CachedReadError::NotSynced) => true,
     };
     if has_record && !uninstalling(ctx).await && !mark_ending(ctx, connection, EndReason::Deleted).await {
-        return Err(Error::Withdraw);
+        return Err(ReconcileError::Withdraw);
     }
     ctx.grants.forget(&uid);
     ctx.last_published.forget(&uid);
@@ -58,26 +56,29 @@ pub(super) async fn depart(
 
 /// Lets a connection go that cannot be read. Its deletion can be: of its spec and status only what its end needs is read, each
 /// field by itself.
-pub(crate) async fn depart_unreadable(ctx: &Arc<Context>, connection: &ObjectMeta) -> Result<(), Error> {
+pub(crate) async fn depart_unreadable(
+    ctx: &Arc<Context>,
+    connection: &ObjectMeta,
+) -> Result<(), ReconcileError> {
     let (namespace, name) = (connection.namespace.as_deref().unwrap_or_default(), connection.name.as_deref());
     let kind = ApiResource::erase::<IntegrationConnection>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(ctx.client.clone(), namespace, &kind);
-    let Some(object) = api.get_opt(name.unwrap_or_default()).await.map_err(Error::Read)? else {
+    let Some(object) = api.get_opt(name.unwrap_or_default()).await.map_err(ReconcileError::Read)? else {
         return Ok(());
     };
-    let stand_in = Arc::new(legible(&object).map_err(kube::Error::SerdeError).map_err(Error::Read)?);
+    let stand_in = Arc::new(legible(&object).map_err(kube::Error::SerdeError).map_err(ReconcileError::Read)?);
     let api: Api<PartialObjectMeta<IntegrationConnection>> = Api::namespaced(ctx.client.clone(), namespace);
     let metadata = object.metadata.into_response_partial();
     let result = finalizer(&api, names::FINALIZER, Arc::new(metadata), |event| {
         let is_going = matches!(event, Event::Cleanup(_));
         let stand_in = &stand_in;
-        // Another one of that name is no concern of ours here.
+        // Another object of that name does not concern us here.
         async move { if is_going { depart(stand_in, ctx).await } else { Ok(Action::await_change()) } }
     });
     settled(result.await).map(drop)
 }
 
-/// The connection as far as its end needs it.
+/// What the connection's end needs of it.
 fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::Error> {
     fn field<T: DeserializeOwned>(object: &DynamicObject, pointer: &str) -> Option<T> {
         serde_json::from_value(object.data.pointer(pointer)?.clone()).ok()
@@ -94,7 +95,7 @@ fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::
     Ok(connection)
 }
 
-/// Whether the definition of our kind is being deleted. If nobody can tell, the deletion is taken for what it looks like.
+/// Whether the definition of our kind is being deleted. If that cannot be read, this is an ordinary deletion.
 async fn uninstalling(ctx: &Context) -> bool {
     let api: Api<CustomResourceDefinition> = Api::all(ctx.client.clone());
     match timeout(CALL_LIMIT, api.get_metadata_opt(IntegrationConnection::crd_name())).await {

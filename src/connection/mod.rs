@@ -1,12 +1,12 @@
 //! The controller of connections: read → decide → act → report.
 
-pub(crate) mod act;
+mod act;
 mod build;
-pub(crate) mod decide;
+mod decide;
 mod depart;
 mod news;
 mod observe;
-pub(crate) mod observed;
+mod observed;
 mod report;
 
 use std::sync::Arc;
@@ -24,40 +24,21 @@ use kube::{Api, Resource, ResourceExt};
 
 pub(crate) use self::depart::depart_unreadable;
 
-use self::act::{Outcome, act};
-use self::decide::{Plan, decide};
+use self::act::{ConnectionOutcome, act};
+use self::decide::{ConnectionPlan, decide};
 use self::observe::observe;
-use self::observed::{Observed, Provider, RecordState};
-use crate::context::{Context, Kind, Pass};
+use self::observed::{ObservedConnection, RecordState};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
-/// How soon a record that cannot be used is looked at again: in the cache, so that it costs no request.
+/// How soon an unusable record is looked at again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-/// Reporting itself failed. What a provider or a person did wrong is an outcome with a condition, never this.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not take the status.
-    #[error("the status could not be written")]
-    Status(#[source] kube::Error),
-    /// A connection that does not parse could not be read field by field either.
-    #[error("the connection could not be read")]
-    Read(#[source] kube::Error),
-    /// What the connection holds elsewhere is not taken back yet.
-    #[error("what was published is not withdrawn yet")]
-    Withdraw,
-    /// The finalizer could not be added or removed.
-    #[error("the finalizer could not be changed")]
-    Finalizer(#[source] Box<finalizer::Error<Error>>),
-}
-
-impl Kind for IntegrationConnection {
+impl Controlled for IntegrationConnection {
     const LABEL: &'static str = "connection";
-
-    type Error = Error;
 
     /// Itself, and the shares that publish its token.
     fn changed(ctx: &Context, change: &Change<Self>) {
@@ -81,7 +62,7 @@ impl Kind for IntegrationConnection {
         }
     }
 
-    async fn reconcile(connection: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+    async fn reconcile(connection: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         let api: Api<Self> =
             Api::namespaced(ctx.client.clone(), connection.namespace().as_deref().unwrap_or_default());
         let result = finalizer(&api, names::FINALIZER, connection, |event| async {
@@ -94,8 +75,8 @@ impl Kind for IntegrationConnection {
     }
 }
 
-async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, Error> {
-    // Nothing is said of a connection before its provider was looked at: a restart is no news. Its controller wakes us then.
+async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
+    // Wait until the provider controller has judged the provider, which wakes us: a restart is no news.
     if ctx.world.is_unjudged(&connection.spec.provider) {
         return Ok(Action::requeue(TRY_AGAIN));
     }
@@ -108,54 +89,54 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     Ok(next(&observed, &plan, &outcome, now))
 }
 
-/// Writes the status if it changed, then tells the news, then forgets the outcome that it speaks of.
+/// Writes the status if it changed, then the Events, then drops the outcome that is reported.
 async fn publish(
     ctx: &Context,
     connection: &IntegrationConnection,
-    observed: &Observed,
+    observed: &ObservedConnection,
     status: &IntegrationConnectionStatus,
-) -> Result<(), Error> {
-    if !ctx.write_status(connection, status).await.map_err(Error::Status)? {
+) -> Result<(), ReconcileError> {
+    if !ctx.write_status(connection, status).await? {
         return Ok(());
     }
-    for news in news::news(connection.status.as_ref(), status, observed.finished.as_ref()) {
-        let object = connection.object_ref(&());
-        ctx.events.publish(&object, news.reason, "Reconcile", &news.note).await;
+    for (reason, note) in news::news(connection.status.as_ref(), status, observed.actor.finished.as_ref()) {
+        ctx.events.publish(&connection.object_ref(&()), reason, "Reconcile", &note).await;
     }
-    if let Some(finished) = &observed.finished {
+    if let Some(finished) = &observed.actor.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);
     }
     Ok(())
 }
 
-/// When to look again: at the next attempt, when the token ends, or soon if something is left to do. An actor at work wakes
+/// When to look again: at the next attempt, when the token expires, or soon if something is left to do. An actor at work wakes
 /// the connection itself.
-fn next(observed: &Observed, plan: &Plan, outcome: &Outcome, now: Timestamp) -> Action {
-    let ends = observed.record.grant().and_then(|grant| grant.expires_at).filter(|ends| *ends > now);
-    let idle = plan.task.is_none() && !observed.busy;
+fn next(
+    observed: &ObservedConnection,
+    plan: &ConnectionPlan,
+    outcome: &ConnectionOutcome,
+    now: Timestamp,
+) -> Action {
+    let expiry = observed.record.grant().and_then(|grant| grant.expires_at).filter(|at| *at > now);
+    let idle = plan.task.is_none() && !observed.actor.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
-    let rested = observed.rest_until.filter(|until| *until > now);
-    // While the actor rests nothing is due; it is looked at again right after.
-    let soonest = [ends, rested.or(attempt), plan.consent_at.filter(|_| idle), unannounced(observed, now)]
-        .into_iter()
-        .flatten()
-        .min();
-    let wait = soonest.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    let wait = match (wait, outcome.unfinished) {
-        (Some(wait), true) => Some(wait.min(TRY_AGAIN)),
-        (None, true) => Some(TRY_AGAIN),
-        (wait, false) => wait,
-    };
-    // Whole seconds: a wait that ends within the second it is for would find nothing due.
-    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.max(Duration::from_secs(1))))
+    let rested = observed.actor.rest_until.filter(|until| *until > now);
+    let times = [
+        expiry,
+        // Nothing is due while the actor rests.
+        rested.or(attempt),
+        plan.consent_at.filter(|_| idle),
+        unannounced(observed, now),
+        outcome.unfinished.then(|| later(now, TRY_AGAIN)),
+    ];
+    look_again(times.into_iter().flatten().min(), now)
 }
 
 /// When to look at what changes without anybody waking us: the probe of a rejected registration, and a record that
 /// somebody restores, or the key for it.
-fn unannounced(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    if let Provider::Rejected { next_probe, .. } = &observed.provider {
-        // A probe that is due already goes out with the next attempt on any grant, which has a time of its own.
-        return Some(*next_probe).filter(|at| *at > now);
+fn unannounced(observed: &ObservedConnection, now: Timestamp) -> Option<Timestamp> {
+    if observed.next_probe.is_some() {
+        // A probe that is due already goes out with the next refresh of any grant, which has a time of its own.
+        return observed.next_probe.filter(|at| *at > now);
     }
     let unclear = match observed.record {
         RecordState::Unreadable | RecordState::Tampered => true,
@@ -165,8 +146,8 @@ fn unannounced(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     unclear.then(|| later(now, LOOK_AGAIN))
 }
 
-/// Takes the finalizer helper's wrapping off, so that what is logged and counted is the cause.
-fn settled(result: Result<Action, finalizer::Error<Error>>) -> Result<Action, Error> {
+/// Unwraps the finalizer helper's errors, so that the cause is logged and counted.
+fn settled(result: Result<Action, finalizer::Error<ReconcileError>>) -> Result<Action, ReconcileError> {
     match result {
         Ok(action) => Ok(action),
         Err(finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error)) => Err(error),
@@ -174,11 +155,11 @@ fn settled(result: Result<Action, finalizer::Error<Error>>) -> Result<Action, Er
         Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
             Ok(Action::await_change())
         }
-        // The object we looked at is older than the one there is: the watch is about to show the newer one.
+        // We looked at an outdated object: the watch is about to show the newer one.
         Err(
             finalizer::Error::AddFinalizer(kube::Error::Api(status))
             | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),
         ) if [409, 422].contains(&status.code) => Ok(Action::await_change()),
-        Err(error) => Err(Error::Finalizer(Box::new(error))),
+        Err(error) => Err(ReconcileError::Finalizer(Box::new(error))),
     }
 }

@@ -1,37 +1,25 @@
 //! Which changes of a status are worth an Event. Pure: read from the table of reasons.
 
-use bowline_api::IntegrationConnectionStatus;
+use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::LastAttempt;
 use bowline_api::reason::{MessageFacts, Reason};
 
 use crate::grant::outcome::{FinishedWork, Outcome};
 
-/// One Event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct News {
-    /// Its reason; the table says whether it is a warning.
-    pub(crate) reason: Reason,
-    /// What is said.
-    pub(crate) note: String,
+/// The reason and note of one Event; the table says whether it is a warning.
+type EventNote = (Reason, String);
+
+fn news_of(reason: Reason) -> EventNote {
+    (reason, reason.message(&MessageFacts::default()))
 }
 
-impl News {
-    fn of(reason: Reason) -> Self {
-        Self { reason, note: reason.message(&MessageFacts::default()) }
-    }
-}
-
-/// What to tell, given the status before and after.
-pub(super) fn news(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-    finished: Option<&FinishedWork>,
-) -> Vec<News> {
+/// The Events to publish, given the status before and after.
+pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&FinishedWork>) -> Vec<EventNote> {
     let attempt = failed_attempt(old, new);
-    let mut all: Vec<News> = turned(old, new).collect();
-    // Without a grant in use Authorized says how the attempt ended: once is enough.
-    all.retain(|news| attempt.as_ref().is_none_or(|attempt| attempt.reason != news.reason));
+    let mut all: Vec<EventNote> = turned(old, new).collect();
+    // Without a grant in use, Authorized says how the attempt ended: once is enough.
+    all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
     all.extend(left_workspace(old, new));
     all.extend(answered(finished));
@@ -40,64 +28,52 @@ pub(super) fn news(
 }
 
 /// Conditions that turned to a reason with an Event.
-fn turned(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> impl Iterator<Item = News> {
+fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = EventNote> {
     use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
     [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
         let now = new.conditions.condition(type_)?;
         let reason = new.conditions.reason_of(type_)?;
         let before = old.and_then(|old| old.conditions.reason_of(type_));
-        let told = reason.row().event.is_some() && before != Some(reason);
-        told.then(|| News { reason, note: now.message.clone() })
+        let is_news = reason.row().event.is_some() && before != Some(reason);
+        is_news.then(|| (reason, now.message.clone()))
     })
 }
 
-/// An attempt that ended without a grant, or of which nobody knows.
-fn failed_attempt(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> Option<News> {
+/// An attempt that ended without a grant, or whose outcome is unknown.
+fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let attempt = new.last_attempt.as_ref().filter(|attempt| attempt.failed())?;
-    let told = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
-    if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(told) {
+    let is_known = |known: &LastAttempt| known.id == attempt.id && known.reason == attempt.reason;
+    if old.and_then(|old| old.last_attempt.as_ref()).is_some_and(is_known) {
         return None;
     }
     let reason = attempt.reason.as_ref()?.known()?;
-    Some(News { reason, note: attempt.message.clone() })
+    Some((reason, attempt.message.clone()))
 }
 
 /// A connection that was shared and is not any more.
-fn left_workspace(
-    old: Option<&IntegrationConnectionStatus>,
-    new: &IntegrationConnectionStatus,
-) -> Option<News> {
-    let is_shared = |status: &IntegrationConnectionStatus| {
+fn left_workspace(old: Option<&Status>, new: &Status) -> Option<EventNote> {
+    let is_shared = |status: &Status| {
         matches!(
             status.conditions.reason_of(ConditionType::Shared),
             Some(Reason::Shared | Reason::PartiallyPublished)
         )
     };
     old.filter(|old| is_shared(old) && !is_shared(new))?;
-    match new.conditions.condition(ConditionType::Shared) {
-        Some(now) if now.reason == Reason::OwnerNotMember.as_str() => {
-            Some(News { reason: Reason::OwnerRemoved, note: now.message.clone() })
-        }
-        Some(now) => Some(News { reason: Reason::Unshared, note: now.message.clone() }),
-        None => Some(News::of(Reason::Unshared)),
-    }
+    let Some(now) = new.conditions.condition(ConditionType::Shared) else {
+        return Some(news_of(Reason::Unshared));
+    };
+    let owner_left = now.reason == Reason::OwnerNotMember.as_str();
+    Some((if owner_left { Reason::OwnerRemoved } else { Reason::Unshared }, now.message.clone()))
 }
 
-/// A request was served.
-fn answered(finished: Option<&FinishedWork>) -> Option<News> {
+fn answered(finished: Option<&FinishedWork>) -> Option<EventNote> {
     let finished = finished.filter(|finished| finished.request.is_some())?;
-    matches!(finished.outcome, Outcome::Committed { .. }).then(|| News::of(Reason::Refreshed))
+    matches!(finished.outcome, Outcome::Committed { .. }).then(|| news_of(Reason::Refreshed))
 }
 
 /// A connection that was not ready is ready again.
-fn recovered(old: Option<&IntegrationConnectionStatus>, new: &IntegrationConnectionStatus) -> Option<News> {
+fn recovered(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let old = old.filter(|old| old.connected_at.is_some())?;
-    let ready = |status: &IntegrationConnectionStatus| status.conditions.is(ConditionType::Ready);
-    (!ready(old) && ready(new)).then(|| News::of(Reason::Recovered))
+    let ready = |status: &Status| status.conditions.is(ConditionType::Ready);
+    (!ready(old) && ready(new)).then(|| news_of(Reason::Recovered))
 }

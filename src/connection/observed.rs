@@ -3,135 +3,97 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bowline_api::ConnectionShare;
+use bowline_api::connection::Method;
+use bowline_api::{ConnectionShare, IntegrationConnectionSpec};
 use bowline_runtime::attempts::StoredAttempt;
 use bowline_runtime::follow::ObjectVersion;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
 use crate::grant::consent::Dismissal;
-use crate::grant::outcome::FinishedWork;
+use crate::grant::desk::WorkView;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
+use crate::secret_plan::GrantInUse;
 use crate::sharing::Shared;
-use crate::vault::Grant;
 use crate::vault::record::{GrantVersion, Pause};
+use crate::vault::{Credential, Grant};
+use crate::world::UnusableProvider;
 
-/// Everything a decision needs.
-pub(crate) struct Observed {
-    /// The provider, as far as it can be used.
-    pub(crate) provider: Provider,
-    /// The labels of the connection's namespace.
+pub(crate) struct ObservedConnection {
+    pub(crate) provider: Result<Arc<Target>, UnusableProvider>,
+    /// When the next probe is due, where the provider does not accept the registration that the connection uses.
+    pub(crate) next_probe: Option<Timestamp>,
     pub(crate) namespace_labels: BTreeMap<String, String>,
-    /// The record in the store.
     pub(crate) record: RecordState,
     /// The Secret under the name that is to be published here, if there is one.
     pub(crate) secret: Option<ObjectVersion>,
-    /// What was published last: as this process remembers, or else as the Secret itself tells.
     pub(crate) written: Option<PublishedVersion>,
-    /// Whether the grant's actor is at work.
-    pub(crate) busy: bool,
-    /// What it finished last, until that was reported.
-    pub(crate) finished: Option<FinishedWork>,
-    /// No work before this: what kept the last one from being done cannot have passed.
-    pub(crate) rest_until: Option<Timestamp>,
-    /// The intake announcement that was carried out or refused last; the object may show it for a moment longer.
-    pub(crate) taken: Option<String>,
-    /// The connection's own app is not the one the grant is bound to, as the actor found.
-    pub(crate) app_differs: bool,
+    pub(crate) actor: WorkView,
     /// The version of the app registration in use, the connection's own or the provider's: `<uid>/<resourceVersion>`.
     pub(crate) app_version: Option<String>,
-    /// The version of the credentials Secret, where the spec names one.
-    pub(crate) credentials: Option<SourceSeen>,
-    /// The version of it that was refused; the same bytes are not read again.
-    pub(crate) refused_source: Option<SourceSeen>,
-    /// Tries to connect it that are not over, the newest first.
+    /// UID and resourceVersion of the credentials Secret, where the spec names one.
+    pub(crate) credentials: Option<(String, String)>,
+    /// Not over, the newest first.
     pub(crate) attempts: Vec<StoredAttempt>,
-    /// The newest attempt, ended or not.
+    /// Ended or not.
     pub(crate) newest_attempt: Option<StoredAttempt>,
-    /// Those of them that are over, which could not be written yet.
-    pub(crate) unwritten: Vec<Dismissal>,
-    /// Device flow: the provider is not asked again before this.
-    pub(crate) poll_at: Option<Timestamp>,
-    /// The portal's address, where there is one.
     pub(crate) portal: Option<Url>,
-    /// Where the connection is to be shared.
     pub(crate) shared: Shared,
-    /// The shares there are.
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
 }
 
-/// A provider, as far as it can be used.
-pub(crate) enum Provider {
-    /// No object of that name.
-    NotFound,
-    /// Not usable now.
-    NotReady {
-        /// Why, in words that name who can mend it.
-        message: String,
-    },
-    /// It does not accept our registration; one connection may probe.
-    Rejected {
-        /// What it is.
-        target: Arc<Target>,
-        /// When the next probe is due.
-        next_probe: Timestamp,
-    },
-    /// The connection's own parameters do not fit.
-    ParametersInvalid {
-        /// Which and why.
-        message: String,
-    },
-    /// Usable.
-    Ready(Arc<Target>),
-}
-
-impl Provider {
-    /// The target, where its addresses are known.
+impl ObservedConnection {
+    /// The provider, where its addresses are known.
     pub(crate) fn target(&self) -> Option<&Arc<Target>> {
-        match self {
-            Self::Ready(target) | Self::Rejected { target, .. } => Some(target),
-            Self::NotFound | Self::NotReady { .. } | Self::ParametersInvalid { .. } => None,
+        self.provider.as_ref().ok()
+    }
+
+    /// Ends of attempts that could not be written yet.
+    pub(crate) fn unwritten(&self) -> impl Iterator<Item = &Dismissal> {
+        self.actor.concluded.iter().filter(|ended| !ended.written).map(|ended| &ended.dismissal)
+    }
+
+    /// Whether tokens are minted with the app registration, without a person.
+    pub(crate) fn is_minted(&self, spec: &IntegrationConnectionSpec) -> bool {
+        self.target().is_some_and(|target| target.method(spec) == Method::ClientCredentials)
+    }
+
+    /// Whether a new token can be obtained without the owner.
+    pub(crate) fn is_refreshable(&self, spec: &IntegrationConnectionSpec, grant: &Grant) -> bool {
+        match &grant.credential {
+            Credential::OAuth { refresh_token, .. } => refresh_token.is_some() || self.is_minted(spec),
+            Credential::ApiKey { .. } | Credential::Basic { .. } => false,
         }
     }
 }
 
-/// The record of a connection.
 pub(crate) enum RecordState {
-    /// There is none.
     Missing,
     /// It does not parse, or the keyring has no key for it.
     Unreadable,
-    /// It was changed by somebody else.
     Tampered,
-    /// It is there.
     Present(Present),
 }
 
-/// A record that can be read.
 pub(crate) struct Present {
     /// Revision of the grant; of the record while there is none.
     pub(crate) revision: i64,
     /// The grant, unsealed; absent while only a candidate is there.
     pub(crate) grant: Option<Arc<Grant>>,
-    /// Which grant it is, and how often it was refreshed.
     pub(crate) version: Option<GrantVersion>,
-    /// The pause that a failure imposed.
     pub(crate) pause: Option<Pause>,
-    /// Whether a candidate waits to be judged.
     pub(crate) has_candidate: bool,
-    /// When that was given to us by a consent; `None` where it was brought.
+    /// When a consent gave us the candidate; `None` where it was imported.
     pub(crate) consented_at: Option<Timestamp>,
     /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
     pub(crate) doubted_since: Option<Timestamp>,
     /// Since when an intent stands that nobody is at work on: its effect is not known.
     pub(crate) unknown_since: Option<Timestamp>,
-    /// Whether the grant is being revoked.
     pub(crate) ending: bool,
 }
 
 impl RecordState {
-    /// The record, if it can be read.
     pub(crate) fn present(&self) -> Option<&Present> {
         match self {
             Self::Present(present) => Some(present),
@@ -139,28 +101,28 @@ impl RecordState {
         }
     }
 
+    pub(crate) fn is_ending(&self) -> bool {
+        self.present().is_some_and(|present| present.ending)
+    }
+
     /// The grant, if there is one that can be read and is not being ended.
     pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
         self.present().filter(|present| !present.ending)?.grant.as_ref()
     }
 
-    /// The grant in use, the revision of its record, and which grant it is.
-    pub(crate) fn in_use(&self) -> Option<(&Arc<Grant>, i64, GrantVersion)> {
-        let present = self.present()?;
-        Some((self.grant()?, present.revision, present.version?))
+    pub(crate) fn version(&self) -> Option<GrantVersion> {
+        self.present()?.version
     }
 
-    /// Its revision.
     pub(crate) fn revision(&self) -> Option<i64> {
         self.present().map(|present| present.revision)
     }
-}
 
-/// The version of a credentials Secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SourceSeen {
-    /// Its UID.
-    pub(crate) uid: String,
-    /// Its resourceVersion.
-    pub(crate) resource_version: String,
+    pub(crate) fn in_use(&self) -> Option<GrantInUse> {
+        Some(GrantInUse {
+            grant: Arc::clone(self.grant()?),
+            revision: self.revision()?,
+            version: self.version()?,
+        })
+    }
 }

@@ -68,7 +68,7 @@ impl Gate {
     ) -> Result<T, Failure> {
         let call = self.metrics.provider_call(operation);
         let result = request.await;
-        call.finish(result.as_ref().err());
+        call.finish(result.as_ref().err().map(|failure| failure.class));
         result
     }
 

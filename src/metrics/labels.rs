@@ -2,7 +2,6 @@
 
 use bowline_api::connection::Phase;
 use bowline_oauth::catalog::errors::Class;
-use bowline_oauth::classify::Failure;
 
 /// A value from a closed set.
 pub(crate) trait Label {
@@ -65,6 +64,8 @@ labels! {
         /// A token for the app itself (RFC 6749 §4.4).
         ClientCredentials = "client_credentials",
         Revoke = "revoke",
+        /// The metadata of an issuer (RFC 8414).
+        Discovery = "discovery",
         Identity = "identity",
         /// Whether a key, or user and password, work.
         Key = "key",
@@ -88,9 +89,10 @@ labels! {
 /// Whoever waited for it went away before it ended.
 pub(super) const ABANDONED: &str = "abandoned";
 
-impl Label for Option<&Failure> {
+/// Of the failure, where there is one.
+impl Label for Option<Class> {
     fn label(self) -> &'static str {
-        match self.map(|failure| failure.class) {
+        match self {
             None => "success",
             Some(Class::Transient) => "transient",
             Some(Class::Reauth) => "reauth",

@@ -3,8 +3,6 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use bowline_oauth::catalog::errors::Class;
-use bowline_oauth::classify::Failure;
-use bowline_oauth::http::Sent;
 
 use super::*;
 
@@ -108,16 +106,7 @@ fn a_pass_that_is_dropped_counts_as_abandoned() {
 #[test]
 fn a_failure_counts_under_its_class() {
     let metrics = Metrics::new().unwrap();
-    let failure = Failure {
-        class: Class::Transient,
-        code: None,
-        status: Some(503),
-        retry_after: None,
-        sent: Sent::NotSent,
-        proves_revoked: false,
-        summary: String::new(),
-    };
-    metrics.provider_call(Operation::Identity).finish(Some(&failure));
+    metrics.provider_call(Operation::Identity).finish(Some(Class::Transient));
     let line = r#"bowline_provider_requests_total{class="transient",operation="identity"} 1"#;
     assert!(has(&metrics.encode().unwrap(), line));
 }

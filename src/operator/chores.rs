@@ -1,4 +1,4 @@
-//! What is done from time to time: gauges, a sweep over shares, and old records.
+//! Periodic work: gauges, a sweep over shares, and old records.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -16,21 +16,19 @@ use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
 use crate::connection;
 use crate::context::Context;
 use crate::metrics::whole;
 use crate::vault::keyring::SharedKeyring;
 
-/// How often tries that are long over are removed.
-const TRIES_EVERY: Duration = Duration::from_mins(1);
-/// So long after its time a try is still told of: who comes back late learns that it was too late.
-const TRIES_TOLD: Duration = Duration::from_mins(10);
-/// How often gauges are set.
+/// How often expired attempts are removed.
+const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
+/// An expired attempt is kept this long, so that the page can still say that it expired.
+const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// How often shares are swept, should a wake have been lost.
+/// How often all shares are looked at, in case a wake was lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often records without a connection are looked for, the key's age and the policies are judged.
+/// How often orphaned records, the key's age and the policies are checked.
 const HOURLY: Duration = Duration::from_hours(1);
 
 /// The bindings without which ownership is not enforced.
@@ -41,15 +39,9 @@ const POLICIES: &[&str] = &[
     "bowline-spec-is-the-owners",
 ];
 
-/// Runs until `stop`.
-pub(super) async fn run(
-    ctx: Arc<Context>,
-    keyring: SharedKeyring,
-    settings: Settings,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
-    let mut tries = interval(TRIES_EVERY);
+    let mut old_attempts = interval(ATTEMPTS_EVERY);
     let mut sweep = interval(SWEEP_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
@@ -60,30 +52,30 @@ pub(super) async fn run(
                 set_gauges(&ctx, &keyring);
                 let_go_unreadable(&ctx).await;
             }
-            _ = tries.tick() => sweep_attempts(&ctx).await,
+            _ = old_attempts.tick() => sweep_attempts(&ctx).await,
             _ = sweep.tick() => ctx.world.wake_shares(),
             _ = hourly.tick() => {
-                judge_key(&ctx, &keyring, settings.key_max_age);
+                judge_key(&ctx, &keyring);
                 judge_policies(&ctx).await;
-                // Right after the start a connection may not be listed yet that a restore brings back.
+                // Right after the start a restored connection may not be listed yet.
                 if begun.elapsed() > SWEEP_EVERY {
-                    sweep_orphans(&ctx, settings.record_retention).await;
+                    sweep_orphans(&ctx).await;
                 }
             }
         }
     }
 }
 
-/// Tries to connect that are long over are removed; so are Secrets there that are none.
+/// Removes expired attempts to connect, and Secrets in their namespace that are none.
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
     let expires_at = |secret: &Secret| match attempts::read(secret) {
         Ok(kept) => kept.attempt.expires_at,
-        // What another version wrote, or nobody of ours: it is left alone for as long as an attempt may live.
+        // ObjectVersion by another version, or by somebody else: keep it for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
-    let expired = |secret: &Secret| later(expires_at(secret), TRIES_TOLD) <= now;
+    let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
     for secret in ctx.world.attempts.state_filter(expired) {
         if let Err(error) = attempts.remove(&secret).await {
             tracing::warn!(error = %chain(&error), "an expired attempt could not be removed now");
@@ -91,7 +83,7 @@ async fn sweep_attempts(ctx: &Context) {
     }
 }
 
-/// Connections that are being deleted and cannot be read: no controller has them.
+/// Connections that are being deleted and cannot be read: no controller sees them.
 async fn let_go_unreadable(ctx: &Arc<Context>) {
     for unreadable in ctx.world.kinds.connections.unreadable() {
         let connection = &unreadable.metadata;
@@ -106,8 +98,7 @@ async fn let_go_unreadable(ctx: &Arc<Context>) {
 fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let mut phases: BTreeMap<Phase, usize> = BTreeMap::new();
     for connection in ctx.world.kinds.connections.state() {
-        let phase = connection.phase().unwrap_or(Phase::Pending);
-        *phases.entry(phase).or_default() += 1;
+        *phases.entry(connection.phase().unwrap_or(Phase::Pending)).or_default() += 1;
     }
     for phase in Phase::ALL {
         ctx.metrics.set_connections(*phase, phases.get(phase).copied().unwrap_or_default());
@@ -123,13 +114,16 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
     ctx.metrics.store_ready.set((ctx.store.is_ready() && keyring.fault().is_none()).into());
-    let age = keyring.current().primary().age(ctx.clock.now());
-    ctx.metrics.keyring_key_age.set(Duration::try_from(age).unwrap_or_default().as_secs_f64());
+    ctx.metrics.keyring_key_age.set(key_age(ctx, keyring).as_secs_f64());
 }
 
-fn judge_key(ctx: &Context, keyring: &SharedKeyring, max_age: Duration) {
-    let age = Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default();
-    if age > max_age {
+fn key_age(ctx: &Context, keyring: &SharedKeyring) -> Duration {
+    Duration::try_from(keyring.current().primary().age(ctx.clock.now())).unwrap_or_default()
+}
+
+fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
+    let age = key_age(ctx, keyring);
+    if age > ctx.settings.key_max_age {
         let days = age.as_secs() / 86_400;
         tracing::warn!(
             days,
@@ -142,7 +136,7 @@ async fn judge_policies(ctx: &Context) {
     let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
     let mut present = true;
     for policy in POLICIES {
-        // What cannot be read is taken for missing: the warning says what to look at.
+        // What cannot be read counts as missing: the warning says what to look at.
         present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
     }
     ctx.metrics.policy_present.set(present.into());
@@ -153,8 +147,8 @@ async fn judge_policies(ctx: &Context) {
     }
 }
 
-/// Records whose connection is gone are noted, and erased when they have been dead for long.
-async fn sweep_orphans(ctx: &Context, retention: Duration) {
+/// Marks records whose connection is gone, and erases them after the retention time.
+async fn sweep_orphans(ctx: &Context) {
     let connections = ctx.world.kinds.connections.state();
     let unreadable = ctx.world.kinds.connections.unreadable();
     let known = connections.iter().map(|connection| &connection.metadata);
@@ -168,10 +162,10 @@ async fn sweep_orphans(ctx: &Context, retention: Duration) {
     for orphan in ctx.store.orphans(&known) {
         let place = orphan.record.place();
         let api: Api<IntegrationConnection> = Api::namespaced(ctx.client.clone(), &place.namespace);
-        // The cache may be behind: one live look before anything is said of a record.
+        // The cache may be behind: check the API server once before marking a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
-                ctx.grants.engine.records.orphaned(orphan, retention).await;
+                ctx.grants.engine.records.orphaned(orphan, ctx.settings.record_retention).await;
             }
             Ok(_) | Err(_) => {}
         }

@@ -1,12 +1,12 @@
-//! The operator as a process: caches, controllers, servers, and an orderly end.
+//! The operator as a process: caches, controllers, servers, and an orderly shutdown.
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`parts`] | puts together what controllers are given |
+//! | [`parts`] | builds the context of the controllers |
 //! | [`registry`] | one watch per cache, one controller per kind |
-//! | [`relations`] | who is woken when something changes that is no kind of ours |
-//! | [`keyring`] | the keys, or the reason why there are none |
-//! | [`chores`] | what is done from time to time |
+//! | [`relations`] | which objects are woken when a Secret or namespace changes |
+//! | [`keyring`] | loads and follows the keyring |
+//! | [`chores`] | periodic work |
 //! | [`serve`] | /livez, /readyz, /metrics |
 
 mod chores;
@@ -17,167 +17,135 @@ mod relations;
 mod serve;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::config::InferConfigError;
 use kube::{Api, Client, Config, ResourceExt};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::context;
+use crate::context::Context;
+pub use crate::context::OperatorSettings;
 use crate::grant::endings::Endings;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
-use crate::vault::keyring::SharedKeyring;
 use serve::Readiness;
 
-/// Started work may take this long to commit; Kubernetes kills after 60 s.
+/// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
 
-/// How soon an API server that does not answer is asked again.
+/// How soon a request to an API server that does not answer is repeated.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What the administrator chose.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// What controllers care about.
-    pub controllers: context::Settings,
-    /// Address for probes and metrics.
-    pub listen: SocketAddr,
-    /// How long another process's intent is respected.
-    pub intent_ttl: Duration,
-    /// How long a grant that another took the place of is left alone before it is revoked.
-    pub revoke_former_after: Duration,
-    /// Where the keyring is, if not in its Secret.
-    pub keyring_dir: Option<PathBuf>,
-    /// Older primary keys are warned about.
-    pub key_max_age: Duration,
-    /// How long dead records are kept.
-    pub record_retention: Duration,
-    /// Name of this process.
-    pub instance: String,
-}
-
-/// The operator cannot run.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
+pub enum OperatorError {
+    /// Not a source: kube's own words quote the kubeconfig.
     #[error(
         "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
         fault_of(.0)
     )]
     Config(InferConfigError),
-    /// The client cannot be built.
     #[error("cannot build a client for the API server")]
     Client(#[from] kube::Error),
-    /// The HTTP client for providers cannot be built.
     #[error(transparent)]
     Http(#[from] bowline_oauth::http::HttpClientError),
-    /// Metrics cannot be kept.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
-    /// The address for probes and metrics is taken or not ours.
     #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Signals cannot be heard.
+    Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
-    /// No random bytes.
     #[error(transparent)]
     Random(#[from] crate::vault::NoRandomBytes),
 }
 
+/// Stops everything that was started, and waits for it.
+#[derive(Default)]
+struct Lifetime {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
 /// Runs until SIGTERM or SIGINT.
-pub async fn run(settings: Settings) -> Result<(), Error> {
+pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     let client = client().await?;
     announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
-    let readiness = Readiness::default();
-    let stop = CancellationToken::new();
-    let tasks = TaskTracker::new();
+    let (readiness, life) = (Readiness::default(), Lifetime::default());
     let address = settings.listen;
-    let server = serve::Server::bind(address, readiness.clone(), Arc::clone(&metrics))
-        .await
-        .map_err(|source| Error::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| OperatorError::Listen { address, source })?;
     let server_stop = CancellationToken::new();
-    tokio::spawn(server.run(server_stop.clone()));
-    let signals = on_signal(stop.clone())?;
-    tasks.spawn(signals);
+    tokio::spawn(serve::run(listener, readiness.clone(), Arc::clone(&metrics), server_stop.clone()));
+    life.tasks.spawn(on_signal(life.stop.clone())?);
 
-    if let Some(running) = start(settings, client, metrics, &readiness, &stop, &tasks).await? {
-        stop.cancelled().await;
-        end(&running, &readiness, &tasks).await;
+    if let Some(running) = start(settings, client, metrics, &readiness, &life).await? {
+        life.stop.cancelled().await;
+        end(&running, &readiness, &life.tasks).await;
     }
     server_stop.cancel();
     Ok(())
 }
 
-/// What whoever reads the log of an incident asks first.
-fn announce(settings: &Settings) {
-    let context::Settings { namespace, secret_namespaces, provider_bounds, .. } = &settings.controllers;
+/// Logs what you ask first when you read the log of an incident.
+fn announce(settings: &OperatorSettings) {
+    let OperatorSettings { namespace, secret_namespaces, provider_bounds, listen, .. } = settings;
     let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {
         all if all.is_empty() => "all namespaces".to_owned(),
         some => some.join(","),
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, listen = %settings.listen, "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, secrets, %listen, "starting");
     if provider_bounds.allow_http {
         tracing::warn!("providers may use http://: --allow-http-providers is for tests and demos");
     }
 }
 
-/// Starts everything; `None` if the end came before that.
+/// `None` if the process stops before everything is started.
 async fn start(
-    settings: Settings,
+    settings: OperatorSettings,
     client: Client,
     metrics: Arc<Metrics>,
     readiness: &Readiness,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) -> Result<Option<Arc<context::Context>>, Error> {
-    let clock = Clock::default();
-    let store = Arc::new(Store::new(client.clone(), &settings.controllers.namespace));
+    life: &Lifetime,
+) -> Result<Option<Arc<Context>>, OperatorError> {
+    let Lifetime { stop, tasks } = life;
+    let store = Arc::new(Store::new(client.clone(), &settings.namespace));
     tasks.spawn(Arc::clone(&store).run(stop.clone()));
     readiness.waiting("reading the keyring");
-    let Some(keyring) = keyring::obtain(&client, &settings, &clock, readiness, stop, tasks).await else {
-        return Ok(None);
-    };
+    let Some(keyring) = keyring::obtain(&client, &settings, readiness, life).await else { return Ok(None) };
     readiness.waiting("reading the cluster");
     let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
-    let (ctx, registry) = parts::make(parts::Given {
-        settings: &settings,
-        client,
-        metrics,
-        clock,
-        store,
-        keyring: keyring.clone(),
-        cluster,
-    })?;
-    let controllers = registry.start(&ctx, stop, tasks);
+    let (ctx, registry) = parts::make(settings, client, metrics, store, keyring.clone(), cluster)?;
+    let controllers = registry.start(&ctx, life);
     let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed()) };
     if stop.run_until_cancelled(listed).await.is_none() {
         return Ok(None);
     }
-    controllers(&ctx, stop, tasks);
-    start_the_rest(&ctx, keyring, settings, stop, tasks);
+    for start in controllers {
+        start(&ctx, life);
+    }
+    let lookup = Arc::clone(&ctx);
+    let endings = Endings {
+        desk: Arc::clone(&ctx.grants),
+        find_target: Arc::new(move |place, terms| {
+            lookup.world.provider(&place.provider, &terms.parameters).ok()
+        }),
+        retention: ctx.settings.record_retention,
+    };
+    tasks.spawn(endings.run(stop.clone()));
+    tasks.spawn(chores::run(Arc::clone(&ctx), keyring, stop.clone()));
     readiness.ready();
     tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
     Ok(Some(ctx))
 }
 
-/// The UID of `kube-system`, which names the cluster in every seal. `None` if the end came before it was known.
+/// The UID of `kube-system`, which names the cluster in every seal. `None` if the process stops first.
 async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     loop {
@@ -189,25 +157,8 @@ async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String>
     }
 }
 
-/// Starts what no object wakes: endings, and what is done from time to time.
-fn start_the_rest(
-    ctx: &Arc<context::Context>,
-    keyring: SharedKeyring,
-    settings: Settings,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) {
-    let endings = Endings {
-        desk: Arc::clone(&ctx.grants),
-        find_target: relations::lookup(ctx),
-        retention: settings.record_retention,
-    };
-    tasks.spawn(endings.run(stop.clone()));
-    tasks.spawn(chores::run(Arc::clone(ctx), keyring, settings, stop.clone()));
-}
-
-/// Starts nothing more, lets started requests commit, and ends.
-async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker) {
+/// Starts nothing more, and lets started requests commit.
+async fn end(ctx: &Context, readiness: &Readiness, tasks: &TaskTracker) {
     readiness.waiting("shutting down");
     tracing::info!("shutting down: started refreshes are committed first");
     let orderly = async {
@@ -220,22 +171,22 @@ async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker)
     }
 }
 
-/// Why the kubeconfig is of no use. That there is no `ServiceAccount` either goes without saying outside of a cluster.
+/// Why the kubeconfig cannot be used. Outside of a cluster nobody expects a `ServiceAccount`.
 fn fault_of(error: &InferConfigError) -> String {
     let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
     kubeconfig.map(kubeconfig::fault).unwrap_or_default()
 }
 
-async fn client() -> Result<Client, Error> {
-    let mut config = Config::infer().await.map_err(Error::Config)?;
+async fn client() -> Result<Client, OperatorError> {
+    let mut config = Config::infer().await.map_err(OperatorError::Config)?;
     // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
     config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 
-fn on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+fn on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>, OperatorError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Signals)?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -1,4 +1,4 @@
-//! Puts together what controllers are given.
+//! Builds the context of the controllers.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use kube::runtime::watcher::Config;
 use kube::{Api, Client};
 
 use super::registry::Registry;
-use super::{Error, Settings, relations};
-use crate::context::{self, Context};
+use super::{OperatorError, relations};
+use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
@@ -24,32 +24,29 @@ use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::{IntentId, Sealer, Store};
 use crate::world::World;
 
-/// What the context is made of.
-pub(super) struct Given<'a> {
-    pub(crate) settings: &'a Settings,
-    pub(crate) client: Client,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) clock: Clock,
-    pub(crate) store: Arc<Store>,
-    pub(crate) keyring: SharedKeyring,
-    pub(crate) cluster: String,
-}
-
-/// Makes the context, and the registry of what fills its caches.
-pub(super) fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> {
-    let Given { settings, client, metrics, clock, store: records, keyring, cluster } = given;
+/// Builds the context, and the registry that fills its caches.
+pub(super) fn make(
+    settings: OperatorSettings,
+    client: Client,
+    metrics: Arc<Metrics>,
+    store: Arc<Store>,
+    keyring: SharedKeyring,
+    cluster: String,
+) -> Result<(Arc<Context>, Registry), OperatorError> {
     let mut registry = Registry::new(client.clone());
-    let world = world(cluster, &client, &settings.controllers, &mut registry);
-    let sealer = Sealer::new(keyring);
-    let clients = Clients::new(settings.controllers.provider_bounds.clone())?;
+    let world = world(cluster, &client, &settings, &mut registry);
+    let (clock, sealer) = (Clock::default(), Sealer::new(keyring));
+    let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let attempts = Attempts::new(client.clone(), &settings.controllers.attempts_namespace);
+    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
+    // Names this process in intents; an earlier process of the same pod has another name.
+    let holder = format!("{}/{}", settings.instance, IntentId::generate()?);
     let engine = Engine {
-        records: Records { store: Arc::clone(&records), sealer: sealer.clone(), clock: clock.clone() },
+        records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
         gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
-        marks: Marks::new(holder(&settings.instance)?, settings.intent_ttl, clock.clone()),
+        marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
-        consents: Consents::new(attempts, settings.controllers.portal.clone()),
+        consents: Consents::new(attempts, settings.portal.clone()),
         replaced: Replaced::new(settings.revoke_former_after),
     };
     let wake = world.kinds.connections.waker.clone();
@@ -58,26 +55,20 @@ pub(super) fn make(given: Given<'_>) -> Result<(Arc<Context>, Registry), Error> 
         events,
         client,
         world,
-        store: records,
+        store,
         sealer,
         grants,
         clients,
         metrics,
         clock,
         last_published: Memory::default(),
-        settings: settings.controllers.clone(),
+        settings,
     };
     Ok((Arc::new(ctx), registry))
 }
 
-/// This process in intents: unlike every other and every earlier one of the same pod.
-fn holder(instance: &str) -> Result<String, Error> {
-    Ok(format!("{instance}/{}", IntentId::generate()?))
-}
-
-/// The caches, empty.
-fn world(cluster: String, client: &Client, settings: &context::Settings, registry: &mut Registry) -> World {
-    // Records have a cache of their own, sealed; the keyring is read by nobody else.
+fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry: &mut Registry) -> World {
+    // Records have a sealed cache of their own, and only the keyring's own code reads it.
     let apps = Config::default().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
     let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
     let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);

@@ -1,4 +1,4 @@
-//! Everything that is followed: a watch for each cache, and for each kind of ours a controller.
+//! All watches and controllers: a watch for each cache, a controller for each of our kinds.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::context::{Context, Kind};
+use super::Lifetime;
+use crate::context::{Context, Controlled, ReconcileError};
 use crate::kinds::{Handle, Kinds};
 use crate::kube_ext::index::{SecretChange, SecretIndex};
 use crate::metrics::PassOutcome;
@@ -27,19 +27,17 @@ const CONCURRENCY: u16 = 32;
 /// How soon a failed reconcile is tried again: the API server needs a pause, not a storm.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// What is followed and not started yet.
 pub(super) struct Registry {
     client: Client,
     watches: Vec<Start>,
     controllers: Vec<Start>,
 }
 
-type Start = Box<dyn FnOnce(&Arc<Context>, &CancellationToken, &TaskTracker) + Send>;
+pub(super) type Start = Box<dyn FnOnce(&Arc<Context>, &Lifetime) + Send>;
 
 macro_rules! register {
     ($($field:ident: $kind:ty,)+) => {
         impl Registry {
-            /// All kinds of ours.
             pub(super) fn kinds(&mut self) -> Kinds {
                 Kinds { $($field: self.kind()),+ }
             }
@@ -50,23 +48,22 @@ macro_rules! register {
 bowline_api::kinds!(register);
 
 impl Registry {
-    /// Nothing is followed yet.
     pub(super) fn new(client: Client) -> Self {
         Self { client, watches: Vec::new(), controllers: Vec::new() }
     }
 
-    fn kind<K: Kind>(&mut self) -> Handle<K> {
+    fn kind<K: Controlled>(&mut self) -> Handle<K> {
         let (waker, woken) = unbounded_channel();
         let cache = self.cache(Api::all(self.client.clone()), Config::default(), K::changed);
         let store = Store::clone(&cache);
-        self.controllers.push(Box::new(move |ctx, stop, tasks| {
+        self.controllers.push(Box::new(move |ctx, life| {
             ctx.metrics.expect_passes(K::LABEL);
-            tasks.spawn(control::<K>(store, woken, ctx, stop));
+            life.tasks.spawn(control::<K>(store, woken, ctx, &life.stop));
         }));
         Handle { cache, waker }
     }
 
-    /// Some objects, whole, that no controller of ours reconciles.
+    /// A cache of whole objects.
     pub(super) fn cache<K>(
         &mut self,
         api: Api<Parsed<K>>,
@@ -78,22 +75,18 @@ impl Registry {
     {
         let cache = Cache::default();
         let filled = cache.clone();
-        self.watch(
-            api,
-            config,
-            move |event| filled.take(event),
-            move |ctx, change| {
-                if let Change::SetAside(unreadable) = change {
-                    let object = Parsed::<K>(Err((**unreadable).clone())).object_ref(&());
-                    ctx.report_unreadable(object, unreadable.note());
-                }
-                changed(ctx, change);
-            },
-        );
+        let changed = move |ctx: &Arc<Context>, change: &Change<K>| {
+            if let Change::SetAside(unreadable) = change {
+                let object = Parsed::<K>(Err((**unreadable).clone())).object_ref(&());
+                ctx.report_unreadable(object, unreadable.note());
+            }
+            changed(ctx, change);
+        };
+        self.watch(api, config, move |event| filled.take(event), changed);
         cache
     }
 
-    /// Secrets by their metadata.
+    /// An index of Secrets by their metadata.
     pub(super) fn index(&mut self, index: SecretIndex, changed: fn(&Context, &SecretChange)) -> SecretIndex {
         for watched in index.watches() {
             let (api, filled) = (watched.api(self.client.clone()), Arc::clone(watched));
@@ -113,9 +106,9 @@ impl Registry {
         T: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
         C: Send,
     {
-        self.watches.push(Box::new(move |ctx, stop, tasks| {
-            let (mut events, ctx) = (follow(api, config, stop), Arc::clone(ctx));
-            tasks.spawn(async move {
+        self.watches.push(Box::new(move |ctx, life| {
+            let (mut events, ctx) = (follow(api, config, &life.stop), Arc::clone(ctx));
+            life.tasks.spawn(async move {
                 while let Some(event) = events.next().await {
                     for change in take(event) {
                         changed(&ctx, &change);
@@ -125,23 +118,16 @@ impl Registry {
         }));
     }
 
-    /// Starts all watches; gives what starts the controllers when the caches are full.
-    pub(super) fn start(
-        self,
-        ctx: &Arc<Context>,
-        stop: &CancellationToken,
-        tasks: &TaskTracker,
-    ) -> impl FnOnce(&Arc<Context>, &CancellationToken, &TaskTracker) {
-        for watch in self.watches {
-            watch(ctx, stop, tasks);
-        }
-        |ctx, stop, tasks| self.controllers.into_iter().for_each(|start| start(ctx, stop, tasks))
+    /// Starts all watches, and returns what starts the controllers once the caches are filled.
+    pub(super) fn start(self, ctx: &Arc<Context>, life: &Lifetime) -> Vec<Start> {
+        self.watches.into_iter().for_each(|start| start(ctx, life));
+        self.controllers
     }
 }
 
-/// Runs the controller of one kind. It is woken by hand alone (see [`Kind::changed`]): kube's relations between kinds would
+/// Runs the controller of one kind. It is woken by hand alone (see [`Controlled::changed`]): kube's relations between kinds would
 /// open a second watch and cache for each.
-fn control<K: Kind>(
+fn control<K: Controlled>(
     store: Store<K>,
     woken: UnboundedReceiver<ObjectRef<K>>,
     ctx: &Arc<Context>,
@@ -155,7 +141,7 @@ fn control<K: Kind>(
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(counted::<K>, |_, _, _| Action::requeue(AGAIN_AFTER), Arc::clone(ctx))
         .for_each(async |result| match result {
-            // Gone, or set aside, between the wake and the look: nothing is left to do.
+            // Gone or set aside since the wake: nothing is left to do.
             Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(%object, error = %chain(&error), "a reconcile failed");
@@ -164,16 +150,9 @@ fn control<K: Kind>(
         })
 }
 
-async fn counted<K: Kind>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, K::Error> {
+async fn counted<K: Controlled>(object: Arc<K>, ctx: Arc<Context>) -> Result<Action, ReconcileError> {
     let pass = ctx.metrics.pass(K::LABEL);
-    match K::reconcile(object, ctx).await {
-        Ok((outcome, action)) => {
-            pass.finish(outcome);
-            Ok(action)
-        }
-        Err(error) => {
-            pass.finish(PassOutcome::Retrying);
-            Err(error)
-        }
-    }
+    let result = K::reconcile(object, ctx).await;
+    pass.finish(result.as_ref().map_or(PassOutcome::Retrying, |(outcome, _)| *outcome));
+    result.map(|(_, action)| action)
 }

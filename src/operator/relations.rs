@@ -1,6 +1,4 @@
-//! Who is woken when something changes that is no kind of ours. One function each: read them as sentences.
-
-use std::sync::Arc;
+//! Which objects are woken when a Secret or namespace changes. Read each function as a sentence.
 
 use bowline_api::attempt;
 use bowline_runtime::follow::Change;
@@ -10,10 +8,9 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
-use crate::grant::endings::FindTarget;
 use crate::kube_ext::index::SecretChange;
 
-/// A namespace that comes, goes or is labelled anew: the workspaces that list it and what is shared, and the connections
+/// A namespace that comes, goes or gets other labels: the workspaces that list it and what is shared, and the connections
 /// in it, which a provider may allow by label.
 pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
     if let Change::Applied { object, before: Some(before) } = change
@@ -77,10 +74,4 @@ pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
         connection.meta().namespace.as_ref() == Some(&change.namespace)
             && named.into_iter().flatten().any(|reference| reference.secret_name == change.name)
     });
-}
-
-/// Resolves a provider for a grant that is being ended.
-pub(super) fn lookup(ctx: &Arc<Context>) -> FindTarget {
-    let ctx = Arc::clone(ctx);
-    Arc::new(move |place, terms| ctx.world.target_of_ending(place, terms))
 }

@@ -1,7 +1,5 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,52 +39,33 @@ impl Readiness {
     }
 }
 
-/// The server, bound to its address.
-pub(super) struct Server {
-    listener: TcpListener,
-    router: Router,
-}
+type Served = State<(Readiness, Arc<Metrics>)>;
 
-#[derive(Clone)]
-struct Shared {
+pub(super) async fn run(
+    listener: TcpListener,
     readiness: Readiness,
     metrics: Arc<Metrics>,
-}
-
-impl Server {
-    /// Takes the address.
-    pub(super) async fn bind(
-        address: SocketAddr,
-        readiness: Readiness,
-        metrics: Arc<Metrics>,
-    ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let router = Router::new()
-            .route("/livez", get(async || "ok\n"))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(encoded))
-            .with_state(Shared { readiness, metrics });
-        Ok(Self { listener, router })
-    }
-
-    /// Serves until `stop`.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "probes and metrics are not served any more");
-        }
+    stop: CancellationToken,
+) {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(encoded))
+        .with_state((readiness, metrics));
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "probes and metrics are not served any more");
     }
 }
 
-async fn readyz(State(shared): State<Shared>) -> Response {
-    match shared.readiness.reason() {
+async fn readyz(State((readiness, _)): Served) -> Response {
+    match readiness.reason() {
         None => "ok\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
 
-async fn encoded(State(shared): State<Shared>) -> Response {
-    match shared.metrics.encode() {
+async fn encoded(State((_, metrics)): Served) -> Response {
+    match metrics.encode() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

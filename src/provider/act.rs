@@ -1,97 +1,114 @@
-//! What is done for a provider: its issuer is asked, its connections are told.
+//! Queries a provider's issuer where that is due, and wakes its connections when something changed for them.
 
 use std::sync::Arc;
 
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::Reason;
-use bowline_oauth::discovery::discover;
-use bowline_oauth::http::HttpClient;
+use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::catalog::{Description, DiscoveredEndpoints};
+use bowline_oauth::discovery::{DiscoveryError, discover};
+use bowline_oauth::http::Http;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use url::Url;
 
 use super::change;
-use super::decide::{Refusal, Usable};
+use super::decide::CheckedProvider;
 use super::network::unusable;
-use super::report::{Facts, Found};
 use crate::context::Context;
-use crate::discovered::{IssuerReading, Question};
-use crate::world::{Ready, Resolution, sentence};
+use crate::discovered::{IssuerQuestion, IssuerReading};
+use crate::metrics::{Metrics, Operation};
+use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 
-/// Asks the issuer where that is due, and puts in what the provider comes to.
+/// The result of one reconcile.
+#[derive(Debug, Default)]
+pub(super) struct ProviderOutcome {
+    /// Its description with placeholders for what connections set; `None` if the object is refused before.
+    pub(crate) sketch: Option<Description>,
+    pub(crate) refusal: Option<ProviderRefusal>,
+    /// When its issuer is to be asked again.
+    pub(crate) next: Option<Timestamp>,
+}
+
+/// Queries the issuer where that is due, and publishes the resolution to connections.
 pub(super) async fn act(
     ctx: &Context,
     provider: &Arc<IntegrationProvider>,
-    judged: Result<Usable, Refusal>,
-) -> Found {
+    checked: Result<CheckedProvider, ProviderRefusal>,
+) -> ProviderOutcome {
+    let name = provider.name_any();
+    let mut outcome = ProviderOutcome::default();
+    let resolution = match checked {
+        Ok(checked) => resolve(ctx, provider, checked, &mut outcome).await,
+        Err(refusal) => Err(refusal),
+    };
+    outcome.refusal = resolution.as_ref().err().cloned();
+    settle(ctx, &name, resolution);
+    // The provider stays usable meanwhile: probes of its connections need it.
+    if outcome.refusal.is_none() && ctx.grants.engine.gate.registrations.is_rejected(&name) {
+        let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
+        let contact = provider.spec.contact.as_deref();
+        outcome.refusal = Some(ProviderRefusal::new(Reason::AppRejected, message, contact));
+    }
+    outcome
+}
+
+async fn resolve(
+    ctx: &Context,
+    provider: &Arc<IntegrationProvider>,
+    checked: CheckedProvider,
+    outcome: &mut ProviderOutcome,
+) -> Resolution {
+    let CheckedProvider { app, sketch, question, network } = checked;
+    outcome.sketch = Some(sketch);
     let (name, contact) = (provider.name_any(), provider.spec.contact.as_deref());
-    let usable = match judged {
-        Ok(usable) => usable,
-        Err(refusal) => return not_usable(ctx, &name, refusal, None, None),
-    };
-    let facts = Some(Facts::of(&usable.sketch));
-    let http = match ctx.clients.client(&usable.network) {
-        Ok(http) => http,
-        Err(error) => {
-            let refusal = Refusal::new(Reason::EndpointRefused, &unusable(&error), contact);
-            return not_usable(ctx, &name, refusal, facts, None);
-        }
-    };
-    let reading = if let Some(question) = &usable.question {
-        Some(reading(ctx, &name, &http, question).await)
+    let http = ctx
+        .clients
+        .client(&network)
+        .map_err(|error| ProviderRefusal::new(Reason::EndpointRefused, &unusable(&error), contact))?;
+    let metadata = if let Some(question) = question {
+        let reading = reading(ctx, &name, &http, question).await;
+        outcome.next = Some(reading.next);
+        let refused = |why: String| ProviderRefusal::new(Reason::DiscoveryFailed, &sentence(&why), contact);
+        Some(Arc::clone(reading.usable().map_err(refused)?))
     } else {
         ctx.world.issuers.forget(&name);
         None
     };
-    let next = reading.as_ref().map(IssuerReading::next);
-    let metadata = match reading.as_ref().map(IssuerReading::usable).transpose() {
-        Ok(metadata) => metadata.cloned(),
-        Err(why) => {
-            let refusal = Refusal::new(Reason::DiscoveryFailed, &sentence(why), contact);
-            return not_usable(ctx, &name, refusal, facts, next);
-        }
-    };
-    let app = change::kept(ctx.world.resolutions.get(&name).as_deref(), usable.app);
-    let ready = Ready::new(Arc::clone(provider), app, metadata, Arc::new(http));
-    settle(ctx, &name, Resolution::Ready(ready));
-    // The provider stays usable meanwhile: a connection's probe has to find its way.
-    let verdict =
-        if ctx.grants.engine.gate.registrations.is_rejected(&name) { Err(rejected(contact)) } else { Ok(()) };
-    Found { facts, verdict, next }
+    let app = change::app_to_use(ctx.world.resolutions.get(&name).as_deref(), app);
+    Ok(ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http)))
 }
 
-fn rejected(contact: Option<&str>) -> Refusal {
-    let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
-    Refusal::new(Reason::AppRejected, message, contact)
-}
-
-fn not_usable(
-    ctx: &Context,
-    name: &str,
-    refusal: Refusal,
-    facts: Option<Facts>,
-    next: Option<Timestamp>,
-) -> Found {
-    settle(ctx, name, Resolution::NotReady { reason: refusal.reason, message: refusal.message.clone() });
-    Found { facts, verdict: Err(refusal), next }
-}
-
-/// What is known of the issuer, asked if that is due.
-async fn reading(ctx: &Context, name: &str, http: &HttpClient, question: &Question) -> IssuerReading {
-    let last = ctx.world.issuers.get(name).filter(|last| last.answers(question));
-    if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next()) {
+/// What is known of the issuer; it is queried if that is due.
+async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQuestion) -> IssuerReading {
+    let last = ctx.world.issuers.get(name).filter(|last| last.question == question);
+    if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next) {
         return last.clone();
     }
-    let read = discover(http, &question.issuer).await;
+    let read = discover_counted(&ctx.metrics, http, &question.issuer).await;
     if let Err(error) = &read {
         tracing::warn!(provider = name, error = %chain(error), "the issuer's metadata could not be read");
     }
-    let reading = IssuerReading::after(last, question.clone(), read, ctx.clock.now());
+    let reading = IssuerReading::after(last, question, read, ctx.clock.now());
     ctx.world.issuers.set(name, reading.clone());
     reading
 }
 
-/// Puts in the resolution, lets a new registration start afresh, and wakes connections for which something changed.
+/// Reads the issuer's metadata, and counts how that went and how long it took.
+async fn discover_counted(
+    metrics: &Metrics,
+    http: &dyn Http,
+    issuer: &Url,
+) -> Result<DiscoveredEndpoints, DiscoveryError> {
+    let call = metrics.provider_call(Operation::Discovery);
+    let read = discover(http, issuer).await;
+    let class = |error: &DiscoveryError| if error.passes() { Class::Transient } else { Class::Config };
+    call.finish(read.as_ref().err().map(class));
+    read
+}
+
+/// Publishes the resolution, forgets the rejection of a replaced registration, and wakes the connections that are affected.
 fn settle(ctx: &Context, name: &str, next: Resolution) {
     let resolutions = &ctx.world.resolutions;
     let last = resolutions.get(name);
@@ -106,14 +123,30 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
     }
 }
 
-/// Forgets a provider object that is gone or cannot be read, and tells its connections.
+/// Forgets a provider object that is gone or cannot be read, and wakes its connections.
 pub(super) fn forget(ctx: &Context, name: &str) {
     ctx.world.issuers.forget(name);
     ctx.world.resolutions.forget(name);
     wake_connections(ctx, name);
 }
 
-/// Wakes all connections of a provider.
 pub(super) fn wake_connections(ctx: &Context, name: &str) {
     ctx.world.kinds.connections.wake_where(|connection| connection.spec.provider == name);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::grant::target::tests::Offline;
+
+    #[tokio::test]
+    async fn a_request_to_an_issuer_is_counted() {
+        let metrics = Metrics::new().unwrap();
+        let issuer = Url::parse("https://id.example.com").unwrap();
+        assert!(discover_counted(&metrics, &Offline::default(), &issuer).await.is_err());
+        let text = metrics.encode().unwrap();
+        let line = r#"bowline_provider_requests_total{class="config",operation="discovery"} 1"#;
+        assert!(text.lines().any(|known| known == line), "{text}");
+    }
 }

@@ -1,21 +1,18 @@
-//! What of a resolution is news to connections. Pure.
+//! Which changes of a resolution matter to connections. Pure.
 
 use std::sync::Arc;
 
 use bowline_oauth::app::App;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::world::{Ready, Resolution};
+use crate::world::{ReadyProvider, Resolution};
 
 /// Whether two resolutions mean the same to connections. The object's status and metadata do not count.
 pub(super) fn same(last: &Resolution, next: &Resolution) -> bool {
     match (last, next) {
-        (
-            Resolution::NotReady { reason, message },
-            Resolution::NotReady { reason: next_reason, message: next_message },
-        ) => reason == next_reason && message == next_message,
-        (Resolution::Ready(last), Resolution::Ready(next)) => {
-            let Ready { object, app, metadata, http, plain: _ } = next;
+        (Err(last), Err(next)) => last == next,
+        (Ok(last), Ok(next)) => {
+            let ReadyProvider { object, app, metadata, http, plain: _ } = next;
             last.object.spec == object.spec
                 && same_app(last.app.as_deref(), app.as_deref())
                 && last.metadata == *metadata
@@ -25,27 +22,21 @@ pub(super) fn same(last: &Resolution, next: &Resolution) -> bool {
     }
 }
 
-/// Whether a registration came that was not in use before: what was said of another one does not count for it.
+/// Whether the registration is a new one: a rejection of the former one does not count for it.
 pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
-    let app = app_of(next);
-    app.is_some() && !same_app(last.and_then(app_of), app)
+    let app = app_of(Some(next));
+    app.is_some() && !same_app(app_of(last).map(AsRef::as_ref), app.map(AsRef::as_ref))
 }
 
-/// The registration as it is kept: the one in use if nothing but its Secret's version differs, so that what was noted of that
-/// version still speaks of it.
-pub(super) fn kept(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
-    let last = match last {
-        Some(Resolution::Ready(ready)) => ready.app.clone(),
-        Some(Resolution::NotReady { .. }) | None => None,
-    };
-    if same_app(last.as_deref(), app.as_deref()) { last } else { app }
+/// The registration to use: the one in use if nothing but its Secret's version differs, so that what was noted of that version
+/// still counts.
+pub(super) fn app_to_use(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
+    let last = app_of(last);
+    if same_app(last.map(AsRef::as_ref), app.as_deref()) { last.cloned() } else { app }
 }
 
-fn app_of(resolution: &Resolution) -> Option<&App> {
-    match resolution {
-        Resolution::Ready(ready) => ready.app.as_deref(),
-        Resolution::NotReady { .. } => None,
-    }
+fn app_of(resolution: Option<&Resolution>) -> Option<&Arc<App>> {
+    resolution?.as_ref().ok()?.app.as_ref()
 }
 
 fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
@@ -70,14 +61,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::discovered::Metadata;
+    use crate::discovered::IssuerMetadata;
     use crate::grant::target::tests::Offline;
+    use crate::world::ProviderRefusal;
 
-    fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+    fn ready(spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> ReadyProvider {
         ready_of("s/1", spec, app, issuer)
     }
 
-    fn ready_of(version: &str, spec: &Value, app: Option<(&str, &str)>, issuer: Option<&str>) -> Resolution {
+    fn ready_of(
+        version: &str,
+        spec: &Value,
+        app: Option<(&str, &str)>,
+        issuer: Option<&str>,
+    ) -> ReadyProvider {
         let object = IntegrationProvider::new("p", serde_json::from_value(spec.clone()).unwrap());
         let app = app.map(|(id, secret)| {
             let client_secret = Some(SecretString::from(secret));
@@ -90,31 +87,31 @@ mod tests {
         });
         let metadata = issuer.map(|issuer| {
             let endpoints = DiscoveredEndpoints::default();
-            Arc::new(Metadata { issuer: issuer.parse().unwrap(), endpoints })
+            Arc::new(IssuerMetadata { issuer: issuer.parse().unwrap(), endpoints })
         });
-        Resolution::Ready(Ready::new(Arc::new(object), app, metadata, Arc::new(Offline::default())))
+        ReadyProvider::new(Arc::new(object), app, metadata, Arc::new(Offline::default()))
     }
 
     fn not_ready(message: &str) -> Resolution {
-        Resolution::NotReady { reason: Reason::UnknownType, message: message.to_owned() }
+        Err(ProviderRefusal { reason: Reason::UnknownType, message: message.to_owned() })
     }
 
     #[test]
     fn connections_are_told_of_what_concerns_them() {
         let spec = json!({"type": "github"});
-        let base = || ready(&spec, Some(("id", "a")), None);
+        let base = || Ok(ready(&spec, Some(("id", "a")), None));
         let rows = [
             ("nothing", base(), true, false),
             (
                 "contact",
-                ready(&json!({"type": "github", "contact": "x"}), Some(("id", "a")), None),
+                Ok(ready(&json!({"type": "github", "contact": "x"}), Some(("id", "a")), None)),
                 false,
                 false,
             ),
-            ("secret", ready(&spec, Some(("id", "b")), None), false, true),
-            ("client id", ready(&spec, Some(("other", "a")), None), false, true),
-            ("app gone", ready(&spec, None, None), false, false),
-            ("metadata", ready(&spec, Some(("id", "a")), Some("https://id.example.com")), false, false),
+            ("secret", Ok(ready(&spec, Some(("id", "b")), None)), false, true),
+            ("client id", Ok(ready(&spec, Some(("other", "a")), None)), false, true),
+            ("app gone", Ok(ready(&spec, None, None)), false, false),
+            ("metadata", Ok(ready(&spec, Some(("id", "a")), Some("https://id.example.com"))), false, false),
             ("readiness", not_ready("No."), false, false),
         ];
         for (what, next, same_as_before, new_app) in rows {
@@ -130,12 +127,9 @@ mod tests {
     #[test]
     fn a_secret_that_was_only_touched_keeps_the_version_it_is_known_by() {
         let spec = json!({"type": "github"});
-        let app_of = |version, secret| match ready_of(version, &spec, Some(("id", secret)), None) {
-            Resolution::Ready(ready) => ready.app,
-            Resolution::NotReady { .. } => None,
-        };
-        let last = ready_of("s/1", &spec, Some(("id", "a")), None);
-        let version = |last, app| kept(last, app).and_then(|app| app.version.clone());
+        let app_of = |version, secret| ready_of(version, &spec, Some(("id", secret)), None).app;
+        let last = Ok(ready_of("s/1", &spec, Some(("id", "a")), None));
+        let version = |last, app| app_to_use(last, app).and_then(|app| app.version.clone());
         assert_eq!(version(Some(&last), app_of("s/2", "a")).as_deref(), Some("s/1"));
         assert_eq!(version(Some(&last), app_of("s/2", "b")).as_deref(), Some("s/2"));
         assert_eq!(version(None, app_of("s/2", "a")).as_deref(), Some("s/2"));

@@ -1,4 +1,4 @@
-//! Can this provider object be used? A row of questions; the first that fails is what status says. Pure.
+//! Can this provider object be used? The first check that fails is what status says. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,131 +6,103 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::connection::Method;
 use bowline_api::provider::IntegrationProviderSpec;
-use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::reason::Reason;
 use bowline_oauth::app::{App, CLIENT_SECRET};
-use bowline_oauth::catalog::{self, CatalogEntry, Description, ResolveError};
+use bowline_oauth::catalog::{self, Description, ResolveError};
 use bowline_oauth::guard;
 use bowline_oauth::network::{Network, NetworkBounds};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::network::{network, remedy};
-use crate::discovered::Question;
-use crate::world::sentence;
+use crate::discovered::IssuerQuestion;
+use crate::world::{ProviderRefusal, sentence};
 
-/// What was gathered.
 #[derive(Default)]
-pub(super) struct Observed {
+pub(super) struct ObservedProvider {
     /// The Secret that `spec.app` names, in the operator's namespace.
     pub(crate) app_secret: Option<Arc<Secret>>,
     /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
     pub(crate) ca_secret: Option<Arc<Secret>>,
-    /// What the operator allows providers to be reached by.
+    /// How the operator allows providers to be reached.
     pub(crate) bounds: NetworkBounds,
 }
 
-/// Why it cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// Why.
-    pub(crate) reason: Reason,
-    /// The sentence: what is wrong, what to do, who can.
-    pub(crate) message: String,
-}
-
-impl Refusal {
-    /// `detail` is said between what happened and what to do.
-    pub(super) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
-        let facts = MessageFacts { contact, detail: detail.into(), ..MessageFacts::default() };
-        Self { reason, message: reason.message(&facts) }
-    }
-}
-
-/// A provider that can be used as far as its object and its Secret go.
+/// A provider whose object and Secrets are in order.
 #[derive(Debug)]
-pub(super) struct Usable {
-    /// Its registration.
+pub(super) struct CheckedProvider {
     pub(crate) app: Option<Arc<App>>,
-    /// With made-up values for what connections set: for methods and rotation.
+    /// With placeholders for what connections set: for methods and rotation.
     pub(crate) sketch: Description,
     /// What is to be asked of its issuer, if anything.
-    pub(crate) question: Option<Question>,
-    /// What it may be reached by.
+    pub(crate) question: Option<IssuerQuestion>,
+    /// How it may be reached.
     pub(crate) network: Network,
 }
 
-/// Judges the object and its Secret.
-pub(super) fn decide(provider: &IntegrationProvider, observed: &Observed) -> Result<Usable, Refusal> {
+pub(super) fn decide(
+    provider: &IntegrationProvider,
+    observed: &ObservedProvider,
+) -> Result<CheckedProvider, ProviderRefusal> {
     let (spec, name) = (&provider.spec, provider.name_any());
-    let entry = entry(spec)?;
-    let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds);
-    let network = network.map_err(|message| refuse(spec, Reason::EndpointRefused, &message))?;
-    let sketch = catalog::sketch(entry, spec, &name).map_err(|error| unfit(spec, &error))?;
-    let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
-    for url in sketch.addresses().chain(plain.iter().flat_map(Description::addresses)) {
-        guard::check_url(url, &network).map_err(|refusal| refused(spec, &refusal))?;
-    }
-    let app = app(spec, &sketch, observed)?;
-    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
-    let question = question.map(|issuer| Question { issuer, network: network.clone() });
-    Ok(Usable { app, sketch, question, network })
-}
-
-fn refuse(spec: &IntegrationProviderSpec, reason: Reason, message: &str) -> Refusal {
-    Refusal::new(reason, message, spec.contact.as_deref())
-}
-
-fn entry(spec: &IntegrationProviderSpec) -> Result<&'static CatalogEntry, Refusal> {
-    let unknown = || {
+    let refuse = |reason, message: &str| ProviderRefusal::new(reason, message, spec.contact.as_deref());
+    let entry = catalog::get(&spec.type_).ok_or_else(|| {
         let message =
             format!("The catalogue has no type {}; `bowline catalog` lists those it has.", spec.type_);
-        refuse(spec, Reason::UnknownType, &message)
-    };
-    catalog::get(&spec.type_).ok_or_else(unknown)
+        refuse(Reason::UnknownType, &message)
+    })?;
+    let network = network(spec.network.as_ref(), observed.ca_secret.as_deref(), &observed.bounds)
+        .map_err(|message| refuse(Reason::EndpointRefused, &message))?;
+    let sketch = catalog::sketch(entry, spec, &name)
+        .map_err(|error| refuse(unfit(&error), &sentence(&error.to_string())))?;
+    let plain = catalog::resolve(entry, spec, &name, &BTreeMap::new()).ok();
+    for url in sketch.addresses().chain(plain.iter().flat_map(Description::addresses)) {
+        guard::check_url(url, &network).map_err(|refused| {
+            refuse(Reason::EndpointRefused, &format!("{refused}. {}", remedy(&refused)))
+        })?;
+    }
+    let app = app(spec, &sketch, observed).map_err(|(reason, message)| refuse(reason, &message))?;
+    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
+    let question = question.map(|issuer| IssuerQuestion { issuer, network: network.clone() });
+    Ok(CheckedProvider { app, sketch, question, network })
 }
 
-fn unfit(spec: &IntegrationProviderSpec, error: &ResolveError) -> Refusal {
-    let reason = match error {
+fn unfit(error: &ResolveError) -> Reason {
+    match error {
         ResolveError::Insecure { .. }
         | ResolveError::BadAddress { .. }
         | ResolveError::AddressChanged { .. } => Reason::EndpointRefused,
         _ => Reason::ParametersMissing,
-    };
-    refuse(spec, reason, &sentence(&error.to_string()))
-}
-
-fn refused(spec: &IntegrationProviderSpec, refusal: &guard::AddressRefused) -> Refusal {
-    let message = format!("{refusal}. {}", remedy(refusal));
-    refuse(spec, Reason::EndpointRefused, &message)
+    }
 }
 
 fn needs_app(method: Method) -> bool {
     !matches!(method, Method::ApiKey | Method::BasicAuth)
 }
 
+/// The registration, or why it cannot be used.
 fn app(
     spec: &IntegrationProviderSpec,
     sketch: &Description,
-    observed: &Observed,
-) -> Result<Option<Arc<App>>, Refusal> {
+    observed: &ObservedProvider,
+) -> Result<Option<Arc<App>>, (Reason, String)> {
     if !sketch.methods.iter().copied().any(needs_app) {
         return Ok(None);
     }
-    let Some(named) = &spec.app else {
+    let Some(name) = spec.app.as_ref().map(|app| &app.secret_name) else {
         let own = spec.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default();
         let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret with client_id and client_secret in the operator's namespace, or allow.ownApp.";
-        return if own { Ok(None) } else { Err(refuse(spec, Reason::AppSecretNotFound, message)) };
+        return if own { Ok(None) } else { Err((Reason::AppSecretNotFound, message.to_owned())) };
     };
-    let name = &named.secret_name;
     let Some(secret) = &observed.app_secret else {
         let message = format!(
             "There is no Secret {name} in the operator's namespace: make it with client_id and client_secret."
         );
-        return Err(refuse(spec, Reason::AppSecretNotFound, &message));
+        return Err((Reason::AppSecretNotFound, message));
     };
     let incomplete = |what: &str| {
         let message = format!("Secret {name} in the operator's namespace cannot be used: {what}.");
-        refuse(spec, Reason::AppSecretIncomplete, &message)
+        (Reason::AppSecretIncomplete, message)
     };
     let none = BTreeMap::new();
     let app =

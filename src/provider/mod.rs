@@ -7,37 +7,25 @@ mod network;
 mod report;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bowline_api::IntegrationProvider;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
 use bowline_api::reason::Reason;
 use bowline_runtime::follow::Change;
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
-use self::decide::{Observed, decide};
-use self::report::Found;
-use crate::context::{Context, Kind, Pass};
+use self::act::ProviderOutcome;
+use self::decide::{ObservedProvider, decide};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
-/// Reporting itself failed. What an administrator or a third party did wrong is a condition, never this.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not take the status.
-    #[error("the status could not be written")]
-    Status(#[source] kube::Error),
-}
-
-impl Kind for IntegrationProvider {
+impl Controlled for IntegrationProvider {
     const LABEL: &'static str = "provider";
 
-    type Error = Error;
-
-    /// Itself; its controller wakes its connections when it comes to something else than before.
+    /// Itself; its controller wakes its connections when its resolution changes.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let name = change.meta().name.as_deref().unwrap_or_default();
         match change {
@@ -49,29 +37,30 @@ impl Kind for IntegrationProvider {
     /// Finds out what one provider object comes to, and tells its connections when that changed.
     ///
     /// May wait for the issuer's metadata, as long as the client's deadline lets it.
-    async fn reconcile(provider: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+    async fn reconcile(provider: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if provider.meta().deletion_timestamp.is_some() {
             act::forget(&ctx, &provider.name_any());
             return Ok((PassOutcome::Settled, Action::await_change()));
         }
         let observed = observe(&ctx, &provider);
-        let judged = decide(&provider, &observed);
-        let found = act::act(&ctx, &provider, judged).await;
+        let checked = decide(&provider, &observed);
+        let outcome = act::act(&ctx, &provider, checked).await;
         let now = ctx.clock.now();
-        let status = report::status(&provider, &found, ctx.settings.portal.as_ref(), now);
+        let status = report::status(&provider, &outcome, ctx.settings.portal.as_ref(), now);
         publish(&ctx, &provider, &status).await?;
-        Ok((outcome(&found), next(&found, now)))
+        // Everything but the issuer is a change that wakes the object.
+        Ok((pass_outcome(&outcome), look_again(outcome.next, now)))
     }
 }
 
-fn observe(ctx: &Context, provider: &IntegrationProvider) -> Observed {
+fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
     let secret = |name: &str| {
         let place = ObjectRef::new(name).within(&ctx.settings.namespace);
         ctx.world.app_secrets.get(&place)
     };
     let spec = &provider.spec;
     let ca = spec.network.as_ref().and_then(|network| network.ca_secret_name.as_deref());
-    Observed {
+    ObservedProvider {
         app_secret: spec.app.as_ref().and_then(|app| secret(&app.secret_name)),
         ca_secret: ca.and_then(secret),
         bounds: ctx.settings.provider_bounds.clone(),
@@ -83,8 +72,8 @@ async fn publish(
     ctx: &Context,
     provider: &IntegrationProvider,
     status: &IntegrationProviderStatus,
-) -> Result<(), Error> {
-    let is_there = ctx.write_status(provider, status).await.map_err(Error::Status)?;
+) -> Result<(), ReconcileError> {
+    let is_there = ctx.write_status(provider, status).await?;
     if is_there && is_rejected(provider.status.as_ref()) != is_rejected(Some(status)) {
         act::wake_connections(ctx, &provider.name_any());
     }
@@ -95,17 +84,10 @@ fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
     status.and_then(|status| status.conditions.reason_of(ConditionType::Ready)) == Some(Reason::AppRejected)
 }
 
-fn outcome(found: &Found) -> PassOutcome {
-    match (&found.verdict, found.next) {
-        (Ok(()), _) => PassOutcome::Settled,
-        (Err(_), Some(_)) => PassOutcome::Waiting,
-        (Err(_), None) => PassOutcome::Stalled,
+fn pass_outcome(outcome: &ProviderOutcome) -> PassOutcome {
+    match (&outcome.refusal, outcome.next) {
+        (None, _) => PassOutcome::Settled,
+        (Some(_), Some(_)) => PassOutcome::Waiting,
+        (Some(_), None) => PassOutcome::Stalled,
     }
-}
-
-/// When the issuer is asked again; everything else is a change that wakes the object.
-fn next(found: &Found, now: Timestamp) -> Action {
-    let Some(at) = found.next else { return Action::await_change() };
-    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-    Action::requeue(wait.max(Duration::from_secs(1)))
 }

@@ -1,4 +1,4 @@
-//! What a provider object asks to be reached by, held against what the operator allows. Pure.
+//! The network that a provider object requests, checked against what the operator allows. Pure.
 
 use bowline_api::provider::NetworkPolicy;
 use bowline_oauth::guard::{AddressRefused, AddressRule};

@@ -5,115 +5,77 @@ use bowline_api::attempt;
 use bowline_api::condition::{ConditionType, Conditions, Truth};
 use bowline_api::connection::Method;
 use bowline_api::open::Open;
-use bowline_api::provider::{IntegrationProviderStatus, Rotation};
-use bowline_api::reason::{self, Reason};
-use bowline_oauth::catalog::Description;
+use bowline_api::provider::IntegrationProviderStatus;
+use bowline_api::reason::{MessageFacts, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use url::Url;
 
-use super::decide::Refusal;
+use super::act::ProviderOutcome;
 
-/// What came of one look at a provider.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// What is known of the third party; `None` where the object does not get that far.
-    pub(crate) facts: Option<Facts>,
-    /// Whether it can be used, and why not.
-    pub(crate) verdict: Result<(), Refusal>,
-    /// When its issuer is to be asked again.
-    pub(crate) next: Option<Timestamp>,
-}
-
-/// What status shows of the third party.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    methods: Vec<Open<Method>>,
-    rotation: Option<Open<Rotation>>,
-}
-
-impl Facts {
-    /// The rotation is that of grants obtained in the usual way.
-    pub(super) fn of(description: &Description) -> Self {
-        let usual = description.methods.first();
-        let rotation = usual.map(|method| description.rotation(*method).into());
-        Self { methods: description.methods.iter().copied().map(Open::from).collect(), rotation }
-    }
-}
-
-/// The next status. Facts that cannot be told now stay: the type never changes.
+/// The next status. What is unknown of the third party now stays: the type never changes.
 pub(super) fn status(
     provider: &IntegrationProvider,
-    found: &Found,
+    outcome: &ProviderOutcome,
     portal: Option<&Url>,
     now: Timestamp,
 ) -> IntegrationProviderStatus {
     let old = provider.status.clone().unwrap_or_default();
     let generation = provider.metadata.generation;
-    let mut conditions = Conditions::after(&old.conditions, generation, now);
-    match &found.verdict {
-        Ok(()) => conditions.set(
-            ConditionType::Ready,
-            Truth::True,
-            Reason::Ready,
-            Reason::Ready.message(&reason::MessageFacts::default()),
-        ),
-        Err(refusal) => {
-            conditions.set(ConditionType::Ready, Truth::False, refusal.reason, refusal.message.clone())
-        }
+    let (truth, reason, message) = match &outcome.refusal {
+        None => (Truth::True, Reason::Ready, Reason::Ready.message(&MessageFacts::default())),
+        Some(refusal) => (Truth::False, refusal.reason, refusal.message.clone()),
     };
+    let mut conditions = Conditions::after(&old.conditions, generation, now);
+    conditions.set(ConditionType::Ready, truth, reason, message);
     let conditions = conditions.build();
-    let facts = found.facts.clone().unwrap_or(Facts { methods: old.methods, rotation: old.rotation });
-    IntegrationProviderStatus {
-        callback_url: portal
-            .filter(|_| facts.methods.contains(&Method::AuthorizationCode.into()))
-            .map(|portal| attempt::redirect_uri(portal, &provider.name_any())),
-        methods: facts.methods,
-        rotation: facts.rotation,
-        observed_generation: generation,
-        conditions,
-    }
+    let (methods, rotation) = match &outcome.sketch {
+        Some(sketch) => (
+            sketch.methods.iter().copied().map(Open::from).collect(),
+            // Of grants obtained in the usual way.
+            sketch.methods.first().map(|usual| sketch.rotation(*usual).into()),
+        ),
+        None => (old.methods, old.rotation),
+    };
+    let callback_url = portal
+        .filter(|_| methods.contains(&Method::AuthorizationCode.into()))
+        .map(|portal| attempt::redirect_uri(portal, &provider.name_any()));
+    IntegrationProviderStatus { callback_url, methods, rotation, observed_generation: generation, conditions }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use bowline_oauth::catalog;
     use serde_json::json;
 
     use super::*;
+    use crate::world::ProviderRefusal;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn found(verdict: Result<(), Refusal>, facts: Option<Facts>) -> Found {
-        Found { facts, verdict, next: None }
-    }
-
     #[test]
-    fn a_status_that_says_the_same_is_equal_and_facts_outlive_a_refusal() {
+    fn a_status_that_says_the_same_is_equal_and_what_is_known_outlives_a_refusal() {
         let spec = serde_json::from_value(json!({"type": "github"})).unwrap();
         let mut provider = IntegrationProvider::new("p", spec);
         provider.metadata.generation = Some(3);
-        let (methods, rotation) = (vec![Method::AuthorizationCode.into()], Some(Rotation::SingleUse.into()));
-        let facts = Facts { methods, rotation };
-        let good = status(&provider, &found(Ok(()), Some(facts.clone())), None, at(0));
+        let sketch = catalog::sketch(catalog::get("github").unwrap(), &provider.spec, "p").unwrap();
+        let usable = ProviderOutcome { sketch: Some(sketch), ..ProviderOutcome::default() };
+        let good = status(&provider, &usable, None, at(0));
+        assert!(good.methods.contains(&Method::AuthorizationCode.into()) && good.rotation.is_some());
         provider.status = Some(good.clone());
-        assert_eq!(status(&provider, &found(Ok(()), Some(facts)), None, at(60)), good);
-        let refusal = Refusal::new(Reason::AppSecretNotFound, "There is no Secret.", Some("ops@example.com"));
-        let bad = status(&provider, &found(Err(refusal), None), None, at(60));
+        assert_eq!(status(&provider, &usable, None, at(60)), good);
+        let contact = Some("ops@example.com");
+        let refusal = ProviderRefusal::new(Reason::AppSecretNotFound, "There is no Secret.", contact);
+        let refused = ProviderOutcome { refusal: Some(refusal.clone()), ..ProviderOutcome::default() };
+        let bad = status(&provider, &refused, None, at(60));
         assert_eq!((&bad.methods, &bad.rotation), (&good.methods, &good.rotation));
         assert_eq!(bad.observed_generation, Some(3));
         let [ready] = bad.conditions.as_slice() else { unreachable!("one condition") };
         assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "AppSecretNotFound"));
-        assert_eq!(
-            ready.message,
-            Reason::AppSecretNotFound.message(&reason::MessageFacts {
-                contact: Some("ops@example.com"),
-                detail: "There is no Secret.".into(),
-                ..reason::MessageFacts::default()
-            })
-        );
+        assert_eq!(ready.message, refusal.message);
         assert_eq!(ready.last_transition_time.0, at(60));
     }
 }

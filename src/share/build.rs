@@ -1,17 +1,16 @@
 //! The Secret that a share publishes. Pure.
 
 use bowline_api::connection::{Format, TemplateMetadata};
+use bowline_api::reason::Reason;
 use bowline_api::{ConnectionShare, names};
 use kube::ResourceExt;
 
-use super::decide::Held;
 use crate::publishing::secret::controller;
 use crate::publishing::{ContentError, Desired, Material, Published};
+use crate::secret_plan::GrantInUse;
 
-/// Why there is no Secret to write.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
-    /// A value does not fit into a Secret.
+pub(super) enum ShareSecretError {
     #[error(transparent)]
     Content(#[from] ContentError),
     /// There is no access token in the grant that may be published, or the share was read without a UID.
@@ -19,15 +18,24 @@ pub(super) enum BuildError {
     NoToken,
 }
 
+impl ShareSecretError {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Content(_) => Reason::SecretRefused,
+            Self::NoToken => Reason::NotYet,
+        }
+    }
+}
+
 /// The Secret of the share: Raw keys and our own metadata, never the owner's template.
-pub(super) fn secret(share: &ConnectionShare, held: &Held) -> Result<Desired, BuildError> {
-    let Held { grant, revision, version } = held;
+pub(super) fn secret(share: &ConnectionShare, grant: &GrantInUse) -> Result<Desired, ShareSecretError> {
+    let GrantInUse { grant, revision, version } = grant;
     let connection = &share.spec.connection;
-    let material = Material::of(grant).map_err(|_| BuildError::NoToken)?;
+    let material = Material::of(grant).map_err(|_| ShareSecretError::NoToken)?;
     Ok(Desired {
         namespace: share.namespace().unwrap_or_default(),
         name: share.name_any(),
-        owner: controller(share).ok_or(BuildError::NoToken)?,
+        owner: controller(share).ok_or(ShareSecretError::NoToken)?,
         connection_id: names::connection_id(&connection.namespace, &connection.name),
         connection_uid: connection.uid.clone(),
         revision: *revision,

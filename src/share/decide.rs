@@ -10,39 +10,28 @@ use bowline_runtime::follow::ObjectVersion;
 use kube::ResourceExt;
 
 use crate::publishing::PublishedVersion;
+use crate::secret_plan::{GrantInUse, SecretPlan};
 use crate::sharing::{self, Shared};
-use crate::vault::Grant;
 use crate::vault::record::GrantVersion;
 
-/// Everything a decision needs.
-pub(crate) struct Observed {
+pub(crate) struct ObservedShare {
     /// The connection, if it is still the one with the UID of the share's spec.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ShareSource>,
     /// The Secret under the share's name, if there is one.
     pub(crate) secret: Option<ObjectVersion>,
-    /// What was published last: as this process remembers, or else as the Secret itself tells.
     pub(crate) written: Option<PublishedVersion>,
 }
 
-/// The connection behind a share.
-pub(crate) struct Source {
-    /// The object.
-    pub(crate) connection: Arc<IntegrationConnection>,
-    /// Where it is to be shared.
-    pub(crate) shared: Shared,
-    /// Its grant, if it can be read.
-    pub(crate) held: Option<Held>,
+impl ObservedShare {
+    pub(super) fn grant(&self) -> Option<&GrantInUse> {
+        self.source.as_ref()?.grant.as_ref()
+    }
 }
 
-/// A grant on record.
-#[derive(Clone)]
-pub(crate) struct Held {
-    /// The grant.
-    pub(crate) grant: Arc<Grant>,
-    /// Revision of its record.
-    pub(crate) revision: i64,
-    /// Which grant it is, and how often it was refreshed.
-    pub(crate) version: GrantVersion,
+pub(crate) struct ShareSource {
+    pub(crate) connection: Arc<IntegrationConnection>,
+    pub(crate) shared: Shared,
+    pub(crate) grant: Option<GrantInUse>,
 }
 
 /// Why a share is taken back.
@@ -52,9 +41,7 @@ pub(crate) enum Unshared {
     ConnectionGone,
     /// It is private now, disconnected or being deleted.
     NotAsked,
-    /// The workspace does not exist.
     WorkspaceGone,
-    /// The owner is not, or no longer, a member of the workspace.
     OwnerRemoved,
     /// The workspace does not have this namespace, or the namespace is being deleted.
     NamespaceLeft,
@@ -88,43 +75,26 @@ impl Unshared {
     }
 }
 
-/// What is to be done.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Plan {
-    /// What becomes of the Secret.
-    pub(crate) publishing: Publishing,
+pub(crate) struct SharePlan {
+    pub(crate) secret: SecretPlan,
     /// The share as it should be, where it is not.
     pub(crate) correction: Option<ConnectionShare>,
 }
 
-/// What becomes of the share's Secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Publishing {
-    /// Write it.
-    Write,
-    /// It is as it should be.
-    Keep,
-    /// What came has not been judged, or nothing can be read now: all stays as it is.
-    Wait,
-    /// What came since may not be published; what is there stays.
-    Withhold,
-    /// Remove it.
-    Remove,
-}
-
 /// Decides; the error says why the share does not belong here.
-pub(crate) fn decide(share: &ConnectionShare, observed: &Observed) -> Result<Plan, Unshared> {
+pub(crate) fn decide(share: &ConnectionShare, observed: &ObservedShare) -> Result<SharePlan, Unshared> {
     let source = observed.source.as_ref().ok_or(Unshared::ConnectionGone)?;
     let workspace = belongs(share, source)?;
     let wanted = sharing::share(&source.connection, workspace, &share.namespace().unwrap_or_default());
-    Ok(Plan {
-        publishing: publishing(share, observed, source),
+    Ok(SharePlan {
+        secret: secret(share, observed, source),
         correction: (!is_like(share, &wanted)).then_some(wanted),
     })
 }
 
 /// Whether the share is in the computed set: the workspace it is there for, or why it is not.
-fn belongs<'a>(share: &ConnectionShare, source: &'a Source) -> Result<&'a str, Unshared> {
+fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'a str, Unshared> {
     let of = &share.spec.connection;
     if share.name_any() != names::connection_id(&of.namespace, &of.name) {
         return Err(Unshared::WrongName);
@@ -132,13 +102,13 @@ fn belongs<'a>(share: &ConnectionShare, source: &'a Source) -> Result<&'a str, U
     match &source.shared {
         Shared::NotAsked => Err(Unshared::NotAsked),
         // Not decided then (see `World::knows_source_of`).
-        Shared::Unknown { workspace } => Ok(workspace),
-        Shared::WorkspaceNotFound { .. } => Err(Unshared::WorkspaceGone),
-        Shared::OwnerNotMember { .. } => Err(Unshared::OwnerRemoved),
-        Shared::In { workspace, .. } if source.shared.reaches(&share.namespace().unwrap_or_default()) => {
-            Ok(workspace)
+        Shared::Unknown => Ok(&share.spec.workspace),
+        Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
+        Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
+        Shared::In { workspace, namespaces } => {
+            let is_within = namespaces.contains(&share.namespace().unwrap_or_default());
+            is_within.then_some(workspace.as_str()).ok_or(Unshared::NamespaceLeft)
         }
-        Shared::In { .. } => Err(Unshared::NamespaceLeft),
     }
 }
 
@@ -148,44 +118,44 @@ fn is_like(share: &ConnectionShare, wanted: &ConnectionShare) -> bool {
         && wanted.labels().iter().all(|(name, value)| share.labels().get(name) == Some(value))
 }
 
-fn publishing(share: &ConnectionShare, observed: &Observed, source: &Source) -> Publishing {
+fn secret(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSource) -> SecretPlan {
     let connection = source.connection.as_ref();
-    let withdrawn = connection.reason_of(ConditionType::SecretPublished) == Some(Reason::Withdrawn);
+    let said = connection.reason_of(ConditionType::SecretPublished);
     let may = connection.may_be_published();
-    if withdrawn
+    let owner_differs = |held: &GrantInUse| held.grant.bound_to.owner != connection.spec.owner;
+    if said == Some(Reason::Withdrawn)
         || may == Publication::Nothing
-        || source.held.as_ref().is_some_and(|held| held.grant.bound_to.owner != connection.spec.owner)
+        || source.grant.as_ref().is_some_and(owner_differs)
     {
-        return Publishing::Remove;
+        return SecretPlan::Withdraw;
     }
-    let Some(held) = source.held.as_ref().filter(|held| judged(connection, held.version)) else {
-        return Publishing::Wait;
+    let Some(grant) = source.grant.as_ref().filter(|grant| judged(connection, grant.version)) else {
+        return SecretPlan::Wait;
     };
-    let withheld = connection.reason_of(ConditionType::SecretPublished) == Some(Reason::Withheld);
-    if as_it_should_be(share, observed, held.version) {
-        Publishing::Keep
-    } else if withheld || may == Publication::NothingNewer {
-        Publishing::Withhold
+    if as_it_should_be(share, observed, grant.version) {
+        SecretPlan::Keep
+    } else if said == Some(Reason::Withheld) || may == Publication::NothingNewer {
+        SecretPlan::Withhold
     } else {
-        Publishing::Write
+        SecretPlan::Write
     }
 }
 
 /// Whether the connection's controller has looked at this revision under the present spec: only it judges scopes and terms.
 fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
-    let told = connection.grant().map(|told| (told.id.clone(), told.revision));
+    let judged = connection.grant().map(|grant| (grant.id.clone(), grant.revision));
     connection.status.as_ref().is_some_and(|status| {
         status.observed_generation == connection.metadata.generation
-            && told == Some((version.id.to_string(), version.revision))
+            && judged == Some((version.id.to_string(), version.revision))
     })
 }
 
 /// Whether the Secret is the one last written, of this revision, and untouched since.
-fn as_it_should_be(share: &ConnectionShare, observed: &Observed, version: GrantVersion) -> bool {
+fn as_it_should_be(share: &ConnectionShare, observed: &ObservedShare, version: GrantVersion) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
     written.grant == Some(version) && written.is_untouched(seen, &share.name_any())
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -5,7 +5,7 @@
 
 mod act;
 mod build;
-pub(crate) mod decide;
+mod decide;
 mod observe;
 mod report;
 
@@ -18,30 +18,17 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
-use self::act::{Outcome, act};
+use self::act::act;
 use self::decide::{Unshared, decide};
 use self::observe::observe;
-use crate::context::{Context, Kind, Pass};
+use crate::context::{Context, Controlled, ReconcileError, Reconciled};
 use crate::metrics::PassOutcome;
-use crate::publishing::{PublishError, withdraw_share};
+use crate::publishing::withdraw_share;
 
-/// Reporting or taking back failed. That a Secret could not be written is an outcome with a condition, never this.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not take the status.
-    #[error("the status could not be written")]
-    Status(#[source] kube::Error),
-    /// The share or its Secret is still there.
-    #[error("the share is not taken back yet")]
-    Withdraw(#[source] PublishError),
-}
-
-impl Kind for ConnectionShare {
+impl Controlled for ConnectionShare {
     const LABEL: &'static str = "share";
 
-    type Error = Error;
-
-    /// Itself, and the connection whose condition tells of it.
+    /// Itself, and the connection whose condition describes it.
     fn changed(ctx: &Context, change: &Change<Self>) {
         let kinds = &ctx.world.kinds;
         match change {
@@ -64,12 +51,12 @@ impl Kind for ConnectionShare {
         }
     }
 
-    async fn reconcile(share: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+    async fn reconcile(share: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         Ok((PassOutcome::Settled, step(&share, &ctx).await?))
     }
 }
 
-async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, Error> {
+async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, ReconcileError> {
     // Its Secret goes with it; the connection makes it again where it belongs.
     if share.metadata.deletion_timestamp.is_some() || !ctx.world.knows_source_of(share) {
         return Ok(Action::await_change());
@@ -77,24 +64,23 @@ async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, Error> {
     let observed = observe(ctx, share);
     let plan = match decide(share, &observed) {
         Ok(plan) => plan,
-        Err(unshared) => return take_back(ctx, share, &unshared).await,
+        Err(unshared) => return take_back(ctx, share, unshared).await,
     };
     let outcome = act(ctx, share, &observed, &plan).await;
     let status = report::status(share, &observed, &plan, &outcome, ctx.clock.now());
-    ctx.write_status(share, &status).await.map_err(Error::Status)?;
-    Ok(next(&outcome))
+    ctx.write_status(share, &status).await?;
+    Ok(outcome.try_again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Removes the Secret and the share, then says why in the share's namespace.
-async fn take_back(ctx: &Context, share: &ConnectionShare, unshared: &Unshared) -> Result<Action, Error> {
-    withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(Error::Withdraw)?;
+async fn take_back(
+    ctx: &Context,
+    share: &ConnectionShare,
+    unshared: Unshared,
+) -> Result<Action, ReconcileError> {
+    withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(ReconcileError::TakeBack)?;
     ctx.last_published.forget(&share.uid().unwrap_or_default());
     let object = kube::Resource::object_ref(share, &());
     ctx.events.publish(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;
     Ok(Action::await_change())
-}
-
-/// When to look again, where nothing would wake the share.
-fn next(outcome: &Outcome) -> Action {
-    outcome.try_again.map_or_else(Action::await_change, Action::requeue)
 }

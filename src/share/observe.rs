@@ -5,31 +5,26 @@ use std::sync::Arc;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use kube::ResourceExt;
 
-use super::decide::{Held, Observed, Source};
+use super::decide::{ObservedShare, ShareSource};
 use crate::context::Context;
-use crate::publishing::PublishedVersion;
+use crate::secret_plan::GrantInUse;
 
-/// Everything a decision about `share` needs.
-pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> Observed {
+pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> ObservedShare {
     let of = &share.spec.connection;
-    let uid = share.uid().unwrap_or_default();
-    let namespace = share.namespace().unwrap_or_default();
-    Observed {
-        source: ctx.world.connection(&of.namespace, &of.name, &of.uid).map(|connection| Source {
+    let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
+    ObservedShare {
+        source: ctx.world.connection(&of.namespace, &of.name, &of.uid).map(|connection| ShareSource {
             shared: ctx.world.shared(&connection),
-            held: held(ctx, &connection),
+            grant: grant(ctx, &connection),
             connection,
         }),
-        secret: ctx.world.published.get(&namespace, &share.name_any()).map(|secret| secret.object),
-        written: ctx.last_published.get(&uid).or_else(|| {
-            let name = share.name_any();
-            PublishedVersion::found(&ctx.world.published.get(&namespace, &name)?, &name, &uid)
-        }),
+        secret: ctx.world.published.get(&namespace, &name).map(|secret| secret.object),
+        written: ctx.published(&share.uid().unwrap_or_default(), &namespace, &name),
     }
 }
 
 /// The grant on record, if it can be read, is this connection's, and is not being ended.
-fn held(ctx: &Context, connection: &IntegrationConnection) -> Option<Held> {
+fn grant(ctx: &Context, connection: &IntegrationConnection) -> Option<GrantInUse> {
     let record = ctx.store.get(connection.metadata.uid.as_deref()?).ok()??.record;
     // What opens is bound to the place the record names; that it is this connection's is for us to check.
     if *record.place() != ctx.world.place(connection) || record.ending().is_some() {
@@ -37,5 +32,5 @@ fn held(ctx: &Context, connection: &IntegrationConnection) -> Option<Held> {
     }
     let revision = record.grant()?.revision();
     let grant = record.open_grant(&ctx.sealer).ok()??;
-    Some(Held { grant: Arc::new(grant), revision, version: record.grant_version()? })
+    Some(GrantInUse { grant: Arc::new(grant), revision, version: record.grant_version()? })
 }

@@ -8,16 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::act::{Outcome, SecretOutcome};
-use super::decide::{Observed, Plan, Publishing};
+use super::act::ShareOutcome;
+use super::decide::{ObservedShare, SharePlan};
+use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::vault::Grant;
 
-/// The next status of `share`.
 pub(super) fn status(
     share: &ConnectionShare,
-    observed: &Observed,
-    plan: &Plan,
-    outcome: &Outcome,
+    observed: &ObservedShare,
+    plan: &SharePlan,
+    outcome: &ShareOutcome,
     now: Timestamp,
 ) -> ConnectionShareStatus {
     let old = share.status.clone().unwrap_or_default();
@@ -35,14 +35,13 @@ pub(super) fn status(
         conditions: conditions.build(),
         ..ConnectionShareStatus::default()
     };
-    let held = observed.source.as_ref().and_then(|source| source.held.as_ref());
-    match (&outcome.secret, plan.publishing, held) {
-        (SecretOutcome::Removed, ..) => base,
+    match (&outcome.secret, plan.secret, observed.grant()) {
+        (SecretOutcome::Withdrawn, ..) => base,
         (SecretOutcome::Written, _, Some(held))
-        | (SecretOutcome::Untouched, Publishing::Keep, Some(held)) => {
+        | (SecretOutcome::Untouched, SecretPlan::Keep, Some(held)) => {
             holding(base, &held.grant, share.name_any())
         }
-        // The Secret is as it was, and so is what is said of it.
+        // The Secret is unchanged, and so is what status says about it.
         _ => ConnectionShareStatus {
             account: old.account,
             expires_at: old.expires_at,
@@ -72,20 +71,20 @@ fn holding(base: ConnectionShareStatus, grant: &Grant, secret_name: String) -> C
 fn ready(
     share: &ConnectionShare,
     connection: Option<&IntegrationConnection>,
-    plan: &Plan,
-    outcome: &Outcome,
+    plan: &SharePlan,
+    outcome: &ShareOutcome,
 ) -> (Reason, String) {
     if let SecretOutcome::Failed { reason, message } = &outcome.secret {
         return (*reason, message.clone());
     }
     let expired =
         connection.is_some_and(|it| it.reason_of(ConditionType::TokenFresh) == Some(Reason::TokenExpired));
-    match (&outcome.secret, plan.publishing) {
-        (SecretOutcome::Removed, _) => not_ready("Its Secret was removed.", connection),
+    match (&outcome.secret, plan.secret) {
+        (SecretOutcome::Withdrawn, _) => not_ready("Its Secret was removed.", connection),
         _ if expired => not_ready("The token has expired.", connection),
-        (SecretOutcome::Written, _) | (SecretOutcome::Untouched, Publishing::Keep) => there(share),
-        (_, Publishing::Withhold) => not_ready("The newest token is not published.", connection),
-        // The write is still to come; until then what was said last stays said.
+        (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => there(share),
+        (_, SecretPlan::Withhold) => not_ready("The newest token is not published.", connection),
+        // The write is still to come; until then the condition stays as it was.
         _ if share.is(ConditionType::Ready) => there(share),
         _ => not_ready("Nothing is published yet.", connection),
     }
@@ -99,7 +98,7 @@ fn there(share: &ConnectionShare) -> (Reason, String) {
     )
 }
 
-/// What is wrong here, and what the connection says of it: people here may not be able to read the connection.
+/// What is wrong here, and what the connection says: people here may not be able to read it.
 fn not_ready(here: &str, connection: Option<&IntegrationConnection>) -> (Reason, String) {
     let why = connection.and_then(IntegrationConnection::trouble);
     let detail = why.map_or_else(|| here.to_owned(), |why| format!("{here} The connection says {why}."));

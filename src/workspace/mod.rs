@@ -8,21 +8,11 @@ use bowline_api::Workspace;
 use bowline_runtime::follow::Change;
 use kube::runtime::controller::Action;
 
-use crate::context::{Context, Kind, Pass};
+use crate::context::{Context, Controlled, Reconciled};
 use crate::metrics::PassOutcome;
 
-/// Reporting failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The API server did not take the status.
-    #[error("the status could not be written")]
-    Status(#[source] kube::Error),
-}
-
-impl Kind for Workspace {
+impl Controlled for Workspace {
     const LABEL: &'static str = "workspace";
-
-    type Error = Error;
 
     /// All workspaces, which may gain or lose a namespace, and all that is shared.
     fn changed(ctx: &Context, change: &Change<Self>) {
@@ -32,12 +22,12 @@ impl Kind for Workspace {
         }
     }
 
-    async fn reconcile(workspace: Arc<Self>, ctx: Arc<Context>) -> Result<Pass, Error> {
+    async fn reconcile(workspace: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if workspace.metadata.deletion_timestamp.is_none() {
             let all = ctx.world.kinds.workspaces.state();
             let exists = |namespace: &str| ctx.world.namespace_lives(namespace);
             let status = report::status(&workspace, &all, exists, ctx.clock.now());
-            ctx.write_status(&*workspace, &status).await.map_err(Error::Status)?;
+            ctx.write_status(&*workspace, &status).await?;
         }
         Ok((PassOutcome::Settled, Action::await_change()))
     }

@@ -49,14 +49,18 @@ fn ready(
 }
 
 fn missing(workspace: &Workspace, namespace_exists: impl Fn(&str) -> bool) -> Option<String> {
-    let missing: Vec<_> = listed(workspace).filter(|namespace| !namespace_exists(namespace)).collect();
+    let listed = workspace.spec.namespaces.iter().map(String::as_str);
+    let missing: Vec<_> = listed.filter(|namespace| !namespace_exists(namespace)).collect();
     (!missing.is_empty())
         .then(|| format!("There is no namespace {}. Nothing is shared there.", missing.join(", ")))
 }
 
 fn taken(workspace: &Workspace, all: &[Arc<Workspace>]) -> Option<String> {
     let own = workspace.name_any();
-    let taken: Vec<_> = listed(workspace)
+    let taken: Vec<_> = workspace
+        .spec
+        .namespaces
+        .iter()
         .filter_map(|namespace| {
             let holder = sharing::holder(namespace, all)?.name_any();
             (holder != own).then(|| format!("{namespace} belongs to the older Workspace {holder}"))
@@ -68,10 +72,6 @@ fn taken(workspace: &Workspace, all: &[Arc<Workspace>]) -> Option<String> {
             taken.join(", ")
         )
     })
-}
-
-fn listed(workspace: &Workspace) -> impl Iterator<Item = &str> {
-    workspace.spec.namespaces.iter().map(String::as_str)
 }
 
 #[cfg(test)]

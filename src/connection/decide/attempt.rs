@@ -9,66 +9,68 @@ use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::checks::Input;
 use super::consent::{self, pending_request};
+use super::input::Input;
 use super::task::{announcement, unread_credentials};
-use super::verdict::Verdict;
+use super::verdict::ConditionVerdict;
 use crate::grant::outcome::{FinishedWork, Outcome};
 
-/// The last attempt as status tells of it next.
+/// The last attempt as status describes it next.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     let current = started(input).or_else(|| input.connection.last_attempt().cloned())?;
-    if !current.is_running() && !current.result.is(AttemptResult::Unknown) {
-        return Some(current);
-    }
-    if current.result.is(AttemptResult::Unknown) {
+    let end = if current.is_running() {
+        match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
+            Some(kept) => from_its_secret(input, kept),
+            None => finished(input, &current.id).or_else(|| left_behind(input, &current)),
+        }
+    } else if current.result.is(AttemptResult::Unknown) {
         // What is in doubt may be sent once more.
-        let end = finished(input, &current.id);
-        return Some(end.unwrap_or(Progress::Running).onto(current, input));
-    }
-    let end = match input.observed.newest_attempt.as_ref().filter(|kept| kept.id() == current.id) {
-        Some(kept) => told_by_its_secret(input, kept),
-        None => finished(input, &current.id).or_else(|| left_behind(input, &current)),
+        finished(input, &current.id)
+    } else {
+        None
     };
-    Some(end.unwrap_or(Progress::Running).onto(current, input))
+    Some(match end {
+        Some(end) => end.onto(current, input),
+        None => current,
+    })
 }
 
-/// The last attempt, ended where it began with a request for a device flow that cannot be taken up.
-pub(crate) fn answered(input: &Input, unaskable: Option<&str>, authorized: &Verdict) -> Option<LastAttempt> {
+/// The last attempt, which fails at once if it began with a request for a device flow that cannot be served.
+pub(crate) fn answered(
+    input: &Input,
+    unaskable: Option<&str>,
+    authorized: &ConditionVerdict,
+) -> Option<LastAttempt> {
     let attempt = input.attempt.clone()?;
     if unaskable != Some(attempt.id.as_str()) || !attempt.is_running() {
         return Some(attempt);
     }
     let (reason, message) = consent::why_blocked(input, authorized);
-    Some(Progress::failed(reason, message).onto(attempt, input))
+    Some(AttemptUpdate::failed(reason, message).onto(attempt, input))
 }
 
-/// An attempt that began after the one that status tells of.
+/// An attempt that began after the one in status.
 fn started(input: &Input) -> Option<LastAttempt> {
     let known = input.connection.last_attempt();
     let is_new = |begun: &LastAttempt| known.is_none_or(|known| known.id != begun.id);
-    imported(input)
-        .filter(is_new)
-        .or_else(|| requested(input).filter(is_new))
-        .or_else(|| consented(input).filter(is_new).filter(|begun| is_later(begun, known)))
-        .or_else(|| supplied(input).filter(is_new))
+    let consented = consented(input).filter(|begun| is_later(begun, known));
+    [imported(input), requested(input), consented, supplied(input)].into_iter().flatten().find(is_new)
 }
 
-/// By an announced intake Secret.
 fn imported(input: &Input) -> Option<LastAttempt> {
     let announced = announcement(input)?.value;
-    (input.observed.taken.as_ref() != Some(&announced))
+    (input.observed.actor.taken.as_ref() != Some(&announced))
         .then(|| running(announced, AttemptMethod::Import, None, input.now))
 }
 
-/// By a request for a device flow, taken up just now or not yet.
+/// By a request for a device flow, handled just now or not yet.
 fn requested(input: &Input) -> Option<LastAttempt> {
-    let finished = input.observed.finished.as_ref().and_then(|finished| finished.authorization.clone());
+    let finished = input.observed.actor.finished.as_ref().and_then(|finished| finished.authorization.clone());
     let request = pending_request(input).or(finished)?;
     Some(running(request, AttemptMethod::DeviceCode, None, input.now))
 }
 
-/// By the Secret through which portal and operator pass an attempt.
+/// By the Secret through which portal and operator share an attempt.
 fn consented(input: &Input) -> Option<LastAttempt> {
     let kept = input.observed.newest_attempt.as_ref()?;
     let method = match kept.attempt.request {
@@ -81,8 +83,8 @@ fn consented(input: &Input) -> Option<LastAttempt> {
 
 /// By a version of the credentials Secret that was not read yet.
 fn supplied(input: &Input) -> Option<LastAttempt> {
-    let source = unread_credentials(input)?;
-    let id = format!("{}/{}", source.uid, source.resource_version);
+    let (uid, resource_version) = unread_credentials(input)?;
+    let id = format!("{uid}/{resource_version}");
     Some(running(id, AttemptMethod::Credentials, None, input.now))
 }
 
@@ -112,21 +114,13 @@ fn came_by_secret(attempt: &LastAttempt) -> bool {
     attempt.method.is(AttemptMethod::AuthorizationCode) || attempt.method.is(AttemptMethod::DeviceCode)
 }
 
-/// How far an attempt has come.
-enum Progress {
-    Running,
-    /// It goes on when what is in the way has passed.
+enum AttemptUpdate {
+    /// It goes on when a passing cause is over.
     Delayed(String),
     Ended(AttemptResult, Option<Reason>, String),
 }
 
-/// The grant that stays in use, whatever becomes of the attempt.
-fn in_use(input: &Input) -> Option<String> {
-    let (_, _, version) = input.observed.record.in_use()?;
-    Some(version.id.to_string())
-}
-
-impl Progress {
+impl AttemptUpdate {
     fn failed(reason: Reason, message: String) -> Self {
         Self::Ended(AttemptResult::Failed, Some(reason), message)
     }
@@ -137,13 +131,13 @@ impl Progress {
 
     fn onto(self, attempt: LastAttempt, input: &Input) -> LastAttempt {
         match self {
-            Self::Running => attempt,
             Self::Delayed(message) => {
                 LastAttempt { reason: Some(Reason::IntakeDelayed.into()), message, ..attempt }
             }
             Self::Ended(result, reason, message) => LastAttempt {
                 ended_at: Some(Time(input.now)),
-                grant_in_use: in_use(input),
+                // It stays in use, whatever becomes of the attempt.
+                grant_in_use: input.observed.record.in_use().map(|grant| grant.version.id.to_string()),
                 result: result.into(),
                 reason: reason.map(Into::into),
                 message,
@@ -153,75 +147,71 @@ impl Progress {
     }
 }
 
-/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next, and that is told as an
-/// outcome.
-fn told_by_its_secret(input: &Input, kept: &StoredAttempt) -> Option<Progress> {
-    let unwritten = input.observed.unwritten.iter().find(|known| known.attempt == kept.name);
+/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next: an outcome
+/// says how that went.
+fn from_its_secret(input: &Input, kept: &StoredAttempt) -> Option<AttemptUpdate> {
+    let unwritten = input.observed.unwritten().find(|known| known.attempt == kept.name);
     let ending = match (&kept.attempt.step, unwritten) {
         (_, Some(known)) => &known.ending,
         (Step::Ended(ending), None) => ending,
         (_, None) => return kept.attempt.is_expired_at(input.now).then(expired),
     };
     match ending.result {
-        EndResult::Connected => Some(Progress::succeeded()),
+        EndResult::Connected => Some(AttemptUpdate::succeeded()),
         EndResult::Failed => {
             let reason = ending.reason.known().unwrap_or(Reason::AuthorizationFailed);
-            Some(Progress::failed(reason, ending.message.clone()))
+            Some(AttemptUpdate::failed(reason, ending.message.clone()))
         }
         EndResult::Kept => finished(input, kept.id()).or_else(|| judged(input, kept.attempt.started_at)),
     }
 }
 
-fn expired() -> Progress {
-    let message = "It took more than ten minutes. Connect again.";
-    Progress::failed(Reason::AuthorizationFailed, message.to_owned())
+fn expired() -> AttemptUpdate {
+    let message = "It took more than ten minutes. Connect again.".to_owned();
+    AttemptUpdate::failed(Reason::AuthorizationFailed, message)
 }
 
 /// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
-fn finished(input: &Input, id: &str) -> Option<Progress> {
-    let FinishedWork { outcome, authorization, announcement, .. } = input.observed.finished.as_ref()?;
+fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
+    let FinishedWork { outcome, authorization, announcement, .. } = input.observed.actor.finished.as_ref()?;
     if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
         return None;
     }
     match outcome {
-        Outcome::Committed { new_grant: true } => Some(Progress::succeeded()),
-        Outcome::IntakeRefused { why } => Some(Progress::failed(why.reason(), why.to_string())),
-        Outcome::IntakeDelayed { message } => Some(Progress::Delayed(message.clone())),
+        Outcome::Committed { new_grant: true } => Some(AttemptUpdate::succeeded()),
+        Outcome::IntakeRefused { why } => Some(AttemptUpdate::failed(why.reason(), why.to_string())),
+        Outcome::IntakeDelayed { message } => Some(AttemptUpdate::Delayed(message.clone())),
         Outcome::IntakeInDoubt => Some(in_doubt(input)),
         _ => None,
     }
 }
 
-fn in_doubt(input: &Input) -> Progress {
+fn in_doubt(input: &Input) -> AttemptUpdate {
     let next = match input.observed.record.grant() {
         Some(_) => "The earlier grant stays in use. Import it again.",
         None => "It is tried again; should that be refused, import a new one.",
     };
     let message = format!("What was imported was sent to the provider and its answer never arrived. {next}");
-    Progress::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
+    AttemptUpdate::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
 }
 
-/// What the record says of a grant that came since.
-fn judged(input: &Input, since: Timestamp) -> Option<Progress> {
+/// What the record says about a grant that came since.
+fn judged(input: &Input, since: Timestamp) -> Option<AttemptUpdate> {
     let record = &input.observed.record;
-    if record.present().is_some_and(|present| present.doubted_since.is_some()) {
-        return Some(in_doubt(input));
-    }
-    if record.present().is_some_and(|present| present.has_candidate) || input.observed.busy {
-        return None;
+    match record.present() {
+        Some(present) if present.doubted_since.is_some() => return Some(in_doubt(input)),
+        Some(present) if present.has_candidate || input.observed.actor.busy => return None,
+        _ => {}
     }
     // Times have whole seconds: within the same one it is more likely the grant of an earlier attempt.
-    record.grant().filter(|grant| grant.obtained_at > since).map(|_| Progress::succeeded())
+    record.grant().filter(|grant| grant.obtained_at > since).map(|_| AttemptUpdate::succeeded())
 }
 
-/// An attempt whose end an earlier process did not tell of.
-fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<Progress> {
-    let waits = input.observed.busy
-        || input
-            .observed
-            .record
-            .present()
-            .is_some_and(|present| present.has_candidate && present.doubted_since.is_none())
+/// An attempt whose end an earlier process did not report.
+fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<AttemptUpdate> {
+    let record = input.observed.record.present();
+    let waits = input.observed.actor.busy
+        || record.is_some_and(|present| present.has_candidate && present.doubted_since.is_none())
         || announcement(input).is_some_and(|announcement| announcement.value == attempt.id)
         || unread_credentials(input).is_some()
         || pending_request(input).is_some_and(|request| request == attempt.id);
@@ -235,7 +225,7 @@ fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<Progress> {
         None if came_by_secret(attempt) => over.then(expired),
         None => {
             let message = "The operator was interrupted, and what became of it is not known.".to_owned();
-            Some(Progress::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
+            Some(AttemptUpdate::Ended(AttemptResult::Unknown, Some(Reason::AuthorizationFailed), message))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! No grant is in use: what is waited for, and whom.
+//! No grant is in use: what the connection waits for.
 
 use bowline_api::attempt;
 use bowline_api::connection::{AttemptResult, Method};
@@ -6,77 +6,72 @@ use bowline_api::open::Open;
 use bowline_api::reason::{MessageFacts, Reason};
 use kube::ResourceExt;
 
-use super::checks::Input;
 use super::consent;
-use super::verdict::Verdict;
+use super::input::Input;
+use super::verdict::ConditionVerdict;
 use crate::connection::observed::RecordState;
 use crate::grant::target::Target;
 
 /// The verdict while no grant is in use; `None` where one is.
-pub(super) fn awaiting(input: &Input) -> Option<Verdict> {
+pub(super) fn awaiting(input: &Input) -> Option<ConditionVerdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
-    if let Some(message) = consent::progress(&input.observed.attempts) {
-        return Some(input.verdict(Reason::AuthorizationInProgress, message));
-    }
-    if let Some(verdict) = failed_attempt(input) {
-        return Some(verdict);
-    }
-    let target = input.observed.provider.target()?;
-    if let Some(verdict) = on_record(input) {
-        return Some(verdict);
-    }
-    if target.method(&input.connection.spec) == Method::ClientCredentials {
-        let detail = "The first token is being requested with the app registration.";
-        return Some(input.verdict(Reason::AuthorizationInProgress, detail));
-    }
-    Some(awaiting_person(input, target))
+    in_progress(input).or_else(|| failed_attempt(input)).or_else(|| {
+        let target = input.observed.target()?;
+        Some(on_record(input).unwrap_or_else(|| awaiting_first(input, target)))
+    })
 }
 
-/// Why the last attempt brought no grant.
-fn failed_attempt(input: &Input) -> Option<Verdict> {
+fn in_progress(input: &Input) -> Option<ConditionVerdict> {
+    let progress = consent::progress(&input.observed.attempts)?;
+    Some(input.verdict(Reason::AuthorizationInProgress, progress))
+}
+
+fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
     let attempt = input.attempt.as_ref()?;
     // One that ended beside a grant says nothing about why there is none now.
     if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
         return None;
     }
     let reason = attempt.reason.as_ref().and_then(Open::known)?;
-    Some(Verdict::said(reason, attempt.message.clone()))
+    Some(ConditionVerdict::said(reason, attempt.message.clone()))
 }
 
-/// What the record says without a grant in use.
-fn on_record(input: &Input) -> Option<Verdict> {
-    match &input.observed.record {
-        RecordState::Present(present) if present.ending => Some(input.verdict(
+fn on_record(input: &Input) -> Option<ConditionVerdict> {
+    let (reason, detail) = match &input.observed.record {
+        RecordState::Present(present) if present.ending => (
             Reason::AuthorizationInProgress,
             "The earlier grant is being revoked at the provider; then a new one is accepted.",
-        )),
-        RecordState::Present(present) if present.doubted_since.is_some() => {
-            Some(input.verdict(Reason::IntakeOutcomeUnknown, ""))
-        }
-        RecordState::Present(present) if present.has_candidate => Some(
-            input.verdict(Reason::AuthorizationInProgress, "The grant is being checked with the provider."),
         ),
-        RecordState::Missing if input.connection.was_connected() => {
-            Some(input.verdict(Reason::RecordMissing, ""))
+        RecordState::Present(present) if present.doubted_since.is_some() => {
+            (Reason::IntakeOutcomeUnknown, "")
         }
-        _ => None,
-    }
+        RecordState::Present(present) if present.has_candidate => {
+            (Reason::AuthorizationInProgress, "The grant is being checked with the provider.")
+        }
+        RecordState::Missing if input.connection.was_connected() => (Reason::RecordMissing, ""),
+        _ => return None,
+    };
+    Some(input.verdict(reason, detail))
 }
 
-fn awaiting_person(input: &Input, target: &Target) -> Verdict {
+fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {
     let spec = &input.connection.spec;
+    if input.observed.is_minted(spec) {
+        let detail = "The first token is being requested with the app registration.";
+        return input.verdict(Reason::AuthorizationInProgress, detail);
+    }
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
         let facts = MessageFacts { secret: Some(&credentials.secret_name), ..input.facts() };
-        return Verdict::of(Reason::CredentialsNotFound, &facts);
+        return ConditionVerdict::of(Reason::CredentialsNotFound, &facts);
     }
     let how = how_to_connect(input, target)
         .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));
-    Verdict::of(Reason::AwaitingAuthorization, &MessageFacts { how: Some(&how), ..input.facts() })
+    ConditionVerdict::of(Reason::AwaitingAuthorization, &MessageFacts { how: Some(&how), ..input.facts() })
 }
 
-/// How a person consents, where the provider asks persons and there is a way to it.
+/// How a person consents, if the provider asks for consent and there is a way.
 fn how_to_connect(input: &Input, target: &Target) -> Option<String> {
     let name = input.connection.name_any();
     let method = target.method(&input.connection.spec);

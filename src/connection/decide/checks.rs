@@ -1,50 +1,35 @@
 //! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 use std::time::Duration;
 
-use bowline_api::IntegrationConnection;
-use bowline_api::connection::{LastAttempt, Method};
+use bowline_api::connection::Method;
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
-use super::history::History;
-use super::verdict::Verdict;
+use super::input::Input;
+use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
-use crate::connection::observed::{Observed, Provider, RecordState};
-use crate::grant::target::ScopeComparison;
+use crate::connection::observed::RecordState;
+use crate::grant::target::{ScopeComparison, Target};
+use crate::vault::Grant;
+use crate::world::UnusableProvider;
 
-/// What the checks look at.
-pub(crate) struct Input<'a> {
-    /// The object.
-    pub(crate) connection: &'a IntegrationConnection,
-    /// What was gathered.
-    pub(crate) observed: &'a Observed,
-    /// What earlier refreshes came to.
-    pub(crate) history: &'a History,
-    /// The last attempt to connect.
-    pub(crate) attempt: Option<LastAttempt>,
-    /// The time of the decision.
-    pub(crate) now: Timestamp,
-}
-
-/// So long before a grant ends by itself, its owner is told (R14).
+/// So long before a grant expires, its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
-type Check = fn(&Input) -> Option<Verdict>;
+type Check = fn(&Input) -> Option<ConditionVerdict>;
 
-/// In this order. What takes the token away comes before what only stops traffic, and that before what is waited for.
+/// In this order: first what withdraws the token, then what only stops requests, then what is waited for.
 const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
     not_allowed,
-    provider_missing,
-    parameters_invalid,
-    record_tampered,
-    record_unreadable,
+    provider_unusable,
+    record_unusable,
     ruled_out,
     outcome_unknown,
     provider_not_ready,
@@ -55,12 +40,11 @@ const CHECKS: &[Check] = &[
     scopes_extra,
 ];
 
-/// The verdict on the grant.
-pub(crate) fn authorized(input: &Input) -> Verdict {
+pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
     CHECKS.iter().find_map(|check| check(input)).unwrap_or_else(|| accepted(input))
 }
 
-fn owner_unverified(input: &Input) -> Option<Verdict> {
+fn owner_unverified(input: &Input) -> Option<ConditionVerdict> {
     let spec = &input.connection.spec;
     let method = spec.method.as_ref().and_then(Open::known);
     (!may_own(&spec.owner, method, spec.credentials.is_some())).then(|| {
@@ -69,7 +53,7 @@ fn owner_unverified(input: &Input) -> Option<Verdict> {
     })
 }
 
-fn disconnected(input: &Input) -> Option<Verdict> {
+fn disconnected(input: &Input) -> Option<ConditionVerdict> {
     input.connection.is_disconnected().then(|| {
         let detail = match input.observed.record {
             RecordState::Missing => "The grant is revoked and erased.",
@@ -79,8 +63,8 @@ fn disconnected(input: &Input) -> Option<Verdict> {
     })
 }
 
-fn not_allowed(input: &Input) -> Option<Verdict> {
-    let target = input.observed.provider.target()?;
+fn not_allowed(input: &Input) -> Option<ConditionVerdict> {
+    let target = input.observed.target()?;
     let spec = &input.connection.spec;
     let beyond = target.scopes_beyond_allowed(&spec.scopes);
     let offered = |method: &Open<Method>| method.known().is_some_and(|it| target.methods().contains(&it));
@@ -100,122 +84,105 @@ fn not_allowed(input: &Input) -> Option<Verdict> {
     Some(input.verdict(Reason::ProviderNotAllowed, why))
 }
 
-fn provider_missing(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.provider, Provider::NotFound).then(|| input.verdict(Reason::ProviderNotFound, ""))
+fn provider_unusable(input: &Input) -> Option<ConditionVerdict> {
+    let (reason, detail) = match &input.observed.provider {
+        Err(UnusableProvider::NotFound) => (Reason::ProviderNotFound, ""),
+        Err(UnusableProvider::ParametersInvalid(why)) => (Reason::ParametersInvalid, why.as_str()),
+        Ok(_) | Err(UnusableProvider::NotReady(_)) => return None,
+    };
+    Some(input.verdict(reason, detail))
 }
 
-fn parameters_invalid(input: &Input) -> Option<Verdict> {
-    match &input.observed.provider {
-        Provider::ParametersInvalid { message } => {
-            Some(input.verdict(Reason::ParametersInvalid, message.as_str()))
-        }
-        _ => None,
-    }
-}
-
-fn record_tampered(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.record, RecordState::Tampered).then(|| input.verdict(Reason::RecordTampered, ""))
-}
-
-fn record_unreadable(input: &Input) -> Option<Verdict> {
-    matches!(input.observed.record, RecordState::Unreadable)
-        .then(|| input.verdict(Reason::RecordUnreadable, ""))
+fn record_unusable(input: &Input) -> Option<ConditionVerdict> {
+    let reason = match input.observed.record {
+        RecordState::Tampered => Reason::RecordTampered,
+        RecordState::Unreadable => Reason::RecordUnreadable,
+        RecordState::Missing | RecordState::Present(_) => return None,
+    };
+    Some(input.verdict(reason, ""))
 }
 
 /// What the provider decided about the grant stands until there is a new one.
-fn ruled_out(input: &Input) -> Option<Verdict> {
+fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
-    Some(input.verdict(ruling.reason, ruling.detail.as_str()))
+    Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
 }
 
-fn outcome_unknown(input: &Input) -> Option<Verdict> {
+fn outcome_unknown(input: &Input) -> Option<ConditionVerdict> {
     let present = input.observed.record.present()?;
-    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.busy)
+    (present.unknown_since.is_some() && present.grant.is_some() && !input.observed.actor.busy)
         .then(|| input.verdict(Reason::RotationOutcomeUnknown, ""))
 }
 
-fn provider_not_ready(input: &Input) -> Option<Verdict> {
-    match &input.observed.provider {
-        Provider::NotReady { message } => Some(Verdict::said(Reason::ProviderNotReady, message.clone())),
-        Provider::Rejected { next_probe, .. } => Some(Verdict {
-            // One probe in five minutes may go out; the actor's registration book hands it to one connection.
-            effect: if input.now >= *next_probe { Effect::Serve } else { Effect::Coast },
-            ..input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.")
-        }),
-        Provider::NotFound | Provider::ParametersInvalid { .. } | Provider::Ready(_) => None,
+fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
+    if let Err(UnusableProvider::NotReady(message)) = &input.observed.provider {
+        return Some(ConditionVerdict::said(Reason::ProviderNotReady, message.clone()));
     }
+    let next_probe = input.observed.next_probe?;
+    let verdict = input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.");
+    // One probe in five minutes may go out; the actor's registration book hands it to one connection.
+    Some(ConditionVerdict {
+        effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast },
+        ..verdict
+    })
 }
 
 /// A grant is bound to who consented to what: when that changes, nothing is spent.
-fn consent_outdated(input: &Input) -> Option<Verdict> {
+fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
-    let own_app = input.observed.app_differs.then_some("client id of the app");
+    let target = input.observed.target()?;
+    let own_app = input.observed.actor.app_differs.then_some("client id of the app");
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
-    let verdict = Verdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
-    // Which client the own app names, the actor finds out by reading it, so it must be let look again.
+    let verdict =
+        ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
+    // Only the actor reads the client id of an own app, so it must be allowed to look again.
     let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
-    Some(Verdict { effect, ..verdict })
+    Some(ConditionVerdict { effect, ..verdict })
 }
 
 /// Device flow cannot prove who finished it: the owner agrees to the account first.
-fn unconfirmed(input: &Input) -> Option<Verdict> {
+fn unconfirmed(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let id = consent::account_id(grant);
     let account = grant.bound_to.account.as_ref();
     let shown = account.and_then(|account| account.name.as_deref()).unwrap_or(&id);
     let facts = MessageFacts { account: Some(shown), account_id: Some(&id), ..input.facts() };
-    Some(Verdict::of(Reason::AwaitingConfirmation, &facts))
+    Some(ConditionVerdict::of(Reason::AwaitingConfirmation, &facts))
 }
 
-fn scopes(input: &Input) -> Option<ScopeComparison> {
-    let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
-    Some(ScopeComparison::of(target, &input.connection.spec.scopes, grant.scopes.as_deref()))
+fn scopes_missing(input: &Input) -> Option<ConditionVerdict> {
+    let (_, _, scopes) = scopes(input)?;
+    listed(input, Reason::MissingScopes, &scopes.missing_required)
 }
 
 /// More than was reviewed is not published before its owner says so.
-fn scopes_extra(input: &Input) -> Option<Verdict> {
-    let grant = input.observed.record.grant()?;
-    let target = input.observed.provider.target()?;
-    let extra = scopes(input)?.beyond_review(target, grant).join(", ");
-    listed(input, Reason::ExtraScopes, &extra)
+fn scopes_extra(input: &Input) -> Option<ConditionVerdict> {
+    let (grant, target, scopes) = scopes(input)?;
+    listed(input, Reason::ExtraScopes, &scopes.beyond_review(target, grant))
 }
 
-fn scopes_missing(input: &Input) -> Option<Verdict> {
-    listed(input, Reason::MissingScopes, &scopes(input)?.missing_required.join(", "))
+fn scopes<'a>(input: &Input<'a>) -> Option<(&'a Grant, &'a Target, ScopeComparison)> {
+    let (grant, target) = (input.observed.record.grant()?, input.observed.target()?);
+    Some((grant, target, ScopeComparison::of(target, &input.connection.spec.scopes, grant.scopes.as_deref())))
 }
 
-fn listed(input: &Input, reason: Reason, list: &str) -> Option<Verdict> {
-    (!list.is_empty()).then(|| Verdict::of(reason, &MessageFacts { list: Some(list), ..input.facts() }))
+fn listed(input: &Input, reason: Reason, list: &[impl Borrow<str>]) -> Option<ConditionVerdict> {
+    let facts = MessageFacts { list: Some(&list.join(", ")), ..input.facts() };
+    (!list.is_empty()).then(|| ConditionVerdict::of(reason, &facts))
 }
 
-/// The time at which the grant expires, if the provider names one, it is near, and using the grant does not move it.
+/// When the grant expires, if that is known and near, and using the grant does not extend it.
 fn expires_soon(input: &Input) -> Option<Timestamp> {
     let grant = input.observed.record.grant()?;
     let at = grant.refresh_expires_at.filter(|_| grant.refresh_end_moves == Some(false))?;
     (input.now < at && later(input.now, WARNED_BEFORE) >= at).then_some(at)
 }
 
-fn accepted(input: &Input) -> Verdict {
+fn accepted(input: &Input) -> ConditionVerdict {
     match expires_soon(input).map(|at| at.to_string()) {
-        Some(at) => Verdict::of(Reason::GrantExpiringSoon, &MessageFacts { at: Some(&at), ..input.facts() }),
+        Some(at) => {
+            ConditionVerdict::of(Reason::GrantExpiringSoon, &MessageFacts { at: Some(&at), ..input.facts() })
+        }
         None => input.verdict(Reason::Authorized, ""),
-    }
-}
-
-impl<'a> Input<'a> {
-    /// What sentences can name.
-    pub(crate) fn facts(&self) -> MessageFacts<'a> {
-        let contact = self.observed.provider.target().and_then(|target| target.contact());
-        MessageFacts { contact, ..self.connection.facts() }
-    }
-
-    /// A verdict in the words of the table, with what else is known.
-    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> Verdict
-    where
-        'a: 'd,
-    {
-        Verdict::of(reason, &MessageFacts { detail: detail.into(), ..self.facts() })
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of tries to connect.
+//! What becomes of attempts to connect.
 
 use bowline_api::attempt::{AttemptEnding, DeviceCode, Step};
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
@@ -7,102 +7,81 @@ use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::checks::Input;
-use super::task::is_blocked;
-use super::verdict::Verdict;
+use super::input::Input;
+use super::verdict::ConditionVerdict;
 use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, replaced_code};
 use crate::vault::Grant;
 
-/// So many characters of a request tell it from the one before.
-const LONGEST_REQUEST: usize = 64;
-
-/// The step that is due now.
-pub(crate) fn task(input: &Input, authorized: &Verdict) -> Option<ConsentTask> {
-    let step = |kept: &StoredAttempt| match due(input, kept, authorized)? {
-        Due::Step(task) => Some(task),
-        Due::End(_) => None,
-    };
+pub(crate) fn task(input: &Input, authorized: &ConditionVerdict) -> Option<ConsentTask> {
+    let step = |kept: &StoredAttempt| due(input, kept, authorized)?.ok();
     input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
         let request = pending_request(input)?;
-        (!is_blocked(input, authorized)).then_some(ConsentTask::AskDevice { request })
+        (!input.is_blocked(authorized)).then_some(ConsentTask::AskDevice { request })
     })
 }
 
-/// Tries that cannot go on. Ending them needs no provider, so it does not wait for one.
-pub(crate) fn dismissals(input: &Input, authorized: &Verdict) -> Vec<Dismissal> {
-    if input.observed.busy {
+/// Attempts that cannot go on. Ending them needs no provider, so it does not wait for one.
+pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Dismissal> {
+    if input.observed.actor.busy {
         return Vec::new();
     }
-    let dismissal = |kept: &StoredAttempt| match due(input, kept, authorized)? {
-        Due::End(dismissal) => Some(dismissal),
-        Due::Step(_) => None,
-    };
-    input.observed.attempts.iter().filter_map(dismissal).collect()
+    input.observed.attempts.iter().filter_map(|kept| due(input, kept, authorized)?.err()).collect()
 }
 
-/// What is due on a try.
-enum Due {
-    /// Work for the grant's actor.
-    Step(ConsentTask),
-    /// It is over.
-    End(Dismissal),
-}
-
-fn due(input: &Input, kept: &StoredAttempt, authorized: &Verdict) -> Option<Due> {
+/// What is due on an attempt: its next step, or its end.
+fn due(
+    input: &Input,
+    kept: &StoredAttempt,
+    authorized: &ConditionVerdict,
+) -> Option<Result<ConsentTask, Dismissal>> {
     let attempt = kept.name.clone();
-    let dismiss = |reason: Reason, message: String| {
-        Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
-    };
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
-    if let Some(known) = input.observed.unwritten.iter().find(same) {
-        return Some(Due::End(known.clone()));
+    if let Some(known) = input.observed.unwritten().find(same) {
+        return Some(Err(known.clone()));
     }
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
         // It may be back in a moment: after a restart its metadata is read first.
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
-            if authorized.reason == Reason::ProviderNotReady
-                && input.observed.provider.target().is_none() =>
+            if authorized.reason == Reason::ProviderNotReady && input.observed.target().is_none() =>
         {
             None
         }
-        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
-            if is_blocked(input, authorized) =>
-        {
+        Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if input.is_blocked(authorized) => {
             let (reason, message) = why_blocked(input, authorized);
-            dismiss(reason, message)
+            Some(Err(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
         // The former grant is being revoked: that takes a moment, and the page waits for one.
-        Step::Asked { .. } if input.observed.record.present().is_some_and(|present| present.ending) => None,
-        Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
-        Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
+        Step::Asked { .. } if input.observed.record.is_ending() => None,
+        Step::Asked { .. } => Some(Ok(ConsentTask::Begin { attempt })),
+        Step::Returned { .. } => Some(Ok(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
-            Some(Due::End(Dismissal::of(kept, replaced_code())))
+            Some(Err(Dismissal::of(kept, replaced_code())))
         }
         Step::Waiting { next_poll, .. } => {
-            (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))
+            (poll_at(input, *next_poll) <= input.now).then_some(Ok(ConsentTask::Poll { attempt }))
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
 }
 
-/// Why no grant may be taken in. A paused connection has a verdict of its own, which speaks of the grant in use.
-pub(crate) fn why_blocked(input: &Input, authorized: &Verdict) -> (Reason, String) {
+/// Why no grant may be taken in. A paused connection has a verdict of its own, which is about the grant in use.
+pub(crate) fn why_blocked(input: &Input, authorized: &ConditionVerdict) -> (Reason, String) {
     if authorized.effect != Effect::End && input.connection.is_paused() {
         return (Reason::Suspended, Reason::Suspended.message(&input.facts()));
     }
     (authorized.reason, authorized.message.clone())
 }
 
-/// The later of what the try says, which a restart remembers, and what the actor knows.
+/// The later of what the attempt says, which a restart remembers, and what the actor knows.
 fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
-    input.observed.poll_at.map_or(next_poll, |at| at.max(next_poll))
+    input.observed.actor.poll_at.map_or(next_poll, |at| at.max(next_poll))
 }
 
-/// An exchange that an earlier process began. What it brought may be on record all the same.
-fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
+/// An exchange that an earlier process began. Its grant may be on record nevertheless.
+fn left_behind(input: &Input, kept: &StoredAttempt) -> Result<ConsentTask, Dismissal> {
     let record = &input.observed.record;
-    // Times have whole seconds: within the same one it is more likely the grant of the try before.
+    // Times have whole seconds: within the same one it is more likely the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
     let waits = record.present().filter(|present| !present.ending).and_then(|present| present.consented_at);
     let in_use_is_its = |grant: &Grant| grant.consent.is_ours() && is_its(grant.obtained_at);
@@ -111,9 +90,9 @@ fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
     } else if record.grant().is_some_and(|grant| in_use_is_its(grant)) {
         in_use()
     } else {
-        return Due::Step(ConsentTask::Interrupted { attempt: kept.name.clone() });
+        return Ok(ConsentTask::Interrupted { attempt: kept.name.clone() });
     };
-    Due::End(Dismissal::of(kept, ending))
+    Err(Dismissal::of(kept, ending))
 }
 
 fn is_newest_code(input: &Input, kept: &StoredAttempt) -> bool {
@@ -134,19 +113,17 @@ pub(crate) fn account_id(grant: &Grant) -> String {
     grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }
 
-/// The request for a device flow that nobody took up yet.
+/// The request for a device flow that is not handled yet.
 pub(crate) fn pending_request(input: &Input) -> Option<String> {
-    let asked = input.connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
-    let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
-    (input.history.handled_authorization.as_ref() != Some(&asked)).then_some(asked)
+    input.pending(ANNOTATION_AUTHORIZE_REQUESTED, input.history.handled_authorization.as_ref())
 }
 
-/// The request for a device flow that cannot be taken up, while no grant may be taken in.
-pub(crate) fn unaskable(input: &Input, authorized: &Verdict) -> Option<String> {
-    pending_request(input).filter(|_| is_blocked(input, authorized))
+/// The request for a device flow that cannot be served, because no grant may be accepted.
+pub(crate) fn unaskable(input: &Input, authorized: &ConditionVerdict) -> Option<String> {
+    pending_request(input).filter(|_| input.is_blocked(authorized))
 }
 
-/// The code that waits to be typed at the provider, and when it ends.
+/// The code that waits to be typed at the provider, and when it expires.
 pub(crate) fn shown_code(attempts: &[StoredAttempt]) -> Option<(&DeviceCode, Timestamp)> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Waiting { code, .. } => Some((code, kept.attempt.expires_at)),
@@ -154,7 +131,7 @@ pub(crate) fn shown_code(attempts: &[StoredAttempt]) -> Option<(&DeviceCode, Tim
     })
 }
 
-/// What is under way, in words.
+/// What is in progress, in words.
 pub(crate) fn progress(attempts: &[StoredAttempt]) -> Option<String> {
     attempts.iter().find_map(|kept| match &kept.attempt.step {
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
@@ -170,7 +147,7 @@ pub(crate) fn progress(attempts: &[StoredAttempt]) -> Option<String> {
     })
 }
 
-/// When something of this changes by itself: a poll comes due, or a try expires.
+/// When an attempt changes by itself: a poll is due, or it expires.
 pub(crate) fn next_change(input: &Input) -> Option<Timestamp> {
     let times = input.observed.attempts.iter().flat_map(|kept| {
         let poll = match &kept.attempt.step {

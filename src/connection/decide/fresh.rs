@@ -1,33 +1,36 @@
-//! Is the token fresh, and when is the next attempt due?
+//! Is the token fresh, and when is the next refresh due?
 
-use bowline_api::connection::Method;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 
-use super::checks::Input;
-use super::verdict::Verdict;
-use crate::grant::schedule::{self, Policy};
+use super::input::Input;
+use super::verdict::ConditionVerdict;
+use crate::grant::schedule;
 use crate::grant::target::Target;
-use crate::vault::{Credential, Grant};
+use crate::vault::Grant;
 
-/// The verdict on the access token.
-pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> Verdict {
+pub(crate) fn fresh(input: &Input, next_attempt: Option<Timestamp>) -> ConditionVerdict {
     if input.connection.is_paused() {
         return input.verdict(Reason::Suspended, "");
     }
-    let Some(token) = Token::of(input) else { return input.verdict(Reason::NoToken, "") };
-    let Some(expires_at) = token.expires_at else { return input.verdict(Reason::NeverExpires, "") };
-    let reason = reason(input, &token, expires_at);
+    let Some((expires_at, refreshable)) = token_in_use(input) else {
+        return input.verdict(Reason::NoToken, "");
+    };
+    let Some(expires_at) = expires_at else { return input.verdict(Reason::NeverExpires, "") };
+    let reason = reason(input, expires_at, refreshable);
     let (at, refusals) = (expires_at.to_string(), input.history.refusals.to_string());
     let list = (reason == Reason::RefreshRefused).then_some(refusals.as_str());
     let detail = detail(input, reason, next_attempt);
-    Verdict::of(reason, &MessageFacts { at: Some(&at), list, detail: detail.into(), ..input.facts() })
+    ConditionVerdict::of(
+        reason,
+        &MessageFacts { at: Some(&at), list, detail: detail.into(), ..input.facts() },
+    )
 }
 
-fn reason(input: &Input, token: &Token, expires_at: Timestamp) -> Reason {
+fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {
     let failing = input.history.last_failure.is_some();
-    match (expires_at <= input.now, token.refreshable) {
+    match (expires_at <= input.now, refreshable) {
         (true, false) => Reason::NotRefreshable,
         (true, true) => Reason::TokenExpired,
         (false, _) if input.history.stopped() => Reason::RefreshRefused,
@@ -37,7 +40,6 @@ fn reason(input: &Input, token: &Token, expires_at: Timestamp) -> Reason {
     }
 }
 
-/// Why the last refresh failed, and when the next one is due.
 fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> String {
     if !matches!(reason, Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing) {
         return String::new();
@@ -49,74 +51,42 @@ fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> Str
     }
 }
 
-/// The token that is in use.
-struct Token {
-    expires_at: Option<Timestamp>,
-    refreshable: bool,
-}
-
-impl Token {
-    /// From the grant, or from status where the record cannot be read now.
-    fn of(input: &Input) -> Option<Self> {
-        if let Some(grant) = input.observed.record.grant() {
-            return Some(Self { expires_at: grant.expires_at, refreshable: refreshable(grant, input) });
-        }
-        let present = input.observed.record.present().is_some();
-        input.connection.grant()?;
-        let status = input.connection.token().filter(|_| !present)?;
-        Some(Self {
-            expires_at: status.expires_at.as_ref().map(|time| time.0),
-            refreshable: status.refreshable.unwrap_or_default(),
-        })
+/// When the token in use expires, and whether it can be refreshed: from the grant, or from status where the record cannot be
+/// read now.
+fn token_in_use(input: &Input) -> Option<(Option<Timestamp>, bool)> {
+    if let Some(grant) = input.observed.record.grant() {
+        let refreshable = input.observed.is_refreshable(&input.connection.spec, grant);
+        return Some((grant.expires_at, refreshable));
     }
-}
-
-/// Whether a new token can be had without the owner.
-pub(crate) fn refreshable(grant: &Grant, input: &Input) -> bool {
-    match &grant.credential {
-        Credential::OAuth { refresh_token: Some(_), .. } => true,
-        Credential::OAuth { refresh_token: None, .. } => input
-            .observed
-            .provider
-            .target()
-            .is_some_and(|target| target.method(&input.connection.spec) == Method::ClientCredentials),
-        Credential::ApiKey { .. } | Credential::Basic { .. } => false,
-    }
+    input.connection.grant()?;
+    let token = input.connection.token().filter(|_| input.observed.record.present().is_none())?;
+    Some((token.expires_at.as_ref().map(|time| time.0), token.refreshable.unwrap_or_default()))
 }
 
 /// When the next refresh is due; `None` where none is planned.
-pub(crate) fn next_attempt(
-    input: &Input,
-    target: &Target,
-    policy: &Policy,
-    jitter: f64,
-) -> Option<Timestamp> {
-    let history = input.history;
-    if history.ruling.as_ref().is_some_and(|ruling| ruling.is_final) {
+pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> {
+    if input.is_ruled_out_for_good() {
         return None;
     }
-    let minted = target.method(&input.connection.spec) == Method::ClientCredentials;
+    let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
-        // What is being revoked is waited for: a token minted meanwhile would go with it.
-        if !minted || input.observed.record.present().is_some_and(|present| present.ending) {
+        // Wait for the revocation: a token minted meanwhile would be revoked too.
+        if !input.observed.is_minted(spec) || input.observed.record.is_ending() {
             return None;
         }
-        // A time that stays the same, or status would differ at each look.
+        // A fixed time, or status would change with every reconcile.
         let since = input.connection.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        return Some(history.retry_at.or(since).unwrap_or(input.now));
+        return Some(retry_at.or(since).unwrap_or(input.now));
     };
-    if !refreshable(grant, input) {
+    if !input.observed.is_refreshable(spec, grant) {
         return None;
     }
-    if let Some(at) = history.retry_at {
-        let floor = tried_again_at(input, grant, target);
-        return Some(at.max(floor.unwrap_or(at)));
+    // Whichever is later; `None` is before every time.
+    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
+        return Some(at);
     }
-    if let Some(probe) = tried_again_at(input, grant, target) {
-        return Some(probe);
-    }
-    let ends = grant.expires_at?;
-    Some(schedule::next_refresh(grant.obtained_at, ends, jitter, Some(grant.obtained_at), policy))
+    let (obtained_at, expires_at) = (grant.obtained_at, grant.expires_at?);
+    Some(schedule::next_refresh(obtained_at, expires_at, input.jitter, Some(obtained_at), input.policy))
 }
 
 /// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.

@@ -1,34 +1,33 @@
 //! What earlier refreshes came to: read from status, with the actor's newest outcome taken in. Pure.
 
-use bowline_api::IntegrationConnectionStatus;
-use bowline_api::connection::{FailureStatus, RulingStatus, TokenStatus};
-use bowline_api::open::Open;
+use bowline_api::connection::{FailureStatus, RulingStatus};
 use bowline_api::reason::Reason;
+use bowline_api::{IntegrationConnection, IntegrationConnectionStatus};
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_runtime::clock::later;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::connection::observed::ObservedConnection;
 use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
-use crate::vault::record::{GrantVersion, Pause};
+use crate::vault::record::Pause;
 
 /// What is remembered of refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
-    /// Refreshes that failed in a row.
+    /// In a row.
     pub(crate) failures: i32,
-    /// Refusals by the provider in a row.
+    /// In a row.
     pub(crate) refusals: i32,
-    /// The last failure since the last success.
+    /// Since the last success.
     pub(crate) last_failure: Option<FailureStatus>,
     /// When the next refresh is due, while failing.
     pub(crate) retry_at: Option<Timestamp>,
     /// The version of the app registration that the last failure happened with.
     pub(crate) failed_with: Option<String>,
-    /// What the provider decided about this grant, until there is a new one.
-    pub(crate) ruling: Option<Ruling>,
+    pub(crate) ruling: Option<RulingStatus>,
     /// The last refresh request that was carried out or refused.
     pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
@@ -37,68 +36,59 @@ pub(crate) struct History {
     pub(crate) new_grant: bool,
 }
 
-/// A decision of the provider about a grant.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ruling {
-    /// What was decided.
-    pub(crate) reason: Reason,
-    /// What the provider said, in our words.
-    pub(crate) detail: String,
-    /// Whether nothing is tried until there is a new grant.
-    pub(crate) is_final: bool,
-    /// When it was decided.
-    pub(crate) since: Timestamp,
-}
-
 impl History {
-    /// Reads what `status` remembers of the grant in use; what it says of another one is forgotten. `pause` is the pause on
-    /// record: one taken with another app registration than `app_version` is over.
-    pub(crate) fn of(
-        status: Option<&IntegrationConnectionStatus>,
-        grant: Option<GrantVersion>,
-        pause: Option<&Pause>,
-        app_version: Option<&str>,
+    /// What status remembers of the grant in use, with the newest outcome taken in.
+    pub(super) fn of(
+        connection: &IntegrationConnection,
+        observed: &ObservedConnection,
+        policy: &Policy,
+        jitter: f64,
     ) -> Self {
-        let Some(status) = status else {
-            return Self {
-                retry_at: pause.and_then(|pause| unless_replaced(pause, app_version)),
-                ..Self::default()
-            };
-        };
+        let remembered = Self::remembered(connection.status.as_ref(), observed);
+        match &observed.actor.finished {
+            Some(finished) => remembered.absorb(finished, observed.record.revision(), policy, jitter),
+            None => remembered,
+        }
+    }
+
+    /// What status says of another grant is forgotten, and a pause taken with another app registration is over.
+    fn remembered(status: Option<&IntegrationConnectionStatus>, observed: &ObservedConnection) -> Self {
+        let pause = observed.record.present().and_then(|present| present.pause.as_ref());
+        let app_version = observed.app_version.as_deref();
+        let paused = pause.and_then(|pause| unless_replaced(pause, app_version));
+        let Some(status) = status else { return Self { retry_at: paused, ..Self::default() } };
         let requests = Self {
             handled_refresh: status.last_handled_refresh.clone(),
             handled_authorization: status.last_handled_authorization.clone(),
             ..Self::default()
         };
-        let told = status.grant.as_ref().map(|told| (told.id.clone(), told.revision));
-        if told != grant.map(|grant| (grant.id.to_string(), grant.revision)) {
+        let known = status.grant.as_ref().map(|grant| (grant.id.clone(), grant.revision));
+        if known != observed.record.version().map(|grant| (grant.id.to_string(), grant.revision)) {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
+        // A pause in which nothing was planned (suspended, say) is over when something is planned again.
+        let said =
+            token.last_failure.as_ref().map(|last| token.next_refresh_at.as_ref().unwrap_or(&last.at).0);
         Self {
             failures: token.consecutive_failures.unwrap_or_default(),
             refusals: token.consecutive_refusals.unwrap_or_default(),
-            retry_at: match pause {
-                Some(pause) => unless_replaced(pause, app_version),
-                None => retry_at(&token),
-            },
+            retry_at: if pause.is_some() { paused } else { said },
             failed_with: pause.and_then(|pause| pause.app_version.clone()),
-            ruling: status.ruling.as_ref().and_then(Ruling::remembered),
+            ruling: status.ruling.clone().filter(|ruling| ruling.reason.known().is_some()),
             last_failure: token.last_failure,
             ..requests
         }
     }
 
     /// Takes in the newest outcome.
-    #[must_use]
-    pub(crate) fn absorb(
+    fn absorb(
         mut self,
-        finished: Option<&FinishedWork>,
+        finished: &FinishedWork,
         revision: Option<i64>,
         policy: &Policy,
         jitter: f64,
     ) -> Self {
-        let Some(finished) = finished else { return self };
         self.answer(finished);
         let now = finished.at;
         match &finished.outcome {
@@ -117,18 +107,16 @@ impl History {
             }
             Outcome::Lost { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(Reason::RefreshTokenLost, failure, finished);
-                let ruling = Ruling::new(Reason::RefreshTokenLost, failure.summary.clone(), now);
-                Self { ruling: Some(ruling), ..self }
+                Self { ruling: Some(ruling(Reason::RefreshTokenLost, &failure.summary, now)), ..self }
             }
             Outcome::SecretMissing { message } => {
-                let ruling = Ruling::new(Reason::CredentialsNotFound, message.clone(), now);
-                Self { ruling: Some(ruling), ..self }
+                Self { ruling: Some(ruling(Reason::CredentialsNotFound, message, now)), ..self }
             }
             _ => self,
         }
     }
 
-    /// Where nothing was sent for a passing cause the request still waits. What somebody has to fix first is an answer.
+    /// A request still waits if a passing cause kept it from being sent. What somebody has to fix first is an answer.
     fn answer(&mut self, finished: &FinishedWork) {
         if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
             return;
@@ -161,16 +149,16 @@ impl History {
             }
             // Approval and policies change at people's pace.
             Class::Consent | Class::Policy | Class::StepUp => later(now, schedule::AFTER_STOPPING),
-            // The registration is at fault, not the grant: it never comes to the daily refreshes of a stopped one.
+            // The registration is at fault, not the grant: refreshes never slow down to once a day.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
             Class::Reauth if self.refusals == 1 => later(now, policy.bounds.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),
         });
         // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
         if failure.class != Class::Reauth || self.refusals > 1 {
-            let since =
-                |reason| self.ruling.as_ref().filter(|it| it.reason == reason).map_or(now, |it| it.since);
-            self.ruling = ruled.map(|reason| Ruling::new(reason, failure.summary.clone(), since(reason)));
+            let before = self.ruling.take();
+            let since = |reason| before.filter(|it| it.reason.is(reason)).map_or(now, |it| it.since.0);
+            self.ruling = ruled.map(|reason| ruling(reason, &failure.summary, since(reason)));
         }
         self
     }
@@ -195,12 +183,10 @@ impl History {
         self.last_failure = Some(FailureStatus { at, reason: reason.into(), message });
     }
 
-    /// Whether the operator has stopped asking after ten refusals.
     pub(crate) fn stopped(&self) -> bool {
         self.refusals >= schedule::REFUSALS_TO_STOP
     }
 
-    /// The pause to remember on record.
     pub(crate) fn pause(&self) -> Option<Pause> {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
         Some(Pause { not_before, app_version: self.failed_with.clone() })
@@ -214,14 +200,6 @@ fn unless_replaced(pause: &Pause, app_version: Option<&str>) -> Option<Timestamp
     (!replaced).then_some(pause.not_before)
 }
 
-/// The pause that status tells of.
-fn retry_at(token: &TokenStatus) -> Option<Timestamp> {
-    let last = token.last_failure.as_ref()?;
-    // A pause in which nothing was planned (suspended, say) is over when something is planned again.
-    Some(token.next_refresh_at.as_ref().unwrap_or(&last.at).0)
-}
-
-/// What a failure decides about the grant.
 fn ruled(failure: &Failure) -> Option<Reason> {
     match failure.class {
         Class::Reauth if failure.proves_revoked => Some(Reason::GrantRevoked),
@@ -233,26 +211,12 @@ fn ruled(failure: &Failure) -> Option<Reason> {
     }
 }
 
-impl Ruling {
-    fn new(reason: Reason, detail: String, since: Timestamp) -> Self {
-        let is_final =
-            matches!(reason, Reason::GrantRevoked | Reason::GrantExpired | Reason::RefreshTokenLost);
-        Self { reason, detail, is_final, since }
-    }
-
-    fn remembered(status: &RulingStatus) -> Option<Self> {
-        let RulingStatus { reason, since, is_final, grant: _, message } = status;
-        Some(Self { reason: reason.known()?, detail: message.clone(), is_final: *is_final, since: since.0 })
-    }
-
-    /// As status tells of it.
-    pub(crate) fn status(&self, grant: Option<GrantVersion>) -> RulingStatus {
-        RulingStatus {
-            reason: Open::Known(self.reason),
-            since: Time(self.since),
-            is_final: self.is_final,
-            grant: grant.map(|grant| grant.id.to_string()),
-            message: self.detail.clone(),
-        }
+fn ruling(reason: Reason, message: &str, since: Timestamp) -> RulingStatus {
+    RulingStatus {
+        reason: reason.into(),
+        since: Time(since),
+        is_final: matches!(reason, Reason::GrantRevoked | Reason::GrantExpired | Reason::RefreshTokenLost),
+        grant: None,
+        message: message.to_owned(),
     }
 }

@@ -2,13 +2,14 @@
 
 mod attempt;
 mod awaiting;
-pub(crate) mod checks;
-pub(crate) mod consent;
-pub(crate) mod fresh;
-pub(crate) mod history;
+mod checks;
+pub(super) mod consent;
+mod fresh;
+mod history;
+mod input;
 mod shared;
 mod task;
-pub(crate) mod verdict;
+pub(super) mod verdict;
 
 use std::collections::BTreeSet;
 
@@ -19,41 +20,34 @@ use bowline_api::reason::{Effect, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use self::checks::Input;
 use self::history::History;
-use self::verdict::Verdict;
-use super::observed::{Observed, RecordState};
+use self::input::Input;
+use self::verdict::ConditionVerdict;
+use super::observed::{ObservedConnection, RecordState};
 use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Policy, RefreshBounds};
-use crate::grant::target::Target;
 use crate::grant::work::Task;
+use crate::secret_plan::SecretPlan;
 
 /// What is to be done, and what is to be said.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    /// The verdict on the grant.
-    pub(crate) authorized: Verdict,
-    /// The verdict on the token.
-    pub(crate) fresh: Verdict,
+pub(crate) struct ConnectionPlan {
+    pub(crate) authorized: ConditionVerdict,
+    pub(crate) fresh: ConditionVerdict,
     /// The verdict on sharing, before shares are written; `None` where it is not requested.
-    pub(crate) shared: Option<Verdict>,
+    pub(crate) shared: Option<ConditionVerdict>,
     /// What earlier refreshes came to, with the newest outcome taken in.
     pub(crate) history: History,
-    /// The last attempt to connect.
     pub(crate) last_attempt: Option<LastAttempt>,
-    /// Work for the grant's actor.
     pub(crate) task: Option<Task>,
-    /// Attempts to connect that are over.
     pub(crate) dismissals: Vec<Dismissal>,
-    /// What becomes of the Secret here.
-    pub(crate) publishing: Publishing,
+    pub(crate) secret: SecretPlan,
     /// Namespaces that lack a share.
     pub(crate) shares_to_write: BTreeSet<String>,
     /// Whether shares and their Secrets are taken back from here, before anything else.
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be revoked and erased.
     pub(crate) end: bool,
-    /// When the next refresh is due.
     pub(crate) next_attempt: Option<Timestamp>,
     /// When a refresh request that waits may be served.
     pub(crate) request_at: Option<Timestamp>,
@@ -65,55 +59,39 @@ pub(crate) struct Plan {
     pub(crate) consent_at: Option<Timestamp>,
 }
 
-/// What becomes of the Secret in the connection's namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Publishing {
-    /// Write it.
-    Write,
-    /// It is as it should be.
-    Keep,
-    /// It stays as it is, and what came since is not published.
-    Withhold,
-    /// Remove it.
-    Withdraw,
-    /// There is nothing to publish.
-    Nothing,
-}
-
-/// Decides.
 pub(crate) fn decide(
     connection: &IntegrationConnection,
-    observed: &Observed,
+    observed: &ObservedConnection,
     now: Timestamp,
     limits: RefreshBounds,
-) -> Plan {
-    let (jitter, target) = (jitter(connection, observed.record.revision()), observed.provider.target());
-    let policy = target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
-    let history = history(connection, observed, &policy, jitter);
-    let mut input = Input { connection, observed, history: &history, attempt: None, now };
+) -> ConnectionPlan {
+    let (jitter, target) = (jitter(connection, observed.record.revision()), observed.target());
+    let policy = &target.map_or_else(|| Policy::plain(limits), |target| target.policy(limits));
+    let history = History::of(connection, observed, policy, jitter);
+    let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    // The actor's rest is part of it: with "now" the status would differ at each look.
+    // The actor's rest is part of it: with "now" the status would change with every reconcile.
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
-        .and_then(|target| fresh::next_attempt(&input, target, &policy, jitter))
-        .map(|at| at.max(observed.rest_until.unwrap_or(at)));
-    let task = target.and_then(|it| task::task(&input, &authorized, it, next_attempt, &policy));
+        .and_then(|target| fresh::next_attempt(&input, target))
+        .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
+    let task = target.and_then(|_| task::task(&input, &authorized, next_attempt));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
     let unaskable = consent::unaskable(&input, &authorized);
-    let answerable = answerable(&input, &authorized, target, &policy);
-    Plan {
+    let answerable = answerable(&input, &authorized);
+    ConnectionPlan {
         shared: shared::shared(&input),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
-        publishing: publishing(&input, &authorized),
+        secret: secret(&input, &authorized),
         end: ends(observed, &authorized),
         fresh: fresh::fresh(&input, next_attempt),
         task,
         dismissals: consent::dismissals(&input, &authorized),
         next_attempt,
-        request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input, &policy)),
-        unanswerable: waiting.filter(|_| !observed.busy && !answerable),
+        request_at: waiting.as_ref().filter(|_| answerable).and(task::earliest(&input)),
+        unanswerable: waiting.filter(|_| !observed.actor.busy && !answerable),
         last_attempt: attempt::answered(&input, unaskable.as_deref(), &authorized),
         unaskable,
         consent_at: consent::next_change(&input),
@@ -122,20 +100,8 @@ pub(crate) fn decide(
     }
 }
 
-/// What is remembered of refreshes, with the newest outcome taken in.
-fn history(connection: &IntegrationConnection, observed: &Observed, policy: &Policy, jitter: f64) -> History {
-    let present = observed.record.present();
-    let remembered = History::of(
-        connection.status.as_ref(),
-        present.and_then(|present| present.version),
-        present.and_then(|present| present.pause.as_ref()),
-        observed.app_version.as_deref(),
-    );
-    remembered.absorb(observed.finished.as_ref(), observed.record.revision(), policy, jitter)
-}
-
 /// Whether anything may be sent to the provider with the grant in use.
-fn traffic_allowed(connection: &IntegrationConnection, authorized: &Verdict) -> bool {
+fn traffic_allowed(connection: &IntegrationConnection, authorized: &ConditionVerdict) -> bool {
     matches!(authorized.effect, Effect::Serve | Effect::Withhold) && !connection.is_paused()
 }
 
@@ -144,65 +110,53 @@ fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
 }
 
 /// A token that is taken away is shared with nobody new.
-fn shares_to_write(observed: &Observed, authorized: &Verdict) -> BTreeSet<String> {
-    match authorized.effect {
-        Effect::End | Effect::Withdraw => BTreeSet::new(),
-        Effect::Serve | Effect::Coast | Effect::Withhold => {
-            shared::missing(&observed.shared, &observed.shares)
-        }
-    }
+fn shares_to_write(observed: &ObservedConnection, authorized: &ConditionVerdict) -> BTreeSet<String> {
+    let is_taken_away = matches!(authorized.effect, Effect::End | Effect::Withdraw);
+    if is_taken_away { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) }
 }
 
 /// Whether the grant is to be marked as ending, and is not yet.
-fn ends(observed: &Observed, authorized: &Verdict) -> bool {
+fn ends(observed: &ObservedConnection, authorized: &ConditionVerdict) -> bool {
     authorized.effect == Effect::End
         && !matches!(observed.record, RecordState::Missing)
-        && observed.record.present().is_none_or(|present| !present.ending)
+        && !observed.record.is_ending()
 }
 
 /// Whether a refresh request can still be served later.
-fn answerable(
-    input: &Input,
-    authorized: &Verdict,
-    target: Option<&std::sync::Arc<Target>>,
-    policy: &Policy,
-) -> bool {
-    target.is_some()
-        && !input.connection.is_paused()
-        && matches!(authorized.effect, Effect::Serve | Effect::Withhold)
-        && !input.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
-        && task::earliest(input, policy).is_some()
+fn answerable(input: &Input, authorized: &ConditionVerdict) -> bool {
+    input.observed.target().is_some()
+        && traffic_allowed(input.connection, authorized)
+        && !input.is_ruled_out_for_good()
+        && task::earliest(input).is_some()
 }
 
-fn publishing(input: &Input, authorized: &Verdict) -> Publishing {
+fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
-    // A grant that was withdrawn stays so while something else is said of the connection.
-    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason == Reason::GrantRevoked);
+    // A revoked grant stays withdrawn while another reason is shown.
+    let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(Reason::GrantRevoked));
     match authorized.effect {
-        Effect::End | Effect::Withdraw => Publishing::Withdraw,
-        _ if revoked => Publishing::Withdraw,
+        Effect::End | Effect::Withdraw => SecretPlan::Withdraw,
+        _ if revoked => SecretPlan::Withdraw,
         // What was published under the old terms stays; nothing new follows it.
         _ if authorized.reason == Reason::ConsentOutdated && has_token => {
-            if holds_the_token(input) && !is_edited(input) { Publishing::Keep } else { Publishing::Withhold }
+            if holds_the_token(input) && !is_edited(input) { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
-        Effect::Withhold => Publishing::Withhold,
+        Effect::Withhold => SecretPlan::Withhold,
         // A record that cannot be read now says nothing about what is published.
-        Effect::Serve | Effect::Coast
-            if !has_token && observed.record.present().is_none() && observed.written.is_some() =>
-        {
-            Publishing::Keep
+        _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
+            SecretPlan::Keep
         }
-        Effect::Serve | Effect::Coast if !has_token => Publishing::Nothing,
-        Effect::Serve | Effect::Coast if as_it_should_be(input) => Publishing::Keep,
-        Effect::Serve | Effect::Coast => Publishing::Write,
+        _ if !has_token => SecretPlan::Wait,
+        _ if as_it_should_be(input) => SecretPlan::Keep,
+        Effect::Serve | Effect::Coast => SecretPlan::Write,
     }
 }
 
 /// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
 fn as_it_should_be(input: &Input) -> bool {
     let Some(status) = &input.connection.status else { return false };
-    // What could not be published for this spec is tried again, and said again, until it can.
+    // What could not be published for this spec is tried again until it can.
     status.observed_generation == input.connection.metadata.generation
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)
@@ -211,7 +165,7 @@ fn as_it_should_be(input: &Input) -> bool {
 
 /// Whether the Secret that was written last holds the token in use.
 fn holds_the_token(input: &Input) -> bool {
-    let version = input.observed.record.present().and_then(|present| present.version);
+    let version = input.observed.record.version();
     input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
 }
 

@@ -8,22 +8,23 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::{MessageFacts, Reason};
 use kube::ResourceExt;
 
-use super::checks::Input;
-use super::verdict::Verdict;
+use super::input::Input;
+use super::verdict::ConditionVerdict;
 use crate::sharing::Shared;
 
 /// The verdict on sharing; `None` where it is not requested. It is information: it never makes a connection unready.
-pub(super) fn shared(input: &Input) -> Option<Verdict> {
-    match &input.observed.shared {
-        Shared::NotAsked => None,
-        Shared::WorkspaceNotFound { .. } => Some(input.verdict(Reason::WorkspaceNotFound, "")),
-        Shared::Unknown { .. } => Some(input.verdict(Reason::WorkspaceUnreadable, "")),
-        Shared::OwnerNotMember { .. } => Some(input.verdict(Reason::OwnerNotMember, "")),
-        Shared::In { namespaces, .. } => Some(within(input, namespaces)),
-    }
+pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
+    let reason = match &input.observed.shared {
+        Shared::NotAsked => return None,
+        Shared::WorkspaceNotFound => Reason::WorkspaceNotFound,
+        Shared::Unknown => Reason::WorkspaceUnreadable,
+        Shared::OwnerNotMember => Reason::OwnerNotMember,
+        Shared::In { namespaces, .. } => return Some(within(input, namespaces)),
+    };
+    Some(input.verdict(reason, ""))
 }
 
-fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
+fn within(input: &Input, namespaces: &BTreeSet<String>) -> ConditionVerdict {
     let shares = input.observed.shares.iter();
     let published: BTreeSet<_> =
         shares.filter(|share| share.is(ConditionType::Ready)).filter_map(|share| share.namespace()).collect();
@@ -32,7 +33,7 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
     if lacking.is_empty() {
         return input.verdict(Reason::Shared, "");
     }
-    Verdict::of(
+    ConditionVerdict::of(
         Reason::PartiallyPublished,
         &MessageFacts { list: Some(&lacking.join(", ")), ..input.facts() },
     )
@@ -41,10 +42,7 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> Verdict {
 /// Namespaces that should have a share and have none.
 pub(super) fn missing(wanted: &Shared, shares: &[Arc<ConnectionShare>]) -> BTreeSet<String> {
     let Shared::In { namespaces, .. } = wanted else { return BTreeSet::new() };
-    let there: BTreeSet<_> = shares
-        .iter()
-        .filter(|share| share.metadata.deletion_timestamp.is_none())
-        .filter_map(|share| share.namespace())
-        .collect();
+    let live = shares.iter().filter(|share| share.metadata.deletion_timestamp.is_none());
+    let there: BTreeSet<_> = live.filter_map(|share| share.namespace()).collect();
     namespaces.difference(&there).cloned().collect()
 }

@@ -1,35 +1,25 @@
-//! What the grant's actor is told to do, if anything.
+//! What the grant's actor is to do, if anything.
 
-use bowline_api::connection::Method;
 use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED};
 use bowline_api::reason::Effect;
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::checks::Input;
-use super::verdict::Verdict;
-use super::{consent, fresh};
-use crate::connection::observed::{Provider, RecordState, SourceSeen};
+use super::consent;
+use super::input::Input;
+use super::verdict::ConditionVerdict;
 use crate::grant::intake::Announcement;
 use crate::grant::may_be_sent_again;
-use crate::grant::schedule::Policy;
-use crate::grant::target::Target;
 use crate::grant::work::Task;
 
-/// So many characters of a refresh request tell it from the one before.
-const LONGEST_REQUEST: usize = 64;
-
-/// The task that is due now.
 pub(super) fn task(
     input: &Input,
-    authorized: &Verdict,
-    target: &Target,
+    authorized: &ConditionVerdict,
     next_attempt: Option<Timestamp>,
-    policy: &Policy,
 ) -> Option<Task> {
-    let rests = input.observed.rest_until.is_some_and(|until| until > input.now);
-    if rests || input.observed.busy {
+    let actor = &input.observed.actor;
+    if actor.busy || actor.rest_until.is_some_and(|until| until > input.now) {
         return None;
     }
     if let Some(step) = consent::task(input, authorized) {
@@ -45,10 +35,10 @@ pub(super) fn task(
         return None;
     }
     let request = pending_request(input);
-    let asked_at = request.as_ref().and(earliest(input, policy));
-    let due = [next_attempt, asked_at].into_iter().flatten().min()?;
+    let requested_for = request.as_ref().and(earliest(input));
+    let due = [next_attempt, requested_for].into_iter().flatten().min()?;
     (due <= input.now).then(|| {
-        if target.method(&input.connection.spec) == Method::ClientCredentials {
+        if input.observed.is_minted(&input.connection.spec) {
             Task::Mint { request }
         } else {
             Task::Refresh { request }
@@ -56,26 +46,12 @@ pub(super) fn task(
     })
 }
 
-/// Whether no grant may be taken in now, for the cause that `authorized` or the suspension names.
-pub(super) fn is_blocked(input: &Input, authorized: &Verdict) -> bool {
-    let blocked = match authorized.effect {
-        Effect::End => true,
-        // A withdrawn grant may be replaced; a connection that is not allowed may not.
-        Effect::Withdraw => input.history.ruling.is_none(),
-        Effect::Serve | Effect::Coast | Effect::Withhold => false,
-    };
-    let usable = matches!(input.observed.provider, Provider::Ready(_));
-    // An unreadable record may hold a good grant: it is never overwritten.
-    let unreadable = matches!(input.observed.record, RecordState::Unreadable);
-    blocked || !usable || unreadable || input.connection.spec.suspend.unwrap_or_default()
-}
-
-/// A grant that was imported goes before everything else.
-fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
-    if is_blocked(input, authorized) {
+/// An imported grant goes first.
+fn taking(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
+    if input.is_blocked(authorized) {
         return None;
     }
-    let taken = input.observed.taken.as_ref();
+    let taken = input.observed.actor.taken.as_ref();
     if let Some(announcement) = announcement(input).filter(|announcement| taken != Some(&announcement.value))
     {
         return Some(Task::Take(announcement));
@@ -87,24 +63,22 @@ fn taking(input: &Input, authorized: &Verdict) -> Option<Task> {
     unread_credentials(input).map(|_| Task::Read { secret: secret.secret_name.clone() })
 }
 
-/// The version of the credentials Secret that was neither accepted nor refused yet.
-pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a SourceSeen> {
-    input.connection.spec.credentials.as_ref()?;
+/// UID and resourceVersion of the credentials Secret, if they were neither accepted nor refused yet.
+pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a (String, String)> {
     let seen = input.observed.credentials.as_ref()?;
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
-    let unread =
-        read.is_none_or(|read| read.uid != seen.uid || read.resource_version != seen.resource_version);
-    let refused_before = input.observed.refused_source.as_ref() == Some(seen);
+    let unread = read.is_none_or(|read| (&read.uid, &read.resource_version) != (&seen.0, &seen.1));
+    let refused_before = input.observed.actor.refused_source.as_ref() == Some(seen);
     (unread && !refused_before).then_some(seen)
 }
 
-/// Whether a candidate waits that may be sent to the provider, for the first time or once more.
+/// Whether a candidate may be sent to the provider, for the first time or again.
 fn may_be_judged(input: &Input) -> bool {
     let record = &input.observed.record;
     let Some(present) = record.present().filter(|present| present.has_candidate && !present.ending) else {
         return false;
     };
-    let grace = input.observed.provider.target().and_then(|target| target.grace());
+    let grace = input.observed.target().and_then(|target| target.grace());
     let again = |sent_at| may_be_sent_again(sent_at, grace, record.grant().map(AsRef::as_ref), input.now);
     present.doubted_since.is_none_or(again)
 }
@@ -114,20 +88,18 @@ pub(super) fn announcement(input: &Input) -> Option<Announcement> {
     input.connection.annotations().get(ANNOTATION_INTAKE).map(|value| Announcement::parse(value))
 }
 
-/// The refresh request on the object that nobody answered yet.
+/// The refresh request on the object that is not handled yet.
 pub(super) fn pending_request(input: &Input) -> Option<String> {
-    let asked = input.connection.annotations().get(ANNOTATION_REFRESH_REQUESTED)?;
-    // It is echoed in status: no more of it than a time and a name need.
-    let asked: String = asked.chars().take(LONGEST_REQUEST).collect();
-    (input.history.handled_refresh.as_ref() != Some(&asked)).then_some(asked)
+    input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }
 
 /// When a request may be served: at once, but no sooner than the least interval after the last attempt, and not before a
 /// second opinion on the grant would count. `None` where there is nothing to refresh.
-pub(super) fn earliest(input: &Input, policy: &Policy) -> Option<Timestamp> {
-    let grant = input.observed.record.grant().filter(|grant| fresh::refreshable(grant, input))?;
+pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
+    let spec = &input.connection.spec;
+    let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
-    let counts = input.history.second_opinion_at(policy).unwrap_or(last);
-    Some(later(last, policy.bounds.min_interval).max(counts).max(input.now))
+    let counts = input.history.second_opinion_at(input.policy).unwrap_or(last);
+    Some(later(last, input.policy.bounds.min_interval).max(counts).max(input.now))
 }

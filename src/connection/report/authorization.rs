@@ -9,18 +9,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use url::Url;
 
-use super::super::decide::Plan;
+use super::super::decide::ConnectionPlan;
 use super::super::decide::consent::shown_code;
-use super::super::observed::Observed;
+use super::super::observed::ObservedConnection;
 use crate::grant::target::{Target, requested};
 
 /// What somebody has to do to authorize it.
 pub(super) fn authorization(
     connection: &IntegrationConnection,
-    observed: &Observed,
-    plan: &Plan,
+    observed: &ObservedConnection,
+    plan: &ConnectionPlan,
 ) -> Option<AuthorizationStatus> {
-    let target = observed.provider.target()?;
+    let target = observed.target()?;
     let code = shown_code(&observed.attempts);
     if code.is_none() && !asks_somebody(plan.authorized.reason) {
         return None;
@@ -51,7 +51,7 @@ fn asks_somebody(reason: Reason) -> bool {
     helps && reason.row().status != Truth::True || reason == Reason::AuthorizationInProgress
 }
 
-/// Where an administrator at the provider approves the app for what this connection asks (R7).
+/// Where an administrator at the provider approves the app for what this connection asks.
 fn approval(connection: &IntegrationConnection, target: &Target, portal: &Url) -> Option<String> {
     let spec = &connection.spec;
     // Whose app a connection of its own has, its actor alone reads.

@@ -9,10 +9,10 @@ fn provider(spec: &Value) -> IntegrationProvider {
     IntegrationProvider::new("p", serde_json::from_value(spec.clone()).unwrap())
 }
 
-fn observed(keys: &[(&str, &str)]) -> Observed {
+fn observed(keys: &[(&str, &str)]) -> ObservedProvider {
     let data = keys.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
     let secret = Secret { data: Some(data.collect()), ..Secret::default() };
-    Observed { app_secret: Some(Arc::new(secret)), ..Observed::default() }
+    ObservedProvider { app_secret: Some(Arc::new(secret)), ..ObservedProvider::default() }
 }
 
 const APP: &[(&str, &str)] = &[("client_id", "id"), ("client_secret", "canary")];
@@ -51,11 +51,11 @@ fn the_first_question_that_fails_is_what_status_says() {
         (
             "no app named",
             json!({"type": "github"}),
-            Observed::default(),
+            ObservedProvider::default(),
             Reason::AppSecretNotFound,
             "spec.app",
         ),
-        ("no Secret", github.clone(), Observed::default(), Reason::AppSecretNotFound, "Secret app"),
+        ("no Secret", github.clone(), ObservedProvider::default(), Reason::AppSecretNotFound, "Secret app"),
         (
             "no client id",
             github.clone(),
@@ -121,7 +121,7 @@ fn a_network_is_what_the_object_asks_for_within_what_the_operator_allows() {
     let ca = Secret { data: Some(data), ..Secret::default() };
     let asked = json!({"allowHTTP": true, "allowedCIDRs": ["10.1.0.0/16"], "caSecretName": "corp-ca",
         "proxy": "http://proxy.example.com:3128"});
-    let observed = Observed { bounds: bounds(), ca_secret: Some(Arc::new(ca)), ..observed(APP) };
+    let observed = ObservedProvider { bounds: bounds(), ca_secret: Some(Arc::new(ca)), ..observed(APP) };
     let usable = decide(&provider(&private(&asked)), &observed).unwrap();
     assert!(usable.network.allow_http);
     assert_eq!(usable.network.allowed_cidrs, ["10.1.0.0/16".parse().unwrap()]);
@@ -141,20 +141,21 @@ fn what_the_operator_does_not_allow_is_refused_by_field_and_flag() {
         (json!({"proxy": "http://other.example.com"}), ["spec.network.proxy", "--provider-proxy"]),
         (json!({"caSecretName": "corp-ca"}), ["spec.network.caSecretName", "no Secret corp-ca"]),
     ];
-    let narrow = Observed { bounds: NetworkBounds { allow_http: false, ..bounds() }, ..observed(APP) };
+    let narrow =
+        ObservedProvider { bounds: NetworkBounds { allow_http: false, ..bounds() }, ..observed(APP) };
     for (network, says) in rows {
         let refusal = decide(&provider(&private(&network)), &narrow).unwrap_err();
         assert_eq!(refusal.reason, Reason::EndpointRefused, "{network}: {}", refusal.message);
         assert!(says.iter().all(|words| refusal.message.contains(words)), "{network}: {}", refusal.message);
     }
-    let empty = Observed { ca_secret: Some(Arc::default()), ..narrow };
+    let empty = ObservedProvider { ca_secret: Some(Arc::default()), ..narrow };
     let refusal = decide(&provider(&private(&json!({"caSecretName": "corp-ca"}))), &empty).unwrap_err();
     assert!(refusal.message.contains("Secret corp-ca in the operator's namespace has no key ca.crt"));
 }
 
 #[test]
 fn what_the_operator_allows_counts_only_where_the_object_asks_for_it() {
-    let open = Observed { bounds: bounds(), ..observed(APP) };
+    let open = ObservedProvider { bounds: bounds(), ..observed(APP) };
     let rows = [
         (json!({}), "spec.network.allowHTTP"),
         (json!({"allowHTTP": true}), "spec.network.allowedCIDRs"),
@@ -170,6 +171,6 @@ fn what_the_operator_allows_counts_only_where_the_object_asks_for_it() {
         "endpoints": {"token": "https://169.254.169.254/token"}, "network": {"allowedCIDRs": ["0.0.0.0/0"]}});
     let everything = NetworkBounds { cidrs: vec!["0.0.0.0/0".parse().unwrap()], ..bounds() };
     let refusal =
-        decide(&provider(&metadata), &Observed { bounds: everything, ..observed(APP) }).unwrap_err();
+        decide(&provider(&metadata), &ObservedProvider { bounds: everything, ..observed(APP) }).unwrap_err();
     assert!(refusal.message.contains("no setting allows this one"), "{}", refusal.message);
 }

@@ -1,41 +1,28 @@
-//! Tries to connect, as sentences: what has come, and the step that follows.
+//! Attempts to connect, as sentences: what has come, and the step that follows.
 
-use bowline_api::attempt::secret::to_secret;
-use bowline_api::attempt::{Attempt, AuthorizationResponse, ConnectionRef, DeviceCode, Step};
+use bowline_api::attempt::{AuthorizationResponse, Step};
 use bowline_api::condition::Truth;
 use bowline_api::opaque::Digest;
 use bowline_api::reason::Reason;
-use bowline_runtime::attempts;
 use k8s_openapi::ByteString;
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{Situation, at, connection};
-use crate::connection::observed::{Provider, RecordState};
+use super::situation::{Situation, at, attempt, connection, waiting};
 use crate::grant::consent::{ConsentError, ConsentTask, Dismissal};
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
 use crate::vault::{Consent, GrantType};
+use crate::world::UnusableProvider;
 
 impl Situation {
     /// With an attempt of this name, begun at this second.
     fn attempting(mut self, name: &str, second: i64, step: Step) -> Self {
-        let attempt = Attempt {
-            user: "alice".into(),
-            person: None,
-            connection: ConnectionRef { namespace: "n".into(), name: "c".into(), uid: "u".into() },
-            request: None,
-            provider: "p".into(),
-            started_at: at(second),
-            expires_at: at(second + 600),
-            step,
-        };
-        let secret = to_secret(name, &attempt).unwrap();
-        self.observed.attempts.push(attempts::read(&secret).unwrap());
+        self.observed.attempts.push(attempt(name, second, step.clone()));
         self.observed.attempts.sort_by_key(|kept| std::cmp::Reverse(kept.attempt.started_at));
-        let newest = self.observed.attempts.first();
-        self.observed.newest_attempt =
-            newest.map(|kept| attempts::read(&to_secret(&kept.name, &kept.attempt).unwrap()).unwrap());
+        if self.observed.attempts[0].name == name {
+            self.observed.newest_attempt = Some(attempt(name, second, step));
+        }
         self
     }
 
@@ -47,11 +34,10 @@ impl Situation {
     }
 
     /// The grant in use came by device flow.
-    fn by_device(mut self) -> Self {
-        let RecordState::Present(present) = &mut self.observed.record else { return self };
-        let grant = std::sync::Arc::make_mut(present.grant.as_mut().unwrap());
-        grant.consent = Consent { grant_type: GrantType::DeviceCode, ..Consent::default() };
-        self
+    fn by_device(self) -> Self {
+        self.grant(|grant| {
+            grant.consent = Consent { grant_type: GrantType::DeviceCode, ..Consent::default() }
+        })
     }
 }
 
@@ -68,17 +54,8 @@ fn returned() -> Step {
     Step::Returned { answer, sealed: sealed() }
 }
 
-fn waiting(next_poll: i64) -> Step {
-    let code = DeviceCode {
-        user_code: "AB-CD".into(),
-        verification_uri: "https://p.example/device".into(),
-        verification_uri_complete: None,
-    };
-    Step::Waiting { code, next_poll: at(next_poll), interval: 5, sealed: sealed() }
-}
-
 #[test]
-fn each_step_of_a_try_is_followed_by_the_operators() {
+fn each_step_of_an_attempt_is_followed_by_the_operators() {
     let name = || "attempt-a".to_owned();
     let begun = connection().attempting("attempt-a", 50, asked());
     assert_eq!(begun.step(), Some(ConsentTask::Begin { attempt: name() }));
@@ -89,21 +66,21 @@ fn each_step_of_a_try_is_followed_by_the_operators() {
     assert_eq!(away.step(), None, "the browser is at the provider");
     let plan = away.decided();
     assert_eq!(plan.authorized.reason, Reason::AuthorizationInProgress);
-    assert_eq!(plan.consent_at, Some(at(650)), "looked at again when the try is over by itself");
+    assert_eq!(plan.consent_at, Some(at(650)), "looked at again when the attempt expires");
 }
 
 #[test]
 fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
     let disconnected = connection().spec(json!({"disconnect": true}));
     let suspended = connection().spec(json!({"suspend": true}));
-    let gone = connection().provider(Provider::NotFound);
+    let gone = connection().provider(Err(UnusableProvider::NotFound));
     let broken =
-        connection().provider(Provider::NotReady { message: "Its metadata is not read yet.".into() });
+        connection().provider(Err(UnusableProvider::NotReady("Its metadata is not read yet.".into())));
     let rows = [
         (disconnected, Some(Reason::Disconnected)),
         (suspended, Some(Reason::Suspended)),
         (gone, Some(Reason::ProviderNotFound)),
-        // It may be back in a moment, and the try runs out by itself.
+        // It may be back in a moment, and the attempt expires by itself.
         (broken, None),
     ];
     for (situation, expected) in rows {
@@ -111,9 +88,8 @@ fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
         let told = plan.dismissals.first().map(|dismissal| dismissal.ending.reason.known().unwrap());
         assert_eq!((plan.task, told), (None, expected));
     }
-    let busy = connection().provider(Provider::NotFound);
-    let mut busy = busy.attempting("attempt-a", 50, returned());
-    busy.observed.busy = true;
+    let busy = connection().provider(Err(UnusableProvider::NotFound)).busy();
+    let busy = busy.attempting("attempt-a", 50, returned());
     assert_eq!(busy.decided().dismissals, [], "somebody is at work on it");
 }
 
@@ -154,7 +130,7 @@ fn a_grant_that_proves_nobody_waits_for_its_owner() {
 }
 
 #[test]
-fn why_a_try_failed_is_said_while_the_watch_still_shows_nothing_of_it() {
+fn why_an_attempt_failed_is_said_while_the_watch_still_shows_nothing_of_it() {
     let why = ConsentError::Denied.into();
     let plan = connection().trying().came(Outcome::IntakeRefused { why }).decided();
     assert_eq!(plan.authorized.reason, Reason::AuthorizationFailed);

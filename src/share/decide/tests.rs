@@ -1,13 +1,12 @@
-#![allow(clippy::unwrap_used)]
-
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
+use crate::vault::Grant;
 
-fn grant(owner: &str) -> Arc<Grant> {
+fn grant_of(owner: &str) -> Arc<Grant> {
     Arc::new(
         serde_json::from_value(json!({
             "credential": {"apiKey": {"apiKey": "k"}},
@@ -36,11 +35,11 @@ fn connection(authorized: &str, published: &str, revision: i64) -> IntegrationCo
     .unwrap()
 }
 
-fn observed(connection: IntegrationConnection) -> Observed {
+fn observed(connection: IntegrationConnection) -> ObservedShare {
     let shared = Shared::In { workspace: "w".into(), namespaces: BTreeSet::from(["x".to_owned()]) };
-    let held = Some(Held { grant: grant("alice"), revision: 5, version: version(5) });
-    let source = Some(Source { connection: Arc::new(connection), shared, held });
-    Observed { source, secret: None, written: None }
+    let grant = Some(GrantInUse { grant: grant_of("alice"), revision: 5, version: version(5) });
+    let source = Some(ShareSource { connection: Arc::new(connection), shared, grant });
+    ObservedShare { source, secret: None, written: None }
 }
 
 fn share(namespace: &str) -> ConnectionShare {
@@ -50,17 +49,17 @@ fn share(namespace: &str) -> ConnectionShare {
 #[test]
 fn what_the_connection_says_decides_what_becomes_of_the_secret() {
     let table = [
-        ("Authorized", "Published", 5, Publishing::Write),
-        ("Authorized", "NameTaken", 5, Publishing::Write),
-        ("Authorized", "Published", 4, Publishing::Wait),
-        ("MissingScopes", "Withheld", 5, Publishing::Withhold),
-        ("ConsentOutdated", "Published", 5, Publishing::Withhold),
-        ("GrantRevoked", "Withdrawn", 5, Publishing::Remove),
-        ("GrantRevoked", "Forbidden", 4, Publishing::Remove),
+        ("Authorized", "Published", 5, SecretPlan::Write),
+        ("Authorized", "NameTaken", 5, SecretPlan::Write),
+        ("Authorized", "Published", 4, SecretPlan::Wait),
+        ("MissingScopes", "Withheld", 5, SecretPlan::Withhold),
+        ("ConsentOutdated", "Published", 5, SecretPlan::Withhold),
+        ("GrantRevoked", "Withdrawn", 5, SecretPlan::Withdraw),
+        ("GrantRevoked", "Forbidden", 4, SecretPlan::Withdraw),
     ];
     for (authorized, published, revision, expected) in table {
         let plan = decide(&share("x"), &observed(connection(authorized, published, revision))).unwrap();
-        assert_eq!(plan.publishing, expected, "{authorized} {published} {revision}");
+        assert_eq!(plan.secret, expected, "{authorized} {published} {revision}");
         assert_eq!(plan.correction, None);
     }
 }
@@ -68,9 +67,9 @@ fn what_the_connection_says_decides_what_becomes_of_the_secret() {
 #[test]
 fn a_grant_of_another_owner_is_never_published() {
     let mut observed = observed(connection("Authorized", "Published", 5));
-    observed.source.as_mut().unwrap().held =
-        Some(Held { grant: grant("bob"), revision: 5, version: version(5) });
-    assert_eq!(decide(&share("x"), &observed).unwrap().publishing, Publishing::Remove);
+    observed.source.as_mut().unwrap().grant =
+        Some(GrantInUse { grant: grant_of("bob"), revision: 5, version: version(5) });
+    assert_eq!(decide(&share("x"), &observed).unwrap().secret, SecretPlan::Withdraw);
 }
 
 #[test]
@@ -82,9 +81,9 @@ fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
         resource_version: Some("1".into()),
         grant: Some(version(5)),
     });
-    for (version, expected) in [("1", Publishing::Keep), ("2", Publishing::Write)] {
+    for (version, expected) in [("1", SecretPlan::Keep), ("2", SecretPlan::Write)] {
         observed.secret = Some(ObjectVersion { uid: "s".into(), resource_version: version.into() });
-        assert_eq!(decide(&share("x"), &observed).unwrap().publishing, expected);
+        assert_eq!(decide(&share("x"), &observed).unwrap().secret, expected);
     }
 }
 
@@ -98,11 +97,10 @@ fn a_share_outside_the_computed_set_is_taken_back() {
         }
         decide(&share("x"), &observed).unwrap_err()
     };
-    let w = || "w".to_owned();
     assert_eq!(with(None), Unshared::ConnectionGone);
     assert_eq!(with(Some(Shared::NotAsked)), Unshared::NotAsked);
-    assert_eq!(with(Some(Shared::WorkspaceNotFound { workspace: w() })), Unshared::WorkspaceGone);
-    let removed = with(Some(Shared::OwnerNotMember { workspace: w() }));
+    assert_eq!(with(Some(Shared::WorkspaceNotFound)), Unshared::WorkspaceGone);
+    let removed = with(Some(Shared::OwnerNotMember));
     assert_eq!((removed, removed.reason()), (Unshared::OwnerRemoved, Reason::OwnerRemoved));
     let observed = observed(connection("Authorized", "Published", 5));
     assert_eq!(decide(&share("y"), &observed).unwrap_err(), Unshared::NamespaceLeft);

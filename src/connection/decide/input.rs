@@ -1,0 +1,70 @@
+//! What the checks look at.
+
+use std::borrow::Cow;
+
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::LastAttempt;
+use bowline_api::reason::{Effect, MessageFacts, Reason};
+use k8s_openapi::jiff::Timestamp;
+
+use super::history::History;
+use super::verdict::ConditionVerdict;
+use crate::connection::observed::{ObservedConnection, RecordState};
+use crate::grant::schedule::Policy;
+
+/// So many characters of a request tell it from the one before.
+const LONGEST_REQUEST: usize = 64;
+
+pub(crate) struct Input<'a> {
+    pub(crate) connection: &'a IntegrationConnection,
+    pub(crate) observed: &'a ObservedConnection,
+    pub(crate) history: &'a History,
+    pub(crate) policy: &'a Policy,
+    /// Spreads refreshes of different connections.
+    pub(crate) jitter: f64,
+    pub(crate) attempt: Option<LastAttempt>,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Input<'a> {
+    /// What messages can name.
+    pub(crate) fn facts(&self) -> MessageFacts<'a> {
+        let contact = self.observed.target().and_then(|target| target.contact());
+        MessageFacts { contact, ..self.connection.facts() }
+    }
+
+    /// A verdict in the words of the table of reasons, with a detail.
+    pub(crate) fn verdict<'d>(&self, reason: Reason, detail: impl Into<Cow<'d, str>>) -> ConditionVerdict
+    where
+        'a: 'd,
+    {
+        ConditionVerdict::of(reason, &MessageFacts { detail: detail.into(), ..self.facts() })
+    }
+
+    /// Whether the grant in use is never used again.
+    pub(super) fn is_ruled_out_for_good(&self) -> bool {
+        self.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
+    }
+
+    /// Whether no grant may be accepted now, for the reason that `authorized` or the suspension gives.
+    pub(super) fn is_blocked(&self, authorized: &ConditionVerdict) -> bool {
+        let blocked = match authorized.effect {
+            Effect::End => true,
+            // A withdrawn grant may be replaced; a connection that is not allowed may not.
+            Effect::Withdraw => self.history.ruling.is_none(),
+            Effect::Serve | Effect::Coast | Effect::Withhold => false,
+        };
+        let usable = self.observed.provider.is_ok() && self.observed.next_probe.is_none();
+        // An unreadable record may hold a good grant: it is never overwritten.
+        let unreadable = matches!(self.observed.record, RecordState::Unreadable);
+        blocked || !usable || unreadable || self.connection.spec.suspend.unwrap_or_default()
+    }
+
+    /// The request in this annotation, unless it is the one that was handled last. Status repeats it, so it is cut to what a time
+    /// and a name need.
+    pub(super) fn pending(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
+        let annotations = self.connection.metadata.annotations.as_ref()?;
+        let request: String = annotations.get(annotation)?.chars().take(LONGEST_REQUEST).collect();
+        (handled != Some(&request)).then_some(request)
+    }
+}

@@ -1,0 +1,183 @@
+//! What becomes of a grant whose refreshes succeed, fail or are refused.
+
+use bowline_api::condition::Truth;
+use bowline_api::reason::Reason;
+use bowline_oauth::catalog::errors::Class;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+
+use super::situation::{at, connection, failure, good, refused};
+use crate::grant::outcome::Outcome;
+use crate::grant::work::Task;
+use crate::secret_plan::SecretPlan;
+use crate::vault::Credential;
+use crate::vault::record::Pause;
+
+#[test]
+fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
+    let first = good().at_second(2_881).came(refused(Class::Reauth)).decided();
+    assert_eq!((first.authorized.truth(), first.fresh.reason), (Truth::True, Reason::RefreshFailing));
+    assert_eq!(first.next_attempt, Some(at(2_881 + 60)));
+    let second = good()
+        .failed_before(1, 1, Reason::GrantExpired)
+        .at_second(2_941)
+        .came(refused(Class::Reauth))
+        .decided();
+    assert_eq!((second.authorized.truth(), second.authorized.reason), (Truth::False, Reason::GrantExpired));
+    assert_eq!(second.next_attempt, None);
+}
+
+#[test]
+fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it() {
+    let doubted = || {
+        let failed = good().failed_before(1, 1, Reason::GrantExpired);
+        failed.token(|token| token.next_refresh_at = Some(Time(at(60))))
+    };
+    let sooner = doubted().at_second(59).came(refused(Class::Reauth)).decided();
+    assert_eq!(
+        (sooner.authorized.truth(), sooner.history.refusals, sooner.history.failures),
+        (Truth::True, 1, 2)
+    );
+    assert_eq!(sooner.next_attempt, Some(at(60)), "the first one's minute runs on");
+    let asked = |second| doubted().at_second(second).requested("x").decided();
+    let (waiting, served) = (asked(20), asked(60));
+    assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(60)), None));
+    assert_eq!(served.task, Some(Task::Refresh { request: Some("x".into()) }));
+    let believed = doubted().at_second(60).came(refused(Class::Reauth)).decided();
+    assert_eq!(believed.authorized.reason, Reason::GrantExpired);
+}
+
+#[test]
+fn a_new_app_secret_ends_the_pause_after_ten_refusals() {
+    let stopped = |app_version: Option<&str>| {
+        let mut it = good().failed_before(10, 10, Reason::RefreshFailing).at_second(3_100);
+        it.observed.app_version = app_version.map(Into::into);
+        let pause = Pause { not_before: at(80_000), app_version: Some("s/1".into()) };
+        it.present(|present| present.pause = Some(pause))
+    };
+    assert_eq!(stopped(Some("s/1")).decided().next_attempt, Some(at(80_000)));
+    assert_eq!(stopped(None).decided().next_attempt, Some(at(80_000)), "not seen now is not replaced");
+    let replaced = stopped(Some("s/2"));
+    assert_eq!(replaced.decided().task, Some(Task::Refresh { request: None }));
+    let refused_again = replaced.came(refused(Class::Bug)).decided();
+    assert_eq!(refused_again.next_attempt, Some(at(3_100 + 86_400)), "and it is refused with that one too");
+    let pause = refused_again.history.pause().unwrap();
+    assert_eq!((pause.not_before, pause.app_version.as_deref()), (at(3_100 + 86_400), Some("s/2")));
+}
+
+#[test]
+fn a_status_that_is_lost_does_not_end_a_pause() {
+    let mut lost = good().at_second(3_100);
+    lost.connection.status = None;
+    let pause = Pause { not_before: at(80_000), app_version: Some("s/1".into()) };
+    let lost = lost.present(|present| present.pause = Some(pause));
+    assert_eq!(lost.decided().next_attempt, Some(at(80_000)));
+}
+
+#[test]
+fn outages_never_count_as_refusals_and_a_live_token_stays_fresh() {
+    let plan = good()
+        .failed_before(50, 0, Reason::RefreshFailing)
+        .at_second(3_000)
+        .came(refused(Class::Transient))
+        .decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (51, 0));
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::RefreshFailing));
+}
+
+#[test]
+fn ten_refusals_stop_it_for_a_day() {
+    let plan = good()
+        .failed_before(9, 9, Reason::RefreshFailing)
+        .at_second(3_000)
+        .came(refused(Class::Bug))
+        .decided();
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::False, Reason::RefreshRefused));
+    assert_eq!(plan.next_attempt, Some(at(3_000 + 86_400)));
+}
+
+#[test]
+fn an_unknown_outcome_is_never_called_revoked() {
+    let unknown = good().present(|present| present.unknown_since = Some(at(50)));
+    let lost = unknown
+        .at_second(3_511)
+        .came(Outcome::Lost { revision: 3, failure: failure(Class::Reauth) })
+        .decided();
+    assert_eq!((lost.authorized.truth(), lost.authorized.reason), (Truth::False, Reason::RefreshTokenLost));
+    assert_eq!(lost.secret, SecretPlan::Keep, "what is published stays until it expires");
+    assert_eq!(lost.next_attempt, None);
+}
+
+#[test]
+fn a_new_grant_forgets_earlier_failures() {
+    let came = Outcome::Committed { new_grant: false };
+    let plan = good().failed_before(3, 2, Reason::RefreshFailing).came(came).decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
+    assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::Fresh));
+}
+
+#[test]
+fn an_ended_token_says_whether_it_can_be_had_again() {
+    let ended = || good().at_second(3_600);
+    assert_eq!(ended().decided().fresh.reason, Reason::TokenExpired);
+    let alone = ended().grant(|grant| {
+        grant.credential = Credential::OAuth {
+            refresh_token: None,
+            access_token: Some("a".into()),
+            token_type: "Bearer".into(),
+        };
+    });
+    assert_eq!(alone.decided().fresh.reason, Reason::NotRefreshable);
+    let endless = ended().grant(|grant| grant.expires_at = None);
+    assert_eq!(endless.decided().fresh.reason, Reason::NeverExpires);
+}
+
+#[test]
+fn only_a_refusal_of_the_grant_seconds_a_refusal_of_the_grant() {
+    let plan = good()
+        .failed_before(12, 3, Reason::RefreshFailing)
+        .at_second(2_881)
+        .came(refused(Class::Reauth))
+        .decided();
+    assert_eq!((plan.authorized.truth(), plan.history.refusals), (Truth::True, 1));
+    assert_eq!(
+        plan.next_attempt,
+        Some(at(2_881 + 60)),
+        "outages before it do not put the second request off"
+    );
+}
+
+#[test]
+fn a_refused_registration_is_never_tried_only_daily() {
+    let good = good().failed_before(40, 0, Reason::RefreshFailing).at_second(3_000);
+    assert_eq!(good.came(refused(Class::Config)).decided().next_attempt, Some(at(3_000 + 3_600)));
+}
+
+#[test]
+fn a_failed_first_minting_waits_before_it_is_tried_again() {
+    let minting = || connection().spec(json!({"method": "ClientCredentials"}));
+    let failed = minting().came(Outcome::Failed { revision: 0, failure: failure(Class::Config) }).decided();
+    assert_eq!((failed.task, failed.next_attempt), (None, Some(at(60 + 60))));
+    let ending = minting().authorized().present(|present| present.ending = true);
+    assert_eq!(ending.decided().task, None, "it would go with what is being revoked");
+}
+
+#[test]
+fn while_the_actor_rests_the_plan_is_the_same_at_each_look() {
+    let resting = |second| {
+        let mut s = good().present(|p| p.unknown_since = Some(at(50)));
+        s.observed.actor.rest_until = Some(at(3_700));
+        s.at_second(second).decided().next_attempt
+    };
+    assert_eq!((resting(3_640), resting(3_650)), (Some(at(3_700)), Some(at(3_700))));
+}
+
+#[test]
+fn an_own_app_that_differs_is_looked_at_again_and_what_is_published_stays() {
+    let mut situation = good().at_second(2_881);
+    situation.observed.actor.app_differs = true;
+    let plan = situation.decided();
+    assert_eq!((plan.authorized.truth(), plan.authorized.reason), (Truth::False, Reason::ConsentOutdated));
+    assert_eq!(plan.task, Some(Task::Refresh { request: None }), "the actor reads the app before it sends");
+    assert_eq!(plan.secret, SecretPlan::Keep);
+}

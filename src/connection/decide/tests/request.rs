@@ -1,0 +1,46 @@
+//! Refresh requests on the object.
+
+use bowline_oauth::catalog::errors::Class;
+use serde_json::json;
+
+use super::situation::{Situation, at, connection, good, refused};
+use crate::grant::outcome::Outcome;
+
+#[test]
+fn a_request_that_cannot_be_served_is_answered_all_the_same() {
+    let asked = |situation: Situation| situation.requested("x").decided();
+    assert_eq!(asked(connection()).unanswerable.as_deref(), Some("x"));
+    assert_eq!(asked(good().spec(json!({"suspend": true}))).unanswerable.as_deref(), Some("x"));
+    assert_eq!(asked(good().at_second(5)).unanswerable, None, "it is served later");
+}
+
+#[test]
+fn a_request_that_waits_is_looked_at_when_it_is_due() {
+    let asked = |second| good().at_second(second).requested("x").decided();
+    let waiting = asked(5);
+    assert_eq!((waiting.task, waiting.request_at), (None, Some(at(10))));
+    assert_eq!(asked(10).request_at, None, "it is served");
+}
+
+#[test]
+fn a_request_waits_for_what_passes_and_is_answered_by_what_somebody_must_fix() {
+    let asked = |outcome| {
+        let mut s = good().came(outcome);
+        s.observed.actor.finished.as_mut().unwrap().request = Some("x".into());
+        s.decided().history.handled_refresh
+    };
+    for passing in [Outcome::Held { until: at(90) }, Outcome::Foreign { until: at(90) }, Outcome::Stale] {
+        assert_eq!(asked(passing), None);
+    }
+    let missing = Outcome::SecretMissing { message: "There is no Secret app.".into() };
+    for answer in [refused(Class::Transient), missing, Outcome::ConsentOutdated] {
+        assert_eq!(asked(answer).as_deref(), Some("x"));
+    }
+}
+
+#[test]
+fn no_more_of_a_request_is_echoed_than_tells_it_apart() {
+    let long = "x".repeat(10_000);
+    let plan = connection().requested(&long).decided();
+    assert_eq!(plan.unanswerable.map(|request| request.len()), Some(64));
+}

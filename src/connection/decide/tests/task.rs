@@ -1,0 +1,111 @@
+//! What the actor is told to do.
+
+use bowline_api::condition::Truth;
+use bowline_api::reason::Reason;
+use serde_json::json;
+
+use super::situation::{Situation, at, attempt, connection, good, target, waiting};
+use crate::connection::observed::{Present, RecordState};
+use crate::grant::consent::ConsentTask;
+use crate::grant::outcome::Outcome;
+use crate::grant::work::Task;
+use crate::secret_plan::SecretPlan;
+use crate::world::UnusableProvider;
+
+#[track_caller]
+fn are_told(rows: Vec<(&str, Situation, Option<Task>)>) {
+    for (name, situation, task) in rows {
+        assert_eq!(situation.decided().task, task, "{name}");
+    }
+}
+
+const REFRESH: Option<Task> = Some(Task::Refresh { request: None });
+
+#[test]
+fn a_refresh_is_due_a_fifth_before_the_token_expires_where_nothing_speaks_against_it() {
+    let due = || good().at_second(2_881);
+    let not_ready = Err(UnusableProvider::NotReady("x".into()));
+    are_told(vec![
+        ("not yet due", good(), None),
+        ("due", due(), REFRESH),
+        ("not while suspended", due().spec(json!({"suspend": true})), None),
+        ("not while disconnected", due().spec(json!({"disconnect": true})), None),
+        ("not while the actor is at work", due().busy(), None),
+        ("not to a provider that is not ready", due().provider(not_ready), None),
+        ("not with a grant bound elsewhere", due().spec(json!({"owner": "bob"})), None),
+        ("not after the provider withdrew it", due().ruled(Reason::GrantRevoked), None),
+    ]);
+}
+
+#[test]
+fn requests_probes_candidates_and_minting_are_tasks_too() {
+    let requested = Some(Task::Refresh { request: Some("x".into()) });
+    let unknown = |second| good().at_second(second).present(|it| it.unknown_since = Some(at(50)));
+    let candidate = connection().authorized().present(|present| {
+        present.grant = None;
+        present.has_candidate = true;
+    });
+    let minting = connection().spec(json!({"method": "ClientCredentials"}));
+    are_told(vec![
+        ("a request is served at once", good().requested("x"), requested),
+        ("a request waits for the least interval", good().at_second(5).requested("x"), None),
+        ("a probe waits for the token's expiry", unknown(2_881), None),
+        ("a probe goes out near the token's expiry", unknown(3_511), REFRESH),
+        ("a candidate is judged", candidate, Some(Task::Judge)),
+        ("minted without anybody", minting, Some(Task::Mint { request: None })),
+    ]);
+}
+
+#[test]
+fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh() {
+    let mut situation = good().at_second(2_881);
+    situation.observed.attempts = vec![attempt("attempt-x", 2_800, waiting(0))];
+    let poll = Task::Consent(ConsentTask::Poll { attempt: "attempt-x".into() });
+    assert_eq!(situation.decided().task, Some(poll.clone()));
+    situation.observed.actor.poll_at = Some(at(2_886));
+    situation.observed.actor.rest_until = Outcome::Polled { until: at(2_886) }.rest_until(at(2_881));
+    assert_eq!(situation.decided().task, Some(Task::Refresh { request: None }));
+    assert_eq!(situation.decided().consent_at, Some(at(2_886)), "and it is looked at again for the code");
+    assert_eq!(situation.at_second(2_886).decided().task, Some(poll));
+}
+
+#[test]
+fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
+    let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().task;
+    assert!(matches!(announced(connection()), Some(Task::Take(_))));
+    let mut taken = connection();
+    taken.observed.actor.taken = Some("s/u".to_owned());
+    assert_eq!(announced(taken), None, "the object may show an announcement for a moment after it was taken");
+    let revoked = connection().authorized().ruled(Reason::GrantRevoked);
+    assert!(matches!(announced(revoked), Some(Task::Take(_))), "a withdrawn grant may be replaced");
+    assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
+    assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
+    assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
+    assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+}
+
+#[test]
+fn a_candidate_that_was_sent_without_an_answer_is_sent_again_only_where_nothing_can_die_of_it() {
+    let doubted = |present: &mut Present| {
+        present.has_candidate = true;
+        present.doubted_since = Some(at(50));
+    };
+    let first = connection().authorized().present(|present| {
+        present.grant = None;
+        doubted(present);
+    });
+    let first = first.decided();
+    assert_eq!(
+        (first.authorized.truth(), first.authorized.reason),
+        (Truth::False, Reason::IntakeOutcomeUnknown)
+    );
+    assert_eq!(first.task, Some(Task::Judge));
+
+    let again = || good().present(doubted);
+    let beside = again().decided();
+    assert_eq!(beside.authorized.reason, Reason::Authorized);
+    assert_eq!((beside.task, beside.secret), (None, SecretPlan::Keep), "the old grant serves on");
+    assert_eq!(again().at_second(3_600).decided().task, Some(Task::Judge), "no token is in use any more");
+    let graced = again().provider(Ok(target("sandbox-grace")));
+    assert_eq!(graced.decided().task, Some(Task::Judge), "the old token still works");
+}

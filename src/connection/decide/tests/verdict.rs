@@ -1,0 +1,191 @@
+//! What the user sees, and what becomes of the Secret.
+
+use bowline_api::condition::Truth::{self, False, True, Unknown};
+use bowline_api::reason::Reason;
+use serde_json::json;
+
+use super::situation::{Situation, at, connection, good};
+use crate::connection::observed::RecordState;
+use crate::secret_plan::SecretPlan;
+use crate::world::UnusableProvider;
+
+/// A situation, the verdict on the grant, and what becomes of the Secret.
+type VerdictRow = (&'static str, Situation, (Truth, Reason), SecretPlan);
+
+#[track_caller]
+fn are_decided(rows: Vec<VerdictRow>) {
+    for (name, situation, (truth, reason), secret) in rows {
+        let plan = situation.decided();
+        assert_eq!((plan.authorized.truth(), plan.authorized.reason), (truth, reason), "{name}");
+        assert_eq!(plan.secret, secret, "{name}");
+    }
+}
+
+#[test]
+fn the_secret_follows_the_grant_and_the_spec() {
+    let judging = connection().authorized().present(|present| {
+        present.grant = None;
+        present.has_candidate = true;
+    });
+    let changed = good().object(|connection| connection.metadata.generation = Some(2));
+    let yes = (True, Reason::Authorized);
+    are_decided(vec![
+        ("nobody consented yet", connection(), (False, Reason::AwaitingAuthorization), SecretPlan::Wait),
+        ("a candidate is being judged", judging, (False, Reason::AuthorizationInProgress), SecretPlan::Wait),
+        ("all is well", good(), yes, SecretPlan::Keep),
+        ("a new revision is written", good().refreshed(), yes, SecretPlan::Write),
+        ("an edited Secret is put back", good().edited(), yes, SecretPlan::Write),
+        ("a deleted Secret is written again", good().seen(|it| it.secret = None), yes, SecretPlan::Write),
+        ("a changed spec is written again", changed, yes, SecretPlan::Write),
+    ]);
+}
+
+#[test]
+fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not_allow_it_does_not() {
+    let not_allowed = (False, Reason::ProviderNotAllowed);
+    are_decided(vec![
+        (
+            "no provider object: coast",
+            good().provider(Err(UnusableProvider::NotFound)),
+            (Unknown, Reason::ProviderNotFound),
+            SecretPlan::Keep,
+        ),
+        (
+            "provider not ready: coast",
+            good().provider(Err(UnusableProvider::NotReady("x".into()))),
+            (Unknown, Reason::ProviderNotReady),
+            SecretPlan::Keep,
+        ),
+        (
+            "bad parameters",
+            connection().provider(Err(UnusableProvider::ParametersInvalid("x".into()))),
+            (False, Reason::ParametersInvalid),
+            SecretPlan::Wait,
+        ),
+        (
+            "a method the provider lacks",
+            good().spec(json!({"method": "ApiKey"})),
+            not_allowed,
+            SecretPlan::Withdraw,
+        ),
+        (
+            "an own app that is not allowed",
+            good().spec(json!({"app": {"secretName": "x"}})),
+            not_allowed,
+            SecretPlan::Withdraw,
+        ),
+    ]);
+}
+
+#[test]
+fn a_record_that_cannot_be_used_leaves_what_is_published() {
+    let rows = [
+        ("no key opens it: coast", RecordState::Unreadable, (Unknown, Reason::RecordUnreadable)),
+        ("it was changed by somebody", RecordState::Tampered, (False, Reason::RecordTampered)),
+        ("it is gone", RecordState::Missing, (False, Reason::RecordMissing)),
+    ];
+    let decided = |(name, record, verdict)| (name, good().record(record), verdict, SecretPlan::Keep);
+    are_decided(rows.map(decided).into());
+}
+
+#[test]
+fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
+    let outdated = (False, Reason::ConsentOutdated);
+    let elsewhere = good().grant(|grant| grant.bound_to.authority = "https://old.example".into());
+    let disconnected = good().spec(json!({"disconnect": true}));
+    are_decided(vec![
+        (
+            "another owner than who consented",
+            good().spec(json!({"owner": "bob"})),
+            outdated,
+            SecretPlan::Keep,
+        ),
+        ("another endpoint than consented to", elsewhere, outdated, SecretPlan::Keep),
+        ("disconnected", disconnected, (False, Reason::Disconnected), SecretPlan::Withdraw),
+    ]);
+}
+
+#[test]
+fn what_the_provider_decided_about_the_grant_stands_until_there_is_a_new_one() {
+    let unknown = good().present(|present| present.unknown_since = Some(at(50)));
+    let (revoked, expired) = (good().ruled(Reason::GrantRevoked), good().ruled(Reason::GrantExpired));
+    let replaced = good().ruled(Reason::GrantRevoked).refreshed();
+    are_decided(vec![
+        (
+            "an unknown outcome while the token lives",
+            unknown,
+            (Unknown, Reason::RotationOutcomeUnknown),
+            SecretPlan::Keep,
+        ),
+        ("withdrawn at the provider", revoked, (False, Reason::GrantRevoked), SecretPlan::Withdraw),
+        ("expired at the provider", expired, (False, Reason::GrantExpired), SecretPlan::Keep),
+        ("a ruling on an older grant is forgotten", replaced, (True, Reason::Authorized), SecretPlan::Write),
+    ]);
+}
+
+#[test]
+fn a_grant_that_expires_is_announced_two_weeks_before_unless_its_expiry_moves() {
+    let day = 86_400;
+    let ending = |in_days: i64, moves| {
+        let it = good().grant(|grant| {
+            grant.refresh_expires_at = Some(at(60 + in_days * day));
+            grant.refresh_end_moves = moves;
+        });
+        it.decided().authorized
+    };
+    let soon = ending(14, Some(false));
+    assert_eq!((soon.truth(), soon.reason), (True, Reason::GrantExpiringSoon));
+    for (in_days, moves) in [(15, Some(false)), (14, Some(true)), (14, None), (0, Some(false))] {
+        assert_eq!(ending(in_days, moves).reason, Reason::Authorized, "{in_days} {moves:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_published_is_tried_again() {
+    let failed = good().status(|status| status.conditions.clear()).told(
+        "SecretPublished",
+        "False",
+        Reason::TemplateFailed,
+    );
+    assert_eq!(failed.decided().secret, SecretPlan::Write);
+}
+
+#[test]
+fn a_grant_that_was_withdrawn_stays_so_while_its_provider_is_away() {
+    let away = connection()
+        .authorized()
+        .failed_before(2, 2, Reason::RefreshFailing)
+        .ruled(Reason::GrantRevoked)
+        .told("Authorized", "Unknown", Reason::ProviderNotFound)
+        .told("SecretPublished", "False", Reason::Withdrawn);
+    let back = away.decided();
+    assert_eq!((back.authorized.reason, back.secret), (Reason::GrantRevoked, SecretPlan::Withdraw));
+    let away = away.provider(Err(UnusableProvider::NotFound)).decided();
+    assert_eq!((away.authorized.reason, away.secret), (Reason::ProviderNotFound, SecretPlan::Withdraw));
+}
+
+#[test]
+fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
+    let bobs = || good().spec(json!({"owner": "bob"}));
+    assert_eq!(bobs().refreshed().decided().secret, SecretPlan::Withhold);
+    assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().secret, SecretPlan::Withhold);
+    assert_eq!(bobs().edited().decided().secret, SecretPlan::Withhold);
+}
+
+#[test]
+fn what_somebody_owns_who_may_not_is_withdrawn() {
+    let robot = "system:serviceaccount:team-a:billing";
+    let rows = [
+        (json!({"owner": "system:admin"}), true),
+        (json!({"owner": ""}), true),
+        (json!({"owner": robot}), true),
+        (json!({"owner": robot, "method": "AuthorizationCode"}), true),
+        (json!({"owner": robot, "method": "ClientCredentials"}), false),
+        (json!({"owner": robot, "credentials": {"secretName": "key"}}), false),
+    ];
+    for (spec, refused) in rows {
+        let plan = good().spec(spec.clone()).decided();
+        assert_eq!(plan.authorized.reason == Reason::OwnerUnverified, refused, "{spec}");
+        assert_eq!(plan.secret == SecretPlan::Withdraw, refused, "{spec}");
+    }
+}

@@ -1,0 +1,116 @@
+//! What a provider object comes to, and what a connection gets of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bowline_api::IntegrationProvider;
+use bowline_api::reason::{MessageFacts, Reason};
+use bowline_oauth::app::App;
+use bowline_oauth::catalog::{self, SetBy};
+use bowline_oauth::http::Http;
+use kube::ResourceExt;
+
+use crate::discovered::IssuerMetadata;
+use crate::grant::target::Target;
+
+/// What the provider controller made of one provider object.
+pub(crate) type Resolution = Result<ReadyProvider, ProviderRefusal>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProviderRefusal {
+    pub(crate) reason: Reason,
+    /// What is wrong, what to do, who can.
+    pub(crate) message: String,
+}
+
+impl ProviderRefusal {
+    /// `detail` is said between what happened and what to do.
+    pub(crate) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
+        let facts = MessageFacts { contact, detail: detail.into(), ..MessageFacts::default() };
+        Self { reason, message: reason.message(&facts) }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ReadyProvider {
+    /// The object as it was judged.
+    pub(crate) object: Arc<IntegrationProvider>,
+    /// Its app registration, for the methods that need one.
+    pub(crate) app: Option<Arc<App>>,
+    /// What the issuer's metadata says, where it was read.
+    pub(crate) metadata: Option<Arc<IssuerMetadata>>,
+    /// Sends requests to it, within its network.
+    pub(crate) http: Arc<dyn Http>,
+    /// For connections without parameters; `None` where they must set some.
+    pub(crate) plain: Option<Arc<Target>>,
+}
+
+/// Why a connection cannot use its provider.
+#[derive(Debug)]
+pub(crate) enum UnusableProvider {
+    NotFound,
+    /// Not usable now: why, and who can fix it.
+    NotReady(String),
+    /// The connection's own parameters do not fit: which, and why.
+    ParametersInvalid(String),
+}
+
+impl UnusableProvider {
+    /// The provider object, or what it refers to, has to change.
+    pub(super) fn refused(provider: &str, why: &str) -> Self {
+        Self::NotReady(format!("Provider {provider} cannot be used: {why}"))
+    }
+}
+
+impl ReadyProvider {
+    pub(crate) fn new(
+        object: Arc<IntegrationProvider>,
+        app: Option<Arc<App>>,
+        metadata: Option<Arc<IssuerMetadata>>,
+        http: Arc<dyn Http>,
+    ) -> Self {
+        let mut ready = Self { object, app, metadata, http, plain: None };
+        ready.plain = ready.target(&BTreeMap::new()).ok();
+        ready
+    }
+
+    /// The provider for a connection with these parameters. Errors name what does not fit, never a value.
+    pub(super) fn target(
+        &self,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Arc<Target>, UnusableProvider> {
+        if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
+            return Ok(Arc::clone(plain));
+        }
+        let (spec, name) = (&self.object.spec, self.object.name_any());
+        let entry = catalog::get(&spec.type_)
+            .ok_or_else(|| UnusableProvider::refused(&name, "Its catalogue entry is gone."))?;
+        let description = catalog::resolve(entry, spec, &name, parameters).map_err(|error| {
+            let why = sentence(&error.to_string());
+            match error.concerns() {
+                SetBy::Connection => UnusableProvider::ParametersInvalid(why),
+                SetBy::Provider => UnusableProvider::refused(&name, &why),
+            }
+        })?;
+        // What one issuer says does not count for another, to which a connection's parameters may lead.
+        let issuer = description.endpoints.issuer.as_ref();
+        let description = match &self.metadata {
+            Some(metadata) if issuer == Some(&metadata.issuer) => {
+                description.with_metadata(&metadata.endpoints)
+            }
+            _ if description.needs_discovery() && description.endpoints.token.is_none() => {
+                let why = "Its issuer depends on the connection's parameters and is not asked; set endpoints.token on the IntegrationProvider.";
+                return Err(UnusableProvider::refused(&name, why));
+            }
+            _ => description,
+        };
+        let http = Arc::clone(&self.http);
+        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), http)))
+    }
+}
+
+/// The message of an error as a sentence.
+pub(crate) fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
+}
