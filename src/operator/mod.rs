@@ -22,12 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_runtime::clock::Clock;
-use bowline_runtime::kubeconfig;
+use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::config::InferConfigError;
-use kube::{Api, Client, Config, ResourceExt};
-use tokio::signal::unix::{SignalKind, signal};
+use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,33 +66,15 @@ pub struct Settings {
 /// The operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No way to the API server is configured. Not a source: kube's own words quote the kubeconfig.
-    #[error(
-        "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
-        fault_of(.0)
-    )]
-    Config(InferConfigError),
-    /// The client cannot be built.
-    #[error("cannot build a client for the API server")]
-    Client(#[from] kube::Error),
+    /// No client, address or signals.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// The HTTP client for providers cannot be built.
     #[error(transparent)]
     Http(#[from] bowline_oauth::http::BuildError),
     /// Metrics cannot be kept.
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
-    /// The address for probes and metrics is taken or not ours.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Signals cannot be heard.
-    #[error("cannot listen for signals")]
-    Signals(#[source] std::io::Error),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] crate::vault::NoRandomBytes),
@@ -102,7 +82,7 @@ pub enum Error {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), Error> {
-    let client = client().await?;
+    let client = startup::client().await?;
     announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
@@ -111,11 +91,10 @@ pub async fn run(settings: Settings) -> Result<(), Error> {
     let address = settings.listen;
     let server = serve::Server::bind(address, readiness.clone(), Arc::clone(&metrics))
         .await
-        .map_err(|source| Error::Listen { address, source })?;
+        .map_err(|source| StartError::Listen { address, source })?;
     let server_stop = CancellationToken::new();
     tokio::spawn(server.run(server_stop.clone()));
-    let signals = on_signal(stop.clone())?;
-    tasks.spawn(signals);
+    startup::stop_on_signal(stop.clone())?;
 
     if let Some(running) = start(settings, client, metrics, &readiness, &stop, &tasks).await? {
         stop.cancelled().await;
@@ -218,30 +197,4 @@ async fn end(ctx: &context::Context, readiness: &Readiness, tasks: &TaskTracker)
     if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
         tracing::error!("work was still under way at the end; its intents stay on record");
     }
-}
-
-/// Why the kubeconfig is of no use. That there is no `ServiceAccount` either goes without saying outside of a cluster.
-fn fault_of(error: &InferConfigError) -> String {
-    let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
-    kubeconfig.map(kubeconfig::fault).unwrap_or_default()
-}
-
-async fn client() -> Result<Client, Error> {
-    let mut config = Config::infer().await.map_err(Error::Config)?;
-    // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
-}
-
-fn on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>, Error> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = stop.cancelled() => {}
-        }
-        stop.cancel();
-    })
 }

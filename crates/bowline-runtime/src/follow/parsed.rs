@@ -22,7 +22,7 @@ pub struct Unreadable {
     /// Its metadata, which always can be read.
     pub metadata: ObjectMeta,
     /// The path of the field, as `spec.refresh.before`.
-    pub(crate) field: String,
+    pub field: String,
     /// What is wrong with it.
     pub problem: String,
 }
