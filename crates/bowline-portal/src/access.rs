@@ -6,26 +6,24 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bowline_api::IntegrationConnection;
 use bowline_api::names::GROUP;
 use bowline_api::opaque::Digest;
 use bowline_runtime::clock::Clock;
-use futures::stream::{self, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 
-use crate::failure::{Failure, answered};
+use crate::error::{PageError, answered};
 use crate::session::Session;
+use crate::view::key_of;
 
 const KEPT: Duration = Duration::from_secs(5);
 const REMEMBERED: usize = 100_000;
-const AT_ONCE: usize = 16;
 
-/// What to ask about.
+/// What a user may or may not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Question<'a> {
+pub(crate) struct Permission<'a> {
     /// A verb of Kubernetes, or `connect`, `share`, `assign-owner`.
     verb: &'a str,
     resource: &'a str,
@@ -35,21 +33,21 @@ pub(crate) struct Question<'a> {
     name: &'a str,
 }
 
-impl Question<'static> {
+impl Permission<'static> {
     /// Seeing the state of all providers.
     pub(crate) const PROVIDERS: Self =
         Self { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
 }
 
-impl<'a> Question<'a> {
+impl<'a> Permission<'a> {
     /// One connection, those of a namespace, or all.
     pub(crate) fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
         Self { verb, resource: "integrationconnections", namespace, name }
     }
 
-    pub(crate) fn about(verb: &'a str, connection: &'a IntegrationConnection) -> Self {
-        let ObjectMeta { namespace, name, .. } = &connection.metadata;
-        Self::connection(verb, namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+    pub(crate) fn about(verb: &'a str, connection: &'a ObjectMeta) -> Self {
+        let (namespace, name) = key_of(connection);
+        Self::connection(verb, namespace, name)
     }
 
     /// Seeing a workspace.
@@ -87,12 +85,16 @@ impl Access {
     }
 
     /// For a page: the answer may be some seconds old.
-    pub(crate) async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
-        let (key, now) = (Digest::of(&question.key(session)), self.clock.now());
+    pub(crate) async fn allows(
+        &self,
+        session: &Session,
+        permission: Permission<'_>,
+    ) -> Result<bool, PageError> {
+        let (key, now) = (Digest::of(&permission.key(session)), self.clock.now());
         if let Some(allowed) = self.remembered(&key, now) {
             return Ok(allowed);
         }
-        let allowed = self.allows_now(session, question).await?;
+        let allowed = self.allows_now(session, permission).await?;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= REMEMBERED {
             kept.clear();
@@ -105,35 +107,19 @@ impl Access {
     pub(crate) async fn allows_now(
         &self,
         session: &Session,
-        question: Question<'_>,
-    ) -> Result<bool, Failure> {
+        permission: Permission<'_>,
+    ) -> Result<bool, PageError> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(session.user().to_owned()),
                 groups: Some(session.groups().to_vec()),
-                resource_attributes: Some(question.attributes()),
+                resource_attributes: Some(permission.attributes()),
                 ..SubjectAccessReviewSpec::default()
             },
             ..SubjectAccessReview::default()
         };
         let answer = answered(self.reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
-    }
-
-    /// Those of `of` that the user may, in the same order.
-    pub(crate) async fn filter<T>(
-        &self,
-        session: &Session,
-        of: impl IntoIterator<Item = T>,
-        question: impl for<'a> Fn(&'a T) -> Question<'a>,
-    ) -> Result<Vec<T>, Failure> {
-        let question = &question;
-        let asked = stream::iter(of).map(async |item| {
-            let allowed = self.allows(session, question(&item)).await?;
-            Ok::<_, Failure>(allowed.then_some(item))
-        });
-        let answers: Vec<Result<Option<T>, Failure>> = asked.buffered(AT_ONCE).collect().await;
-        answers.into_iter().filter_map(Result::transpose).collect()
     }
 
     fn remembered(&self, key: &Digest, now: Timestamp) -> Option<bool> {

@@ -9,7 +9,7 @@ use bowline_oauth::catalog::look::Group;
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
-use crate::failure::Reply;
+use crate::error::Reply;
 use crate::page::{Frame, html};
 use crate::view::provider::{Card, heading};
 use crate::visit::Visit;

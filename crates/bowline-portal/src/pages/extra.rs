@@ -5,12 +5,12 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::protocol::Scopes;
 
-use crate::failure::{Failure, Reply};
+use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
 use crate::view::foreign;
 use crate::view::provider::description;
 use crate::view::scopes::{self, ScopeWords};
-use crate::write::Change;
+use crate::write::ConnectionPatch;
 
 /// What the owner can agree to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     subject.need_to_edit(&["scopes"], "Only its owner can agree to more access.")?;
     let names = beyond(&subject.connection);
     if names.is_empty() || form.fields.text("scopes") != names.join(" ") {
-        return Err(Failure::conflict(
+        return Err(PageError::conflict(
             "The access changed",
             "The access is no longer what your page showed, so nothing was agreed to.",
             "Reload the page and check what was granted.",
@@ -82,10 +82,10 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     // Without the provider's default scopes the list could request less than before.
     let known = known(subject).ok_or_else(|| {
         let what = "The provider no longer exists, so nothing was agreed to.";
-        Failure::conflict("There is no provider", what, "Ask your platform team.")
+        PageError::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);
-    let change = Change::new().field("scopes", all).on_version_of(&subject.connection);
+    let change = ConnectionPatch::default().field("scopes", all).on_version_of(&subject.connection);
     form.write(change, "extra scopes agreed to").await
 }
 

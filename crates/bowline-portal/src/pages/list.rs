@@ -6,15 +6,16 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::Query;
 use bowline_api::IntegrationConnection;
-use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use serde::Deserialize;
 
 use super::choose::popular;
-use crate::access::Question;
-use crate::failure::{Failure, Reply};
+use crate::access::Permission;
+use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
+use crate::view::key_of;
 use crate::view::provider::Card;
-use crate::view::row::{Row, sort};
+use crate::view::row::{ConnectionRow, sort};
 use crate::visit::Visit;
 
 /// The longest list; the search finds the rest.
@@ -43,7 +44,7 @@ struct Choice {
 struct ListPage {
     frame: Frame,
     filter: Filter,
-    rows: Vec<Row>,
+    rows: Vec<ConnectionRow>,
     more: usize,
     total: usize,
     providers: Vec<Choice>,
@@ -61,10 +62,7 @@ impl ListPage {
 
 /// `GET /connections`
 pub(crate) async fn page(visit: Visit, Query(filter): Query<Filter>) -> Reply {
-    let visible = visible(&visit).await?;
-    let row = |it: &Arc<IntegrationConnection>| Row::of(it, visit.card(&it.spec.provider), visit.reader());
-    let mut rows: Vec<Row> = visible.iter().map(row).collect();
-    sort(&mut rows);
+    let mut rows = rows(&visit).await?;
     let total = rows.len();
     let cards = rows.iter().map(|row| (row.card.name.clone(), row.card.title.clone()));
     let providers = choices(&filter.provider, cards);
@@ -85,7 +83,7 @@ fn choices(chosen: &str, all: impl Iterator<Item = (String, String)>) -> Vec<Cho
     all.into_iter().map(|(value, label)| Choice { chosen: value == chosen, value, label }).collect()
 }
 
-fn matches(filter: &Filter, row: &Row) -> bool {
+fn matches(filter: &Filter, row: &ConnectionRow) -> bool {
     let Filter { q, provider, status, workspace } = filter;
     let account = row.account.as_deref().unwrap_or_default();
     let text = [&row.title, &row.page, &row.card.title, &row.owner, account].join(" ").to_lowercase();
@@ -96,20 +94,33 @@ fn matches(filter: &Filter, row: &Row) -> bool {
         && is(workspace, row.workspace.as_deref().unwrap_or_default())
 }
 
-/// The connections that the user may see: all, those of whole namespaces, or single ones, their own first.
-async fn visible(visit: &Visit) -> Result<Vec<Arc<IntegrationConnection>>, Failure> {
-    let all = visit.app.cluster.connections.state();
-    if visit.allows(Question::connection("list", "", "")).await? {
+async fn rows(visit: &Visit) -> Result<Vec<ConnectionRow>, PageError> {
+    let row = |it: &Arc<IntegrationConnection>| {
+        ConnectionRow::of(it, visit.card(&it.spec.provider), visit.reader())
+    };
+    let mut connections = visit.app.cluster.connections.state();
+    connections.sort_by_key(|connection| connection.spec.owner != visit.session.user());
+    let mut rows: Vec<ConnectionRow> =
+        visible(visit, connections, |connection| &connection.metadata).await?.iter().map(row).collect();
+    sort(&mut rows);
+    Ok(rows)
+}
+
+/// Those that the user may see: all, those of whole namespaces, or single ones, of which only the first are checked.
+async fn visible<T>(
+    visit: &Visit,
+    all: Vec<T>,
+    metadata: impl Fn(&T) -> &ObjectMeta,
+) -> Result<Vec<T>, PageError> {
+    if visit.allows(Permission::connection("list", "", "")).await? {
         return Ok(all);
     }
-    let namespaces: BTreeSet<String> = all.iter().filter_map(|connection| connection.namespace()).collect();
-    let listed = visit.filter(namespaces, |namespace| Question::connection("list", namespace, "")).await?;
-    let is_listed = |connection: &Arc<IntegrationConnection>| {
-        connection.namespace().is_some_and(|namespace| listed.contains(&namespace))
-    };
-    let (mut seen, mut rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_listed);
-    rest.sort_by_key(|connection| connection.spec.owner != visit.session.user());
+    let namespace = |item: &T| key_of(metadata(item)).0.to_owned();
+    let namespaces: BTreeSet<String> = all.iter().map(namespace).collect();
+    let listed = visit.filter(namespaces, |namespace| Permission::connection("list", namespace, "")).await?;
+    let (mut seen, mut rest): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|item| listed.contains(&namespace(item)));
     rest.truncate(ONE_BY_ONE);
-    seen.extend(visit.filter(rest, |connection| Question::about("get", connection)).await?);
+    seen.extend(visit.filter(rest, |item| Permission::about("get", metadata(item))).await?);
     Ok(seen)
 }

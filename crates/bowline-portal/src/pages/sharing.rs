@@ -4,7 +4,7 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use kube::ResourceExt;
 
 use super::workspace::{own, sees};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::subject::Subject;
 use crate::view::time::Moment;
 
@@ -27,10 +27,10 @@ pub(crate) struct Sharing {
     pub(crate) trouble: Option<(String, String)>,
 }
 
-pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, Failure> {
+pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, PageError> {
     let Subject { visit, connection, may, .. } = subject;
     let (spec, status) = (&connection.spec, connection.status.clone().unwrap_or_default());
-    let (shared, reader) = (spec.shared.unwrap_or_default(), visit.reader());
+    let (shared, reader) = (connection.wants_sharing(), visit.reader());
     let workspace = spec.workspace.as_deref().and_then(|name| visit.app.cluster.workspace(name));
     let linked = match &workspace {
         Some(workspace) => sees(visit, workspace).await?,
@@ -54,7 +54,7 @@ pub(crate) async fn sharing(subject: &Subject) -> Result<Sharing, Failure> {
 }
 
 fn why_not(subject: &Subject) -> Option<String> {
-    let (may, shared) = (subject.may, subject.connection.spec.shared.unwrap_or_default());
+    let (may, shared) = (subject.may, subject.connection.wants_sharing());
     match subject.keeper("shared").or_else(|| subject.keeper("workspace")) {
         Some(keeper) => Some(format!("Sharing is managed by {keeper}: change it at its source.")),
         None if !may.edit() => Some("Only its owner can share a connection.".to_owned()),

@@ -6,19 +6,19 @@ use kube::Client;
 use kube::api::{Api, PostParams};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::failure::{Failure, answered};
+use crate::error::{PageError, answered};
 use crate::session::{Groups, Session};
-use crate::settings::Token;
+use crate::settings::TokenSignIn;
 
 const LONGEST: usize = 12 * 1024;
 
 /// The session of the token's user.
 pub(crate) async fn sign_in(
     client: &Client,
-    settings: &Token,
+    settings: &TokenSignIn,
     token: &SecretString,
     now: Timestamp,
-) -> Result<Session, Failure> {
+) -> Result<Session, PageError> {
     let text = token.expose_secret();
     if text.is_empty() || text.len() > LONGEST {
         return Err(not_accepted());
@@ -31,7 +31,7 @@ pub(crate) async fn sign_in(
     judged(settings, answer.status.unwrap_or_default(), now)
 }
 
-fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result<Session, Failure> {
+fn judged(settings: &TokenSignIn, status: TokenReviewStatus, now: Timestamp) -> Result<Session, PageError> {
     let named = status.audiences.unwrap_or_default();
     // A server without support for audiences returns none, and has not checked ours.
     let for_us = settings.audience.as_ref().is_none_or(|audience| named.contains(audience));
@@ -41,8 +41,8 @@ fn judged(settings: &Token, status: TokenReviewStatus, now: Timestamp) -> Result
     Ok(Session::begin(&user.username.unwrap_or_default(), groups, now)?)
 }
 
-fn not_accepted() -> Failure {
-    Failure::sign_in(
+fn not_accepted() -> PageError {
+    PageError::sign_in(
         "The cluster does not accept this token: it may be incomplete, expired or issued for another audience.",
     )
 }
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn only_an_authenticated_person_is_signed_in() {
         let now = Timestamp::UNIX_EPOCH;
-        let any = Token::default();
+        let any = TokenSignIn::default();
         assert_eq!(judged(&any, status("alice", &[]), now).unwrap().user(), "alice");
         assert!(
             judged(&any, TokenReviewStatus { authenticated: Some(false), ..status("alice", &[]) }, now)
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_token_for_somebody_else_is_none() {
-        let ours = Token { audience: Some("bowline-portal".into()) };
+        let ours = TokenSignIn { audience: Some("bowline-portal".into()) };
         let now = Timestamp::UNIX_EPOCH;
         assert!(judged(&ours, status("alice", &["bowline-portal"]), now).is_ok());
         assert!(judged(&ours, status("alice", &["https://kubernetes.default.svc"]), now).is_err());

@@ -1,31 +1,17 @@
 //! Objects in words. Pure: no request, no clock.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`time`] | when, from where the reader stands |
-//! | [`status`] | the state of a connection: a chip and a line |
-//! | [`row`] | a connection in a list |
-//! | [`doer`] | who made or stopped a connection |
-//! | [`provider`] | a provider's name and mark |
-//! | [`scopes`] | what a scope lets the holder do |
-//! | [`history`] | Events as sentences |
-//! | [`owned`] | fields that another tool keeps |
-//! | [`snippet`] | YAML that mounts a published Secret |
-//! | [`words`] | the operator's sentences, spoken to the reader |
 
-pub(crate) mod doer;
 pub(crate) mod history;
-pub(crate) mod owned;
+pub(crate) mod managed;
 pub(crate) mod provider;
 pub(crate) mod row;
 pub(crate) mod scopes;
-pub(crate) mod snippet;
 pub(crate) mod status;
 pub(crate) mod time;
 pub(crate) mod words;
 
 use bowline_api::IntegrationConnection;
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 
 /// The longest text of a third party that a page shows.
 const FOREIGN_LETTERS: usize = 300;
@@ -42,6 +28,11 @@ pub(crate) fn foreign(text: &str) -> String {
         return clean.chars().take(FOREIGN_LETTERS).chain(['…']).collect();
     }
     clean
+}
+
+/// Namespace and name.
+pub(crate) fn key_of(metadata: &ObjectMeta) -> (&str, &str) {
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 pub(crate) fn page_of(namespace: &str, name: &str) -> String {
