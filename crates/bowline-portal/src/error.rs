@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bowline_api::opaque::{NoRandomness, random_text};
 use bowline_runtime::attempts::AttemptError;
+use bowline_runtime::follow::Unreadable;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
 use crate::session_key::CannotSeal;
+use crate::view::{foreign, key_of};
 
 const REFERENCE_LETTERS: usize = 10;
 
@@ -95,6 +97,16 @@ impl PageError {
             "Try again in a moment. If it keeps failing, give the reference below to your platform team.";
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "That did not work", what, todo);
         Self { reference: Some(reference), ..error }
+    }
+
+    /// A connection that exists and does not parse, for a person who may read it.
+    pub(crate) fn unreadable(connection: &Unreadable) -> Self {
+        let (namespace, name) = key_of(&connection.metadata);
+        let todo = format!(
+            "Correct the field with `kubectl edit integrationconnection {name} -n {namespace}`, or ask whoever manages that namespace."
+        );
+        let title = "This connection cannot be read";
+        Self::new(StatusCode::CONFLICT, title, &foreign(&connection.note()), &todo)
     }
 
     /// For a response that a library made, with a status and no page.

@@ -137,3 +137,7 @@ fn portal(
         settings,
     }))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

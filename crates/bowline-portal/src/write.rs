@@ -3,6 +3,7 @@
 
 use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
+use bowline_runtime::follow::Parsed;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::{Map, Value, json};
@@ -68,7 +69,9 @@ impl Visit {
 
     /// Reads a connection from the API server, with its managed fields.
     pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<IntegrationConnection, PageError> {
-        Ok(in_time(self.connections(namespace).get(name)).await??)
+        let api: Api<Parsed<_>> = Api::namespaced(self.app.client.clone(), namespace);
+        let Parsed(parsed) = in_time(api.get(name)).await??;
+        parsed.map_err(|unreadable| PageError::unreadable(&unreadable))
     }
 
     /// Creates a connection. The caller sets the user as its owner.

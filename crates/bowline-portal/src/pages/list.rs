@@ -64,8 +64,9 @@ impl ListPage {
 pub(crate) async fn page(visit: Visit, Query(filter): Query<Filter>) -> Reply {
     let mut rows = rows(&visit).await?;
     let total = rows.len();
-    let cards = rows.iter().map(|row| (row.card.name.clone(), row.card.title.clone()));
-    let providers = choices(&filter.provider, cards);
+    let readable = rows.iter().filter(|row| row.fault.is_none());
+    let providers =
+        choices(&filter.provider, readable.map(|row| (row.card.name.clone(), row.card.title.clone())));
     let same = |name: String| (name.clone(), name);
     let statuses = choices(&filter.status, rows.iter().map(|row| same(row.chip.word.clone())));
     let named = rows.iter().filter_map(|row| row.workspace.clone());
@@ -94,14 +95,18 @@ fn matches(filter: &Filter, row: &ConnectionRow) -> bool {
         && is(workspace, row.workspace.as_deref().unwrap_or_default())
 }
 
+/// The connections that the user may see. The same rules apply to those that cannot be read.
 async fn rows(visit: &Visit) -> Result<Vec<ConnectionRow>, PageError> {
+    let cache = &visit.app.cluster.connections;
+    let mut readable = cache.state();
+    readable.sort_by_key(|connection| connection.spec.owner != visit.session.user());
+    let readable = visible(visit, readable, |connection| &connection.metadata).await?;
+    let unreadable = visible(visit, cache.unreadable(), |connection| &connection.metadata).await?;
     let row = |it: &Arc<IntegrationConnection>| {
         ConnectionRow::of(it, visit.card(&it.spec.provider), visit.reader())
     };
-    let mut connections = visit.app.cluster.connections.state();
-    connections.sort_by_key(|connection| connection.spec.owner != visit.session.user());
-    let mut rows: Vec<ConnectionRow> =
-        visible(visit, connections, |connection| &connection.metadata).await?.iter().map(row).collect();
+    let faulty = unreadable.iter().map(|connection| ConnectionRow::unreadable(connection));
+    let mut rows: Vec<ConnectionRow> = readable.iter().map(row).chain(faulty).collect();
     sort(&mut rows);
     Ok(rows)
 }

@@ -2,9 +2,10 @@
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names::connection_id;
+use bowline_runtime::follow::Unreadable;
 
 use super::provider::Card;
-use super::status::{Chip, standing};
+use super::status::{Chip, chip, standing};
 use super::time::Moment;
 use super::words::Reader;
 use super::{foreign, key_of, page_of, title};
@@ -18,6 +19,7 @@ pub(crate) struct ConnectionRow {
     pub(crate) title: String,
     pub(crate) card: Card,
     pub(crate) chip: Chip,
+    /// Empty if the connection cannot be read.
     pub(crate) owner: String,
     /// The account at the provider.
     pub(crate) account: Option<String>,
@@ -27,6 +29,8 @@ pub(crate) struct ConnectionRow {
     pub(crate) refreshed: Option<Moment>,
     /// The published one.
     pub(crate) secret: Option<String>,
+    /// Why the connection cannot be read.
+    pub(crate) fault: Option<String>,
 }
 
 impl ConnectionRow {
@@ -43,6 +47,18 @@ impl ConnectionRow {
             refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),
             secret: status.secret.map(|secret| secret.name),
             card,
+            ..Self::named(namespace, name)
+        }
+    }
+
+    /// A connection that exists and does not parse: nothing is known but its name and the field at fault.
+    pub(crate) fn unreadable(connection: &Unreadable) -> Self {
+        let (namespace, name) = key_of(&connection.metadata);
+        Self {
+            title: name.to_owned(),
+            chip: chip("bad", "!", "Cannot be read"),
+            fault: Some(foreign(&format!("{}: {}", connection.field, connection.problem))),
+            card: Card { initials: "?".to_owned(), ..Card::default() },
             ..Self::named(namespace, name)
         }
     }
