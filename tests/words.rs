@@ -57,7 +57,6 @@ const REWRITING: &[&str] = &[
     "ARCHITECTURE.md",
     "crates/bowline-api",
     "crates/bowline-oauth",
-    "crates/bowline-portal",
     "crates/bowline-runtime",
     "crates/kubectl-bowline",
     "docs/metrics.md",

@@ -3,8 +3,7 @@
 //! For a page an answer is cached for some seconds; for a change it is always requested again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bowline_api::names::GROUP;
 use bowline_api::opaque::Digest;
@@ -18,7 +17,7 @@ use crate::error::{PageError, answered};
 use crate::session::Session;
 use crate::view::key_of;
 
-const KEPT: Duration = Duration::from_secs(5);
+const CACHED_SECONDS: i64 = 5;
 const REMEMBERED: usize = 100_000;
 
 /// What a user may or may not do.
@@ -66,22 +65,17 @@ impl<'a> Permission<'a> {
             ..ResourceAttributes::default()
         }
     }
-
-    fn key(&self, session: &Session) -> String {
-        let Self { verb, resource, namespace, name } = self;
-        format!("{}/{verb}/{resource}/{namespace}/{name}", session.digest().as_str())
-    }
 }
 
 pub(crate) struct Access {
     reviews: Api<SubjectAccessReview>,
     clock: Clock,
-    kept: Mutex<HashMap<Digest, (bool, Timestamp)>>,
+    answers: Mutex<HashMap<Digest, (bool, Timestamp)>>,
 }
 
 impl Access {
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
-        Self { reviews: Api::all(client), clock, kept: Mutex::default() }
+        Self { reviews: Api::all(client), clock, answers: Mutex::default() }
     }
 
     /// For a page: the answer may be some seconds old.
@@ -90,17 +84,25 @@ impl Access {
         session: &Session,
         permission: Permission<'_>,
     ) -> Result<bool, PageError> {
-        let (key, now) = (Digest::of(&permission.key(session)), self.clock.now());
-        if let Some(allowed) = self.remembered(&key, now) {
+        let key = Digest::of(&format!("{}/{permission:?}", session.digest().as_str()));
+        let now = self.clock.now();
+        let answer = self.answers().get(&key).copied();
+        let is_fresh =
+            |asked_at: Timestamp| (0..CACHED_SECONDS).contains(&(now.as_second() - asked_at.as_second()));
+        if let Some((allowed, _)) = answer.filter(|(_, asked_at)| is_fresh(*asked_at)) {
             return Ok(allowed);
         }
         let allowed = self.allows_now(session, permission).await?;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED {
-            kept.clear();
+        let mut answers = self.answers();
+        if answers.len() >= REMEMBERED {
+            answers.clear();
         }
-        kept.insert(key, (allowed, now));
+        answers.insert(key, (allowed, now));
         Ok(allowed)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<Digest, (bool, Timestamp)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For a change: never cached.
@@ -112,7 +114,7 @@ impl Access {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(session.user().to_owned()),
-                groups: Some(session.groups().to_vec()),
+                groups: Some(session.groups.clone()),
                 resource_attributes: Some(permission.attributes()),
                 ..SubjectAccessReviewSpec::default()
             },
@@ -120,12 +122,5 @@ impl Access {
         };
         let answer = answered(self.reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
-    }
-
-    fn remembered(&self, key: &Digest, now: Timestamp) -> Option<bool> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (allowed, asked_at) = kept.get(key)?;
-        let age = now.as_second() - asked_at.as_second();
-        u64::try_from(age).is_ok_and(|age| age < KEPT.as_secs()).then_some(*allowed)
     }
 }

@@ -63,7 +63,6 @@ impl Cluster {
         self.workspaces.get(&ObjectRef::new(name))
     }
 
-    /// A connection as last seen.
     pub(crate) fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }

@@ -16,7 +16,6 @@ use crate::visit::{Visit, session_of};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) title: String,
-    /// Who is signed in.
     pub(crate) user: Option<String>,
     /// Token for its forms.
     pub(crate) form: String,
@@ -53,7 +52,6 @@ impl Frame {
 #[template(path = "onward.html")]
 pub(crate) struct OnwardPage {
     pub(crate) frame: Frame,
-    /// Name of the site.
     pub(crate) name: String,
     pub(crate) address: String,
 }
@@ -65,7 +63,6 @@ struct ErrorPage {
     failure: PageError,
 }
 
-/// Renders a page.
 pub(crate) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),

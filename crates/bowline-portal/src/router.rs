@@ -16,12 +16,11 @@ use crate::connect::{callback, leave, start};
 use crate::error::PageError;
 use crate::page::around_failures;
 use crate::pages::{
-    actions, choose, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
+    actions, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
 use crate::{SharedPortal, assets, limits, live};
 
-/// The largest form.
 const BODY_BYTES: usize = 32 * 1024;
 /// The longest path and query; hyper refuses far longer ones itself.
 const ADDRESS_BYTES: usize = 24 * 1024;
@@ -88,7 +87,7 @@ fn connections() -> Router<SharedPortal> {
 fn others() -> Router<SharedPortal> {
     Router::new()
         .route("/", get(async || Redirect::to("/connections")))
-        .route("/new", get(choose::page))
+        .route("/new", get(make::choose))
         .route("/new/{provider}", get(make::page).post(make::make))
         .route("/use", get(usable::page))
         .route("/workspaces", get(workspace::list))

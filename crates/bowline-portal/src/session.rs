@@ -32,9 +32,10 @@ const AUTHENTICATED: &str = "system:authenticated";
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     user: String,
+    /// The person behind the user name, if the way to sign in identifies them.
     #[serde(default)]
-    person: Option<Digest>,
-    groups: Vec<String>,
+    pub(crate) person: Option<Digest>,
+    pub(crate) groups: Vec<String>,
     id: String,
     issued_at: Timestamp,
 }
@@ -58,24 +59,9 @@ impl Session {
         Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
     }
 
-    #[must_use]
-    pub fn of_person(self, person: Digest) -> Self {
-        Self { person: Some(person), ..self }
-    }
-
-    /// The person behind the user name, if the way to sign in identifies them.
-    pub fn person(&self) -> Option<&Digest> {
-        self.person.as_ref()
-    }
-
     /// User name in Kubernetes.
     pub fn user(&self) -> &str {
         &self.user
-    }
-
-    /// Groups for access reviews.
-    pub fn groups(&self) -> &[String] {
-        &self.groups
     }
 
     /// Identifies the session in an attempt.
@@ -182,7 +168,7 @@ mod tests {
         let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
         let session = Session::of(&returned(&cookie), &key(), at(60)).unwrap();
         assert_eq!(session.user(), "alice");
-        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["staff", "system:authenticated"]);
     }
 
     #[test]
@@ -225,9 +211,9 @@ mod tests {
     fn nobody_but_the_api_server_puts_people_into_groups_of_kubernetes() {
         let claimed = Groups::Claimed(vec!["system:masters".into(), "staff".into()]);
         let session = Session::begin("alice", claimed, at(0)).unwrap();
-        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["staff", "system:authenticated"]);
         let known = Groups::OfTheApiServer(vec!["system:masters".into()]);
-        assert_eq!(Session::begin("root", known, at(0)).unwrap().groups(), ["system:masters"]);
+        assert_eq!(Session::begin("root", known, at(0)).unwrap().groups, ["system:masters"]);
     }
 
     #[test]

@@ -29,7 +29,6 @@ use zeroize::Zeroizing;
 
 use crate::settings::PortalSettings;
 
-/// Name of the Secret.
 pub const SECRET: &str = "bowline-portal-session";
 const ENTRY: &str = "key";
 
@@ -37,7 +36,6 @@ const KEY_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
 
-/// The session key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("cannot read the session key from {path}")]
@@ -95,7 +93,6 @@ fn from_secret(secret: &Secret) -> Result<SessionKey, KeyError> {
     SessionKey::new(&bytes.0)
 }
 
-/// The kind of cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     Session,

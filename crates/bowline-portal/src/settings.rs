@@ -178,20 +178,11 @@ impl PortalFlags {
 }
 
 impl SignInFlags {
-    // long: each flag by name, so that a new one cannot be forgotten.
     fn into_settings(self) -> anyhow::Result<SignIn> {
-        let Self {
-            oidc,
-            sign_in_with_token,
-            token_audience,
-            proxy_secret_file,
-            proxy_user_header,
-            proxy_groups_header,
-        } = self;
-        let oidc = oidc.into_settings()?;
-        let token = sign_in_with_token.then_some(TokenSignIn { audience: token_audience });
-        let secret = proxy_secret_file.as_deref().map(secret).transpose()?;
-        let (user_header, groups_header) = (proxy_user_header, proxy_groups_header);
+        let oidc = self.oidc.into_settings()?;
+        let token = self.sign_in_with_token.then_some(TokenSignIn { audience: self.token_audience });
+        let secret = self.proxy_secret_file.as_deref().map(secret).transpose()?;
+        let (user_header, groups_header) = (self.proxy_user_header, self.proxy_groups_header);
         let proxy = secret.map(|secret| Proxy { secret, user_header, groups_header });
         if oidc.is_none() && token.is_none() && proxy.is_none() {
             bail!("nobody could sign in: set --oidc-issuer, --sign-in-with-token or --proxy-secret-file");
@@ -202,33 +193,21 @@ impl SignInFlags {
 
 impl OidcFlags {
     fn into_settings(self) -> anyhow::Result<Option<Oidc>> {
-        let Self {
-            oidc_issuer,
-            oidc_client_id,
-            oidc_client_secret_file,
-            claims,
-            oidc_allow_http,
-            oidc_allowed_cidrs,
-            oidc_ca_file,
-            oidc_proxy,
-        } = self;
-        let (Some(issuer), Some(client_id)) = (oidc_issuer, oidc_client_id) else { return Ok(None) };
-        if !issuer.starts_with("https://") && !oidc_allow_http {
+        let (Some(issuer), Some(client_id)) = (self.oidc_issuer, self.oidc_client_id) else {
+            return Ok(None);
+        };
+        if !issuer.starts_with("https://") && !self.oidc_allow_http {
             bail!("--oidc-issuer must begin with https://");
         }
+        let ca_certificates = self.oidc_ca_file.as_deref().map(read).transpose()?;
         let network = Network {
-            allow_http: oidc_allow_http,
-            allowed_cidrs: oidc_allowed_cidrs,
-            ca_certificates: oidc_ca_file.as_deref().map(read).transpose()?.map(String::into_bytes),
-            proxy: oidc_proxy,
+            allow_http: self.oidc_allow_http,
+            allowed_cidrs: self.oidc_allowed_cidrs,
+            ca_certificates: ca_certificates.map(String::into_bytes),
+            proxy: self.oidc_proxy,
         };
-        Ok(Some(Oidc {
-            issuer,
-            client_id,
-            client_secret: oidc_client_secret_file.as_deref().map(secret).transpose()?,
-            claims,
-            network,
-        }))
+        let client_secret = self.oidc_client_secret_file.as_deref().map(secret).transpose()?;
+        Ok(Some(Oidc { issuer, client_id, client_secret, claims: self.claims, network }))
     }
 }
 
@@ -247,7 +226,6 @@ pub(crate) struct SignIn {
     pub(crate) proxy: Option<Proxy>,
 }
 
-/// Sign-in with an `OpenID` provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Oidc {
     pub(crate) issuer: String,

@@ -126,7 +126,6 @@ impl Fields {
     }
 }
 
-/// A form that a signed-in user sent from one of our pages.
 pub(crate) struct Form {
     pub(crate) visit: Visit,
     pub(crate) fields: Fields,

@@ -12,7 +12,6 @@ use crate::error::{PageError, in_time};
 use crate::view::managed::FIELD_MANAGER;
 use crate::visit::Visit;
 
-/// A change of spec fields and annotations.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionPatch {
     spec: Map<String, Value>,
@@ -36,15 +35,10 @@ impl ConnectionPatch {
         self
     }
 
+    /// Sets an annotation; `null` removes it.
     #[must_use]
-    pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn annotation(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn without(mut self, name: &str) -> Self {
-        self.annotations.insert(name.to_owned(), Value::Null);
         self
     }
 

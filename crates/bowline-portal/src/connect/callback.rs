@@ -28,7 +28,8 @@ pub(crate) async fn callback(
     let callback = Callback::read(&query)
         .map_err(|flaw| PageError::bad_request(&format!("This is not a provider's response: {flaw}.")))?;
     let name = attempt_name(callback.state.expose_secret());
-    let kept = app.attempts.get(&name).await?.ok_or_else(unknown)?;
+    let unknown = "No attempt is waiting for this response: it was finished already, or never started here.";
+    let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
     let page = connection_page(&kept.attempt);
     match judge(&kept.attempt, callback, &provider, session.as_ref(), app.clock.now()) {
@@ -49,14 +50,7 @@ pub(crate) async fn callback(
     }
 }
 
-fn unknown() -> PageError {
-    over("No attempt is waiting for this response: it was finished already, or never started here.")
-}
-
 fn over(why: &str) -> PageError {
-    PageError::conflict(
-        "This attempt to connect is over",
-        why,
-        "Go to the connection and start again if it is not connected.",
-    )
+    let todo = "Go to the connection and start again if it is not connected.";
+    PageError::conflict("This attempt to connect is over", why, todo)
 }

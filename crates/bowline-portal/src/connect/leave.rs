@@ -16,7 +16,6 @@ use crate::view::page_of;
 use crate::view::provider::Card;
 use crate::visit::Visit;
 
-/// How long one request waits for the address.
 const WAITS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Seconds after which a page that still waits reloads.

@@ -10,8 +10,6 @@ use crate::error::PageError;
 use crate::subject::Subject;
 use crate::view::foreign;
 
-/// What the page says of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptNote {
     /// Class of the note: `good`, `wait` or `bad`.
     pub(crate) tone: &'static str,

@@ -25,7 +25,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let attempt = attempt_name(state.expose_secret());
     let asked = Attempt {
         user: session.user().to_owned(),
-        person: session.person().cloned(),
+        person: session.person.clone(),
         connection: reference(subject),
         request: None,
         provider: subject.connection.spec.provider.clone(),

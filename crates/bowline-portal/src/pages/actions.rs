@@ -49,7 +49,7 @@ pub(crate) async fn refresh(form: SubjectForm) -> Reply {
     need(form.subject.may.patch, "You may see this connection but not change it.")?;
     let now = form.subject.visit.now().to_string();
     form.write(
-        ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, &now),
+        ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, now),
         "refresh requested",
     )
     .await
@@ -66,7 +66,7 @@ pub(crate) async fn device(form: SubjectForm) -> Reply {
     }
     let now = subject.visit.now().to_string();
     form.write(
-        ConnectionPatch::default().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, &now),
+        ConnectionPatch::default().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, now),
         "code requested",
     )
     .await
@@ -84,15 +84,16 @@ pub(crate) async fn confirm(form: SubjectForm) -> Reply {
             "Reload the page and check which account it is.",
         ));
     }
-    let change = ConnectionPatch::default().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, &account);
+    let change = ConnectionPatch::default().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, account);
     form.write(change, "account confirmed").await
 }
 
 /// `POST …/again`: undo a disconnection.
 pub(crate) async fn again(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["disconnect"], "Only its owner can connect it again.")?;
-    let change =
-        ConnectionPatch::default().field("disconnect", false).without(names::ANNOTATION_DISCONNECTED_BY);
+    let change = ConnectionPatch::default()
+        .field("disconnect", false)
+        .annotation(names::ANNOTATION_DISCONNECTED_BY, Value::Null);
     form.write(change, "connected again").await
 }
 
@@ -101,13 +102,15 @@ pub(crate) async fn pause(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["suspend"], "Only its owner can pause a connection.")?;
     let note = managed::note(&form.subject.visit.reader());
     let change =
-        ConnectionPatch::default().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, &note);
+        ConnectionPatch::default().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, note);
     form.write(change, "paused").await
 }
 
 /// `POST …/resume`
 pub(crate) async fn resume(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["suspend"], "Only its owner can resume a connection.")?;
-    let change = ConnectionPatch::default().field("suspend", false).without(names::ANNOTATION_SUSPENDED_BY);
+    let change = ConnectionPatch::default()
+        .field("suspend", false)
+        .annotation(names::ANNOTATION_SUSPENDED_BY, Value::Null);
     form.write(change, "resumed").await
 }

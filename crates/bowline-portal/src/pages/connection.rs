@@ -1,6 +1,7 @@
 //! The page of a connection: its state, and everything that can be done with it.
 
 use askama::Template;
+use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{AccountStatus, AuthorizationStatus, TokenStatus};
 use bowline_api::reason::{Reason, Remedy};
 use k8s_openapi::api::core::v1::Event;
@@ -11,7 +12,7 @@ use kube::api::{Api, ListParams};
 
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, ParameterField};
-use super::sharing::{Sharing, sharing};
+use super::workspace::{own, sees};
 use crate::connect::progress::{AttemptNote, progress};
 use crate::error::{PageError, Reply, answered};
 use crate::live::version;
@@ -22,7 +23,7 @@ use crate::view::history::{self, Line};
 use crate::view::managed::{Doer, Stopped, stopped};
 use crate::view::scopes::{ScopeLine, became};
 use crate::view::status::{Standing, standing, who_fixes};
-use crate::view::time::Moment;
+use crate::view::words::Moment;
 
 /// Seconds after which a page without a script reloads while something is in progress.
 const AGAIN_SECONDS: u32 = 4;
@@ -208,6 +209,61 @@ async fn history(subject: &Subject) -> Result<Vec<Line>, PageError> {
     let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
     let found = answered(events.list(&of_it)).await?;
     Ok(history::lines(&found.items, &connection.spec.owner, visit.reader()))
+}
+
+struct Sharing {
+    /// The workspace that it names, and whether the reader may open its page.
+    workspace: Option<String>,
+    linked: bool,
+    /// Whether it should be shared; by whom and since when it is.
+    shared: bool,
+    by: Option<String>,
+    since: Option<Moment>,
+    namespaces: Vec<String>,
+    /// The workspaces that the reader can share with.
+    choices: Vec<String>,
+    /// Why the reader may neither share it nor stop sharing it.
+    why_not: Option<String>,
+    /// Why it is not shared as it should be, and who can fix that.
+    trouble: Option<(String, String)>,
+}
+
+async fn sharing(subject: &Subject) -> Result<Sharing, PageError> {
+    let Subject { visit, connection, may, .. } = subject;
+    let (spec, status) = (&connection.spec, connection.status.clone().unwrap_or_default());
+    let (shared, reader) = (connection.wants_sharing(), visit.reader());
+    let workspace = spec.workspace.as_deref().and_then(|name| visit.app.cluster.workspace(name));
+    let linked = match &workspace {
+        Some(workspace) => sees(visit, workspace).await?,
+        None => false,
+    };
+    // Who can add the owner as a member, or create the workspace.
+    let contact = workspace.as_ref().and_then(|workspace| workspace.spec.contact.as_deref());
+    let fixer = contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(contact));
+    let trouble = connection.condition(ConditionType::Shared).filter(|told| shared && told.status != "True");
+    Ok(Sharing {
+        workspace: spec.workspace.clone(),
+        linked,
+        shared,
+        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, reader.now)),
+        by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
+        namespaces: subject.shares().iter().filter_map(|share| share.namespace()).collect(),
+        choices: if may.edit() { own(visit) } else { Vec::new() },
+        why_not: why_not(subject),
+        trouble: trouble.map(|told| (reader.sentence(&told.message, &spec.owner), fixer)),
+    })
+}
+
+fn why_not(subject: &Subject) -> Option<String> {
+    let (may, shared) = (subject.may, subject.connection.wants_sharing());
+    match subject.keeper("shared").or_else(|| subject.keeper("workspace")) {
+        Some(keeper) => Some(format!("Sharing is managed by {keeper}: change it at its source.")),
+        None if !may.edit() => Some("Only its owner can share a connection.".to_owned()),
+        None if !may.share && !shared => {
+            Some("You do not have the permission `share` in this namespace.".to_owned())
+        }
+        None => None,
+    }
 }
 
 #[cfg(test)]

@@ -27,11 +27,9 @@ struct EndingPage {
     wrong: bool,
 }
 
-impl EndingPage {
-    fn secret_of(&self, share: &ConnectionShare) -> String {
-        let status = share.status.as_ref();
-        status.and_then(|status| status.secret_name.clone()).unwrap_or_else(|| share.name_any())
-    }
+fn secret_of(share: &ConnectionShare) -> String {
+    let status = share.status.as_ref();
+    status.and_then(|status| status.secret_name.clone()).unwrap_or_else(|| share.name_any())
 }
 
 /// `GET …/disconnect`
@@ -48,9 +46,9 @@ pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
     }
     let note = managed::note(&form.subject.visit.reader());
     let mut change =
-        ConnectionPatch::default().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, &note);
+        ConnectionPatch::default().field("disconnect", true).annotation(ANNOTATION_DISCONNECTED_BY, note);
     if form.subject.connection.is_paused() {
-        change = change.field("suspend", Value::Null).without(ANNOTATION_SUSPENDED_BY);
+        change = change.field("suspend", Value::Null).annotation(ANNOTATION_SUSPENDED_BY, Value::Null);
     }
     form.write(change, "disconnected").await
 }

@@ -7,13 +7,11 @@ use bowline_oauth::catalog::protocol::Scopes;
 
 use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
-use crate::view::foreign;
 use crate::view::provider::description;
-use crate::view::scopes::{self, ScopeWords};
+use crate::view::scopes::{ScopeWords, described};
 use crate::write::ConnectionPatch;
 
 /// What the owner can agree to.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extra {
     pub(crate) scopes: Vec<ScopeWords>,
     /// Their names, which the form sends back: the owner agrees only to what the page showed.
@@ -46,9 +44,9 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
         return None;
     }
     let keeper = subject.keeper("scopes");
-    let scopes = scopes::described(&known(subject).unwrap_or_default(), &names).into_iter();
+    let known = known(subject).unwrap_or_default();
     Some(Extra {
-        scopes: scopes.map(|scope| ScopeWords { name: foreign(&scope.name), ..scope }).collect(),
+        scopes: names.iter().map(|name| described(&known, name)).collect(),
         shown: names.join(" "),
         may: subject.may.edit() && keeper.is_none() && !subject.is_being_deleted(),
         keeper,
@@ -59,11 +57,8 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
 fn agreed(connection: &IntegrationConnection, scopes: &Scopes, extra: &[String]) -> Vec<String> {
     let asked = &connection.spec.scopes;
     let mut all = if asked.is_empty() { scopes.default.clone() } else { asked.clone() };
-    for name in extra {
-        if !all.contains(name) {
-            all.push(name.clone());
-        }
-    }
+    let new: Vec<String> = extra.iter().filter(|name| !all.contains(name)).cloned().collect();
+    all.extend(new);
     all
 }
 

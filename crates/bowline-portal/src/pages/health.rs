@@ -70,6 +70,6 @@ fn rotation(rotation: Rotation) -> &'static str {
         Rotation::Optional => "Refresh tokens may be replaced on use.",
         Rotation::Sliding => "Refresh tokens are replaced on use; old ones keep working.",
         Rotation::SingleUse => "Refresh tokens are replaced on use; old ones die.",
-        Rotation::PerMint => "No refresh tokens: access is minted anew.",
+        Rotation::PerMint => "No refresh tokens: access is minted again each time.",
     }
 }

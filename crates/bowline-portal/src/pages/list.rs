@@ -9,7 +9,7 @@ use bowline_api::IntegrationConnection;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
 
-use super::choose::popular;
+use super::make::popular;
 use crate::access::Permission;
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};

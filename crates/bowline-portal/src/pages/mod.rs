@@ -1,7 +1,6 @@
 //! The pages: handlers gather what a template under `templates/` shows, in the words of [`crate::view`].
 
 pub(crate) mod actions;
-pub(crate) mod choose;
 pub(crate) mod connection;
 pub(crate) mod ending;
 pub(crate) mod extra;
@@ -10,7 +9,6 @@ pub(crate) mod list;
 pub(crate) mod make;
 pub(crate) mod parameters;
 pub(crate) mod review;
-pub(crate) mod sharing;
 pub(crate) mod sign_in;
 pub(crate) mod usable;
 pub(crate) mod workspace;

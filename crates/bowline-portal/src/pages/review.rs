@@ -10,7 +10,7 @@ use crate::view::foreign;
 use crate::view::managed::{Doer, maker};
 use crate::view::provider;
 use crate::view::scopes::{self, ScopeGroup};
-use crate::view::time::Moment;
+use crate::view::words::Moment;
 
 #[derive(Template)]
 #[template(path = "review.html")]

@@ -13,8 +13,7 @@ use kube::ResourceExt;
 use serde_json::json;
 
 use super::foreign;
-use super::time::Moment;
-use super::words::Reader;
+use super::words::{Moment, Reader};
 
 /// The portal's own.
 pub(crate) const FIELD_MANAGER: &str = "bowline-portal";
@@ -26,7 +25,6 @@ const UNKNOWN: &str = "unknown";
 const RECONCILERS: &[&str] =
     &["argocd", "argo-cd", "flux", "kustomize-controller", "helm", "kubectl-client-side-apply"];
 
-/// Who made a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Doer {
     User(String),
@@ -34,7 +32,6 @@ pub(crate) enum Doer {
     Tool(String),
 }
 
-/// A pause or a disconnection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     /// `Paused` or `Disconnected`.

@@ -6,7 +6,6 @@ pub(crate) mod provider;
 pub(crate) mod row;
 pub(crate) mod scopes;
 pub(crate) mod status;
-pub(crate) mod time;
 pub(crate) mod words;
 
 use bowline_api::IntegrationConnection;
@@ -22,12 +21,10 @@ pub(crate) fn foreign(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    let clean: String =
-        text.chars().map(|c| if hidden(c) { ' ' } else { c }).take(FOREIGN_LETTERS + 1).collect();
-    if clean.chars().count() > FOREIGN_LETTERS {
-        return clean.chars().take(FOREIGN_LETTERS).chain(['…']).collect();
-    }
-    clean
+    let mut clean = text.chars().map(|c| if hidden(c) { ' ' } else { c });
+    let mut short: String = clean.by_ref().take(FOREIGN_LETTERS).collect();
+    short.extend(clean.next().map(|_| '…'));
+    short
 }
 
 /// Namespace and name.

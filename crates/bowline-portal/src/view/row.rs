@@ -6,8 +6,7 @@ use bowline_runtime::follow::Unreadable;
 
 use super::provider::Card;
 use super::status::{Chip, chip, standing};
-use super::time::Moment;
-use super::words::Reader;
+use super::words::{Moment, Reader};
 use super::{foreign, key_of, page_of, title};
 
 #[derive(Clone, Debug, Default)]
@@ -21,7 +20,6 @@ pub(crate) struct ConnectionRow {
     pub(crate) chip: Chip,
     /// Empty if the connection cannot be read.
     pub(crate) owner: String,
-    /// The account at the provider.
     pub(crate) account: Option<String>,
     /// The workspace that it names, and the one that it is shared with.
     pub(crate) workspace: Option<String>,

@@ -9,8 +9,7 @@ use bowline_api::view::Viewer;
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
-use super::time::{clock, is_near};
-use super::words::Reader;
+use super::words::{Reader, clock, is_near};
 
 /// An icon, a word, and a tone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +31,8 @@ pub(crate) fn chip(tone: &'static str, icon: &'static str, word: impl Into<Strin
 }
 
 /// The state of a connection in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) chip: Chip,
-    /// The line below.
     pub(crate) line: String,
     /// What the operator says of it, in small print; empty where the line says it all.
     pub(crate) detail: String,

@@ -75,11 +75,12 @@ pub(crate) fn session(
     };
     let groups = groups.into_iter().map(|group| format!("{groups_prefix}{group}")).collect();
     let user = format!("{}{name}", settings.prefix());
-    let session = Session::begin(&user, Groups::Claimed(groups), now)?;
+    let mut session = Session::begin(&user, Groups::Claimed(groups), now)?;
     let subject = claims.get("sub").and_then(Value::as_str);
     // Core §2: every ID token has one, at most 255 characters.
     let subject = subject.ok_or_else(|| PageError::sign_in("Your sign-in provider named no subject."))?;
-    Ok(session.of_person(Digest::of_person(&settings.issuer, subject)))
+    session.person = Some(Digest::of_person(&settings.issuer, subject));
+    Ok(session)
 }
 
 #[cfg(test)]
@@ -114,12 +115,12 @@ mod tests {
     fn user_and_groups_carry_their_prefixes() {
         let session = judged("sub", &json!({"sub": "alice", "groups": ["staff", 7]})).unwrap();
         assert_eq!(session.user(), "oidc:alice");
-        assert_eq!(session.groups(), ["oidc:staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["oidc:staff", "system:authenticated"]);
     }
 
     #[test]
     fn a_name_that_went_to_somebody_else_is_another_person() {
-        let person = |claims: Value| judged("name", &claims).unwrap().person().cloned().unwrap();
+        let person = |claims: Value| judged("name", &claims).unwrap().person.unwrap();
         let before = person(json!({"sub": "1", "name": "alice"}));
         assert_eq!(before, person(json!({"sub": "1", "name": "alice.smith"})));
         assert_ne!(before, person(json!({"sub": "2", "name": "alice"})));
@@ -148,6 +149,6 @@ mod tests {
         let judged = |claims: Value| session(&bare, claims.as_object().unwrap(), Timestamp::UNIX_EPOCH);
         assert!(judged(json!({"sub": "system:admin"})).is_err());
         let session = judged(json!({"sub": "alice", "groups": ["system:masters"]})).unwrap();
-        assert_eq!(session.groups(), ["system:authenticated"]);
+        assert_eq!(session.groups, ["system:authenticated"]);
     }
 }
