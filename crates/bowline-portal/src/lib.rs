@@ -69,10 +69,10 @@ use crate::session_key::SessionKey;
 pub use crate::settings::{PortalFlags, PortalSettings};
 use crate::sign_in::oidc::OpenId;
 
-type SharedPortal = Arc<Portal>;
+type Portal = Arc<PortalState>;
 
 /// What handlers share.
-struct Portal {
+struct PortalState {
     settings: PortalSettings,
     key: SessionKey,
     client: Client,
@@ -117,14 +117,14 @@ fn portal(
     client: Client,
     key: SessionKey,
     stop: CancellationToken,
-) -> Result<SharedPortal, BuildError> {
+) -> Result<Portal, BuildError> {
     let clock = Clock::default();
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
     let openid = match settings.sign_in.oidc.clone() {
         Some(oidc) => Some(OpenId::new(oidc.clone(), Box::new(HttpClient::new(oidc.network)?), redirect)),
         None => None,
     };
-    Ok(Arc::new(Portal {
+    Ok(Arc::new(PortalState {
         key,
         cluster: Cluster::watch(&client, &stop),
         access: Access::new(client.clone(), clock.clone()),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use ipnet::IpNet;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::error::PageError;
 
 /// Beyond this number all are forgotten: memory must not grow without a limit.
@@ -131,15 +131,15 @@ impl Default for RateLimits {
 
 /// Adds the sender to the request, and refuses senders that are too fast.
 pub(crate) async fn layer(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let forwarded = request.headers().get_all("x-forwarded-for");
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
-    let sender = client(peer.ip(), &forwarded, &app.settings.server.trusted_proxies);
-    if !app.limits.requests.allows(network_of(sender), app.clock.now()) {
+    let sender = network_of(client(peer.ip(), &forwarded, &app.settings.server.trusted_proxies));
+    if !app.limits.requests.allows(sender, app.clock.now()) {
         return PageError::too_many("Your address sends too many requests.").into_response();
     }
     request.extensions_mut().insert(Sender(sender));
@@ -165,7 +165,7 @@ fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
 }
 
 /// What counts as one sender: an IPv4 address, or the /64 network that one customer has under IPv6.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
+fn network_of(address: IpAddr) -> IpAddr {
     // A socket for both families reports IPv4 as `::ffff:192.0.2.1`, all of it in one /64.
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -176,7 +176,7 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The address of a request's sender.
+/// What counts as the sender of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender(pub(crate) IpAddr);
 

@@ -19,11 +19,11 @@ use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::Instant;
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::access::Permission;
 use crate::cluster::Cluster;
 use crate::error::PageError;
-use crate::limits::{Sender, network_of};
+use crate::limits::Sender;
 use crate::subject::is_label;
 use crate::visit::session_of;
 
@@ -43,7 +43,7 @@ pub(crate) struct ShownVersion {
 ///
 /// Without a session the response is 401 and no redirect: the sign-in would remember this address as the page to return to.
 pub(crate) async fn live(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
@@ -55,7 +55,7 @@ pub(crate) async fn live(
         return Err(PageError::not_found());
     }
     let too_many = || PageError::too_many("Your address has too many pages open.");
-    let place = app.limits.streams.take(network_of(sender)).ok_or_else(too_many)?;
+    let place = app.limits.streams.take(sender).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
     let page = OpenPage { cluster: Arc::clone(&app.cluster), namespace, name, version: Some(shown.seen) };
     // Subscribe first: later changes are received, earlier ones differ in the version.

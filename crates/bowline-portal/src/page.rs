@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::access::Permission;
 use crate::error::PageError;
 use crate::session::Session;
@@ -84,11 +84,7 @@ impl IntoResponse for PageError {
 }
 
 /// Renders each failure with the navigation of the user, and gives a page to failures that have none.
-pub(crate) async fn around_failures(
-    State(app): State<SharedPortal>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn around_failures(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let response = next.run(request).await;
     let status = response.status();
@@ -105,7 +101,7 @@ pub(crate) async fn around_failures(
     Response::from_parts(parts, body)
 }
 
-async fn frame(app: SharedPortal, headers: &HeaderMap, failure: &PageError) -> Frame {
+async fn frame(app: Portal, headers: &HeaderMap, failure: &PageError) -> Frame {
     match session_of(headers, &app) {
         None => Frame::of_nobody(&failure.title),
         // The API server did not answer, or should not be asked more.

@@ -19,7 +19,7 @@ use crate::pages::{
     actions, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
-use crate::{SharedPortal, assets, limits, live};
+use crate::{Portal, assets, limits, live};
 
 const BODY_BYTES: usize = 32 * 1024;
 /// The longest path and query; hyper refuses far longer ones itself.
@@ -27,7 +27,7 @@ const ADDRESS_BYTES: usize = 24 * 1024;
 /// Time limit of a page; a stream has started by then.
 const LASTS: Duration = Duration::from_secs(30);
 
-pub(crate) fn router(app: SharedPortal) -> Router {
+pub(crate) fn router(app: Portal) -> Router {
     let pages = signing_in().merge(connections()).merge(others());
     let around = pages
         .fallback(async || PageError::not_found())
@@ -49,7 +49,7 @@ pub(crate) fn router(app: SharedPortal) -> Router {
         .with_state(app)
 }
 
-fn signing_in() -> Router<SharedPortal> {
+fn signing_in() -> Router<Portal> {
     Router::new()
         .route("/sign-in", get(sign_in::page))
         .route("/sign-in/token", post(sign_in::with_token))
@@ -58,7 +58,7 @@ fn signing_in() -> Router<SharedPortal> {
         .route("/sign-out", post(sign_in::out))
 }
 
-fn connections() -> Router<SharedPortal> {
+fn connections() -> Router<Portal> {
     let one = Router::new()
         .route("/", get(connection::page))
         .route("/live", get(live::live))
@@ -84,7 +84,7 @@ fn connections() -> Router<SharedPortal> {
         .route("/callback/{provider}", taken(callback::callback))
 }
 
-fn others() -> Router<SharedPortal> {
+fn others() -> Router<Portal> {
     Router::new()
         .route("/", get(async || Redirect::to("/connections")))
         .route("/new", get(make::choose))
@@ -97,7 +97,7 @@ fn others() -> Router<SharedPortal> {
 
 /// A route that works once. axum answers `HEAD` with the handler of `GET`, so a link preview or a mail scanner would use it
 /// up.
-fn taken<H: Handler<T, SharedPortal>, T: 'static>(handler: H) -> MethodRouter<SharedPortal> {
+fn taken<H: Handler<T, Portal>, T: 'static>(handler: H) -> MethodRouter<Portal> {
     get(handler).head(async || ([(header::ALLOW, "GET")], not_in_this_way().await))
 }
 
@@ -105,7 +105,7 @@ async fn not_in_this_way() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, PageError::bad_request("This address is not used in this way."))
 }
 
-async fn ready(State(app): State<SharedPortal>) -> Response {
+async fn ready(State(app): State<Portal>) -> Response {
     let filled = tokio::time::timeout(Duration::from_secs(1), app.cluster.wait_ready()).await;
     if app.stop.is_cancelled() || filled.is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "reading the cluster\n").into_response();
@@ -165,7 +165,7 @@ fn put_headers(headers: &mut HeaderMap, https: bool) {
     }
 }
 
-async fn secured(State(app): State<SharedPortal>, request: Request, next: Next) -> Response {
+async fn secured(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     put_headers(response.headers_mut(), app.settings.url.is_https());
     response

@@ -180,14 +180,13 @@ impl PortalFlags {
 impl SignInFlags {
     fn into_settings(self) -> anyhow::Result<SignIn> {
         let oidc = self.oidc.into_settings()?;
-        let token = self.sign_in_with_token.then_some(TokenSignIn { audience: self.token_audience });
         let secret = self.proxy_secret_file.as_deref().map(secret).transpose()?;
         let (user_header, groups_header) = (self.proxy_user_header, self.proxy_groups_header);
         let proxy = secret.map(|secret| Proxy { secret, user_header, groups_header });
-        if oidc.is_none() && token.is_none() && proxy.is_none() {
+        if oidc.is_none() && !self.sign_in_with_token && proxy.is_none() {
             bail!("nobody could sign in: set --oidc-issuer, --sign-in-with-token or --proxy-secret-file");
         }
-        Ok(SignIn { oidc, token, proxy })
+        Ok(SignIn { oidc, with_token: self.sign_in_with_token, token_audience: self.token_audience, proxy })
     }
 }
 
@@ -222,7 +221,9 @@ pub struct PortalSettings {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SignIn {
     pub(crate) oidc: Option<Oidc>,
-    pub(crate) token: Option<TokenSignIn>,
+    /// With a token that the API server accepts, for its own audience unless another is set.
+    pub(crate) with_token: bool,
+    pub(crate) token_audience: Option<String>,
     pub(crate) proxy: Option<Proxy>,
 }
 
@@ -247,13 +248,6 @@ impl Oidc {
             None => format!("{}#", self.issuer),
         }
     }
-}
-
-/// Sign-in with a token that the API server accepts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TokenSignIn {
-    /// `None`: the API server's own.
-    pub(crate) audience: Option<String>,
 }
 
 /// Sign-in by a proxy in front of the portal.

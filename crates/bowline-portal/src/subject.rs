@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::access::Permission;
 use crate::error::{PageError, Reply};
 use crate::view::managed::keeper;
@@ -159,10 +159,10 @@ pub(crate) fn need(may: bool, refusal: &str) -> Result<(), PageError> {
     may.then_some(()).ok_or_else(|| PageError::forbidden(refusal, ask))
 }
 
-impl FromRequestParts<SharedPortal> for Subject {
+impl FromRequestParts<Portal> for Subject {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedPortal) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, app: &Portal) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
         Box::pin(Self::of(visit, parts, false)).await.map_err(IntoResponse::into_response)
     }
@@ -174,10 +174,10 @@ pub(crate) struct SubjectForm {
     pub(crate) fields: Fields,
 }
 
-impl FromRequest<SharedPortal> for SubjectForm {
+impl FromRequest<Portal> for SubjectForm {
     type Rejection = PageError;
 
-    async fn from_request(request: Request, app: &SharedPortal) -> Result<Self, PageError> {
+    async fn from_request(request: Request, app: &Portal) -> Result<Self, PageError> {
         let (mut parts, body) = request.into_parts();
         let request = Request::from_parts(parts.clone(), body);
         let Form { visit, fields } = Form::from_request(request, app).await?;

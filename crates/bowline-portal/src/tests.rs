@@ -69,7 +69,7 @@ async fn api_server(uri: Uri, body: Body) -> Response {
         .into_response()
 }
 
-async fn app() -> SharedPortal {
+async fn app() -> Portal {
     let arguments = ["bowline", "--url", "https://bowline.example.com", "--sign-in-with-token"];
     let (settings, _) = Cli::parse_from(arguments).flags.into_settings().unwrap();
     let client = Client::new(Router::new().fallback(api_server), "default");
@@ -80,7 +80,7 @@ async fn app() -> SharedPortal {
 }
 
 /// The status and the text of a page.
-async fn page(app: &SharedPortal, user: &str, path: &str) -> (StatusCode, String) {
+async fn page(app: &Portal, user: &str, path: &str) -> (StatusCode, String) {
     let session = Session::begin(user, Groups::Claimed(Vec::new()), app.clock.now()).unwrap();
     let cookie = session.to_cookie(&app.key).unwrap();
     let cookie = cookie.split(';').next().unwrap();

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use futures::{StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::access::Permission;
 use crate::error::PageError;
 use crate::session::{self, Session};
@@ -26,7 +26,7 @@ pub(crate) const TOKEN_FIELD: &str = "form";
 /// A request of a signed-in user. Without a session, a page redirects to the sign-in, which returns to it afterwards.
 #[derive(Clone)]
 pub(crate) struct Visit {
-    pub(crate) app: SharedPortal,
+    pub(crate) app: Portal,
     pub(crate) session: Session,
 }
 
@@ -65,10 +65,10 @@ impl Visit {
     }
 }
 
-impl FromRequestParts<SharedPortal> for Visit {
+impl FromRequestParts<Portal> for Visit {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedPortal) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, app: &Portal) -> Result<Self, Response> {
         if let Some(session) = session_of(&parts.headers, app) {
             return Ok(Self { app: app.clone(), session });
         }
@@ -86,7 +86,7 @@ impl FromRequestParts<SharedPortal> for Visit {
 }
 
 /// The session of a request. Behind a proxy it counts only while the proxy names the same user.
-pub(crate) fn session_of(headers: &HeaderMap, app: &SharedPortal) -> Option<Session> {
+pub(crate) fn session_of(headers: &HeaderMap, app: &Portal) -> Option<Session> {
     let session = Session::of(headers, &app.key, app.clock.now())?;
     match &app.settings.sign_in.proxy {
         Some(settings) => proxy::names(settings, headers, session.user()).then_some(session),
@@ -131,10 +131,10 @@ pub(crate) struct Form {
     pub(crate) fields: Fields,
 }
 
-impl FromRequest<SharedPortal> for Form {
+impl FromRequest<Portal> for Form {
     type Rejection = PageError;
 
-    async fn from_request(request: Request, app: &SharedPortal) -> Result<Self, PageError> {
+    async fn from_request(request: Request, app: &Portal) -> Result<Self, PageError> {
         if !is_from_our_page(request.headers(), &app.settings.url.origin()) {
             return Err(PageError::stale_form());
         }
@@ -151,7 +151,7 @@ impl FromRequest<SharedPortal> for Form {
 }
 
 /// The fields of a form, without any check.
-pub(crate) async fn body(request: Request, app: &SharedPortal) -> Result<Fields, PageError> {
+pub(crate) async fn body(request: Request, app: &Portal) -> Result<Fields, PageError> {
     let bytes = Bytes::from_request(request, app).await;
     Fields::read(&bytes.map_err(|_| PageError::bad_request("The form is too large or incomplete."))?)
 }

@@ -14,7 +14,7 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 
 use super::returned::QUERY_BYTES;
-use crate::SharedPortal;
+use crate::Portal;
 use crate::access::Permission;
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
@@ -58,7 +58,7 @@ struct ApprovalPage {
 }
 
 /// The page, with or without a session.
-pub(crate) async fn page(app: SharedPortal, provider: &str, approved: bool, headers: &HeaderMap) -> Reply {
+pub(crate) async fn page(app: Portal, provider: &str, approved: bool, headers: &HeaderMap) -> Reply {
     let title = if approved { "Back from an approval" } else { "Back without an approval" };
     let Some(session) = session_of(headers, &app) else {
         let frame = Frame::of_nobody(title);

@@ -10,13 +10,13 @@ use secrecy::ExposeSecret;
 use super::approval;
 use super::leave::connection_page;
 use super::returned::{Callback, Judgement, judge};
-use crate::SharedPortal;
+use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::visit::session_of;
 
 /// `GET /callback/{provider}`
 pub(crate) async fn callback(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,

@@ -7,9 +7,9 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::SharedPortal;
+use crate::Portal;
 use crate::error::{PageError, Reply};
-use crate::limits::{Sender, network_of};
+use crate::limits::Sender;
 use crate::page::{Frame, OnwardPage, html};
 use crate::session::{self, Session};
 use crate::sign_in::before::{self, Before, HOME};
@@ -22,7 +22,6 @@ struct SignInPage {
     frame: Frame,
     /// Token of the form.
     form: String,
-    /// Which ways there are.
     oidc: bool,
     token: bool,
     /// Audience that a token must have.
@@ -30,7 +29,7 @@ struct SignInPage {
 }
 
 /// `GET /sign-in`
-pub(crate) async fn page(State(app): State<SharedPortal>, headers: HeaderMap) -> Reply {
+pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply {
     let now = app.clock.now();
     let before = Before::of(&headers, &app.key, now).map_or_else(|| Before::new(HOME, now), Ok)?;
     if session_of(&headers, &app).is_some() {
@@ -45,22 +44,26 @@ pub(crate) async fn page(State(app): State<SharedPortal>, headers: HeaderMap) ->
         frame: Frame::of_nobody("Sign in"),
         form: before.form,
         oidc: ways.oidc.is_some(),
-        token: ways.token.is_some(),
-        audience: ways.token.as_ref().and_then(|token| token.audience.clone()),
+        token: ways.with_token,
+        audience: ways.token_audience.clone(),
     };
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
 }
 
 /// `POST /sign-in/token`
 pub(crate) async fn with_token(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     request: Request,
 ) -> Reply {
-    let settings = app.settings.sign_in.token.as_ref().ok_or_else(PageError::not_found)?;
+    let ways = &app.settings.sign_in;
+    if !ways.with_token {
+        return Err(PageError::not_found());
+    }
     let (before, fields) = began(&app, sender, request).await?;
     let token = SecretString::from(fields.text("token"));
-    let session = token::sign_in(&app.client, settings, &token, app.clock.now()).await?;
+    let session =
+        token::sign_in(&app.client, ways.token_audience.as_deref(), &token, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
 
@@ -68,7 +71,7 @@ pub(crate) async fn with_token(
 ///
 /// Responds with a page that redirects: `form-action` forbids a form's own redirect to another host.
 pub(crate) async fn with_oidc(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     request: Request,
 ) -> Reply {
@@ -92,7 +95,7 @@ pub(crate) struct CallbackQuery {
 
 /// `GET /sign-in/oidc/callback`
 pub(crate) async fn oidc_callback(
-    State(app): State<SharedPortal>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     headers: HeaderMap,
     Query(returned): Query<CallbackQuery>,
@@ -120,7 +123,7 @@ pub(crate) async fn out(form: Form) -> Response {
 }
 
 /// Always a new session, so that a cookie planted in the browser before is useless.
-fn signed_in(app: &SharedPortal, session: &Session, before: &Before) -> Reply {
+fn signed_in(app: &Portal, session: &Session, before: &Before) -> Reply {
     let cookie = session.to_cookie(&app.key)?;
     tracing::info!(user = session.user(), "signed in");
     let cookies = [cookie, session::no_cookie(before::COOKIE)].map(|cookie| (header::SET_COOKIE, cookie));
@@ -128,7 +131,7 @@ fn signed_in(app: &SharedPortal, session: &Session, before: &Before) -> Reply {
 }
 
 /// The fields of a sign-in form that belongs to this browser.
-async fn began(app: &SharedPortal, sender: Sender, request: Request) -> Result<(Before, Fields), PageError> {
+async fn began(app: &Portal, sender: Sender, request: Request) -> Result<(Before, Fields), PageError> {
     slow_enough(app, sender)?;
     if !visit::is_from_our_page(request.headers(), &app.settings.url.origin()) {
         return Err(PageError::stale_form());
@@ -142,8 +145,8 @@ async fn began(app: &SharedPortal, sender: Sender, request: Request) -> Result<(
     Ok((before, fields))
 }
 
-fn slow_enough(app: &SharedPortal, Sender(address): Sender) -> Result<(), PageError> {
-    let allowed = app.limits.sign_ins.allows(network_of(address), app.clock.now());
+fn slow_enough(app: &Portal, Sender(sender): Sender) -> Result<(), PageError> {
+    let allowed = app.limits.sign_ins.allows(sender, app.clock.now());
     allowed
         .then_some(())
         .ok_or_else(|| PageError::too_many("There were too many sign-ins from your address."))
