@@ -76,38 +76,25 @@ impl<K: Eq + Hash> Limiter<K> {
 pub(crate) struct ConcurrencyLimit<K> {
     all: usize,
     each: usize,
-    taken: Arc<Mutex<HashMap<K, usize>>>,
+    /// As many of a key exist as its value has other clones.
+    existing: Mutex<HashMap<K, Arc<()>>>,
 }
 
-/// Taken until it is dropped.
-pub(crate) struct ConcurrencyGuard<K: Eq + Hash> {
-    key: K,
-    taken: Arc<Mutex<HashMap<K, usize>>>,
-}
-
-impl<K: Eq + Hash + Clone> ConcurrencyLimit<K> {
+impl<K: Eq + Hash> ConcurrencyLimit<K> {
     pub(crate) fn new(all: usize, each: usize) -> Self {
-        Self { all, each, taken: Arc::default() }
+        Self { all, each, existing: Mutex::default() }
     }
 
-    pub(crate) fn take(&self, key: K) -> Option<ConcurrencyGuard<K>> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_key = taken.get(&key).copied().unwrap_or_default();
-        if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
+    /// One more, which exists until the result is dropped; `None` if there are too many.
+    pub(crate) fn take(&self, key: K) -> Option<Arc<()>> {
+        let count = |of_key: &Arc<()>| Arc::strong_count(of_key) - 1;
+        let mut existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
+        existing.retain(|_, of_key| count(of_key) > 0);
+        if existing.values().map(count).sum::<usize>() >= self.all {
             return None;
         }
-        taken.insert(key.clone(), of_key + 1);
-        Some(ConcurrencyGuard { key, taken: Arc::clone(&self.taken) })
-    }
-}
-
-impl<K: Eq + Hash> Drop for ConcurrencyGuard<K> {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.key) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.key)),
-        }
+        let of_key = existing.entry(key).or_default();
+        (count(of_key) < self.each).then(|| Arc::clone(of_key))
     }
 }
 
@@ -212,7 +199,8 @@ mod tests {
         let three = places.take("alice");
         assert!(three.is_some() && places.take("alice").is_none());
         drop((two, three));
-        assert!(places.taken.lock().unwrap().is_empty(), "who has left is forgotten");
+        let _dave = places.take("dave");
+        assert_eq!(places.existing.lock().unwrap().len(), 1, "who has left is forgotten");
     }
 
     #[test]

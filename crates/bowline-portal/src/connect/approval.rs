@@ -18,7 +18,6 @@ use crate::Portal;
 use crate::access::Permission;
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
-use crate::subject::is_name;
 use crate::view::provider::Card;
 use crate::view::{key_of, page_of, title};
 use crate::visit::{Visit, session_of};
@@ -65,8 +64,7 @@ pub(crate) async fn page(app: Portal, provider: &str, approved: bool, headers: &
         return Ok(html(&ApprovalPage { frame, approved, at: None, waiting: Vec::new() }));
     };
     let visit = Visit { app, session };
-    let known = Some(provider).filter(|name| is_name(name));
-    let known = known.and_then(|name| visit.app.cluster.provider(name));
+    let known = visit.app.cluster.provider(provider);
     Ok(html(&ApprovalPage {
         frame: Frame::of(&visit, title, "").await,
         approved,

@@ -32,13 +32,6 @@ pub(crate) struct Filter {
     workspace: String,
 }
 
-/// An option of a filter.
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
-}
-
 #[derive(Template)]
 #[template(path = "list.html")]
 struct ListPage {
@@ -47,9 +40,10 @@ struct ListPage {
     rows: Vec<ConnectionRow>,
     more: usize,
     total: usize,
-    providers: Vec<Choice>,
-    statuses: Vec<Choice>,
-    workspaces: Vec<Choice>,
+    /// Names and titles.
+    providers: BTreeSet<(String, String)>,
+    statuses: BTreeSet<String>,
+    workspaces: BTreeSet<String>,
     popular: Vec<Card>,
 }
 
@@ -65,23 +59,15 @@ pub(crate) async fn page(visit: Visit, Query(filter): Query<Filter>) -> Reply {
     let mut rows = rows(&visit).await?;
     let total = rows.len();
     let readable = rows.iter().filter(|row| row.fault.is_none());
-    let providers =
-        choices(&filter.provider, readable.map(|row| (row.card.name.clone(), row.card.title.clone())));
-    let same = |name: String| (name.clone(), name);
-    let statuses = choices(&filter.status, rows.iter().map(|row| same(row.chip.word.clone())));
-    let named = rows.iter().filter_map(|row| row.workspace.clone());
-    let workspaces = choices(&filter.workspace, named.map(same));
+    let providers = readable.map(|row| (row.card.name.clone(), row.card.title.clone())).collect();
+    let statuses = rows.iter().map(|row| row.chip.word.clone()).collect();
+    let workspaces = rows.iter().filter_map(|row| row.workspace.clone()).collect();
     rows.retain(|row| matches(&filter, row));
     let more = rows.len().saturating_sub(SHOWN);
     rows.truncate(SHOWN);
     let frame = Frame::of(&visit, "Connections", "connections").await;
     let popular = popular(&visit.app.cluster);
     Ok(html(&ListPage { frame, filter, rows, more, total, providers, statuses, workspaces, popular }))
-}
-
-fn choices(chosen: &str, all: impl Iterator<Item = (String, String)>) -> Vec<Choice> {
-    let all: BTreeSet<(String, String)> = all.collect();
-    all.into_iter().map(|(value, label)| Choice { chosen: value == chosen, value, label }).collect()
 }
 
 fn matches(filter: &Filter, row: &ConnectionRow) -> bool {

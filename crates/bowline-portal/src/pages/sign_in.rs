@@ -12,20 +12,18 @@ use crate::error::{PageError, Reply};
 use crate::limits::Sender;
 use crate::page::{Frame, OnwardPage, html};
 use crate::session::{self, Session};
+use crate::settings::SignIn;
 use crate::sign_in::before::{self, Before, HOME};
 use crate::sign_in::{proxy, token};
 use crate::visit::{self, Fields, Form, session_of};
 
 #[derive(Template)]
 #[template(path = "sign-in.html")]
-struct SignInPage {
+struct SignInPage<'a> {
     frame: Frame,
     /// Token of the form.
     form: String,
-    oidc: bool,
-    token: bool,
-    /// Audience that a token must have.
-    audience: Option<String>,
+    ways: &'a SignIn,
 }
 
 /// `GET /sign-in`
@@ -40,13 +38,7 @@ pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply
         return signed_in(&app, &proxy::sign_in(settings, &headers, now)?, &before);
     }
     let cookie = before.to_cookie(&app.key)?;
-    let page = SignInPage {
-        frame: Frame::of_nobody("Sign in"),
-        form: before.form,
-        oidc: ways.oidc.is_some(),
-        token: ways.with_token,
-        audience: ways.token_audience.clone(),
-    };
+    let page = SignInPage { frame: Frame::of_nobody("Sign in"), form: before.form, ways };
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! Workspaces: members, namespaces and shared connections. Members see a workspace, and so do users who may read `Workspace`
 //! objects. Membership gives no right to change anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,8 +13,7 @@ use kube::ResourceExt;
 use crate::access::Permission;
 use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
-use crate::subject::is_name;
-use crate::view::page_of;
+use crate::view::key_of;
 use crate::view::row::{ConnectionRow, sort};
 use crate::visit::Visit;
 
@@ -74,29 +74,23 @@ pub(crate) async fn sees(visit: &Visit, workspace: &Workspace) -> Result<bool, P
 
 /// `GET /workspaces`
 pub(crate) async fn list(visit: Visit) -> Reply {
-    let mut names = own(&visit);
     let all = visit.app.cluster.workspaces.state();
-    let others = all.iter().map(|workspace| workspace.name_any()).filter(|name| !names.contains(name));
-    let others: Vec<String> = others.collect();
-    names.extend(visit.filter(others, |name| Permission::workspace(name)).await?);
-    names.sort();
+    let (mut seen, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| is_member(it, &visit));
+    seen.extend(visit.filter(others, |it| Permission::workspace(key_of(&it.metadata).1)).await?);
+    seen.sort_by_key(|workspace| workspace.name_any());
     let connections = visit.app.cluster.connections.state();
-    let line = |name: String| {
-        let workspace = visit.app.cluster.workspace(&name)?;
-        Some(WorkspaceRow {
-            title: title(&workspace),
-            shared: connections.iter().filter(|connection| shares_with(connection, &name)).count(),
-            workspace,
-        })
+    let line = |workspace: Arc<Workspace>| {
+        let (title, name) = (title(&workspace), workspace.name_any());
+        let shared = connections.iter().filter(|connection| shares_with(connection, &name)).count();
+        WorkspaceRow { workspace, title, shared }
     };
-    let lines = names.into_iter().filter_map(line).collect();
+    let lines = seen.into_iter().map(line).collect();
     Ok(html(&WorkspacesPage { frame: Frame::of(&visit, "Workspaces", "workspaces").await, lines }))
 }
 
 /// `GET /workspaces/{name}`
 pub(crate) async fn page(visit: Visit, Path(name): Path<String>) -> Reply {
-    let known = Some(&name).filter(|name| is_name(name)).and_then(|name| visit.app.cluster.workspace(name));
-    let workspace = known.ok_or_else(PageError::not_found)?;
+    let workspace = visit.app.cluster.workspace(&name).ok_or_else(PageError::not_found)?;
     if !sees(&visit, &workspace).await? {
         return Err(PageError::not_found());
     }
@@ -118,10 +112,8 @@ async fn shared(visit: &Visit, name: &str) -> Result<Vec<(bool, ConnectionRow)>,
     let mut rows: Vec<ConnectionRow> =
         ours.map(|it| ConnectionRow::of(it, visit.card(&it.spec.provider), visit.reader())).collect();
     sort(&mut rows);
-    let asked: Vec<_> =
-        rows.iter().take(ASKED_OF).map(|row| (row.namespace.clone(), row.name.clone())).collect();
-    let seen =
-        visit.filter(asked, |(namespace, name)| Permission::connection("get", namespace, name)).await?;
-    let seen: Vec<String> = seen.iter().map(|(namespace, name)| page_of(namespace, name)).collect();
+    let asked: Vec<ConnectionRow> = rows.iter().take(ASKED_OF).cloned().collect();
+    let seen = visit.filter(asked, |row| Permission::connection("get", &row.namespace, &row.name)).await?;
+    let seen: BTreeSet<String> = seen.into_iter().map(|row| row.page.clone()).collect();
     Ok(rows.into_iter().map(|row| (seen.contains(&row.page), row)).collect())
 }

@@ -29,7 +29,6 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// A provider object's.
     pub(crate) fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
         let entry = catalog::get(&provider.spec.type_);
