@@ -34,11 +34,20 @@ fn mail() -> Value {
     object("mail", &json!(7))
 }
 
-/// `reader` may get and list everything, `getter` may get `mail`, and `editor` may get it and change it.
+fn chat() -> Value {
+    let mut chat = object("chat", &json!("alice"));
+    let time = "2026-05-03T14:20:00Z";
+    chat["status"] = json!({"phase": "Active", "connectedAt": time, "connectedBy": "alice",
+        "secret": {"name": "chat"}, "account": {"id": "7", "name": "Alice at work"},
+        "token": {"expiresAt": time, "lastFailure": {"reason": "Unreachable", "message": "It was away.", "at": time}}});
+    chat
+}
+
+/// `alice` may do everything, `reader` may get and list everything, `getter` may get `mail`, and `editor` may get and change it.
 fn is_allowed(spec: &Value) -> bool {
     let asked = &spec["resourceAttributes"];
     match (spec["user"].as_str().unwrap(), asked["verb"].as_str().unwrap()) {
-        ("reader", "get" | "list") => true,
+        ("alice", _) | ("reader", "get" | "list") => true,
         ("getter", "get") | ("editor", _) => asked["name"] == "mail",
         _ => false,
     }
@@ -54,16 +63,18 @@ async fn api_server(uri: Uri, body: Body) -> Response {
     if uri.query().is_some_and(|query| query.contains("watch=true")) {
         return Body::from_stream(stream::pending::<Result<String, std::io::Error>>()).into_response();
     }
-    if path.ends_with("/team-a/integrationconnections/mail") {
-        return mail().to_string().into_response();
+    match path.rsplit_once("/team-a/integrationconnections/") {
+        Some((_, "mail")) => return mail().to_string().into_response(),
+        Some((_, "chat")) => return chat().to_string().into_response(),
+        _ => {}
     }
-    if path.contains("/namespaces/") {
+    if path.contains("/integrationconnections/") {
         let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
             "reason": "NotFound", "message": "not found"});
         return (StatusCode::NOT_FOUND, missing.to_string()).into_response();
     }
     let is_connections = path.ends_with("/integrationconnections");
-    let items = if is_connections { vec![object("chat", &json!("alice")), mail()] } else { Vec::new() };
+    let items = if is_connections { vec![chat(), mail()] } else { Vec::new() };
     json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
         .to_string()
         .into_response()
@@ -133,4 +144,29 @@ async fn the_list_has_it_for_those_who_may_see_it() {
     assert!(!text.contains("mail") && text.contains("Nothing connected yet"), "{text}");
     let (_, text) = page(&app, "reader", "/connections?status=Cannot+be+read").await;
     assert!(row(&text) && !text.contains("/connections/team-a/chat"), "{text}");
+}
+
+#[tokio::test]
+async fn the_pages_of_a_connection_show_it() {
+    let app = app().await;
+    let one = "/connections/team-a/chat";
+    for (path, parts) in [
+        (one.to_owned(), &["team-a.chat", "Alice at work", "by alice", "It was away.", "Token expires"][..]),
+        (
+            format!("{one}/disconnect"),
+            &["Disconnect chat", "<code>chat</code> in namespace team-a", "impact chat -n"],
+        ),
+        (format!("{one}/delete"), &["Delete chat", "Nothing. To have it again"]),
+        ("/use?namespace=team-a".to_owned(), &["secretName: chat", "secretRef", "from this namespace"]),
+        ("/connections?q=alice".to_owned(), &["Alice at work", "<option value=\"Connected\">"]),
+        ("/workspaces".to_owned(), &["No workspace for you"]),
+        ("/new".to_owned(), &["Choose a provider"]),
+        ("/providers".to_owned(), &["No provider is set up"]),
+    ] {
+        let (status, text) = page(&app, "alice", &path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        for part in parts {
+            assert!(text.contains(part), "{path}: {part}: {text}");
+        }
+    }
 }
