@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use bowline_api::duration::Duration;
 use bowline_oauth::catalog;
 use bowline_oauth::network::NetworkBounds;
-use bowline_portal::cli::PortalFlags;
+use bowline_portal::PortalFlags;
 use bowline_runtime::telemetry::{LogFormat, Logs};
 use clap::{Args, Parser, Subcommand};
 use ipnet::IpNet;

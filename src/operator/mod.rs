@@ -16,17 +16,14 @@ mod registry;
 mod relations;
 mod serve;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bowline_runtime::kubeconfig;
+use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::config::InferConfigError;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -45,22 +42,15 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// Not a source: kube's own words quote the kubeconfig.
-    #[error(
-        "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
-        fault_of(.0)
-    )]
-    Config(InferConfigError),
-    #[error("cannot build a client for the API server")]
-    Client(#[from] kube::Error),
+    /// No client, address or signals.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The HTTP client for providers cannot be built.
     #[error(transparent)]
     Http(#[from] bowline_oauth::http::HttpClientError),
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
-    #[error("cannot listen on {address}")]
-    Listen { address: SocketAddr, source: std::io::Error },
-    #[error("cannot listen for signals")]
-    Signals(#[source] std::io::Error),
+    /// No random bytes.
     #[error(transparent)]
     Random(#[from] crate::vault::NoRandomBytes),
 }
@@ -74,16 +64,16 @@ struct Lifetime {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
-    let client = client().await?;
+    let client = startup::client().await?;
     announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
     let (readiness, life) = (Readiness::default(), Lifetime::default());
     let address = settings.listen;
     let listener =
-        TcpListener::bind(address).await.map_err(|source| OperatorError::Listen { address, source })?;
+        TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     let server_stop = CancellationToken::new();
     tokio::spawn(serve::run(listener, readiness.clone(), Arc::clone(&metrics), server_stop.clone()));
-    life.tasks.spawn(on_signal(life.stop.clone())?);
+    startup::stop_on_signal(life.stop.clone())?;
 
     if let Some(running) = start(settings, client, metrics, &readiness, &life).await? {
         life.stop.cancelled().await;
@@ -169,30 +159,4 @@ async fn end(ctx: &Context, readiness: &Readiness, tasks: &TaskTracker) {
     if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
         tracing::error!("work was still under way at the end; its intents stay on record");
     }
-}
-
-/// Why the kubeconfig cannot be used. Outside of a cluster nobody expects a `ServiceAccount`.
-fn fault_of(error: &InferConfigError) -> String {
-    let kubeconfig = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
-    kubeconfig.map(kubeconfig::fault).unwrap_or_default()
-}
-
-async fn client() -> Result<Client, OperatorError> {
-    let mut config = Config::infer().await.map_err(OperatorError::Config)?;
-    // Retries are ours: visible and bounded. A hidden one could hold a call for minutes.
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
-}
-
-fn on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>, OperatorError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = stop.cancelled() => {}
-        }
-        stop.cancel();
-    })
 }

@@ -3,29 +3,26 @@
 //! For a page an answer is cached for some seconds; for a change it is always requested again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bowline_api::IntegrationConnection;
 use bowline_api::names::GROUP;
 use bowline_api::opaque::Digest;
 use bowline_runtime::clock::Clock;
-use futures::stream::{self, StreamExt};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
 
-use crate::failure::{Failure, answered};
+use crate::error::{PageError, answered};
 use crate::session::Session;
+use crate::view::key_of;
 
-const KEPT: Duration = Duration::from_secs(5);
+const CACHED_SECONDS: i64 = 5;
 const REMEMBERED: usize = 100_000;
-const AT_ONCE: usize = 16;
 
-/// What to ask about.
+/// What a user may or may not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Question<'a> {
+pub(crate) struct Permission<'a> {
     /// A verb of Kubernetes, or `connect`, `share`, `assign-owner`.
     verb: &'a str,
     resource: &'a str,
@@ -35,21 +32,21 @@ pub(crate) struct Question<'a> {
     name: &'a str,
 }
 
-impl Question<'static> {
+impl Permission<'static> {
     /// Seeing the state of all providers.
     pub(crate) const PROVIDERS: Self =
         Self { verb: "list", resource: "integrationproviders", namespace: "", name: "" };
 }
 
-impl<'a> Question<'a> {
+impl<'a> Permission<'a> {
     /// One connection, those of a namespace, or all.
     pub(crate) fn connection(verb: &'a str, namespace: &'a str, name: &'a str) -> Self {
         Self { verb, resource: "integrationconnections", namespace, name }
     }
 
-    pub(crate) fn about(verb: &'a str, connection: &'a IntegrationConnection) -> Self {
-        let ObjectMeta { namespace, name, .. } = &connection.metadata;
-        Self::connection(verb, namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+    pub(crate) fn about(verb: &'a str, connection: &'a ObjectMeta) -> Self {
+        let (namespace, name) = key_of(connection);
+        Self::connection(verb, namespace, name)
     }
 
     /// Seeing a workspace.
@@ -68,78 +65,62 @@ impl<'a> Question<'a> {
             ..ResourceAttributes::default()
         }
     }
-
-    fn key(&self, session: &Session) -> String {
-        let Self { verb, resource, namespace, name } = self;
-        format!("{}/{verb}/{resource}/{namespace}/{name}", session.digest().as_str())
-    }
 }
 
 pub(crate) struct Access {
     reviews: Api<SubjectAccessReview>,
     clock: Clock,
-    kept: Mutex<HashMap<Digest, (bool, Timestamp)>>,
+    answers: Mutex<HashMap<Digest, (bool, Timestamp)>>,
 }
 
 impl Access {
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
-        Self { reviews: Api::all(client), clock, kept: Mutex::default() }
+        Self { reviews: Api::all(client), clock, answers: Mutex::default() }
     }
 
     /// For a page: the answer may be some seconds old.
-    pub(crate) async fn allows(&self, session: &Session, question: Question<'_>) -> Result<bool, Failure> {
-        let (key, now) = (Digest::of(&question.key(session)), self.clock.now());
-        if let Some(allowed) = self.remembered(&key, now) {
+    pub(crate) async fn allows(
+        &self,
+        session: &Session,
+        permission: Permission<'_>,
+    ) -> Result<bool, PageError> {
+        let key = Digest::of(&format!("{}/{permission:?}", session.digest().as_str()));
+        let now = self.clock.now();
+        let answer = self.answers().get(&key).copied();
+        let is_fresh =
+            |asked_at: Timestamp| (0..CACHED_SECONDS).contains(&(now.as_second() - asked_at.as_second()));
+        if let Some((allowed, _)) = answer.filter(|(_, asked_at)| is_fresh(*asked_at)) {
             return Ok(allowed);
         }
-        let allowed = self.allows_now(session, question).await?;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED {
-            kept.clear();
+        let allowed = self.allows_now(session, permission).await?;
+        let mut answers = self.answers();
+        if answers.len() >= REMEMBERED {
+            answers.clear();
         }
-        kept.insert(key, (allowed, now));
+        answers.insert(key, (allowed, now));
         Ok(allowed)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<Digest, (bool, Timestamp)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For a change: never cached.
     pub(crate) async fn allows_now(
         &self,
         session: &Session,
-        question: Question<'_>,
-    ) -> Result<bool, Failure> {
+        permission: Permission<'_>,
+    ) -> Result<bool, PageError> {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
                 user: Some(session.user().to_owned()),
-                groups: Some(session.groups().to_vec()),
-                resource_attributes: Some(question.attributes()),
+                groups: Some(session.groups.clone()),
+                resource_attributes: Some(permission.attributes()),
                 ..SubjectAccessReviewSpec::default()
             },
             ..SubjectAccessReview::default()
         };
         let answer = answered(self.reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
-    }
-
-    /// Those of `of` that the user may, in the same order.
-    pub(crate) async fn filter<T>(
-        &self,
-        session: &Session,
-        of: impl IntoIterator<Item = T>,
-        question: impl for<'a> Fn(&'a T) -> Question<'a>,
-    ) -> Result<Vec<T>, Failure> {
-        let question = &question;
-        let asked = stream::iter(of).map(async |item| {
-            let allowed = self.allows(session, question(&item)).await?;
-            Ok::<_, Failure>(allowed.then_some(item))
-        });
-        let answers: Vec<Result<Option<T>, Failure>> = asked.buffered(AT_ONCE).collect().await;
-        answers.into_iter().filter_map(Result::transpose).collect()
-    }
-
-    fn remembered(&self, key: &Digest, now: Timestamp) -> Option<bool> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (allowed, asked_at) = kept.get(key)?;
-        let age = now.as_second() - asked_at.as_second();
-        u64::try_from(age).is_ok_and(|age| age < KEPT.as_secs()).then_some(*allowed)
     }
 }

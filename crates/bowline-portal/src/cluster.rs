@@ -1,4 +1,4 @@
-//! What the portal knows of the cluster: one watch per kind, and a word to whoever waits for a connection to change.
+//! Caches of the cluster's objects, one watch per kind, and a signal to pages that wait for a connection to change.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -18,20 +18,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-/// Who is slower than this misses words, and looks again.
+use crate::view::key_of;
+
+/// A page that falls behind by more misses changes, and compares versions instead.
 const BACKLOG: usize = 1024;
 
-/// The caches.
 pub(crate) struct Cluster {
-    /// All connections.
     pub(crate) connections: Cache<IntegrationConnection>,
-    /// All provider objects.
     pub(crate) providers: Cache<IntegrationProvider>,
-    /// All workspaces.
     pub(crate) workspaces: Cache<Workspace>,
-    /// All shares.
     pub(crate) shares: Cache<ConnectionShare>,
-    /// Names of all namespaces.
     pub(crate) namespaces: Cache<PartialObjectMeta<Namespace>>,
     changed: broadcast::Sender<String>,
 }
@@ -59,17 +55,14 @@ impl Cluster {
         self.namespaces.wait_listed().await;
     }
 
-    /// A provider object by its name.
     pub(crate) fn provider(&self, name: &str) -> Option<Arc<IntegrationProvider>> {
         self.providers.get(&ObjectRef::new(name))
     }
 
-    /// A workspace by its name.
     pub(crate) fn workspace(&self, name: &str) -> Option<Arc<Workspace>> {
         self.workspaces.get(&ObjectRef::new(name))
     }
 
-    /// A connection as last seen.
     pub(crate) fn connection(&self, namespace: &str, name: &str) -> Option<Arc<IntegrationConnection>> {
         self.connections.get(&ObjectRef::new(name).within(namespace))
     }
@@ -80,11 +73,11 @@ impl Cluster {
     }
 }
 
-/// Whom to tell of changes, and which connection an object is about.
-type Tell = (broadcast::Sender<String>, fn(&ObjectMeta) -> String);
+/// Where changes are announced, and which connection an object is about.
+type Announce = (broadcast::Sender<String>, fn(&ObjectMeta) -> String);
 
 /// A cache of one kind, filled until `stop`.
-fn filled<K>(client: &Client, tell: Option<Tell>, stop: &CancellationToken) -> Cache<K>
+fn filled<K>(client: &Client, announce: Option<Announce>, stop: &CancellationToken) -> Cache<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -98,9 +91,9 @@ where
                     let name = unreadable.metadata.name.as_deref();
                     tracing::warn!(kind = %K::kind(&()), name, "set aside: {}", unreadable.problem);
                 }
-                if let Some((tell, id)) = &tell {
+                if let Some((changed, id)) = &announce {
                     // An error means that nobody listens.
-                    let _ = tell.send(id(change.meta()));
+                    let _ = changed.send(id(change.meta()));
                 }
             }
         }
@@ -109,11 +102,11 @@ where
 }
 
 fn id(connection: &ObjectMeta) -> String {
-    let (namespace, name) = (connection.namespace.as_deref(), connection.name.as_deref());
-    connection_id(namespace.unwrap_or_default(), name.unwrap_or_default())
+    let (namespace, name) = key_of(connection);
+    connection_id(namespace, name)
 }
 
-/// The connection that a share is of, for its page says where it is published: the share is named by its id.
+/// The connection of a share, which is named by that connection's id: its page says where it is published.
 fn shared(share: &ObjectMeta) -> String {
     share.name.clone().unwrap_or_default()
 }

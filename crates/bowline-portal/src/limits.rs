@@ -1,4 +1,4 @@
-//! Rate limits per address and user. Each replica counts for itself, in memory.
+//! Who sent a request, and rate limits per address and user. Each replica counts for itself, in memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,34 +8,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use k8s_openapi::jiff::Timestamp;
 
-use crate::App;
-use crate::failure::Failure;
-use crate::sender::{Sender, client, network_of};
+use crate::Portal;
+use crate::error::PageError;
 
 /// Beyond this number all are forgotten: memory must not grow without a limit.
 const REMEMBERED: usize = 50_000;
 
 /// A rate limit: how many at once, and how many more per minute.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    burst: u32,
+pub struct RateLimit {
+    pub burst: u32,
     per_minute: u32,
 }
 
-impl Pace {
-    pub const fn burst(self) -> u32 {
-        self.burst
-    }
-}
-
 /// Requests of one address.
-pub const REQUESTS: Pace = Pace { burst: 300, per_minute: 600 };
+pub const REQUESTS: RateLimit = RateLimit { burst: 300, per_minute: 600 };
 /// Sign-ins from one address.
-pub(crate) const SIGN_INS: Pace = Pace { burst: 20, per_minute: 10 };
+pub(crate) const SIGN_INS: RateLimit = RateLimit { burst: 20, per_minute: 10 };
 /// Changes by one user.
-pub const ACTIONS: Pace = Pace { burst: 30, per_minute: 30 };
+pub const ACTIONS: RateLimit = RateLimit { burst: 30, per_minute: 30 };
 
 /// Open streams of changes, in total.
 const STREAMS: usize = 400;
@@ -44,12 +38,12 @@ pub(crate) const STREAMS_OF_ONE: usize = 100;
 
 /// Token buckets, one per key.
 pub(crate) struct Limiter<K> {
-    pace: Pace,
+    pace: RateLimit,
     buckets: Mutex<HashMap<K, (f64, Timestamp)>>,
 }
 
 impl<K: Eq + Hash> Limiter<K> {
-    pub(crate) fn new(pace: Pace) -> Self {
+    pub(crate) fn new(pace: RateLimit) -> Self {
         Self { pace, buckets: Mutex::default() }
     }
 
@@ -79,88 +73,110 @@ impl<K: Eq + Hash> Limiter<K> {
 }
 
 /// A limit on how many exist at the same time, in total and for each key.
-pub(crate) struct Places<K> {
+pub(crate) struct ConcurrencyLimit<K> {
     all: usize,
     each: usize,
-    taken: Arc<Mutex<HashMap<K, usize>>>,
+    /// As many of a key exist as its value has other clones.
+    existing: Mutex<HashMap<K, Arc<()>>>,
 }
 
-/// Taken until it is dropped.
-pub(crate) struct Place<K: Eq + Hash> {
-    key: K,
-    taken: Arc<Mutex<HashMap<K, usize>>>,
-}
-
-impl<K: Eq + Hash + Clone> Places<K> {
+impl<K: Eq + Hash> ConcurrencyLimit<K> {
     pub(crate) fn new(all: usize, each: usize) -> Self {
-        Self { all, each, taken: Arc::default() }
+        Self { all, each, existing: Mutex::default() }
     }
 
-    pub(crate) fn take(&self, key: K) -> Option<Place<K>> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_key = taken.get(&key).copied().unwrap_or_default();
-        if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
+    /// One more, which exists until the result is dropped; `None` if there are too many.
+    pub(crate) fn take(&self, key: K) -> Option<Arc<()>> {
+        let count = |of_key: &Arc<()>| Arc::strong_count(of_key) - 1;
+        let mut existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
+        existing.retain(|_, of_key| count(of_key) > 0);
+        if existing.values().map(count).sum::<usize>() >= self.all {
             return None;
         }
-        taken.insert(key.clone(), of_key + 1);
-        Some(Place { key, taken: Arc::clone(&self.taken) })
+        let of_key = existing.entry(key).or_default();
+        (count(of_key) < self.each).then(|| Arc::clone(of_key))
     }
 }
 
-impl<K: Eq + Hash> Drop for Place<K> {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.key) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.key)),
-        }
-    }
-}
-
-pub(crate) struct Limits {
+pub(crate) struct RateLimits {
     pub(crate) requests: Limiter<IpAddr>,
     pub(crate) sign_ins: Limiter<IpAddr>,
     pub(crate) actions: Limiter<String>,
-    pub(crate) streams: Places<IpAddr>,
+    pub(crate) streams: ConcurrencyLimit<IpAddr>,
 }
 
-impl Default for Limits {
+impl Default for RateLimits {
     fn default() -> Self {
         Self {
             requests: Limiter::new(REQUESTS),
             sign_ins: Limiter::new(SIGN_INS),
             actions: Limiter::new(ACTIONS),
-            streams: Places::new(STREAMS, STREAMS_OF_ONE),
+            streams: ConcurrencyLimit::new(STREAMS, STREAMS_OF_ONE),
         }
     }
 }
 
 /// Adds the sender to the request, and refuses senders that are too fast.
 pub(crate) async fn layer(
-    State(app): State<App>,
+    State(app): State<Portal>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let forwarded = request.headers().get_all("x-forwarded-for");
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
-    let sender = client(peer.ip(), &forwarded, &app.settings.trusted_proxies);
-    if !app.limits.requests.allows(network_of(sender), app.clock.now()) {
-        return Failure::too_many("Your address sends too many requests.").into_response();
+    let sender = network_of(client(peer.ip(), &forwarded, &app.settings.server.trusted_proxies));
+    if !app.limits.requests.allows(sender, app.clock.now()) {
+        return PageError::too_many("Your address sends too many requests.").into_response();
     }
     request.extensions_mut().insert(Sender(sender));
     next.run(request).await
 }
 
+/// The client's address: the peer, or what trusted proxies say, read from the right up to the first that is not one of
+/// them. `forwarded` are the values of all `X-Forwarded-For` headers, in their order.
+fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
+    let is_ours = |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
+    let mut client = peer;
+    let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
+    for hop in hops.rev() {
+        if !is_ours(client) {
+            break;
+        }
+        match hop.parse() {
+            Ok(address) => client = address,
+            Err(_) => break,
+        }
+    }
+    client
+}
+
+/// What counts as one sender: an IPv4 address, or the /64 network that one customer has under IPv6.
+fn network_of(address: IpAddr) -> IpAddr {
+    // A socket for both families reports IPv4 as `::ffff:192.0.2.1`, all of it in one /64.
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(bits.into())
+        }
+    }
+}
+
+/// What counts as the sender of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender(pub(crate) IpAddr);
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::settings::parse_network;
     use k8s_openapi::jiff::SignedDuration;
 
     #[test]
     fn who_is_too_fast_waits_and_nobody_else_does() {
-        let limiter = Limiter::new(Pace { burst: 2, per_minute: 60 });
+        let limiter = Limiter::new(RateLimit { burst: 2, per_minute: 60 });
         let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
         assert!(limiter.allows("alice", at(0)) && limiter.allows("alice", at(0)));
         assert!(!limiter.allows("alice", at(0)));
@@ -171,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_left() {
-        let places = Places::new(3, 2);
+        let places = ConcurrencyLimit::new(3, 2);
         let (one, two) = (places.take("alice").unwrap(), places.take("alice").unwrap());
         assert!(places.take("alice").is_none(), "two for each");
         let bob = places.take("bob").unwrap();
@@ -183,14 +199,59 @@ mod tests {
         let three = places.take("alice");
         assert!(three.is_some() && places.take("alice").is_none());
         drop((two, three));
-        assert!(places.taken.lock().unwrap().is_empty(), "who has left is forgotten");
+        let _dave = places.take("dave");
+        assert_eq!(places.existing.lock().unwrap().len(), 1, "who has left is forgotten");
     }
 
     #[test]
     fn a_clock_that_goes_back_gives_nothing() {
-        let limiter = Limiter::new(Pace { burst: 1, per_minute: 60 });
+        let limiter = Limiter::new(RateLimit { burst: 1, per_minute: 60 });
         let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
         assert!(limiter.allows("alice", at(100)));
         assert!(!limiter.allows("alice", at(0)));
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_proxy_is_told_by_its_address_however_it_is_written() {
+        let is_ours = |network: &str, peer| {
+            client(ip(peer), &["203.0.113.9"], &[parse_network(network).unwrap()]) == ip("203.0.113.9")
+        };
+        assert!(is_ours("10.0.0.0/8", "10.200.1.2") && is_ours("10.0.0.0/8", "::ffff:10.0.0.1"));
+        assert!(!is_ours("10.0.0.0/8", "11.0.0.1") && !is_ours("10.0.0.0/8", "::a00:1"));
+        assert!(is_ours("::/0", "fd00::1") && !is_ours("::/0", "10.0.0.1"));
+        assert!(is_ours("192.0.2.7", "192.0.2.7") && !is_ours("192.0.2.7", "192.0.2.8"));
+        assert!(is_ours("::ffff:192.0.2.7", "192.0.2.7"));
+        for bad in ["", "10.0.0.0/33", "ten", "10.0.0.0/x", "::ffff:10.0.0.0/104"] {
+            assert!(parse_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_customer_has_one_bucket_however_many_addresses() {
+        let network = |text: &str| network_of(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:aaaa::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
+        assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_forged_forwarded_header_changes_nothing() {
+        assert_eq!(client(ip("203.0.113.9"), &["10.0.0.1"], &[]), ip("203.0.113.9"));
+        let trusted = [parse_network("10.0.0.0/8").unwrap()];
+        assert_eq!(client(ip("203.0.113.9"), &["198.51.100.1"], &trusted), ip("203.0.113.9"));
+    }
+
+    #[test]
+    fn what_a_client_put_left_of_its_own_address_is_not_read() {
+        let trusted = [parse_network("10.0.0.0/8").unwrap()];
+        let forwarded = ["198.51.100.1, 203.0.113.9", "10.0.0.2"];
+        assert_eq!(client(ip("10.0.0.1"), &forwarded, &trusted), ip("203.0.113.9"));
+        assert_eq!(client(ip("10.0.0.1"), &["garbage"], &trusted), ip("10.0.0.1"));
     }
 }

@@ -17,14 +17,13 @@ use futures::stream;
 use kube::ResourceExt;
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use crate::App;
-use crate::access::Question;
+use crate::Portal;
+use crate::access::Permission;
 use crate::cluster::Cluster;
-use crate::failure::Failure;
-use crate::sender::{Sender, network_of};
+use crate::error::PageError;
+use crate::limits::Sender;
 use crate::subject::is_label;
 use crate::visit::session_of;
 
@@ -33,10 +32,9 @@ const LASTS: Duration = Duration::from_mins(2);
 /// Keeps proxies from closing the connection.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// What the page shows.
+/// The [`version`] that the page shows: something may change between loading the page and opening the stream.
 #[derive(Deserialize)]
-pub(crate) struct Shown {
-    /// Its [`version`]: something may change between loading the page and opening the stream.
+pub(crate) struct ShownVersion {
     #[serde(default)]
     seen: String,
 }
@@ -45,21 +43,21 @@ pub(crate) struct Shown {
 ///
 /// Without a session the response is 401 and no redirect: the sign-in would remember this address as the page to return to.
 pub(crate) async fn live(
-    State(app): State<App>,
+    State(app): State<Portal>,
     Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
-    Query(shown): Query<Shown>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
-    let session = session_of(&headers, &app).ok_or_else(Failure::not_signed_in)?;
-    let question = Question::connection("get", &namespace, &name);
-    if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, question).await? {
-        return Err(Failure::not_found());
+    Query(shown): Query<ShownVersion>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, PageError> {
+    let session = session_of(&headers, &app).ok_or_else(PageError::not_signed_in)?;
+    let permission = Permission::connection("get", &namespace, &name);
+    if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, permission).await? {
+        return Err(PageError::not_found());
     }
-    let too_many = || Failure::too_many("Your address has too many pages open.");
-    let place = app.limits.streams.take(network_of(sender)).ok_or_else(too_many)?;
+    let too_many = || PageError::too_many("Your address has too many pages open.");
+    let place = app.limits.streams.take(sender).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
-    let page = Open { cluster: Arc::clone(&app.cluster), namespace, name, told: Some(shown.seen) };
+    let page = OpenPage { cluster: Arc::clone(&app.cluster), namespace, name, version: Some(shown.seen) };
     // Subscribe first: later changes are received, earlier ones differ in the version.
     let state = (page, app.cluster.changes(), app.stop.clone(), place);
     let events = stream::unfold(state, move |(mut page, mut changes, stop, place)| async move {
@@ -74,34 +72,27 @@ pub(crate) async fn live(
     Ok(Sse::new(events))
 }
 
-/// An open page.
-struct Open {
+struct OpenPage {
     cluster: Arc<Cluster>,
     namespace: String,
     name: String,
-    /// The version that it shows or was notified of.
-    told: Option<String>,
+    /// What it shows or was notified of.
+    version: Option<String>,
 }
 
-impl Open {
+impl OpenPage {
     /// Returns when the page is out of date. Cancel safe.
     async fn news(&mut self, changes: &mut Receiver<String>) {
         let id = connection_id(&self.namespace, &self.name);
         loop {
             let connection = self.cluster.connection(&self.namespace, &self.name);
             let now = connection.map(|connection| version(&self.cluster, &connection));
-            if now != self.told {
-                self.told = now;
+            if now != self.version {
+                self.version = now;
                 return;
             }
-            loop {
-                match changes.recv().await {
-                    Ok(other) if other != id => {}
-                    // After a lag it could be any connection.
-                    Ok(_) | Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return std::future::pending().await,
-                }
-            }
+            // After a lag it could be any connection. The channel never closes: `cluster` has its sender.
+            while changes.recv().await.is_ok_and(|changed| changed != id) {}
         }
     }
 }
@@ -159,10 +150,10 @@ mod tests {
             "spec": {"provider": "p", "owner": "alice"}})
     }
 
-    fn open(cluster: &Arc<Cluster>) -> Open {
+    fn open(cluster: &Arc<Cluster>) -> OpenPage {
         let (namespace, name) = ("n".to_owned(), "mail".to_owned());
         let shown = cluster.connection(&namespace, &name).map(|connection| version(cluster, &connection));
-        Open { cluster: Arc::clone(cluster), namespace, name, told: shown }
+        OpenPage { cluster: Arc::clone(cluster), namespace, name, version: shown }
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,7 +166,7 @@ mod tests {
         let mut page = open(&cluster);
         for after in [true, false] {
             tokio::time::timeout(Duration::from_mins(5), page.news(&mut changes)).await.unwrap();
-            assert_eq!(page.told.is_some(), after, "changed first, then gone");
+            assert_eq!(page.version.is_some(), after, "changed first, then gone");
         }
         stop.cancel();
     }

@@ -6,9 +6,9 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use crate::App;
-use crate::access::Question;
-use crate::failure::Failure;
+use crate::Portal;
+use crate::access::Permission;
+use crate::error::PageError;
 use crate::session::Session;
 use crate::visit::{Visit, session_of};
 
@@ -16,7 +16,6 @@ use crate::visit::{Visit, session_of};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) title: String,
-    /// Who is signed in.
     pub(crate) user: Option<String>,
     /// Token for its forms.
     pub(crate) form: String,
@@ -33,7 +32,7 @@ pub(crate) struct Frame {
 impl Frame {
     /// For somebody who is signed in.
     pub(crate) async fn of(visit: &Visit, title: &str, nav: &'static str) -> Self {
-        let providers = visit.allows(Question::PROVIDERS).await.unwrap_or_default();
+        let providers = visit.allows(Permission::PROVIDERS).await.unwrap_or_default();
         Self { nav, providers, ..Self::without_asking(&visit.session, title) }
     }
 
@@ -53,19 +52,17 @@ impl Frame {
 #[template(path = "onward.html")]
 pub(crate) struct OnwardPage {
     pub(crate) frame: Frame,
-    /// Name of the site.
     pub(crate) name: String,
     pub(crate) address: String,
 }
 
 #[derive(Template)]
 #[template(path = "failure.html")]
-struct FailurePage {
+struct ErrorPage {
     frame: Frame,
-    failure: Failure,
+    failure: PageError,
 }
 
-/// Renders a page.
 pub(crate) fn html(page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
@@ -77,9 +74,9 @@ pub(crate) fn html(page: &impl Template) -> Response {
 }
 
 /// Without a session, which is not known here: [`around_failures`] renders it again.
-impl IntoResponse for Failure {
+impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let page = FailurePage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
+        let page = ErrorPage { frame: Frame::of_nobody(&self.title), failure: self.clone() };
         let mut response = (self.status, html(&page)).into_response();
         response.extensions_mut().insert(self);
         response
@@ -87,24 +84,24 @@ impl IntoResponse for Failure {
 }
 
 /// Renders each failure with the navigation of the user, and gives a page to failures that have none.
-pub(crate) async fn around_failures(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn around_failures(State(app): State<Portal>, request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let response = next.run(request).await;
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let known = response.extensions().get::<Failure>().cloned();
-    let failure = known.unwrap_or_else(|| Failure::of_status(status));
+    let known = response.extensions().get::<PageError>().cloned();
+    let failure = known.unwrap_or_else(|| PageError::of_status(status));
     let (mut parts, _) = response.into_parts();
-    let page = FailurePage { frame: frame(app, &headers, &failure).await, failure };
+    let page = ErrorPage { frame: frame(app, &headers, &failure).await, failure };
     let (page, body) = html(&page).into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(page.headers);
     Response::from_parts(parts, body)
 }
 
-async fn frame(app: App, headers: &HeaderMap, failure: &Failure) -> Frame {
+async fn frame(app: Portal, headers: &HeaderMap, failure: &PageError) -> Frame {
     match session_of(headers, &app) {
         None => Frame::of_nobody(&failure.title),
         // The API server did not answer, or should not be asked more.

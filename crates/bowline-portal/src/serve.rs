@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::limits::Places;
+use crate::limits::ConcurrencyLimit;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -51,7 +51,7 @@ pub(crate) async fn serve(
     bounds: Bounds,
     stop: CancellationToken,
 ) {
-    let places = Places::new(bounds.connections, bounds.connections_of_peer);
+    let places = ConcurrencyLimit::new(bounds.connections, bounds.connections_of_peer);
     let open = TaskTracker::new();
     while let Some((stream, peer)) = stop.run_until_cancelled(Listener::accept(&mut listener)).await {
         // Closed without a response, which would take the resources that are short.
@@ -62,6 +62,7 @@ pub(crate) async fn serve(
             drop(place);
         });
     }
+    tracing::info!("shutting down");
     drop(listener);
     open.close();
     open.wait().await;

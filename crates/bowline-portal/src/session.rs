@@ -7,19 +7,18 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use bowline_api::opaque::{Digest, NoRandomness, random_text};
+use bowline_api::opaque::{Digest, random_text};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::seal::{CannotSeal, Purpose, SessionKey};
+use crate::error::PageError;
+use crate::session_key::{Purpose, SessionKey};
 
 /// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
 pub const COOKIE: &str = "__Host-bowline";
 
-/// How long a session lasts.
-pub(crate) const LIFETIME: Duration = Duration::from_hours(8);
+const LIFETIME: Duration = Duration::from_hours(8);
 
 /// Browsers keep no larger cookie.
 const COOKIE_BYTES: usize = 3_900;
@@ -27,39 +26,27 @@ const COOKIE_BYTES: usize = 3_900;
 /// Users and groups that belong to Kubernetes itself.
 const RESERVED: &str = "system:";
 
-/// Group of all authenticated users.
 const AUTHENTICATED: &str = "system:authenticated";
 
 /// One sign-in. `Debug` does not show its id.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     user: String,
+    /// The person behind the user name, if the way to sign in identifies them.
     #[serde(default)]
-    person: Option<Digest>,
-    groups: Vec<String>,
+    pub(crate) person: Option<Digest>,
+    pub(crate) groups: Vec<String>,
     id: String,
     issued_at: Timestamp,
-}
-
-/// Why a user cannot be signed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    #[error("this user name belongs to Kubernetes itself: sign in as a person")]
-    Reserved,
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-    #[error(transparent)]
-    CannotSeal(#[from] CannotSeal),
-    #[error("you are in too many groups to fit into a cookie: ask for the groups claim to be filtered")]
-    TooLarge,
 }
 
 impl Session {
     /// Starts a session with a new id. Of the groups that a third party claims, no reserved one counts but
     /// `system:authenticated`.
-    pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, Refused> {
+    pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, PageError> {
         if user.is_empty() || user.starts_with(RESERVED) {
-            return Err(Refused::Reserved);
+            let what = "this user name belongs to Kubernetes itself: sign in as a person";
+            return Err(PageError::sign_in(what));
         }
         let groups = match groups {
             Groups::OfTheApiServer(groups) => groups,
@@ -72,25 +59,9 @@ impl Session {
         Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
     }
 
-    /// With the person behind the user name.
-    #[must_use]
-    pub fn of_person(self, person: Digest) -> Self {
-        Self { person: Some(person), ..self }
-    }
-
-    /// The person behind the user name, if the way to sign in identifies them.
-    pub fn person(&self) -> Option<&Digest> {
-        self.person.as_ref()
-    }
-
     /// User name in Kubernetes.
     pub fn user(&self) -> &str {
         &self.user
-    }
-
-    /// Groups for access reviews.
-    pub fn groups(&self) -> &[String] {
-        &self.groups
     }
 
     /// Identifies the session in an attempt.
@@ -109,28 +80,20 @@ impl Session {
         u64::try_from(age).map_or(age < -60, |age| age >= LIFETIME.as_secs())
     }
 
-    /// The session as a cookie.
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, Refused> {
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, PageError> {
         let sealed = key.seal(Purpose::Session, self)?;
         if sealed.len() > COOKIE_BYTES {
-            return Err(Refused::TooLarge);
+            let what =
+                "you are in too many groups to fit into a cookie: ask for the groups claim to be filtered";
+            return Err(PageError::sign_in(what));
         }
         Ok(cookie(COOKIE, &sealed, LIFETIME))
     }
 
     /// The session of a request's cookies, if it is valid.
-    pub fn from_cookies(key: &SessionKey, cookies: &[&str], now: Timestamp) -> Option<Self> {
-        let session: Self = key.open(Purpose::Session, value(cookies, COOKIE)?)?;
+    pub(crate) fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
+        let session: Self = key.open(Purpose::Session, cookie_value(headers, COOKIE)?)?;
         (!session.is_over_at(now)).then_some(session)
-    }
-}
-
-impl From<Refused> for Failure {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Reserved | Refused::TooLarge => Self::sign_in(&refused.to_string()),
-            Refused::NoRandomness(_) | Refused::CannotSeal(_) => Self::internal(&refused),
-        }
     }
 }
 
@@ -159,17 +122,13 @@ pub(crate) fn no_cookie(name: &str) -> String {
     cookie(name, "", Duration::ZERO)
 }
 
-/// The values of all `Cookie` headers.
-pub(crate) fn cookies(headers: &HeaderMap) -> Vec<&str> {
-    headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).collect()
-}
-
 /// The value of a cookie. `None` if it is missing or repeated: somebody else may have set the second one.
-pub(crate) fn value<'a>(cookies: &[&'a str], name: &str) -> Option<&'a str> {
-    let pairs = cookies.iter().flat_map(|header| header.split(';'));
-    let mut found = pairs.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
-    let (_, value) = found.next()?;
-    found.next().is_none().then_some(value)
+pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let sent = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = sent.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
 }
 
 /// Compares two secrets in constant time.
@@ -191,26 +150,31 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + second)
     }
 
-    fn begun(user: &str) -> Result<Session, Refused> {
+    fn begun(user: &str) -> Result<Session, PageError> {
         Session::begin(user, Groups::Claimed(vec!["staff".into()]), at(0))
     }
 
-    fn value_of(cookie: &str) -> &str {
-        cookie.split(';').next().unwrap()
+    fn sent(cookies: &[&str]) -> HeaderMap {
+        cookies.iter().map(|cookie| (header::COOKIE, cookie.parse().unwrap())).collect()
+    }
+
+    /// The headers of a browser that has this cookie.
+    fn returned(cookie: &str) -> HeaderMap {
+        sent(&[cookie.split(';').next().unwrap()])
     }
 
     #[test]
     fn a_session_comes_back_at_any_replica_with_the_same_key() {
         let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
-        let session = Session::from_cookies(&key(), &[value_of(&cookie)], at(60)).unwrap();
+        let session = Session::of(&returned(&cookie), &key(), at(60)).unwrap();
         assert_eq!(session.user(), "alice");
-        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["staff", "system:authenticated"]);
     }
 
     #[test]
     fn a_session_is_over_after_eight_hours() {
         let cookie = begun("alice").unwrap().to_cookie(&key()).unwrap();
-        let read = |second| Session::from_cookies(&key(), &[value_of(&cookie)], at(second));
+        let read = |second| Session::of(&returned(&cookie), &key(), at(second));
         assert!(read(8 * 3600 - 1).is_some());
         assert!(read(8 * 3600).is_none());
         assert!(read(-61).is_none());
@@ -239,7 +203,7 @@ mod tests {
     #[test]
     fn users_of_kubernetes_itself_do_not_sign_in() {
         for user in ["", "system:admin", "system:serviceaccount:bowline-system:bowline"] {
-            assert_eq!(begun(user).err(), Some(Refused::Reserved), "{user}");
+            assert!(begun(user).unwrap_err().what.contains("belongs to Kubernetes itself"), "{user}");
         }
     }
 
@@ -247,14 +211,15 @@ mod tests {
     fn nobody_but_the_api_server_puts_people_into_groups_of_kubernetes() {
         let claimed = Groups::Claimed(vec!["system:masters".into(), "staff".into()]);
         let session = Session::begin("alice", claimed, at(0)).unwrap();
-        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["staff", "system:authenticated"]);
         let known = Groups::OfTheApiServer(vec!["system:masters".into()]);
-        assert_eq!(Session::begin("root", known, at(0)).unwrap().groups(), ["system:masters"]);
+        assert_eq!(Session::begin("root", known, at(0)).unwrap().groups, ["system:masters"]);
     }
 
     #[test]
     fn a_cookie_beside_ours_makes_both_worthless() {
-        assert_eq!(value(&["a=1; b=2"], "b"), Some("2"));
+        let value = |cookies: &[&str], name| cookie_value(&sent(cookies), name).map(ToOwned::to_owned);
+        assert_eq!(value(&["a=1; b=2"], "b").as_deref(), Some("2"));
         assert_eq!(value(&["a=1; a=2"], "a"), None);
         assert_eq!(value(&["a=1", "a=1"], "a"), None);
         assert_eq!(value(&["b"], "b"), None);
@@ -264,6 +229,6 @@ mod tests {
     fn more_groups_than_a_cookie_holds_are_said_and_not_cut() {
         let many = (0..400).map(|n| format!("group-with-a-name-{n}")).collect();
         let session = Session::begin("alice", Groups::Claimed(many), at(0)).unwrap();
-        assert_eq!(session.to_cookie(&key()).err(), Some(Refused::TooLarge));
+        assert!(session.to_cookie(&key()).unwrap_err().what.contains("too many groups"));
     }
 }

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
-use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 use kube::ResourceExt;
 
-use crate::App;
-use crate::access::Question;
-use crate::failure::{Failure, Reply};
-use crate::view::owned::keeper;
+use crate::Portal;
+use crate::access::Permission;
+use crate::error::{PageError, Reply};
+use crate::view::managed::keeper;
 use crate::view::provider::Card;
 use crate::view::{page_of, title};
 use crate::visit::{Fields, Form, Visit};
-use crate::write::Change;
+use crate::write::ConnectionPatch;
 
 /// A connection that the visitor may see. As an argument of a handler, its rights are at most some seconds old.
 pub(crate) struct Subject {
@@ -47,9 +46,8 @@ impl May {
 
     /// Why the visitor may not allow access; `None` if they may. Only the owner can give the first consent.
     pub(crate) fn refused_to_connect(self, connection: &IntegrationConnection) -> Option<String> {
-        let was_connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
         let owner = &connection.spec.owner;
-        if !was_connected && !self.owns {
+        if !was_connected(connection) && !self.owns {
             return Some(format!(
                 "Only {owner}, who owns this connection, can allow access for the first time."
             ));
@@ -63,24 +61,25 @@ impl May {
 }
 
 impl Subject {
-    /// The connection at this address. One that does not exist and one that may not be seen get the same response.
-    async fn of(visit: Visit, parts: &mut Parts, now: bool) -> Result<Self, Failure> {
+    /// The connection at this address. One that does not exist and one that may not be seen get the same response; whether it
+    /// can be read is said only to users who may see it.
+    async fn of(visit: Visit, parts: &mut Parts, now: bool) -> Result<Self, PageError> {
         let address = Path::<(String, String)>::from_request_parts(parts, &()).await;
-        let Path((namespace, name)) = address.map_err(|_| Failure::not_found())?;
+        let Path((namespace, name)) = address.map_err(|_| PageError::not_found())?;
         if !is_label(&namespace) || !is_label(&name) {
-            return Err(Failure::not_found());
+            return Err(PageError::not_found());
         }
         let ask = async |verb| {
-            let question = Question::connection(verb, &namespace, &name);
+            let permission = Permission::connection(verb, &namespace, &name);
             if now {
-                return visit.app.access.allows_now(&visit.session, question).await;
+                return visit.app.access.allows_now(&visit.session, permission).await;
             }
-            visit.allows(question).await
+            visit.allows(permission).await
         };
         if !ask("get").await? {
-            return Err(Failure::not_found());
+            return Err(PageError::not_found());
         }
-        let connection = visit.app.writer.read(&namespace, &name).await?.ok_or_else(Failure::not_found)?;
+        let connection = visit.read(&namespace, &name).await?;
         let (patch, delete, connect, share) =
             tokio::try_join!(ask("patch"), ask("delete"), ask("connect"), ask("share"))?;
         let may = May { owns: connection.spec.owner == visit.session.user(), patch, delete, connect, share };
@@ -94,10 +93,6 @@ impl Subject {
 
     pub(crate) fn title(&self) -> String {
         title(&self.connection)
-    }
-
-    pub(crate) fn id(&self) -> String {
-        connection_id(&self.namespace, &self.name)
     }
 
     pub(crate) fn provider(&self) -> Option<Arc<IntegrationProvider>> {
@@ -122,30 +117,26 @@ impl Subject {
     }
 
     /// Refuses unless the visitor may change these fields and no other tool manages them.
-    pub(crate) fn need_to_edit(&self, fields: &[&str], refusal: &str) -> Result<(), Failure> {
+    pub(crate) fn need_to_edit(&self, fields: &[&str], refusal: &str) -> Result<(), PageError> {
         need(self.may.edit(), refusal)?;
-        match fields.iter().find_map(|field| self.keeper(field)) {
-            None => Ok(()),
-            Some(keeper) => Err(Failure::conflict(
-                "Managed by another tool",
-                &format!("{keeper} manages this part of the connection and would revert the change."),
-                "Change it at its source, for example in a Git repository.",
-            )),
-        }
+        let Some(keeper) = fields.iter().find_map(|field| self.keeper(field)) else { return Ok(()) };
+        let what = format!("{keeper} manages this part of the connection and would revert the change.");
+        let todo = "Change it at its source, for example in a Git repository.";
+        Err(PageError::conflict("Managed by another tool", &what, todo))
     }
 
     /// Refuses, with the reason, unless this visitor can connect it now.
-    pub(crate) fn need_to_connect(&self) -> Result<(), Failure> {
+    pub(crate) fn need_to_connect(&self) -> Result<(), PageError> {
         let Self { connection, card, may, .. } = self;
         if let Some(why) = may.refused_to_connect(connection) {
-            return Err(Failure::forbidden(&why, "Ask the owner of the connection."));
+            return Err(PageError::forbidden(&why, "Ask the owner of the connection."));
         }
         let back = "Go back to the connection: its page says what is possible.";
-        let refuse = |what: &str| Err(Failure::conflict("This cannot be connected now", what, back));
+        let refuse = |what: &str| Err(PageError::conflict("This cannot be connected now", what, back));
         if self.is_being_deleted() {
             return refuse("The connection is being deleted.");
         }
-        if connection.spec.disconnect.unwrap_or_default() || connection.spec.suspend.unwrap_or_default() {
+        if connection.is_disconnected() || connection.is_paused() {
             return refuse("The connection is disconnected or paused.");
         }
         if !card.ready {
@@ -158,15 +149,20 @@ impl Subject {
     }
 }
 
-pub(crate) fn need(may: bool, refusal: &str) -> Result<(), Failure> {
-    let ask = "Ask the owner of the connection, or whoever manages its namespace.";
-    may.then_some(()).ok_or_else(|| Failure::forbidden(refusal, ask))
+/// Whether access was ever allowed since the connection was created.
+pub(crate) fn was_connected(connection: &IntegrationConnection) -> bool {
+    connection.status.as_ref().is_some_and(|status| status.connected_at.is_some())
 }
 
-impl FromRequestParts<App> for Subject {
+pub(crate) fn need(may: bool, refusal: &str) -> Result<(), PageError> {
+    let ask = "Ask the owner of the connection, or whoever manages its namespace.";
+    may.then_some(()).ok_or_else(|| PageError::forbidden(refusal, ask))
+}
+
+impl FromRequestParts<Portal> for Subject {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, app: &Portal) -> Result<Self, Response> {
         let visit = Visit::from_request_parts(parts, app).await?;
         Box::pin(Self::of(visit, parts, false)).await.map_err(IntoResponse::into_response)
     }
@@ -178,10 +174,10 @@ pub(crate) struct SubjectForm {
     pub(crate) fields: Fields,
 }
 
-impl FromRequest<App> for SubjectForm {
-    type Rejection = Failure;
+impl FromRequest<Portal> for SubjectForm {
+    type Rejection = PageError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &Portal) -> Result<Self, PageError> {
         let (mut parts, body) = request.into_parts();
         let request = Request::from_parts(parts.clone(), body);
         let Form { visit, fields } = Form::from_request(request, app).await?;
@@ -192,9 +188,8 @@ impl FromRequest<App> for SubjectForm {
 
 impl SubjectForm {
     /// Changes the connection and redirects to its page. `what` is for the log.
-    pub(crate) async fn write(self, change: Change, what: &'static str) -> Reply {
-        let Subject { visit, connection, .. } = &self.subject;
-        visit.app.writer.change(&visit.session, connection, change, what).await?;
+    pub(crate) async fn write(self, change: ConnectionPatch, what: &'static str) -> Reply {
+        self.subject.visit.change(&self.subject.connection, change, what).await?;
         Ok(Redirect::to(&self.subject.page()).into_response())
     }
 }

@@ -7,15 +7,18 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use futures::{StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::App;
-use crate::access::Question;
-use crate::failure::Failure;
-use crate::session::{self, Session, cookies};
+use crate::Portal;
+use crate::access::Permission;
+use crate::error::PageError;
+use crate::session::{self, Session};
 use crate::sign_in::{before::Before, proxy};
 use crate::view::provider::Card;
 use crate::view::words::Reader;
+
+const REVIEWS_AT_ONCE: usize = 16;
 
 /// The field with the form's token.
 pub(crate) const TOKEN_FIELD: &str = "form";
@@ -23,7 +26,7 @@ pub(crate) const TOKEN_FIELD: &str = "form";
 /// A request of a signed-in user. Without a session, a page redirects to the sign-in, which returns to it afterwards.
 #[derive(Clone)]
 pub(crate) struct Visit {
-    pub(crate) app: App,
+    pub(crate) app: Portal,
     pub(crate) session: Session,
 }
 
@@ -43,44 +46,48 @@ impl Visit {
     }
 
     /// Whether the user may; the answer may be some seconds old.
-    pub(crate) async fn allows(&self, question: Question<'_>) -> Result<bool, Failure> {
-        self.app.access.allows(&self.session, question).await
+    pub(crate) async fn allows(&self, permission: Permission<'_>) -> Result<bool, PageError> {
+        self.app.access.allows(&self.session, permission).await
     }
 
-    /// Those of `of` that the user may, in the same order.
+    /// Those of `items` for which the user has the permission, in the same order.
     pub(crate) async fn filter<T>(
         &self,
-        of: impl IntoIterator<Item = T>,
-        question: impl for<'a> Fn(&'a T) -> Question<'a>,
-    ) -> Result<Vec<T>, Failure> {
-        self.app.access.filter(&self.session, of, question).await
+        items: impl IntoIterator<Item = T>,
+        permission: impl for<'a> Fn(&'a T) -> Permission<'a>,
+    ) -> Result<Vec<T>, PageError> {
+        let permission = &permission;
+        let answers = stream::iter(items).map(async |item| {
+            let allowed = self.allows(permission(&item)).await?;
+            Ok::<_, PageError>(allowed.then_some(item))
+        });
+        answers.buffered(REVIEWS_AT_ONCE).try_filter_map(future::ok).try_collect().await
     }
 }
 
-impl FromRequestParts<App> for Visit {
+impl FromRequestParts<Portal> for Visit {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, app: &Portal) -> Result<Self, Response> {
         if let Some(session) = session_of(&parts.headers, app) {
             return Ok(Self { app: app.clone(), session });
         }
         if parts.method != Method::GET {
-            return Err(Failure::not_signed_in().into_response());
+            return Err(PageError::not_signed_in().into_response());
         }
         // A nested router sees only its own part of the path.
         let asked = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
-        let led = |path| {
-            let cookie = Before::new(path, app.clock.now())?.to_cookie(&app.key)?;
-            Ok(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")))
+        let to_sign_in = || {
+            let cookie = Before::new(asked.path(), app.clock.now())?.to_cookie(&app.key)?;
+            Ok::<_, PageError>(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")))
         };
-        let led: Result<_, Failure> = led(asked.path());
-        Err(led.into_response())
+        Err(to_sign_in().into_response())
     }
 }
 
 /// The session of a request. Behind a proxy it counts only while the proxy names the same user.
-pub(crate) fn session_of(headers: &HeaderMap, app: &App) -> Option<Session> {
-    let session = Session::from_cookies(&app.key, &cookies(headers), app.clock.now())?;
+pub(crate) fn session_of(headers: &HeaderMap, app: &Portal) -> Option<Session> {
+    let session = Session::of(headers, &app.key, app.clock.now())?;
     match &app.settings.sign_in.proxy {
         Some(settings) => proxy::names(settings, headers, session.user()).then_some(session),
         None => Some(session),
@@ -93,11 +100,11 @@ pub(crate) struct Fields(HashMap<String, String>);
 
 impl Fields {
     /// Parses a form. Repeated fields are refused: two parsers could read them differently.
-    pub(crate) fn read(body: &[u8]) -> Result<Self, Failure> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, PageError> {
         let mut fields = HashMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
             if fields.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(Failure::bad_request("A field of the form is repeated."));
+                return Err(PageError::bad_request("A field of the form is repeated."));
             }
         }
         Ok(Self(fields))
@@ -119,35 +126,34 @@ impl Fields {
     }
 }
 
-/// A form that a signed-in user sent from one of our pages.
 pub(crate) struct Form {
     pub(crate) visit: Visit,
     pub(crate) fields: Fields,
 }
 
-impl FromRequest<App> for Form {
-    type Rejection = Failure;
+impl FromRequest<Portal> for Form {
+    type Rejection = PageError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &Portal) -> Result<Self, PageError> {
         if !is_from_our_page(request.headers(), &app.settings.url.origin()) {
-            return Err(Failure::stale_form());
+            return Err(PageError::stale_form());
         }
-        let session = session_of(request.headers(), app).ok_or_else(Failure::not_signed_in)?;
+        let session = session_of(request.headers(), app).ok_or_else(PageError::not_signed_in)?;
         let fields = body(request, app).await?;
         if !session::same(fields.text(TOKEN_FIELD), &session.form_token()) {
-            return Err(Failure::stale_form());
+            return Err(PageError::stale_form());
         }
         if !app.limits.actions.allows(session.user().to_owned(), app.clock.now()) {
-            return Err(Failure::too_many("You made too many changes within a minute."));
+            return Err(PageError::too_many("You made too many changes within a minute."));
         }
         Ok(Self { visit: Visit { app: app.clone(), session }, fields })
     }
 }
 
 /// The fields of a form, without any check.
-pub(crate) async fn body(request: Request, app: &App) -> Result<Fields, Failure> {
+pub(crate) async fn body(request: Request, app: &Portal) -> Result<Fields, PageError> {
     let bytes = Bytes::from_request(request, app).await;
-    Fields::read(&bytes.map_err(|_| Failure::bad_request("The form is too large or incomplete."))?)
+    Fields::read(&bytes.map_err(|_| PageError::bad_request("The form is too large or incomplete."))?)
 }
 
 /// Whether the browser says that the request comes from one of our pages. Under our `Referrer-Policy`, `Origin` may be `null`;

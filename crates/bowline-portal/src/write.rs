@@ -1,31 +1,26 @@
-//! Writes to connections. The portal writes as itself and names the acting user in the same request; admission treats that
-//! user as the caller. The caller has checked that user's rights.
+//! Reads and writes connections. The portal does so as itself and names the acting user in each change; admission treats that
+//! user as the caller. Whoever calls these functions has checked that user's rights.
 
 use bowline_api::names::{ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY};
 use bowline_api::{IntegrationConnection, IntegrationConnectionSpec};
+use bowline_runtime::follow::Parsed;
+use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Client, ResourceExt};
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Failure, in_time};
-use crate::session::Session;
+use crate::error::{PageError, in_time};
+use crate::view::managed::FIELD_MANAGER;
+use crate::visit::Visit;
 
-pub(crate) const FIELD_MANAGER: &str = "bowline-portal";
-
-/// A change of spec fields and annotations.
 #[derive(Debug, Default)]
-pub(crate) struct Change {
+pub(crate) struct ConnectionPatch {
     spec: Map<String, Value>,
     annotations: Map<String, Value>,
     /// The only version that it may be applied to.
     version: Option<String>,
 }
 
-impl Change {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
+impl ConnectionPatch {
     /// Sets a field of the spec; `null` removes it.
     #[must_use]
     pub(crate) fn field(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -40,15 +35,10 @@ impl Change {
         self
     }
 
+    /// Sets an annotation; `null` removes it.
     #[must_use]
-    pub(crate) fn annotation(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn annotation(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.annotations.insert(name.to_owned(), value.into());
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn without(mut self, name: &str) -> Self {
-        self.annotations.insert(name.to_owned(), Value::Null);
         self
     }
 
@@ -66,81 +56,60 @@ impl Change {
     }
 }
 
-/// Writes connections.
-#[derive(Clone)]
-pub(crate) struct Writer {
-    client: Client,
-}
-
-impl Writer {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client }
-    }
-
-    fn api(&self, namespace: &str) -> Api<IntegrationConnection> {
-        Api::namespaced(self.client.clone(), namespace)
+impl Visit {
+    fn connections(&self, namespace: &str) -> Api<IntegrationConnection> {
+        Api::namespaced(self.app.client.clone(), namespace)
     }
 
     /// Reads a connection from the API server, with its managed fields.
-    pub(crate) async fn read(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<IntegrationConnection>, Failure> {
-        Ok(in_time(self.api(namespace).get_opt(name)).await??)
+    pub(crate) async fn read(&self, namespace: &str, name: &str) -> Result<IntegrationConnection, PageError> {
+        let api: Api<Parsed<_>> = Api::namespaced(self.app.client.clone(), namespace);
+        let Parsed(parsed) = in_time(api.get(name)).await??;
+        parsed.map_err(|unreadable| PageError::unreadable(&unreadable))
     }
 
     /// Creates a connection. The caller sets the user as its owner.
     pub(crate) async fn create(
         &self,
-        session: &Session,
         namespace: &str,
         name: &str,
         spec: IntegrationConnectionSpec,
-    ) -> Result<IntegrationConnection, Failure> {
+    ) -> Result<(), PageError> {
         let mut connection = IntegrationConnection::new(name, spec);
         for name in [ANNOTATION_ACTING_USER, ANNOTATION_MADE_BY] {
-            connection.annotations_mut().insert(name.to_owned(), session.user().to_owned());
+            connection.annotations_mut().insert(name.to_owned(), self.session.user().to_owned());
         }
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let api = self.api(namespace);
-        let made = in_time(api.create(&parameters, &connection)).await??;
-        tracing::info!(user = session.user(), namespace, name, "connection made");
-        Ok(made)
+        in_time(self.connections(namespace).create(&parameters, &connection)).await??;
+        tracing::info!(user = self.session.user(), namespace, name, "connection made");
+        Ok(())
     }
 
     /// Changes a connection. `what` is for the log.
     pub(crate) async fn change(
         &self,
-        session: &Session,
         connection: &IntegrationConnection,
-        change: Change,
+        change: ConnectionPatch,
         what: &'static str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), PageError> {
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
-        let patch = change.patch(&connection.uid().unwrap_or_default(), session.user());
+        let patch = change.patch(&connection.uid().unwrap_or_default(), self.session.user());
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let api = self.api(&namespace);
-        in_time(api.patch(&name, &parameters, &Patch::Merge(&patch))).await??;
-        tracing::info!(user = session.user(), namespace, name, what, "connection changed");
+        in_time(self.connections(&namespace).patch(&name, &parameters, &Patch::Merge(&patch))).await??;
+        tracing::info!(user = self.session.user(), namespace, name, what, "connection changed");
         Ok(())
     }
 
     /// Deletes a connection. The user is written to it first, because a deletion carries no annotation.
-    pub(crate) async fn delete(
-        &self,
-        session: &Session,
-        connection: &IntegrationConnection,
-    ) -> Result<(), Failure> {
-        self.change(session, connection, Change::new(), "about to be deleted").await?;
+    pub(crate) async fn delete(&self, connection: &IntegrationConnection) -> Result<(), PageError> {
+        self.change(connection, ConnectionPatch::default(), "about to be deleted").await?;
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let preconditions = Preconditions { uid: connection.uid(), ..Preconditions::default() };
         let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let api = self.api(&namespace);
-        in_time(api.delete(&name, &only_this)).await??;
-        tracing::info!(user = session.user(), namespace, name, "connection deleted");
+        in_time(self.connections(&namespace).delete(&name, &only_this)).await??;
+        tracing::info!(user = self.session.user(), namespace, name, "connection deleted");
         Ok(())
     }
 }
@@ -151,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_change_names_the_object_and_the_user() {
-        let change = Change::new().field("displayName", "Work").annotation("bowline.dev/x", "1");
+        let change = ConnectionPatch::default().field("displayName", "Work").annotation("bowline.dev/x", "1");
         let expected = json!({
             "metadata": { "uid": "u", "annotations": { "bowline.dev/x": "1", "bowline.dev/acting-user": "alice" } },
             "spec": { "displayName": "Work" },
@@ -161,7 +130,7 @@ mod tests {
 
     #[test]
     fn nobody_writes_in_another_name_by_an_annotation_of_their_own() {
-        let change = Change::new().annotation(ANNOTATION_ACTING_USER, "mallory");
+        let change = ConnectionPatch::default().annotation(ANNOTATION_ACTING_USER, "mallory");
         assert_eq!(change.patch("u", "alice")["metadata"]["annotations"][ANNOTATION_ACTING_USER], "alice");
     }
 }

@@ -44,7 +44,7 @@
     copyButtons();
   };
 
-  // On the way to a provider: look again until there is something else to see. A page that loads itself anew over and
+  // On the way to a provider: look again until there is something else to see. A page that reloads itself over and
   // over would be read out from its beginning each time.
   const wait = async (seconds) => {
     const answer = await fetch(location.href, { credentials: "same-origin" }).catch(() => null);

@@ -1,6 +1,7 @@
 //! What all our processes share.
 //!
 //! - [`clock`], [`telemetry`]: time and logs.
+//! - [`startup`]: a server's client, and the signals that end it.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`follow`]: watches, and caches that read tolerantly and are never behind our own writes.
 //! - [`attempts`]: reading and writing attempts.
@@ -11,4 +12,5 @@ pub mod attempts;
 pub mod clock;
 pub mod follow;
 pub mod kubeconfig;
+pub mod startup;
 pub mod telemetry;

@@ -36,7 +36,7 @@ async fn one_users_changes_are_limited_and_nobody_elses() {
     let (page, bobs) = (carol.get("/connections").await, bob.get("/connections").await);
 
     // Forms that a foreign page sends in her name use nothing up.
-    let burst = usize::try_from(ACTIONS.burst()).unwrap();
+    let burst = usize::try_from(ACTIONS.burst).unwrap();
     let forged = async || carol.post(&path, &[("form", "guess")]).await;
     assert!(flood(burst, 10, forged).await.is_none());
     let change = async || carol.submit(&page, &path, &[]).await;
@@ -62,7 +62,7 @@ async fn one_addresses_requests_are_limited_and_nobody_elses() {
     let page = bob.get("/sign-in").await;
     assert_eq!(page.status, 200);
     let carol = portal.browser_of(&it, "carol").await;
-    let burst = usize::try_from(REQUESTS.burst()).unwrap();
+    let burst = usize::try_from(REQUESTS.burst).unwrap();
     // What nobody serves counts as well, and costs the machine least.
     let nowhere = async || carol.get("/nowhere").await;
     let (let_through, _) = flood(PATIENCE * burst, AT_ONCE, nowhere).await.expect("a limit");

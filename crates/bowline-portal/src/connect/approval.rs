@@ -4,21 +4,22 @@
 //! `admin_consent=True`, `tenant` and `scope`, and `error` after a refusal
 //! (learn.microsoft.com/entra/identity-platform/v2-admin-consent).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use askama::Template;
 use axum::http::HeaderMap;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
-use kube::ResourceExt;
 
 use super::returned::QUERY_BYTES;
-use crate::App;
-use crate::access::Question;
-use crate::failure::{Failure, Reply};
+use crate::Portal;
+use crate::access::Permission;
+use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
-use crate::subject::is_name;
 use crate::view::provider::Card;
-use crate::view::{page_of, title};
+use crate::view::{key_of, page_of, title};
 use crate::visit::{Visit, session_of};
 
 /// The parameters of such an address, each at most once.
@@ -26,31 +27,21 @@ const KNOWN: &[&str] =
     &["admin_consent", "tenant", "scope", "error", "error_description", "error_subcode", "error_uri"];
 const SHOWN: usize = 20;
 
-/// What such an address says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Approval {
-    Given,
-    Refused,
-}
-
-impl Approval {
-    /// Reads a query; `None` for any other one.
-    pub(crate) fn read(query: &str) -> Option<Self> {
-        if query.len() > QUERY_BYTES {
+/// Whether such an address says that an administrator approved or refused; `None` for any other query.
+pub(crate) fn read(query: &str) -> Option<bool> {
+    if query.len() > QUERY_BYTES {
+        return None;
+    }
+    let mut values = BTreeMap::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !KNOWN.contains(&&*name) || values.insert(name, value).is_some() {
             return None;
         }
-        let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
-        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_ref()).collect();
-        names.sort_unstable();
-        if names.iter().any(|name| !KNOWN.contains(name)) || names.windows(2).any(|two| two[0] == two[1]) {
-            return None;
-        }
-        let of = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
-        match (of("error"), of("admin_consent")) {
-            (Some(error), _) if !error.is_empty() => Some(Self::Refused),
-            (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Self::Given),
-            _ => None,
-        }
+    }
+    match (values.get("error"), values.get("admin_consent")) {
+        (Some(error), _) if !error.is_empty() => Some(false),
+        (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(true),
+        _ => None,
     }
 }
 
@@ -66,16 +57,14 @@ struct ApprovalPage {
 }
 
 /// The page, with or without a session.
-pub(crate) async fn page(app: App, provider: &str, approval: Approval, headers: &HeaderMap) -> Reply {
-    let approved = approval == Approval::Given;
+pub(crate) async fn page(app: Portal, provider: &str, approved: bool, headers: &HeaderMap) -> Reply {
     let title = if approved { "Back from an approval" } else { "Back without an approval" };
     let Some(session) = session_of(headers, &app) else {
         let frame = Frame::of_nobody(title);
         return Ok(html(&ApprovalPage { frame, approved, at: None, waiting: Vec::new() }));
     };
     let visit = Visit { app, session };
-    let known = Some(provider).filter(|name| is_name(name));
-    let known = known.and_then(|name| visit.app.cluster.provider(name));
+    let known = visit.app.cluster.provider(provider);
     Ok(html(&ApprovalPage {
         frame: Frame::of(&visit, title, "").await,
         approved,
@@ -84,7 +73,7 @@ pub(crate) async fn page(app: App, provider: &str, approval: Approval, headers: 
     }))
 }
 
-async fn waiting(visit: &Visit, provider: &str) -> Result<Vec<(String, String)>, Failure> {
+async fn waiting(visit: &Visit, provider: &str) -> Result<Vec<(String, String)>, PageError> {
     let waits = |connection: &IntegrationConnection| {
         connection.spec.owner == visit.session.user()
             && connection.spec.provider == provider
@@ -96,11 +85,12 @@ async fn waiting(visit: &Visit, provider: &str) -> Result<Vec<(String, String)>,
     let mut mine = visit.app.cluster.connections.state();
     mine.retain(|connection| waits(connection));
     mine.truncate(SHOWN);
-    let seen = visit.filter(mine, |connection| Question::about("get", connection)).await?;
-    let link = |it: &IntegrationConnection| {
-        (page_of(&it.namespace().unwrap_or_default(), &it.name_any()), title(it))
+    let seen = visit.filter(mine, |connection| Permission::about("get", &connection.metadata)).await?;
+    let link = |it: &Arc<IntegrationConnection>| {
+        let (namespace, name) = key_of(&it.metadata);
+        (page_of(namespace, name), title(it))
     };
-    Ok(seen.iter().map(|connection| link(connection)).collect())
+    Ok(seen.iter().map(link).collect())
 }
 
 #[cfg(test)]
@@ -129,14 +119,14 @@ mod tests {
             ("", ""),
         ];
         for (query, expected) in rows {
-            let told = match Approval::read(query) {
-                Some(Approval::Given) => "approved",
-                Some(Approval::Refused) => "refused",
+            let told = match read(query) {
+                Some(true) => "approved",
+                Some(false) => "refused",
                 None => "",
             };
             assert_eq!(told, expected, "{query}");
         }
         let long = format!("admin_consent=True&tenant={}", "x".repeat(QUERY_BYTES));
-        assert_eq!(Approval::read(&long), None);
+        assert_eq!(read(&long), None);
     }
 }

@@ -7,28 +7,29 @@ use axum::response::{IntoResponse, Redirect};
 use bowline_api::attempt::{Step, attempt_name};
 use secrecy::ExposeSecret;
 
-use super::approval::{self, Approval};
+use super::approval;
 use super::leave::connection_page;
 use super::returned::{Callback, Judgement, judge};
-use crate::App;
-use crate::failure::{Failure, Reply};
+use crate::Portal;
+use crate::error::{PageError, Reply};
 use crate::visit::session_of;
 
 /// `GET /callback/{provider}`
 pub(crate) async fn callback(
-    State(app): State<App>,
+    State(app): State<Portal>,
     Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Reply {
     let query = query.unwrap_or_default();
-    if let Some(approval) = Approval::read(&query) {
-        return approval::page(app, &provider, approval, &headers).await;
+    if let Some(approved) = approval::read(&query) {
+        return approval::page(app, &provider, approved, &headers).await;
     }
     let callback = Callback::read(&query)
-        .map_err(|flaw| Failure::bad_request(&format!("This is not a provider's response: {flaw}.")))?;
+        .map_err(|flaw| PageError::bad_request(&format!("This is not a provider's response: {flaw}.")))?;
     let name = attempt_name(callback.state.expose_secret());
-    let kept = app.attempts.get(&name).await?.ok_or_else(unknown)?;
+    let unknown = "No attempt is waiting for this response: it was finished already, or never started here.";
+    let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
     let page = connection_page(&kept.attempt);
     match judge(&kept.attempt, callback, &provider, session.as_ref(), app.clock.now()) {
@@ -49,14 +50,7 @@ pub(crate) async fn callback(
     }
 }
 
-fn unknown() -> Failure {
-    over("No attempt is waiting for this response: it was finished already, or never started here.")
-}
-
-fn over(why: &str) -> Failure {
-    Failure::conflict(
-        "This attempt to connect is over",
-        why,
-        "Go to the connection and start again if it is not connected.",
-    )
+fn over(why: &str) -> PageError {
+    let todo = "Go to the connection and start again if it is not connected.";
+    PageError::conflict("This attempt to connect is over", why, todo)
 }

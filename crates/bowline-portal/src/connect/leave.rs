@@ -10,13 +10,12 @@ use bowline_runtime::attempts::{AttemptError, StoredAttempt};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 
-use crate::failure::{Failure, Reply};
+use crate::error::{PageError, Reply};
 use crate::page::{Frame, OnwardPage, html};
 use crate::view::page_of;
 use crate::view::provider::Card;
 use crate::visit::Visit;
 
-/// How long one request waits for the address.
 const WAITS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Seconds after which a page that still waits reloads.
@@ -65,15 +64,15 @@ pub(crate) async fn go(visit: Visit, Path(name): Path<String>) -> Reply {
 }
 
 /// An open attempt of this session. Other sessions get the response for one that does not exist.
-async fn begun(visit: &Visit, name: &str) -> Result<StoredAttempt, Failure> {
+async fn begun(visit: &Visit, name: &str) -> Result<StoredAttempt, PageError> {
     if !is_attempt(name) {
-        return Err(Failure::not_found());
+        return Err(PageError::not_found());
     }
-    let kept = visit.app.attempts.get(name).await?.ok_or_else(Failure::not_found)?;
+    let kept = visit.app.attempts.get(name).await?.ok_or_else(PageError::not_found)?;
     let Attempt { user, step, .. } = &kept.attempt;
     let foreign_session = kept.attempt.session().is_some_and(|began| *began != visit.session.digest());
     if user != visit.session.user() || foreign_session || matches!(step, Step::Waiting { .. }) {
-        return Err(Failure::not_found());
+        return Err(PageError::not_found());
     }
     if kept.attempt.is_expired_at(visit.now()) {
         return Err(AttemptError::Taken.into());

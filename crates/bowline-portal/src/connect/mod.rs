@@ -1,13 +1,4 @@
-//! Connecting in a browser: begin a try, leave for the provider, come back.
-//!
-//! | module | step |
-//! |---|---|
-//! | [`start`] | a new try, and its page while the operator prepares the address |
-//! | [`leave`] | take the address, once, and go |
-//! | [`callback`] | the browser comes back: consumed once, whatever it brings |
-//! | [`approval`] | back without a state: an administrator's approval, which belongs to no try |
-//! | [`returned`] | what a callback brings, judged; pure |
-//! | [`progress`] | how the last try stands, for the connection's page |
+//! Connecting in a browser: begin an attempt, go to the provider, come back.
 
 pub(crate) mod approval;
 pub(crate) mod callback;

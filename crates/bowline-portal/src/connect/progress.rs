@@ -6,13 +6,11 @@ use bowline_runtime::attempts::StoredAttempt;
 use k8s_openapi::jiff::Timestamp;
 
 use super::start::reference;
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::subject::Subject;
 use crate::view::foreign;
 
-/// The state of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct AttemptNote {
     /// Class of the note: `good`, `wait` or `bad`.
     pub(crate) tone: &'static str,
     pub(crate) words: String,
@@ -23,13 +21,13 @@ pub(crate) struct Progress {
 }
 
 /// The visitor's last attempt to connect this connection, as long as its Secret exists.
-pub(crate) async fn progress(subject: &Subject) -> Result<Option<Progress>, Failure> {
+pub(crate) async fn progress(subject: &Subject) -> Result<Option<AttemptNote>, PageError> {
     let (visit, this) = (&subject.visit, reference(subject));
     let mut mine = visit.app.attempts.of_user(visit.session.user()).await?;
     mine.retain(|kept| kept.attempt.user == visit.session.user() && kept.attempt.connection == this);
     let last = mine.into_iter().max_by_key(StoredAttempt::order).map(|kept| kept.attempt);
     let last = last.filter(|attempt| !is_old_news(attempt, &subject.connection));
-    Ok(last.and_then(|attempt| told(&attempt, &subject.card.title, visit.now())))
+    Ok(last.map(|attempt| note(&attempt, &subject.card.title, visit.now())))
 }
 
 /// Whether the grant of the attempt has been judged since: then the status shows the result.
@@ -40,39 +38,33 @@ fn is_old_news(attempt: &Attempt, connection: &IntegrationConnection) -> bool {
         .is_some_and(|last| !last.is_running() && last.started_at.0 >= attempt.started_at)
 }
 
-fn told(attempt: &Attempt, provider: &str, now: Timestamp) -> Option<Progress> {
-    let note = |tone, words: String, waits| Some(Progress { tone, words, said: None, waits });
-    match &attempt.step {
-        Step::Ended(ending) if ending.is_connected() => {
-            note("good", format!("{provider} is connected."), false)
-        }
-        Step::Ended(ending) if ending.result == EndResult::Kept => note("wait", ending.message.clone(), true),
-        Step::Ended(ending) => note("bad", foreign(&ending.message), false),
+fn note(attempt: &Attempt, provider: &str, now: Timestamp) -> AttemptNote {
+    let mut said = None;
+    let (tone, words, waits) = match &attempt.step {
+        Step::Ended(ending) if ending.is_connected() => ("good", format!("{provider} is connected."), false),
+        Step::Ended(ending) if ending.result == EndResult::Kept => ("wait", ending.message.clone(), true),
+        Step::Ended(ending) => ("bad", foreign(&ending.message), false),
         Step::Exchanging if attempt.is_expired_at(now) => {
             let words = "Your last attempt took very long. The state of the connection shows its result.";
-            note("wait", words.to_owned(), false)
+            ("wait", words.to_owned(), false)
         }
-        _ if attempt.is_expired_at(now) => note(
-            "bad",
-            "Your last attempt ran out of time. Nothing was connected or changed.".to_owned(),
-            false,
-        ),
+        _ if attempt.is_expired_at(now) => {
+            let words = "Your last attempt ran out of time. Nothing was connected or changed.";
+            ("bad", words.to_owned(), false)
+        }
         Step::Asked { .. } | Step::Prepared { .. } | Step::Sent { .. } => {
-            note("wait", format!("You started to connect and have not come back from {provider} yet."), false)
+            ("wait", format!("You started to connect and have not come back from {provider} yet."), false)
         }
         Step::Returned { answer: AuthorizationResponse::Error { error, description, .. }, .. } => {
-            let said = description.as_ref().unwrap_or(error);
-            let words = format!("You came back from {provider} without access.");
-            let said = Some(foreign(said));
-            Some(Progress { tone: "bad", words, said, waits: true })
+            said = Some(foreign(description.as_ref().unwrap_or(error)));
+            ("bad", format!("You came back from {provider} without access."), true)
         }
         Step::Returned { .. } | Step::Exchanging => {
-            note("wait", format!("You came back from {provider}. The access is being checked."), true)
+            ("wait", format!("You came back from {provider}. The access is being checked."), true)
         }
-        Step::Waiting { .. } => {
-            note("wait", format!("Waiting for you to type the code at {provider}."), true)
-        }
-    }
+        Step::Waiting { .. } => ("wait", format!("Waiting for you to type the code at {provider}."), true),
+    };
+    AttemptNote { tone, words, said, waits }
 }
 
 #[cfg(test)]
@@ -119,14 +111,14 @@ mod tests {
             (ending(EndResult::Failed), "The account is another.", false),
         ];
         for (step, words, waits) in rows {
-            let told = told(&attempt(step), "GitHub", Timestamp::UNIX_EPOCH).unwrap();
+            let told = note(&attempt(step), "GitHub", Timestamp::UNIX_EPOCH);
             assert!(told.words.contains(words), "{}", told.words);
             assert_eq!(told.waits, waits, "{words}");
         }
         let late = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(10);
         let sent = Step::Sent { session: Digest::of("s"), sealed: sealed() };
-        assert!(told(&attempt(sent), "GitHub", late).unwrap().words.contains("ran out of time"));
-        let taken = told(&attempt(Step::Exchanging), "GitHub", late).unwrap();
+        assert!(note(&attempt(sent), "GitHub", late).words.contains("ran out of time"));
+        let taken = note(&attempt(Step::Exchanging), "GitHub", late);
         assert!(!taken.words.contains("Nothing was connected"), "the code was sent: {}", taken.words);
     }
 }

@@ -16,27 +16,17 @@ const ISSUER_BYTES: usize = 2 * 1024;
 const ERROR_BYTES: usize = 128;
 pub(crate) const QUERY_BYTES: usize = 16 * 1024;
 
-/// A query that is not a provider's response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error("the address is too long")]
-    TooLong,
-    #[error("the address contains no valid state")]
-    NoState,
-    #[error("the address contains more than one state")]
-    StateTwice,
-}
-
 /// A callback. Its state finds the attempt, on which any other flaw is then reported.
 pub(crate) struct Callback {
     pub(crate) state: SecretString,
-    brings: Result<AuthorizationResponse, &'static str>,
+    answer: Result<AuthorizationResponse, &'static str>,
 }
 
 impl Callback {
-    pub(crate) fn read(query: &str) -> Result<Self, Malformed> {
+    /// Reads a query, or says why it is not a provider's response.
+    pub(crate) fn read(query: &str) -> Result<Self, &'static str> {
         if query.len() > QUERY_BYTES {
-            return Err(Malformed::TooLong);
+            return Err("the address is too long");
         }
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
@@ -46,15 +36,15 @@ impl Callback {
         let states = all("state");
         let state = match states[..] {
             [state] if is_state(state) => SecretString::from(state.as_str()),
-            [] | [_] => return Err(Malformed::NoState),
-            _ => return Err(Malformed::StateTwice),
+            [] | [_] => return Err("the address contains no valid state"),
+            _ => return Err("the address contains more than one state"),
         };
         let one = |name: &str| match all(name)[..] {
             [] => Ok(None),
             [value] => Ok(Some(value.clone())),
             _ => Err("A parameter of the provider's response is repeated."),
         };
-        Ok(Self { state, brings: answer(one) })
+        Ok(Self { state, answer: answer(one) })
     }
 }
 
@@ -115,8 +105,7 @@ pub(crate) fn judge(
     if attempt.is_expired_at(now) {
         return Judgement::Over("It took longer than ten minutes, so the attempt ran out of time.");
     }
-    let same = session.is_some_and(|session| session.user() == attempt.user && session.digest() == *began);
-    if !same {
+    if !session.is_some_and(|session| session.user() == attempt.user && session.digest() == *began) {
         return ended(
             "The person who came back from the provider is not the one who left, or the session ended in between.",
         );
@@ -124,7 +113,7 @@ pub(crate) fn judge(
     if attempt.provider != provider {
         return ended("The response came from a different provider than the one that was asked.");
     }
-    match callback.brings {
+    match callback.answer {
         Err(flaw) => ended(flaw),
         Ok(answer) => Judgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
     }
@@ -202,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn another_browser_user_or_provider_ends_the_try() {
+    fn another_browser_user_or_provider_ends_the_attempt() {
         let alice = session("alice");
         let attempt = sent(&alice);
         let judged = |session: Option<&Session>, provider| {
@@ -263,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_there_twice_or_is_too_long_ends_the_try() {
+    fn what_stands_there_twice_or_is_too_long_ends_the_attempt() {
         let alice = session("alice");
         let code = "c".repeat(CODE_BYTES + 1);
         let issuer = "i".repeat(ISSUER_BYTES + 1);
@@ -285,12 +274,19 @@ mod tests {
     fn a_state_is_there_once_and_is_ours() {
         let state = state();
         let read = |query: &str| Callback::read(query).err();
-        assert_eq!(read(""), Some(Malformed::NoState));
-        assert_eq!(read("code=a"), Some(Malformed::NoState));
-        assert_eq!(read("state=short&code=a"), Some(Malformed::NoState));
-        assert_eq!(read(&format!("state={state}%2F..&code=a")), Some(Malformed::NoState));
-        assert_eq!(read(&format!("state={state}&state={state}")), Some(Malformed::StateTwice));
-        assert_eq!(read(&format!("state={state}&code={}", "x".repeat(1 << 20))), Some(Malformed::TooLong));
+        let no_state = Some("the address contains no valid state");
+        assert_eq!(read(""), no_state);
+        assert_eq!(read("code=a"), no_state);
+        assert_eq!(read("state=short&code=a"), no_state);
+        assert_eq!(read(&format!("state={state}%2F..&code=a")), no_state);
+        assert_eq!(
+            read(&format!("state={state}&state={state}")),
+            Some("the address contains more than one state")
+        );
+        assert_eq!(
+            read(&format!("state={state}&code={}", "x".repeat(1 << 20))),
+            Some("the address is too long")
+        );
         assert!(read(&format!("state={state}&code=a")).is_none());
     }
 }

@@ -10,7 +10,7 @@ use bowline_runtime::attempts::{AttemptError, Attempts, StoredAttempt};
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
 
-use crate::failure::{Failure, Reply};
+use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
 use crate::visit::Visit;
 
@@ -27,7 +27,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let attempt = attempt_name(state.expose_secret());
     let asked = Attempt {
         user: session.user().to_owned(),
-        person: session.person().cloned(),
+        person: session.person.clone(),
         connection: reference(subject),
         request: None,
         provider: subject.connection.spec.provider.clone(),
@@ -52,7 +52,7 @@ pub(crate) fn reference(subject: &Subject) -> ConnectionRef {
 }
 
 /// Ends the user's earlier attempts on the same connection, and refuses more open attempts than are allowed.
-async fn make_room(subject: &Subject) -> Result<(), Failure> {
+async fn make_room(subject: &Subject) -> Result<(), PageError> {
     let (attempts, this) = (&subject.visit.app.attempts, reference(subject));
     let mut others = 0;
     for kept in open(&subject.visit).await? {
@@ -73,7 +73,7 @@ async fn make_room(subject: &Subject) -> Result<(), Failure> {
 }
 
 /// Counts again now that the attempt exists: of several that start at the same time, no more than allowed stay open.
-async fn recount(visit: &Visit, made: StoredAttempt) -> Result<(), Failure> {
+async fn recount(visit: &Visit, made: StoredAttempt) -> Result<(), PageError> {
     let others = open(visit).await?.iter().filter(|kept| kept.name != made.name).count();
     let verdict = few_enough(others);
     if verdict.is_err() {
@@ -84,7 +84,7 @@ async fn recount(visit: &Visit, made: StoredAttempt) -> Result<(), Failure> {
 }
 
 /// Ends an attempt, even while the operator is changing it.
-async fn end(attempts: &Attempts, made: StoredAttempt, ended: &Step) -> Result<(), Failure> {
+async fn end(attempts: &Attempts, made: StoredAttempt, ended: &Step) -> Result<(), PageError> {
     let (name, mut standing) = (made.name.clone(), Some(made));
     while let Some(kept) = standing {
         let ended = kept.attempt.clone().with(ended.clone());
@@ -98,7 +98,7 @@ async fn end(attempts: &Attempts, made: StoredAttempt, ended: &Step) -> Result<(
 
 /// The open attempts that count towards the user's limit. Device codes do not: they are requested in the owner's name, one per
 /// connection.
-async fn open(visit: &Visit) -> Result<Vec<StoredAttempt>, Failure> {
+async fn open(visit: &Visit) -> Result<Vec<StoredAttempt>, PageError> {
     let (user, now) = (visit.session.user(), visit.now());
     let mut mine = visit.app.attempts.of_user(user).await?;
     mine.retain(|StoredAttempt { attempt, .. }| {
@@ -108,8 +108,8 @@ async fn open(visit: &Visit) -> Result<Vec<StoredAttempt>, Failure> {
     Ok(mine)
 }
 
-fn few_enough(others: usize) -> Result<(), Failure> {
-    let too_many = || Failure::too_many("You already have five open attempts to connect.");
+fn few_enough(others: usize) -> Result<(), PageError> {
+    let too_many = || PageError::too_many("You already have five open attempts to connect.");
     (others < OPEN_PER_USER).then_some(()).ok_or_else(too_many)
 }
 

@@ -3,23 +3,23 @@
 use bowline_api::names;
 use serde_json::Value;
 
-use crate::failure::{Failure, Reply};
+use crate::error::{PageError, Reply};
 use crate::subject::{SubjectForm, is_name, need};
-use crate::view::doer;
-use crate::write::Change;
+use crate::view::managed;
+use crate::write::ConnectionPatch;
 
 /// `POST …/edit`: display name and description.
 pub(crate) async fn edit(form: SubjectForm) -> Reply {
     let refusal = "Only its owner can change the settings of a connection.";
     form.subject.need_to_edit(&[], refusal)?;
-    let mut change = Change::new();
+    let mut change = ConnectionPatch::default();
     for (field, name, most) in [("title", "displayName", 128), ("description", "description", 1024)] {
         if !form.fields.ticked(field) {
             continue;
         }
         form.subject.need_to_edit(&[name], refusal)?;
         if form.fields.text(field).chars().count() > most {
-            return Err(Failure::bad_request("The name may have 128 characters, the description 1024."));
+            return Err(PageError::bad_request("The name may have 128 characters, the description 1024."));
         }
         change = change.field(name, form.fields.filled(field).map_or(Value::Null, Into::into));
     }
@@ -33,35 +33,43 @@ pub(crate) async fn share(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["shared", "workspace"], refusal)?;
     let chosen = form.fields.filled("workspace").or(form.subject.connection.spec.workspace.as_deref());
     let workspace =
-        chosen.filter(|name| is_name(name)).ok_or_else(|| Failure::bad_request("Name a workspace."))?;
-    let change = Change::new().field("workspace", workspace).field("shared", true);
+        chosen.filter(|name| is_name(name)).ok_or_else(|| PageError::bad_request("Name a workspace."))?;
+    let change = ConnectionPatch::default().field("workspace", workspace).field("shared", true);
     form.write(change, "shared").await
 }
 
 /// `POST …/unshare`: stop sharing; the owner keeps the connection.
 pub(crate) async fn unshare(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["shared"], "Only its owner can stop sharing a connection.")?;
-    form.write(Change::new().field("shared", false), "unshared").await
+    form.write(ConnectionPatch::default().field("shared", false), "unshared").await
 }
 
 /// `POST …/refresh`: refresh once, now.
 pub(crate) async fn refresh(form: SubjectForm) -> Reply {
     need(form.subject.may.patch, "You may see this connection but not change it.")?;
     let now = form.subject.visit.now().to_string();
-    form.write(Change::new().annotation(names::ANNOTATION_REFRESH_REQUESTED, &now), "refresh requested").await
+    form.write(
+        ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, now),
+        "refresh requested",
+    )
+    .await
 }
 
 /// `POST …/device`: request a device code (RFC 8628).
 pub(crate) async fn device(form: SubjectForm) -> Reply {
     let subject = &form.subject;
     if let Some(why) = subject.may.refused_to_connect(&subject.connection) {
-        return Err(Failure::forbidden(&why, "Ask the owner of the connection."));
+        return Err(PageError::forbidden(&why, "Ask the owner of the connection."));
     }
     if !subject.card.connects_by_code(&subject.connection) {
-        return Err(Failure::bad_request("This provider is not set up for codes on another device."));
+        return Err(PageError::bad_request("This provider is not set up for codes on another device."));
     }
     let now = subject.visit.now().to_string();
-    form.write(Change::new().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, &now), "code requested").await
+    form.write(
+        ConnectionPatch::default().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, now),
+        "code requested",
+    )
+    .await
 }
 
 /// `POST …/confirm`: the owner confirms the account that the page showed.
@@ -70,34 +78,39 @@ pub(crate) async fn confirm(form: SubjectForm) -> Reply {
     let account = form.subject.connection.status.as_ref().and_then(|status| status.account.as_ref());
     let account = account.map_or(names::UNNAMED_ACCOUNT, |account| &account.id).to_owned();
     if form.fields.text("account") != account {
-        return Err(Failure::conflict(
+        return Err(PageError::conflict(
             "The account changed",
             "The account is no longer the one that your page showed, so nothing was confirmed.",
             "Reload the page and check which account it is.",
         ));
     }
-    let change = Change::new().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, &account);
+    let change = ConnectionPatch::default().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, account);
     form.write(change, "account confirmed").await
 }
 
 /// `POST …/again`: undo a disconnection.
 pub(crate) async fn again(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["disconnect"], "Only its owner can connect it again.")?;
-    let change = Change::new().field("disconnect", false).without(names::ANNOTATION_DISCONNECTED_BY);
+    let change = ConnectionPatch::default()
+        .field("disconnect", false)
+        .annotation(names::ANNOTATION_DISCONNECTED_BY, Value::Null);
     form.write(change, "connected again").await
 }
 
 /// `POST …/pause`
 pub(crate) async fn pause(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["suspend"], "Only its owner can pause a connection.")?;
-    let note = doer::note(&form.subject.visit.reader());
-    let change = Change::new().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, &note);
+    let note = managed::note(&form.subject.visit.reader());
+    let change =
+        ConnectionPatch::default().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, note);
     form.write(change, "paused").await
 }
 
 /// `POST …/resume`
 pub(crate) async fn resume(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["suspend"], "Only its owner can resume a connection.")?;
-    let change = Change::new().field("suspend", false).without(names::ANNOTATION_SUSPENDED_BY);
+    let change = ConnectionPatch::default()
+        .field("suspend", false)
+        .annotation(names::ANNOTATION_SUSPENDED_BY, Value::Null);
     form.write(change, "resumed").await
 }

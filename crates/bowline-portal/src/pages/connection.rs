@@ -1,29 +1,29 @@
 //! The page of a connection: its state, and everything that can be done with it.
 
 use askama::Template;
-use bowline_api::IntegrationConnectionStatus;
-use bowline_api::connection::{AccountStatus, AuthorizationStatus};
-use bowline_api::reason::Reason;
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::{AccountStatus, AuthorizationStatus, TokenStatus};
+use bowline_api::reason::{Reason, Remedy};
 use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use super::extra::{Extra, extra, known};
-use super::parameters::{self, Field};
-use super::sharing::{Sharing, sharing};
-use crate::connect::progress::{Progress, progress};
-use crate::failure::{Failure, Reply, answered};
+use super::parameters::{self, ParameterField};
+use super::workspace::{own, sees};
+use crate::connect::progress::{AttemptNote, progress};
+use crate::error::{PageError, Reply, answered};
 use crate::live::version;
 use crate::page::{Frame, html};
-use crate::subject::Subject;
-use crate::view::doer::{Doer, Stopped, stopped};
+use crate::subject::{Subject, was_connected};
 use crate::view::foreign;
 use crate::view::history::{self, Line};
-use crate::view::provider::Card;
+use crate::view::managed::{Doer, Stopped, stopped};
 use crate::view::scopes::{ScopeLine, became};
-use crate::view::status::{Next, Standing, standing, who_fixes};
-use crate::view::time::Moment;
+use crate::view::status::{Standing, standing, who_fixes};
+use crate::view::words::Moment;
 
 /// Seconds after which a page without a script reloads while something is in progress.
 const AGAIN_SECONDS: u32 = 4;
@@ -32,34 +32,40 @@ const AGAIN_SECONDS: u32 = 4;
 #[template(path = "connection.html")]
 struct ConnectionPage {
     frame: Frame,
-    title: String,
-    page: String,
-    id: String,
-    owner: String,
-    description: String,
+    subject: Subject,
     standing: Standing,
     fixer: Option<String>,
     buttons: Buttons,
-    progress: Option<Progress>,
+    progress: Option<AttemptNote>,
     account: Option<AccountStatus>,
-    connected: Option<Moment>,
-    connected_by: Option<String>,
-    facts: Facts,
+    token: TokenStatus,
+    stopped: Option<Stopped>,
     scopes: Vec<ScopeLine>,
     extra: Option<Extra>,
-    device: Option<Device>,
+    device: Option<DeviceCode>,
     admin_consent: Option<String>,
     sharing: Sharing,
-    editable: Editable,
-    settled: Settled,
+    /// Fields of the settings that another tool manages, with that tool.
+    managed: Vec<(&'static str, String)>,
+    parameters: Vec<ParameterField>,
     history: Vec<Line>,
-    namespace: String,
-    name: String,
-    card: Card,
 }
 
-/// The buttons of the page.
-#[derive(Clone, Debug, Default)]
+impl ConnectionPage {
+    fn when(&self, time: Option<&Time>) -> Option<Moment> {
+        Moment::of(time, self.subject.visit.now())
+    }
+
+    fn may_edit(&self, field: &str) -> bool {
+        self.subject.may.edit() && self.subject.keeper(field).is_none()
+    }
+
+    /// Whether only another connection can have valid parameters, and the reader can create it.
+    fn must_be_remade(&self) -> bool {
+        self.subject.may.owns && self.subject.connection.trouble() == Some(Reason::ParametersInvalid)
+    }
+}
+
 #[allow(clippy::struct_excessive_bools, reason = "each is one button")]
 struct Buttons {
     connect: Option<&'static str>,
@@ -83,90 +89,46 @@ struct Buttons {
     delete: bool,
 }
 
-/// Times and names of the grant and its Secret.
-#[derive(Clone, Debug, Default)]
-struct Facts {
-    expires: Option<Moment>,
-    refreshed: Option<Moment>,
-    next: Option<Moment>,
-    grant_ends: Option<Moment>,
-    refreshable: Option<bool>,
-    failure: Option<(String, Moment)>,
-    secret: Option<String>,
-    stopped: Option<Stopped>,
-}
-
-/// The device code.
-#[derive(Clone, Debug)]
-struct Device {
+struct DeviceCode {
     code: String,
     address: Option<String>,
-    ends: Option<Moment>,
-}
-
-/// The connection's parameters, set when it was created.
-#[derive(Clone, Debug, Default)]
-struct Settled {
-    parameters: Vec<Field>,
-    keeper: Option<String>,
-    /// They are invalid, and the reader can create another connection.
-    remake: bool,
-}
-
-/// What may be edited here, and which tool manages the rest.
-#[derive(Clone, Debug, Default)]
-struct Editable {
-    title: bool,
-    description: bool,
-    kept: Vec<(&'static str, String)>,
+    expires: Option<Moment>,
 }
 
 /// `GET /connections/{namespace}/{name}`
 pub(crate) async fn page(subject: Subject) -> Reply {
-    let told = tokio::try_join!(progress(&subject), history(&subject), sharing(&subject))?;
-    Ok(html(&filled(subject, told).await))
-}
-
-async fn filled(
-    subject: Subject,
-    (progress, history, sharing): (Option<Progress>, Vec<Line>, Sharing),
-) -> ConnectionPage {
+    let (progress, history, sharing) =
+        tokio::try_join!(progress(&subject), history(&subject), sharing(&subject))?;
     let Subject { visit, connection, card, may, .. } = &subject;
     let (reader, status) = (visit.reader(), connection.status.clone().unwrap_or_default());
     let standing = standing(connection, &card.title, reader);
     let waits = progress.as_ref().is_some_and(|progress| progress.waits);
-    let (standing, progress) = told_once(standing, progress);
-    ConnectionPage {
+    let (standing, progress) = said_once(standing, progress);
+    let authorization = status.authorization.clone().unwrap_or_default();
+    let managed = [("name", "displayName"), ("description", "description")];
+    Ok(html(&ConnectionPage {
         frame: frame(&subject, waits || standing.is_passing()).await,
-        title: subject.title(),
-        page: subject.page(),
-        id: subject.id(),
-        owner: connection.spec.owner.clone(),
-        description: connection.spec.description.clone().unwrap_or_default(),
         fixer: who_fixes(connection, reader, may.connect, card.contact.as_deref()),
         buttons: buttons(&subject, &standing, waits),
         account: status.account.clone().map(readable),
-        connected: Moment::of(status.connected_at.as_ref(), reader.now),
-        connected_by: status.connected_by.clone(),
-        facts: facts(&subject, &status),
+        token: status.token.clone().unwrap_or_default(),
+        stopped: stopped(connection, reader.now),
         scopes: became(known(&subject).as_ref(), &status.scopes.clone().unwrap_or_default()),
         extra: extra(&subject),
-        device: status.authorization.as_ref().and_then(|authorization| device(authorization, reader.now)),
-        admin_consent: status.authorization.as_ref().and_then(|it| web(it.admin_consent_url.as_deref())),
+        device: device(&authorization, reader.now),
+        admin_consent: web(authorization.admin_consent_url.as_deref()),
+        managed: managed.iter().filter_map(|(name, field)| Some((*name, subject.keeper(field)?))).collect(),
+        parameters: parameters::settled(subject.provider().as_deref(), connection),
         sharing,
-        editable: editable(&subject),
-        settled: settled(&subject),
         standing,
         progress,
         history,
-        namespace: subject.namespace,
-        name: subject.name,
-        card: subject.card,
-    }
+        subject,
+    }))
 }
 
 /// Shows once what both the reader's attempt and the connection's state say.
-fn told_once(mut standing: Standing, progress: Option<Progress>) -> (Standing, Option<Progress>) {
+fn said_once(mut standing: Standing, progress: Option<AttemptNote>) -> (Standing, Option<AttemptNote>) {
     let Some(progress) = progress else { return (standing, None) };
     if standing.is_passing() && progress.tone == "wait" {
         standing.line = progress.words;
@@ -195,17 +157,16 @@ fn readable(AccountStatus { id, name, email }: AccountStatus) -> AccountStatus {
 fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let Subject { connection, card, may, .. } = subject;
     let deleting = subject.is_being_deleted();
-    let connected = connection.status.as_ref().is_some_and(|status| status.connected_at.is_some());
-    let disconnected = connection.is_disconnected();
-    let paused = connection.is_paused();
+    let connected = was_connected(connection);
+    let (disconnected, paused) = (connection.is_disconnected(), connection.is_paused());
     let usable = !deleting && !disconnected && !paused;
     let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
     let edits = |field| may.edit() && subject.keeper(field).is_none();
     let refused = may.refused_to_connect(connection);
     let word = if connected { "Reconnect" } else { "Connect" };
     let browser = card.connects_by_browser(connection) && usable && refused.is_none() && !waits;
-    let confirm = standing.next == Next::Confirm && may.owns && may.patch;
-    let wanted = matches!(standing.next, Next::Connect | Next::Reconnect);
+    let confirm = standing.remedy == Remedy::ConfirmAccount && may.owns && may.patch;
+    let wanted = standing.wants_access();
     Buttons {
         connect: browser.then_some(word),
         is_next: wanted,
@@ -224,30 +185,13 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     }
 }
 
-fn facts(subject: &Subject, status: &IntegrationConnectionStatus) -> Facts {
-    let Subject { visit, connection, .. } = subject;
-    let (reader, token) = (visit.reader(), status.token.clone().unwrap_or_default());
-    let (now, owner) = (reader.now, &connection.spec.owner);
-    let failure = token.last_failure;
-    Facts {
-        expires: Moment::of(token.expires_at.as_ref(), now),
-        refreshed: Moment::of(token.last_refreshed_at.as_ref(), now),
-        next: Moment::of(token.next_refresh_at.as_ref(), now),
-        grant_ends: Moment::of(status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()), now),
-        refreshable: token.refreshable,
-        failure: failure.map(|it| (reader.sentence(&it.message, owner), Moment::new(it.at.0, now))),
-        secret: status.secret.as_ref().map(|secret| secret.name.clone()),
-        stopped: stopped(connection, now),
-    }
-}
-
-fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<Device> {
+fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DeviceCode> {
     let code = authorization.user_code.as_deref()?;
     let complete = web(authorization.verification_uri_complete.as_deref());
-    Some(Device {
+    Some(DeviceCode {
         code: foreign(code),
         address: complete.or_else(|| web(authorization.verification_uri.as_deref())),
-        ends: Moment::of(authorization.expires_at.as_ref(), now),
+        expires: Moment::of(authorization.expires_at.as_ref(), now),
     })
 }
 
@@ -257,35 +201,69 @@ fn web(address: Option<&str>) -> Option<String> {
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
-fn editable(subject: &Subject) -> Editable {
-    let (title, description) = (subject.keeper("displayName"), subject.keeper("description"));
-    let may = subject.may.edit();
-    Editable {
-        title: may && title.is_none(),
-        description: may && description.is_none(),
-        kept: [("name", title), ("description", description)]
-            .into_iter()
-            .filter_map(|(what, keeper)| Some((what, keeper?)))
-            .collect(),
-    }
-}
-
-fn settled(subject: &Subject) -> Settled {
-    Settled {
-        parameters: parameters::settled(subject.provider().as_deref(), &subject.connection),
-        keeper: subject.keeper("parameters"),
-        remake: subject.connection.trouble() == Some(Reason::ParametersInvalid) && subject.may.owns,
-    }
-}
-
 /// The connection's Events.
-async fn history(subject: &Subject) -> Result<Vec<Line>, Failure> {
+async fn history(subject: &Subject) -> Result<Vec<Line>, PageError> {
     let Subject { visit, connection, .. } = subject;
     let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);
     let uid = connection.uid().unwrap_or_default();
     let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
     let found = answered(events.list(&of_it)).await?;
     Ok(history::lines(&found.items, &connection.spec.owner, visit.reader()))
+}
+
+struct Sharing {
+    /// The workspace that it names, and whether the reader may open its page.
+    workspace: Option<String>,
+    linked: bool,
+    /// Whether it should be shared; by whom and since when it is.
+    shared: bool,
+    by: Option<String>,
+    since: Option<Moment>,
+    namespaces: Vec<String>,
+    /// The workspaces that the reader can share with.
+    choices: Vec<String>,
+    /// Why the reader may neither share it nor stop sharing it.
+    why_not: Option<String>,
+    /// Why it is not shared as it should be, and who can fix that.
+    trouble: Option<(String, String)>,
+}
+
+async fn sharing(subject: &Subject) -> Result<Sharing, PageError> {
+    let Subject { visit, connection, may, .. } = subject;
+    let (spec, status) = (&connection.spec, connection.status.clone().unwrap_or_default());
+    let (shared, reader) = (connection.wants_sharing(), visit.reader());
+    let workspace = spec.workspace.as_deref().and_then(|name| visit.app.cluster.workspace(name));
+    let linked = match &workspace {
+        Some(workspace) => sees(visit, workspace).await?,
+        None => false,
+    };
+    // Who can add the owner as a member, or create the workspace.
+    let contact = workspace.as_ref().and_then(|workspace| workspace.spec.contact.as_deref());
+    let fixer = contact.map_or_else(|| "your platform team".to_owned(), |contact| reader.name(contact));
+    let trouble = connection.condition(ConditionType::Shared).filter(|told| shared && told.status != "True");
+    Ok(Sharing {
+        workspace: spec.workspace.clone(),
+        linked,
+        shared,
+        since: status.sharing.as_ref().map(|sharing| Moment::new(sharing.shared_at.0, reader.now)),
+        by: status.sharing.as_ref().map(|sharing| sharing.shared_by.clone()),
+        namespaces: subject.shares().iter().filter_map(|share| share.namespace()).collect(),
+        choices: if may.edit() { own(visit) } else { Vec::new() },
+        why_not: why_not(subject),
+        trouble: trouble.map(|told| (reader.sentence(&told.message, &spec.owner), fixer)),
+    })
+}
+
+fn why_not(subject: &Subject) -> Option<String> {
+    let (may, shared) = (subject.may, subject.connection.wants_sharing());
+    match subject.keeper("shared").or_else(|| subject.keeper("workspace")) {
+        Some(keeper) => Some(format!("Sharing is managed by {keeper}: change it at its source.")),
+        None if !may.edit() => Some("Only its owner can share a connection.".to_owned()),
+        None if !may.share && !shared => {
+            Some("You do not have the permission `share` in this namespace.".to_owned())
+        }
+        None => None,
+    }
 }
 
 #[cfg(test)]

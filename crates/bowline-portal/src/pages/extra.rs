@@ -5,15 +5,13 @@ use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::protocol::ScopeRules;
 
-use crate::failure::{Failure, Reply};
+use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
-use crate::view::foreign;
 use crate::view::provider::description;
-use crate::view::scopes::{self, ScopeWords};
-use crate::write::Change;
+use crate::view::scopes::{ScopeWords, described};
+use crate::write::ConnectionPatch;
 
 /// What the owner can agree to.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Extra {
     pub(crate) scopes: Vec<ScopeWords>,
     /// Their names, which the form sends back: the owner agrees only to what the page showed.
@@ -46,9 +44,9 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
         return None;
     }
     let keeper = subject.keeper("scopes");
-    let scopes = scopes::described(&known(subject).unwrap_or_default(), &names).into_iter();
+    let known = known(subject).unwrap_or_default();
     Some(Extra {
-        scopes: scopes.map(|scope| ScopeWords { name: foreign(&scope.name), ..scope }).collect(),
+        scopes: names.iter().map(|name| described(&known, name)).collect(),
         shown: names.join(" "),
         may: subject.may.edit() && keeper.is_none() && !subject.is_being_deleted(),
         keeper,
@@ -59,11 +57,8 @@ pub(crate) fn extra(subject: &Subject) -> Option<Extra> {
 fn agreed(connection: &IntegrationConnection, scopes: &ScopeRules, extra: &[String]) -> Vec<String> {
     let asked = &connection.spec.scopes;
     let mut all = if asked.is_empty() { scopes.default.clone() } else { asked.clone() };
-    for name in extra {
-        if !all.contains(name) {
-            all.push(name.clone());
-        }
-    }
+    let new: Vec<String> = extra.iter().filter(|name| !all.contains(name)).cloned().collect();
+    all.extend(new);
     all
 }
 
@@ -73,7 +68,7 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     subject.need_to_edit(&["scopes"], "Only its owner can agree to more access.")?;
     let names = beyond(&subject.connection);
     if names.is_empty() || form.fields.text("scopes") != names.join(" ") {
-        return Err(Failure::conflict(
+        return Err(PageError::conflict(
             "The access changed",
             "The access is no longer what your page showed, so nothing was agreed to.",
             "Reload the page and check what was granted.",
@@ -82,10 +77,10 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     // Without the provider's default scopes the list could request less than before.
     let known = known(subject).ok_or_else(|| {
         let what = "The provider no longer exists, so nothing was agreed to.";
-        Failure::conflict("There is no provider", what, "Ask your platform team.")
+        PageError::conflict("There is no provider", what, "Ask your platform team.")
     })?;
     let all = agreed(&subject.connection, &known, &names);
-    let change = Change::new().field("scopes", all).on_version_of(&subject.connection);
+    let change = ConnectionPatch::default().field("scopes", all).on_version_of(&subject.connection);
     form.write(change, "extra scopes agreed to").await
 }
 

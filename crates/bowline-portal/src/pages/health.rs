@@ -5,8 +5,8 @@ use bowline_api::connection::Phase;
 use bowline_api::provider::Rotation;
 use kube::ResourceExt;
 
-use crate::access::Question;
-use crate::failure::{Failure, Reply};
+use crate::access::Permission;
+use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
 use crate::view::provider::Card;
 use crate::visit::Visit;
@@ -30,9 +30,9 @@ struct HealthPage {
 
 /// `GET /providers`
 pub(crate) async fn page(visit: Visit) -> Reply {
-    if !visit.allows(Question::PROVIDERS).await? {
+    if !visit.allows(Permission::PROVIDERS).await? {
         let what = "Only users who may list IntegrationProviders can see the state of providers.";
-        return Err(Failure::forbidden(what, "Ask your platform team if you need it."));
+        return Err(PageError::forbidden(what, "Ask your platform team if you need it."));
     }
     let connections = visit.app.cluster.connections.state();
     let mut lines: Vec<ProviderRow> = visit
@@ -70,6 +70,6 @@ fn rotation(rotation: Rotation) -> &'static str {
         Rotation::Optional => "Refresh tokens may be replaced on use.",
         Rotation::Sliding => "Refresh tokens are replaced on use; old ones keep working.",
         Rotation::SingleUse => "Refresh tokens are replaced on use; old ones die.",
-        Rotation::PerMint => "No refresh tokens: access is minted anew.",
+        Rotation::PerMint => "No refresh tokens: access is minted again each time.",
     }
 }

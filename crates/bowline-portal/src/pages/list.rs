@@ -6,15 +6,16 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::Query;
 use bowline_api::IntegrationConnection;
-use kube::ResourceExt;
+use kube::api::ObjectMeta;
 use serde::Deserialize;
 
-use super::choose::popular;
-use crate::access::Question;
-use crate::failure::{Failure, Reply};
+use super::make::popular;
+use crate::access::Permission;
+use crate::error::{PageError, Reply};
 use crate::page::{Frame, html};
+use crate::view::key_of;
 use crate::view::provider::Card;
-use crate::view::row::{Row, sort};
+use crate::view::row::{ConnectionRow, sort};
 use crate::visit::Visit;
 
 /// The longest list; the search finds the rest.
@@ -31,24 +32,18 @@ pub(crate) struct Filter {
     workspace: String,
 }
 
-/// An option of a filter.
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
-}
-
 #[derive(Template)]
 #[template(path = "list.html")]
 struct ListPage {
     frame: Frame,
     filter: Filter,
-    rows: Vec<Row>,
+    rows: Vec<ConnectionRow>,
     more: usize,
     total: usize,
-    providers: Vec<Choice>,
-    statuses: Vec<Choice>,
-    workspaces: Vec<Choice>,
+    /// Names and titles.
+    providers: BTreeSet<(String, String)>,
+    statuses: BTreeSet<String>,
+    workspaces: BTreeSet<String>,
     popular: Vec<Card>,
 }
 
@@ -61,17 +56,12 @@ impl ListPage {
 
 /// `GET /connections`
 pub(crate) async fn page(visit: Visit, Query(filter): Query<Filter>) -> Reply {
-    let visible = visible(&visit).await?;
-    let row = |it: &Arc<IntegrationConnection>| Row::of(it, visit.card(&it.spec.provider), visit.reader());
-    let mut rows: Vec<Row> = visible.iter().map(row).collect();
-    sort(&mut rows);
+    let mut rows = rows(&visit).await?;
     let total = rows.len();
-    let cards = rows.iter().map(|row| (row.card.name.clone(), row.card.title.clone()));
-    let providers = choices(&filter.provider, cards);
-    let same = |name: String| (name.clone(), name);
-    let statuses = choices(&filter.status, rows.iter().map(|row| same(row.chip.word.clone())));
-    let named = rows.iter().filter_map(|row| row.workspace.clone());
-    let workspaces = choices(&filter.workspace, named.map(same));
+    let readable = rows.iter().filter(|row| row.fault.is_none());
+    let providers = readable.map(|row| (row.card.name.clone(), row.card.title.clone())).collect();
+    let statuses = rows.iter().map(|row| row.chip.word.clone()).collect();
+    let workspaces = rows.iter().filter_map(|row| row.workspace.clone()).collect();
     rows.retain(|row| matches(&filter, row));
     let more = rows.len().saturating_sub(SHOWN);
     rows.truncate(SHOWN);
@@ -80,12 +70,7 @@ pub(crate) async fn page(visit: Visit, Query(filter): Query<Filter>) -> Reply {
     Ok(html(&ListPage { frame, filter, rows, more, total, providers, statuses, workspaces, popular }))
 }
 
-fn choices(chosen: &str, all: impl Iterator<Item = (String, String)>) -> Vec<Choice> {
-    let all: BTreeSet<(String, String)> = all.collect();
-    all.into_iter().map(|(value, label)| Choice { chosen: value == chosen, value, label }).collect()
-}
-
-fn matches(filter: &Filter, row: &Row) -> bool {
+fn matches(filter: &Filter, row: &ConnectionRow) -> bool {
     let Filter { q, provider, status, workspace } = filter;
     let account = row.account.as_deref().unwrap_or_default();
     let text = [&row.title, &row.page, &row.card.title, &row.owner, account].join(" ").to_lowercase();
@@ -96,20 +81,37 @@ fn matches(filter: &Filter, row: &Row) -> bool {
         && is(workspace, row.workspace.as_deref().unwrap_or_default())
 }
 
-/// The connections that the user may see: all, those of whole namespaces, or single ones, their own first.
-async fn visible(visit: &Visit) -> Result<Vec<Arc<IntegrationConnection>>, Failure> {
-    let all = visit.app.cluster.connections.state();
-    if visit.allows(Question::connection("list", "", "")).await? {
+/// The connections that the user may see. The same rules apply to those that cannot be read.
+async fn rows(visit: &Visit) -> Result<Vec<ConnectionRow>, PageError> {
+    let cache = &visit.app.cluster.connections;
+    let mut readable = cache.state();
+    readable.sort_by_key(|connection| connection.spec.owner != visit.session.user());
+    let readable = visible(visit, readable, |connection| &connection.metadata).await?;
+    let unreadable = visible(visit, cache.unreadable(), |connection| &connection.metadata).await?;
+    let row = |it: &Arc<IntegrationConnection>| {
+        ConnectionRow::of(it, visit.card(&it.spec.provider), visit.reader())
+    };
+    let faulty = unreadable.iter().map(|connection| ConnectionRow::unreadable(connection));
+    let mut rows: Vec<ConnectionRow> = readable.iter().map(row).chain(faulty).collect();
+    sort(&mut rows);
+    Ok(rows)
+}
+
+/// Those that the user may see: all, those of whole namespaces, or single ones, of which only the first are checked.
+async fn visible<T>(
+    visit: &Visit,
+    all: Vec<T>,
+    metadata: impl Fn(&T) -> &ObjectMeta,
+) -> Result<Vec<T>, PageError> {
+    if visit.allows(Permission::connection("list", "", "")).await? {
         return Ok(all);
     }
-    let namespaces: BTreeSet<String> = all.iter().filter_map(|connection| connection.namespace()).collect();
-    let listed = visit.filter(namespaces, |namespace| Question::connection("list", namespace, "")).await?;
-    let is_listed = |connection: &Arc<IntegrationConnection>| {
-        connection.namespace().is_some_and(|namespace| listed.contains(&namespace))
-    };
-    let (mut seen, mut rest): (Vec<_>, Vec<_>) = all.into_iter().partition(is_listed);
-    rest.sort_by_key(|connection| connection.spec.owner != visit.session.user());
+    let namespace = |item: &T| key_of(metadata(item)).0.to_owned();
+    let namespaces: BTreeSet<String> = all.iter().map(namespace).collect();
+    let listed = visit.filter(namespaces, |namespace| Permission::connection("list", namespace, "")).await?;
+    let (mut seen, mut rest): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|item| listed.contains(&namespace(item)));
     rest.truncate(ONE_BY_ONE);
-    seen.extend(visit.filter(rest, |connection| Question::about("get", connection)).await?);
+    seen.extend(visit.filter(rest, |item| Permission::about("get", metadata(item))).await?);
     Ok(seen)
 }

@@ -10,11 +10,9 @@ use bowline_oauth::catalog::{
 
 use crate::visit::Fields;
 
-pub(crate) type Values = BTreeMap<String, String>;
-
 /// A field of the form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Field {
+pub(crate) struct ParameterField {
     pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) description: String,
@@ -37,17 +35,21 @@ fn open(provider: &IntegrationProvider) -> impl Iterator<Item = (&'static String
 }
 
 /// The fields with their values; after the form was `sent`, also with what is wrong with each value.
-pub(crate) fn fields(provider: &IntegrationProvider, typed: &Values, sent: bool) -> Vec<Field> {
-    let one = |(name, parameter): (&String, &Parameter)| Field {
+pub(crate) fn fields(
+    provider: &IntegrationProvider,
+    typed: &BTreeMap<String, String>,
+    sent: bool,
+) -> Vec<ParameterField> {
+    let one = |(name, parameter): (&String, &Parameter)| ParameterField {
         wrong: sent.then(|| flaw(parameter, typed.get(name))).flatten(),
         ..field(name, parameter, typed.get(name))
     };
     open(provider).map(one).collect()
 }
 
-fn field(name: &str, parameter: &Parameter, typed: Option<&String>) -> Field {
+fn field(name: &str, parameter: &Parameter, typed: Option<&String>) -> ParameterField {
     let is_choice = parameter.kind == ParameterKind::Choice;
-    Field {
+    ParameterField {
         name: name.to_owned(),
         label: label(name),
         description: parameter.description.clone(),
@@ -65,7 +67,7 @@ fn is_needed(parameter: &Parameter) -> bool {
 }
 
 /// The values in a form that are not empty.
-pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> Values {
+pub(crate) fn typed(provider: &IntegrationProvider, form: &Fields) -> BTreeMap<String, String> {
     let one = |(name, _): (&String, &Parameter)| {
         form.filled(&format!("parameter.{name}")).map(|value| (name.clone(), value.to_owned()))
     };
@@ -83,18 +85,18 @@ fn flaw(parameter: &Parameter, value: Option<&String>) -> Option<String> {
 pub(crate) fn settled(
     provider: Option<&IntegrationProvider>,
     connection: &IntegrationConnection,
-) -> Vec<Field> {
+) -> Vec<ParameterField> {
     let set = &connection.spec.parameters;
     let mut shown = provider.map(|provider| fields(provider, set, false)).unwrap_or_default();
     let others = set.iter().filter(|(name, _)| !shown.iter().any(|field| field.name == **name));
-    let others = others.map(|(name, value)| Field {
+    let field = |(name, value): (&String, &String)| ParameterField {
         name: name.clone(),
         label: label(name),
         description: "This provider does not let connections set this value.".to_owned(),
         value: value.clone(),
-        ..Field::default()
-    });
-    let others: Vec<Field> = others.collect();
+        ..ParameterField::default()
+    };
+    let others: Vec<ParameterField> = others.map(field).collect();
     shown.extend(others);
     shown
 }
@@ -124,8 +126,8 @@ mod tests {
         .unwrap()
     }
 
-    fn values(tenant: &str) -> Values {
-        Values::from([("tenant".to_owned(), tenant.to_owned())])
+    fn values(tenant: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([("tenant".to_owned(), tenant.to_owned())])
     }
 
     #[test]
@@ -136,14 +138,16 @@ mod tests {
             (1, "Tenant", "contoso.com")
         );
         assert_eq!(open[0].default.as_deref(), Some("common"));
-        assert!(fields(&microsoft(&json!({"tenant": "contoso.com"})), &Values::new(), true).is_empty());
+        assert!(fields(&microsoft(&json!({"tenant": "contoso.com"})), &BTreeMap::new(), true).is_empty());
     }
 
     #[test]
     fn a_wrong_value_is_told_in_the_schemas_own_words() {
-        let wrong = |values: &Values, sent| fields(&microsoft(&json!({})), values, sent)[0].wrong.clone();
+        let wrong = |values: &BTreeMap<String, String>, sent| {
+            fields(&microsoft(&json!({})), values, sent)[0].wrong.clone()
+        };
         assert_eq!(wrong(&values("contoso.com"), true), None);
-        assert_eq!(wrong(&Values::new(), true), None, "there is a default");
+        assert_eq!(wrong(&BTreeMap::new(), true), None, "there is a default");
         assert_eq!(wrong(&values("a/b"), false), None, "nothing was sent yet");
         let wrong = wrong(&values("a/b"), true).unwrap();
         assert!(wrong.starts_with("It must be one path segment: letters, digits"), "{wrong}");

@@ -7,30 +7,27 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::App;
-use crate::failure::{Failure, Reply};
+use crate::Portal;
+use crate::error::{PageError, Reply};
+use crate::limits::Sender;
 use crate::page::{Frame, OnwardPage, html};
-use crate::sender::{Sender, network_of};
 use crate::session::{self, Session};
+use crate::settings::SignIn;
 use crate::sign_in::before::{self, Before, HOME};
 use crate::sign_in::{proxy, token};
 use crate::visit::{self, Fields, Form, session_of};
 
 #[derive(Template)]
 #[template(path = "sign-in.html")]
-struct SignInPage {
+struct SignInPage<'a> {
     frame: Frame,
     /// Token of the form.
     form: String,
-    /// Which ways there are.
-    oidc: bool,
-    token: bool,
-    /// Audience that a token must have.
-    audience: Option<String>,
+    ways: &'a SignIn,
 }
 
 /// `GET /sign-in`
-pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Reply {
+pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply {
     let now = app.clock.now();
     let before = Before::of(&headers, &app.key, now).map_or_else(|| Before::new(HOME, now), Ok)?;
     if session_of(&headers, &app).is_some() {
@@ -41,26 +38,24 @@ pub(crate) async fn page(State(app): State<App>, headers: HeaderMap) -> Reply {
         return signed_in(&app, &proxy::sign_in(settings, &headers, now)?, &before);
     }
     let cookie = before.to_cookie(&app.key)?;
-    let page = SignInPage {
-        frame: Frame::of_nobody("Sign in"),
-        form: before.form,
-        oidc: ways.oidc.is_some(),
-        token: ways.token.is_some(),
-        audience: ways.token.as_ref().and_then(|token| token.audience.clone()),
-    };
+    let page = SignInPage { frame: Frame::of_nobody("Sign in"), form: before.form, ways };
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
 }
 
 /// `POST /sign-in/token`
 pub(crate) async fn with_token(
-    State(app): State<App>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     request: Request,
 ) -> Reply {
-    let settings = app.settings.sign_in.token.as_ref().ok_or_else(Failure::not_found)?;
+    let ways = &app.settings.sign_in;
+    if !ways.with_token {
+        return Err(PageError::not_found());
+    }
     let (before, fields) = began(&app, sender, request).await?;
     let token = SecretString::from(fields.text("token"));
-    let session = token::sign_in(&app.client, settings, &token, app.clock.now()).await?;
+    let session =
+        token::sign_in(&app.client, ways.token_audience.as_deref(), &token, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
 
@@ -68,14 +63,14 @@ pub(crate) async fn with_token(
 ///
 /// Responds with a page that redirects: `form-action` forbids a form's own redirect to another host.
 pub(crate) async fn with_oidc(
-    State(app): State<App>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     request: Request,
 ) -> Reply {
-    let provider = app.openid.as_ref().ok_or_else(Failure::not_found)?;
+    let provider = app.openid.as_ref().ok_or_else(PageError::not_found)?;
     let (mut before, _) = began(&app, sender, request).await?;
-    let (address, kept) = provider.begin(app.clock.now()).await?;
-    before.oidc = Some(kept);
+    let (address, sent) = provider.begin(app.clock.now()).await?;
+    before.oidc = Some(sent);
     let cookie = before.to_cookie(&app.key)?;
     let (frame, name) = (Frame::of_nobody("Signing in"), "your sign-in provider".to_owned());
     let page = OnwardPage { frame, name, address: address.into() };
@@ -84,7 +79,7 @@ pub(crate) async fn with_oidc(
 
 /// The `OpenID` provider's response (`OpenID` Connect Core §3.1.2.5). Repeated parameters are refused.
 #[derive(Deserialize)]
-pub(crate) struct Returned {
+pub(crate) struct CallbackQuery {
     state: Option<String>,
     code: Option<SecretString>,
     error: Option<String>,
@@ -92,23 +87,23 @@ pub(crate) struct Returned {
 
 /// `GET /sign-in/oidc/callback`
 pub(crate) async fn oidc_callback(
-    State(app): State<App>,
+    State(app): State<Portal>,
     Extension(sender): Extension<Sender>,
     headers: HeaderMap,
-    Query(returned): Query<Returned>,
+    Query(returned): Query<CallbackQuery>,
 ) -> Reply {
-    let provider = app.openid.as_ref().ok_or_else(Failure::not_found)?;
+    let provider = app.openid.as_ref().ok_or_else(PageError::not_found)?;
     slow_enough(&app, sender)?;
-    let mut before = Before::of(&headers, &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
-    let kept = before.oidc.take().ok_or_else(Failure::stale_form)?;
-    if !session::same(&returned.state.unwrap_or_default(), &kept.state) {
-        return Err(Failure::stale_form());
+    let mut before = Before::of(&headers, &app.key, app.clock.now()).ok_or_else(PageError::stale_form)?;
+    let sent = before.oidc.take().ok_or_else(PageError::stale_form)?;
+    if !session::same(&returned.state.unwrap_or_default(), &sent.state) {
+        return Err(PageError::stale_form());
     }
     if returned.error.is_some() {
-        return Err(Failure::sign_in("Your sign-in provider did not sign you in."));
+        return Err(PageError::sign_in("Your sign-in provider did not sign you in."));
     }
-    let code = returned.code.ok_or_else(|| Failure::bad_request("The response contains no code."))?;
-    let session = provider.finish(&code, &kept, app.clock.now()).await?;
+    let code = returned.code.ok_or_else(|| PageError::bad_request("The response contains no code."))?;
+    let session = provider.finish(&code, &sent, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
 
@@ -120,7 +115,7 @@ pub(crate) async fn out(form: Form) -> Response {
 }
 
 /// Always a new session, so that a cookie planted in the browser before is useless.
-fn signed_in(app: &App, session: &Session, before: &Before) -> Reply {
+fn signed_in(app: &Portal, session: &Session, before: &Before) -> Reply {
     let cookie = session.to_cookie(&app.key)?;
     tracing::info!(user = session.user(), "signed in");
     let cookies = [cookie, session::no_cookie(before::COOKIE)].map(|cookie| (header::SET_COOKIE, cookie));
@@ -128,20 +123,23 @@ fn signed_in(app: &App, session: &Session, before: &Before) -> Reply {
 }
 
 /// The fields of a sign-in form that belongs to this browser.
-async fn began(app: &App, sender: Sender, request: Request) -> Result<(Before, Fields), Failure> {
+async fn began(app: &Portal, sender: Sender, request: Request) -> Result<(Before, Fields), PageError> {
     slow_enough(app, sender)?;
     if !visit::is_from_our_page(request.headers(), &app.settings.url.origin()) {
-        return Err(Failure::stale_form());
+        return Err(PageError::stale_form());
     }
-    let before = Before::of(request.headers(), &app.key, app.clock.now()).ok_or_else(Failure::stale_form)?;
+    let before =
+        Before::of(request.headers(), &app.key, app.clock.now()).ok_or_else(PageError::stale_form)?;
     let fields = visit::body(request, app).await?;
     if !session::same(fields.text(visit::TOKEN_FIELD), &before.form) {
-        return Err(Failure::stale_form());
+        return Err(PageError::stale_form());
     }
     Ok((before, fields))
 }
 
-fn slow_enough(app: &App, Sender(address): Sender) -> Result<(), Failure> {
-    let allowed = app.limits.sign_ins.allows(network_of(address), app.clock.now());
-    allowed.then_some(()).ok_or_else(|| Failure::too_many("There were too many sign-ins from your address."))
+fn slow_enough(app: &Portal, Sender(sender): Sender) -> Result<(), PageError> {
+    let allowed = app.limits.sign_ins.allows(sender, app.clock.now());
+    allowed
+        .then_some(())
+        .ok_or_else(|| PageError::too_many("There were too many sign-ins from your address."))
 }

@@ -10,14 +10,13 @@ use bowline_api::names::connection_id;
 use kube::ResourceExt;
 use serde::Deserialize;
 
-use crate::access::Question;
-use crate::failure::Reply;
+use crate::access::Permission;
+use crate::error::Reply;
 use crate::page::{Frame, html};
 use crate::subject::is_label;
-use crate::view::provider::Card;
-use crate::view::row::Row;
-use crate::view::status::{Chip, chip};
-use crate::view::{snippet, title};
+use crate::view::row::ConnectionRow;
+use crate::view::status::chip;
+use crate::view::title;
 use crate::visit::Visit;
 
 #[derive(Debug, Default, Deserialize)]
@@ -27,15 +26,9 @@ pub(crate) struct Where {
 }
 
 /// A connection that the workloads of a namespace can use.
-struct Usable {
-    title: String,
-    id: String,
-    card: Card,
-    chip: Chip,
+struct UsableConnection {
+    row: ConnectionRow,
     from: String,
-    secret: Option<String>,
-    environment: String,
-    files: String,
 }
 
 #[derive(Template)]
@@ -44,7 +37,7 @@ struct UsablePage {
     frame: Frame,
     namespace: String,
     namespaces: Vec<String>,
-    rows: Vec<Usable>,
+    rows: Vec<UsableConnection>,
 }
 
 /// `GET /use`
@@ -53,7 +46,7 @@ pub(crate) async fn page(visit: Visit, Query(Where { mut namespace }): Query<Whe
     let of_connections = connections.iter().filter_map(|connection| connection.namespace());
     let all: BTreeSet<String> =
         of_connections.chain(shares.iter().filter_map(|share| share.namespace())).collect();
-    let namespaces = visit.filter(all, |namespace| Question::connection("list", namespace, "")).await?;
+    let namespaces = visit.filter(all, |namespace| Permission::connection("list", namespace, "")).await?;
     if namespace.is_empty() {
         namespace = namespaces.first().cloned().unwrap_or_default();
     }
@@ -63,39 +56,57 @@ pub(crate) async fn page(visit: Visit, Query(Where { mut namespace }): Query<Whe
     Ok(html(&UsablePage { frame, namespace, namespaces, rows }))
 }
 
-fn rows(visit: &Visit, namespace: &str) -> Vec<Usable> {
+fn rows(visit: &Visit, namespace: &str) -> Vec<UsableConnection> {
     let (connections, shares) = (visit.app.cluster.connections.state(), visit.app.cluster.shares.state());
     let own = connections.iter().filter(|it| it.namespace().as_deref() == Some(namespace)).map(|it| {
-        let Row { title, id, card, chip, secret, .. } =
-            Row::of(it, visit.card(&it.spec.provider), visit.reader());
-        usable(title, id, card, chip, "from this namespace".to_owned(), secret)
+        let row = ConnectionRow::of(it, visit.card(&it.spec.provider), visit.reader());
+        UsableConnection { row, from: "from this namespace".to_owned() }
     });
     let of_others = shares.iter().filter(|it| it.namespace().as_deref() == Some(namespace));
-    let mut rows: Vec<Usable> = own.chain(of_others.map(|it| of_share(visit, it))).collect();
-    rows.sort_by_key(|row| row.title.to_lowercase());
+    let mut rows: Vec<UsableConnection> = own.chain(of_others.map(|it| of_share(visit, it))).collect();
+    rows.sort_by_key(|usable| usable.row.title.to_lowercase());
     rows
 }
 
-fn of_share(visit: &Visit, share: &ConnectionShare) -> Usable {
+fn of_share(visit: &Visit, share: &ConnectionShare) -> UsableConnection {
     let of = &share.spec.connection;
-    let status = share.status.as_ref();
+    let status = share.status.clone().unwrap_or_default();
     let published = share.is(ConditionType::Ready);
-    let chip = if published { chip("good", "✓", "Connected") } else { chip("wait", "○", "Not ready") };
     let connection = visit.app.cluster.connection(&of.namespace, &of.name);
-    let told = |field: Option<&String>| field.cloned().unwrap_or_default();
-    let owner = told(status.and_then(|status| status.shared_by.as_ref()));
-    usable(
-        connection.map_or_else(|| of.name.clone(), |connection| title(&connection)),
-        connection_id(&of.namespace, &of.name),
-        visit.card(&told(status.and_then(|status| status.provider.as_ref()))),
-        chip,
-        format!("shared by {owner} with {}", share.spec.workspace),
-        status.and_then(|status| status.secret_name.clone()).filter(|_| published),
+    let row = ConnectionRow {
+        title: connection.map_or_else(|| of.name.clone(), |connection| title(&connection)),
+        id: connection_id(&of.namespace, &of.name),
+        card: visit.card(&status.provider.unwrap_or_default()),
+        chip: if published { chip("good", "✓", "Connected") } else { chip("wait", "○", "Not ready") },
+        secret: status.secret_name.filter(|_| published),
+        ..ConnectionRow::default()
+    };
+    let owner = status.shared_by.unwrap_or_default();
+    UsableConnection { row, from: format!("shared by {owner} with {}", share.spec.workspace) }
+}
+
+/// YAML that sets the entries of a Secret as environment variables.
+fn as_environment(secret: &str) -> String {
+    format!("envFrom:\n  - secretRef:\n      name: {secret}\n")
+}
+
+/// YAML that mounts a Secret. Files are updated with each refresh; environment variables are not.
+fn as_files(secret: &str) -> String {
+    format!(
+        "volumes:\n  - name: connection\n    secret:\n      secretName: {secret}\ncontainers:\n  - name: app\n    volumeMounts:\n      - name: connection\n        mountPath: /var/run/connection\n        readOnly: true\n"
     )
 }
 
-fn usable(title: String, id: String, card: Card, chip: Chip, from: String, secret: Option<String>) -> Usable {
-    let name = secret.as_deref().unwrap_or_default();
-    let (environment, files) = (snippet::environment(name), snippet::files(name));
-    Usable { title, id, card, chip, from, secret, environment, files }
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snippets_are_yaml_and_name_the_secret() {
+        for text in [as_environment("team-a.github"), as_files("team-a.github")] {
+            let value: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+            assert!(value.to_string().contains("team-a.github"));
+        }
+    }
 }

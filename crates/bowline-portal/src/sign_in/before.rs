@@ -9,23 +9,19 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::seal::{CannotSeal, Purpose, SessionKey};
-use crate::session::{self, cookies};
+use crate::session::{self, cookie_value};
+use crate::session_key::{CannotSeal, Purpose, SessionKey};
 
 pub const COOKIE: &str = "__Host-bowline-sign-in";
 
 const LIFETIME: Duration = Duration::from_mins(10);
 const PATH_LETTERS: usize = 512;
 
-/// The default page after sign-in.
 pub const HOME: &str = "/connections";
 
-/// State before sign-in.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Before {
-    /// Path to go to afterwards.
     next: String,
-    /// Token of the sign-in form.
     pub form: String,
     made_at: Timestamp,
     pub oidc: Option<AuthRequest>,
@@ -59,7 +55,7 @@ impl Before {
 
     /// From the cookie, if it is valid and not too old.
     pub fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
-        let before: Self = key.open(Purpose::SignIn, session::value(&cookies(headers), COOKIE)?)?;
+        let before: Self = key.open(Purpose::SignIn, cookie_value(headers, COOKIE)?)?;
         let age = u64::try_from(now.as_second() - before.made_at.as_second()).ok()?;
         (age < LIFETIME.as_secs()).then_some(before)
     }

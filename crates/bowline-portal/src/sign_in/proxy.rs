@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use secrecy::ExposeSecret;
 
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::session::{Groups, Session, same};
 use crate::settings::Proxy;
 use k8s_openapi::jiff::Timestamp;
@@ -12,14 +12,14 @@ use k8s_openapi::jiff::Timestamp;
 pub const SECRET_HEADER: &str = "x-bowline-proxy-secret";
 
 /// The session of the user that the proxy names.
-pub(crate) fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> Result<Session, Failure> {
+pub(crate) fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> Result<Session, PageError> {
     let user = user(settings, headers).ok_or_else(|| {
-        Failure::sign_in("The proxy in front of this portal did not name you or did not authenticate.")
+        PageError::sign_in("The proxy in front of this portal did not name you or did not authenticate.")
     })?;
     let groups = headers.get_all(settings.groups_header.as_str());
     let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
-    Ok(Session::begin(user, Groups::Claimed(groups), now)?)
+    Session::begin(user, Groups::Claimed(groups), now)
 }
 
 /// Whether this request names the same user.
@@ -83,7 +83,7 @@ mod tests {
             (SECRET_HEADER, "hush"),
         ]);
         let session = sign_in(&settings(), &sent, Timestamp::UNIX_EPOCH).unwrap();
-        assert_eq!(session.groups(), ["staff", "system:authenticated"]);
+        assert_eq!(session.groups, ["staff", "system:authenticated"]);
         assert!(names(&settings(), &sent, "alice") && !names(&settings(), &sent, "bob"));
     }
 }

@@ -4,19 +4,14 @@ use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
-use super::time::Moment;
-use super::words::Reader;
+use super::words::{Moment, Reader};
 
 const SHOWN: usize = 10;
 
-/// One line of the history.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// What happened, in a few words.
     pub(crate) title: String,
     /// The operator's sentence.
     pub(crate) note: String,
-    /// When.
     pub(crate) when: Moment,
     /// Whether somebody should look at it.
     pub(crate) warning: bool,
@@ -50,10 +45,10 @@ fn line(event: &Event, time: Timestamp, owner: &str, reader: Reader<'_>) -> Line
 pub(crate) fn title(reason: &str) -> String {
     let mut words = String::new();
     for (at, letter) in reason.char_indices() {
-        if at > 0 && letter.is_uppercase() {
-            words.push(' ');
+        match letter {
+            'A'..='Z' if at > 0 => words.extend([' ', letter.to_ascii_lowercase()]),
+            _ => words.push(letter),
         }
-        words.extend(if at > 0 { letter.to_lowercase().collect::<Vec<_>>() } else { vec![letter] });
     }
     foreign(&words)
 }

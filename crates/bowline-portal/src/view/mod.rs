@@ -1,31 +1,16 @@
 //! Objects in words. Pure: no request, no clock.
-//!
-//! | module | holds |
-//! |---|---|
-//! | [`time`] | when, from where the reader stands |
-//! | [`status`] | the state of a connection: a chip and a line |
-//! | [`row`] | a connection in a list |
-//! | [`doer`] | who made or stopped a connection |
-//! | [`provider`] | a provider's name and mark |
-//! | [`scopes`] | what a scope lets the holder do |
-//! | [`history`] | Events as sentences |
-//! | [`owned`] | fields that another tool keeps |
-//! | [`snippet`] | YAML that mounts a published Secret |
-//! | [`words`] | the operator's sentences, spoken to the reader |
 
-pub(crate) mod doer;
 pub(crate) mod history;
-pub(crate) mod owned;
+pub(crate) mod managed;
 pub(crate) mod provider;
 pub(crate) mod row;
 pub(crate) mod scopes;
-pub(crate) mod snippet;
 pub(crate) mod status;
-pub(crate) mod time;
 pub(crate) mod words;
 
 use bowline_api::IntegrationConnection;
 use kube::ResourceExt;
+use kube::api::ObjectMeta;
 
 /// The longest text of a third party that a page shows.
 const FOREIGN_LETTERS: usize = 300;
@@ -36,12 +21,15 @@ pub(crate) fn foreign(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
-    let clean: String =
-        text.chars().map(|c| if hidden(c) { ' ' } else { c }).take(FOREIGN_LETTERS + 1).collect();
-    if clean.chars().count() > FOREIGN_LETTERS {
-        return clean.chars().take(FOREIGN_LETTERS).chain(['…']).collect();
-    }
-    clean
+    let mut clean = text.chars().map(|c| if hidden(c) { ' ' } else { c });
+    let mut short: String = clean.by_ref().take(FOREIGN_LETTERS).collect();
+    short.extend(clean.next().map(|_| '…'));
+    short
+}
+
+/// Namespace and name.
+pub(crate) fn key_of(metadata: &ObjectMeta) -> (&str, &str) {
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 pub(crate) fn page_of(namespace: &str, name: &str) -> String {

@@ -29,7 +29,6 @@ pub(crate) struct Card {
 }
 
 impl Card {
-    /// A provider object's.
     pub(crate) fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
         let entry = catalog::get(&provider.spec.type_);
@@ -66,19 +65,17 @@ impl Card {
     }
 
     pub(crate) fn connects_by_browser(&self, connection: &IntegrationConnection) -> bool {
-        self.by_browser && matches!(method(connection), None | Some(Method::AuthorizationCode))
+        self.by_browser && allows(connection, &[Method::AuthorizationCode])
     }
 
     pub(crate) fn connects_by_code(&self, connection: &IntegrationConnection) -> bool {
-        self.by_code
-            && matches!(method(connection), None | Some(Method::AuthorizationCode | Method::DeviceCode))
+        self.by_code && allows(connection, &[Method::AuthorizationCode, Method::DeviceCode])
     }
 }
 
-/// The method of the spec; one of a later version is none that the portal offers.
-fn method(connection: &IntegrationConnection) -> Option<Method> {
-    let chosen = connection.spec.method.as_ref();
-    chosen.map(|method| method.known().unwrap_or(Method::ApiKey))
+/// Whether the spec leaves the method open, or chooses one of these.
+fn allows(connection: &IntegrationConnection, methods: &[Method]) -> bool {
+    connection.spec.method.as_ref().is_none_or(|chosen| methods.iter().any(|method| chosen.is(*method)))
 }
 
 /// What is known of a provider for one connection, placeholders filled where they can be.

@@ -2,17 +2,15 @@
 
 use bowline_api::IntegrationConnection;
 use bowline_api::names::connection_id;
-use kube::ResourceExt;
+use bowline_runtime::follow::Unreadable;
 
 use super::provider::Card;
-use super::status::{Chip, standing};
-use super::time::Moment;
-use super::words::Reader;
-use super::{foreign, page_of, title};
+use super::status::{Chip, chip, standing};
+use super::words::{Moment, Reader};
+use super::{foreign, key_of, page_of, title};
 
-/// A connection in a list.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionRow {
     pub(crate) page: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -20,41 +18,61 @@ pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) card: Card,
     pub(crate) chip: Chip,
+    /// Empty if the connection cannot be read.
     pub(crate) owner: String,
-    /// The account at the provider.
     pub(crate) account: Option<String>,
     /// The workspace that it names, and the one that it is shared with.
     pub(crate) workspace: Option<String>,
     pub(crate) shared_with: Option<String>,
-    /// When the provider last gave a token.
     pub(crate) refreshed: Option<Moment>,
-    /// Where the token is published.
+    /// The published one.
     pub(crate) secret: Option<String>,
+    /// Why the connection cannot be read.
+    pub(crate) fault: Option<String>,
 }
 
-impl Row {
+impl ConnectionRow {
     pub(crate) fn of(connection: &IntegrationConnection, card: Card, reader: Reader<'_>) -> Self {
-        let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
+        let (namespace, name) = key_of(&connection.metadata);
         let status = connection.status.clone().unwrap_or_default();
         Self {
-            page: page_of(&namespace, &name),
-            id: connection_id(&namespace, &name),
             title: title(connection),
             chip: standing(connection, &card.title, reader).chip,
             owner: connection.spec.owner.clone(),
-            account: status.account.map(|account| foreign(&account.name.unwrap_or(account.id))),
+            account: status.account.map(|account| foreign(account.word())),
             workspace: connection.spec.workspace.clone(),
             shared_with: status.sharing.map(|sharing| sharing.workspace),
             refreshed: Moment::of(status.token.and_then(|it| it.last_refreshed_at).as_ref(), reader.now),
             secret: status.secret.map(|secret| secret.name),
-            namespace,
-            name,
             card,
+            ..Self::named(namespace, name)
+        }
+    }
+
+    /// A connection that exists and does not parse: nothing is known but its name and the field at fault.
+    pub(crate) fn unreadable(connection: &Unreadable) -> Self {
+        let (namespace, name) = key_of(&connection.metadata);
+        Self {
+            title: name.to_owned(),
+            chip: chip("bad", "!", "Cannot be read"),
+            fault: Some(foreign(&format!("{}: {}", connection.field, connection.problem))),
+            card: Card { initials: "?".to_owned(), ..Card::default() },
+            ..Self::named(namespace, name)
+        }
+    }
+
+    fn named(namespace: &str, name: &str) -> Self {
+        Self {
+            page: page_of(namespace, name),
+            id: connection_id(namespace, name),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..Self::default()
         }
     }
 }
 
 /// Sorts by the names for people.
-pub(crate) fn sort(rows: &mut [Row]) {
+pub(crate) fn sort(rows: &mut [ConnectionRow]) {
     rows.sort_by_cached_key(|row| (row.title.to_lowercase(), row.page.clone()));
 }

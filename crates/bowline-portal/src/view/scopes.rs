@@ -8,41 +8,17 @@ use bowline_oauth::catalog::look::ScopeKind;
 use bowline_oauth::catalog::protocol::ScopeRules;
 
 use super::foreign;
+use super::status::{Chip, chip};
 
-/// How much a scope allows, the most important first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Power {
-    /// Permissions or settings of others.
-    Manage,
-    /// Not in the catalogue.
-    Unknown,
-    /// Change things, or act in the user's name.
-    Write,
-    Read,
-}
-
-impl Power {
-    pub(crate) fn heading(self) -> &'static str {
-        match self {
-            Self::Manage => "Manage",
-            Self::Unknown => "Not described here",
-            Self::Write => "Change",
-            Self::Read => "Read",
-        }
-    }
-
-    /// A warning about the whole group, or empty.
-    pub(crate) fn caution(self) -> &'static str {
-        match self {
-            Self::Manage => "Powerful: it reaches what others rely on.",
-            Self::Unknown => "The provider explains these before you agree.",
-            Self::Write | Self::Read => "",
-        }
-    }
-}
+/// The groups of scopes with heading and caution, the most important first. Those of no kind are not in the catalogue.
+const GROUPS: [(Option<ScopeKind>, &str, &str); 4] = [
+    (Some(ScopeKind::Manage), "Manage", "Powerful: it reaches what others rely on."),
+    (None, "Not described here", "The provider explains these before you agree."),
+    (Some(ScopeKind::Write), "Change", ""),
+    (Some(ScopeKind::Read), "Read", ""),
+];
 
 /// A scope with its description.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScopeWords {
     pub(crate) name: String,
     /// Empty if the catalogue does not describe it.
@@ -51,9 +27,10 @@ pub(crate) struct ScopeWords {
     pub(crate) required: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScopeGroup {
-    pub(crate) power: Power,
+    pub(crate) heading: &'static str,
+    /// Empty if there is nothing to warn about.
+    pub(crate) caution: &'static str,
     /// Those with a risk first.
     pub(crate) scopes: Vec<ScopeWords>,
 }
@@ -62,35 +39,33 @@ pub(crate) struct ScopeGroup {
 pub(crate) fn asked(scopes: &ScopeRules, connection: &IntegrationConnection) -> Vec<ScopeGroup> {
     let chosen = if connection.spec.scopes.is_empty() { &scopes.default } else { &connection.spec.scopes };
     let mut seen = BTreeSet::new();
-    let names = scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name));
-    let mut all: Vec<(Power, ScopeWords)> = names.map(|name| one(scopes, name)).collect();
-    all.sort_by_key(|(power, asked)| (*power, asked.risk.is_none()));
-    let mut groups: Vec<ScopeGroup> = Vec::new();
-    for (power, asked) in all {
-        match groups.last_mut() {
-            Some(group) if group.power == power => group.scopes.push(asked),
-            _ => groups.push(ScopeGroup { power, scopes: vec![asked] }),
-        }
-    }
-    groups
+    let mut names: Vec<&String> =
+        scopes.required.iter().chain(chosen).filter(|name| seen.insert(*name)).collect();
+    names.sort_by_key(|name| scopes.meaning(name).is_none_or(|meaning| meaning.risk.is_none()));
+    let kind = |name: &str| scopes.meaning(name).map(|meaning| meaning.kind);
+    let group = |(of, heading, caution)| {
+        let ours = names.iter().filter(|name| kind(name) == of);
+        ScopeGroup { heading, caution, scopes: ours.map(|name| described(scopes, name)).collect() }
+    };
+    GROUPS.into_iter().map(group).filter(|group| !group.scopes.is_empty()).collect()
 }
 
-/// Describes scopes, in the same order.
-pub(crate) fn described(scopes: &ScopeRules, names: &[String]) -> Vec<ScopeWords> {
-    names.iter().map(|name| one(scopes, name).1).collect()
+pub(crate) fn described(scopes: &ScopeRules, name: &str) -> ScopeWords {
+    let meaning = scopes.meaning(name);
+    ScopeWords {
+        name: foreign(name),
+        words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
+        risk: meaning.and_then(|meaning| meaning.risk.clone()),
+        required: scopes.required.iter().any(|required| required == name),
+    }
 }
 
 /// A scope and whether it was granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScopeLine {
     pub(crate) name: String,
     /// Empty if the catalogue does not describe it.
     pub(crate) words: String,
-    /// Hidden from screen readers.
-    pub(crate) icon: &'static str,
-    pub(crate) word: &'static str,
-    /// CSS class of the chip.
-    pub(crate) tone: &'static str,
+    pub(crate) chip: Chip,
     /// What that means for the connection, or empty.
     pub(crate) note: &'static str,
 }
@@ -101,7 +76,7 @@ pub(crate) fn became(known: Option<&ScopeRules>, status: &ScopesStatus) -> Vec<S
     let line = |name: &String, icon, word, tone, note| {
         let meaning = known.and_then(|known| known.meaning(name));
         let words = meaning.map(|meaning| meaning.says.clone()).unwrap_or_default();
-        ScopeLine { name: foreign(name), words, icon, word, tone, note }
+        ScopeLine { name: foreign(name), words, chip: chip(tone, icon, word), note }
     };
     let is_needed = |known: &ScopeRules, name: &str| {
         known.required.iter().any(|required| known.comparable(required) == known.comparable(name))
@@ -112,27 +87,11 @@ pub(crate) fn became(known: Option<&ScopeRules>, status: &ScopesStatus) -> Vec<S
         None => line(name, "–", "Not granted", "bad", ""),
     };
     let (faults, notes): (Vec<_>, Vec<_>) =
-        status.missing.iter().map(missing).partition(|line| line.tone == "bad");
+        status.missing.iter().map(missing).partition(|line| line.chip.tone == "bad");
     let extra = status.extra.iter().map(|name| line(name, "+", "Granted, not requested", "bad", ""));
     let granted = status.granted.iter().filter(|name| !status.extra.contains(name));
     let given = granted.map(|name| line(name, "✓", "Granted", "good", ""));
     faults.into_iter().chain(extra).chain(given).chain(notes).collect()
-}
-
-fn one(scopes: &ScopeRules, name: &str) -> (Power, ScopeWords) {
-    let meaning = scopes.meaning(name);
-    let power = meaning.map_or(Power::Unknown, |meaning| match meaning.kind {
-        ScopeKind::Read => Power::Read,
-        ScopeKind::Write => Power::Write,
-        ScopeKind::Manage => Power::Manage,
-    });
-    let asked = ScopeWords {
-        name: name.to_owned(),
-        words: meaning.map(|meaning| meaning.says.clone()).unwrap_or_default(),
-        risk: meaning.and_then(|meaning| meaning.risk.clone()),
-        required: scopes.required.iter().any(|required| required == name),
-    };
-    (power, asked)
 }
 
 #[cfg(test)]
@@ -175,7 +134,7 @@ mod tests {
         };
         let told = |known| {
             let lines = became(known, &status).into_iter();
-            lines.map(|line| (line.name, line.tone, line.note)).collect::<Vec<_>>()
+            lines.map(|line| (line.name, line.chip.tone, line.note)).collect::<Vec<_>>()
         };
         let expected = [
             ("repo", "bad", "Required: reconnect and allow it."),

@@ -8,17 +8,15 @@ use bowline_api::reason::{Fixer, Remedy};
 use k8s_openapi::jiff::Timestamp;
 
 use super::foreign;
-use super::time::{clock, is_near};
-use super::words::Reader;
+use super::words::{Reader, clock, is_near};
 
 /// An icon, a word, and a tone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chip {
     /// Class of the chip: `good`, `wait`, `bad` or `off`.
     pub(crate) tone: &'static str,
-    /// One letter of a symbol, hidden from screen readers.
+    /// A symbol, hidden from screen readers.
     pub(crate) icon: &'static str,
-    /// The word.
     pub(crate) word: String,
 }
 
@@ -31,42 +29,25 @@ pub(crate) fn chip(tone: &'static str, icon: &'static str, word: impl Into<Strin
     Chip { tone, icon, word: word.into() }
 }
 
-/// Which of a connection's buttons is the one to press.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Nothing to do.
-    Nothing,
-    /// Nothing to do: it goes on by itself.
-    Wait,
-    /// Allow access for the first time.
-    Connect,
-    /// Allow access again.
-    Reconnect,
-    /// Agree to the account that came by device flow.
-    Confirm,
-    /// Take the disconnection back.
-    ConnectAgain,
-    /// Take the pause back.
-    Resume,
-}
-
 /// The state of a connection in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    /// The chip.
     pub(crate) chip: Chip,
-    /// The line below.
     pub(crate) line: String,
     /// What the operator says of it, in small print; empty where the line says it all.
     pub(crate) detail: String,
-    /// What to press.
-    pub(crate) next: Next,
+    /// What helps; the page has a button for it if it can.
+    pub(crate) remedy: Remedy,
 }
 
 impl Standing {
     /// Whether it changes soon by itself.
     pub(crate) fn is_passing(&self) -> bool {
-        self.next == Next::Wait
+        self.remedy == Remedy::Wait
+    }
+
+    /// Whether somebody should allow access, for the first time or again.
+    pub(crate) fn wants_access(&self) -> bool {
+        matches!(self.remedy, Remedy::Connect | Remedy::Import | Remedy::Reconnect | Remedy::AgreeToScopes)
     }
 }
 
@@ -75,7 +56,7 @@ pub(crate) fn standing(connection: &IntegrationConnection, provider: &str, reade
     if connection.metadata.deletion_timestamp.is_some() {
         let line = "It is withdrawn everywhere and then gone.".to_owned();
         let chip = chip("off", "–", "Being deleted");
-        return Standing { chip, line, detail: String::new(), next: Next::Nothing };
+        return Standing { chip, line, detail: String::new(), remedy: Remedy::None };
     }
     let ready = connection.condition(ConditionType::Ready);
     let message =
@@ -85,14 +66,14 @@ pub(crate) fn standing(connection: &IntegrationConnection, provider: &str, reade
         None => (chip("wait", "○", "Just made"), UNSEEN.to_owned()),
         Some(Open::Other(text)) => (chip("wait", "○", foreign(text)), message.clone()),
         Some(Open::Known(phase)) => {
-            let ours = || line_of(connection, provider, reader).unwrap_or_else(|| message.clone());
-            (chip_of(connection, *phase, provider), by_phase(connection, *phase, provider, reader, ours))
+            let line = line_of(connection, *phase, provider, reader).unwrap_or_else(|| message.clone());
+            (chip_of(connection, *phase, provider), line)
         }
     };
     let told = message != line && has_small_print(connection);
     let detail = if told { message } else { String::new() };
-    let next = if phase.is_none() { Next::Wait } else { next(connection) };
-    Standing { chip, line, detail, next }
+    let remedy = if phase.is_none() { Remedy::Wait } else { connection.remedy() };
+    Standing { chip, line, detail, remedy }
 }
 
 fn chip_of(connection: &IntegrationConnection, phase: Phase, provider: &str) -> Chip {
@@ -111,36 +92,23 @@ fn chip_of(connection: &IntegrationConnection, phase: Phase, provider: &str) -> 
     }
 }
 
-fn by_phase(
+/// The portal's own line; `None` where the operator's sentence is the best there is.
+fn line_of(
     connection: &IntegrationConnection,
     phase: Phase,
     provider: &str,
     reader: Reader<'_>,
-    ours: impl FnOnce() -> String,
-) -> String {
-    match phase {
+) -> Option<String> {
+    Some(match phase {
         Phase::Active => fresh(connection, reader.now),
-        Phase::Pending | Phase::Error => ours(),
+        Phase::Pending | Phase::Error => return line_by_remedy(connection, provider, reader),
         Phase::Expired => format!("The access expired{}. {KEEPS}", on(ended(connection), reader.now)),
         Phase::Revoked => format!("Access was revoked there{}. {KEEPS}", on(since(connection), reader.now)),
         Phase::Suspended => {
             format!("Nothing is sent to {provider}. What is published stays until it expires.")
         }
         Phase::Disconnected => "Its name and settings are kept.".to_owned(),
-    }
-}
-
-/// What to press, by what helps.
-fn next(connection: &IntegrationConnection) -> Next {
-    match connection.remedy() {
-        Remedy::Wait => Next::Wait,
-        Remedy::Connect | Remedy::Import => Next::Connect,
-        Remedy::Reconnect | Remedy::AgreeToScopes => Next::Reconnect,
-        Remedy::ConfirmAccount => Next::Confirm,
-        Remedy::Enable => Next::ConnectAgain,
-        Remedy::Resume => Next::Resume,
-        _ => Next::Nothing,
-    }
+    })
 }
 
 /// Whether the operator's sentence says more than ours.
@@ -164,12 +132,8 @@ fn since(connection: &IntegrationConnection) -> Option<Timestamp> {
 }
 
 fn on(time: Option<Timestamp>, now: Timestamp) -> String {
-    time.map(|time| format!(" {}", day_or_clock(time, now))).unwrap_or_default()
-}
-
-fn day_or_clock(time: Timestamp, now: Timestamp) -> String {
-    let word = if is_near(time, now) { "at" } else { "on" };
-    format!("{word} {}", clock(time, now))
+    let Some(time) = time else { return String::new() };
+    format!(" {} {}", if is_near(time, now) { "at" } else { "on" }, clock(time, now))
 }
 
 fn fresh(connection: &IntegrationConnection, now: Timestamp) -> String {
@@ -182,8 +146,7 @@ fn fresh(connection: &IntegrationConnection, now: Timestamp) -> String {
     }
 }
 
-/// What the portal says in words of its own; `None` where the operator's are the best there are.
-fn line_of(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Option<String> {
+fn line_by_remedy(connection: &IntegrationConnection, provider: &str, reader: Reader<'_>) -> Option<String> {
     let owner = reader.name(&connection.spec.owner);
     let is_final = connection.status.as_ref()?.ruling.as_ref().is_some_and(|ruling| ruling.is_final);
     Some(match connection.remedy() {
@@ -283,26 +246,26 @@ mod tests {
 
     #[test]
     fn each_phase_has_its_chip_and_its_next_step() {
-        for (phase, reason, word, next) in [
-            ("Active", "Connected", "Connected", Next::Nothing),
-            ("Pending", "AwaitingAuthorization", "Not connected", Next::Connect),
-            ("Pending", "AuthorizationInProgress", "Connecting", Next::Wait),
-            ("Pending", "ProviderNotFound", "Not connected", Next::Nothing),
-            ("Pending", "AdminConsentRequired", "Not connected", Next::Nothing),
-            ("Pending", "AuthorizationFailed", "Not connected", Next::Connect),
-            ("Error", "AwaitingConfirmation", "Check the account", Next::Confirm),
-            ("Expired", "TokenExpired", "Expired", Next::Wait),
-            ("Expired", "NotRefreshable", "Expired", Next::Reconnect),
-            ("Revoked", "GrantRevoked", "Revoked at GitHub", Next::Reconnect),
-            ("Error", "MissingScopes", "Needs attention", Next::Reconnect),
-            ("Error", "NameTaken", "Needs attention", Next::Nothing),
-            ("Error", "OfALaterVersion", "Needs attention", Next::Nothing),
-            ("Hibernating", "Sleeping", "Hibernating", Next::Nothing),
-            ("Suspended", "Suspended", "Paused", Next::Resume),
-            ("Disconnected", "Disconnected", "Disconnected", Next::ConnectAgain),
+        for (phase, reason, word, remedy) in [
+            ("Active", "Connected", "Connected", Remedy::None),
+            ("Pending", "AwaitingAuthorization", "Not connected", Remedy::Connect),
+            ("Pending", "AuthorizationInProgress", "Connecting", Remedy::Wait),
+            ("Pending", "ProviderNotFound", "Not connected", Remedy::CreateProvider),
+            ("Pending", "AdminConsentRequired", "Not connected", Remedy::ApproveApp),
+            ("Pending", "AuthorizationFailed", "Not connected", Remedy::Connect),
+            ("Error", "AwaitingConfirmation", "Check the account", Remedy::ConfirmAccount),
+            ("Expired", "TokenExpired", "Expired", Remedy::Wait),
+            ("Expired", "NotRefreshable", "Expired", Remedy::Reconnect),
+            ("Revoked", "GrantRevoked", "Revoked at GitHub", Remedy::Reconnect),
+            ("Error", "MissingScopes", "Needs attention", Remedy::Reconnect),
+            ("Error", "NameTaken", "Needs attention", Remedy::FreeName),
+            ("Error", "OfALaterVersion", "Needs attention", Remedy::None),
+            ("Hibernating", "Sleeping", "Hibernating", Remedy::None),
+            ("Suspended", "Suspended", "Paused", Remedy::Resume),
+            ("Disconnected", "Disconnected", "Disconnected", Remedy::Enable),
         ] {
             let standing = standing(&with(phase, reason), "GitHub", reader("alice"));
-            assert_eq!((standing.chip.word.as_str(), standing.next), (word, next), "{phase} {reason}");
+            assert_eq!((standing.chip.word.as_str(), standing.remedy), (word, remedy), "{phase} {reason}");
             assert!(!standing.chip.icon.is_empty() && !standing.line.is_empty(), "{phase} {reason}");
         }
     }
@@ -391,12 +354,12 @@ mod tests {
                 let told = standing(&it, "GitHub", reader("alice"));
                 assert!(told.line.len() > 10 && !told.line.contains(['{', '}']), "{reason}: {}", told.line);
                 let fixes = who_fixes(&it, reader("alice"), true, None);
-                let acts = matches!(told.next, Next::Connect | Next::Reconnect | Next::Confirm);
+                let acts = told.wants_access() || told.remedy == Remedy::ConfirmAccount;
                 if row.status != Truth::True && acts {
                     assert_eq!(row.fixer, Fixer::Owner, "{reason}: a button for somebody else");
                     assert!(fixes.is_none_or(|who| who == "you"), "{reason}");
                 }
-                assert!(told.next != Next::Wait || row.fixer == Fixer::Nobody, "{reason}");
+                assert!(told.remedy != Remedy::Wait || row.fixer == Fixer::Nobody, "{reason}");
             }
         }
     }

@@ -19,8 +19,9 @@ pub struct Parsed<K>(pub Result<K, Unreadable>);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unreadable {
     pub metadata: ObjectMeta,
-    /// Its path, such as `spec.refresh.before`.
-    pub(crate) field: String,
+    /// The path of the field, as `spec.refresh.before`.
+    pub field: String,
+    /// What is wrong with it.
     pub problem: String,
 }
 

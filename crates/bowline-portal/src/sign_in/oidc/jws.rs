@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Why a signature is not accepted.
+/// Why an ID token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SignatureFlaw {
+pub(crate) enum TokenFlaw {
     #[error("it is not a signed token")]
     Malformed,
     /// `crit` (RFC 7515 §4.1.11), or the `typ` of another kind of token.
@@ -27,7 +27,20 @@ pub(crate) enum SignatureFlaw {
     #[error("no key of the provider fits it")]
     NoKey,
     #[error("its signature is wrong")]
-    Wrong,
+    Signature,
+    #[error("another issuer made it")]
+    Issuer,
+    #[error("it is for another client")]
+    Audience,
+    /// `exp` has passed or is missing.
+    #[error("it has expired")]
+    Expired,
+    /// `iat` or `nbf` is in the future, or `iat` is missing.
+    #[error("it is not valid yet")]
+    NotYet,
+    /// `nonce` differs or is missing.
+    #[error("it answers another sign-in")]
+    Nonce,
 }
 
 /// How `ring` verifies an algorithm.
@@ -56,7 +69,7 @@ fn scheme(algorithm: &str) -> Option<Scheme> {
 
 /// A public key from the provider's key set.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Key {
+pub(crate) struct Jwk {
     kty: String,
     kid: Option<String>,
     alg: Option<String>,
@@ -69,7 +82,7 @@ pub(crate) struct Key {
     y: Option<String>,
 }
 
-impl Key {
+impl Jwk {
     /// Whether it may be used for this algorithm.
     fn fits(&self, algorithm: &str, scheme: &Scheme) -> bool {
         let (kty, crv) = match scheme {
@@ -102,29 +115,29 @@ impl Key {
 /// The claims of a token that is signed by one of `keys` with one of the `announced` algorithms.
 pub(crate) fn verified(
     token: &str,
-    keys: &[Key],
+    keys: &[Jwk],
     announced: &[String],
-) -> Result<Map<String, Value>, SignatureFlaw> {
+) -> Result<Map<String, Value>, TokenFlaw> {
     let parts: Vec<&str> = token.split('.').collect();
-    let [header, payload, signature] = parts[..] else { return Err(SignatureFlaw::Malformed) };
+    let [header, payload, signature] = parts[..] else { return Err(TokenFlaw::Malformed) };
     let message = [header, ".", payload].concat();
-    let header: Map<String, Value> = json(header).ok_or(SignatureFlaw::Malformed)?;
-    let signature = decoded(signature).ok_or(SignatureFlaw::Malformed)?;
+    let header: Map<String, Value> = json(header).ok_or(TokenFlaw::Malformed)?;
+    let signature = decoded(signature).ok_or(TokenFlaw::Malformed)?;
     let text = |name: &str| header.get(name).and_then(Value::as_str);
     let is_token =
         header.get("typ").is_none_or(|typ| typ.as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT")));
     if header.contains_key("crit") || !is_token {
-        return Err(SignatureFlaw::Header);
+        return Err(TokenFlaw::Header);
     }
     let algorithm = text("alg").filter(|alg| announced.iter().any(|one| one == alg));
-    let algorithm = algorithm.ok_or(SignatureFlaw::Algorithm)?;
-    let scheme = scheme(algorithm).ok_or(SignatureFlaw::Algorithm)?;
+    let algorithm = algorithm.ok_or(TokenFlaw::Algorithm)?;
+    let scheme = scheme(algorithm).ok_or(TokenFlaw::Algorithm)?;
     let fitting = keys.iter().filter(|key| key.fits(algorithm, &scheme));
     // Without `kid` exactly one key must fit (OpenID Connect Core §10.1).
     let mut fitting = fitting.filter(|key| text("kid").is_none_or(|kid| key.kid.as_deref() == Some(kid)));
-    let (Some(key), None) = (fitting.next(), fitting.next()) else { return Err(SignatureFlaw::NoKey) };
-    key.verify(&scheme, message.as_bytes(), &signature).ok_or(SignatureFlaw::Wrong)?;
-    json(payload).ok_or(SignatureFlaw::Malformed)
+    let (Some(key), None) = (fitting.next(), fitting.next()) else { return Err(TokenFlaw::NoKey) };
+    key.verify(&scheme, message.as_bytes(), &signature).ok_or(TokenFlaw::Signature)?;
+    json(payload).ok_or(TokenFlaw::Malformed)
 }
 
 fn decoded(text: &str) -> Option<Vec<u8>> {

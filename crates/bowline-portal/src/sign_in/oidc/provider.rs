@@ -6,13 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
-use super::jws::Key;
+use super::jws::Jwk;
 use bowline_oauth::http::{Http, Request, SendError};
 use bowline_oauth::request::{self, RequestError};
 
 /// A request to the `OpenID` provider failed. Shows nothing of the request, which may contain a code and a secret.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProviderError {
+pub(crate) enum OpenIdError {
     #[error("a request to the sign-in provider cannot be built")]
     Request(#[from] RequestError),
     #[error("the sign-in provider did not answer")]
@@ -30,29 +30,21 @@ pub(crate) enum ProviderError {
     NotHttps,
 }
 
-/// What an `OpenID` provider publishes.
-pub(crate) struct Provider {
-    pub(crate) issuer: String,
-    /// The authorization endpoint.
-    pub(crate) authorization: Url,
-    /// The token endpoint.
-    pub(crate) token: Url,
-    /// Algorithms of its ID tokens.
-    pub(crate) algorithms: Vec<String>,
-    /// Whether the client authenticates with `client_secret_post`.
-    pub(crate) secret_in_body: bool,
-    pub(crate) keys: Vec<Key>,
-}
-
 #[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    authorization_endpoint: Url,
-    token_endpoint: Url,
+pub(crate) struct OpenIdProvider {
+    pub(crate) issuer: String,
+    #[serde(rename = "authorization_endpoint")]
+    pub(crate) authorization: Url,
+    #[serde(rename = "token_endpoint")]
+    pub(crate) token: Url,
     jwks_uri: Url,
-    id_token_signing_alg_values_supported: Vec<String>,
-    #[serde(default = "basic_alone")]
-    token_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms of its ID tokens.
+    #[serde(rename = "id_token_signing_alg_values_supported")]
+    pub(crate) algorithms: Vec<String>,
+    #[serde(rename = "token_endpoint_auth_methods_supported", default = "basic_alone")]
+    auth_methods: Vec<String>,
+    #[serde(skip)]
+    pub(crate) keys: Vec<Jwk>,
 }
 
 /// The default of an absent list (Discovery §3).
@@ -60,41 +52,36 @@ fn basic_alone() -> Vec<String> {
     vec!["client_secret_basic".to_owned()]
 }
 
-impl Provider {
+impl OpenIdProvider {
     /// Fetches the metadata of `issuer`, which it must name exactly, and its keys.
-    pub(crate) async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, ProviderError> {
-        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let address = address.parse().map_err(|_| ProviderError::Unreadable("address"))?;
-        let metadata: Metadata = ask(http, request::bare(Method::GET, &address)?, "metadata").await?;
-        if metadata.issuer != issuer {
-            return Err(ProviderError::OtherIssuer);
+    pub(crate) async fn fetch(http: &dyn Http, issuer: &str) -> Result<Self, OpenIdError> {
+        #[derive(Deserialize)]
+        struct JwkSet {
+            keys: Vec<Value>,
         }
-        let Metadata { authorization_endpoint: authorization, token_endpoint: token, jwks_uri, .. } =
-            metadata;
+        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let address = address.parse().map_err(|_| OpenIdError::Unreadable("address"))?;
+        let metadata: Self = ask(http, request::bare(Method::GET, &address)?, "metadata").await?;
+        if metadata.issuer != issuer {
+            return Err(OpenIdError::OtherIssuer);
+        }
         // Browsers are redirected to the first one: no `javascript:`.
         let allowed =
             |url: &&Url| url.scheme() == "https" || url.scheme() == "http" && http.network().allow_http;
-        if ![&authorization, &token, &jwks_uri].iter().all(allowed) {
-            return Err(ProviderError::NotHttps);
+        if ![&metadata.authorization, &metadata.token, &metadata.jwks_uri].iter().all(allowed) {
+            return Err(OpenIdError::NotHttps);
         }
-        let set: KeySet = ask(http, request::bare(Method::GET, &jwks_uri)?, "keys").await?;
-        let takes =
-            |method| metadata.token_endpoint_auth_methods_supported.iter().any(|known| known == method);
-        Ok(Self {
-            issuer: metadata.issuer,
-            authorization,
-            token,
-            algorithms: metadata.id_token_signing_alg_values_supported,
-            secret_in_body: takes("client_secret_post") && !takes("client_secret_basic"),
-            // A key set may contain keys of other types.
-            keys: set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect(),
-        })
+        let set: JwkSet = ask(http, request::bare(Method::GET, &metadata.jwks_uri)?, "keys").await?;
+        // A key set may contain keys of other types.
+        let keys = set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect();
+        Ok(Self { keys, ..metadata })
     }
-}
 
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<Value>,
+    /// Whether the client authenticates with `client_secret_post`.
+    pub(crate) fn takes_secret_in_body(&self) -> bool {
+        let takes = |method| self.auth_methods.iter().any(|known| known == method);
+        takes("client_secret_post") && !takes("client_secret_basic")
+    }
 }
 
 /// Sends a request and reads a JSON response with status 200.
@@ -102,10 +89,10 @@ pub(crate) async fn ask<T: DeserializeOwned>(
     http: &dyn Http,
     request: Request,
     what: &'static str,
-) -> Result<T, ProviderError> {
+) -> Result<T, OpenIdError> {
     let received = http.send(request).await?;
     match received.status {
-        StatusCode::OK => serde_json::from_slice(&received.body).map_err(|_| ProviderError::Unreadable(what)),
-        status => Err(ProviderError::Status { what, status }),
+        StatusCode::OK => serde_json::from_slice(&received.body).map_err(|_| OpenIdError::Unreadable(what)),
+        status => Err(OpenIdError::Status { what, status }),
     }
 }

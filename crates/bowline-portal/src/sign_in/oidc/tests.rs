@@ -11,7 +11,8 @@ use ring::{digest, hmac};
 use serde_json::{Value, json};
 
 use super::*;
-use bowline_oauth::http::{Received, SendError};
+use crate::settings::OidcClaims;
+use bowline_oauth::http::{Received, Request, SendError};
 use bowline_oauth::network::Network;
 
 const ISSUER: &str = "https://issuer.example.com";
@@ -93,25 +94,17 @@ fn with(mut base: Value, change: &Value) -> Value {
     base
 }
 
-fn provider(keys: &[&Value]) -> Provider {
-    let address: Url = ISSUER.parse().unwrap();
-    Provider {
-        issuer: ISSUER.to_owned(),
-        authorization: address.clone(),
-        token: address,
-        algorithms: ANNOUNCED.map(ToOwned::to_owned).to_vec(),
-        secret_in_body: false,
-        keys: keys.iter().map(|key| serde_json::from_value((*key).clone()).unwrap()).collect(),
-    }
+fn provider(keys: &[&Value]) -> OpenIdProvider {
+    let announced = with(metadata(), &json!({"id_token_signing_alg_values_supported": ANNOUNCED}));
+    let keys = keys.iter().map(|key| serde_json::from_value((*key).clone()).unwrap()).collect();
+    let mut provider: OpenIdProvider = serde_json::from_value(announced).unwrap();
+    provider.keys = keys;
+    provider
 }
 
-fn judged(token: &str, provider: &Provider) -> Result<(), TokenFlaw> {
-    let expected = Expected { client_id: "portal", nonce: "nonce" };
-    id_token::verified(token, provider, expected, now()).map(|claims| assert_eq!(claims["sub"], "alice"))
-}
-
-fn signature(flaw: SignatureFlaw) -> Result<(), TokenFlaw> {
-    Err(TokenFlaw::Signature(flaw))
+fn judged(token: &str, provider: &OpenIdProvider) -> Result<(), TokenFlaw> {
+    id_token::verified(token, provider, "portal", "nonce", now())
+        .map(|claims| assert_eq!(claims["sub"], "alice"))
 }
 
 #[test]
@@ -140,7 +133,7 @@ fn each_asymmetric_algorithm_is_verified_and_no_change_goes_unseen() {
             format!("{message}.{}", base64(&bytes[1..])),
             format!("{message}."),
         ] {
-            assert_eq!(judged(&changed, &provider), signature(SignatureFlaw::Wrong), "{changed}");
+            assert_eq!(judged(&changed, &provider), Err(TokenFlaw::Signature), "{changed}");
         }
     }
 }
@@ -162,20 +155,20 @@ fn a_token_that_is_not_signed_by_a_key_of_the_provider_names_nobody() {
     let point =
         [&[4][..], &BASE64_URL_SAFE_NO_PAD.decode(ours.public["x"].as_str().unwrap()).unwrap()].concat();
     let rows = [
-        (theirs.token(&claims()), SignatureFlaw::Wrong),
-        (unsigned("none") + ".", SignatureFlaw::Algorithm),
-        (unsigned("None") + ".", SignatureFlaw::Algorithm),
-        (confused(&point), SignatureFlaw::Algorithm),
-        (confused(ours.public.to_string().as_bytes()), SignatureFlaw::Algorithm),
-        (confused(b"the client's secret"), SignatureFlaw::Algorithm),
-        (unsigned("ES256"), SignatureFlaw::Malformed),
-        (ours.token(&claims()) + ".more", SignatureFlaw::Malformed),
-        (ours.token(&claims()) + "=", SignatureFlaw::Malformed),
-        (String::new(), SignatureFlaw::Malformed),
-        (format!("{}.e30.e30", base64("[]")), SignatureFlaw::Malformed),
+        (theirs.token(&claims()), TokenFlaw::Signature),
+        (unsigned("none") + ".", TokenFlaw::Algorithm),
+        (unsigned("None") + ".", TokenFlaw::Algorithm),
+        (confused(&point), TokenFlaw::Algorithm),
+        (confused(ours.public.to_string().as_bytes()), TokenFlaw::Algorithm),
+        (confused(b"the client's secret"), TokenFlaw::Algorithm),
+        (unsigned("ES256"), TokenFlaw::Malformed),
+        (ours.token(&claims()) + ".more", TokenFlaw::Malformed),
+        (ours.token(&claims()) + "=", TokenFlaw::Malformed),
+        (String::new(), TokenFlaw::Malformed),
+        (format!("{}.e30.e30", base64("[]")), TokenFlaw::Malformed),
     ];
     for (token, flaw) in rows {
-        assert_eq!(judged(&token, &provider), signature(flaw), "{token}");
+        assert_eq!(judged(&token, &provider), Err(flaw), "{token}");
     }
 }
 
@@ -193,21 +186,21 @@ fn what_the_header_says_is_held_against_the_key_and_never_brings_one() {
         (&ours, json!({}), Ok(())),
         (&ours, json!({"typ": "JWT"}), Ok(())),
         (&ours, json!({"typ": "jwt"}), Ok(())),
-        (&ours, json!({"typ": "at+jwt"}), signature(SignatureFlaw::Header)),
-        (&ours, json!({"crit": ["exp"], "exp": 1}), signature(SignatureFlaw::Header)),
-        (&ours, json!({"crit": []}), signature(SignatureFlaw::Header)),
-        (&ours, json!({"alg": null}), signature(SignatureFlaw::Algorithm)),
-        (&ours, json!({"alg": "ES512"}), signature(SignatureFlaw::Algorithm)),
-        (&ours, json!({"alg": "ES384"}), signature(SignatureFlaw::NoKey)),
-        (&ours, json!({"alg": "RS256"}), signature(SignatureFlaw::NoKey)),
-        (&ours, json!({"alg": "EdDSA"}), signature(SignatureFlaw::NoKey)),
-        (&big, json!({"kid": "big"}), signature(SignatureFlaw::NoKey)),
-        (&crypt, json!({"kid": "crypt"}), signature(SignatureFlaw::NoKey)),
-        (&fixed, json!({"kid": "fixed"}), signature(SignatureFlaw::NoKey)),
-        (&ours, json!({"kid": "unknown"}), signature(SignatureFlaw::NoKey)),
+        (&ours, json!({"typ": "at+jwt"}), Err(TokenFlaw::Header)),
+        (&ours, json!({"crit": ["exp"], "exp": 1}), Err(TokenFlaw::Header)),
+        (&ours, json!({"crit": []}), Err(TokenFlaw::Header)),
+        (&ours, json!({"alg": null}), Err(TokenFlaw::Algorithm)),
+        (&ours, json!({"alg": "ES512"}), Err(TokenFlaw::Algorithm)),
+        (&ours, json!({"alg": "ES384"}), Err(TokenFlaw::NoKey)),
+        (&ours, json!({"alg": "RS256"}), Err(TokenFlaw::NoKey)),
+        (&ours, json!({"alg": "EdDSA"}), Err(TokenFlaw::NoKey)),
+        (&big, json!({"kid": "big"}), Err(TokenFlaw::NoKey)),
+        (&crypt, json!({"kid": "crypt"}), Err(TokenFlaw::NoKey)),
+        (&fixed, json!({"kid": "fixed"}), Err(TokenFlaw::NoKey)),
+        (&ours, json!({"kid": "unknown"}), Err(TokenFlaw::NoKey)),
         (&ours, foreign.clone(), Ok(())),
-        (&theirs, foreign.clone(), signature(SignatureFlaw::Wrong)),
-        (&theirs, with(foreign, &json!({"kid": "theirs"})), signature(SignatureFlaw::NoKey)),
+        (&theirs, foreign.clone(), Err(TokenFlaw::Signature)),
+        (&theirs, with(foreign, &json!({"kid": "theirs"})), Err(TokenFlaw::NoKey)),
     ];
     for (signer, change, expected) in rows {
         let token = signer.token_under(&with(good.clone(), &change), &claims());
@@ -216,10 +209,10 @@ fn what_the_header_says_is_held_against_the_key_and_never_brings_one() {
     let nameless = ours.token_under(&json!({"alg": "ES256"}), &claims());
     assert_eq!(judged(&nameless, &all), Ok(()), "only one fits");
     let two = provider(&[&ours.public, &theirs.public]);
-    assert_eq!(judged(&nameless, &two), signature(SignatureFlaw::NoKey));
+    assert_eq!(judged(&nameless, &two), Err(TokenFlaw::NoKey));
     let mut few = provider(&[&ours.public]);
     few.algorithms.retain(|algorithm| algorithm != "ES256");
-    assert_eq!(judged(&ours.token(&claims()), &few), signature(SignatureFlaw::Algorithm), "not announced");
+    assert_eq!(judged(&ours.token(&claims()), &few), Err(TokenFlaw::Algorithm), "not announced");
 }
 
 #[test]
@@ -327,11 +320,13 @@ fn settings(secret: Option<&str>) -> Oidc {
         issuer: ISSUER.to_owned(),
         client_id: "portal".to_owned(),
         client_secret: secret.map(SecretString::from),
-        username_claim: "sub".to_owned(),
-        username_prefix: Some("-".to_owned()),
-        groups_claim: "groups".to_owned(),
-        groups_prefix: String::new(),
-        scopes: vec!["openid".to_owned(), "email".to_owned()],
+        claims: OidcClaims {
+            username_claim: "sub".to_owned(),
+            username_prefix: Some("-".to_owned()),
+            groups_claim: "groups".to_owned(),
+            groups_prefix: String::new(),
+            scopes: vec!["openid".to_owned(), "email".to_owned()],
+        },
         network: Network::default(),
     }
 }

@@ -1,4 +1,5 @@
-//! Who created, paused or disconnected a connection, and when, as far as it is recorded.
+//! What the managed fields of a connection tell: who created, paused or disconnected it, and which fields another tool manages,
+//! where an edit in the portal would be reverted from Git a minute later.
 //!
 //! The portal writes the user to an annotation, which counts only while the portal is the field manager. For any other manager
 //! the managed fields name the tool. Only the portal, the owner and holders of `assign-owner` may write such an annotation
@@ -9,14 +10,21 @@ use bowline_api::names;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::foreign;
-use super::time::Moment;
-use super::words::Reader;
-use crate::write::FIELD_MANAGER;
+use super::words::{Moment, Reader};
 
-/// Who made a change.
+/// The portal's own.
+pub(crate) const FIELD_MANAGER: &str = "bowline-portal";
+
+/// The default manager of clients that set none.
+const UNKNOWN: &str = "unknown";
+
+/// Field managers that revert changes although they do not use server-side apply.
+const RECONCILERS: &[&str] =
+    &["argocd", "argo-cd", "flux", "kustomize-controller", "helm", "kubectl-client-side-apply"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Doer {
     User(String),
@@ -24,7 +32,6 @@ pub(crate) enum Doer {
     Tool(String),
 }
 
-/// A pause or a disconnection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped {
     /// `Paused` or `Disconnected`.
@@ -46,12 +53,10 @@ pub(crate) fn stopped(connection: &IntegrationConnection, now: Timestamp) -> Opt
     let setter = setters(connection, field).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     let manager = setter.manager.as_deref()?;
     let (by, since) = if manager == FIELD_MANAGER {
-        let (by, since) = noted(connection.annotations().get(note)?)?;
-        (Some(by), since)
+        let (time, user) = connection.annotations().get(note)?.split_once(' ')?;
+        (Some(Doer::User(foreign(user))), Some(time.parse().ok()?))
     } else {
-        // The default manager of clients that set none.
-        let named = Some(manager).filter(|manager| *manager != "unknown");
-        (named.map(|manager| Doer::Tool(foreign(manager))), set_alone(setter, field))
+        (tool(manager), set_alone(setter, field))
     };
     let since = since.map(|since| Moment::new(since, now));
     (by.is_some() || since.is_some()).then_some(Stopped { word, by, since })
@@ -62,9 +67,8 @@ pub(crate) fn note(reader: &Reader<'_>) -> String {
     format!("{} {}", reader.now, reader.user)
 }
 
-fn noted(note: &str) -> Option<(Doer, Option<Timestamp>)> {
-    let (time, user) = note.split_once(' ')?;
-    Some((Doer::User(foreign(user)), Some(time.parse().ok()?)))
+fn tool(manager: &str) -> Option<Doer> {
+    (![FIELD_MANAGER, UNKNOWN].contains(&manager)).then(|| Doer::Tool(foreign(manager)))
 }
 
 /// When a field was set. An entry has one time for all its fields, so it must contain this field only.
@@ -78,13 +82,24 @@ fn set_alone(entry: &ManagedFieldsEntry, field: &str) -> Option<Timestamp> {
 /// Who created a connection: the user in the portal's annotation, or else the first manager of `provider`, a field that is
 /// set at creation and never changes.
 pub(crate) fn maker(connection: &IntegrationConnection) -> Option<Doer> {
-    let first = setters(connection, "provider").min_by_key(|entry| entry.time.as_ref().map(|time| time.0));
-    let in_portal =
-        setters(connection, "provider").any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
+    let entries = || setters(connection, "provider");
+    let in_portal = entries().any(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
     let user = connection.annotations().get(names::ANNOTATION_MADE_BY).filter(|_| in_portal);
-    // The annotation may have been removed, and some clients set no manager.
-    let tool = || first?.manager.as_deref().filter(|name| ![FIELD_MANAGER, "unknown"].contains(name));
-    user.map(|user| Doer::User(foreign(user))).or_else(|| tool().map(|tool| Doer::Tool(foreign(tool))))
+    // The annotation may have been removed.
+    let first = || entries().min_by_key(|entry| entry.time.as_ref().map(|time| time.0))?.manager.as_deref();
+    user.map(|user| Doer::User(foreign(user))).or_else(|| tool(first()?))
+}
+
+/// The field manager of a spec field, if it reverts changes of others.
+pub(crate) fn keeper(connection: &IntegrationConnection, field: &str) -> Option<String> {
+    let reverts = |entry: &ManagedFieldsEntry, manager: &str| {
+        let name = manager.to_lowercase();
+        entry.operation.as_deref() == Some("Apply") || RECONCILERS.iter().any(|known| name.starts_with(known))
+    };
+    setters(connection, field).find_map(|entry| {
+        let manager = entry.manager.as_deref().filter(|manager| *manager != FIELD_MANAGER)?;
+        reverts(entry, manager).then(|| foreign(manager))
+    })
 }
 
 /// The entries that contain a field of the spec.
@@ -95,7 +110,7 @@ fn setters<'a>(
     let key = format!("f:{field}");
     connection.managed_fields().iter().filter(move |entry| {
         let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
-        spec.and_then(|spec: &Value| spec.get(&key)).is_some()
+        spec.is_some_and(|spec| spec.get(&key).is_some())
     })
 }
 
@@ -103,6 +118,7 @@ fn setters<'a>(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn now() -> Timestamp {
         "2026-05-03T15:00:00Z".parse().unwrap()
@@ -172,5 +188,27 @@ mod tests {
         };
         assert_eq!(made("bowline-portal"), Some(Doer::User("carol".to_owned())));
         assert_eq!(made("kubectl-create"), Some(Doer::Tool("kubectl-create".to_owned())));
+    }
+
+    fn managed_by(manager: &str, operation: &str) -> IntegrationConnection {
+        serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+            "metadata": {"name": "c", "managedFields": [{
+                "manager": manager, "operation": operation, "apiVersion": "bowline.dev/v1alpha1",
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:displayName": {}}},
+            }]},
+            "spec": {"provider": "p", "owner": "alice"},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_tool_puts_back_is_its_own() {
+        let keeps = |manager, operation, field| keeper(&managed_by(manager, operation), field);
+        assert_eq!(keeps("my-tool", "Apply", "displayName").as_deref(), Some("my-tool"));
+        assert_eq!(keeps("argocd-controller", "Update", "displayName").as_deref(), Some("argocd-controller"));
+        assert_eq!(keeps("my-tool", "Apply", "description"), None);
+        assert_eq!(keeps("kubectl-edit", "Update", "displayName"), None);
+        assert_eq!(keeps("bowline-portal", "Update", "displayName"), None);
     }
 }

@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bowline_api::opaque::{NoRandomness, random_text};
 use bowline_runtime::attempts::AttemptError;
+use bowline_runtime::follow::Unreadable;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
-use crate::seal::CannotSeal;
+use crate::session_key::CannotSeal;
+use crate::view::{foreign, key_of};
 
 const REFERENCE_LETTERS: usize = 10;
 
@@ -18,11 +20,10 @@ const REFERENCE_LETTERS: usize = 10;
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The result of a handler.
-pub(crate) type Reply = Result<Response, Failure>;
+pub(crate) type Reply = Result<Response, PageError>;
 
-/// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct PageError {
     pub(crate) status: StatusCode,
     pub(crate) title: String,
     pub(crate) what: String,
@@ -33,7 +34,7 @@ pub(crate) struct Failure {
     pub(crate) sign_in: bool,
 }
 
-impl Failure {
+impl PageError {
     fn new(status: StatusCode, title: &str, what: &str, todo: &str) -> Self {
         let [title, what, todo] = [title, what, todo].map(ToOwned::to_owned);
         Self { status, title, what, todo, reference: None, sign_in: false }
@@ -42,12 +43,8 @@ impl Failure {
     /// Does not exist, or this user may not see it: both get the same response.
     pub(crate) fn not_found() -> Self {
         let what = "There is nothing here, or nothing that you are allowed to see.";
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "Not found",
-            what,
-            "Check the address, or ask the person who sent it to you.",
-        )
+        let todo = "Check the address, or ask the person who sent it to you.";
+        Self::new(StatusCode::NOT_FOUND, "Not found", what, todo)
     }
 
     pub(crate) fn forbidden(what: &str, todo: &str) -> Self {
@@ -63,24 +60,20 @@ impl Failure {
     /// A form of another session or another site, or from a page that was open for too long.
     pub(crate) fn stale_form() -> Self {
         let what = "The form does not belong to your current session, so nothing was changed.";
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "This form is out of date",
-            what,
-            "Reload the page and repeat the change.",
-        )
+        let todo = "Reload the page and repeat the change.";
+        Self::new(StatusCode::FORBIDDEN, "This form is out of date", what, todo)
     }
 
     pub(crate) fn not_signed_in() -> Self {
         let what = "You are not signed in, or your session has ended. Nothing was changed.";
-        let failure = Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.");
-        Self { sign_in: true, ..failure }
+        let error = Self::new(StatusCode::UNAUTHORIZED, "Sign in first", what, "Sign in and try again.");
+        Self { sign_in: true, ..error }
     }
 
     pub(crate) fn sign_in(what: &str) -> Self {
         let todo = "Go to the sign-in page and try again.";
-        let failure = Self::new(StatusCode::FORBIDDEN, "Signing in did not work", what, todo);
-        Self { sign_in: true, ..failure }
+        let error = Self::new(StatusCode::FORBIDDEN, "Signing in did not work", what, todo);
+        Self { sign_in: true, ..error }
     }
 
     pub(crate) fn too_many(what: &str) -> Self {
@@ -94,23 +87,26 @@ impl Failure {
 
     /// An internal error, or one of the API server or the sign-in provider. Logged here with the reference that the page shows.
     pub(crate) fn internal(error: &(dyn Error + 'static)) -> Self {
-        let reference = random_text().map_or_else(
-            |_| "none".to_owned(),
-            |text| {
-                text.expose_secret()
-                    .chars()
-                    .filter(char::is_ascii_alphanumeric)
-                    .take(REFERENCE_LETTERS)
-                    .collect()
-            },
-        );
+        let random = random_text().map_or_else(|_| "none".to_owned(), |text| text.expose_secret().to_owned());
+        let reference: String =
+            random.chars().filter(char::is_ascii_alphanumeric).take(REFERENCE_LETTERS).collect();
         tracing::error!(reference, error = %chain(error), "a request failed");
         let what =
             "Something behind this page did not answer as expected. As far as we know, nothing was changed.";
         let todo =
             "Try again in a moment. If it keeps failing, give the reference below to your platform team.";
-        let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "That did not work", what, todo);
-        Self { reference: Some(reference), ..failure }
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "That did not work", what, todo);
+        Self { reference: Some(reference), ..error }
+    }
+
+    /// A connection that exists and does not parse, for a person who may read it.
+    pub(crate) fn unreadable(connection: &Unreadable) -> Self {
+        let (namespace, name) = key_of(&connection.metadata);
+        let todo = format!(
+            "Correct the field with `kubectl edit integrationconnection {name} -n {namespace}`, or ask whoever manages that namespace."
+        );
+        let title = "This connection cannot be read";
+        Self::new(StatusCode::CONFLICT, title, &foreign(&connection.note()), &todo)
     }
 
     /// For a response that a library made, with a status and no page.
@@ -123,7 +119,7 @@ impl Failure {
     }
 }
 
-impl From<kube::Error> for Failure {
+impl From<kube::Error> for PageError {
     /// The API server's messages are written for people, those of our admission policies included.
     fn from(error: kube::Error) -> Self {
         let todo = "If you think you should be allowed to, ask whoever manages this namespace.";
@@ -146,7 +142,7 @@ impl From<kube::Error> for Failure {
     }
 }
 
-impl From<AttemptError> for Failure {
+impl From<AttemptError> for PageError {
     fn from(error: AttemptError) -> Self {
         match error {
             AttemptError::Taken => Self::conflict(
@@ -159,24 +155,24 @@ impl From<AttemptError> for Failure {
     }
 }
 
-impl From<CannotSeal> for Failure {
+impl From<CannotSeal> for PageError {
     fn from(error: CannotSeal) -> Self {
         Self::internal(&error)
     }
 }
 
-impl From<NoRandomness> for Failure {
+impl From<NoRandomness> for PageError {
     fn from(error: NoRandomness) -> Self {
         Self::internal(&error)
     }
 }
 
 /// Waits for the API server for a limited time.
-pub(crate) async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| Failure::internal(&late))
+pub(crate) async fn in_time<T>(call: impl Future<Output = T>) -> Result<T, PageError> {
+    tokio::time::timeout(CALL_LIMIT, call).await.map_err(|late| PageError::internal(&late))
 }
 
 /// The API server's response to a request that the portal makes for itself: a refusal is not the user's fault.
-pub(crate) async fn answered<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    in_time(call).await?.map_err(|error| Failure::internal(&error))
+pub(crate) async fn answered<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, PageError> {
+    in_time(call).await?.map_err(|error| PageError::internal(&error))
 }

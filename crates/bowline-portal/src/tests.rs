@@ -1,0 +1,172 @@
+//! Requests to the whole portal, with an API server that knows two connections, one of which cannot be read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
+use axum::http::{Request, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use clap::Parser;
+use futures::stream;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::session::{Groups, Session};
+use crate::settings::PortalFlags;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    flags: PortalFlags,
+}
+
+fn object(name: &str, owner: &Value) -> Value {
+    json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": name, "namespace": "team-a", "uid": name, "resourceVersion": "1"},
+        "spec": {"provider": "p", "owner": owner}})
+}
+
+fn mail() -> Value {
+    object("mail", &json!(7))
+}
+
+fn chat() -> Value {
+    let mut chat = object("chat", &json!("alice"));
+    let time = "2026-05-03T14:20:00Z";
+    chat["status"] = json!({"phase": "Active", "connectedAt": time, "connectedBy": "alice",
+        "secret": {"name": "chat"}, "account": {"id": "7", "name": "Alice at work"},
+        "token": {"expiresAt": time, "lastFailure": {"reason": "Unreachable", "message": "It was away.", "at": time}}});
+    chat
+}
+
+/// `alice` may do everything, `reader` may get and list everything, `getter` may get `mail`, and `editor` may get and change it.
+fn is_allowed(spec: &Value) -> bool {
+    let asked = &spec["resourceAttributes"];
+    match (spec["user"].as_str().unwrap(), asked["verb"].as_str().unwrap()) {
+        ("alice", _) | ("reader", "get" | "list") => true,
+        ("getter", "get") | ("editor", _) => asked["name"] == "mail",
+        _ => false,
+    }
+}
+
+async fn api_server(uri: Uri, body: Body) -> Response {
+    let path = uri.path();
+    if path.ends_with("/subjectaccessreviews") {
+        let mut review: Value = serde_json::from_slice(&to_bytes(body, 1 << 20).await.unwrap()).unwrap();
+        review["status"] = json!({"allowed": is_allowed(&review["spec"])});
+        return review.to_string().into_response();
+    }
+    if uri.query().is_some_and(|query| query.contains("watch=true")) {
+        return Body::from_stream(stream::pending::<Result<String, std::io::Error>>()).into_response();
+    }
+    match path.rsplit_once("/team-a/integrationconnections/") {
+        Some((_, "mail")) => return mail().to_string().into_response(),
+        Some((_, "chat")) => return chat().to_string().into_response(),
+        _ => {}
+    }
+    if path.contains("/integrationconnections/") {
+        let missing = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
+            "reason": "NotFound", "message": "not found"});
+        return (StatusCode::NOT_FOUND, missing.to_string()).into_response();
+    }
+    let is_connections = path.ends_with("/integrationconnections");
+    let items = if is_connections { vec![chat(), mail()] } else { Vec::new() };
+    json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+        .to_string()
+        .into_response()
+}
+
+async fn app() -> Portal {
+    let arguments = ["bowline", "--url", "https://bowline.example.com", "--sign-in-with-token"];
+    let (settings, _) = Cli::parse_from(arguments).flags.into_settings().unwrap();
+    let client = Client::new(Router::new().fallback(api_server), "default");
+    let key = SessionKey::new(&[7; 32]).unwrap();
+    let app = portal(settings, client, key, CancellationToken::new()).unwrap();
+    tokio::time::timeout(Duration::from_secs(10), app.cluster.wait_ready()).await.unwrap();
+    app
+}
+
+/// The status and the text of a page.
+async fn page(app: &Portal, user: &str, path: &str) -> (StatusCode, String) {
+    let session = Session::begin(user, Groups::Claimed(Vec::new()), app.clock.now()).unwrap();
+    let cookie = session.to_cookie(&app.key).unwrap();
+    let cookie = cookie.split(';').next().unwrap();
+    let peer: SocketAddr = "192.0.2.1:1".parse().unwrap();
+    let request = Request::get(path).header(header::COOKIE, cookie).extension(ConnectInfo(peer));
+    let service = TowerToHyperService::new(router::router(Arc::clone(app)));
+    let response = service.call(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = response.status();
+    let text = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, String::from_utf8(text.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_read_says_which_field_to_correct() {
+    let app = app().await;
+    for user in ["reader", "getter", "editor"] {
+        let (status, text) = page(&app, user, "/connections/team-a/mail").await;
+        assert_eq!(status, StatusCode::CONFLICT, "{user}");
+        for part in ["This connection cannot be read", "spec.owner", "kubectl edit", "mail -n team-a"] {
+            assert!(text.contains(part), "{user}: {part}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_see_it_cannot_tell_it_from_one_that_does_not_exist() {
+    let app = app().await;
+    let (status, hidden) = page(&app, "stranger", "/connections/team-a/mail").await;
+    let (_, absent) = page(&app, "stranger", "/connections/team-a/nothing").await;
+    // The form above it has a token of its session.
+    let said = |text: &str| text.split_once("<main").unwrap().1.to_owned();
+    assert_eq!((status, said(&hidden)), (StatusCode::NOT_FOUND, said(&absent)));
+    let (status, _) = page(&app, "reader", "/connections/team-a/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn the_list_has_it_for_those_who_may_see_it() {
+    let app = app().await;
+    let row = |text: &str| {
+        text.contains("/connections/team-a/mail")
+            && text.contains("Cannot be read")
+            && text.contains("spec.owner")
+    };
+    let (_, text) = page(&app, "reader", "/connections").await;
+    assert!(row(&text) && text.contains("/connections/team-a/chat"), "{text}");
+    let (_, text) = page(&app, "getter", "/connections").await;
+    assert!(row(&text) && !text.contains("/connections/team-a/chat"), "{text}");
+    let (_, text) = page(&app, "stranger", "/connections").await;
+    assert!(!text.contains("mail") && text.contains("Nothing connected yet"), "{text}");
+    let (_, text) = page(&app, "reader", "/connections?status=Cannot+be+read").await;
+    assert!(row(&text) && !text.contains("/connections/team-a/chat"), "{text}");
+}
+
+#[tokio::test]
+async fn the_pages_of_a_connection_show_it() {
+    let app = app().await;
+    let one = "/connections/team-a/chat";
+    for (path, parts) in [
+        (one.to_owned(), &["team-a.chat", "Alice at work", "by alice", "It was away.", "Token expires"][..]),
+        (
+            format!("{one}/disconnect"),
+            &["Disconnect chat", "<code>chat</code> in namespace team-a", "impact chat -n"],
+        ),
+        (format!("{one}/delete"), &["Delete chat", "Nothing. To have it again"]),
+        ("/use?namespace=team-a".to_owned(), &["secretName: chat", "secretRef", "from this namespace"]),
+        ("/connections?q=alice".to_owned(), &["Alice at work", "<option value=\"Connected\">"]),
+        ("/workspaces".to_owned(), &["No workspace for you"]),
+        ("/new".to_owned(), &["Choose a provider"]),
+        ("/providers".to_owned(), &["No provider is set up"]),
+    ] {
+        let (status, text) = page(&app, "alice", &path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        for part in parts {
+            assert!(text.contains(part), "{path}: {part}: {text}");
+        }
+    }
+}
