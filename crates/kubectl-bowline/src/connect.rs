@@ -1,8 +1,7 @@
 //! `connect`: the owner consents, in a browser or by a code typed on another device, and sees what came of it.
 
+mod code;
 mod course;
-mod request;
-mod words;
 
 use anyhow::bail;
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::Conditioned;
 use bowline_api::connection::Method;
-use bowline_api::reason::Entrance;
+use bowline_api::reason::{Entrance, Reason};
 use course::Course;
 
 const EXAMPLES: &str = "Examples:
@@ -64,9 +63,9 @@ impl ConnectArgs {
         if self.device {
             check_device(&before, &provider)?;
         }
-        let mut course = Course { args: &self, session, before, provider, shown: None };
-        course.wait_while_blocked(deadline, screen).await?;
-        course.run(deadline, screen).await
+        let mut course = Course { args: &self, session, screen, deadline, before, provider, shown: None };
+        course.wait_while_blocked().await?;
+        course.run().await
     }
 
     /// The connection, once the operator has said anything about it: before that there is no page.
@@ -90,19 +89,21 @@ impl ConnectArgs {
 
 /// What can be known before anything is requested.
 fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
-    let of = words::of(connection);
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("the connection is being deleted");
     }
-    let settings = [(connection.is_disconnected(), "disconnect"), (connection.is_paused(), "suspend")];
-    if let Some((_, field)) = settings.into_iter().find(|(is_set, _)| *is_set) {
-        bail!(
-            "spec.{field} is true; to continue, first: kubectl patch ic {of} --type merge -p '{{\"spec\":{{\"{field}\":false}}}}'"
-        );
+    let (entrance, facts) = (provider.entrance(connection), connection.facts());
+    let settings = [
+        (connection.is_disconnected(), "disconnect", Reason::Disconnected),
+        (connection.is_paused(), "suspend", Reason::Suspended),
+    ];
+    if let Some((_, field, reason)) = settings.into_iter().find(|(is_set, ..)| *is_set) {
+        bail!("spec.{field} is true; to continue, first: {}", reason.command(&facts, entrance));
     }
-    if provider.entrance(connection) == Entrance::Import {
+    if entrance == Entrance::Import {
         bail!(
-            "nobody consents to a connection of this method: import its grant with: kubectl bowline import {of} --from-file FILE"
+            "nobody consents to a connection of this method: import its grant with: {}",
+            Reason::AwaitingAuthorization.command(&facts, entrance)
         );
     }
     Ok(())

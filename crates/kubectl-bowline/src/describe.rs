@@ -3,14 +3,13 @@
 mod page;
 
 use k8s_openapi::api::core::v1::Event;
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 
-use crate::reading::{Readable, seen};
+use crate::reading::seen;
 use crate::related::{provider_of, shares_of};
 use crate::screen::Screen;
 use crate::session::UserSession;
-use bowline_api::IntegrationConnection;
 use page::DescribePage;
 
 const EXAMPLES: &str = "Examples:
@@ -31,9 +30,11 @@ pub(crate) struct DescribeArgs {
 impl DescribeArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
+        let regarding = format!("involvedObject.uid={}", connection.uid().unwrap_or_default());
+        let events = session.api::<Event>().list(&ListParams::default().fields(&regarding)).await;
         let page = DescribePage {
             shares: shares_of(session, &connection).await?,
-            events: events(session, &connection).await?,
+            events: seen(events)?.map(|list| list.items),
             provider: provider_of(session, &connection).await?,
             now: session.clock.now(),
             colours: screen.colours(),
@@ -41,13 +42,4 @@ impl DescribeArgs {
         };
         Ok(screen.result(&page.render())?)
     }
-}
-
-async fn events(
-    session: &UserSession,
-    connection: &IntegrationConnection,
-) -> anyhow::Result<Readable<Vec<Event>>> {
-    let events: Api<Event> = Api::namespaced(session.client.clone(), &session.namespace);
-    let regarding = format!("involvedObject.uid={}", connection.uid().unwrap_or_default());
-    seen(events.list(&ListParams::default().fields(&regarding)).await.map(|list| list.items))
 }

@@ -13,13 +13,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use serde::Serialize;
 
 pub(crate) use command::ImpactArgs;
 pub(crate) use references::{Via, references};
 
 use crate::age::relative;
-use crate::reading::{Readable, seen};
+use crate::reading::Listed;
 use crate::related::{SecretPlace, hidden, published, shares_of};
 use crate::session::UserSession;
 use crate::table::Cell;
@@ -36,22 +36,22 @@ pub(crate) struct Impact {
 }
 
 /// One Secret and who uses it.
-#[derive(Debug, PartialEq)]
+#[derive(Serialize, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AffectedSecret {
+    #[serde(flatten)]
     pub(crate) place: SecretPlace,
-    /// Its name, or the one it will have.
-    pub(crate) name: String,
-    /// Workloads that reference the Secret, by kind, name and way.
-    pub(crate) users: Vec<Workload>,
+    pub(crate) used_by: Vec<Workload>,
     /// Kinds that the caller may not list there.
-    pub(crate) unseen: Vec<&'static str>,
+    pub(crate) not_listed: Vec<String>,
 }
 
 /// A workload that references a Secret.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Serialize, Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     pub(crate) name: String,
+    #[serde(rename = "by")]
     pub(crate) via: Via,
 }
 
@@ -61,11 +61,9 @@ pub(crate) async fn gather(
     connection: &IntegrationConnection,
     own: bool,
 ) -> anyhow::Result<Impact> {
-    let (shares, hidden) = match shares_of(session, connection).await? {
-        Readable::Yes(shares) => (shares, false),
-        Readable::MayNot => (Vec::new(), true),
-    };
-    let mut impact = Impact { secrets: affected(connection, &shares, own), hidden };
+    let shares = shares_of(session, connection).await?;
+    let secrets = affected(connection, shares.as_deref().unwrap_or_default(), own);
+    let mut impact = Impact { secrets, hidden: shares.is_err() };
     for secret in &mut impact.secrets {
         look(session, secret).await?;
     }
@@ -78,59 +76,44 @@ fn affected(
     own: bool,
 ) -> Vec<AffectedSecret> {
     let places = published(connection, shares).into_iter().filter(|place| own || place.workspace.is_some());
-    let secret = |place: SecretPlace| AffectedSecret {
-        // A share's Secret is named by the connection's id.
-        name: place.name.clone().unwrap_or_else(|| connection.id()),
-        place,
-        users: Vec::new(),
-        unseen: Vec::new(),
-    };
-    places.map(secret).collect()
+    places.map(|place| AffectedSecret { place, used_by: Vec::new(), not_listed: Vec::new() }).collect()
 }
 
-async fn look(session: &UserSession, affected: &mut AffectedSecret) -> anyhow::Result<()> {
-    let deployment = |it: &Deployment| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
-    let stateful = |it: &StatefulSet| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
-    let cron = |it: &CronJob| {
-        it.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref()?.template.spec.clone())
-    };
-    let (here, secret) = (&affected.place.namespace, &affected.name);
+async fn look(session: &UserSession, secret: &mut AffectedSecret) -> anyhow::Result<()> {
+    let place = &secret.place;
     let found = try_join!(
-        users(session, here, secret, "Deployment", deployment),
-        users(session, here, secret, "StatefulSet", stateful),
-        users(session, here, secret, "CronJob", cron),
-        users(session, here, secret, "Pod", |it: &Pod| it.spec.clone()),
+        users(session, place, |it: &Deployment| it.spec.as_ref()?.template.spec.clone()),
+        users(session, place, |it: &StatefulSet| it.spec.as_ref()?.template.spec.clone()),
+        users(session, place, |it: &CronJob| {
+            it.spec.as_ref()?.job_template.spec.as_ref()?.template.spec.clone()
+        }),
+        users(session, place, |it: &Pod| it.spec.clone()),
     )?;
-    for (kind, seen) in
-        [("Deployments", found.0), ("StatefulSets", found.1), ("CronJobs", found.2), ("Pods", found.3)]
-    {
-        match seen {
-            Readable::Yes(users) => affected.users.extend(users),
-            Readable::MayNot => affected.unseen.push(kind),
+    for found in [found.0, found.1, found.2, found.3] {
+        match found {
+            Ok(users) => secret.used_by.extend(users),
+            Err(kind) => secret.not_listed.push(format!("{kind}s")),
         }
     }
     Ok(())
 }
 
+/// The workloads of one kind that use the Secret; the kind, if the caller may not list it.
 async fn users<K>(
     session: &UserSession,
-    namespace: &str,
-    secret: &str,
-    kind: &'static str,
+    place: &SecretPlace,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Readable<Vec<Workload>>>
+) -> anyhow::Result<Result<Vec<Workload>, String>>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
+    K: Listed + Resource<Scope = NamespaceResourceScope>,
 {
-    let all: Readable<Vec<K>> = seen(session.within(namespace).await)?;
+    let kind = K::kind(&()).into_owned();
+    let Ok(all) = session.within::<K>(&place.namespace).await? else { return Ok(Err(kind)) };
     let user = |object: &K| {
-        let via = references(&pod(object)?).remove(secret)?;
-        Some(Workload { kind, name: object.name_any(), via })
+        let via = references(&pod(object)?).remove(&place.name)?;
+        Some(Workload { kind: kind.clone(), name: object.name_any(), via })
     };
-    Ok(all.map(|all| all.iter().filter_map(user).collect()))
+    Ok(Ok(all.iter().filter_map(user).collect()))
 }
 
 impl Impact {
@@ -163,15 +146,15 @@ impl Impact {
 impl AffectedSecret {
     fn lines(&self) -> String {
         let mut text = format!("  {}\n", self.place);
-        for Workload { kind, name, via } in self.users.iter().take(NAMED) {
+        for Workload { kind, name, via } in self.used_by.iter().take(NAMED) {
             let _ = writeln!(text, "    {kind} {name}, by {via}");
         }
-        if let Some(more) = self.users.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            let _ = writeln!(text, "    and {more} more");
+        if self.used_by.len() > NAMED {
+            let _ = writeln!(text, "    and {} more", self.used_by.len() - NAMED);
         }
-        if !self.unseen.is_empty() {
-            let _ = writeln!(text, "    you may not list {} there", self.unseen.join(", "));
-        } else if self.users.is_empty() {
+        if !self.not_listed.is_empty() {
+            let _ = writeln!(text, "    you may not list {} there", self.not_listed.join(", "));
+        } else if self.used_by.is_empty() {
             text.push_str("    no pod, Deployment, StatefulSet or CronJob there names it\n");
         }
         text
@@ -207,8 +190,8 @@ mod tests {
         let mut impact = Impact { secrets: affected(&connection(), &[share()], true), hidden: false };
         let mut via = Via::default();
         via.env.insert("app".into());
-        impact.secrets[0].users.push(Workload { kind: "Deployment", name: "web".into(), via });
-        impact.secrets[1].unseen = vec!["CronJobs", "Pods"];
+        impact.secrets[0].used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
+        impact.secrets[1].not_listed = vec!["CronJobs".into(), "Pods".into()];
         assert!(impact.reaches_others());
         assert_eq!(
             impact.render(&connection(), "2026-01-01T00:20:00Z".parse().unwrap()),

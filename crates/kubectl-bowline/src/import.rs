@@ -10,17 +10,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::attempt::{AttemptEnd, AttemptProgress, Followed, told};
+use crate::attempt::{AttemptEnd, AttemptProgress, Followed, as_failure};
 use crate::exit::Usage;
-use crate::next::failing;
+use crate::next::{describe_command, failing};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
 use crate::table::Cell;
 use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
-use bowline_api::reason::quoted;
-use grant::{GivenGrant, MAX_BYTES};
+use grant::{ImportedGrant, MAX_BYTES};
 
 const EXAMPLES: &str = "Examples:
   # the JSON of a token answer
@@ -64,8 +63,7 @@ impl ImportArgs {
         if !wait.begin(&doing, screen) {
             return Ok(());
         }
-        let describe =
-            format!("kubectl bowline describe {} -n {}", quoted(&name), quoted(&session.namespace));
+        let describe = describe_command(&connection);
         match outcome(session, &connection, &announced, wait).await? {
             AttemptEnd::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             AttemptEnd::Failed { reason, message } => {
@@ -80,7 +78,7 @@ impl ImportArgs {
     }
 }
 
-fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<GivenGrant> {
+fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<ImportedGrant> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that too much is seen as such.
     let limit = MAX_BYTES as u64 + 1;
@@ -95,7 +93,7 @@ fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyh
             .read_to_end(&mut bytes)
             .context("cannot read stdin")?,
     };
-    GivenGrant::read(&bytes, session.clock.now())
+    ImportedGrant::read(&bytes, session.clock.now())
 }
 
 /// What can be known before a secret is written.
@@ -121,9 +119,9 @@ struct Announced {
 async fn announce(
     session: &UserSession,
     connection: &IntegrationConnection,
-    grant: &GivenGrant,
+    grant: &ImportedGrant,
 ) -> anyhow::Result<Announced> {
-    let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+    let secrets: Api<Secret> = session.api();
     let secret = secrets
         .create(&PostParams::default(), &intake(connection, grant))
         .await
@@ -132,8 +130,10 @@ async fn announce(
     let (name, uid) = (secret.name_any(), secret.uid().unwrap_or_default());
     let value = format!("{name}/{uid}");
     if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &value).await {
-        let left = match withdraw(&secrets, &name, uid).await {
-            Ok(()) => "nothing is left behind".to_owned(),
+        let only_ours = Preconditions { uid: Some(uid), resource_version: None };
+        let removal = secrets.delete(&name, &DeleteParams::default().preconditions(only_ours)).await;
+        let left = match removal.map_err(plain) {
+            Ok(_) => "nothing is left behind".to_owned(),
             Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
         };
         return Err(error.context(format!("not imported, and {left}")));
@@ -141,13 +141,7 @@ async fn announce(
     Ok(Announced { secret: name, value })
 }
 
-async fn withdraw(secrets: &Api<Secret>, name: &str, uid: String) -> anyhow::Result<()> {
-    let only_ours =
-        DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
-    secrets.delete(name, &only_ours).await.map(drop).map_err(plain)
-}
-
-fn intake(connection: &IntegrationConnection, grant: &GivenGrant) -> Secret {
+fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
     let name = connection.name_any();
     Secret {
         metadata: ObjectMeta {
@@ -170,7 +164,6 @@ async fn outcome(
     announced: &Announced,
     wait: WaitArgs,
 ) -> anyhow::Result<AttemptEnd> {
-    let name = before.name_any();
     let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announced.value);
     let mut so_far = format!(
         "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
@@ -184,19 +177,21 @@ async fn outcome(
                 so_far = being_checked(now);
                 None
             }
-            AttemptProgress::AwaitsConfirmation => failing(now).map(told),
+            AttemptProgress::AwaitsConfirmation => failing(now).map(as_failure),
             AttemptProgress::Ended(end) => Some(end),
         })
     };
-    let end = follow(session, &name, wait.deadline(), look).await?;
+    let end = follow(session, &before.name_any(), wait.deadline(), look).await?;
     end.ok_or_else(|| wait.late(so_far))
 }
 
 /// What keeps the grant from being used, as far as anything does.
 fn being_checked(now: &IntegrationConnection) -> String {
-    let what = "the grant is taken and still being checked".to_owned();
     let last = now.last_attempt().and_then(|last| Some((last.reason.as_ref()?, &last.message)));
-    last.map_or(what, |(reason, message)| Cell::new(format!("{reason}: {message}")).text)
+    last.map_or_else(
+        || "the grant is taken and still being checked".to_owned(),
+        |(reason, message)| Cell::new(format!("{reason}: {message}")).text,
+    )
 }
 
 #[cfg(test)]
@@ -217,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_intake_secret_goes_with_its_connection_and_has_a_type_of_its_own() {
-        let grant = GivenGrant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let grant = ImportedGrant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
         let secret = intake(&connection(&json!({})), &grant);
         assert_eq!(secret.type_.as_deref(), Some("bowline.dev/intake"));
         assert_eq!(secret.metadata.generate_name.as_deref(), Some("github-intake-"));

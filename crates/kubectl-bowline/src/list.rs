@@ -13,12 +13,12 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
-use crate::output::{Output, json, list_of, yaml};
+use crate::output::{Column, ListView, Output, json, row, titles, yaml};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
 use crate::table::Table;
 use bowline_api::IntegrationConnection;
-use rows::Columns;
+use rows::{COLUMNS, WIDE, changed};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline list                        connections of your namespace
@@ -54,50 +54,35 @@ impl ListArgs {
         if self.watch {
             return self.watch(session, screen).await;
         }
-        let listed = if self.all_namespaces {
-            session.all(&ListParams::default()).await
+        let (listed, empty) = if self.all_namespaces {
+            (session.all(&ListParams::default()).await??, "No connections found.".to_owned())
         } else {
-            session.within(&session.namespace).await
+            let namespace = &session.namespace;
+            let empty =
+                format!("No connections found in namespace {namespace}; -n chooses another, -A takes all.");
+            (session.within(namespace).await??, empty)
         };
-        let items: Vec<_> = listed.map_err(plain)?.into_iter().map(stripped).collect();
-        let text = match self.output {
-            Some(Output::Json) => json(&list_of(&items))?,
-            Some(Output::Yaml) => yaml(&list_of(&items))?,
-            _ if items.is_empty() => {
-                self.say_empty(session, screen);
-                return Ok(());
-            }
-            _ => self.opening(&items, session, screen)?.1,
-        };
-        Ok(screen.result(&text)?)
+        let items: Vec<_> = listed.into_iter().map(stripped).collect();
+        self.view().show(&items, self.output, session.clock.now(), &empty, screen)
     }
 
-    fn columns(&self) -> Columns {
-        Columns::new(self.all_namespaces, self.output == Some(Output::Wide))
-    }
-
-    fn say_empty(&self, session: &UserSession, screen: &mut Screen) {
-        if self.all_namespaces {
-            screen.progress("No connections found.");
-        } else {
-            screen.progress(&format!(
-                "No connections found in namespace {}; -n chooses another, -A takes all.",
-                session.namespace
-            ));
-        }
+    fn view(&self) -> ListView<IntegrationConnection> {
+        let usual = if self.all_namespaces { COLUMNS } else { &COLUMNS[1..] };
+        ListView { name, usual, wide: WIDE }
     }
 
     /// First what is there, then one row for each change; a lost connection to the API server is established again.
     async fn watch(&self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
-        let client = session.client.clone();
         let connections: Api<DeserializeGuard<IntegrationConnection>> =
-            if self.all_namespaces { Api::all(client) } else { Api::namespaced(client, &session.namespace) };
+            if self.all_namespaces { Api::all(session.client.clone()) } else { session.api() };
         // A refusal ends the command at once; the watcher would try again for ever.
         connections.list(&ListParams::default().limit(1)).await.map_err(plain)?;
         let mut events = pin!(watcher(connections, watcher::Config::default()).default_backoff());
+        let columns = self.view().columns(self.output);
         let mut known = Vec::new();
         let mut table = None;
         while let Some(event) = events.try_next().await.context("the watch ended")? {
+            let is_gone = matches!(event, Event::Delete(_));
             let text = match event {
                 Event::Init => {
                     known.clear();
@@ -107,13 +92,16 @@ impl ListArgs {
                     known.extend(session.readable(item).map(stripped));
                     continue;
                 }
-                Event::InitDone => {
-                    let (fitted, text) = self.opening(&known, session, screen)?;
-                    table = fitted;
-                    text
+                Event::InitDone => self.opening(&columns, &known, &mut table, session, screen)?,
+                Event::Apply(item) | Event::Delete(item) => {
+                    match (session.readable(item).map(stripped), &table) {
+                        (None, _) => String::new(),
+                        (Some(item), None) => self.document(&item)?,
+                        (Some(item), Some(table)) => {
+                            table.line(&changed(&columns, &item, is_gone, session.clock.now()))
+                        }
+                    }
                 }
-                Event::Apply(item) => self.change(session.readable(item), false, table.as_ref(), session)?,
-                Event::Delete(item) => self.change(session.readable(item), true, table.as_ref(), session)?,
             };
             screen.result(&text)?;
             session.warn(screen);
@@ -121,34 +109,22 @@ impl ListArgs {
         Ok(())
     }
 
-    /// What is there, and the table to which changes are added.
+    /// What is there, and the table to which changes are added if it is shown as one.
     fn opening(
         &self,
+        columns: &[Column<IntegrationConnection>],
         items: &[IntegrationConnection],
+        table: &mut Option<Table>,
         session: &UserSession,
         screen: &Screen,
-    ) -> anyhow::Result<(Option<Table>, String)> {
-        if self.output.is_some_and(|output| output != Output::Wide) {
-            let documents: anyhow::Result<String> = items.iter().map(|item| self.document(item)).collect();
-            return Ok((None, documents?));
-        }
-        let (columns, now) = (self.columns(), session.clock.now());
-        let rows: Vec<_> = items.iter().map(|item| columns.row(item, now)).collect();
-        let (table, text) = Table::fit(&columns.heading(), &rows, screen.colours());
-        Ok((Some(table), text))
-    }
-
-    fn change(
-        &self,
-        item: Option<IntegrationConnection>,
-        deleted: bool,
-        table: Option<&Table>,
-        session: &UserSession,
     ) -> anyhow::Result<String> {
-        let Some(item) = item.map(stripped) else { return Ok(String::new()) };
-        let Some(table) = table else { return self.document(&item) };
-        let (columns, now) = (self.columns(), session.clock.now());
-        Ok(table.line(&if deleted { columns.deleted(&item, now) } else { columns.row(&item, now) }))
+        if !matches!(self.output, None | Some(Output::Wide)) {
+            return items.iter().map(|item| self.document(item)).collect();
+        }
+        let rows: Vec<_> = items.iter().map(|item| row(columns, item, session.clock.now())).collect();
+        let (fitted, text) = Table::fit(&titles(columns), &rows, screen.colours());
+        *table = Some(fitted);
+        Ok(text)
     }
 
     /// One object of a stream.
@@ -156,9 +132,13 @@ impl ListArgs {
         match self.output {
             Some(Output::Yaml) => Ok(format!("---\n{}", yaml(item)?)),
             Some(Output::Json) => json(item),
-            _ => Ok(format!("integrationconnection.bowline.dev/{}\n", item.name_any())),
+            _ => Ok(name(item) + "\n"),
         }
     }
+}
+
+fn name(connection: &IntegrationConnection) -> String {
+    format!("integrationconnection.bowline.dev/{}", connection.name_any())
 }
 
 /// Without what kubectl does not show either.

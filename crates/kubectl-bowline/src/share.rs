@@ -135,12 +135,12 @@ fn shared(
 ) -> String {
     let (name, id) = (connection.name_any(), connection.id());
     let places = match shares {
-        Readable::Yes(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
-        Readable::Yes(shares) => {
+        Ok(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
+        Ok(shares) => {
             let names: Vec<_> = shares.iter().filter_map(ResourceExt::namespace).collect();
             format!("Secret {id} in {}", names.join(", "))
         }
-        Readable::MayNot => format!("Secret {id} in each of its namespaces, which you may not list"),
+        Err(_) => format!("Secret {id} in each of its namespaces, which you may not list"),
     };
     format!("{name} is shared with {workspace}: {places}.\n")
 }
@@ -149,6 +149,7 @@ fn shared(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::reading::Forbidden;
 
     fn connection(observed: i64, shared: bool, status: &str, reason: &str) -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "generation": 4},
@@ -193,9 +194,9 @@ mod tests {
         .unwrap();
         let it = connection(4, true, "True", "Shared");
         for (shares, end) in [
-            (Readable::Yes(vec![share]), "Secret team-a.github in jobs.\n"),
-            (Readable::Yes(Vec::new()), "it has no namespace besides this one.\n"),
-            (Readable::MayNot, "which you may not list.\n"),
+            (Ok(vec![share]), "Secret team-a.github in jobs.\n"),
+            (Ok(Vec::new()), "it has no namespace besides this one.\n"),
+            (Err(Forbidden::default()), "which you may not list.\n"),
         ] {
             let text = shared(&it, "marketing", &shares);
             assert!(text.starts_with("github is shared with marketing: ") && text.ends_with(end), "{text}");

@@ -50,10 +50,10 @@ impl WaitArgs {
         so_far: impl FnOnce(&IntegrationConnection) -> String,
     ) -> anyhow::Result<IntegrationConnection> {
         let look = |now: &IntegrationConnection| Ok(settled(now).then(|| now.clone()));
-        match follow(session, name, self.deadline(), look).await? {
-            Some(settled) => Ok(settled),
-            None => Err(self.late(so_far(&session.connection(name).await?))),
-        }
+        let Some(settled) = follow(session, name, self.deadline(), look).await? else {
+            return Err(self.late(so_far(&session.connection(name).await?)));
+        };
+        Ok(settled)
     }
 
     pub(crate) fn late(self, what: String) -> anyhow::Error {
@@ -69,18 +69,15 @@ pub(crate) async fn follow<T>(
     deadline: Instant,
     mut look: impl FnMut(&IntegrationConnection) -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    let mut states = pin!(watch_object(session.connections(), name));
+    let mut states = pin!(watch_object(session.api::<IntegrationConnection>(), name));
     let following = async {
         while let Some(state) = states.try_next().await.context("the connection cannot be watched")? {
             let Some(connection) = state else { bail!("the connection {name} was deleted meanwhile") };
             if let Some(found) = look(&connection)? {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
         bail!("the watch of {name} ended")
     };
-    match timeout_at(deadline, following).await {
-        Err(_) => Ok(None),
-        Ok(found) => found.map(Some),
-    }
+    timeout_at(deadline, following).await.unwrap_or(Ok(None))
 }

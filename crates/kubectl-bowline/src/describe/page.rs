@@ -1,20 +1,21 @@
 //! The page itself: from objects to text, nothing else.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::age::{relative, since};
-use crate::next::{lines, steps};
+use crate::next;
 use crate::reading::Readable;
 use crate::related::{ProviderFacts, whereabouts};
 use crate::screen::{Paint, painted};
-use crate::table::{Cell, Lines, phase};
+use crate::table::{Cell, line, lines, phase};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AccountStatus, AuthorizationStatus, IntegrationConnectionStatus, LastAttempt, RulingStatus,
+    AuthorizationStatus, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus, TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -23,13 +24,12 @@ const EVENTS: usize = 8;
 
 /// Everything the page is made of.
 pub(super) struct DescribePage {
-    pub(crate) connection: IntegrationConnection,
-    pub(crate) shares: Readable<Vec<ConnectionShare>>,
-    pub(crate) events: Readable<Vec<Event>>,
-    /// What the provider object says, as far as the user may read it.
-    pub(crate) provider: ProviderFacts,
-    pub(crate) now: Timestamp,
-    pub(crate) colours: bool,
+    pub(super) connection: IntegrationConnection,
+    pub(super) shares: Readable<Vec<ConnectionShare>>,
+    pub(super) events: Readable<Vec<Event>>,
+    pub(super) provider: ProviderFacts,
+    pub(super) now: Timestamp,
+    pub(super) colours: bool,
 }
 
 impl DescribePage {
@@ -39,9 +39,14 @@ impl DescribePage {
         let sections = [
             self.identity(status),
             status.authorization.as_ref().map(|open| self.authorization(open)).unwrap_or_default(),
-            self.token(status),
-            self.decided(status),
-            self.conditions(status),
+            status.token.as_ref().map(|token| self.token(token)).unwrap_or_default(),
+            lines([("Grant expires", self.at(status.grant.as_ref().and_then(|it| it.expires_at.as_ref())))]),
+            status.scopes.as_ref().map(scopes).unwrap_or_default(),
+            lines([
+                ("Ruling", status.ruling.as_ref().map(|ruling| self.ruling(ruling))),
+                ("Last attempt", status.last_attempt.as_ref().map(|last| self.attempt(last))),
+            ]),
+            self.conditions(&status.conditions),
             self.next(status),
             self.published(),
             self.recent_events(),
@@ -49,94 +54,64 @@ impl DescribePage {
         sections.concat()
     }
 
+    fn at(&self, time: Option<&Time>) -> Option<String> {
+        time.map(|time| relative(time, self.now))
+    }
+
     fn identity(&self, status: &IntegrationConnectionStatus) -> String {
-        let connection = &self.connection;
-        let spec = &connection.spec;
-        let phase = phase(connection);
+        let spec = &self.connection.spec;
+        let phase = phase(&self.connection);
         let state = match &status.phase {
             Some(_) => painted(&phase.text, phase.paint, self.colours),
             None => "not seen by the operator yet".to_owned(),
         };
-        let mut lines = Lines::default();
-        lines.add("Connection", &connection.id());
-        lines.add_some("Name", spec.display_name.as_deref());
-        lines.add_some("Description", spec.description.as_deref());
-        lines.add("Provider", &spec.provider);
-        lines.add_some("Account", connection.account().map(AccountStatus::word));
-        lines.add("Owner", &spec.owner);
-        lines.add_some("Workspace", spec.workspace.as_deref());
-        lines.add_raw("Status", &state);
-        if let Some(at) = &status.connected_at {
-            lines.add("Connected", &relative(at, self.now));
-        }
-        lines.0
+        let what = lines([
+            ("Connection", Some(self.connection.id())),
+            ("Name", spec.display_name.clone()),
+            ("Description", spec.description.clone()),
+            ("Provider", Some(spec.provider.clone())),
+            ("Account", status.account.as_ref().map(|account| account.word().to_owned())),
+            ("Owner", Some(spec.owner.clone())),
+            ("Workspace", spec.workspace.clone()),
+        ]);
+        what + &line("Status", &state) + &lines([("Connected", self.at(status.connected_at.as_ref()))])
     }
 
     /// What somebody can do at the provider: the page, and the code while it is good.
     fn authorization(&self, open: &AuthorizationStatus) -> String {
-        let mut lines = Lines::default();
-        lines.add_some("Authorize at", open.url.as_deref());
-        if let Some(code) = open_code(open, self.now) {
-            let end = open.expires_at.as_ref().map(|end| format!(", expires {}", relative(end, self.now)));
-            let at = open.verification_uri.as_deref().unwrap_or("the provider");
-            lines.add("Device code", &format!("{code} at {at}{}", end.unwrap_or_default()));
-        }
-        lines.add_some("Admin consent", open.admin_consent_url.as_deref());
-        lines.0
+        let expires =
+            self.at(open.expires_at.as_ref()).map(|at| format!(", expires {at}")).unwrap_or_default();
+        let at = open.verification_uri.as_deref().unwrap_or("the provider");
+        let is_over = open.expires_at.as_ref().is_some_and(|end| end.0 <= self.now);
+        let code = open.user_code.as_ref().filter(|_| !is_over);
+        lines([
+            ("Authorize at", open.url.clone()),
+            ("Device code", code.map(|code| format!("{code} at {at}{expires}"))),
+            ("Admin consent", open.admin_consent_url.clone()),
+        ])
     }
 
-    fn token(&self, status: &IntegrationConnectionStatus) -> String {
-        let mut lines = Lines::default();
-        if let Some(token) = &status.token {
-            lines.add("Token", &self.remaining(token.expires_at.as_ref()));
-            let times = [("Refreshed", &token.last_refreshed_at), ("Next refresh", &token.next_refresh_at)];
-            for (title, time) in times {
-                lines.add_some(title, time.as_ref().map(|time| relative(time, self.now)).as_deref());
-            }
-            if let Some(failure) = &token.last_failure {
-                let text =
-                    format!("{} {}: {}", relative(&failure.at, self.now), failure.reason, failure.message);
-                lines.add("Last failure", &text);
-            }
-        }
-        if let Some(end) = status.grant.as_ref().and_then(|grant| grant.expires_at.as_ref()) {
-            lines.add("Grant expires", &relative(end, self.now));
-        }
-        if let Some(scopes) = &status.scopes {
-            let none = Vec::new();
-            for (title, list) in [
-                ("Scopes", &scopes.granted),
-                ("Requested", &scopes.requested),
-                ("Scopes missing", &scopes.missing),
-                // Where nothing is requested, the provider's own choice is no surprise.
-                ("Not requested", if scopes.requested.is_empty() { &none } else { &scopes.extra }),
-            ] {
-                lines.add_some(title, (!list.is_empty()).then(|| list.join(" ")).as_deref());
-            }
-        }
-        lines.0
-    }
-
-    fn remaining(&self, end: Option<&Time>) -> String {
-        match end {
+    fn token(&self, token: &TokenStatus) -> String {
+        let remaining = match &token.expires_at {
             None => "the provider names no time at which it expires".to_owned(),
             Some(end) if end.0 <= self.now => format!("expired {}", relative(end, self.now)),
             Some(end) => format!("expires {} ({})", relative(end, self.now), end.0),
-        }
+        };
+        let failure = token.last_failure.as_ref().map(|failure| {
+            format!("{} {}: {}", relative(&failure.at, self.now), failure.reason, failure.message)
+        });
+        lines([
+            ("Token", Some(remaining)),
+            ("Refreshed", self.at(token.last_refreshed_at.as_ref())),
+            ("Next refresh", self.at(token.next_refresh_at.as_ref())),
+            ("Last failure", failure),
+        ])
     }
 
-    /// What the provider decided, and how the last attempt to connect went.
-    fn decided(&self, status: &IntegrationConnectionStatus) -> String {
-        let mut lines = Lines::default();
-        if let Some(RulingStatus { reason, since, is_final, message, .. }) = &status.ruling {
-            let tried = if *is_final { "final" } else { "tried again" };
-            let text = format!("{reason} {}, {tried}", relative(since, self.now));
-            lines.add("Ruling", [text.as_str(), message].join(": ").trim_end_matches(": "));
-        }
-        if let Some(last) = &status.last_attempt {
-            lines.add("Last attempt", &self.attempt(last));
-        }
-        lines.0
+    fn ruling(&self, ruling: &RulingStatus) -> String {
+        let RulingStatus { reason, since, is_final, message, .. } = ruling;
+        let tried = if *is_final { "final" } else { "tried again" };
+        format!("{reason} {}, {tried}{}", relative(since, self.now), after_colon(message))
     }
 
     fn attempt(&self, last: &LastAttempt) -> String {
@@ -144,17 +119,15 @@ impl DescribePage {
         let at = relative(ended_at.as_ref().unwrap_or(started_at), self.now);
         let by = requested_by.as_ref().map(|user| format!(", requested by {user}")).unwrap_or_default();
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let message = if message.is_empty() { String::new() } else { format!(": {message}") };
-        format!("{result} {at} ({method}{by}){reason}{message}")
+        format!("{result} {at} ({method}{by}){reason}{}", after_colon(message))
     }
 
-    fn conditions(&self, status: &IntegrationConnectionStatus) -> String {
-        if status.conditions.is_empty() {
+    fn conditions(&self, conditions: &[Condition]) -> String {
+        if conditions.is_empty() {
             return String::new();
         }
         let mut text = self.heading("Why");
-        for condition in &status.conditions {
-            let Condition { type_, status, reason, message, last_transition_time, .. } = condition;
+        for Condition { type_, status, reason, message, last_transition_time, .. } in conditions {
             let colour = match status.as_str() {
                 "True" if type_ == ConditionType::Stalled.as_str() => Paint::Bad,
                 "True" => Paint::Good,
@@ -162,8 +135,7 @@ impl DescribePage {
             };
             let word = painted(&format!("{:<7}", Cell::new(status).text), Some(colour), self.colours);
             let age = since(Some(last_transition_time), self.now);
-            let reason = Cell::new(reason).text;
-            let _ = writeln!(text, "  {type_:<15} {word} {reason} (for {age})");
+            let _ = writeln!(text, "  {type_:<15} {word} {} (for {age})", Cell::new(reason).text);
             if !message.is_empty() {
                 let _ = writeln!(text, "                  {}", Cell::new(message).text);
             }
@@ -172,18 +144,15 @@ impl DescribePage {
     }
 
     fn next(&self, status: &IntegrationConnectionStatus) -> String {
-        let mut text = self.heading("What to do next");
-        if status.conditions.is_empty() {
-            text.push_str("  the platform team: See whether the operator runs.\n");
-            text.push_str("    kubectl get pods -A -l app.kubernetes.io/name=bowline\n");
-            return text;
-        }
-        let steps = steps(&self.connection, &self.provider);
-        if steps.is_empty() {
-            text.push_str("  Nothing: all is as it should be.\n");
-        }
-        text.push_str(&lines(&steps));
-        text
+        let steps = next::steps(&self.connection, &self.provider);
+        self.heading("What to do next")
+            + &if status.conditions.is_empty() {
+                "  the platform team: See whether the operator runs.\n    kubectl get pods -A -l app.kubernetes.io/name=bowline\n".to_owned()
+            } else if steps.is_empty() {
+                "  Nothing: all is as it should be.\n".to_owned()
+            } else {
+                next::lines(&steps)
+            }
     }
 
     fn published(&self) -> String {
@@ -192,19 +161,20 @@ impl DescribePage {
     }
 
     fn recent_events(&self) -> String {
-        let events = match &self.events {
-            Readable::MayNot => return self.heading("Events") + "  you may not list events here\n",
-            Readable::Yes(events) if events.is_empty() => return String::new(),
-            Readable::Yes(events) => events,
+        let Ok(events) = &self.events else {
+            return self.heading("Events") + "  you may not list events here\n";
         };
+        if events.is_empty() {
+            return String::new();
+        }
         let mut newest: Vec<_> = events.iter().map(|event| (happened(event), event)).collect();
-        newest.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        newest.sort_by_key(|(at, _)| Reverse(*at));
         let mut text = self.heading("Events");
         for (at, event) in newest.into_iter().take(EVENTS) {
-            let age = at.map_or_else(|| "<none>".to_owned(), |at| relative(&Time(at), self.now));
+            let age = self.at(at.map(Time).as_ref()).unwrap_or_else(|| "<none>".to_owned());
             let kind = event.type_.as_deref().unwrap_or("Normal");
             let reason = event.reason.as_deref().unwrap_or_default();
-            let note = Cell::new(event.message.clone().unwrap_or_default()).text;
+            let note = Cell::new(event.message.as_deref().unwrap_or_default()).text;
             let _ = writeln!(text, "  {age:<10} {kind:<7} {reason}: {note}");
         }
         text
@@ -215,19 +185,29 @@ impl DescribePage {
     }
 }
 
-/// The code to type at the provider, while it is good.
-fn open_code(open: &AuthorizationStatus, now: Timestamp) -> Option<&str> {
-    let is_over = open.expires_at.as_ref().is_some_and(|end| end.0 <= now);
-    open.user_code.as_deref().filter(|_| !is_over)
+fn after_colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+fn scopes(scopes: &ScopesStatus) -> String {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.join(" "));
+    // Where nothing is requested, the provider's own choice is no surprise.
+    let extra = list(&scopes.requested).and_then(|_| list(&scopes.extra));
+    lines([
+        ("Scopes", list(&scopes.granted)),
+        ("Requested", list(&scopes.requested)),
+        ("Scopes missing", list(&scopes.missing)),
+        ("Not requested", extra),
+    ])
 }
 
 /// When an event was last seen; which field says so depends on who wrote it.
 fn happened(event: &Event) -> Option<Timestamp> {
-    let series =
-        event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let micro = |time: Option<&MicroTime>| time.map(|time| time.0);
     let last = event.last_timestamp.as_ref().map(|time| time.0);
-    let first = event.event_time.as_ref().map(|time| time.0);
-    series.or(last).or(first).or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    let created = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    micro(series).or(last).or(micro(event.event_time.as_ref())).or(created)
 }
 
 #[cfg(test)]

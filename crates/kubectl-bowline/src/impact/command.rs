@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::{AffectedSecret, Impact, Workload, gather};
+use super::{AffectedSecret, Impact, gather};
 use crate::output;
 use crate::related::hidden;
 use crate::screen::Screen;
@@ -63,13 +63,13 @@ impl ImpactArgs {
 
 fn rows(impact: &Impact) -> Vec<Vec<Cell>> {
     let mut rows = Vec::new();
-    for AffectedSecret { place, name, users, .. } in &impact.secrets {
+    for AffectedSecret { place, used_by, .. } in &impact.secrets {
         let workspace = place.workspace.as_deref().unwrap_or_default();
         let row = |kind: &str, user: &str, by: &str| {
-            [&place.namespace, name, workspace, kind, user, by].map(Cell::new).into()
+            [&place.namespace, &place.name, workspace, kind, user, by].map(Cell::new).into()
         };
-        rows.extend(users.iter().map(|user| row(user.kind, &user.name, &user.via.to_string())));
-        if users.is_empty() {
+        rows.extend(used_by.iter().map(|user| row(&user.kind, &user.name, &user.via.to_string())));
+        if used_by.is_empty() {
             rows.push(row("", "", ""));
         }
     }
@@ -82,8 +82,8 @@ fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
     if impact.secrets.is_empty() && !impact.hidden {
         remarks.push("No Secret is published, so no workload loses one.".to_owned());
     }
-    for AffectedSecret { place, unseen, .. } in impact.secrets.iter().filter(|it| !it.unseen.is_empty()) {
-        let (kinds, namespace) = (unseen.join(", "), &place.namespace);
+    for secret in impact.secrets.iter().filter(|secret| !secret.not_listed.is_empty()) {
+        let (kinds, namespace) = (secret.not_listed.join(", "), &secret.place.namespace);
         remarks.push(format!("You may not list {kinds} in {namespace}: more may use it there."));
     }
     if impact.hidden {
@@ -94,28 +94,17 @@ fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
 
 /// The answer for programs; `complete` says whether the user might list everything that was looked for.
 fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
-    let used_by =
-        |Workload { kind, name, via }: &Workload| json!({"kind": kind, "name": name, "by": via.ways()});
-    let published = |AffectedSecret { place, name, users, unseen }: &AffectedSecret| {
-        let used_by: Vec<_> = users.iter().map(used_by).collect();
-        let mut published =
-            json!({"namespace": place.namespace, "name": name, "usedBy": used_by, "notListed": unseen});
-        if let Some(workspace) = &place.workspace {
-            published["workspace"] = json!(workspace);
-        }
-        published
-    };
     json!({
         "connection": connection.id(),
-        "secrets": impact.secrets.iter().map(published).collect::<Vec<_>>(),
-        "complete": !impact.hidden && impact.secrets.iter().all(|it| it.unseen.is_empty()),
+        "secrets": impact.secrets,
+        "complete": !impact.hidden && impact.secrets.iter().all(|secret| secret.not_listed.is_empty()),
     })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::Via;
+    use super::super::{Via, Workload};
     use super::*;
     use crate::related::SecretPlace;
 
@@ -126,22 +115,22 @@ mod tests {
     }
 
     fn impact() -> Impact {
-        let place = |namespace: &str, name: &str, workspace: Option<&str>| AffectedSecret {
+        let secret = |namespace: &str, name: &str, workspace: Option<&str>| AffectedSecret {
             place: SecretPlace {
                 namespace: namespace.into(),
-                name: Some(name.into()),
+                name: name.into(),
+                is_written: true,
                 workspace: workspace.map(Into::into),
             },
-            name: name.into(),
-            users: Vec::new(),
-            unseen: Vec::new(),
+            used_by: Vec::new(),
+            not_listed: Vec::new(),
         };
         let mut via = Via { volume: true, ..Via::default() };
         via.env.insert("app".into());
-        let mut here = place("team-a", "github", None);
-        here.users.push(Workload { kind: "Deployment", name: "web".into(), via });
-        let mut there = place("jobs", "team-a.github", Some("marketing"));
-        there.unseen = vec!["Pods"];
+        let mut here = secret("team-a", "github", None);
+        here.used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
+        let mut there = secret("jobs", "team-a.github", Some("marketing"));
+        there.not_listed = vec!["Pods".into()];
         Impact { secrets: vec![here, there], hidden: false }
     }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Volume};
+use serde::{Serialize, Serializer};
 
 /// How a pod gets a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,10 +24,16 @@ impl Via {
     }
 
     /// The ways by the names of a pod's fields.
-    pub(crate) fn ways(&self) -> Vec<&'static str> {
+    fn ways(&self) -> Vec<&'static str> {
         let ways =
             [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
         ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect()
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.ways().serialize(serializer)
     }
 }
 

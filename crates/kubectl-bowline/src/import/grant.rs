@@ -29,9 +29,9 @@ const CODE: &str = "an authorization code cannot be imported: exchange it, and i
 type GrantFields = BTreeMap<&'static str, SecretString>;
 
 /// A grant that may be written into an intake Secret.
-pub(super) struct GivenGrant(GrantFields);
+pub(super) struct ImportedGrant(GrantFields);
 
-impl GivenGrant {
+impl ImportedGrant {
     /// Reads the JSON of a token answer (RFC 6749 §5.1) or lines of `key=value`.
     ///
     /// Keys of an answer that say nothing about the grant (`token_type`, a provider's extras) are left out; in lines, where
@@ -141,12 +141,12 @@ fn from_lines(text: &str) -> anyhow::Result<GrantFields> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> anyhow::Result<GivenGrant> {
-        GivenGrant::read(text.as_bytes(), "2026-01-01T00:00:00Z".parse().unwrap())
+    fn read(text: &str) -> anyhow::Result<ImportedGrant> {
+        ImportedGrant::read(text.as_bytes(), "2026-01-01T00:00:00Z".parse().unwrap())
     }
 
     fn refusal(bytes: &[u8]) -> String {
-        GivenGrant::read(bytes, "2026-01-01T00:00:00Z".parse().unwrap()).err().unwrap().to_string()
+        ImportedGrant::read(bytes, "2026-01-01T00:00:00Z".parse().unwrap()).err().unwrap().to_string()
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Rows of the table: the columns of the definition, in its order.
+//! Columns of the table: those of the definition, in its order.
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{CustomResourceExt, ResourceExt};
+use kube::ResourceExt;
 
 use crate::age::since;
+use crate::output::{Column, row};
 use crate::screen::Paint;
 use crate::table::{Cell, phase};
 use bowline_api::IntegrationConnection;
@@ -12,58 +13,46 @@ use bowline_api::connection::AccountStatus;
 
 const STATUS: &str = "STATUS";
 
-/// Which columns there are.
-pub(super) struct Columns(Vec<String>);
+/// The first one is shown only where connections of several namespaces are listed.
+pub(super) const COLUMNS: &[Column<IntegrationConnection>] = &[
+    ("NAMESPACE", |it, _| Cell::some(it.namespace())),
+    ("NAME", |it, _| Cell::new(it.name_any())),
+    ("PROVIDER", |it, _| Cell::new(&it.spec.provider)),
+    ("ACCOUNT", |it, _| Cell::some(it.account().map(AccountStatus::word))),
+    ("OWNER", |it, _| Cell::new(&it.spec.owner)),
+    ("READY", |it, _| status(it, ConditionType::Ready)),
+    (STATUS, |it, _| phase(it)),
+    ("REASON", |it, _| Cell::new(it.reason())),
+    ("SHARED", |it, _| status(it, ConditionType::Shared)),
+    ("REFRESHED", |it, now| {
+        Cell::new(since(it.token().and_then(|token| token.last_refreshed_at.as_ref()), now))
+    }),
+    ("AGE", |it, now| Cell::new(since(it.metadata.creation_timestamp.as_ref(), now))),
+];
 
-impl Columns {
-    /// The name, then those of the definition.
-    pub(super) fn new(namespaces: bool, wide: bool) -> Self {
-        let versions = IntegrationConnection::crd().spec.versions;
-        let columns =
-            versions.into_iter().flat_map(|version| version.additional_printer_columns.unwrap_or_default());
-        let shown = columns.filter(|column| wide || column.priority.unwrap_or(0) == 0);
-        let names = namespaces.then(|| "NAMESPACE".to_owned()).into_iter().chain(["NAME".to_owned()]);
-        Self(names.chain(shown.map(|column| column.name.to_uppercase())).collect())
-    }
+pub(super) const WIDE: &[Column<IntegrationConnection>] = &[
+    ("WORKSPACE", |it, _| Cell::some(it.spec.workspace.as_ref())),
+    ("EXPIRES", |it, _| Cell::some(it.token_expires_at().map(|at| at.to_string()))),
+];
 
-    pub(super) fn heading(&self) -> Vec<&str> {
-        self.0.iter().map(String::as_str).collect()
-    }
-
-    pub(super) fn row(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
-        let cell = |column: &String| cell(column, connection, now).unwrap_or_else(|| Cell::new(""));
-        self.0.iter().map(cell).collect()
-    }
-
-    /// The last row of a connection that is gone.
-    pub(super) fn deleted(&self, connection: &IntegrationConnection, now: Timestamp) -> Vec<Cell> {
-        let deleted = || Cell::new("Deleted").painted(Some(Paint::Bad));
-        let row = self.0.iter().zip(self.row(connection, now));
-        row.map(|(column, cell)| if column == STATUS { deleted() } else { cell }).collect()
-    }
+fn status(connection: &IntegrationConnection, type_: ConditionType) -> Cell {
+    Cell::some(connection.condition(type_).map(|condition| &condition.status))
 }
 
-/// The value for a column; `None` for one that nobody knows here.
-fn cell(column: &str, connection: &IntegrationConnection, now: Timestamp) -> Option<Cell> {
-    let spec = &connection.spec;
-    let status = |type_| connection.condition(type_).map(|it| it.status.clone()).unwrap_or_default();
-    let token = connection.token();
-    Some(match column {
-        "NAMESPACE" => Cell::new(connection.namespace().unwrap_or_default()),
-        "NAME" => Cell::new(connection.name_any()),
-        "PROVIDER" => Cell::new(&spec.provider),
-        "ACCOUNT" => Cell::new(connection.account().map(AccountStatus::word).unwrap_or_default()),
-        "OWNER" => Cell::new(&spec.owner),
-        "READY" => Cell::new(status(ConditionType::Ready)),
-        STATUS => phase(connection),
-        "REASON" => Cell::new(connection.reason()),
-        "SHARED" => Cell::new(status(ConditionType::Shared)),
-        "REFRESHED" => Cell::new(since(token.and_then(|token| token.last_refreshed_at.as_ref()), now)),
-        "AGE" => Cell::new(since(connection.metadata.creation_timestamp.as_ref(), now)),
-        "WORKSPACE" => Cell::new(spec.workspace.as_deref().unwrap_or_default()),
-        "EXPIRES" => Cell::new(connection.token_expires_at().map(|at| at.to_string()).unwrap_or_default()),
-        _ => return None,
-    })
+/// The row of a connection that was changed, or is gone.
+pub(super) fn changed(
+    columns: &[Column<IntegrationConnection>],
+    connection: &IntegrationConnection,
+    is_gone: bool,
+    now: Timestamp,
+) -> Vec<Cell> {
+    let mut cells = row(columns, connection, now);
+    for (cell, (title, _)) in cells.iter_mut().zip(columns) {
+        if is_gone && *title == STATUS {
+            *cell = Cell::new("Deleted").painted(Some(Paint::Bad));
+        }
+    }
+    cells
 }
 
 #[cfg(test)]
@@ -71,6 +60,8 @@ fn cell(column: &str, connection: &IntegrationConnection, now: Timestamp) -> Opt
 mod tests {
     use std::collections::BTreeMap;
 
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition;
+    use kube::CustomResourceExt;
     use serde_json::json;
 
     use super::*;
@@ -93,10 +84,10 @@ mod tests {
     }
 
     /// Values by their columns.
-    fn texts(connection: &IntegrationConnection) -> BTreeMap<String, String> {
-        let columns = Columns::new(true, true);
-        let row = columns.row(connection, "2026-01-01T01:00:00Z".parse().unwrap());
-        columns.0.iter().cloned().zip(row.into_iter().map(|cell| cell.text)).collect()
+    fn texts(connection: &IntegrationConnection) -> BTreeMap<&'static str, String> {
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let columns = COLUMNS.iter().chain(WIDE);
+        columns.map(|(title, cell)| (*title, cell(connection, now).text)).collect()
     }
 
     #[test]
@@ -140,18 +131,24 @@ mod tests {
     }
 
     #[test]
-    fn every_column_of_the_definition_has_a_value() {
-        for column in Columns::new(true, true).heading() {
-            assert!(cell(column, &connection(), Timestamp::UNIX_EPOCH).is_some(), "{column}");
-        }
-        let usual = Columns::new(false, false);
-        assert!(!usual.0.contains(&"WORKSPACE".to_owned()) && usual.heading()[0] == "NAME");
+    fn the_columns_are_those_of_the_definition() {
+        let titles = |columns: &[Column<IntegrationConnection>]| -> Vec<_> {
+            columns.iter().map(|(title, _)| (*title).to_owned()).collect()
+        };
+        let version = IntegrationConnection::crd().spec.versions.remove(0);
+        let columns = version.additional_printer_columns.unwrap();
+        let (usual, wide): (Vec<_>, Vec<_>) =
+            columns.into_iter().partition(|column| column.priority.unwrap_or(0) == 0);
+        let upper = |columns: Vec<CustomResourceColumnDefinition>| -> Vec<_> {
+            columns.into_iter().map(|column| column.name.to_uppercase()).collect()
+        };
+        assert_eq!(titles(&COLUMNS[2..]), upper(usual));
+        assert_eq!(titles(WIDE), upper(wide));
     }
 
     #[test]
     fn a_deleted_connection_says_so_in_place_of_its_phase() {
-        let columns = Columns::new(false, false);
-        let row = columns.deleted(&connection(), Timestamp::UNIX_EPOCH);
+        let row = changed(COLUMNS, &connection(), true, Timestamp::UNIX_EPOCH);
         let texts: Vec<_> = row.iter().map(|cell| cell.text.as_str()).collect();
         assert!(texts.contains(&"Deleted") && !texts.contains(&"Active"), "{texts:?}");
     }

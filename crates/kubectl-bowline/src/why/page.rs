@@ -7,15 +7,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::as_id;
 use crate::age::relative;
 use crate::impact::Via;
-use crate::next::{NextStep, lines, share_step, steps};
+use crate::next::{lines, share_step, steps};
 use crate::related::ProviderFacts;
 use crate::table::Cell;
 use bowline_api::condition::ConditionType::Ready;
 use bowline_api::condition::Conditioned;
-use bowline_api::names::connection_id;
+use bowline_api::names::{connection_id, connection_of};
 use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -24,12 +23,9 @@ pub(super) enum SecretSource {
     /// A connection of the namespace publishes it.
     Own(Box<(IntegrationConnection, ProviderFacts)>),
     /// A share does; with the connection behind it, if that may be read.
-    Shared(Box<ConnectionShare>, Option<Box<(IntegrationConnection, ProviderFacts)>>),
-    /// The operator wrote it, but nothing publishes it now.
-    Left {
-        /// The connection it was written for.
-        id: String,
-    },
+    Shared(Box<(ConnectionShare, Option<(IntegrationConnection, ProviderFacts)>)>),
+    /// The operator wrote it for this connection, but nothing publishes it now.
+    Left { id: String },
     /// It has nothing to do with Bowline.
     Foreign,
     /// There is no such Secret, and nothing that would publish it.
@@ -40,56 +36,47 @@ pub(super) enum SecretSource {
 
 /// One Secret that the pod names.
 pub(super) struct NamedSecret {
-    pub(crate) secret: String,
-    pub(crate) via: Via,
-    pub(crate) source: SecretSource,
+    pub(super) secret: String,
+    pub(super) via: Via,
+    pub(super) source: SecretSource,
 }
 
 /// Everything the answer is made of.
 pub(super) struct PodPage<'a> {
-    pub(crate) findings: Vec<NamedSecret>,
-    pub(crate) now: Timestamp,
-    pub(crate) namespace: &'a str,
-    pub(crate) pod: &'a Pod,
+    pub(super) findings: Vec<NamedSecret>,
+    pub(super) now: Timestamp,
+    pub(super) namespace: &'a str,
+    pub(super) pod: &'a Pod,
 }
 
 impl PodPage<'_> {
     pub(super) fn render(&self) -> String {
-        let status = self.pod.status.as_ref();
-        let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or("Unknown");
-        let mut text = format!("pod/{} is {phase}\n", self.pod.name_any());
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let mut text = format!("pod/{} is {}\n", self.pod.name_any(), phase.unwrap_or("Unknown"));
         for container in self.containers() {
-            let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
-            if let Some(waiting) = waiting {
+            if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
                 let reason = waiting.reason.as_deref().unwrap_or("Waiting");
                 let message = waiting.message.as_deref().unwrap_or_default();
                 let line = Cell::new(format!("container {} waits: {reason} {message}", container.name)).text;
                 let _ = writeln!(text, "  {}", line.trim_end());
             }
         }
-        let findings = self.findings.iter().map(|finding| self.finding(finding));
-        text + &findings.collect::<String>()
+        text.extend(self.findings.iter().map(|finding| self.finding(finding)));
+        text
     }
 
     fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
-        let status = self.pod.status.as_ref();
-        let usual = status.and_then(|status| status.container_statuses.as_ref());
-        let first = status.and_then(|status| status.init_container_statuses.as_ref());
-        first.into_iter().chain(usual).flatten()
+        let status = self.pod.status.iter();
+        status
+            .flat_map(|status| [&status.init_container_statuses, &status.container_statuses])
+            .flatten()
+            .flatten()
     }
 
-    fn finding(&self, finding: &NamedSecret) -> String {
-        let NamedSecret { secret, via, source } = finding;
-        let mut refreshed = None;
+    fn finding(&self, NamedSecret { secret, via, source }: &NamedSecret) -> String {
         let text = match source {
-            SecretSource::Own(behind) => {
-                refreshed = behind.0.token().and_then(|token| token.last_refreshed_at.as_ref());
-                own(&behind.0, &behind.1)
-            }
-            SecretSource::Shared(share, behind) => {
-                refreshed = share.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref());
-                shared(share, behind.as_deref())
-            }
+            SecretSource::Own(behind) => own(&behind.0, &behind.1),
+            SecretSource::Shared(shared_by) => shared(&shared_by.0, shared_by.1.as_ref()),
             SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
                 Cell::new(id).text
@@ -100,7 +87,15 @@ impl PodPage<'_> {
                 "  no connection or share here publishes it; you may not see whether it exists.\n".to_owned()
             }
         };
-        format!("\nSecret {secret}, by {via}\n{text}{}", self.stale(via, refreshed))
+        let refreshed = match source {
+            SecretSource::Own(behind) => behind.0.token().and_then(|token| token.last_refreshed_at.as_ref()),
+            SecretSource::Shared(by) => {
+                by.0.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref())
+            }
+            _ => None,
+        };
+        let stale = refreshed.map(|refreshed| self.stale(via, refreshed)).unwrap_or_default();
+        format!("\nSecret {secret}, by {via}\n{text}{stale}")
     }
 
     /// Nothing has that name; it may be that of a connection elsewhere.
@@ -119,8 +114,7 @@ impl PodPage<'_> {
     }
 
     /// A variable keeps the value that it had when its container started.
-    fn stale(&self, via: &Via, refreshed: Option<&Time>) -> String {
-        let Some(refreshed) = refreshed else { return String::new() };
+    fn stale(&self, via: &Via, refreshed: &Time) -> String {
         let mut text = String::new();
         for name in via.variables() {
             let started = self
@@ -138,6 +132,12 @@ impl PodPage<'_> {
         }
         text
     }
+}
+
+/// The connection that a Secret's name would stand for if it were shared: `<namespace>.<name>`.
+fn as_id(secret: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = connection_of(secret)?;
+    (!name.contains('.') && !name.is_empty() && !namespace.is_empty()).then_some((namespace, name))
 }
 
 /// One line: whether it works, or why not.
@@ -159,20 +159,19 @@ fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
 fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, ProviderFacts)>) -> String {
     let of = &share.spec.connection;
     let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref());
-    let owner = Cell::new(owner.unwrap_or_default()).text;
-    let ready = share.condition(Ready);
     let mut text = format!(
-        "  from connection {}, owner {owner}, shared by workspace {}\n{}",
+        "  from connection {}, owner {}, shared by workspace {}\n{}",
         connection_id(&of.namespace, &of.name),
+        Cell::some(owner).text,
         share.spec.workspace,
-        state(ready)
+        state(share.condition(Ready))
     );
-    if ready.is_none() || share.is(Ready) {
+    if share.condition(Ready).is_none() || share.is(Ready) {
         return text;
     }
     let next = behind.map(|(connection, provider)| steps(connection, provider)).unwrap_or_default();
     if next.is_empty() {
-        return text + &share_step(share).as_ref().map(NextStep::lines).unwrap_or_default();
+        return text + &lines(share_step(share).as_slice());
     }
     let failing = behind.filter(|(connection, _)| !connection.is_ready());
     if let Some(ready) = failing.and_then(|(connection, _)| connection.condition(Ready)) {
@@ -249,14 +248,14 @@ mod tests {
     fn behind_a_share_the_connections_reason_is_told_where_it_may_be_read() {
         let broken = ready("False", "ConnectionNotReady", "The connection has no valid token.");
         let idle = pod(&json!({}));
-        let hidden = told(&idle, "team-a.github", SecretSource::Shared(Box::new(share(&broken)), None));
+        let hidden = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), None))));
         assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
         assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
         let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
         authorized["type"] = json!("Authorized");
         let behind = connection(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
-        let behind = Some(Box::new((behind, ProviderFacts::default())));
-        let open = told(&idle, "team-a.github", SecretSource::Shared(Box::new(share(&broken)), behind));
+        let behind = Some((behind, ProviderFacts::default()));
+        let open = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), behind))));
         assert!(open.contains("the connection: GrantRevoked: Withdrawn."), "{open}");
         assert!(open.contains("the owner (alice): Connect again."), "{open}");
         assert!(open.contains("kubectl bowline connect github -n team-a"), "{open}");
@@ -303,5 +302,13 @@ mod tests {
             let text = told(&idle, secret, source);
             assert!(text.contains(words), "{words}\n{text}");
         }
+    }
+
+    #[test]
+    fn only_a_name_of_two_parts_may_be_a_share() {
+        assert_eq!(as_id("team-a.github"), Some(("team-a", "github")));
+        assert_eq!(as_id("github"), None);
+        assert_eq!(as_id("a.b.c"), None);
+        assert_eq!(as_id(".b"), None);
     }
 }
