@@ -7,10 +7,9 @@ use anyhow::bail;
 use tokio::time::Instant;
 
 use crate::related::{ProviderFacts, provider_of};
-use crate::screen::Screen;
-use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::{WaitArgs, follow};
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::Conditioned;
 use bowline_api::connection::Method;

@@ -8,8 +8,7 @@ use kube::api::ListParams;
 
 use crate::reading::seen;
 use crate::related::{provider_of, shares_of};
-use crate::screen::Screen;
-use crate::session::UserSession;
+use crate::{Screen, UserSession};
 use page::DescribePage;
 
 const EXAMPLES: &str = "Examples:

@@ -5,9 +5,8 @@ use serde_json::json;
 
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
-use crate::screen::Screen;
-use crate::session::UserSession;
 use crate::wait::WaitArgs;
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::Phase;
 

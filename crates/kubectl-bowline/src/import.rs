@@ -59,7 +59,7 @@ impl ImportArgs {
         let connection = session.connection(&name).await?;
         check(&connection)?;
         let announced = announce(session, &connection, &grant).await?;
-        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.secret);
+        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.name_any());
         if !wait.begin(&doing, screen) {
             return Ok(());
         }
@@ -108,29 +108,21 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The intake that the connection points to now.
-struct Announced {
-    secret: String,
-    /// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
-    value: String,
-}
-
 /// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
 async fn announce(
     session: &UserSession,
     connection: &IntegrationConnection,
     grant: &ImportedGrant,
-) -> anyhow::Result<Announced> {
+) -> anyhow::Result<Secret> {
     let secrets: Api<Secret> = session.api();
     let secret = secrets
         .create(&PostParams::default(), &intake(connection, grant))
         .await
         .map_err(plain)
         .context("the intake Secret cannot be written")?;
-    let (name, uid) = (secret.name_any(), secret.uid().unwrap_or_default());
-    let value = format!("{name}/{uid}");
-    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &value).await {
-        let only_ours = Preconditions { uid: Some(uid), resource_version: None };
+    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &announcement(&secret)).await {
+        let name = secret.name_any();
+        let only_ours = Preconditions { uid: secret.uid(), resource_version: None };
         let removal = secrets.delete(&name, &DeleteParams::default().preconditions(only_ours)).await;
         let left = match removal.map_err(plain) {
             Ok(_) => "nothing is left behind".to_owned(),
@@ -138,7 +130,12 @@ async fn announce(
         };
         return Err(error.context(format!("not imported, and {left}")));
     }
-    Ok(Announced { secret: name, value })
+    Ok(secret)
+}
+
+/// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
+fn announcement(secret: &Secret) -> String {
+    format!("{}/{}", secret.name_any(), secret.uid().unwrap_or_default())
 }
 
 fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
@@ -161,13 +158,13 @@ fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
 async fn outcome(
     session: &UserSession,
     before: &IntegrationConnection,
-    announced: &Announced,
+    announced: &Secret,
     wait: WaitArgs,
 ) -> anyhow::Result<AttemptEnd> {
-    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announced.value);
+    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announcement(announced));
     let mut so_far = format!(
         "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
-        secret = announced.secret,
+        secret = announced.name_any(),
         namespace = session.namespace,
     );
     let look = |now: &IntegrationConnection| {

@@ -5,8 +5,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use url::Url;
 
-use crate::screen::Screen;
-use crate::session::UserSession;
+use crate::{Screen, UserSession};
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 
 const EXAMPLES: &str = "Examples:

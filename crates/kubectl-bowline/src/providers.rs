@@ -8,8 +8,7 @@ use crate::screen::{Paint, Screen};
 use crate::session::UserSession;
 use crate::table::Cell;
 use bowline_api::IntegrationProvider;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline providers          what can be connected, and how

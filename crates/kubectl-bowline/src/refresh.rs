@@ -5,13 +5,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::age::relative;
-use crate::screen::Screen;
-use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::WaitArgs;
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
-use bowline_api::condition::ConditionType::{Ready, TokenFresh};
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{
+    ConditionType::{Ready, TokenFresh},
+    Conditioned,
+};
 use bowline_api::connection::{FailureStatus, GrantStatus};
 use bowline_api::names::ANNOTATION_REFRESH_REQUESTED;
 

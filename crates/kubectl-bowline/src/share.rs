@@ -9,12 +9,10 @@ use crate::impact::gather;
 use crate::next::{lines, steps};
 use crate::reading::Readable;
 use crate::related::{provider_of, shares_of};
-use crate::screen::Screen;
-use crate::session::UserSession;
 use crate::table::Cell;
 use crate::wait::WaitArgs;
-use bowline_api::condition::ConditionType::Shared;
-use bowline_api::condition::{Conditioned, Truth};
+use crate::{Screen, UserSession};
+use bowline_api::condition::{ConditionType::Shared, Conditioned, Truth};
 use bowline_api::reason::{Reason, Remedy};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 

@@ -13,7 +13,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::{Cli, Exit, Screen, UserSession, run_in};
+use super::{Cli, Screen, UserSession, exit_code, run_in};
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -148,8 +148,8 @@ async fn bowline(line: &str) -> (u8, String, String) {
     if let Err(error) = &outcome {
         writeln!(err.clone(), "{error:#}").unwrap();
     }
-    let code = outcome.as_ref().map_or_else(Exit::of, |()| Exit::Ok);
-    (code as u8, out.text(), err.text())
+    let code = outcome.as_ref().map_or_else(exit_code, |()| 0);
+    (code, out.text(), err.text())
 }
 
 #[tokio::test]

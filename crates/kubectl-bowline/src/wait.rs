@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::age::length;
 use crate::exit::NotInTime;
-use crate::screen::Screen;
-use crate::session::UserSession;
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::duration::Duration;
 

@@ -8,8 +8,7 @@ use super::cluster::{Definition, Installation};
 use super::{CheckMark, CheckResult};
 use crate::reading::Readable;
 use bowline_api::IntegrationConnection;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
 /// The admission policies that belong to every installation: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[

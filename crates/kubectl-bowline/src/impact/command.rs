@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use super::{AffectedSecret, Impact, gather};
 use crate::output;
 use crate::related::hidden;
-use crate::screen::Screen;
-use crate::session::UserSession;
 use crate::table::{Cell, Table};
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 
 const EXAMPLES: &str = "Examples:

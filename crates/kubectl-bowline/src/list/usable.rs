@@ -7,8 +7,7 @@ use crate::output::{ListView, Output};
 use crate::screen::{Paint, Screen};
 use crate::session::UserSession;
 use crate::table::Cell;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -20,21 +19,13 @@ struct UsableConnection {
     provider: Option<String>,
     account: Option<String>,
     owner: Option<String>,
-    via: UsableVia,
+    /// `Own`, or `Share` where somebody shared it with a workspace that has the namespace.
+    via: &'static str,
     ready: bool,
     reason: Option<String>,
     /// The Secret to mount; absent while nothing is published.
     secret_name: Option<String>,
     expires_at: Option<Time>,
-}
-
-/// Why it is usable.
-#[derive(Serialize, Debug, PartialEq)]
-enum UsableVia {
-    /// It is a connection of the namespace.
-    Own,
-    /// Somebody shared it with a workspace that has the namespace.
-    Share,
 }
 
 pub(super) async fn run(
@@ -64,7 +55,7 @@ const USABLE: ListView<UsableConnection> = ListView {
         ("SECRET", |one, _| Cell::some(one.secret_name.as_ref())),
     ],
     wide: &[
-        ("VIA", |one, _| Cell::new(format!("{:?}", one.via))),
+        ("VIA", |one, _| Cell::new(one.via)),
         ("EXPIRES", |one, _| Cell::some(one.expires_at.as_ref().map(|time| time.0.to_string()))),
     ],
 };
@@ -76,7 +67,7 @@ fn of_connection(connection: &IntegrationConnection) -> UsableConnection {
         provider: Some(connection.spec.provider.clone()),
         account: connection.account().map(|account| account.word().to_owned()),
         owner: Some(connection.spec.owner.clone()),
-        via: UsableVia::Own,
+        via: "Own",
         ready: connection.is_ready(),
         reason: connection.condition(Ready).map(|ready| ready.reason.clone()),
         secret_name: secret.map(|secret| secret.name.clone()),
@@ -91,7 +82,7 @@ fn of_share(share: &ConnectionShare) -> UsableConnection {
         provider: status.provider,
         account: status.account.map(|account| account.word().to_owned()),
         owner: status.shared_by,
-        via: UsableVia::Share,
+        via: "Share",
         ready: share.is(Ready),
         reason: share.condition(Ready).map(|ready| ready.reason.clone()),
         secret_name: status.secret_name,
