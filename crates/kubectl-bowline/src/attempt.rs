@@ -10,7 +10,6 @@ use bowline_api::connection::{AttemptResult, LastAttempt};
 use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 use bowline_api::reason::{Reason, Remedy};
 
-/// How far an attempt is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AttemptProgress {
     /// Nobody has taken it up.
@@ -33,7 +32,6 @@ pub(crate) enum AttemptEnd {
     Replaced { by: Option<String> },
 }
 
-/// An attempt that is followed.
 pub(crate) struct Followed {
     /// `status.lastAttempt.id`; not known before somebody begins in the portal.
     id: Option<String>,

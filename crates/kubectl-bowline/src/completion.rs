@@ -5,11 +5,10 @@ mod guess;
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::aot::Shell;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::core::NamespaceResourceScope;
-use kube::{Resource, ResourceExt};
 
-use crate::reading::Listed;
+use crate::reading::Namespaced;
 use crate::{Cli, Screen};
 use bowline_api::IntegrationConnection;
 use guess::{Wanted, cluster_options, wanted};
@@ -58,7 +57,6 @@ enum CompletionTarget {
 }
 
 impl CompletionArgs {
-    /// Asks no cluster.
     pub(crate) fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
         let shell = match self.target {
             CompletionTarget::Kubectl => {
@@ -105,10 +103,7 @@ impl CompleteArgs {
     }
 
     /// Names in the cluster that begin with what was typed, if they come in time.
-    async fn names<K>(&self, prefix: &str, typed: &str) -> Vec<String>
-    where
-        K: Listed + Resource<Scope = NamespaceResourceScope>,
-    {
+    async fn names<K: Namespaced>(&self, prefix: &str, typed: &str) -> Vec<String> {
         let listed = async {
             let session = cluster_options(&self.words)?.connect().await?;
             anyhow::Ok(session.api::<K>().list_metadata(&ListParams::default()).await?.items)

@@ -4,7 +4,6 @@ mod code;
 mod course;
 
 use anyhow::bail;
-use tokio::time::Instant;
 
 use crate::related::{ProviderFacts, provider_of};
 use crate::table::Cell;
@@ -54,9 +53,15 @@ pub(crate) struct ConnectArgs {
 impl ConnectArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let deadline = self.wait.deadline();
-        let Some(before) = self.looked_at(session, deadline).await? else {
-            return Err(self.late("the operator has not looked at it yet"));
-        };
+        let mut before = session.connection(&self.name).await?;
+        // Before the operator has said anything about it there is no page.
+        if before.conditions().is_empty() && self.wait.wait {
+            let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
+            let Some(now) = follow(session, &self.name, deadline, look).await? else {
+                return Err(self.late("the operator has not looked at it yet"));
+            };
+            before = now;
+        }
         let provider = provider_of(session, &before).await?;
         check(&before, &provider)?;
         if self.device {
@@ -65,20 +70,6 @@ impl ConnectArgs {
         let mut course = Course { args: &self, session, screen, deadline, before, provider, shown: None };
         course.wait_while_blocked().await?;
         course.run().await
-    }
-
-    /// The connection, once the operator has said anything about it: before that there is no page.
-    async fn looked_at(
-        &self,
-        session: &UserSession,
-        deadline: Instant,
-    ) -> anyhow::Result<Option<IntegrationConnection>> {
-        let now = session.connection(&self.name).await?;
-        if !now.conditions().is_empty() || !self.wait.wait {
-            return Ok(Some(now));
-        }
-        let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
-        follow(session, &self.name, deadline, look).await
     }
 
     fn late(&self, what: &str) -> anyhow::Error {

@@ -27,14 +27,11 @@ pub(crate) struct DoctorArgs {
     operator_namespace: String,
 }
 
-/// How a check ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckMark {
-    /// As it should be.
     Ok,
     /// Somebody should look, or it could not be seen.
     Warn,
-    /// Something does not work.
     Fail,
 }
 

@@ -11,31 +11,27 @@ use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::NamespaceResourceScope;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use serde::Serialize;
 
 pub(crate) use command::ImpactArgs;
 pub(crate) use references::{Via, references};
 
 use crate::age::relative;
-use crate::reading::Listed;
+use crate::reading::Namespaced;
 use crate::related::{SecretPlace, hidden, published, shares_of};
 use crate::session::UserSession;
 use crate::table::Cell;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// How many workloads of a namespace are named.
 const NAMED: usize = 12;
 
-/// Everything that loses the token.
 pub(crate) struct Impact {
     pub(crate) secrets: Vec<AffectedSecret>,
     /// Whether it is shared with namespaces that the caller may not list.
     pub(crate) hidden: bool,
 }
 
-/// One Secret and who uses it.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AffectedSecret {
@@ -46,7 +42,6 @@ pub(crate) struct AffectedSecret {
     pub(crate) not_listed: Vec<String>,
 }
 
-/// A workload that references a Secret.
 #[derive(Serialize, Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
     pub(crate) kind: String,
@@ -99,14 +94,11 @@ async fn look(session: &UserSession, secret: &mut AffectedSecret) -> anyhow::Res
 }
 
 /// The workloads of one kind that use the Secret; the kind, if the caller may not list it.
-async fn users<K>(
+async fn users<K: Namespaced>(
     session: &UserSession,
     place: &SecretPlace,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Result<Vec<Workload>, String>>
-where
-    K: Listed + Resource<Scope = NamespaceResourceScope>,
-{
+) -> anyhow::Result<Result<Vec<Workload>, String>> {
     let kind = K::kind(&()).into_owned();
     let Ok(all) = session.within::<K>(&place.namespace).await? else { return Ok(Err(kind)) };
     let user = |object: &K| {

@@ -154,7 +154,6 @@ fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
     }
 }
 
-/// Follows the attempt that the announcement starts.
 async fn outcome(
     session: &UserSession,
     before: &IntegrationConnection,

@@ -76,15 +76,12 @@ enum Command {
 
 /// Connects as the kubeconfig says and carries the command out.
 pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
-    let Cli { cluster, command } = cli;
-    // These work without a cluster.
-    let command = match command {
-        Command::Completion(args) => return args.run(screen),
-        Command::Complete(args) => return args.run(screen).await,
-        command => command,
-    };
-    let session = cluster.connect().await?;
-    run_in(&session, command, screen).await
+    match cli.command {
+        // These work without a cluster.
+        Command::Completion(args) => args.run(screen),
+        Command::Complete(args) => args.run(screen).await,
+        command => run_in(&cli.cluster.connect().await?, command, screen).await,
+    }
 }
 
 /// Carries the command out, and warns of what could not be read for it.

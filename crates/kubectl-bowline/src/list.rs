@@ -62,8 +62,7 @@ impl ListArgs {
                 format!("No connections found in namespace {namespace}; -n chooses another, -A takes all.");
             (session.within(namespace).await??, empty)
         };
-        let items: Vec<_> = listed.into_iter().map(stripped).collect();
-        self.view().show(&items, self.output, session.clock.now(), &empty, screen)
+        self.view().show(&listed, self.output, session.clock.now(), &empty, screen)
     }
 
     fn view(&self) -> ListView<IntegrationConnection> {
@@ -89,19 +88,17 @@ impl ListArgs {
                     continue;
                 }
                 Event::InitApply(item) => {
-                    known.extend(session.readable(item).map(stripped));
+                    known.extend(session.readable(item));
                     continue;
                 }
                 Event::InitDone => self.opening(&columns, &known, &mut table, session, screen)?,
-                Event::Apply(item) | Event::Delete(item) => {
-                    match (session.readable(item).map(stripped), &table) {
-                        (None, _) => String::new(),
-                        (Some(item), None) => self.document(&item)?,
-                        (Some(item), Some(table)) => {
-                            table.line(&changed(&columns, &item, is_gone, session.clock.now()))
-                        }
+                Event::Apply(item) | Event::Delete(item) => match (session.readable(item), &table) {
+                    (None, _) => String::new(),
+                    (Some(item), None) => self.document(&item)?,
+                    (Some(item), Some(table)) => {
+                        table.line(&changed(&columns, &item, is_gone, session.clock.now()))
                     }
-                }
+                },
             };
             screen.result(&text)?;
             session.warn(screen);
@@ -139,10 +136,4 @@ impl ListArgs {
 
 fn name(connection: &IntegrationConnection) -> String {
     format!("integrationconnection.bowline.dev/{}", connection.name_any())
-}
-
-/// Without what kubectl does not show either.
-fn stripped(mut connection: IntegrationConnection) -> IntegrationConnection {
-    connection.metadata.managed_fields = None;
-    connection
 }

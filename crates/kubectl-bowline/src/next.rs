@@ -12,12 +12,9 @@ use bowline_api::reason::{Entrance, Facts, Fixer, Reason, Remedy, quoted};
 use bowline_api::view::Viewer;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NextStep {
-    /// Who does it, in words.
     who: String,
-    /// What, as a sentence.
     what: String,
     /// The command that does it or shows more.
     command: String,
@@ -107,7 +104,6 @@ pub(crate) fn step(
     NextStep::of(reason, who.name.as_deref(), &facts, entrance)
 }
 
-/// The command that shows how a connection stands.
 pub(crate) fn describe_command(connection: &IntegrationConnection) -> String {
     let namespace = connection.namespace().unwrap_or_default();
     format!("kubectl bowline describe {} -n {}", quoted(&connection.name_any()), quoted(&namespace))

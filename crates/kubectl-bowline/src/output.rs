@@ -40,11 +40,8 @@ pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
 /// A title, and what stands below it for one item, now.
 pub(crate) type Column<T> = (&'static str, fn(&T, Timestamp) -> Cell);
 
-/// How a list of items is shown.
 pub(crate) struct ListView<T: 'static> {
-    /// As kubectl takes it.
     pub(crate) name: fn(&T) -> String,
-    /// The columns of the table.
     pub(crate) usual: &'static [Column<T>],
     /// Those that `-o wide` adds.
     pub(crate) wide: &'static [Column<T>],

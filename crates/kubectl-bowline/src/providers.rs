@@ -29,10 +29,7 @@ pub(crate) struct ProvidersArgs {
 
 impl ProvidersArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
-        let mut items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await??;
-        for provider in &mut items {
-            provider.metadata.managed_fields = None;
-        }
+        let items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await??;
         let empty = "No providers found: an administrator creates an IntegrationProvider.";
         PROVIDERS.show(&items, self.output, session.clock.now(), empty, screen)
     }

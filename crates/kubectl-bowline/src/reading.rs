@@ -35,6 +35,11 @@ pub(crate) trait Listed: Resource<DynamicType = ()> + Clone + DeserializeOwned +
 
 impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug> Listed for K {}
 
+/// One whose objects are in namespaces.
+pub(crate) trait Namespaced: Listed + Resource<Scope = NamespaceResourceScope> {}
+
+impl<K: Listed + Resource<Scope = NamespaceResourceScope>> Namespaced for K {}
+
 impl UserSession {
     /// All objects of a kind in the cluster.
     pub(crate) async fn all<K: Listed>(&self, params: &ListParams) -> anyhow::Result<Readable<Vec<K>>> {
@@ -42,10 +47,7 @@ impl UserSession {
     }
 
     /// All objects of a kind in a namespace.
-    pub(crate) async fn within<K>(&self, namespace: &str) -> anyhow::Result<Readable<Vec<K>>>
-    where
-        K: Listed + Resource<Scope = NamespaceResourceScope>,
-    {
+    pub(crate) async fn within<K: Namespaced>(&self, namespace: &str) -> anyhow::Result<Readable<Vec<K>>> {
         self.list(Api::namespaced(self.client.clone(), namespace), &ListParams::default()).await
     }
 
@@ -58,10 +60,14 @@ impl UserSession {
         Ok(list.map(|list| list.items.into_iter().filter_map(|object| self.readable(object)).collect()))
     }
 
-    /// The object, if it can be read; [`Self::warn`] names it otherwise.
+    /// The object, if it can be read; [`Self::warn`] names it otherwise. Managed fields, which kubectl does not show either,
+    /// are dropped.
     pub(crate) fn readable<K: Listed>(&self, object: DeserializeGuard<K>) -> Option<K> {
         let invalid = match object.0 {
-            Ok(object) => return Some(object),
+            Ok(mut object) => {
+                object.meta_mut().managed_fields = None;
+                return Some(object);
+            }
             Err(invalid) => invalid,
         };
         let of = invalid.metadata.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();

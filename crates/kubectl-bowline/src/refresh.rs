@@ -56,7 +56,7 @@ impl RefreshArgs {
 }
 
 /// A value that was never used before: each accepted request gives the connection a new resourceVersion.
-fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
+pub(crate) fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
 

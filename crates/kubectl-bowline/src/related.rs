@@ -21,16 +21,7 @@ pub(crate) struct ProviderFacts {
     pub(crate) contact: Option<String>,
     /// How grants can be obtained, the usual way first.
     pub(crate) methods: Vec<Open<Method>>,
-    /// Whether codes for another device are allowed.
     pub(crate) device_flow: Option<bool>,
-}
-
-impl From<IntegrationProvider> for ProviderFacts {
-    fn from(provider: IntegrationProvider) -> Self {
-        let methods = provider.status.map(|status| status.methods).unwrap_or_default();
-        let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
-        Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
-    }
 }
 
 impl ProviderFacts {
@@ -45,17 +36,19 @@ impl ProviderFacts {
     }
 }
 
-/// What the connection's provider object says.
 pub(crate) async fn provider_of(
     session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<ProviderFacts> {
     let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
-    let provider = seen(providers.get_opt(&connection.spec.provider).await)?;
-    Ok(provider.ok().flatten().map(ProviderFacts::from).unwrap_or_default())
+    let provider = seen(providers.get_opt(&connection.spec.provider).await)?.ok().flatten();
+    Ok(provider.map_or_else(ProviderFacts::default, |provider| ProviderFacts {
+        device_flow: Some(provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default()),
+        contact: provider.spec.contact,
+        methods: provider.status.map(|status| status.methods).unwrap_or_default(),
+    }))
 }
 
-/// Where a connection is shared now.
 pub(crate) async fn shares_of(
     session: &UserSession,
     connection: &IntegrationConnection,
@@ -71,7 +64,6 @@ pub(crate) async fn shares_of(
     session.all(&ListParams::default().labels(&labels)).await
 }
 
-/// One Secret of a connection.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretPlace {
     pub(crate) namespace: String,

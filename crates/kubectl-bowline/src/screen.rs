@@ -10,17 +10,13 @@ const LINE: usize = 1024;
 /// Colours with a meaning; the words beside them say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
-    /// Works.
     Good,
     /// Waits, or is suspended.
     Calm,
-    /// Somebody must act.
     Bad,
-    /// A heading.
     Strong,
 }
 
-/// Input, results, and progress.
 pub struct Screen {
     input: Box<dyn Read>,
     somebody_types: bool,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::{NamespaceResourceScope, Status};
-use kube::{Api, Client, Config, Resource, ResourceExt};
+use kube::core::Status;
+use kube::{Api, Client, Config, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::reading::Namespaced;
 use bowline_api::IntegrationConnection;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
@@ -62,9 +63,7 @@ fn unusable(error: &KubeconfigError) -> anyhow::Error {
     }
 }
 
-/// What every command works with.
 pub(crate) struct UserSession {
-    /// Acts as the user.
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) clock: Clock,
@@ -78,7 +77,7 @@ impl UserSession {
     }
 
     /// The objects of a kind in the session's namespace.
-    pub(crate) fn api<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(&self) -> Api<K> {
+    pub(crate) fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

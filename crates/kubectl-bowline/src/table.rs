@@ -4,7 +4,6 @@ use crate::screen::{Paint, painted};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::{AccountStatus, Phase};
 
-/// Text and its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) text: String,

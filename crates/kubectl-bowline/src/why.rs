@@ -71,7 +71,6 @@ fn pod_name(text: &str) -> Option<&str> {
     .filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-/// What publishes Secrets in the namespace.
 struct Publishers {
     connections: Vec<IntegrationConnection>,
     shares: Vec<ConnectionShare>,

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::age::relative;
+use crate::refresh;
 use crate::table::{Cell, account_in_full, lines};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::AuthorizationStatus;
@@ -13,11 +14,9 @@ use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 /// A code that expires sooner than this is not worth going to another device for.
 const WORTH_TYPING: SignedDuration = SignedDuration::from_mins(1);
 
-/// A value that was never used before: each accepted request gives the connection a new resourceVersion. It ends with
-/// the generation of the spec that the code is for.
+/// A value that was never used before; it ends with the generation of the spec that the code is for.
 pub(super) fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
-    let version = connection.metadata.resource_version.as_deref().unwrap_or("0");
-    format!("{now}/{version}/{}", generation(connection))
+    format!("{}/{}", refresh::request(connection, now), generation(connection))
 }
 
 /// The request whose code still waits to be typed, if it was made for this very spec: an interrupted command continues
@@ -38,13 +37,11 @@ fn generation(connection: &IntegrationConnection) -> i64 {
     connection.metadata.generation.unwrap_or_default()
 }
 
-/// The code that waits to be typed.
 pub(super) fn open_code(connection: &IntegrationConnection) -> Option<(&AuthorizationStatus, &str)> {
     let open = connection.status.as_ref()?.authorization.as_ref()?;
     Some((open, open.user_code.as_deref()?))
 }
 
-/// Connection and provider.
 pub(super) fn what(connection: &IntegrationConnection) -> String {
     format!("{} ({})", connection.id(), connection.spec.provider)
 }

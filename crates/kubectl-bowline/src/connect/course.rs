@@ -22,7 +22,6 @@ use bowline_api::reason::{Entrance, Facts, Reason};
 /// How long what was just applied may take to be seen by the operator.
 const LAG: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// One run of the command.
 pub(super) struct Course<'a> {
     pub(super) args: &'a ConnectArgs,
     pub(super) session: &'a UserSession,
@@ -35,7 +34,6 @@ pub(super) struct Course<'a> {
 }
 
 impl Course<'_> {
-    /// Follows it to its end.
     pub(super) async fn run(&mut self) -> anyhow::Result<()> {
         let mut attempt = if awaits_confirmation(&self.before) && !self.wants_another_account() {
             self.confirmed(self.before.clone()).await?
@@ -158,7 +156,6 @@ impl Course<'_> {
         if is_accepted { Ok(Followed::confirmed(&self.before)) } else { self.request_code().await }
     }
 
-    /// Whether the owner says that the account is the right one.
     async fn confirm(&mut self, now: &IntegrationConnection) -> anyhow::Result<bool> {
         let (name, id) = (&self.args.name, account_id(now));
         let account = now

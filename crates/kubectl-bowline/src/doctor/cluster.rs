@@ -23,18 +23,12 @@ use crate::session::UserSession;
 use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
 use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 
-/// Label on everything that the shipped manifests install.
 const INSTALLED: &str = "app.kubernetes.io/name=bowline";
-/// The keyring's Secret, in the operator's namespace.
 const KEYRING: &str = "bowline-keyring";
-/// The operator's Deployment, in its namespace.
 const OPERATOR: &str = "bowline";
 
-/// What was seen of an installation.
 pub(super) struct Installation {
-    /// Our kinds in the cluster, each with what is missing in it.
     pub(super) definitions: Readable<Vec<Definition>>,
-    /// Names of the admission policies that are there.
     pub(super) policies: Readable<BTreeSet<String>>,
     /// Names of the policies that are bound, and deny.
     pub(super) bound: Readable<BTreeSet<String>>,
@@ -53,7 +47,6 @@ pub(super) struct Installation {
     pub(super) ahead: Option<i64>,
 }
 
-/// One of our kinds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) name: String,
@@ -61,7 +54,6 @@ pub(super) struct Definition {
     pub(super) unknown_fields: Option<Vec<String>>,
 }
 
-/// Looks at everything.
 pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Result<Installation> {
     let installed = ListParams::default().labels(INSTALLED);
     let policies: Readable<Vec<ValidatingAdmissionPolicy>> = session.all(&installed).await?;

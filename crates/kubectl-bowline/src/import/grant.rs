@@ -19,7 +19,6 @@ const API_KEY: &str = "api_key";
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
 
-/// Keys of an intake Secret.
 const KEYS: &[&str] =
     &[REFRESH_TOKEN, ACCESS_TOKEN, EXPIRES_IN, EXPIRES_AT, "scope", "id_token", API_KEY, USERNAME, PASSWORD];
 
@@ -47,13 +46,11 @@ impl ImportedGrant {
         Ok(grant)
     }
 
-    /// Data of the Secret.
     pub(super) fn data(&self) -> BTreeMap<String, ByteString> {
         let bytes = |value: &SecretString| ByteString(value.expose_secret().as_bytes().to_vec());
         self.0.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()
     }
 
-    /// The names of what is there, for people.
     pub(super) fn keys(&self) -> String {
         self.0.keys().copied().collect::<Vec<_>>().join(", ")
     }

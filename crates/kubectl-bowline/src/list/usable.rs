@@ -11,7 +11,6 @@ use bowline_api::condition::{ConditionType::Ready, Conditioned};
 use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// One thing that can be used in a namespace.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 struct UsableConnection {

@@ -17,7 +17,6 @@ use bowline_api::names::{connection_id, connection_of};
 use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// What is behind a Secret.
 pub(super) enum SecretSource {
     /// A connection of the namespace publishes it.
     Own(Box<(IntegrationConnection, ProviderFacts)>),
@@ -33,14 +32,12 @@ pub(super) enum SecretSource {
     Unknown,
 }
 
-/// One Secret that the pod names.
 pub(super) struct NamedSecret {
     pub(super) secret: String,
     pub(super) via: Via,
     pub(super) source: SecretSource,
 }
 
-/// Everything the answer is made of.
 pub(super) struct PodPage<'a> {
     pub(super) findings: Vec<NamedSecret>,
     pub(super) now: Timestamp,
