@@ -1,24 +1,26 @@
 //! `list`: connections, or what a namespace may use.
 
-mod rows;
 mod usable;
 
 use std::pin::pin;
 
 use anyhow::Context;
 use futures::TryStreamExt;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
+use crate::age::since;
 use crate::output::{Column, ListView, Output, json, row, titles, yaml};
-use crate::screen::Screen;
+use crate::screen::{Paint, Screen};
 use crate::session::{UserSession, plain};
-use crate::table::Table;
+use crate::table::{Cell, Table, phase};
 use bowline_api::IntegrationConnection;
-use rows::{COLUMNS, WIDE, changed};
+use bowline_api::condition::{ConditionType, Conditioned};
+use bowline_api::connection::AccountStatus;
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline list                        connections of your namespace
@@ -136,4 +138,147 @@ impl ListArgs {
 
 fn name(connection: &IntegrationConnection) -> String {
     format!("integrationconnection.bowline.dev/{}", connection.name_any())
+}
+
+const STATUS: &str = "STATUS";
+
+/// Those of the definition, in its order. The first one is shown only where connections of several namespaces are listed.
+const COLUMNS: &[Column<IntegrationConnection>] = &[
+    ("NAMESPACE", |it, _| Cell::some(it.namespace())),
+    ("NAME", |it, _| Cell::new(it.name_any())),
+    ("PROVIDER", |it, _| Cell::new(&it.spec.provider)),
+    ("ACCOUNT", |it, _| Cell::some(it.account().map(AccountStatus::word))),
+    ("OWNER", |it, _| Cell::new(&it.spec.owner)),
+    ("READY", |it, _| status(it, ConditionType::Ready)),
+    (STATUS, |it, _| phase(it)),
+    ("REASON", |it, _| Cell::new(it.reason())),
+    ("SHARED", |it, _| status(it, ConditionType::Shared)),
+    ("REFRESHED", |it, now| {
+        Cell::new(since(it.token().and_then(|token| token.last_refreshed_at.as_ref()), now))
+    }),
+    ("AGE", |it, now| Cell::new(since(it.metadata.creation_timestamp.as_ref(), now))),
+];
+
+const WIDE: &[Column<IntegrationConnection>] = &[
+    ("WORKSPACE", |it, _| Cell::some(it.spec.workspace.as_ref())),
+    ("EXPIRES", |it, _| Cell::some(it.token_expires_at().map(|at| at.to_string()))),
+];
+
+fn status(connection: &IntegrationConnection, type_: ConditionType) -> Cell {
+    Cell::some(connection.condition(type_).map(|condition| &condition.status))
+}
+
+/// The row of a connection that was changed, or is gone.
+fn changed(
+    columns: &[Column<IntegrationConnection>],
+    connection: &IntegrationConnection,
+    is_gone: bool,
+    now: Timestamp,
+) -> Vec<Cell> {
+    let mut cells = row(columns, connection, now);
+    for (cell, (title, _)) in cells.iter_mut().zip(columns) {
+        if is_gone && *title == STATUS {
+            *cell = Cell::new("Deleted").painted(Some(Paint::Bad));
+        }
+    }
+    cells
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceColumnDefinition;
+    use kube::CustomResourceExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn connection() -> IntegrationConnection {
+        serde_json::from_value(json!({
+            "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+            "metadata": {"name": "github", "namespace": "team-a", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"provider": "github", "owner": "alice@example.com", "workspace": "marketing"},
+            "status": {
+                "phase": "Active", "account": {"id": "583231", "name": "octocat"},
+                "token": {"expiresAt": "2026-01-01T02:00:00Z", "lastRefreshedAt": "2026-01-01T00:55:00Z"},
+                "conditions": [
+                    {"type": "Ready", "status": "True", "reason": "Connected", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                    {"type": "Shared", "status": "False", "reason": "OwnerNotMember", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                ],
+            },
+        }))
+        .unwrap()
+    }
+
+    /// Values by their columns.
+    fn texts(connection: &IntegrationConnection) -> BTreeMap<&'static str, String> {
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let columns = COLUMNS.iter().chain(WIDE);
+        columns.map(|(title, cell)| (*title, cell(connection, now).text)).collect()
+    }
+
+    #[test]
+    fn a_row_says_what_kubectl_would_say_and_more() {
+        let row = texts(&connection());
+        for (column, value) in [
+            ("NAMESPACE", "team-a"),
+            ("NAME", "github"),
+            ("PROVIDER", "github"),
+            ("ACCOUNT", "octocat"),
+            ("OWNER", "alice@example.com"),
+            ("READY", "True"),
+            ("STATUS", "Active"),
+            ("REASON", "Connected"),
+            ("SHARED", "False"),
+            ("REFRESHED", "5m"),
+            ("AGE", "60m"),
+            ("WORKSPACE", "marketing"),
+            ("EXPIRES", "2026-01-01T02:00:00Z"),
+        ] {
+            assert_eq!(row[column], value, "{column}");
+        }
+    }
+
+    #[test]
+    fn a_connection_nobody_looked_at_yet_has_a_row() {
+        let row = texts(&IntegrationConnection { status: None, ..connection() });
+        for column in ["ACCOUNT", "READY", "STATUS", "REASON", "SHARED", "REFRESHED"] {
+            assert_eq!(row[column], "<none>", "{column}");
+        }
+    }
+
+    #[test]
+    fn a_phase_and_a_reason_of_a_later_version_are_shown_as_they_are() {
+        let mut later = connection();
+        let status = later.status.as_mut().unwrap();
+        status.phase = Some(serde_json::from_value(json!("Hibernating")).unwrap());
+        status.conditions[0].reason = "SunTooFar".into();
+        let row = texts(&later);
+        assert_eq!((row["STATUS"].as_str(), row["REASON"].as_str()), ("Hibernating", "SunTooFar"));
+    }
+
+    #[test]
+    fn the_columns_are_those_of_the_definition() {
+        let titles = |columns: &[Column<IntegrationConnection>]| -> Vec<_> {
+            columns.iter().map(|(title, _)| (*title).to_owned()).collect()
+        };
+        let version = IntegrationConnection::crd().spec.versions.remove(0);
+        let columns = version.additional_printer_columns.unwrap();
+        let (usual, wide): (Vec<_>, Vec<_>) =
+            columns.into_iter().partition(|column| column.priority.unwrap_or(0) == 0);
+        let upper = |columns: Vec<CustomResourceColumnDefinition>| -> Vec<_> {
+            columns.into_iter().map(|column| column.name.to_uppercase()).collect()
+        };
+        assert_eq!(titles(&COLUMNS[2..]), upper(usual));
+        assert_eq!(titles(WIDE), upper(wide));
+    }
+
+    #[test]
+    fn a_deleted_connection_says_so_in_place_of_its_phase() {
+        let row = changed(COLUMNS, &connection(), true, Timestamp::UNIX_EPOCH);
+        let texts: Vec<_> = row.iter().map(|cell| cell.text.as_str()).collect();
+        assert!(texts.contains(&"Deleted") && !texts.contains(&"Active"), "{texts:?}");
+    }
 }
