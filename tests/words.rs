@@ -59,7 +59,6 @@ const REWRITING: &[&str] = &[
     "crates/bowline-oauth",
     "crates/bowline-portal",
     "crates/bowline-runtime",
-    "crates/kubectl-bowline",
     "docs/metrics.md",
     "src/cli.rs",
     "src/connection",

@@ -6,7 +6,7 @@ mod course;
 use anyhow::bail;
 
 use crate::related::{ProviderFacts, provider_of};
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::{WaitArgs, follow};
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
@@ -101,12 +101,12 @@ fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow
 
 /// What can be known of a code before one is requested, where the provider object may be read.
 fn check_device(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
-    let name = Cell::new(&connection.spec.provider).text;
+    let name = printable(&connection.spec.provider);
     if !provider.methods.is_empty() && !provider.methods.iter().any(|method| method.is(Method::DeviceCode)) {
         bail!("{name} has no codes to type on another device: connect without --device");
     }
     if provider.device_flow == Some(false) {
-        let contact = Cell::new(provider.contact.as_deref().unwrap_or("your platform team")).text;
+        let contact = printable(provider.contact.as_deref().unwrap_or("your platform team"));
         bail!(
             "IntegrationProvider {name} does not allow codes (spec.allow.deviceFlow). Connect without --device, or ask {contact}"
         );

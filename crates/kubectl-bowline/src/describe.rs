@@ -14,7 +14,7 @@ use crate::next;
 use crate::reading::{Readable, seen};
 use crate::related::{ProviderFacts, provider_of, shares_of, whereabouts};
 use crate::screen::{Paint, painted};
-use crate::table::{Cell, line, lines, phase};
+use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
@@ -167,11 +167,11 @@ impl DescribePage {
                 "True" => Paint::Good,
                 _ => Paint::Calm,
             };
-            let word = painted(&format!("{:<7}", Cell::new(status).text), Some(colour), self.colours);
+            let word = painted(&format!("{:<7}", printable(status)), Some(colour), self.colours);
             let age = since(Some(last_transition_time), self.now);
-            let _ = writeln!(text, "  {type_:<15} {word} {} (for {age})", Cell::new(reason).text);
+            let _ = writeln!(text, "  {type_:<15} {word} {} (for {age})", printable(reason));
             if !message.is_empty() {
-                let _ = writeln!(text, "                  {}", Cell::new(message).text);
+                let _ = writeln!(text, "                  {}", printable(message));
             }
         }
         text
@@ -208,7 +208,7 @@ impl DescribePage {
             let age = self.at(at.map(Time).as_ref()).unwrap_or_else(|| "<none>".to_owned());
             let kind = event.type_.as_deref().unwrap_or("Normal");
             let reason = event.reason.as_deref().unwrap_or_default();
-            let note = Cell::new(event.message.as_deref().unwrap_or_default()).text;
+            let note = printable(event.message.as_deref().unwrap_or_default());
             let _ = writeln!(text, "  {age:<10} {kind:<7} {reason}: {note}");
         }
         text

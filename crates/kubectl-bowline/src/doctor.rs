@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use crate::screen::{Paint, Screen, painted};
 use crate::session::UserSession;
-use crate::table::Cell;
+use crate::table::printable;
 use checks::judge;
 use cluster::look;
 
@@ -64,7 +64,7 @@ fn render(results: &[(&str, CheckResult)], colours: bool) -> String {
             CheckMark::Fail => ("fail", Paint::Bad),
         };
         let separator = if todo.is_empty() { "" } else { "; " };
-        let text = Cell::new(format!("{text}{separator}{todo}")).text;
+        let text = printable(format!("{text}{separator}{todo}"));
         format!("{}  {subject:<12} {text}\n", painted(word, Some(paint), colours))
     };
     results.iter().map(line).collect()

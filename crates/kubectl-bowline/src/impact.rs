@@ -21,7 +21,7 @@ use crate::age::relative;
 use crate::output;
 use crate::reading::Namespaced;
 use crate::related::{SecretPlace, hidden, published, shares_of};
-use crate::table::{Cell, Table};
+use crate::table::{Cell, Table, printable};
 use crate::{Screen, UserSession};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -101,7 +101,7 @@ fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
         remarks.push(format!("You may not list {kinds} in {namespace}: more may use it there."));
     }
     if impact.hidden {
-        remarks.push(Cell::new(format!("It is published {} too.", hidden(connection))).text);
+        remarks.push(printable(format!("It is published {} too.", hidden(connection))));
     }
     remarks
 }
@@ -214,7 +214,7 @@ impl Impact {
         let mut text = "These Secrets are removed:\n".to_owned();
         text.extend(self.secrets.iter().map(AffectedSecret::lines));
         if self.hidden {
-            let _ = writeln!(text, "  {}", Cell::new(hidden(connection)).text);
+            let _ = writeln!(text, "  {}", printable(hidden(connection)));
         }
         if let Some(at) = connection.token_expires_at().filter(|at| *at > now) {
             let _ = writeln!(

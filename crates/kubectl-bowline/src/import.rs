@@ -15,7 +15,7 @@ use crate::exit::Usage;
 use crate::next::{describe_command, failing};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
@@ -67,7 +67,7 @@ impl ImportArgs {
         match outcome(session, &connection, &announced, wait).await? {
             AttemptEnd::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             AttemptEnd::Failed { reason, message } => {
-                let said = Cell::new(format!("{name}: {reason}: {message}")).text;
+                let said = printable(format!("{name}: {reason}: {message}"));
                 screen.result(&format!("{said}\n"))?;
                 bail!("the import of {name} failed; see: {describe}")
             }
@@ -186,7 +186,7 @@ fn being_checked(now: &IntegrationConnection) -> String {
     let last = now.last_attempt().and_then(|last| Some((last.reason.as_ref()?, &last.message)));
     last.map_or_else(
         || "the grant is taken and still being checked".to_owned(),
-        |(reason, message)| Cell::new(format!("{reason}: {message}")).text,
+        |(reason, message)| printable(format!("{reason}: {message}")),
     )
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use crate::related::ProviderFacts;
-use crate::table::Cell;
+use crate::table::printable;
 use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use bowline_api::condition::{Conditioned, Truth};
 use bowline_api::names::connection_id;
@@ -40,7 +40,7 @@ impl NextStep {
 
 /// All steps, two lines each, the second one the command.
 pub(crate) fn lines(steps: &[NextStep]) -> String {
-    let text = |text: &String| Cell::new(text).text;
+    let text = |text: &String| printable(text);
     let line = |NextStep { who, what, command }: &NextStep| {
         format!("  {}: {}\n    {}\n", text(who), text(what), text(command))
     };

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
-use crate::table::Cell;
+use crate::table::printable;
 
 /// The caller may not read it.
 #[derive(Debug, Default, thiserror::Error)]
@@ -83,7 +83,7 @@ impl UserSession {
     /// Says what could not be read since the last time.
     pub(crate) fn warn(&self, screen: &mut Screen) {
         for line in self.unreadable.take() {
-            screen.progress(&format!("warning: {}", Cell::new(line).text));
+            screen.progress(&format!("warning: {}", printable(line)));
         }
     }
 }

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::age::relative;
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::WaitArgs;
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
@@ -43,13 +43,15 @@ impl RefreshArgs {
         if !wait.begin(&format!("Requested a refresh of {name}"), screen) {
             return Ok(());
         }
-        let settled = |now: &IntegrationConnection| handled(now) == Some(request.as_str());
+        let settled = |now: &IntegrationConnection| {
+            now.status.as_ref().and_then(|status| status.last_handled_refresh.as_ref()) == Some(&request)
+        };
         let so_far = |_: &IntegrationConnection| {
             format!("the operator has not handled the request for {name} yet; it stays requested")
         };
         let after = wait.until(session, &name, settled, so_far).await?;
         let (is_refreshed, said) = outcome(&before, &after, session.clock.now());
-        screen.result(&format!("{}\n", Cell::new(format!("{name}{said}")).text))?;
+        screen.result(&format!("{}\n", printable(format!("{name}{said}"))))?;
         ensure!(is_refreshed, "{name} was not refreshed");
         Ok(())
     }
@@ -58,10 +60,6 @@ impl RefreshArgs {
 /// A value that was never used before: each accepted request gives the connection a new resourceVersion.
 pub(crate) fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
-}
-
-fn handled(connection: &IntegrationConnection) -> Option<&str> {
-    connection.status.as_ref()?.last_handled_refresh.as_deref()
 }
 
 /// Whether the provider issued a token, and what came of the request, as what follows the connection's name.

@@ -9,8 +9,8 @@ use crate::impact::gather;
 use crate::next::{lines, steps};
 use crate::reading::Readable;
 use crate::related::{provider_of, shares_of};
-use crate::table::Cell;
-use crate::wait::WaitArgs;
+use crate::table::printable;
+use crate::wait::{WaitArgs, is_current};
 use crate::{Screen, UserSession};
 use bowline_api::condition::{ConditionType::Shared, Conditioned, Truth};
 use bowline_api::reason::{Reason, Remedy};
@@ -98,12 +98,6 @@ impl UnshareArgs {
     }
 }
 
-/// Whether status is about this very spec.
-fn is_current(connection: &IntegrationConnection) -> bool {
-    let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
-    observed == connection.metadata.generation
-}
-
 fn is_unshared(connection: &IntegrationConnection) -> bool {
     is_current(connection) && !connection.wants_sharing() && connection.condition(Shared).is_none()
 }
@@ -121,7 +115,7 @@ fn is_settled(connection: &IntegrationConnection) -> bool {
 fn so_far(connection: &IntegrationConnection) -> String {
     let name = connection.name_any();
     match connection.condition(Shared).filter(|_| is_current(connection)) {
-        Some(shared) => Cell::new(format!("{name}: {}: {}", shared.reason, shared.message)).text,
+        Some(shared) => printable(format!("{name}: {}: {}", shared.reason, shared.message)),
         None => format!("{name} is to be shared, and the operator has not done it yet"),
     }
 }

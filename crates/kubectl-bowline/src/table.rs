@@ -10,13 +10,16 @@ pub(crate) struct Cell {
     pub(crate) paint: Option<Paint>,
 }
 
+/// Names come from people and providers: nothing of them may move the cursor. `<none>` where there is nothing to show.
+pub(crate) fn printable(text: impl Into<String>) -> String {
+    let text: String = text.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}
+
 impl Cell {
-    /// Text without a colour; `<none>` where there is nothing to show.
+    /// Text without a colour.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        // Names come from people and providers: nothing of them may move the cursor.
-        let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, paint: None }
+        Self { text: printable(text), paint: None }
     }
 
     pub(crate) fn some(text: Option<impl Into<String>>) -> Self {
@@ -51,7 +54,7 @@ pub(crate) fn account_in_full(account: &AccountStatus) -> String {
     if account.name.is_some() {
         text = format!("{text} (id {})", account.id);
     }
-    Cell::new(text).text
+    printable(text)
 }
 
 /// Widths that fit a heading and the rows known so far; rows that come later keep to them.
@@ -86,7 +89,7 @@ impl Table {
 
 /// Titles and values, one a line; a value that is not there has none.
 pub(crate) fn lines(rows: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
-    rows.into_iter().filter_map(|(title, value)| Some(line(title, &Cell::new(value?).text))).collect()
+    rows.into_iter().filter_map(|(title, value)| Some(line(title, &printable(value?)))).collect()
 }
 
 /// One of them, with a value of our own that may have colours.

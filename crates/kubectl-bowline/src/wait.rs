@@ -60,6 +60,12 @@ impl WaitArgs {
     }
 }
 
+/// Whether status is about this very spec.
+pub(crate) fn is_current(connection: &IntegrationConnection) -> bool {
+    let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
+    observed == connection.metadata.generation
+}
+
 /// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
 /// not happen before the deadline.
 pub(crate) async fn follow<T>(

@@ -16,7 +16,7 @@ use crate::reading::seen;
 use crate::related::{ProviderFacts, provider_of};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
-use crate::table::Cell;
+use crate::table::{Cell, printable};
 use bowline_api::condition::{ConditionType::Ready, Conditioned};
 use bowline_api::names::{ANNOTATION_CONNECTION, connection_id, connection_of};
 use bowline_api::reason::quoted;
@@ -151,7 +151,7 @@ impl PodPage<'_> {
             if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
                 let reason = waiting.reason.as_deref().unwrap_or("Waiting");
                 let message = waiting.message.as_deref().unwrap_or_default();
-                let line = Cell::new(format!("container {} waits: {reason} {message}", container.name)).text;
+                let line = printable(format!("container {} waits: {reason} {message}", container.name));
                 let _ = writeln!(text, "  {}", line.trim_end());
             }
         }
@@ -173,7 +173,7 @@ impl PodPage<'_> {
             SecretSource::Shared(shared_by) => shared(&shared_by.0, shared_by.1.as_ref()),
             SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
-                Cell::new(id).text
+                printable(id)
             ),
             SecretSource::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
             SecretSource::Missing => self.missing(secret),
@@ -239,12 +239,12 @@ fn state(ready: Option<&Condition>) -> String {
     match ready {
         None => "  the operator has not looked at it yet.\n".to_owned(),
         Some(ready) if ready.status == "True" => "  works: it holds a valid token.\n".to_owned(),
-        Some(ready) => Cell::new(format!("  {}: {}", ready.reason, ready.message)).text + "\n",
+        Some(ready) => printable(format!("  {}: {}", ready.reason, ready.message)) + "\n",
     }
 }
 
 fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
-    let owner = Cell::new(&connection.spec.owner).text;
+    let owner = printable(&connection.spec.owner);
     let (state, next) = (state(connection.condition(Ready)), lines(&steps(connection, provider)));
     format!("  from connection {}, owner {owner}\n{state}{next}", connection.id())
 }
@@ -269,7 +269,7 @@ fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, Provi
     }
     let failing = behind.filter(|(connection, _)| !connection.is_ready());
     if let Some(ready) = failing.and_then(|(connection, _)| connection.condition(Ready)) {
-        text += &Cell::new(format!("  the connection: {}: {}", ready.reason, ready.message)).text;
+        text += &printable(format!("  the connection: {}: {}", ready.reason, ready.message));
         text.push('\n');
     }
     text + &lines(&next)

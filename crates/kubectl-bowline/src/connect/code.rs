@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::age::relative;
 use crate::refresh;
-use crate::table::{Cell, account_in_full, lines};
+use crate::table::{account_in_full, lines, printable};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::AuthorizationStatus;
 use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
@@ -54,7 +54,7 @@ pub(super) fn shown(
     now: Timestamp,
 ) -> String {
     let spec = &connection.spec;
-    let expected = spec.account.as_ref().map(|account| Cell::new(&account.id).text);
+    let expected = spec.account.as_ref().map(|account| printable(&account.id));
     let account = expected.or_else(|| connection.account().map(account_in_full));
     let account = account.map(|account| format!("{account} only"));
     let scopes = connection.scopes().map(|scopes| scopes.requested.join(" "));

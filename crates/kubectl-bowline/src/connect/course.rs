@@ -10,7 +10,7 @@ use crate::exit::Usage;
 use crate::next::{describe_command, lines, step};
 use crate::portal;
 use crate::related::ProviderFacts;
-use crate::table::{Cell, account_in_full};
+use crate::table::{account_in_full, printable};
 use crate::wait::follow;
 use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
@@ -161,7 +161,7 @@ impl Course<'_> {
         let account = now
             .account()
             .map_or_else(|| "an account that the provider does not name".to_owned(), account_in_full);
-        let shown_id = Cell::new(id).text;
+        let shown_id = printable(id);
         let facts = Facts { account_id: Some(&shown_id), ..now.facts() };
         let other = Reason::AwaitingAuthorization.command(&facts, Entrance::Device);
         match &self.args.accept_account {
@@ -192,17 +192,16 @@ impl Course<'_> {
                 let account = now.account().map(|account| format!(", as {}", account_in_full(account)));
                 Ok(self.screen.result(&format!("{name} is ready{}.\n", account.unwrap_or_default()))?)
             }
-            AttemptEnd::Failed { message, .. } if now.is_ready() => bail!(
-                "{name} was not connected again: {} The grant in use keeps working",
-                Cell::new(message).text
-            ),
+            AttemptEnd::Failed { message, .. } if now.is_ready() => {
+                bail!("{name} was not connected again: {} The grant in use keeps working", printable(message))
+            }
             AttemptEnd::Failed { reason, message } => {
                 self.explain(&reason, &message, now)?;
                 bail!("{name} is not ready")
             }
             AttemptEnd::Replaced { by } => bail!(
                 "another attempt to connect {name}{} has replaced this one; see: {}",
-                by.map(|by| Cell::new(format!(", by {by},")).text).unwrap_or_default(),
+                by.map(|by| printable(format!(", by {by},"))).unwrap_or_default(),
                 describe_command(now)
             ),
         }
@@ -211,7 +210,7 @@ impl Course<'_> {
     /// What happened, who acts, and the command.
     fn explain(&mut self, reason: &str, message: &str, now: &IntegrationConnection) -> anyhow::Result<()> {
         let next = lines(step(now, &self.provider, reason).as_slice());
-        let said = Cell::new(format!("{}: {reason}: {message}", self.args.name)).text;
+        let said = printable(format!("{}: {reason}: {message}", self.args.name));
         Ok(self.screen.result(&format!("{said}\n{next}"))?)
     }
 }
