@@ -14,10 +14,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
 use crate::age::since;
-use crate::output::{Column, ListView, Output, json, row, titles, yaml};
+use crate::output::{Column, ListView, Output, json, row, yaml};
 use crate::screen::{Paint, Screen};
 use crate::session::{UserSession, plain};
-use crate::table::{Cell, Table, phase};
+use crate::table::{Cell, phase};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::AccountStatus;
@@ -79,9 +79,9 @@ impl ListArgs {
         // A refusal ends the command at once; the watcher would try again for ever.
         connections.list(&ListParams::default().limit(1)).await.map_err(plain)?;
         let mut events = pin!(watcher(connections, watcher::Config::default()).default_backoff());
-        let columns = self.view().columns(self.output);
-        let mut known = Vec::new();
-        let mut table = None;
+        let view = self.view();
+        let is_table = matches!(self.output, None | Some(Output::Wide));
+        let (mut known, mut table) = (Vec::new(), None);
         while let Some(event) = events.try_next().await.context("the watch ended")? {
             let is_gone = matches!(event, Event::Delete(_));
             let text = match event {
@@ -93,12 +93,18 @@ impl ListArgs {
                     known.extend(session.readable(item));
                     continue;
                 }
-                Event::InitDone => self.opening(&columns, &known, &mut table, session, screen)?,
+                Event::InitDone if is_table => {
+                    let (fitted, text) =
+                        view.table(&known, self.output, session.clock.now(), screen.colours());
+                    table = Some(fitted);
+                    text
+                }
+                Event::InitDone => known.iter().map(|item| self.document(item)).collect::<Result<_, _>>()?,
                 Event::Apply(item) | Event::Delete(item) => match (session.readable(item), &table) {
                     (None, _) => String::new(),
                     (Some(item), None) => self.document(&item)?,
                     (Some(item), Some(table)) => {
-                        table.line(&changed(&columns, &item, is_gone, session.clock.now()))
+                        table.line(&changed(&view.columns(self.output), &item, is_gone, session.clock.now()))
                     }
                 },
             };
@@ -106,24 +112,6 @@ impl ListArgs {
             session.warn(screen);
         }
         Ok(())
-    }
-
-    /// What is there, and the table to which changes are added if it is shown as one.
-    fn opening(
-        &self,
-        columns: &[Column<IntegrationConnection>],
-        items: &[IntegrationConnection],
-        table: &mut Option<Table>,
-        session: &UserSession,
-        screen: &Screen,
-    ) -> anyhow::Result<String> {
-        if !matches!(self.output, None | Some(Output::Wide)) {
-            return items.iter().map(|item| self.document(item)).collect();
-        }
-        let rows: Vec<_> = items.iter().map(|item| row(columns, item, session.clock.now())).collect();
-        let (fitted, text) = Table::fit(&titles(columns), &rows, screen.colours());
-        *table = Some(fitted);
-        Ok(text)
     }
 
     /// One object of a stream.

@@ -76,22 +76,28 @@ impl<T: Serialize> ListView<T> {
             Some(Output::Json) => json(&list),
             Some(Output::Yaml) => yaml(&list),
             Some(Output::Name) => Ok(items.iter().map(|item| (self.name)(item) + "\n").collect()),
-            Some(Output::Wide) | None => {
-                let columns = self.columns(output);
-                let rows: Vec<_> = items.iter().map(|item| row(&columns, item, now)).collect();
-                Ok(Table::fit(&titles(&columns), &rows, colours).1)
-            }
+            Some(Output::Wide) | None => Ok(self.table(items, output, now, colours).1),
         }
+    }
+
+    /// The table, to which rows may be added, and its text.
+    pub(crate) fn table(
+        &self,
+        items: &[T],
+        output: Option<Output>,
+        now: Timestamp,
+        colours: bool,
+    ) -> (Table, String) {
+        let columns = self.columns(output);
+        let titles: Vec<_> = columns.iter().map(|(title, _)| *title).collect();
+        let rows: Vec<_> = items.iter().map(|item| row(&columns, item, now)).collect();
+        Table::fit(&titles, &rows, colours)
     }
 
     pub(crate) fn columns(&self, output: Option<Output>) -> Vec<Column<T>> {
         let added = if output == Some(Output::Wide) { self.wide } else { &[] };
         [self.usual, added].concat()
     }
-}
-
-pub(crate) fn titles<T>(columns: &[Column<T>]) -> Vec<&'static str> {
-    columns.iter().map(|(title, _)| *title).collect()
 }
 
 pub(crate) fn row<T>(columns: &[Column<T>], item: &T, now: Timestamp) -> Vec<Cell> {
