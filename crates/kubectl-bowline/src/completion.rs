@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use crate::reading::Namespaced;
+use crate::session::Namespaced;
 use crate::{Cli, Screen};
 use bowline_api::IntegrationConnection;
 use guess::{Wanted, cluster_options, wanted};

@@ -19,8 +19,8 @@ pub(crate) use references::{Via, references};
 
 use crate::age::relative;
 use crate::output;
-use crate::reading::Namespaced;
 use crate::related::{SecretPlace, hidden, published, shares_of};
+use crate::session::Namespaced;
 use crate::table::{Cell, Table, printable};
 use crate::{Screen, UserSession};
 use bowline_api::{ConnectionShare, IntegrationConnection};

@@ -1,14 +1,11 @@
 //! Reading lists. An object that cannot be read hides no other; what the caller may not read need not stop a command.
 
-use std::fmt::Debug;
-
+use kube::Api;
 use kube::api::ListParams;
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
+use kube::core::DeserializeGuard;
 
 use crate::screen::Screen;
-use crate::session::{UserSession, plain};
+use crate::session::{Listed, Namespaced, UserSession, plain};
 use crate::table::printable;
 
 /// The caller may not read it.
@@ -29,16 +26,6 @@ pub(crate) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Readable
         Err(error) => Err(plain(error)),
     }
 }
-
-/// A kind of object that can be listed.
-pub(crate) trait Listed: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug {}
-
-impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug> Listed for K {}
-
-/// One whose objects are in namespaces.
-pub(crate) trait Namespaced: Listed + Resource<Scope = NamespaceResourceScope> {}
-
-impl<K: Listed + Resource<Scope = NamespaceResourceScope>> Namespaced for K {}
 
 impl UserSession {
     /// All objects of a kind in the cluster.

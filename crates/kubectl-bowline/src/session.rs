@@ -1,16 +1,17 @@
 //! Whose cluster, as whom, in which namespace.
 
 use std::cell::RefCell;
+use std::fmt::Debug;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::Status;
-use kube::{Api, Client, Config, ResourceExt};
+use kube::core::{NamespaceResourceScope, Status};
+use kube::{Api, Client, Config, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::reading::Namespaced;
 use bowline_api::IntegrationConnection;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
@@ -70,6 +71,16 @@ pub(crate) struct UserSession {
     /// What could not be read, as sentences.
     pub(crate) unreadable: RefCell<Vec<String>>,
 }
+
+/// A kind of object that can be listed.
+pub(crate) trait Listed: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug {}
+
+impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug> Listed for K {}
+
+/// One whose objects are in namespaces.
+pub(crate) trait Namespaced: Listed + Resource<Scope = NamespaceResourceScope> {}
+
+impl<K: Listed + Resource<Scope = NamespaceResourceScope>> Namespaced for K {}
 
 impl UserSession {
     pub(crate) fn new(client: Client, namespace: String, clock: Clock) -> Self {
