@@ -10,7 +10,6 @@ use bowline_api::connection::{AttemptResult, LastAttempt};
 use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 use bowline_api::reason::{Reason, Remedy};
 
-/// How far an attempt is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AttemptProgress {
     /// Nobody has taken it up.
@@ -23,34 +22,24 @@ pub(crate) enum AttemptProgress {
     Ended(AttemptEnd),
 }
 
-/// How an attempt ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AttemptEnd {
     /// The connection is ready with its grant.
     Ready,
-    /// There is no grant of it, or one that cannot be used.
-    Failed {
-        /// As it stands in status.
-        reason: String,
-        /// The operator's words.
-        message: String,
-    },
-    /// Another attempt replaced it.
-    Replaced {
-        /// Who made that one, if that is known.
-        by: Option<String>,
-    },
+    /// There is no grant of it, or one that cannot be used. In the operator's words.
+    Failed { reason: String, message: String },
+    /// Another attempt replaced it, of this user if that is known.
+    Replaced { by: Option<String> },
 }
 
-/// An attempt that is followed.
 pub(crate) struct Followed {
     /// `status.lastAttempt.id`; not known before somebody begins in the portal.
     id: Option<String>,
     /// The annotation that requests it; none for one that is made in the portal.
     annotation: Option<&'static str>,
-    /// What stood there before.
+    /// `status.lastAttempt` before it.
     before: Option<LastAttempt>,
-    /// The one that was seen of it last.
+    /// The latest that status said of it.
     seen: Option<LastAttempt>,
     confirmed: bool,
 }
@@ -67,7 +56,7 @@ impl Followed {
         Self { id: Some(value.to_owned()), annotation: Some(annotation), ..Self::in_portal(before) }
     }
 
-    /// The one whose account its owner has just confirmed: it ended, so that the connection alone tells what comes of it.
+    /// One that ended with an account that its owner has just confirmed: only the connection says what follows.
     pub(crate) fn confirmed(before: &IntegrationConnection) -> Self {
         Self { confirmed: true, ..Self::in_portal(before) }
     }
@@ -146,13 +135,11 @@ fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress 
         Some(AttemptResult::Running) => AttemptProgress::Running,
         // A result of a later version.
         None if last.ended_at.is_none() => AttemptProgress::Running,
-        Some(AttemptResult::Failed | AttemptResult::Unknown) | None => failed(last),
+        Some(AttemptResult::Failed | AttemptResult::Unknown) | None => {
+            let reason = last.reason.as_ref().map_or_else(|| last.result.to_string(), ToString::to_string);
+            AttemptProgress::Ended(AttemptEnd::Failed { reason, message: last.message.clone() })
+        }
     }
-}
-
-fn failed(last: &LastAttempt) -> AttemptProgress {
-    let reason = last.reason.as_ref().map_or_else(|| last.result.to_string(), ToString::to_string);
-    AttemptProgress::Ended(AttemptEnd::Failed { reason, message: last.message.clone() })
 }
 
 /// What came of a grant that is in use.
@@ -164,19 +151,13 @@ fn standing(now: &IntegrationConnection) -> AttemptProgress {
         return AttemptProgress::AwaitsConfirmation;
     }
     let remedy = |reason: &str| Reason::parse(reason).map(|reason| reason.row().remedy);
-    match failing(now) {
-        Some(failing)
-            if !matches!(remedy(&failing.reason), Some(Remedy::None | Remedy::Wait | Remedy::Connect)) =>
-        {
-            AttemptProgress::Ended(told(failing))
-        }
-        // It is on its way.
-        _ => AttemptProgress::Running,
-    }
+    let is_under_way =
+        |reason: &str| matches!(remedy(reason), Some(Remedy::None | Remedy::Wait | Remedy::Connect));
+    let failing = failing(now).filter(|failing| !is_under_way(&failing.reason));
+    failing.map_or(AttemptProgress::Running, |failing| AttemptProgress::Ended(as_failure(failing)))
 }
 
-/// A condition as the end of an attempt.
-pub(crate) fn told(condition: &Condition) -> AttemptEnd {
+pub(crate) fn as_failure(condition: &Condition) -> AttemptEnd {
     AttemptEnd::Failed { reason: condition.reason.clone(), message: condition.message.clone() }
 }
 

@@ -2,19 +2,16 @@
 
 mod guess;
 
-use clap::{Command, CommandFactory, ValueEnum};
+use clap::{CommandFactory, ValueEnum};
 use clap_complete::aot::Shell;
 use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
 use kube::api::ListParams;
-use kube::core::NamespaceResourceScope;
-use kube::{Api, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 
-use super::Cli;
-use crate::screen::Screen;
-use crate::session::{ClusterArgs, UserSession};
+use crate::session::Namespaced;
+use crate::{Cli, Screen};
 use bowline_api::IntegrationConnection;
-use guess::{Names, Wanted, named_options, wanted};
+use guess::{Wanted, cluster_options, wanted};
 
 /// How long a shell is kept waiting for names.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -60,7 +57,6 @@ enum CompletionTarget {
 }
 
 impl CompletionArgs {
-    /// Asks no cluster.
     pub(crate) fn run(&self, screen: &mut Screen) -> anyhow::Result<()> {
         let shell = match self.target {
             CompletionTarget::Kubectl => {
@@ -95,43 +91,28 @@ impl CompleteArgs {
     /// Prints candidates and the directive. Whoever presses TAB wants no errors on the line: what cannot be known is
     /// left out.
     pub(crate) async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
-        let root: Command = Cli::command();
-        let wanted = wanted(&root, &self.words);
-        let mut lines = match &wanted {
-            Wanted::These(candidates) => candidates.clone(),
-            Wanted::Names(kind, typed) => {
-                let names = tokio::time::timeout(PATIENCE, names(*kind, &self.words)).await;
-                let names = names.ok().and_then(Result::ok).unwrap_or_default();
-                names.into_iter().filter(|name| name.starts_with(typed)).collect()
-            }
-            Wanted::File => Vec::new(),
+        let mut lines = match wanted(&Cli::command(), &self.words) {
+            // Cobra's directives: 0 leaves files to the shell, 4 is "offer no files instead".
+            Wanted::File => return Ok(screen.result(":0\n")?),
+            Wanted::These(candidates) => candidates,
+            Wanted::Connection(typed) => self.names::<IntegrationConnection>("", &typed).await,
+            Wanted::Pod(typed) => self.names::<Pod>("pod/", &typed).await,
         };
-        // Cobra's directives: 4 is "offer no files instead", 0 leaves that to the shell.
-        lines.push(if wanted == Wanted::File { ":0" } else { ":4" }.to_owned());
+        lines.push(":4".to_owned());
         Ok(screen.result(&(lines.join("\n") + "\n"))?)
     }
-}
 
-async fn names(kind: Names, words: &[String]) -> anyhow::Result<Vec<String>> {
-    let [kubeconfig, context, namespace] = named_options(words);
-    let cluster = ClusterArgs { kubeconfig: kubeconfig.map(Into::into), context, namespace };
-    let session = cluster.connect().await?;
-    match kind {
-        Names::Connections => listed::<IntegrationConnection>(&session, "").await,
-        Names::Pods => listed::<Pod>(&session, "pod/").await,
+    /// Names in the cluster that begin with what was typed, if they come in time.
+    async fn names<K: Namespaced>(&self, prefix: &str, typed: &str) -> Vec<String> {
+        let listed = async {
+            let session = cluster_options(&self.words)?.connect().await?;
+            anyhow::Ok(session.api::<K>().list_metadata(&ListParams::default()).await?.items)
+        };
+        let found =
+            tokio::time::timeout(PATIENCE, listed).await.ok().and_then(Result::ok).unwrap_or_default();
+        let names = found.iter().map(|one| format!("{prefix}{}", one.name_any()));
+        names.filter(|name| name.starts_with(typed)).collect()
     }
-}
-
-async fn listed<K>(session: &UserSession, prefix: &str) -> anyhow::Result<Vec<String>>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(session.client.clone(), &session.namespace);
-    let all = api.list_metadata(&ListParams::default()).await?;
-    Ok(all.iter().map(|one| format!("{prefix}{}", one.name_any())).collect())
 }
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
 //! `connect`: the owner consents, in a browser or by a code typed on another device, and sees what came of it.
 
+mod code;
 mod course;
-mod request;
-mod words;
 
 use anyhow::bail;
-use tokio::time::Instant;
 
 use crate::related::{ProviderFacts, provider_of};
-use crate::screen::Screen;
-use crate::session::UserSession;
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::{WaitArgs, follow};
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::Conditioned;
 use bowline_api::connection::Method;
-use bowline_api::reason::Entrance;
+use bowline_api::reason::{Entrance, Reason};
 use course::Course;
 
 const EXAMPLES: &str = "Examples:
@@ -56,31 +53,23 @@ pub(crate) struct ConnectArgs {
 impl ConnectArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let deadline = self.wait.deadline();
-        let Some(before) = self.looked_at(session, deadline).await? else {
-            return Err(self.late("the operator has not looked at it yet"));
-        };
+        let mut before = session.connection(&self.name).await?;
+        // Before the operator has said anything about it there is no page.
+        if before.conditions().is_empty() && self.wait.wait {
+            let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
+            let Some(now) = follow(session, &self.name, deadline, look).await? else {
+                return Err(self.late("the operator has not looked at it yet"));
+            };
+            before = now;
+        }
         let provider = provider_of(session, &before).await?;
         check(&before, &provider)?;
         if self.device {
             check_device(&before, &provider)?;
         }
-        let mut course = Course { args: &self, session, before, provider, shown: None };
-        course.wait_while_blocked(deadline, screen).await?;
-        course.run(deadline, screen).await
-    }
-
-    /// The connection, once the operator has said anything about it: before that there is no page.
-    async fn looked_at(
-        &self,
-        session: &UserSession,
-        deadline: Instant,
-    ) -> anyhow::Result<Option<IntegrationConnection>> {
-        let now = session.connection(&self.name).await?;
-        if !now.conditions().is_empty() || !self.wait.wait {
-            return Ok(Some(now));
-        }
-        let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
-        follow(session, &self.name, deadline, look).await
+        let mut course = Course { args: &self, session, screen, deadline, before, provider, shown: None };
+        course.wait_while_blocked().await?;
+        course.run().await
     }
 
     fn late(&self, what: &str) -> anyhow::Error {
@@ -90,19 +79,21 @@ impl ConnectArgs {
 
 /// What can be known before anything is requested.
 fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
-    let of = words::of(connection);
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("the connection is being deleted");
     }
-    let settings = [(connection.is_disconnected(), "disconnect"), (connection.is_paused(), "suspend")];
-    if let Some((_, field)) = settings.into_iter().find(|(is_set, _)| *is_set) {
-        bail!(
-            "spec.{field} is true; to continue, first: kubectl patch ic {of} --type merge -p '{{\"spec\":{{\"{field}\":false}}}}'"
-        );
+    let (entrance, facts) = (provider.entrance(connection), connection.facts());
+    let settings = [
+        (connection.is_disconnected(), "disconnect", Reason::Disconnected),
+        (connection.is_paused(), "suspend", Reason::Suspended),
+    ];
+    if let Some((_, field, reason)) = settings.into_iter().find(|(is_set, ..)| *is_set) {
+        bail!("spec.{field} is true; to continue, first: {}", reason.command(&facts, entrance));
     }
-    if provider.entrance(connection) == Entrance::Import {
+    if entrance == Entrance::Import {
         bail!(
-            "nobody consents to a connection of this method: import its grant with: kubectl bowline import {of} --from-file FILE"
+            "nobody consents to a connection of this method: import its grant with: {}",
+            Reason::AwaitingAuthorization.command(&facts, entrance)
         );
     }
     Ok(())
@@ -110,12 +101,12 @@ fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow
 
 /// What can be known of a code before one is requested, where the provider object may be read.
 fn check_device(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
-    let name = Cell::new(&connection.spec.provider).text;
+    let name = printable(&connection.spec.provider);
     if !provider.methods.is_empty() && !provider.methods.iter().any(|method| method.is(Method::DeviceCode)) {
         bail!("{name} has no codes to type on another device: connect without --device");
     }
     if provider.device_flow == Some(false) {
-        let contact = Cell::new(provider.contact.as_deref().unwrap_or("your platform team")).text;
+        let contact = printable(provider.contact.as_deref().unwrap_or("your platform team"));
         bail!(
             "IntegrationProvider {name} does not allow codes (spec.allow.deviceFlow). Connect without --device, or ask {contact}"
         );

@@ -5,9 +5,8 @@ use serde_json::json;
 
 use crate::exit::Usage;
 use crate::impact::{Impact, gather};
-use crate::screen::Screen;
-use crate::session::UserSession;
-use crate::wait::WaitArgs;
+use crate::wait::{WaitArgs, is_current};
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::Phase;
 
@@ -82,11 +81,10 @@ fn agrees(answer: &str, name: &str, others: bool) -> bool {
 
 /// Whether the operator has withdrawn everything.
 fn is_over(connection: &IntegrationConnection) -> bool {
-    let Some(status) = &connection.status else { return false };
     connection.is_disconnected()
         && connection.phase() == Some(Phase::Disconnected)
-        && status.observed_generation == connection.metadata.generation
-        && status.secret.is_none()
+        && is_current(connection)
+        && connection.status.as_ref().is_some_and(|status| status.secret.is_none())
 }
 
 #[cfg(test)]

@@ -3,13 +3,11 @@
 mod checks;
 mod cluster;
 
-use std::fmt::Write as _;
-
 use anyhow::bail;
 
 use crate::screen::{Paint, Screen, painted};
 use crate::session::UserSession;
-use crate::table::Cell;
+use crate::table::printable;
 use checks::judge;
 use cluster::look;
 
@@ -29,41 +27,27 @@ pub(crate) struct DoctorArgs {
     operator_namespace: String,
 }
 
-/// How a check ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckMark {
-    /// As it should be.
     Ok,
     /// Somebody should look, or it could not be seen.
     Warn,
-    /// Something does not work.
     Fail,
 }
 
-/// One line of the answer, and what to do about it.
+/// What one check says, and what to do about it: empty where there is nothing to do.
 #[derive(Debug, PartialEq, Eq)]
 struct CheckResult {
     mark: CheckMark,
-    subject: &'static str,
     text: String,
-    todo: Option<String>,
-}
-
-impl CheckResult {
-    fn new(mark: CheckMark, subject: &'static str, text: impl Into<String>) -> Self {
-        Self { mark, subject, text: text.into(), todo: None }
-    }
-
-    fn todo(self, todo: impl Into<String>) -> Self {
-        Self { todo: Some(todo.into()), ..self }
-    }
+    todo: String,
 }
 
 impl DoctorArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
-        let findings = judge(&look(session, &self.operator_namespace).await?, &self.operator_namespace);
-        screen.result(&render(&findings, screen.colours()))?;
-        match findings.iter().filter(|finding| finding.mark == CheckMark::Fail).count() {
+        let results = judge(&look(session, &self.operator_namespace).await?, &self.operator_namespace);
+        screen.result(&render(&results, screen.colours()))?;
+        match results.iter().filter(|(_, result)| result.mark == CheckMark::Fail).count() {
             0 => Ok(()),
             1 => bail!("1 check failed"),
             failed => bail!("{failed} checks failed"),
@@ -71,22 +55,19 @@ impl DoctorArgs {
     }
 }
 
-fn render(findings: &[CheckResult], colours: bool) -> String {
-    let mut text = String::new();
-    for CheckResult { mark, subject, text: said, todo } in findings {
+/// One line for each result, with what was checked.
+fn render(results: &[(&str, CheckResult)], colours: bool) -> String {
+    let line = |(subject, CheckResult { mark, text, todo }): &(&str, CheckResult)| {
         let (word, paint) = match mark {
             CheckMark::Ok => ("ok  ", Paint::Good),
             CheckMark::Warn => ("warn", Paint::Calm),
             CheckMark::Fail => ("fail", Paint::Bad),
         };
-        let word = painted(word, Some(paint), colours);
-        let _ = write!(text, "{word}  {subject:<12} {}", Cell::new(said).text);
-        let _ = match todo {
-            Some(todo) => writeln!(text, "; {}", Cell::new(todo).text),
-            None => writeln!(text),
-        };
-    }
-    text
+        let separator = if todo.is_empty() { "" } else { "; " };
+        let text = printable(format!("{text}{separator}{todo}"));
+        format!("{}  {subject:<12} {text}\n", painted(word, Some(paint), colours))
+    };
+    results.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -95,17 +76,11 @@ mod tests {
 
     #[test]
     fn each_check_is_one_line_with_what_to_do() {
-        let findings = [
-            CheckResult { mark: CheckMark::Ok, subject: "keyring", text: "there".into(), todo: None },
-            CheckResult {
-                mark: CheckMark::Fail,
-                subject: "operator",
-                text: "0 of 1\nready".into(),
-                todo: Some("see its log".into()),
-            },
-        ];
+        let well = CheckResult { mark: CheckMark::Ok, text: "there".into(), todo: String::new() };
+        let down =
+            CheckResult { mark: CheckMark::Fail, text: "0 of 1\nready".into(), todo: "see its log".into() };
         assert_eq!(
-            render(&findings, false),
+            render(&[("keyring", well), ("operator", down)], false),
             "ok    keyring      there\nfail  operator     0 of 1\u{fffd}ready; see its log\n"
         );
     }

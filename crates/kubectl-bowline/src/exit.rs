@@ -1,44 +1,21 @@
 //! Exit codes, a part of the plug-in's contract.
 
 use std::io;
-use std::process::ExitCode;
 
 use bowline_api::duration::Duration;
 
 use crate::age::length;
 
-/// How the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// Done.
-    Ok = 0,
-    /// Not done.
-    Failed = 1,
-    /// A usage error.
-    Usage = 2,
-    /// Started, but not ready within the time given.
-    NotInTime = 3,
-}
+pub(crate) const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage error, 3 not ready in time.";
 
-impl Exit {
-    /// The exit that an error stands for.
-    pub fn of(error: &anyhow::Error) -> Self {
-        if error.is::<NotInTime>() {
-            Self::NotInTime
-        } else if error.is::<Usage>() {
-            Self::Usage
-        } else if is_closed_pipe(error) {
-            // `kubectl bowline list | head -1` has what it wanted.
-            Self::Ok
-        } else {
-            Self::Failed
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+/// The exit code of a command that ended with this error.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<io::Error>() {
+        // `kubectl bowline list | head -1` has what it wanted.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        _ if error.is::<NotInTime>() => 3,
+        _ if error.is::<Usage>() => 2,
+        _ => 1,
     }
 }
 
@@ -55,10 +32,6 @@ pub(crate) struct NotInTime {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) &'static str);
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -77,7 +50,7 @@ mod tests {
             (io::Error::from(io::ErrorKind::BrokenPipe).into(), 0),
             (io::Error::from(io::ErrorKind::PermissionDenied).into(), 1),
         ] {
-            assert_eq!(Exit::of(&error) as u8, exit, "{error:#}");
+            assert_eq!(exit_code(&error), exit, "{error:#}");
         }
     }
 }

@@ -1,57 +1,144 @@
-//! Who is affected when a connection's Secrets are removed: by namespace, as far as the caller may look.
+//! `impact`: who is affected when a connection's Secrets are removed, by namespace, as far as the caller may look.
 
-mod command;
 mod references;
 
 use std::fmt::Write as _;
 
+use clap::ValueEnum;
 use futures::try_join;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::NamespaceResourceScope;
-use kube::{Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::ResourceExt;
+use serde::Serialize;
+use serde_json::{Value, json};
 
-pub(crate) use command::ImpactArgs;
 pub(crate) use references::{Via, references};
 
 use crate::age::relative;
-use crate::reading::{Readable, seen};
+use crate::output;
 use crate::related::{SecretPlace, hidden, published, shares_of};
-use crate::session::UserSession;
-use crate::table::Cell;
+use crate::session::Namespaced;
+use crate::table::{Cell, Table, printable};
+use crate::{Screen, UserSession};
 use bowline_api::{ConnectionShare, IntegrationConnection};
+
+const EXAMPLES: &str = "Examples:
+  kubectl bowline impact github-work          who loses the token with it
+  kubectl bowline impact github-work -o json  the same for scripts
+
+Lists each Secret of the connection, also where it is shared, and the pods,
+Deployments, StatefulSets and CronJobs that name it in env, envFrom or volumes.
+Looks with your own rights and says where you may not; changes nothing.
+disconnect and unshare list the same before they change anything.";
+
+const HEADING: &[&str] = &["NAMESPACE", "SECRET", "WORKSPACE", "KIND", "NAME", "BY"];
+
+/// List who loses the token when a connection is removed
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ImpactArgs {
+    /// The connection
+    name: String,
+    /// Another format than the table
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<ReportFormat>,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum ReportFormat {
+    /// As JSON
+    Json,
+    /// As YAML
+    Yaml,
+}
+
+impl ImpactArgs {
+    pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
+        let connection = session.connection(&self.name).await?;
+        let impact = gather(session, &connection, true).await?;
+        match self.output {
+            Some(ReportFormat::Json) => screen.result(&output::json(&report(&connection, &impact))?)?,
+            Some(ReportFormat::Yaml) => screen.result(&output::yaml(&report(&connection, &impact))?)?,
+            None => {
+                if !impact.secrets.is_empty() {
+                    screen.result(&Table::fit(HEADING, &rows(&impact), screen.colours()).1)?;
+                }
+                for remark in remarks(&connection, &impact) {
+                    screen.progress(&remark);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows(impact: &Impact) -> Vec<Vec<Cell>> {
+    let mut rows = Vec::new();
+    for AffectedSecret { place, used_by, .. } in &impact.secrets {
+        let workspace = place.workspace.as_deref().unwrap_or_default();
+        let row = |kind: &str, user: &str, by: &str| {
+            [&place.namespace, &place.name, workspace, kind, user, by].map(Cell::new).into()
+        };
+        rows.extend(used_by.iter().map(|user| row(&user.kind, &user.name, &user.via.to_string())));
+        if used_by.is_empty() {
+            rows.push(row("", "", ""));
+        }
+    }
+    rows
+}
+
+/// What the table cannot show.
+fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if impact.secrets.is_empty() && !impact.hidden {
+        remarks.push("No Secret is published, so no workload loses one.".to_owned());
+    }
+    for secret in impact.secrets.iter().filter(|secret| !secret.not_listed.is_empty()) {
+        let (kinds, namespace) = (secret.not_listed.join(", "), &secret.place.namespace);
+        remarks.push(format!("You may not list {kinds} in {namespace}: more may use it there."));
+    }
+    if impact.hidden {
+        remarks.push(printable(format!("It is published {} too.", hidden(connection))));
+    }
+    remarks
+}
+
+/// The answer for programs; `complete` says whether the user might list everything that was looked for.
+fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
+    json!({
+        "connection": connection.id(),
+        "secrets": impact.secrets,
+        "complete": !impact.hidden && impact.secrets.iter().all(|secret| secret.not_listed.is_empty()),
+    })
+}
 
 /// How many workloads of a namespace are named.
 const NAMED: usize = 12;
 
-/// Everything that loses the token.
 pub(crate) struct Impact {
     pub(crate) secrets: Vec<AffectedSecret>,
     /// Whether it is shared with namespaces that the caller may not list.
     pub(crate) hidden: bool,
 }
 
-/// One Secret and who uses it.
-#[derive(Debug, PartialEq)]
+#[derive(Serialize, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct AffectedSecret {
+    #[serde(flatten)]
     pub(crate) place: SecretPlace,
-    /// Its name, or the one it will have.
-    pub(crate) name: String,
-    /// Workloads that reference the Secret, by kind, name and way.
-    pub(crate) users: Vec<Workload>,
+    pub(crate) used_by: Vec<Workload>,
     /// Kinds that the caller may not list there.
-    pub(crate) unseen: Vec<&'static str>,
+    pub(crate) not_listed: Vec<String>,
 }
 
-/// A workload that references a Secret.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Serialize, Debug, PartialEq, Eq)]
 pub(crate) struct Workload {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
     pub(crate) name: String,
+    #[serde(rename = "by")]
     pub(crate) via: Via,
 }
 
@@ -61,11 +148,9 @@ pub(crate) async fn gather(
     connection: &IntegrationConnection,
     own: bool,
 ) -> anyhow::Result<Impact> {
-    let (shares, hidden) = match shares_of(session, connection).await? {
-        Readable::Yes(shares) => (shares, false),
-        Readable::MayNot => (Vec::new(), true),
-    };
-    let mut impact = Impact { secrets: affected(connection, &shares, own), hidden };
+    let shares = shares_of(session, connection).await?;
+    let secrets = affected(connection, shares.as_deref().unwrap_or_default(), own);
+    let mut impact = Impact { secrets, hidden: shares.is_err() };
     for secret in &mut impact.secrets {
         look(session, secret).await?;
     }
@@ -78,59 +163,41 @@ fn affected(
     own: bool,
 ) -> Vec<AffectedSecret> {
     let places = published(connection, shares).into_iter().filter(|place| own || place.workspace.is_some());
-    let secret = |place: SecretPlace| AffectedSecret {
-        // A share's Secret is named by the connection's id.
-        name: place.name.clone().unwrap_or_else(|| connection.id()),
-        place,
-        users: Vec::new(),
-        unseen: Vec::new(),
-    };
-    places.map(secret).collect()
+    places.map(|place| AffectedSecret { place, used_by: Vec::new(), not_listed: Vec::new() }).collect()
 }
 
-async fn look(session: &UserSession, affected: &mut AffectedSecret) -> anyhow::Result<()> {
-    let deployment = |it: &Deployment| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
-    let stateful = |it: &StatefulSet| it.spec.as_ref().and_then(|spec| spec.template.spec.clone());
-    let cron = |it: &CronJob| {
-        it.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref()?.template.spec.clone())
-    };
-    let (here, secret) = (&affected.place.namespace, &affected.name);
+async fn look(session: &UserSession, secret: &mut AffectedSecret) -> anyhow::Result<()> {
+    let place = &secret.place;
     let found = try_join!(
-        users(session, here, secret, "Deployment", deployment),
-        users(session, here, secret, "StatefulSet", stateful),
-        users(session, here, secret, "CronJob", cron),
-        users(session, here, secret, "Pod", |it: &Pod| it.spec.clone()),
+        users(session, place, |it: &Deployment| it.spec.as_ref()?.template.spec.clone()),
+        users(session, place, |it: &StatefulSet| it.spec.as_ref()?.template.spec.clone()),
+        users(session, place, |it: &CronJob| {
+            it.spec.as_ref()?.job_template.spec.as_ref()?.template.spec.clone()
+        }),
+        users(session, place, |it: &Pod| it.spec.clone()),
     )?;
-    for (kind, seen) in
-        [("Deployments", found.0), ("StatefulSets", found.1), ("CronJobs", found.2), ("Pods", found.3)]
-    {
-        match seen {
-            Readable::Yes(users) => affected.users.extend(users),
-            Readable::MayNot => affected.unseen.push(kind),
+    for found in [found.0, found.1, found.2, found.3] {
+        match found {
+            Ok(users) => secret.used_by.extend(users),
+            Err(kind) => secret.not_listed.push(format!("{kind}s")),
         }
     }
     Ok(())
 }
 
-async fn users<K>(
+/// The workloads of one kind that use the Secret; the kind, if the caller may not list it.
+async fn users<K: Namespaced>(
     session: &UserSession,
-    namespace: &str,
-    secret: &str,
-    kind: &'static str,
+    place: &SecretPlace,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Readable<Vec<Workload>>>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug,
-{
-    let all: Readable<Vec<K>> = seen(session.within(namespace).await)?;
+) -> anyhow::Result<Result<Vec<Workload>, String>> {
+    let kind = K::kind(&()).into_owned();
+    let Ok(all) = session.within::<K>(&place.namespace).await? else { return Ok(Err(kind)) };
     let user = |object: &K| {
-        let via = references(&pod(object)?).remove(secret)?;
-        Some(Workload { kind, name: object.name_any(), via })
+        let via = references(&pod(object)?).remove(&place.name)?;
+        Some(Workload { kind: kind.clone(), name: object.name_any(), via })
     };
-    Ok(all.map(|all| all.iter().filter_map(user).collect()))
+    Ok(Ok(all.iter().filter_map(user).collect()))
 }
 
 impl Impact {
@@ -147,7 +214,7 @@ impl Impact {
         let mut text = "These Secrets are removed:\n".to_owned();
         text.extend(self.secrets.iter().map(AffectedSecret::lines));
         if self.hidden {
-            let _ = writeln!(text, "  {}", Cell::new(hidden(connection)).text);
+            let _ = writeln!(text, "  {}", printable(hidden(connection)));
         }
         if let Some(at) = connection.token_expires_at().filter(|at| *at > now) {
             let _ = writeln!(
@@ -163,15 +230,15 @@ impl Impact {
 impl AffectedSecret {
     fn lines(&self) -> String {
         let mut text = format!("  {}\n", self.place);
-        for Workload { kind, name, via } in self.users.iter().take(NAMED) {
+        for Workload { kind, name, via } in self.used_by.iter().take(NAMED) {
             let _ = writeln!(text, "    {kind} {name}, by {via}");
         }
-        if let Some(more) = self.users.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            let _ = writeln!(text, "    and {more} more");
+        if self.used_by.len() > NAMED {
+            let _ = writeln!(text, "    and {} more", self.used_by.len() - NAMED);
         }
-        if !self.unseen.is_empty() {
-            let _ = writeln!(text, "    you may not list {} there", self.unseen.join(", "));
-        } else if self.users.is_empty() {
+        if !self.not_listed.is_empty() {
+            let _ = writeln!(text, "    you may not list {} there", self.not_listed.join(", "));
+        } else if self.used_by.is_empty() {
             text.push_str("    no pod, Deployment, StatefulSet or CronJob there names it\n");
         }
         text
@@ -207,8 +274,8 @@ mod tests {
         let mut impact = Impact { secrets: affected(&connection(), &[share()], true), hidden: false };
         let mut via = Via::default();
         via.env.insert("app".into());
-        impact.secrets[0].users.push(Workload { kind: "Deployment", name: "web".into(), via });
-        impact.secrets[1].unseen = vec!["CronJobs", "Pods"];
+        impact.secrets[0].used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
+        impact.secrets[1].not_listed = vec!["CronJobs".into(), "Pods".into()];
         assert!(impact.reaches_others());
         assert_eq!(
             impact.render(&connection(), "2026-01-01T00:20:00Z".parse().unwrap()),
@@ -234,6 +301,60 @@ mod tests {
         assert!(
             text.contains("in namespaces of workspace marketing whose shares you may not list"),
             "{text}"
+        );
+    }
+
+    fn of_both_namespaces() -> Impact {
+        let secret = |namespace: &str, name: &str, workspace: Option<&str>| AffectedSecret {
+            place: SecretPlace {
+                namespace: namespace.into(),
+                name: name.into(),
+                is_written: true,
+                workspace: workspace.map(Into::into),
+            },
+            used_by: Vec::new(),
+            not_listed: Vec::new(),
+        };
+        let mut via = Via { volume: true, ..Via::default() };
+        via.env.insert("app".into());
+        let mut here = secret("team-a", "github", None);
+        here.used_by.push(Workload { kind: "Deployment".into(), name: "web".into(), via });
+        let mut there = secret("jobs", "team-a.github", Some("marketing"));
+        there.not_listed = vec!["Pods".into()];
+        Impact { secrets: vec![here, there], hidden: false }
+    }
+
+    #[test]
+    fn each_user_is_a_row_and_a_secret_without_one_too() {
+        let text = Table::fit(HEADING, &rows(&of_both_namespaces()), false).1;
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["team-a", "github", "<none>", "Deployment", "web", "env,", "volume"]);
+        assert_eq!(lines[2], ["jobs", "team-a.github", "marketing", "<none>", "<none>", "<none>"]);
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn what_may_not_be_seen_is_said() {
+        let mut impact = of_both_namespaces();
+        assert_eq!(
+            remarks(&connection(), &impact),
+            ["You may not list Pods in jobs: more may use it there."]
+        );
+        impact.hidden = true;
+        assert!(remarks(&connection(), &impact)[1].contains("workspace marketing"));
+        let none = Impact { secrets: Vec::new(), hidden: false };
+        assert_eq!(remarks(&connection(), &none), ["No Secret is published, so no workload loses one."]);
+    }
+
+    #[test]
+    fn programs_are_told_whether_that_is_all() {
+        assert_eq!(
+            report(&connection(), &of_both_namespaces()),
+            json!({"connection": "team-a.github", "complete": false, "secrets": [
+                {"namespace": "team-a", "name": "github", "notListed": [],
+                    "usedBy": [{"kind": "Deployment", "name": "web", "by": ["env", "volume"]}]},
+                {"namespace": "jobs", "name": "team-a.github", "workspace": "marketing", "usedBy": [],
+                    "notListed": ["Pods"]}]})
         );
     }
 }

@@ -10,17 +10,16 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::attempt::{AttemptEnd, AttemptProgress, Followed, told};
+use crate::attempt::{AttemptEnd, AttemptProgress, Followed, as_failure};
 use crate::exit::Usage;
-use crate::next::failing;
+use crate::next::{describe_command, failing};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::{WaitArgs, follow};
 use bowline_api::IntegrationConnection;
 use bowline_api::names::{ANNOTATION_INTAKE, LABEL_INTAKE_FOR, TYPE_INTAKE};
-use bowline_api::reason::quoted;
-use grant::{GivenGrant, MAX_BYTES};
+use grant::{ImportedGrant, MAX_BYTES};
 
 const EXAMPLES: &str = "Examples:
   # the JSON of a token answer
@@ -60,16 +59,15 @@ impl ImportArgs {
         let connection = session.connection(&name).await?;
         check(&connection)?;
         let announced = announce(session, &connection, &grant).await?;
-        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.secret);
+        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.name_any());
         if !wait.begin(&doing, screen) {
             return Ok(());
         }
-        let describe =
-            format!("kubectl bowline describe {} -n {}", quoted(&name), quoted(&session.namespace));
+        let describe = describe_command(&connection);
         match outcome(session, &connection, &announced, wait).await? {
             AttemptEnd::Ready => Ok(screen.result(&format!("{name} is ready.\n"))?),
             AttemptEnd::Failed { reason, message } => {
-                let said = Cell::new(format!("{name}: {reason}: {message}")).text;
+                let said = printable(format!("{name}: {reason}: {message}"));
                 screen.result(&format!("{said}\n"))?;
                 bail!("the import of {name} failed; see: {describe}")
             }
@@ -80,7 +78,7 @@ impl ImportArgs {
     }
 }
 
-fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<GivenGrant> {
+fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<ImportedGrant> {
     let mut bytes = Vec::new();
     // One byte more than allowed, so that too much is seen as such.
     let limit = MAX_BYTES as u64 + 1;
@@ -95,7 +93,7 @@ fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyh
             .read_to_end(&mut bytes)
             .context("cannot read stdin")?,
     };
-    GivenGrant::read(&bytes, session.clock.now())
+    ImportedGrant::read(&bytes, session.clock.now())
 }
 
 /// What can be known before a secret is written.
@@ -110,44 +108,37 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The intake that the connection points to now.
-struct Announced {
-    secret: String,
-    /// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
-    value: String,
-}
-
 /// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
 async fn announce(
     session: &UserSession,
     connection: &IntegrationConnection,
-    grant: &GivenGrant,
-) -> anyhow::Result<Announced> {
-    let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+    grant: &ImportedGrant,
+) -> anyhow::Result<Secret> {
+    let secrets: Api<Secret> = session.api();
     let secret = secrets
         .create(&PostParams::default(), &intake(connection, grant))
         .await
         .map_err(plain)
         .context("the intake Secret cannot be written")?;
-    let (name, uid) = (secret.name_any(), secret.uid().unwrap_or_default());
-    let value = format!("{name}/{uid}");
-    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &value).await {
-        let left = match withdraw(&secrets, &name, uid).await {
-            Ok(()) => "nothing is left behind".to_owned(),
+    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &announcement(&secret)).await {
+        let name = secret.name_any();
+        let only_ours = Preconditions { uid: secret.uid(), resource_version: None };
+        let removal = secrets.delete(&name, &DeleteParams::default().preconditions(only_ours)).await;
+        let left = match removal.map_err(plain) {
+            Ok(_) => "nothing is left behind".to_owned(),
             Err(left) => format!("Secret {name} is left behind, delete it by hand ({left})"),
         };
         return Err(error.context(format!("not imported, and {left}")));
     }
-    Ok(Announced { secret: name, value })
+    Ok(secret)
 }
 
-async fn withdraw(secrets: &Api<Secret>, name: &str, uid: String) -> anyhow::Result<()> {
-    let only_ours =
-        DeleteParams::default().preconditions(Preconditions { uid: Some(uid), resource_version: None });
-    secrets.delete(name, &only_ours).await.map(drop).map_err(plain)
+/// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
+fn announcement(secret: &Secret) -> String {
+    format!("{}/{}", secret.name_any(), secret.uid().unwrap_or_default())
 }
 
-fn intake(connection: &IntegrationConnection, grant: &GivenGrant) -> Secret {
+fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
     let name = connection.name_any();
     Secret {
         metadata: ObjectMeta {
@@ -163,18 +154,16 @@ fn intake(connection: &IntegrationConnection, grant: &GivenGrant) -> Secret {
     }
 }
 
-/// Follows the attempt that the announcement starts.
 async fn outcome(
     session: &UserSession,
     before: &IntegrationConnection,
-    announced: &Announced,
+    announced: &Secret,
     wait: WaitArgs,
 ) -> anyhow::Result<AttemptEnd> {
-    let name = before.name_any();
-    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announced.value);
+    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announcement(announced));
     let mut so_far = format!(
         "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
-        secret = announced.secret,
+        secret = announced.name_any(),
         namespace = session.namespace,
     );
     let look = |now: &IntegrationConnection| {
@@ -184,19 +173,21 @@ async fn outcome(
                 so_far = being_checked(now);
                 None
             }
-            AttemptProgress::AwaitsConfirmation => failing(now).map(told),
+            AttemptProgress::AwaitsConfirmation => failing(now).map(as_failure),
             AttemptProgress::Ended(end) => Some(end),
         })
     };
-    let end = follow(session, &name, wait.deadline(), look).await?;
+    let end = follow(session, &before.name_any(), wait.deadline(), look).await?;
     end.ok_or_else(|| wait.late(so_far))
 }
 
 /// What keeps the grant from being used, as far as anything does.
 fn being_checked(now: &IntegrationConnection) -> String {
-    let what = "the grant is taken and still being checked".to_owned();
     let last = now.last_attempt().and_then(|last| Some((last.reason.as_ref()?, &last.message)));
-    last.map_or(what, |(reason, message)| Cell::new(format!("{reason}: {message}")).text)
+    last.map_or_else(
+        || "the grant is taken and still being checked".to_owned(),
+        |(reason, message)| printable(format!("{reason}: {message}")),
+    )
 }
 
 #[cfg(test)]
@@ -217,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_intake_secret_goes_with_its_connection_and_has_a_type_of_its_own() {
-        let grant = GivenGrant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        let grant = ImportedGrant::read(b"api_key=k", "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
         let secret = intake(&connection(&json!({})), &grant);
         assert_eq!(secret.type_.as_deref(), Some("bowline.dev/intake"));
         assert_eq!(secret.metadata.generate_name.as_deref(), Some("github-intake-"));

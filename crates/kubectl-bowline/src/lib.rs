@@ -35,12 +35,11 @@ mod why;
 
 use clap::{Parser, Subcommand};
 
-pub use exit::Exit;
+pub use exit::exit_code;
 pub use screen::Screen;
 
+use exit::EXITS;
 use session::{ClusterArgs, UserSession};
-
-const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage error, 3 not ready in time.";
 
 /// Connections of third-party accounts, kept as Kubernetes objects
 ///
@@ -77,18 +76,15 @@ enum Command {
 
 /// Connects as the kubeconfig says and carries the command out.
 pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
-    let Cli { cluster, command } = cli;
-    // These work without a cluster.
-    let command = match command {
-        Command::Completion(args) => return args.run(screen),
-        Command::Complete(args) => return args.run(screen).await,
-        command => command,
-    };
-    let session = cluster.connect().await?;
-    run_in(&session, command, screen).await
+    match cli.command {
+        // These work without a cluster.
+        Command::Completion(args) => args.run(screen),
+        Command::Complete(args) => args.run(screen).await,
+        command => run_in(&cli.cluster.connect().await?, command, screen).await,
+    }
 }
 
-/// Carries the command out, and tells of what could not be read for it.
+/// Carries the command out, and warns of what could not be read for it.
 async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) -> anyhow::Result<()> {
     let outcome = match command {
         Command::List(args) => args.run(session, screen).await,

@@ -4,19 +4,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use crate::related::ProviderFacts;
-use crate::table::Cell;
+use crate::table::printable;
 use bowline_api::condition::ConditionType::{Authorized, Ready, SecretPublished, Shared, TokenFresh};
 use bowline_api::condition::{Conditioned, Truth};
 use bowline_api::names::connection_id;
 use bowline_api::reason::{Entrance, Fixer, MessageFacts, Reason, Remedy, quoted};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// One thing to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NextStep {
-    /// Who does it, in words.
     who: String,
-    /// What, as a sentence.
     what: String,
     /// The command that does it or shows more.
     command: String,
@@ -44,42 +41,40 @@ impl NextStep {
         let (what, command) = (reason.step(facts), reason.command(facts, entrance));
         Some(Self { who, what, command })
     }
-
-    /// Two lines, the second one the command.
-    pub(crate) fn lines(&self) -> String {
-        let text = |text: &str| Cell::new(text).text;
-        format!("  {}: {}\n    {}\n", text(&self.who), text(&self.what), text(&self.command))
-    }
 }
 
-/// All steps, as lines.
+/// All steps, two lines each, the second one the command.
 pub(crate) fn lines(steps: &[NextStep]) -> String {
-    steps.iter().map(NextStep::lines).collect()
+    let text = |text: &String| printable(text);
+    let line = |NextStep { who, what, command }: &NextStep| {
+        format!("  {}: {}\n    {}\n", text(who), text(what), text(command))
+    };
+    steps.iter().map(line).collect()
 }
 
 /// The first of the conditions that make a connection ready that is not True: what follows from it is no cause.
 pub(crate) fn failing(connection: &IntegrationConnection) -> Option<&Condition> {
-    causes(connection).find(|condition| condition.status != Truth::True.as_str())
+    causes(connection).find(|condition| !is_true(condition))
 }
 
 fn causes(connection: &IntegrationConnection) -> impl Iterator<Item = &Condition> {
     [Authorized, TokenFresh, SecretPublished].into_iter().filter_map(|type_| connection.condition(type_))
 }
 
+fn is_true(condition: &Condition) -> bool {
+    condition.status == Truth::True.as_str()
+}
+
 /// What has to be done about the connection as it is.
 pub(crate) fn steps(connection: &IntegrationConnection, provider: &ProviderFacts) -> Vec<NextStep> {
     let warns =
         |reason: &str| Reason::parse(reason).is_some_and(|reason| reason.row().fixer != Fixer::Nobody);
-    let needs_somebody =
-        |condition: &&Condition| condition.status != Truth::True.as_str() || warns(&condition.reason);
-    let cause = causes(connection).find(needs_somebody);
+    let cause = causes(connection).find(|condition| !is_true(condition) || warns(&condition.reason));
     // Without a grant there is nothing to share, so that is no step of its own.
-    let may_be_shared = connection.condition(Authorized).is_none() || connection.is(Authorized);
-    let sharing = connection
-        .condition(Shared)
-        .filter(|condition| may_be_shared && condition.status != Truth::True.as_str());
-    let reasons = cause.into_iter().chain(sharing).map(|condition| condition.reason.as_str());
-    reasons.filter_map(|reason| step(connection, provider, reason)).collect()
+    let may_be_shared = connection.condition(Authorized).is_none_or(is_true);
+    let sharing = connection.condition(Shared).filter(|condition| may_be_shared && !is_true(condition));
+    let reasons = cause.into_iter().chain(sharing);
+    reasons.filter_map(|condition| step(connection, provider, &condition.reason)).collect()
 }
 
 /// What has to be done about one reason of the connection.
@@ -110,6 +105,11 @@ pub(crate) fn step(
         ..connection.facts()
     };
     NextStep::of(reason, &facts, entrance)
+}
+
+pub(crate) fn describe_command(connection: &IntegrationConnection) -> String {
+    let namespace = connection.namespace().unwrap_or_default();
+    format!("kubectl bowline describe {} -n {}", quoted(&connection.name_any()), quoted(&namespace))
 }
 
 /// What has to be done about a share that is not published; `None` where it is.

@@ -1,8 +1,10 @@
 //! Formats of a result other than text for people.
 
 use clap::ValueEnum;
+use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use crate::screen::Screen;
 use crate::table::{Cell, Table};
 
 /// `-o`, as kubectl has it.
@@ -18,24 +20,13 @@ pub(crate) enum Output {
     Name,
 }
 
-impl Output {
-    /// Whether the result is objects, which are printed even where there are none.
-    pub(crate) fn is_objects(self) -> bool {
-        matches!(self, Self::Json | Self::Yaml)
-    }
-}
-
 /// Several objects as kubectl prints them.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct List<'a, T> {
+struct List<'a, T> {
     api_version: &'static str,
     kind: &'static str,
     items: &'a [T],
-}
-
-pub(crate) fn list_of<T>(items: &[T]) -> List<'_, T> {
-    List { api_version: "v1", kind: "List", items }
 }
 
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<String> {
@@ -46,37 +37,69 @@ pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_yaml::to_string(value)?)
 }
 
-/// A title, and what stands below it for one item.
-pub(crate) type Column<T> = (&'static str, fn(&T) -> Cell);
+/// A title, and what stands below it for one item, now.
+pub(crate) type Column<T> = (&'static str, fn(&T, Timestamp) -> Cell);
 
-/// How a list of items is shown.
 pub(crate) struct ListView<T: 'static> {
-    /// As kubectl takes it.
     pub(crate) name: fn(&T) -> String,
-    /// The columns of the table.
     pub(crate) usual: &'static [Column<T>],
     /// Those that `-o wide` adds.
     pub(crate) wide: &'static [Column<T>],
 }
 
 impl<T: Serialize> ListView<T> {
-    /// The items in the format that `-o` asks for.
+    /// Prints the items in the format that `-o` asks for, or says that there are none. A list of objects may be empty.
+    pub(crate) fn show(
+        &self,
+        items: &[T],
+        output: Option<Output>,
+        now: Timestamp,
+        empty: &str,
+        screen: &mut Screen,
+    ) -> anyhow::Result<()> {
+        if items.is_empty() && !matches!(output, Some(Output::Json | Output::Yaml)) {
+            screen.progress(empty);
+            return Ok(());
+        }
+        Ok(screen.result(&self.render(items, output, now, screen.colours())?)?)
+    }
+
     pub(crate) fn render(
         &self,
         items: &[T],
         output: Option<Output>,
+        now: Timestamp,
         colours: bool,
     ) -> anyhow::Result<String> {
-        let added = match output {
-            Some(Output::Json) => return json(&list_of(items)),
-            Some(Output::Yaml) => return yaml(&list_of(items)),
-            Some(Output::Name) => return Ok(items.iter().map(|item| (self.name)(item) + "\n").collect()),
-            Some(Output::Wide) => self.wide,
-            None => &[],
-        };
-        let columns = || self.usual.iter().chain(added);
-        let heading: Vec<_> = columns().map(|(title, _)| *title).collect();
-        let rows: Vec<_> = items.iter().map(|item| columns().map(|(_, cell)| cell(item)).collect()).collect();
-        Ok(Table::fit(&heading, &rows, colours).1)
+        let list = List { api_version: "v1", kind: "List", items };
+        match output {
+            Some(Output::Json) => json(&list),
+            Some(Output::Yaml) => yaml(&list),
+            Some(Output::Name) => Ok(items.iter().map(|item| (self.name)(item) + "\n").collect()),
+            Some(Output::Wide) | None => Ok(self.table(items, output, now, colours).1),
+        }
     }
+
+    /// The table, to which rows may be added, and its text.
+    pub(crate) fn table(
+        &self,
+        items: &[T],
+        output: Option<Output>,
+        now: Timestamp,
+        colours: bool,
+    ) -> (Table, String) {
+        let columns = self.columns(output);
+        let titles: Vec<_> = columns.iter().map(|(title, _)| *title).collect();
+        let rows: Vec<_> = items.iter().map(|item| row(&columns, item, now)).collect();
+        Table::fit(&titles, &rows, colours)
+    }
+
+    pub(crate) fn columns(&self, output: Option<Output>) -> Vec<Column<T>> {
+        let added = if output == Some(Output::Wide) { self.wide } else { &[] };
+        [self.usual, added].concat()
+    }
+}
+
+pub(crate) fn row<T>(columns: &[Column<T>], item: &T, now: Timestamp) -> Vec<Cell> {
+    columns.iter().map(|(_, cell)| cell(item, now)).collect()
 }

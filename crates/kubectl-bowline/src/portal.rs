@@ -5,9 +5,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use url::Url;
 
-use crate::reading::seen;
-use crate::screen::Screen;
-use crate::session::UserSession;
+use crate::{Screen, UserSession};
 use bowline_api::{IntegrationConnection, IntegrationProvider};
 
 const EXAMPLES: &str = "Examples:
@@ -33,21 +31,17 @@ impl PortalArgs {
                 "no portal is known here: ask an administrator whether the operator runs with --portal-url (kubectl bowline doctor checks)"
             );
         };
-        screen.result(&format!("{portal}\n"))?;
-        if !self.no_browser && screen.browse(&portal) {
-            screen.progress("Opened in your browser.");
-        }
-        Ok(())
+        Ok(screen.visit(&portal, self.no_browser)?)
     }
 }
 
 /// The portal's address, if anything that the user may read names it.
 pub(crate) async fn find(session: &UserSession) -> anyhow::Result<Option<Url>> {
-    let providers: Option<Vec<IntegrationProvider>> = seen(session.all(&ListParams::default()).await)?.yes();
+    let providers = session.all(&ListParams::default()).await?;
     if let Some(portal) = providers.iter().flatten().find_map(of_provider) {
         return Ok(Some(portal));
     }
-    let connections = seen(session.within(&session.namespace).await)?.yes();
+    let connections = session.within(&session.namespace).await?;
     Ok(connections.iter().flatten().find_map(of_connection))
 }
 
@@ -56,12 +50,11 @@ pub(crate) async fn page(
     session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Option<Url>> {
-    if let Some(url) = own_page(connection) {
-        return Ok(Some(url));
-    }
     // Its status names the page only while there is something to do.
-    let portal = find(session).await?;
-    Ok(portal.and_then(|portal| portal.join(&path_of(connection)).ok()))
+    Ok(match own_page(connection) {
+        Some(page) => Some(page),
+        None => find(session).await?.and_then(|portal| portal.join(&path_of(connection)).ok()),
+    })
 }
 
 fn of_provider(provider: &IntegrationProvider) -> Option<Url> {
@@ -74,8 +67,7 @@ fn of_connection(connection: &IntegrationConnection) -> Option<Url> {
 }
 
 fn own_page(connection: &IntegrationConnection) -> Option<Url> {
-    let url = connection.status.as_ref()?.authorization.as_ref()?.url.as_deref()?;
-    url.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
+    web_page(connection.status.as_ref()?.authorization.as_ref()?.url.as_deref()?)
 }
 
 fn path_of(connection: &IntegrationConnection) -> String {
@@ -84,8 +76,11 @@ fn path_of(connection: &IntegrationConnection) -> String {
 
 /// What stands before the path; ends in a slash, so that paths can be joined to it.
 fn base(address: &str, path: &str) -> Option<Url> {
-    let base = address.strip_suffix(path)?;
-    base.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https") && base.ends_with('/'))
+    address.strip_suffix(path).filter(|base| base.ends_with('/')).and_then(web_page)
+}
+
+fn web_page(address: &str) -> Option<Url> {
+    address.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https"))
 }
 
 #[cfg(test)]

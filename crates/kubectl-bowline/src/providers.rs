@@ -5,11 +5,10 @@ use kube::api::ListParams;
 
 use crate::output::{ListView, Output};
 use crate::screen::{Paint, Screen};
-use crate::session::{UserSession, plain};
+use crate::session::UserSession;
 use crate::table::Cell;
 use bowline_api::IntegrationProvider;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline providers          what can be connected, and how
@@ -30,49 +29,44 @@ pub(crate) struct ProvidersArgs {
 
 impl ProvidersArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
-        let mut items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await.map_err(plain)?;
-        for provider in &mut items {
-            provider.metadata.managed_fields = None;
-        }
-        if items.is_empty() && !self.output.is_some_and(Output::is_objects) {
-            screen.progress("No providers found: an administrator creates an IntegrationProvider.");
-            return Ok(());
-        }
-        Ok(screen.result(&PROVIDERS.render(&items, self.output, screen.colours())?)?)
+        let items: Vec<IntegrationProvider> = session.all(&ListParams::default()).await??;
+        let empty = "No providers found: an administrator creates an IntegrationProvider.";
+        PROVIDERS.show(&items, self.output, session.clock.now(), empty, screen)
     }
 }
 
 const PROVIDERS: ListView<IntegrationProvider> = ListView {
-    name: |provider| format!("integrationprovider.bowline.dev/{}", provider.name_any()),
+    name: |it| format!("integrationprovider.bowline.dev/{}", it.name_any()),
     usual: &[
-        ("NAME", |provider| Cell::new(provider.name_any())),
-        ("TYPE", |provider| Cell::new(&provider.spec.type_)),
-        ("METHODS", |provider| Cell::new(methods(provider).join(","))),
-        ("READY", |provider| {
-            let paint = if provider.is(Ready) { Paint::Good } else { Paint::Bad };
-            Cell::some(provider.condition(Ready).map(|ready| &ready.status)).painted(Some(paint))
+        ("NAME", |it, _| Cell::new(it.name_any())),
+        ("TYPE", |it, _| Cell::new(&it.spec.type_)),
+        ("METHODS", |it, _| {
+            let methods = it.status.iter().flat_map(|status| &status.methods);
+            Cell::new(methods.map(ToString::to_string).collect::<Vec<_>>().join(","))
         }),
-        ("REASON", |provider| Cell::some(provider.condition(Ready).map(|ready| &ready.reason))),
+        ("READY", |it, _| {
+            let paint = if it.is(Ready) { Paint::Good } else { Paint::Bad };
+            Cell::some(it.condition(Ready).map(|ready| &ready.status)).painted(Some(paint))
+        }),
+        ("REASON", |it, _| Cell::some(it.condition(Ready).map(|ready| &ready.reason))),
     ],
     wide: &[
-        ("CALLBACK URL", |provider| {
-            Cell::some(provider.status.as_ref().and_then(|status| status.callback_url.as_ref()))
+        ("CALLBACK URL", |it, _| {
+            Cell::some(it.status.as_ref().and_then(|status| status.callback_url.as_ref()))
         }),
-        ("CONTACT", |provider| Cell::some(provider.spec.contact.as_ref())),
+        ("CONTACT", |it, _| Cell::some(it.spec.contact.as_ref())),
     ],
 };
-
-fn methods(provider: &IntegrationProvider) -> Vec<String> {
-    let methods = provider.status.iter().flat_map(|status| &status.methods);
-    methods.map(ToString::to_string).collect()
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn providers() -> Vec<IntegrationProvider> {
         let ready = json!({"type": "Ready", "status": "False", "reason": "AppSecretNotFound", "message": "",
@@ -89,12 +83,12 @@ mod tests {
     #[test]
     fn a_row_says_how_it_connects_and_why_it_does_not_work() {
         assert_eq!(
-            PROVIDERS.render(&providers(), None, false).unwrap(),
+            PROVIDERS.render(&providers(), None, NOW, false).unwrap(),
             "NAME     TYPE     METHODS                          READY    REASON\n\
              github   github   AuthorizationCode,RefreshToken   False    AppSecretNotFound\n\
              new      slack    <none>                           <none>   <none>\n"
         );
-        let wide = PROVIDERS.render(&providers(), Some(Output::Wide), false).unwrap();
+        let wide = PROVIDERS.render(&providers(), Some(Output::Wide), NOW, false).unwrap();
         assert!(
             wide.contains("CALLBACK URL") && wide.contains("https://bowline.example.com/callback/github")
         );
@@ -103,11 +97,11 @@ mod tests {
     #[test]
     fn scripts_get_names_or_objects() {
         assert_eq!(
-            PROVIDERS.render(&providers(), Some(Output::Name), false).unwrap(),
+            PROVIDERS.render(&providers(), Some(Output::Name), NOW, false).unwrap(),
             "integrationprovider.bowline.dev/github\nintegrationprovider.bowline.dev/new\n"
         );
         let list: serde_json::Value =
-            serde_json::from_str(&PROVIDERS.render(&providers(), Some(Output::Json), false).unwrap())
+            serde_json::from_str(&PROVIDERS.render(&providers(), Some(Output::Json), NOW, false).unwrap())
                 .unwrap();
         assert_eq!(list["items"][0]["spec"]["type"], "github");
     }

@@ -1,16 +1,18 @@
 //! `refresh`: request a new token now, and see what came of it.
 
+use anyhow::ensure;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::age::relative;
-use crate::screen::Screen;
-use crate::session::UserSession;
-use crate::table::Cell;
+use crate::table::printable;
 use crate::wait::WaitArgs;
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
-use bowline_api::condition::ConditionType::{Ready, TokenFresh};
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{
+    ConditionType::{Ready, TokenFresh},
+    Conditioned,
+};
 use bowline_api::connection::{FailureStatus, GrantStatus};
 use bowline_api::names::ANNOTATION_REFRESH_REQUESTED;
 
@@ -41,72 +43,46 @@ impl RefreshArgs {
         if !wait.begin(&format!("Requested a refresh of {name}"), screen) {
             return Ok(());
         }
-        let settled = |now: &IntegrationConnection| handled(now) == Some(request.as_str());
+        let settled = |now: &IntegrationConnection| {
+            now.status.as_ref().and_then(|status| status.last_handled_refresh.as_ref()) == Some(&request)
+        };
         let so_far = |_: &IntegrationConnection| {
             format!("the operator has not handled the request for {name} yet; it stays requested")
         };
         let after = wait.until(session, &name, settled, so_far).await?;
-        let end = RefreshEnd::between(&before, &after);
-        screen.result(&format!("{}\n", Cell::new(end.sentence(&name, session.clock.now())).text))?;
-        if end.is_good() { Ok(()) } else { Err(anyhow::anyhow!("{name} was not refreshed")) }
+        let (is_refreshed, said) = outcome(&before, &after, session.clock.now());
+        screen.result(&format!("{}\n", printable(format!("{name}{said}"))))?;
+        ensure!(is_refreshed, "{name} was not refreshed");
+        Ok(())
     }
 }
 
 /// A value that was never used before: each accepted request gives the connection a new resourceVersion.
-fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
+pub(crate) fn request(connection: &IntegrationConnection, now: Timestamp) -> String {
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
 
-fn handled(connection: &IntegrationConnection) -> Option<&str> {
-    connection.status.as_ref()?.last_handled_refresh.as_deref()
-}
-
-/// What came of a request.
-#[derive(Debug, PartialEq)]
-enum RefreshEnd<'a> {
-    /// The provider issued a token, which expires then.
-    Refreshed(Option<Timestamp>),
-    /// It was tried and failed.
-    Failed(&'a FailureStatus),
-    /// It was not tried.
-    NotTried { reason: &'a str, message: &'a str },
-}
-
-impl<'a> RefreshEnd<'a> {
-    fn between(before: &IntegrationConnection, after: &'a IntegrationConnection) -> Self {
-        // Times have whole seconds, and two refreshes may share one; the revision counts them.
-        let revision = |grant: &GrantStatus| grant.revision;
-        if after.grant().map(revision) > before.grant().map(revision) {
-            return Self::Refreshed(after.token_expires_at());
-        }
-        let failure = after.token().and_then(|token| token.last_failure.as_ref());
-        let earlier = before.token().and_then(|token| token.last_failure.as_ref());
-        if let Some(failure) = failure.filter(|_| failure != earlier) {
-            return Self::Failed(failure);
-        }
-        let why = after.condition(TokenFresh).or_else(|| after.condition(Ready));
-        Self::NotTried {
-            reason: why.map_or("Unknown", |why| &why.reason),
-            message: why.map_or("the operator gives no reason", |why| &why.message),
-        }
+/// Whether the provider issued a token, and what came of the request, as what follows the connection's name.
+fn outcome(before: &IntegrationConnection, after: &IntegrationConnection, now: Timestamp) -> (bool, String) {
+    // Times have whole seconds, and two refreshes may share one; the revision counts them.
+    let revision = |grant: &GrantStatus| grant.revision;
+    if after.grant().map(revision) > before.grant().map(revision) {
+        let expires = after.token_expires_at().map_or_else(
+            || "the provider names no time at which the token expires".to_owned(),
+            |at| format!("the token expires {} ({at})", relative(&Time(at), now)),
+        );
+        return (true, format!(" refreshed; {expires}."));
     }
-
-    fn is_good(&self) -> bool {
-        matches!(self, Self::Refreshed(_))
+    let failure = after.token().and_then(|token| token.last_failure.as_ref());
+    let earlier = before.token().and_then(|token| token.last_failure.as_ref());
+    if let Some(FailureStatus { reason, message, .. }) = failure.filter(|_| failure != earlier) {
+        return (false, format!(": {reason}: {message}"));
     }
-
-    fn sentence(&self, name: &str, now: Timestamp) -> String {
-        match self {
-            Self::Refreshed(Some(at)) => {
-                format!("{name} refreshed; the token expires {} ({at}).", relative(&Time(*at), now))
-            }
-            Self::Refreshed(None) => {
-                format!("{name} refreshed; the provider names no time at which the token expires.")
-            }
-            Self::Failed(failure) => format!("{name}: {}: {}", failure.reason, failure.message),
-            Self::NotTried { reason, message } => format!("{name}: not tried: {reason}: {message}"),
-        }
-    }
+    let why = after.condition(TokenFresh).or_else(|| after.condition(Ready));
+    let (reason, message) = why.map_or(("Unknown", "the operator gives no reason"), |why| {
+        (why.reason.as_str(), why.message.as_str())
+    });
+    (false, format!(": not tried: {reason}: {message}"))
 }
 
 #[cfg(test)]
@@ -160,9 +136,8 @@ mod tests {
             ),
         ];
         for (before, after, (good, sentence)) in rows {
-            let end = RefreshEnd::between(&before, &after);
-            let said = end.sentence("github", "2026-01-01T00:00:00Z".parse().unwrap());
-            assert_eq!((end.is_good(), said.as_str()), (good, sentence));
+            let (is_refreshed, said) = outcome(&before, &after, "2026-01-01T00:00:00Z".parse().unwrap());
+            assert_eq!((is_refreshed, format!("github{said}").as_str()), (good, sentence));
         }
     }
 }

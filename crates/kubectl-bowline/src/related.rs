@@ -4,6 +4,7 @@ use std::fmt;
 
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use serde::Serialize;
 
 use crate::reading::{Readable, seen};
 use crate::session::UserSession;
@@ -20,16 +21,7 @@ pub(crate) struct ProviderFacts {
     pub(crate) contact: Option<String>,
     /// How grants can be obtained, the usual way first.
     pub(crate) methods: Vec<Open<Method>>,
-    /// Whether codes for another device are allowed.
     pub(crate) device_flow: Option<bool>,
-}
-
-impl From<IntegrationProvider> for ProviderFacts {
-    fn from(provider: IntegrationProvider) -> Self {
-        let methods = provider.status.map(|status| status.methods).unwrap_or_default();
-        let device_flow = provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default();
-        Self { contact: provider.spec.contact, methods, device_flow: Some(device_flow) }
-    }
 }
 
 impl ProviderFacts {
@@ -44,49 +36,52 @@ impl ProviderFacts {
     }
 }
 
-/// What the connection's provider object says.
 pub(crate) async fn provider_of(
     session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<ProviderFacts> {
     let providers: Api<IntegrationProvider> = Api::all(session.client.clone());
-    let provider = seen(providers.get_opt(&connection.spec.provider).await)?.yes().flatten();
-    Ok(provider.map(ProviderFacts::from).unwrap_or_default())
+    let provider = seen(providers.get_opt(&connection.spec.provider).await)?.ok().flatten();
+    Ok(provider.map_or_else(ProviderFacts::default, |provider| ProviderFacts {
+        device_flow: Some(provider.spec.allow.and_then(|allow| allow.device_flow).unwrap_or_default()),
+        contact: provider.spec.contact,
+        methods: provider.status.map(|status| status.methods).unwrap_or_default(),
+    }))
 }
 
-/// Where a connection is shared now.
 pub(crate) async fn shares_of(
     session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Readable<Vec<ConnectionShare>>> {
     if !connection.wants_sharing() {
-        return Ok(Readable::Yes(Vec::new()));
+        return Ok(Ok(Vec::new()));
     }
     let labels = format!(
         "{LABEL_CONNECTION_NAME}={},{LABEL_CONNECTION_NAMESPACE}={}",
         connection.name_any(),
         connection.namespace().unwrap_or_default()
     );
-    seen(session.all(&ListParams::default().labels(&labels)).await)
+    session.all(&ListParams::default().labels(&labels)).await
 }
 
-/// One Secret of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretPlace {
     pub(crate) namespace: String,
-    /// Absent while it is not written.
-    pub(crate) name: Option<String>,
+    /// The name that it has or will have.
+    pub(crate) name: String,
+    #[serde(skip)]
+    pub(crate) is_written: bool,
     /// The workspace by which it is there; none in the connection's own namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
 }
 
 impl fmt::Display for SecretPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{}: Secret {name}", self.namespace)?,
-            None => write!(f, "{}: not yet", self.namespace)?,
-        }
-        self.workspace.as_ref().map_or(Ok(()), |workspace| write!(f, " (workspace {workspace})"))
+        let Self { namespace, name, is_written, workspace } = self;
+        let secret = if *is_written { format!("Secret {name}") } else { "not yet".to_owned() };
+        write!(f, "{namespace}: {secret}")?;
+        workspace.as_ref().map_or(Ok(()), |workspace| write!(f, " (workspace {workspace})"))
     }
 }
 
@@ -95,13 +90,18 @@ pub(crate) fn published(connection: &IntegrationConnection, shares: &[Connection
     let own = connection.status.as_ref().and_then(|status| status.secret.as_ref());
     let own = own.map(|secret| SecretPlace {
         namespace: connection.namespace().unwrap_or_default(),
-        name: Some(secret.name.clone()),
+        name: secret.name.clone(),
+        is_written: true,
         workspace: None,
     });
-    let elsewhere = shares.iter().map(|share| SecretPlace {
-        namespace: share.namespace().unwrap_or_default(),
-        name: share.status.as_ref().and_then(|status| status.secret_name.clone()),
-        workspace: Some(share.spec.workspace.clone()),
+    let elsewhere = shares.iter().map(|share| {
+        let name = share.status.as_ref().and_then(|status| status.secret_name.clone());
+        SecretPlace {
+            namespace: share.namespace().unwrap_or_default(),
+            is_written: name.is_some(),
+            name: name.unwrap_or_else(|| connection.id()),
+            workspace: Some(share.spec.workspace.clone()),
+        }
     });
     own.into_iter().chain(elsewhere).collect()
 }
@@ -111,12 +111,9 @@ pub(crate) fn whereabouts(
     connection: &IntegrationConnection,
     shares: &Readable<Vec<ConnectionShare>>,
 ) -> Option<String> {
-    let (shares, hidden) = match shares {
-        Readable::Yes(shares) => (shares.as_slice(), None),
-        Readable::MayNot => (&[][..], Some(hidden(connection))),
-    };
-    let places = published(connection, shares).into_iter().map(|place| place.to_string());
-    let mut lines: Vec<_> = places.chain(hidden).collect();
+    let places = published(connection, shares.as_deref().unwrap_or_default());
+    let hidden = shares.is_err().then(|| hidden(connection));
+    let mut lines: Vec<_> = places.iter().map(ToString::to_string).chain(hidden).collect();
     if lines.is_empty() {
         return None;
     }

@@ -10,17 +10,13 @@ const LINE: usize = 1024;
 /// Colours with a meaning; the words beside them say the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
-    /// Works.
     Good,
     /// Waits, or is suspended.
     Calm,
-    /// Somebody must act.
     Bad,
-    /// A heading.
     Strong,
 }
 
-/// Input, results, and progress.
 pub struct Screen {
     input: Box<dyn Read>,
     somebody_types: bool,
@@ -97,11 +93,14 @@ impl Screen {
         Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
     }
 
-    /// Opens a page where somebody can look at it; whether that was so.
-    pub(crate) fn browse(&self, page: &Url) -> bool {
-        self.browser
-            && matches!(page.scheme(), "http" | "https")
-            && open::that_detached(page.as_str()).is_ok()
+    /// Prints the address of a page, and opens it where somebody can look at it.
+    pub(crate) fn visit(&mut self, page: &Url, no_browser: bool) -> io::Result<()> {
+        self.result(&format!("{page}\n"))?;
+        let is_web = matches!(page.scheme(), "http" | "https");
+        if self.browser && !no_browser && is_web && open::that_detached(page.as_str()).is_ok() {
+            self.progress("Opened in your browser.");
+        }
+        Ok(())
     }
 
     pub(crate) fn colours(&self) -> bool {
@@ -111,19 +110,14 @@ impl Screen {
 
 /// `text` in a colour, if there are colours.
 pub(crate) fn painted(text: &str, paint: Option<Paint>, colours: bool) -> String {
-    match paint {
-        Some(paint) if colours => format!("\u{1b}[{}m{text}\u{1b}[0m", code(paint)),
-        _ => text.to_owned(),
-    }
-}
-
-fn code(paint: Paint) -> &'static str {
-    match paint {
-        Paint::Good => "32",
-        Paint::Calm => "33",
-        Paint::Bad => "31",
-        Paint::Strong => "1",
-    }
+    let code = match paint.filter(|_| colours) {
+        None => return text.to_owned(),
+        Some(Paint::Good) => 32,
+        Some(Paint::Calm) => 33,
+        Some(Paint::Bad) => 31,
+        Some(Paint::Strong) => 1,
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }
 
 #[cfg(test)]

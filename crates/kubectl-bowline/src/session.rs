@@ -5,9 +5,9 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::{DeserializeGuard, NamespaceResourceScope, Status};
+use kube::core::{NamespaceResourceScope, Status};
 use kube::{Api, Client, Config, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -15,9 +15,6 @@ use serde_json::{Value, json};
 use bowline_api::IntegrationConnection;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
-
-use crate::screen::Screen;
-use crate::table::Cell;
 
 /// Heading of these options: between a command's own they would hide those.
 const CLUSTER: &str = "Cluster";
@@ -40,13 +37,7 @@ impl ClusterArgs {
     /// Reads the kubeconfig and prepares a client; nothing is sent yet.
     pub(crate) async fn connect(self) -> anyhow::Result<UserSession> {
         let Self { kubeconfig, context, namespace } = self;
-        let kubeconfig = match &kubeconfig {
-            Some(path) => Kubeconfig::read_from(path).map_err(|error| unusable(&error))?,
-            None => Kubeconfig::read().map_err(|error| unusable(&error))?,
-        };
-        let options = KubeConfigOptions { context, ..Default::default() };
-        let mut config =
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?;
+        let mut config = configured(kubeconfig, context).await.map_err(|error| unusable(&error))?;
         // A person waits: an answer of 503 is shown, not tried fifteen times.
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
@@ -55,43 +46,54 @@ impl ClusterArgs {
     }
 }
 
-fn unusable(error: &KubeconfigError) -> anyhow::Error {
-    if let KubeconfigError::LoadContext(name) = error {
-        return anyhow!(
-            "the kubeconfig has no context {name}; kubectl config get-contexts lists what it has"
-        );
-    }
-    anyhow!(
-        "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
-        kubeconfig::fault(error)
-    )
+async fn configured(path: Option<PathBuf>, context: Option<String>) -> Result<Config, KubeconfigError> {
+    let kubeconfig = path.map_or_else(Kubeconfig::read, Kubeconfig::read_from)?;
+    let options = KubeConfigOptions { context, ..Default::default() };
+    Config::from_custom_kubeconfig(kubeconfig, &options).await
 }
 
-/// A client, the namespace meant, and the time.
+fn unusable(error: &KubeconfigError) -> anyhow::Error {
+    match error {
+        KubeconfigError::LoadContext(name) => {
+            anyhow!("the kubeconfig has no context {name}; kubectl config get-contexts lists what it has")
+        }
+        error => anyhow!(
+            "the kubeconfig cannot be used: {}; give --kubeconfig or set KUBECONFIG",
+            kubeconfig::fault(error)
+        ),
+    }
+}
+
 pub(crate) struct UserSession {
-    /// Acts as the user.
     pub(crate) client: Client,
-    /// The namespace of commands that have one.
     pub(crate) namespace: String,
-    /// For ages and for request values.
     pub(crate) clock: Clock,
     /// What could not be read, as sentences.
-    unreadable: RefCell<Vec<String>>,
+    pub(crate) unreadable: RefCell<Vec<String>>,
 }
+
+/// A kind of object that can be listed.
+pub(crate) trait Listed: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug {}
+
+impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug> Listed for K {}
+
+/// One whose objects are in namespaces.
+pub(crate) trait Namespaced: Listed + Resource<Scope = NamespaceResourceScope> {}
+
+impl<K: Listed + Resource<Scope = NamespaceResourceScope>> Namespaced for K {}
 
 impl UserSession {
     pub(crate) fn new(client: Client, namespace: String, clock: Clock) -> Self {
         Self { client, namespace, clock, unreadable: RefCell::default() }
     }
 
-    /// The connections of the namespace.
-    pub(crate) fn connections(&self) -> Api<IntegrationConnection> {
+    /// The objects of a kind in the session's namespace.
+    pub(crate) fn api<K: Namespaced>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// One of them.
     pub(crate) async fn connection(&self, name: &str) -> anyhow::Result<IntegrationConnection> {
-        self.connections().get(name).await.map_err(|error| absent(error, name, &self.namespace))
+        self.api().get(name).await.map_err(|error| absent(error, name, &self.namespace))
     }
 
     /// Changes a connection, and no other of the same name.
@@ -101,8 +103,9 @@ impl UserSession {
         mut change: Value,
     ) -> anyhow::Result<()> {
         change["metadata"]["uid"] = json!(before.metadata.uid);
+        let connections: Api<IntegrationConnection> = self.api();
         let (name, merge) = (before.name_any(), Patch::Merge(&change));
-        self.connections().patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)
+        connections.patch(&name, &PatchParams::default(), &merge).await.map(drop).map_err(plain)
     }
 
     pub(crate) async fn annotate(
@@ -112,57 +115,6 @@ impl UserSession {
         value: &str,
     ) -> anyhow::Result<()> {
         self.patch(before, json!({"metadata": {"annotations": {annotation: value}}})).await
-    }
-
-    /// All objects of a kind that can be read. One that cannot hides no other: it is set aside, and told of at the end.
-    pub(crate) async fn all<K>(&self, params: &ListParams) -> Result<Vec<K>, kube::Error>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-    {
-        self.read(Api::all(self.client.clone()), params).await
-    }
-
-    /// [`Self::all`], of one namespace.
-    pub(crate) async fn within<K>(&self, namespace: &str) -> Result<Vec<K>, kube::Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    {
-        self.read(Api::namespaced(self.client.clone(), namespace), &ListParams::default()).await
-    }
-
-    async fn read<K>(
-        &self,
-        objects: Api<DeserializeGuard<K>>,
-        params: &ListParams,
-    ) -> Result<Vec<K>, kube::Error>
-    where
-        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
-    {
-        let list = objects.list(params).await?;
-        Ok(list.items.into_iter().filter_map(|object| self.readable(object)).collect())
-    }
-
-    /// The object, if it can be read.
-    pub(crate) fn readable<K: Resource<DynamicType = ()>>(&self, object: DeserializeGuard<K>) -> Option<K> {
-        let invalid = match object.0 {
-            Ok(object) => return Some(object),
-            Err(invalid) => invalid,
-        };
-        let of = invalid.metadata.namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        let name = invalid.metadata.name.unwrap_or_default();
-        let line = format!("{} {of}{name} cannot be read and is left out: {}", K::kind(&()), invalid.error);
-        let mut unreadable = self.unreadable.borrow_mut();
-        if !unreadable.contains(&line) {
-            unreadable.push(line);
-        }
-        None
-    }
-
-    /// Says what could not be read since the last time.
-    pub(crate) fn warn(&self, screen: &mut Screen) {
-        for line in self.unreadable.take() {
-            screen.progress(&format!("warning: {}", Cell::new(line).text));
-        }
     }
 }
 
@@ -181,9 +133,10 @@ pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
         kube::Error::SerdeError(error) => {
             anyhow!("the answer cannot be read: {error}; is this plug-in older than the operator?")
         }
+        // Each layer above the innermost cause says no more than that something happened.
         other => anyhow!(
             "the API server cannot be reached: {}; kubectl cluster-info shows whether that is the network, the cluster or the context",
-            innermost(&other)
+            anyhow!(other).root_cause()
         ),
     }
 }
@@ -191,15 +144,6 @@ pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
 /// Whether it is RBAC that refuses. A policy has words of its own on who may.
 fn is_lack_of_rights(status: &Status) -> bool {
     status.is_forbidden() && status.message.contains(" cannot ") && status.message.contains(" resource ")
-}
-
-/// What happened below all the layers that each say that something happened.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// What a policy says, without the names of policy and binding before it: they help nobody who is refused.

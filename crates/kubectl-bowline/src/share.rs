@@ -9,12 +9,10 @@ use crate::impact::gather;
 use crate::next::{lines, steps};
 use crate::reading::Readable;
 use crate::related::{provider_of, shares_of};
-use crate::screen::Screen;
-use crate::session::UserSession;
-use crate::table::Cell;
-use crate::wait::WaitArgs;
-use bowline_api::condition::ConditionType::Shared;
-use bowline_api::condition::{Conditioned, Truth};
+use crate::table::printable;
+use crate::wait::{WaitArgs, is_current};
+use crate::{Screen, UserSession};
+use bowline_api::condition::{ConditionType::Shared, Conditioned, Truth};
 use bowline_api::reason::{Reason, Remedy};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -100,12 +98,6 @@ impl UnshareArgs {
     }
 }
 
-/// Whether status is about this very spec.
-fn is_current(connection: &IntegrationConnection) -> bool {
-    let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
-    observed == connection.metadata.generation
-}
-
 fn is_unshared(connection: &IntegrationConnection) -> bool {
     is_current(connection) && !connection.wants_sharing() && connection.condition(Shared).is_none()
 }
@@ -123,7 +115,7 @@ fn is_settled(connection: &IntegrationConnection) -> bool {
 fn so_far(connection: &IntegrationConnection) -> String {
     let name = connection.name_any();
     match connection.condition(Shared).filter(|_| is_current(connection)) {
-        Some(shared) => Cell::new(format!("{name}: {}: {}", shared.reason, shared.message)).text,
+        Some(shared) => printable(format!("{name}: {}: {}", shared.reason, shared.message)),
         None => format!("{name} is to be shared, and the operator has not done it yet"),
     }
 }
@@ -135,12 +127,12 @@ fn shared(
 ) -> String {
     let (name, id) = (connection.name_any(), connection.id());
     let places = match shares {
-        Readable::Yes(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
-        Readable::Yes(shares) => {
+        Ok(shares) if shares.is_empty() => "it has no namespace besides this one".to_owned(),
+        Ok(shares) => {
             let names: Vec<_> = shares.iter().filter_map(ResourceExt::namespace).collect();
             format!("Secret {id} in {}", names.join(", "))
         }
-        Readable::MayNot => format!("Secret {id} in each of its namespaces, which you may not list"),
+        Err(_) => format!("Secret {id} in each of its namespaces, which you may not list"),
     };
     format!("{name} is shared with {workspace}: {places}.\n")
 }
@@ -149,6 +141,7 @@ fn shared(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::reading::Forbidden;
 
     fn connection(observed: i64, shared: bool, status: &str, reason: &str) -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "generation": 4},
@@ -193,9 +186,9 @@ mod tests {
         .unwrap();
         let it = connection(4, true, "True", "Shared");
         for (shares, end) in [
-            (Readable::Yes(vec![share]), "Secret team-a.github in jobs.\n"),
-            (Readable::Yes(Vec::new()), "it has no namespace besides this one.\n"),
-            (Readable::MayNot, "which you may not list.\n"),
+            (Ok(vec![share]), "Secret team-a.github in jobs.\n"),
+            (Ok(Vec::new()), "it has no namespace besides this one.\n"),
+            (Err(Forbidden::default()), "which you may not list.\n"),
         ] {
             let text = shared(&it, "marketing", &shares);
             assert!(text.starts_with("github is shared with marketing: ") && text.ends_with(end), "{text}");

@@ -13,12 +13,12 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tower::service_fn;
 
-use super::{Cli, Exit, Screen, UserSession, run_in};
+use super::{Cli, Screen, UserSession, exit_code, run_in};
 
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+struct Captured(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Written {
+impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -28,7 +28,7 @@ impl Write for Written {
     }
 }
 
-impl Written {
+impl Captured {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -140,7 +140,7 @@ fn client() -> Client {
 
 /// Runs a command line: exit code, results, and everything on stderr.
 async fn bowline(line: &str) -> (u8, String, String) {
-    let (out, err) = (Written::default(), Written::default());
+    let (out, err) = (Captured::default(), Captured::default());
     let mut screen = Screen::piped(io::empty(), out.clone(), err.clone());
     let session = UserSession::new(client(), "team-a".into(), Clock::System);
     let cli = Cli::try_parse_from(["kubectl-bowline"].into_iter().chain(line.split(' '))).unwrap();
@@ -148,8 +148,8 @@ async fn bowline(line: &str) -> (u8, String, String) {
     if let Err(error) = &outcome {
         writeln!(err.clone(), "{error:#}").unwrap();
     }
-    let code = outcome.as_ref().map_or_else(Exit::of, |()| Exit::Ok);
-    (code as u8, out.text(), err.text())
+    let code = outcome.as_ref().map_or_else(exit_code, |()| 0);
+    (code, out.text(), err.text())
 }
 
 #[tokio::test]

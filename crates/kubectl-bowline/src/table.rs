@@ -1,25 +1,25 @@
 //! Columns that line up.
 
-use std::fmt::Write as _;
-
 use crate::screen::{Paint, painted};
 use bowline_api::IntegrationConnection;
 use bowline_api::connection::{AccountStatus, Phase};
 
-/// Text and its colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
     pub(crate) text: String,
     pub(crate) paint: Option<Paint>,
 }
 
+/// Names come from people and providers: nothing of them may move the cursor. `<none>` where there is nothing to show.
+pub(crate) fn printable(text: impl Into<String>) -> String {
+    let text: String = text.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.is_empty() { "<none>".to_owned() } else { text }
+}
+
 impl Cell {
-    /// Text without a colour; `<none>` where there is nothing to show.
+    /// Text without a colour.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        // Names come from people and providers: nothing of them may move the cursor.
-        let text: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Self { text: if text.is_empty() { "<none>".to_owned() } else { text }, paint: None }
+        Self { text: printable(text), paint: None }
     }
 
     pub(crate) fn some(text: Option<impl Into<String>>) -> Self {
@@ -28,6 +28,10 @@ impl Cell {
 
     pub(crate) fn painted(self, paint: Option<Paint>) -> Self {
         Self { paint, ..self }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
     }
 }
 
@@ -50,7 +54,7 @@ pub(crate) fn account_in_full(account: &AccountStatus) -> String {
     if account.name.is_some() {
         text = format!("{text} (id {})", account.id);
     }
-    Cell::new(text).text
+    printable(text)
 }
 
 /// Widths that fit a heading and the rows known so far; rows that come later keep to them.
@@ -62,56 +66,35 @@ pub(crate) struct Table {
 impl Table {
     /// Fits the widths and gives the table with its heading.
     pub(crate) fn fit(heading: &[&str], rows: &[Vec<Cell>], colours: bool) -> (Self, String) {
-        let widths = heading
-            .iter()
-            .enumerate()
-            .map(|(column, title)| {
-                let cells =
-                    rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
-                cells.chain([title.chars().count()]).max().unwrap_or(0)
-            })
-            .collect();
-        let table = Self { widths, colours };
         let heading: Vec<_> = heading.iter().map(|title| Cell::new(*title)).collect();
-        let text = std::iter::once(&heading).chain(rows).map(|row| table.line(row)).collect();
+        let whole = || std::iter::once(&heading).chain(rows);
+        let width = |column: usize| whole().map(|row| row[column].width()).max().unwrap_or_default();
+        let table = Self { widths: (0..heading.len()).map(width).collect(), colours };
+        let text = whole().map(|row| table.line(row)).collect();
         (table, text)
     }
 
     /// One row, with its line end.
     pub(crate) fn line(&self, row: &[Cell]) -> String {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            line.push_str(&painted(&cell.text, cell.paint, self.colours));
+        for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
+            line += &painted(&cell.text, cell.paint, self.colours);
             if column + 1 < row.len() {
-                let width = self.widths.get(column).copied().unwrap_or(0);
-                let filled = cell.text.chars().count();
-                line.extend(std::iter::repeat_n(' ', width.saturating_sub(filled) + 3));
+                line += &" ".repeat(width.saturating_sub(cell.width()) + 3);
             }
         }
-        line.push('\n');
-        line
+        line + "\n"
     }
 }
 
-/// Titles and values, one a line.
-#[derive(Default)]
-pub(crate) struct Lines(pub(crate) String);
+/// Titles and values, one a line; a value that is not there has none.
+pub(crate) fn lines(rows: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
+    rows.into_iter().filter_map(|(title, value)| Some(line(title, &printable(value?)))).collect()
+}
 
-impl Lines {
-    pub(crate) fn add(&mut self, title: &str, value: &str) {
-        self.add_raw(title, &Cell::new(value).text);
-    }
-
-    pub(crate) fn add_some(&mut self, title: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.add(title, value);
-        }
-    }
-
-    /// For values of our own that may have colours.
-    pub(crate) fn add_raw(&mut self, title: &str, value: &str) {
-        let _ = writeln!(self.0, "{:<16}{value}", format!("{title}:"));
-    }
+/// One of them, with a value of our own that may have colours.
+pub(crate) fn line(title: &str, value: &str) -> String {
+    format!("{:<16}{value}\n", format!("{title}:"))
 }
 
 #[cfg(test)]

@@ -4,16 +4,16 @@ use anyhow::{Context, anyhow, bail};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::age::relative;
+use crate::next::describe_command;
 use crate::reading::Readable;
 use crate::related::{shares_of, whereabouts};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
 use bowline_api::connection::SecretStatus;
-use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
 /// Keys that hold the one secret of a connection, in the formats Raw and Env.
@@ -43,13 +43,11 @@ impl TokenArgs {
         let connection = session.connection(&self.name).await?;
         if !self.show {
             let shares = shares_of(session, &connection).await?;
-            return Ok(screen.result(&told(&connection, &shares, session.clock.now()))?);
+            return Ok(screen.result(&overview(&connection, &shares, session.clock.now()))?);
         }
         let published = published(&connection)?;
-        let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
-        let secret =
-            secrets.get(&published.name).await.map_err(plain).context("the Secret cannot be read")?;
-        let token = token(&secret, &connection)?;
+        let secret = session.api::<Secret>().get(&published.name).await;
+        let token = token(&secret.map_err(plain).context("the Secret cannot be read")?, &connection)?;
         let now = session.clock.now();
         if connection.token_expires_at().is_some_and(|at| at <= now) {
             screen.progress(&validity(&connection, now).unwrap_or_default());
@@ -60,11 +58,8 @@ impl TokenArgs {
 
 fn published(connection: &IntegrationConnection) -> anyhow::Result<&SecretStatus> {
     connection.status.as_ref().and_then(|status| status.secret.as_ref()).ok_or_else(|| {
-        anyhow!(
-            "nothing is published for {name}; kubectl bowline describe {name} -n {} says why",
-            quoted(&connection.namespace().unwrap_or_default()),
-            name = connection.name_any(),
-        )
+        let (name, describe) = (connection.name_any(), describe_command(connection));
+        anyhow!("nothing is published for {name}; {describe} says why")
     })
 }
 
@@ -100,14 +95,15 @@ fn validity(connection: &IntegrationConnection, now: Timestamp) -> Option<String
 }
 
 /// Until when it is valid, and where.
-fn told(
+fn overview(
     connection: &IntegrationConnection,
     shares: &Readable<Vec<ConnectionShare>>,
     now: Timestamp,
 ) -> String {
-    let validity = validity(connection, now).map(|line| line + "\n").unwrap_or_default();
-    whereabouts(connection, shares)
-        .map_or_else(|| "It is published nowhere.\n".to_owned(), |places| validity + &places)
+    let Some(places) = whereabouts(connection, shares) else {
+        return "It is published nowhere.\n".to_owned();
+    };
+    validity(connection, now).map(|line| line + "\n").unwrap_or_default() + &places
 }
 
 #[cfg(test)]
@@ -118,6 +114,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::reading::Forbidden;
 
     fn connection(status: &Value) -> IntegrationConnection {
         serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "uid": "u1"},
@@ -159,13 +156,13 @@ mod tests {
         let it = connection(&json!({"token": {"expiresAt": "2026-01-01T00:10:00Z"},
             "secret": {"name": "github"}}));
         assert_eq!(
-            told(&it, &Readable::MayNot, now),
+            overview(&it, &Err(Forbidden::default()), now),
             "The token expires in 10m (2026-01-01T00:10:00Z).\n\
              \x20 team-a: Secret github\n  in namespaces of workspace marketing whose shares you may not list\n\
              \x20 Whoever may read Secrets or run pods in these namespaces gets the token.\n"
         );
         let nothing = connection(&json!({}));
-        assert_eq!(told(&nothing, &Readable::Yes(Vec::new()), now), "It is published nowhere.\n");
+        assert_eq!(overview(&nothing, &Ok(Vec::new()), now), "It is published nowhere.\n");
         let error = published(&nothing).unwrap_err().to_string();
         assert!(error.contains("kubectl bowline describe github -n team-a"), "{error}");
     }

@@ -9,8 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::age::length;
 use crate::exit::NotInTime;
-use crate::screen::Screen;
-use crate::session::UserSession;
+use crate::{Screen, UserSession};
 use bowline_api::IntegrationConnection;
 use bowline_api::duration::Duration;
 
@@ -50,15 +49,21 @@ impl WaitArgs {
         so_far: impl FnOnce(&IntegrationConnection) -> String,
     ) -> anyhow::Result<IntegrationConnection> {
         let look = |now: &IntegrationConnection| Ok(settled(now).then(|| now.clone()));
-        match follow(session, name, self.deadline(), look).await? {
-            Some(settled) => Ok(settled),
-            None => Err(self.late(so_far(&session.connection(name).await?))),
-        }
+        let Some(settled) = follow(session, name, self.deadline(), look).await? else {
+            return Err(self.late(so_far(&session.connection(name).await?)));
+        };
+        Ok(settled)
     }
 
     pub(crate) fn late(self, what: String) -> anyhow::Error {
         NotInTime { limit: self.timeout, what }.into()
     }
+}
+
+/// Whether status is about this very spec.
+pub(crate) fn is_current(connection: &IntegrationConnection) -> bool {
+    let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
+    observed == connection.metadata.generation
 }
 
 /// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
@@ -69,18 +74,15 @@ pub(crate) async fn follow<T>(
     deadline: Instant,
     mut look: impl FnMut(&IntegrationConnection) -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<Option<T>> {
-    let mut states = pin!(watch_object(session.connections(), name));
+    let mut states = pin!(watch_object(session.api::<IntegrationConnection>(), name));
     let following = async {
         while let Some(state) = states.try_next().await.context("the connection cannot be watched")? {
             let Some(connection) = state else { bail!("the connection {name} was deleted meanwhile") };
             if let Some(found) = look(&connection)? {
-                return Ok(found);
+                return Ok(Some(found));
             }
         }
         bail!("the watch of {name} ended")
     };
-    match timeout_at(deadline, following).await {
-        Err(_) => Ok(None),
-        Ok(found) => found.map(Some),
-    }
+    timeout_at(deadline, following).await.unwrap_or(Ok(None))
 }

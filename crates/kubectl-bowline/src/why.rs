@@ -1,21 +1,26 @@
 //! `why`: from a pod to the Secrets it names, to the connections behind them, to who can fix what is wrong.
 
-mod page;
+use std::fmt::Write as _;
 
 use anyhow::bail;
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::core::PartialObjectMeta;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, ResourceExt};
 
+use crate::age::relative;
 use crate::exit::Usage;
-use crate::impact::references;
-use crate::reading::{Readable, seen};
-use crate::related::provider_of;
+use crate::impact::{Via, references};
+use crate::next::{lines, share_step, steps};
+use crate::reading::seen;
+use crate::related::{ProviderFacts, provider_of};
 use crate::screen::Screen;
 use crate::session::{UserSession, plain};
-use bowline_api::names::{ANNOTATION_CONNECTION, connection_id};
+use crate::table::{Cell, printable};
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
+use bowline_api::names::{ANNOTATION_CONNECTION, connection_id, connection_of};
+use bowline_api::reason::quoted;
 use bowline_api::{ConnectionShare, IntegrationConnection};
-use page::{NamedSecret, PodPage, SecretSource};
 
 const EXAMPLES: &str = "Examples:
   kubectl bowline why pod/mailer-6c9f
@@ -39,22 +44,25 @@ impl WhyArgs {
         let Some(name) = pod_name(&self.pod) else {
             return Err(Usage("only pods can be explained: pass pod/NAME").into());
         };
-        let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
-        let Some(pod) = pods.get_opt(name).await.map_err(plain)? else {
-            bail!("there is no pod {name} in namespace {}; -n chooses another namespace", session.namespace);
+        let namespace = &session.namespace;
+        let Some(pod) = session.api::<Pod>().get_opt(name).await.map_err(plain)? else {
+            bail!("there is no pod {name} in namespace {namespace}; -n chooses another namespace");
         };
         let named = pod.spec.as_ref().map(references).unwrap_or_default();
         if named.is_empty() {
             screen.progress(&format!("pod/{name} names no Secret in env, envFrom or volumes."));
             return Ok(());
         }
-        let publishers = Publishers::read(session).await?;
+        let publishers = Publishers {
+            connections: session.within(namespace).await??,
+            shares: session.within(namespace).await??,
+        };
         let mut findings = Vec::new();
         for (secret, via) in named {
             let source = publishers.source(session, &secret).await?;
             findings.push(NamedSecret { secret, via, source });
         }
-        let page = PodPage { findings, now: session.clock.now(), namespace: &session.namespace, pod: &pod };
+        let page = PodPage { findings, now: session.clock.now(), namespace, pod: &pod };
         Ok(screen.result(&page.render())?)
     }
 }
@@ -69,67 +77,334 @@ fn pod_name(text: &str) -> Option<&str> {
     .filter(|name| !name.is_empty() && !name.contains('/'))
 }
 
-/// What publishes Secrets in the namespace.
 struct Publishers {
     connections: Vec<IntegrationConnection>,
     shares: Vec<ConnectionShare>,
 }
 
 impl Publishers {
-    async fn read(session: &UserSession) -> anyhow::Result<Self> {
-        let connections = session.within(&session.namespace).await.map_err(plain)?;
-        let shares = session.within(&session.namespace).await.map_err(plain)?;
-        Ok(Self { connections, shares })
-    }
-
     async fn source(&self, session: &UserSession, secret: &str) -> anyhow::Result<SecretSource> {
         if let Some(connection) = self.connections.iter().find(|one| one.secret_name() == secret) {
             let provider = provider_of(session, connection).await?;
             return Ok(SecretSource::Own(Box::new((connection.clone(), provider))));
         }
         if let Some(share) = self.shares.iter().find(|share| share.name_any() == secret) {
-            return shared(session, share).await;
+            return Ok(SecretSource::Shared(Box::new((share.clone(), behind(session, share).await?))));
         }
-        let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
-        Ok(match seen(secrets.get_metadata_opt(secret).await)? {
-            Readable::Yes(Some(found)) => leftover(&found),
-            Readable::Yes(None) => SecretSource::Missing,
-            Readable::MayNot => SecretSource::Unknown,
+        Ok(match seen(session.api::<Secret>().get_metadata_opt(secret).await)? {
+            Ok(None) => SecretSource::Missing,
+            Ok(Some(found)) => match found.annotations().get(ANNOTATION_CONNECTION) {
+                Some(id) => SecretSource::Left { id: id.clone() },
+                None => SecretSource::Foreign,
+            },
+            Err(_) => SecretSource::Unknown,
         })
     }
 }
 
-/// The share, and the connection behind it as far as the user may read that.
-async fn shared(session: &UserSession, share: &ConnectionShare) -> anyhow::Result<SecretSource> {
+/// The connection behind a share, as far as the user may read it.
+async fn behind(
+    session: &UserSession,
+    share: &ConnectionShare,
+) -> anyhow::Result<Option<(IntegrationConnection, ProviderFacts)>> {
     let of = &share.spec.connection;
     let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &of.namespace);
-    let behind = seen(connections.get_opt(&of.name).await)?.yes().flatten();
-    let behind = match behind.filter(|connection| connection.uid().as_deref() == Some(&of.uid)) {
-        Some(connection) => {
-            let provider = provider_of(session, &connection).await?;
-            Some(Box::new((connection, provider)))
-        }
-        None => None,
-    };
-    Ok(SecretSource::Shared(Box::new(share.clone()), behind))
+    let found = seen(connections.get_opt(&of.name).await)?.ok().flatten();
+    let Some(connection) = found.filter(|it| it.uid().as_deref() == Some(&of.uid)) else { return Ok(None) };
+    let provider = provider_of(session, &connection).await?;
+    Ok(Some((connection, provider)))
 }
 
-/// A Secret that no connection or share here publishes now.
-fn leftover(found: &PartialObjectMeta<Secret>) -> SecretSource {
-    let ours = found.annotations().get(ANNOTATION_CONNECTION);
-    ours.map_or(SecretSource::Foreign, |id| SecretSource::Left { id: id.clone() })
+enum SecretSource {
+    /// A connection of the namespace publishes it.
+    Own(Box<(IntegrationConnection, ProviderFacts)>),
+    /// A share does; with the connection behind it, if that may be read.
+    Shared(Box<(ConnectionShare, Option<(IntegrationConnection, ProviderFacts)>)>),
+    /// The operator wrote it for this connection, but nothing publishes it now.
+    Left { id: String },
+    /// It has nothing to do with Bowline.
+    Foreign,
+    /// There is no such Secret, and nothing that would publish it.
+    Missing,
+    /// The user may not look.
+    Unknown,
+}
+
+struct NamedSecret {
+    secret: String,
+    via: Via,
+    source: SecretSource,
+}
+
+struct PodPage<'a> {
+    findings: Vec<NamedSecret>,
+    now: Timestamp,
+    namespace: &'a str,
+    pod: &'a Pod,
+}
+
+impl PodPage<'_> {
+    fn render(&self) -> String {
+        let phase = self.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let mut text = format!("pod/{} is {}\n", self.pod.name_any(), phase.unwrap_or("Unknown"));
+        for container in self.containers() {
+            if let Some(waiting) = container.state.as_ref().and_then(|state| state.waiting.as_ref()) {
+                let reason = waiting.reason.as_deref().unwrap_or("Waiting");
+                let message = waiting.message.as_deref().unwrap_or_default();
+                let line = printable(format!("container {} waits: {reason} {message}", container.name));
+                let _ = writeln!(text, "  {}", line.trim_end());
+            }
+        }
+        text.extend(self.findings.iter().map(|finding| self.finding(finding)));
+        text
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &ContainerStatus> {
+        let status = self.pod.status.iter();
+        status
+            .flat_map(|status| [&status.init_container_statuses, &status.container_statuses])
+            .flatten()
+            .flatten()
+    }
+
+    fn finding(&self, NamedSecret { secret, via, source }: &NamedSecret) -> String {
+        let text = match source {
+            SecretSource::Own(behind) => own(&behind.0, &behind.1),
+            SecretSource::Shared(shared_by) => shared(&shared_by.0, shared_by.1.as_ref()),
+            SecretSource::Left { id } => format!(
+                "  was published for connection {}, which no longer publishes it here.\n",
+                printable(id)
+            ),
+            SecretSource::Foreign => "  exists, and is not one of Bowline's.\n".to_owned(),
+            SecretSource::Missing => self.missing(secret),
+            SecretSource::Unknown => {
+                "  no connection or share here publishes it; you may not see whether it exists.\n".to_owned()
+            }
+        };
+        let refreshed = match source {
+            SecretSource::Own(behind) => behind.0.token().and_then(|token| token.last_refreshed_at.as_ref()),
+            SecretSource::Shared(by) => {
+                by.0.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref())
+            }
+            _ => None,
+        };
+        let stale = refreshed.map(|refreshed| self.stale(via, refreshed)).unwrap_or_default();
+        format!("\nSecret {secret}, by {via}\n{text}{stale}")
+    }
+
+    /// Nothing has that name; it may be that of a connection elsewhere.
+    fn missing(&self, secret: &str) -> String {
+        let mut text = "  does not exist, and no connection or share here would publish it.\n".to_owned();
+        if let Some((namespace, name)) = as_id(secret) {
+            let _ = writeln!(
+                text,
+                "  It would be the id of connection {name} in namespace {namespace}: its owner may share it with a workspace that has namespace {}.\n    kubectl bowline share {} -n {} --workspace WORKSPACE",
+                self.namespace,
+                quoted(name),
+                quoted(namespace)
+            );
+        }
+        text
+    }
+
+    /// A variable keeps the value that it had when its container started.
+    fn stale(&self, via: &Via, refreshed: &Time) -> String {
+        let mut text = String::new();
+        for name in via.variables() {
+            let started = self
+                .containers()
+                .filter(|container| container.name == name)
+                .find_map(|container| container.state.as_ref()?.running.as_ref()?.started_at.as_ref());
+            if let Some(started) = started.filter(|started| started.0 < refreshed.0) {
+                let _ = writeln!(
+                    text,
+                    "  container {name} still has the token from its start, {}; it was refreshed {}. Variables do not follow: mount the Secret as a volume, or restart the pod.",
+                    relative(started, self.now),
+                    relative(refreshed, self.now)
+                );
+            }
+        }
+        text
+    }
 }
 
 /// The connection that a Secret's name would stand for if it were shared: `<namespace>.<name>`.
 fn as_id(secret: &str) -> Option<(&str, &str)> {
-    let (namespace, name) = secret.split_once('.')?;
-    let is_whole = !name.contains('.') && connection_id(namespace, name) == secret;
-    (is_whole && !name.is_empty() && !namespace.is_empty()).then_some((namespace, name))
+    let (namespace, name) = connection_of(secret)?;
+    (!name.contains('.') && !name.is_empty() && !namespace.is_empty()).then_some((namespace, name))
+}
+
+/// One line: whether it works, or why not.
+fn state(ready: Option<&Condition>) -> String {
+    match ready {
+        None => "  the operator has not looked at it yet.\n".to_owned(),
+        Some(ready) if ready.status == "True" => "  works: it holds a valid token.\n".to_owned(),
+        Some(ready) => printable(format!("  {}: {}", ready.reason, ready.message)) + "\n",
+    }
+}
+
+fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
+    let owner = printable(&connection.spec.owner);
+    let (state, next) = (state(connection.condition(Ready)), lines(&steps(connection, provider)));
+    format!("  from connection {}, owner {owner}\n{state}{next}", connection.id())
+}
+
+/// The connection's own reason says more than the share's, where it may be read.
+fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, ProviderFacts)>) -> String {
+    let of = &share.spec.connection;
+    let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref());
+    let mut text = format!(
+        "  from connection {}, owner {}, shared by workspace {}\n{}",
+        connection_id(&of.namespace, &of.name),
+        Cell::some(owner).text,
+        share.spec.workspace,
+        state(share.condition(Ready))
+    );
+    if share.condition(Ready).is_none() || share.is(Ready) {
+        return text;
+    }
+    let next = behind.map(|(connection, provider)| steps(connection, provider)).unwrap_or_default();
+    if next.is_empty() {
+        return text + &lines(share_step(share).as_slice());
+    }
+    let failing = behind.filter(|(connection, _)| !connection.is_ready());
+    if let Some(ready) = failing.and_then(|(connection, _)| connection.condition(Ready)) {
+        text += &printable(format!("  the connection: {}: {}", ready.reason, ready.message));
+        text.push('\n');
+    }
+    text + &lines(&next)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn ready(status: &str, reason: &str, message: &str) -> Value {
+        json!({"type": "Ready", "status": status, "reason": reason, "message": message,
+            "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    fn connection(conditions: &Value) -> IntegrationConnection {
+        serde_json::from_value(json!({"metadata": {"name": "github", "namespace": "team-a", "uid": "u"},
+            "spec": {"provider": "github", "owner": "alice"}, "status": {"conditions": conditions,
+                "token": {"lastRefreshedAt": "2026-01-01T11:30:00Z"}}}))
+        .unwrap()
+    }
+
+    fn share(ready: &Value) -> ConnectionShare {
+        serde_json::from_value(json!({"metadata": {"name": "team-a.github", "namespace": "jobs"},
+            "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u"}, "workspace": "marketing"},
+            "status": {"sharedBy": "alice", "conditions": [ready]}}))
+        .unwrap()
+    }
+
+    fn pod(state: &Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "mailer"}, "status": {"phase": "Pending",
+            "containerStatuses": [{"name": "app", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": state}]}}))
+        .unwrap()
+    }
+
+    fn told(pod: &Pod, secret: &str, source: SecretSource) -> String {
+        let via = Via { env: ["app".to_owned()].into(), ..Via::default() };
+        let findings = vec![NamedSecret { secret: secret.into(), via, source }];
+        PodPage { findings, now: "2026-01-01T12:00:00Z".parse().unwrap(), namespace: "jobs", pod }.render()
+    }
+
+    #[test]
+    fn a_pod_that_waits_is_traced_to_its_connection_and_owner() {
+        let waiting = pod(
+            &json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"github\" not found"}}),
+        );
+        let mut authorized = ready("False", "AwaitingAuthorization", "Nobody consented yet.");
+        authorized["type"] = json!("Authorized");
+        let conditions =
+            json!([ready("False", "AwaitingAuthorization", "Nobody consented yet."), authorized]);
+        assert_eq!(
+            told(
+                &waiting,
+                "github",
+                SecretSource::Own(Box::new((connection(&conditions), ProviderFacts::default())))
+            ),
+            "pod/mailer is Pending\n\
+             \x20 container app waits: CreateContainerConfigError secret \"github\" not found\n\n\
+             Secret github, by env\n  from connection team-a.github, owner alice\n\
+             \x20 AwaitingAuthorization: Nobody consented yet.\n\
+             \x20 the owner (alice): Connect: sign in at the provider and allow access.\n\
+             \x20   kubectl bowline connect github -n team-a\n"
+        );
+    }
+
+    #[test]
+    fn behind_a_share_the_connections_reason_is_told_where_it_may_be_read() {
+        let broken = ready("False", "ConnectionNotReady", "The connection has no valid token.");
+        let idle = pod(&json!({}));
+        let hidden = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), None))));
+        assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
+        assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
+        let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
+        authorized["type"] = json!("Authorized");
+        let behind = connection(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
+        let behind = Some((behind, ProviderFacts::default()));
+        let open = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), behind))));
+        assert!(open.contains("the connection: GrantRevoked: Withdrawn."), "{open}");
+        assert!(open.contains("the owner (alice): Connect again."), "{open}");
+        assert!(open.contains("kubectl bowline connect github -n team-a"), "{open}");
+    }
+
+    #[test]
+    fn a_variable_older_than_the_token_is_named() {
+        let running = |at: &str| pod(&json!({"running": {"startedAt": at}}));
+        let well = || {
+            let connection = connection(&json!([ready("True", "Connected", "")]));
+            SecretSource::Own(Box::new((connection, ProviderFacts::default())))
+        };
+        let old = told(&running("2026-01-01T11:00:00Z"), "github", well());
+        assert!(old.contains("works: it holds a valid token."), "{old}");
+        assert!(old.contains(
+            "container app still has the token from its start, 60m ago; it was refreshed 30m ago."
+        ));
+        let fresh = told(&running("2026-01-01T11:40:00Z"), "github", well());
+        assert!(!fresh.contains("still has"), "{fresh}");
+    }
+
+    #[test]
+    fn what_bowline_does_not_publish_is_told_apart() {
+        let idle = pod(&json!({}));
+        for (secret, source, words) in [
+            ("db", SecretSource::Foreign, "exists, and is not one of Bowline's."),
+            (
+                "db",
+                SecretSource::Missing,
+                "does not exist, and no connection or share here would publish it.",
+            ),
+            (
+                "team-a.github",
+                SecretSource::Missing,
+                "kubectl bowline share github -n team-a --workspace WORKSPACE",
+            ),
+            ("db", SecretSource::Unknown, "you may not see whether it exists."),
+            (
+                "x",
+                SecretSource::Left { id: "team-a.github".into() },
+                "was published for connection team-a.github",
+            ),
+        ] {
+            let text = told(&idle, secret, source);
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_name_of_two_parts_may_be_a_share() {
+        assert_eq!(as_id("team-a.github"), Some(("team-a", "github")));
+        assert_eq!(as_id("github"), None);
+        assert_eq!(as_id("a.b.c"), None);
+        assert_eq!(as_id(".b"), None);
+    }
 
     #[test]
     fn a_pod_is_named_as_kubectl_names_it() {
@@ -143,13 +418,5 @@ mod tests {
         ] {
             assert_eq!(pod_name(text), name, "{text}");
         }
-    }
-
-    #[test]
-    fn only_a_name_of_two_parts_may_be_a_share() {
-        assert_eq!(as_id("team-a.github"), Some(("team-a", "github")));
-        assert_eq!(as_id("github"), None);
-        assert_eq!(as_id("a.b.c"), None);
-        assert_eq!(as_id(".b"), None);
     }
 }

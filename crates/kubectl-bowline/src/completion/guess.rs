@@ -1,39 +1,26 @@
 //! What the unfinished word may become: pure, from the commands as they are defined.
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
+
+use crate::Cli;
+use crate::session::ClusterArgs;
 
 /// What is wanted at the cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// One of these, each perhaps with a tab and a description.
     These(Vec<String>),
-    /// A name that the cluster knows, beginning with what was typed.
-    Names(Names, String),
-    /// A file.
+    /// The name of a connection, beginning with what was typed.
+    Connection(String),
+    /// A pod, beginning with what was typed.
+    Pod(String),
     File,
 }
 
-/// Names that the cluster knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    Connections,
-    Pods,
-}
-
-/// Values of --kubeconfig, --context and --namespace among the words.
-pub(super) fn named_options(words: &[String]) -> [Option<String>; 3] {
-    [("--kubeconfig", ""), ("--context", ""), ("--namespace", "-n")].map(|(long, short)| {
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            if word == long || (!short.is_empty() && word == short) {
-                return words.next().cloned();
-            }
-            if let Some(value) = word.strip_prefix(long).and_then(|rest| rest.strip_prefix('=')) {
-                return Some(value.to_owned());
-            }
-        }
-        None
-    })
+/// The options among the words that say which cluster to ask.
+pub(super) fn cluster_options(words: &[String]) -> clap::error::Result<ClusterArgs> {
+    let command = Cli::command().no_binary_name(true).ignore_errors(true);
+    ClusterArgs::from_arg_matches(&command.try_get_matches_from(words)?)
 }
 
 /// What is wanted in place of the last word.
@@ -70,9 +57,7 @@ pub(super) fn wanted(root: &Command, words: &[String]) -> Wanted {
 }
 
 fn all_options<'a>(root: &'a Command, command: Option<&'a Command>) -> impl Iterator<Item = &'a Arg> {
-    let own = command.into_iter().flat_map(Command::get_opts);
-    let flags = command.into_iter().flat_map(Command::get_arguments).filter(|arg| arg.get_long().is_some());
-    own.chain(flags).chain(root.get_opts())
+    command.into_iter().chain([root]).flat_map(Command::get_arguments).filter(|arg| !arg.is_positional())
 }
 
 fn option<'a>(root: &'a Command, command: Option<&'a Command>, word: &str) -> Option<&'a Arg> {
@@ -94,7 +79,6 @@ fn options(root: &Command, command: Option<&Command>, typed: &str) -> Vec<String
         .filter(|one| one.starts_with(typed))
         .collect();
     found.sort();
-    found.dedup();
     found
 }
 
@@ -120,18 +104,15 @@ fn value(arg: &Arg, typed: &str) -> Wanted {
     }
     match arg.get_id().as_str() {
         "from_file" | "kubeconfig" => Wanted::File,
-        "name" if arg.is_positional() => Wanted::Names(Names::Connections, typed.to_owned()),
-        "pod" => Wanted::Names(Names::Pods, typed.to_owned()),
+        "name" if arg.is_positional() => Wanted::Connection(typed.to_owned()),
+        "pod" => Wanted::Pod(typed.to_owned()),
         _ => Wanted::These(Vec::new()),
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::panic)]
+#[allow(clippy::panic, clippy::unwrap_used)]
 mod tests {
-    use clap::CommandFactory;
-
-    use super::super::Cli;
     use super::*;
 
     fn at(line: &str) -> Wanted {
@@ -158,10 +139,10 @@ mod tests {
 
     #[test]
     fn names_are_asked_of_the_cluster_once() {
-        assert_eq!(at("connect gi"), Wanted::Names(Names::Connections, "gi".into()));
-        assert_eq!(at("connect --timeout 5m gi"), Wanted::Names(Names::Connections, "gi".into()));
-        assert_eq!(at("impact gi"), Wanted::Names(Names::Connections, "gi".into()));
-        assert_eq!(at("why pod/m"), Wanted::Names(Names::Pods, "pod/m".into()));
+        assert_eq!(at("connect gi"), Wanted::Connection("gi".into()));
+        assert_eq!(at("connect --timeout 5m gi"), Wanted::Connection("gi".into()));
+        assert_eq!(at("impact gi"), Wanted::Connection("gi".into()));
+        assert_eq!(at("why pod/m"), Wanted::Pod("pod/m".into()));
         assert_eq!(offered("connect github "), Vec::<String>::new());
     }
 
@@ -179,6 +160,21 @@ mod tests {
     #[test]
     fn the_cluster_asked_is_the_one_on_the_line() {
         let words = ["connect", "-n", "team-a", "--context=prod", ""].map(ToOwned::to_owned);
-        assert_eq!(named_options(&words), [None, Some("prod".into()), Some("team-a".into())]);
+        let ClusterArgs { kubeconfig, context, namespace } = cluster_options(&words).unwrap();
+        assert_eq!(
+            (kubeconfig, context.as_deref(), namespace.as_deref()),
+            (None, Some("prod"), Some("team-a"))
+        );
+        // Whatever else is on the line need not be right.
+        for line in [
+            "-n team-a",
+            "connect -n team-a --timeout soon gi",
+            "list -n team-a --unknown x",
+            "why -n team-a --",
+        ] {
+            let words: Vec<_> = line.split(' ').map(ToOwned::to_owned).collect();
+            let options = cluster_options(&words).unwrap();
+            assert_eq!(options.namespace.as_deref(), Some("team-a"), "{line}");
+        }
     }
 }

@@ -8,8 +8,7 @@ use super::cluster::{Definition, Installation};
 use super::{CheckMark, CheckResult};
 use crate::reading::Readable;
 use bowline_api::IntegrationConnection;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
 /// The admission policies that belong to every installation: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[
@@ -31,161 +30,162 @@ const SKEW: i64 = 5;
 
 const APPLY: &str = "an administrator applies deploy/ again: kubectl apply -k deploy/";
 
-/// One result or more for each check, in the order in which trouble spreads.
-pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<CheckResult> {
-    let mut findings = vec![definitions(&seen.definitions), policies(seen), operator(seen, namespace)];
-    findings.extend([keyring(seen, namespace), records(seen, namespace), portal(seen)]);
-    findings.extend(providers(seen));
-    findings.extend([connections(seen), clock(seen.ahead)]);
-    findings
+/// What was checked and the results, in the order in which trouble spreads.
+pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<(&'static str, CheckResult)> {
+    let mut results = vec![
+        ("kinds", definitions(&seen.definitions)),
+        ("policies", policies(seen)),
+        ("operator", operator(&seen.operator, namespace)),
+        ("keyring", keyring(seen, namespace)),
+        ("records", records(seen, namespace)),
+        ("portal", portal(seen)),
+    ];
+    results.extend(providers(seen).into_iter().map(|result| ("providers", result)));
+    results.extend([("connections", connections(seen)), ("clocks", clock(seen.ahead))]);
+    results
 }
 
-fn ok(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(CheckMark::Ok, subject, text)
+fn ok(text: impl Into<String>) -> CheckResult {
+    CheckResult { mark: CheckMark::Ok, text: text.into(), todo: String::new() }
 }
 
-fn warn(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(CheckMark::Warn, subject, text)
+fn warn(text: impl Into<String>, todo: impl Into<String>) -> CheckResult {
+    CheckResult { mark: CheckMark::Warn, text: text.into(), todo: todo.into() }
 }
 
-fn fail(subject: &'static str, text: impl Into<String>) -> CheckResult {
-    CheckResult::new(CheckMark::Fail, subject, text)
+fn fail(text: impl Into<String>, todo: impl Into<String>) -> CheckResult {
+    CheckResult { mark: CheckMark::Fail, text: text.into(), todo: todo.into() }
 }
 
-fn hidden(subject: &'static str, what: &str) -> CheckResult {
-    warn(subject, format!("you may not see {what}")).todo("ask an administrator to run doctor")
+fn hidden(what: &str) -> CheckResult {
+    warn(format!("you may not see {what}"), "ask an administrator to run doctor")
 }
 
 fn definitions(seen: &Readable<Vec<Definition>>) -> CheckResult {
-    const KINDS: &str = "kinds";
-    let Readable::Yes(all) = seen else { return hidden(KINDS, "CustomResourceDefinitions") };
-    let absent = all.iter().filter(|it| it.unknown_fields.is_none()).map(|it| it.name.as_str());
-    let absent = absent.collect::<Vec<_>>().join(", ");
-    let unknown = all.iter().flat_map(|it| it.unknown_fields.iter().flatten()).map(String::as_str);
-    let unknown = unknown.collect::<Vec<_>>().join(", ");
-    match (absent.is_empty(), unknown.is_empty()) {
-        (false, _) => fail(KINDS, format!("not installed: {absent}")).todo(APPLY),
-        (_, false) => warn(KINDS, format!("older than this plug-in, without {unknown}")).todo(APPLY),
-        _ => ok(KINDS, format!("{} kinds, as this plug-in knows them", all.len())),
+    let Ok(all) = seen else { return hidden("CustomResourceDefinitions") };
+    let absent = joined(all.iter().filter(|it| it.unknown_fields.is_none()).map(|it| &*it.name));
+    let unknown = joined(all.iter().flat_map(|it| it.unknown_fields.iter().flatten()).map(String::as_str));
+    if !absent.is_empty() {
+        fail(format!("not installed: {absent}"), APPLY)
+    } else if !unknown.is_empty() {
+        warn(format!("older than this plug-in, without {unknown}"), APPLY)
+    } else {
+        ok(format!("{} kinds, as this plug-in knows them", all.len()))
     }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn policies(seen: &Installation) -> CheckResult {
-    const SUBJECT: &str = "policies";
-    let (Readable::Yes(there), Readable::Yes(bound)) = (&seen.policies, &seen.bound) else {
-        return hidden(SUBJECT, "admission policies and their bindings");
+    let (Ok(there), Ok(bound)) = (&seen.policies, &seen.bound) else {
+        return hidden("admission policies and their bindings");
     };
-    let missing = |from: &BTreeSet<String>| -> String {
-        let missing = POLICIES.iter().copied().filter(|policy| !from.contains(*policy));
-        missing.collect::<Vec<_>>().join(", ")
-    };
+    let missing =
+        |from: &BTreeSet<String>| joined(POLICIES.iter().copied().filter(|policy| !from.contains(*policy)));
     let (absent, unbound) = (missing(there), missing(bound));
     if !absent.is_empty() {
-        fail(SUBJECT, format!("missing: {absent}")).todo(APPLY)
+        fail(format!("missing: {absent}"), APPLY)
     } else if !unbound.is_empty() {
-        fail(SUBJECT, format!("there, but not enforced (no binding that denies): {unbound}")).todo(APPLY)
+        fail(format!("there, but not enforced (no binding that denies): {unbound}"), APPLY)
     } else {
-        ok(SUBJECT, format!("{} in force", POLICIES.len()))
+        ok(format!("{} in force", POLICIES.len()))
     }
 }
 
-fn operator(seen: &Installation, namespace: &str) -> CheckResult {
-    const SUBJECT: &str = "operator";
-    match &seen.operator {
-        Readable::MayNot => hidden(SUBJECT, &format!("Deployments in {namespace}")),
-        Readable::Yes(None) => fail(SUBJECT, format!("no Deployment bowline in {namespace}"))
-            .todo("install it there, or name its namespace with --operator-namespace"),
-        Readable::Yes(Some((_, 0))) => fail(SUBJECT, "scaled to nothing: no token is refreshed")
-            .todo(format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}")),
-        Readable::Yes(Some((ready, wanted))) if ready < wanted => {
-            fail(SUBJECT, format!("{ready} of {wanted} ready"))
-                .todo(format!("kubectl logs deployment/bowline -n {namespace}"))
-        }
-        Readable::Yes(Some((ready, _))) => ok(SUBJECT, format!("{ready} ready")),
+fn operator(replicas: &Readable<Option<(i32, i32)>>, namespace: &str) -> CheckResult {
+    match replicas {
+        Err(_) => hidden(&format!("Deployments in {namespace}")),
+        Ok(None) => fail(
+            format!("no Deployment bowline in {namespace}"),
+            "install it there, or name its namespace with --operator-namespace",
+        ),
+        Ok(Some((_, 0))) => fail(
+            "scaled to nothing: no token is refreshed",
+            format!("kubectl scale deployment/bowline --replicas 1 -n {namespace}"),
+        ),
+        Ok(Some((ready, wanted))) if ready < wanted => fail(
+            format!("{ready} of {wanted} ready"),
+            format!("kubectl logs deployment/bowline -n {namespace}"),
+        ),
+        Ok(Some((ready, _))) => ok(format!("{ready} ready")),
     }
 }
 
 fn keyring(seen: &Installation, namespace: &str) -> CheckResult {
-    const SUBJECT: &str = "keyring";
     match (&seen.keyring, &seen.records) {
-        (Readable::MayNot, _) => hidden(SUBJECT, &format!("Secrets in {namespace}")),
-        (Readable::Yes(true), _) => ok(SUBJECT, "there"),
-        (Readable::Yes(false), Readable::Yes(records)) if !records.is_empty() => fail(
-            SUBJECT,
+        (Err(_), _) => hidden(&format!("Secrets in {namespace}")),
+        (Ok(true), _) => ok("there"),
+        (Ok(false), Ok(records)) if !records.is_empty() => fail(
             format!("Secret bowline-keyring is missing while there are {} records", records.len()),
-        )
-        .todo("put it back from a backup, unless the operator runs with --keyring-dir"),
-        (Readable::Yes(false), _) => warn(SUBJECT, "not there yet")
-            .todo("the operator creates it when it starts, unless it runs with --keyring-dir"),
+            "put it back from a backup, unless the operator runs with --keyring-dir",
+        ),
+        (Ok(false), _) => {
+            warn("not there yet", "the operator creates it when it starts, unless it runs with --keyring-dir")
+        }
     }
 }
 
 fn records(seen: &Installation, namespace: &str) -> CheckResult {
-    const SUBJECT: &str = "records";
-    let Readable::Yes(records) = &seen.records else {
-        return hidden(SUBJECT, &format!("Secrets in {namespace}"));
-    };
-    let (Readable::Yes(connections), true) = (&seen.connections, seen.all) else {
-        return hidden(SUBJECT, "the connections of all namespaces");
+    let Ok(records) = &seen.records else { return hidden(&format!("Secrets in {namespace}")) };
+    let (Ok(connections), true) = (&seen.connections, seen.all) else {
+        return hidden("the connections of all namespaces");
     };
     let known: BTreeSet<_> = connections.iter().filter_map(ResourceExt::uid).collect();
     match records.iter().filter(|uid| !known.contains(*uid)).count() {
-        0 => ok(SUBJECT, format!("{}, each with its connection", records.len())),
-        left => warn(SUBJECT, format!("{left} of {} without a connection", records.len())).todo(
+        0 => ok(format!("{}, each with its connection", records.len())),
+        left => warn(
+            format!("{left} of {} without a connection", records.len()),
             "those being revoked are erased within seven days, others after --record-retention; the operator's log names them",
         ),
     }
 }
 
 fn portal(seen: &Installation) -> CheckResult {
-    const SUBJECT: &str = "portal";
     match &seen.portal {
-        Some(portal) => ok(SUBJECT, portal.as_str()),
-        None => warn(SUBJECT, "no status names one, so nobody can consent in a browser")
-            .todo("an administrator runs bowline portal, and the operator with --portal-url"),
+        Some(portal) => ok(portal.as_str()),
+        None => warn(
+            "no status names one, so nobody can consent in a browser",
+            "an administrator runs bowline portal, and the operator with --portal-url",
+        ),
     }
 }
 
 fn providers(seen: &Installation) -> Vec<CheckResult> {
-    const SUBJECT: &str = "providers";
-    let Readable::Yes(all) = &seen.providers else { return vec![hidden(SUBJECT, "providers")] };
+    let Ok(all) = &seen.providers else { return vec![hidden("providers")] };
+    if all.is_empty() {
+        let todo = "an administrator creates an IntegrationProvider";
+        return vec![warn("none, so nothing can be connected", todo)];
+    }
     let broken = all.iter().filter(|provider| !provider.is(Ready)).map(|provider| {
         let ready = provider.condition(Ready);
         let (reason, message) = ready.map_or(("Unknown", "the operator has not looked at it"), |ready| {
             (ready.reason.as_str(), ready.message.trim_end_matches('.'))
         });
         let name = provider.name_any();
-        fail(SUBJECT, format!("{name} is not ready: {reason}: {message}"))
-            .todo(format!("kubectl describe iprov {name}"))
+        fail(format!("{name} is not ready: {reason}: {message}"), format!("kubectl describe iprov {name}"))
     });
     let broken: Vec<_> = broken.collect();
-    match (all.len(), broken.is_empty()) {
-        (0, _) => vec![
-            warn(SUBJECT, "none, so nothing can be connected")
-                .todo("an administrator creates an IntegrationProvider"),
-        ],
-        (all, true) => vec![ok(SUBJECT, format!("{all} ready"))],
-        (_, false) => broken,
-    }
+    if broken.is_empty() { vec![ok(format!("{} ready", all.len()))] } else { broken }
 }
 
 fn connections(seen: &Installation) -> CheckResult {
-    const SUBJECT: &str = "connections";
-    let Readable::Yes(all) = &seen.connections else { return hidden(SUBJECT, "connections") };
-    let whose = if seen.all { "" } else { " in your namespace" };
+    let Ok(all) = &seen.connections else { return hidden("connections") };
+    let (whose, list) = if seen.all {
+        ("", "kubectl bowline list -A")
+    } else {
+        (" in your namespace", "kubectl bowline list")
+    };
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for connection in all.iter().filter(|connection| is_broken(connection)) {
         *reasons.entry(connection.reason()).or_default() += 1;
     }
     if reasons.is_empty() {
-        return ok(SUBJECT, format!("{}{whose}, none broken", all.len()));
+        return ok(format!("{}{whose}, none broken", all.len()));
     }
     let counts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    warn(SUBJECT, format!("broken{whose}: {}", counts.join(", "))).todo(if seen.all {
-        "kubectl bowline list -A"
-    } else {
-        "kubectl bowline list"
-    })
+    warn(format!("broken{whose}: {}", counts.join(", ")), list)
 }
 
 /// Waiting for its owner is normal, and so is being suspended.
@@ -194,14 +194,15 @@ fn is_broken(connection: &IntegrationConnection) -> bool {
 }
 
 fn clock(ahead: Option<i64>) -> CheckResult {
-    const SUBJECT: &str = "clocks";
     match ahead {
-        None => warn(SUBJECT, "the API server does not tell its time"),
-        Some(ahead) if ahead.abs() <= SKEW => ok(SUBJECT, "this machine and the API server agree"),
+        None => warn("the API server does not tell its time", ""),
+        Some(ahead) if ahead.abs() <= SKEW => ok("this machine and the API server agree"),
         Some(ahead) => {
             let way = if ahead > 0 { "ahead of" } else { "behind" };
-            warn(SUBJECT, format!("this machine is {}s {way} the API server", ahead.abs()))
-                .todo("set it by NTP: the ages shown here are off by as much")
+            warn(
+                format!("this machine is {}s {way} the API server", ahead.abs()),
+                "set it by NTP: the ages shown here are off by as much",
+            )
         }
     }
 }

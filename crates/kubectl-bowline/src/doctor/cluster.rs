@@ -18,78 +18,75 @@ use kube::{Api, ResourceExt};
 use url::Url;
 
 use crate::portal;
-use crate::reading::{Readable, seen};
+use crate::reading::{Forbidden, Readable, seen};
 use crate::session::UserSession;
 use bowline_api::names::{LABEL_CONNECTION_UID, TYPE_RECORD};
 use bowline_api::{IntegrationConnection, IntegrationProvider, definitions};
 
-/// Label on everything that the shipped manifests install.
 const INSTALLED: &str = "app.kubernetes.io/name=bowline";
-/// The keyring's Secret, in the operator's namespace.
 const KEYRING: &str = "bowline-keyring";
-/// The operator's Deployment, in its namespace.
 const OPERATOR: &str = "bowline";
 
-/// What was seen of an installation.
 pub(super) struct Installation {
-    /// Our kinds in the cluster, each with what is missing in it.
-    pub(crate) definitions: Readable<Vec<Definition>>,
-    /// Names of the admission policies that are there.
-    pub(crate) policies: Readable<BTreeSet<String>>,
+    pub(super) definitions: Readable<Vec<Definition>>,
+    pub(super) policies: Readable<BTreeSet<String>>,
     /// Names of the policies that are bound, and deny.
-    pub(crate) bound: Readable<BTreeSet<String>>,
+    pub(super) bound: Readable<BTreeSet<String>>,
     /// Ready and wanted replicas of the operator, if it is there.
-    pub(crate) operator: Readable<Option<(i32, i32)>>,
-    pub(crate) keyring: Readable<bool>,
+    pub(super) operator: Readable<Option<(i32, i32)>>,
+    pub(super) keyring: Readable<bool>,
     /// UID of the connection of each record; empty where it has none.
-    pub(crate) records: Readable<Vec<String>>,
-    pub(crate) providers: Readable<Vec<IntegrationProvider>>,
+    pub(super) records: Readable<Vec<String>>,
+    pub(super) providers: Readable<Vec<IntegrationProvider>>,
     /// All connections, or those of the user's namespace.
-    pub(crate) connections: Readable<Vec<IntegrationConnection>>,
+    pub(super) connections: Readable<Vec<IntegrationConnection>>,
     /// Whether `connections` are all there are.
-    pub(crate) all: bool,
-    pub(crate) portal: Option<Url>,
+    pub(super) all: bool,
+    pub(super) portal: Option<Url>,
     /// Seconds by which this machine is ahead of the API server.
-    pub(crate) ahead: Option<i64>,
+    pub(super) ahead: Option<i64>,
 }
 
-/// One of our kinds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Definition {
-    pub(crate) name: String,
+    pub(super) name: String,
     /// `None` where it is not installed; else fields that this plug-in knows and the cluster does not.
-    pub(crate) unknown_fields: Option<Vec<String>>,
+    pub(super) unknown_fields: Option<Vec<String>>,
 }
 
-/// Looks at everything.
 pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Result<Installation> {
-    let client = || session.client.clone();
-    let every = ListParams::default();
     let installed = ListParams::default().labels(INSTALLED);
-    let policies: Api<ValidatingAdmissionPolicy> = Api::all(client());
-    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client());
-    let deployments: Api<Deployment> = Api::namespaced(client(), namespace);
-    let secrets: Api<Secret> = Api::namespaced(client(), namespace);
-    let records = every.clone().fields(&format!("type={TYPE_RECORD}"));
-    let definitions = installed_definitions(session).await?;
-    // Without the kinds, whatever is asked about them is answered by an error that says so.
-    let there =
-        !matches!(&definitions, Readable::Yes(found) if found.iter().any(|it| it.unknown_fields.is_none()));
-    let (connections, all) = if there { connections(session).await? } else { (Readable::MayNot, false) };
-    Ok(Installation {
-        policies: names(seen(policies.list(&installed).await)?, |it| Some(it.name_any())),
-        bound: names(seen(bindings.list(&installed).await)?, denying),
+    let policies: Readable<Vec<ValidatingAdmissionPolicy>> = session.all(&installed).await?;
+    let bindings: Readable<Vec<ValidatingAdmissionPolicyBinding>> = session.all(&installed).await?;
+    let deployments: Api<Deployment> = Api::namespaced(session.client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(session.client.clone(), namespace);
+    let records = ListParams::default().fields(&format!("type={TYPE_RECORD}"));
+    let mut installation = Installation {
+        definitions: installed_definitions(session).await?,
+        policies: policies.map(|all| all.iter().map(ResourceExt::name_any).collect()),
+        bound: bindings.map(|all| all.iter().filter_map(denying).collect()),
         operator: seen(deployments.get_opt(OPERATOR).await)?.map(|found| found.as_ref().map(replicas)),
         keyring: seen(secrets.get_metadata_opt(KEYRING).await)?.map(|found| found.is_some()),
         records: seen(secrets.list_metadata(&records).await)?
             .map(|list| list.iter().map(owner_uid).collect()),
-        providers: if there { seen(session.all(&every).await)? } else { Readable::MayNot },
-        portal: if there { portal::find(session).await? } else { None },
+        providers: Err(Forbidden::default()),
+        connections: Err(Forbidden::default()),
+        all: false,
+        portal: None,
         ahead: ahead(session).await?,
-        definitions,
-        connections,
-        all,
-    })
+    };
+    // Without the kinds, whatever is asked about them is answered by an error that says so.
+    if installation.definitions.iter().flatten().all(|kind| kind.unknown_fields.is_some()) {
+        let every = ListParams::default();
+        installation.providers = session.all(&every).await?;
+        installation.connections = session.all(&every).await?;
+        installation.all = installation.connections.is_ok();
+        if !installation.all {
+            installation.connections = session.within(&session.namespace).await?;
+        }
+        installation.portal = portal::find(session).await?;
+    }
+    Ok(installation)
 }
 
 async fn installed_definitions(session: &UserSession) -> anyhow::Result<Readable<Vec<Definition>>> {
@@ -97,11 +94,14 @@ async fn installed_definitions(session: &UserSession) -> anyhow::Result<Readable
     let mut found = Vec::new();
     for wanted in definitions() {
         let name = wanted.name_any();
-        let Readable::Yes(installed) = seen(there.get_opt(&name).await)? else { return Ok(Readable::MayNot) };
+        let installed = match seen(there.get_opt(&name).await)? {
+            Ok(installed) => installed,
+            Err(forbidden) => return Ok(Err(forbidden)),
+        };
         let unknown_fields = installed.map(|installed| unknown_fields(&wanted, &installed));
         found.push(Definition { name, unknown_fields });
     }
-    Ok(Readable::Yes(found))
+    Ok(Ok(found))
 }
 
 /// Fields of spec and status that one definition has and the other lacks; the version too, if that is not served.
@@ -127,20 +127,6 @@ pub(super) fn unknown_fields(
         }
     }
     unknown
-}
-
-async fn connections(session: &UserSession) -> anyhow::Result<(Readable<Vec<IntegrationConnection>>, bool)> {
-    match seen(session.all(&ListParams::default()).await)? {
-        Readable::Yes(all) => Ok((Readable::Yes(all), true)),
-        Readable::MayNot => Ok((seen(session.within(&session.namespace).await)?, false)),
-    }
-}
-
-fn names<K: Clone>(
-    seen: Readable<kube::core::ObjectList<K>>,
-    name: impl Fn(&K) -> Option<String>,
-) -> Readable<BTreeSet<String>> {
-    seen.map(|list| list.iter().filter_map(name).collect())
 }
 
 /// The policy that a binding enforces: one that only warns or audits keeps nobody out.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{EnvVar, PodSpec, Volume};
+use serde::{Serialize, Serializer};
 
 /// How a pod gets a Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +13,6 @@ pub(crate) struct Via {
     pub(crate) env: BTreeSet<String>,
     /// Containers that read all of it into variables.
     pub(crate) env_from: BTreeSet<String>,
-    /// Whether it is a volume, alone or among others.
     pub(crate) volume: bool,
 }
 
@@ -22,11 +22,16 @@ impl Via {
         self.env.union(&self.env_from).map(String::as_str)
     }
 
-    /// The ways by the names of a pod's fields.
-    pub(crate) fn ways(&self) -> Vec<&'static str> {
+    fn ways(&self) -> Vec<&'static str> {
         let ways =
             [(!self.env.is_empty(), "env"), (!self.env_from.is_empty(), "envFrom"), (self.volume, "volume")];
         ways.into_iter().filter(|(is, _)| *is).map(|(_, way)| way).collect()
+    }
+}
+
+impl Serialize for Via {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.ways().serialize(serializer)
     }
 }
 
@@ -40,15 +45,15 @@ impl fmt::Display for Via {
 pub(crate) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
     let mut found: BTreeMap<String, Via> = BTreeMap::new();
     let usual = pod.containers.iter().chain(pod.init_containers.iter().flatten());
-    let usual = usual.map(|it| (&it.name, it.env.as_deref(), it.env_from.as_deref()));
-    let added = pod.ephemeral_containers.iter().flatten();
-    let added = added.map(|it| (&it.name, it.env.as_deref(), it.env_from.as_deref()));
+    let usual = usual.map(|it| (&it.name, &it.env, &it.env_from));
+    let added = pod.ephemeral_containers.iter().flatten().map(|it| (&it.name, &it.env, &it.env_from));
     for (container, env, env_from) in usual.chain(added) {
-        for secret in env.unwrap_or_default().iter().filter_map(in_variable) {
+        let in_variable = |it: &EnvVar| Some(it.value_from.as_ref()?.secret_key_ref.as_ref()?.name.clone());
+        for secret in env.iter().flatten().filter_map(in_variable) {
             found.entry(secret).or_default().env.insert(container.clone());
         }
-        for secret in env_from.unwrap_or_default().iter().filter_map(in_all_variables) {
-            found.entry(secret).or_default().env_from.insert(container.clone());
+        for secret in env_from.iter().flatten().filter_map(|it| it.secret_ref.as_ref()) {
+            found.entry(secret.name.clone()).or_default().env_from.insert(container.clone());
         }
     }
     for secret in pod.volumes.iter().flatten().flat_map(in_volume) {
@@ -58,18 +63,10 @@ pub(crate) fn references(pod: &PodSpec) -> BTreeMap<String, Via> {
     found
 }
 
-fn in_variable(variable: &EnvVar) -> Option<String> {
-    Some(variable.value_from.as_ref()?.secret_key_ref.as_ref()?.name.clone())
-}
-
-fn in_all_variables(source: &EnvFromSource) -> Option<String> {
-    Some(source.secret_ref.as_ref()?.name.clone())
-}
-
-fn in_volume(volume: &Volume) -> Vec<String> {
+fn in_volume(volume: &Volume) -> impl Iterator<Item = String> {
     let own = volume.secret.as_ref().and_then(|secret| secret.secret_name.clone());
     let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
-    own.into_iter().chain(sources.filter_map(|source| Some(source.secret.as_ref()?.name.clone()))).collect()
+    own.into_iter().chain(sources.filter_map(|source| Some(source.secret.as_ref()?.name.clone())))
 }
 
 #[cfg(test)]

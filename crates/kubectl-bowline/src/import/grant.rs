@@ -19,7 +19,6 @@ const API_KEY: &str = "api_key";
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
 
-/// Keys of an intake Secret.
 const KEYS: &[&str] =
     &[REFRESH_TOKEN, ACCESS_TOKEN, EXPIRES_IN, EXPIRES_AT, "scope", "id_token", API_KEY, USERNAME, PASSWORD];
 
@@ -29,9 +28,9 @@ const CODE: &str = "an authorization code cannot be imported: exchange it, and i
 type GrantFields = BTreeMap<&'static str, SecretString>;
 
 /// A grant that may be written into an intake Secret.
-pub(super) struct GivenGrant(GrantFields);
+pub(super) struct ImportedGrant(GrantFields);
 
-impl GivenGrant {
+impl ImportedGrant {
     /// Reads the JSON of a token answer (RFC 6749 §5.1) or lines of `key=value`.
     ///
     /// Keys of an answer that say nothing about the grant (`token_type`, a provider's extras) are left out; in lines, where
@@ -47,13 +46,11 @@ impl GivenGrant {
         Ok(grant)
     }
 
-    /// Data of the Secret.
     pub(super) fn data(&self) -> BTreeMap<String, ByteString> {
         let bytes = |value: &SecretString| ByteString(value.expose_secret().as_bytes().to_vec());
         self.0.iter().map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()
     }
 
-    /// The names of what is there, for people.
     pub(super) fn keys(&self) -> String {
         self.0.keys().copied().collect::<Vec<_>>().join(", ")
     }
@@ -141,12 +138,12 @@ fn from_lines(text: &str) -> anyhow::Result<GrantFields> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> anyhow::Result<GivenGrant> {
-        GivenGrant::read(text.as_bytes(), "2026-01-01T00:00:00Z".parse().unwrap())
+    fn read(text: &str) -> anyhow::Result<ImportedGrant> {
+        ImportedGrant::read(text.as_bytes(), "2026-01-01T00:00:00Z".parse().unwrap())
     }
 
     fn refusal(bytes: &[u8]) -> String {
-        GivenGrant::read(bytes, "2026-01-01T00:00:00Z".parse().unwrap()).err().unwrap().to_string()
+        ImportedGrant::read(bytes, "2026-01-01T00:00:00Z".parse().unwrap()).err().unwrap().to_string()
     }
 
     #[test]

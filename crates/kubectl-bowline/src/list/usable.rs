@@ -1,19 +1,16 @@
 //! `list --usable`: what pods of a namespace may use, and which Secret to mount for it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
 use crate::output::{ListView, Output};
 use crate::screen::{Paint, Screen};
-use crate::session::{UserSession, plain};
+use crate::session::UserSession;
 use crate::table::Cell;
-use bowline_api::condition::ConditionType::Ready;
-use bowline_api::condition::Conditioned;
-use bowline_api::connection::AccountStatus;
+use bowline_api::condition::{ConditionType::Ready, Conditioned};
 use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
-/// One thing that can be used in a namespace.
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 struct UsableConnection {
@@ -21,7 +18,8 @@ struct UsableConnection {
     provider: Option<String>,
     account: Option<String>,
     owner: Option<String>,
-    via: UsableVia,
+    /// `Own`, or `Share` where somebody shared it with a workspace that has the namespace.
+    via: &'static str,
     ready: bool,
     reason: Option<String>,
     /// The Secret to mount; absent while nothing is published.
@@ -29,69 +27,49 @@ struct UsableConnection {
     expires_at: Option<Time>,
 }
 
-/// Why it is usable.
-#[derive(Serialize, Debug, PartialEq)]
-enum UsableVia {
-    /// It is a connection of the namespace.
-    Own,
-    /// Somebody shared it with a workspace that has the namespace.
-    Share,
-}
-
 pub(super) async fn run(
     session: &UserSession,
     output: Option<Output>,
     screen: &mut Screen,
 ) -> anyhow::Result<()> {
-    let own: Vec<IntegrationConnection> = session.within(&session.namespace).await.map_err(plain)?;
-    let shares: Vec<ConnectionShare> = session.within(&session.namespace).await.map_err(plain)?;
+    let own: Vec<IntegrationConnection> = session.within(&session.namespace).await??;
+    let shares: Vec<ConnectionShare> = session.within(&session.namespace).await??;
     let usable: Vec<_> = own.iter().map(of_connection).chain(shares.iter().map(of_share)).collect();
-    if usable.is_empty() && !output.is_some_and(Output::is_objects) {
-        screen.progress(&format!("Nothing can be used in namespace {}.", session.namespace));
-        return Ok(());
-    }
-    Ok(screen.result(&USABLE.render(&usable, output, screen.colours())?)?)
+    let empty = format!("Nothing can be used in namespace {}.", session.namespace);
+    USABLE.show(&usable, output, session.clock.now(), &empty, screen)
 }
 
 const USABLE: ListView<UsableConnection> = ListView {
     name: |one| one.id.clone(),
     usual: &[
-        ("ID", |one| Cell::new(&one.id)),
-        ("PROVIDER", |one| Cell::some(one.provider.as_ref())),
-        ("ACCOUNT", |one| Cell::some(one.account.as_ref())),
-        ("OWNER", |one| Cell::some(one.owner.as_ref())),
-        ("READY", |one| {
+        ("ID", |one, _| Cell::new(&one.id)),
+        ("PROVIDER", |one, _| Cell::some(one.provider.as_ref())),
+        ("ACCOUNT", |one, _| Cell::some(one.account.as_ref())),
+        ("OWNER", |one, _| Cell::some(one.owner.as_ref())),
+        ("READY", |one, _| {
             let (word, paint) = if one.ready { ("True", Paint::Good) } else { ("False", Paint::Bad) };
             Cell::new(word).painted(Some(paint))
         }),
-        ("REASON", |one| Cell::some(one.reason.as_ref())),
-        ("SECRET", |one| Cell::some(one.secret_name.as_ref())),
+        ("REASON", |one, _| Cell::some(one.reason.as_ref())),
+        ("SECRET", |one, _| Cell::some(one.secret_name.as_ref())),
     ],
     wide: &[
-        ("VIA", |one| Cell::new(format!("{:?}", one.via))),
-        ("EXPIRES", |one| Cell::some(one.expires_at.as_ref().map(|time| time.0.to_string()))),
+        ("VIA", |one, _| Cell::new(one.via)),
+        ("EXPIRES", |one, _| Cell::some(one.expires_at.as_ref().map(|time| time.0.to_string()))),
     ],
 };
 
-fn reason(ready: Option<&Condition>) -> Option<String> {
-    ready.map(|condition| condition.reason.clone())
-}
-
-fn word(account: Option<&AccountStatus>) -> Option<String> {
-    account.map(|account| account.word().to_owned())
-}
-
 fn of_connection(connection: &IntegrationConnection) -> UsableConnection {
-    let status = connection.status.as_ref();
+    let secret = connection.status.as_ref().and_then(|status| status.secret.as_ref());
     UsableConnection {
         id: connection.id(),
         provider: Some(connection.spec.provider.clone()),
-        account: word(connection.account()),
+        account: connection.account().map(|account| account.word().to_owned()),
         owner: Some(connection.spec.owner.clone()),
-        via: UsableVia::Own,
+        via: "Own",
         ready: connection.is_ready(),
-        reason: reason(connection.condition(Ready)),
-        secret_name: status.and_then(|status| status.secret.as_ref()).map(|secret| secret.name.clone()),
+        reason: connection.condition(Ready).map(|ready| ready.reason.clone()),
+        secret_name: secret.map(|secret| secret.name.clone()),
         expires_at: connection.token_expires_at().map(Time),
     }
 }
@@ -101,11 +79,11 @@ fn of_share(share: &ConnectionShare) -> UsableConnection {
     UsableConnection {
         id: connection_id(&share.spec.connection.namespace, &share.spec.connection.name),
         provider: status.provider,
-        account: word(status.account.as_ref()),
+        account: status.account.map(|account| account.word().to_owned()),
         owner: status.shared_by,
-        via: UsableVia::Share,
+        via: "Share",
         ready: share.is(Ready),
-        reason: reason(share.condition(Ready)),
+        reason: share.condition(Ready).map(|ready| ready.reason.clone()),
         secret_name: status.secret_name,
         expires_at: status.expires_at,
     }
@@ -114,9 +92,12 @@ fn of_share(share: &ConnectionShare) -> UsableConnection {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn both() -> Vec<UsableConnection> {
         let ready = json!({"type": "Ready", "status": "True", "reason": "Connected", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
@@ -140,7 +121,7 @@ mod tests {
     #[test]
     fn own_connections_and_shares_are_in_one_table_with_the_secret_to_mount() {
         assert_eq!(
-            USABLE.render(&both(), None, false).unwrap(),
+            USABLE.render(&both(), None, NOW, false).unwrap(),
             "ID                PROVIDER   ACCOUNT   OWNER   READY   REASON      SECRET\n\
              marketing.slack   slack      <none>    bob     False   <none>      <none>\n\
              team-a.github     github     <none>    alice   True    Connected   team-a.github\n"
@@ -150,11 +131,11 @@ mod tests {
     #[test]
     fn scripts_get_ids_or_objects() {
         assert_eq!(
-            USABLE.render(&both(), Some(Output::Name), false).unwrap(),
+            USABLE.render(&both(), Some(Output::Name), NOW, false).unwrap(),
             "marketing.slack\nteam-a.github\n"
         );
         let list: serde_json::Value =
-            serde_json::from_str(&USABLE.render(&both(), Some(Output::Json), false).unwrap()).unwrap();
+            serde_json::from_str(&USABLE.render(&both(), Some(Output::Json), NOW, false).unwrap()).unwrap();
         assert_eq!(list["items"][1]["secretName"], "team-a.github");
         assert_eq!(list["items"][1]["via"], "Share");
         assert_eq!(list["items"][0]["ready"], false);

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::doctor::cluster::unknown_fields;
+use crate::reading::Forbidden;
 use bowline_api::IntegrationProvider;
 use bowline_api::definitions as ours;
 
@@ -31,14 +32,14 @@ fn complete() -> Installation {
         ours().into_iter().map(|it| Definition { name: it.name_any(), unknown_fields: Some(Vec::new()) });
     let policies: BTreeSet<_> = POLICIES.iter().map(|name| (*name).to_owned()).collect();
     Installation {
-        definitions: Readable::Yes(kinds.collect()),
-        policies: Readable::Yes(policies.clone()),
-        bound: Readable::Yes(policies),
-        operator: Readable::Yes(Some((1, 1))),
-        keyring: Readable::Yes(true),
-        records: Readable::Yes(vec!["u1".into()]),
-        providers: Readable::Yes(vec![provider(&json!([condition_of("True", "Ready", "")]))]),
-        connections: Readable::Yes(vec![connection("u1", "Connected")]),
+        definitions: Ok(kinds.collect()),
+        policies: Ok(policies.clone()),
+        bound: Ok(policies),
+        operator: Ok(Some((1, 1))),
+        keyring: Ok(true),
+        records: Ok(vec!["u1".into()]),
+        providers: Ok(vec![provider(&json!([condition_of("True", "Ready", "")]))]),
+        connections: Ok(vec![connection("u1", "Connected")]),
         all: true,
         portal: Some("https://bowline.example.com/".parse().unwrap()),
         ahead: Some(1),
@@ -47,8 +48,10 @@ fn complete() -> Installation {
 
 /// What is not ok, as lines.
 fn complaints(seen: &Installation) -> Vec<String> {
-    let told = judge(seen, "bowline-system").into_iter().filter(|finding| finding.mark != CheckMark::Ok);
-    told.map(|it| format!("{:?} {}: {}; {}", it.mark, it.subject, it.text, it.todo.unwrap_or_default()))
+    let results = judge(seen, "bowline-system").into_iter();
+    let complaints = results.filter(|(_, result)| result.mark != CheckMark::Ok);
+    complaints
+        .map(|(subject, CheckResult { mark, text, todo })| format!("{mark:?} {subject}: {text}; {todo}"))
         .collect()
 }
 
@@ -62,13 +65,12 @@ fn a_complete_installation_has_no_complaints() {
 // long: one table, a row for each thing that can be wrong.
 fn each_thing_that_is_wrong_has_its_line() {
     let without = |name: &str| -> Readable<BTreeSet<String>> {
-        Readable::Yes(POLICIES.iter().filter(|it| **it != name).map(|it| (*it).to_owned()).collect())
+        Ok(POLICIES.iter().filter(|it| **it != name).map(|it| (*it).to_owned()).collect())
     };
-    let gone =
-        || Readable::Yes(vec![Definition { name: "workspaces.bowline.dev".into(), unknown_fields: None }]);
+    let gone = || Ok(vec![Definition { name: "workspaces.bowline.dev".into(), unknown_fields: None }]);
     let old = || {
         let unknown_fields = Some(vec!["spec.account".to_owned()]);
-        Readable::Yes(vec![Definition { name: "integrationconnections.bowline.dev".into(), unknown_fields }])
+        Ok(vec![Definition { name: "integrationconnections.bowline.dev".into(), unknown_fields }])
     };
     let rows: Vec<(Installation, &str)> = vec![
         (
@@ -88,27 +90,24 @@ fn each_thing_that_is_wrong_has_its_line() {
             "Fail policies: there, but not enforced",
         ),
         (
-            Installation { operator: Readable::Yes(None), ..complete() },
+            Installation { operator: Ok(None), ..complete() },
             "Fail operator: no Deployment bowline in bowline-system",
         ),
+        (Installation { operator: Ok(Some((0, 0))), ..complete() }, "Fail operator: scaled to nothing"),
         (
-            Installation { operator: Readable::Yes(Some((0, 0))), ..complete() },
-            "Fail operator: scaled to nothing",
-        ),
-        (
-            Installation { operator: Readable::Yes(Some((0, 1))), ..complete() },
+            Installation { operator: Ok(Some((0, 1))), ..complete() },
             "Fail operator: 0 of 1 ready; kubectl logs",
         ),
         (
-            Installation { keyring: Readable::Yes(false), ..complete() },
+            Installation { keyring: Ok(false), ..complete() },
             "Fail keyring: Secret bowline-keyring is missing while there are 1 records",
         ),
         (
-            Installation { keyring: Readable::MayNot, ..complete() },
+            Installation { keyring: Err(Forbidden::default()), ..complete() },
             "Warn keyring: you may not see Secrets in bowline-system",
         ),
         (
-            Installation { records: Readable::Yes(vec!["u1".into(), "gone".into()]), ..complete() },
+            Installation { records: Ok(vec!["u1".into(), "gone".into()]), ..complete() },
             "Warn records: 1 of 2 without a connection",
         ),
         (Installation { portal: None, ..complete() }, "Warn portal: no status names one"),
@@ -118,7 +117,7 @@ fn each_thing_that_is_wrong_has_its_line() {
         ),
         (
             Installation {
-                providers: Readable::Yes(vec![provider(&json!([condition_of(
+                providers: Ok(vec![provider(&json!([condition_of(
                     "False",
                     "AppSecretNotFound",
                     "No Secret."
@@ -128,16 +127,16 @@ fn each_thing_that_is_wrong_has_its_line() {
             "Fail providers: github is not ready: AppSecretNotFound: No Secret; kubectl describe iprov github",
         ),
         (
-            Installation { providers: Readable::Yes(vec![provider(&json!([]))]), ..complete() },
+            Installation { providers: Ok(vec![provider(&json!([]))]), ..complete() },
             "Fail providers: github is not ready: Unknown",
         ),
         (
-            Installation { providers: Readable::Yes(Vec::new()), ..complete() },
+            Installation { providers: Ok(Vec::new()), ..complete() },
             "Warn providers: none, so nothing can be connected",
         ),
         (
             Installation {
-                connections: Readable::Yes(vec![
+                connections: Ok(vec![
                     connection("u1", "GrantRevoked"),
                     connection("u2", "AwaitingAuthorization"),
                 ]),
@@ -156,13 +155,13 @@ fn each_thing_that_is_wrong_has_its_line() {
 #[test]
 fn what_may_not_be_seen_is_said_and_nothing_fails() {
     let seen = Installation {
-        definitions: Readable::MayNot,
-        policies: Readable::MayNot,
-        bound: Readable::MayNot,
-        operator: Readable::MayNot,
-        keyring: Readable::MayNot,
-        records: Readable::MayNot,
-        providers: Readable::MayNot,
+        definitions: Err(Forbidden::default()),
+        policies: Err(Forbidden::default()),
+        bound: Err(Forbidden::default()),
+        operator: Err(Forbidden::default()),
+        keyring: Err(Forbidden::default()),
+        records: Err(Forbidden::default()),
+        providers: Err(Forbidden::default()),
         all: false,
         ..complete()
     };

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::reading::Forbidden;
 
 const NOW: &str = "2026-01-01T12:00:00Z";
 
@@ -18,8 +19,8 @@ fn page(spec: Value, status: Value) -> DescribePage {
     whole["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
     DescribePage {
         connection: serde_json::from_value(whole).unwrap(),
-        shares: Readable::Yes(Vec::new()),
-        events: Readable::Yes(Vec::new()),
+        shares: Ok(Vec::new()),
+        events: Ok(Vec::new()),
         provider: ProviderFacts::default(),
         now: NOW.parse().unwrap(),
         colours: false,
@@ -59,9 +60,9 @@ fn a_working_connection_reads_from_top_to_bottom() {
         "spec": {"connection": {"namespace": "team-a", "name": "github", "uid": "u1"}, "workspace": "marketing"},
         "status": {"secretName": "team-a.github"},
     });
-    page.shares = Readable::Yes(vec![serde_json::from_value(share).unwrap()]);
+    page.shares = Ok(vec![serde_json::from_value(share).unwrap()]);
     let event = |reason: &str, at: &str| json!({"metadata": {}, "involvedObject": {}, "type": "Normal", "reason": reason, "message": "It did.", "lastTimestamp": at});
-    page.events = Readable::Yes(vec![
+    page.events = Ok(vec![
         serde_json::from_value(event("Authorized", "2026-01-01T10:00:00Z")).unwrap(),
         serde_json::from_value(event("Shared", "2026-01-01T11:50:00Z")).unwrap(),
     ]);
@@ -218,8 +219,8 @@ fn an_expired_token_and_what_may_not_be_read_are_said() {
         json!({"shared": true, "workspace": "marketing"}),
         json!({"token": {"expiresAt": "2026-01-01T11:56:00Z"}, "conditions": [verdict("Authorized", "True", "Authorized", "")]}),
     );
-    page.shares = Readable::MayNot;
-    page.events = Readable::MayNot;
+    page.shares = Err(Forbidden::default());
+    page.events = Err(Forbidden::default());
     let text = page.render();
     for line in [
         "Token:          expired 4m ago",
