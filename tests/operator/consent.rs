@@ -149,6 +149,16 @@ async fn an_expected_account_is_the_only_one_taken() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
+async fn an_account_that_the_token_may_not_ask_for_is_not_the_expected_one() {
+    let it = scene("untold").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").spec(json!({"account": {"id": "bob"}})).apply().await;
+    it.realm.fault(Fault::at(Endpoint::Userinfo, Action::status(403)));
+    assert_eq!(it.consents_as("mail", "alice").await.reason.to_string(), "AccountMismatch");
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
 async fn no_is_an_outcome_and_the_next_try_may_say_yes() {
     let it = awaiting("denied").await;
     let attempt = it.try_as("alice", "mail").await;

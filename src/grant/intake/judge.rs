@@ -175,7 +175,11 @@ async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     }
     match whose(engine, job, grant).await {
         Ok(account) => account_fits(engine, job, grant, account),
-        Err(failure) => refused_or_later(&engine.gate.failed(job, failure, None)),
+        Err(failure) => match engine.gate.failed(job, failure, None) {
+            // It works, and may not ask whose it is.
+            Failure { class: Class::Alive, .. } => account_fits(engine, job, grant, None),
+            failure => refused_or_later(&failure),
+        },
     }
 }
 
