@@ -65,14 +65,7 @@ impl Context {
         let known = seen.filter(|seen| last.is_some_and(|last| last.is_object(seen, &desired.name)));
         let newest = || self.newest_revision(&desired.connection_uid);
         let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
-        self.metrics.published(match &written {
-            Ok(_) => PublishOutcome::Written,
-            Err(PublishError::NameTaken) => PublishOutcome::NameTaken,
-            Err(PublishError::QuotaExceeded(_)) => PublishOutcome::QuotaExceeded,
-            Err(PublishError::Forbidden(_)) => PublishOutcome::Forbidden,
-            Err(PublishError::Superseded) => PublishOutcome::Unchanged,
-            Err(_) => PublishOutcome::Failed,
-        });
+        self.metrics.published(written.as_ref().map_or_else(outcome, |_| PublishOutcome::Written));
         let ObjectVersion { uid, resource_version } = written?;
         let version = PublishedVersion {
             name: desired.name.clone(),
@@ -82,6 +75,31 @@ impl Context {
         };
         self.last_published.set(&desired.owner.uid, version);
         Ok(())
+    }
+
+    /// Removes a Secret of the connection or share with this UID, and counts how that went.
+    pub(crate) async fn withdraw(
+        &self,
+        namespace: &str,
+        name: &str,
+        owner_uid: &str,
+        written_uid: Option<&str>,
+    ) -> Result<(), PublishError> {
+        let index = &self.world.published;
+        let removed =
+            publishing::withdraw(&self.client, index, namespace, name, owner_uid, written_uid).await;
+        self.metrics.published(removed.as_ref().map_or_else(outcome, |_| PublishOutcome::Withdrawn));
+        removed.map(drop)
+    }
+
+    /// Removes a share: first its Secret, then the share itself. Garbage collection is only the backstop.
+    pub(crate) async fn take_back(&self, share: &ConnectionShare) -> Result<(), PublishError> {
+        let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
+        let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
+        if has_secret || self.world.published.get(&namespace, &name).is_some() {
+            self.withdraw(&namespace, &name, &share.uid().unwrap_or_default(), None).await?;
+        }
+        publishing::delete_share(&self.client, share).await
     }
 
     /// The Secret of this name that was published last for the connection or share with this UID: as this process remembers,
@@ -135,6 +153,16 @@ impl Context {
     fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
         loaded.and_then(|loaded| loaded.record.grant().map(SealedField::revision)).unwrap_or_default()
+    }
+}
+
+fn outcome(error: &PublishError) -> PublishOutcome {
+    match error {
+        PublishError::NameTaken => PublishOutcome::NameTaken,
+        PublishError::QuotaExceeded(_) => PublishOutcome::QuotaExceeded,
+        PublishError::Forbidden(_) => PublishOutcome::Forbidden,
+        PublishError::Superseded => PublishOutcome::Unchanged,
+        _ => PublishOutcome::Failed,
     }
 }
 

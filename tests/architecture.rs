@@ -58,60 +58,7 @@ const PLUGIN: &str = "crates/kubectl-bowline/";
 const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// Type names that are defined in more than one place, and why. The list only shrinks: remove what is unique.
-const SHARED_NAMES: &[(&str, &[&str])] = &[
-    ("each controller has its own", &["Error", "Observed", "Plan", "Publishing", "SecretOutcome"]),
-    ("each program has its own", &["Cli", "Command", "Settings"]),
-    (
-        "to be renamed",
-        &[
-            "Account",
-            "App",
-            "Asked",
-            "Attempt",
-            "BuildError",
-            "Cache",
-            "Call",
-            "Change",
-            "Content",
-            "Credential",
-            "Description",
-            "Endpoints",
-            "Entry",
-            "Facts",
-            "Failure",
-            "Field",
-            "Flaw",
-            "Format",
-            "Grant",
-            "Key",
-            "Kind",
-            "Limits",
-            "LoadError",
-            "Lookup",
-            "LookupError",
-            "Metadata",
-            "Open",
-            "Outcome",
-            "Pace",
-            "Part",
-            "Pass",
-            "Place",
-            "Progress",
-            "Provider",
-            "Question",
-            "Row",
-            "Scopes",
-            "Shared",
-            "Source",
-            "TemplateError",
-            "Token",
-            "Usable",
-            "Values",
-            "Verdict",
-            "Written",
-        ],
-    ),
-];
+const SHARED_NAMES: &[(&str, &[&str])] = &[("each program has its own", &["Cli", "Command"])];
 
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 40;

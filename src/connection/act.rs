@@ -18,7 +18,7 @@ use crate::grant::target::Target;
 use crate::grant::work::{Job, Task};
 use crate::kube_ext::apply;
 use crate::metrics::PublishOutcome;
-use crate::publishing::{self, Desired, PublishError, PublishedVersion, withdraw_share};
+use crate::publishing::{Desired, PublishError, PublishedVersion};
 use crate::secret_plan::{SecretOutcome, SecretPlan};
 use crate::sharing::{self, Shared};
 use crate::vault::record::{EndReason, EndTerms};
@@ -118,9 +118,7 @@ impl Act<'_> {
         let written = self.observed.written.as_ref();
         let Some(former) = written.filter(|former| former.name != desired.name) else { return true };
         let Desired { namespace, owner, .. } = desired;
-        let (client, index) = (&self.ctx.client, &self.ctx.world.published);
-        let removed =
-            publishing::withdraw(client, index, namespace, &former.name, &owner.uid, Some(&former.uid)).await;
+        let removed = self.ctx.withdraw(namespace, &former.name, &owner.uid, Some(&former.uid)).await;
         if let Err(error) = &removed {
             tracing::warn!(error = %chain(error), secret = former.name, "the Secret under the former name is still there");
         }
@@ -214,8 +212,7 @@ pub(super) async fn withdraw_own(
         let written_uid = written.filter(|written| written.name == name).map(|written| written.uid.as_str());
         // Nothing of that name was ever written or seen: no request is needed to know that nothing is there.
         if written_uid.is_some() || ctx.world.published.get(&namespace, name).is_some() {
-            let index = &ctx.world.published;
-            publishing::withdraw(&ctx.client, index, &namespace, name, &uid, written_uid).await?;
+            ctx.withdraw(&namespace, name, &uid, written_uid).await?;
         }
     }
     ctx.last_published.forget(&uid);
@@ -226,7 +223,7 @@ pub(super) async fn withdraw_own(
 pub(super) async fn take_back_shares(ctx: &Context, shares: &[Arc<ConnectionShare>]) -> bool {
     let mut all = true;
     for share in shares {
-        if let Err(error) = withdraw_share(&ctx.client, &ctx.world.published, share).await {
+        if let Err(error) = ctx.take_back(share).await {
             tracing::warn!(error = %chain(&error), share = share.name_any(), "a share could not be taken back yet");
             all = false;
         }

@@ -39,12 +39,10 @@ pub(super) fn make(
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
-    // Names this process in intents; an earlier process of the same pod has another name.
-    let holder = format!("{}/{}", settings.instance, IntentId::generate()?);
     let engine = Engine {
         records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
         gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
-        marks: Marks::new(holder, settings.intent_ttl, clock.clone()),
+        marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
         consents: Consents::new(attempts, settings.portal.clone()),
         replaced: Replaced::new(settings.revoke_former_after),
@@ -65,6 +63,11 @@ pub(super) fn make(
         settings,
     };
     Ok((Arc::new(ctx), registry))
+}
+
+/// Names this process in intents: an earlier process of the same pod has another name.
+fn holder(settings: &OperatorSettings) -> Result<String, OperatorError> {
+    Ok(format!("{}/{}", settings.instance, IntentId::generate()?))
 }
 
 fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry: &mut Registry) -> World {

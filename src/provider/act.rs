@@ -102,7 +102,7 @@ async fn discover_counted(
     issuer: &Url,
 ) -> Result<DiscoveredEndpoints, DiscoveryError> {
     let call = metrics.provider_call(Operation::Discovery);
-    let read = discover(http, issuer).await;
+    let read = Box::pin(discover(http, issuer)).await;
     let class = |error: &DiscoveryError| if error.passes() { Class::Transient } else { Class::Config };
     call.finish(read.as_ref().err().map(class));
     read

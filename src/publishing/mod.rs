@@ -17,5 +17,5 @@ pub use error::PublishError;
 pub use publish::publish;
 pub use secret::Desired;
 pub(crate) use secret::PublishedVersion;
-pub(crate) use withdraw::withdraw_share;
+pub(crate) use withdraw::delete_share;
 pub use withdraw::{Withdrawn, withdraw};

@@ -53,19 +53,10 @@ pub async fn withdraw(
     Ok(Withdrawn::Gone)
 }
 
-/// Deletes the Secret that a share published, and then the share. Garbage collection is only the backstop.
-pub(crate) async fn withdraw_share(
-    client: &Client,
-    index: &SecretIndex,
-    share: &ConnectionShare,
-) -> Result<(), PublishError> {
-    let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
-    let uid = share.uid().unwrap_or_default();
-    let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
-    if has_secret || index.get(&namespace, &name).is_some() {
-        withdraw(client, index, &namespace, &name, &uid, None).await?;
-    }
-    let api: Api<ConnectionShare> = Api::namespaced(client.clone(), &namespace);
+/// Deletes a share, and no later one of its name.
+pub(crate) async fn delete_share(client: &Client, share: &ConnectionShare) -> Result<(), PublishError> {
+    let api: Api<ConnectionShare> = Api::namespaced(client.clone(), &share.namespace().unwrap_or_default());
+    let (name, uid) = (share.name_any(), share.uid().unwrap_or_default());
     call(delete(&api, &name, &uid)).await?.map(drop).map_err(PublishError::Unavailable)
 }
 

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::build;
 use super::decide::{ObservedShare, SharePlan};
 use crate::context::Context;
-use crate::publishing::{self, PublishError};
+use crate::publishing::PublishError;
 use crate::secret_plan::{GrantInUse, SecretOutcome, SecretPlan};
 
 /// When to repeat what a passing cause stopped.
@@ -83,9 +83,8 @@ async fn withdraw(ctx: &Context, share: &ConnectionShare, observed: &ObservedSha
     }
     let (namespace, uid) = (share.namespace().unwrap_or_default(), share.uid().unwrap_or_default());
     let written = observed.written.as_ref().map(|written| written.uid.as_str());
-    let index = &ctx.world.published;
-    match publishing::withdraw(&ctx.client, index, &namespace, &share.name_any(), &uid, written).await {
-        Ok(_) => {
+    match ctx.withdraw(&namespace, &share.name_any(), &uid, written).await {
+        Ok(()) => {
             ctx.last_published.forget(&uid);
             SecretOutcome::Withdrawn.into()
         }

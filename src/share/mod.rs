@@ -23,7 +23,6 @@ use self::decide::{Unshared, decide};
 use self::observe::observe;
 use crate::context::{Context, Controlled, ReconcileError, Reconciled};
 use crate::metrics::PassOutcome;
-use crate::publishing::withdraw_share;
 
 impl Controlled for ConnectionShare {
     const LABEL: &'static str = "share";
@@ -78,7 +77,7 @@ async fn take_back(
     share: &ConnectionShare,
     unshared: Unshared,
 ) -> Result<Action, ReconcileError> {
-    withdraw_share(&ctx.client, &ctx.world.published, share).await.map_err(ReconcileError::TakeBack)?;
+    ctx.take_back(share).await.map_err(ReconcileError::TakeBack)?;
     ctx.last_published.forget(&share.uid().unwrap_or_default());
     let object = kube::Resource::object_ref(share, &());
     ctx.events.publish(&object, unshared.reason(), "Withdraw", &unshared.note(share)).await;

@@ -39,7 +39,7 @@ async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browse
     let key: Secret = it.secrets("bowline-portal").get(KEY_SECRET).await.unwrap();
     let key = SessionKey::new(&key.data.unwrap().pop_first().unwrap().1.0).unwrap();
     let kept = browser.cookies().into_iter().find_map(|cookie| key.open::<Before>(Purpose::SignIn, &cookie));
-    let kept = kept.unwrap_or_else(|| panic!("no {}", BEFORE_COOKIE)).oidc.expect("a try");
+    let kept = kept.unwrap_or_else(|| panic!("no {BEFORE_COOKIE}")).oidc.expect("a try");
     secrets.insert(kept.state, "the state of a sign-in");
     secrets.insert(kept.nonce, "the nonce of a sign-in");
     secrets.insert(kept.verifier, "the verifier of a sign-in");

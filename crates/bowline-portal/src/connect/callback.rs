@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::approval;
 use super::leave::connection_page;
-use super::returned::{Callback, Judgement, judge};
+use super::returned::{Callback, CallbackJudgement, judge};
 use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::visit::session_of;
@@ -33,15 +33,15 @@ pub(crate) async fn callback(
     let session = session_of(&headers, &app);
     let page = connection_page(&kept.attempt);
     match judge(&kept.attempt, callback, &provider, session.as_ref(), app.clock.now()) {
-        Judgement::Over(why) => Err(over(why)),
-        Judgement::Ended(ending) => {
+        CallbackJudgement::Over(why) => Err(over(why)),
+        CallbackJudgement::Ended(ending) => {
             let why = ending.message.clone();
             let ended = kept.attempt.clone().with(Step::Ended(ending));
             app.attempts.replace(kept, &ended).await?;
             tracing::warn!(attempt = name, why, "a callback was refused");
             Err(over(&why))
         }
-        Judgement::Returned(step) => {
+        CallbackJudgement::Returned(step) => {
             let returned = kept.attempt.clone().with(step);
             app.attempts.replace(kept, &returned).await?;
             tracing::info!(attempt = name, user = returned.user, "the browser came back from the provider");

@@ -82,7 +82,7 @@ fn cut(error: &str) -> String {
 }
 
 /// What a callback does to its attempt.
-pub(crate) enum Judgement {
+pub(crate) enum CallbackJudgement {
     /// Nothing: it was used before, or it expired.
     Over(&'static str),
     /// The attempt fails: another session came back, or the response cannot be used.
@@ -98,12 +98,12 @@ pub(crate) fn judge(
     provider: &str,
     session: Option<&Session>,
     now: Timestamp,
-) -> Judgement {
+) -> CallbackJudgement {
     let Step::Sent { session: began, sealed } = &attempt.step else {
-        return Judgement::Over("This response was used already, or no attempt is waiting for it.");
+        return CallbackJudgement::Over("This response was used already, or no attempt is waiting for it.");
     };
     if attempt.is_expired_at(now) {
-        return Judgement::Over("It took longer than ten minutes, so the attempt ran out of time.");
+        return CallbackJudgement::Over("It took longer than ten minutes, so the attempt ran out of time.");
     }
     if !session.is_some_and(|session| session.user() == attempt.user && session.digest() == *began) {
         return ended(
@@ -115,13 +115,13 @@ pub(crate) fn judge(
     }
     match callback.answer {
         Err(flaw) => ended(flaw),
-        Ok(answer) => Judgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
+        Ok(answer) => CallbackJudgement::Returned(Step::Returned { answer, sealed: sealed.clone() }),
     }
 }
 
-fn ended(message: &str) -> Judgement {
+fn ended(message: &str) -> CallbackJudgement {
     let message = format!("{message} Nothing was connected or changed; you can start again.");
-    Judgement::Ended(AttemptEnding::failed(Reason::AuthorizationFailed, message))
+    CallbackJudgement::Ended(AttemptEnding::failed(Reason::AuthorizationFailed, message))
 }
 
 #[cfg(test)]
@@ -165,14 +165,14 @@ mod tests {
         Callback::read(&format!("state={}&{rest}", state())).unwrap()
     }
 
-    fn message(judgement: Judgement) -> String {
+    fn message(judgement: CallbackJudgement) -> String {
         match judgement {
-            Judgement::Ended(ending) => {
+            CallbackJudgement::Ended(ending) => {
                 assert_eq!(ending.result, EndResult::Failed);
                 ending.message
             }
-            Judgement::Over(message) => format!("over: {message}"),
-            Judgement::Returned(_) => panic!("taken"),
+            CallbackJudgement::Over(message) => format!("over: {message}"),
+            CallbackJudgement::Returned(_) => panic!("taken"),
         }
     }
 
@@ -180,7 +180,7 @@ mod tests {
     fn the_one_who_left_comes_back_with_a_code() {
         let alice = session("alice");
         let judged = judge(&sent(&alice), callback("code=abc&iss=https://p"), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned {
+        let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Code { code, issuer },
             sealed,
         }) = judged
@@ -230,7 +230,7 @@ mod tests {
         let alice = session("alice");
         let query = "error=access_denied&code=abc&error_description=%3Cscript%3E%0Aalert(1)";
         let judged = judge(&sent(&alice), callback(query), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned {
+        let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Error { error, description, .. },
             ..
         }) = judged
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(description.unwrap(), "<script> alert(1)");
         let long = format!("error={}&error_description={}", "e".repeat(4000), "d".repeat(4000));
         let judged = judge(&sent(&alice), callback(&long), "github", Some(&alice), at(60));
-        let Judgement::Returned(Step::Returned {
+        let CallbackJudgement::Returned(Step::Returned {
             answer: AuthorizationResponse::Error { error, description, .. },
             ..
         }) = judged
@@ -266,7 +266,7 @@ mod tests {
             String::new(),
         ] {
             let judged = judge(&sent(&alice), callback(&rest), "github", Some(&alice), at(60));
-            assert!(matches!(judged, Judgement::Ended(_)), "{}", rest.len());
+            assert!(matches!(judged, CallbackJudgement::Ended(_)), "{}", rest.len());
         }
     }
 

@@ -42,7 +42,7 @@ struct ConnectionPage {
     stopped: Option<Stopped>,
     scopes: Vec<ScopeLine>,
     extra: Option<Extra>,
-    device: Option<DeviceCode>,
+    device: Option<DevicePrompt>,
     admin_consent: Option<String>,
     sharing: Sharing,
     /// Fields of the settings that another tool manages, with that tool.
@@ -89,7 +89,7 @@ struct Buttons {
     delete: bool,
 }
 
-struct DeviceCode {
+struct DevicePrompt {
     code: String,
     address: Option<String>,
     expires: Option<Moment>,
@@ -185,10 +185,10 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     }
 }
 
-fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DeviceCode> {
+fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DevicePrompt> {
     let code = authorization.user_code.as_deref()?;
     let complete = web(authorization.verification_uri_complete.as_deref());
-    Some(DeviceCode {
+    Some(DevicePrompt {
         code: foreign(code),
         address: complete.or_else(|| web(authorization.verification_uri.as_deref())),
         expires: Moment::of(authorization.expires_at.as_ref(), now),

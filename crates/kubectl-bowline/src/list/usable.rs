@@ -13,7 +13,7 @@ use bowline_api::{ConnectionShare, IntegrationConnection};
 
 #[derive(Serialize, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-struct UsableConnection {
+struct UsableRow {
     id: String,
     provider: Option<String>,
     account: Option<String>,
@@ -39,7 +39,7 @@ pub(super) async fn run(
     USABLE.show(&usable, output, session.clock.now(), &empty, screen)
 }
 
-const USABLE: ListView<UsableConnection> = ListView {
+const USABLE: ListView<UsableRow> = ListView {
     name: |one| one.id.clone(),
     usual: &[
         ("ID", |one, _| Cell::new(&one.id)),
@@ -59,9 +59,9 @@ const USABLE: ListView<UsableConnection> = ListView {
     ],
 };
 
-fn of_connection(connection: &IntegrationConnection) -> UsableConnection {
+fn of_connection(connection: &IntegrationConnection) -> UsableRow {
     let secret = connection.status.as_ref().and_then(|status| status.secret.as_ref());
-    UsableConnection {
+    UsableRow {
         id: connection.id(),
         provider: Some(connection.spec.provider.clone()),
         account: connection.account().map(|account| account.word().to_owned()),
@@ -74,9 +74,9 @@ fn of_connection(connection: &IntegrationConnection) -> UsableConnection {
     }
 }
 
-fn of_share(share: &ConnectionShare) -> UsableConnection {
+fn of_share(share: &ConnectionShare) -> UsableRow {
     let status = share.status.clone().unwrap_or_default();
-    UsableConnection {
+    UsableRow {
         id: connection_id(&share.spec.connection.namespace, &share.spec.connection.name),
         provider: status.provider,
         account: status.account.map(|account| account.word().to_owned()),
@@ -99,7 +99,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn both() -> Vec<UsableConnection> {
+    fn both() -> Vec<UsableRow> {
         let ready = json!({"type": "Ready", "status": "True", "reason": "Connected", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let own = serde_json::from_value(json!({
             "metadata": {"name": "slack", "namespace": "marketing"},

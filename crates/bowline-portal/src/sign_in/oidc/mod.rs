@@ -114,7 +114,7 @@ impl OpenId {
         verifier: &str,
     ) -> Result<SecretString, OpenIdError> {
         #[derive(Deserialize)]
-        struct TokenResponse {
+        struct IdTokenResponse {
             id_token: SecretString,
         }
         let Oidc { client_id, client_secret, .. } = &self.settings;
@@ -136,7 +136,7 @@ impl OpenId {
         if let Some(secret) = in_header {
             request::authorize_client(&mut request, client_id, secret)?;
         }
-        let TokenResponse { id_token } = ask(&*self.http, request, "ID token").await?;
+        let IdTokenResponse { id_token } = ask(&*self.http, request, "ID token").await?;
         Ok(id_token)
     }
 }
