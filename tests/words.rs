@@ -53,8 +53,7 @@ const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml"]
 const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy"];
 
 /// Places that are still to be rewritten. The list only shrinks: remove what is clean.
-const REWRITING: &[&str] =
-    &["ARCHITECTURE.md", "tests/browser", "tests/cluster", "tests/operator", "tests/testbed"];
+const REWRITING: &[&str] = &["tests/browser", "tests/cluster", "tests/operator", "tests/testbed"];
 
 struct Word {
     line: usize,
