@@ -42,7 +42,7 @@ const PORTAL_USES: &[&str] = &["catalog", "http", "network", "request"];
 /// Controllers: siblings, and nobody uses another's insides.
 const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];
 
-/// Pure code: no I/O and no clock, wherever such a file stands.
+/// Pure code: no I/O and no clock, wherever the file is.
 const PURE: &[&str] = &[
     "crates/bowline-api/src/",
     "crates/bowline-oauth/src/catalog/",
@@ -51,10 +51,10 @@ const PURE: &[&str] = &[
 ];
 const PURE_NAMES: &[&str] = &["decide.rs", "build.rs", "report.rs"];
 
-/// Works for one person, who waits.
+/// Serves one person, who waits.
 const PLUGIN: &str = "crates/kubectl-bowline/";
 
-/// Modules of one folder that use each other in circles. No new ones; take away what is one no more.
+/// Modules of one folder that use each other in circles. Add none; remove those that are fixed.
 const CIRCLES: &[(&str, &[&str])] = &[];
 
 /// Type names that are defined in more than one place, and why. The list only shrinks: remove what is unique.
@@ -62,23 +62,23 @@ const SHARED_NAMES: &[(&str, &[&str])] = &[("each program has its own", &["Cli",
 
 const FILE_LINES: usize = 400;
 const FUNCTION_LINES: usize = 40;
-/// What stands in the comment before a longer function, with the reason why it is better so.
+/// Begins the comment before a longer function, which gives the reason why the function is better that long.
 const LONG: &str = "// long:";
 
 struct Source {
     /// Path under the root, with `/`.
     path: String,
-    /// Where it stands: crate and modules.
+    /// Its place: crate and modules.
     module: Vec<String>,
     /// Without unit tests.
     text: String,
-    /// What its names mean that it imports.
+    /// What the names that it imports refer to.
     imports: BTreeMap<String, Vec<String>>,
-    /// Every path it uses, from the crate on where that can be told. Without unit tests.
+    /// Every path that it uses, starting at the crate if that is known. Without unit tests.
     used: Vec<Vec<String>>,
     /// Names of the types that it defines. Without unit tests, associated types and what macros expand to.
     types: Vec<String>,
-    /// Modules in files of their own that are compiled for tests only.
+    /// Modules in files of their own that are compiled only for tests.
     test_modules: Vec<Vec<String>>,
 }
 
@@ -104,7 +104,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// What a file uses and defines that is this module.
+    /// What the file of this module uses and defines.
     fn read(module: &[String], file: &syn::File) -> Self {
         let mut reader = Self { module: module.to_vec(), ..Self::default() };
         reader.visit_file(file);
@@ -117,7 +117,7 @@ impl Reader {
         Self { paths, ..reader }
     }
 
-    /// The path from the crate on, as far as the first word tells.
+    /// The path starting at the crate, if the first word shows it.
     fn absolute(&self, path: Vec<String>) -> Vec<String> {
         let ups = path.iter().take_while(|word| *word == "super").count();
         let rest = path.iter().skip(ups.max(1));
@@ -147,7 +147,7 @@ impl Reader {
             }
             UseTree::Rename(rename) => {
                 let path = [before, &[rename.ident.to_string()]].concat();
-                // `as _`: nothing is named so.
+                // `as _`: this gives no name.
                 let name = if rename.rename == "_" { path.join("::") } else { rename.rename.to_string() };
                 self.name(name, path);
             }
@@ -224,7 +224,7 @@ impl Visit<'_> for Reader {
         visit::visit_path(self, path);
     }
 
-    // What is between the brackets of a macro is words, not yet paths.
+    // Inside a macro's brackets there are only words, not paths.
     fn visit_macro(&mut self, call: &Macro) {
         let text = call.tokens.to_string().replace(" :: ", "::");
         for path in text.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))) {
@@ -238,7 +238,7 @@ impl Visit<'_> for Reader {
         visit::visit_macro(self, call);
     }
 
-    /// For whom something is visible is no use of it.
+    /// Where something is visible is not a use of it.
     fn visit_visibility(&mut self, _: &Visibility) {}
 }
 
@@ -260,7 +260,7 @@ fn files(under: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A file of nothing but tests or fixtures.
+/// A file that contains only tests or fixtures.
 fn is_test_file(path: &str) -> bool {
     let stem = path.rsplit('/').next().unwrap().trim_end_matches(".rs");
     path.contains("/tests/")
@@ -337,14 +337,14 @@ fn house() -> House {
     sources().iter().map(|source| (source.module.as_slice(), source)).collect()
 }
 
-/// The module that holds what a path from `source` leads to, if it is in the same crate; through what others import.
+/// The module that contains the target of a path in `source`, following imports, if it is in the same crate.
 fn target(house: &House, source: &Source, path: &[String]) -> Option<Vec<String>> {
     let mut path = path.to_vec();
-    // A module may name those within it without more.
+    // A module may name its submodules directly.
     if house.contains_key([source.module.as_slice(), &path[..1]].concat().as_slice()) {
         path = [source.module.as_slice(), &path].concat();
     }
-    // An import leads to an import at most so often.
+    // An import leads to another import at most this often.
     for _ in 0..8 {
         if path[0] != source.module[0] {
             return None;
@@ -365,7 +365,7 @@ fn tops(house: &House, source: &Source) -> BTreeSet<String> {
     targets.filter_map(|module| module.get(1).cloned()).collect()
 }
 
-/// The sources of the root package, but for its binary, which uses what it likes.
+/// The sources of the root package, except its binary, which may use everything.
 fn operator_sources(house: &House) -> impl Iterator<Item = (&'static str, &'static Source)> {
     let own = house.values().copied().filter(|source| source.module[0] == "bowline");
     own.filter_map(|source| Some((source.top()?, source))).filter(|(top, _)| *top != "main")
@@ -435,7 +435,7 @@ fn nobody_uses_a_controllers_insides() {
     none(&problems, "controllers are used by operator alone");
 }
 
-/// Who uses whom among the modules of each folder. What stands in the folder's own file belongs to all of them.
+/// Which modules of each folder use which. What is in the folder's own file belongs to all of them.
 fn neighbours(house: &House) -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<String>>> {
     let mut folders: BTreeMap<_, BTreeMap<_, BTreeSet<_>>> = BTreeMap::new();
     for source in house.values() {
@@ -451,7 +451,7 @@ fn neighbours(house: &House) -> BTreeMap<Vec<String>, BTreeMap<String, BTreeSet<
     folders
 }
 
-/// Groups of modules of which each leads to each.
+/// Groups of modules that all lead to each other.
 fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<BTreeSet<String>> {
     let reached = |from: &String| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from.clone()]);

@@ -10,7 +10,7 @@ use bowline_testbed::stage::Binaries;
 
 const OPERATOR: &str = env!("CARGO_BIN_EXE_bowline");
 
-/// Runs a program in an environment without a cluster, besides what `variables` say.
+/// Runs a program in an environment without a cluster and with these `variables`.
 fn run(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().env("HOME", "/nonexistent").envs(variables.iter().copied());

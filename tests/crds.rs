@@ -1,4 +1,4 @@
-//! The committed definitions are the generated ones, and every shipped manifest is one that the API server would take.
+//! The committed definitions are the generated ones, and the API server would accept every shipped manifest.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test crds` regenerates crds/.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -120,7 +120,7 @@ fn what_the_api_server_refuses_is_found_without_one() {
     }
 }
 
-/// What of a schema breaks the rules that hold for every field: see [`every_field_is_bounded_and_named_alike`].
+/// What in a schema breaks the rules for every field: see [`every_field_is_bounded_and_named_alike`].
 fn flaws(schema: &Value, path: &str, flaws: &mut Vec<String>) {
     let has = |key: &str| schema.get(key).is_some();
     let mut must = |fits: bool, what: &str| {
@@ -145,7 +145,7 @@ fn flaws(schema: &Value, path: &str, flaws: &mut Vec<String>) {
         must(schema["pattern"] == Duration::PATTERN, "is a duration without its pattern");
     }
     for value in schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        // What has a slash is a type of Kubernetes, spelled as there.
+        // A name with a slash is a type of Kubernetes, spelled as there.
         let pascal =
             value.starts_with(|c: char| c.is_ascii_uppercase()) && value.chars().all(char::is_alphanumeric);
         must(pascal || value.contains('/'), &format!("has the value {value}"));
@@ -196,7 +196,7 @@ fn a_field_without_bounds_or_with_another_spelling_is_seen() {
     }
 }
 
-/// Fields of a spec whose description leaves out what the field means, or what its absence means.
+/// Fields of a spec whose description does not say what the field, or its absence, means.
 fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
     let required: Vec<_> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -223,7 +223,7 @@ fn every_field_of_a_spec_says_what_its_absence_means() {
     for definition in bowline_api::definitions() {
         let mut found = Vec::new();
         let kind = &definition.spec.names.kind;
-        // Nobody writes a share but the operator.
+        // Only the operator writes shares.
         if kind != "ConnectionShare" {
             undescribed(&schema_of(&definition)["properties"]["spec"], kind, &mut found);
         }
@@ -260,7 +260,7 @@ impl Schemas {
     }
 }
 
-/// The API server warns of fields it does not know and drops them; in an example they are mistakes.
+/// The API server warns about unknown fields and drops them; in an example they are mistakes.
 fn refuse_unknown_fields(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -293,7 +293,7 @@ fn documents(path: &Path, text: &str) -> Vec<(PathBuf, Value)> {
     serde_yaml::Deserializer::from_str(text).map(|document| (path.to_owned(), read(document))).collect()
 }
 
-/// What the fenced YAML blocks of the pages hold, also those within commands.
+/// The content of the fenced YAML blocks of the pages, also of those in commands.
 fn blocks_on_pages() -> Vec<(PathBuf, Value)> {
     let pages = files_under("docs").into_iter().chain([root().join("README.md")]);
     let mut found = Vec::new();

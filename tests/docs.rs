@@ -1,4 +1,4 @@
-//! What the pages for people say is true of the code.
+//! What the pages for users say is true of the code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn pages() -> BTreeMap<String, String> {
         .collect();
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let path = Path::new("docs").join(entry.unwrap().file_name());
-        // The pictures are beside the pages.
+        // The folder also contains pictures.
         if path.extension().is_some_and(|extension| extension == "md") {
             paths.push(path);
         }
@@ -34,7 +34,7 @@ fn pages() -> BTreeMap<String, String> {
     pages.map(|path| (path.clone(), read(&path))).collect()
 }
 
-/// What stands between backticks, outside of fenced blocks.
+/// What is in backticks, outside of fenced blocks.
 fn quoted(page: &str) -> Vec<String> {
     let prose: String = page.split("```").step_by(2).collect();
     prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(ToOwned::to_owned).collect()
@@ -101,7 +101,7 @@ fn links_lead_somewhere() {
 fn paths_that_are_named_exist() {
     let folders = ["crates/", "crds/", "deploy/", "docs/", "examples/", "src/", "tests/"];
     let mut problems = Vec::new();
-    // ARCHITECTURE.md has a test of its own; the changelog also names what is gone.
+    // ARCHITECTURE.md has its own test; the changelog also names what was removed.
     let elsewhere = ["ARCHITECTURE.md", "CHANGELOG.md"];
     for (path, page) in pages().into_iter().filter(|(path, _)| !elsewhere.contains(&path.as_str())) {
         let said = quoted(&page);
@@ -187,7 +187,7 @@ fn commands_of_the_plug_in_are_ones_it_takes() {
     for (path, page) in pages() {
         for line in commands(&page) {
             let Some(rest) = line.split("kubectl bowline ").nth(1) else { continue };
-            // What follows is the shell's.
+            // What follows belongs to the shell.
             let words = rest.split(['#', '>', '|']).next().unwrap().split_whitespace();
             seen += 1;
             if let Err(error) =

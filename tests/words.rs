@@ -1,6 +1,6 @@
 //! The project's words: plain English of the field. docs/glossary.md defines its own terms.
 //!
-//! Read as text: pages, manifests, templates and scripts, and of Rust sources the comments and string literals.
+//! Pages, manifests, templates and scripts are read as text; of Rust sources only the comments and string literals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
@@ -33,7 +33,7 @@ const WORDS: &[(&str, &str)] = &[
 
 const ATTEMPT: &str = "attempt, where an account is connected; elsewhere refresh, request, write";
 
-/// What is read: files, and folders with all that is in them.
+/// What is read: files, and folders with everything in them.
 const READ: &[&str] = &[
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -95,13 +95,13 @@ fn texts(places: &[&str]) -> Vec<(String, Vec<Word>)> {
     found.iter().map(read).collect()
 }
 
-/// What an earlier version wrote into a file has the name that it had then.
+/// Names in files of an earlier version are the names of that time.
 fn without_old_names(source: &str) -> String {
     let line = |line| if str::contains(line, "#[serde(alias = ") { "" } else { line };
     source.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Comments and string literals of a Rust source, on their lines; NUL where code separates them.
+/// Comments and string literals of a Rust source, on their lines; NUL replaces code between them.
 fn prose(source: &str) -> String {
     let mut text = String::new();
     let mut rest = source;
@@ -121,7 +121,7 @@ fn prose(source: &str) -> String {
     text
 }
 
-/// How long the comment or string at the beginning is.
+/// The length of the comment or string at the beginning.
 fn said(rest: &str, before: char) -> Option<usize> {
     let to = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
     if rest.starts_with("//") {
@@ -145,7 +145,7 @@ fn said(rest: &str, before: char) -> Option<usize> {
     begins.then(|| to(&format!("\"{hashes}"), rest.find('"').map_or(0, |at| at + 1)))
 }
 
-/// How long the character literal at the beginning is. A lifetime has no second quotation mark.
+/// The length of the character literal at the beginning. A lifetime has no second quotation mark.
 fn character(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('\'')?;
     if inner.starts_with('\\') {
@@ -180,7 +180,7 @@ fn words(text: &str) -> Vec<Word> {
     found
 }
 
-/// Each phrase that should not be there: line, phrase, and what to write instead.
+/// Each phrase that should not be there: its line, the phrase, and what to write instead.
 fn hits(words: &[Word]) -> Vec<(usize, &'static str, &'static str)> {
     let mut found = Vec::new();
     for (forms, instead) in WORDS {

@@ -1,4 +1,4 @@
-//! axe-core looks at a page for what keeps people out: contrast, names of controls, order of headings, landmarks.
+//! axe-core checks a page for accessibility: contrast, names of controls, order of headings, landmarks.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ async fn script() -> &'static str {
         .await
 }
 
-/// What axe finds wrong on the page, a line each: the rule, what it asks for, and where it is broken.
+/// What axe finds wrong on the page, one line each: the rule, what it requires, and where it is broken.
 pub async fn violations(person: &Person) -> Vec<String> {
     let driver = person.browser.driver();
     driver.execute(script().await, vec![]).await.expect("axe-core");

@@ -1,4 +1,4 @@
-//! A headless Chromium and its driver: two processes of ours, killed by their ids when dropped, however a test ends.
+//! A headless Chromium and its driver: two processes of ours, killed by their ids when dropped, no matter how a test ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,14 +22,14 @@ pub struct Chromium {
     driver: Option<WebDriver>,
     session: String,
     name: String,
-    /// Ends before the browser that it drives.
+    /// Dropped before the browser that it drives.
     _driven_by: Process,
     _itself: Process,
     _scratch: Scratch,
 }
 
 impl Chromium {
-    /// Starts one; `portal` is host and port of the portal, `name` is for the picture that is kept if the test fails.
+    /// Starts a browser; `portal` is host and port of the portal, `name` names the picture that is kept if the test fails.
     pub async fn start(name: &str, portal: &str) -> Self {
         install_tls();
         let scratch = Scratch::create().expect("a directory");
@@ -52,7 +52,7 @@ impl Chromium {
         }
     }
 
-    /// What drives it.
+    /// The driver's session.
     pub fn driver(&self) -> &WebDriver {
         self.driver.as_ref().expect("it is there until it is dropped")
     }
@@ -68,7 +68,7 @@ impl Drop for Chromium {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let (session, name) = (self.session.clone(), self.name.clone());
-            // A test's runtime cannot be waited on from here.
+            // We cannot wait on a test's runtime from here.
             let kept = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(keep(&session, &name));
@@ -77,21 +77,21 @@ impl Drop for Chromium {
                 eprintln!("no picture of the failure: the browser does not answer");
             }
         }
-        // The processes end by their ids, so the driver has nothing to say good-bye to.
+        // The processes are killed by their ids, so the driver's session need not be closed.
         if let Some(driver) = self.driver.take() {
             let _ = driver.leak();
         }
     }
 }
 
-/// Where pictures go that nobody commits.
+/// The folder for pictures that nobody commits.
 pub fn pictures() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
     fs::create_dir_all(&folder).expect("a folder");
     folder
 }
 
-/// Keeps what the browser shows, and says where.
+/// Saves what the browser shows, and says where.
 async fn keep(session: &str, name: &str) {
     let client = reqwest::Client::builder().no_proxy().timeout(STARTS_WITHIN).build().unwrap();
     let ask = async |what: &str| {
@@ -112,7 +112,7 @@ async fn browser(scratch: &Path, portal: &str) -> (Process, u16) {
     let mut process = Process::start(
         Path::new("chromium"),
         |command| {
-            // Its sandbox does not work as root nor in most containers; it sees no page but ours.
+            // Chromium's sandbox works neither as root nor in most containers; it visits only our pages.
             command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
             command.args(["--disable-quic", "--disable-background-networking", "--disable-breakpad"]);
             command.args(["--no-first-run", "--no-proxy-server", "--hide-scrollbars", "--lang=en"]);

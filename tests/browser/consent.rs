@@ -1,4 +1,4 @@
-//! Consent at `oidc-provider`, whose pages nobody here wrote.
+//! Consent at `oidc-provider`, whose pages we did not write.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Each page, in both colour schemes and at two widths: for people who see little, and for those who look closely.
+//! Each page, in both colour schemes and at two widths: for people with poor eyesight, and for people who look closely.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ use crate::scene::{Scene, parsed};
 use crate::stage::{Stage, sandbox};
 use crate::viewer::Viewer;
 
-/// Names a folder: the pictures go there. `make images` sets it.
+/// The folder for pictures. `make images` sets it.
 const IMAGES: &str = "BOWLINE_IMAGES";
 
-/// What `connections()` makes, all of it alice's.
+/// What `connections()` creates, all of it alice's.
 const PAGES: &str = "/connections/marketing";
 
-/// Providers as a company has them. Google's ask the sandbox instead of Google.
+/// Providers as a company has them. The one for Google uses the sandbox instead of Google.
 async fn providers(it: &Scene) {
     sandbox().realm(&it.name, realm());
     it.register_app(&BTreeMap::from([
@@ -98,7 +98,7 @@ async fn connections(it: &Scene) {
         let Some(scope) = scope else { continue };
         let request = MintRequest { scope: Some(scope.to_owned()), ..MintRequest::of("alice") };
         let minted = it.realm.mint(&request).expect("a grant");
-        it.bring(name, &minted).await;
+        it.import(name, &minted).await;
         it.until_phase(name, "Active").await;
         if name == "analytics" {
             it.realm.revoke_grant(&minted.grant_id).expect("withdrawn");
@@ -107,7 +107,7 @@ async fn connections(it: &Scene) {
     }
 }
 
-/// Gives alice what her platform team may give to everybody: to read providers and workspaces.
+/// Gives alice what her platform team may give everybody: the right to read providers and workspaces.
 async fn may_look(it: &Scene) {
     let binding: ClusterRoleBinding = parsed(json!({"metadata": {"name": "everybody"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bowline-viewer"},
@@ -115,7 +115,7 @@ async fn may_look(it: &Scene) {
     Api::all(it.admin.clone()).create(&PostParams::default(), &binding).await.expect("a binding");
 }
 
-/// Makes a connection as the portal does: no tool keeps its fields.
+/// Creates a connection as the portal does: no tool owns its fields.
 async fn made(it: &Scene, name: &str, spec: &Value) {
     let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
         "metadata": {"name": name, "annotations": {"bowline.dev/made-by": "alice"}}, "spec": spec});
@@ -123,7 +123,7 @@ async fn made(it: &Scene, name: &str, spec: &Value) {
     it.connections().create(&manager, &parsed(object)).await.expect("a connection");
 }
 
-/// Somebody's whole way, page by page.
+/// One person's whole way, page by page.
 async fn tour(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("sign-in", "/sign-in", "Sign in").await;
     viewer.person.signs_in(it, "alice").await;

@@ -1,10 +1,10 @@
-//! What a person sees: the portal's pages in a real browser, from signing in to disconnecting, with a running operator behind
-//! them and OAuth servers beside them.
+//! What a person sees: the portal's pages in a real browser, from signing in to disconnecting, with a running operator and
+//! OAuth servers.
 //!
-//! That a page's words, rights and answers are right shows in tests/operator/portal. Only here does it show that the pages
-//! work with cookies, policies and redirects as a browser understands them, with a keyboard alone, and at each width.
+//! tests/operator/portal checks that a page's words, rights and answers are correct. Only these tests show that the pages
+//! work in a browser: with its cookies, policies and redirects, with the keyboard alone, and at each width.
 //!
-//! Needs an API server and Chromium: `make test` starts the one and names the other.
+//! Needs an API server and Chromium: `make test` starts the first and finds the second.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod axe;
@@ -18,7 +18,7 @@ mod portal;
 mod viewer;
 mod walk;
 
-// The scene of tests/operator, of which these tests use a part.
+// The scene of tests/operator, of which these tests use only a part.
 #[path = "../operator/drafts.rs"]
 #[allow(dead_code)]
 mod drafts;
@@ -32,5 +32,5 @@ mod scene;
 #[allow(dead_code)]
 mod stage;
 
-/// Where browsers find the portal: each browser's port 80 on this host is the portal of its test.
+/// Where browsers find the portal: for each browser, port 80 on this host is the portal of its test.
 pub const PORTAL: &str = "http://localhost";

@@ -1,5 +1,5 @@
-//! Pages that pass by: on the way to a provider and back, and where something did not work. Each is held as long as it
-//! is looked at: the operator is stopped where it would go on by itself.
+//! Pages that are shown only briefly: on the way to a provider and back, and after something failed. To hold such a page, a
+//! test stops the operator before its next step.
 
 use bowline_api::attempt::attempt_name;
 use bowline_api::attempt::{Attempt, Step};
@@ -25,12 +25,12 @@ const ENTRA: &str = "entra";
 /// Where attempts live.
 const ATTEMPTS: &str = "bowline-attempts";
 
-/// A stage of its own, since the operator comes and goes.
+/// A separate stage, because the operator is stopped and started here.
 async fn begun() -> Scene {
     let it = Stage::fresh(&[]).await.scene_named("passing").await;
     it.provider(Rotation::SingleUse)
         .habit(|realm| {
-            // So that the state stands in the address of the sandbox's page.
+            // So that the address of the sandbox's page contains the state.
             realm.pushed = Pushed::Absent;
             realm.clients[0].redirect_uris.push(format!("{PORTAL}/callback/{ENTRA}"));
             realm.scopes.extend(["profile", "offline_access", "User.Read"].map(str::to_owned));
@@ -39,7 +39,7 @@ async fn begun() -> Scene {
         .apply()
         .await;
     let at = |path: &str| format!("{}/{path}", it.realm.issuer());
-    // Its issuer stays Entra's, and with it the page where administrators approve.
+    // Its issuer is still Entra's, and so is the page where administrators approve.
     let ours = json!({"authorization": at("authorize"), "token": at("token"),
         "deviceAuthorization": at("device_authorization"), "userinfo": at("userinfo")});
     let entra = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationProvider", "metadata": {"name": ENTRA},
@@ -48,7 +48,7 @@ async fn begun() -> Scene {
     it
 }
 
-/// A connection of alice's, made as the portal does.
+/// A connection of alice's, created as the portal does.
 async fn waiting(it: &Scene, provider: &str, name: &str, title: &str) -> String {
     let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
         "metadata": {"name": name, "annotations": {"bowline.dev/made-by": "alice"}},
@@ -59,7 +59,7 @@ async fn waiting(it: &Scene, provider: &str, name: &str, title: &str) -> String 
     format!("/connections/{}/{name}", it.namespace)
 }
 
-/// Goes to the provider from a connection's page; gives the state that comes back from there.
+/// Goes to the provider from a connection's page; returns the state that comes back.
 async fn leaves(alice: &Person, page: &str) -> String {
     alice.opens(&format!("{page}/connect")).await;
     alice.presses("Continue to").await;
@@ -68,7 +68,7 @@ async fn leaves(alice: &Person, page: &str) -> String {
     address.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned()
 }
 
-/// What comes of a sign-in, a form or an address that cannot be used.
+/// What happens with a sign-in, a form or an address that cannot be used.
 async fn failures(viewer: &mut Viewer<'_>, it: &Scene) {
     let alice = viewer.person;
     alice.opens("/sign-in").await;
@@ -89,7 +89,7 @@ async fn failures(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks_at("no-answer", "/callback/x?code=x", "This request cannot be used").await;
 }
 
-/// On the way there: while the operator prepares the address, and the page that leads on.
+/// On the way to the provider: while the operator prepares the address, and the page that redirects.
 async fn on_the_way(viewer: &mut Viewer<'_>, it: &Scene) {
     let alice = viewer.person;
     let page = waiting(it, &it.name, "sign", "Shop sign").await;
@@ -103,7 +103,7 @@ async fn on_the_way(viewer: &mut Viewer<'_>, it: &Scene) {
     alice.reads("h1", "Sandbox provider").await;
 
     alice.opens(&format!("{page}/connect")).await;
-    // The page leads on at once; without that it is the same page and can be looked at.
+    // The page redirects at once; without that it is the same page, and can be checked.
     let hold = "const done = arguments[0];
         const form = document.getElementById('start');
         fetch(form.action, { method: 'POST', body: new URLSearchParams(new FormData(form)) })
@@ -169,7 +169,7 @@ async fn on_the_way_back(viewer: &mut Viewer<'_>, it: &Scene) {
     viewer.looks("connected").await;
 }
 
-/// Lets an attempt expire.
+/// Makes an attempt expire.
 async fn runs_out(it: &Scene, state: &str) {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     until("a free step", async || {
@@ -186,7 +186,7 @@ async fn runs_out(it: &Scene, state: &str) {
     .await;
 }
 
-/// States in which somebody has to do something, or chose to.
+/// States in which somebody has something to do, or chose to stop.
 async fn states(viewer: &mut Viewer<'_>, it: &Scene) {
     let alice = viewer.person;
     let page = waiting(it, &it.name, "booth", "Booth display").await;

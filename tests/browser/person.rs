@@ -1,4 +1,4 @@
-//! Somebody at the browser: opens pages, reads, clicks, types. Each step waits until it can be done.
+//! A person at the browser: opens pages, reads, clicks, types. Each step waits until it is possible.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::looking::until_within;
 use crate::portal::{Portal, token};
 use crate::scene::Scene;
 
-/// Longer than anything on a page takes on a busy machine.
+/// Longer than any step on a page takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Somebody at a browser.
+/// A person at a browser.
 pub struct Person {
     pub browser: Chromium,
 }
 
 impl Person {
-    /// Sits down at a browser that knows this portal.
+    /// Takes a browser that knows this portal.
     pub async fn at(it: &Scene, portal: &Portal) -> Self {
         let address = portal.address.trim_start_matches("http://");
         Self { browser: Chromium::start(&it.name, address).await }
@@ -44,13 +44,13 @@ impl Person {
         self.does("click", selector, async |element| element.click().await).await;
     }
 
-    /// Clicks the button or link with these words.
+    /// Clicks the button or link with this text.
     pub async fn presses(&self, words: &str) {
         let path = format!("//*[self::button or self::a][contains(normalize-space(), \"{words}\")]");
         self.does_by("press", By::XPath(path), async |element| element.click().await).await;
     }
 
-    /// Puts this text into a field in place of what is there.
+    /// Replaces the content of a field with this text.
     pub async fn types(&self, selector: &str, text: &str) {
         self.does("type into", selector, async |element| {
             element.clear().await?;
@@ -59,13 +59,13 @@ impl Person {
         .await;
     }
 
-    /// Chooses the option with these words in the list with this id.
+    /// Chooses the option with this text in the list with this id.
     pub async fn chooses(&self, id: &str, words: &str) {
         let path = format!("//select[@id='{id}']/option[.='{words}']");
         self.does_by("choose", By::XPath(path), async |option| option.click().await).await;
     }
 
-    /// Waits until this part of the page has these words.
+    /// Waits until this part of the page contains this text.
     pub async fn reads(&self, selector: &str, words: &str) {
         self.until(&format!("{selector} reads \"{words}\""), async || {
             let text = self.text(selector).await?;
@@ -84,7 +84,7 @@ impl Person {
         .await;
     }
 
-    /// The words of a part of the page as it is now.
+    /// The present text of a part of the page.
     pub async fn text(&self, selector: &str) -> Result<String, String> {
         let found = self.browser.driver().find(By::Css(selector)).await;
         match found {
@@ -93,12 +93,12 @@ impl Person {
         }
     }
 
-    /// Marks this page, so that [`Person::stayed`] can tell whether it was loaded anew.
+    /// Marks this page, so that [`Person::stayed`] can tell whether it was loaded again.
     pub async fn marks_the_page(&self) {
         self.browser.driver().execute("window.marked = true", vec![]).await.expect("a script");
     }
 
-    /// Whether the page is still the one that was marked: what changed on it was live.
+    /// Whether the page is still the one that was marked: then changes on it were live.
     pub async fn stayed(&self) -> bool {
         let marked = self.browser.driver().execute("return window.marked === true", vec![]).await;
         marked.expect("a script").json() == &json!(true)
@@ -109,7 +109,7 @@ impl Person {
         self.browser.driver().action_chain().send_keys(keys).perform().await.expect("keys");
     }
 
-    /// Goes on with Tab until the focus is on what this selector finds; it must show there.
+    /// Presses Tab until the focus is on what this selector finds; the focus must be visible.
     pub async fn tabs_to(&self, selector: &str) {
         self.until(&format!("{selector} is there"), async || self.text(selector).await).await;
         for _ in 0..60 {

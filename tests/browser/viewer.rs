@@ -1,4 +1,4 @@
-//! Looks at a page as it is: at two widths, in both colour schemes, with axe-core as judge.
+//! Checks how a page looks: at two widths, in both colour schemes, with axe-core.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ const WIDTHS: [u32; 2] = [390, 1280];
 
 const SCHEMES: [&str; 2] = ["light", "dark"];
 
-/// Looks at pages, and remembers what was wrong.
+/// Checks pages, and collects what is wrong.
 pub struct Viewer<'a> {
     pub person: &'a Person,
     folder: PathBuf,
@@ -23,24 +23,24 @@ pub struct Viewer<'a> {
 }
 
 impl<'a> Viewer<'a> {
-    /// Keeps pictures in this folder.
+    /// Saves pictures in this folder.
     pub fn new(person: &'a Person, folder: PathBuf) -> Self {
         Self { person, folder, wrong: Vec::new() }
     }
 
-    /// Nothing was wrong anywhere.
+    /// Passes if nothing was wrong on any page.
     pub fn is_content(&self) {
         assert!(self.wrong.is_empty(), "{} things are wrong:\n{}", self.wrong.len(), self.wrong.join("\n"));
     }
 
-    /// Looks at a page of the portal, which has this heading.
+    /// Checks a page of the portal that has this heading.
     pub async fn looks_at(&mut self, name: &str, path: &str, heading: &str) {
         self.person.opens(path).await;
         self.person.reads("h1", heading).await;
         self.looks(name).await;
     }
 
-    /// Looks at the page that is open.
+    /// Checks the page that is open.
     pub async fn looks(&mut self, name: &str) {
         for width in WIDTHS {
             for scheme in SCHEMES {
@@ -52,7 +52,7 @@ impl<'a> Viewer<'a> {
         }
     }
 
-    /// A judge that finds nothing wrong anywhere is no judge.
+    /// A checker that never finds anything wrong does not work.
     pub async fn would_see_faults(&self) {
         let spoil = "const main = document.querySelector('main');
             main.innerHTML = '<input><p>Faint words</p>';

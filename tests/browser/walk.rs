@@ -7,13 +7,13 @@ use crate::person::Person;
 use crate::portal;
 use crate::scene::{Scene, scene};
 
-/// Agrees at the sandbox's page, as this account.
+/// Allows access on the sandbox's page, as this account.
 pub async fn agrees_as(person: &Person, account: &str) {
     person.reads("h1", "Sandbox provider").await;
     person.clicks(&format!("button[name=account][value={account}]")).await;
 }
 
-/// Finds the scene's provider by search and makes a connection of this name; gives its page.
+/// Searches for the scene's provider and creates a connection of this name; returns its page.
 async fn finds_and_names(person: &Person, it: &Scene, title: &str, page: &str) {
     person.clicks("#connect-another").await;
     person.types("input[name=q]", &it.name).await;
@@ -100,5 +100,5 @@ async fn a_page_follows_its_connection_without_being_loaded_again() {
     alice.reads("#status", "Connected").await;
     it.change("mail", json!({"spec": {"disconnect": true}})).await;
     alice.reads("#status", "Disconnected").await;
-    assert!(alice.stayed().await, "the page was loaded anew");
+    assert!(alice.stayed().await, "the page was loaded again");
 }

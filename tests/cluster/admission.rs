@@ -1,7 +1,7 @@
-//! The shipped admission policies on connections, against people who try to get around them.
+//! The shipped admission policies on connections, against people who try to bypass them.
 //!
-//! A row reads as a sentence: who, does what, to a connection of alice's that is such and so, and what the API server
-//! says. Each change is tried in every way the server knows; a refused one must also have changed nothing.
+//! A row reads as a sentence: who does what to which connection of alice's, and what the API server says. Each change is
+//! tested in every way the server supports; a refused one must have changed nothing.
 
 use serde_json::{Value, json};
 
@@ -135,7 +135,7 @@ async fn values_of_the_wrong_type_are_no_way_around() {
     }
 }
 
-// Rule 3, as far as rules 1, 2 and 4 would be empty without it: the spec is the owner's.
+// Rule 3, as far as rules 1, 2 and 4 depend on it: the spec belongs to the owner.
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
@@ -203,7 +203,8 @@ async fn an_announced_intake_keeps_its_content() {
     }
 }
 
-/// Without the label the operator would refuse what alice brought, and with another connection's she would be blamed.
+/// Without the label the operator would refuse what alice imported; with the label of another connection it would be
+/// reported there.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_announced_intake_keeps_our_labels() {
@@ -220,7 +221,7 @@ async fn an_announced_intake_keeps_our_labels() {
         judge_change(&team, who, &path, &labels(json!({key: null})), Refused(SEALED)).await;
         judge_change(&team, who, &path, &labels(Value::Null), Refused(SEALED)).await;
     }
-    // Through the other policy's gap: as an intake the label is its user's, as long as it is new.
+    // What the other policy leaves open: the user may set the label of a new intake.
     let moved = json!({"metadata": {"labels": {key: "mallorys"}}, "type": "bowline.dev/intake"});
     judge_change(&team, "mallory", &path, &moved, Refused(SEALED)).await;
     judge_change(&team, "mallory", &path, &labels(json!({"team": "b", "other": "c"})), Accepted).await;

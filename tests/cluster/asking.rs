@@ -1,4 +1,4 @@
-//! One request to the API server in somebody's name, and its answer.
+//! One request to the API server in a user's name, and its answer.
 
 use http::{Method, Request};
 use kube::Client;
@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 pub const OPERATOR: &str = "system:serviceaccount:bowline-system:bowline";
 /// The user name under which the portal runs, as the shipped policies know it.
 pub const PORTAL: &str = "system:serviceaccount:bowline-portal:bowline-portal";
-/// The one who may do everything that is only a matter of RBAC.
+/// A user who may do everything that RBAC alone decides.
 pub const ADMIN: &str = "admin";
 
-/// Somebody who asks.
+/// A user who sends requests.
 #[derive(Clone)]
 pub struct Person {
     client: Client,
     name: String,
 }
 
-/// A request, before anybody has sent it.
+/// A request that is not sent yet.
 #[derive(Clone, Debug)]
 pub struct Ask {
     method: Method,
@@ -41,8 +41,8 @@ impl Person {
         Self { client, name: name.to_owned() }
     }
 
-    /// Sends the request in this person's name. Every cluster lets an administrator impersonate, so this also works on
-    /// one that has never heard of alice.
+    /// Sends the request in this person's name. In every cluster an administrator may impersonate, so this also works where
+    /// alice is unknown.
     pub async fn ask(&self, ask: &Ask) -> Answer {
         let mut request = Request::builder()
             .method(ask.method.clone())
@@ -68,7 +68,7 @@ impl Person {
         Answer { status: head.status.as_u16(), body, warnings }
     }
 
-    /// As `ask`, for what must work.
+    /// Like `ask`, for requests that must succeed.
     pub async fn must(&self, ask: &Ask) -> Value {
         let answer = self.ask(ask).await;
         assert!(answer.is_accepted(), "{} {ask:?}: {}", self.name, answer.words());
@@ -99,7 +99,7 @@ impl Ask {
         Self::post_text(path, object.to_string())
     }
 
-    /// As `post`, byte for byte: JSON that no serializer would write.
+    /// Like `post`, byte for byte: JSON that no serializer would write.
     pub fn post_text(path: &str, body: String) -> Self {
         Self::new(Method::POST, path, "application/json", body)
     }
@@ -157,7 +157,7 @@ pub fn merged(mut target: Value, change: &Value) -> Value {
     target
 }
 
-/// The same change to a stored object, in each way that the API server knows.
+/// The same change to a stored object, in each way that the API server supports.
 pub fn every_way(path: &str, stored: &Value, change: &Value) -> Vec<(&'static str, Ask)> {
     let wanted = merged(stored.clone(), change);
     let mut ways = vec![
@@ -165,7 +165,7 @@ pub fn every_way(path: &str, stored: &Value, change: &Value) -> Vec<(&'static st
         ("JSON patch", Ask::json_patch(path, &steps(stored, &wanted))),
         ("replace", Ask::replace(path, &wanted)),
     ];
-    // Applying leaves alone what it does not name, so it cannot take a thing away that another manager put there.
+    // An apply leaves alone what it does not name, so it cannot remove what another manager set.
     if !takes_away(stored, &wanted) {
         ways.push(("forced apply", Ask::apply(path, &applicable(&wanted))));
     }
@@ -178,7 +178,7 @@ pub fn every_way(path: &str, stored: &Value, change: &Value) -> Vec<(&'static st
 const PARTS: &[&str] =
     &["/spec", "/status", "/data", "/metadata/annotations", "/metadata/labels", "/metadata/finalizers"];
 
-/// What one may send to apply: nothing that the server fills in.
+/// What may be sent in an apply: nothing that the server fills in.
 pub fn applicable(object: &Value) -> Value {
     let mut object = object.clone();
     let metadata = object["metadata"].as_object_mut().unwrap();

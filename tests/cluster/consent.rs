@@ -1,5 +1,5 @@
-//! The shipped policies and rights on consent, against people who try to get around them: for whom the portal acts, who
-//! asks for an authorization, who agrees to an account, and who reaches the tries to connect.
+//! The shipped policies and rights on consent, against people who try to bypass them: for whom the portal acts, who requests
+//! an authorization, who accepts an account, and who can read the attempts.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn mark(key: &str, value: impl Into<Value>) -> Value {
     json!({"metadata": {"annotations": {key: value.into()}}})
 }
 
-/// A change in the name of somebody.
+/// A change in somebody's name.
 fn acting(user: &str, change: &Value) -> Value {
     merged(mark(ACTING, user), change)
 }
@@ -59,7 +59,7 @@ async fn the_portal_alone_counts_as_the_user_it_names() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn whom_the_portal_acted_for_before_gives_nobody_anything() {
+async fn naming_an_earlier_user_of_the_portal_gives_nobody_anything() {
     let unnamed = merged(mark(ACTING, Value::Null), &renamed());
     judge_changes(
         &mark(ACTING, "alice"),
@@ -99,7 +99,7 @@ async fn the_portal_assigns_no_owner_and_writes_no_status() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn the_portal_makes_connections_for_whom_it_names() {
+async fn the_portal_creates_connections_for_the_user_it_names() {
     let team = Team::new().await;
     let rows = [
         (PORTAL, "alice", Some("alice"), Accepted),
@@ -128,10 +128,10 @@ async fn an_authorization_is_asked_for_by_who_holds_connect() {
             ("alice", asked.clone(), Accepted),
             // An editor; the built-in role gives `connect`.
             ("mallory", asked.clone(), Accepted),
-            // Whoever writes connections by another role needs the verb besides.
+            // With another role that may write connections you also need the verb.
             ("bob", asked.clone(), Refused(NO_CONNECT)),
             (LOOKALIKE, asked.clone(), Refused(NO_CONNECT)),
-            // The portal has asked whether bob may.
+            // The portal has checked whether bob may.
             (PORTAL, acting("bob", &asked), Accepted),
             ("gitops", asked.clone(), Accepted),
             ("mallory", merged(asked.clone(), &mark(ACCEPT, "hers")), Refused(OWNER_AGREES)),
@@ -176,7 +176,8 @@ async fn an_account_is_agreed_to_by_the_owner_alone() {
     .await;
 }
 
-/// Who transfers a connection would otherwise agree in the new owner's name, or hand hers the agreement of the old one.
+/// Otherwise whoever transfers a connection could accept an account in the new owner's name, or pass the former owner's
+/// acceptance on.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_transfer_carries_no_agreement_to_an_account() {
@@ -217,10 +218,10 @@ async fn a_connection_made_for_another_carries_no_agreement_to_an_account() {
     }
 }
 
-/// A try holds an address with its state, or a code; who writes one says who consents.
+/// An attempt contains an address with its state, or a code; whoever writes one decides who consents.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn nobody_reaches_the_tries_to_connect_by_a_shipped_role() {
+async fn no_shipped_role_reaches_the_attempts() {
     let team = Team::new().await;
     team.bind("view", "ClusterRole", &["vera"]).await;
     // Cluster-wide, as an administrator of providers has it.
@@ -247,10 +248,10 @@ async fn nobody_reaches_the_tries_to_connect_by_a_shipped_role() {
     team.person(ADMIN).must(&Ask::delete(&format!("{bindings}/{}", team.namespace))).await;
 }
 
-/// By RBAC it could make a Secret that the cluster fills with a `ServiceAccount`'s token, and read that.
+/// With RBAC alone it could create a Secret that the cluster fills with a `ServiceAccount`'s token, and read that.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn the_portal_makes_no_secret_but_tries_and_its_session_key() {
+async fn the_portal_creates_no_secret_but_attempts_and_its_session_key() {
     const NO_OTHER: &str = "the portal writes attempts and creates its session key, and no other Secret";
     let team = Team::new().await;
     let account = json!({"metadata": {"annotations": {"kubernetes.io/service-account.name": "default"}}});

@@ -1,4 +1,4 @@
-//! Every shipped example is one that the API server takes as it is, with nothing unknown in it.
+//! The API server accepts every shipped example as it is, without unknown fields.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ async fn the_api_server_takes_every_object_on_the_pages() {
     take(&team, objects).await;
 }
 
-/// Creates each in a dry run, with nothing unknown allowed.
+/// Creates each one in a dry run that refuses unknown fields.
 async fn take(team: &Team, objects: Vec<(PathBuf, Value)>) {
     for (path, mut object) in objects {
         // A dry run needs the namespace to exist, and no object of that name in it.
@@ -47,7 +47,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Whole objects in the fenced blocks of README.md and docs/, in commands that apply them as well.
+/// Whole objects in the fenced blocks of README.md and docs/, including those in commands that apply them.
 fn on_pages() -> Vec<(PathBuf, Value)> {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -81,7 +81,7 @@ fn examples(folder: &Path) -> Vec<(PathBuf, Value)> {
     found
 }
 
-/// Where objects of this kind are made.
+/// The path under which objects of this kind are created.
 fn collection(object: &Value) -> String {
     let version = object["apiVersion"].as_str().unwrap();
     let base = if version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{version}") };

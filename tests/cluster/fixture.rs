@@ -1,4 +1,4 @@
-//! A namespace of one's own, with the people who work in it, and objects to begin with.
+//! A separate namespace, with the people who work in it, and objects to begin with.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
@@ -12,17 +12,17 @@ use tokio::sync::OnceCell;
 
 use crate::asking::{ADMIN, Ask, OPERATOR, PORTAL, Person};
 
-/// Another portal than ours, by its name.
+/// The name of a portal that is not ours.
 pub const LOOKALIKE: &str = "system:serviceaccount:team-a:bowline-portal";
 
-/// A fresh namespace in which alice, bob, mallory and a pipeline have rights.
+/// A new namespace in which alice, bob, mallory and a pipeline have rights.
 ///
 /// - alice and mallory have the built-in role `edit`, and with it, by aggregation, `bowline-editor`;
 /// - bob may write connections and Secrets, but has no custom verb;
 /// - gitops has `bowline-gitops`;
-/// - the portal, and somebody who is called like it, may write connections, and have no custom verb;
-/// - all of them may write status and shares as far as RBAC goes, and the operator may do all of that too, so that a
-///   refusal is a policy's. What RBAC gives the operator is judged in rights.rs.
+/// - the portal, and somebody with a similar name, may write connections, and have no custom verb;
+/// - RBAC lets all of them write status and shares, and lets the operator do all of this too, so that a refusal comes from a
+///   policy. rights.rs tests what RBAC gives the operator.
 pub struct Team {
     pub namespace: String,
     client: Client,
@@ -99,7 +99,7 @@ impl Team {
         Person::new(self.client.clone(), name)
     }
 
-    /// Whether RBAC lets somebody do something in `namespace`; the empty one stands for the whole cluster.
+    /// Whether RBAC lets somebody do something in `namespace`; empty means the whole cluster.
     pub async fn is_allowed(&self, who: &str, attributes: &Value) -> bool {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec":
             {"user": who, "groups": ["system:authenticated"], "resourceAttributes": attributes}});
@@ -108,7 +108,7 @@ impl Team {
         answer["status"]["allowed"].as_bool().unwrap()
     }
 
-    /// The authorizer learns of a new binding a moment later than its author.
+    /// A new binding takes effect a moment after it is written.
     pub async fn until_allowed(&self, who: &str, verb: &str, group: &str, resource: &str) {
         let attributes =
             json!({"verb": verb, "group": group, "resource": resource, "namespace": self.namespace});
@@ -122,7 +122,7 @@ impl Team {
         self.person("alice").must(&Ask::post(&self.connections(), &connection)).await
     }
 
-    /// Something the operator made.
+    /// Something the operator created.
     pub async fn made_by_operator(&self, path: &str, object: &Value) -> Value {
         self.person(OPERATOR).must(&Ask::post(path, object)).await
     }

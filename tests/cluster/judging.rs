@@ -1,15 +1,15 @@
-//! A person tries a thing in every way the API server knows, and the answer is compared with a verdict.
+//! Tries an action in every way the API server supports, and compares the answers with a verdict.
 
 use serde_json::{Value, json};
 
 use crate::asking::{Answer, Ask, OPERATOR, applicable, every_way};
 use crate::fixture::{Team, random_name};
 
-/// What the API server says to a row.
+/// The API server's answer to a row.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {
     Accepted,
-    /// Refused, with these words.
+    /// Refused, with this text.
     Refused(&'static str),
 }
 
@@ -29,7 +29,7 @@ pub fn judge(sentence: &str, answer: &Answer, verdict: Verdict) {
     }
 }
 
-/// Tries to create `object` in every way there is.
+/// Tries to create `object` in every way.
 pub async fn judge_creation(team: &Team, who: &str, collection: &str, object: &Value, verdict: Verdict) {
     let fresh = |object: &Value| {
         let mut object = object.clone();
@@ -52,7 +52,7 @@ pub async fn judge_creation(team: &Team, who: &str, collection: &str, object: &V
     }
 }
 
-/// Tries to change the object at `path` in every way there is.
+/// Tries to change the object at `path` in every way.
 pub async fn judge_change(team: &Team, who: &str, path: &str, change: &Value, verdict: Verdict) {
     let get = Ask::get(path.split_once("/status").map_or(path, |(object, _)| object));
     let reader = team.person(OPERATOR);
@@ -61,10 +61,10 @@ pub async fn judge_change(team: &Team, who: &str, path: &str, change: &Value, ve
     for index in 0..count {
         let (way, answer) = loop {
             let (way, ask) = every_way(path, &reader.must(&get).await, change).swap_remove(index);
-            // An accepted change is made for real at the end, so that each way starts from the same object.
+            // An accepted change is applied for real only at the end, so that each way starts from the same object.
             let ask = if matches!(verdict, Accepted) { ask.dry() } else { ask };
             let answer = team.person(who).ask(&ask).await;
-            // A replace that another writer overtook has not been judged yet.
+            // A replace that conflicts with another writer has not been judged yet.
             if answer.status != 409 {
                 break (way, answer);
             }
@@ -89,7 +89,7 @@ pub fn path_of(collection: &str, object: &Value) -> String {
     format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap())
 }
 
-/// Judges each row on a connection of alice's of its own: (who, change, verdict).
+/// Tests each row on a separate connection of alice's: (who, change, verdict).
 pub async fn judge_changes(given: &Value, rows: &[(&str, Value, Verdict)]) {
     let team = Team::new().await;
     for (who, change, verdict) in rows {

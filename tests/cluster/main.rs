@@ -1,4 +1,4 @@
-//! What only a real API server can show: its judgement of our schemas, policies and rights, and of what we write.
+//! What only a real API server can show: how it applies our schemas, policies and rights, and what it stores of our writes.
 //!
 //! Needs an API server: `make test` starts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

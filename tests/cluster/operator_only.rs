@@ -1,4 +1,4 @@
-//! What is the operator's alone: status, finalizers, shares, its labels on Secrets, records.
+//! What only the operator may write: status, finalizers, shares, its labels on Secrets, records.
 
 use std::time::Duration;
 
@@ -202,7 +202,7 @@ async fn records_are_written_and_deleted_by_the_operator_alone() {
     team.person(OPERATOR).must(&Ask::delete(&path)).await;
 }
 
-/// What the cluster does by itself must still work: garbage collection and the end of a namespace.
+/// What the cluster does by itself must still work: garbage collection and the deletion of a namespace.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn the_garbage_collector_takes_what_has_lost_its_owner() {

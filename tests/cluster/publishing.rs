@@ -1,5 +1,5 @@
-//! Publishing on a real API server: preconditions of server-side apply, immutable Secrets, quotas and the messages of
-//! refusals are the API server's, and cannot be shown without it.
+//! Publishing on a real API server: preconditions of server-side apply, immutable Secrets, quotas and the texts of refusals
+//! come from the API server and cannot be tested without it.
 
 use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
@@ -25,13 +25,13 @@ use crate::fixture::{administrator, cluster, operator};
 
 /// One namespace, one Secret name, one publisher.
 struct Place {
-    /// The operator's own: nobody else may set the labels of published Secrets.
+    /// The operator's own client: nobody else may set the labels of published Secrets.
     client: Client,
     admin: Client,
     index: SecretIndex,
     namespace: String,
     secrets: Api<Secret>,
-    /// Stands for the connection. It must exist: the garbage collector deletes what nobody owns.
+    /// Stands for the connection. It must exist: the garbage collector deletes what has no owner.
     owner: ConfigMap,
 }
 
@@ -108,7 +108,7 @@ impl Place {
         self.secrets.get("github").await.unwrap()
     }
 
-    /// The stored Secret is exactly this revision, ours, and as the index has it.
+    /// The stored Secret has exactly this revision, is ours, and is the one in the index.
     async fn assert_holds(&self, revision: i64) {
         let stored = self.stored().await;
         let data: BTreeMap<_, _> = stored
@@ -133,7 +133,7 @@ async fn a_second_publish_is_one_conditional_apply() {
     let place = Place::new().await;
     let first = place.publish(1, None).await.unwrap();
     place.assert_holds(1).await;
-    // Somebody's own cluster shows no audit log; there the outcome has to do.
+    // Another cluster gives us no audit log; there the outcome must do.
     let audit = match cluster().await {
         foreign if foreign.is_foreign() => None,
         ours => Some(ours.audit().unwrap()),
@@ -143,7 +143,7 @@ async fn a_second_publish_is_one_conditional_apply() {
     assert_eq!(first.uid, second.uid);
     place.assert_holds(2).await;
     if let Some((audit, mark)) = audit.zip(mark) {
-        // The read of `assert_holds` was answered later: once it stands in the log, so does all of the publish.
+        // `assert_holds` read after the publish: once the log shows that read, it also shows the whole publish.
         let seen = || audit.requests_since(mark).unwrap().on("secrets").in_namespace(&place.namespace);
         until(|| seen().with_verb("get").count() == 1).await;
         assert_eq!((seen().count(), seen().with_verb("patch").count()), (2, 1));
@@ -222,7 +222,7 @@ async fn a_deleted_secret_is_created_again() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn an_immutable_secret_and_one_of_another_type_are_made_anew() {
+async fn an_immutable_secret_and_one_of_another_type_are_replaced() {
     let place = Place::new().await;
     let written = place.publish(1, None).await.unwrap();
     place.edit(json!({ "immutable": true })).await;
@@ -288,8 +288,8 @@ async fn a_quota_that_is_full_has_its_own_reason() {
     let quota = json!({ "metadata": { "name": "none" }, "spec": { "hard": { "secrets": "0" } } });
     let quota: ResourceQuota = serde_json::from_value(quota).unwrap();
     quotas.create(&PostParams::default(), &quota).await.unwrap();
-    // Admission looks at the quota's status, which the quota controller writes; its part is played here, so that the
-    // test says the same with and without a controller manager.
+    // Admission reads the quota's status, which the quota controller writes. The test writes it itself, so that it has the
+    // same result with and without a controller manager.
     let status = json!({ "status": { "hard": { "secrets": "0" }, "used": { "secrets": "0" } } });
     quotas.patch_status("none", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     let refused = tokio::time::timeout(Duration::from_secs(20), async {
@@ -350,7 +350,7 @@ async fn withdrawing_deletes_ours_and_is_done_when_it_is_gone() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn the_watch_tells_of_edits_and_deletions_by_others() {
+async fn the_watch_reports_edits_and_deletions_by_others() {
     let place = Place::new().await;
     place.publish(1, None).await.unwrap();
     let [watched] = place.index.watches() else { panic!("one watch") };

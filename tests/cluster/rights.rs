@@ -1,4 +1,4 @@
-//! The shipped roles: what each gives, and what it does not.
+//! The shipped roles: what each gives, and what it does not give.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ const OURS: &str = "bowline.dev";
 const DEFINITIONS: &str = "apiextensions.k8s.io";
 
 const ROWS: &[Row] = &[
-    // The operator reads and marks what people wrote, and never rewrites it.
+    // The operator reads and annotates what people wrote, and never rewrites it.
     (OPERATOR, "patch", OURS, "integrationconnections", "c", Elsewhere, true),
     (OPERATOR, "patch", OURS, "integrationconnections/status", "c", Elsewhere, true),
     (OPERATOR, "update", OURS, "integrationconnections/finalizers", "c", Elsewhere, true),
@@ -42,15 +42,15 @@ const ROWS: &[Row] = &[
     (OPERATOR, "list", DEFINITIONS, "customresourcedefinitions", "", Cluster, false),
     (OPERATOR, "watch", "", "namespaces", "", Cluster, true),
     (OPERATOR, "delete", "", "namespaces", "n", Cluster, false),
-    // Records are replaced against a known version, so patch is not needed where they live; it comes with the
-    // cluster-wide mode that the tests install.
+    // Records are replaced at a known version, so their namespace needs no patch; the cluster-wide mode, which the tests
+    // install, includes it.
     (OPERATOR, "update", "", "secrets", "record-1", Operator, true),
     (OPERATOR, "update", "", "secrets", "s", Elsewhere, false),
     (OPERATOR, "create", "", "pods", "", Operator, false),
     (OPERATOR, "create", "", "serviceaccounts/token", "bowline", Operator, false),
     (OPERATOR, "patch", "apps", "deployments", "bowline", Operator, false),
     (OPERATOR, "create", "rbac.authorization.k8s.io", "rolebindings", "", Elsewhere, false),
-    // The built-in `edit` has what editors need, by aggregation.
+    // The built-in `edit` contains what editors need, by aggregation.
     ("alice", "create", OURS, "integrationconnections", "", Place::Team, true),
     ("alice", "use", OURS, "integrationconnections", "c", Place::Team, false),
     ("alice", "connect", OURS, "integrationconnections", "c", Place::Team, true),
@@ -60,13 +60,13 @@ const ROWS: &[Row] = &[
     ("alice", "deletecollection", OURS, "integrationconnections", "", Place::Team, false),
     ("alice", "share", OURS, "integrationconnections", "c", Elsewhere, false),
     ("alice", "create", OURS, "workspaces", "", Cluster, false),
-    // A pipeline may name owners, and no more than that.
+    // A pipeline may name owners, and nothing more.
     ("gitops", "assign-owner", OURS, "integrationconnections", "c", Place::Team, true),
     ("gitops", "share", OURS, "integrationconnections", "c", Place::Team, false),
     ("gitops", "deletecollection", OURS, "integrationconnections", "", Place::Team, false),
     ("gitops", "get", "", "secrets", "s", Place::Team, false),
     ("gitops", "assign-owner", OURS, "integrationconnections", "c", Elsewhere, false),
-    // A viewer sees states and no Secrets.
+    // A viewer sees states but no Secrets.
     ("vera", "get", OURS, "integrationconnections", "c", Place::Team, true),
     ("vera", "get", OURS, "connectionshares", "s", Place::Team, true),
     ("vera", "patch", OURS, "integrationconnections", "c", Place::Team, false),

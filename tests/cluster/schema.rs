@@ -1,7 +1,7 @@
-//! The rules in the schemas, judged by the API server: what passes, what does not, and in which words.
+//! The rules in the schemas, applied by the API server: what passes, what does not, and with which message.
 //!
-//! That the rules hold by themselves is shown without a cluster; only a server shows that it takes their cost, their
-//! types and their messages.
+//! Unit tests show that the rules are correct. Only a server shows that it accepts their cost, their types and their
+//! messages.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use crate::asking::{ADMIN, Ask, merged};
 use crate::fixture::{Team, connection, provider, random_name, workspace};
 
-/// A rule, by its message, and what it lets through and what it does not.
+/// A rule, by its message, with objects that pass and objects that fail.
 struct Rule {
     words: &'static str,
     object: fn() -> Value,
-    /// What the object is before the change; absent for rules on one state alone.
+    /// The object before the change; absent for rules about one state alone.
     before: Option<Value>,
     accepted: Vec<Value>,
     rejected: Vec<Value>,
@@ -218,7 +218,7 @@ fn connection_rules() -> Vec<Rule> {
     ]
 }
 
-/// One template of each length, in characters.
+/// One template of each of these lengths, in characters.
 fn templates(lengths: &[usize]) -> Value {
     let named = lengths.iter().enumerate();
     named.map(|(number, length)| (format!("t{number}"), json!("x".repeat(*length)))).collect()
@@ -576,7 +576,7 @@ async fn installing_the_definitions_causes_no_warning() {
     }
 }
 
-/// `ip`, for one, is a short name of the built-in `IPAddress`: the server would silently prefer one of the two.
+/// `ip`, for example, is a short name of the built-in `IPAddress`: the server would silently prefer one of the two.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn our_names_are_not_those_of_a_built_in_kind() {

@@ -1,7 +1,7 @@
-//! Nothing that the operator says anywhere holds a token: not its log at its loudest, no Event, no status, no metric.
+//! The operator shows no token anywhere: not in its most detailed log, an Event, a status or a metric.
 //!
-//! Level 1 shows that our own types do not print secrets; libraries, error chains and the API server's answers join in
-//! only here.
+//! Unit tests show that our types do not print secrets. Only here do libraries, error chains and the API server's answers
+//! take part.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use crate::looking::until;
 use crate::scene::Scene;
 use crate::stage::Stage;
 
-/// The forms in which a secret may be hidden in a text: raw, percent-encoded, and each of these in base64 at each of the
-/// three places in which it may start within a group.
+/// The forms in which a text may hide a secret: raw, percent-encoded, and each of these in base64 at each of the three
+/// positions in a group at which it may start.
 fn forms(secret: &str) -> BTreeSet<String> {
     let percent: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let spaces = percent.replace('+', "%20");
@@ -29,7 +29,7 @@ fn in_base64(text: &str) -> Vec<String> {
     let starting = |before: usize| {
         [STANDARD, URL_SAFE].map(|engine| {
             let encoded = engine.encode([vec![0; before], text.as_bytes().to_vec()].concat());
-            // Only characters that depend on nothing but the text.
+            // Only characters that do not depend on the surrounding text.
             let (start, end) = ((before * 8).div_ceil(6), (before + text.len()) * 8 / 6);
             encoded[start..end].to_owned()
         })
@@ -59,7 +59,7 @@ fn the_search_finds_what_is_hidden() {
     assert!(!hidden_in("s3cret/+ %tokem", secret));
 }
 
-/// Where something was said, and what.
+/// Where something was found, and what.
 pub async fn everything_said(it: &Scene) -> Vec<(&'static str, String)> {
     let kubectl = async |arguments: &[&str]| {
         let output = it.stage.access.kubectl(arguments).await.unwrap();
@@ -74,7 +74,7 @@ pub async fn everything_said(it: &Scene) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A provider of keys: one that is refused and one that is taken.
+/// A provider of keys: one key is refused, one is accepted.
 async fn api_keys(it: &Scene) -> [String; 2] {
     let (key, wrong) = ("canary-key-0123456789/+", "canary-wrong-0123456789");
     it.provider_of_type("generic-api-key")
@@ -85,14 +85,14 @@ async fn api_keys(it: &Scene) -> [String; 2] {
         .apply()
         .await;
     it.connection("key").apply().await;
-    it.bring_keys("key", &[("api_key", wrong)]).await;
+    it.import_keys("key", &[("api_key", wrong)]).await;
     it.until_reason("key", "Authorized", "IntakeRefused").await;
-    it.bring_keys("key", &[("api_key", key)]).await;
+    it.import_keys("key", &[("api_key", key)]).await;
     it.until_phase("key", "Active").await;
     [key, wrong].map(str::to_owned)
 }
 
-/// A provider of passwords: one that is refused and one that is taken.
+/// A provider of passwords: one is refused, one is accepted.
 async fn passwords(it: &Scene) -> [String; 2] {
     let (password, wrong) = ("canary:pass/word+ %", "canary:not the/word");
     let user = BasicUser {
@@ -107,15 +107,15 @@ async fn passwords(it: &Scene) -> [String; 2] {
         .apply()
         .await;
     it.connection("password").apply().await;
-    it.bring_keys("password", &[("username", "alice"), ("password", wrong)]).await;
+    it.import_keys("password", &[("username", "alice"), ("password", wrong)]).await;
     it.until_reason("password", "Authorized", "IntakeRefused").await;
-    it.bring_keys("password", &[("username", "alice"), ("password", password)]).await;
+    it.import_keys("password", &[("username", "alice"), ("password", password)]).await;
     it.until_phase("password", "Active").await;
     [password, wrong].map(str::to_owned)
 }
 
-/// A connection with all that goes wrong in its life: what goes wrong says more than what goes well. Gives the tokens that
-/// were brought and refused; the others the realm knows.
+/// A connection with everything that can go wrong in its life: failures produce more text than successes. Returns the tokens
+/// that were imported and refused; the realm knows the others.
 async fn a_hard_life(it: &Scene) -> [String; 2] {
     let minted = it.connected("mail", Rotation::SingleUse, 6).await;
     it.until_refreshed(&minted.grant_id, 2).await;
@@ -127,9 +127,9 @@ async fn a_hard_life(it: &Scene) -> [String; 2] {
     it.change("mail", json!({"spec": {"secret": {"template": template}}})).await;
     it.until_reason("mail", "SecretPublished", "TemplateFailed").await;
     let unknown = ["canary-refresh-0123456789/+", "canary-access-0123456789/+"].map(str::to_owned);
-    it.bring_keys("mail", &[("refresh_token", &unknown[0]), ("nonesuch", &unknown[1])]).await;
+    it.import_keys("mail", &[("refresh_token", &unknown[0]), ("nonesuch", &unknown[1])]).await;
     it.until_event(&it.namespace, "IntakeRefused").await;
-    // The provider quotes what it was sent, as some do.
+    // The provider quotes what it received, as some providers do.
     let quoting =
         json!({"error": "invalid_grant", "error_description": format!("no such token: {}", unknown[0])});
     let quoting = Action::Answer {
@@ -141,7 +141,7 @@ async fn a_hard_life(it: &Scene) -> [String; 2] {
     };
     it.realm.clear_faults();
     it.realm.fault(Fault::token(quoting));
-    it.bring_keys("mail", &[("refresh_token", &unknown[0])]).await;
+    it.import_keys("mail", &[("refresh_token", &unknown[0])]).await;
     until("the second refusal", async || {
         let told = it.events(&it.namespace).await;
         told.iter().any(|(_, note)| note.contains("does not accept what was provided")).then_some(())

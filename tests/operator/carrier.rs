@@ -1,4 +1,5 @@
-//! Plays the portal: begins a try to connect, takes the browser to the provider and back. It carries and knows nothing.
+//! Plays the portal: begins an attempt, takes the browser to the provider and back. It passes data on without understanding
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +16,27 @@ use url::Url;
 use crate::looking::until;
 use crate::scene::Scene;
 
-/// Where attempts live.
+/// The namespace of attempts.
 pub const ATTEMPTS: &str = "bowline-attempts";
 
-/// A try to connect, as the portal sees it.
-pub struct Try {
+/// An attempt, as the portal sees it.
+pub struct OpenAttempt {
     pub name: String,
     pub state: SecretString,
     attempts: Attempts,
 }
 
-/// What the browser brings back to the callback.
+/// The query with which the browser comes back to the callback.
 pub type Callback = BTreeMap<String, String>;
 
 impl Scene {
-    /// Begins a try as this user.
-    pub async fn try_as(&self, user: &str, connection: &str) -> Try {
-        self.try_by(user, None, connection).await
+    /// Begins an attempt as this user.
+    pub async fn attempt_as(&self, user: &str, connection: &str) -> OpenAttempt {
+        self.attempt_by(user, None, connection).await
     }
 
-    /// Begins a try as this user, who is this person at the sign-in provider.
-    pub async fn try_by(&self, user: &str, person: Option<Digest>, connection: &str) -> Try {
+    /// Begins an attempt as this user, who is this person at the sign-in provider.
+    pub async fn attempt_by(&self, user: &str, person: Option<Digest>, connection: &str) -> OpenAttempt {
         let object = self.get(connection).await;
         let state = random_text().unwrap();
         let name = attempt_name(state.expose_secret());
@@ -56,12 +57,12 @@ impl Scene {
             step: Step::Asked { session: Digest::of("session"), state: state.clone() },
         };
         attempts.create(&name, &attempt).await.expect("an attempt");
-        Try { name, state, attempts }
+        OpenAttempt { name, state, attempts }
     }
 
     /// Alice connects in a browser, as this account of the sandbox.
     pub async fn consents_as(&self, connection: &str, account: &str) -> AttemptEnding {
-        let attempt = self.try_as("alice", connection).await;
+        let attempt = self.attempt_as("alice", connection).await;
         let address = attempt.sent().await;
         let callback = allowed(&address, account).await;
         attempt.returned(&callback).await;
@@ -69,13 +70,13 @@ impl Scene {
     }
 }
 
-impl Try {
-    /// The attempt as it is now.
+impl OpenAttempt {
+    /// The present state of the attempt.
     pub async fn now(&self) -> StoredAttempt {
         self.attempts.get(&self.name).await.expect("the API server answers").expect("the attempt is there")
     }
 
-    /// Waits until the operator has answered the first step, and gives the next.
+    /// Waits until the operator has taken the first step, and returns the next one.
     pub async fn begun(&self) -> Step {
         until("an answer to the first step", async || match self.now().await.attempt.step {
             Step::Asked { .. } => Err("not yet"),
@@ -99,7 +100,7 @@ impl Try {
         Url::parse(address.expose_secret()).expect("an address")
     }
 
-    /// Brings back what the provider sent along.
+    /// Passes on what the provider sent.
     pub async fn returned(&self, callback: &Callback) {
         assert_eq!(callback["state"], self.state.expose_secret(), "the state comes back as it went");
         let issuer = callback.get("iss").cloned();
@@ -114,7 +115,7 @@ impl Try {
         self.answered(answer).await;
     }
 
-    /// Puts this answer in.
+    /// Writes this answer into the attempt.
     pub async fn answered(&self, answer: AuthorizationResponse) {
         let kept = self.now().await;
         let Step::Sent { sealed, .. } = kept.attempt.step.clone() else {
@@ -124,13 +125,13 @@ impl Try {
         self.attempts.replace(kept, &next).await.expect("the step is free");
     }
 
-    /// Puts any step in, as a portal that was taken over could.
+    /// Writes any step into the attempt, as a hijacked portal could.
     pub async fn forged(&self, step: Step) {
         let expires_at = self.now().await.attempt.expires_at;
         self.forged_at(expires_at, step).await;
     }
 
-    /// As [`Try::forged`], with another end of the try.
+    /// Like [`OpenAttempt::forged`], but with another expiry.
     pub async fn forged_at(&self, expires_at: Timestamp, step: Step) {
         let kept = self.now().await;
         let next = Attempt { expires_at, ..kept.attempt.clone().with(step) };
@@ -139,7 +140,7 @@ impl Try {
 
     /// Waits until it is over.
     pub async fn ended(&self) -> AttemptEnding {
-        until("the end of the try", async || match self.now().await.attempt.step {
+        until("the end of the attempt", async || match self.now().await.attempt.step {
             Step::Ended(ending) => Ok(ending),
             step => Err(format!("{step:?}")),
         })
@@ -147,17 +148,17 @@ impl Try {
     }
 }
 
-/// The browser at the provider: this account allows everything.
+/// The browser at the provider: this account allows access.
 pub async fn allowed(address: &Url, account: &str) -> Callback {
     visit(address, &[("auto_consent", account)]).await
 }
 
-/// The browser at the provider: the person says no.
+/// The browser at the provider: the person denies access.
 pub async fn denied(address: &Url) -> Callback {
     visit(address, &[("auto_deny", "yes")]).await
 }
 
-/// Goes to the provider's page and reads where it sends the browser.
+/// Opens the provider's page and reads where it redirects the browser.
 pub async fn visit(address: &Url, more: &[(&str, &str)]) -> Callback {
     let mut address = address.clone();
     address.query_pairs_mut().extend_pairs(more);

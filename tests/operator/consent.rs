@@ -1,6 +1,7 @@
-//! A person consents in a browser. The portal is played by the test: what counts is what the operator does with what it brings.
+//! A person consents in a browser. The test plays the portal: what counts is what the operator does with what it receives.
 //!
-//! Level 2 shows the requests; that the grant arrives once, is judged and takes the old one's place shows only here.
+//! Protocol tests (level 2) show the requests. Only here do we see that the grant arrives once, is judged and replaces the
+//! old one.
 
 use bowline_api::attempt::{AuthorizationResponse, EndResult, Step};
 use bowline_api::opaque::Digest;
@@ -13,7 +14,7 @@ use crate::looking::{grant_id, holds, is, words};
 use crate::scene::{Scene, scene};
 use crate::stage::Stage;
 
-/// A provider and a connection of alice's that nobody authorized yet.
+/// A provider, and a connection of alice's that nobody has authorized yet.
 async fn awaiting(name: &str) -> Scene {
     let it = scene(name).await;
     it.provider(Rotation::SingleUse).apply().await;
@@ -22,7 +23,7 @@ async fn awaiting(name: &str) -> Scene {
     it
 }
 
-/// What the sandbox says of codes: issued, spent, spent twice.
+/// The sandbox's events about codes: issued, spent, spent twice.
 fn codes(it: &Scene, event: Event) -> usize {
     let ledger = it.realm.ledger();
     ledger
@@ -39,7 +40,7 @@ async fn a_person_consents_once_and_a_fresh_token_is_published_r5_r6() {
     let page = format!("https://portal.example/connections/{}/mail", it.namespace);
     assert_eq!(before.authorization.and_then(|it| it.url).as_deref(), Some(page.as_str()));
 
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let address = attempt.sent().await;
     let sent: Vec<_> = address.query_pairs().map(|(name, _)| name.into_owned()).collect();
     assert_eq!(sent, ["client_id", "request_uri"], "the sandbox offers pushed requests (RFC 9126)");
@@ -65,7 +66,7 @@ async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
     let first = it.until_phase("mail", "Active").await;
     let token = it.secret("mail").await["access_token"].clone();
 
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let address = attempt.sent().await;
     assert!(holds(&it.status("mail").await, "Ready"), "the old grant serves");
     attempt.returned(&allowed(&address, "alice").await).await;
@@ -82,7 +83,7 @@ async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_grant_that_another_took_the_place_of_is_given_back_where_that_ends_it_alone_r13() {
+async fn a_replaced_grant_is_revoked_where_that_affects_no_other_r13() {
     let stage = Stage::fresh(&[]).await;
     let it = stage.scene("given-back-alone").await;
     it.provider(Rotation::SingleUse).spec(json!({"type": "sandbox-token"})).apply().await;
@@ -91,7 +92,7 @@ async fn a_grant_that_another_took_the_place_of_is_given_back_where_that_ends_it
     assert!(it.consents_as("mail", "alice").await.is_connected());
     it.until_phase("mail", "Active").await;
     let first = it.secret("mail").await["access_token"].clone();
-    // A second consent is on record and cannot be judged yet; then comes a third.
+    // A second consent is on record and cannot be judged yet; then there is a third.
     let down = Fault::at(Endpoint::Userinfo, Action::status(503)).times(u32::MAX);
     it.realm.fault(down);
     let kept = it.consents_as("mail", "alice").await;
@@ -104,7 +105,7 @@ async fn a_grant_that_another_took_the_place_of_is_given_back_where_that_ends_it
     it.realm.clear_faults();
     let last = it.until_secret("mail", "the third", |keys| keys["access_token"] != first).await;
     assert!(it.realm.is_alive(&first), "pods may still read it");
-    // Two minutes later, or when the operator ends: whichever comes first.
+    // After two minutes or when the operator ends, whichever is first.
     stage.stop_operator();
     it.until_ledger("the first is given back", |ledger| (revoked(ledger) == 2).then_some(())).await;
     assert!(it.realm.is_alive(&last["access_token"]) && !it.realm.is_alive(&first));
@@ -159,9 +160,9 @@ async fn an_account_that_the_token_may_not_ask_for_is_not_the_expected_one() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn no_is_an_outcome_and_the_next_try_may_say_yes() {
+async fn denying_is_an_outcome_and_the_next_attempt_may_succeed() {
     let it = awaiting("denied").await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let address = attempt.sent().await;
     attempt.returned(&denied(&address).await).await;
     let ending = attempt.ended().await;
@@ -176,7 +177,7 @@ async fn no_is_an_outcome_and_the_next_try_may_say_yes() {
 #[ignore = "needs an API server: make test"]
 async fn the_first_consent_is_nobodys_but_the_owners() {
     let it = awaiting("first").await;
-    let ending = it.try_as("bob", "mail").await.ended().await;
+    let ending = it.attempt_as("bob", "mail").await.ended().await;
     assert!(!ending.is_connected() && ending.message.contains("alice must connect"), "{ending:?}");
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Authorization).count(), 0, "nobody was sent there");
 }
@@ -187,19 +188,19 @@ async fn a_name_that_went_to_somebody_else_renews_nothing() {
     let it = awaiting("namesake").await;
     let person = |subject| Some(Digest::of_person("https://idp.example.com", subject));
     let consents = async |person| {
-        let attempt = it.try_by("alice", person, "mail").await;
+        let attempt = it.attempt_by("alice", person, "mail").await;
         attempt.returned(&allowed(&attempt.sent().await, "alice").await).await;
         attempt.ended().await
     };
     assert!(consents(person("1")).await.is_connected());
-    // Somebody who comes in a way that tells nothing may renew, and the pin stays.
+    // Somebody whose sign-in does not say who they are may renew, and the pin stays.
     for known in [None, person("1")] {
         assert!(consents(known).await.is_connected());
-        let ending = it.try_by("alice", person("2"), "mail").await.ended().await;
+        let ending = it.attempt_by("alice", person("2"), "mail").await.ended().await;
         assert!(!ending.is_connected() && ending.message.contains("is now a different person"), "{ending:?}");
     }
     it.until_phase("mail", "Active").await;
-    // Disconnecting ends the pin with the grant.
+    // Disconnecting removes the pin together with the grant.
     it.change("mail", json!({"spec": {"disconnect": true}})).await;
     it.until_reason("mail", "Authorized", "Disconnected").await;
     it.change("mail", json!({"spec": {"disconnect": false}})).await;
@@ -211,7 +212,7 @@ async fn a_name_that_went_to_somebody_else_renews_nothing() {
 #[ignore = "needs an API server: make test"]
 async fn an_answer_from_another_issuer_is_never_exchanged() {
     let it = awaiting("mix-up").await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let mut callback = allowed(&attempt.sent().await, "alice").await;
     callback.insert("iss".into(), "https://honest.example".into());
     attempt.returned(&callback).await;
@@ -222,22 +223,22 @@ async fn an_answer_from_another_issuer_is_never_exchanged() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_code_of_another_try_is_worth_nothing() {
+async fn a_code_of_another_attempt_is_worth_nothing() {
     let it = awaiting("swapped-code").await;
     it.connection("other").apply().await;
     it.until_reason("other", "Authorized", "AwaitingAuthorization").await;
-    let (hers, his) = (it.try_as("alice", "mail").await, it.try_as("alice", "other").await);
+    let (hers, his) = (it.attempt_as("alice", "mail").await, it.attempt_as("alice", "other").await);
     let callback = allowed(&his.sent().await, "bob").await;
     hers.sent().await;
-    // A portal that was taken over brings another try's code: PKCE binds it to the other verifier.
+    // A hijacked portal sends the code of another attempt: PKCE binds it to that attempt's verifier.
     hers.answered(AuthorizationResponse::Code {
         code: callback["code"].as_str().into(),
         issuer: callback.get("iss").cloned(),
     })
     .await;
     assert!(!hers.ended().await.is_connected());
-    // And another connection's pledge does not open here.
-    let (kept, victim) = (his.now().await, it.try_as("alice", "mail").await);
+    // And the terms of another connection's attempt cannot be opened here.
+    let (kept, victim) = (his.now().await, it.attempt_as("alice", "mail").await);
     victim.sent().await;
     let Step::Sent { sealed, .. } = kept.attempt.step else { panic!("not sent") };
     let answer =
@@ -250,16 +251,16 @@ async fn a_code_of_another_try_is_worth_nothing() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn what_changed_while_the_person_was_away_ends_the_try() {
+async fn what_changed_while_the_person_was_away_ends_the_attempt() {
     let it = awaiting("moved").await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
     it.register_app(
         &[("client_id", "another"), ("client_secret", "s")].map(|(k, v)| (k.into(), v.into())).into(),
     )
     .await;
     crate::looking::until("the other app is in force", async || {
-        match it.try_as("alice", "mail").await.begun().await {
+        match it.attempt_as("alice", "mail").await.begun().await {
             Step::Ended(ending) if ending.message.contains("refuses our app") => Ok(()),
             step => Err(format!("{step:?}")),
         }
@@ -275,7 +276,7 @@ async fn what_changed_while_the_person_was_away_ends_the_try() {
 #[ignore = "needs an API server: make test"]
 async fn a_provider_that_is_down_during_the_exchange_is_told_and_the_code_is_sent_once() {
     let it = awaiting("down").await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
     it.realm.fault(Fault::at(Endpoint::Token, Action::status(503)));
     attempt.returned(&callback).await;
@@ -289,7 +290,7 @@ async fn a_provider_that_is_down_during_the_exchange_is_told_and_the_code_is_sen
 #[ignore = "needs an API server: make test"]
 async fn a_suspended_or_disconnected_connection_takes_no_consent() {
     let it = awaiting("blocked").await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
     it.change("mail", json!({"spec": {"disconnect": true}})).await;
     it.until_phase("mail", "Disconnected").await;
@@ -361,7 +362,7 @@ async fn a_restart_between_start_and_callback_loses_nothing() {
     let it = stage.scene("restart").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
     stage.stop_operator();
     attempt.returned(&callback).await;

@@ -1,6 +1,6 @@
-//! Consent that somebody meddles with, that comes late, or that its connection does not wait for.
+//! Consent that an attacker tampers with, that comes too late, or that its connection no longer expects.
 //!
-//! A portal that was taken over is played too: what it brings is judged by the operator alone.
+//! The tests also play a hijacked portal: the operator alone judges what it sends.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use crate::carrier::{ATTEMPTS, Callback, Try, allowed};
+use crate::carrier::{ATTEMPTS, Callback, OpenAttempt, allowed};
 use crate::looking::{holds, phase_of, until, words};
 use crate::scene::{Scene, scene};
 use crate::stage::{HOME, Stage};
 
-/// A provider, and a connection of alice's that waits for her.
+/// A provider, and a connection of alice's that awaits authorization.
 async fn prepare(it: &Scene) {
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
@@ -33,8 +33,8 @@ async fn awaiting(name: &str) -> Scene {
 }
 
 /// A person has consented at the provider, and the browser is on its way back.
-async fn on_the_way_back(it: &Scene, user: &str, account: &str) -> (Try, Callback) {
-    let attempt = it.try_as(user, "mail").await;
+async fn on_the_way_back(it: &Scene, user: &str, account: &str) -> (OpenAttempt, Callback) {
+    let attempt = it.attempt_as(user, "mail").await;
     let callback = allowed(&attempt.sent().await, account).await;
     (attempt, callback)
 }
@@ -50,7 +50,7 @@ fn codes_spent_in(ledger: &Ledger) -> usize {
         .count()
 }
 
-async fn until_exchanging(attempt: &Try) {
+async fn until_exchanging(attempt: &OpenAttempt) {
     until("the code is on its way to the provider", async || match attempt.now().await.attempt.step {
         Step::Exchanging => Ok(()),
         step => Err(format!("{step:?}")),
@@ -58,7 +58,7 @@ async fn until_exchanging(attempt: &Try) {
     .await;
 }
 
-/// The administrator hands the connection to somebody.
+/// The administrator transfers the connection to this user.
 async fn transfer(it: &Scene, owner: &str) {
     let change = json!({"spec": {"owner": owner}}).to_string();
     let patch =
@@ -69,7 +69,7 @@ async fn transfer(it: &Scene, owner: &str) {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_wrong_issuer_or_none_where_one_is_announced_ends_the_try() {
+async fn a_wrong_issuer_or_none_where_one_is_announced_ends_the_attempt() {
     let forged = CallbackIssuer::Forged("https://honest.example".to_owned());
     for (name, habit) in [("iss-forged", forged), ("iss-omitted", CallbackIssuer::Omitted)] {
         let it = scene(name).await;
@@ -86,7 +86,7 @@ async fn a_wrong_issuer_or_none_where_one_is_announced_ends_the_try() {
     }
 }
 
-/// Who steals the code, and even our client secret, still lacks the verifier that only the operator opens.
+/// Whoever steals the code, and even our client secret, still has no verifier: only the operator can open it.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_code_is_worth_nothing_without_the_verifier() {
@@ -127,7 +127,7 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
     let late = Timestamp::now() - SignedDuration::from_secs(1);
     attempt.forged_at(late, Step::Returned { answer, sealed }).await;
     it.until_attempt("mail", "AuthorizationFailed").await;
-    // What comes in time is taken, so the operator had its chance at the late one.
+    // An answer in time is accepted, so the operator could have accepted the late one.
     assert!(it.consents_as("mail", "alice").await.is_connected());
     assert_eq!(codes_spent(&it), 1);
     assert!(matches!(attempt.now().await.attempt.step, Step::Returned { .. }));
@@ -135,7 +135,7 @@ async fn an_answer_that_comes_too_late_is_not_taken() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_transfer_between_start_and_callback_ends_the_try() {
+async fn a_transfer_between_start_and_callback_ends_the_attempt() {
     let it = awaiting("handed-on").await;
     let (first, callback) = on_the_way_back(&it, "alice", "alice").await;
     transfer(&it, "bob").await;
@@ -145,7 +145,7 @@ async fn a_transfer_between_start_and_callback_ends_the_try() {
     assert_eq!(codes_spent(&it), 0, "what alice gave is not bob's");
 }
 
-/// The grant that stands is alice's; under the new owner the next consent is a first one.
+/// The grant in use is alice's; under the new owner the next consent is a first one.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_transfer_of_a_connected_one_takes_the_new_owners_consent() {
@@ -156,14 +156,14 @@ async fn a_transfer_of_a_connected_one_takes_the_new_owners_consent() {
     transfer(&it, "bob").await;
     renewal.returned(&callback).await;
     let late = renewal.ended().await;
-    let begun = it.try_as("alice", "mail").await.ended().await;
+    let begun = it.attempt_as("alice", "mail").await.ended().await;
     for ending in [late, begun] {
         assert!(!ending.is_connected() && ending.message.contains("bob must connect"), "{ending:?}");
     }
     assert_eq!(codes_spent(&it), 1, "the first one's");
 }
 
-/// bob may renew what is connected. When it was ended meanwhile, his answer would be a first consent, and not alice's.
+/// bob may renew what is connected. If it was disconnected meanwhile, his answer would be a first consent, and not alice's.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_renewal_is_no_first_consent_once_the_grant_is_gone() {
@@ -252,10 +252,10 @@ async fn what_is_given_to_a_connection_that_is_disconnected_meanwhile_is_given_b
     }
 }
 
-/// Nobody is told that the operator was interrupted when it was not.
+/// If the operator was not interrupted, nobody is told that it was.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn how_a_try_ended_is_told_even_if_it_could_not_be_written_at_once() {
+async fn how_an_attempt_ended_is_reported_even_if_it_could_not_be_written_at_once() {
     let stage = Stage::fresh(&[]).await;
     let it = stage.scene("unwritten").await;
     prepare(&it).await;
@@ -275,7 +275,7 @@ async fn how_a_try_ended_is_told_even_if_it_could_not_be_written_at_once() {
     assert_eq!(attempt.ended().await.reason.to_string(), "AccountMismatch");
 }
 
-/// The only moment in which a consent is lost, and it is said.
+/// Only at this moment can a consent be lost, and the status says so.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_operator_killed_between_sending_the_code_and_the_record_says_so() {
@@ -296,7 +296,7 @@ async fn an_operator_killed_between_sending_the_code_and_the_record_says_so() {
     assert_eq!(codes_spent(&it), 1);
     assert!(it.realm.ledger().spent_twice().is_empty(), "the code was sent once");
     it.realm.clear_faults();
-    assert!(it.consents_as("mail", "alice").await.is_connected(), "the next try works");
+    assert!(it.consents_as("mail", "alice").await.is_connected(), "the next attempt succeeds");
 }
 
 #[tokio::test]
@@ -321,7 +321,7 @@ async fn an_interrupted_renewal_leaves_the_grant_in_use_alone() {
     assert_eq!(it.secret("mail").await["access_token"], token);
 }
 
-/// A code that nobody types is taken away from the status, and asks for nothing any more.
+/// A code that nobody types is removed from the status, and causes no more requests.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_code_for_another_device_runs_out() {

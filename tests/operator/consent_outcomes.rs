@@ -1,5 +1,5 @@
-//! What becomes of a consent in the cases that no attacker makes: approval by an administrator, optional scopes, a refresh at the
-//! same moment, a code asked for too often; and what is left behind of tries.
+//! Outcomes of a consent without an attacker: approval by an administrator, optional scopes, a refresh at the same time, a
+//! code that is polled too often; and what remains of attempts.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn where_an_administrator_must_approve_the_address_for_it_is_said_r7() {
         .registered()
         .habit(|config| {
             config.scopes.push("offline_access".to_owned());
-            // The issuer stays Entra's, and so does the address for administrators.
+            // The issuer is still Entra's, and so is the address for administrators.
             config.callback_issuer = CallbackIssuer::Unknown;
             config.clients[0].redirect_uris.push(format!("{PORTAL}/callback/{}", it.name));
         })
@@ -53,7 +53,7 @@ async fn where_an_administrator_must_approve_the_address_for_it_is_said_r7() {
         .await;
     it.connection("mail").spec(json!({"scopes": ["openid", "offline_access"]})).apply().await;
     it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
-    // As Entra answers: an error of the standard, and in its own number what it means.
+    // As Entra answers: a standard error, and the exact cause as a number of its own.
     let unapproved = json!({"error": "invalid_grant", "error_codes": [65001],
         "error_description": "AADSTS65001: The user or administrator has not consented to use the application."});
     it.realm.fault(Fault::token(Action::Answer {
@@ -98,7 +98,7 @@ async fn who_connects_again_is_not_asked_which_account() {
     it.provider(Rotation::SingleUse).habit(|config| config.pushed = Pushed::Absent).apply().await;
     it.connection("mail").apply().await;
     let hint = async || {
-        let address = it.try_as("alice", "mail").await.sent().await;
+        let address = it.attempt_as("alice", "mail").await.sent().await;
         address.query_pairs().find(|(name, _)| name == "login_hint").map(|(_, hint)| hint.into_owned())
     };
     assert_eq!(hint().await, None, "nobody knows yet");
@@ -118,7 +118,7 @@ async fn a_consent_that_comes_during_a_refresh_is_what_stands_and_nothing_is_wit
     assert!(it.consents_as("mail", "alice").await.is_connected());
     it.until_phase("mail", "Active").await;
     let first = it.secret("mail").await["access_token"].clone();
-    let attempt = it.try_as("alice", "mail").await;
+    let attempt = it.attempt_as("alice", "mail").await;
     let callback = allowed(&attempt.sent().await, "alice").await;
     it.realm.fault(Fault {
         grant_type: Some(GrantType::RefreshToken),
@@ -149,7 +149,7 @@ async fn a_consent_that_comes_during_a_refresh_is_what_stands_and_nothing_is_wit
     assert_eq!(status.last_handled_refresh.as_deref(), Some("now"), "{status:?}");
 }
 
-/// The grant that an access token belongs to, as the provider knows.
+/// The grant that an access token belongs to, according to the provider.
 fn grant_of(it: &Scene, token: &str) -> Option<String> {
     it.realm.ledger().history_of(token).first().and_then(|entry| entry.grant.clone())
 }
@@ -195,7 +195,7 @@ async fn a_provider_that_says_slow_down_is_asked_more_slowly_also_after_a_restar
     assert!(pauses.len() == 2 && pauses[0] >= 5_000 && pauses[1] >= 10_000, "{pauses:?}");
 }
 
-/// How far the scene's only try is.
+/// The step of the scene's only attempt.
 async fn step(it: &Scene) -> Option<Step> {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     let hers = attempts.of_user("alice").await.expect("the attempts");
@@ -209,18 +209,18 @@ async fn attempts_whose_time_is_over_are_swept_and_what_cannot_be_read_stays_for
     let stage = Stage::fresh(&[]).await;
     let it = stage.scene("swept").await;
     awaiting(&it).await;
-    let (over, open) = (it.try_as("alice", "mail").await, it.try_as("bob", "mail").await);
+    let (over, open) = (it.attempt_as("alice", "mail").await, it.attempt_as("bob", "mail").await);
     over.begun().await;
     open.begun().await;
     stage.stop_operator();
-    // It is told of for ten more minutes.
+    // It is kept for ten more minutes.
     let long_ago = SignedDuration::from_secs(601);
     over.forged_at(Timestamp::now() - long_ago, over.now().await.attempt.step).await;
     let junk: Secret = parsed(json!({"metadata": {"name": "attempt-junk"}, "type": "bowline.dev/attempt"}));
     let secrets: Api<Secret> = it.secrets(ATTEMPTS);
     secrets.create(&PostParams::default(), &junk).await.expect("junk");
     stage.start_operator().await;
-    // The first round may meet a cache that is not filled yet; the next comes a minute later.
+    // The first sweep may find a cache that is not filled yet; the next one comes a minute later.
     until_within(Duration::from_mins(2), "the old attempt is swept", async || {
         secrets.get_opt(&over.name).await.expect("the API server answers").is_none().then_some(())
     })

@@ -1,7 +1,7 @@
 //! A person consents on another device (RFC 8628).
 //!
-//! Level 2 shows each request; that polling keeps its pace, survives a restart and publishes nothing before the owner agrees
-//! shows only here.
+//! Protocol tests (level 2) show each request. Only here do we see that polling keeps its pace, survives a restart, and
+//! publishes nothing before the owner accepts the account.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::scene::{Scene, scene};
 use crate::stage::Stage;
 
 impl Scene {
-    /// A provider that allows device flow, and a connection that nobody authorized yet.
+    /// A provider that allows device flow, and a connection that nobody has authorized yet.
     pub async fn with_device_flow(&self) {
         self.provider(Rotation::SingleUse)
             .habit(|config| config.device_interval_seconds = 1)
@@ -24,7 +24,7 @@ impl Scene {
         self.connection("mail").apply().await;
     }
 
-    /// Asks for a code as `kubectl bowline connect --device` does, and waits for it.
+    /// Requests a code as `kubectl bowline connect --device` does, and waits for it.
     async fn asks_for_code(&self, request: &str) -> String {
         self.change(
             "mail",

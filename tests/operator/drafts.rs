@@ -1,4 +1,4 @@
-//! Objects in the making: the usual ones, and how one differs.
+//! Objects that are not applied yet: the usual ones, and how one differs.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub struct ProviderDraft<'a> {
 }
 
 impl<'a> ProviderDraft<'a> {
-    /// The sandbox, with the catalogue entry and the realm agreeing about rotation.
+    /// The sandbox, with a catalogue entry and a realm that have the same rotation.
     pub fn sandbox(scene: &'a Scene, rotation: Rotation) -> Self {
         let type_ = match rotation {
             Rotation::None => "sandbox-none",
@@ -79,7 +79,7 @@ impl<'a> ProviderDraft<'a> {
         self.spec(json!({"app": {"secretName": name}}))
     }
 
-    /// With access tokens that live so many seconds.
+    /// With access tokens that live this many seconds.
     pub fn lifetime(self, seconds: u64) -> Self {
         self.habit(|config| config.access_lifetime_seconds = seconds)
     }
@@ -103,7 +103,7 @@ impl<'a> ProviderDraft<'a> {
         scene.until_provider("Ready").await;
     }
 
-    /// Applies it, whatever becomes of it.
+    /// Applies it, whatever the result.
     pub async fn apply_as_it_is(self) {
         let Self { scene, config, app, spec } = self;
         let _: RealmHandle = sandbox().realm(&scene.name, config);
@@ -115,7 +115,7 @@ impl<'a> ProviderDraft<'a> {
 }
 
 impl Scene {
-    /// Puts these keys into the app registration's Secret.
+    /// Writes these keys into the app registration's Secret.
     pub async fn register_app(&self, keys: &BTreeMap<String, String>) {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.name}, "stringData": keys});
         let api: Api<Secret> = self.secrets(HOME);
@@ -136,7 +136,7 @@ impl Scene {
         changed.unwrap_or_else(|error| panic!("the provider cannot be changed to {change}: {error}"));
     }
 
-    /// Waits until the provider's Ready has this reason, and gives its words.
+    /// Waits until the provider's Ready has this reason, and returns its message.
     pub async fn until_provider(&self, reason: &str) -> String {
         until(&format!("the provider is {reason}"), async || {
             let provider = self.providers().get(&self.name).await.map_err(|error| error.to_string())?;
@@ -211,7 +211,7 @@ impl<'a> WorkspaceDraft<'a> {
         Self { scene, spec: json!({"members": members, "namespaces": namespaces}) }
     }
 
-    /// Applies it as administrator; what a former version had and this one lacks is gone.
+    /// Applies it as administrator, and removes what a former version had and this one does not.
     pub async fn apply(self) {
         let Self { scene, spec } = self;
         let workspace = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "Workspace",

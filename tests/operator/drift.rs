@@ -1,6 +1,6 @@
-//! What others do to a published Secret is put back without asking the provider, and what is theirs is left alone.
+//! What others change in a published Secret is restored without asking the provider, and what belongs to them is left alone.
 //!
-//! publishing.rs of the cluster tests shows each write; that the operator notices and acts by itself, shows only here.
+//! publishing.rs of the cluster tests shows each write. Only here does the operator notice and act by itself.
 
 use bowline_testbed::sandbox::{Endpoint, Rotation};
 use k8s_openapi::api::core::v1::Secret;
@@ -41,7 +41,7 @@ async fn an_edited_secret_is_put_back() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_secret_made_immutable_is_made_anew() {
+async fn a_secret_made_immutable_is_replaced() {
     put_back("immutable", json!({"immutable": true})).await;
 }
 
@@ -70,7 +70,7 @@ async fn a_name_that_somebody_else_has_is_left_alone_until_it_is_free() {
     it.provider(Rotation::SingleUse).lifetime(6).apply().await;
     it.connection("mail").apply().await;
     let minted = it.mint();
-    it.bring("mail", &minted).await;
+    it.import("mail", &minted).await;
     let taken = it.until_reason("mail", "SecretPublished", "NameTaken").await;
     assert!(!holds(&taken, "Ready"), "{taken:?}");
     it.until_event(&it.namespace, "NameTaken").await;
@@ -88,7 +88,7 @@ async fn a_name_that_somebody_else_has_is_left_alone_until_it_is_free() {
 async fn a_name_taken_over_is_left_alone_too() {
     let it = scene("overtaken").await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
-    // Ours goes and theirs comes before anybody can put ours back: the owner of a name is whoever is first.
+    // Ours is deleted and theirs is created before anybody can restore ours: the first owns the name.
     let theirs: Secret = parsed(json!({"metadata": {"name": "mail"}, "type": "example.com/other",
         "stringData": {"access_token": "theirs"}}));
     let secrets = as_editor(&it);

@@ -1,6 +1,7 @@
-//! Deletion never waits: not for a provider that is down, one that is gone, a namespace that goes, or our own definition.
+//! Deletion never waits: not for a provider that is down or deleted, a namespace that is being deleted, or our own
+//! definition.
 //!
-//! Level 1 shows what is decided; finalizers, the namespace controller and a terminating definition exist only here.
+//! Unit tests show the decisions. Finalizers, the namespace controller and a terminating definition exist only here.
 
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use crate::looking::until_within;
 use crate::scene::scene;
 use crate::stage::Stage;
 
-/// How long an object that is deleted may stay, on a busy machine too. What it must not wait for takes longer, or never comes.
+/// How long a deleted object may stay, even on a busy machine. What it must not wait for takes longer, or never happens.
 const GONE_WITHIN: Duration = Duration::from_mins(1);
-/// Revocation pauses for ten seconds after the first failure, twenty after the second, and so on.
+/// The pause is ten seconds after the first failed revocation, twenty after the second, and so on.
 const REVOKED_WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test]

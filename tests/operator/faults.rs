@@ -1,6 +1,7 @@
-//! What a provider does wrong: read for what it is, nothing lost, and no grant condemned while its fate is unknown.
+//! Faults of a provider: they are understood correctly, nothing is lost, and no grant is given up while its state is
+//! unknown.
 //!
-//! Level 1 classifies each answer; what one does to a grant in use, its record and its Secret, shows only here.
+//! Unit tests classify each answer. Only here do we see its effect on a grant in use, its record and its Secret.
 
 use bowline_api::connection::IntegrationConnectionStatus;
 use bowline_api::duration::Duration as Written;
@@ -12,7 +13,7 @@ use crate::looking::{condition, holds, is, words};
 use crate::scene::{Scene, scene};
 use crate::stage::{HOME, SECOND_OPINION_AFTER};
 
-/// Lives long enough that one failed refresh, its pause of about five seconds and the next fit in.
+/// Long enough for a failed refresh, its pause of about five seconds and the next refresh.
 const LIFETIME: u64 = 24;
 
 /// A fault of the next refresh.
@@ -20,7 +21,7 @@ fn next_refresh(action: Action) -> Fault {
     Fault { grant_type: Some(GrantType::RefreshToken), ..Fault::token(action) }
 }
 
-/// A connected connection whose next refresh goes wrong in this way. A request brings it about.
+/// A connected connection whose next refresh has this fault. A request starts it.
 async fn faulty(name: &str, action: Action) -> (Scene, Minted) {
     let it = scene(name).await;
     let minted = it.connected("mail", Rotation::SingleUse, LIFETIME).await;
@@ -29,7 +30,7 @@ async fn faulty(name: &str, action: Action) -> (Scene, Minted) {
     (it, minted)
 }
 
-/// Its status once a refresh failed.
+/// Its status after a refresh failed.
 async fn failing(it: &Scene) -> IntegrationConnectionStatus {
     it.until_status("mail", "failing", |status| {
         status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
@@ -114,7 +115,7 @@ async fn an_answer_without_a_refresh_token_leaves_the_old_one_in_use() {
     recovers(&it, &minted).await;
 }
 
-/// Nobody can tell from these whether the token was used: the intent stands, and the stored token is tried once more late.
+/// After these nobody knows whether the token was used: the intent stays, and the stored token is sent once more, late.
 async fn is_in_doubt_and_recovers(name: &str, action: Action) {
     let (it, minted) = faulty(name, action).await;
     let unknown = it.until_reason("mail", "Authorized", "RotationOutcomeUnknown").await;
@@ -154,8 +155,8 @@ async fn a_400_without_a_word_is_no_verdict_on_the_grant() {
     );
 }
 
-/// The provider rotated and its answer was lost: the stored token is dead, and only the owner can mend it. It is said at
-/// once, Ready stays True while the published token lives, and it is never called revoked.
+/// The provider rotated and its answer was lost: the stored token is dead, and only the owner can fix it. The status says so
+/// at once, Ready stays True while the published token is valid, and it is never called revoked.
 async fn is_lost(name: &str, action: Action) {
     let (it, minted) = faulty(name, action).await;
     let unknown = it.until_reason("mail", "Authorized", "RotationOutcomeUnknown").await;
@@ -200,7 +201,7 @@ async fn truncated_json_is_told_at_once_and_then_as_lost() {
     is_lost("lost-json", Action::HalfJson).await;
 }
 
-/// One `invalid_grant` is doubted for a while, whoever asks meanwhile; the second is believed.
+/// One `invalid_grant` is doubted for a while, whoever requests a refresh meanwhile; the second one is believed.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_grant_withdrawn_at_the_provider_is_believed_the_second_time() {

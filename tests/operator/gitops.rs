@@ -1,6 +1,6 @@
-//! What Argo CD and Flux make of connections in every phase: their own engines, our shipped scripts, real objects.
+//! What Argo CD and Flux report for connections in every phase: their own engines, our shipped scripts, real objects.
 //!
-//! Level 1 shows phases; that a script reads them as it should, and that the engine takes the script, shows only here.
+//! Unit tests show the phases. Only here do the engines run our scripts on real objects.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::scene::{Scene, scene};
 /// A withdrawn grant is believed the second time, a minute later.
 const BELIEVED_WITHIN: Duration = Duration::from_secs(100);
 
-/// A connection in each phase, named by it in lower case.
+/// A connection in each phase, named after the phase in lower case.
 async fn one_in_each_phase(it: &Scene) {
     it.provider(Rotation::SingleUse).apply().await;
     for name in ["pending", "active", "suspended", "disconnected", "error", "expired", "revoked"] {
@@ -25,7 +25,7 @@ async fn one_in_each_phase(it: &Scene) {
     for name in ["active", "suspended", "disconnected", "error"] {
         it.authorized(name).await;
     }
-    // Only of a grant that was given to us is it known when it would have ended by itself.
+    // Only for a grant that was issued to us is it known when it would have expired.
     it.consents_as("revoked", "alice").await;
     it.until_phase("revoked", "Active").await;
     let token = it.secret("revoked").await["access_token"].clone();
@@ -34,7 +34,7 @@ async fn one_in_each_phase(it: &Scene) {
     it.realm.revoke_grant(&grant.expect("the grant of the published token")).expect("revoked");
     it.ask_for_refresh("revoked", "now").await;
     let access_alone = it.mint();
-    it.bring_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;
+    it.import_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;
     it.change("suspended", json!({"spec": {"suspend": true}})).await;
     it.change("disconnected", json!({"spec": {"disconnect": true}})).await;
     it.change("error", json!({"spec": {"secret": {"template": {"metadata": {"labels": {"app.kubernetes.io/part-of": "x"}}}}}})).await;
@@ -104,7 +104,7 @@ async fn what_the_operator_has_not_seen_yet_is_in_progress() {
         let verdicts = judge(&[object, changed, new]).await.expect("verdicts");
         assert_says(&kind, &verdicts[0], "Healthy", "Current");
         assert_says(&format!("{kind}, changed"), &verdicts[1], "Progressing", "InProgress");
-        // Flux cannot read a status that is not there; it waits while it does not know.
+        // Flux cannot read a status that does not exist; while it does not know, it waits.
         assert_says(&format!("{kind}, new"), &verdicts[2], "Progressing", "Unknown");
     }
     it.change_provider(json!({"spec": {"app": {"secretName": "nonesuch"}}})).await;
@@ -115,7 +115,7 @@ async fn what_the_operator_has_not_seen_yet_is_in_progress() {
     assert_eq!(verdicts[0].argo.message, refused);
 }
 
-/// An object of a kind that has nothing but Ready, with this reason.
+/// An object of a kind that has only Ready, with this reason.
 fn ready_by(kind: &str, reason: Reason) -> Value {
     let ready = json!({"type": "Ready", "status": reason.row().status.as_str(), "reason": reason.as_str(), "message": "m",
         "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"});

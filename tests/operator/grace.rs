@@ -1,6 +1,7 @@
-//! A provider whose replaced refresh token works for a while: what an accident takes is had back, and nobody notices.
+//! A provider whose replaced refresh token works for a while: what a fault loses is recovered, and nobody notices.
 //!
-//! Level 1 shows when the predecessor is tried; that the provider sees no reuse, and the owner no outage, shows only here.
+//! Unit tests show when the predecessor is sent. Only here do we see that the provider sees no reuse, and the owner no
+//! outage.
 
 use bowline_testbed::sandbox::{Action, Event, Fault, GrantType, Minted, Rotation};
 use serde_json::json;
@@ -8,12 +9,12 @@ use serde_json::json;
 use crate::looking::{holds, is, phase_of};
 use crate::scene::{Scene, scene};
 
-/// As long as the catalogue entry says.
+/// As the catalogue entry says.
 const WINDOW: u64 = 30;
-/// A refresh, a lost answer, a pause of about five seconds and the next refresh fit into the window.
+/// The window is long enough for a refresh, a lost answer, a pause of about five seconds and the next refresh.
 const LIFETIME: u64 = 24;
 
-/// A connected connection; the next refresh, brought about by a request, goes wrong in this way.
+/// A connected connection whose next refresh, started by a request, has this fault.
 async fn with_window(name: &str, action: Action) -> (Scene, Minted) {
     let it = scene(name).await;
     it.provider(Rotation::SingleUse)
@@ -29,7 +30,7 @@ async fn with_window(name: &str, action: Action) -> (Scene, Minted) {
     (it, minted)
 }
 
-/// The predecessor was served within its window, once, and the connection was Active all along.
+/// The provider accepted the predecessor within its window, once, and the connection was always Active.
 async fn is_had_back(it: &Scene, minted: &Minted) {
     let served = |it: &Scene| it.realm.ledger().of(Event::SpentInGrace).count();
     let back = it
@@ -42,7 +43,7 @@ async fn is_had_back(it: &Scene, minted: &Minted) {
         })
         .await;
     assert!(holds(&back, "Ready"), "{back:?}");
-    // The chain goes on from the new token: the next refresh is an ordinary one.
+    // The chain continues with the new token: the next refresh is an ordinary one.
     let before = it.realm.ledger().refreshes_of(&minted.grant_id).len();
     it.until_refreshed(&minted.grant_id, before + 1).await;
     it.until_phase("mail", "Active").await;
@@ -54,7 +55,7 @@ async fn is_had_back(it: &Scene, minted: &Minted) {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn an_answer_lost_within_the_window_is_asked_for_again_with_the_predecessor() {
+async fn an_answer_lost_within_the_window_is_requested_again_with_the_predecessor() {
     let (it, minted) = with_window("grace-lost", Action::Drop { commit: true }).await;
     is_had_back(&it, &minted).await;
 }

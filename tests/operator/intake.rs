@@ -1,7 +1,7 @@
-//! What is brought and cannot be used: a reason, and the old grant kept.
+//! An import that cannot be used: it is refused with a reason, and the old grant is kept.
 //!
-//! Level 1 reads each kind of Secret; that a refused one touches neither the grant in use nor what is published, shows
-//! only here.
+//! Unit tests read each kind of Secret. Only here do we see that a refused one changes neither the grant in use nor what is
+//! published.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::looking::{attempt_words, holds, is, words};
 use crate::scene::{Scene, parsed, scene};
 
-/// The most that one value may have.
+/// The largest allowed size of one value.
 const LIMIT: usize = 64 * 1024;
 
 /// A connected connection, and what is published for it.
@@ -28,7 +28,7 @@ async fn in_use(name: &str) -> (Scene, String) {
     (it, token)
 }
 
-/// It was refused in these words, and the grant in use is untouched.
+/// It was refused with this message, and the grant in use is unchanged.
 async fn assert_refused(it: &Scene, token: &str, said: &str) {
     let refused = it.until_status("mail", said, |status| attempt_words(status).contains(said)).await;
     assert!(holds(&refused, "Ready") && is(&refused, "Authorized", "Authorized"), "{refused:?}");
@@ -48,7 +48,7 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         (intake(json!({})), "The Secret is empty"),
         (intake(json!({"refresh_token": encoded(&[0xff, 0xfe, 0])})), "not printable UTF-8"),
         (intake(json!({"refresh_token": encoded(&vec![b'a'; LIMIT + 1])})), "more than 64 KiB"),
-        // The most that the API server takes.
+        // The largest value that the API server accepts.
         (intake(json!({"refresh_token": encoded(&vec![b'a'; 1024 * 1024])})), "more than 64 KiB"),
         (
             intake(
@@ -67,7 +67,7 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         ),
     ];
     for (secret, said) in rows {
-        it.bring_secret("mail", secret).await;
+        it.import_secret("mail", secret).await;
         assert_refused(&it, &token, said).await;
     }
     it.announce("mail", "nonsense").await;
@@ -107,22 +107,22 @@ async fn a_secret_swapped_after_the_announcement_is_left_alone() {
 async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
     let (it, token) = in_use("other-account").await;
     let bobs = it.realm.mint(&MintRequest::of("bob")).unwrap();
-    it.bring("mail", &bobs).await;
+    it.import("mail", &bobs).await;
     assert_refused(&it, &token, "another one is connected").await;
     it.until_attempt("mail", "AccountMismatch").await;
     it.until_event(&it.namespace, "AccountMismatch").await;
-    assert!(it.realm.is_alive(&bobs.refresh_token), "what was brought is bob's: it is not ours to revoke");
+    assert!(it.realm.is_alive(&bobs.refresh_token), "what was imported is bob's: we must not revoke it");
     assert_eq!(it.status("mail").await.account.map(|account| account.id).as_deref(), Some("alice"));
 }
 
-/// A candidate in doubt is looked at every half minute.
+/// A candidate in doubt is checked every half minute.
 const TRIED_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 
-/// Brings a refresh token and nothing else, so that only using it proves it; the use goes wrong in this way.
-async fn bring_to_be_proved(it: &Scene, action: Action) -> Minted {
+/// Imports a refresh token and nothing else, so that only using it proves it; that use has this fault.
+async fn import_to_be_proved(it: &Scene, action: Action) -> Minted {
     let minted = it.mint();
     it.realm.fault(Fault::token(action).for_grant(&minted.grant_id));
-    it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
+    it.import_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
     minted
 }
 
@@ -132,7 +132,7 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
     let it = scene("proof-lost").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
-    let minted = bring_to_be_proved(&it, Action::Drop { commit: true }).await;
+    let minted = import_to_be_proved(&it, Action::Drop { commit: true }).await;
     let doubted = it.until_reason("mail", "Authorized", "IntakeOutcomeUnknown").await;
     assert!(words(&doubted, "Authorized").contains("never arrived. It is tried again"), "{doubted:?}");
     it.until_event(&it.namespace, "IntakeOutcomeUnknown").await;
@@ -143,7 +143,7 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
     assert_eq!(
         it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
         2,
-        "one try more, and no third"
+        "sent once more, and no third time"
     );
     it.authorized("mail").await;
     it.until_reason("mail", "Authorized", "Authorized").await;
@@ -153,12 +153,12 @@ async fn a_first_grant_whose_answer_is_lost_says_so_at_once_and_is_tried_once_mo
 #[ignore = "needs an API server: make test"]
 async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is_in_use() {
     let (it, token) = in_use("proof-beside").await;
-    let minted = bring_to_be_proved(&it, Action::Drop { commit: false }).await;
+    let minted = import_to_be_proved(&it, Action::Drop { commit: false }).await;
     let doubted = it.until_attempt("mail", "IntakeOutcomeUnknown").await;
     assert!(holds(&doubted, "Ready") && is(&doubted, "Authorized", "Authorized"), "{doubted:?}");
     assert!(attempt_words(&doubted).contains("Import it again"), "{doubted:?}");
     assert_eq!(it.secret("mail").await["access_token"], token, "what is published changed");
-    it.bring_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
+    it.import_keys("mail", &[("refresh_token", &minted.refresh_token)]).await;
     it.until_status("mail", "accepted", |status| {
         status.last_attempt.as_ref().is_some_and(|attempt| attempt.result.is(AttemptResult::Succeeded))
     })
@@ -166,18 +166,18 @@ async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is
     assert_eq!(
         it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
         2,
-        "once for each time it was brought"
+        "once for each import"
     );
     assert!(it.realm.ledger().spent_twice().is_empty());
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_disconnect_while_what_was_brought_is_being_proved_revokes_what_came_of_it() {
+async fn a_disconnect_while_an_import_is_being_proved_revokes_the_result() {
     let it = scene("proof-end").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;
-    let minted = bring_to_be_proved(&it, Action::Delay { milliseconds: 4_000, commit: true }).await;
+    let minted = import_to_be_proved(&it, Action::Delay { milliseconds: 4_000, commit: true }).await;
     it.until_ledger("the token is spent", |ledger| {
         let spent =
             ledger.history_of(&minted.refresh_token).into_iter().any(|entry| entry.event == Event::Spent);

@@ -1,6 +1,7 @@
-//! The keyring: one that cannot be used is not ready, with the reason, and nothing is made in its place; one from files is followed.
+//! The keyring: with an unusable one the operator is not ready, says why, and creates no new one. A directory of files is
+//! followed.
 //!
-//! Level 1 reads keyrings; what a start with a bad one does to records and Secrets shows only here.
+//! Unit tests read keyrings. Only here do we see what a start with a bad one does to records and Secrets.
 
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ async fn until_ready(stage: &Stage) {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_key_of_the_wrong_length_is_refused_by_name_until_it_is_mended() {
+async fn a_key_of_the_wrong_length_is_refused_by_name_until_it_is_fixed() {
     let stage = Stage::without_operator(&[]).await;
     let it = stage.scene("short-key").await;
     let id = "0123456789abcdef0123456789abcdef";
@@ -43,20 +44,20 @@ async fn a_key_of_the_wrong_length_is_refused_by_name_until_it_is_mended() {
     secrets.create(&PostParams::default(), &keyring(31)).await.expect("a keyring");
     stage.spawn_operator().await;
     until_not_ready(&stage, id).await;
-    assert_eq!(stage.ask("livez").await.unwrap().0, 200, "a restart would mend nothing");
+    assert_eq!(stage.ask("livez").await.unwrap().0, 200, "a restart would fix nothing");
 
     secrets.delete(KEYRING, &DeleteParams::default()).await.expect("deleted");
-    let mended = until("a keyring that was made", async || {
+    let fixed = until("a new keyring", async || {
         secrets.create(&PostParams::default(), &keyring(32)).await.map(drop)
     });
-    mended.await;
+    fixed.await;
     until_ready(&stage).await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_keyring_that_is_gone_while_records_exist_is_not_made_anew() {
+async fn a_keyring_that_is_gone_while_records_exist_is_not_replaced() {
     let stage = Stage::fresh(&["--intent-ttl", "2s"]).await;
     let it = stage.scene("gone-keys").await;
     let minted = it.connected("mail", Rotation::SingleUse, 20).await;
@@ -73,7 +74,7 @@ async fn a_keyring_that_is_gone_while_records_exist_is_not_made_anew() {
 
     keyring.metadata.resource_version = None;
     keyring.metadata.uid = None;
-    // Its label is the operator's, so a person puts it back without.
+    // Its label is reserved for the operator, so a person restores it without.
     keyring.metadata.labels = None;
     secrets.create(&PostParams::default(), &keyring).await.expect("put back");
     until_ready(&stage).await;
@@ -86,7 +87,7 @@ async fn a_keyring_that_is_gone_while_records_exist_is_not_made_anew() {
 const FIRST: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 const SECOND: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
-/// The directory is read every thirty seconds, and what did not open is looked at every minute.
+/// The directory is read every thirty seconds, and a record that did not open is checked every minute.
 const READ_AGAIN_WITHIN: Duration = Duration::from_secs(50);
 const OPENED_AGAIN_WITHIN: Duration = Duration::from_mins(2);
 
@@ -102,7 +103,7 @@ impl Directory {
         self.0.path().to_str().unwrap()
     }
 
-    /// Adds a key; its bytes follow from its id.
+    /// Adds a key; its bytes are derived from its id.
     fn add(&self, id: &str) {
         let file = |name: String, content: &[u8]| std::fs::write(self.0.path().join(name), content).unwrap();
         file(format!("{id}.created"), b"2026-03-01T00:00:00Z");
@@ -111,7 +112,7 @@ impl Directory {
 
     /// Seals with this key from now on.
     fn promote(&self, id: &str) {
-        // A name with a dot in front belongs to the mount, and a rename is seen whole.
+        // Names that begin with a dot belong to the mount, and a rename is atomic.
         let fresh = self.0.path().join(".primary");
         std::fs::write(&fresh, id).unwrap();
         std::fs::rename(fresh, self.0.path().join("primary")).unwrap();
@@ -125,7 +126,7 @@ impl Directory {
 }
 
 impl Scene {
-    /// The key that a connection's grant is sealed with: it stands in the clear, behind four letters and a number.
+    /// The id of the key that seals a connection's grant: it is in clear, after four letters and a number.
     async fn sealed_with(&self, name: &str) -> String {
         let record = format!("record-{}", self.get(name).await.metadata.uid.unwrap());
         let record = self.secret_now(HOME, &record).await.expect("a record");
@@ -172,7 +173,7 @@ async fn a_keyring_directory_is_rotated_without_a_restart_and_a_lost_key_withdra
     assert!(it.realm.ledger().spent_twice().is_empty() && it.realm.ledger().revoked().is_empty());
 }
 
-/// A connection is sealed with the first key again, and that key is gone when the operator starts anew.
+/// A connection is sealed with the first key again, and that key is gone when the operator starts again.
 async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     let stage = &it.stage;
     keys.promote(FIRST);

@@ -1,6 +1,6 @@
 //! The main job: applied, authorized, a fresh Secret, refreshed in time, ended when its owner says so.
 //!
-//! Level 1 shows each decision; that the parts meet, in time and with the rights that ship, shows only here.
+//! Unit tests show each decision. Only here do the parts work together, in real time and with the shipped rights.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use crate::looking::{Keys, condition, holds, is, until, words};
 use crate::scene::{Scene, scene};
 
-/// The token of a Secret is one that the provider honours.
+/// The provider accepts the token of the Secret.
 fn assert_alive(it: &Scene, keys: &Keys) {
     assert!(it.realm.is_alive(&keys["access_token"]), "the published token is dead");
     let ends: Timestamp = keys["expires_at"].parse().expect("RFC 3339");
-    assert!(ends > Timestamp::now(), "the published token ended at {ends}");
+    assert!(ends > Timestamp::now(), "the published token expired at {ends}");
 }
 
 /// Each refresh is one request, and no token is sent twice.
@@ -39,7 +39,7 @@ async fn a_connection_waits_for_its_owner_and_then_has_a_fresh_secret() {
     assert!(it.secret_now(&it.namespace, "github-work").await.is_none());
 
     let minted = it.mint();
-    let intake = it.bring_keys("github-work", &[("refresh_token", &minted.refresh_token)]).await;
+    let intake = it.import_keys("github-work", &[("refresh_token", &minted.refresh_token)]).await;
     let active = it.until_phase("github-work", "Active").await;
     for type_ in ["Ready", "Authorized", "TokenFresh", "SecretPublished"] {
         assert!(holds(&active, type_), "{type_}: {active:?}");
@@ -69,7 +69,7 @@ async fn keeps_fresh(name: &str, rotation: Rotation) {
     let it = scene(name).await;
     let minted = it.connected("mail", rotation, 6).await;
     let mut tokens = BTreeSet::new();
-    // Four tokens one after the other, each of them alive whenever somebody looks.
+    // Four tokens one after the other, each of them valid whenever somebody reads it.
     until("four tokens", async || {
         let keys = it.secret("mail").await;
         assert_alive(&it, &keys);
@@ -89,25 +89,25 @@ async fn keeps_fresh(name: &str, rotation: Rotation) {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_token_of_single_use_is_refreshed_before_it_ends() {
+async fn a_token_of_single_use_is_refreshed_before_it_expires() {
     keeps_fresh("single-use", Rotation::SingleUse).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_token_that_may_rotate_is_refreshed_before_it_ends() {
+async fn a_token_that_may_rotate_is_refreshed_before_it_expires() {
     keeps_fresh("optional", Rotation::Optional).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_token_that_slides_is_refreshed_before_it_ends() {
+async fn a_token_that_slides_is_refreshed_before_it_expires() {
     keeps_fresh("sliding", Rotation::Sliding).await;
 }
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_token_that_never_rotates_is_refreshed_before_it_ends() {
+async fn a_token_that_never_rotates_is_refreshed_before_it_expires() {
     keeps_fresh("unrotated", Rotation::None).await;
 }
 
@@ -139,7 +139,8 @@ async fn a_suspended_connection_sends_nothing_and_goes_on_afterwards() {
     it.until_phase("mail", "Suspended").await;
     let before = it.secret("mail").await;
     let refreshes = it.realm.ledger().refresh_attempts_of(&minted.grant_id).len();
-    // What is published stays until it ends, and is not replaced: waiting for the end takes longer than a refresh would.
+    // What is published stays until it expires and is not replaced. Waiting for the expiry takes longer than a refresh
+    // would.
     until("the token's end", async || (!it.realm.is_alive(&before["access_token"])).then_some(())).await;
     assert_eq!(it.secret("mail").await, before);
     assert_eq!(it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(), refreshes);
@@ -188,7 +189,7 @@ async fn a_deleted_connection_takes_its_secret_along_and_its_grant_is_revoked() 
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn client_credentials_need_nobody_and_are_minted_anew() {
+async fn client_credentials_need_nobody_and_are_minted_again() {
     let it = scene("machine").await;
     it.provider_of_type("generic-oauth2-client-credentials")
         .registered()
@@ -211,7 +212,7 @@ async fn client_credentials_need_nobody_and_are_minted_anew() {
     );
 }
 
-/// A provider of keys that checks them at the sandbox's `/api/me`.
+/// A provider of keys that are checked at the sandbox's `/api/me`.
 async fn key_provider(it: &Scene, type_: &str) {
     let account = |sub: &str| Account {
         sub: sub.into(),
@@ -243,12 +244,12 @@ async fn an_api_key_is_checked_before_it_is_published() {
     it.connection("weather").apply().await;
     it.until_reason("weather", "Authorized", "AwaitingAuthorization").await;
 
-    it.bring_keys("weather", &[("api_key", "wrong-key-0123456789")]).await;
+    it.import_keys("weather", &[("api_key", "wrong-key-0123456789")]).await;
     let refused = it.until_reason("weather", "Authorized", "IntakeRefused").await;
     assert!(!words(&refused, "Authorized").contains("wrong-key"), "{refused:?}");
     assert!(it.secret_now(&it.namespace, "weather").await.is_none());
 
-    it.bring_keys("weather", &[("api_key", "good-key-0123456789")]).await;
+    it.import_keys("weather", &[("api_key", "good-key-0123456789")]).await;
     let active = it.until_phase("weather", "Active").await;
     assert!(is(&active, "TokenFresh", "NeverExpires"), "{active:?}");
     let keys = it.secret("weather").await;
@@ -261,7 +262,7 @@ async fn a_key_that_may_not_read_its_account_is_alive_all_the_same() {
     let it = scene("shy-key").await;
     key_provider(&it, "generic-api-key").await;
     it.connection("weather").apply().await;
-    it.bring_keys("weather", &[("api_key", "shy-key-0123456789")]).await;
+    it.import_keys("weather", &[("api_key", "shy-key-0123456789")]).await;
     it.until_phase("weather", "Active").await;
     assert_eq!(it.secret("weather").await["api_key"], "shy-key-0123456789");
 }
@@ -272,7 +273,7 @@ async fn user_and_password_are_checked_and_published() {
     let it = scene("basic").await;
     key_provider(&it, "generic-basic-auth").await;
     it.connection("registry").apply().await;
-    it.bring_keys("registry", &[("username", "alice"), ("password", "pass word:ü")]).await;
+    it.import_keys("registry", &[("username", "alice"), ("password", "pass word:ü")]).await;
     it.until_phase("registry", "Active").await;
     let secret = it.secret_now(&it.namespace, "registry").await.unwrap();
     assert_eq!(secret.type_.as_deref(), Some("kubernetes.io/basic-auth"));
@@ -312,7 +313,7 @@ async fn format_template_metadata_and_name_of_the_secret_follow_the_spec() {
     let first = it.secret("mail").await;
 
     it.change("mail", json!({"spec": {"secret": {"format": "Env"}}})).await;
-    // Former keys go a moment after the new ones came: nobody finds neither.
+    // The old keys are removed a moment after the new ones are there, so one set is always present.
     let in_env = |keys: &Keys| keys.contains_key("ACCESS_TOKEN") && !keys.contains_key("access_token");
     let env = it.until_secret("mail", "keys in upper case alone", in_env).await;
     assert_eq!(env["ACCESS_TOKEN"], first["access_token"]);

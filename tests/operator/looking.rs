@@ -1,4 +1,4 @@
-//! Waiting for what a person would look for: phases, reasons, Secrets, Events.
+//! Waiting for what a person would look at: phases, reasons, Secrets, Events.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use kube::api::ListParams;
 
 use crate::scene::Scene;
 
-/// Longer than anything here takes on a busy machine, save for what says so itself.
+/// Longer than anything here takes on a busy machine, unless a test says otherwise.
 const SOON: Duration = Duration::from_secs(40);
 
 /// Waits until `look` finds what it looks for.
@@ -23,7 +23,7 @@ pub async fn until<L: Look>(what: &str, look: impl AsyncFnMut() -> L) -> L::Valu
     until_within(SOON, what, look).await
 }
 
-/// As [`until`], with a deadline of one's own.
+/// Like [`until`], with another deadline.
 pub async fn until_within<L: Look>(within: Duration, what: &str, look: impl AsyncFnMut() -> L) -> L::Value {
     wait_for(what, within, look).await.unwrap_or_else(|late| panic!("{late}"))
 }
@@ -32,12 +32,12 @@ pub async fn until_within<L: Look>(within: Duration, what: &str, look: impl Asyn
 pub type Keys = BTreeMap<String, String>;
 
 impl Scene {
-    /// A connection as it is now.
+    /// The present state of a connection.
     pub async fn get(&self, name: &str) -> IntegrationConnection {
         self.connections().get(name).await.expect("the connection")
     }
 
-    /// Its status as it is now.
+    /// Its present status.
     pub async fn status(&self, name: &str) -> IntegrationConnectionStatus {
         self.get(name).await.status.unwrap_or_default()
     }
@@ -52,7 +52,7 @@ impl Scene {
         self.until_status_within(SOON, name, what, claim).await
     }
 
-    /// As [`Scene::until_status`], with a deadline of one's own.
+    /// Like [`Scene::until_status`], with another deadline.
     pub async fn until_status_within(
         &self,
         within: Duration,
@@ -62,7 +62,7 @@ impl Scene {
     ) -> IntegrationConnectionStatus {
         until_within(within, &format!("{name}: {what}"), async || {
             let connection = self.connections().get(name).await.map_err(|error| error.to_string())?;
-            // What the status says about an older spec is no answer.
+            // A status about an older spec is no answer.
             let told = connection.status.clone().unwrap_or_default();
             let current = told.observed_generation == connection.metadata.generation;
             if current && claim(&told) { Ok(told) } else { Err(summary(&told)) }
@@ -80,18 +80,18 @@ impl Scene {
         self.until_status(name, &format!("{type_} {reason}"), |status| is(status, type_, reason)).await
     }
 
-    /// Waits until the last attempt to connect tells of this reason, whatever the grant in use does.
+    /// Waits until the last attempt has this reason, whatever the state of the grant in use.
     pub async fn until_attempt(&self, name: &str, reason: &str) -> IntegrationConnectionStatus {
         let what = format!("lastAttempt {reason}");
         self.until_status(name, &what, |status| attempt_reason(status).as_deref() == Some(reason)).await
     }
 
-    /// Waits until a Secret in the scene's namespace has its token of this connection, and gives its keys.
+    /// Waits until a Secret in the scene's namespace has its token of this connection, and returns its keys.
     pub async fn secret(&self, name: &str) -> Keys {
         self.secret_in(&self.namespace, name).await
     }
 
-    /// As [`Scene::secret`], in another namespace.
+    /// Like [`Scene::secret`], in another namespace.
     pub async fn secret_in(&self, namespace: &str, name: &str) -> Keys {
         until(&format!("Secret {namespace}/{name}"), async || {
             self.secrets(namespace).get_opt(name).await.ok().flatten().map(|secret| keys(&secret))
@@ -99,7 +99,7 @@ impl Scene {
         .await
     }
 
-    /// A Secret of the scene's namespace as it is now.
+    /// The present content of a Secret of the scene's namespace.
     pub async fn secret_now(&self, namespace: &str, name: &str) -> Option<Secret> {
         self.secrets(namespace).get_opt(name).await.expect("the API server answers")
     }
@@ -109,7 +109,7 @@ impl Scene {
         self.until_secret_in(&self.namespace, name, what, claim).await
     }
 
-    /// As [`Scene::until_secret`], in another namespace.
+    /// Like [`Scene::until_secret`], in another namespace.
     pub async fn until_secret_in(
         &self,
         namespace: &str,
@@ -145,7 +145,7 @@ impl Scene {
         self.until_ledger_within(SOON, what, find).await
     }
 
-    /// As [`Scene::until_ledger`], with a deadline of one's own.
+    /// Like [`Scene::until_ledger`], with another deadline.
     pub async fn until_ledger_within<T>(
         &self,
         within: Duration,
@@ -155,7 +155,7 @@ impl Scene {
         self.realm.wait_for(within, find).await.unwrap_or_else(|error| panic!("ledger, {what}: {error}"))
     }
 
-    /// Waits until the grant was refreshed at least so often in all.
+    /// Waits until the grant was refreshed at least this often in all.
     pub async fn until_refreshed(&self, grant: &str, times: usize) {
         let what = format!("{times} refreshes");
         self.until_ledger(&what, |ledger| (ledger.refreshes_of(grant).len() >= times).then_some(())).await;
@@ -171,7 +171,7 @@ impl Scene {
         told.collect()
     }
 
-    /// Waits until an Event with this reason was told in a namespace, and gives its note.
+    /// Waits until an Event with this reason is reported in a namespace, and returns its note.
     pub async fn until_event(&self, namespace: &str, reason: &str) -> String {
         until(&format!("Event {reason}"), async || {
             let told = self.events(namespace).await;
@@ -208,17 +208,17 @@ pub fn holds(status: &IntegrationConnectionStatus, type_: &str) -> bool {
     condition(status, type_).is_some_and(|condition| condition.status == "True")
 }
 
-/// The words of a condition.
+/// The message of a condition.
 pub fn words<'a>(status: &'a IntegrationConnectionStatus, type_: &str) -> &'a str {
     condition(status, type_).map_or("", |condition| &condition.message)
 }
 
-/// Why the last attempt to connect failed, or what is not known of it.
+/// Why the last attempt failed, or what is unknown about it.
 pub fn attempt_reason(status: &IntegrationConnectionStatus) -> Option<String> {
     status.last_attempt.as_ref()?.reason.as_ref().map(ToString::to_string)
 }
 
-/// What is said of the last attempt to connect.
+/// The message of the last attempt.
 pub fn attempt_words(status: &IntegrationConnectionStatus) -> &str {
     status.last_attempt.as_ref().map_or("", |attempt| &attempt.message)
 }

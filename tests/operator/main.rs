@@ -1,5 +1,5 @@
-//! The whole operator as a process of its own, with the rights it ships with, against a real API server and real OAuth
-//! servers. What it decides is shown without a cluster; only here do its parts, its rights and its timing meet.
+//! The whole operator as a separate process with its shipped rights, against a real API server and real OAuth servers. Unit
+//! tests show what it decides; only here do its parts, its rights and its timing work together.
 //!
 //! Needs an API server: `make test` starts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

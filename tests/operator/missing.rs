@@ -1,6 +1,6 @@
-//! What a connection needs and does not find: said, and mended by itself when it appears.
+//! A connection needs something that does not exist: the status says so, and it is fixed by itself when the thing appears.
 //!
-//! Level 1 shows the verdicts; that the appearance of each thing wakes whoever waits for it, shows only here.
+//! Unit tests show the verdicts. Only here do we see that each thing that appears wakes what waits for it.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn an_identical_provider_made_again_carries_on() {
     assert!(it.realm.ledger().spent_twice().is_empty());
 }
 
-/// Nothing but public metadata was asked of the realm.
+/// Only public metadata was requested from the realm.
 fn assert_untouched(realm: &bowline_testbed::sandbox::RealmHandle) {
     let ledger = realm.ledger();
     let asked: Vec<_> =
@@ -140,7 +140,7 @@ async fn a_grant_is_not_revoked_at_another_address() {
     it.until_event(&it.namespace, "RevocationFailed").await;
     assert_untouched(&elsewhere);
     it.change_provider(json!({"spec": {"endpoints": {"issuer": it.realm.issuer()}}})).await;
-    // Revocation pauses for ten seconds after the first failure, twenty after the second, forty after the third.
+    // The pause is ten seconds after the first failed revocation, twenty after the second, forty after the third.
     let (within, grant) = (Duration::from_secs(90), &minted.grant_id);
     it.until_ledger_within(within, "revoked", |ledger| ledger.is_grant_revoked(grant).then_some(())).await;
     assert_untouched(&elsewhere);
@@ -159,7 +159,7 @@ async fn a_grant_is_not_sent_by_another_app() {
     let published = it.secret("mail").await;
     until("the token's end", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked);
-    // Back to the app that was consented to.
+    // Back to the app for which the person consented.
     it.provider(Rotation::SingleUse).lifetime(6).apply().await;
     it.until_phase("mail", "Active").await;
     assert!(it.realm.ledger().spent_twice().is_empty());

@@ -1,7 +1,7 @@
 //! `--secret-namespaces`: the operator publishes in the namespaces it was given, and can read Secrets in no other.
 //!
-//! The manifests are rendered, applied and bound as their comments tell a user to do it; the operator runs with the arguments of
-//! the Deployment and the rights of its own `ServiceAccount`. Whether those fit together, shows only here.
+//! The manifests are rendered, applied and bound as their comments tell you to. The operator runs with the arguments of the
+//! Deployment and the rights of its own `ServiceAccount`. Only this test shows whether those fit together.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::stage::{HOME, Stage};
 
 const COMPONENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/components/secrets-namespaced");
 
-/// The repository's manifests with the narrow component chosen, for these namespaces, as its comments say.
+/// The repository's manifests with the narrow component for these namespaces, as its comments say.
 fn narrow_manifests(namespaces: &[&str]) -> Scratch {
     let scratch = Scratch::create().expect("a directory");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -67,7 +67,7 @@ async fn bind(stage: &Stage, namespace: &str) {
     stage.access.apply_yaml(&bound).await.expect("a RoleBinding");
 }
 
-/// The operator itself, as far as the API server is concerned.
+/// The operator itself, from the API server's point of view.
 async fn as_operator(stage: &Stage) -> Client {
     let kubeconfig = stage.access.service_account_kubeconfig(HOME, "bowline").await.expect("a token");
     access::client(&kubeconfig).await.expect("a client")
@@ -175,7 +175,7 @@ async fn only_the_given_namespaces_are_published_in_and_read() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_connection_where_the_operator_may_not_publish_says_who_mends_it() {
+async fn a_connection_where_the_operator_may_not_publish_says_who_can_fix_it() {
     let narrow = Narrow::new().await;
     let it = &narrow.it;
     it.provider_of_type("generic-oauth2-client-credentials")
@@ -195,7 +195,7 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_mends_it() {
     let said = words(&told, "SecretPublished");
     assert!(said.contains("platform team") && said.contains(&narrow.elsewhere), "{said}");
 
-    // Once bound it goes on by itself; without a watch of that namespace, it is looked at again from time to time.
+    // Once bound it continues by itself. There is no watch in that namespace, so it is checked from time to time.
     bind(&it.stage, &narrow.elsewhere).await;
     it.secret_in(&narrow.elsewhere, "billing").await;
 }

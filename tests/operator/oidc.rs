@@ -1,4 +1,4 @@
-//! The main job against `oidc-provider`, a server that nobody here wrote: what we and our sandbox agree on might be wrong.
+//! The main job against `oidc-provider`, a server that we did not write: our sandbox may share our mistakes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn lives(name: &str, auth: OidcAuth) {
     it.connection("mail").apply().await;
     let request = MintRequest { client_id: Some(client.id.clone()), ..MintRequest::of("alice") };
     let minted = server.mint_as(&request).await.expect("a grant");
-    it.bring("mail", &minted).await;
+    it.import("mail", &minted).await;
     let active = it.until_phase("mail", "Active").await;
     assert_eq!(active.account.map(|account| account.id).as_deref(), Some("alice"));
 
@@ -35,7 +35,7 @@ async fn lives(name: &str, auth: OidcAuth) {
     .await;
     let events = server.events().await.expect("events");
     let ours = || events.iter().filter(|event| event.grant.as_ref() == Some(&minted.grant_id));
-    // The server ends a grant whose refresh token comes twice, so that it lives shows that none did.
+    // The server revokes a grant whose refresh token is used twice, so a live grant shows that none was.
     assert!(!ours().any(|event| event.event == "grant.revoked"), "{events:?}");
     let consumed: Vec<_> = ours().filter(|event| event.event == "refresh_token.consumed").collect();
     assert!(consumed.len() >= 3, "{consumed:?}");
@@ -78,7 +78,7 @@ async fn a_grant_that_its_person_removes_at_the_provider_is_no_longer_used() {
         .await;
     it.connection("mail").apply().await;
     let minted = server.mint("alice").await.expect("a grant");
-    it.bring("mail", &minted).await;
+    it.import("mail", &minted).await;
     it.until_phase("mail", "Active").await;
     server.revoke_grant(&minted.grant_id).await.expect("removed");
     it.until_status("mail", "refused", |status| {

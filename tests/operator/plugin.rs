@@ -1,6 +1,6 @@
-//! `kubectl bowline` as alice runs it: her own kubeconfig, her own rights, and the operator answering.
+//! `kubectl bowline` as alice runs it: her own kubeconfig, her own rights, and an operator that answers.
 //!
-//! Level 1 shows pages and parsing; that it works with the rights of `edit`, and what it waits for, shows only here.
+//! Unit tests show pages and parsing. Only here do we see that it works with the rights of `edit`, and what it waits for.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio::time::timeout;
 use crate::scene::{Scene, scene};
 use crate::stage::binaries;
 
-/// Longer than anything takes that a test waits for.
+/// Longer than anything that a test waits for takes.
 const SOON: Duration = Duration::from_mins(1);
 
-/// Runs the plug-in as a user in the scene's namespace, with this on its standard input.
+/// Runs the plug-in as a user in the scene's namespace, with this standard input.
 pub async fn bowline(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
     let here = [arguments, &["-n", &it.namespace]].concat();
     bowline_as_is(it, user, &here, input).await
 }
 
-/// As [`bowline`], with nothing added to the arguments.
+/// Like [`bowline`], with nothing added to the arguments.
 pub async fn bowline_as_is(it: &Scene, user: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
     let mut child = started(it, user, arguments);
     // It may end without reading.
@@ -51,7 +51,7 @@ pub async fn ended(child: Child) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// A plug-in at work, whose results are read as they come. It is killed when dropped.
+/// A running plug-in whose results are read as they come. It is killed when dropped.
 pub struct Running {
     child: Child,
     results: BufReader<ChildStdout>,
@@ -60,14 +60,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Begins a command as a user in the scene's namespace.
+    /// Starts a command as a user in the scene's namespace.
     pub fn start(it: &Scene, user: &str, arguments: &[&str]) -> Self {
         let mut child = started(it, user, &[arguments, &["-n", &it.namespace]].concat());
         let results = BufReader::new(child.stdout.take().unwrap());
         Self { child, results, said: String::new() }
     }
 
-    /// The next line of its results; empty where they have ended.
+    /// The next line of its results; empty at their end.
     pub async fn line(&mut self) -> String {
         let mut line = String::new();
         self.results.read_line(&mut line).await.unwrap();
@@ -75,7 +75,7 @@ impl Running {
         line
     }
 
-    /// Reads on until a line begins with this title, and gives its value.
+    /// Reads until a line begins with this title, and returns its value.
     pub async fn value(&mut self, title: &str) -> String {
         loop {
             let line = timeout(SOON, self.line()).await;
@@ -87,12 +87,12 @@ impl Running {
         }
     }
 
-    /// SIGKILL: it has no chance to tidy up.
+    /// SIGKILL: it cannot clean up.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits until it ends: exit code, what it said since, and progress.
+    /// Waits until it ends: exit code, what it has written since, and progress.
     pub async fn ended(mut self) -> (i32, String, String) {
         let before = self.said.len();
         let all = async { while !self.line().await.is_empty() {} };

@@ -1,7 +1,7 @@
-//! `kubectl bowline connect`, and what else waits, on a cluster where no operator runs: the tests write the status.
+//! `kubectl bowline connect`, and other commands that wait, on a cluster without an operator: the tests write the status.
 //!
-//! Level 1 reads how an attempt goes; which annotations the policies let whom set, and that each change of status is seen
-//! and acted on, show only here.
+//! Unit tests read the steps of an attempt. Only here do we see which annotations the policies let each user set, and that
+//! the plug-in sees each change of status and acts on it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::stage::{HOME, Stage};
 
 const PAGE: &str = "https://bowline.example.com/connections";
 
-/// A scene with alice's connection `mail`, on a cluster with the shipped manifests and nobody at work.
+/// A scene with alice's connection `mail`, on a cluster with the shipped manifests and no operator.
 async fn quiet(name: &str) -> Scene {
     static QUIET: OnceCell<Arc<Stage>> = OnceCell::const_new();
     let stage = QUIET.get_or_init(async || Stage::without_operator(&[]).await);
@@ -29,7 +29,7 @@ async fn quiet(name: &str) -> Scene {
     it
 }
 
-/// Says something about `mail`, as the operator would.
+/// Writes the status of `mail`, as the operator would.
 async fn say(it: &Scene, status: Value) {
     static KUBECONFIG: OnceCell<PathBuf> = OnceCell::const_new();
     let access = &it.stage.access;
@@ -51,7 +51,7 @@ fn verdict(well: bool, reason: &str) -> Value {
     json!([condition("Ready", ready), condition("Authorized", reason)])
 }
 
-/// What the operator says of the attempt with this id.
+/// What the operator reports about the attempt with this id.
 fn attempt(id: &str, result: &str, reason: Option<&str>) -> Value {
     json!({"id": id, "method": "DeviceCode", "requestedBy": "alice", "startedAt": "2026-01-01T00:00:00Z",
         "result": result, "reason": reason, "message": "As the test says."})

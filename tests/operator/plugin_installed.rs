@@ -1,6 +1,6 @@
-//! `kubectl bowline providers`, `doctor` and `completion`: what is here, and does it work.
+//! `kubectl bowline providers`, `doctor` and `completion`: what is installed, and does it work.
 //!
-//! Level 1 judges what was seen; what an installation made from deploy/ shows, and to whom, shows only here.
+//! Unit tests evaluate what was read. Only here do we see what an installation from deploy/ shows, and to whom.
 
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::Rotation;
@@ -43,7 +43,7 @@ async fn the_doctor_finds_what_is_installed_and_what_is_not() {
     ] {
         assert!(line(begin), "{begin}\n{said}");
     }
-    // The operator under test is a process of its own, so the Deployment that ships is scaled to nothing.
+    // The operator under test is a separate process, so the shipped Deployment is scaled to zero.
     assert!(line("fail  operator     scaled to nothing"), "{said}");
     assert!(code == 1 && errors.contains("failed"), "{errors}");
 

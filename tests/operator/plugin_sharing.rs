@@ -1,6 +1,6 @@
-//! `kubectl bowline share`, `unshare`, `why`, `token` and `disconnect`, with the operator answering.
+//! `kubectl bowline share`, `unshare`, `why`, `token` and `disconnect`, with an operator that answers.
 //!
-//! Level 1 renders what was found; what a user finds with their own rights, in which namespaces, shows only here.
+//! Unit tests render what was found. Only here do we see what users find with their own rights, and in which namespaces.
 
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::sandbox::{Endpoint, Rotation};
@@ -20,7 +20,7 @@ fn container(secret: &str) -> Value {
         "valueFrom": {"secretKeyRef": {"name": secret, "key": "access_token"}}}]}]})
 }
 
-/// A pod `mailer` of this spec. It never runs: there are no nodes.
+/// A pod `mailer` with this spec. It never runs: there are no nodes.
 pub async fn pod(it: &Scene, namespace: &str, spec: Value) {
     let pod: Pod = parsed(json!({"metadata": {"name": "mailer"}, "spec": spec}));
     let pods: Api<Pod> = Api::namespaced(it.admin.clone(), namespace);
@@ -66,7 +66,7 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
         assert!(said.contains(&expected), "{expected}: {said}");
     }
 
-    // alice may not list shares everywhere, and is told so.
+    // alice may not list shares everywhere, and the output says so.
     let (code, said, errors) = bowline(&it, "alice", &["unshare", "mail"], "").await;
     assert!(code == 0 && said.contains("yours alone"), "{said}{errors}");
     assert!(errors.contains("whose shares you may not list"), "{errors}");
@@ -86,7 +86,7 @@ async fn a_connection_is_shared_traced_taken_back_and_ended() {
     let (_, said, _) = bowline(&it, ADMIN, &["impact", "mail", "-o", "json"], "").await;
     let told: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&told["connection"], &told["complete"]), (&json!(id), &json!(true)), "{said}");
-    // alice sees what is her own, and is told that there is more.
+    // alice sees what is her own, and that there is more.
     let (code, said, errors) = bowline(&it, "alice", &["impact", "mail"], "").await;
     assert!(code == 0 && said.contains(&it.namespace), "{said}{errors}");
     assert!(errors.contains("whose shares you may not list"), "{errors}");

@@ -1,8 +1,7 @@
-//! A registration that the provider refuses: three witnesses pause its connections, none is condemned, a new app Secret
-//! ends it.
+//! A registration that the provider refuses: three witnesses pause its connections, no grant is blamed, and a new app Secret
+//! ends the pause.
 //!
-//! Level 1 counts witnesses; that the provider's status, its connections and the mended Secret find each other shows only
-//! here.
+//! Unit tests count witnesses. Only here do the provider's status, its connections and the fixed Secret work together.
 
 use std::time::Duration;
 
@@ -12,20 +11,20 @@ use bowline_testbed::sandbox::{Action, Fault, Minted, Rotation};
 use crate::looking::{condition, holds, is, words};
 use crate::scene::{Scene, scene};
 
-/// Long enough for three witnesses before the first refresh is due, which is at half of it.
+/// Long enough for three witnesses before the first refresh, which is due after half of it.
 const LIFETIME: u64 = 120;
 
-/// An ordinary refresh is due within that time, and a pause after a first `invalid_client` is over. The next probe of a
-/// rejected registration would come only after five minutes.
+/// Within that time an ordinary refresh is due, and the pause after a first `invalid_client` is over. The next probe of a
+/// rejected registration comes only after five minutes.
 const RESUMED_WITHIN: Duration = Duration::from_secs(100);
 
-/// Nobody's grant was judged by what was said of the registration.
+/// No grant was judged by an error about the registration.
 fn assert_not_condemned(status: &IntegrationConnectionStatus) {
     let authorized = condition(status, "Authorized").map_or("", |condition| &condition.status);
     assert!(holds(status, "Ready") && authorized != "False", "a token is still alive: {status:?}");
 }
 
-/// Asks for refreshes until one is refused: the operator may not have seen the app's new Secret at the first.
+/// Requests refreshes until one is refused: the operator may not have seen the app's new Secret at the first.
 async fn refused(it: &Scene, name: &str) {
     let failed = |status: &IntegrationConnectionStatus| {
         status.token.as_ref().is_some_and(|token| token.last_failure.is_some())
@@ -58,7 +57,7 @@ async fn connected(it: &Scene, names: &[&str]) -> Vec<Minted> {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn three_witnesses_pause_a_providers_connections_until_its_app_secret_is_mended() {
+async fn three_witnesses_pause_a_providers_connections_until_its_app_secret_is_fixed() {
     let it = scene("app-rejected").await;
     let names = ["one", "two", "three", "four"];
     let minted = connected(&it, &names).await;
@@ -83,7 +82,7 @@ async fn three_witnesses_pause_a_providers_connections_until_its_app_secret_is_m
         assert_eq!(condition(&paused, "Authorized").unwrap().status, "Unknown");
         assert!(words(&paused, "Authorized").contains("not this grant"), "{paused:?}");
     }
-    // It waits with the others: the next probe is minutes away.
+    // It waits like the others: the next probe is minutes away.
     it.ask_for_refresh(bystander[0], "paused").await;
 
     it.register_app(&app(right.secret.as_deref().unwrap())).await;

@@ -1,4 +1,4 @@
-//! A namespace with alice and bob in it, and a provider of its own: what a test plays with.
+//! A namespace with alice and bob in it, and its own provider: the objects that a test uses.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::drafts::{ConnectionDraft, ProviderDraft, WorkspaceDraft};
 use crate::looking::until;
 use crate::stage::{Stage, sandbox};
 
-/// What a test plays with. Its namespaces go when it ends; if it failed, their objects are printed first.
+/// The objects that a test uses. Its namespaces are deleted when it ends; if it failed, their objects are printed first.
 pub struct Scene {
     pub stage: Arc<Stage>,
     /// Where alice and bob have the built-in role `edit`.
@@ -45,7 +45,7 @@ impl Stage {
         self.scene_named(&format!("{name}-{}", random::hex(3).unwrap())).await
     }
 
-    /// As [`Stage::scene`], with a name that nobody else on this stage has.
+    /// Like [`Stage::scene`], with a name that nobody else on this stage has.
     pub async fn scene_named(self: &Arc<Self>, name: &str) -> Scene {
         let client = async |user| self.access.client_for(user).await.expect("a client");
         let scene = Scene {
@@ -63,7 +63,7 @@ impl Stage {
 }
 
 impl Scene {
-    /// Makes a namespace in which alice and bob may edit.
+    /// Creates a namespace in which alice and bob may edit.
     pub async fn namespace(&self, name: &str) {
         let namespace: Namespace =
             parsed(json!({"metadata": {"name": name, "labels": {"scene": self.name}}}));
@@ -90,7 +90,7 @@ impl Scene {
         .await;
     }
 
-    /// A second namespace, `<scene>-<suffix>`; gives its name.
+    /// A second namespace, `<scene>-<suffix>`; returns its name.
     pub async fn another_namespace(&self, suffix: &str) -> String {
         let name = format!("{}-{suffix}", self.name);
         self.namespace(&name).await;
@@ -102,7 +102,7 @@ impl Scene {
         ProviderDraft::sandbox(self, rotation)
     }
 
-    /// A provider of any type, named as the scene is.
+    /// A provider of any type, with the scene's name.
     pub fn provider_of_type(&self, type_: &str) -> ProviderDraft<'_> {
         ProviderDraft::of_type(self, type_)
     }
@@ -122,23 +122,23 @@ impl Scene {
         self.realm.mint(&MintRequest::default()).expect("a grant")
     }
 
-    /// Provider, connection of alice's and grant: waits until it is Active.
+    /// Provider, connection of alice's and grant: waits until the connection is Active.
     pub async fn connected(&self, name: &str, rotation: Rotation, lifetime: u64) -> Minted {
         self.provider(rotation).lifetime(lifetime).apply().await;
         self.connection(name).apply().await;
         self.authorized(name).await
     }
 
-    /// Brings a fresh grant to a connection and waits until it is Active.
+    /// Imports a fresh grant into a connection and waits until it is Active.
     pub async fn authorized(&self, name: &str) -> Minted {
         let minted = self.mint();
-        self.bring(name, &minted).await;
+        self.import(name, &minted).await;
         self.until_phase(name, "Active").await;
         minted
     }
 
-    /// Brings a grant as `kubectl bowline import` does: an intake Secret, announced by its UID.
-    pub async fn bring(&self, connection: &str, minted: &Minted) {
+    /// Imports a grant as `kubectl bowline import` does: an intake Secret, announced by its UID.
+    pub async fn import(&self, connection: &str, minted: &Minted) {
         let seconds = minted.expires_in.to_string();
         let keys = [
             ("refresh_token", minted.refresh_token.as_str()),
@@ -146,17 +146,17 @@ impl Scene {
             ("expires_in", &seconds),
             ("scope", &minted.scope),
         ];
-        self.bring_keys(connection, &keys).await;
+        self.import_keys(connection, &keys).await;
     }
 
-    /// Brings whatever these keys hold.
-    pub async fn bring_keys(&self, connection: &str, keys: &[(&str, &str)]) -> Secret {
+    /// Imports these keys.
+    pub async fn import_keys(&self, connection: &str, keys: &[(&str, &str)]) -> Secret {
         let keys: BTreeMap<_, _> = keys.iter().copied().collect();
-        self.bring_secret(connection, json!({"type": "bowline.dev/intake", "stringData": keys})).await
+        self.import_secret(connection, json!({"type": "bowline.dev/intake", "stringData": keys})).await
     }
 
-    /// Makes a Secret that may be an intake for `connection`, and announces it.
-    pub async fn bring_secret(&self, connection: &str, secret: Value) -> Secret {
+    /// Creates a Secret that may be an intake for `connection`, and announces it.
+    pub async fn import_secret(&self, connection: &str, secret: Value) -> Secret {
         let mut secret = secret;
         if secret["metadata"].is_null() {
             secret["metadata"] = json!({"labels": {LABEL_INTAKE_FOR: connection}});
@@ -173,7 +173,7 @@ impl Scene {
         self.change(connection, json!({"metadata": {"annotations": {ANNOTATION_INTAKE: value}}})).await;
     }
 
-    /// Asks for one refresh.
+    /// Requests one refresh.
     pub async fn ask_for_refresh(&self, connection: &str, value: &str) {
         self.change(connection, json!({"metadata": {"annotations": {ANNOTATION_REFRESH_REQUESTED: value}}}))
             .await;
@@ -201,7 +201,7 @@ impl Scene {
         Api::namespaced(self.admin.clone(), namespace)
     }
 
-    /// Makes an object as administrator.
+    /// Creates an object as administrator.
     pub async fn create<K>(&self, namespace: &str, object: &K) -> K
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
@@ -214,7 +214,7 @@ impl Scene {
         api.create(&PostParams::default(), object).await.expect("created")
     }
 
-    /// Makes a Secret in the scene's namespace as alice, or puts these keys into it.
+    /// Creates a Secret in the scene's namespace as alice, or writes these keys into it.
     pub async fn keep_secret(&self, name: &str, type_: &str, keys: &[(&str, &str)]) {
         let keys: BTreeMap<_, _> = keys.iter().copied().collect();
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": type_,
@@ -225,7 +225,7 @@ impl Scene {
 }
 
 impl Drop for Scene {
-    /// A test's runtime cannot be waited on from here, so another one is made for the cleaning.
+    /// We cannot wait on a test's runtime from here, so we create another one for cleaning up.
     fn drop(&mut self) {
         let failed = std::thread::panicking();
         let (stage, name) = (Arc::clone(&self.stage), self.name.clone());
@@ -255,7 +255,7 @@ async fn clean(stage: &Stage, name: &str, failed: bool) {
     }
     let client = stage.access.client_for(ADMIN).await.unwrap();
     let _ = Api::<bowline_api::Workspace>::all(client.clone()).delete(name, &DeleteParams::default()).await;
-    forget_tries(&client, name).await;
+    forget_attempts(&client, name).await;
     let namespaces: Api<Namespace> = Api::all(client);
     let ours =
         namespaces.list(&kube::api::ListParams::default().labels(&selector)).await.into_iter().flatten();
@@ -264,8 +264,8 @@ async fn clean(stage: &Stage, name: &str, failed: bool) {
     }
 }
 
-/// Tries to connect that the scene left open count towards what one user may have open, also in other scenes.
-async fn forget_tries(client: &Client, scene: &str) {
+/// Attempts that the scene left open count towards the user's limit of open ones, also in other scenes.
+async fn forget_attempts(client: &Client, scene: &str) {
     let attempts: Api<Secret> = Api::namespaced(client.clone(), "bowline-attempts");
     for secret in attempts.list(&kube::api::ListParams::default()).await.into_iter().flatten() {
         let its = bowline_api::attempt::secret::from_secret(&secret)

@@ -1,7 +1,7 @@
-//! Shares: who gets the token, and how fast it is taken back (R18 to R22).
+//! Shares: who gets the token, and how fast it is withdrawn (R18 to R22).
 //!
-//! Level 1 computes where a connection is shared; the withdrawal by Secret and share, in another namespace, by a watch of
-//! another kind, and its time show only here.
+//! Unit tests compute where a connection is shared. Only here do we see that Secret and share in another namespace are
+//! removed after a change of another kind, and in time.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::looking::{holds, until, until_within};
 use crate::scene::{Scene, parsed, scene};
 use crate::stage::Stage;
 
-/// The design allows ten seconds for the withdrawal of a removed owner's shares; a busy machine may need more. Should a wake be lost,
-/// the next sweep comes after ten minutes.
+/// The design allows ten seconds until a removed owner's shares are withdrawn; a busy machine may need more. If a wake were
+/// lost, the next sweep would come only after ten minutes.
 const TAKEN_BACK_WITHIN: Duration = Duration::from_mins(1);
 
 /// A shared connection of alice's in a workspace of two other namespaces.
@@ -87,7 +87,7 @@ impl Shared {
         }
     }
 
-    /// The owner's own Secret is there and honoured, and the connection is Ready.
+    /// The owner's own Secret exists and its token is valid, and the connection is Ready.
     async fn assert_owner_keeps_it(&self) {
         let own = self.it.secret("mail").await;
         assert!(self.it.realm.is_alive(&own["access_token"]));
@@ -196,7 +196,7 @@ async fn a_deleted_namespace_goes_and_the_rest_stays() {
     let [one, two] = &shared.namespaces;
     let namespaces: Api<Namespace> = Api::all(shared.it.admin.clone());
     namespaces.delete(one, &DeleteParams::default()).await.expect("deleted");
-    // The namespace controller has those of all the other tests to empty, too.
+    // The namespace controller also has to empty those of all other tests.
     until_within(Duration::from_mins(2), "the namespace is gone", async || {
         namespaces.get_opt(one).await.ok().and_then(|found| found.is_none().then_some(()))
     })

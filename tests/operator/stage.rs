@@ -1,4 +1,4 @@
-//! A cluster with the shipped manifests and the operator at work on it, and the sandbox that stands for providers.
+//! A cluster with the shipped manifests and a running operator, and the sandbox as provider.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
@@ -15,7 +15,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use tokio::sync::OnceCell;
 
-/// Where the operator lives.
+/// The operator's namespace.
 pub const HOME: &str = "bowline-system";
 
 pub use crate::PORTAL;
@@ -25,10 +25,10 @@ pub fn binaries() -> Binaries {
     Binaries::beside(env!("CARGO_BIN_EXE_bowline"))
 }
 
-/// How long a first refusal of a grant is doubted here.
+/// How long the operator doubts a first refusal of a grant here.
 pub const SECOND_OPINION_AFTER: &str = "8s";
 
-/// What every operator here is started with; tests add to it.
+/// The arguments of every operator here; tests add to them.
 const USUAL: &[&str] = &[
     "operator",
     "--namespace",
@@ -51,7 +51,7 @@ const USUAL: &[&str] = &[
 /// A cluster and its operator.
 pub struct Stage {
     pub access: Access,
-    /// Ends with the stage, unless it is the one that tests share.
+    /// Dropped with the stage, unless the tests share it.
     own: Option<Cluster>,
     address: String,
     arguments: Vec<String>,
@@ -72,21 +72,21 @@ impl Stage {
         Arc::clone(stage.await)
     }
 
-    /// A cluster and operator of one's own, for tests that kill, starve or uninstall.
+    /// A separate cluster and operator, for tests that kill, starve or uninstall.
     pub async fn fresh(arguments: &[&str]) -> Arc<Self> {
         let stage = Self::without_operator(arguments).await;
         stage.start_operator().await;
         stage
     }
 
-    /// As [`Stage::fresh`], before the operator was started for the first time.
+    /// Like [`Stage::fresh`], before the operator is started for the first time.
     pub async fn without_operator(arguments: &[&str]) -> Arc<Self> {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
         install(&cluster).await;
         Arc::new(Self::on((*cluster).clone(), Some(cluster), arguments))
     }
 
-    /// As [`Stage::fresh`], with an operator that knows the portal under this address.
+    /// Like [`Stage::fresh`], with an operator that knows the portal's address.
     pub async fn with_portal(portal: &str) -> Arc<Self> {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
         install(&cluster).await;
@@ -97,12 +97,12 @@ impl Stage {
         Arc::new(stage)
     }
 
-    /// The cluster, where it is this stage's own.
+    /// The cluster, if it belongs to this stage alone.
     pub fn cluster(&self) -> &Cluster {
         self.own.as_ref().expect("a cluster of its own")
     }
 
-    /// As [`Stage::without_operator`], from a kustomization of one's own; the operator gets the arguments of its Deployment.
+    /// Like [`Stage::without_operator`], from another kustomization; the operator gets the arguments of its Deployment.
     pub async fn of_deployment(kustomization: &Path) -> Arc<Self> {
         let cluster = Cluster::fresh(Options::default()).await.expect("a control plane");
         stage::Stage::install_from(&cluster, kustomization).await.expect("the manifests are applied");
@@ -131,7 +131,7 @@ impl Stage {
         *self.operator.lock().unwrap() = Some(started.await.expect("the operator is ready"));
     }
 
-    /// Starts the operator without waiting: it is not going to be ready.
+    /// Starts the operator without waiting: it will not become ready.
     pub async fn spawn_operator(&self) {
         let started =
             self.with_operator(async |operator, access| OperatorProcess::spawn(access, operator).await);
@@ -168,7 +168,7 @@ impl Stage {
         format!("http://{}/{path}", self.address)
     }
 
-    /// Status and body of an address that the operator serves; no value while it does not listen.
+    /// Status and body of an address that the operator serves; `None` while it does not listen.
     pub async fn ask(&self, path: &str) -> Option<(u16, String)> {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(self.url(path)).send().await.ok()?;
@@ -186,8 +186,8 @@ async fn install(cluster: &Cluster) {
     stage::Stage::install(cluster).await.expect("the manifests are applied and in force");
 }
 
-/// The sandbox of this process. It serves on a thread of its own, so that a test's end does not end it: the operator
-/// still has grants to revoke then.
+/// The sandbox of this process. It serves on its own thread and outlives a test: the operator still has grants to revoke
+/// then.
 pub fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| {

@@ -1,6 +1,6 @@
-//! One object that cannot be read stops nothing: it is set aside by name, and all others are served.
+//! One unreadable object stops nothing: it is set aside by name, and all others are served.
 //!
-//! The schemas refuse such objects, so they are loosened first, as if a later version had written them.
+//! The schemas refuse such objects, so they are relaxed first, as if a later version had written the objects.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::looking::until;
 use crate::scene::Scene;
 use crate::stage::{HOME, Stage};
 
-/// Lets the field hold anything, and drops the rules that would object.
+/// Lets the field hold anything, and drops the rules that would refuse that.
 async fn loosen<K: CustomResourceExt>(it: &Scene, path: &[&str]) {
     let api: Api<CustomResourceDefinition> = Api::all(it.admin.clone());
     let mut definition = api.get(K::crd_name()).await.expect("a definition");
@@ -42,7 +42,7 @@ fn without_rules(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// Changes an object whose answer may not parse; the new schema may take a moment to be in force.
+/// Changes an object whose answer may not parse; a new schema takes a moment to become effective.
 async fn change<K>(api: Api<PartialObjectMeta<K>>, name: &str, change: Value)
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
@@ -54,13 +54,13 @@ where
     .await;
 }
 
-/// As the operator itself, which alone may change shares.
+/// As the operator, because only it may change shares.
 async fn operator(stage: &Stage) -> Client {
     let kubeconfig = stage.access.service_account_kubeconfig(HOME, "bowline").await.expect("a token");
     access::client(&kubeconfig).await.expect("a client")
 }
 
-/// One field of each kind, spoiled or as it was.
+/// One field of each kind, broken or as before.
 struct Fields {
     uid: Value,
     suspend: Value,
@@ -79,7 +79,7 @@ impl Fields {
         Self { uid, suspend: Value::Null, before: Value::Null, display_name: Value::Null }
     }
 
-    /// Puts them into the scene's objects and the share in `other`.
+    /// Writes them into the scene's objects and the share in `other`.
     async fn put(self, it: &Scene, other: &str) {
         let Self { uid, suspend, before, display_name } = self;
         let (shares, share) =
@@ -94,7 +94,7 @@ impl Fields {
     }
 }
 
-/// A connection of this scene, shared into a namespace of its own; gives that, and the grant's id.
+/// A connection of this scene, shared into another namespace; returns that namespace, and the grant's id.
 async fn shared(it: &Scene) -> (String, String) {
     let other = it.another_namespace("other").await;
     it.provider(Rotation::SingleUse).lifetime(8).apply().await;

@@ -129,7 +129,7 @@ async fn the_previous_secret_exchanges_the_code_and_spends_it_once() {
 }
 
 #[tokio::test]
-async fn another_tries_verifier_or_a_second_use_is_refused() {
+async fn another_attempts_verifier_or_a_second_use_is_refused() {
     let bench = bench(|_| ()).await;
     let (mine, theirs) = (bench.begin().await, bench.begin().await);
     let came = bench.decide(&theirs, &[("auto_consent", "bob")]).await;

@@ -1,4 +1,4 @@
-//! What else an owner does on a connection's page: agree to more than was asked for, pause, name what a provider leaves open.
+//! What else an owner does on a connection's page: accept extra scopes, pause, set what a provider leaves open.
 
 use bowline_testbed::sandbox::{Action, Fault, Rotation};
 use kube::ResourceExt;
@@ -9,7 +9,7 @@ use super::house::{Portal, admit};
 use crate::looking::until;
 use crate::scene::{Scene, scene};
 
-/// A connection of alice's whose provider gave `email` besides what was asked for.
+/// A connection of alice's whose provider granted `email` beyond what was requested.
 async fn given_more(name: &str, scopes: &[&str]) -> (Scene, Portal, String) {
     let it = scene(name).await;
     it.provider(Rotation::SingleUse)
@@ -37,7 +37,7 @@ async fn an_owner_agrees_to_what_was_given_beyond_the_asked_r15() {
     assert!(his.says("before its owner agrees to it") && !his.says("id=\"agree\""), "{}", his.text);
     let refused = bob.submit(&his, &format!("{page}/agree"), &[("scopes", "email")]).await;
     assert_eq!(refused.status, 403, "{}", refused.text);
-    // A page that showed something else agrees to nothing.
+    // A page that showed something else accepts nothing.
     for other in ["", "email admin", "admin"] {
         let refused = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", other)]).await;
         assert_eq!(refused.status, 409, "{other}: {}", refused.text);
@@ -76,7 +76,7 @@ async fn scopes_that_a_tool_keeps_are_agreed_to_where_it_reads_them() {
     assert_eq!(it.get("mail").await.spec.scopes, ["read"]);
 }
 
-/// A connection of alice's that works, and its page.
+/// A working connection of alice's, and its page.
 async fn at_work(name: &str) -> (Scene, Portal, String) {
     let it = scene(name).await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
@@ -95,7 +95,7 @@ async fn an_owner_pauses_and_resumes_and_everybody_reads_who_did_and_when() {
     let paused = alice.submit(&seen, &format!("{page}/pause"), &[]).await;
     assert_eq!((paused.status, paused.location.as_str()), (303, page.as_str()), "{}", paused.text);
     it.until_phase("mail", "Suspended").await;
-    // Whoever acts in the portal afterwards is not who paused it.
+    // Whoever acts in the portal later is not the one who paused it.
     assert_eq!(bob.submit(&bob.get(&page).await, &format!("{page}/refresh"), &[]).await.status, 303);
     let his = bob.get(&page).await;
     assert!(his.says("id=\"stopped\">Paused <time") && his.says("</time> by alice.</p>"), "{}", his.text);
@@ -188,7 +188,7 @@ async fn what_a_provider_leaves_open_is_asked_for_when_a_connection_is_made_r7()
     assert!(seen.says("<dt>Tenant</dt><dd>contoso.onmicrosoft.com"), "{}", seen.text);
     assert!(!seen.says("id=\"remake\""), "{}", seen.text);
 
-    // The administrator decides it now, so what the connection says is wrong.
+    // The administrator sets it now, so what the connection sets is wrong.
     it.change_provider(json!({"spec": {"parameters": {"tenant": "fabrikam.com"}}})).await;
     it.until_reason("mail", "Ready", "ParametersInvalid").await;
     let seen = alice.get(&page).await;
@@ -217,7 +217,7 @@ async fn who_asked_for_a_connection_is_said_before_the_redirect_r6() {
     assert_eq!(made.status, 303, "{}", made.text);
     it.until_reason("mine", "Authorized", "AwaitingAuthorization").await;
     let page = made.location;
-    // Whoever acts in the portal afterwards did not ask for it.
+    // Whoever acts in the portal later did not request it.
     assert_eq!(bob.submit(&bob.get(&page).await, &format!("{page}/refresh"), &[]).await.status, 303);
     let since = it.get("mine").await.metadata.creation_timestamp.unwrap().0;
     let review = carol.get(&format!("{page}/connect")).await;

@@ -36,7 +36,7 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
     let endless = portal.raw(&format!("GET {code}&x={} HTTP/1.1\r\n", "y".repeat(1 << 20))).await;
     assert!(endless.starts_with("HTTP/1.1 4"), "{endless:.80}");
 
-    // Somebody else's browser, and carol's own after a new sign-in: the state is consumed, and the code is lost.
+    // Another person's browser, and carol's own after a new sign-in: the state is consumed, and the code is lost.
     let bob = portal.browser_of(&it, "bob").await;
     assert_eq!(bob.get(&code).await.status, 409);
     assert_eq!(carol.get(&code).await.status, 409, "consumed by whoever came first");
@@ -65,7 +65,7 @@ async fn a_callback_counts_once_and_in_the_browser_that_left() {
     assert_eq!(portal.browser().get("/callback/x?state=short").await.status, 400);
 }
 
-/// What looks ahead (a mail scanner, the preview of a chat) asks by `HEAD`.
+/// Link scanners (of mail or chat, for a preview) use `HEAD`.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn looking_ahead_takes_nothing_away() {
@@ -108,14 +108,14 @@ async fn a_start_link_of_somebody_elses_leads_nowhere() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_second_try_replaces_the_first_and_a_sixth_open_one_is_refused() {
+async fn a_second_attempt_replaces_the_first_and_a_sixth_open_one_is_refused() {
     let (it, portal, carol, page) = begun("many").await;
     let first = leave(&carol, &page).await;
     let second = leave(&carol, &page).await;
     assert_eq!(back(&it, &carol, &first, "alice").await.status, 409, "replaced");
     assert_eq!(back(&it, &carol, &second, "alice").await.status, 303);
 
-    // Nobody else connects as gitops, whose tries stay open.
+    // Nobody else connects as gitops, whose attempts stay open.
     admit(&it, "gitops").await;
     let gitops = portal.browser_of(&it, "gitops").await;
     let token = gitops.get("/connections").await;

@@ -1,4 +1,4 @@
-//! The testbed's browser at one portal, one answer at a time: what a page leads to is for the test to follow.
+//! The testbed's browser at one portal, one response at a time: the test follows redirects itself.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use url::Url;
 
-/// A browser at one portal process; its cookies may be used at another.
+/// A browser at one portal process; its cookies can be used at another one.
 pub struct Browser {
     browser: browser::Browser,
     portal: String,
@@ -29,7 +29,7 @@ impl Page {
         attribute_of(&self.text, "input", ("name", "form"), "value").unwrap_or_default()
     }
 
-    /// The text is there.
+    /// The text is on the page.
     pub fn says(&self, text: &str) -> bool {
         self.text.contains(text)
     }
@@ -40,7 +40,7 @@ impl Browser {
         Self::on(None, address)
     }
 
-    /// A browser on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
+    /// A browser on another machine: `host` is one of this machine's addresses, such as 127.0.0.2.
     pub fn on(host: Option<IpAddr>, address: &str) -> Self {
         let browser = browser::Browser::on(host).expect("a browser");
         Self { browser, portal: address.to_owned() }
@@ -50,12 +50,12 @@ impl Browser {
         Url::parse(&format!("{}{path}", self.portal)).expect("an address")
     }
 
-    /// Keeps a cookie, as if it had been set.
+    /// Stores a cookie, as if it had been set.
     pub fn keep(&self, name: &str, value: &str) {
         self.browser.keep(&self.address("/"), name, value);
     }
 
-    /// The cookies it keeps.
+    /// The stored cookies.
     pub fn cookies(&self) -> Vec<String> {
         self.browser.cookies(&self.address("/")).into_values().collect()
     }
@@ -79,14 +79,14 @@ impl Browser {
             .await
     }
 
-    /// Sends the form that is on `page`, token and all.
+    /// Sends the form that is on `page`, including its token.
     pub async fn submit(&self, page: &Page, path: &str, fields: &[(&str, &str)]) -> Page {
         let token = page.token();
         let all: Vec<_> = [("form", token.as_str())].into_iter().chain(fields.iter().copied()).collect();
         self.post(path, &all).await
     }
 
-    /// A form, with no word on where it comes from.
+    /// A form that does not say which page it comes from.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.browser.form(&self.address(path), fields)

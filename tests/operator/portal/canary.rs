@@ -1,5 +1,5 @@
-//! Nothing of a sign-in or of a consent that somebody could use is in what portal and operator say: not in their logs at
-//! their loudest, no Event, no status, no metric, and no page but the one that needs it.
+//! Portal and operator reveal nothing of a sign-in or a consent that somebody could use: not in their most detailed logs, an
+//! Event, a status, a metric, or any page but the one that needs it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ use crate::looking::{grant_id, until};
 use crate::scene::Scene;
 use crate::stage::{HOME, PORTAL, Stage};
 
-/// What must not be said, and what it is.
+/// A text that must not be revealed, and what it is.
 type Secrets = BTreeMap<String, &'static str>;
 
-/// Signs in by the `OpenID` provider, and notes what that takes.
+/// Signs in with the `OpenID` provider, and notes the secrets involved.
 async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browser {
     let browser = portal.browser();
     let page = browser.get("/sign-in").await;
@@ -39,7 +39,7 @@ async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browse
     let key: Secret = it.secrets("bowline-portal").get(KEY_SECRET).await.unwrap();
     let key = SessionKey::new(&key.data.unwrap().pop_first().unwrap().1.0).unwrap();
     let kept = browser.cookies().into_iter().find_map(|cookie| key.open::<Before>(Purpose::SignIn, &cookie));
-    let kept = kept.unwrap_or_else(|| panic!("no {BEFORE_COOKIE}")).oidc.expect("a try");
+    let kept = kept.unwrap_or_else(|| panic!("no {BEFORE_COOKIE}")).oidc.expect("a sign-in");
     secrets.insert(kept.state, "the state of a sign-in");
     secrets.insert(kept.nonce, "the nonce of a sign-in");
     secrets.insert(kept.verifier, "the verifier of a sign-in");
@@ -51,12 +51,12 @@ async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browse
     let answer = Serializer::new(String::new()).extend_pairs(answer).finish();
     let signed_in = browser.get(&format!("/sign-in/oidc/callback?{answer}")).await;
     assert_eq!(signed_in.status, 303, "{}", portal.logs());
-    // A second time, which is refused and told of.
+    // A second time, which is refused and reported.
     assert_eq!(browser.get(&format!("/sign-in/oidc/callback?{answer}")).await.status, 403);
     browser
 }
 
-/// Signs in by a token of the cluster, once with one that is cut off.
+/// Signs in with a token of the cluster, and once with a truncated one.
 async fn by_token(it: &Scene, portal: &Portal, user: &str, secrets: &mut Secrets) -> Browser {
     let token = token(&it.stage.access, user);
     let cut = format!("{}canary", &token[..token.len() - 1]);
@@ -66,7 +66,7 @@ async fn by_token(it: &Scene, portal: &Portal, user: &str, secrets: &mut Secrets
     portal.browser_of(it, user).await
 }
 
-/// What the operator alone opens: a verifier or a device code.
+/// What only the operator can open: a verifier or a device code.
 async fn opened(it: &Scene, pledge: &ByteString) -> String {
     let keyring = it.secrets(HOME).get("bowline-keyring").await.unwrap().data.unwrap();
     let entries = keyring.iter().map(|(name, bytes)| (name.as_str(), bytes.0.as_slice()));
@@ -84,7 +84,7 @@ async fn opened(it: &Scene, pledge: &ByteString) -> String {
     pledge["secret"].as_str().expect("a secret").to_owned()
 }
 
-/// What is sealed in the newest try that satisfies the claim.
+/// What is sealed in the newest attempt that satisfies the claim.
 async fn pledged(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>) -> ByteString {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     until("a sealed pledge", async || {
@@ -94,7 +94,7 @@ async fn pledged(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>
     .await
 }
 
-/// Leaves for the provider, and notes what that takes; gives what the browser brings back.
+/// Leaves for the provider, and notes the secrets involved; returns the query with which the browser comes back.
 async fn consents(it: &Scene, browser: &Browser, page: &str, secrets: &mut Secrets) -> String {
     let address = leave(browser, page).await;
     let of = |step| if let Step::Sent { sealed, .. } = step { Some(sealed) } else { None };
@@ -108,7 +108,7 @@ async fn consents(it: &Scene, browser: &Browser, page: &str, secrets: &mut Secre
     format!("/callback/{}?{query}", it.name)
 }
 
-/// carol connects; before, she says no, somebody else comes back in her place, and half an answer comes.
+/// carol connects. Before that she denies access, somebody else comes back in her place, and half an answer arrives.
 async fn a_hard_way(it: &Scene, portal: &Portal, carol: &Browser, secrets: &mut Secrets) {
     let page = format!("/connections/{}/mail", it.namespace);
     secrets.insert(carol.get(&page).await.token(), "the token of a form");
@@ -134,7 +134,7 @@ async fn a_hard_way(it: &Scene, portal: &Portal, carol: &Browser, secrets: &mut 
     }
 }
 
-/// A second grant for the same connection, by a code on another device.
+/// A second grant for the same connection, with a device code.
 async fn by_device(it: &Scene, carol: &Browser, secrets: &mut Secrets) {
     let page = format!("/connections/{}/mail", it.namespace);
     let seen = carol.get(&page).await;

@@ -1,4 +1,4 @@
-//! What pages say of a connection, held against what is known of it in another way.
+//! What pages say about a connection, compared with what is known in another way.
 
 use bowline_api::IntegrationConnection;
 use bowline_testbed::sandbox::Rotation;
@@ -15,14 +15,14 @@ use super::house::{Portal, admit};
 use crate::looking::until;
 use crate::scene::{Scene, parsed, scene};
 
-/// The part of a page that the element with this id begins.
+/// The part of a page that begins with the element with this id.
 fn part<'a>(page: &'a Page, id: &str) -> &'a str {
     let begin = page.text.split_once(&format!("id=\"{id}\""));
     let (_, rest) = begin.unwrap_or_else(|| panic!("no {id}: {}", page.text));
     rest.split("</section>").next().unwrap()
 }
 
-/// A time as pages write it, for machines and for people who point at it.
+/// A time as pages write it, for machines and as a tooltip for people.
 fn told(time: &Time) -> String {
     let exact = time.0.strftime("%Y-%m-%d %H:%M UTC");
     format!("<time datetime=\"{}\" title=\"{exact}\">", time.0)
@@ -34,7 +34,7 @@ fn assert_says(part: &str, what: &[&str]) {
     }
 }
 
-/// A connection that alice consented to and shares, and the namespace it is shared into.
+/// A connection that alice consented to and shares, and the namespace in which it is shared.
 async fn shared(name: &str) -> (Scene, String) {
     let it = scene(name).await;
     let other = it.another_namespace("other").await;
@@ -93,7 +93,7 @@ async fn a_connections_page_says_all_that_is_known_of_it_r8_r9_r18() {
     assert_says(part(&seen, "sharing"), &[&workspace, &into]);
 }
 
-/// Lets this user look at the scene's workspace.
+/// Lets this user read the scene's workspace.
 async fn lets_see_workspace(it: &Scene, user: &str) {
     let role: ClusterRole = parsed(json!({"metadata": {"name": it.name}, "rules": [{
         "apiGroups": ["bowline.dev"], "resources": ["workspaces"], "resourceNames": [it.name], "verbs": ["get"]}]}));
@@ -126,7 +126,7 @@ async fn a_workspaces_page_says_what_is_shared_there_and_by_whom_r18() {
     assert!(seen.says(&format!("<h1>{}</h1>", it.name)), "{}", seen.text);
 }
 
-/// An Event about a connection, told this many minutes ago.
+/// An Event about a connection, reported this many minutes ago.
 async fn event(it: &Scene, of: &IntegrationConnection, reason: &str, ago: i64) -> Time {
     let time = Timestamp::from_second(Timestamp::now().as_second() - 60 * ago).unwrap();
     let event: Event = parsed(json!({
@@ -152,7 +152,7 @@ async fn the_history_is_the_last_ten_of_this_one_newest_first_in_words() {
     let (mail, other) = (it.get("mail").await, it.get("other").await);
     let words = ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"];
     let mut expected = Vec::new();
-    // Made in an order that is not that of their times.
+    // Created in an order that is not that of their times.
     for at in [4, 1, 9, 0, 10, 2, 7, 3, 8, 5, 6] {
         let ago = i64::try_from(at).unwrap() + 2;
         let time = event(&it, &mail, &format!("Grant{}Told", words[at]), ago).await;
@@ -209,7 +209,7 @@ async fn what_git_keeps_is_shown_and_not_edited() {
         (Some("From Git"), None),
         "nothing was changed"
     );
-    // What Git says nothing about is the owner's.
+    // The owner may edit what is not set in Git.
     assert_eq!(alice.submit(&seen, &edit, &[("description", "Mine")]).await.status, 303);
     assert_eq!(it.get("mail").await.spec.description.as_deref(), Some("Mine"));
 
@@ -253,7 +253,7 @@ async fn each_filter_narrows_the_list_r4() {
     ];
     for (filter, expected) in rows {
         until(&format!("the list with {filter}"), async || {
-            // The namespace is in each row's address: it keeps other tests' connections out.
+            // Each row's address contains the namespace: it excludes other tests' connections.
             let list = alice.get(&format!("/connections?q={}%2F{filter}", it.namespace)).await;
             let link = |name: &str| format!("href=\"/connections/{}/{name}\"", it.namespace);
             let shown: Vec<_> = all.into_iter().filter(|name| list.says(&link(name))).collect();

@@ -1,4 +1,4 @@
-//! Forms from elsewhere: no change of any kind without a form of one's own session, sent from a page of ours.
+//! Forms from elsewhere: no change without a form of the user's own session, sent from a page of ours.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::scene::{Scene, scene};
 
 const OURS: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-/// What browsers say of a form on somebody else's page, and what they do not say.
+/// What browsers say about a form on another site's page, and what they leave out.
 const FROM_ELSEWHERE: &[&[(&str, &str)]] = &[
     &[("sec-fetch-site", "cross-site")],
     &[("sec-fetch-site", "same-site")],
@@ -29,7 +29,7 @@ const FROM_ELSEWHERE: &[&[(&str, &str)]] = &[
     &[],
 ];
 
-/// Paths that change something; those of signing in apart.
+/// Paths that change something, except those for signing in.
 fn changes(it: &Scene) -> Vec<String> {
     let changes = ROUTES.iter().filter(|route| route.method != "GET" && !route.path.starts_with("/sign-in"));
     let parts = [("{namespace}", it.namespace.as_str()), ("{name}", "mail"), ("{provider}", &it.name)];
@@ -95,7 +95,7 @@ async fn a_form_from_elsewhere_changes_nothing() {
         assert_eq!(send(&carol, &it, &in_query, &[], &[OURS]).await.status, 403, "{path}: in the address");
     }
     assert_eq!(state(&it).await, before);
-    // The same forms, with the right token from the right page, are heard.
+    // The same forms, with the right token from the right page, are accepted.
     for path in &changes {
         let again = carol.also_at(&portal.address);
         let answer = send(&again, &it, path, &[&right], &[OURS]).await;
@@ -126,7 +126,7 @@ async fn nobody_is_signed_in_by_a_form_from_elsewhere() {
     let paths: Vec<_> =
         ROUTES.iter().filter(|route| route.method == "POST" && route.path.starts_with("/sign-in")).collect();
     assert_eq!(paths.len(), 2);
-    // Each from a machine of its own: tries to sign in are counted by address.
+    // Each from another machine: sign-in attempts are counted per address.
     for (route, host) in paths.iter().zip(["127.0.0.2", "127.0.0.3"]) {
         let victim = portal.browser_on(host);
         let right = victim.get("/sign-in").await.token();
@@ -147,7 +147,7 @@ async fn nobody_is_signed_in_by_a_form_from_elsewhere() {
             );
             assert!(answer.cookies.is_empty(), "{} {form} {headers:?}: {:?}", route.path, answer.cookies);
         }
-        // A form of ours, in a browser that never asked for one.
+        // A form of ours, in a browser that never requested one.
         let fresh = portal.browser_on(host);
         assert_eq!(fresh.post(route.path, &[("form", &right), ("token", &mallory)]).await.status, 403);
         let heard = sent(&right, &[OURS]).await;
@@ -155,7 +155,7 @@ async fn nobody_is_signed_in_by_a_form_from_elsewhere() {
     }
 }
 
-/// The forms of a template: their opening tag and what is in them.
+/// The forms of a template: their opening tag and their content.
 fn forms(template: &str) -> Vec<(&str, &str)> {
     let forms = template.split("<form").skip(1);
     forms

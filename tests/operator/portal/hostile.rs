@@ -1,4 +1,4 @@
-//! Hostile surroundings: other providers, proxies, links, and an API server, operator and portal that come and go.
+//! Hostile surroundings: other providers, proxies, links, and an API server, operator and portal that stop and start.
 
 use bowline_api::attempt::attempt_name;
 use bowline_api::attempt::{Attempt, Step};
@@ -18,7 +18,7 @@ use crate::looking::until;
 use crate::scene::{Scene, parsed, scene};
 use crate::stage::{PORTAL, Stage};
 
-/// carol, and her connection that waits for her.
+/// carol, and her connection that awaits authorization.
 async fn prepare(it: &Scene) -> (Portal, Browser, String) {
     it.provider(Rotation::SingleUse).apply().await;
     admit(it, "carol").await;
@@ -34,8 +34,8 @@ fn state_of(callback: &str) -> String {
     url.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned()
 }
 
-/// RFC 9700 §4.4: the malicious provider passes the browser on to an honest one, whose code then comes to the honest
-/// redirect URI with the malicious try's state, or to the malicious one's.
+/// RFC 9700 §4.4: the malicious provider redirects the browser to an honest one, whose code then arrives at the honest
+/// redirect URI with the state of the malicious attempt, or at the malicious redirect URI.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn a_malicious_provider_gets_no_honest_code() {
@@ -88,10 +88,10 @@ async fn a_callback_that_is_cut_off_connects_nothing() {
     it.until_phase("mail", "Active").await;
 }
 
-/// Lets the time of a try run out.
+/// Makes an attempt expire.
 async fn run_out(it: &Scene, state: &str) {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
-    let kept = attempts.get(&attempt_name(state)).await.unwrap().expect("a try");
+    let kept = attempts.get(&attempt_name(state)).await.unwrap().expect("an attempt");
     let late =
         Attempt { expires_at: Timestamp::now() - SignedDuration::from_secs(1), ..kept.attempt.clone() };
     attempts.replace(kept, &late).await.unwrap();
@@ -114,7 +114,7 @@ async fn a_callback_that_comes_late_connects_nothing() {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
     let name = begun.location.trim_start_matches("/leave/").to_owned();
     let kept = until("an address", async || {
-        let kept = attempts.get(&name).await.unwrap().expect("a try");
+        let kept = attempts.get(&name).await.unwrap().expect("an attempt");
         matches!(kept.attempt.step, Step::Prepared { .. }).then_some(kept)
     })
     .await;
@@ -127,7 +127,7 @@ async fn a_callback_that_comes_late_connects_nothing() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_try_outlives_the_end_of_portal_and_operator() {
+async fn an_attempt_survives_a_restart_of_portal_and_operator() {
     let stage = Stage::fresh(&[]).await;
     let it = stage.scene("both-restart").await;
     let (portal, carol, page) = prepare(&it).await;
@@ -145,7 +145,7 @@ async fn a_try_outlives_the_end_of_portal_and_operator() {
     assert_eq!(carol.also_at(&last.address).get(&code).await.status, 409, "a replay, two portals later");
 }
 
-/// No proxy was named whose word is taken.
+/// No proxy was configured as trusted.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn forged_headers_of_a_proxy_change_nothing() {
@@ -182,7 +182,7 @@ async fn forged_headers_of_a_proxy_change_nothing() {
     let address = leave(&carol, &page).await;
     assert!(!address.as_str().contains("evil"), "the redirect URI is the portal's own");
 
-    // Each sender has a pace of its own, and cannot put on another's.
+    // Each sender has its own limit, and cannot use up another's.
     let token = nobody.get("/sign-in").await;
     let mut seen = Vec::new();
     for number in 0..40 {
@@ -195,7 +195,7 @@ async fn forged_headers_of_a_proxy_change_nothing() {
     assert!(seen.contains(&429), "a forged address escapes the pace: {seen:?}");
 }
 
-/// A session that began so long ago, sealed with the portal's own key.
+/// A session that began this long ago, sealed with the portal's own key.
 async fn session(it: &Scene, user: &str, ago: SignedDuration) -> String {
     let key = session_key(it).await;
     let begun = Session::begin(user, Groups::Claimed(Vec::new()), Timestamp::now() - ago).unwrap();
@@ -264,7 +264,7 @@ async fn who_may_read_does_not_connect() {
     assert!(object.metadata.deletion_timestamp.is_none() && object.spec.disconnect.is_none());
 }
 
-/// An editor may ask for codes in the owner's name; that must not use up the owner's own tries.
+/// An editor may request codes in the owner's name; that must not use up the owner's own attempts.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn codes_for_other_devices_do_not_keep_their_owner_from_connecting() {

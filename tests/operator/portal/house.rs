@@ -1,4 +1,4 @@
-//! Portal processes with the rights that they ship with.
+//! Portal processes with their shipped rights.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Portal {
 }
 
 impl Portal {
-    /// Starts one on the cluster of a scene, and waits until it is ready.
+    /// Starts a portal on the cluster of a scene, and waits until it is ready.
     pub async fn start(scene: &Scene, more: &[&str]) -> Self {
         let access = &scene.stage.access;
         install(access).await;
@@ -45,7 +45,7 @@ impl Portal {
             environment: &[],
             readiness: &format!("{address}/readyz"),
         };
-        // The account's kubeconfig is one file, written anew for each process.
+        // The account's kubeconfig is one file, written again for each process.
         let _alone = ALONE.lock().await;
         let process = OperatorProcess::start(access, portal).await.expect("the portal is ready");
         Self { process, address }
@@ -56,23 +56,23 @@ impl Portal {
         self.process.logs().expect("its log")
     }
 
-    /// Sends bytes that no browser would, and gives the beginning of the answer.
+    /// Sends bytes that no browser would send, and returns the beginning of the answer.
     pub async fn raw(&self, bytes: &str) -> String {
         let mut stream =
             TcpStream::connect(self.address.trim_start_matches("http://")).await.expect("a connection");
-        // It may hang up before all is sent.
+        // It may hang up before everything is sent.
         let _ = stream.write_all(bytes.as_bytes()).await;
         let mut answer = vec![0; 200];
         let length = stream.read(&mut answer).await.unwrap_or(0);
         String::from_utf8_lossy(&answer[..length]).into_owned()
     }
 
-    /// A browser of nobody.
+    /// A browser in which nobody has signed in.
     pub fn browser(&self) -> Browser {
         Browser::at(&self.address)
     }
 
-    /// A browser of nobody, on the machine with this address of ours.
+    /// The same, on the machine with this address of ours.
     pub fn browser_on(&self, host: &str) -> Browser {
         Browser::on(Some(host.parse().expect("an address")), &self.address)
     }
@@ -106,15 +106,15 @@ pub async fn session_key(it: &Scene) -> SessionKey {
     SessionKey::new(&secret.data.unwrap().pop_first().unwrap().1.0).unwrap()
 }
 
-/// The token that a plain user's kubeconfig holds.
+/// The token in a plain user's kubeconfig.
 pub fn token(access: &Access, user: &str) -> String {
     let path = access.kubeconfig_for(user).expect("a kubeconfig");
     let kubeconfig: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     kubeconfig["users"][0]["user"]["token"].as_str().expect("a token").to_owned()
 }
 
-/// Lets this user edit in the scene's namespace. Tries to connect are counted per user, so those who connect in a browser
-/// here are not alice, who connects in other tests of this binary.
+/// Lets this user edit in the scene's namespace. Attempts are counted per user, so the users who connect in a browser here
+/// are not alice, who connects in other tests of this binary.
 pub async fn admit(it: &Scene, user: &str) {
     let binding: RoleBinding = parsed(json!({
         "metadata": {"name": format!("edit-{user}")},
@@ -124,7 +124,7 @@ pub async fn admit(it: &Scene, user: &str) {
     it.create(&it.namespace, &binding).await;
 }
 
-/// A connection of this user's, which waits for its owner to allow access.
+/// A connection of this user's that awaits its owner's authorization.
 pub async fn waiting(it: &Scene, user: &str, name: &str) {
     let object: IntegrationConnection = parsed(json!({
         "apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",

@@ -1,4 +1,4 @@
-//! The menu: on every page of who is signed in, also where something did not work, and never to a page that refuses them.
+//! The menu: on every page for signed-in users, also after an error, and without links to pages that would refuse them.
 
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
@@ -25,7 +25,7 @@ async fn ready(name: &str) -> (Scene, Portal) {
     (it, portal)
 }
 
-/// Changes something that is not there until the answer is not "not found" any more.
+/// Changes something that does not exist yet, until the answer is no longer "not found".
 async fn hurries(browser: &Browser, form: &Page) -> Page {
     for _ in 0..60 {
         let answer = browser.submit(form, "/connections/a/b/refresh", &[]).await;

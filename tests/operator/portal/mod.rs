@@ -1,8 +1,8 @@
-//! `bowline portal` as a process, with the rights it ships with, beside a running operator and the sandbox.
+//! `bowline portal` as a process with its shipped rights, beside a running operator and the sandbox.
 //!
-//! Level 1 shows what each request must bring and what each answer carries. That the API server is asked, that its
-//! policies take the portal's writes for the user's, and that portal and operator finish what the other began, shows only
-//! here.
+//! Unit tests show what each request must contain and what each response has. Only here do we see that the API server is
+//! asked, that its policies treat the portal's writes as the user's, and that portal and operator finish what the other
+//! began.
 
 mod actions;
 mod attacks;

@@ -1,4 +1,4 @@
-//! How fast one user and one address may go, and that nobody is slowed by somebody else.
+//! How fast one user and one address may send requests, and that nobody is slowed down by somebody else.
 
 use bowline_portal::testing::{ACTIONS, REQUESTS};
 use futures::future::join_all;
@@ -7,13 +7,13 @@ use super::browser::Page;
 use super::house::Portal;
 use crate::scene::scene;
 
-/// So many times the first burst are sent before a test gives up. Buckets fill while a slow machine answers: no single request is
-/// sure to be refused, but one of many at once is, on any machine that answers faster than they fill.
+/// A test sends this many times the first burst before it gives up. Buckets refill while a slow machine answers: no single
+/// request is certain to be refused, but on any machine that answers faster than they refill, one of many is.
 const PATIENCE: usize = 8;
-/// Requests at a time.
+/// Concurrent requests.
 const AT_ONCE: usize = 50;
 
-/// Sends until one is refused: how many were let through before, and the refusal.
+/// Sends until a request is refused: how many were accepted before, and the refusal.
 async fn flood(most: usize, at_once: usize, send: impl AsyncFn() -> Page) -> Option<(usize, Page)> {
     let mut let_through = 0;
     while let_through < most {
@@ -35,7 +35,7 @@ async fn one_users_changes_are_limited_and_nobody_elses() {
     let path = format!("/connections/{}/absent/refresh", it.namespace);
     let (page, bobs) = (carol.get("/connections").await, bob.get("/connections").await);
 
-    // Forms that a foreign page sends in her name use nothing up.
+    // Forms that a foreign page sends in her name use up nothing.
     let burst = usize::try_from(ACTIONS.burst).unwrap();
     let forged = async || carol.post(&path, &[("form", "guess")]).await;
     assert!(flood(burst, 10, forged).await.is_none());
@@ -63,7 +63,7 @@ async fn one_addresses_requests_are_limited_and_nobody_elses() {
     assert_eq!(page.status, 200);
     let carol = portal.browser_of(&it, "carol").await;
     let burst = usize::try_from(REQUESTS.burst).unwrap();
-    // What nobody serves counts as well, and costs the machine least.
+    // Requests for unknown addresses count as well, and are the cheapest.
     let nowhere = async || carol.get("/nowhere").await;
     let (let_through, _) = flood(PATIENCE * burst, AT_ONCE, nowhere).await.expect("a limit");
     assert!(let_through + 10 >= burst, "{let_through} requests in a row are what a page may need");
@@ -74,7 +74,7 @@ async fn one_addresses_requests_are_limited_and_nobody_elses() {
     assert!(let_through < burst, "{let_through}: the same bucket");
     let others = join_all((0..AT_ONCE).map(|_| bob.get("/sign-in"))).await;
     assert!(others.iter().all(|answer| answer.status == 200), "bob is elsewhere");
-    // Probes come from the kubelet, and one that fails would end the portal.
+    // Probes come from the kubelet; if one failed, the portal would be restarted.
     for probe in ["/livez", "/readyz"] {
         assert_eq!(carol.get(probe).await.status, 200, "{probe}");
     }

@@ -1,4 +1,4 @@
-//! Behind proxies: one that names the user, and ones that name the client.
+//! Behind proxies: one that names the user, and some that name the client.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ const USER: &str = "x-forwarded-user";
 const GROUPS: &str = "x-forwarded-groups";
 const PROVED: (&str, &str) = (SECRET_HEADER, SECRET);
 
-/// A portal that believes a proxy, and a connection of alice's.
+/// A portal that trusts a proxy, and a connection of alice's.
 async fn behind_a_proxy(name: &str) -> (Scene, Portal, String) {
     let it = scene(name).await;
     it.provider(Rotation::SingleUse).apply().await;
@@ -91,7 +91,7 @@ async fn a_session_counts_while_the_proxy_names_the_same_user() {
     let (alice, bob) = ((USER, "alice"), (USER, "bob"));
     let by_proxy = portal.browser();
     assert!(has_session(&get(&by_proxy, "/sign-in", &[alice, PROVED]).await));
-    // A session got by a token beside the proxy is no way around it.
+    // A session from a token, obtained without the proxy, cannot bypass it.
     let by_token = portal.browser();
     let cookies = {
         let elsewhere = Portal::start(&it, &[]).await;
@@ -119,7 +119,7 @@ async fn a_session_counts_while_the_proxy_names_the_same_user() {
                 assert_eq!(answer.status, 401, "{headers:?}: {}", answer.text);
             }
         }
-        // The proxy names somebody else now: it is bob who signs in, with a session of his own.
+        // The proxy names another user now: bob signs in, with a session of his own.
         let other = browser.also_at(&portal.address);
         assert!(has_session(&get(&other, "/sign-in", &[bob, PROVED]).await));
         assert!(get(&other, &page, &[bob, PROVED]).await.says("Signed in as bob"));
@@ -163,7 +163,7 @@ async fn a_proxy_names_groups_and_none_of_kubernetes_itself() {
     }
 }
 
-/// Tries to sign in with nonsense, as a proxy passes them on; how they were answered.
+/// Signs in with an invalid token several times, as a proxy passes it on; returns the statuses.
 async fn tries(browser: &Browser, forwarded: impl Fn(u8) -> String) -> Vec<u16> {
     let form = get(browser, "/sign-in", &[("x-forwarded-for", &forwarded(0))]).await.token();
     let mut seen = Vec::new();
@@ -181,16 +181,16 @@ async fn a_client_behind_a_trusted_proxy_has_a_pace_of_its_own_and_only_that() {
     let it = scene("clients").await;
     let portal = Portal::start(&it, &["--trusted-proxies", "127.0.0.1,10.0.0.0/8"]).await;
     let proxy = portal.browser_on("127.0.0.1");
-    // What a client puts left of its own address is no way out, nor is a second proxy of ours.
+    // Addresses that a client adds to the left of its own do not help it, nor does a second proxy of ours.
     let seen = tries(&proxy, |number| format!("198.51.100.{number}, 203.0.113.9, 10.0.0.{number}")).await;
     assert!(seen.starts_with(&[403; 20]) && seen.contains(&429), "{seen:?}");
     let spoofed = tries(&proxy, |number| format!("203.0.113.{}, 203.0.113.9", 100 + number)).await;
     assert!(spoofed.iter().filter(|status| **status != 429).count() <= 10, "{spoofed:?}");
-    // Another client of the same proxy goes on.
+    // Another client of the same proxy is not affected.
     let other = tries(&proxy, |_| "203.0.113.10".to_owned()).await;
     assert!(other.starts_with(&[403; 20]), "{other:?}");
 
-    // Somebody who is no proxy of ours: the header is not read, neither to escape nor to use up another's tries.
+    // A sender that is not our proxy: the header is ignored, so it can neither escape its limit nor use up another's.
     let direct = portal.browser_on("127.0.0.2");
     let seen = tries(&direct, |number| format!("203.0.113.{}", 20 + number)).await;
     assert!(seen.starts_with(&[403; 20]) && seen.contains(&429), "{seen:?}");

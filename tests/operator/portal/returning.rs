@@ -1,4 +1,4 @@
-//! Where signing in leads: back to the page that was asked for, and never to another site.
+//! Where signing in leads: back to the requested page, and never to another site.
 
 use bowline_portal::testing::{BEFORE_COOKIE, Before, HOME, Purpose, SessionKey};
 use bowline_testbed::sandbox::Rotation;
@@ -10,7 +10,7 @@ use super::house::{Portal, session_key, token};
 use crate::scene::scene;
 use crate::stage::PORTAL;
 
-/// What an open redirect is made of.
+/// Targets that would make an open redirect.
 const TARGETS: &[&str] = &[
     "//evil.example",
     "///evil.example",
@@ -34,7 +34,7 @@ const TARGETS: &[&str] = &[
     "/connections\r\nLocation: //evil.example",
 ];
 
-/// What a browser keeps of somebody who is not signed in yet, with this target in it: cookie and form token.
+/// What a browser stores for a user who is not signed in yet, with this target in it: cookie and form token.
 fn kept(key: &SessionKey, next: &str) -> (String, String) {
     let before = Before::new(HOME, Timestamp::now()).unwrap();
     let form = before.form.clone();
@@ -44,7 +44,7 @@ fn kept(key: &SessionKey, next: &str) -> (String, String) {
     (key.seal(Purpose::SignIn, &before).unwrap(), form)
 }
 
-/// Even were such a target sealed by the portal itself, nobody would be led there.
+/// Even if the portal itself had sealed such a target, nobody would be redirected there.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn nobody_is_sent_elsewhere_after_signing_in() {
@@ -53,11 +53,11 @@ async fn nobody_is_sent_elsewhere_after_signing_in() {
     let (key, token) = (session_key(&it).await, token(&it.stage.access, "carol"));
     let sign_in = async |number: usize, next: &str| {
         let (cookie, form) = kept(&key, next);
-        // From another machine each: tries to sign in are counted by address.
+        // Each from another machine: sign-in attempts are counted per address.
         let browser = portal.browser_on(&format!("127.0.1.{}", number + 1));
         browser.keep(BEFORE_COOKIE, &cookie);
         let answer = browser.post("/sign-in/token", &[("form", &form), ("token", &token)]).await;
-        // Who is signed in already is led on at once.
+        // Users who are signed in already are redirected at once.
         browser.keep(BEFORE_COOKIE, &cookie);
         let again = browser.get("/sign-in").await;
         assert_eq!((answer.status, again.status), (303, 303), "{next:?}: {}", answer.text);
@@ -70,7 +70,7 @@ async fn nobody_is_sent_elsewhere_after_signing_in() {
     assert_eq!(sign_in(99, "/workspaces").await, ["/workspaces", "/workspaces"]);
 }
 
-/// The one way by which a target gets in: a page that was asked for by nobody.
+/// The only way in which a target is stored: a page was requested without a session.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn signing_in_leads_to_the_page_that_was_asked_for() {
@@ -93,7 +93,7 @@ async fn signing_in_leads_to_the_page_that_was_asked_for() {
         ("/connections/x/%5C%5Cevil.example", HOME),
         ("/connections/%09/evil.example", HOME),
         ("/connections/u@evil.example/x", HOME),
-        // What asks by itself is no page: it leaves the target alone.
+        // Requests that are not for a page leave the target alone.
         (&format!("{page}/live"), HOME),
         ("/connections//evil.example", HOME),
         ("/connections/x//evil.example", HOME),

@@ -1,4 +1,4 @@
-//! What the portal's `ServiceAccount` cannot reach, each for itself: a portal that was taken over has nothing to steal.
+//! What the portal's `ServiceAccount` cannot reach, one test each: a hijacked portal has nothing worth stealing.
 
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::Api;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::house::Portal;
 use crate::scene::{parsed, scene};
 
-/// Whether the portal's account may.
+/// Whether the portal's account may do this.
 async fn may(name: &str, questions: &[(&str, &str, &str, &str, &str)]) -> Vec<bool> {
     let it = scene(name).await;
     let _portal = Portal::start(&it, &[]).await;
@@ -61,7 +61,7 @@ async fn the_portal_reads_no_published_token() {
     assert_eq!(may("published", &questions).await, [false; 3]);
 }
 
-/// Their environment may hold secrets in the open.
+/// Their environment may hold secrets in clear.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn the_portal_reads_no_pod() {

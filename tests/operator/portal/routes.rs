@@ -1,20 +1,20 @@
-//! Every address of the portal, and what strangers get there: one table, for all who walk through them. It is compared with
-//! the sources of the router, so that nobody adds an address, or a method to one, that no stranger has tried.
+//! Every address of the portal, and what strangers get there: one table for all tests that use them. A test compares it with
+//! the sources of the router, so that nobody adds an address or a method that no stranger has tested.
 
 use std::path::Path;
 
 use bowline_portal::testing::OIDC_CALLBACK;
 
-/// What somebody without rights gets.
+/// What a user without rights gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gets {
     /// An answer with this status.
     Status(u16),
-    /// The way to this address.
+    /// A redirect to this address.
     To(&'static str),
-    /// A page on which an administrator sees what is of others, and this one does not.
+    /// A page on which an administrator sees other users' objects, and this user does not.
     Empty,
-    /// What a connection that does not exist gives, letter by letter.
+    /// Exactly what a connection that does not exist returns.
     Nothing,
 }
 
@@ -23,9 +23,9 @@ pub(super) enum Gets {
 pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
-    /// What somebody gets who is not signed in.
+    /// For users who are not signed in.
     pub nobody: Gets,
-    /// What mallory gets, who is signed in and has no right in the cluster.
+    /// For mallory, who is signed in and has no rights in the cluster.
     pub mallory: Gets,
 }
 
@@ -43,7 +43,7 @@ const fn change(path: &'static str, mallory: Gets) -> Route {
     Route { method: "POST", path, nobody: Status(401), mallory }
 }
 
-/// A form for who is not signed in.
+/// A form for users who are not signed in.
 const fn entry(path: &'static str) -> Route {
     Route { method: "POST", path, nobody: Status(403), mallory: Status(403) }
 }
@@ -84,7 +84,7 @@ pub(super) const ROUTES: &[Route] = &[
     open("/callback/{provider}", Status(400), Status(400)),
     page("/new", Status(200)),
     page("/new/{provider}", Status(200)),
-    // The form again, with the reason why nothing was made.
+    // The form again, with the reason why nothing was created.
     change("/new/{provider}", Status(200)),
     page("/use", Empty),
     page("/workspaces", Empty),
@@ -116,7 +116,7 @@ fn read(source: &str) -> Vec<(String, String)> {
     routes
 }
 
-/// What stands before the parenthesis that closes the one before it.
+/// The text up to the parenthesis that closes the one before it.
 fn inside(rest: &str) -> &str {
     let mut depth = 1;
     let end = rest.find(|c| {

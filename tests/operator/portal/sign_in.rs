@@ -1,4 +1,4 @@
-//! Signing in by an `OpenID` provider, for which the sandbox stands.
+//! Signing in with an `OpenID` provider; the sandbox plays that provider.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ fn vouching() -> RealmConfig {
     realm
 }
 
-/// A portal that signs people in by this realm, under the names that they have there.
+/// A portal that signs people in at this realm, under the names that they have there.
 async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
     let client = RealmConfig::default().clients.swap_remove(0);
     let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&it.name);
@@ -43,7 +43,7 @@ async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
     Portal::start(it, &flags).await
 }
 
-/// Goes to the provider from the sign-in page as alice; gives the callback with which she comes back.
+/// Goes to the provider from the sign-in page as alice; returns the callback with which she comes back.
 async fn vouched(portal: &Portal, browser: &Browser) -> String {
     let page = browser.get("/sign-in").await;
     let onward = browser.submit(&page, "/sign-in/oidc", &[]).await;
@@ -74,7 +74,7 @@ async fn an_openid_provider_vouches_once_and_in_the_browser_that_asked() {
     assert_eq!(browser.get(&of_theirs).await.status, 403, "an attacker's sign-in in this browser");
     assert_eq!(browser.get(&format!("{callback}&state=x")).await.status, 400, "a parameter twice");
 
-    // Who only looks ahead takes the code to nobody.
+    // A link scanner does not use up the code.
     let exchanges = || it.realm.ledger().requests_to(Endpoint::Token).count();
     let ahead = browser.send(browser.request(Method::HEAD, &callback)).await;
     assert_eq!((ahead.status, ahead.headers["allow"].as_bytes(), exchanges()), (405, &b"GET"[..], 0));
@@ -87,20 +87,20 @@ async fn an_openid_provider_vouches_once_and_in_the_browser_that_asked() {
     assert_eq!(browser.get(&callback).await.status, 403, "a replay");
 }
 
-/// Begins to connect; gives the answer that leads on, and the person whom the try is kept for.
+/// Begins to connect; returns the redirect, and the person for whom the attempt is stored.
 async fn begun(it: &Scene, browser: &Browser, page: &str) -> (Page, Option<Digest>) {
     let review = browser.get(&format!("{page}/connect")).await;
     let begun = start(browser, &review, page).await;
     let name = begun.location.trim_start_matches("/leave/");
-    let kept = Attempts::new(it.admin.clone(), ATTEMPTS).get(name).await.unwrap().expect("a try");
+    let kept = Attempts::new(it.admin.clone(), ATTEMPTS).get(name).await.unwrap().expect("an attempt");
     assert_eq!(kept.attempt.user, "alice");
     (begun, kept.attempt.person)
 }
 
-/// Whose name stands for somebody else now signs in as them, and connects nothing of theirs.
+/// A user whose name now belongs to somebody else signs in as that person, and connects nothing of theirs.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_try_is_of_the_person_whom_the_sign_in_provider_names() {
+async fn an_attempt_belongs_to_the_person_that_the_sign_in_provider_names() {
     let it = scene("person").await;
     it.provider(Rotation::SingleUse).apply().await;
     it.connection("mail").apply().await;

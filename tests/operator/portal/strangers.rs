@@ -1,4 +1,4 @@
-//! Every address, as nobody and as somebody without rights, by the table in [`super::routes`].
+//! Every address, without a session and as a user without rights, by the table in [`super::routes`].
 
 use bowline_api::IntegrationConnection;
 use bowline_testbed::access::ADMIN;
@@ -16,15 +16,15 @@ use super::walk::start;
 use crate::looking::until;
 use crate::scene::{Scene, parsed, scene};
 
-/// Stands in the names of what strangers must not learn of, and nowhere else.
+/// Part of the names that strangers must not learn, and of nothing else.
 const THEIRS: &str = "Q3 figures";
 
-/// A connection of alice's in a workspace, a try of hers, and a portal with every way to sign in but a proxy.
+/// A connection of alice's in a workspace, an attempt of hers, and a portal with every way to sign in except a proxy.
 struct House {
     it: Scene,
     portal: Portal,
     alice: Browser,
-    /// The address of alice's try.
+    /// The address of alice's attempt.
     leave: String,
 }
 
@@ -54,7 +54,7 @@ impl House {
         Self { it, portal, alice, leave }
     }
 
-    /// The address of something that is there.
+    /// The address of something that exists.
     fn address(&self, route: &Route) -> String {
         let name = if route.path.starts_with("/workspaces") { &self.it.name } else { "mail" };
         let parts =
@@ -64,7 +64,7 @@ impl House {
         if path == "/use" { format!("/use?namespace={}", self.it.namespace) } else { path }
     }
 
-    /// What would change something, were it allowed.
+    /// What would change something if it were allowed.
     async fn send(&self, browser: &Browser, route: &Route, form: &str) -> Page {
         let path = self.address(route);
         if route.method == "GET" {
@@ -77,7 +77,7 @@ impl House {
         browser.post(&path, &fields.collect::<Vec<_>>()).await
     }
 
-    /// The connection as far as people change it, and how many others there are.
+    /// The part of the connection that people change, and how many other connections there are.
     async fn state(&self) -> Value {
         let object = self.it.get("mail").await;
         let all = self.it.connections().list(&kube::api::ListParams::default()).await.expect("connections");
@@ -118,7 +118,7 @@ async fn nobody_sees_or_changes_anything() {
         assert!(!session, "{} {}: {:?}", route.method, route.path, answer.cookies);
     }
     assert_eq!(house.state().await, before);
-    // The pages have something to tell.
+    // The pages have something to show.
     assert!(house.alice.get(&format!("/connections/{}/mail", house.it.namespace)).await.says(THEIRS));
 }
 
@@ -132,7 +132,7 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
     assert!(absent.contains("Not found"), "{absent}");
     let before = house.state().await;
     for route in ROUTES {
-        // One answer may take her cookies away, and the next must not profit from that.
+        // One response may remove her cookies, and the next request must not profit from that.
         let again = mallory.also_at(&house.portal.address);
         let answer = house.send(&again, route, &form).await;
         check(route, route.mallory, &answer, &absent);
@@ -142,7 +142,7 @@ async fn somebody_without_rights_learns_not_even_that_it_exists() {
     }
     assert_eq!(house.state().await, before);
 
-    // What she did not see is there for who may.
+    // What she did not see is shown to users who may see it.
     let admin = house.portal.browser_of(&house.it, ADMIN).await;
     let hidden = |gets| matches!(gets, Gets::Empty | Gets::Nothing);
     let pages = ROUTES.iter().filter(|route| route.method == "GET" && hidden(route.mallory));
@@ -183,7 +183,7 @@ async fn who_may_look_into_one_namespace_sees_no_other() {
         "/use".to_owned(),
     ] {
         let seen = mallory.get(&path).await;
-        // What she typed is in the field of the search.
+        // The search field contains what she typed.
         let told = seen.text.replace(&format!("value=\"{THEIRS}\""), "");
         assert!(seen.status == 200 && !told.contains(THEIRS), "{path}: {told}");
     }
@@ -192,7 +192,7 @@ async fn who_may_look_into_one_namespace_sees_no_other() {
     }
 }
 
-/// The table is read from the sources; here the router itself says which methods it has.
+/// The table is read from the sources; this test asks the router itself which methods it has.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_address_takes_the_methods_it_has_and_no_other() {
@@ -209,7 +209,7 @@ async fn an_address_takes_the_methods_it_has_and_no_other() {
     }
 }
 
-/// Nobody here may read `Workspace` objects: neither alice nor carol have a role for the whole cluster.
+/// Nobody here may read `Workspace` objects: neither alice nor carol has a role for the whole cluster.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn members_see_their_workspace_and_nothing_more_by_that_r18() {

@@ -11,22 +11,23 @@ use crate::looking::until;
 use crate::scene::{Scene, scene};
 use crate::stage::Stage;
 
-/// Goes from the page before the redirect to the provider and back, as this account; gives the last answer.
+/// Goes from the page before the redirect to the provider and back, as this account; returns the last response.
 async fn consent(it: &Scene, browser: &Browser, page: &str, account: &str) -> Page {
     let address = leave(browser, page).await;
     back(it, browser, &address, account).await
 }
 
-/// Begins a try from the page before the redirect. Other scenes connect as the same user, who may have five open at once.
+/// Begins an attempt from the page before the redirect. Other scenes connect as the same user, who may have five open at
+/// once.
 pub(super) async fn start(browser: &Browser, review: &Page, page: &str) -> Page {
-    until("room for another try", async || {
+    until("room for another attempt", async || {
         let begun = browser.submit(review, &format!("{page}/start"), &[]).await;
         if begun.status == 429 { Err("too many at once") } else { Ok(begun) }
     })
     .await
 }
 
-/// Begins a try and gives the provider's address.
+/// Begins an attempt and returns the provider's address.
 pub(super) async fn leave(browser: &Browser, page: &str) -> Url {
     let review = browser.get(&format!("{page}/connect")).await;
     assert_eq!(review.status, 200, "{}", review.text);
@@ -41,12 +42,12 @@ pub(super) async fn leave(browser: &Browser, page: &str) -> Url {
     Url::parse(&gone.location).expect("the provider's address")
 }
 
-/// The provider sends the browser back to the callback; gives the callback's answer.
+/// The provider redirects the browser to the callback; returns the callback's response.
 pub(super) async fn back(it: &Scene, browser: &Browser, address: &Url, account: &str) -> Page {
     browser.get(&callback(it, address, account).await).await
 }
 
-/// Where the provider sends the browser: path and query of the callback.
+/// Where the provider redirects the browser: path and query of the callback.
 pub(super) async fn callback(it: &Scene, address: &Url, account: &str) -> String {
     query(it, visit(address, &[("auto_consent", account)]).await)
 }
@@ -168,7 +169,7 @@ async fn failed(it: &Scene, browser: &Browser, page: &str, error: &str) {
     assert_eq!(done.location, page, "{}", done.text);
 }
 
-/// The operator is away meanwhile, so that what the page shows before the try is judged can be read.
+/// The operator is stopped meanwhile, so that the page can be read before the attempt is judged.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn who_says_no_at_the_provider_reads_its_words_in_a_frame_of_their_own() {
@@ -227,7 +228,7 @@ async fn a_pause_is_taken_back_by_its_owner() {
     it.until_phase("mail", "Pending").await;
 }
 
-/// Entra's administrator comes back with no state, and perhaps with no account in the portal.
+/// Entra's administrator comes back without a state, and perhaps without an account in the portal.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_administrator_who_approved_reads_what_that_means_and_nobody_is_connected_r7() {

@@ -1,4 +1,4 @@
-//! `connect --device` for a connection that works: whatever comes of it, the grant in use stays, and nobody waits in vain.
+//! `connect --device` for a working connection: whatever the outcome, the grant in use stays, and nobody waits in vain.
 
 use bowline_testbed::sandbox::{Action, Endpoint, Fault};
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn no_on_the_other_device_ends_the_waiting_and_leaves_what_works() {
 async fn a_provider_that_gives_no_code_is_not_waited_for() {
     let it = connected("again-none").await;
     it.realm.fault(Fault::at(Endpoint::DeviceAuthorization, Action::error("invalid_scope")).times(2));
-    // Twice: the second refusal says the same as the one that stands.
+    // Twice: the second refusal has the same text as the one in the status.
     for _ in 0..2 {
         let (exit, said, errors) = alice(&it, "connect mail --device").await;
         assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
@@ -78,14 +78,14 @@ async fn a_known_account_is_connected_again_in_place() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn a_provider_that_allows_no_codes_is_told_with_whom_to_ask() {
+async fn a_provider_that_allows_no_codes_is_reported_with_the_one_to_ask() {
     let it = connected("again-off").await;
     it.change_provider(json!({"spec": {"allow": {"deviceFlow": false}}})).await;
-    // alice may not read providers, so that it is the operator that refuses her.
+    // alice may not read providers, so the operator refuses her.
     let (exit, said, errors) = alice(&it, "connect mail --device").await;
     assert_eq!((exit, said.as_str()), (1, ""), "{errors}");
     assert_says(&errors, &["mail was not connected again: ", "Ask platform@example.com.", KEPT]);
-    // Who may read them is told before anything is asked.
+    // Users who may read them are told before anything is requested.
     let asked = it.get("mail").await.metadata.annotations;
     let (exit, _, errors) =
         bowline(&it, bowline_testbed::access::ADMIN, &["connect", "mail", "--device"], "").await;

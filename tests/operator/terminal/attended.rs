@@ -1,4 +1,4 @@
-//! Somebody sits at the terminal: questions, Ctrl-C, Ctrl-D, colours.
+//! A person sits at the terminal: questions, Ctrl-C, Ctrl-D, colours.
 
 use bowline_testbed::sandbox::Rotation;
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn connected(name: &str) -> Scene {
 
 const SURE: &str = "Disconnect mail? [y/N] ";
 
-/// Asked whether she is sure, alice presses these keys. Everything has to be as it was.
+/// Asked whether she is sure, alice presses these keys. Nothing may have changed.
 async fn unsure(it: &Scene, keys: &str) -> (i32, String) {
     let before = (it.get("mail").await.spec, it.secret("mail").await);
     let mut terminal = Terminal::start(it, "bowline disconnect mail");
@@ -90,7 +90,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_code() {
     let address = again.value("Open:").await;
     assert_eq!(again.value("Code:").await, code, "she goes on where she stopped");
 
-    // Somebody else was quicker, and she is asked whether that was she.
+    // Somebody else was faster, and she is asked whether it was her.
     type_code(&address, &code, Some("bob")).await;
     let asked = again.until("Is that the right account? [y/N] ").await;
     assert_says(&asked, &["mail was connected as BOB <bob@example.com> (id bob)."]);
@@ -124,7 +124,7 @@ async fn an_account_is_accepted_by_nobodys_silence() {
     assert_says(&shown, &["error: no answer: pass --accept-account ID"]);
     assert!(it.secret_now(&it.namespace, "mail").await.is_none());
 
-    // Where input is no terminal, nobody is asked, whatever the screen is.
+    // If input is no terminal, nobody is asked, whatever the screen is.
     let (exit, shown) = Terminal::start(&it, "bowline connect mail < /dev/null").ended().await;
     assert_eq!(exit, 1, "{shown}");
     assert!(!shown.contains("[y/N]"), "{shown}");

@@ -1,4 +1,4 @@
-//! Whoever is killed half way: the same code goes on, or she is told at once that she has to begin again.
+//! A process is killed half way: the same code still works, or she is told at once that she has to begin again.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ async fn is_told_and_begins_again(it: &Scene, run: Running) {
 async fn an_operator_killed_before_the_providers_answer_reaches_it_has_her_begin_again() {
     let (stage, it) = on_a_stage_of_its_own("killed-answer").await;
     let (run, address, code) = code_shown(&it, CONNECT).await;
-    // The provider gives the grant, and its answer stays on the way until the operator is dead.
+    // The provider issues the grant, and its answer is held back until the operator is dead.
     let late = Action::Delay { milliseconds: 600_000, commit: true };
     it.realm.fault(Fault { grant_type: Some(GrantType::DeviceCode), ..Fault::token(late) });
     type_code(&address, &code, Some("alice")).await;
@@ -126,7 +126,7 @@ async fn an_operator_killed_before_the_providers_answer_reaches_it_has_her_begin
     is_told_and_begins_again(&it, run).await;
 }
 
-/// Whether new Secrets are taken in the operator's namespace.
+/// Whether the operator's namespace accepts new Secrets.
 async fn secrets_are_taken(it: &Scene, taken: bool) {
     let quotas: Api<ResourceQuota> = Api::namespaced(it.admin.clone(), HOME);
     if taken {

@@ -1,4 +1,4 @@
-//! The link from a terminal, with the portal that ships: the plug-in prints it and waits, a browser does the rest.
+//! The link from a terminal, with the shipped portal: the plug-in prints it and waits, a browser does the rest.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::plugin::Running;
 use crate::scene::Scene;
 use crate::stage::{Stage, binaries};
 
-/// A cluster whose operator knows the portal by the address at which it listens: what is printed can be opened.
+/// A cluster whose operator knows the address of the portal: the printed link can be opened.
 struct House {
     stage: Arc<Stage>,
     portal: Portal,
@@ -32,7 +32,7 @@ async fn house() -> &'static House {
     HOUSE.get_or_init(open).await
 }
 
-/// A connection of alice's that waits for her, and her browser, in which she has signed in.
+/// A connection of alice's that awaits authorization, and her browser, in which she has signed in.
 async fn waiting(name: &str) -> (Scene, Browser) {
     let house = house().await;
     let it = house.stage.scene(name).await;
@@ -43,7 +43,7 @@ async fn waiting(name: &str) -> (Scene, Browser) {
     (it, browser)
 }
 
-/// Begins `connect`, and opens exactly what it prints: as far as the provider's page of consent.
+/// Starts `connect`, and opens exactly what it prints, up to the provider's consent page.
 async fn at_the_provider(it: &Scene, browser: &Browser, line: &str) -> (Running, Page) {
     let mut run = Running::start(it, "alice", &words(line));
     let printed = run.line().await;
@@ -91,7 +91,7 @@ async fn no_at_the_provider_is_told_in_the_terminal() {
     assert_says(&errors, &["mail is not ready"]);
     assert!(it.secret_now(&it.namespace, "mail").await.is_none());
 
-    // The same words stand there when she tries once more, and are not taken for the new outcome.
+    // The status still shows the same text when she connects once more, and it is not taken for the new outcome.
     let (run, consent) = at_the_provider(&it, &browser, "connect mail").await;
     let form = consent.form("/authorize/decision").unwrap().with("account", "bob");
     browser.submit(&consent, &form).await.unwrap();

@@ -1,5 +1,5 @@
-//! A person at a terminal: the plug-in's own binary, with her kubeconfig, while the operator that ships is at work and a
-//! provider answers. Everything asserted here is what she reads, and what is true at the provider then.
+//! A person at a terminal: the plug-in's own binary with her kubeconfig, while the shipped operator runs and a provider
+//! answers. The tests check what she reads, and what is true at the provider then.
 
 mod again;
 mod attended;
@@ -13,19 +13,19 @@ use bowline_testbed::browser::Browser;
 use crate::plugin::{Running, bowline};
 use crate::scene::Scene;
 
-/// A command line as alice types it in the scene's namespace, `kubectl bowline` left out.
+/// A command line as alice types it in the scene's namespace, without `kubectl bowline`.
 async fn alice(it: &Scene, line: &str) -> (i32, String, String) {
     bowline(it, "alice", &words(line), "").await
 }
 
-/// As [`alice`], where it has to end well; gives the results.
+/// Like [`alice`], for commands that must succeed; returns the results.
 async fn well(it: &Scene, line: &str) -> String {
     let (code, said, errors) = alice(it, line).await;
     assert_eq!(code, 0, "{line}: {said}{errors}");
     said
 }
 
-/// Begins `connect mail --device` and reads as far as the code.
+/// Starts `connect mail --device` and reads up to the code.
 async fn code_shown(it: &Scene, line: &str) -> (Running, String, String) {
     let mut run = Running::start(it, "alice", &words(line));
     let address = run.value("Open:").await;
@@ -43,7 +43,7 @@ fn assert_says(text: &str, expected: &[&str]) {
     }
 }
 
-/// On another device, whose browser knows nothing of alice: opens the address that was printed and types the code.
+/// On another device, whose browser does not know alice: opens the printed address and types the code.
 async fn type_code(address: &str, code: &str, account: Option<&str>) {
     let phone = Browser::new().unwrap();
     let page = phone.open(address.parse().unwrap()).await.unwrap();

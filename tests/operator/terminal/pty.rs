@@ -1,5 +1,5 @@
-//! A real terminal: `script` of util-linux keeps a pseudo-terminal between us and a shell, so that what is typed goes through
-//! the line discipline. Ctrl-C is a signal there, and Ctrl-D the end of input.
+//! A real terminal: `script` of util-linux puts a pseudo-terminal between us and a shell, so that typed characters go
+//! through the line discipline. Ctrl-C is a signal there, and Ctrl-D the end of input.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::stage::binaries;
 pub const CTRL_C: &str = "\u{3}";
 pub const CTRL_D: &str = "\u{4}";
 
-/// Longer than anything takes that a test waits for.
+/// Longer than anything that a test waits for takes.
 const SOON: Duration = Duration::from_mins(1);
 
 /// A terminal in which one command line runs. Everything in it is killed when dropped.
@@ -28,18 +28,18 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a line of `sh` in which `bowline` stands for the plug-in, as alice in the scene's namespace. The settings of the
-    /// terminal are printed before and after it, and its exit code.
+    /// Runs a line of `sh` in which `bowline` is the plug-in, as alice in the scene's namespace. The terminal's settings
+    /// before and after it, and its exit code, are printed.
     pub fn start(it: &Scene, line: &str) -> Self {
         let plugin = format!("{} -n {}", binaries().plugin.display(), it.namespace);
         let line = line.replace("bowline", &plugin);
-        // The shell goes on after Ctrl-C; what it starts does not, unless it wants to.
+        // The shell continues after Ctrl-C; what it starts does not, unless it handles the signal.
         let script = format!("trap : INT; stty -g; {line}; printf '\\nexit %s\\n' $?; stty -g");
         let mut child = Command::new("script")
             .args(["--quiet", "--flush", "--command", &script, "/dev/null"])
             .env("SHELL", "/bin/sh")
             .env("KUBECONFIG", it.stage.access.kubeconfig_for("alice").unwrap())
-            // Nobody here looks at a browser.
+            // There is no browser here.
             .env("CI", "true")
             .env_remove("NO_COLOR")
             .stdin(Stdio::piped())
@@ -51,7 +51,7 @@ impl Terminal {
         Self { child, keys, screen, shown: String::new(), read: 0 }
     }
 
-    /// Waits until this is on the screen, beyond what was waited for before; gives everything up to it.
+    /// Waits until this text is on the screen, after what was waited for before; returns everything up to it.
     pub async fn until(&mut self, text: &str) -> String {
         let found = async {
             loop {
@@ -86,8 +86,8 @@ impl Terminal {
         self.keys.flush().await.unwrap();
     }
 
-    /// Waits for the end of the line: its exit code, and everything that was on the screen. The settings of the terminal have to
-    /// be as they were.
+    /// Waits for the end of the line: its exit code, and everything that was on the screen. The terminal's settings must be
+    /// as before.
     pub async fn ended(mut self) -> (i32, String) {
         self.until("\nexit ").await;
         let code = self.until("\r\n").await.trim().parse().expect("an exit code");

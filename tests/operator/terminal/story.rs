@@ -27,7 +27,7 @@ async fn connected(it: &Scene) {
     assert_eq!(said, "mail is ready, as ALICE <alice@example.com> (id alice).\n");
 }
 
-/// What she may look at.
+/// What she can look at.
 async fn looked_at(it: &Scene) {
     let listed = well(it, "list").await;
     assert_says(&listed, &["NAME", "mail", &it.name, "ALICE", "alice", "Active", "Connected"]);
@@ -53,7 +53,7 @@ async fn looked_at(it: &Scene) {
     assert!(!token.contains(shown.trim()), "the token is shown to nobody who did not ask");
 }
 
-/// She shares it, takes it back, and has it refreshed.
+/// She shares it, stops sharing it, and requests a refresh.
 async fn used(it: &Scene) {
     let jobs = it.another_namespace("jobs").await;
     it.workspace(&["alice", "bob"], &[&jobs]).apply().await;
@@ -72,7 +72,7 @@ async fn used(it: &Scene) {
     it.until_secret("mail", "a new token", |keys| keys["access_token"] != before["access_token"]).await;
 }
 
-/// She ends it: here, and at the provider.
+/// She disconnects: here, and at the provider.
 async fn ended(it: &Scene) {
     let token = it.secret("mail").await["access_token"].clone();
     let (exit, said, errors) = alice(it, "disconnect mail --yes").await;
@@ -107,7 +107,7 @@ async fn a_connection_lives_and_ends_from_a_terminal_alone_r13_r16_r18_r19() {
     looked_at(&it).await;
     used(&it).await;
     ended(&it).await;
-    // Once more, under the same name; the account needs no second agreement only while it is pinned.
+    // Once more, under the same name; the account needs no second confirmation only while it is pinned.
     it.change("mail", json!({"spec": {"disconnect": false}})).await;
     it.until_reason("mail", "Authorized", "AwaitingAuthorization").await;
     let (run, address, code) = code_shown(&it, "connect mail --device --accept-account bob").await;

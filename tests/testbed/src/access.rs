@@ -21,7 +21,7 @@ use crate::{audit::Audit, error::Error, tls::install_tls};
 /// The cluster's administrator, in `system:masters`.
 pub const ADMIN: &str = "admin";
 
-/// People and pipelines without any right of their own.
+/// Users, people and pipelines, without any rights of their own.
 pub const PLAIN_USERS: [&str; 5] = ["alice", "bob", "carol", "mallory", "gitops"];
 
 /// The group of every plain user.
@@ -40,12 +40,12 @@ pub struct Access {
 }
 
 impl Access {
-    /// What somebody else has written into `directory`.
+    /// The access that another process has written into `directory`.
     pub fn attach(directory: PathBuf, kubectl: PathBuf) -> Self {
         Self { directory, kubectl }
     }
 
-    /// Somebody's cluster: plain users are impersonated by the kubeconfig's own user, who must be an administrator.
+    /// Another cluster: its kubeconfig's own user impersonates the plain users, so that must be an administrator.
     pub async fn to_cluster(kubeconfig: &Path, directory: PathBuf, kubectl: PathBuf) -> Result<Self, Error> {
         let access = Self::attach(directory, kubectl);
         let admin = access.path_for(ADMIN);
@@ -91,7 +91,7 @@ impl Access {
         Ok(())
     }
 
-    /// The directory that [`Access::attach`] takes.
+    /// The directory for [`Access::attach`].
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -107,7 +107,7 @@ impl Access {
         if path.is_file() { Ok(path) } else { Err(Error::UnknownUser { user: user.to_owned() }) }
     }
 
-    /// The token in a plain user's kubeconfig. On somebody's cluster they have none.
+    /// The token in a plain user's kubeconfig. On another cluster plain users have none.
     pub fn token_of(&self, user: &str) -> Result<String, Error> {
         let path = self.kubeconfig_for(user)?;
         let text = fs::read(&path).map_err(Error::io("read", &path))?;
@@ -117,7 +117,7 @@ impl Access {
         token.map(ToOwned::to_owned).ok_or_else(|| Error::UnknownUser { user: user.to_owned() })
     }
 
-    /// A client that acts as `user` and repeats nothing by itself. It belongs to the current Tokio runtime.
+    /// A client that acts as `user` and never retries by itself. It belongs to the current Tokio runtime.
     pub async fn client_for(&self, user: &str) -> Result<Client, Error> {
         client(&self.kubeconfig_for(user)?).await
     }
@@ -134,7 +134,7 @@ impl Access {
         self.write_kubeconfig(&format!("{namespace}.{name}"), json!({"token": status.token}))
     }
 
-    /// The audit log, where it is ours to read.
+    /// The audit log, if we can read it.
     pub fn audit(&self) -> Result<Audit, Error> {
         let path = self.audit_path();
         if path.is_file() { Ok(Audit::at(path)) } else { Err(Error::NoAuditLog) }
@@ -154,7 +154,7 @@ impl Access {
         self.run_kubectl(&self.kubeconfig_for(user)?, arguments, "").await
     }
 
-    /// Applies a kustomization's directory as administrator, and wins back what others have changed since the last time.
+    /// Applies a kustomization's directory as administrator, and takes back fields that others have changed since.
     pub async fn apply_kustomize(&self, directory: &Path) -> Result<(), Error> {
         let directory = directory.to_string_lossy();
         self.apply(ADMIN, &["--force-conflicts", "-k", &directory], "").await
@@ -181,7 +181,7 @@ impl Access {
         let mut child = tokio::process::Command::new(&self.kubectl)
             .arg("--kubeconfig")
             .arg(kubeconfig)
-            // Its discovery cache is keyed by server address, and ports come back with other clusters behind them.
+            // Its discovery cache is keyed by server address, and other clusters use the same ports later.
             .arg("--cache-dir")
             .arg(self.directory.join("kubectl-cache"))
             .args(arguments.iter().map(OsStr::new))
@@ -207,7 +207,7 @@ impl Access {
         fs::create_dir_all(&directory).map_err(Error::io("create", directory))
     }
 
-    /// The administrator's kubeconfig with another identity in it.
+    /// The administrator's kubeconfig with another identity.
     fn write_kubeconfig(&self, user: &str, identity: Value) -> Result<PathBuf, Error> {
         let admin = self.path_for(ADMIN);
         let text = fs::read(&admin).map_err(Error::io("read", &admin))?;
@@ -220,7 +220,7 @@ impl Access {
     }
 }
 
-/// A client from a kubeconfig's file, without the default of repeating refused requests for minutes.
+/// A client from a kubeconfig file, without the default of retrying refused requests for minutes.
 pub async fn client(kubeconfig: &Path) -> Result<Client, Error> {
     install_tls();
     let options = KubeConfigOptions::default();
@@ -241,7 +241,7 @@ fn success(arguments: &[&str], output: Output) -> Result<Output, Error> {
     })
 }
 
-/// JSON is YAML, so a kubeconfig may be JSON. The directory above is readable by us only.
+/// JSON is YAML, so a kubeconfig may be JSON. Only we can read the directory above.
 fn write_private(path: &Path, kubeconfig: &Value) -> Result<(), Error> {
     fs::write(path, kubeconfig.to_string()).map_err(Error::io("write", path))
 }

@@ -1,4 +1,4 @@
-//! Where the control plane's programs come from.
+//! Where the programs of the control plane come from.
 //!
 //! `KUBEBUILDER_ASSETS` (envtest's binaries) if set, else built from published Go modules and cached under `target/`.
 
@@ -17,7 +17,7 @@ pub struct Assets {
     controller_manager: bool,
 }
 
-/// What is wanted: somebody's cluster needs only the client.
+/// What is needed: for another cluster only the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// etcd, API server, controller manager and kubectl.
@@ -39,7 +39,7 @@ impl Assets {
         }
     }
 
-    /// Builds a control plane of another release, such as `1.33`, and gives its directory: one for `KUBEBUILDER_ASSETS`.
+    /// Builds a control plane of another release, such as `1.33`, and returns its directory: one for `KUBEBUILDER_ASSETS`.
     pub fn of_release(release: &str) -> Result<PathBuf, Error> {
         build::ensure(Wanted::ControlPlane, Some(release))
     }
@@ -57,7 +57,7 @@ impl Assets {
         Ok(Self { directory, controller_manager })
     }
 
-    /// The directory with all of them; put it first in `PATH` to get the right `kubectl`.
+    /// The directory with all of them; put it first in `PATH` to use the right `kubectl`.
     pub fn directory(&self) -> PathBuf {
         self.directory.clone()
     }
@@ -72,12 +72,12 @@ impl Assets {
         self.directory.join("kube-apiserver")
     }
 
-    /// The controllers, if they are there.
+    /// The controllers, if they exist.
     pub fn controller_manager(&self) -> Option<PathBuf> {
         self.controller_manager.then(|| self.directory.join(CONTROLLER_MANAGER))
     }
 
-    /// The client that fits the API server. One found on `PATH` may be a wrapper of another make.
+    /// The client that fits the API server. One found on `PATH` may be a different program.
     pub fn kubectl(&self) -> PathBuf {
         self.directory.join("kubectl")
     }

@@ -1,4 +1,4 @@
-//! Questions to the API server's audit log: who asked for what, and how often.
+//! Queries of the API server's audit log: who requested what, and how often.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -8,8 +8,8 @@ use crate::error::Error;
 
 /// The audit log of a control plane of ours.
 ///
-/// The API server writes a request's line as it ends the answer: the line may come a moment after the client has its
-/// answer, so wait for a line you expect with [`crate::wait::wait_for`].
+/// The API server writes the line when it ends the response. The line may come a moment after the client has the response,
+/// so wait for a line that you expect with [`crate::wait::wait_for`].
 #[derive(Debug, Clone)]
 pub struct Audit {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub struct Audit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark(usize);
 
-/// One request that was answered. Watches are left out: they end when they like.
+/// One request that was answered. Watches are left out: they end at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Who asked; with impersonation, who was impersonated.
@@ -41,7 +41,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// True for requests that change something, if they are let through.
+    /// Whether the request changes something if it is allowed.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list")
     }
@@ -86,55 +86,55 @@ fn complete_lines(text: &str) -> &str {
 pub struct Requests(Vec<Request>);
 
 impl Requests {
-    /// Those of one user, such as `alice` or `system:serviceaccount:ns:name`.
+    /// Requests of one user, such as `alice` or `system:serviceaccount:ns:name`.
     #[must_use]
     pub fn by(self, user: &str) -> Self {
         self.that(|request| request.user == user)
     }
 
-    /// Those with one verb.
+    /// Requests with one verb.
     #[must_use]
     pub fn with_verb(self, verb: &str) -> Self {
         self.that(|request| request.verb == verb)
     }
 
-    /// Those that change something.
+    /// Requests that change something.
     #[must_use]
     pub fn writes(self) -> Self {
         self.that(Request::is_write)
     }
 
-    /// Those for one plural resource, its subresources included.
+    /// Requests for one plural resource, including its subresources.
     #[must_use]
     pub fn on(self, resource: &str) -> Self {
         self.that(|request| request.resource == resource)
     }
 
-    /// Those for one subresource; `""` for the object itself.
+    /// Requests for one subresource; `""` for the object itself.
     #[must_use]
     pub fn subresource(self, subresource: &str) -> Self {
         self.that(|request| request.subresource == subresource)
     }
 
-    /// Those in one namespace.
+    /// Requests in one namespace.
     #[must_use]
     pub fn in_namespace(self, namespace: &str) -> Self {
         self.that(|request| request.namespace == namespace)
     }
 
-    /// Those for one object name.
+    /// Requests for one object name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.that(|request| request.name == name)
     }
 
-    /// Those that were let through (2xx).
+    /// Requests that were allowed (2xx).
     #[must_use]
     pub fn allowed(self) -> Self {
         self.that(|request| (200..300).contains(&request.code))
     }
 
-    /// Those for which `claim` holds.
+    /// Requests for which `claim` holds.
     #[must_use]
     pub fn that(mut self, claim: impl Fn(&Request) -> bool) -> Self {
         self.0.retain(claim);

@@ -1,6 +1,6 @@
-//! A browser without a screen: keeps cookies, goes where pages and redirects lead, fills in the forms that are on a page.
+//! A browser without a screen: stores cookies, follows links and redirects, fills in the forms of a page.
 //!
-//! It reads as much HTML as the pages of Bowline and of the sandbox have.
+//! It reads only the HTML that the pages of Bowline and of the sandbox use.
 
 mod html;
 
@@ -21,10 +21,10 @@ use crate::{error::Error, tls::install_tls};
 /// More redirects than any page here has.
 const REDIRECTS: usize = 10;
 
-/// Cookies by where they are from, then by name.
+/// Cookies by site, then by name.
 type Jar = BTreeMap<String, BTreeMap<String, String>>;
 
-/// A browser; as a person, it is one session at each site.
+/// A browser; it has one session at each site, as a person has.
 pub struct Browser {
     client: reqwest::Client,
     jar: Mutex<Jar>,
@@ -35,7 +35,7 @@ pub struct Browser {
 /// What came back for one request.
 #[derive(Debug)]
 pub struct Answer {
-    /// Where it was sent.
+    /// The address of the request.
     pub address: Url,
     /// Its status.
     pub status: StatusCode,
@@ -47,7 +47,7 @@ pub struct Answer {
 
 /// A page that was shown.
 pub struct Page {
-    /// Where, redirects followed.
+    /// Its address, after redirects.
     pub address: Url,
     /// Its status.
     pub status: StatusCode,
@@ -55,12 +55,12 @@ pub struct Page {
 }
 
 impl Browser {
-    /// A browser that was never used.
+    /// A new browser.
     pub fn new() -> Result<Self, Error> {
         Self::on(None)
     }
 
-    /// The same, on another machine than the others: `host` is one of this machine's addresses, such as 127.0.0.2.
+    /// The same, on another machine: `host` is one of this machine's addresses, such as 127.0.0.2.
     pub fn on(host: Option<IpAddr>) -> Result<Self, Error> {
         install_tls();
         let client = reqwest::Client::builder().redirect(Policy::none()).no_proxy().local_address(host);
@@ -69,7 +69,7 @@ impl Browser {
         Ok(Self { client, jar: Mutex::default(), proxied: None })
     }
 
-    /// The same, behind a proxy that adds headers to whatever goes to this site.
+    /// The same, behind a proxy that adds headers to all requests for this site.
     #[must_use]
     pub fn proxied(mut self, site: &Url, headers: Vec<(&'static str, String)>) -> Self {
         self.proxied = Some((site.origin(), headers));
@@ -81,7 +81,7 @@ impl Browser {
         self.show(self.request(Method::GET, &address)).await
     }
 
-    /// Goes where the page itself leads after a moment (`http-equiv=refresh`).
+    /// Follows the page's own redirect (`http-equiv=refresh`).
     pub async fn go_on(&self, page: &Page) -> Result<Page, Error> {
         let target = page.refresh().ok_or_else(|| page.lacks("a way onward"))?;
         self.open(page.join(&target)?).await
@@ -106,7 +106,7 @@ impl Browser {
         self.show(request).await
     }
 
-    /// Sends a request, and follows where it is redirected.
+    /// Sends a request, and follows redirects.
     async fn show(&self, mut request: RequestBuilder) -> Result<Page, Error> {
         for _ in 0..REDIRECTS {
             let Answer { address, status, headers, text } = Box::pin(self.send(request)).await?;
@@ -120,11 +120,11 @@ impl Browser {
         Err(Error::Unexpected { what: "a page".to_owned(), seen: "one redirect after the other".to_owned() })
     }
 
-    /// Sends a request and gives its very answer, a redirect as well; its cookies are kept.
+    /// Sends a request and returns its response, even if that is a redirect; stores its cookies.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Error> {
         let failed = |source: reqwest::Error| Error::Browser {
             address: source.url().map(shown).unwrap_or_default(),
-            // Its text would have the query, and that may hold a code.
+            // Its text would contain the query, and that may contain a code.
             source: source.without_url(),
         };
         let answer = request.send().await.map_err(failed)?;
@@ -160,14 +160,14 @@ impl Browser {
         self.jar().get(&site.origin().ascii_serialization()).cloned().unwrap_or_default()
     }
 
-    /// Keeps a cookie of a site, as if it had been set there.
+    /// Stores a cookie of a site, as if the site had set it.
     pub fn keep(&self, site: &Url, name: &str, value: &str) {
         let mut jar = self.jar();
         let kept = jar.entry(site.origin().ascii_serialization()).or_default();
         kept.insert(name.to_owned(), value.to_owned());
     }
 
-    /// By whole origin: our pages are told apart by their ports. Nothing here lives long enough to expire.
+    /// By origin: our pages differ only in their ports. Nothing here lives long enough to expire.
     fn keep_cookies(&self, address: &Url, headers: &HeaderMap) {
         let set = headers.get_all(header::SET_COOKIE.as_str()).iter();
         for cookie in set.filter_map(|value| value.to_str().ok()) {
@@ -193,7 +193,7 @@ impl Page {
         self.text.contains(text)
     }
 
-    /// The form that is sent to a path ending so, with the fields as they are filled in.
+    /// The form that is sent to a path with this ending, with its fields as they are filled in.
     pub fn form(&self, action: &str) -> Result<Form, Error> {
         html::forms(&self.text)
             .into_iter()
@@ -201,7 +201,7 @@ impl Page {
             .ok_or_else(|| self.lacks(&format!("a form for {action}")))
     }
 
-    /// The error that the page is another than expected. Says status and heading, and no query: that may hold a code.
+    /// The error for an unexpected page. Contains status and heading, and no query: that may contain a code.
     pub fn lacks(&self, what: &str) -> Error {
         let heading = html::text_of(&self.text, "h1").unwrap_or_default();
         let seen = format!("no {what} there: {} {heading:?}", self.status.as_u16());

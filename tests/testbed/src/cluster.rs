@@ -18,7 +18,7 @@ use crate::{
     scratch::Scratch,
 };
 
-/// Names somebody's cluster, which is then used instead of one of ours. Its user must be an administrator.
+/// Names another cluster, which is then used instead of one of ours. Its user must be an administrator.
 pub const FOREIGN_KUBECONFIG: &str = "BOWLINE_KUBECONFIG";
 
 /// Set by `bowline-testbed run` for its command: the directory of the control plane it has started.
@@ -26,7 +26,7 @@ pub const RUN_DIRECTORY: &str = "BOWLINE_TESTBED";
 
 /// A cluster, and [`Access`] to it (which it dereferences to).
 ///
-/// `KUBECONFIG` is not looked at: whoever has it pointed at production must be able to run tests.
+/// `KUBECONFIG` is ignored, so that you can run tests even if it refers to production.
 #[derive(Debug)]
 pub struct Cluster {
     access: Access,
@@ -59,7 +59,7 @@ impl Cluster {
         Assets::locate(if given { Wanted::Client } else { Wanted::ControlPlane }).map(drop)
     }
 
-    /// As [`Cluster::shared`], for a program's own use.
+    /// Like [`Cluster::shared`], for a program's own use.
     pub async fn from_environment() -> Result<Self, Error> {
         if let Some(directory) = env::var_os(RUN_DIRECTORY) {
             let assets = Assets::locate(Wanted::Client)?;
@@ -76,12 +76,12 @@ impl Cluster {
         Ok(Self { access, plane: None, scratch: Some(scratch) })
     }
 
-    /// The control plane, if this process has started it: to stop its API server, for example.
+    /// The control plane, if this process has started it, for example to stop its API server.
     pub fn control_plane(&mut self) -> Option<&mut ControlPlane> {
         self.plane.as_mut()
     }
 
-    /// Whether it is somebody's, named by `BOWLINE_KUBECONFIG`: what we make there, we take away again.
+    /// Whether it is another cluster, named by `BOWLINE_KUBECONFIG`: there we delete what we created.
     pub fn is_foreign(&self) -> bool {
         self.scratch.is_some()
     }
@@ -91,7 +91,7 @@ impl Cluster {
         self.plane.as_ref().map(ControlPlane::process_ids).unwrap_or_default()
     }
 
-    /// Makes a namespace `prefix-<random>`, and gives its name.
+    /// Creates a namespace `prefix-<random>`, and returns its name.
     pub async fn random_namespace(&self, prefix: &str) -> Result<String, Error> {
         let name = format!("{prefix}-{}", random::hex(4)?);
         let namespace = Namespace {

@@ -1,4 +1,4 @@
-//! The shipped manifests on a cluster, with the policies in force.
+//! The shipped manifests on a cluster, with the policies effective.
 
 use std::{path::Path, time::Duration};
 
@@ -47,7 +47,7 @@ async fn share_refused(client: &Client, namespace: &str) -> Result<(), String> {
     refused(shares.create(&dry, &share).await)
 }
 
-/// A status set by hand, in a dry run. The binding comes late in the order in which they are applied.
+/// A status set by hand, in a dry run. Its binding is one of the last that are applied.
 async fn status_refused(client: &Client) -> Result<(), String> {
     let workspaces: Api<DynamicObject> = Api::all_with(client.clone(), &kind("Workspace"));
     let name = "bowline-in-force";

@@ -1,4 +1,4 @@
-//! What can go wrong while a test environment is made.
+//! What can go wrong while a test environment is set up.
 
 use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
@@ -76,13 +76,13 @@ pub enum Error {
     /// The shipped policies were applied and do not refuse what they should.
     #[error("the admission policies are not in force")]
     NotInForce(#[source] crate::wait::TimedOut),
-    /// Nobody of that name is known to this cluster.
+    /// This cluster does not know a user of that name.
     #[error("there is no kubeconfig for {user}")]
     UnknownUser {
         /// The name asked for.
         user: String,
     },
-    /// This cluster's audit log cannot be read from here (somebody else's cluster).
+    /// We cannot read this cluster's audit log (it is another cluster).
     #[error("this cluster's audit log cannot be read from here")]
     NoAuditLog,
     /// A line of the audit log, or a kubeconfig, does not parse.
@@ -93,22 +93,22 @@ pub enum Error {
         /// Why not.
         source: serde_json::Error,
     },
-    /// `kubectl` said no.
+    /// `kubectl` failed.
     #[error("kubectl {arguments} failed ({status}): {stderr}")]
     Kubectl {
-        /// What it was asked.
+        /// Its arguments.
         arguments: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it said.
+        /// Its output.
         stderr: String,
     },
-    /// The engines of Argo CD and Flux could not be built, or said no.
+    /// The engines of Argo CD and Flux could not be built, or failed.
     #[error("tests/testbed/health failed ({status}): {stderr}")]
     Health {
         /// How it ended.
         status: ExitStatus,
-        /// What it said.
+        /// Their output.
         stderr: String,
     },
     /// `cargo build` ran and failed; its output is on standard error.
@@ -117,23 +117,23 @@ pub enum Error {
         /// How it ended.
         status: ExitStatus,
     },
-    /// The plug-in said no.
+    /// The plug-in failed.
     #[error("kubectl bowline {arguments} failed ({status}): {stderr}")]
     Plugin {
-        /// What it was asked; never holds a secret.
+        /// Its arguments; they never contain a secret.
         arguments: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it said.
+        /// Its output.
         stderr: String,
     },
-    /// A namespace that would be written into and later deleted is there already, on somebody's cluster.
+    /// On another cluster, a namespace that we would use and later delete exists already.
     #[error("the namespace {name} exists already on this cluster: the demo would write into it, so it stops")]
     NamespaceTaken {
         /// The namespace.
         name: &'static str,
     },
-    /// A shipped file no longer says what is to be replaced in it.
+    /// A shipped file no longer contains what is to be replaced in it.
     #[error("{} does not contain {expected}", path.display())]
     ExampleChanged {
         /// The file.
@@ -141,7 +141,7 @@ pub enum Error {
         /// What was looked for.
         expected: &'static str,
     },
-    /// An object that was read is not as it must be.
+    /// An object that was read is not as expected.
     #[error("{what} is not as expected: {seen}")]
     Unexpected {
         /// The object.
@@ -166,10 +166,10 @@ pub enum Error {
     /// The sandbox refused what its administrator asked.
     #[error("the sandbox refused")]
     Realm(#[from] RealmError),
-    /// A kubeconfig was not understood.
+    /// A kubeconfig does not parse.
     #[error("cannot use the kubeconfig")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// The API server said no, or nothing.
+    /// The API server refused, or did not answer.
     #[error("the API server refused")]
     Kube(#[from] Box<kube::Error>),
     /// The API server answered a token request without a token.
@@ -183,7 +183,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err`: what was tried, and on what.
+    /// For `map_err`: the action that failed, and its object.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

@@ -1,4 +1,5 @@
-//! What Argo CD and Flux make of objects, by the scripts and expressions in deploy/ and in those tools' own engines.
+//! The health that Argo CD and Flux give objects, with the scripts and expressions in deploy/ and the engines of those
+//! tools.
 //!
 //! The engines are Go: `health/` is built by `go run`, which takes minutes the first time and is cached.
 
@@ -15,11 +16,11 @@ use crate::{assets::workspace, error::Error};
 pub struct Judged {
     /// Such as `Healthy` (Argo CD) or `Current` (Flux).
     pub status: String,
-    /// What a person reads beside it.
+    /// The message beside it.
     pub message: String,
 }
 
-/// What both make of one object.
+/// The verdicts of both on one object.
 #[derive(Debug, Deserialize)]
 pub struct Verdict {
     /// Argo CD, by `deploy/argocd/argocd-cm.yaml`.
@@ -28,10 +29,10 @@ pub struct Verdict {
     pub flux: Judged,
 }
 
-/// Asks both about objects with apiVersion and kind; the verdicts come in the same order.
+/// Asks both about objects with apiVersion and kind; the verdicts have the same order.
 ///
 /// # Errors
-/// When Go is missing, the build fails, a kind has no script, or a script goes wrong.
+/// When Go is missing, the build fails, a kind has no script, or a script fails.
 pub async fn judge(objects: &[Value]) -> Result<Vec<Verdict>, Error> {
     let failed = || Error::io("run", "go");
     let deploy = workspace().join("deploy");

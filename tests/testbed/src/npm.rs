@@ -26,14 +26,14 @@ pub enum NpmError {
     Failed(PathBuf),
 }
 
-/// Runs `npm ci` once, whoever asks first: a lock keeps parallel test processes out of each other's way.
+/// Runs `npm ci` once, in the first process that needs it: a lock keeps parallel test processes apart.
 pub async fn install(folder: &Path) -> Result<(), NpmError> {
     let path = folder.join(".install.lock");
     let lock_error = |source| NpmError::Lock { path: path.clone(), source };
     let file = File::create(&path).map_err(lock_error)?;
     let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
     let _lock = locked.map_err(|error| lock_error(io::Error::other(error)))?.map_err(lock_error)?;
-    // npm writes this file last: a folder without it is the rest of an install that was broken off.
+    // npm writes this file last: a folder without it comes from an interrupted install.
     if folder.join("node_modules/.package-lock.json").exists() {
         return Ok(());
     }

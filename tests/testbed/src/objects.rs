@@ -1,4 +1,4 @@
-//! Objects as plain JSON: the testbed stands beside the operator and shares no types with it.
+//! Objects as plain JSON: the testbed shares no types with the operator.
 
 use axum::http::{Method, Request};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -53,7 +53,7 @@ pub mod path {
     }
 }
 
-/// Asks for an object's metadata only: the answer to a write does not carry the object back.
+/// Requests an object's metadata only: the response to a write does not contain the object.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Reads and writes as one user.
@@ -64,7 +64,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// As the client's user.
+    /// With the client's user.
     pub fn new(client: Client) -> Self {
         Self { client, accept: "application/json" }
     }
@@ -152,14 +152,14 @@ pub struct Published {
     pub uid: String,
     /// The access token.
     pub token: String,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// Revision of the grant.
     pub revision: i64,
 }
 
 impl Published {
-    /// Reads it, or says what is missing.
+    /// Reads it, or returns what is missing.
     pub fn read(secret: &Value) -> Result<Self, String> {
         let missing = |what: &str| format!("the Secret has no readable {what}");
         let token = secret_text(secret, "access_token").ok_or_else(|| missing("access_token"))?;
@@ -173,7 +173,7 @@ impl Published {
         })
     }
 
-    /// As much of the token as may be shown.
+    /// The part of the token that may be shown.
     pub fn shown(&self) -> String {
         format!("{}…", self.token.chars().take(4).collect::<String>())
     }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_without_an_end_is_named_as_such() {
+    fn a_secret_without_an_expiry_is_reported_as_such() {
         let mut secret = secret();
         secret["data"]["expires_at"] = json!("!");
         assert_eq!(Published::read(&secret).err().unwrap(), "the Secret has no readable expires_at");

@@ -1,4 +1,4 @@
-//! The second opinion beside the sandbox: `oidc-provider` from npm, a certified server that nobody here wrote.
+//! A second server beside the sandbox: `oidc-provider` from npm, a certified server that we did not write.
 //!
 //! It runs as a child process. Refresh tokens rotate and their reuse ends the grant; an admin address makes grants without a
 //! browser, through the library's own models.
@@ -19,16 +19,16 @@ use crate::sandbox::{MintRequest, Minted};
 /// Node needs a moment on a busy machine; a minute means that something is wrong.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Why the server is not to be had, or did not answer as it should.
+/// Why the server cannot be used, or did not answer as it should.
 #[derive(Debug, thiserror::Error)]
 pub enum OidcError {
-    /// Its packages are not to be had.
+    /// Its packages cannot be installed.
     #[error(transparent)]
     Install(#[from] NpmError),
     /// Node did not run.
     #[error("cannot run `node`: is Node installed?")]
     Run(#[source] io::Error),
-    /// The server ended, or said something else, before it said that it listens.
+    /// The server ended, or printed something else, before it printed that it listens.
     #[error("the server did not start")]
     Start,
     /// No answer.
@@ -42,7 +42,7 @@ pub enum OidcError {
     Json(#[from] serde_json::Error),
 }
 
-/// How a client of the server proves itself. The names are those of `OpenID` Connect Core §9.
+/// How a client authenticates to the server. The names are those of `OpenID` Connect Core §9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum OidcAuth {
     /// HTTP Basic.
@@ -53,18 +53,18 @@ pub enum OidcAuth {
     Post,
 }
 
-/// A client that the server knows. There is one for each [`OidcAuth`], and the server accepts no other way from it.
+/// A client that the server knows. There is one for each [`OidcAuth`], and the server accepts no other method from it.
 #[derive(Clone, Deserialize)]
 pub struct OidcClient {
     /// Its `client_id`.
     pub id: String,
     /// Its secret, new at each start.
     pub secret: String,
-    /// The one way in which it may prove itself.
+    /// The one method with which it may authenticate.
     pub auth: OidcAuth,
 }
 
-/// Something that became of a grant or token.
+/// An event of a grant or token.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct OidcEvent {
     /// Milliseconds since the Unix epoch.
@@ -103,7 +103,7 @@ impl OidcServer {
         Self::start_for(access_token_lifetime, "http://127.0.0.1:8080/callback").await
     }
 
-    /// As [`OidcServer::start`], with the address that its clients are sent back to.
+    /// Like [`OidcServer::start`], with the redirect URI of its clients.
     pub async fn start_for(access_token_lifetime: Duration, redirect_uri: &str) -> Result<Self, OidcError> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc");
         npm::install(&folder).await?;
@@ -115,7 +115,7 @@ impl OidcServer {
             return Err(OidcError::Start);
         }
         let Ready { issuer, clients } = serde_json::from_str(&line).map_err(|_| OidcError::Start)?;
-        // Whoever came first has installed it.
+        // Another test has installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(START_DEADLINE).build()?;
         let server = Self { issuer, clients, http, _child: child, _stdout: stdout };
@@ -134,17 +134,17 @@ impl OidcServer {
         format!("{}/{path}", self.issuer)
     }
 
-    /// The client that proves itself in this way.
+    /// The client that authenticates with this method.
     pub fn client(&self, auth: OidcAuth) -> Option<&OidcClient> {
         self.clients.iter().find(|client| client.auth == auth)
     }
 
-    /// Makes a grant of `account` to the client that uses Basic, with its first tokens.
+    /// Creates a grant of `account` for the client that uses Basic, with its first tokens.
     pub async fn mint(&self, account: &str) -> Result<Minted, OidcError> {
         self.mint_as(&MintRequest::of(account)).await
     }
 
-    /// Makes a grant for any client and scope (of `openid`, `email`, `offline_access`).
+    /// Creates a grant for any client and scope (of `openid`, `email`, `offline_access`).
     pub async fn mint_as(&self, request: &MintRequest) -> Result<Minted, OidcError> {
         let mut members = serde_json::to_value(request)?;
         if let Some(members) = members.as_object_mut() {
@@ -153,7 +153,7 @@ impl OidcServer {
         self.read(self.http.post(self.url("admin/grants")).body(members.to_string())).await
     }
 
-    /// Ends a grant, as when its person removes the app at the provider.
+    /// Ends a grant, as when the person removes the app at the provider.
     pub async fn revoke_grant(&self, grant: &str) -> Result<(), OidcError> {
         let response = self.http.delete(self.url(&format!("admin/grants/{grant}"))).send().await?;
         match response.status().as_u16() {
@@ -162,7 +162,7 @@ impl OidcServer {
         }
     }
 
-    /// What became of grants and tokens, in order.
+    /// The events of grants and tokens, in order.
     pub async fn events(&self) -> Result<Vec<OidcEvent>, OidcError> {
         self.read(self.http.get(self.url("admin/events"))).await
     }
@@ -233,7 +233,7 @@ mod tests {
         post(server, client, "token", &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     }
 
-    /// Level 2: only the real server shows that a grant made through its models is one that its endpoints serve.
+    /// Level 2: only the real server shows that its endpoints accept a grant made through its models.
     #[tokio::test]
     #[ignore = "needs Node: make test"]
     async fn a_minted_grant_rotates_and_ends_when_it_is_revoked() {
@@ -267,7 +267,7 @@ mod tests {
         }
     }
 
-    /// Level 2: reuse detection is the real server's own, which the sandbox can only imitate.
+    /// Level 2: reuse detection belongs to the real server; the sandbox only imitates it.
     #[tokio::test]
     #[ignore = "needs Node: make test"]
     async fn reuse_and_removal_by_the_person_end_a_grant() {

@@ -1,4 +1,4 @@
-//! The operator, or the portal, as a process of its own, as it runs in a cluster.
+//! The operator, or the portal, as a separate process, as it runs in a cluster.
 
 use std::{
     path::Path,
@@ -17,11 +17,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Operator<'a> {
-    /// The binary, mostly `env!("CARGO_BIN_EXE_bowline")`.
+    /// The binary, usually `env!("CARGO_BIN_EXE_bowline")`.
     pub program: &'a Path,
     /// Namespace and name of the `ServiceAccount` it acts as; it must exist. It never gets more rights than that.
     pub service_account: (&'a str, &'a str),
-    /// Its arguments, the port it serves on included.
+    /// Its arguments, including the port it serves on.
     pub arguments: &'a [&'a str],
     /// Added to the environment; `KUBECONFIG` is set for it.
     pub environment: &'a [(&'a str, &'a str)],
@@ -90,7 +90,7 @@ impl OperatorProcess {
         self.process.check_running()
     }
 
-    /// SIGKILL: it has no chance to finish anything.
+    /// SIGKILL: it cannot finish anything.
     pub fn kill(&mut self) -> Result<ExitStatus, Error> {
         self.process.kill()
     }

@@ -48,7 +48,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it has written so far.
+    /// Everything it has written.
     pub fn log(&self) -> Result<String, Error> {
         let bytes = fs::read(&self.log).map_err(Error::io("read", &self.log))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -70,7 +70,7 @@ impl Process {
         }
     }
 
-    /// The error for a process that runs, and is not ready in time.
+    /// The error for a process that runs, but was not ready in time.
     pub fn not_ready(&self, within: Duration, last_seen: String) -> Error {
         Error::NotReady { program: self.name.clone(), within, last_seen, log_tail: self.log_tail() }
     }
@@ -140,7 +140,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
         let (orders, inbox) = channel::<Order>();
         thread::spawn(move || {
             for (mut command, answer) in inbox {
-                // Nobody waits for the answer any more: the child is dropped, and ends with this process.
+                // If nobody waits for the answer any more, the child is dropped and ends with this process.
                 let _ = answer.send(command.spawn());
             }
         });

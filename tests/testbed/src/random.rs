@@ -22,12 +22,12 @@ pub fn hex(bytes: usize) -> Result<String, Error> {
     }))
 }
 
-/// A port of 127.0.0.1 that nobody listens on now, and that nobody in this process was given before.
+/// A port of 127.0.0.1 on which nobody listens, and which this process has not returned before.
 ///
-/// It lies below Linux's range for outgoing connections (32768 and up), so that no outgoing connection takes it while
-/// the API server is stopped for an outage test.
+/// It is below Linux's range for outgoing connections (32768 and up), so that no outgoing connection takes it while the API
+/// server is stopped for an outage test.
 pub fn free_port() -> Result<u16, Error> {
-    // Whoever was given one may not have opened it yet.
+    // The caller that got an earlier one may not have opened it yet.
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     for _ in 0..100 {
         let mut bytes = [0; 2];

@@ -9,9 +9,9 @@ use std::{
 
 use crate::{error::Error, random};
 
-/// Reads until its standard input closes, which the kernel does when our process ends in whatever way, then removes the
-/// directory. Rust's test harness leaves by `exit`, which drops no static, so `Drop` alone would leave every shared
-/// cluster's directory behind. The retries let killed processes finish their last write.
+/// Reads until its standard input closes, which the kernel does however our process ends, then removes the directory. Rust's
+/// test harness leaves by `exit`, which drops no static, so `Drop` alone would leave every shared cluster's directory
+/// behind. The retries let killed processes finish their last write.
 const WATCHER: &str = r#"read -r _; for _ in 1 2 3 4 5; do rm -rf "$1" && break; sleep 0.2; done"#;
 
 /// A directory of this process, readable by its user only.
@@ -22,7 +22,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the directory under the system's temporary directory.
+    /// Creates the directory under the system's temporary directory.
     pub fn create() -> Result<Self, Error> {
         // Short: a Unix socket's path, which etcd puts in here, may have about 100 bytes.
         let path = std::env::temp_dir().join(format!("bowline-{}", random::hex(6)?));
@@ -33,14 +33,14 @@ impl Scratch {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of reach of Ctrl-C, which goes to the whole foreground group.
+            // Ctrl-C, which reaches the whole foreground group, must not reach it.
             .process_group(0)
             .spawn()
             .map_err(Error::io("start the watcher of", &path))?;
         Ok(Self { path, watcher })
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Once;
 
-/// Makes ring the process's TLS provider. Any number of calls; the first one counts.
+/// Makes ring the process's TLS provider. You may call it many times; only the first call counts.
 ///
-/// A kube or reqwest client built before it panics.
+/// Building a kube or reqwest client before this call panics.
 pub fn install_tls() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        // An error says that the process already has one, which is as good.
+        // An error means that the process already has one, which is just as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }

@@ -16,9 +16,9 @@ pub struct TimedOut {
     last_seen: String,
 }
 
-/// One look at a condition: `Some` and `Ok` end the waiting; `None`, or `Err` with what was seen instead, goes on.
+/// One check of a condition: `Some` and `Ok` end the waiting; `None`, or `Err` with what was seen instead, continues it.
 pub trait Look {
-    /// What the waiting yields.
+    /// The result of waiting.
     type Value;
 
     /// The value, or what was seen instead.
@@ -41,9 +41,9 @@ impl<T, E: Display> Look for Result<T, E> {
     }
 }
 
-/// Looks every 50 ms until `look` finds what it looks for, at least once and until `within` has passed.
+/// Calls `look` every 50 ms until it finds what it looks for, at least once, until `within` has passed.
 ///
-/// A look that hangs is cut off at the deadline.
+/// A call that hangs is cancelled at the deadline.
 pub async fn wait_for<L: Look>(
     description: &str,
     within: Duration,

@@ -1,4 +1,4 @@
-//! The control plane itself, for real: processes, rights and cleaning up cannot be shown without it.
+//! The real control plane: processes, rights and cleaning up cannot be tested without it.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -148,7 +148,7 @@ async fn a_service_account_acts_as_itself() {
 #[ignore = "needs an API server: make test"]
 async fn the_audit_log_counts_a_request_once_and_tells_if_it_was_allowed() {
     let cluster = Cluster::shared().await.unwrap();
-    // A namespace of its own: other tests act as alice too.
+    // A separate namespace: other tests act as alice too.
     let namespace = cluster.random_namespace("audit").await.unwrap();
     let audit = cluster.audit().unwrap();
     let before = audit.mark().unwrap();
@@ -194,7 +194,7 @@ async fn an_api_server_comes_back_with_what_was_written_and_the_same_tokens() {
     assert_eq!(name, "system:serviceaccount:default:default");
 }
 
-/// `kubectl proxy` stands for the operator: it serves on a port and passes on the rights of its kubeconfig.
+/// `kubectl proxy` plays the operator: it serves on a port and uses the rights of its kubeconfig.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn an_operator_process_acts_as_its_service_account_and_ends_when_told() {
@@ -222,7 +222,7 @@ async fn an_operator_process_acts_as_its_service_account_and_ends_when_told() {
     assert!(again.check_running().is_err());
 }
 
-/// A cluster that is not ours: here one of ours, of which only the kubeconfig is told.
+/// A cluster that is not ours: here one of ours, of which the test knows only the kubeconfig.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn somebodys_cluster_serves_plain_users_too() {
@@ -237,7 +237,7 @@ async fn somebodys_cluster_serves_plain_users_too() {
     assert!(text.contains("alice") && text.contains("bowline:users"), "{output:?}");
 }
 
-/// The command writes where it runs and waits for ever; then `bowline-testbed run` is killed as hard as possible.
+/// The command writes its directory and waits forever; then `bowline-testbed run` is killed with SIGKILL.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn nothing_outlives_a_killed_run() {

@@ -1,4 +1,4 @@
-//! The sandbox as a process: what the flags say is what the default realm and new realms are like.
+//! The sandbox as a process: the flags configure the default realm and new realms.
 #![allow(clippy::expect_used)]
 
 use std::process::Stdio;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::Wanted;
 use crate::{error::Error, process};
 
-/// A program: our name for it (envtest's), the name `go build` gives it, its package.
+/// A program: our name for it (envtest's), the name that `go build` gives it, its package.
 struct Program {
     name: &'static str,
     built_as: &'static str,
@@ -40,7 +40,7 @@ const PROGRAMS: [Program; 4] = [
     KUBECTL,
 ];
 
-/// The directory with the wanted programs, built now unless they are there from the same go.mod and go.sum.
+/// The directory with the requested programs, built now unless they exist already for the same go.mod and go.sum.
 ///
 /// `release` is an older one than the usual, such as `1.33`: a directory in `controlplane/`.
 pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
@@ -51,7 +51,7 @@ pub fn ensure(wanted: Wanted, release: Option<&str>) -> Result<PathBuf, Error> {
     let directory = cache.join(&module.version);
     fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
 
-    // Held until the end of this function: whoever comes second finds everything built.
+    // Held until the end of this function: a second process finds everything built.
     let lock_path = cache.join("lock");
     let lock = File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
     lock.lock().map_err(Error::io("lock", &lock_path))?;
@@ -94,14 +94,14 @@ fn required_version(module: &str) -> Option<&str> {
 
 /// The directory of the whole project.
 pub fn workspace() -> &'static Path {
-    // This crate lies in tests/testbed.
+    // This crate is in tests/testbed.
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."))
 }
 
 /// Cargo's target directory. It is read from the environment, as Cargo itself does.
 pub fn target_directory() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
-        // A relative one counts from the workspace, where `make` runs.
+        // A relative path starts at the workspace, where `make` runs.
         Some(target) => workspace().join(target),
         None => workspace().join("target"),
     }
@@ -126,7 +126,7 @@ fn discard_if_stale(directory: &Path, stamp: &str) -> Result<(), Error> {
 }
 
 fn build(sources: &Path, version: &str, directory: &Path, programs: &[&Program]) -> Result<(), Error> {
-    // Asked first, because a missing program behind `setpriv` is only an exit code.
+    // Checked first, because a missing program behind `setpriv` is only an exit code.
     let go_version = Command::new("go").arg("version").stdout(Stdio::null()).status();
     if go_version.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Err(Error::GoMissing);
@@ -134,7 +134,7 @@ fn build(sources: &Path, version: &str, directory: &Path, programs: &[&Program])
     let names: Vec<_> = programs.iter().map(|program| program.name).collect();
     eprintln!("building {} {version} (up to five minutes the first time, then cached) …", names.join(", "));
     let start = Instant::now();
-    // Built beside and moved: a running control plane keeps its file, and a build cut short leaves nothing half done.
+    // Built elsewhere and moved: a running control plane keeps its file, and an interrupted build leaves nothing half done.
     let fresh = directory.join("fresh");
     fs::create_dir_all(&fresh).map_err(Error::io("create", &fresh))?;
     let mut go = process::bound(Path::new("go"));

@@ -1,4 +1,4 @@
-//! What a refresh costs the API server. Pure: from the audit log's requests to figures.
+//! What a refresh costs the API server. Pure: computed from the requests in the audit log.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ pub enum For {
     Strict,
     /// The others.
     Lenient,
-    /// None that could be told from the request.
+    /// None that the request shows.
     Nobody,
 }
 
-/// Whose object is whose, by name.
+/// Which object belongs to which connection, by name.
 pub struct Names {
     strict: BTreeSet<String>,
     lenient: BTreeSet<String>,
@@ -42,7 +42,7 @@ impl Names {
     }
 }
 
-/// How many requests of each verb and resource, by whom they were for.
+/// How many requests of each verb and resource, by the connections they were for.
 pub type Costs = BTreeMap<(For, String), usize>;
 
 /// Counts the requests.

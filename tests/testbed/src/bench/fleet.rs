@@ -15,17 +15,17 @@ use crate::{
     wait::wait_for,
 };
 
-/// A handful.
+/// A small number of namespaces.
 pub const NAMESPACES: usize = 5;
 const OWNER: &str = "alice";
 const RIGHTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// What a provider does with a refresh token that is used.
+/// What a provider does with a refresh token when it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Habit {
     /// It dies: strict.
     SingleUse,
-    /// A new one comes, the old one still works.
+    /// It is replaced, and the old one still works.
     Sliding,
     /// It stays.
     None,
@@ -109,7 +109,7 @@ impl Fleet {
         Ok(Self { members, realms })
     }
 
-    /// The realm behind a habit; every habit has one.
+    /// The realm of a habit; every habit has one.
     pub fn realms(&self) -> impl Iterator<Item = (Habit, &RealmHandle)> {
         self.realms.iter().map(|(habit, realm)| (*habit, realm))
     }
@@ -144,7 +144,7 @@ fn realms(stage: &Stage, size: usize) -> Vec<(Habit, RealmHandle)> {
     Habit::ALL.map(|habit| (habit, server.realm(habit.name(), config(habit)))).into()
 }
 
-/// Namespaces in which alice may work, our registration, and a provider for each habit.
+/// The namespaces in which alice may work, our registration, and one provider for each habit.
 async fn ground(stage: &Stage, realms: &[(Habit, RealmHandle)]) -> Result<(), Error> {
     let mut objects = vec![json!({"apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": "bench-app", "namespace": NAMESPACE},

@@ -1,4 +1,4 @@
-//! What the operator writes when nothing is to be done.
+//! What the operator writes when there is nothing to do.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::{
 const SUSPENDED_WITHIN: Duration = Duration::from_mins(2);
 /// The audit log's line may come a moment after the write is seen.
 const AFTERMATH: Duration = Duration::from_secs(1);
-/// For how long is looked.
+/// How long we watch.
 pub const WATCHED: Duration = Duration::from_mins(1);
 
-/// Suspends every connection, waits until the operator has said so everywhere, and gives what it asks in the minute
-/// after.
+/// Suspends every connection, waits until every status says so, and returns the operator's requests of the minute after
+/// that.
 pub async fn requests(stage: &Stage, fleet: &Fleet, reader: &Reader) -> Result<Requests, Error> {
     fleet.merge(stage, &json!({"spec": {"suspend": true}})).await?;
     wait_for("all connections are suspended", SUSPENDED_WITHIN, async || {

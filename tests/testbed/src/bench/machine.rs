@@ -1,4 +1,4 @@
-//! What processes cost: from /proc, so on Linux only.
+//! What processes cost: read from /proc, so on Linux only.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -11,11 +11,11 @@ pub struct Usage {
     pub cpu: Duration,
     /// Resident memory now, in KiB.
     pub resident_kib: u64,
-    /// The most it ever was, in KiB.
+    /// The largest size so far, in KiB.
     pub peak_kib: u64,
 }
 
-/// Asks the kernel.
+/// Reads it from the kernel.
 pub fn usage(pid: u32) -> Result<Usage, Error> {
     let read = |name: &str| {
         let path = format!("/proc/{pid}/{name}");

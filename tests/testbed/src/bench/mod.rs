@@ -1,5 +1,5 @@
-//! The benchmark: many connections with short tokens, judged by what a reader, the sandbox's ledger and the API server's
-//! audit log saw. Figures, and the guarantees that must hold whatever the figures are.
+//! The benchmark: many connections with short tokens, measured by what a reader, the sandbox's ledger and the API server's
+//! audit log saw. The report has figures, and guarantees that must hold whatever the figures are.
 
 mod cost;
 mod fleet;
@@ -23,7 +23,7 @@ use crate::stage::Profile;
 pub struct Options {
     /// How many connections.
     pub connections: usize,
-    /// For how long, once every one of them was refreshed for the first time.
+    /// For how long, after every connection was refreshed once.
     pub duration: Duration,
     /// How the operator was built.
     pub profile: Profile,

@@ -1,7 +1,7 @@
-//! The raw limit of the same API server: the operator's writes for one strict refresh, again and again, by nobody clever.
+//! The limit of the same API server: only the operator's writes for one strict refresh, repeated without any logic.
 //!
-//! Real objects of this run are the templates, so that sizes are right, and the operator's own account writes them, so
-//! that authorization and admission are the same. The operator has ended by then.
+//! Real objects of this run are the templates, so the sizes are right. The operator's own account writes them, so
+//! authorization and admission are the same. The operator has ended by then.
 
 use std::time::{Duration, Instant};
 
@@ -25,12 +25,12 @@ pub const WRITES_PER_CYCLE: u32 = 4;
 
 const IN: &str = "bench-0";
 
-/// How far it came.
+/// The result.
 #[derive(Debug, Clone, Copy)]
 pub struct Raw {
     /// Whole cycles.
     pub cycles: u32,
-    /// Time they took together.
+    /// The sum of their durations.
     pub took: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Raw {
     }
 }
 
-/// Measures it; `None` where the fleet has no strict connection to copy.
+/// Measures it; `None` if the fleet has no strict connection to copy.
 pub async fn measure(stage: &Stage, fleet: &Fleet) -> Result<Option<Raw>, Error> {
     let Some(model) = fleet.members.iter().find(|member| member.habit == Habit::SingleUse) else {
         return Ok(None);
@@ -106,7 +106,7 @@ impl Set {
         Ok(Self { name, record, secret, status })
     }
 
-    /// Writes until the time is over; counts whole cycles.
+    /// Writes until the time is over; returns the number of whole cycles.
     async fn cycle(mut self, operator: &Objects, start: Instant) -> Result<u32, Error> {
         let record = path::secret(NAMESPACE, &format!("record-{}", self.name));
         let secret = path::secret(IN, &self.name);

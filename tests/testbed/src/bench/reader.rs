@@ -31,13 +31,13 @@ type Key = (String, String);
 /// What the samples showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Samples {
-    /// Looks at a Secret.
+    /// Samples of a Secret.
     pub taken: u64,
-    /// Looks at a Secret whose `expires_at` lay in the past.
+    /// Samples of a Secret whose `expires_at` was in the past.
     pub expired: u64,
-    /// Looks at a Secret that was not there or could not be read.
+    /// Samples of a Secret that did not exist or could not be read.
     pub missing: u64,
-    /// The shortest life that a token had left, in milliseconds.
+    /// The shortest remaining lifetime of a token, in milliseconds.
     pub least_life_ms: Option<i64>,
 }
 
@@ -64,7 +64,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Begins to watch, as the client's user.
+    /// Starts to watch, as the client's user.
     pub fn start(client: Client) -> Self {
         let (state, stop) = (Arc::<Mutex<State>>::default(), CancellationToken::new());
         let resource = |group, version, kind, plural: &str| {
@@ -98,7 +98,7 @@ impl Reader {
         phases
     }
 
-    /// Samples every second until `stop`, then says what was seen.
+    /// Samples every second until `stop`, then returns what it saw.
     pub async fn sample(&self, fleet: &Fleet, stop: CancellationToken) -> Samples {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
@@ -116,7 +116,7 @@ impl Reader {
         standing.planned.range(..=at).next_back().copied()
     }
 
-    /// How often a watch broke and was begun again.
+    /// How often a watch broke and was restarted.
     pub fn broken(&self) -> u64 {
         self.lock().broken
     }

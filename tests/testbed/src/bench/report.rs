@@ -13,11 +13,11 @@ use super::{
 };
 use crate::{assets::target_directory, error::Error, stage::Profile};
 
-/// Refreshes of each kind that may have been under way when the measured time began: their later writes are counted,
-/// their calls are not. `maxConcurrent` of a provider; the lenient kind has two.
+/// Refreshes of each kind that may have been in progress when the measured time began: their later writes are counted, their
+/// calls are not. `maxConcurrent` of a provider; the lenient kind has two.
 const UNDER_WAY: [usize; 2] = [8, 16];
 
-/// Where it ran.
+/// The machine.
 pub(super) struct Machine {
     cores: usize,
     load_before: Option<f64>,

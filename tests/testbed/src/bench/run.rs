@@ -27,11 +27,11 @@ use crate::{
     wait::wait_for,
 };
 
-/// Half a second for each connection of the largest fleet that was tried.
+/// Half a second for each connection of the largest fleet that we measured.
 const ACTIVE_WITHIN: Duration = Duration::from_mins(5);
 const FIRST_REFRESH_WITHIN: Duration = Duration::from_secs(2 * TOKEN_SECONDS);
 
-/// Measures on a control plane of its own: others have no audit log that can be read from here.
+/// Measures on a separate control plane: we cannot read the audit log of another one.
 pub async fn run(options: &Options, binaries: &Binaries) -> Result<Report, Error> {
     let load_before = machine::load();
     let mut stage = set_up(binaries).await?;
@@ -116,7 +116,7 @@ async fn window(options: &Options, stage: &Stage, fleet: &Fleet) -> Result<Windo
     wait_for("every connection was refreshed once", FIRST_REFRESH_WITHIN, async || {
         let refreshed: usize =
             fleet.realms().map(|(_, realm)| grants_refreshed(&realm.ledger().requests)).sum();
-        // Copying a ledger is not free.
+        // Copying a ledger takes time.
         tokio::time::sleep(Duration::from_millis(500)).await;
         if refreshed == fleet.members.len() { Ok(()) } else { Err(format!("{refreshed} were")) }
     })

@@ -1,4 +1,4 @@
-//! Whether the provider was called when the schedule says. Pure: from the ledger's requests to figures.
+//! Whether the provider was called when the schedule says. Pure: computed from the requests in the ledger.
 
 use super::TOKEN_SECONDS;
 use crate::sandbox::Request;
@@ -11,7 +11,7 @@ pub const EARLY_TOLERANCE_MS: u64 = 1_000;
 /// Whole seconds once more, and the wait for a turn at the provider (`maxConcurrent`).
 pub const LATE_TOLERANCE_MS: u64 = 2_000;
 
-/// The refresh requests of one grant or of many, sorted by where they fell.
+/// The refresh requests of one or many grants, classified by their time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Calls {
     /// Time from obtaining a token to asking for its successor, in milliseconds.
@@ -22,7 +22,7 @@ pub struct Calls {
     pub early: usize,
     /// Calls after it.
     pub late: usize,
-    /// Calls that gave no token, and those that followed one: the schedule never asks for these here.
+    /// Calls that returned no token, and the calls after them: the schedule does not plan these.
     pub failed: usize,
 }
 

@@ -1,11 +1,11 @@
-//! Tags, attributes and forms, read from pages that are known to be well made.
+//! Tags, attributes and forms, read from pages that are known to be well formed.
 
-/// A form, filled in as the page has it.
+/// A form, with its values on the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Form {
-    /// Where it is sent to, as the page says it.
+    /// The address it is sent to, as written on the page.
     pub action: String,
-    /// Names and values: hidden fields, and boxes that are ticked.
+    /// Names and values: hidden fields and ticked boxes.
     pub fields: Vec<(String, String)>,
 }
 
@@ -18,7 +18,7 @@ impl Form {
         self
     }
 
-    /// What follows this prefix in the names of its fields, such as the scopes that are ticked.
+    /// The rest of each field name after this prefix, such as the scopes that are ticked.
     pub fn names_after(&self, prefix: &str) -> Vec<&str> {
         self.fields.iter().filter_map(|(name, _)| name.strip_prefix(prefix)).collect()
     }
@@ -40,7 +40,7 @@ fn read(form: &str) -> Form {
     Form { action: value(&own, "action").unwrap_or_default().to_owned(), fields: fields.collect() }
 }
 
-/// An attribute of the first tag of this kind that has another one.
+/// An attribute of the first tag of this kind that has another given attribute.
 pub fn attribute_of(page: &str, tag: &str, has: (&str, &str), attribute: &str) -> Option<String> {
     page.split(&format!("<{tag} "))
         .skip(1)
@@ -49,7 +49,7 @@ pub fn attribute_of(page: &str, tag: &str, has: (&str, &str), attribute: &str) -
         .and_then(|found| value(&found, attribute).map(ToOwned::to_owned))
 }
 
-/// The text of the first element of this kind, if there is nothing but text in it.
+/// The text of the first element of this kind, if it contains only text.
 pub fn text_of(page: &str, tag: &str) -> Option<String> {
     let text = page.split(&format!("<{tag}>")).nth(1)?.split('<').next()?;
     Some(plain(text))
@@ -61,7 +61,7 @@ fn value<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
     attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
 }
 
-/// What stands up to the end of the tag, quoted or not.
+/// The text up to the end of the tag, quoted or not.
 fn attributes(tag: &str) -> Attributes {
     let mut found = Vec::new();
     let mut rest = tag.trim_start();

@@ -53,7 +53,7 @@ async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries, live: bool)
     Ok(ExitCode::SUCCESS)
 }
 
-/// As CI systems say it: `CI=true`.
+/// As CI systems set it: `CI=true`.
 fn is_ci() -> bool {
     env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false")
 }

@@ -45,7 +45,7 @@ impl Arguments {
     pub async fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Run { command } => run::run(command).await,
-            // Boxed: these frames are large, and whoever awaits us would carry them.
+            // Boxed: these futures are large, and every caller would contain them.
             Command::Up(arguments) => Box::pin(arguments.run()).await,
             Command::Build(arguments) => arguments.run(),
             Command::Demo => Box::pin(demo::demo()).await,

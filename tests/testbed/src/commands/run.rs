@@ -51,7 +51,7 @@ async fn run_in(
     loop {
         tokio::select! {
             status = &mut ended => return status.map_err(std::io::Error::other).flatten().map_err(failed),
-            // Ctrl-C has reached the command too, by the terminal: it decides when it has finished.
+            // The terminal has sent Ctrl-C to the command too: the command decides when it ends.
             stop = signals.next() => if stop == Stop::Terminate {
                 process::signal(id, "TERM").map_err(failed)?;
             },

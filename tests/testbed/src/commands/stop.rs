@@ -3,13 +3,13 @@
 use bowline_testbed::error::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT (Ctrl-C) and SIGTERM, taken from the moment this is made.
+/// SIGINT (Ctrl-C) and SIGTERM, received from the moment this is created.
 pub struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-/// Which of them came.
+/// Which signal came.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// From the terminal, which sends it to the whole foreground group.

@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Keeps it up until a signal comes.
+    /// Keeps everything up until a signal comes.
     pub async fn run(self) -> Result<ExitCode, Error> {
         // A build may take minutes: until it is done, signals end us as they end any program.
         let binaries = self.portal.then(|| Binaries::build(Profile::Dev)).transpose()?;
@@ -50,7 +50,7 @@ impl Arguments {
     }
 }
 
-/// What is up.
+/// What is running.
 enum Running {
     Cluster(Box<Cluster>),
     Bowline(Box<Stage>),

@@ -65,8 +65,8 @@ const P256_KEY_INFO: [u8; 26] = [
 
 /// A P-256 key pair as PEM (PKCS #8, RFC 5208), which signs `ServiceAccount` tokens (ES256).
 ///
-/// ring is in the build for TLS anyway, so this asks for no program and no crate more. The API server derives no public
-/// key from this form, so it gets both.
+/// ring is in the build for TLS anyway, so this needs no other program or crate. The API server derives no public key from
+/// this form, so it gets both.
 struct SigningKey {
     private: String,
     public: String,

@@ -1,10 +1,10 @@
-//! The flags that the three processes are started with.
+//! The flags of the three processes.
 
 use std::path::Path;
 
 use super::Layout;
 
-/// Who asked for what, without bodies (they would hold Secrets). Health checks are noise.
+/// Who requested what, without bodies (they would contain Secrets). Health checks are left out.
 pub(super) const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -18,14 +18,14 @@ rules:
 /// Megabytes until the audit log is rotated: never, tests read it as one file.
 const AUDIT_MEGABYTES: u32 = 100_000;
 
-/// The controllers that Bowline's behaviour meets; no pods run here.
+/// The controllers that Bowline interacts with; no pods run here.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
 serviceaccount-token-controller,resourcequota-controller,root-ca-certificate-publisher-controller,\
 clusterrole-aggregation-controller,validatingadmissionpolicy-status-controller";
 
-/// etcd on Unix sockets: it takes no port, so nothing can be in its way or reach it.
+/// etcd on Unix sockets: it uses no port, so nothing can conflict with it or reach it.
 pub(super) fn etcd(layout: &Layout, durable: bool) -> Vec<String> {
-    // A single member announces addresses to nobody, but they must look like addresses.
+    // A single member announces its addresses to nobody, but they must look like addresses.
     let nobody = "http://127.0.0.1:2380";
     let mut flags = vec![
         "--name=testbed".to_owned(),

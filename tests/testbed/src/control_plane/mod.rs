@@ -26,13 +26,13 @@ pub struct Options {
     pub durable: bool,
 }
 
-/// A running control plane. [`Access`] (which it dereferences to) is what its users get.
+/// A running control plane. Its users get [`Access`] (which it dereferences to).
 ///
-/// Everything lies in one temporary directory. Dropping it kills the three processes and removes the directory; when
-/// this process dies without dropping it, the kernel kills them and a watcher removes the directory.
+/// Everything is in one temporary directory. Dropping it kills the three processes and removes the directory; if this
+/// process dies without dropping it, the kernel kills them and a watcher removes the directory.
 #[derive(Debug)]
 pub struct ControlPlane {
-    // In the order in which they go.
+    // In the order in which they are dropped.
     controller_manager: Option<Process>,
     api_server: Option<Process>,
     etcd: Process,
@@ -60,7 +60,7 @@ impl Layout {
     }
 }
 
-/// Ports are looked up and then taken, so somebody can be faster; a second try finds another one.
+/// A port is chosen first and opened later, so another process can take it; a second start uses another port.
 const PORT_ATTEMPTS: usize = 3;
 
 impl ControlPlane {
@@ -134,12 +134,12 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Kills the API server; its port then refuses connections. What was written stays in etcd.
+    /// Kills the API server; its port then refuses connections. etcd keeps what was written.
     pub fn stop_api_server(&mut self) {
         self.api_server = None;
     }
 
-    /// Starts the API server at its port, and waits until it is ready. Does nothing if it runs.
+    /// Starts the API server at its port, and waits until it is ready. Does nothing if it is running.
     pub async fn start_api_server(&mut self) -> Result<(), Error> {
         if self.api_server.is_some() {
             return Ok(());
@@ -176,7 +176,7 @@ impl ControlPlane {
         self.scratch.path()
     }
 
-    /// The directory with the programs; put it first in `PATH` to get the right `kubectl`.
+    /// The directory with the programs; put it first in `PATH` to use the right `kubectl`.
     pub fn programs(&self) -> PathBuf {
         self.assets.directory()
     }

@@ -61,7 +61,7 @@ async fn look(
     question(client).await.map_err(|error| error.to_string())
 }
 
-/// Asks until the answer is yes, the process ends, or the deadline has passed.
+/// Repeats the check until it succeeds, the process ends, or the deadline has passed.
 async fn until(
     process: &mut Process,
     mut question: impl AsyncFnMut() -> Result<(), String>,

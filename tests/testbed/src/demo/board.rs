@@ -8,7 +8,7 @@ use std::{
 
 use crate::error::Error;
 
-/// How wide a terminal is taken to be.
+/// The assumed width of a terminal.
 const WIDTH: usize = 80;
 /// How wide the column of titles is.
 const TITLE: usize = 17;
@@ -27,7 +27,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Nothing seen yet. `live` shows the step that is being waited for; for terminals only.
+    /// An empty board. `live` shows the step that is being waited for; for terminals only.
     pub fn new(live: bool) -> Self {
         println!("  since    took  step");
         Self { start: Instant::now(), live, seen: Vec::new() }
@@ -42,7 +42,7 @@ impl Board {
         self.observe(title, async { Ok((work.await?, ())) }).await
     }
 
-    /// As [`Board::step`], for work that also makes something.
+    /// Like [`Board::step`], for work that also returns something.
     pub async fn observe<T>(
         &mut self,
         title: &'static str,
@@ -75,7 +75,7 @@ impl Board {
     fn announce(&self, title: &str) {
         if self.live {
             print!("{:>7.1}s       … {title}", self.start.elapsed().as_secs_f64());
-            // A terminal that is gone is noticed by the next line.
+            // If the terminal is gone, the next line fails.
             let _ = io::stdout().flush();
         }
     }

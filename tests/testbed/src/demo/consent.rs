@@ -1,4 +1,4 @@
-//! alice consents: once in a browser, through the portal; once by a code that she types on another device.
+//! alice consents: once in a browser, through the portal; once with a code that she types on another device.
 
 use std::process::{Output, Stdio};
 
@@ -20,23 +20,23 @@ use crate::{
     wait::wait_for,
 };
 
-/// A code that waits to be typed, and the command that waits with it.
+/// A code that waits to be typed, and the command that waits for it.
 pub(super) struct ShownCode {
     command: Child,
-    /// Kept open for what it still says.
+    /// Kept open for what it still prints.
     _output: Lines<BufReader<ChildStdout>>,
     address: Url,
     code: String,
 }
 
 impl Story<'_> {
-    /// In a browser of hers.
+    /// In her browser.
     pub(super) async fn signed_in(&self) -> Result<(String, Browser), Error> {
         let (browser, how) = self.portal.browser_of(self.stage.cluster(), OWNER).await?;
         Ok((format!("{OWNER} at the portal, {how}"), browser))
     }
 
-    /// From the connection's page over what will be asked for to the provider, and back by its redirect.
+    /// From the connection's page to the review page, to the provider, and back by its redirect.
     pub(super) async fn consented(&self, browser: &Browser) -> Result<String, Error> {
         let home = self.connection_page();
         let page = browser.open(home.clone()).await?;
@@ -55,7 +55,7 @@ impl Story<'_> {
         Ok(format!("portal → the sandbox's page, which asks for {scopes} → allowed → back at the portal"))
     }
 
-    /// What the operator made of it: the one code was exchanged once. Gives the grant.
+    /// What the operator did with it: the one code was exchanged once. Returns the grant.
     pub(super) async fn authorized(&self, browser: &Browser) -> Result<(String, String), Error> {
         let object = self
             .connection(CONNECTION, "the connection is active", |object| {
@@ -107,7 +107,7 @@ impl Story<'_> {
         Ok((what, ShownCode { command, _output: lines, address: parsed, code }))
     }
 
-    /// On a device that knows nothing of alice's session. Nothing is published: a code does not prove who typed it.
+    /// On a device that does not know alice's session. Nothing is published: a code does not prove who typed it.
     pub(super) async fn code_typed(&self, shown: ShownCode) -> Result<String, Error> {
         let phone = Browser::new()?;
         let page = phone.open(shown.address).await?;
@@ -133,7 +133,7 @@ impl Story<'_> {
         ))
     }
 
-    /// alice says that it is the account she meant.
+    /// alice confirms that it is the account she meant.
     pub(super) async fn account_confirmed(&self) -> Result<String, Error> {
         let mut command = self.plugin(&["connect", SECOND, "--accept-account", SECOND_ACCOUNT])?;
         let output = command.output().await.map_err(Error::io("run", &self.binaries.plugin))?;
@@ -151,7 +151,7 @@ impl Story<'_> {
         Ok(format!("phase Active; {TEAM}/{SECOND}: access_token {}", seen.shown()))
     }
 
-    /// The plug-in as alice, in her namespace, with nobody to answer its questions.
+    /// The plug-in as alice, in her namespace, without a terminal for questions.
     fn plugin(&self, arguments: &[&str]) -> Result<Command, Error> {
         let mut command = Command::new(&self.binaries.plugin);
         command

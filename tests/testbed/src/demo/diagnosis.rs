@@ -1,4 +1,4 @@
-//! What is shown when a step was not seen in time.
+//! What is shown if a step was not seen in time.
 
 use std::error::Error as _;
 

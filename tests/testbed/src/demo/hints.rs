@@ -1,4 +1,4 @@
-//! What to try once the demo has been told and everything still runs.
+//! What you can try after the demo, while everything still runs.
 
 use super::{CONNECTION, OWNER, SECOND, TEAM};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     stage::{Binaries, Stage},
 };
 
-/// Commands to copy, with everything they need.
+/// Complete commands to copy.
 // long: one text, to be read as a whole.
 pub fn hints(stage: &Stage, binaries: &Binaries) -> Result<String, Error> {
     let cluster = stage.cluster();
@@ -55,7 +55,7 @@ Ctrl-C ends it and removes everything.",
     ))
 }
 
-/// Where the portal is and how to get in.
+/// The portal's address and how to sign in.
 pub fn in_browser(stage: &Stage) -> Result<String, Error> {
     let Some(portal) = stage.portal() else { return Ok(String::new()) };
     let page = portal.page("/");

@@ -1,4 +1,4 @@
-//! The demo: one connection's life, from waiting for consent to a revoked grant, each step observed and timed.
+//! The demo: a connection's life, from waiting for consent to a revoked grant; each step is observed and timed.
 
 mod board;
 mod consent;
@@ -31,5 +31,5 @@ const SHARED: &str = "team-a.sandbox-alice";
 const OWNER: &str = "alice";
 /// How long the demo's tokens live, in seconds: refreshed after half of it.
 const TOKEN_SECONDS: u64 = 12;
-/// How often the operator may ask whether a code was typed, in seconds.
+/// How often the operator may poll for a device code, in seconds.
 const POLL_SECONDS: u64 = 1;

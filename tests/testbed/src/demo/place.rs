@@ -1,4 +1,4 @@
-//! Setting the scene, and taking it away again from somebody's cluster.
+//! Setting the demo up, and removing it again from another cluster.
 
 use std::{fs, path::PathBuf};
 
@@ -19,7 +19,7 @@ use crate::{
 /// Where the sandbox is according to the example.
 const EXAMPLE_ISSUER: &str = "http://127.0.0.1:8090";
 
-/// Boots or joins the cluster, installs Bowline, starts sandbox and operator; a line for each.
+/// Starts or uses the cluster, installs Bowline, starts sandbox and operator; prints a line for each.
 pub async fn set(board: &mut Board, binaries: &Binaries) -> Result<Stage, Error> {
     let cluster = board
         .observe("control plane", async {
@@ -66,7 +66,7 @@ pub async fn install(cluster: &Cluster) -> Result<String, Error> {
     Ok(installed.replace("deploy/ applied", "deploy/ and deploy/portal applied"))
 }
 
-/// Starts sandbox and operator for a portal that is going to be there.
+/// Starts sandbox and operator for a portal that will be started later.
 pub async fn start(
     cluster: Cluster,
     binaries: &Binaries,
@@ -81,7 +81,7 @@ pub async fn start(
     Stage::start(cluster, sandbox, binaries, &flags).await
 }
 
-/// On somebody's cluster nothing that exists is written into: what the demo makes there, it deletes.
+/// On another cluster, existing namespaces are not used: the demo deletes what it creates there.
 pub async fn refuse_taken(cluster: &Cluster) -> Result<(), Error> {
     if !cluster.is_foreign() {
         return Ok(());
@@ -95,7 +95,7 @@ pub async fn refuse_taken(cluster: &Cluster) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes the quickstart away from somebody's cluster while the operator runs; our own cluster goes as a whole.
+/// Removes the quickstart from another cluster while the operator runs; our own cluster is removed as a whole.
 pub async fn clear(stage: &Stage) -> Result<(), Error> {
     if !stage.cluster().is_foreign() {
         return Ok(());
@@ -113,7 +113,7 @@ pub async fn clear(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// The platform engineer's file, with the address at which the sandbox really is.
+/// The platform engineer's file, with the real address of the sandbox.
 pub fn platform(issuer: &str) -> Result<String, Error> {
     let path = example("1-platform.yaml");
     let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
@@ -123,7 +123,7 @@ pub fn platform(issuer: &str) -> Result<String, Error> {
     Ok(text.replace(EXAMPLE_ISSUER, issuer))
 }
 
-/// alice's files, as they are.
+/// alice's files, unchanged.
 pub fn owners() -> Result<String, Error> {
     let read = |file| {
         let path = example(file);

@@ -1,4 +1,4 @@
-//! The steps: somebody acts as the person who would, then the effect is waited for.
+//! The steps: somebody acts as the right person, then we wait for the effect.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     wait::wait_for,
 };
 
-/// Rights and discovery follow a namespace's creation within seconds.
+/// Rights and discovery take effect within seconds after a namespace is created.
 const APPLIED: Duration = Duration::from_mins(1);
 /// What the operator does by itself.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -34,7 +34,7 @@ pub(super) struct Story<'a> {
     alice: Objects,
 }
 
-/// Tells the whole story, a line for each step that was seen.
+/// Runs the whole story, and prints a line for each step that was seen.
 pub async fn tell(board: &mut Board, stage: &Stage, binaries: &Binaries) -> Result<(), Error> {
     let portal = stage.portal().ok_or_else(|| unexpected("the stage", "no portal on it".to_owned()))?;
     let story = Story {
@@ -66,7 +66,7 @@ impl Story<'_> {
         let cluster = self.stage.cluster();
         cluster.apply_yaml(&place::platform(&self.realm.issuer())?).await?;
         let files = place::owners()?;
-        // alice's role is aggregated, and the authorizer learns of her binding, a moment later.
+        // alice's role is aggregated, and the authorizer learns of her binding a moment later.
         wait_for("alice may apply her connection", APPLIED, async || {
             cluster.apply_yaml_as(OWNER, &files).await
         })
@@ -107,7 +107,7 @@ impl Story<'_> {
         Ok((what, seen))
     }
 
-    /// At least `times` new revisions after `before`, in the Secret and in the ledger, and nothing spent twice.
+    /// At least `times` new revisions after `before`, in the Secret and in the ledger, and no token spent twice.
     async fn rotated(
         &self,
         grant: &str,
@@ -189,11 +189,11 @@ impl Story<'_> {
         Ok("Secret gone; ledger: grant revoked by the client, its tokens are dead".to_owned())
     }
 
-    /// A Secret whose token has not ended, and which the provider honours now.
+    /// A Secret whose token has not expired, and which the provider accepts now.
     pub(super) async fn fresh(&self, path: &str) -> Result<Published, String> {
         let published = Published::read(&self.look(path).await?)?;
         if published.expires_at <= Timestamp::now() {
-            return Err(format!("the token ended at {}", published.expires_at));
+            return Err(format!("the token expired at {}", published.expires_at));
         }
         if self.realm.is_alive(&published.token) {
             Ok(published)

@@ -61,7 +61,7 @@ async fn show(State(realms): Server, Path(path): Path<InRealm>) -> Result<Json<R
     Ok(Json(find(&realms, &path)?.config()))
 }
 
-/// Creates a realm from the server's defaults, or changes an existing one, by the members given.
+/// Creates a realm from the server's defaults, or changes the given members of an existing one.
 async fn put(
     State(realms): Server,
     Path(path): Path<InRealm>,

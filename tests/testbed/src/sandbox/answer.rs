@@ -1,4 +1,4 @@
-//! Answers as endpoints mean them, and what a fault makes of them on the wire.
+//! Responses as endpoints produce them, and how a fault changes them on the wire.
 
 use std::convert::Infallible;
 use std::io;
@@ -66,7 +66,7 @@ impl Answer {
     }
 
     pub fn html(status: StatusCode, page: String) -> Self {
-        // A code or a request number in the address must not travel on to another site (RFC 9700 §4.2.4).
+        // A code or a request number in the address must not be passed on to another site (RFC 9700 §4.2.4).
         let headers = vec![(header::REFERRER_POLICY, "no-referrer".to_owned())];
         Self { status, headers, content: Content::Html(page) }
     }
@@ -94,7 +94,7 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// The answer as it goes out, bent by `action`. `None` means that the connection is cut.
+/// The response as it is sent, changed by `action`. `None` means that the connection is cut.
 pub(super) fn deliver(
     answer: Answer,
     action: Option<&Action>,
@@ -119,7 +119,7 @@ pub(super) fn deliver(
     Some(response)
 }
 
-/// A cut connection sends nothing; hyper still wants something to try.
+/// A cut connection sends nothing; hyper still needs a response.
 pub(super) fn never_sent() -> Response<Body> {
     Response::new(Body::empty())
 }
@@ -150,7 +150,7 @@ fn build(answer: Answer, content_type: &str, body: Body) -> Response<Body> {
 fn plain(status: StatusCode, content_type: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    // RFC 6749 §5.1 asks for it wherever a token may be in the answer.
+    // RFC 6749 §5.1 requires it wherever the response may contain a token.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
@@ -163,7 +163,7 @@ fn broken_off(answer: Answer, announce_length: bool) -> Response<Body> {
     let (content_type, whole) = body_of(&answer);
     let half = whole.slice(..whole.len() / 2);
     let end = stream::once(async {
-        // One turn of the scheduler lets the first half leave before the connection goes.
+        // One turn of the scheduler lets the first half leave before the connection closes.
         tokio::task::yield_now().await;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     });
@@ -201,7 +201,7 @@ fn form_encoded(answer: Answer) -> Response<Body> {
     build(answer, "application/x-www-form-urlencoded", body)
 }
 
-/// The answer of a fault that takes the place of the real one.
+/// The response of a fault that replaces the real one.
 fn replaced(action: &Action, now: u64) -> Response<Body> {
     let json = |status, value: Value| plain(code(status), "application/json", Body::from(value.to_string()));
     match action {
@@ -232,12 +232,12 @@ fn replaced(action: &Action, now: u64) -> Response<Body> {
             }
             response
         }
-        // The rest bends the real answer, and `deliver` has dealt with it.
+        // The others change the real response, which `deliver` has done.
         _ => never_sent(),
     }
 }
 
-/// A token answer whose padding is sent in pieces: nobody needs the whole of it in memory.
+/// A token response whose padding is sent in pieces, so that it is never in memory as a whole.
 fn huge(bytes: usize) -> Body {
     const PIECE: &[u8] = &[b'x'; 16 * 1024];
     let head = stream::iter([Bytes::from_static(

@@ -69,7 +69,7 @@ pub(super) fn decide(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     }
 }
 
-/// The checks whose failure is told to the client through the redirect.
+/// The checks whose failure is reported to the client through the redirect.
 pub(super) fn asked(form: &Form, client: &str, redirect_uri: &str, state: &State) -> Result<Asked, Refusal> {
     if form.required("response_type")? != "code" {
         return Err(Refusal::of("unsupported_response_type", "only the code flow is served"));
@@ -114,7 +114,7 @@ fn denied(state: &State, asked: &Asked) -> Answer {
     back(state, &asked.redirect_uri, asked.state.as_deref(), &[("error", "access_denied")])
 }
 
-/// Sends the browser back to the client, with `state` as it came and the issuer as the realm's habit is (RFC 9207).
+/// Redirects the browser to the client, with the `state` it sent and the issuer according to the realm's habit (RFC 9207).
 fn back(realm: &State, redirect_uri: &str, state: Option<&str>, result: &[(&str, &str)]) -> Answer {
     let Ok(mut address) = Url::parse(redirect_uri) else {
         let page = pages::message("The registered redirect address is no address.");

@@ -1,4 +1,4 @@
-//! One request on its way through the sandbox: read it, ask the fault script, do the work, write it down, answer.
+//! One request on its way through the sandbox: read it, check the fault script, do the work, record it, respond.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) struct Call {
     switch: Switch,
 }
 
-/// What the work learns about a request, and what a fault asks of the work.
+/// What the work learns about a request, and what a fault requires of the work.
 pub(super) struct Visit {
     pub now: u64,
     pub bend: Bend,
@@ -37,7 +37,7 @@ pub(super) struct Visit {
     pub scope_asked: Option<String>,
 }
 
-/// An endpoint's work: done under the realm's lock, so that it is done at once or not at all.
+/// An endpoint's work: done under the realm's lock, so that it happens at once or not at all.
 pub(super) type Work = fn(&Call, &mut State, &mut Visit) -> Result<Answer, Refusal>;
 
 impl FromRequest<Arc<Realms>> for Call {
@@ -68,7 +68,7 @@ async fn realm_name(parts: &mut Parts, realms: &Arc<Realms>) -> Result<String, S
 }
 
 impl Call {
-    /// Runs `work` as a request to `endpoint`, with whatever the fault script has for it.
+    /// Runs `work` as a request to `endpoint`, with the fault that the script has for it.
     pub async fn run(self, endpoint: Endpoint, work: Work) -> Response<Body> {
         let (arrived, subject, action) = self.enter(endpoint);
         if let Some(Action::Delay { milliseconds, commit: false }) = &action {
@@ -152,7 +152,7 @@ impl Call {
     }
 }
 
-/// A request whose work has not begun. If the client hangs up meanwhile, the ledger says that it came.
+/// A request whose work has not begun. If the client hangs up meanwhile, the ledger still shows the request.
 struct Waiting<'a> {
     call: &'a Call,
     request: Option<ledger::Request>,
@@ -183,7 +183,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What is known of a request before its work.
+/// What is known about a request before its work.
 fn blank(endpoint: Endpoint, at_ms: u64, subject: &Subject, action: Option<&Action>) -> ledger::Request {
     ledger::Request {
         sequence: 0,

@@ -9,7 +9,7 @@ use super::call::{Call, Visit};
 use super::config::{AuthMethod, ClientConfig, RealmConfig};
 use super::form::{Form, decode};
 
-/// The client that this request proves to come from; notes it in the visit.
+/// The client that this request authenticates; notes it in the visit.
 pub(super) fn authenticate(
     call: &Call,
     form: &Form,

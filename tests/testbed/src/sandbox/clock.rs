@@ -1,4 +1,4 @@
-//! Where the sandbox takes its time from.
+//! The sandbox's source of time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,12 +36,12 @@ impl Clock {
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// A clock that starts at `start` and stands still.
     pub fn starting_at(start: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(milliseconds(start))))
     }
 
-    /// The view of this clock to start a sandbox with.
+    /// The clock with which to start a sandbox.
     pub fn clock(&self) -> Clock {
         Clock(Source::Manual(Arc::clone(&self.0)))
     }

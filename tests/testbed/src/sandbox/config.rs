@@ -1,4 +1,5 @@
-//! What a realm is like: its clients, accounts, lifetimes and habits. The same form in Rust and in the admin API's JSON.
+//! The configuration of a realm: its clients, accounts, lifetimes and habits. Rust and the admin API's JSON use the same
+//! form.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +7,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotation {
-    /// It never changes, and no answer repeats it.
+    /// It never changes, and no response repeats it.
     None,
-    /// Every second refresh replaces it; the old one then dies as under `single_use`.
+    /// Every second refresh replaces it; the old one is then invalid as under `single_use`.
     Optional,
-    /// Every refresh gives a new one; the old ones go on working.
+    /// Every refresh issues a new one; the old ones still work.
     Sliding,
-    /// Every refresh replaces it; the old one is dead outside the grace window.
+    /// Every refresh replaces it; outside the grace window the old one is invalid.
     #[default]
     SingleUse,
 }
 
-/// How a client may prove itself at the token endpoint.
+/// How a client may authenticate at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthMethod {
@@ -29,18 +30,18 @@ pub enum AuthMethod {
     None,
 }
 
-/// What callbacks say of the issuer (RFC 9207). Metadata announces `iss` except under [`CallbackIssuer::Unknown`].
+/// What callbacks say about the issuer (RFC 9207). Metadata announces `iss` except under [`CallbackIssuer::Unknown`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CallbackIssuer {
     /// `iss` is announced and sent.
     #[default]
     Sent,
-    /// It is neither announced nor sent: a server that does not know of it.
+    /// It is neither announced nor sent: a server that does not support it.
     Unknown,
-    /// It is announced and left out, as by somebody who forges a callback.
+    /// It is announced but missing, as in a forged callback.
     Omitted,
-    /// It is announced, and names this other server: mix-up.
+    /// It is announced, and names this other server: a mix-up attack.
     Forged(String),
 }
 
@@ -50,10 +51,10 @@ pub enum CallbackIssuer {
 pub enum Pushed {
     /// There is no such endpoint.
     Absent,
-    /// Announced; requests in the open are served as well.
+    /// Announced; other requests are served as well.
     #[default]
     Offered,
-    /// Announced; requests in the open are refused.
+    /// Announced; other requests are refused.
     Required,
 }
 
@@ -83,30 +84,30 @@ pub struct Account {
     pub email: String,
 }
 
-/// A key that `/api/me` knows.
+/// A key that `/api/me` accepts.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// The key, as sent in `Authorization: Bearer` or `X-Api-Key`.
     pub key: String,
-    /// Whose it is.
+    /// Its account.
     pub account: String,
-    /// A good key that may not read the account: 403.
+    /// A valid key that may not read the account: 403.
     #[serde(default)]
     pub forbidden: bool,
 }
 
-/// A user and password that `/api/me` knows, as HTTP Basic (RFC 7617: sent raw, not form-encoded).
+/// A user and password that `/api/me` accepts, as HTTP Basic (RFC 7617: sent raw, not form-encoded).
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BasicUser {
-    /// The user's name; holds no colon.
+    /// The user's name, without a colon.
     pub user: String,
     /// The password.
     pub password: String,
-    /// Whose it is.
+    /// Its account.
     pub account: String,
-    /// Good credentials that may not read the account: 403.
+    /// Valid credentials that may not read the account: 403.
     #[serde(default)]
     pub forbidden: bool,
 }
@@ -122,7 +123,7 @@ pub struct RealmConfig {
     pub grace_seconds: u64,
     /// How long an access token lives, in seconds. The smallest useful value is 2.
     pub access_lifetime_seconds: u64,
-    /// How long a refresh token lives, in seconds; no value means no end.
+    /// How long a refresh token lives, in seconds; without a value it never expires.
     pub refresh_lifetime_seconds: Option<u64>,
     /// How long an authorization code lives, in seconds.
     pub code_lifetime_seconds: u64,
@@ -130,9 +131,9 @@ pub struct RealmConfig {
     pub device_lifetime_seconds: u64,
     /// The shortest pause between two polls of a device code, in seconds (RFC 8628 §3.2).
     pub device_interval_seconds: u64,
-    /// A refresh ends the access tokens of its grant (GitHub App users, Atlassian).
+    /// Whether a refresh ends the access tokens of its grant (GitHub App users, Atlassian).
     pub refresh_ends_access: bool,
-    /// A replaced refresh token that is used again ends its whole grant (RFC 9700 §4.14.2).
+    /// Whether a second use of a replaced refresh token ends its whole grant (RFC 9700 §4.14.2).
     pub reuse_ends_grant: bool,
     /// Leave `expires_in` out of token answers.
     pub omit_expires_in: bool,
@@ -144,7 +145,7 @@ pub struct RealmConfig {
     pub pushed: Pushed,
     /// How long a pushed request lives, in seconds.
     pub pushed_lifetime_seconds: u64,
-    /// Give no refresh token for a new grant.
+    /// Whether a new grant has no refresh token.
     pub omit_refresh_token: bool,
     /// Client authentication that is accepted.
     pub client_auth: Vec<AuthMethod>,
@@ -152,13 +153,13 @@ pub struct RealmConfig {
     pub clients: Vec<ClientConfig>,
     /// People who can consent.
     pub accounts: Vec<Account>,
-    /// Scopes that may be asked for; all of them when a request names none.
+    /// Scopes that may be requested; all of them if a request names none.
     pub scopes: Vec<String>,
     /// The account that consents without a page being shown.
     pub auto_consent: Option<String>,
     /// Keys that `/api/me` knows.
     pub api_keys: Vec<ApiKey>,
-    /// Users that `/api/me` knows.
+    /// Users that `/api/me` accepts.
     pub basic_users: Vec<BasicUser>,
 }
 
@@ -201,10 +202,10 @@ fn account(sub: &str) -> Account {
 }
 
 impl RealmConfig {
-    /// This configuration with the members of `changes` in place of its own.
+    /// This configuration with the members in `changes` replaced.
     ///
     /// # Errors
-    /// When `changes` is no object, holds an unknown member or a value of the wrong type.
+    /// When `changes` is no object, or contains an unknown member or a value of the wrong type.
     pub fn with(&self, changes: serde_json::Value) -> Result<Self, serde_json::Error> {
         let changes: serde_json::Map<_, _> = serde_json::from_value(changes)?;
         let mut merged = serde_json::to_value(self)?;

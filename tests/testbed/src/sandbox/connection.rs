@@ -1,4 +1,4 @@
-//! Connections that a fault can cut: the listener wraps each one and hands its switch to the request handlers.
+//! Connections that a fault can cut: the listener wraps each one and passes its switch to the request handlers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ impl axum::serve::Listener for Listener {
 
     async fn accept(&mut self) -> (Wire, SocketAddr) {
         let (stream, peer) = axum::serve::Listener::accept(&mut self.0).await;
-        // Answers are small; waiting to fill a packet would only add latency to every refresh.
+        // Responses are small; waiting to fill a packet would only delay every refresh.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }

@@ -68,7 +68,7 @@ pub(super) fn decide(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
 }
 
 impl State {
-    /// Allows a device request for an account, or denies it; `false` when there is none that waits, or no such account.
+    /// Allows or denies a device request for an account; `false` if no such request waits, or there is no such account.
     pub fn decide_device(&mut self, user_code: &str, account: Option<&str>, now: u64) -> bool {
         if account.is_some_and(|sub| self.config.account(sub).is_none()) {
             return false;

@@ -1,4 +1,4 @@
-//! The fault script: what goes wrong, where, for whom and how often.
+//! The fault script: what goes wrong, where, for which requests and how often.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::ledger::{Endpoint, GrantType};
 
-/// One line of the script. The first line that matches a request is used for it, until its `times` are spent.
+/// One line of the script. The first line that matches a request is used for it, until it was used `times` times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Where; no value means everywhere.
+    /// At this endpoint; without a value everywhere.
     #[serde(default)]
     pub endpoint: Option<Endpoint>,
     /// Only for requests that carry a token or code of this grant.
@@ -23,10 +23,10 @@ pub struct Fault {
     /// Only for token requests of this type.
     #[serde(default)]
     pub grant_type: Option<GrantType>,
-    /// How many matching requests are let through first.
+    /// How many matching requests pass first.
     #[serde(default)]
     pub skip: u32,
-    /// How many requests it hits.
+    /// How many requests it affects.
     #[serde(default = "once")]
     pub times: u32,
     /// What goes wrong.
@@ -48,15 +48,15 @@ pub enum RetryAfter {
 }
 
 /// What goes wrong. "Commit" is the moment the server changed its state: rotated the token, ended the grant. Actions that
-/// bend a real answer come after it; those that replace the answer come before it, except where a field says otherwise.
+/// change a real response come after it; those that replace the response come before it, unless a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
-    /// This answer instead of the real one.
+    /// This response instead of the real one.
     Answer {
         /// HTTP status.
         status: u16,
-        /// Body as it is.
+        /// The body, unchanged.
         #[serde(default)]
         body: String,
         /// Further headers; `content-type` among them.
@@ -96,26 +96,26 @@ pub enum Action {
         /// Size of the padding.
         bytes: usize,
     },
-    /// The answer comes late. A client that gives up sooner leaves the work undone unless `commit` is set.
+    /// The response comes late. If the client gives up before, the work is not done unless `commit` is set.
     Delay {
         /// How late.
         milliseconds: u64,
-        /// Do the work before the wait.
+        /// Do the work before waiting.
         #[serde(default)]
         commit: bool,
     },
-    /// The connection is reset and no byte is answered.
+    /// The connection is reset and no byte is sent.
     Drop {
         /// Do the work first: the server has rotated, the client cannot know.
         commit: bool,
     },
-    /// Content-Length of the whole answer, half of its bytes, then a reset.
+    /// Content-Length of the whole response, half of its bytes, then a reset.
     Truncated,
-    /// A chunked answer without its second half and its last chunk, then a reset.
+    /// A chunked response without its second half and its last chunk, then a reset.
     ClosedMidBody,
-    /// Half of the JSON as if it were all of it: HTTP is content, the parser is not.
+    /// Half of the JSON as if it were all of it: HTTP accepts it, a parser does not.
     HalfJson,
-    /// The real answer with members of its JSON set or removed: wrong types, missing members, another account.
+    /// The real response with members of its JSON set or removed: wrong types, missing members, another account.
     Patch {
         /// Members to set.
         #[serde(default)]
@@ -124,14 +124,14 @@ pub enum Action {
         #[serde(default)]
         remove: Vec<String>,
     },
-    /// No refresh token in the answer; the server keeps the old one.
+    /// No refresh token in the response; the server keeps the old one.
     NoRefreshToken,
-    /// The grant is narrowed to this scope, and the answer says so.
+    /// The grant is reduced to this scope, and the response says so.
     FewerScopes {
         /// Scope values, separated by spaces.
         scope: String,
     },
-    /// The real answer in form encoding instead of JSON (GitHub without an Accept header).
+    /// The real response in form encoding instead of JSON (GitHub without an Accept header).
     FormEncoded,
 }
 
@@ -175,7 +175,7 @@ impl Fault {
         self
     }
 
-    /// After that many matching requests went through.
+    /// After this many matching requests.
     #[must_use]
     pub fn after(mut self, skip: u32) -> Self {
         self.skip = skip;
@@ -194,7 +194,7 @@ impl Fault {
 }
 
 impl Action {
-    /// A bare status, before commit.
+    /// Only a status, before commit.
     pub fn status(status: u16) -> Self {
         Self::Answer {
             status,
@@ -205,7 +205,7 @@ impl Action {
         }
     }
 
-    /// A bare status although the work was done.
+    /// Only a status although the work was done.
     pub fn status_after_commit(status: u16) -> Self {
         Self::Answer {
             status,
@@ -232,17 +232,17 @@ impl Action {
         Self::Error { error: code.into() }
     }
 
-    /// The answer with one member set.
+    /// The response with one member set.
     pub fn set(member: &str, value: impl Into<Value>) -> Self {
         Self::Patch { set: Map::from_iter([(member.to_owned(), value.into())]), remove: Vec::new() }
     }
 
-    /// The answer without one member. A refresh token removed this way is lost: see [`Action::NoRefreshToken`].
+    /// The response without one member. A refresh token removed this way is lost: see [`Action::NoRefreshToken`].
     pub fn without(member: &str) -> Self {
         Self::Patch { set: Map::new(), remove: vec![member.into()] }
     }
 
-    /// User-info of somebody else.
+    /// User-info of another account.
     pub fn wrong_account(sub: &str) -> Self {
         let set = json!({ "sub": sub, "email": format!("{sub}@example.com"), "name": sub });
         match set {
@@ -251,7 +251,7 @@ impl Action {
         }
     }
 
-    /// Whether the server does its work although this goes wrong.
+    /// Whether the server does its work despite this fault.
     pub(super) fn commits(&self) -> bool {
         match self {
             Self::Answer { commit, .. } | Self::Drop { commit } => *commit,
@@ -293,7 +293,7 @@ impl Action {
     }
 }
 
-/// Whom a request is about, as far as it can be told before anything is checked.
+/// The grant and account of a request, as far as known before anything is checked.
 #[derive(Debug, Default)]
 pub(super) struct Subject {
     pub grant: Option<String>,
@@ -301,7 +301,7 @@ pub(super) struct Subject {
     pub grant_type: Option<GrantType>,
 }
 
-/// The lines not used up yet, in order.
+/// The lines that are not used up, in order.
 #[derive(Default)]
 pub(super) struct Script(Vec<Fault>);
 
@@ -320,7 +320,7 @@ impl Script {
         &self.0
     }
 
-    /// The action for this request; counts it.
+    /// The action for this request; counts the use.
     pub fn take(&mut self, endpoint: Endpoint, subject: &Subject) -> Option<Action> {
         let found = self.0.iter().position(|fault| fault.matches(endpoint, subject))?;
         let fault = &mut self.0[found];

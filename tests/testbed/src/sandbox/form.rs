@@ -31,7 +31,8 @@ impl Form {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// This form with its client and what only a sandbox knows (`auto_consent`, `auto_deny`, `auto_scope`) from `other`.
+    /// This form with its client, and the parameters that only a sandbox has (`auto_consent`, `auto_deny`, `auto_scope`)
+    /// from `other`.
     pub fn over(mut self, other: &Self) -> Self {
         let own = |name: &str| name == "client_id" || name.starts_with("auto_");
         self.0.retain(|(name, _)| !own(name));

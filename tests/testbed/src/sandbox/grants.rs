@@ -1,4 +1,4 @@
-//! Issuing and spending: the rules of each rotation class.
+//! Issuing and spending tokens: the rules of each rotation class.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::ledger::{Entry, Event, GrantType, Reason, TokenKind};
 use super::state::{AccessToken, Grant, RefreshToken, State, after};
 use super::token_text::{fresh, signed};
 
-/// What a fault asks the work itself to do differently.
+/// What a fault changes in the work itself.
 #[derive(Default)]
 pub(super) struct Bend {
     pub no_refresh_token: bool,
@@ -36,7 +36,7 @@ pub(super) fn scope_values(text: &str) -> Vec<String> {
 }
 
 impl State {
-    /// The scope asked for, or all of the realm's when none is named.
+    /// The requested scope, or all of the realm's scopes if none is named.
     pub fn requested_scope(&self, asked: Option<&str>) -> Result<Vec<String>, Refusal> {
         let Some(asked) = asked else { return Ok(self.config.scopes.clone()) };
         let values = scope_values(asked);
@@ -68,7 +68,7 @@ impl State {
         id
     }
 
-    /// The first tokens of a grant: a refresh token too, unless the client acts for itself.
+    /// The first tokens of a grant: also a refresh token, unless the client acts for itself.
     pub fn first_tokens(&mut self, grant: &str, bend: &Bend, now: u64) -> Issued {
         self.narrow(grant, bend);
         let (origin, scope) = self
@@ -108,7 +108,7 @@ impl State {
         Ok(self.issued(&grant, narrowed, replacement, GrantType::RefreshToken, now))
     }
 
-    /// The grant of a token that may be spent. Writes a refusal down, and ends the grant of a token that was spent before.
+    /// The grant of a token that may be spent. Records a refusal, and ends the grant of a token that was spent before.
     fn check_refresh(
         &mut self,
         token: &str,
@@ -128,7 +128,7 @@ impl State {
         Err(refusal)
     }
 
-    /// Whether the token may be spent by this client for this scope; gives its grant.
+    /// Whether this client may spend the token for this scope; returns its grant.
     fn judge_refresh(
         &self,
         token: &str,
@@ -158,7 +158,7 @@ impl State {
         Ok(found.grant.clone())
     }
 
-    /// Replaces the refresh token where the realm's rotation says so; gives the new one.
+    /// Replaces the refresh token if the realm's rotation requires it; returns the new one.
     fn rotate(&mut self, grant: &str, token: &str, bend: &Bend, now: u64) -> Option<String> {
         let lifetime = self.config.refresh_lifetime_seconds;
         let refreshes = self.grants.get_mut(grant).map_or(0, |found| {
@@ -178,7 +178,7 @@ impl State {
         }
         if self.config.rotation != Rotation::Sliding {
             let old = self.grants.get_mut(grant).map(|found| std::mem::take(&mut found.live_refresh));
-            // A sibling that was issued inside the grace window is replaced as well: one chain stays.
+            // A sibling that was issued inside the grace window is replaced as well: one chain remains.
             for text in old.unwrap_or_default() {
                 if let Some(found) = self.refresh.get_mut(&text) {
                     found.replaced_at_ms = Some(now);
@@ -273,7 +273,7 @@ impl State {
         self.write(entry, grant.as_deref());
     }
 
-    /// The members of a token answer (RFC 6749 §5.1), with an `id_token` where `openid` was granted.
+    /// The members of a token response (RFC 6749 §5.1), with an `id_token` if `openid` was granted.
     pub fn token_answer(&self, issued: Issued, nonce: Option<&str>, now: u64) -> Map<String, Value> {
         let id_token = self.id_token(&issued, nonce, now);
         let mut answer = Map::new();

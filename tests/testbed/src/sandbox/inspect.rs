@@ -1,4 +1,4 @@
-//! Endpoints that look at tokens or end them: revocation, introspection, user-info, and the check of plain keys.
+//! Endpoints that examine tokens or end them: revocation, introspection, user-info, and the check of plain keys.
 
 use axum::http::header;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub(super) fn revoke(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     Ok(Answer::empty())
 }
 
-/// Answers `POST /introspect` (RFC 7662). Another client's token looks like a dead one (§2.2).
+/// Answers `POST /introspect` (RFC 7662). Another client's token looks like an invalid one (§2.2).
 pub(super) fn introspect(call: &Call, state: &mut State, visit: &mut Visit) -> Result<Answer, Refusal> {
     let form = call.form()?;
     let client = authenticate(call, &form, &state.config, visit)?;
@@ -58,7 +58,7 @@ pub(super) fn userinfo(call: &Call, state: &mut State, visit: &mut Visit) -> Res
     Err(Refusal::bearer("the token is unknown, expired or revoked"))
 }
 
-/// Answers `GET /api/me`: what a service with plain keys offers to try one.
+/// Answers `GET /api/me`: what a service with plain keys offers for checking one.
 pub(super) fn api_me(call: &Call, state: &mut State, _: &mut Visit) -> Result<Answer, Refusal> {
     let (account, forbidden) =
         key_holder(call, &state.config).ok_or(Refusal::bearer("no key, or one that is not known"))?;
@@ -76,7 +76,7 @@ pub(super) fn api_me(call: &Call, state: &mut State, _: &mut Visit) -> Result<An
     Ok(Answer::json(json!({ "id": account, "name": name, "email": email })))
 }
 
-/// Whose key the request carries, and whether it may not read. Two ways at once are no way.
+/// Whose key the request contains, and whether it may not read. Two methods at once count as none.
 fn key_holder<'a>(call: &Call, config: &'a RealmConfig) -> Option<(&'a str, bool)> {
     let in_header = call.headers.get("x-api-key").and_then(|value| value.to_str().ok());
     let authorization = call.headers.get(header::AUTHORIZATION);
@@ -96,7 +96,7 @@ fn key_holder<'a>(call: &Call, config: &'a RealmConfig) -> Option<(&'a str, bool
 }
 
 impl State {
-    /// What introspection says of a token, whosever it is.
+    /// The introspection of a token, whichever client it belongs to.
     pub fn view(&self, text: &str, now: u64) -> Value {
         if let Some((token, grant)) = self.live_access(text, now) {
             return json!({

@@ -1,10 +1,10 @@
-//! The ledger: what became of every token, and every request that came in. Tests question it; it holds no token in full.
+//! The ledger: what happened to every token, and every request. Tests query it; it contains no token in full.
 
 use serde::{Deserialize, Serialize};
 
 use super::token_text::fingerprint;
 
-/// What a request came for.
+/// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -28,7 +28,7 @@ pub enum Endpoint {
     ApiMe,
 }
 
-/// How a token was asked for.
+/// How a token was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
@@ -44,7 +44,7 @@ pub enum GrantType {
     Minted,
 }
 
-/// What kind of value an entry is about.
+/// The kind of value of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenKind {
@@ -62,19 +62,19 @@ pub enum TokenKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
-    /// The value was made.
+    /// The value was issued.
     Issued,
     /// It was exchanged for tokens.
     Spent,
     /// A replaced refresh token was used again inside its grace window, and served.
     SpentInGrace,
-    /// A value that may be used once came a second time, and was refused.
+    /// A value that may be used once was used a second time, and was refused.
     DoubleSpent,
     /// It was refused for another reason (unknown, expired, of another client, of an ended grant).
     Refused,
-    /// An access token ended because its grant was refreshed.
+    /// An access token was ended because its grant was refreshed.
     Ended,
-    /// The token was revoked; an entry without a token says that the whole grant was.
+    /// The token was revoked; an entry without a token means the whole grant.
     Revoked,
 }
 
@@ -82,9 +82,9 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The client asked (RFC 7009).
+    /// The client requested it (RFC 7009).
     Client,
-    /// The admin API asked: as when a person removes the app at the provider.
+    /// The admin API requested it: as when a person removes the app at the provider.
     Admin,
     /// A refresh token or code was used twice.
     Reuse,
@@ -95,7 +95,7 @@ pub enum Reason {
 pub struct TokenName {
     /// What it is.
     pub kind: TokenKind,
-    /// Its number in this realm; no value for one that the realm never issued.
+    /// Its number in this realm; `None` for a token that the realm never issued.
     pub id: Option<String>,
     /// See [`fingerprint`].
     pub sha256: String,
@@ -110,7 +110,7 @@ pub struct Entry {
     pub at_ms: u64,
     /// What happened.
     pub event: Event,
-    /// To which token.
+    /// The token.
     pub token: Option<TokenName>,
     /// The client that the grant belongs to.
     pub client: Option<String>,
@@ -118,22 +118,22 @@ pub struct Entry {
     pub account: Option<String>,
     /// The grant.
     pub grant: Option<String>,
-    /// How the token was asked for.
+    /// How the token was requested.
     pub grant_type: Option<GrantType>,
-    /// The scope of the token, or the scope that was asked.
+    /// The scope of the token, or the requested scope.
     pub scope: Option<String>,
-    /// Why, of a revocation.
+    /// Why it was revoked.
     pub reason: Option<Reason>,
 }
 
-/// One request to an endpoint and what came of it.
+/// One request to an endpoint and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Order within the realm, shared with [`Entry::sequence`].
     pub sequence: u64,
     /// Milliseconds since the Unix epoch, at arrival.
     pub at_ms: u64,
-    /// Where it went.
+    /// Its endpoint.
     pub endpoint: Endpoint,
     /// The client, once it has proved itself.
     pub client: Option<String>,
@@ -147,16 +147,16 @@ pub struct Request {
     pub scope_asked: Option<String>,
     /// Whether the server did the work, whatever the client saw of it. A fault before commit leaves it undone.
     pub committed: bool,
-    /// The error code that the work ended with; no value when it succeeded or was not done.
+    /// The error code that the work ended with; `None` when it succeeded or was not done.
     pub error: Option<String>,
-    /// The fault that bent the answer.
+    /// The fault that changed the response.
     pub fault: Option<String>,
-    /// The status that was sent; no value when the connection was dropped.
+    /// The status that was sent; `None` when the connection was dropped.
     pub status: Option<u16>,
 }
 
 impl Request {
-    /// Whether tokens were given out at the server, even if the answer never arrived.
+    /// Whether the server issued tokens, even if the response never arrived.
     pub fn gave_tokens(&self) -> bool {
         self.endpoint == Endpoint::Token && self.committed && self.error.is_none()
     }
@@ -165,9 +165,9 @@ impl Request {
 /// Everything that happened in a realm, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// What became of tokens.
+    /// Events of tokens.
     pub entries: Vec<Entry>,
-    /// What was asked of the endpoints.
+    /// Requests to the endpoints.
     pub requests: Vec<Request>,
 }
 
@@ -177,7 +177,7 @@ impl Ledger {
         self.entries.iter().filter(move |entry| entry.event == event)
     }
 
-    /// Values that came a second time although they may be used once, outside any grace window.
+    /// Values that were used a second time although they may be used once, outside any grace window.
     pub fn spent_twice(&self) -> Vec<&Entry> {
         self.of(Event::DoubleSpent).collect()
     }
@@ -187,22 +187,22 @@ impl Ledger {
         self.of(Event::Revoked).collect()
     }
 
-    /// Whether the whole grant was revoked, by whomever.
+    /// Whether the whole grant was revoked, by anybody.
     pub fn is_grant_revoked(&self, grant: &str) -> bool {
         self.of(Event::Revoked).any(|entry| entry.token.is_none() && entry.grant.as_deref() == Some(grant))
     }
 
-    /// Requests to one endpoint, whatever came of them.
+    /// Requests to one endpoint, whatever the result.
     pub fn requests_to(&self, endpoint: Endpoint) -> impl Iterator<Item = &Request> {
         self.requests.iter().filter(move |request| request.endpoint == endpoint)
     }
 
-    /// Refresh requests for a grant that gave new tokens at the server, even if the answer never arrived.
+    /// Refresh requests for a grant for which the server issued tokens, even if the response never arrived.
     pub fn refreshes_of(&self, grant: &str) -> Vec<&Request> {
         self.refresh_attempts_of(grant).into_iter().filter(|request| request.gave_tokens()).collect()
     }
 
-    /// Refresh requests for a grant, whatever came of them.
+    /// Refresh requests for a grant, whatever the result.
     pub fn refresh_attempts_of(&self, grant: &str) -> Vec<&Request> {
         self.requests_to(Endpoint::Token)
             .filter(|request| request.grant_type == Some(GrantType::RefreshToken))
@@ -210,7 +210,7 @@ impl Ledger {
             .collect()
     }
 
-    /// What became of one token.
+    /// Events of one token.
     pub fn history_of(&self, token: &str) -> Vec<&Entry> {
         let sha256 = fingerprint(token);
         self.entries
@@ -227,7 +227,7 @@ impl Ledger {
         Self { entries: self.entries[entries..].to_vec(), requests: self.requests[requests..].to_vec() }
     }
 
-    /// The number that the next entry or request gets.
+    /// The number of the next entry or request.
     pub(super) fn next_sequence(&self) -> u64 {
         let entry = self.entries.last().map_or(0, |entry| entry.sequence);
         let request = self.requests.last().map_or(0, |request| request.sequence);

@@ -1,4 +1,4 @@
-//! The sandbox: an OAuth 2.0 and `OpenID` provider made for faults, stricter than real ones.
+//! The sandbox: an OAuth 2.0 and `OpenID` provider that produces faults, stricter than real ones.
 //!
 //! Each *realm* is an independent provider with its own issuer, clients, accounts, habits, fault script and ledger. The
 //! default realm's issuer is the server's address; the others live under `/r/{realm}`. Endpoints, relative to the issuer:
@@ -68,7 +68,7 @@ pub enum StartError {
 pub struct Options {
     /// Where to listen; port 0 is a free one.
     pub listen: SocketAddr,
-    /// The default realm, and what other realms start from.
+    /// The default realm, and the defaults of other realms.
     pub defaults: RealmConfig,
     /// Its time.
     pub clock: Clock,
@@ -120,7 +120,7 @@ impl Sandbox {
         RealmHandle(self.realms.put(name, config))
     }
 
-    /// The realm whose issuer is the server's address; no value once it was removed over the admin API.
+    /// The realm whose issuer is the server's address; `None` after it was removed through the admin API.
     pub fn default_realm(&self) -> Option<RealmHandle> {
         self.realms.find(DEFAULT_REALM).map(RealmHandle)
     }

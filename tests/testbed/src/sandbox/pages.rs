@@ -1,11 +1,11 @@
-//! The few pages that people see. Plain HTML, no scripts; each value is escaped.
+//! The few pages for people. Plain HTML, no scripts; each value is escaped.
 
 use std::fmt::Write as _;
 
 use super::config::Account;
 use super::state::Asked;
 
-/// The page that asks for consent: an account to choose, scopes to untick, a way to say no.
+/// The page that asks for consent: an account to choose, scopes to untick, a way to deny.
 pub(super) fn consent(issuer: &str, request: &str, asked: &Asked, accounts: &[Account]) -> String {
     let mut scopes = String::new();
     for scope in &asked.scope {
@@ -27,7 +27,7 @@ pub(super) fn consent(issuer: &str, request: &str, asked: &Asked, accounts: &[Ac
     page(&body)
 }
 
-/// The page for the code that a device shows.
+/// The page for the code of a device.
 pub(super) fn device(issuer: &str, user_code: Option<&str>, accounts: &[Account]) -> String {
     let body = format!(
         "<h1>Connect a device</h1><form method=post action=\"{}/device/decision\">\

@@ -1,4 +1,4 @@
-//! Pushed authorization requests (RFC 9126): the client brings the parameters, the browser a reference that works once.
+//! Pushed authorization requests (RFC 9126): the client sends the parameters, the browser a reference that works once.
 
 use axum::http::StatusCode;
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
     if !client.redirect_uris.iter().any(|known| known == redirect_uri) {
         return Err(Refusal::of("invalid_request", "the redirect_uri is not registered"));
     }
-    // The same checks as in the open, so that a request is refused before the browser is sent.
+    // The same checks as for other requests, so that a request is refused before the browser is redirected.
     asked(&form, &client.id, redirect_uri, state)?;
     let (reference, lifetime) =
         (fresh("urn:ietf:params:oauth:request_uri:"), state.config.pushed_lifetime_seconds);
@@ -41,8 +41,8 @@ pub(super) fn answer(call: &Call, state: &mut State, visit: &mut Visit) -> Resul
 }
 
 impl State {
-    /// The parameters of an authorization request: those that were pushed where it holds a reference. A reference works
-    /// once, in time, and for the client that pushed.
+    /// The parameters of an authorization request: the pushed ones if it has a reference. A reference works once, in time,
+    /// and for the client that pushed.
     pub fn authorization_form(&mut self, form: Form, now: u64) -> Result<Form, Refusal> {
         let Some(reference) = form.get("request_uri") else {
             let required = self.config.pushed == config::Pushed::Required;

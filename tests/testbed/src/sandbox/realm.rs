@@ -1,4 +1,4 @@
-//! Realms: independent providers in one process, so that parallel tests do not meet. This is the typed side of the admin API.
+//! Realms: independent providers in one process, so that parallel tests do not interfere. The typed side of the admin API.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -40,15 +40,15 @@ pub enum RealmError {
     Deadline,
 }
 
-/// A grant to make without a browser. Whatever is left out is the realm's first, or all scopes.
+/// A grant to create without a browser. What is left out is the realm's first value, or all scopes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MintRequest {
-    /// The account that is taken to have consented.
+    /// The account that consents.
     pub account: Option<String>,
     /// Scope values, separated by spaces.
     pub scope: Option<String>,
-    /// The client that it consented to.
+    /// The client that it consents to.
     pub client_id: Option<String>,
 }
 
@@ -85,12 +85,12 @@ impl Realm {
         Self { clock, state: Mutex::new(State::new(issuer, config)), changes: watch::Sender::new(0) }
     }
 
-    /// The state. A panic of another test's thread leaves it whole: nothing below panics half way.
+    /// The state. A panic of another test's thread does not damage it: nothing below panics half way.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes those who wait for the ledger.
+    /// Wakes the tasks that wait for the ledger.
     pub fn announce(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
@@ -140,7 +140,7 @@ impl Realms {
     }
 }
 
-/// A realm as tests hold it.
+/// A realm, as tests use it.
 #[derive(Clone)]
 pub struct RealmHandle(pub(super) Arc<Realm>);
 
@@ -160,12 +160,12 @@ impl RealmHandle {
         self.0.lock().config.clone()
     }
 
-    /// Changes the configuration for what comes; tokens and ledger stay.
+    /// Changes the configuration for later requests; tokens and ledger stay.
     pub fn reconfigure(&self, change: impl FnOnce(&mut RealmConfig)) {
         change(&mut self.0.lock().config);
     }
 
-    /// Makes a grant with its first tokens, without a browser.
+    /// Creates a grant with its first tokens, without a browser.
     pub fn mint(&self, request: &MintRequest) -> Result<Minted, RealmError> {
         let now = self.0.clock.now_ms();
         let mut state = self.0.lock();
@@ -193,7 +193,7 @@ impl RealmHandle {
         })
     }
 
-    /// Ends a grant, as when its person removes the app at the provider.
+    /// Ends a grant, as when the person removes the app at the provider.
     pub fn revoke_grant(&self, grant: &str) -> Result<(), RealmError> {
         let now = self.0.clock.now_ms();
         let mut state = self.0.lock();
@@ -218,7 +218,7 @@ impl RealmHandle {
         self.0.lock().script.add(fault);
     }
 
-    /// Forgets the rest of the fault script.
+    /// Removes the rest of the fault script.
     pub fn clear_faults(&self) {
         self.0.lock().script.clear();
     }
@@ -233,7 +233,7 @@ impl RealmHandle {
         self.0.lock().ledger.clone()
     }
 
-    /// Waits until `find` sees in the ledger what it looks for.
+    /// Waits until `find` finds what it looks for in the ledger.
     ///
     /// # Errors
     /// [`RealmError::Deadline`] when that takes longer than `deadline`.
@@ -256,7 +256,7 @@ impl RealmHandle {
         tokio::time::timeout(deadline, search).await.map_err(|_| RealmError::Deadline)?
     }
 
-    /// Every access and refresh token that the realm ever issued, in full: to be searched for where none may be.
+    /// Every access and refresh token that the realm ever issued, in full, to search for them where none may be.
     pub fn tokens(&self) -> Vec<String> {
         let state = self.0.lock();
         state.refresh.keys().chain(state.access.keys()).cloned().collect()
@@ -267,7 +267,7 @@ impl RealmHandle {
         self.introspect(token).get("active") == Some(&true.into())
     }
 
-    /// What introspection says of a token, whosever it is.
+    /// The introspection of a token, whichever client it belongs to.
     pub fn introspect(&self, token: &str) -> serde_json::Value {
         let now = self.0.clock.now_ms();
         self.0.lock().view(token, now)

@@ -1,4 +1,4 @@
-//! What a realm remembers: one structure behind one lock, so that each request's work is atomic.
+//! The state of a realm: one structure behind one lock, so that each request's work is atomic.
 
 use std::collections::HashMap;
 
@@ -38,7 +38,7 @@ pub(super) struct RefreshToken {
     pub expires_at_ms: Option<u64>,
 }
 
-/// What an authorization request asked for, after it was checked.
+/// What an authorization request requests, after it was checked.
 #[derive(Clone)]
 pub(super) struct Asked {
     pub client: String,
@@ -75,7 +75,7 @@ pub(super) struct Device {
     pub decision: Decision,
 }
 
-/// Where a device request stands.
+/// The state of a device request.
 pub(super) enum Decision {
     Open,
     Denied,
@@ -96,7 +96,7 @@ pub(super) struct State {
     pub devices: HashMap<String, Device>,
     /// Pushed authorization requests, by their `request_uri`.
     pub pushed: HashMap<String, Pushed>,
-    /// Authorization requests that wait for a person, by the number their page carries.
+    /// Authorization requests that wait for a person, by the number on their page.
     pub waiting: HashMap<String, Asked>,
     numbers: u64,
 }
@@ -125,7 +125,7 @@ impl State {
         format!("{prefix}-{}", self.numbers)
     }
 
-    /// Starts an entry about a token or code; `id` is its number where the realm issued it.
+    /// Starts an entry about a token or code; `id` is its number if the realm issued it.
     pub fn entry(&self, now: u64, event: Event, kind: TokenKind, text: &str, id: Option<&str>) -> Entry {
         let name = TokenName { kind, id: id.map(str::to_owned), sha256: fingerprint(text) };
         Entry { token: Some(name), ..self.blank(now, event) }
@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// Writes an entry, with what is known of the grant.
+    /// Writes an entry, with what is known about the grant.
     pub fn write(&mut self, mut entry: Entry, grant: Option<&str>) {
         if let Some((id, grant)) = grant.and_then(|id| self.grants.get_key_value(id)) {
             entry.grant = Some(id.clone());
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// The time `seconds` after `at_ms`, in milliseconds; the end of time where that is further.
+/// The time `seconds` after `at_ms`, in milliseconds; at most the largest time.
 pub(super) fn after(at_ms: u64, seconds: u64) -> u64 {
     at_ms.saturating_add(seconds.saturating_mul(1000))
 }

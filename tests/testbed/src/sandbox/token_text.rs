@@ -1,4 +1,4 @@
-//! Token values: how they are made, and the only form of them that leaves the sandbox's memory again.
+//! Token values: how they are created, and the only form of them that leaves the sandbox's memory again.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A fresh value with 256 bits of randomness behind `prefix`.
+/// A new value with 256 bits of randomness after `prefix`.
 pub(super) fn fresh(prefix: &str) -> String {
     format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random::<32>()))
 }

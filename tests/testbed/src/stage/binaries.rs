@@ -1,4 +1,4 @@
-//! The operator and the plug-in, built from this tree.
+//! The operator and the plug-in, built from this source tree.
 
 use std::{
     env,
@@ -31,8 +31,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// The operator at `operator`, and the plug-in that `cargo build --workspace` puts beside it: Cargo names to a test only the
-    /// programs of the test's own package.
+    /// The operator at `operator`, and the plug-in that `cargo build --workspace` puts beside it: Cargo gives a test only
+    /// the paths of its own package's programs.
     pub fn beside(operator: impl AsRef<Path>) -> Self {
         let operator = operator.as_ref().to_owned();
         Self { plugin: operator.with_file_name("kubectl-bowline"), operator }
@@ -44,10 +44,10 @@ impl Binaries {
         let mut command = process::bound(&cargo);
         command.current_dir(workspace()).args(["build", "--locked", "-p", "bowline"]);
         match profile {
-            // Together with ourselves, as the Makefile builds all: alone, Cargo would choose other features for what both
-            // depend on, and compile that a second time.
+            // Built together with us, as the Makefile builds everything: alone, Cargo would choose other features for shared
+            // dependencies, and compile those a second time.
             Profile::Dev => command.args(["-p", "kubectl-bowline", "-p", "bowline-testbed", "--bins"]),
-            // Optimized builds take minutes: only what is measured.
+            // Optimized builds take minutes, so only what is measured.
             Profile::Release => command.args(["--release", "--bin", "bowline"]),
         };
         command.stdin(Stdio::null());

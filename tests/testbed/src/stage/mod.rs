@@ -1,4 +1,4 @@
-//! The whole thing running: a cluster with Bowline installed, the sandbox, and operator and portal as processes of their own.
+//! Everything running: a cluster with Bowline installed, the sandbox, and operator and portal as separate processes.
 
 mod binaries;
 mod portal;
@@ -31,7 +31,7 @@ pub const SERVICE_ACCOUNT: &str = "bowline";
 /// The operator's user name, as the audit log has it.
 pub const OPERATOR_USER: &str = "system:serviceaccount:bowline-system:bowline";
 
-/// What runs. Everything ends when it is dropped, the operator first.
+/// The running parts. They end when it is dropped, the operator first.
 pub struct Stage {
     operator: OperatorProcess,
     portal: Option<Portal>,
@@ -45,9 +45,9 @@ impl Stage {
         Self::install_from(cluster, &workspace().join("deploy")).await
     }
 
-    /// As [`Stage::install`], from another kustomization.
+    /// Like [`Stage::install`], from another kustomization.
     pub async fn install_from(cluster: &Cluster, directory: &Path) -> Result<String, Error> {
-        // Boxed: its frame is large, and every caller would carry it.
+        // Boxed: its future is large, and every caller would contain it.
         Box::pin(deploy(cluster, directory)).await?;
         // The operator is our process, and there is one at a time: a cluster with nodes must not start the shipped one.
         let admin = Objects::new(cluster.client_for(ADMIN).await?);
@@ -114,7 +114,7 @@ impl Stage {
         Ok(self.portal.insert(portal))
     }
 
-    /// The portal, if it was opened.
+    /// The portal, if it was started.
     pub fn portal(&self) -> Option<&Portal> {
         self.portal.as_ref()
     }

@@ -1,4 +1,4 @@
-//! The portal as a process of its own, with the rights that it ships with.
+//! The portal as a separate process, with its shipped rights.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ pub const PORTAL_NAMESPACE: &str = "bowline-portal";
 /// The portal's `ServiceAccount`.
 const SERVICE_ACCOUNT: &str = "bowline-portal";
 
-/// Where a portal will be, before it runs: the operator and the provider have to know.
+/// The address of a portal, before it runs: operator and provider have to know it.
 #[derive(Debug, Clone)]
 pub struct PortalAddress {
     port: u16,
@@ -35,7 +35,7 @@ impl PortalAddress {
         Ok(Self { port: random::free_port()? })
     }
 
-    /// As browsers know it.
+    /// The address for browsers.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -50,12 +50,12 @@ impl PortalAddress {
     }
 }
 
-/// How plain users prove to the portal who they are.
+/// How plain users prove their identity to the portal.
 #[derive(Debug)]
 enum Proof {
-    /// By the tokens of their kubeconfigs.
+    /// With the tokens of their kubeconfigs.
     Token,
-    /// On somebody's cluster they have none: a proxy vouches for them that knows this secret, and that is ourselves.
+    /// On another cluster they have none: a proxy that knows this secret names the user, and we play that proxy.
     Proxy(String),
 }
 
@@ -122,7 +122,7 @@ impl Portal {
         page
     }
 
-    /// A browser in which this user has signed in, and how that was proved.
+    /// A browser in which this user has signed in, and how the user's identity was proved.
     pub async fn browser_of(&self, access: &Access, user: &str) -> Result<(Browser, &'static str), Error> {
         match &self.proof {
             Proof::Token => {

@@ -173,7 +173,7 @@ fn a_token_that_is_not_signed_by_a_key_of_the_provider_names_nobody() {
 }
 
 #[test]
-fn what_the_header_says_is_held_against_the_key_and_never_brings_one() {
+fn what_the_header_says_is_compared_with_the_key_and_never_supplies_one() {
     let (ours, theirs) = (Signer::ecdsa("ES256", "a"), Signer::ecdsa("ES256", "a"));
     let (big, mut crypt) = (Signer::ecdsa("ES384", "big"), Signer::ecdsa("ES256", "crypt"));
     crypt.public["use"] = json!("enc");

@@ -205,7 +205,7 @@ async fn a_huge_answer_is_as_large_as_it_was_ordered() {
 }
 
 #[tokio::test]
-async fn a_fault_hits_only_whom_it_names_and_as_often_as_it_says() {
+async fn a_fault_affects_only_what_it_names_and_as_often_as_it_says() {
     let bench = bench(|realm| realm.rotation = Rotation::None).await;
     let (alice, bob) = (bench.mint(), bench.realm.mint(&MintRequest::of("bob")).unwrap());
     bench.realm.fault(Fault::token(Action::status(500)).for_account("bob").times(2).after(1));

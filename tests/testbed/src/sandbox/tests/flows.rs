@@ -1,4 +1,4 @@
-//! The flows in which tokens come and go: code, device, client credentials, revocation, and discovery.
+//! The flows that issue and end tokens: code, device, client credentials, revocation, and discovery.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::*;
 
 impl Bench {
-    /// Where the authorization endpoint sends a browser that asks with these further parameters.
+    /// Where the authorization endpoint redirects a browser with these further parameters.
     pub(super) async fn authorize(&self, further: &[(&str, &str)]) -> Reply {
         let challenge = challenge(VERIFIER);
         let mut pairs = vec![

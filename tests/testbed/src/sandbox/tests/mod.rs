@@ -50,7 +50,7 @@ impl Reply {
 
 /// A sandbox with one realm besides the default one, configured by `change`.
 async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
-    // The first test to come installs it; the others find it there.
+    // The first test installs it; the others find it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock = ManualClock::starting_at(Timestamp::from_second(1_800_000_000).expect("a time"));
     let options = Options { clock: clock.clock(), ..Options::default() };

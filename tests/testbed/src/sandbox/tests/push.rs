@@ -1,4 +1,4 @@
-//! Pushed authorization requests, and what callbacks say of the issuer.
+//! Pushed authorization requests, and what callbacks say about the issuer.
 
 use super::flows::callback;
 use super::*;

@@ -1,4 +1,4 @@
-//! What each rotation class does with refresh tokens, and what the ledger says of it.
+//! What each rotation class does with refresh tokens, and what the ledger says about it.
 
 use super::*;
 
