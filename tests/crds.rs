@@ -30,7 +30,7 @@ fn committed_definitions_are_the_generated_ones() {
         let committed = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             committed == text,
-            "{} is not what crates/bowline-api says: run UPDATE_GOLDEN=1 cargo test --test crds",
+            "{} differs from crates/bowline-api: run UPDATE_GOLDEN=1 cargo test --test crds",
             path.display()
         );
         expected.push(path);

@@ -52,9 +52,6 @@ const ENDINGS: &[&str] = &["css", "html", "js", "md", "rs", "sh", "txt", "yaml"]
 /// Pages for users: requirements have no numbers there, because their list is not in the repository.
 const PAGES: &[&str] = &["README.md", "docs", "examples", "deploy"];
 
-/// Places that are still to be rewritten. The list only shrinks: remove what is clean.
-const REWRITING: &[&str] = &["tests/browser", "tests/cluster", "tests/operator", "tests/testbed"];
-
 struct Word {
     line: usize,
     /// In lower case; empty where a sentence, a cell or a literal ends.
@@ -195,17 +192,10 @@ fn hits(words: &[Word]) -> Vec<(usize, &'static str, &'static str)> {
     found
 }
 
-fn is_below(path: &str, place: &str) -> bool {
-    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 #[test]
 fn texts_keep_to_the_projects_words() {
     let mut problems = Vec::new();
     for (path, words) in texts(READ) {
-        if REWRITING.iter().any(|place| is_below(&path, place)) {
-            continue;
-        }
         let here = hits(&words);
         problems.extend(
             here.iter().map(|(line, said, instead)| format!("{path}:{line}: \"{said}\" → {instead}")),
@@ -213,21 +203,8 @@ fn texts_keep_to_the_projects_words() {
     }
     assert!(
         problems.is_empty(),
-        "plain English of the field, please (docs/glossary.md; the list is in tests/words.rs):\n  {}",
+        "use plain English of the field (docs/glossary.md; the list is in tests/words.rs):\n  {}",
         problems.join("\n  ")
-    );
-}
-
-#[test]
-fn places_that_are_clean_leave_the_list() {
-    let texts = texts(READ);
-    let is_clean = |place: &&&str| {
-        texts.iter().filter(|(path, _)| is_below(path, place)).all(|(_, words)| hits(words).is_empty())
-    };
-    let clean: Vec<_> = REWRITING.iter().filter(is_clean).collect();
-    assert!(
-        clean.is_empty(),
-        "nothing is left to rewrite here: remove {clean:?} from REWRITING in tests/words.rs"
     );
 }
 

@@ -30,7 +30,7 @@ pub async fn violations(person: &Person) -> Vec<String> {
             .then((found) => done({ violations: found.violations, passes: found.passes.length }))
             .catch((error) => done({ error: String(error) }));";
     let found = driver.execute_async(run, vec![]).await.expect("axe-core runs").json().clone();
-    assert!(found["passes"].as_u64().is_some_and(|passes| passes > 5), "axe looked at nothing: {found}");
+    assert!(found["passes"].as_u64().is_some_and(|passes| passes > 5), "axe checked nothing: {found}");
     let violations = found["violations"].as_array().expect("a list").iter();
     violations.map(line).collect()
 }

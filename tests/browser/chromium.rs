@@ -54,7 +54,7 @@ impl Chromium {
 
     /// The driver's session.
     pub fn driver(&self) -> &WebDriver {
-        self.driver.as_ref().expect("it is there until it is dropped")
+        self.driver.as_ref().expect("it exists until it is dropped")
     }
 
     /// Sends a command of the `DevTools` protocol.

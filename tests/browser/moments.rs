@@ -118,7 +118,7 @@ async fn on_the_way(viewer: &mut Viewer<'_>, it: &Scene) {
                 document.replaceChild(document.adoptNode(page.documentElement), document.documentElement);
             })
             .catch((error) => done(String(error)));";
-    let content = alice.browser.driver().execute_async(hold, vec![]).await.expect("the page that leads on");
+    let content = alice.browser.driver().execute_async(hold, vec![]).await.expect("the page that redirects");
     let content = content.json().as_str().unwrap_or_default().to_owned();
     assert!(content.starts_with("0; url=/leave/attempt-"), "{content}");
     alice.reads("h1", "Taking you to Signage").await;

@@ -168,8 +168,8 @@ async fn no_token_is_in_a_log_an_event_a_status_or_a_metric() {
     secrets.extend(issued);
 
     let said = everything_said(&it).await;
-    assert!(said[0].1.contains("TRACE"), "the log is not at its loudest");
-    assert!(said.iter().all(|(_, text)| text.len() > 500), "somebody said too little to be searched");
+    assert!(said[0].1.contains("TRACE"), "the log is not at its most detailed level");
+    assert!(said.iter().all(|(_, text)| text.len() > 500), "there is too little text to search");
     for (place, text) in said {
         for (number, secret) in secrets.iter().enumerate() {
             let line = text.lines().find(|line| hidden_in(line, secret));

@@ -78,7 +78,7 @@ async fn reconnecting_keeps_the_old_grant_until_the_new_one_is_in_place_r13() {
         })
         .await;
     assert_eq!((second.id, second.account), (first.id, first.account));
-    assert!(it.realm.ledger().revoked().is_empty(), "here it could take the new one along");
+    assert!(it.realm.ledger().revoked().is_empty(), "here that could end the new one as well");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_replaced_grant_is_revoked_where_that_affects_no_other_r13() {
     it.realm.fault(down);
     let kept = it.consents_as("mail", "alice").await;
     assert_eq!((kept.result, kept.reason.to_string().as_str()), (EndResult::Kept, "AuthorizationInProgress"));
-    assert!(it.realm.is_alive(&first), "the grant in use serves on");
+    assert!(it.realm.is_alive(&first), "the grant in use still works");
     assert_eq!(it.consents_as("mail", "alice").await.result, EndResult::Kept);
     let revoked = |ledger: &Ledger| ledger.revoked().iter().filter(|entry| entry.token.is_none()).count();
     it.until_ledger("the second is given back", |ledger| (revoked(ledger) == 1).then_some(())).await;
@@ -131,7 +131,7 @@ async fn another_account_is_refused_unless_the_owner_agrees_to_it() {
         status.account.as_ref().is_some_and(|account| account.id == "bob")
     })
     .await;
-    let kept = crate::looking::until("the agreement is used up", async || {
+    let kept = crate::looking::until("the confirmation is used up", async || {
         let annotations = it.get("mail").await.annotations().clone();
         if annotations.contains_key("bowline.dev/accept-account") { Err("it stands") } else { Ok(()) }
     });
@@ -259,7 +259,7 @@ async fn what_changed_while_the_person_was_away_ends_the_attempt() {
         &[("client_id", "another"), ("client_secret", "s")].map(|(k, v)| (k.into(), v.into())).into(),
     )
     .await;
-    crate::looking::until("the other app is in force", async || {
+    crate::looking::until("the other app is in use", async || {
         match it.attempt_as("alice", "mail").await.begun().await {
             Step::Ended(ending) if ending.message.contains("refuses our app") => Ok(()),
             step => Err(format!("{step:?}")),
@@ -340,7 +340,7 @@ async fn a_second_consent_with_other_scopes_leaves_the_first_grant_at_work() {
         let status = it.until_attempt("mail", reason).await;
         assert!(holds(&status, "Ready") && is(&status, "Authorized", "Authorized"), "{status:?}");
         assert_eq!(it.secret("mail").await["access_token"], token);
-        assert!(it.realm.is_alive(&token), "the grant in use was not given back");
+        assert!(it.realm.is_alive(&token), "the grant in use was not revoked");
     }
 }
 

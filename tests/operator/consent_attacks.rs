@@ -142,7 +142,7 @@ async fn a_transfer_between_start_and_callback_ends_the_attempt() {
     first.returned(&callback).await;
     let ending = first.ended().await;
     assert!(!ending.is_connected() && ending.message.contains("bob must connect"), "{ending:?}");
-    assert_eq!(codes_spent(&it), 0, "what alice gave is not bob's");
+    assert_eq!(codes_spent(&it), 0, "alice's consent does not count for bob");
 }
 
 /// The grant in use is alice's; under the new owner the next consent is a first one.
@@ -223,7 +223,7 @@ async fn what_is_given_to_a_connection_that_is_deleted_meanwhile_is_given_back()
     it.until_ledger("the grant is revoked", |ledger| (!ledger.revoked().is_empty()).then_some(())).await;
     let ending = attempt.ended().await;
     assert!(!ending.is_connected() && ending.message.contains("not kept"), "{ending:?}");
-    assert!(!it.realm.tokens().iter().any(|token| it.realm.is_alive(token)), "a token lives on");
+    assert!(!it.realm.tokens().iter().any(|token| it.realm.is_alive(token)), "a token is still valid");
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn what_is_given_to_a_connection_that_is_disconnected_meanwhile_is_given_b
         it.change("mail", json!({"spec": {"disconnect": true}})).await;
         attempt.ended().await;
         it.until_phase("mail", "Disconnected").await;
-        until("no token lives on", async || {
+        until("no token is still valid", async || {
             let alive = it.realm.tokens().into_iter().filter(|token| it.realm.is_alive(token)).count();
             if alive == 0 { Ok(()) } else { Err(format!("{alive}, renewal: {renewal}")) }
         })

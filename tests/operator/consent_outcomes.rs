@@ -136,7 +136,7 @@ async fn a_consent_that_comes_during_a_refresh_is_what_stands_and_nothing_is_wit
     };
     let served = async {
         until("the new grant's token", async || {
-            assert!(holds(&it.status("mail").await, "Ready"), "a token is there all the time");
+            assert!(holds(&it.status("mail").await, "Ready"), "there is a token all the time");
             let keys = it.secret("mail").await;
             let grant = grant_of(&it, &keys["access_token"]);
             if grant == grant_of(&it, &first) { Err("still the old grant's") } else { Ok(()) }

@@ -115,7 +115,7 @@ async fn no_on_the_other_device_is_an_outcome() {
     it.realm.decide_device(&code, None).unwrap();
     let status = it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
     assert!(words(&status, "Authorized").contains("not allowed"), "{status:?}");
-    assert!(status.authorization.unwrap().user_code.is_none(), "the code is worth nothing any more");
+    assert!(status.authorization.unwrap().user_code.is_none(), "the code no longer works");
 }
 
 #[tokio::test]

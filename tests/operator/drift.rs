@@ -75,7 +75,7 @@ async fn a_name_that_somebody_else_has_is_left_alone_until_it_is_free() {
     assert!(!holds(&taken, "Ready"), "{taken:?}");
     it.until_event(&it.namespace, "NameTaken").await;
     it.until_refreshed(&minted.grant_id, 3).await;
-    assert_eq!(it.secret_now(&it.namespace, "mail").await.unwrap(), theirs, "it was touched");
+    assert_eq!(it.secret_now(&it.namespace, "mail").await.unwrap(), theirs, "it was changed");
 
     as_editor(&it).delete("mail", &DeleteParams::default()).await.expect("freed");
     let keys = it.secret("mail").await;
@@ -92,7 +92,7 @@ async fn a_name_taken_over_is_left_alone_too() {
     let theirs: Secret = parsed(json!({"metadata": {"name": "mail"}, "type": "example.com/other",
         "stringData": {"access_token": "theirs"}}));
     let secrets = as_editor(&it);
-    let taken = until("theirs is there", async || {
+    let taken = until("theirs exists", async || {
         let _ = secrets.delete("mail", &DeleteParams::default()).await;
         secrets.create(&PostParams::default(), &theirs).await
     })

@@ -170,7 +170,7 @@ async fn is_lost(name: &str, action: Action) {
         .await;
     assert!(is(&lost, "Authorized", "RefreshTokenLost"), "{lost:?}");
     assert!(words(&lost, "Authorized").contains("connect again"), "{lost:?}");
-    assert_eq!(it.secret("mail").await, published, "a token is not withdrawn for an accident");
+    assert_eq!(it.secret("mail").await, published, "a token is not withdrawn because of a fault");
     let attempts = it.realm.ledger().refresh_attempts_of(&minted.grant_id).len();
 
     it.authorized("mail").await;
@@ -230,7 +230,7 @@ async fn a_grant_withdrawn_at_the_provider_is_believed_the_second_time() {
     assert_eq!(refused.len(), 2, "{refused:?}");
     let waited = refused[1].at_ms - refused[0].at_ms;
     let least = SECOND_OPINION_AFTER.parse::<Written>().unwrap().get().as_millis();
-    assert!(u128::from(waited) + 1_000 >= least, "asked for a second opinion after {waited} ms");
+    assert!(u128::from(waited) + 1_000 >= least, "requested again after {waited} ms");
     it.until_status("mail", "answered", |status| status.last_handled_refresh.as_deref() == Some("sooner"))
         .await;
     it.authorized("mail").await;

@@ -202,7 +202,7 @@ async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     })
     .await;
     assert_eq!(it.secret("quiet").await, published, "what cannot be read is unknown, never gone");
-    assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked + 1, "only the other one asked");
+    assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked + 1, "only the other one was refreshed");
 
     keys.add(FIRST);
     it.until_status_within(OPENED_AGAIN_WITHIN, "quiet", "opened again", |status| {

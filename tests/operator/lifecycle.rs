@@ -83,7 +83,7 @@ async fn keeps_fresh(name: &str, rotation: Rotation) {
     let told = it.events(&it.namespace).await;
     assert!(
         !told.iter().any(|(reason, _)| reason == "Refreshed"),
-        "an ordinary refresh is no news: {told:?}"
+        "an ordinary refresh causes no Event: {told:?}"
     );
 }
 
@@ -141,7 +141,7 @@ async fn a_suspended_connection_sends_nothing_and_goes_on_afterwards() {
     let refreshes = it.realm.ledger().refresh_attempts_of(&minted.grant_id).len();
     // What is published stays until it expires and is not replaced. Waiting for the expiry takes longer than a refresh
     // would.
-    until("the token's end", async || (!it.realm.is_alive(&before["access_token"])).then_some(())).await;
+    until("the token's expiry", async || (!it.realm.is_alive(&before["access_token"])).then_some(())).await;
     assert_eq!(it.secret("mail").await, before);
     assert_eq!(it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(), refreshes);
 
@@ -347,7 +347,7 @@ async fn format_template_metadata_and_name_of_the_secret_follow_the_spec() {
     assert_eq!(
         it.realm.ledger().requests_to(Endpoint::Token).count(),
         0,
-        "no change of form asks the provider"
+        "a change of format sends no request to the provider"
     );
 }
 

@@ -67,7 +67,7 @@ async fn a_workspace_that_comes_later_is_found() {
     it.connection("mail").shared().apply().await;
     it.authorized("mail").await;
     let alone = it.until_reason("mail", "Shared", "WorkspaceNotFound").await;
-    assert!(holds(&alone, "Ready"), "the owner's own connection is not red for it: {alone:?}");
+    assert!(holds(&alone, "Ready"), "the owner's own connection stays ready: {alone:?}");
     it.workspace(&["bob"], &[&other]).apply().await;
     it.until_reason("mail", "Shared", "OwnerNotMember").await;
     it.workspace(&["alice"], &[&other]).apply().await;
@@ -114,7 +114,7 @@ async fn a_grant_is_not_sent_to_another_address() {
     it.change_provider(json!({"spec": {"endpoints": {"issuer": elsewhere.issuer()}}})).await;
     outdated(&it).await;
     let published = it.secret("mail").await;
-    until("the token's end", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
+    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
     it.ask_for_refresh("mail", "now").await;
     it.until_status("mail", "the request is answered", |status| status.last_handled_refresh.is_some()).await;
     assert_eq!(it.secret("mail").await, published, "what is published stays");
@@ -157,7 +157,7 @@ async fn a_grant_is_not_sent_by_another_app() {
     outdated(&it).await;
     let asked = it.realm.ledger().requests_to(Endpoint::Token).count();
     let published = it.secret("mail").await;
-    until("the token's end", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
+    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked);
     // Back to the app for which the person consented.
     it.provider(Rotation::SingleUse).lifetime(6).apply().await;

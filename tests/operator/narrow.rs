@@ -55,7 +55,7 @@ fn copy(from: &Path, to: &Path) {
 fn edit(path: &Path, change: impl FnOnce(&str) -> String) {
     let text = fs::read_to_string(path).unwrap();
     let changed = change(&text);
-    assert_ne!(changed, text, "{} no longer says what users are told to change", path.display());
+    assert_ne!(changed, text, "{} no longer contains what users are told to change", path.display());
     fs::write(path, changed).unwrap();
 }
 

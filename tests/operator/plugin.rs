@@ -79,7 +79,7 @@ impl Running {
     pub async fn value(&mut self, title: &str) -> String {
         loop {
             let line = timeout(SOON, self.line()).await;
-            let line = line.unwrap_or_else(|_| panic!("nothing more is said after {}", self.said));
+            let line = line.unwrap_or_else(|_| panic!("there is no more output after {}", self.said));
             if let Some(value) = line.strip_prefix(title) {
                 return value.trim().to_owned();
             }
@@ -99,7 +99,7 @@ impl Running {
         if timeout(SOON, all).await.is_err() {
             self.child.kill().await.unwrap();
             let (_, _, errors) = ended(self.child).await;
-            panic!("it does not end. It said {}, and: {errors}", self.said);
+            panic!("it does not end. It printed {}, and: {errors}", self.said);
         }
         let rest = self.said.split_off(before);
         let (code, _, errors) = ended(self.child).await;

@@ -215,7 +215,7 @@ async fn what_does_not_end_in_time_ends_with_3() {
     assert_eq!(
         (spec.disconnect, spec.shared),
         (Some(true), Some(true)),
-        "what was asked for stays asked for"
+        "the request is still there"
     );
     let (code, _, errors) = bowline(&it, "alice", &["connect", "mail"], "").await;
     assert!(code == 1 && errors.contains("spec.disconnect is true"), "{errors}");

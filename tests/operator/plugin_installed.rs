@@ -48,7 +48,7 @@ async fn the_doctor_finds_what_is_installed_and_what_is_not() {
     assert!(code == 1 && errors.contains("failed"), "{errors}");
 
     let (code, said, errors) = bowline(&it, "alice", &["doctor"], "").await;
-    assert_eq!(code, 0, "what may not be seen is no failure: {said}{errors}");
+    assert_eq!(code, 0, "what the user may not read is no failure: {said}{errors}");
     assert!(said.contains("warn  keyring      you may not see Secrets in bowline-system"), "{said}");
     assert!(said.contains("ok    connections  1 in your namespace, none broken"), "{said}");
 

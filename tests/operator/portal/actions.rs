@@ -52,11 +52,11 @@ async fn an_owner_agrees_to_what_was_given_beyond_the_asked_r15() {
     it.until_phase("mail", "Active").await;
     assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
     let asked = it.get("mail").await.spec.scopes;
-    assert_eq!(asked, ["read", "email"], "the provider's default ones stay asked for");
+    assert_eq!(asked, ["read", "email"], "the provider's default scopes are still requested");
     let seen = alice.get(&page).await;
     assert!(!seen.says("id=\"extra\""), "{}", seen.text);
     let late = alice.submit(&seen, &format!("{page}/agree"), &[("scopes", "email")]).await;
-    assert_eq!(late.status, 409, "there is nothing to agree to any more");
+    assert_eq!(late.status, 409, "there is nothing left to accept");
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn a_pause_by_a_tool_is_told_as_the_tools() {
     it.until_phase("mail", "Suspended").await;
     let seen = alice.get(&page).await;
     assert!(seen.says("Paused <time") && seen.says("with the tool kubectl-patch."), "{}", seen.text);
-    assert!(seen.says("id=\"resume\""), "a tool that puts nothing back keeps nobody from it: {}", seen.text);
+    assert!(seen.says("id=\"resume\""), "a tool that restores nothing stops nobody: {}", seen.text);
 
     let keep = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
         "metadata": {"name": "mail"}, "spec": {"suspend": true}});
@@ -197,7 +197,7 @@ async fn what_a_provider_leaves_open_is_asked_for_when_a_connection_is_made_r7()
         "{}",
         seen.text
     );
-    until("nothing is asked for any more", async || {
+    until("nothing more is requested", async || {
         if alice.get(&new).await.says("parameter.tenant") { Err("it is") } else { Ok(()) }
     })
     .await;

@@ -79,7 +79,7 @@ async fn opened(it: &Scene, pledge: &ByteString) -> String {
         uid: it.get("mail").await.uid().unwrap(),
         provider: it.name.clone(),
     };
-    let text = sealer.open(&place, SealPurpose::Attempt, 0, &pledge.0).expect("the pledge opens");
+    let text = sealer.open(&place, SealPurpose::Attempt, 0, &pledge.0).expect("the terms can be opened");
     let pledge: Value = serde_json::from_slice(&text).unwrap();
     pledge["secret"].as_str().expect("a secret").to_owned()
 }
@@ -87,7 +87,7 @@ async fn opened(it: &Scene, pledge: &ByteString) -> String {
 /// What is sealed in the newest attempt that satisfies the claim.
 async fn pledged(it: &Scene, user: &str, of: impl Fn(Step) -> Option<ByteString>) -> ByteString {
     let attempts = Attempts::new(it.admin.clone(), ATTEMPTS);
-    until("a sealed pledge", async || {
+    until("sealed terms", async || {
         let mine = attempts.of_user(user).await.unwrap();
         mine.into_iter().find_map(|kept| of(kept.attempt.step))
     })
@@ -201,7 +201,7 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
     for (place, text) in said {
         assert!(
             text.len() > 500 && (!place.ends_with("log") || text.contains("TRACE")),
-            "{place} is too quiet"
+            "{place} has too little text"
         );
         for (secret, what) in &secrets {
             let line = text.lines().find(|line| hidden_in(line, secret));

@@ -81,7 +81,7 @@ async fn a_callback_that_is_cut_off_connects_nothing() {
         .append_pair("code", "sbx_co_")
         .append_pair("iss", &it.realm.issuer())
         .finish();
-    assert_eq!(carol.get(&format!("{path}?{cut}")).await.status, 303, "half a code looks like one");
+    assert_eq!(carol.get(&format!("{path}?{cut}")).await.status, 303, "a truncated code looks like a whole one");
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
     assert!(it.secret_now(&it.namespace, "mail").await.is_none());
     assert_eq!(back(&it, &carol, &leave(&carol, &page).await, "alice").await.status, 303);
@@ -122,7 +122,7 @@ async fn a_callback_that_comes_late_connects_nothing() {
         Attempt { expires_at: Timestamp::now() - SignedDuration::from_secs(1), ..kept.attempt.clone() };
     attempts.replace(kept, &late).await.unwrap();
     let gone = carol.get(&format!("{}/go", begun.location)).await;
-    assert_eq!((gone.status, gone.location.as_str()), (409, ""), "nobody leaves with an old address");
+    assert_eq!((gone.status, gone.location.as_str()), (409, ""), "an old address redirects nobody");
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn forged_headers_of_a_proxy_change_nothing() {
             .header("x-forwarded-for", format!("10.0.0.{number}"));
         seen.push(nobody.send(form).await.status);
     }
-    assert!(seen.contains(&429), "a forged address escapes the pace: {seen:?}");
+    assert!(seen.contains(&429), "a forged address escapes the limit: {seen:?}");
 }
 
 /// A session that began this long ago, sealed with the portal's own key.

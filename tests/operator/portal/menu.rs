@@ -95,7 +95,7 @@ async fn the_menu_leads_to_providers_only_who_may_see_them() {
     let gitops = portal.browser_of(&it, "gitops").await;
     until("the right to see providers", async || {
         let seen = gitops.get("/connections").await;
-        if seen.says(TO_PROVIDERS) { Ok(()) } else { Err("no way there") }
+        if seen.says(TO_PROVIDERS) { Ok(()) } else { Err("no link to it") }
     })
     .await;
     assert_eq!(gitops.get("/providers").await.status, 200);

@@ -49,7 +49,7 @@ async fn one_users_changes_are_limited_and_nobody_elses() {
     let change = async || another.submit(&page, &path, &[]).await;
     let (let_through, _) = flood(burst, 5, change).await.expect("a new session is the same user");
     assert!(let_through < burst, "{let_through}: the same bucket");
-    assert_eq!(bob.submit(&bobs, &path, &[]).await.status, 404, "bob is let through");
+    assert_eq!(bob.submit(&bobs, &path, &[]).await.status, 404, "bob's request is accepted");
     assert_eq!(carol.get("/connections").await.status, 200, "carol may still look");
 }
 
@@ -70,7 +70,7 @@ async fn one_addresses_requests_are_limited_and_nobody_elses() {
 
     let stranger = portal.browser();
     let nowhere = async || stranger.get("/nowhere").await;
-    let (let_through, _) = flood(burst, AT_ONCE, nowhere).await.expect("without a session as with one");
+    let (let_through, _) = flood(burst, AT_ONCE, nowhere).await.expect("the same with and without a session");
     assert!(let_through < burst, "{let_through}: the same bucket");
     let others = join_all((0..AT_ONCE).map(|_| bob.get("/sign-in"))).await;
     assert!(others.iter().all(|answer| answer.status == 200), "bob is elsewhere");

@@ -195,5 +195,5 @@ async fn a_client_behind_a_trusted_proxy_has_a_pace_of_its_own_and_only_that() {
     let seen = tries(&direct, |number| format!("203.0.113.{}", 20 + number)).await;
     assert!(seen.starts_with(&[403; 20]) && seen.contains(&429), "{seen:?}");
     let named = tries(&proxy, |_| "203.0.113.21".to_owned()).await;
-    assert!(named.starts_with(&[403; 20]), "whom a stranger named is not slowed: {named:?}");
+    assert!(named.starts_with(&[403; 20]), "the client that a stranger named is not slowed down: {named:?}");
 }

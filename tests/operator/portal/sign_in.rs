@@ -131,7 +131,7 @@ async fn an_attempt_belongs_to_the_person_that_the_sign_in_provider_names() {
     let (_portal, namesake) = by_openid(&other).await;
     let (_, who) = begun(&it, &namesake, &page).await;
     assert!(who == person(&other) && who != person(&one), "the same name, another issuer");
-    until("the end of the namesake's try", async || {
+    until("the end of the namesake's attempt", async || {
         namesake.get(&page).await.says("is now a different person").then_some(())
     })
     .await;

@@ -127,9 +127,9 @@ async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
         "<code>{secret}</code> in namespace <strong>{other}</strong>, shared with workspace {}",
         it.name
     );
-    assert!(sure.says(&others), "who loses it is named: {}", sure.text);
+    assert!(sure.says(&others), "it names who loses the token: {}", sure.text);
     let command = format!("kubectl bowline impact mail -n {}", it.namespace);
-    assert!(sure.says(&format!("data-copy=\"{command}\"")), "and who names the pods: {}", sure.text);
+    assert!(sure.says(&format!("data-copy=\"{command}\"")), "and the command that lists the pods: {}", sure.text);
     let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
     assert!(
         refused.says("not its name") && it.get("mail").await.spec.disconnect.is_none(),
@@ -197,7 +197,7 @@ async fn who_says_no_at_the_provider_reads_its_words_in_a_frame_of_their_own() {
     assert!(!seen.says("alert(1)"), "an outcome in our words: {}", seen.text);
     let told = seen.text.split("<main").nth(1).unwrap();
     let told = told.split("id=\"history\"").next().unwrap();
-    assert_eq!(told.matches("Access was not allowed at the provider").count(), 1, "it is told once: {told}");
+    assert_eq!(told.matches("Access was not allowed at the provider").count(), 1, "it is shown once: {told}");
 
     failed(&it, &carol, &page, "interaction_required").await;
     let seen = until("the provider's words", async || {
@@ -253,7 +253,7 @@ async fn an_administrator_who_approved_reads_what_that_means_and_nobody_is_conne
     .await;
     assert!(seen.says("Signed in as carol") && seen.says("at Sandbox"), "{}", seen.text);
     let bob = portal.browser_of(&it, "bob").await.get(&back).await;
-    assert!(bob.status == 200 && !bob.says(&page), "another's connection is not his to go on with");
+    assert!(bob.status == 200 && !bob.says(&page), "he may not continue with another user's connection");
 
     let no = format!("/callback/{}?error=access_denied&error_description=%3Cscript%3E", it.name);
     let no = carol.get(&no).await;

@@ -91,7 +91,7 @@ async fn a_provider_that_allows_no_codes_is_reported_with_the_one_to_ask() {
         bowline(&it, bowline_testbed::access::ADMIN, &["connect", "mail", "--device"], "").await;
     assert_eq!(exit, 1);
     assert_says(&errors, &["does not allow codes", "ask platform@example.com"]);
-    assert_eq!(it.get("mail").await.metadata.annotations, asked, "nothing was asked for");
+    assert_eq!(it.get("mail").await.metadata.annotations, asked, "nothing was requested");
     assert_eq!(it.realm.ledger().requests_to(Endpoint::DeviceAuthorization).count(), 0);
 }
 

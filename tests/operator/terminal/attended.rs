@@ -40,7 +40,7 @@ async fn whoever_is_not_sure_leaves_everything_as_it_was() {
     assert_eq!(exit, 2);
     assert_says(&shown, &["\nerror: no answer: pass --yes"]);
     let (exit, _) = unsure(&it, CTRL_C).await;
-    assert_eq!(exit, 130, "ended by the signal, as shells tell it");
+    assert_eq!(exit, 130, "ended by the signal, as shells report it");
     let status = it.status("mail").await;
     assert!(status.secret.is_some() && it.realm.ledger().revoked().is_empty(), "{status:?}");
 }
@@ -88,7 +88,7 @@ async fn ctrl_c_ends_the_waiting_and_not_the_code() {
     assert_eq!(exit, 130);
     let mut again = Terminal::start(&it, "bowline connect mail --device");
     let address = again.value("Open:").await;
-    assert_eq!(again.value("Code:").await, code, "she goes on where she stopped");
+    assert_eq!(again.value("Code:").await, code, "she continues where she stopped");
 
     // Somebody else was faster, and she is asked whether it was her.
     type_code(&address, &code, Some("bob")).await;

@@ -39,7 +39,7 @@ async fn an_operator_killed_while_a_code_waits_goes_on_with_that_code() {
     type_code(&address, &code, Some("alice")).await;
     stage.start_operator().await;
     let (exit, said, errors) = run.ended().await;
-    assert_eq!(exit, 0, "the command that was at work all the time: {errors}");
+    assert_eq!(exit, 0, "the command that was running all the time: {errors}");
     assert!(said.ends_with(READY), "{said}");
     assert_eq!(codes_asked_for(&it), 1, "the same code");
     assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
@@ -137,7 +137,7 @@ async fn secrets_are_taken(it: &Scene, taken: bool) {
     }
     let probe: Secret = parsed(json!({"metadata": {"name": "probe"}}));
     let dry = PostParams { dry_run: true, ..PostParams::default() };
-    until("the quota is heeded", async || {
+    until("the quota is effective", async || {
         let answer = it.secrets(HOME).create(&dry, &probe).await;
         if answer.is_ok() == taken { Ok(()) } else { Err(format!("{answer:?}")) }
     })
@@ -145,7 +145,7 @@ async fn secrets_are_taken(it: &Scene, taken: bool) {
 }
 
 async fn until_it_holds_the_only_copy(stage: &Stage) {
-    until("the operator cannot keep what it was given", async || {
+    until("the operator cannot store what it received", async || {
         stage.logs().contains("a change to the record is not written yet").then_some(())
     })
     .await;

@@ -73,7 +73,7 @@ async fn a_link_is_printed_opened_and_consented_to() {
         &[&format!("To connect {}.mail ({}), sign in there as alice:", it.namespace, it.name)],
     );
     assert_says(&errors, &["Somebody is at the provider"]);
-    assert!(!errors.contains("Opened in your browser"), "nobody sits there: {errors}");
+    assert!(!errors.contains("Opened in your browser"), "nobody can look at a browser there: {errors}");
     assert!(it.realm.is_alive(&it.secret("mail").await["access_token"]));
 }
 
