@@ -163,11 +163,7 @@ async fn a_new_grant_whose_answer_is_lost_is_not_sent_again_while_the_old_one_is
         status.last_attempt.as_ref().is_some_and(|attempt| attempt.result.is(AttemptResult::Succeeded))
     })
     .await;
-    assert_eq!(
-        it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(),
-        2,
-        "once for each import"
-    );
+    assert_eq!(it.realm.ledger().refresh_attempts_of(&minted.grant_id).len(), 2, "once for each import");
     assert!(it.realm.ledger().spent_twice().is_empty());
 }
 

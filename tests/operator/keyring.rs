@@ -47,9 +47,8 @@ async fn a_key_of_the_wrong_length_is_refused_by_name_until_it_is_fixed() {
     assert_eq!(stage.ask("livez").await.unwrap().0, 200, "a restart would fix nothing");
 
     secrets.delete(KEYRING, &DeleteParams::default()).await.expect("deleted");
-    let fixed = until("a new keyring", async || {
-        secrets.create(&PostParams::default(), &keyring(32)).await.map(drop)
-    });
+    let fixed =
+        until("a new keyring", async || secrets.create(&PostParams::default(), &keyring(32)).await.map(drop));
     fixed.await;
     until_ready(&stage).await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
@@ -202,7 +201,11 @@ async fn a_lost_key_withdraws_nothing(it: &Scene, keys: &Directory) {
     })
     .await;
     assert_eq!(it.secret("quiet").await, published, "what cannot be read is unknown, never gone");
-    assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked + 1, "only the other one was refreshed");
+    assert_eq!(
+        it.realm.ledger().requests_to(Endpoint::Token).count(),
+        asked + 1,
+        "only the other one was refreshed"
+    );
 
     keys.add(FIRST);
     it.until_status_within(OPENED_AGAIN_WITHIN, "quiet", "opened again", |status| {

@@ -114,7 +114,8 @@ async fn a_grant_is_not_sent_to_another_address() {
     it.change_provider(json!({"spec": {"endpoints": {"issuer": elsewhere.issuer()}}})).await;
     outdated(&it).await;
     let published = it.secret("mail").await;
-    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
+    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(()))
+        .await;
     it.ask_for_refresh("mail", "now").await;
     it.until_status("mail", "the request is answered", |status| status.last_handled_refresh.is_some()).await;
     assert_eq!(it.secret("mail").await, published, "what is published stays");
@@ -157,7 +158,8 @@ async fn a_grant_is_not_sent_by_another_app() {
     outdated(&it).await;
     let asked = it.realm.ledger().requests_to(Endpoint::Token).count();
     let published = it.secret("mail").await;
-    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(())).await;
+    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(()))
+        .await;
     assert_eq!(it.realm.ledger().requests_to(Endpoint::Token).count(), asked);
     // Back to the app for which the person consented.
     it.provider(Rotation::SingleUse).lifetime(6).apply().await;

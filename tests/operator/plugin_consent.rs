@@ -212,11 +212,7 @@ async fn what_does_not_end_in_time_ends_with_3() {
         assert_eq!(code, 3, "{command:?} {said}{errors}");
     }
     let spec = it.get("mail").await.spec;
-    assert_eq!(
-        (spec.disconnect, spec.shared),
-        (Some(true), Some(true)),
-        "the request is still there"
-    );
+    assert_eq!((spec.disconnect, spec.shared), (Some(true), Some(true)), "the request is still there");
     let (code, _, errors) = bowline(&it, "alice", &["connect", "mail"], "").await;
     assert!(code == 1 && errors.contains("spec.disconnect is true"), "{errors}");
 }

@@ -81,7 +81,11 @@ async fn a_callback_that_is_cut_off_connects_nothing() {
         .append_pair("code", "sbx_co_")
         .append_pair("iss", &it.realm.issuer())
         .finish();
-    assert_eq!(carol.get(&format!("{path}?{cut}")).await.status, 303, "a truncated code looks like a whole one");
+    assert_eq!(
+        carol.get(&format!("{path}?{cut}")).await.status,
+        303,
+        "a truncated code looks like a whole one"
+    );
     it.until_reason("mail", "Authorized", "AuthorizationFailed").await;
     assert!(it.secret_now(&it.namespace, "mail").await.is_none());
     assert_eq!(back(&it, &carol, &leave(&carol, &page).await, "alice").await.status, 303);

@@ -129,7 +129,11 @@ async fn an_owner_shares_with_the_workspace_and_takes_it_back_r18_r19() {
     );
     assert!(sure.says(&others), "it names who loses the token: {}", sure.text);
     let command = format!("kubectl bowline impact mail -n {}", it.namespace);
-    assert!(sure.says(&format!("data-copy=\"{command}\"")), "and the command that lists the pods: {}", sure.text);
+    assert!(
+        sure.says(&format!("data-copy=\"{command}\"")),
+        "and the command that lists the pods: {}",
+        sure.text
+    );
     let refused = alice.submit(&sure, &format!("{page}/disconnect"), &[]).await;
     assert!(
         refused.says("not its name") && it.get("mail").await.spec.disconnect.is_none(),

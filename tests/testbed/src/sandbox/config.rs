@@ -133,7 +133,7 @@ pub struct RealmConfig {
     pub device_interval_seconds: u64,
     /// Whether a refresh ends the access tokens of its grant (GitHub App users, Atlassian).
     pub refresh_ends_access: bool,
-    /// Whether a second use of a replaced refresh token ends its whole grant (RFC 9700 §4.14.2).
+    /// Whether a second use of a replaced refresh token revokes its whole grant (RFC 9700 §4.14.2).
     pub reuse_ends_grant: bool,
     /// Leave `expires_in` out of token answers.
     pub omit_expires_in: bool,
