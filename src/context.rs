@@ -1,4 +1,4 @@
-//! What every controller is given, and what each kind says of its own.
+//! What every controller receives, and what each kind defines for its own.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Publishes a Secret of a connection or share, remembers it, and counts how that went. `seen` is the Secret under that
+    /// Publishes a Secret of a connection or share, remembers it, and counts the result. `seen` is the Secret under that
     /// name, `last` the one published last. An older revision never replaces a newer one.
     pub(crate) async fn publish(
         &self,
@@ -77,7 +77,7 @@ impl Context {
         Ok(())
     }
 
-    /// Removes a Secret of the connection or share with this UID, and counts how that went.
+    /// Removes a Secret of the connection or share with this UID, and counts the result.
     pub(crate) async fn withdraw(
         &self,
         namespace: &str,
@@ -92,7 +92,7 @@ impl Context {
         removed.map(drop)
     }
 
-    /// Removes a share: first its Secret, then the share itself. Garbage collection is only the backstop.
+    /// Removes a share: first its Secret, then the share itself. Garbage collection is only a backstop.
     pub(crate) async fn take_back(&self, share: &ConnectionShare) -> Result<(), PublishError> {
         let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
         let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
@@ -103,15 +103,15 @@ impl Context {
     }
 
     /// The Secret of this name that was published last for the connection or share with this UID: as this process remembers,
-    /// or else as the Secret itself says.
+    /// or otherwise as the Secret itself says.
     pub(crate) fn published(&self, owner_uid: &str, namespace: &str, name: &str) -> Option<PublishedVersion> {
         self.last_published
             .get(owner_uid)
             .or_else(|| PublishedVersion::found(&self.world.published.get(namespace, name)?, name, owner_uid))
     }
 
-    /// Writes the status of an object if it changed, and has the cache show it at once: a decision is never based on less than
-    /// our own last write. Whether the object is still there.
+    /// Writes the status of an object if it changed, and puts it into the cache at once: a decision is never based on a
+    /// state older than our own last write. Returns whether the object still exists.
     pub(crate) async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, ReconcileError>
     where
         K: Controlled + HasStatus,
@@ -132,7 +132,7 @@ impl Context {
         }
     }
 
-    /// Writes a share as it should be; whether that is done.
+    /// Writes a share as it should be; returns whether that succeeded.
     pub(crate) async fn write_share(&self, share: &ConnectionShare) -> bool {
         let namespace = share.namespace().unwrap_or_default();
         let api: Api<ConnectionShare> = Api::namespaced(self.client.clone(), &namespace);
@@ -143,7 +143,7 @@ impl Context {
         written.is_ok()
     }
 
-    /// Says on an object that it cannot be read, and why. Does not wait for the API server.
+    /// Reports on an object that it cannot be read, and why. Does not wait for the API server.
     pub(crate) fn report_unreadable(&self, object: ObjectReference, note: String) {
         let events = Arc::clone(&self.events);
         tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
@@ -195,25 +195,25 @@ pub(crate) trait Controlled: Registered {
     /// Names its controller in metrics.
     const LABEL: &'static str;
 
-    /// Wakes whoever has to look again when an object changed. Read them as sentences.
+    /// Wakes whatever has to be reconciled when an object changed.
     fn changed(ctx: &Context, change: &Change<Self>);
 
-    /// Takes one object a step towards what its spec asks for; says how that ended and when to look again.
+    /// Takes one step towards what the object's spec requests; returns the result and when to reconcile again.
     fn reconcile(object: Arc<Self>, ctx: Arc<Context>) -> impl Future<Output = Reconciled> + Send;
 }
 
 /// How a reconcile ended, and when to look again.
 pub(crate) type Reconciled = Result<(PassOutcome, Action), ReconcileError>;
 
-/// Looks again at that time, if there is one, and with every change. At least a second later: times are whole seconds, and a wait
-/// that ends within the second it is for would find nothing due.
+/// Reconciles again at that time, if there is one, and with every change. At least a second later: times are whole seconds,
+/// and a wait that ends within the same second would find nothing due.
 pub(crate) fn look_again(at: Option<Timestamp>, now: Timestamp) -> Action {
     let Some(at) = at else { return Action::await_change() };
     let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
     Action::requeue(wait.max(Duration::from_secs(1)))
 }
 
-/// What went wrong with the API server. What a provider or a person did wrong is a condition, never this.
+/// Errors of the API server. Mistakes of a provider or a person are conditions, never this.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("the status could not be written")]
@@ -221,10 +221,10 @@ pub(crate) enum ReconcileError {
     /// A connection that does not parse could not be read field by field either.
     #[error("the connection could not be read")]
     Read(#[source] kube::Error),
-    /// What a connection holds elsewhere is still there.
+    /// What a connection has published elsewhere still exists.
     #[error("what was published is not withdrawn yet")]
     Withdraw,
-    /// A share or its Secret is still there.
+    /// A share or its Secret still exists.
     #[error("the share is not taken back yet")]
     TakeBack(#[source] PublishError),
     #[error("the finalizer could not be changed")]

@@ -1,4 +1,4 @@
-//! What issuers said of their addresses, kept in memory: read again once a day, and kept through their outages.
+//! What issuers publish about their addresses, kept in memory: read again once a day, and kept through outages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 use url::Url;
 
-/// How old metadata may become before it is read again.
+/// The maximum age of metadata before it is read again.
 const FRESH_FOR: Duration = Duration::from_hours(24);
-/// How soon a failed reading is tried again; doubled with each failure …
+/// How soon a failed read is repeated; doubled with each failure …
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 /// … up to this.
 const LAST_RETRY: Duration = Duration::from_mins(10);
@@ -21,12 +21,12 @@ const LAST_RETRY: Duration = Duration::from_mins(10);
 /// An issuer's metadata, the issuer already checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerMetadata {
-    /// They count for descriptions with this issuer only.
+    /// They are valid only for descriptions with this issuer.
     pub(crate) issuer: Url,
     pub(crate) endpoints: DiscoveredEndpoints,
 }
 
-/// What is asked for. An answer counts for the same question only.
+/// The question. An answer is valid only for the same question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IssuerQuestion {
     pub(crate) issuer: Url,
@@ -34,21 +34,21 @@ pub(crate) struct IssuerQuestion {
     pub(crate) network: Network,
 }
 
-/// What the last readings of one provider's issuer came to.
+/// The results of the last reads of one provider's issuer.
 #[derive(Clone, Debug)]
 pub(crate) struct IssuerReading {
     pub(crate) question: IssuerQuestion,
     metadata: Option<Arc<IssuerMetadata>>,
-    /// Why the last reading failed, if it did.
+    /// Why the last read failed, if it did.
     failure: Option<Arc<DiscoveryError>>,
-    /// How often it failed since the last good copy.
+    /// How often it has failed since the last good copy.
     failures: u32,
     /// When it is to be read again.
     pub(crate) next: Timestamp,
 }
 
 impl IssuerReading {
-    /// What is known after a reading, given what was known before it.
+    /// What is known after a read, given what was known before.
     pub(crate) fn after(
         last: Option<Self>,
         question: IssuerQuestion,
@@ -71,8 +71,8 @@ impl IssuerReading {
         }
     }
 
-    /// What can be used: the last good copy, unless the issuer's present answer contradicts it. The error says why
-    /// there is nothing.
+    /// What can be used: the last good copy, unless the issuer's present answer contradicts it. The error says why there is
+    /// nothing.
     pub(crate) fn usable(&self) -> Result<&Arc<IssuerMetadata>, String> {
         match (&self.metadata, &self.failure) {
             (Some(metadata), None) => Ok(metadata),

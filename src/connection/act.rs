@@ -26,11 +26,11 @@ use crate::vault::record::{EndReason, EndTerms};
 #[derive(Debug, Default)]
 pub(super) struct ConnectionOutcome {
     pub(crate) secret: SecretOutcome,
-    /// Whether something is left that should be done again soon.
+    /// Whether work is left that should be repeated soon.
     pub(crate) unfinished: bool,
 }
 
-/// Carries the plan out. What is taken away goes first.
+/// Carries the plan out. Removals go first.
 pub(super) async fn act(
     ctx: &Arc<Context>,
     connection: &IntegrationConnection,
@@ -99,7 +99,7 @@ impl Act<'_> {
                 self.also(gone);
                 self.outcome.secret = SecretOutcome::Written;
             }
-            // A newer revision is on record: its wake leads back here.
+            // A newer revision is on record: the wake for it starts another reconcile.
             Err(PublishError::Superseded) => self.outcome.unfinished = true,
             Err(error) => self.failed(&error, "could not publish"),
         }
@@ -132,8 +132,8 @@ impl Act<'_> {
         }
     }
 
-    /// Puts a new pause on record, so that it outlives status and ends with the app registration it was taken with. The record
-    /// is left alone while the actor is at work. The next answer takes the pause off; here a status that says nothing does not.
+    /// Puts a new pause on record, so that it survives a lost status and ends with the app registration it was imposed for.
+    /// The record is left alone while the actor is at work. Only the next answer clears the pause.
     async fn remember_pause(&self) {
         let record = self.observed.record.present().filter(|present| !present.ending && !self.plan.end);
         let Some(record) = record.filter(|_| !self.observed.actor.busy) else { return };
@@ -170,15 +170,15 @@ impl Act<'_> {
             scopes: spec.scopes.clone(),
             expected_account: spec.account.as_ref().map(|account| account.id.clone()),
             accepted_account: self.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT).cloned(),
-            // A token that expires at an unknown time goes last.
+            // A token without a known expiry goes last.
             urgency: expires_at.unwrap_or(Timestamp::MAX),
             task,
             gone: CancellationToken::new(),
         }
     }
 
-    /// Removes annotations that are done with: the announcement that was carried out or refused, and the owner's agreement to
-    /// the account of the grant in use. A newer value stays.
+    /// Removes annotations that were handled: the announcement that was carried out or refused, and the owner's confirmation
+    /// of the account of the grant in use. A newer value stays.
     async fn drop_handled_annotations(&self) {
         let agreed = self.observed.record.grant().filter(|grant| !grant.consent.awaits_confirmation());
         let handled = [
@@ -199,7 +199,7 @@ impl Act<'_> {
     }
 }
 
-/// Removes the Secret in the connection's own namespace, under whatever name it was published last.
+/// Removes the Secret in the connection's own namespace, under the name it was published with last.
 pub(super) async fn withdraw_own(
     ctx: &Context,
     connection: &IntegrationConnection,
@@ -210,7 +210,7 @@ pub(super) async fn withdraw_own(
     let former = written.map(|written| written.name.as_str()).filter(|former| *former != named);
     for name in former.into_iter().chain([named.as_str()]) {
         let written_uid = written.filter(|written| written.name == name).map(|written| written.uid.as_str());
-        // Nothing of that name was ever written or seen: no request is needed to know that nothing is there.
+        // No Secret of that name was ever written or seen, so no request is needed.
         if written_uid.is_some() || ctx.world.published.get(&namespace, name).is_some() {
             ctx.withdraw(&namespace, name, &uid, written_uid).await?;
         }

@@ -1,7 +1,7 @@
-//! A connection is being deleted: withdrawn everywhere, its grant marked as ending, and let go within seconds.
+//! A connection is being deleted: withdraw it everywhere, mark its grant as ending, and let the object go within seconds.
 //!
-//! The provider is not waited for: revocation runs from the record. Nothing is revoked while our definition itself is being
-//! deleted, because an uninstall must not end everybody's consent.
+//! This does not wait for the provider: revocation needs only the record. While our definition itself is being deleted
+//! nothing is revoked, because an uninstall must not end everybody's consent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::context::{Context, ReconcileError};
 use crate::vault::CachedReadError;
 use crate::vault::record::EndReason;
 
-/// How long the question about our definition may take.
+/// How long we wait for the answer about our definition.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Withdraws what the connection published; with `Ok` the finalizer is removed.
@@ -54,7 +54,7 @@ pub(super) async fn depart(
     Ok(Action::await_change())
 }
 
-/// Lets a connection go that cannot be read. Its deletion can be: of its spec and status only what its end needs is read, each
+/// Lets an unreadable connection go. Its deletion can be read; of its spec and status only what its end needs is read, each
 /// field by itself.
 pub(crate) async fn depart_unreadable(
     ctx: &Arc<Context>,
@@ -72,13 +72,13 @@ pub(crate) async fn depart_unreadable(
     let result = finalizer(&api, names::FINALIZER, Arc::new(metadata), |event| {
         let is_going = matches!(event, Event::Cleanup(_));
         let stand_in = &stand_in;
-        // Another object of that name does not concern us here.
+        // Another object of that name is not our concern here.
         async move { if is_going { depart(stand_in, ctx).await } else { Ok(Action::await_change()) } }
     });
     settled(result.await).map(drop)
 }
 
-/// What the connection's end needs of it.
+/// The fields of a connection that its end needs.
 fn legible(object: &DynamicObject) -> Result<IntegrationConnection, serde_json::Error> {
     fn field<T: DeserializeOwned>(object: &DynamicObject, pointer: &str) -> Option<T> {
         serde_json::from_value(object.data.pointer(pointer)?.clone()).ok()

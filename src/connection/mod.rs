@@ -31,10 +31,10 @@ use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
 use crate::metrics::PassOutcome;
 
-/// How soon unfinished work is tried again.
+/// How soon unfinished work is repeated.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
-/// How soon an unusable record is looked at again, in the cache and without a request.
+/// How soon an unusable record is checked again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 impl Controlled for IntegrationConnection {
@@ -76,7 +76,7 @@ impl Controlled for IntegrationConnection {
 }
 
 async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<Action, ReconcileError> {
-    // Wait until the provider controller has judged the provider, which wakes us: a restart is no news.
+    // Wait until the provider controller has judged the provider, and wakes us: a restart must cause no Events.
     if ctx.world.is_unjudged(&connection.spec.provider) {
         return Ok(Action::requeue(TRY_AGAIN));
     }
@@ -108,8 +108,8 @@ async fn publish(
     Ok(())
 }
 
-/// When to look again: at the next attempt, when the token expires, or soon if something is left to do. An actor at work wakes
-/// the connection itself.
+/// When to reconcile again: at the next refresh, when the token expires, or soon if work is left. An actor at work wakes the
+/// connection itself.
 fn next(
     observed: &ObservedConnection,
     plan: &ConnectionPlan,
@@ -131,11 +131,11 @@ fn next(
     look_again(times.into_iter().flatten().min(), now)
 }
 
-/// When to look at what changes without anybody waking us: the probe of a rejected registration, and a record that
-/// somebody restores, or the key for it.
+/// When to check what changes without waking us: the probe of a rejected registration, and a record that somebody restores,
+/// or its key.
 fn unannounced(observed: &ObservedConnection, now: Timestamp) -> Option<Timestamp> {
     if observed.next_probe.is_some() {
-        // A probe that is due already goes out with the next refresh of any grant, which has a time of its own.
+        // A probe that is due already is sent with the next refresh of any grant, which has its own time.
         return observed.next_probe.filter(|at| *at > now);
     }
     let unclear = match observed.record {
@@ -151,11 +151,11 @@ fn settled(result: Result<Action, finalizer::Error<ReconcileError>>) -> Result<A
     match result {
         Ok(action) => Ok(action),
         Err(finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error)) => Err(error),
-        // Gone already: nothing holds it any more.
+        // Already gone: no finalizer holds it any more.
         Err(finalizer::Error::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
             Ok(Action::await_change())
         }
-        // We looked at an outdated object: the watch is about to show the newer one.
+        // Our object was outdated: the watch is about to deliver the newer one.
         Err(
             finalizer::Error::AddFinalizer(kube::Error::Api(status))
             | finalizer::Error::RemoveFinalizer(kube::Error::Api(status)),

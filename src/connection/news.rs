@@ -1,4 +1,4 @@
-//! Which changes of a status are worth an Event. Pure: read from the table of reasons.
+//! Which changes of a status deserve an Event. Pure: read from the table of reasons.
 
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
@@ -18,7 +18,7 @@ fn news_of(reason: Reason) -> EventNote {
 pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&FinishedWork>) -> Vec<EventNote> {
     let attempt = failed_attempt(old, new);
     let mut all: Vec<EventNote> = turned(old, new).collect();
-    // Without a grant in use, Authorized says how the attempt ended: once is enough.
+    // Without a grant in use, Authorized says how the attempt ended: one Event is enough.
     all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
     all.extend(left_workspace(old, new));
@@ -27,7 +27,7 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
     all
 }
 
-/// Conditions that turned to a reason with an Event.
+/// Conditions that changed to a reason with an Event.
 fn turned(old: Option<&Status>, new: &Status) -> impl Iterator<Item = EventNote> {
     use ConditionType::{Authorized, SecretPublished, Shared, TokenFresh};
     [Authorized, TokenFresh, SecretPublished, Shared].into_iter().filter_map(move |type_| {
@@ -50,7 +50,7 @@ fn failed_attempt(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     Some((reason, attempt.message.clone()))
 }
 
-/// A connection that was shared and is not any more.
+/// A connection that was shared and no longer is.
 fn left_workspace(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let is_shared = |status: &Status| {
         matches!(

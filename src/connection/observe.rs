@@ -1,4 +1,4 @@
-//! Gathers what a decision needs: from caches only, so it never fails and never waits.
+//! Collects what a decision needs: from caches only, so it never fails and never waits.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
             seen(&own.secret_name).map(|(uid, version): (String, String)| format!("{uid}/{version}"))
         }
     };
-    // A registration that the provider rejects pauses the connections that use it, not those with an app of their own.
+    // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let next_probe = target
         .filter(|_| spec.app.is_none())
         .and_then(|target| ctx.grants.engine.gate.registrations.next_probe(target.provider()));
@@ -52,14 +52,14 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     }
 }
 
-/// The Secret as it was published last, under the name that status has.
+/// The Secret as published last, under the name in status.
 pub(super) fn written(ctx: &Context, connection: &IntegrationConnection) -> Option<PublishedVersion> {
     let said = connection.status.as_ref().and_then(|status| status.secret.as_ref());
     let name = said.map_or_else(|| connection.secret_name(), |secret| secret.name.clone());
     ctx.published(&connection.uid()?, &connection.namespace()?, &name)
 }
 
-/// Attempts to connect that are not over; of those that we ended, the watch may not show it yet.
+/// Attempts to connect that are open. The watch may still show some that we have ended.
 fn attempts(
     ctx: &Context,
     connection: &IntegrationConnection,
@@ -81,10 +81,10 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     let record = match ctx.store.get(&connection.uid().unwrap_or_default()) {
         Ok(Some(loaded)) => loaded.record,
         Ok(None) => return RecordState::Missing,
-        // Not listed yet, or not a record that this version can read: unknown, never gone.
+        // Not listed yet, or a record that this version cannot read: unknown, never gone.
         Err(_) => return RecordState::Unreadable,
     };
-    // What opens is bound to the place the record names; that it is this connection's is for us to check.
+    // What opens is bound to the place that the record names; we must check that this place is the connection's.
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
@@ -101,12 +101,12 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
         pause: record.bookkeeping().pause.clone(),
         has_candidate: record.candidate().is_some(),
         consented_at: consented_at(ctx, &record),
-        // The mark of a first request that is under way is no news either; one that got no answer stays news.
+        // The mark of a first request in progress is ignored too; the mark of one without an answer is not.
         doubted_since: record
             .intent(Slot::Candidate)
             .filter(|intent| !busy || intent.state == IntentState::Unknown)
             .map(|intent| intent.at),
-        // While our actor is at work, its own mark is no news.
+        // While our actor is at work, its own mark is ignored.
         unknown_since: record.intent(Slot::InUse).filter(|_| !busy).map(|intent| intent.at),
         ending: record.ending().is_some(),
     })

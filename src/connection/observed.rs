@@ -1,4 +1,4 @@
-//! What a decision about a connection is taken from. Plain data: gathered in `observe.rs`, read by `decide`.
+//! What a decision about a connection is based on. Plain data: collected in `observe.rs`, read by `decide`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::world::UnusableProvider;
 
 pub(crate) struct ObservedConnection {
     pub(crate) provider: Result<Arc<Target>, UnusableProvider>,
-    /// When the next probe is due, where the provider does not accept the registration that the connection uses.
+    /// When the next probe is due, if the provider rejects the registration that the connection uses.
     pub(crate) next_probe: Option<Timestamp>,
     pub(crate) namespace_labels: BTreeMap<String, String>,
     pub(crate) record: RecordState,
-    /// The Secret under the name that is to be published here, if there is one.
+    /// The Secret under the name to publish, if it exists.
     pub(crate) secret: Option<ObjectVersion>,
     pub(crate) written: Option<PublishedVersion>,
     pub(crate) actor: WorkView,
@@ -34,7 +34,7 @@ pub(crate) struct ObservedConnection {
     pub(crate) app_version: Option<String>,
     /// UID and resourceVersion of the credentials Secret, where the spec names one.
     pub(crate) credentials: Option<(String, String)>,
-    /// Not over, the newest first.
+    /// Open ones, newest first.
     pub(crate) attempts: Vec<StoredAttempt>,
     /// Ended or not.
     pub(crate) newest_attempt: Option<StoredAttempt>,
@@ -44,7 +44,7 @@ pub(crate) struct ObservedConnection {
 }
 
 impl ObservedConnection {
-    /// The provider, where its addresses are known.
+    /// The provider, if its addresses are known.
     pub(crate) fn target(&self) -> Option<&Arc<Target>> {
         self.provider.as_ref().ok()
     }
@@ -84,11 +84,11 @@ pub(crate) struct Present {
     pub(crate) version: Option<GrantVersion>,
     pub(crate) pause: Option<Pause>,
     pub(crate) has_candidate: bool,
-    /// When a consent gave us the candidate; `None` where it was imported.
+    /// When a consent gave us the candidate; `None` if it was imported.
     pub(crate) consented_at: Option<Timestamp>,
-    /// Since when a mark stands on the candidate that nobody is at work on: whether it was spent is not known.
+    /// Since when the candidate has a mark that nobody works on: whether it was spent is not known.
     pub(crate) doubted_since: Option<Timestamp>,
-    /// Since when an intent stands that nobody is at work on: its effect is not known.
+    /// Since when there is an intent that nobody works on: its effect is not known.
     pub(crate) unknown_since: Option<Timestamp>,
     pub(crate) ending: bool,
 }
@@ -105,7 +105,7 @@ impl RecordState {
         self.present().is_some_and(|present| present.ending)
     }
 
-    /// The grant, if there is one that can be read and is not being ended.
+    /// The grant, if it can be read and is not being ended.
     pub(crate) fn grant(&self) -> Option<&Arc<Grant>> {
         self.present().filter(|present| !present.ending)?.grant.as_ref()
     }

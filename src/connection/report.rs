@@ -1,4 +1,4 @@
-//! What is said about a connection: its next status, with one condition that sums up the others. Pure.
+//! What is reported about a connection: its next status, with one condition that summarizes the others. Pure.
 
 mod authorization;
 
@@ -41,7 +41,7 @@ struct Report<'a> {
     outcome: &'a ConnectionOutcome,
     old: &'a IntegrationConnectionStatus,
     grant: Option<&'a Grant>,
-    /// Whether the owner disconnected it.
+    /// Whether the owner has disconnected it.
     gone: bool,
     now: Timestamp,
 }
@@ -115,7 +115,7 @@ impl Report<'_> {
         name.map(|name| SecretStatus { name })
     }
 
-    /// The summary. While the published token is valid, `Authorized` may be unknown: nothing is wrong yet.
+    /// The summary. While the published token is valid, `Authorized` may be unknown: nothing has stopped working yet.
     fn ready(&self, published: &ConditionVerdict) -> ConditionVerdict {
         let ConnectionPlan { authorized, fresh, .. } = self.plan;
         let works = fresh.is_true() && published.is_true();
@@ -138,7 +138,7 @@ impl Report<'_> {
                 Reason::Withdrawn
             }
             (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => Reason::Published,
-            // The write is still to come; until then the condition stays as it was.
+            // The write will follow; until then the condition stays as it was.
             (SecretOutcome::Untouched, SecretPlan::Write) if said == Some(Reason::Published) => {
                 Reason::Published
             }
@@ -149,11 +149,11 @@ impl Report<'_> {
         ConditionVerdict::of(reason, &MessageFacts { secret: Some(&name), ..self.connection.facts() })
     }
 
-    /// Since when, and by whom, the present grant is in place.
+    /// When, and by whom, the present grant was accepted.
     fn connected(&self) -> Option<(Time, String)> {
         let before = self.old.connected_at.clone().zip(self.old.connected_by.clone());
         let Some(grant) = self.grant else { return before };
-        // Until its owner agrees to the account, nothing is connected.
+        // Until its owner confirms the account, nothing is connected.
         if grant.consent.awaits_confirmation() {
             return None;
         }
@@ -179,7 +179,7 @@ impl Report<'_> {
             ..TokenStatus::default()
         };
         let Some(grant) = self.grant else {
-            // Not readable now: keep the times, and show what is planned.
+            // The record cannot be read now: keep the times, and show what is planned.
             let TokenStatus { expires_at, last_refreshed_at, refreshable, .. } =
                 self.old.token.clone().unwrap_or_default();
             let token = TokenStatus { expires_at, last_refreshed_at, refreshable, ..planned };

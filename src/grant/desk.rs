@@ -1,4 +1,4 @@
-//! Where work on grants is handed in: one piece of work per grant at a time, each in its own task that nothing cancels.
+//! Where work on grants is submitted: one job per grant at a time, each in its own task that nothing cancels.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -23,10 +23,10 @@ use super::{Engine, intake, lock, revoke};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
 
-/// How long a grant rests whose work panicked.
+/// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// Where work on grants is handed in.
+/// Where work on grants is submitted.
 pub(crate) struct Desk {
     pub(crate) engine: Engine,
     pub(super) events: Arc<Events>,
@@ -36,20 +36,20 @@ pub(crate) struct Desk {
     tasks: TaskTracker,
 }
 
-/// What became of a piece of work that was handed in.
+/// What happened to a submitted job.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Submission {
     Started,
-    /// Other work on the same grant is under way; the connection is woken when it ends.
+    /// Other work on the same grant is in progress; the connection is woken when it ends.
     Busy,
     /// The process is ending.
     Draining,
 }
 
-/// What is remembered of one grant between pieces of work. Small; gone when the connection is.
+/// What is remembered about one grant between jobs. Small; removed when the connection is gone.
 #[derive(Default)]
 struct Actor {
-    /// Set while it is at work; cancelled when the connection goes meanwhile.
+    /// Set while it is at work; cancelled when the connection is deleted meanwhile.
     at_work: Option<CancellationToken>,
     outcomes: u64,
     seen: WorkView,
@@ -59,19 +59,19 @@ struct Actor {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WorkView {
     pub(crate) busy: bool,
-    /// What was finished last, until acknowledged.
+    /// What was finished last, until it is acknowledged.
     pub(crate) finished: Option<FinishedWork>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     pub(crate) refused_source: Option<(String, String)>,
-    /// No work makes sense before this: what kept the last work from being done cannot have passed.
+    /// Work before this time makes no sense: the cause that prevented the last work cannot be over.
     pub(crate) rest_until: Option<Timestamp>,
-    /// The connection's own app is not the one the grant is bound to, as the last work found.
+    /// The connection's own app is not the one that the grant is bound to, as the last work found.
     pub(crate) app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
     pub(crate) taken: Option<String>,
     /// Attempts that were ended last.
     pub(crate) concluded: Vec<Concluded>,
-    /// Device flow: the provider is not asked again before this. Other work need not wait for it.
+    /// Device flow: the provider is not polled again before this. Other work need not wait for it.
     pub(crate) poll_at: Option<Timestamp>,
 }
 
@@ -86,7 +86,7 @@ impl Desk {
         Self { engine, events, metrics, wake, actors: Mutex::default(), tasks: TaskTracker::new() }
     }
 
-    /// Starts the work unless work on the same grant is under way, or nothing is started any more. Never waits.
+    /// Starts the work unless work on the same grant is in progress, or no more work is started. Never waits.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Submission {
         if self.engine.gate.draining.is_cancelled() {
             return Submission::Draining;
@@ -105,7 +105,7 @@ impl Desk {
     }
 
     async fn run(self: Arc<Self>, job: Job) {
-        // A panic in the work must not leave the grant busy for ever.
+        // A panic in the work must not leave the grant busy forever.
         let outcome = AssertUnwindSafe(self.carry_out(&job)).catch_unwind().await;
         let outcome = outcome.ok().flatten();
         if let (Task::Refresh { .. } | Task::Mint { .. }, Some(outcome)) = (&job.task, &outcome) {
@@ -116,7 +116,7 @@ impl Desk {
         revoke::revoke_all_replaced(&self.engine, &job).await;
     }
 
-    /// How it ended; `None` where the record itself says it.
+    /// The result; `None` if the record itself shows it.
     async fn carry_out(&self, job: &Job) -> Option<Outcome> {
         let engine = &self.engine;
         let ended = match &job.task {
@@ -140,7 +140,7 @@ impl Desk {
         Some(ended.unwrap_or_else(|outcome| outcome))
     }
 
-    /// What a reconcile of this connection should know.
+    /// What a reconcile of this connection needs.
     pub(crate) fn view(&self, uid: &str) -> WorkView {
         let concluded = self.engine.consents.concluded(uid);
         let actors = lock(&self.actors);
@@ -155,7 +155,7 @@ impl Desk {
         }
     }
 
-    /// Forgets a connection that is gone. Work under way still finishes and commits.
+    /// Forgets a connection that is gone. Work in progress still finishes and commits.
     pub(crate) fn forget(&self, uid: &str) {
         let mut actors = lock(&self.actors);
         if let Some(gone) = actors.get(uid).and_then(|actor| actor.at_work.as_ref()) {
@@ -165,7 +165,7 @@ impl Desk {
         self.forget_beside(uid);
     }
 
-    /// Forgets what is remembered of a connection elsewhere.
+    /// Forgets what is stored about a connection elsewhere.
     fn forget_beside(&self, uid: &str) {
         self.engine.marks.forget(uid);
         self.engine.consents.forget(uid);
@@ -185,14 +185,14 @@ impl Desk {
         let actor = actors.entry(uid.clone()).or_default();
         let gone = actor.at_work.take().is_some_and(|gone| gone.is_cancelled());
         if gone || matches!(job.task, Task::End { .. }) {
-            // The connection may be gone for good: nothing of it is kept here.
+            // The connection may be gone for good: nothing about it is kept here.
             actors.remove(uid);
             self.forget_beside(uid);
         } else {
             actor.finish(job, outcome, now);
         }
         drop(actors);
-        // Nobody listens only while the process ends.
+        // There is no listener only while the process ends.
         let _ = self.wake.send(ObjectRef::new(&job.place.name).within(&job.place.namespace));
     }
 }

@@ -1,6 +1,6 @@
 //! The queue of grants that are to be ended.
 //!
-//! The records alone drive it: neither a provider that is down nor a missing app Secret holds an object back.
+//! It needs only the records: neither a provider that is down nor a missing app Secret holds an object back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use super::work::{Job, Task};
 use crate::vault::record::{EndTerms, GrantEnding};
 use crate::vault::{Loaded, Place};
 
-/// A grant that is being worked on is looked at again after this.
+/// How soon a grant that is being worked on is checked again.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Resolves a provider for a connection that may be gone.
 pub(crate) type FindTarget = Arc<dyn Fn(&Place, &EndTerms) -> Option<Arc<Target>> + Send + Sync>;
 
-/// Watches for records that are to be ended and hands each in when it is due.
+/// Watches for records that are to be ended and submits each one when it is due.
 pub(crate) struct Endings {
     pub(crate) desk: Arc<Desk>,
     pub(crate) find_target: FindTarget,
@@ -49,7 +49,7 @@ impl Endings {
         }
     }
 
-    /// Hands in what is due; returns when to look again.
+    /// Submits what is due; returns when to check again.
     async fn look(&self) -> Duration {
         let records = &self.desk.engine.records;
         let now = records.clock.now();
@@ -64,14 +64,14 @@ impl Endings {
                 let wait = Duration::try_from(ending.not_before.duration_since(now)).unwrap_or_default();
                 next = next.min(wait);
             } else if !self.hand_in(&loaded, ending, now).await {
-                // The end of that work changes no record, so nothing else would have us look again soon.
+                // The end of that work changes no record, so nothing else would start another check soon.
                 next = next.min(BUSY_PAUSE);
             }
         }
         next
     }
 
-    /// Hands in what is due as it was read; `false` if other work on its grant is under way.
+    /// Submits what is due as it was read; `false` if other work on its grant is in progress.
     async fn hand_in(&self, loaded: &Loaded, ending: &GrantEnding, now: Timestamp) -> bool {
         let place = loaded.record.place().clone();
         let Some(target) = (self.find_target)(&place, &ending.terms) else {
@@ -109,7 +109,7 @@ mod tests {
 
     const ENTRY: &str = "generic-api-key";
 
-    /// A queue whose providers are there, or are not.
+    /// A queue whose providers exist, or do not.
     fn endings(bench: &Bench, there: bool) -> Endings {
         Endings {
             desk: Arc::clone(&bench.desk),
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// Keeps a record whose grant is to be ended from now on.
+    /// Stores a record whose grant is to be ended from now on.
     async fn ending(bench: &Bench) -> Loaded {
         let grant = grant(ENTRY, Credential::ApiKey { api_key: "k".into() });
         let record = bench.holding("u1", &grant);

@@ -1,4 +1,4 @@
-//! What tests of the engine stand on: an API server in memory, and the engine in front of it.
+//! Fixtures for tests of the engine: an API server in memory, and the engine in front of it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -48,7 +48,7 @@ use crate::vault::{Binding, Consent, Credential, Grant, Loaded, Place, Record, S
 
 const NAMESPACE: &str = "bowline-system";
 
-/// Seconds after the time at which tests begin.
+/// This many seconds after the time at which tests begin.
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
@@ -82,7 +82,7 @@ impl ApiServer {
         self.0.lock().unwrap().secrets.contains_key(secret)
     }
 
-    /// A connection's record, as it stands here.
+    /// The present record of a connection.
     pub(crate) fn record(&self, uid: &str) -> Record {
         let kept = self.0.lock().unwrap();
         let secret = kept.secrets.get(&format!("record-{uid}")).unwrap().clone();
@@ -98,7 +98,7 @@ impl ApiServer {
         self.0.lock().unwrap().fault = Some(fault);
     }
 
-    /// Takes no writes for so long.
+    /// Accepts no writes for this long.
     pub(crate) fn refuse_for(&self, time: Duration) {
         self.0.lock().unwrap().refused_until = Some(Instant::now() + time);
     }
@@ -198,7 +198,7 @@ async fn records_at(api: &ApiServer, clock: &ManualClock) -> Records {
     Records { store, sealer, clock: Clock::Manual(clock.clone()) }
 }
 
-/// A desk in front of an API server of its own.
+/// A desk in front of its own API server.
 pub(crate) struct Bench {
     pub(crate) api: ApiServer,
     pub(crate) clock: ManualClock,
@@ -269,7 +269,7 @@ pub(crate) fn place(uid: &str) -> Place {
     }
 }
 
-/// A provider that is made of this catalogue entry and lives where nobody answers.
+/// A provider made from this catalogue entry, at an address where nobody answers.
 pub(crate) fn target(entry: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry,
@@ -280,7 +280,7 @@ pub(crate) fn target(entry: &str) -> Arc<Target> {
     Arc::new(Target::new(description, spec, None, Arc::new(Offline::default())))
 }
 
-/// The same with an app of ours, where its token endpoint answers at this address of the machine.
+/// The same with an app of ours, and its token endpoint at this address of the machine.
 pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
     let spec: IntegrationProviderSpec = serde_json::from_value(json!({
         "type": entry, "network": {"allowHTTP": true, "allowedCIDRs": ["127.0.0.0/8"]},

@@ -1,4 +1,4 @@
-//! The gate through which requests go to providers: when one may leave, how it is counted, and what its answer says about the
+//! The gate for requests to providers: when a request may be sent, how it is counted, and what its answer says about the
 //! provider rather than about a grant.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
     queues: ProviderQueues,
-    /// What providers say of our registrations.
+    /// What providers say about our registrations.
     pub(crate) registrations: Registrations,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
@@ -34,7 +34,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// `wake_provider` has a provider looked at again when its registration begins or ceases to be rejected.
+    /// `wake_provider` reconciles a provider when the rejection of its registration begins or ends.
     pub(crate) fn new(
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -48,7 +48,7 @@ impl Gate {
     pub(super) async fn admit(&self, job: &Job) -> Result<Permit, Outcome> {
         let (provider, now) = (job.target.provider(), self.clock.now());
         let held = |until| Outcome::Held { until };
-        // A connection with an app of its own neither waits for the provider's registration nor uses up its probe.
+        // A connection with its own app neither waits for the provider's registration nor uses up its probe.
         if job.own_app.is_none() {
             self.registrations.take_probe(provider, now).map_err(held)?;
         }
@@ -60,7 +60,7 @@ impl Gate {
         }
     }
 
-    /// Runs a request to a provider and counts how it went and how long it took.
+    /// Runs a request to a provider, and counts its result and duration.
     pub(super) async fn timed<T>(
         &self,
         operation: Operation,
@@ -72,7 +72,7 @@ impl Gate {
         result
     }
 
-    /// The registration works: if its connections had been paused, they go on.
+    /// The registration works: if its connections were paused, they continue.
     pub(super) fn accepted(&self, job: &Job) {
         let provider = job.target.provider();
         if job.own_app.is_none() && self.registrations.accepted(provider) {
@@ -80,7 +80,7 @@ impl Gate {
         }
     }
 
-    /// Takes in what a failure says about the provider. `grant` is the one in use, if that was sent.
+    /// Notes what a failure says about the provider. `grant` is the one in use, if that was sent.
     pub(super) fn failed(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
         let mut failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
@@ -99,12 +99,12 @@ impl Gate {
     }
 
     fn wake(&self, provider: &str) {
-        // Nobody listens only while the process ends.
+        // There is no listener only while the process ends.
         let _ = self.wake_provider.send(ObjectRef::new(provider));
     }
 }
 
-/// A provider in trouble says nothing about a grant that can be relied on, whatever code it puts into its answer.
+/// An answer of a provider in trouble tells nothing reliable about a grant, whatever code it contains.
 fn doubted(mut failure: Failure) -> Failure {
     let about_the_grant =
         matches!(failure.class, Class::Reauth | Class::Consent | Class::Policy | Class::StepUp);
@@ -115,9 +115,9 @@ fn doubted(mut failure: Failure) -> Failure {
     failure
 }
 
-/// Whether the grant is known to live on for long: then a refusal means that somebody withdrew it.
+/// Whether the grant is known to live much longer: then a refusal means that somebody withdrew it.
 fn ends_later(grant: &Grant, lifetime: Option<Duration>, now: Timestamp) -> bool {
-    // The catalogue says how long a refresh token lives from when it was issued, not from each use of it.
+    // In the catalogue the lifetime of a refresh token counts from when it was issued, not from each use.
     let by_catalogue = || Some(later(grant.refresh_issued_at?, lifetime?));
     let ends = grant.refresh_expires_at.or_else(by_catalogue);
     ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))

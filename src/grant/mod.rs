@@ -1,9 +1,9 @@
-//! The life of one grant, whoever asks: taking it in, refreshing it, ending it.
+//! The life of one grant, whoever requests it: taking it in, refreshing it, ending it.
 //!
-//! A reconcile never waits for a provider. It hands a [`work::Job`] in at the [`desk`] and returns; the work owns the request and
-//! its commit, one piece per grant at a time, and wakes the connection when it is done.
+//! A reconcile never waits for a provider. It submits a [`work::Job`] to the [`desk`] and returns; the work owns the request
+//! and its commit, one job per grant at a time, and wakes the connection when it is done.
 //!
-//! Functions over narrow structs, in rooms. Each uses only those above it:
+//! Functions over narrow structs, in modules. Each uses only those above it:
 //!
 //! | room | holds |
 //! |---|---|
@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     pub(crate) replaced: Replaced,
 }
 
-/// Locks even if another holder panicked: no statement under these locks leaves what they guard half changed.
+/// Locks even if another holder panicked: no statement under these locks leaves the guarded data half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

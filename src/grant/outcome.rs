@@ -1,4 +1,4 @@
-//! How a piece of work ended, for the reconcile that asked for it.
+//! How a job ended, for the reconcile that requested it.
 
 use std::time::Duration;
 
@@ -25,46 +25,46 @@ pub(crate) struct FinishedWork {
     pub(crate) outcome: Outcome,
 }
 
-/// Work that cannot go on returns its outcome as `Err`, so that `?` ends it.
+/// Work that cannot continue returns its outcome as `Err`, so that `?` ends it.
 pub(super) type WorkResult = Result<Outcome, Outcome>;
 
-/// How it ended. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
+/// The result. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// A new revision of the grant is durable: of a candidate that was promoted, or of the grant in use.
     Committed { new_grant: bool },
-    /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
+    /// The provider refused, or a temporary failure kept the request from having an effect. The grant is unchanged.
     Failed { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stands.
     Unknown { revision: i64, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
     /// its answer was lost. Only the owner can fix it.
     Lost { revision: i64, failure: Failure },
-    /// What an intake or credentials Secret provides, or a consent gave, cannot be used. An older grant is untouched.
+    /// What an intake or credentials Secret provides, or a consent gave, cannot be used. An older grant is unchanged.
     IntakeRefused { why: IntakeError },
-    /// What was provided could not be judged for a passing cause; it waits as candidate or in its Secret.
+    /// What was provided could not be judged for a temporary cause; it waits as candidate or in its Secret.
     IntakeDelayed { message: String },
-    /// What was provided was sent to prove it, and no answer was understood. It stands as candidate, with its intent.
+    /// What was provided was sent to prove it, and no answer was understood. It is on record as candidate, with its intent.
     IntakeInDoubt,
     /// The app registration's Secret is missing, of the wrong type, or incomplete: what is missing and who can fix it.
     SecretMissing { message: String },
     /// The grant is bound to another owner, authority or client than the spec names now. Nothing was sent.
     ConsentOutdated,
-    /// The provider asked everybody to wait, or does not accept our registration. Nothing was sent.
+    /// The provider asked all clients to wait, or rejects our registration. Nothing was sent.
     Held { until: Timestamp },
-    /// Another process's intent stands on the record until it was watched for long enough. Nothing was sent.
+    /// Another process's intent is on the record and must be watched longer. Nothing was sent.
     Foreign { until: Timestamp },
     /// An attempt took a step, and the grant is as it was.
     Stepped,
-    /// Device flow: nobody has decided yet. Ask again then.
+    /// Device flow: nobody has decided yet. Poll again then.
     Polled { until: Timestamp },
-    /// The record changed under the work, the API server did not take a write, or the process is ending. Nothing was sent.
+    /// The record changed, the API server did not accept a write, or the process is ending. Nothing was sent.
     Stale,
 }
 
-/// The watch is given this long to show a step that was taken.
+/// How long the watch may take to show a step that was taken.
 const SETTLING: Duration = Duration::from_secs(1);
-/// What kept work from being done is given this long to pass.
+/// How long we wait until the cause that prevented the work is over.
 const PASSING: Duration = Duration::from_secs(5);
 /// The same where a person or another system has to act, or the provider could not be asked.
 const SLOW: Duration = Duration::from_secs(30);
@@ -74,23 +74,23 @@ impl Outcome {
         Self::IntakeDelayed { message: message.to_owned() }
     }
 
-    /// Whether what was to be done is still to be done: it waits for a passing cause, or for somebody else's Secret.
+    /// Whether the work is still to be done: it waits for a temporary cause, or for somebody's Secret.
     pub(crate) fn is_undone(&self) -> bool {
         matches!(self, Self::IntakeDelayed { .. } | Self::SecretMissing { .. } | Self::Stale)
     }
 
-    /// Until when no further work on the same grant makes sense: what is still due would be repeated at once, for ever.
+    /// Until when more work on the same grant makes no sense: what is still due would be repeated at once, forever.
     pub(crate) fn rest_until(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Held { until } | Self::Foreign { until } => Some(*until),
-            // Until the watch has shown the step, it would look as if it were still to come.
+            // Until the watch has shown the step, it would look as if it was still missing.
             Self::Stepped => Some(later(now, SETTLING)),
             Self::Stale => Some(later(now, PASSING)),
             Self::IntakeDelayed { .. }
             | Self::IntakeInDoubt
             | Self::SecretMissing { .. }
             | Self::ConsentOutdated => Some(later(now, SLOW)),
-            // These come with times of their own, or leave nothing to do.
+            // These have their own times, or leave nothing to do.
             Self::Committed { .. }
             | Self::Failed { .. }
             | Self::Unknown { .. }
@@ -127,7 +127,7 @@ impl From<&Outcome> for RefreshOutcome {
             },
             Outcome::Held { .. } | Outcome::SecretMissing { .. } => Self::Transient,
             Outcome::ConsentOutdated => Self::Refused,
-            // Foreign or Stale: a refresh ends in no other way.
+            // Foreign or Stale: a refresh has no other outcome here.
             _ => Self::Superseded,
         }
     }

@@ -1,7 +1,7 @@
 //! How many requests go to a provider at once, and who goes first.
 //!
-//! One queue per provider: at most its `maxConcurrent` requests run, the grant whose token expires soonest goes first,
-//! and while a provider asked to wait (`Retry-After`) nobody goes. A provider that answers nobody delays no other.
+//! One queue per provider: at most `maxConcurrent` of its requests run, the grant whose token expires soonest goes first,
+//! and after the provider asked to wait (`Retry-After`) none goes. A provider that does not answer delays no other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use super::lock;
 #[derive(Default)]
 pub(super) struct ProviderQueues(Mutex<HashMap<String, Arc<Mutex<Queue>>>>);
 
-/// Leave to send one request; dropping it lets the next one go.
+/// Permission to send one request; dropping it lets the next one go.
 pub(super) struct Permit(Arc<Mutex<Queue>>);
 
 #[derive(Default)]
@@ -28,8 +28,8 @@ struct Queue {
 }
 
 impl ProviderQueues {
-    /// Waits for leave to send one request to `provider`; the smallest `urgency` (when the token expires) goes first. `Err` while
-    /// nobody may: until when.
+    /// Waits for permission to send one request to `provider`; the smallest `urgency` (when the token expires) goes first.
+    /// `Err` while no request may be sent: until when.
     pub(super) async fn admit(
         &self,
         provider: &str,
@@ -51,13 +51,13 @@ impl ProviderQueues {
             queue.call_next();
             turn
         };
-        // The sender lives in the queue until it is called, and the queue outlives this wait.
+        // The sender stays in the queue until it is called, and the queue outlives this wait.
         let called = turn.await.is_ok();
         debug_assert!(called, "a queue never drops a waiter uncalled");
         Ok(Permit(shared))
     }
 
-    /// Nobody asks `provider` before `until`. A later hold extends an earlier one.
+    /// No request is sent to `provider` before `until`. A later hold extends an earlier one.
     pub(super) fn hold(&self, provider: &str, until: Timestamp) {
         let queue = self.of(provider);
         let mut queue = lock(&queue);
@@ -73,7 +73,7 @@ impl Queue {
     fn call_next(&mut self) {
         while self.running < self.limit {
             let Some((_, call)) = self.waiting.pop_first() else { return };
-            // A waiter that went away meanwhile does not take a place.
+            // A waiter that has left meanwhile does not use up a place.
             if call.send(()).is_ok() {
                 self.running += 1;
             }

@@ -25,12 +25,12 @@ pub(crate) struct Records {
     pub(crate) clock: Clock,
 }
 
-/// How long a change is repeated while the API server does not take it.
+/// How long a change is repeated while the API server does not accept it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// For about six seconds. What is left undone is noticed by the next look at the record.
+    /// For about six seconds. The next reconcile of the record notices what was left undone.
     Brief,
-    /// Until it is written or the process dies: it may be the only copy of a token whose predecessor is dead.
+    /// Until it is written or the process dies: it may be the only copy of a token whose predecessor is invalid.
     Endless,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum NotWritten {
     /// The record is not in a state that allows it.
     #[error(transparent)]
     Refused(#[from] TransitionError),
-    /// There is a record, and it does not parse. It is left as it is.
+    /// There is a record, but it does not parse. It is left as it is.
     #[error(transparent)]
     Unreadable(#[from] RecordError),
     #[error("the API server does not take the write now")]
@@ -57,7 +57,7 @@ impl Records {
         self.opened(&self.get(uid)?.record, slot)
     }
 
-    /// The same of a record at hand.
+    /// The same for a given record.
     pub(super) fn opened(&self, record: &Record, slot: Slot) -> Option<Opened> {
         record.open(&self.sealer, slot).ok().flatten()
     }
@@ -66,9 +66,9 @@ impl Records {
         Some(self.open(uid, Slot::InUse)?.grant)
     }
 
-    /// Writes a change that only this connection's actor makes, following the record when it has moved. Where there is no record,
-    /// one is made at `first`, or the answer is `None`. The change is computed again for each write, so it must notice that an
-    /// earlier one has happened.
+    /// Writes a change that only this connection's actor makes, and repeats it on the newer record after a conflict. If
+    /// there is no record, one is created at `first`, or the answer is `None`. The change is computed again for each write,
+    /// so it must notice that an earlier one has happened.
     pub(super) async fn write(
         &self,
         uid: &str,
@@ -103,14 +103,14 @@ impl Records {
             (pause, writes) = ((pause * 2).min(LONGEST_PAUSE), writes + 1);
             seen = match self.store.reread(uid).await {
                 Ok(seen) => Some(seen),
-                // Writing again repairs no record that does not parse.
+                // Another write does not repair a record that does not parse.
                 Err(LiveReadError::Unreadable(error)) => return Err(error.into()),
                 Err(LiveReadError::Call(_)) => None,
             };
         }
     }
 
-    /// Writes the change once. `None` if the API server did not take it, or nobody knows whether it did.
+    /// Writes the change once. `None` if the API server did not accept it, or it is not known whether it did.
     async fn replace(
         &self,
         loaded: Loaded,
@@ -123,7 +123,7 @@ impl Records {
         Ok(as_loaded(self.store.replace(loaded.version, next.clone()).await, next))
     }
 
-    /// [`Self::write`] for a record that is there, given up after about six seconds.
+    /// [`Self::write`] for an existing record, given up after about six seconds.
     pub(super) async fn settle(
         &self,
         uid: &str,
@@ -132,7 +132,7 @@ impl Records {
         self.write(uid, None, Patience::Brief, change).await
     }
 
-    /// The same where somebody asks again for a change that is not made now. Returns whether `what` is on record, and logs if not.
+    /// The same if somebody will repeat a change that is not made now. Returns whether `what` is on record, and logs if not.
     pub(super) async fn note(
         &self,
         uid: &str,
@@ -166,8 +166,8 @@ impl Records {
         self.note(uid, "the end of a grant", change).await
     }
 
-    /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is revoked:
-    /// nobody asked for that.
+    /// Notes that this record's connection is gone, and erases the record after that has been so for `retention`. Nothing is
+    /// revoked: nobody requested that.
     pub(crate) async fn orphaned(&self, orphan: Loaded, retention: Duration) {
         let Loaded { record, version } = orphan;
         let (place, now) = (record.place(), self.clock.now());
@@ -188,7 +188,7 @@ impl Records {
         }
     }
 
-    /// Takes that note off a record whose connection exists: if it goes once more, the time counts from then.
+    /// Removes that note from a record whose connection exists: if it is gone once more, the time counts from then.
     pub(crate) async fn claimed(&self, uid: &str) {
         self.note(uid, "the return of a connection", |record| Ok(record.claimed())).await;
     }
@@ -197,7 +197,7 @@ impl Records {
 fn as_loaded(written: Result<Version, WriteError>, record: Record) -> Option<Loaded> {
     match written {
         Ok(version) => Some(Loaded { record: record.into(), version }),
-        // Ordinary: it is read again, and the change is made to what stands there.
+        // Ordinary: it is read again, and the change is made to the newer record.
         Err(WriteError::Conflict) => None,
         Err(error) => {
             tracing::warn!(error = %chain(&error), "a change to the record is not written yet; trying again");

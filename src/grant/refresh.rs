@@ -45,7 +45,7 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let scopes = requested(&job.target, &job.scopes);
     let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
     let granted = gate.timed(Operation::ClientCredentials, mint).await.map_err(|failure| {
-        // It is counted for the revision that the reconcile sees: of the record while there is no grant.
+        // It counts for the revision that the reconcile sees: that of the record while there is no grant.
         let loaded = records.get(uid).map(|loaded| loaded.record);
         let revision =
             loaded.map_or(0, |record| record.grant().map_or(record.revision(), SealedField::revision));
@@ -54,7 +54,7 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     gate.accepted(job);
     let nothing = Grant::empty(job.binding(Some(&app)), Consent::default(), asked_at);
     let mut grant = renewed(&nothing, granted.answer, asked_at);
-    // A refresh token is ignored, should one come with minted tokens: the app registration is the grant.
+    // A refresh token beside a minted token is ignored: the app registration is the grant.
     if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
         *refresh_token = None;
     }

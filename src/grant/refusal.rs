@@ -1,5 +1,5 @@
-//! Why a grant was not taken in, in words for the person who tried to. Each says what to do; none quotes a value, a code or a
-//! token. An older grant is untouched.
+//! Why a grant was not taken in, in words for the person who provided it. Each text says what to do; none quotes a value, a
+//! code or a token. An older grant is unchanged.
 
 use bowline_api::connection::Method;
 use bowline_api::reason::Reason;
@@ -82,7 +82,7 @@ impl IntakeError {
     }
 }
 
-/// An account's id, with its name where that says more.
+/// An account's id, with its name if that adds something.
 fn shown(id: &str, name: Option<&str>) -> String {
     match name.filter(|name| *name != id) {
         Some(name) => format!("{name} ({id})"),
@@ -174,7 +174,7 @@ impl ConsentError {
         }
     }
 
-    /// What it means that the browser came back without a code. The provider's words are marked as such.
+    /// The meaning of a callback without a code. The provider's text is marked as such.
     pub(crate) fn declined(declined: Declined, whom_to_ask: String) -> Self {
         let Declined { class, code: _, said, summary } = declined;
         let summary = match said {
@@ -184,7 +184,7 @@ impl ConsentError {
         Self::of(class, summary, whom_to_ask)
     }
 
-    /// What a failed request means for the attempt it was sent for.
+    /// The result of a failed request for the attempt that sent it.
     pub(crate) fn of(class: Class, summary: String, whom_to_ask: String) -> Self {
         match class {
             Class::Cancelled => Self::Denied,

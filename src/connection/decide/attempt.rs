@@ -1,4 +1,4 @@
-//! The last attempt to connect: what started it, and what became of it. Pure.
+//! The last attempt to connect: what started it, and how it ended. Pure.
 
 use bowline_api::attempt::{EndResult, LIFETIME, Step};
 use bowline_api::connection::{AttemptMethod, AttemptResult, LastAttempt};
@@ -15,7 +15,7 @@ use super::task::{announcement, unread_credentials};
 use super::verdict::ConditionVerdict;
 use crate::grant::outcome::{FinishedWork, Outcome};
 
-/// The last attempt as status describes it next.
+/// The last attempt, as the next status shows it.
 pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     let current = started(input).or_else(|| input.connection.last_attempt().cloned())?;
     let end = if current.is_running() {
@@ -24,7 +24,7 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
             None => finished(input, &current.id).or_else(|| left_behind(input, &current)),
         }
     } else if current.result.is(AttemptResult::Unknown) {
-        // What is in doubt may be sent once more.
+        // A candidate in doubt may be sent once more.
         finished(input, &current.id)
     } else {
         None
@@ -35,7 +35,7 @@ pub(crate) fn last_attempt(input: &Input) -> Option<LastAttempt> {
     })
 }
 
-/// The last attempt, which fails at once if it began with a request for a device flow that cannot be served.
+/// The last attempt. A request for a device flow that cannot be served fails at once.
 pub(crate) fn answered(
     input: &Input,
     unaskable: Option<&str>,
@@ -63,14 +63,14 @@ fn imported(input: &Input) -> Option<LastAttempt> {
         .then(|| running(announced, AttemptMethod::Import, None, input.now))
 }
 
-/// By a request for a device flow, handled just now or not yet.
+/// Started by a request for a device flow, handled just now or not yet.
 fn requested(input: &Input) -> Option<LastAttempt> {
     let finished = input.observed.actor.finished.as_ref().and_then(|finished| finished.authorization.clone());
     let request = pending_request(input).or(finished)?;
     Some(running(request, AttemptMethod::DeviceCode, None, input.now))
 }
 
-/// By the Secret through which portal and operator share an attempt.
+/// Started by the Secret through which portal and operator share an attempt.
 fn consented(input: &Input) -> Option<LastAttempt> {
     let kept = input.observed.newest_attempt.as_ref()?;
     let method = match kept.attempt.request {
@@ -81,7 +81,7 @@ fn consented(input: &Input) -> Option<LastAttempt> {
     Some(running(kept.id().to_owned(), method, user, kept.attempt.started_at))
 }
 
-/// By a version of the credentials Secret that was not read yet.
+/// Started by a version of the credentials Secret that was not read yet.
 fn supplied(input: &Input) -> Option<LastAttempt> {
     let (uid, resource_version) = unread_credentials(input)?;
     let id = format!("{uid}/{resource_version}");
@@ -102,7 +102,7 @@ fn running(id: String, method: AttemptMethod, requested_by: Option<String>, at: 
     }
 }
 
-/// Whether an attempt's Secret is not of an earlier attempt. Times have whole seconds; of two Secrets the newest is at hand.
+/// Whether an attempt's Secret is not of an earlier attempt. Times have whole seconds; of two Secrets we look at the newest.
 fn is_later(begun: &LastAttempt, known: Option<&LastAttempt>) -> bool {
     known.is_none_or(|known| {
         let tie = known.started_at == begun.started_at && came_by_secret(known);
@@ -115,7 +115,7 @@ fn came_by_secret(attempt: &LastAttempt) -> bool {
 }
 
 enum AttemptUpdate {
-    /// It goes on when a passing cause is over.
+    /// It continues when a temporary cause is over.
     Delayed(String),
     Ended(AttemptResult, Option<Reason>, String),
 }
@@ -136,7 +136,7 @@ impl AttemptUpdate {
             }
             Self::Ended(result, reason, message) => LastAttempt {
                 ended_at: Some(Time(input.now)),
-                // It stays in use, whatever becomes of the attempt.
+                // This grant stays in use, whatever the result of the attempt.
                 grant_in_use: input.observed.record.in_use().map(|grant| grant.version.id.to_string()),
                 result: result.into(),
                 reason: reason.map(Into::into),
@@ -147,8 +147,8 @@ impl AttemptUpdate {
     }
 }
 
-/// What the attempt's own Secret says, or will say when it can be written. What is kept is judged next: an outcome
-/// says how that went.
+/// What the attempt's own Secret says, or will say once it can be written. A stored grant is judged next: an outcome gives
+/// that result.
 fn from_its_secret(input: &Input, kept: &StoredAttempt) -> Option<AttemptUpdate> {
     let unwritten = input.observed.unwritten().find(|known| known.attempt == kept.name);
     let ending = match (&kept.attempt.step, unwritten) {
@@ -171,7 +171,7 @@ fn expired() -> AttemptUpdate {
     AttemptUpdate::failed(Reason::AuthorizationFailed, message)
 }
 
-/// What the actor's newest work came to, unless it was done for another attempt than the one with this id.
+/// The result of the actor's newest work, unless it was done for another attempt than the one with this id.
 fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
     let FinishedWork { outcome, authorization, announcement, .. } = input.observed.actor.finished.as_ref()?;
     if authorization.as_ref().or(announcement.as_ref()).is_some_and(|served| served != id) {
@@ -195,7 +195,7 @@ fn in_doubt(input: &Input) -> AttemptUpdate {
     AttemptUpdate::Ended(AttemptResult::Unknown, Some(Reason::IntakeOutcomeUnknown), message)
 }
 
-/// What the record says about a grant that came since.
+/// What the record says about a grant that was accepted since.
 fn judged(input: &Input, since: Timestamp) -> Option<AttemptUpdate> {
     let record = &input.observed.record;
     match record.present() {
@@ -203,11 +203,11 @@ fn judged(input: &Input, since: Timestamp) -> Option<AttemptUpdate> {
         Some(present) if present.has_candidate || input.observed.actor.busy => return None,
         _ => {}
     }
-    // Times have whole seconds: within the same one it is more likely the grant of an earlier attempt.
+    // Times have whole seconds: within the same second it is probably the grant of an earlier attempt.
     record.grant().filter(|grant| grant.obtained_at > since).map(|_| AttemptUpdate::succeeded())
 }
 
-/// An attempt whose end an earlier process did not report.
+/// An attempt whose end was not reported by an earlier process.
 fn left_behind(input: &Input, attempt: &LastAttempt) -> Option<AttemptUpdate> {
     let record = input.observed.record.present();
     let waits = input.observed.actor.busy

@@ -30,7 +30,7 @@ fn in_progress(input: &Input) -> Option<ConditionVerdict> {
 
 fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
     let attempt = input.attempt.as_ref()?;
-    // One that ended beside a grant says nothing about why there is none now.
+    // An attempt that ended beside a grant does not explain why there is none now.
     if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
         return None;
     }

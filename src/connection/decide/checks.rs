@@ -1,4 +1,4 @@
-//! May this grant be used, and may its token be published? A chain of questions; the first answer counts.
+//! May this grant be used, and may its token be published? A chain of checks; the first answer counts.
 
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::Grant;
 use crate::world::UnusableProvider;
 
-/// So long before a grant expires, its owner is warned.
+/// How long before a grant expires its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<ConditionVerdict>;
 
-/// In this order: first what withdraws the token, then what only stops requests, then what is waited for.
+/// The order: first what withdraws the token, then what only stops requests, then what the connection waits for.
 const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
@@ -102,7 +102,7 @@ fn record_unusable(input: &Input) -> Option<ConditionVerdict> {
     Some(input.verdict(reason, ""))
 }
 
-/// What the provider decided about the grant stands until there is a new one.
+/// The provider's decision about the grant stands until there is a new grant.
 fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))
@@ -120,14 +120,14 @@ fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
     }
     let next_probe = input.observed.next_probe?;
     let verdict = input.verdict(Reason::ProviderNotReady, "It refuses our app registration, not this grant.");
-    // One probe in five minutes may go out; the actor's registration book hands it to one connection.
+    // One probe in five minutes may be sent; the registration book gives it to one connection.
     Some(ConditionVerdict {
         effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast },
         ..verdict
     })
 }
 
-/// A grant is bound to who consented to what: when that changes, nothing is spent.
+/// A grant is bound to its owner and what they consented to: when that changes, it is not used.
 fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.target()?;
@@ -135,12 +135,12 @@ fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
     let verdict =
         ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
-    // Only the actor reads the client id of an own app, so it must be allowed to look again.
+    // Only the actor reads the client id of an own app, so it must be allowed to check again.
     let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
     Some(ConditionVerdict { effect, ..verdict })
 }
 
-/// Device flow cannot prove who finished it: the owner agrees to the account first.
+/// Device flow cannot prove who finished it: the owner confirms the account first.
 fn unconfirmed(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let id = consent::account_id(grant);
@@ -155,7 +155,7 @@ fn scopes_missing(input: &Input) -> Option<ConditionVerdict> {
     listed(input, Reason::MissingScopes, &scopes.missing_required)
 }
 
-/// More than was reviewed is not published before its owner says so.
+/// If more scopes were granted than reviewed, nothing is published before the owner agrees.
 fn scopes_extra(input: &Input) -> Option<ConditionVerdict> {
     let (grant, target, scopes) = scopes(input)?;
     listed(input, Reason::ExtraScopes, &scopes.beyond_review(target, grant))

@@ -1,4 +1,4 @@
-//! What becomes of attempts to connect.
+//! The next step of attempts to connect.
 
 use bowline_api::attempt::{AttemptEnding, DeviceCode, Step};
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
@@ -20,7 +20,7 @@ pub(crate) fn task(input: &Input, authorized: &ConditionVerdict) -> Option<Conse
     })
 }
 
-/// Attempts that cannot go on. Ending them needs no provider, so it does not wait for one.
+/// Attempts that cannot continue. Ending them needs no provider, so it does not wait for one.
 pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Dismissal> {
     if input.observed.actor.busy {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Di
     input.observed.attempts.iter().filter_map(|kept| due(input, kept, authorized)?.err()).collect()
 }
 
-/// What is due on an attempt: its next step, or its end.
+/// What is due for an attempt: its next step, or its end.
 fn due(
     input: &Input,
     kept: &StoredAttempt,
@@ -41,7 +41,7 @@ fn due(
     }
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
-        // It may be back in a moment: after a restart its metadata is read first.
+        // It may reappear in a moment: after a restart its metadata is read first.
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. }
             if authorized.reason == Reason::ProviderNotReady && input.observed.target().is_none() =>
         {
@@ -51,7 +51,7 @@ fn due(
             let (reason, message) = why_blocked(input, authorized);
             Some(Err(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
-        // The former grant is being revoked: that takes a moment, and the page waits for one.
+        // The former grant is being revoked: that takes a moment, and the page waits that long.
         Step::Asked { .. } if input.observed.record.is_ending() => None,
         Step::Asked { .. } => Some(Ok(ConsentTask::Begin { attempt })),
         Step::Returned { .. } => Some(Ok(ConsentTask::Exchange { attempt })),
@@ -73,15 +73,15 @@ pub(crate) fn why_blocked(input: &Input, authorized: &ConditionVerdict) -> (Reas
     (authorized.reason, authorized.message.clone())
 }
 
-/// The later of what the attempt says, which a restart remembers, and what the actor knows.
+/// The later of two times: the one in the attempt, which survives a restart, and the one that the actor knows.
 fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
     input.observed.actor.poll_at.map_or(next_poll, |at| at.max(next_poll))
 }
 
-/// An exchange that an earlier process began. Its grant may be on record nevertheless.
+/// An exchange that an earlier process began. Its grant may still be on record.
 fn left_behind(input: &Input, kept: &StoredAttempt) -> Result<ConsentTask, Dismissal> {
     let record = &input.observed.record;
-    // Times have whole seconds: within the same one it is more likely the grant of the attempt before.
+    // Times have whole seconds: within the same second it is probably the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
     let waits = record.present().filter(|present| !present.ending).and_then(|present| present.consented_at);
     let in_use_is_its = |grant: &Grant| grant.consent.is_ours() && is_its(grant.obtained_at);
@@ -101,14 +101,14 @@ fn is_newest_code(input: &Input, kept: &StoredAttempt) -> bool {
     newest.is_some_and(|newest| newest.name == kept.name)
 }
 
-/// The owner's agreement to the account of the grant in use.
+/// The owner's confirmation of the account of the grant in use.
 fn confirmation(input: &Input) -> Option<ConsentTask> {
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let account = input.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT)?;
     (*account == account_id(grant)).then(|| ConsentTask::Confirm { account: account.clone() })
 }
 
-/// The id by which the owner agrees to the grant's account.
+/// The id by which the owner confirms the grant's account.
 pub(crate) fn account_id(grant: &Grant) -> String {
     grant.bound_to.account.as_ref().map_or_else(|| UNNAMED_ACCOUNT.to_owned(), |account| account.id.clone())
 }

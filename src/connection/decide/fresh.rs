@@ -70,18 +70,18 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     }
     let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
-        // Wait for the revocation: a token minted meanwhile would be revoked too.
+        // Wait for the revocation: a token minted now would be revoked too.
         if !input.observed.is_minted(spec) || input.observed.record.is_ending() {
             return None;
         }
-        // A fixed time, or status would change with every reconcile.
+        // A fixed time, because otherwise the status would change with every reconcile.
         let since = input.connection.metadata.creation_timestamp.as_ref().map(|time| time.0);
         return Some(retry_at.or(since).unwrap_or(input.now));
     };
     if !input.observed.is_refreshable(spec, grant) {
         return None;
     }
-    // Whichever is later; `None` is before every time.
+    // The later of the two; `None` is before every time.
     if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
         return Some(at);
     }
@@ -89,7 +89,7 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     Some(schedule::next_refresh(obtained_at, expires_at, input.jitter, Some(obtained_at), input.policy))
 }
 
-/// After an unknown outcome: when the stored token is tried again. Within a grace window the old one still works.
+/// After an unknown outcome: when the stored token is sent again. Within a grace window the old one still works.
 fn tried_again_at(input: &Input, grant: &Grant, target: &Target) -> Option<Timestamp> {
     let since = input.observed.record.present()?.unknown_since?;
     let graced = target.grace().is_some_and(|window| later(since, window) > input.now);

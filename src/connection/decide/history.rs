@@ -1,4 +1,4 @@
-//! What earlier refreshes came to: read from status, with the actor's newest outcome taken in. Pure.
+//! The results of earlier refreshes: read from status and the actor's newest outcome. Pure.
 
 use bowline_api::connection::{FailureStatus, RulingStatus};
 use bowline_api::reason::Reason;
@@ -14,7 +14,7 @@ use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
 use crate::vault::record::Pause;
 
-/// What is remembered of refreshes of the grant in use.
+/// What is remembered about refreshes of the grant in use.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
     /// In a row.
@@ -32,12 +32,12 @@ pub(crate) struct History {
     pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
     pub(crate) handled_authorization: Option<String>,
-    /// Whether a new grant came just now.
+    /// Whether there is a new grant since just now.
     pub(crate) new_grant: bool,
 }
 
 impl History {
-    /// What status remembers of the grant in use, with the newest outcome taken in.
+    /// What status remembers about the grant in use, and the newest outcome.
     pub(super) fn of(
         connection: &IntegrationConnection,
         observed: &ObservedConnection,
@@ -51,7 +51,7 @@ impl History {
         }
     }
 
-    /// What status says of another grant is forgotten, and a pause taken with another app registration is over.
+    /// What status says about another grant is ignored, and a pause imposed for another app registration is over.
     fn remembered(status: Option<&IntegrationConnectionStatus>, observed: &ObservedConnection) -> Self {
         let pause = observed.record.present().and_then(|present| present.pause.as_ref());
         let app_version = observed.app_version.as_deref();
@@ -67,7 +67,7 @@ impl History {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
-        // A pause in which nothing was planned (suspended, say) is over when something is planned again.
+        // A pause without a plan (while suspended, for example) is over once there is a plan again.
         let said =
             token.last_failure.as_ref().map(|last| token.next_refresh_at.as_ref().unwrap_or(&last.at).0);
         Self {
@@ -96,7 +96,7 @@ impl History {
                 let Self { handled_refresh, handled_authorization, .. } = self;
                 Self { handled_refresh, handled_authorization, new_grant: *new_grant, ..Self::default() }
             }
-            // Before the first record there is no revision, and what failed then counts all the same.
+            // Before the first record there is no revision, but a failure counts already.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
                 self.failed(failure, finished, policy, jitter)
             }
@@ -116,7 +116,7 @@ impl History {
         }
     }
 
-    /// A request still waits if a passing cause kept it from being sent. What somebody has to fix first is an answer.
+    /// A request still waits if a temporary cause kept it from being sent. If somebody has to fix something, it is answered.
     fn answer(&mut self, finished: &FinishedWork) {
         if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
             return;
@@ -130,13 +130,13 @@ impl History {
         let now = finished.at;
         let counts_from = self.second_opinion_at(policy);
         if failure.class == Class::Reauth && counts_from.is_some_and(|at| now < at) {
-            // Too soon to be a second opinion: the first one stands as it was noted, and so does the time of the next.
+            // Too soon for a second opinion: the first refusal stands as noted, and so does the time of the next request.
             self.failures += 1;
             self.retry_at = counts_from;
             return self;
         }
         if failure.class == Class::Reauth && !self.doubts_the_grant() {
-            // The first of its kind: what was refused for other reasons is no second opinion on the grant.
+            // The first of its kind: a refusal for another reason is no second opinion on the grant.
             self.refusals = 1;
         } else if failure.class != Class::Transient && failure.class != Class::Config {
             self.refusals += 1;
@@ -147,14 +147,14 @@ impl History {
             Class::Transient => {
                 schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy)
             }
-            // Approval and policies change at people's pace.
+            // Approvals and policies change slowly.
             Class::Consent | Class::Policy | Class::StepUp => later(now, schedule::AFTER_STOPPING),
             // The registration is at fault, not the grant: refreshes never slow down to once a day.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
             Class::Reauth if self.refusals == 1 => later(now, policy.bounds.second_opinion_after),
             _ => schedule::after_refusal(now, self.refusals),
         });
-        // One `invalid_grant` may be a race or a hiccup: only the second, a while later, is believed.
+        // One `invalid_grant` may be caused by a race or a hiccup: only the second one, a while later, is believed.
         if failure.class != Class::Reauth || self.refusals > 1 {
             let before = self.ruling.take();
             let since = |reason| before.filter(|it| it.reason.is(reason)).map_or(now, |it| it.since.0);
@@ -169,7 +169,7 @@ impl History {
         matches!(last, Some(Reason::GrantRevoked | Reason::GrantExpired))
     }
 
-    /// From when on another refusal of the grant counts; `None` while none is doubted.
+    /// The time from which another refusal of the grant counts; `None` while none is doubted.
     pub(crate) fn second_opinion_at(&self, policy: &Policy) -> Option<Timestamp> {
         let first =
             self.last_failure.as_ref().filter(|_| self.ruling.is_none() && self.doubts_the_grant())?;
@@ -193,7 +193,7 @@ impl History {
     }
 }
 
-/// The end of a pause, unless the app registration it was taken with was replaced since.
+/// The end of a pause, unless the app registration it was imposed for has been replaced since.
 fn unless_replaced(pause: &Pause, app_version: Option<&str>) -> Option<Timestamp> {
     let replaced =
         pause.app_version.as_deref().zip(app_version).is_some_and(|(failed_with, now)| failed_with != now);

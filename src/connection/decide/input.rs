@@ -1,4 +1,4 @@
-//! What the checks look at.
+//! The input of the checks.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::verdict::ConditionVerdict;
 use crate::connection::observed::{ObservedConnection, RecordState};
 use crate::grant::schedule::Policy;
 
-/// So many characters of a request tell it from the one before.
+/// How many characters distinguish a request from the one before.
 const LONGEST_REQUEST: usize = 64;
 
 pub(crate) struct Input<'a> {
@@ -55,13 +55,13 @@ impl<'a> Input<'a> {
             Effect::Serve | Effect::Coast | Effect::Withhold => false,
         };
         let usable = self.observed.provider.is_ok() && self.observed.next_probe.is_none();
-        // An unreadable record may hold a good grant: it is never overwritten.
+        // An unreadable record may contain a good grant: it is never overwritten.
         let unreadable = matches!(self.observed.record, RecordState::Unreadable);
         blocked || !usable || unreadable || self.connection.spec.suspend.unwrap_or_default()
     }
 
-    /// The request in this annotation, unless it is the one that was handled last. Status repeats it, so it is cut to what a time
-    /// and a name need.
+    /// The request in this annotation, unless it was the last one handled. Status repeats it, so it is cut to the length
+    /// that a time and a name need.
     pub(super) fn pending(&self, annotation: &str, handled: Option<&String>) -> Option<String> {
         let annotations = self.connection.metadata.annotations.as_ref()?;
         let request: String = annotations.get(annotation)?.chars().take(LONGEST_REQUEST).collect();

@@ -1,4 +1,4 @@
-//! What to do about a connection: pure, from the object, what was gathered, and the time.
+//! What to do about a connection: pure, from the object, what was observed, and the time.
 
 mod attempt;
 mod awaiting;
@@ -29,14 +29,14 @@ use crate::grant::schedule::{self, Policy, RefreshBounds};
 use crate::grant::work::Task;
 use crate::secret_plan::SecretPlan;
 
-/// What is to be done, and what is to be said.
+/// What to do, and what to report.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlan {
     pub(crate) authorized: ConditionVerdict,
     pub(crate) fresh: ConditionVerdict,
     /// The verdict on sharing, before shares are written; `None` where it is not requested.
     pub(crate) shared: Option<ConditionVerdict>,
-    /// What earlier refreshes came to, with the newest outcome taken in.
+    /// The results of earlier refreshes, including the newest outcome.
     pub(crate) history: History,
     pub(crate) last_attempt: Option<LastAttempt>,
     pub(crate) task: Option<Task>,
@@ -44,16 +44,16 @@ pub(crate) struct ConnectionPlan {
     pub(crate) secret: SecretPlan,
     /// Namespaces that lack a share.
     pub(crate) shares_to_write: BTreeSet<String>,
-    /// Whether shares and their Secrets are taken back from here, before anything else.
+    /// Whether shares and their Secrets are removed from here, before anything else.
     pub(crate) take_back_shares: bool,
     /// Whether the grant is to be revoked and erased.
     pub(crate) end: bool,
     pub(crate) next_attempt: Option<Timestamp>,
-    /// When a refresh request that waits may be served.
+    /// When a waiting refresh request may be served.
     pub(crate) request_at: Option<Timestamp>,
-    /// A refresh request that cannot be served; it is answered all the same.
+    /// A refresh request that cannot be served; it is answered as well.
     pub(crate) unanswerable: Option<String>,
-    /// A request for a device flow that cannot be served; it is answered all the same.
+    /// A request for a device flow that cannot be served; it is answered as well.
     pub(crate) unaskable: Option<String>,
     /// When an attempt to connect changes by itself.
     pub(crate) consent_at: Option<Timestamp>,
@@ -71,7 +71,7 @@ pub(crate) fn decide(
     let mut input = Input { connection, observed, history: &history, policy, jitter, attempt: None, now };
     input.attempt = attempt::last_attempt(&input);
     let authorized = checks::authorized(&input);
-    // The actor's rest is part of it: with "now" the status would change with every reconcile.
+    // Includes the actor's rest: with "now" the status would change with every reconcile.
     let next_attempt = target
         .filter(|_| traffic_allowed(connection, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target))
@@ -109,13 +109,13 @@ fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
     schedule::jitter(&connection.uid().unwrap_or_default(), revision.unwrap_or_default())
 }
 
-/// A token that is taken away is shared with nobody new.
+/// A token that is being removed is not shared with new namespaces.
 fn shares_to_write(observed: &ObservedConnection, authorized: &ConditionVerdict) -> BTreeSet<String> {
     let is_taken_away = matches!(authorized.effect, Effect::End | Effect::Withdraw);
     if is_taken_away { BTreeSet::new() } else { shared::missing(&observed.shared, &observed.shares) }
 }
 
-/// Whether the grant is to be marked as ending, and is not yet.
+/// Whether the grant is to be marked as ending, and is not marked yet.
 fn ends(observed: &ObservedConnection, authorized: &ConditionVerdict) -> bool {
     authorized.effect == Effect::End
         && !matches!(observed.record, RecordState::Missing)
@@ -133,17 +133,17 @@ fn answerable(input: &Input, authorized: &ConditionVerdict) -> bool {
 fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
-    // A revoked grant stays withdrawn while another reason is shown.
+    // A revoked grant stays withdrawn even if another reason is shown.
     let revoked = input.history.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(Reason::GrantRevoked));
     match authorized.effect {
         Effect::End | Effect::Withdraw => SecretPlan::Withdraw,
         _ if revoked => SecretPlan::Withdraw,
-        // What was published under the old terms stays; nothing new follows it.
+        // What was published under the old terms stays; nothing newer is published.
         _ if authorized.reason == Reason::ConsentOutdated && has_token => {
             if holds_the_token(input) && !is_edited(input) { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
         Effect::Withhold => SecretPlan::Withhold,
-        // A record that cannot be read now says nothing about what is published.
+        // A record that cannot be read now tells nothing about what is published.
         _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
             SecretPlan::Keep
         }
@@ -153,10 +153,10 @@ fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
     }
 }
 
-/// Whether the Secret is the one last written, of this revision, for this spec, and untouched since.
+/// Whether the Secret is the one last written, of this revision, for this spec, and unchanged since.
 fn as_it_should_be(input: &Input) -> bool {
     let Some(status) = &input.connection.status else { return false };
-    // What could not be published for this spec is tried again until it can.
+    // What could not be published for this spec is repeated until it can.
     status.observed_generation == input.connection.metadata.generation
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)
@@ -169,7 +169,7 @@ fn holds_the_token(input: &Input) -> bool {
     input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
 }
 
-/// Whether the Secret is not under its name, or not as this process wrote it. What an earlier process wrote is not known.
+/// Whether the Secret is missing, or differs from what this process wrote. What an earlier process wrote is not known.
 fn is_edited(input: &Input) -> bool {
     let written = input.observed.written.as_ref();
     let is_there = written.is_some_and(|written| written.name == input.connection.secret_name());

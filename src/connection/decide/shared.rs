@@ -1,4 +1,4 @@
-//! Where the connection is shared, in words.
+//! Where the connection is shared, as a verdict.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::input::Input;
 use super::verdict::ConditionVerdict;
 use crate::sharing::Shared;
 
-/// The verdict on sharing; `None` where it is not requested. It is information: it never makes a connection unready.
+/// The verdict on sharing; `None` if sharing is not requested. It is information: it never makes a connection unready.
 pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
     let reason = match &input.observed.shared {
         Shared::NotAsked => return None,

@@ -63,7 +63,7 @@ fn taking(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
     unread_credentials(input).map(|_| Task::Read { secret: secret.secret_name.clone() })
 }
 
-/// UID and resourceVersion of the credentials Secret, if they were neither accepted nor refused yet.
+/// UID and resourceVersion of the credentials Secret, if it was neither accepted nor refused yet.
 pub(super) fn unread_credentials<'a>(input: &Input<'a>) -> Option<&'a (String, String)> {
     let seen = input.observed.credentials.as_ref()?;
     let read = input.observed.record.grant().and_then(|grant| grant.source.as_ref());
@@ -93,8 +93,8 @@ pub(super) fn pending_request(input: &Input) -> Option<String> {
     input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }
 
-/// When a request may be served: at once, but no sooner than the least interval after the last attempt, and not before a
-/// second opinion on the grant would count. `None` where there is nothing to refresh.
+/// When a request may be served: at once, but not before the minimum interval after the last refresh, and not before a
+/// second opinion on the grant would count. `None` if there is nothing to refresh.
 pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let spec = &input.connection.spec;
     let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;

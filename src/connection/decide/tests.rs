@@ -1,4 +1,4 @@
-//! What is decided, as sentences: a situation, and what the user sees and the actor is told.
+//! Decisions, as sentences: a situation, then what the user sees and what the actor is told.
 
 mod attempt;
 mod consent;

@@ -1,4 +1,4 @@
-//! An answer to a question about a connection, and what follows from it.
+//! The answer to a question about a connection, and what follows from it.
 
 use bowline_api::condition::Truth;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
@@ -9,7 +9,7 @@ pub(crate) struct ConditionVerdict {
     pub(crate) reason: Reason,
     /// What happened, what to do, who does it.
     pub(crate) message: String,
-    /// What follows; as a rule what the table of reasons says.
+    /// What follows; usually what the table of reasons says.
     pub(crate) effect: Effect,
 }
 
@@ -18,7 +18,7 @@ impl ConditionVerdict {
         Self::said(reason, reason.message(facts))
     }
 
-    /// With a message that is known already.
+    /// With a message that exists already.
     pub(crate) fn said(reason: Reason, message: String) -> Self {
         Self { reason, message, effect: reason.row().effect }
     }

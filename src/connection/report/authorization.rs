@@ -51,10 +51,10 @@ fn asks_somebody(reason: Reason) -> bool {
     helps && reason.row().status != Truth::True || reason == Reason::AuthorizationInProgress
 }
 
-/// Where an administrator at the provider approves the app for what this connection asks.
+/// The page where an administrator at the provider approves the app for the scopes of this connection.
 fn approval(connection: &IntegrationConnection, target: &Target, portal: &Url) -> Option<String> {
     let spec = &connection.spec;
-    // Whose app a connection of its own has, its actor alone reads.
+    // Only the actor reads the client id of an own app.
     let app = target.app().filter(|_| spec.app.is_none())?;
     let back = attempt::redirect_uri(portal, target.provider());
     let scopes = requested(target, &spec.scopes);

@@ -21,7 +21,7 @@ use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
 use crate::vault::{Consent, Grant, GrantType, Record, Slot, TransitionError};
 
-/// What an answer belongs to.
+/// The origin of an answer.
 pub(super) struct Arrival<'a> {
     pub(crate) kept: StoredAttempt,
     pub(crate) pledge: &'a Pledge,
@@ -48,7 +48,7 @@ pub(super) async fn arrived(
     let erased = match put_on_record(engine, job, &grant).await {
         Ok(erased) => erased,
         Err(why) => {
-            // Without its account nobody could tell whether another connection uses it.
+            // Without its account nobody knows whether another connection uses it.
             if grant.bound_to.account.is_none() {
                 grant.bound_to.account = whose(engine, job, &grant).await.ok().flatten();
             }
@@ -58,14 +58,14 @@ pub(super) async fn arrived(
     };
     let judged = judge_candidate(engine, job).await;
     engine.consents.conclude(kept, ending(&judged)).await;
-    // It was published nowhere, so nobody is waited for.
+    // It was published nowhere, so there is no need to wait.
     if let Some(erased) = erased.filter(|erased| is_revoked_after(job, &grant, erased)) {
         revoke_replaced(engine, job, &erased).await;
     }
     judged
 }
 
-/// Keeps what may be the only copy of a grant, unless the connection is gone or being ended. Returns the candidate it replaced.
+/// Stores what may be the only copy of a grant, unless the connection is gone or ending. Returns the candidate it replaced.
 async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Grant>, ConsentError> {
     let (records, place) = (&engine.records, &job.place);
     let erased = Mutex::new(None);
@@ -91,7 +91,7 @@ async fn put_on_record(engine: &Engine, job: &Job, grant: &Grant) -> Result<Opti
     }
 }
 
-/// What the attempt's page says of it; the connection's status says the rest.
+/// What the attempt's page says about it; the connection's status says the rest.
 fn ending(judged: &WorkResult) -> AttemptEnding {
     match judged {
         Ok(_) => in_use(),

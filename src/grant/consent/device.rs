@@ -1,6 +1,6 @@
-//! The device flow (RFC 8628): a code that the owner types elsewhere, and the operator asking until somebody has.
+//! The device flow (RFC 8628): a code that the owner types elsewhere, and the operator polling until somebody has.
 //!
-//! It cannot prove who finished it, so the first grant that comes this way is not published before its owner agrees to the
+//! It cannot prove who finished it, so the first grant from a device flow is not published before its owner confirms the
 //! account.
 
 use std::time::Duration;
@@ -30,7 +30,7 @@ use crate::vault::{GrantType, Place};
 /// What `slow_down` adds to the interval (RFC 8628 §3.5), in seconds.
 const SLOWER_BY: u32 = 5;
 
-/// Asks for a device code and shows it.
+/// Requests a device code and shows it.
 pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult {
     let target = &job.target;
     if !target.methods().contains(&Method::DeviceCode) || !target.allows_device_flow() {
@@ -60,7 +60,7 @@ pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult
     Ok(Outcome::Stepped)
 }
 
-/// Ends the codes that waited before, so that none is shown as the new one (`by`). If not now, then when the watch shows both.
+/// Ends earlier codes that still wait, so that none is shown as the new one (`by`); at the latest when the watch shows both.
 async fn replace_codes(engine: &Engine, job: &Job, by: &str) {
     let earlier = engine.consents.attempts.of_connection(&job.place.uid).await.unwrap_or_else(|error| {
         tracing::info!(error = %chain(&error), "earlier codes cannot be listed now");
@@ -72,7 +72,7 @@ async fn replace_codes(engine: &Engine, job: &Job, by: &str) {
     }
 }
 
-/// Asks once whether somebody has decided.
+/// Polls once.
 pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     let consents = &engine.consents;
     let kept = consents.attempt(name).await?;
@@ -103,7 +103,7 @@ pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
         Ok(Poll::Denied) => ConsentError::Denied,
         Ok(Poll::Expired) => ConsentError::TooLate,
         Err(failure) => match declined(engine, job, failure) {
-            // RFC 8628 §3.5: after no answer, ask again, more slowly.
+            // RFC 8628 §3.5: after no answer, poll again, more slowly.
             ConsentError::Unavailable { .. } => return Ok(slower(engine, kept).await),
             why => why,
         },
@@ -111,12 +111,12 @@ pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     Err(consents.failed(kept, why).await)
 }
 
-/// When to ask again. Nothing is written for it: after a restart the provider says how fast is too fast.
+/// When to poll again. This is not stored: after a restart the provider says how fast is too fast.
 fn next_poll(engine: &Engine, interval: u32) -> Timestamp {
     later(engine.records.clock.now(), Duration::from_secs(interval.into()))
 }
 
-/// Asks less often from now on.
+/// Polls less often from now on.
 async fn slower(engine: &Engine, kept: StoredAttempt) -> Outcome {
     let mut step = kept.attempt.step.clone();
     let Step::Waiting { next_poll: due, interval, .. } = &mut step else { return Outcome::Stepped };
@@ -127,11 +127,11 @@ async fn slower(engine: &Engine, kept: StoredAttempt) -> Outcome {
     Outcome::Polled { until }
 }
 
-/// What it means that a code could not be kept.
+/// The outcome if a code could not be stored.
 fn unkept(error: &AttemptError) -> Outcome {
     tracing::warn!(error = %chain(error), "a device code could not be kept");
     match error {
-        // Asking for one code after another would not help.
+        // Requesting one code after another would not help.
         AttemptError::Kube(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {
             ConsentError::NotInstalled.into()
         }

@@ -1,8 +1,8 @@
 //! A person consents: the authorization request, the exchange of the code, the device flow.
 //!
-//! Each step is read from the attempt's Secret, carried out once, and written back on the version that was read. A code or a
-//! device code leaves the Secret before it is sent, so no second process sends it; the answer is on record as candidate before
-//! anything in it is judged.
+//! Each step is read from the attempt's Secret, carried out once, and written back at the version that was read. A code or
+//! device code is removed from the Secret before it is sent, so no second process sends it; the answer is put on record as
+//! candidate before anything in it is judged.
 
 mod arrival;
 mod device;
@@ -41,7 +41,7 @@ pub(super) async fn consent(engine: &Engine, job: &Job, task: &ConsentTask) -> W
     }
 }
 
-/// The owner agrees to the account behind a grant that came by device flow.
+/// The owner confirms the account of a grant from a device flow.
 async fn confirm(engine: &Engine, job: &Job, account: &str) -> WorkResult {
     let records = &engine.records;
     let change = |record: Record| {

@@ -1,7 +1,7 @@
 //! Consent in a browser (RFC 6749 §4.1): the authorization request, and the code for tokens.
 //!
-//! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once, whatever
-//! happens.
+//! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once,
+//! whatever happens.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{GrantType, Slot};
 
-/// Builds the authorization request of an attempt, pushed to the provider first where it offers that.
+/// Builds the authorization request of an attempt, and pushes it to the provider first if the provider offers that.
 pub(super) async fn begin(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     let consents = &engine.consents;
     let kept = consents.attempt(name).await?;
@@ -41,7 +41,7 @@ pub(super) async fn begin(engine: &Engine, job: &Job, name: &str) -> WorkResult 
     }
 }
 
-/// The address to send the browser to, and the pledge.
+/// The address to redirect the browser to, and the sealed terms.
 async fn request(
     engine: &Engine,
     job: &Job,
@@ -81,14 +81,14 @@ async fn request(
     Ok((SecretString::from(begun.address.as_str()), sealed))
 }
 
-/// The account that a renewal must be of, unless the owner means another one now.
+/// The account that a renewal must be of, unless the owner wants another one now.
 fn expected(engine: &Engine, job: &Job) -> Option<ProviderAccount> {
     let account = pinned_account(engine, &job.place.uid).map(into_catalog)?;
     let mut named = [&job.expected_account, &job.accepted_account].into_iter().flatten();
     named.all(|named| *named == account.id).then_some(account)
 }
 
-/// Takes what the browser returned with: an error ends the attempt, a code is exchanged.
+/// Handles what the browser returned with: an error ends the attempt, a code is exchanged.
 pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     let kept = engine.consents.attempt(name).await?;
     let Step::Returned { answer, sealed } = &kept.attempt.step else { return Ok(Outcome::Stepped) };
@@ -98,7 +98,7 @@ pub(super) async fn exchange(engine: &Engine, job: &Job, name: &str) -> WorkResu
     }
 }
 
-/// The code with its pledge and app, if the answer is one to this attempt, from the provider that was asked.
+/// The code with its terms and app, if the answer belongs to this attempt and comes from the provider that was asked.
 async fn code(
     engine: &Engine,
     job: &Job,
@@ -133,11 +133,11 @@ async fn spend(
 ) -> WorkResult {
     let loaded = engine.records.get(&job.place.uid);
     if loaded.is_some_and(|loaded| loaded.record.sealed(Slot::Candidate).is_some()) {
-        // The older candidate is judged first, or this answer overwrites it. Whatever comes of that, the code is sent.
+        // The older candidate is judged first, because this answer overwrites it. Whatever the result, the code is sent.
         let _ = judge_candidate(engine, job).await;
     }
     let permit = engine.gate.admit(job).await?;
-    // From here on nobody else finds the code.
+    // From here on no other process finds the code.
     let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
     let asked_at = engine.records.clock.now();
     let Pledge { secret: verifier, redirect_uri, scopes, .. } = pledge;

@@ -1,4 +1,4 @@
-//! The attempts of all connections: reading one, its next step, its end.
+//! The attempts of all connections: reading one, writing its next step, ending it.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -21,12 +21,12 @@ pub(crate) struct Consents {
     concluded: Mutex<HashMap<String, Vec<Concluded>>>,
 }
 
-/// How an attempt that cannot go on is ended. That takes no request to a provider.
+/// How to end an attempt that cannot continue. That needs no request to a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dismissal {
     /// Name of its Secret.
     pub(crate) attempt: String,
-    /// The version of it that was judged. Once it moves on, it is judged again.
+    /// The version of it that was judged. If it changes, it is judged again.
     pub(crate) version: String,
     pub(crate) ending: AttemptEnding,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Dismissal {
 #[derive(Clone, Debug)]
 pub(crate) struct Concluded {
     pub(crate) dismissal: Dismissal,
-    /// Whether that is in its Secret. If not, it is written again.
+    /// Whether that is written to its Secret. If not, the write is repeated.
     pub(crate) written: bool,
 }
 
@@ -59,7 +59,8 @@ impl Consents {
         lock(&self.concluded).remove(uid);
     }
 
-    /// Ends an attempt that cannot go on, unless somebody moved it on since that was judged. Returns whether nothing is left to do.
+    /// Ends an attempt that cannot continue, unless it has changed since it was judged. Returns whether nothing is left to
+    /// do.
     pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         match self.attempt(&dismissal.attempt).await {
             Ok(kept) if kept.version() != dismissal.version => true,
@@ -71,7 +72,7 @@ impl Consents {
     pub(super) async fn attempt(&self, name: &str) -> Result<StoredAttempt, Outcome> {
         match self.attempts.get(name).await {
             Ok(Some(kept)) => Ok(kept),
-            // It was removed, or somebody made another Secret of it: there is nothing to go on with.
+            // It was removed or replaced by another Secret: there is nothing left to continue.
             Ok(None) => Err(Outcome::Stepped),
             Err(error) => {
                 tracing::warn!(attempt = name, error = %chain(&error), "an attempt cannot be read now");
@@ -80,7 +81,7 @@ impl Consents {
         }
     }
 
-    /// Writes the next step. `None` if somebody else took it, or the API server does not take it now.
+    /// Writes the next step. `None` if another process took it, or the API server does not accept it now.
     pub(super) async fn step(&self, kept: StoredAttempt, step: Step) -> Option<StoredAttempt> {
         let next = kept.attempt.clone().with(step);
         match self.attempts.replace(kept, &next).await {
@@ -92,7 +93,7 @@ impl Consents {
         }
     }
 
-    /// Ends an attempt. Returns whether that is written; if not, it is remembered for the next look at the connection.
+    /// Ends an attempt. Returns whether that is written; if not, it is remembered for the next reconcile of the connection.
     pub(super) async fn conclude(&self, kept: StoredAttempt, ending: AttemptEnding) -> bool {
         if matches!(kept.attempt.step, Step::Ended(_)) {
             return true;
@@ -104,7 +105,7 @@ impl Consents {
         let concluded = all.entry(uid).or_default();
         concluded.retain(|other| other.dismissal.attempt != dismissal.attempt);
         concluded.push(Concluded { dismissal, written });
-        // What is not written yet is not forgotten; attempt limits bound the number of those.
+        // What is not written yet is not forgotten; the limits on attempts bound how many there are.
         while concluded.len() > CONCLUDED
             && let Some(oldest) = concluded.iter().position(|ended| ended.written)
         {
@@ -113,7 +114,7 @@ impl Consents {
         written
     }
 
-    /// Ends an attempt that this outcome refuses, and returns the outcome. One that waits for a passing cause goes on later.
+    /// Ends an attempt that this outcome refuses, and returns the outcome. After a temporary cause the attempt continues.
     pub(super) async fn failed(&self, kept: StoredAttempt, outcome: impl Into<Outcome>) -> Outcome {
         let outcome = outcome.into();
         if let Outcome::IntakeRefused { why } = &outcome {

@@ -1,5 +1,4 @@
-//! Under which terms a person consents: who may, in the name of which app, and what the operator keeps of that until the answer
-//! comes.
+//! The terms of a consent: who may consent, for which app, and what the operator stores about that until the answer arrives.
 
 use std::sync::Arc;
 
@@ -19,14 +18,14 @@ use crate::grant::work::Job;
 use crate::vault::seal::{Place, SealPurpose};
 use crate::vault::{Binding, Grant, Sealer};
 
-/// Attempts have no revisions: each is made once.
+/// Attempts have no revisions: each is created once.
 const REVISION: i64 = 0;
 
-/// What an attempt is pledged to, sealed beside what the portal may read. The answer is taken only if all of it still holds.
+/// The terms of an attempt, sealed beside what the portal may read. The answer is accepted only if all of them still hold.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Pledge {
-    /// Name of the attempt's Secret: one attempt's pledge is no other's.
+    /// Name of the attempt's Secret: the terms of one attempt do not count for another.
     pub(crate) attempt: String,
     /// The PKCE verifier (RFC 7636 §4.1) or the device code (RFC 8628 §3.2).
     #[serde(serialize_with = "exposed")]
@@ -48,7 +47,7 @@ impl Pledge {
         bytes.map(ByteString).map_err(|_| ConsentError::Unreadable)
     }
 
-    /// Opens the pledge of this attempt on this connection, and of no other, before the attempt expires.
+    /// Opens the terms of this attempt on this connection, and of no other, before the attempt expires.
     pub(super) fn open(
         engine: &Engine,
         job: &Job,
@@ -65,19 +64,19 @@ impl Pledge {
     }
 }
 
-/// The app in whose name a person is asked.
+/// The app for which a person is asked to consent.
 pub(super) async fn app(engine: &Engine, job: &Job) -> Result<Arc<App>, Outcome> {
     engine.secrets.app(job).await?.ok_or_else(|| not_offered(job).into())
 }
 
-/// The app in whose name the person was asked, if owner, authority and client are what they were then.
+/// The app for which the person was asked, if owner, authority and client are still the same.
 pub(super) async fn pledged_app(engine: &Engine, job: &Job, pledge: &Pledge) -> Result<Arc<App>, Outcome> {
     let app = engine.secrets.app(job).await?;
     let holds = |app: &Arc<App>| pledge.bound_to.fits(&job.terms(Some(app))).is_ok();
     app.filter(holds).ok_or_else(|| ConsentError::TermsMoved.into())
 }
 
-/// What a failed request means for the attempt; what it says of the provider is taken in.
+/// The result of a failed request for the attempt; what it says about the provider is noted.
 pub(super) fn declined(engine: &Engine, job: &Job, failure: Failure) -> ConsentError {
     let failure = engine.gate.failed(job, failure, None);
     ConsentError::of(failure.class, failure.summary, job.target.whom_to_ask())
@@ -87,8 +86,8 @@ pub(super) fn not_offered(job: &Job) -> ConsentError {
     ConsentError::NotOffered { whom_to_ask: job.target.whom_to_ask() }
 }
 
-/// The first consent is the owner's, and so is the first under a new owner. Later, who may connect may renew it, and the
-/// account's pin keeps it the same one.
+/// The first consent must be the owner's, and so must the first under a new owner. Later, everybody who may connect may
+/// renew it; the pinned account keeps it the same one.
 ///
 /// Checked again when the answer comes: the grant that was to be renewed may be gone by then.
 pub(super) fn may_consent(engine: &Engine, job: &Job, kept: &StoredAttempt) -> Result<(), ConsentError> {
@@ -107,8 +106,8 @@ pub(super) fn may_consent(engine: &Engine, job: &Job, kept: &StoredAttempt) -> R
     }
 }
 
-/// The person who consents in the owner's name. Who renews a grant does not change whose it is, and neither does a sign-in
-/// that does not say who the person is.
+/// The person who consents in the owner's name. Whoever renews a grant does not change whose it is, and neither does a
+/// sign-in that does not identify the person.
 pub(super) fn person_behind(engine: &Engine, job: &Job, kept: &StoredAttempt) -> Option<String> {
     let own = kept.attempt.person.as_ref().filter(|_| is_owners(job, kept));
     own.map(|person| person.as_str().to_owned()).or_else(|| renewed(engine, job)?.consent.person)

@@ -1,4 +1,4 @@
-//! Reading what an intake or credentials Secret provides: pure, from the Secret's keys to a credential or a reason.
+//! Reads what an intake or credentials Secret provides: pure, from the Secret's keys to a credential or a reason.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::grant::refusal::{IntakeError, MAX_VALUE};
 use crate::vault::Credential;
 
 /// The keys that such a Secret may have. `id_token` is part of many token answers and is not read: nobody checked its
-/// signature, so it would let whoever imports a grant name somebody else's account.
+/// signature, so whoever imports a grant could use it to name another account.
 const KNOWN: &str =
     "refresh_token access_token token_type expires_in expires_at scope id_token api_key username password";
 
 pub(super) type SecretData = BTreeMap<String, ByteString>;
 
-/// What a Secret provides: scopes and the expiry of the access token if it says.
+/// What a Secret provides: with scopes and the expiry of the access token, if given.
 #[derive(Clone, Debug)]
 pub(super) struct Provided {
     pub(crate) credential: Credential,
@@ -53,7 +53,7 @@ fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeErr
         }
         Method::BasicAuth => {
             let username = text(data, "username")?.ok_or_else(wrong)?.to_owned();
-            // An empty password is legal: several services take the key as user name.
+            // An empty password is legal: several services use the key as user name.
             let password = secret(data, "password")?.unwrap_or_default();
             Ok(Credential::Basic { username, password })
         }

@@ -1,5 +1,5 @@
-//! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the grant
-//! in use, else erased.
+//! Judging a candidate: does the provider accept it, and does it belong to the expected account? If so, it becomes the grant
+//! in use; otherwise it is erased.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{Account, Credential, Grant, Opened, SiblingKey, Slot};
 
-/// Judges the candidate that stands, and promotes or erases it.
+/// Judges the present candidate, and promotes or erases it.
 pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
     let app = engine.secrets.app(job).await?;
     let loaded = engine.records.get(&job.place.uid).ok_or(Outcome::Stale)?;
@@ -56,13 +56,13 @@ async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     Ok(Outcome::Committed { new_grant: true })
 }
 
-/// Whether the provider honours a candidate that fits, or the outcome that judging ended with.
+/// Whether the provider accepts a candidate that fits, or the outcome that judging ended with.
 type Judgement = Result<(), Outcome>;
 
-/// Asks the provider, as far as it can be asked. May complete the candidate: with the account, or with new tokens.
+/// Asks the provider, as far as possible. May complete the candidate: with the account, or with new tokens.
 async fn judge(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judgement {
     if candidate.grant.bound_to.fits(&job.terms(app)).is_err() {
-        // It would be sent where nobody agreed to.
+        // Otherwise it would be sent where nobody agreed to.
         return Err(ConsentError::TermsMoved.into());
     }
     match &candidate.grant.credential {
@@ -83,14 +83,14 @@ async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgemen
         Ok(key::KeyVerdict::Good(account)) => {
             account_fits(engine, job, &mut candidate.grant, account.map(from_catalog))
         }
-        // Keys are rotated by whoever keeps them, and few providers say whose a key is: silence is no other account.
+        // Keys are rotated by their owners, and few providers say whose a key is: no account does not mean another account.
         Ok(key::KeyVerdict::Alive | key::KeyVerdict::Unverified) => Ok(()),
         Ok(key::KeyVerdict::Bad) => Err(refused("it is not valid there.")),
         Err(failure) => refused_or_later(&gate.failed(job, failure, None)),
     }
 }
 
-/// The provider issued it to us a moment ago: what is left to learn is whose it is.
+/// The provider issued it to us a moment ago: only its account is still unknown.
 async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
         return Err(unusable_type());
@@ -102,7 +102,7 @@ async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgeme
     scopes_fit(engine, job, grant)
 }
 
-/// A grant that would be withheld for its scopes does not replace one that is published: all that uses the connection would stop.
+/// A grant that would be withheld for its scopes does not replace a published one: all workloads that use it would stop.
 fn scopes_fit(engine: &Engine, job: &Job, grant: &Grant) -> Judgement {
     let in_use = engine.records.in_use(&job.place.uid);
     let published = in_use
@@ -110,14 +110,14 @@ fn scopes_fit(engine: &Engine, job: &Job, grant: &Grant) -> Judgement {
     withheld_for(job, grant).filter(|_| published).map_or(Ok(()), |why| Err(why.into()))
 }
 
-/// An access token that will last is tried as it is; otherwise the refresh token is used once.
+/// An access token that is valid long enough is tested as it is; otherwise the refresh token is used once.
 async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &mut Opened) -> Judgement {
     let told_by_call = job.target.description().identity_url().is_some();
     let loaded = engine.records.get(&job.place.uid);
     let was_sent = loaded.is_some_and(|loaded| loaded.record.intent(Slot::Candidate).is_some());
     let lasts = lasts(&candidate.grant, engine.records.clock.now());
-    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token will do. Once it was sent,
-    // only an answer to that proves anything.
+    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token is enough. After it
+    // was sent, only an answer to that proves anything.
     if !was_sent && job.method != Method::RefreshToken && told_by_call && lasts {
         match identify(engine, job, &mut candidate.grant).await {
             Err(Outcome::IntakeRefused { why: IntakeError::Refused { .. } })
@@ -128,12 +128,12 @@ async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &m
     if let Some(app) = app.filter(|_| refresh_token(&candidate.grant).is_some()) {
         return prove(engine, job, app, candidate).await;
     }
-    // Without an identity call there is nobody to ask; the first consumer will learn it.
+    // Without an identity call nobody can be asked; the first workload will find out.
     let claimed = claimed_account(job, &candidate.grant);
     account_fits(engine, job, &mut candidate.grant, claimed)
 }
 
-/// Uses the candidate's refresh token once. The candidate is then what the provider gave for it, and so it stands on record.
+/// Uses the candidate's refresh token once. The candidate is then what the provider issued for it, and is on record as such.
 async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) -> Judgement {
     let spent = match spend(engine, job, app, Slot::Candidate).await {
         Ok(spent) => spent,
@@ -159,7 +159,7 @@ fn not_proved(why: NotSpent) -> Judgement {
         NotSpent::MaybeSpent => Outcome::IntakeInDoubt,
         NotSpent::Failed { failure, .. } => return refused_or_later(&failure),
         NotSpent::Unknown { failure, before, .. } => match refused_or_later(&failure) {
-            // An earlier request may have worked, and its answer held the only token that does.
+            // An earlier request may have worked, and its answer contained the only token that does.
             Err(Outcome::IntakeRefused { .. }) if before => IntakeError::AnswerLost.into(),
             _ => Outcome::IntakeInDoubt,
         },
@@ -176,14 +176,14 @@ async fn identify(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     match whose(engine, job, grant).await {
         Ok(account) => account_fits(engine, job, grant, account),
         Err(failure) => match engine.gate.failed(job, failure, None) {
-            // It works, and may not ask whose it is.
+            // It works, but may not ask for its account.
             Failure { class: Class::Alive, .. } => account_fits(engine, job, grant, None),
             failure => refused_or_later(&failure),
         },
     }
 }
 
-/// The account that a grant belongs to, as its id token or the provider says; `None` where neither does.
+/// The account that a grant belongs to, according to its id token or the provider; `None` if neither says.
 pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<Option<Account>, Failure> {
     if let Some(account) = claimed_account(job, grant) {
         return Ok(Some(account));
@@ -194,17 +194,17 @@ pub(crate) async fn whose(engine: &Engine, job: &Job, grant: &Grant) -> Result<O
     Ok(gate.timed(Operation::Identity, account).await?.map(from_catalog))
 }
 
-/// The account of the grant in use: the first grant pins it, one that awaits its owner's agreement does not.
+/// The account of the grant in use: the first grant pins it, unless it awaits its owner's confirmation.
 pub(crate) fn pinned_account(engine: &Engine, uid: &str) -> Option<Account> {
     engine.records.in_use(uid)?.pinned_account().cloned()
 }
 
-/// The account is pinned by the first grant; a chain of tokens that an account has only once is not taken twice.
+/// The first grant pins the account; a chain of tokens that an account has only once is not accepted twice.
 fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<Account>) -> Judgement {
     let pinned = pinned_account(engine, &job.place.uid).map(|account| account.id);
     let (expected, accepted) = (job.expected_account.as_ref(), job.accepted_account.as_ref());
     let Some(account) = account else {
-        // A pin that silence could lift would be none.
+        // If a missing account could lift the pin, it would be useless.
         let pins = pinned.is_some() || expected.is_some();
         return if pins { Err(IntakeError::AccountUnknown.into()) } else { Ok(()) };
     };
@@ -213,7 +213,7 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
     let other_than = |named: Option<&String>| named.is_some_and(|named| *named != id);
     let other = other_than(expected) || other_than(pinned.as_ref()) && !is_named(accepted);
     grant.consent.confirmed |= is_named(expected) || is_named(pinned.as_ref()) || is_named(accepted);
-    // Also of one that is refused: whether it may be revoked depends on whose it is.
+    // Also for a refused one: whether it may be revoked depends on its account.
     grant.bound_to.account = Some(account);
     if other {
         return Err(IntakeError::OtherAccount { id, name }.into());
@@ -226,7 +226,7 @@ fn account_fits(engine: &Engine, job: &Job, grant: &mut Grant, account: Option<A
     Ok(())
 }
 
-/// Why a grant would not be published, as far as its scopes go.
+/// Why a grant would not be published because of its scopes.
 fn withheld_for(job: &Job, grant: &Grant) -> Option<ConsentError> {
     let scopes = ScopeComparison::of(&job.target, &job.scopes, grant.scopes.as_deref());
     let missing = scopes.missing_required.join(", ");
@@ -247,7 +247,7 @@ pub(crate) fn into_catalog(account: Account) -> protocol::ProviderAccount {
     protocol::ProviderAccount { id, name, email }
 }
 
-/// The account that the id token names, where the catalogue reads it from there.
+/// The account that the id token names, if the catalogue reads it from there.
 fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
     let identity = job.target.description().identity.as_ref()?;
     let claimed = identity.from == IdentitySource::IdToken;
@@ -281,11 +281,11 @@ fn not_admitted() -> Outcome {
     Outcome::delayed("The provider asked everybody to wait.")
 }
 
-/// A new grant is refused by a definite answer only.
+/// A new grant is refused only by a definite answer.
 fn refused_or_later(failure: &Failure) -> Judgement {
     match failure.class {
         Class::Transient | Class::Config => Err(Outcome::delayed(&failure.summary)),
-        // A page of some proxy, or an answer without a token, says nothing of what was provided: it may be the only copy.
+        // A proxy's page, or an answer without a token, says nothing about what was provided: it may be the only copy.
         Class::Bug if failure.sent == Sent::MaybeSent => Err(Outcome::delayed(&failure.summary)),
         Class::Alive => Ok(()),
         Class::Reauth | Class::Consent | Class::Policy | Class::StepUp | Class::Cancelled | Class::Bug => {
@@ -294,7 +294,7 @@ fn refused_or_later(failure: &Failure) -> Judgement {
     }
 }
 
-/// Whether there is an access token that is known to last a little, or of which nothing is known.
+/// Whether there is an access token that is known to be valid for a while, or about which nothing is known.
 fn lasts(grant: &Grant, now: Timestamp) -> bool {
     access_token(grant).is_some()
         && grant.expires_at.is_none_or(|expires| expires > later(now, Duration::from_secs(30)))

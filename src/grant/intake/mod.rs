@@ -1,4 +1,4 @@
-//! Taking a grant in: on record as candidate first, judged with the provider, then promoted in one write.
+//! Taking a grant in: first on record as candidate, then judged with the provider, then promoted in one write.
 //!
 //! The intake Secret is deleted as soon as its content is on record, before the provider is asked: judging may spend the
 //! refresh token, and then nobody may read the spent one again. The old grant is not touched until the promotion.
@@ -19,7 +19,7 @@ pub(crate) use super::work::Announcement;
 use super::work::Job;
 use crate::vault::{Consent, Grant, Record, Slot, TransitionError};
 
-/// After so many failed revocations an ending grant gives way to a new one.
+/// After this many failed revocations an ending grant is replaced by a new one.
 const REVOCATIONS_BEFORE_GIVING_WAY: i32 = 3;
 
 /// Takes the announced intake Secret.
@@ -52,7 +52,7 @@ pub(super) async fn read(
     let secret = engine.secrets.credential(&job.place.namespace, name).await?;
     let version = Some((secret.source.uid.clone(), secret.source.resource_version.clone()));
     if is_in_use(engine, job, &secret) {
-        // The refresh token in it may be spent long since: sending it again could end the live grant.
+        // The refresh token in it may have been spent long ago: sending it again could end the live grant.
         *refused = version;
         return Err(Outcome::Stale);
     }
@@ -65,7 +65,7 @@ pub(super) async fn read(
     judged
 }
 
-/// Whether the grant in use was read from the same bytes, under the same terms: the Secret was only touched.
+/// Whether the grant in use was read from the same bytes, under the same terms: then only the Secret's metadata changed.
 fn is_in_use(engine: &Engine, job: &Job, secret: &UserSecret) -> bool {
     let loaded = engine.records.get(&job.place.uid).filter(|loaded| loaded.record.ending().is_none());
     let grant = loaded.and_then(|loaded| engine.records.opened(&loaded.record, Slot::InUse));
@@ -92,7 +92,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
     let app = engine.secrets.app(job).await?;
     let Provided { credential, scopes, expires_at } = provided;
     key_credential(job, &credential)?;
-    // Claims are only what the provider says when it is asked: whoever imports a grant could name anybody's account.
+    // Only what the provider answers counts as claims: whoever imports a grant could name any account.
     let nothing = Grant::empty(job.binding(app.as_deref()), Consent::default(), now);
     let grant = Grant { credential, scopes, expires_at, source: Some(secret.source.clone()), ..nothing };
     let change = |record: Record| {

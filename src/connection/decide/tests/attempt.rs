@@ -40,7 +40,7 @@ fn what_came_of_the_last_attempt_is_not_said_of_a_new_code() {
     assert!(attempt.method.is(AttemptMethod::DeviceCode));
 }
 
-/// An attempt whose exchange nobody is at work on, begun at second 10.
+/// An attempt whose exchange no process works on, begun at second 10.
 fn exchanging() -> StoredAttempt {
     attempt("attempt-1", 10, Step::Exchanging)
 }
@@ -76,7 +76,7 @@ fn an_exchange_that_an_earlier_process_left_behind_is_told_by_what_is_on_record(
     });
     assert_eq!(left(anothers), interrupted, "what waits came of an earlier attempt");
     assert_eq!(left(candidate), (Some(Task::Judge), vec![over(being_checked())]));
-    // What this process knows, and could not write, is not guessed at.
+    // What this process knows, but could not write, is not guessed.
     let mut known = connection();
     let dismissal = over(AttemptEnding::failed(Reason::AccountMismatch, "Another account.".into()));
     known.observed.actor.concluded = vec![Concluded { dismissal, written: false }];

@@ -1,4 +1,4 @@
-//! Attempts to connect, as sentences: what has come, and the step that follows.
+//! Attempts to connect, as sentences: what has arrived, and the step that follows.
 
 use bowline_api::attempt::{AuthorizationResponse, Step};
 use bowline_api::condition::Truth;
@@ -33,7 +33,7 @@ impl Situation {
         }
     }
 
-    /// The grant in use came by device flow.
+    /// The grant in use was obtained by device flow.
     fn by_device(self) -> Self {
         self.grant(|grant| {
             grant.consent = Consent { grant_type: GrantType::DeviceCode, ..Consent::default() }
@@ -80,7 +80,7 @@ fn where_no_grant_may_be_taken_in_the_page_is_told_why() {
         (disconnected, Some(Reason::Disconnected)),
         (suspended, Some(Reason::Suspended)),
         (gone, Some(Reason::ProviderNotFound)),
-        // It may be back in a moment, and the attempt expires by itself.
+        // It may reappear in a moment, and the attempt expires by itself.
         (broken, None),
     ];
     for (situation, expected) in rows {

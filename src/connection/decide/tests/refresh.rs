@@ -1,4 +1,4 @@
-//! What becomes of a grant whose refreshes succeed, fail or are refused.
+//! What happens to a grant whose refreshes succeed, fail or are refused.
 
 use bowline_api::condition::Truth;
 use bowline_api::reason::Reason;

@@ -1,4 +1,4 @@
-//! Situations, built up like sentences.
+//! Situations, built like sentences.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-/// A situation, built up like a sentence. The token lives an hour and was obtained at second 0.
+/// A situation, built like a sentence. The token lives an hour and was obtained at second 0.
 pub(super) struct Situation {
     pub(super) connection: IntegrationConnection,
     pub(super) observed: ObservedConnection,
@@ -82,12 +82,12 @@ fn grant() -> Grant {
     }
 }
 
-/// The grant in use, refreshed so often.
+/// The grant in use was refreshed this often.
 pub(super) fn version(revision: i64) -> GrantVersion {
     GrantVersion { id: "0123456789abcdef0123456789abcdef".to_owned().try_into().unwrap(), revision }
 }
 
-/// A connection of alice that nobody authorized yet; the provider is usable.
+/// A connection of alice's that nobody has authorized yet; the provider can be used.
 pub(super) fn connection() -> Situation {
     let connection = serde_json::from_value(json!({
         "metadata": {"name": "c", "namespace": "n", "uid": "u", "generation": 1},
@@ -113,13 +113,13 @@ pub(super) fn connection() -> Situation {
     Situation { connection, observed, now: at(60) }
 }
 
-/// The same, authorized and published: all is well.
+/// The same, authorized and published: everything is well.
 pub(super) fn good() -> Situation {
     connection().authorized().published()
 }
 
 impl Situation {
-    /// With this on the object.
+    /// With this in the object.
     pub(super) fn object(mut self, change: impl FnOnce(&mut IntegrationConnection)) -> Self {
         change(&mut self.connection);
         self
@@ -133,7 +133,7 @@ impl Situation {
         self.status(|status| change(status.token.get_or_insert_default()))
     }
 
-    /// With this in what was gathered.
+    /// With this in what was observed.
     pub(super) fn seen(mut self, change: impl FnOnce(&mut ObservedConnection)) -> Self {
         change(&mut self.observed);
         self
@@ -286,7 +286,7 @@ impl Situation {
         self.status(|status| status.conditions.push(condition))
     }
 
-    /// Refreshes failed so often, and of these the provider refused so many; the last one for this reason.
+    /// This many refreshes failed, and the provider refused this many of them; the last one for this reason.
     pub(super) fn failed_before(self, failures: i32, refusals: i32, reason: Reason) -> Self {
         self.token(|token| {
             token.consecutive_failures = Some(failures);
@@ -335,7 +335,7 @@ pub(super) fn attempt(name: &str, second: i64, step: Step) -> StoredAttempt {
     attempts::read(&to_secret(name, &attempt).unwrap()).unwrap()
 }
 
-/// A code that waits to be typed, asked about from this second on.
+/// A code that waits to be typed, polled from this second on.
 pub(super) fn waiting(next_poll: i64) -> Step {
     let code = DeviceCode {
         user_code: "AB-CD".into(),

@@ -1,4 +1,4 @@
-//! What the user sees, and what becomes of the Secret.
+//! What the user sees, and what happens to the Secret.
 
 use bowline_api::condition::Truth::{self, False, True, Unknown};
 use bowline_api::reason::Reason;
@@ -9,7 +9,7 @@ use crate::connection::observed::RecordState;
 use crate::secret_plan::SecretPlan;
 use crate::world::UnusableProvider;
 
-/// A situation, the verdict on the grant, and what becomes of the Secret.
+/// A situation, the verdict on the grant, and what happens to the Secret.
 type VerdictRow = (&'static str, Situation, (Truth, Reason), SecretPlan);
 
 #[track_caller]
