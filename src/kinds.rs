@@ -1,4 +1,4 @@
-//! The kinds of ours, each with its cache and the way to have its objects reconciled.
+//! Our kinds, each with its cache and the way to have its objects reconciled.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// One kind: its cache, which it derefs to, and who reconciles it.
+/// One kind: its cache, to which it dereferences, and the channel to its controller.
 pub(crate) struct Handle<K: Registered> {
     pub(crate) cache: Cache<K>,
     pub(crate) waker: UnboundedSender<ObjectRef<K>>,
@@ -24,12 +24,12 @@ pub(crate) trait Registered:
 }
 
 impl<K: Registered> Handle<K> {
-    /// Has an object reconciled. Never waits; nobody listens only while the process ends.
+    /// Has an object reconciled. Never waits; there is no listener only while the process ends.
     pub(crate) fn wake(&self, object: ObjectRef<K>) {
         let _ = self.waker.send(object);
     }
 
-    /// Has those reconciled that are `wanted`.
+    /// Has the objects reconciled that are `wanted`.
     pub(crate) fn wake_where(&self, wanted: impl Fn(&K) -> bool) {
         for object in self.state_filter(wanted) {
             self.wake(ObjectRef::from_obj(&*object));
@@ -57,7 +57,7 @@ macro_rules! handles {
                 $(self.$field.wait_listed().await;)+
             }
 
-            /// How many objects of each kind are there and cannot be read.
+            /// How many objects of each kind exist and cannot be read.
             pub(crate) fn unreadable(&self) -> Vec<(Cow<'static, str>, usize)> {
                 vec![$((<$kind>::kind(&()), self.$field.unreadable().len())),+]
             }

@@ -3,16 +3,16 @@
 //! The map, in the direction in which modules may use each other:
 //!
 //! - [`vault`]: grants at rest: sealed, one record each, one writer.
-//! - [`grant`]: the life of one grant, whoever asks.
+//! - [`grant`]: the life of one grant, whoever requests it.
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`secret_plan`]: what controllers decide about a published Secret.
 //! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every controller is given.
-//! - [`discovered`]: what issuers said of their addresses.
+//! - [`discovered`]: what issuers publish about their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
 //! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.
-//! - [`metrics`]: numbers, for whoever needs them.
+//! - [`metrics`]: counters and gauges.
 //!
 //! What the operator shares with other processes is in crates of its own: `bowline-api` has the kinds, `bowline-oauth` the
 //! catalogue and the protocol, `bowline-runtime` clock, logs and attempts; `bowline-portal` is `bowline portal`.
@@ -37,7 +37,7 @@ mod vault;
 mod workspace;
 mod world;
 
-/// For the tests on a real API server, which drive these parts without the operator. Not an interface.
+/// For the tests on a real API server, which use these parts without the operator. Not an interface.
 #[doc(hidden)]
 pub mod testing {
     pub use crate::kube_ext::apply::{apply, remove_annotation};

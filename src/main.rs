@@ -1,4 +1,4 @@
-//! `bowline`: the operator, and what belongs beside it.
+//! `bowline`: the operator, the portal, and small commands.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let error = telemetry::chain(error.as_ref());
-            // Once: as a log line where logs are set up, so that a collector understands it, else plainly.
+            // Only once: as a log line if logs are set up, so that a collector understands it, otherwise as plain text.
             if tracing::enabled!(tracing::Level::ERROR) {
                 tracing::error!("{error}");
             } else {

@@ -1,7 +1,7 @@
 //! What the operator counts, under names `bowline_*`, in a registry of its own.
 //!
-//! Labels come from the enums of this module and from catalogue types, so the number of series has a fixed bound however
-//! many connections there are: never a namespace, an object's name, a user or an account.
+//! Label values come from the enums of this module and from catalogue types, so the number of series is bounded however many
+//! connections there are: never a namespace, an object's name, a user or an account.
 
 mod families;
 mod labels;
@@ -22,7 +22,7 @@ use bowline_api::connection::Phase;
 use families::{self as family, Family};
 use labels::Label;
 
-/// A metric could not be made or written: a fault of this program, never of its input.
+/// A metric could not be created or written: a bug of this program, never a fault of its input.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics cannot be kept")]
 pub struct Error(#[from] prometheus::Error);
@@ -85,7 +85,7 @@ impl Metrics {
         OutcomeTimer::begin(&self.passes, &self.pass_duration, controller)
     }
 
-    /// A controller starts: its series are there from now on.
+    /// A controller starts: its series exist from now on.
     pub(crate) fn expect_passes(&self, controller: &'static str) {
         for outcome in PassOutcome::ALL.iter().map(|outcome| outcome.label()).chain([labels::ABANDONED]) {
             self.passes.with_label_values(&[controller, outcome]);
@@ -122,7 +122,7 @@ impl Metrics {
         Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
     }
 
-    /// A series that is absent until its first event cannot be alerted on.
+    /// You cannot alert on a series that is absent until its first event.
     fn start_at_zero(&self) {
         for phase in Phase::ALL {
             self.set_connections(*phase, 0);
@@ -133,7 +133,7 @@ impl Metrics {
     }
 }
 
-/// A count as a gauge takes it.
+/// A count in the type of a gauge.
 pub(crate) fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

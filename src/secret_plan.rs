@@ -1,4 +1,4 @@
-//! What a controller decides about the Secret that a connection or share publishes, and what became of it.
+//! What a controller decides about the Secret that a connection or share publishes, and the result.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) enum SecretPlan {
     Keep,
     /// It stays as it is, and nothing newer is published.
     Withhold,
-    /// There is nothing to publish, or it cannot be judged yet: all stays as it is.
+    /// There is nothing to publish, or it cannot be judged yet: nothing changes.
     Wait,
     Withdraw,
 }

@@ -15,10 +15,10 @@ use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, W
 /// Where a connection is shared, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shared {
-    /// Its spec does not ask for it, or takes it back (disconnected, being deleted).
+    /// Its spec does not request it, or ends it (disconnected, being deleted).
     NotAsked,
     WorkspaceNotFound,
-    /// The workspace cannot be read: nothing more is shared, and nothing is taken back.
+    /// The workspace cannot be read: nothing more is shared, and nothing is withdrawn.
     Unknown,
     /// The owner is not, or no longer, a member of the workspace.
     OwnerNotMember,
@@ -59,7 +59,7 @@ pub(crate) fn computed(
     Shared::In { workspace: name.to_owned(), namespaces }
 }
 
-/// The workspace that has `namespace`: the oldest that lists it, by name where they are as old.
+/// The workspace that has `namespace`: the oldest that lists it; of equally old ones the first by name.
 pub(crate) fn holder<'a>(namespace: &str, workspaces: &'a [Arc<Workspace>]) -> Option<&'a Arc<Workspace>> {
     live(workspaces)
         .filter(|workspace| workspace.spec.namespaces.iter().any(|listed| listed == namespace))

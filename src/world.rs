@@ -1,4 +1,4 @@
-//! What is known of the cluster: caches that watches fill and every controller reads. Never a live request.
+//! What is known of the cluster: caches that watches fill and every controller reads. Never sends a request.
 
 mod resolution;
 
@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
     pub(crate) credentials: SecretIndex,
-    /// What the provider controller made of each provider object.
+    /// The resolution of each provider object, from the provider controller.
     pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// The metadata of providers' issuers.
     pub(crate) issuers: Memory<IssuerReading>,
@@ -111,8 +111,8 @@ impl World {
             .unwrap_or_default()
     }
 
-    /// The shares of a connection, by its UID. One that cannot be read is known by its name alone: it is there, and can be taken
-    /// back.
+    /// The shares of a connection, by its UID. One that cannot be read is known only by its name: it exists, and can be
+    /// removed.
     pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let mut shares = self.kinds.shares.state_filter(|share| share.spec.connection.uid == uid);
@@ -126,7 +126,7 @@ impl World {
         shares
     }
 
-    /// Whether all is known that a share depends on. What cannot be read is unknown, never gone.
+    /// Whether everything that a share depends on is known. What cannot be read is unknown, never gone.
     pub(crate) fn knows_source_of(&self, share: &ConnectionShare) -> bool {
         let of = &share.spec.connection;
         let key = ObjectRef::new(&of.name).within(&of.namespace);
@@ -138,13 +138,13 @@ impl World {
         }
     }
 
-    /// The attempts to connect this connection, the newest first; what is no attempt is left out.
+    /// The attempts to connect this connection, newest first; Secrets that are no attempts are left out.
     pub(crate) fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<StoredAttempt> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
         let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
         let read =
             self.attempts.state_filter(its).into_iter().filter_map(|secret| attempts::read(&secret).ok());
-        // The label only selects: what counts is inside.
+        // The label only selects: the content decides.
         let mut attempts: Vec<StoredAttempt> =
             read.filter(|kept| kept.attempt.connection.uid == uid).collect();
         attempts.sort_by_key(|kept| std::cmp::Reverse(kept.order()));

@@ -1,8 +1,8 @@
 //! Whether a provider accepts our app registration.
 //!
-//! `invalid_client` says nothing about a person's grant. When three connections hear it within five minutes the
-//! registration itself is the suspect: its connections pause, none is condemned, one probe goes out every five
-//! minutes, and everything resumes with the first success or a new app Secret.
+//! `invalid_client` says nothing about a person's grant. If three connections receive it within five minutes, the
+//! registration itself is suspected: its connections pause, no grant is blamed, one probe is sent every five minutes, and
+//! everything resumes with the first success or a new app Secret.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::lock;
 
-/// This many connections must hear `invalid_client` …
+/// This many connections must receive `invalid_client` …
 const WITNESSES: usize = 3;
 /// … within this time.
 const WITHIN: Duration = Duration::from_mins(5);
@@ -26,14 +26,14 @@ pub(crate) struct Registrations(Mutex<HashMap<String, Registration>>);
 
 #[derive(Default)]
 struct Registration {
-    /// Connection UID → when it last heard `invalid_client`.
+    /// Connection UID → when it last received `invalid_client`.
     witnesses: HashMap<String, Timestamp>,
     /// Set while the registration is rejected.
     next_probe: Option<Timestamp>,
 }
 
 impl Registrations {
-    /// A connection heard `invalid_client`. Returns whether the registration is rejected from now on.
+    /// A connection received `invalid_client`. Returns whether the registration is rejected from now on.
     pub(crate) fn heard_invalid_client(&self, provider: &str, connection: &str, now: Timestamp) -> bool {
         let mut all = lock(&self.0);
         let registration = all.entry(provider.to_owned()).or_default();

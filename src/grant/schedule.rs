@@ -5,13 +5,13 @@ use std::time::Duration;
 use bowline_runtime::clock::{earlier, later};
 use k8s_openapi::jiff::Timestamp;
 
-/// What a mounted Secret may take to reach a pod: kubelet syncs within this time.
+/// How long a mounted Secret may take to reach a pod: kubelet syncs within this time.
 pub(crate) const MOUNT_DELAY: Duration = Duration::from_secs(90);
 
 /// The default of `spec.refresh.before` of a provider: how long before it expires a token is refreshed.
 pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 
-/// After this many refusals in a row the provider is asked only daily.
+/// After this many refusals in a row the provider is asked only once a day.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 
 /// How long after ten refusals the next refresh waits.
@@ -38,18 +38,18 @@ impl Default for RefreshBounds {
     }
 }
 
-/// What decides the moment of the next refresh, besides the token itself.
+/// What determines the time of the next refresh, besides the token itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
     /// How long before it expires a token should be replaced.
     pub(crate) before: Duration,
-    /// Whether a refresh ends the access token in use: then as late as a mounted Secret allows.
+    /// Whether a refresh ends the access token in use: then it is as late as a mounted Secret allows.
     pub(crate) ends_access: bool,
     pub(crate) bounds: RefreshBounds,
 }
 
 impl Policy {
-    /// The policy of a provider that says nothing of its own.
+    /// The policy of a provider that sets none.
     pub(crate) fn plain(bounds: RefreshBounds) -> Self {
         Self { before: DEFAULT_BEFORE, ends_access: false, bounds }
     }
@@ -83,8 +83,8 @@ pub(crate) fn next_refresh(
     }
 }
 
-/// When to try again after `failures` passing failures in a row: 5 s doubling to 5 minutes, up to a fifth earlier by
-/// jitter, and not before the provider's own `Retry-After`.
+/// When to refresh after `failures` temporary failures in a row: 5 s doubling to 5 minutes, up to a fifth earlier by jitter,
+/// and not before the provider's own `Retry-After`.
 pub(crate) fn after_outage(
     now: Timestamp,
     failures: i32,
@@ -99,7 +99,7 @@ pub(crate) fn after_outage(
     later(now, wait.max(retry_after.unwrap_or_default()))
 }
 
-/// When to try again after `refusals` refusals in a row: a minute, doubling to an hour; daily after ten.
+/// When to refresh after `refusals` refusals in a row: a minute, doubling to an hour; daily after ten.
 pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     if refusals >= REFUSALS_TO_STOP {
         return later(now, AFTER_STOPPING);
@@ -108,8 +108,8 @@ pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     later(now, wait.min(Duration::from_hours(1)))
 }
 
-/// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe
-/// may trip the provider's reuse detection and kill a live token; at once where no token is valid.
+/// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe may
+/// trigger the provider's reuse detection and end a live token; at once if no token is valid.
 pub(crate) fn probe_at(
     now: Timestamp,
     obtained_at: Timestamp,
@@ -125,10 +125,10 @@ pub(crate) fn probe_at(
     }
 }
 
-/// A fraction in `0.0..1.0` that is the same for the same grant and revision, so that a schedule does not wander each
-/// time it is computed.
+/// A fraction in `0.0..1.0` that is the same for the same grant and revision, so that a schedule does not change each time
+/// it is computed.
 pub(crate) fn jitter(uid: &str, revision: i64) -> f64 {
-    // FNV-1a: spread is all that is asked of it.
+    // FNV-1a: it only has to spread.
     let hash = uid.bytes().chain(revision.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

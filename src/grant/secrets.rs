@@ -35,7 +35,7 @@ pub(super) struct UserSecret {
 }
 
 impl Secrets {
-    /// The app registration that the job's requests prove themselves with; `None` for kinds of credential that need none.
+    /// The app registration with which the job's requests authenticate; `None` for kinds of credential that need none.
     pub(super) async fn app(&self, job: &Job) -> Result<Option<Arc<App>>, Outcome> {
         let missing = |message| Outcome::SecretMissing { message };
         let Some(name) = &job.own_app else {
@@ -54,19 +54,19 @@ impl Secrets {
             Outcome::IntakeRefused { .. } => missing(format!(
                 "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
             )),
-            // It passes, and says nothing of the app.
+            // A temporary cause, which says nothing about the app.
             _ => Outcome::Stale,
         })?;
         let app = App::parse(&secret.data);
         app.map(|app| Some(Arc::new(app))).map_err(|error| missing(format!("Secret {name}: {error}")))
     }
 
-    /// The same for requests that only a client can send.
+    /// The same for requests that need a client.
     pub(super) async fn client(&self, job: &Job) -> Result<Arc<App>, Outcome> {
         self.app(job).await?.ok_or(Outcome::Stale)
     }
 
-    /// The announced intake Secret, if it is the announced one and meant for this connection.
+    /// The announced intake Secret, if it has the announced UID and is meant for this connection.
     pub(super) async fn announced(
         &self,
         job: &Job,
@@ -83,7 +83,7 @@ impl Secrets {
         of_type(secret, TYPE_INTAKE)
     }
 
-    /// A Secret that somebody else keeps: it is never changed or deleted.
+    /// A Secret that somebody else manages: it is never changed or deleted.
     pub(super) async fn credential(&self, namespace: &str, name: &str) -> Result<UserSecret, Outcome> {
         let secret = self.get("The credentials Secret", namespace, name).await?;
         of_type(secret, TYPE_CREDENTIAL)
@@ -110,7 +110,7 @@ impl Secrets {
         Err(Outcome::IntakeDelayed { message })
     }
 
-    /// Deletes an intake Secret, if it is still the one that was read. If that fails, it is of no value any more all the same.
+    /// Deletes an intake Secret, if it is still the one that was read. If that fails, it is useless anyway.
     pub(super) async fn consume(&self, namespace: &str, secret: &UserSecret) {
         let api: Api<Secret> = Api::namespaced(self.kube.clone(), namespace);
         let params = DeleteParams::default()

@@ -1,4 +1,4 @@
-//! Where a connection's grant is sent, and under which terms: a provider object resolved for one connection.
+//! Where a connection's grant is sent, and on which terms: a provider object resolved for one connection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Target {
 
     pub(crate) fn allows_namespace(&self, labels: &BTreeMap<String, String>) -> bool {
         let selector = self.terms.allow.as_ref().and_then(|allow| allow.namespaces.clone());
-        // A selector that cannot be read allows nobody.
+        // A selector that cannot be read allows no namespace.
         selector.is_none_or(|it| Selector::try_from(it).is_ok_and(|selector| selector.matches(labels)))
     }
 
@@ -100,13 +100,13 @@ impl Target {
         self.terms.contact.as_deref()
     }
 
-    /// The sentence that names who can fix what only an administrator can.
+    /// The sentence that names who can fix what needs an administrator.
     pub(crate) fn whom_to_ask(&self) -> String {
         let contact = self.contact();
         contact.map_or_else(|| "Ask the administrator of the cluster.".to_owned(), |it| format!("Ask {it}."))
     }
 
-    /// What differs from what the grant is bound to, if anything. A connection's own app is compared by the work that reads it.
+    /// What differs from what the grant is bound to, if anything. The job that reads a connection's own app compares that.
     pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
         let app = self.app.as_ref().filter(|_| !self.allows_own_app());
         let terms = Terms {
@@ -158,7 +158,7 @@ const SHOWN_SCOPES: usize = 256;
 pub(crate) struct ScopeComparison {
     /// What the connection asks for: its own or the default ones, and the required ones.
     pub(crate) requested: Vec<String>,
-    /// What the provider says it granted; what was requested where it does not say (RFC 6749 §5.1).
+    /// What the provider says it granted; what was requested if it does not say (RFC 6749 §5.1).
     pub(crate) granted: Vec<String>,
     pub(crate) missing: Vec<String>,
     pub(crate) extra: Vec<String>,
@@ -174,7 +174,7 @@ impl ScopeComparison {
         let owned = |list: Vec<&str>| list.into_iter().map(ToOwned::to_owned).collect();
         Self {
             missing: owned(scopes.missing(&requested, &granted)),
-            // A request for nothing in particular is granted what the provider finds right.
+            // Without requested scopes, the provider grants what it chooses.
             extra: if requested.is_empty() { vec![] } else { owned(scopes.missing(&granted, &requested)) },
             missing_required: owned(scopes.missing(&scopes.required, &granted)),
             requested,
@@ -190,7 +190,7 @@ impl ScopeComparison {
         target.description.scopes.missing(&self.extra, &grant.consent.asked)
     }
 
-    /// As status shows it: the schema bounds the lists, and a provider may name any number of scopes.
+    /// As in status: the schema bounds the lists, and a provider may name any number of scopes.
     pub(crate) fn into_status(self) -> ScopesStatus {
         let Self { requested, granted, missing, extra, missing_required: _ } = self;
         let shown = |scopes: Vec<String>| scopes.into_iter().take(SHOWN_SCOPES).collect();
@@ -219,7 +219,7 @@ pub(crate) mod tests {
     use bowline_oauth::http::{Received, Request, SendError};
     use bowline_oauth::network::Network;
 
-    /// Reaches nobody: for tests of what is decided before anything is sent.
+    /// Reaches no server: for tests of decisions before anything is sent.
     #[derive(Debug, Default)]
     pub(crate) struct Offline(pub(crate) Network);
 

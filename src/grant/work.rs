@@ -1,4 +1,4 @@
-//! What a piece of work is made of.
+//! The data of a job.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::vault::{Binding, Place, Terms};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
-    /// Where the grant's record belongs, and so which connection this is.
+    /// Where the grant's record belongs, which identifies the connection.
     pub(crate) place: Place,
     /// The owner a new grant is bound to, and a grant in use must be bound to.
     pub(crate) owner: String,
@@ -25,19 +25,19 @@ pub(crate) struct Job {
     pub(crate) app_version: Option<String>,
     /// Scopes the spec names; empty means the provider's default.
     pub(crate) scopes: Vec<String>,
-    /// The account the spec expects; any other is refused.
+    /// The account that the spec expects; any other is refused.
     pub(crate) expected_account: Option<String>,
-    /// The account that the owner agrees to, by annotation: it may replace the one connected.
+    /// The account that the owner confirms, by annotation: it may replace the connected one.
     pub(crate) accepted_account: Option<String>,
     /// When the token in use expires: the soonest goes first.
     pub(crate) urgency: Timestamp,
     pub(crate) task: Task,
-    /// Cancelled when the connection goes meanwhile.
+    /// Cancelled when the connection is deleted meanwhile.
     pub(crate) gone: CancellationToken,
 }
 
 impl Job {
-    /// What a grant must be bound to if it is to be sent: all that the job knows of it.
+    /// What a grant must be bound to if it is to be sent: everything that the job knows about it.
     pub(super) fn terms<'a>(&'a self, app: Option<&'a App>) -> Terms<'a> {
         Terms {
             owner: Some(&self.owner),
@@ -57,7 +57,7 @@ impl Job {
     }
 }
 
-/// What is to be done. A reconcile decides it; [`Task::End`] comes from the record alone.
+/// What to do. A reconcile decides it; [`Task::End`] needs only the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// Take the announced intake Secret.
@@ -72,7 +72,7 @@ pub(crate) enum Task {
     Mint { request: Option<String> },
     /// Take a step of an attempt.
     Consent(ConsentTask),
-    /// Revoke the grant at the provider and erase its record, if that is still what was read: any other may say to wait.
+    /// Revoke the grant and erase its record, if the record is still what was read: a newer one may say to wait.
     End { read: ObjectVersion },
 }
 
@@ -87,9 +87,9 @@ pub(crate) enum ConsentTask {
     AskDevice { request: String },
     /// Ask the provider whether the person has decided.
     Poll { attempt: String },
-    /// End an attempt whose exchange nobody works on, and of which nothing is on record.
+    /// End an attempt whose exchange no process works on, and of which nothing is on record.
     Interrupted { attempt: String },
-    /// The owner agrees to the account that finished a device flow: its id, as in the annotation.
+    /// The owner confirms the account that finished a device flow: its id, as in the annotation.
     Confirm { account: String },
 }
 

@@ -1,7 +1,7 @@
 //! Writing objects: the only code that chooses patch parameters.
 //!
-//! Objects are built from scratch and hold only the fields we own: server-side apply would otherwise take over, and
-//! later remove, what others wrote.
+//! Objects are built from scratch and contain only the fields we own: otherwise server-side apply would take over, and later
+//! remove, what others wrote.
 
 use std::fmt::Debug;
 
@@ -17,7 +17,7 @@ use serde_json::json;
 use bowline_api::names::{FIELD_MANAGER, STATUS_MANAGER};
 use bowline_runtime::follow::Parsed;
 
-/// Asks for an object's metadata only, so that an answer never carries the Secret's data back.
+/// Requests an object's metadata only, so that a response never contains the Secret's data.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// Applies `object` with force: fields of ours that somebody else changed are put back.
@@ -28,8 +28,8 @@ where
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(object)).await
 }
 
-/// Applies the whole status of `object` with force, under a field manager of its own: what the last status said and this one
-/// leaves out is removed. What the API server makes of it may be more than we can read.
+/// Applies the whole status of `object` with force, under a separate field manager: what the last status contained and this
+/// one does not is removed. The object that the API server returns may contain more than we can read.
 pub(crate) async fn apply_status<K>(
     client: &Client,
     object: &K,
@@ -47,7 +47,7 @@ where
     client.request(request).await
 }
 
-/// Removes an annotation if its value is still `handled`; a newer request stays. Whether it was removed.
+/// Removes an annotation if its value is still `handled`; a newer request stays. Returns whether it was removed.
 pub async fn remove_annotation<K>(
     api: &Api<K>,
     name: &str,
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// Creates a Secret and returns its metadata. `AlreadyExists` leaves the one that is there untouched.
+/// Creates a Secret and returns its metadata. `AlreadyExists` leaves the existing one unchanged.
 pub(crate) async fn create_secret(
     client: &Client,
     namespace: &str,

@@ -11,14 +11,14 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 /// The API server rejects longer notes.
 const NOTE_BYTES: usize = 1024;
-/// So many objects' last notes are kept. Forgetting one only costs a second Event with the same words.
+/// How many objects' last notes are kept. Forgetting one only causes a second Event with the same text.
 const REMEMBERED: usize = 4096;
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Publishes Events, and logs each: Events are forgotten after an hour. One that cannot be written never fails the caller.
+/// Publishes Events, and logs each, because Events are deleted after an hour. A failed write never fails the caller.
 ///
-/// kube's `Recorder` aggregates by object and reason and leaves the note out: a note that changed would be shown with
-/// its first text. So each note gets a recorder of its own, kept while it repeats.
+/// kube's `Recorder` aggregates by object and reason and ignores the note: a changed note would be shown with its first
+/// text. So each note gets its own recorder, kept while it repeats.
 pub struct Events {
     client: Client,
     reporter: Reporter,
@@ -33,7 +33,7 @@ impl Events {
         Self { client, reporter, last: Mutex::default() }
     }
 
-    /// Publishes an Event about `object`, which may be deleted already. Whether it is a warning, the table of reasons says.
+    /// Publishes an Event about `object`, which may be deleted already. The table of reasons says whether it is a warning.
     pub async fn publish(&self, object: &ObjectReference, reason: Reason, action: &str, note: &str) {
         let type_ = match reason.row().event {
             Some(reason::EventType::Warning) => EventType::Warning,

@@ -1,4 +1,4 @@
-//! Which Secrets there are, without their data.
+//! Which Secrets exist, without their data.
 //!
 //! Fed by watches on metadata and by our own writes; never behind the latter (see [`Newest`]).
 
@@ -29,15 +29,15 @@ pub struct IndexedSecret {
     pub grant: Option<GrantVersion>,
 }
 
-/// A Secret was changed, made or deleted, as far as the index can tell by somebody else.
+/// Somebody else changed, created or deleted a Secret, as far as the index knows.
 ///
-/// A write of ours whose watch event overtakes its own answer is reported as well: look at the Secret's version, not at the
-/// fact that you were woken.
+/// A write of ours whose watch event overtakes its response is reported as well: compare the Secret's version, and do not
+/// rely on having been woken.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecretChange {
     pub namespace: String,
     pub name: String,
-    /// Its controller now; where it has none any more, the last one known. Wake this one.
+    /// Its controller now; if it has none any more, the last one known. Wake this one.
     pub owner: Option<Box<OwnerReference>>,
 }
 
@@ -46,7 +46,7 @@ pub struct SecretIndex {
     watches: Vec<Arc<WatchedSecrets>>,
 }
 
-/// What one watch fills: the Secrets of one namespace, or of all.
+/// The scope of one watch: the Secrets of one namespace, or of all.
 #[derive(Default)]
 pub struct WatchedSecrets {
     namespace: Option<String>,
@@ -96,14 +96,14 @@ impl SecretIndex {
         Some(held.content.clone())
     }
 
-    /// Puts in what we wrote ourselves, at once. A watch event of this version or an older one then wakes nobody.
+    /// Adds what we wrote ourselves, at once. A watch event of this version or an older one then wakes nothing.
     pub fn wrote(&self, meta: &ObjectMeta) {
         let watched = meta.namespace.as_deref().and_then(|namespace| self.watching(namespace));
         let (Some(watched), Some((key, secret))) = (watched, read(meta)) else { return };
         watched.known().take(key, secret.object.clone(), secret, Source::OwnWrite);
     }
 
-    /// Takes out what we deleted ourselves, if it is still that object.
+    /// Removes what we deleted ourselves, if it is still that object.
     pub fn deleted(&self, namespace: &str, name: &str, uid: &str) {
         let Some(watched) = self.watching(namespace) else { return };
         let (mut known, key) = (watched.known(), (namespace.to_owned(), name.to_owned()));
@@ -145,7 +145,7 @@ impl WatchedSecrets {
                 return last.map(|last| change(key, last.owner)).into_iter().collect();
             }
             Event::InitDone => {
-                // What we wrote while the list was read stays: nobody else writes under its name.
+                // What we wrote while the list was read stays: nobody else writes under that name.
                 let gone = known.listing_ends().gone;
                 self.listed.send_replace(true);
                 return gone.into_iter().map(|(key, last)| change(key, last.owner)).collect();

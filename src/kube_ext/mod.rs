@@ -1,4 +1,4 @@
-//! What every controller needs of Kubernetes: writing objects, conditions, Events, the index of Secrets.
+//! What every controller needs of Kubernetes: writing objects, Events, the index of Secrets.
 
 pub(crate) mod apply;
 pub(crate) mod events;

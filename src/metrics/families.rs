@@ -1,4 +1,4 @@
-//! Names, units and labels of all metrics: what the registry and docs/metrics.md are made from.
+//! Names, units and labels of all metrics: the registry and docs/metrics.md are made from them.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MetricType {

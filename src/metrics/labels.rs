@@ -1,4 +1,4 @@
-//! The values that labels may have.
+//! The values of labels.
 
 use bowline_api::connection::Phase;
 use bowline_oauth::catalog::errors::Class;

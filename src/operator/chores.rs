@@ -23,12 +23,12 @@ use crate::vault::keyring::SharedKeyring;
 
 /// How often expired attempts are removed.
 const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
-/// An expired attempt is kept this long, so that the page can still say that it expired.
+/// How long an expired attempt is kept, so that the page can still say that it expired.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// How often all shares are looked at, in case a wake was lost.
+/// How often all shares are checked, in case a wake was lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often orphaned records, the key's age and the policies are checked.
+/// How often orphaned records, the age of the key and the policies are checked.
 const HOURLY: Duration = Duration::from_hours(1);
 
 /// The bindings without which ownership is not enforced.
@@ -66,13 +66,13 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
     }
 }
 
-/// Removes expired attempts to connect, and Secrets in their namespace that are none.
+/// Removes expired attempts to connect, and Secrets in their namespace that are no attempts.
 async fn sweep_attempts(ctx: &Context) {
     let attempts = Attempts::new(ctx.client.clone(), &ctx.settings.attempts_namespace);
     let now = ctx.clock.now();
     let expires_at = |secret: &Secret| match attempts::read(secret) {
         Ok(kept) => kept.attempt.expires_at,
-        // ObjectVersion by another version, or by somebody else: keep it for as long as an attempt may live.
+        // Of another version, or somebody else's: keep it for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
     let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
@@ -136,7 +136,7 @@ async fn judge_policies(ctx: &Context) {
     let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
     let mut present = true;
     for policy in POLICIES {
-        // What cannot be read counts as missing: the warning says what to look at.
+        // What cannot be read counts as missing: the warning says what to check.
         present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
     }
     ctx.metrics.policy_present.set(present.into());

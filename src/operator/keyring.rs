@@ -1,4 +1,4 @@
-//! The keyring: from its Secret or a directory, and followed while running.
+//! The keyring: from its Secret or a directory, and reloaded while running.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::serve::Readiness;
 use super::{Lifetime, OperatorSettings};
 use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
 
-/// How often a missing keyring is looked for.
+/// How often we look for a missing keyring.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Waits for a keyring; until there is one, the operator is not ready and says why. `None` if the process stops first.

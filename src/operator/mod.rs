@@ -37,7 +37,7 @@ use serve::Readiness;
 /// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
 
-/// How soon a request to an API server that does not answer is repeated.
+/// How soon a request is repeated if the API server does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,7 @@ pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     Ok(())
 }
 
-/// Logs what you ask first when you read the log of an incident.
+/// Logs what you need to know first when you read the log of an incident.
 fn announce(settings: &OperatorSettings) {
     let OperatorSettings { namespace, secret_namespaces, provider_bounds, listen, .. } = settings;
     let secrets = match secret_namespaces.iter().map(String::as_str).collect::<Vec<_>>() {

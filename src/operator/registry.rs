@@ -22,9 +22,9 @@ use crate::kinds::{Handle, Kinds};
 use crate::kube_ext::index::{SecretChange, SecretIndex};
 use crate::metrics::PassOutcome;
 
-/// Reconciles of one kind that run at once. None waits for a provider, so this bounds requests to the API server.
+/// Concurrent reconciles of one kind. None waits for a provider, so this limits requests to the API server.
 const CONCURRENCY: u16 = 32;
-/// How soon a failed reconcile is tried again: the API server needs a pause, not a storm.
+/// How soon a failed reconcile is repeated, so that the API server is not flooded.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Registry {
@@ -125,8 +125,8 @@ impl Registry {
     }
 }
 
-/// Runs the controller of one kind. It is woken by hand alone (see [`Controlled::changed`]): kube's relations between kinds would
-/// open a second watch and cache for each.
+/// Runs the controller of one kind. Only our own code wakes it (see [`Controlled::changed`]): kube's relations between kinds
+/// would open a second watch and cache for each.
 fn control<K: Controlled>(
     store: Store<K>,
     woken: UnboundedReceiver<ObjectRef<K>>,
@@ -141,7 +141,7 @@ fn control<K: Controlled>(
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(counted::<K>, |_, _, _| Action::requeue(AGAIN_AFTER), Arc::clone(ctx))
         .for_each(async |result| match result {
-            // Gone or set aside since the wake: nothing is left to do.
+            // Deleted or set aside since the wake: nothing is left to do.
             Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
             Err(controller::Error::ReconcilerFailed(error, object)) => {
                 tracing::warn!(%object, error = %chain(&error), "a reconcile failed");

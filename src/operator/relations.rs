@@ -1,4 +1,4 @@
-//! Which objects are woken when a Secret or namespace changes. Read each function as a sentence.
+//! Which objects are woken when a Secret or namespace changes.
 
 use bowline_api::attempt;
 use bowline_runtime::follow::Change;
@@ -10,8 +10,8 @@ use kube::{Resource, ResourceExt};
 use crate::context::Context;
 use crate::kube_ext::index::SecretChange;
 
-/// A namespace that comes, goes or gets other labels: the workspaces that list it and what is shared, and the connections
-/// in it, which a provider may allow by label.
+/// A namespace is created, deleted or gets other labels: wakes the workspaces that list it, what is shared, and the
+/// connections in it, which a provider may allow by label.
 pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespace>>) {
     if let Change::Applied { object, before: Some(before) } = change
         && object.labels() == before.labels()
@@ -30,7 +30,7 @@ pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespa
     kinds.connections.wake_where(|connection| connection.meta().namespace.as_ref() == Some(&name));
 }
 
-/// A Secret of the operator's namespace: the providers that name it.
+/// A Secret of the operator's namespace: wakes the providers that name it.
 pub(super) fn app_secret(ctx: &Context, change: &Change<Secret>) {
     let name = change.meta().name.clone().unwrap_or_default();
     ctx.world.kinds.providers.wake_where(|provider| {
@@ -39,7 +39,7 @@ pub(super) fn app_secret(ctx: &Context, change: &Change<Secret>) {
     });
 }
 
-/// An attempt to connect: its connection.
+/// An attempt to connect: wakes its connection.
 pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
     let (Change::Applied { object: secret, .. } | Change::Gone { last: Some(secret), .. }) = change else {
         return;
@@ -53,7 +53,7 @@ pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
     }
 }
 
-/// A published Secret that somebody else changed: whoever owns it.
+/// A published Secret that somebody else changed: wakes its owner.
 pub(super) fn published(ctx: &Context, change: &SecretChange) {
     let kinds = &ctx.world.kinds;
     match &change.owner {
@@ -67,7 +67,7 @@ pub(super) fn published(ctx: &Context, change: &SecretChange) {
     }
 }
 
-/// A credentials Secret: the connections of its namespace that name it.
+/// A credentials Secret: wakes the connections of its namespace that name it.
 pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
     ctx.world.kinds.connections.wake_where(|connection| {
         let named = [&connection.spec.credentials, &connection.spec.app];

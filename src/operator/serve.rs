@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// Whether the operator works, and if not, what it waits for.
+/// Whether the operator is ready, and if not, what it waits for.
 #[derive(Clone)]
 pub(super) struct Readiness(Arc<watch::Sender<Option<String>>>);
 

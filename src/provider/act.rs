@@ -1,4 +1,4 @@
-//! Queries a provider's issuer where that is due, and wakes its connections when something changed for them.
+//! Queries a provider's issuer if that is due, and wakes its connections when something changed for them.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 /// The result of one reconcile.
 #[derive(Debug, Default)]
 pub(super) struct ProviderOutcome {
-    /// Its description with placeholders for what connections set; `None` if the object is refused before.
+    /// Its description with placeholders for what connections set; `None` if the object was refused before that.
     pub(crate) sketch: Option<Description>,
     pub(crate) refusal: Option<ProviderRefusal>,
-    /// When its issuer is to be asked again.
+    /// When its issuer is to be queried again.
     pub(crate) next: Option<Timestamp>,
 }
 
-/// Queries the issuer where that is due, and publishes the resolution to connections.
+/// Queries the issuer if that is due, and publishes the resolution to connections.
 pub(super) async fn act(
     ctx: &Context,
     provider: &Arc<IntegrationProvider>,
@@ -80,7 +80,7 @@ async fn resolve(
     Ok(ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http)))
 }
 
-/// What is known of the issuer; it is queried if that is due.
+/// What is known about the issuer; it is queried if that is due.
 async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQuestion) -> IssuerReading {
     let last = ctx.world.issuers.get(name).filter(|last| last.question == question);
     if let Some(last) = last.as_ref().filter(|last| ctx.clock.now() < last.next) {
@@ -95,7 +95,7 @@ async fn reading(ctx: &Context, name: &str, http: &dyn Http, question: IssuerQue
     reading
 }
 
-/// Reads the issuer's metadata, and counts how that went and how long it took.
+/// Reads the issuer's metadata, and counts result and duration.
 async fn discover_counted(
     metrics: &Metrics,
     http: &dyn Http,

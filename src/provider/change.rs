@@ -22,14 +22,14 @@ pub(super) fn same(last: &Resolution, next: &Resolution) -> bool {
     }
 }
 
-/// Whether the registration is a new one: a rejection of the former one does not count for it.
+/// Whether the registration is a new one: a rejection of the former one does not apply to it.
 pub(super) fn app_is_new(last: Option<&Resolution>, next: &Resolution) -> bool {
     let app = app_of(Some(next));
     app.is_some() && !same_app(app_of(last).map(AsRef::as_ref), app.map(AsRef::as_ref))
 }
 
-/// The registration to use: the one in use if nothing but its Secret's version differs, so that what was noted of that version
-/// still counts.
+/// The registration to use: the present one if only its Secret's version differs, so that what was noted about that version
+/// stays valid.
 pub(super) fn app_to_use(last: Option<&Resolution>, app: Option<Arc<App>>) -> Option<Arc<App>> {
     let last = app_of(last);
     if same_app(last.map(AsRef::as_ref), app.as_deref()) { last.cloned() } else { app }
@@ -41,7 +41,7 @@ fn app_of(resolution: Option<&Resolution>) -> Option<&Arc<App>> {
 
 fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
-    // A Secret that was only touched is still the same registration.
+    // If only the metadata of its Secret changed, it is still the same registration.
     let App { client_id, client_secret, client_secret_previous, version: _ } = one;
     *client_id == other.client_id
         && same_text(client_secret.as_ref(), other.client_secret.as_ref())

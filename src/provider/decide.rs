@@ -1,4 +1,4 @@
-//! Can this provider object be used? The first check that fails is what status says. Pure.
+//! Can this provider object be used? The first check that fails is reported in status. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct CheckedProvider {
     pub(crate) app: Option<Arc<App>>,
     /// With placeholders for what connections set: for methods and rotation.
     pub(crate) sketch: Description,
-    /// What is to be asked of its issuer, if anything.
+    /// What to request from its issuer, if anything.
     pub(crate) question: Option<IssuerQuestion>,
     /// How it may be reached.
     pub(crate) network: Network,

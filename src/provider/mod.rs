@@ -34,9 +34,9 @@ impl Controlled for IntegrationProvider {
         }
     }
 
-    /// Finds out what one provider object comes to, and tells its connections when that changed.
+    /// Resolves one provider object, and wakes its connections if the result changed.
     ///
-    /// May wait for the issuer's metadata, as long as the client's deadline lets it.
+    /// May wait for the issuer's metadata, as long as the client's deadline allows.
     async fn reconcile(provider: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if provider.meta().deletion_timestamp.is_some() {
             act::forget(&ctx, &provider.name_any());
@@ -67,7 +67,7 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
     }
 }
 
-/// Writes the status if it changed. Connections wait for probes of a rejected registration: they hear of its end.
+/// Writes the status if it changed. Connections wait for probes of a rejected registration: they are woken at its end.
 async fn publish(
     ctx: &Context,
     provider: &IntegrationProvider,

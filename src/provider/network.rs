@@ -12,7 +12,7 @@ use url::Url;
 /// Key of the certificate authorities in the Secret that `caSecretName` names.
 const CA_KEY: &str = "ca.crt";
 
-/// The network of a provider object; the error is a sentence that names the field, and the flag if it is the operator's to allow.
+/// The network of a provider object; the error is a sentence with the field, and the flag if the operator can allow it.
 pub(super) fn network(
     asked: Option<&NetworkPolicy>,
     ca_secret: Option<&Secret>,
@@ -62,7 +62,7 @@ fn beyond(error: &OutOfBounds) -> String {
     }
 }
 
-/// Why no client can be made for a network, as a sentence.
+/// Why no client can be built for a network, as a sentence.
 pub(super) fn unusable(error: &HttpClientError) -> String {
     match error {
         HttpClientError::NoCertificate => {
@@ -72,7 +72,7 @@ pub(super) fn unusable(error: &HttpClientError) -> String {
     }
 }
 
-/// What a refused address needs, as a sentence.
+/// What is needed for a refused address, as a sentence.
 pub(super) fn remedy(refused: &AddressRefused) -> &'static str {
     use AddressRule::{
         Benchmarking, CarrierNat, ClusterName, Documentation, LocalName, Loopback, NotHttps, Private,

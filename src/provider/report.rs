@@ -1,4 +1,4 @@
-//! What is said about a provider: its next status. Pure.
+//! What is reported about a provider: its next status. Pure.
 
 use bowline_api::IntegrationProvider;
 use bowline_api::attempt;
@@ -13,7 +13,7 @@ use url::Url;
 
 use super::act::ProviderOutcome;
 
-/// The next status. What is unknown of the third party now stays: the type never changes.
+/// The next status. What is not known about the third party now stays: the type never changes.
 pub(super) fn status(
     provider: &IntegrationProvider,
     outcome: &ProviderOutcome,
@@ -32,7 +32,7 @@ pub(super) fn status(
     let (methods, rotation) = match &outcome.sketch {
         Some(sketch) => (
             sketch.methods.iter().copied().map(Open::from).collect(),
-            // Of grants obtained in the usual way.
+            // For grants obtained with the usual method.
             sketch.methods.first().map(|usual| sketch.rotation(*usual).into()),
         ),
         None => (old.methods, old.rotation),

@@ -14,13 +14,13 @@ use bowline_oauth::answer::UNKNOWN_TYPE;
 
 use crate::vault::{Credential, Grant};
 
-/// Bytes of all values together; a Secret may have 1 MiB with everything else in it.
+/// The maximum size of all values together; a Secret may have 1 MiB with everything else in it.
 const TOTAL_BYTES: usize = 512 * 1024;
-/// Names that no published Secret ever has, whatever a catalogue entry adds.
+/// Keys that no published Secret ever has, whatever a catalogue entry adds.
 const NEVER: [&str; 6] =
     ["refresh_token", "client_secret", "client_assertion", "private_key", "code", "device_code"];
 
-/// What can be published of a grant. There is no field for a refresh token.
+/// What can be published from a grant. There is no field for a refresh token.
 pub struct Material<'a> {
     pub credential: PublishedCredential<'a>,
     /// `None` if the provider does not say when it expires.
@@ -130,7 +130,7 @@ pub enum ContentError {
 type StringData = BTreeMap<String, Zeroizing<String>>;
 
 impl Published {
-    /// Writes `material` in the format. A value that is not there leaves its key out; values are not quoted or escaped.
+    /// Writes `material` in the format. A missing value leaves its key out; values are not quoted or escaped.
     pub fn new(material: &Material<'_>, format: Format) -> Result<Self, ContentError> {
         let mut values = raw(material);
         add_extras(&mut values, material.extras)?;
@@ -165,8 +165,8 @@ impl Published {
     }
 }
 
-/// What Kubernetes asks of a Secret's data by its type and does not find; it is checked here so that the condition can say it
-/// in plain words.
+/// What Kubernetes requires in a Secret's data because of its type, and is missing; it is checked here so that the condition
+/// can say it in plain words.
 fn missing(type_: SecretType, values: &StringData) -> Option<&'static str> {
     let value = |key: &str| values.get(key).map(|value| value.as_str());
     let is_object =

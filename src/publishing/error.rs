@@ -1,4 +1,4 @@
-//! How writing and deleting a published Secret fails.
+//! Errors of writing and deleting a published Secret.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bowline_api::reason::{MessageFacts, Reason};
 
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why the Secret was not written. What was there before is still there.
+/// Why the Secret was not written. What was there before is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     #[error("a Secret of that name belongs to somebody else")]
@@ -38,7 +38,7 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether trying again later can help without anybody doing something.
+    /// Whether a later write can succeed without anybody acting.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::BeingDeleted | Self::Contended | Self::Unanswered(_) | Self::Unavailable(_))
     }
@@ -82,7 +82,7 @@ impl PublishError {
     }
 }
 
-/// Runs one request under the limit. What the API server answers is for the caller to judge.
+/// Runs one request with a time limit. The caller evaluates the API server's answer.
 pub(super) async fn call<T>(
     request: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<Result<T, kube::Error>, PublishError> {

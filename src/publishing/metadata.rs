@@ -11,7 +11,7 @@ const ANNOTATION: &str = "annotation";
 /// The prefixes that the administrator allows (`--published-label-prefix`, `--published-annotation-prefix`). None by default.
 ///
 /// Labels select and annotations instruct: a network policy, a backup or another operator may act on a Secret because of one
-/// (Reflector copies it into other namespaces, Reloader restarts workloads). So they are the administrator's to allow.
+/// (Reflector copies it into other namespaces, Reloader restarts workloads). So the administrator must allow them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedMetadata {
     labels: Vec<String>,
@@ -42,7 +42,7 @@ impl AllowedMetadata {
     pub(crate) fn check(&self, wanted: &TemplateMetadata) -> Result<(), MetadataError> {
         let TemplateMetadata { labels, annotations } = wanted;
         check(LABEL, labels, &self.labels, |value| value.is_empty() || is_name(value))?;
-        // The value of an annotation is free.
+        // The value of an annotation is not restricted.
         check(ANNOTATION, annotations, &self.annotations, |_| true)
     }
 }

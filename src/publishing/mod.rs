@@ -1,6 +1,6 @@
-//! The Secret that workloads read: what is in it, publishing it, withdrawing it.
+//! The Secret that workloads read: its content, publishing it, withdrawing it.
 //!
-//! Ours is a Secret whose controller is the connection or share; a label does not make it ours.
+//! A Secret is ours if its controller is the connection or share; a label does not make it ours.
 
 pub(crate) mod content;
 mod error;

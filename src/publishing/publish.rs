@@ -1,7 +1,7 @@
 //! Writing the Secret: never onto somebody else's, never an older revision over a newer one.
 //!
-//! Server-side apply onto a foreign Secret succeeds silently and merges. So the first write is a POST, and every later
-//! one names the uid and resourceVersion it expects to meet. Normally that is one request.
+//! Server-side apply to a foreign Secret succeeds silently and merges. So the first write is a POST, and every later one
+//! names the uid and resourceVersion that it expects. Normally that is one request.
 
 use bowline_api::names::FIELD_MANAGER;
 use bowline_runtime::follow::ObjectVersion;
@@ -18,17 +18,17 @@ use super::withdraw::{delete, is_ours};
 use crate::kube_ext::apply::{create_secret, patch_secret};
 use crate::kube_ext::index::SecretIndex;
 
-/// Writes within one call; each follows news from the API server, none waits.
+/// Writes within one call; each follows an answer of the API server, none waits.
 const WRITES: usize = 6;
 
 /// Writes the Secret as desired and returns what was written.
 ///
-/// `known` is the Secret as last seen, from the index or from status; none if there was none. `newest` tells the
-/// revision of the record *now*: it is asked after every read and before every write, and whoever is behind stops with
+/// `known` is the Secret as last seen, from the index or from status; none if there was none. `newest` returns the record's
+/// revision *now*: it is called after every read and before every write, and a writer that is behind stops with
 /// [`PublishError::Superseded`].
 ///
-/// A Secret that was edited is put back, one that was made immutable or of another type is deleted and made again, one
-/// that is gone is made again. Data keys that others added are removed; their labels and annotations stay.
+/// An edited Secret is restored; one that was made immutable or has another type is deleted and created again; a deleted one
+/// is created again. Data keys that others added are removed; their labels and annotations stay.
 pub async fn publish(
     client: &Client,
     index: &SecretIndex,
@@ -58,7 +58,7 @@ pub async fn publish(
 
 enum WriteOutcome {
     Done(ObjectVersion),
-    /// It is not as we thought, but like this: write again.
+    /// The present Secret, if it is not as we thought: write again.
     Differs(Option<ObjectVersion>),
 }
 
@@ -92,7 +92,7 @@ impl Publisher<'_> {
         }
     }
 
-    /// What a failed write over a known Secret leads to.
+    /// What to do after a failed write over a known Secret.
     async fn after(&self, error: kube::Error) -> Result<WriteOutcome, PublishError> {
         match error {
             kube::Error::Api(status) if status.is_not_found() => Ok(WriteOutcome::Differs(None)),
@@ -114,7 +114,7 @@ impl Publisher<'_> {
         Ok(ObjectVersion::of(&meta))
     }
 
-    /// Removes what an apply leaves behind: data keys that are not ours, and what our own POST once set.
+    /// Removes what an apply leaves: data keys that are not ours, and what our own POST once set.
     async fn prune(&self, meta: &ObjectMeta) -> Result<WriteOutcome, PublishError> {
         let Some(patch) = leftovers(meta, self.desired) else { return self.done(meta) };
         match call(patch_secret(&self.api, &self.desired.name, &Patch::Merge(&patch))).await? {
@@ -155,7 +155,7 @@ fn leftovers(meta: &ObjectMeta, desired: &Desired) -> Option<Value> {
     Some(json!({ "metadata": meta, "data": data }))
 }
 
-/// The merge patch that removes what is not kept of these managed fields.
+/// The merge patch that removes everything of these managed fields that is not kept.
 fn nulls(fields: &Value, is_kept: impl Fn(&str) -> bool) -> impl Iterator<Item = (String, Value)> {
     let keys = fields.as_object().into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"));
     keys.filter(move |key| !is_kept(key)).map(|key| (key.to_owned(), Value::Null))

@@ -37,15 +37,15 @@ pub struct Desired {
 pub(crate) struct PublishedVersion {
     pub(crate) name: String,
     pub(crate) uid: String,
-    /// Its resourceVersion, if this process wrote it. Without one, nobody knows whether it was edited since: it is applied
-    /// once more, which changes nothing where it is as it should be.
+    /// Its resourceVersion, if this process wrote it. Without one it is not known whether it was edited since: it is applied
+    /// once more, which changes nothing if it is as it should be.
     pub(crate) resource_version: Option<String>,
-    /// The grant whose token it holds, where that is known.
+    /// The grant whose token it contains, if that is known.
     pub(crate) grant: Option<GrantVersion>,
 }
 
 impl PublishedVersion {
-    /// The Secret under `name` that an earlier process wrote for the owner with this UID, as far as its metadata tells.
+    /// The Secret under `name` that an earlier process wrote for the owner with this UID, as far as its metadata shows.
     pub(crate) fn found(secret: &IndexedSecret, name: &str, owner_uid: &str) -> Option<Self> {
         let is_ours = secret.owner.as_ref().is_some_and(|owner| &*owner.uid == owner_uid);
         is_ours.then(|| Self {
@@ -61,14 +61,14 @@ impl PublishedVersion {
         self.name == name && *self.uid == *seen.uid
     }
 
-    /// Whether what is seen under `name` is this object, untouched since.
+    /// Whether what is seen under `name` is this object, unchanged since.
     pub(crate) fn is_untouched(&self, seen: &ObjectVersion, name: &str) -> bool {
         self.is_object(seen, name) && self.resource_version.as_deref() == Some(&*seen.resource_version)
     }
 }
 
-/// The ownerReference that makes a Secret ours. It does not block the owner's deletion: withdrawing is our work, the garbage
-/// collector is the backstop.
+/// The ownerReference that makes a Secret ours. It does not block the owner's deletion: we withdraw Secrets ourselves, and
+/// garbage collection is only a backstop.
 pub fn controller<K: kube::Resource<DynamicType = ()>>(owner: &K) -> Option<OwnerReference> {
     owner
         .controller_owner_ref(&())
@@ -76,7 +76,7 @@ pub fn controller<K: kube::Resource<DynamicType = ()>>(owner: &K) -> Option<Owne
 }
 
 impl Desired {
-    /// The Secret for the API server. With `known` a write fails unless it meets exactly that object.
+    /// The Secret for the API server. With `known` a write fails unless it finds exactly that object.
     pub(super) fn secret(&self, known: Option<&ObjectVersion>) -> Secret {
         let Self { namespace, name, owner, content, .. } = self;
         Secret {
@@ -91,7 +91,7 @@ impl Desired {
                 ..ObjectMeta::default()
             },
             type_: Some(content.type_.as_str().to_owned()),
-            // Said aloud, so that a Secret somebody made immutable is refused now and not at the next rotation.
+            // Set explicitly, so that a Secret that somebody made immutable is refused now and not at the next rotation.
             immutable: Some(false),
             data: Some(
                 content.data.iter().map(|(key, value)| (key.clone(), ByteString(value.to_vec()))).collect(),
@@ -107,7 +107,7 @@ impl Desired {
         labels
     }
 
-    /// Annotations of the Secret; ours win over the user's.
+    /// Annotations of the Secret; ours override the user's.
     pub(super) fn all_annotations(&self) -> BTreeMap<String, String> {
         let mut annotations = self.metadata.annotations.clone();
         annotations.insert(names::ANNOTATION_CONNECTION.to_owned(), self.connection_id.clone());

@@ -1,18 +1,18 @@
 //! The part of minijinja that templates may use. Pure.
 //!
-//! Nothing here can bind a value to a name but `for NAME in scopes`, and nothing multiplies: so a value grows at most
-//! with the length of the template. It is read by minijinja's own lexer, so both agree on where an expression ends.
+//! Only `for NAME in scopes` can bind a value to a name, and nothing multiplies: so a value grows at most with the length of
+//! the template. It is read by minijinja's own lexer, so both agree on where an expression ends.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-/// The longest expression or statement, in bytes: what stands in it is held in memory at once, and each `~` copies what
-/// stands before it.
+/// The maximum length of an expression or statement, in bytes: all of it is in memory at once, and each `~` copies what is
+/// before it.
 const LONGEST: u32 = 512;
 
-/// Whether a template keeps to the allowed part; else the line, from 1, where it does not.
+/// Whether a template uses only the allowed part; otherwise the line, from 1, where it does not.
 pub(super) fn check(template: &str) -> Result<(), usize> {
-    // The tag that is being read: where it begins, and what stands in it.
+    // The tag that is being read: where it begins, and its content.
     let mut tag = None;
     for token in tokenize(template, false, SyntaxConfig::default()) {
         let (token, span) = token.map_err(|error| error.line().unwrap_or(1))?;

@@ -1,12 +1,12 @@
 //! Keys of a Secret from minijinja templates. Pure.
 //!
-//! Users write templates and the operator runs them, so a template can neither loop for long nor grow without end.
-//! Fuel bounds the steps, the writer bounds the output. Neither bounds a value in between (`{% set x = x ~ x %}` doubles
-//! it per step, a filter over a filter likewise), so [`super::syntax`] allows nothing that can keep a value and no long
-//! expression, and every filter here bounds its result.
+//! Users write templates and the operator runs them, so a template must neither run for long nor grow without limit. Fuel
+//! limits the steps, the writer limits the output. Neither limits an intermediate value (`{% set x = x ~ x %}` doubles it
+//! per step, as does a filter on a filter), so [`super::syntax`] allows nothing that can store a value and no long
+//! expression, and every filter here limits its result.
 //!
-//! The values themselves come from users too, and a step costs what its values weigh: so large values leave fewer steps,
-//! filters have a budget of bytes, and both are for all templates of a connection together.
+//! The values come from users too, and the cost of a step depends on their size: so large values allow fewer steps, filters
+//! have a budget of bytes, and both apply to all templates of a connection together.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,9 +26,9 @@ use super::syntax;
 const OUTPUT_BYTES: usize = 256 * 1024;
 /// Steps of all templates together, in equal parts.
 const FUEL: u64 = 50_000;
-/// Steps times the bytes of all values: with 4 KiB of them there are all steps, with 64 KiB about three thousand.
+/// Steps times the bytes of all values: with 4 KiB of them all steps are available, with 64 KiB about three thousand.
 const STEP_BYTES: u64 = 200 * 1024 * 1024;
-/// Bytes that the filters of all templates together may yield.
+/// Bytes that the filters of all templates together may return.
 const FILTER_BYTES: usize = 32 * 1024 * 1024;
 
 /// Which template failed, where and how. Never quotes the template, its values or its output.
@@ -45,7 +45,7 @@ pub(crate) struct RenderError {
 enum Fault {
     #[error("syntax error")]
     Syntax,
-    /// Minijinja would take it, we do not.
+    /// Minijinja would accept it, we do not.
     #[error(
         "only if, `for NAME in scopes`, strings, comparisons, ~ and filters are allowed, in up to 512 characters"
     )]
@@ -54,7 +54,7 @@ enum Fault {
     UnknownName,
     #[error("too many steps")]
     TooManySteps,
-    /// More than 256 KiB, in the output or in between.
+    /// More than 256 KiB, in the output or in an intermediate value.
     #[error("more than 256 KiB")]
     TooLarge,
     #[error("the key is not valid in a Secret")]
@@ -129,7 +129,7 @@ fn environment() -> Environment<'static> {
 struct Budget(Arc<AtomicUsize>);
 
 impl Budget {
-    /// `WriteFailure` is our sign for "too large".
+    /// `WriteFailure` is our signal for "too large".
     fn spend(&self, text: String) -> Result<String, Error> {
         let left = self.0.load(Ordering::Relaxed);
         if text.len() > OUTPUT_BYTES.min(left) {
@@ -173,7 +173,7 @@ fn join(list: &Value, between: Option<&str>) -> Result<String, Error> {
 }
 
 fn values(material: &Material<'_>) -> Value {
-    // Strict: what has no value must be undefined, not none, which would render as a word.
+    // Strict: what has no value must be undefined, not none, which would be rendered as a word.
     let or_undefined = |text: Option<&str>| text.map_or(Value::UNDEFINED, Value::from);
     context! {
         token => material.credential.secret(),

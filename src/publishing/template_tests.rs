@@ -156,7 +156,7 @@ proptest! {
     }
 }
 
-/// Values are as large as their owner made them, and templates many: what one connection costs stays bounded.
+/// Values are as large as their owner made them, and there are many templates: the cost of one connection stays limited.
 #[test]
 fn many_templates_over_large_values_end_early() {
     let token = SecretString::from("t".repeat(64 * 1024));

@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 use super::error::{PublishError, call, refusal};
 use crate::kube_ext::index::{SecretIndex, controller_of};
 
-/// What became of the Secret.
+/// What happened to the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// It is deleted, or was gone already.
+    /// It is deleted, or was deleted before.
     Gone,
-    /// A Secret of that name is not ours and was left alone.
+    /// The Secret of that name is not ours and was left alone.
     NotOurs,
 }
 
@@ -60,8 +60,8 @@ pub(crate) async fn delete_share(client: &Client, share: &ConnectionShare) -> Re
     call(delete(&api, &name, &uid)).await?.map(drop).map_err(PublishError::Unavailable)
 }
 
-/// Ours is what our owner controls; and what has no controller but is the very object we wrote (an editor may have
-/// stripped the reference).
+/// Ours is what our owner controls, and what has no controller but is the very object we wrote (an editor may have removed
+/// the reference).
 pub(super) fn is_ours(meta: &ObjectMeta, owner_uid: &str, written_uid: Option<&str>) -> bool {
     match controller_of(meta) {
         Some(owner) => owner.uid == owner_uid,
@@ -69,7 +69,7 @@ pub(super) fn is_ours(meta: &ObjectMeta, owner_uid: &str, written_uid: Option<&s
     }
 }
 
-/// Deletes exactly the object with that uid. Whether it is gone; else the name now belongs to another object.
+/// Deletes exactly the object with that uid. Returns whether it is gone; otherwise the name now belongs to another object.
 pub(super) async fn delete<K>(api: &Api<K>, name: &str, uid: &str) -> Result<bool, Error>
 where
     K: Clone + Debug + DeserializeOwned,

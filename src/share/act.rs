@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::publishing::PublishError;
 use crate::secret_plan::{GrantInUse, SecretOutcome, SecretPlan};
 
-/// When to repeat what a passing cause stopped.
+/// When to repeat what a temporary cause stopped.
 const SOON: Duration = Duration::from_secs(10);
 /// When to repeat what somebody must fix first, if their fix does not wake us.
 const LATER: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ const LATER: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct ShareOutcome {
     pub(crate) secret: SecretOutcome,
-    /// When to try again what is left.
+    /// When to repeat what is left.
     pub(crate) try_again: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ impl From<SecretOutcome> for ShareOutcome {
     }
 }
 
-/// Carries the plan out. What is taken away goes first.
+/// Carries the plan out. Removals go first.
 pub(super) async fn act(
     ctx: &Context,
     share: &ConnectionShare,
@@ -68,7 +68,7 @@ async fn publish(
     };
     match ctx.publish(&desired, observed.secret.as_ref(), observed.written.as_ref()).await {
         Ok(()) => SecretOutcome::Written.into(),
-        // A newer revision is on record: it is published when the connection has judged it.
+        // A newer revision is on record: it is published after the connection has judged it.
         Err(PublishError::Superseded) => {
             ShareOutcome { secret: SecretOutcome::Untouched, try_again: Some(SOON) }
         }
@@ -76,7 +76,7 @@ async fn publish(
     }
 }
 
-/// Removes the share's Secret, where there is or was one of ours; the share stays and says why.
+/// Removes the share's Secret, if there is or was one of ours; the share stays and says why.
 async fn withdraw(ctx: &Context, share: &ConnectionShare, observed: &ObservedShare) -> ShareOutcome {
     if observed.written.is_none() && observed.secret.is_none() {
         return SecretOutcome::Withdrawn.into();

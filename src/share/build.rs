@@ -13,7 +13,7 @@ use crate::secret_plan::GrantInUse;
 pub(super) enum ShareSecretError {
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// There is no access token in the grant that may be published, or the share was read without a UID.
+    /// The grant has no access token that may be published, or the share was read without a UID.
     #[error("there is no token to publish yet")]
     NoToken,
 }

@@ -1,4 +1,4 @@
-//! What to do about a share: pure, from the object and what was gathered.
+//! What to do about a share: pure, from the object and what was observed.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(crate) struct ShareSource {
     pub(crate) grant: Option<GrantInUse>,
 }
 
-/// Why a share is taken back.
+/// Why a share is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unshared {
     /// The connection, or the one with this UID, is gone.
@@ -45,7 +45,7 @@ pub(crate) enum Unshared {
     OwnerRemoved,
     /// The workspace does not have this namespace, or the namespace is being deleted.
     NamespaceLeft,
-    /// It is not named like its connection: the operator did not make it.
+    /// Its name differs from its connection's id: the operator did not create it.
     WrongName,
 }
 
@@ -78,7 +78,7 @@ impl Unshared {
 #[derive(Debug, PartialEq)]
 pub(crate) struct SharePlan {
     pub(crate) secret: SecretPlan,
-    /// The share as it should be, where it is not.
+    /// The share as it should be, if it differs.
     pub(crate) correction: Option<ConnectionShare>,
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn decide(share: &ConnectionShare, observed: &ObservedShare) -> Resul
     })
 }
 
-/// Whether the share is in the computed set: the workspace it is there for, or why it is not.
+/// Whether the share is in the computed set: the workspace it is for, or why it is not in it.
 fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'a str, Unshared> {
     let of = &share.spec.connection;
     if share.name_any() != names::connection_id(&of.namespace, &of.name) {
@@ -101,7 +101,7 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
     }
     match &source.shared {
         Shared::NotAsked => Err(Unshared::NotAsked),
-        // Not decided then (see `World::knows_source_of`).
+        // Not decided in that case (see `World::knows_source_of`).
         Shared::Unknown => Ok(&share.spec.workspace),
         Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
@@ -141,7 +141,7 @@ fn secret(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSourc
     }
 }
 
-/// Whether the connection's controller has looked at this revision under the present spec: only it judges scopes and terms.
+/// Whether the connection's controller has judged this revision under the present spec: only it judges scopes and terms.
 fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
     let judged = connection.grant().map(|grant| (grant.id.clone(), grant.revision));
     connection.status.as_ref().is_some_and(|status| {
@@ -150,7 +150,7 @@ fn judged(connection: &IntegrationConnection, version: GrantVersion) -> bool {
     })
 }
 
-/// Whether the Secret is the one last written, of this revision, and untouched since.
+/// Whether the Secret is the one last written, of this revision, and unchanged since.
 fn as_it_should_be(share: &ConnectionShare, observed: &ObservedShare, version: GrantVersion) -> bool {
     let (Some(written), Some(seen)) = (&observed.written, &observed.secret) else { return false };
     written.grant == Some(version) && written.is_untouched(seen, &share.name_any())

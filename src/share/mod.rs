@@ -1,7 +1,7 @@
 //! The controller of shares: read → decide → act → report.
 //!
-//! A share is output: one that is not in the computed set is taken back, whoever made it. What is published is only
-//! what the connection's own controller has judged.
+//! A share is output: one that is not in the computed set is removed, whoever created it. Only what the connection's own
+//! controller has judged is published.
 
 mod act;
 mod build;
@@ -56,7 +56,7 @@ impl Controlled for ConnectionShare {
 }
 
 async fn step(share: &ConnectionShare, ctx: &Context) -> Result<Action, ReconcileError> {
-    // Its Secret goes with it; the connection makes it again where it belongs.
+    // Its Secret goes with it; the connection creates the share again where it belongs.
     if share.metadata.deletion_timestamp.is_some() || !ctx.world.knows_source_of(share) {
         return Ok(Action::await_change());
     }

@@ -1,4 +1,4 @@
-//! Gathers what a decision about a share needs: from caches only, so it never fails and never waits.
+//! Collects what a decision about a share needs: from caches only, so it never fails and never waits.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) fn observe(ctx: &Context, share: &ConnectionShare) -> ObservedShare {
 /// The grant on record, if it can be read, is this connection's, and is not being ended.
 fn grant(ctx: &Context, connection: &IntegrationConnection) -> Option<GrantInUse> {
     let record = ctx.store.get(connection.metadata.uid.as_deref()?).ok()??.record;
-    // What opens is bound to the place the record names; that it is this connection's is for us to check.
+    // What opens is bound to the place that the record names; we must check that this place is the connection's.
     if *record.place() != ctx.world.place(connection) || record.ending().is_some() {
         return None;
     }

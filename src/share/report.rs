@@ -1,4 +1,4 @@
-//! What is said about a share. Pure.
+//! What is reported about a share. Pure.
 
 use bowline_api::condition::{ConditionType, Conditioned, Conditions};
 use bowline_api::connection::AccountStatus;
@@ -41,7 +41,7 @@ pub(super) fn status(
         | (SecretOutcome::Untouched, SecretPlan::Keep, Some(held)) => {
             holding(base, &held.grant, share.name_any())
         }
-        // The Secret is unchanged, and so is what status says about it.
+        // The Secret is unchanged, and so is the status about it.
         _ => ConnectionShareStatus {
             account: old.account,
             expires_at: old.expires_at,
@@ -84,7 +84,7 @@ fn ready(
         _ if expired => not_ready("The token has expired.", connection),
         (SecretOutcome::Written, _) | (SecretOutcome::Untouched, SecretPlan::Keep) => there(share),
         (_, SecretPlan::Withhold) => not_ready("The newest token is not published.", connection),
-        // The write is still to come; until then the condition stays as it was.
+        // The write will follow; until then the condition stays as it was.
         _ if share.is(ConditionType::Ready) => there(share),
         _ => not_ready("Nothing is published yet.", connection),
     }
@@ -98,7 +98,7 @@ fn there(share: &ConnectionShare) -> (Reason, String) {
     )
 }
 
-/// What is wrong here, and what the connection says: people here may not be able to read it.
+/// What is wrong here, and the connection's message: users of this namespace may not be able to read the connection.
 fn not_ready(here: &str, connection: Option<&IntegrationConnection>) -> (Reason, String) {
     let why = connection.and_then(IntegrationConnection::trouble);
     let detail = why.map_or_else(|| here.to_owned(), |why| format!("{here} The connection says {why}."));

@@ -1,11 +1,11 @@
-//! One call to the API server: bounded, and never repeated here.
+//! One call to the API server: with a time limit, and never repeated here.
 
 use std::time::Duration;
 
 /// How long one call may take. The client itself has no time-out, and its retries are switched off.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why a call to the API server gave no result.
+/// Why a call to the API server returned no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// No answer within 5 s. A write may have happened.

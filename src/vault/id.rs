@@ -1,4 +1,4 @@
-//! Random names, so that two things are the same only if one was read from the other.
+//! Random names, so that two things are the same only if one was copied from the other.
 
 use std::fmt;
 

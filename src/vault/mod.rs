@@ -5,7 +5,7 @@
 //! - Everything about one connection that must change together changes in one write, or not at all.
 //! - Each write replaces exactly the state it was decided on; nothing is ever overwritten unseen.
 //! - A write that may have happened is reported as such, and never repeated here.
-//! - Nobody who asks is answered from below this process's own last write.
+//! - Nobody gets an answer that is older than this process's own last write.
 //! - A record that does not parse, open or list yet is unknown, never gone, and never repaired by overwriting.
 //! - No `Debug`, error or log line of this module shows a secret.
 

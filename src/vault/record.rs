@@ -1,7 +1,7 @@
 //! A record: everything about one connection that must change together, as one object in the store. Pure.
 //!
-//! The fields can be read by all and changed only through the transitions (`with_…`, `answered`, `promoted`, …), which seal, count the
-//! revision and refuse an order that would lose something. Only the sealed fields are secret.
+//! All code can read the fields; only the transitions (`with_…`, `answered`, `promoted`, …) change them. They seal, count
+//! the revision and refuse an order that would lose something. Only the sealed fields are secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -76,12 +76,12 @@ pub(crate) struct Intent {
     pub state: IntentState,
 }
 
-/// What is known about a request that has no answer on record.
+/// What is known about a request without an answer on record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum IntentState {
-    /// Under way, or its process died.
+    /// In progress, or its process died.
     Open,
-    /// Bytes were sent and no answer was understood: the token may be spent.
+    /// Bytes were sent and no answer was understood: the token may have been spent.
     Unknown,
 }
 
@@ -90,7 +90,7 @@ pub(crate) enum IntentState {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GrantEnding {
     pub(crate) reason: EndReason,
-    /// Since when: revocation is given up a bounded time after this.
+    /// Since when: revocation is given up after a limited time from here.
     pub(crate) since: Timestamp,
     #[serde(alias = "attempts")]
     pub(crate) failures: i32,
@@ -99,7 +99,7 @@ pub(crate) struct GrantEnding {
     /// What went wrong last, in our words; at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) last_error: Option<String>,
-    /// What the connection itself had set about where its grant is sent; it may be gone when the grant is revoked.
+    /// What the connection had set about where its grant is sent; it may be gone when the grant is revoked.
     #[serde(default)]
     pub(crate) terms: EndTerms,
 }
@@ -116,17 +116,17 @@ pub(crate) struct EndTerms {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum EndReason {
-    /// The owner asked for it; the connection stays and may be connected again.
+    /// The owner requested it; the connection stays and may be connected again.
     Disconnected,
     Deleted,
 }
 
-/// What the operator remembers of a connection for itself. It is not in status: a status that is lost, by a restore or
+/// What the operator remembers about a connection for itself. It is not in status: a status that is lost, by a restore or
 /// `kubectl replace`, must change no decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bookkeeping {
-    /// Set while a failure keeps the grant from being tried. Ends with the next answer of the provider, or another grant.
+    /// Set while a failure forbids using the grant. Ends with the next answer of the provider, or another grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<Pause>,
 }
@@ -149,7 +149,7 @@ pub struct GrantVersion {
     pub revision: i64,
 }
 
-/// An opened grant. Made only by [`Record::open`], so what is sent, answered or promoted is what stands in the record.
+/// An opened grant. Made only by [`Record::open`], so what is sent, answered or promoted is what is in the record.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// The grant. Judging may complete a candidate, with the account for instance, before it is promoted.
@@ -167,7 +167,7 @@ impl Opened {
         self.revision
     }
 
-    /// Whether it is still what stands there.
+    /// Whether the record still contains it.
     pub(crate) fn stands_on(&self, record: &Record) -> bool {
         record.sealed(self.slot).is_some_and(|sealed| sealed.revision == self.revision)
     }
@@ -183,7 +183,7 @@ pub(crate) enum ReadError {
 }
 
 impl Record {
-    /// Where the record says it belongs, and where its sealed fields open. Compare with the connection before believing it.
+    /// Where the record says it belongs, and where its sealed fields open. Compare it with the connection before using it.
     pub(crate) const fn place(&self) -> &Place {
         &self.place
     }
@@ -192,7 +192,7 @@ impl Record {
         &self.place.uid
     }
 
-    /// Grows by one with each write of newly sealed bytes; no two sealed fields of one name share it.
+    /// Grows by one with each write of newly sealed bytes; two sealed fields of one name never share it.
     pub(crate) const fn revision(&self) -> i64 {
         self.revision
     }

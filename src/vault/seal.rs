@@ -4,10 +4,9 @@
 //! "BWLN" ‖ version (1) ‖ key id (16) ‖ salt (32) ‖ nonce (12) ‖ AES-256-GCM ciphertext and tag
 //! ```
 //!
-//! The key is HKDF-SHA256 (RFC 5869) of the keyring's key and the salt, so no two envelopes share one and the
-//! random nonce cannot repeat under it. The additional data is the length-prefixed list of: format tag, cluster,
-//! namespace, name, UID, purpose, revision (8 bytes, big endian), provider. Bytes moved to any other place do not
-//! open there.
+//! The key is HKDF-SHA256 (RFC 5869) of the keyring's key and the salt, so two envelopes never share one and the random
+//! nonce cannot repeat under it. The additional data is the length-prefixed list of: format tag, cluster, namespace, name,
+//! UID, purpose, revision (8 bytes, big endian), provider. Bytes that are moved to another place do not open there.
 
 use aes_gcm::aead::{Aead, Nonce, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit};
@@ -33,7 +32,7 @@ pub struct Place {
     pub cluster: String,
     pub namespace: String,
     pub name: String,
-    /// UID of the connection: the same name made again is another place.
+    /// UID of the connection: the same name created again is another place.
     pub uid: String,
     pub provider: String,
 }
@@ -44,7 +43,7 @@ pub enum SealPurpose {
     Candidate,
     /// The predecessor of the grant, kept for a grace window.
     Previous,
-    /// What the operator keeps for itself of an attempt; not part of a record.
+    /// What the operator stores about an attempt for itself; not part of a record.
     Attempt,
 }
 
@@ -84,19 +83,19 @@ pub enum OpenError {
     Tampered,
 }
 
-/// Seals with the keyring's primary key and opens with whichever key sealed.
+/// Seals with the keyring's primary key and opens with the key that sealed.
 #[derive(Clone, Debug)]
 pub struct Sealer {
     keyring: SharedKeyring,
 }
 
 impl Sealer {
-    /// A sealer that always uses the keyring in force at the moment of the call.
+    /// A sealer that always uses the keyring in use at the time of the call.
     pub fn new(keyring: SharedKeyring) -> Self {
         Self { keyring }
     }
 
-    /// Seals `plaintext` for one purpose at one revision. Two calls never give the same bytes.
+    /// Seals `plaintext` for one purpose at one revision. Two calls never return the same bytes.
     pub fn seal(
         &self,
         place: &Place,
@@ -109,7 +108,7 @@ impl Sealer {
         seal_with(self.keyring.current().primary(), &salt, &nonce, &context, plaintext)
     }
 
-    /// Opens what [`Sealer::seal`] made for the same place, purpose and revision. Never panics, whatever the bytes.
+    /// Opens what [`Sealer::seal`] sealed for the same place, purpose and revision. Never panics, whatever the bytes.
     pub fn open(
         &self,
         place: &Place,
@@ -127,7 +126,7 @@ impl Sealer {
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LENGTH>().ok_or(OpenError::NotAnEnvelope)?;
         let (id, keyring) = (KeyId::from_bytes(*id), self.keyring.current());
         let key = keyring.key(&id).ok_or(OpenError::UnknownKey { id })?;
-        // Deriving 32 bytes cannot fail: HKDF-SHA256 gives up to 8160.
+        // Deriving 32 bytes cannot fail: HKDF-SHA256 can derive up to 8160.
         let cipher = cipher(key, salt).ok_or(OpenError::Tampered)?;
         let payload = Payload { msg: ciphertext, aad: &additional_data(place, purpose, revision) };
         let nonce = Nonce::<Aes256Gcm>::from(*nonce);
@@ -171,7 +170,7 @@ fn additional_data(place: &Place, purpose: SealPurpose, revision: i64) -> Vec<u8
 
 /// Each part with its length before it (8 bytes, big endian), in order.
 ///
-/// Two different lists never give the same bytes: `["ab", "c"]` and `["a", "bc"]` differ.
+/// Two different lists never result in the same bytes: `["ab", "c"]` and `["a", "bc"]` differ.
 pub(super) fn length_prefixed(parts: &[&[u8]]) -> Vec<u8> {
     let framed = |part: &&[u8]| [&(part.len() as u64).to_be_bytes(), *part].concat();
     parts.iter().flat_map(framed).collect()

@@ -20,7 +20,7 @@ mod query;
 
 pub(crate) use error::{CachedReadError, LiveReadError, WriteError};
 
-/// Changes that a slow listener may be behind before it is told that it missed some.
+/// How many changes a slow listener may be behind before it learns that it missed some.
 const CHANGES_KEPT: usize = 16_384;
 
 /// What is known of a connection's record: the record, or why its Secret could not be read.
@@ -28,14 +28,14 @@ type StoredRecord = Result<Arc<Record>, RecordError>;
 
 /// All records, by UID of the connection.
 ///
-/// [`Newest`] orders intents too, which do not count the record's own revision; and since that only grows, the higher revision
-/// wins with the greater resourceVersion.
+/// [`Newest`] also orders intents, which do not increment the record's revision. As that only grows, a higher revision also
+/// has the greater resourceVersion.
 type RecordCache = Newest<Arc<str>, StoredRecord>;
 
 /// Reads and writes the records of one operator's namespace.
 ///
 /// The client must not retry by itself (`Config::default_retry = false`): a write whose outcome is unknown is reported as
-/// such, once, after 5 s at the latest. A write whose future is dropped midway has an unknown outcome too.
+/// such, once, after 5 s at the latest. A write whose future is dropped midway also has an unknown outcome.
 pub(crate) struct Store {
     secrets: Api<Secret>,
     cache: RwLock<RecordCache>,
@@ -43,7 +43,7 @@ pub(crate) struct Store {
     synced: watch::Sender<bool>,
 }
 
-/// The right to write once over one known state of one record. It cannot be copied: each write spends it and gives the next.
+/// The right to write once over one known state of one record. It cannot be copied: a write consumes it.
 #[derive(Debug)]
 #[must_use = "a record is written again only with its latest version"]
 pub(crate) struct Version {
@@ -56,7 +56,7 @@ impl Version {
         &self.uid
     }
 
-    /// What was read, for a later comparison. It gives no right to write.
+    /// What was read, for a later comparison. It does not allow a write.
     pub(crate) fn read(&self) -> ObjectVersion {
         self.object.clone()
     }
@@ -95,7 +95,7 @@ impl Store {
     }
 
     pub(crate) async fn wait_ready(&self) {
-        // An error would mean that the sender is gone, and it lives as long as `self`.
+        // An error would mean that the sender is gone, but it lives as long as `self`.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
@@ -103,14 +103,14 @@ impl Store {
         *self.synced.borrow()
     }
 
-    /// UIDs of connections whose record changed or went, by our own writes too. A listener that falls behind is told so
-    /// (`Lagged`) and looks at all records again.
+    /// UIDs of connections whose record was changed or deleted, also by our own writes. A listener that falls behind gets
+    /// `Lagged` and checks all records again.
     pub(crate) fn changes(&self) -> broadcast::Receiver<Arc<str>> {
         self.changes.subscribe()
     }
 
     /// The record of the connection with this UID, as cached. `Ok(None)` means that there certainly was none: before the
-    /// records are listed, or where a Secret cannot be read, the answer is an error.
+    /// records are listed, or if a Secret cannot be read, the answer is an error.
     pub(crate) fn get(&self, uid: &str) -> Result<Option<Loaded>, CachedReadError> {
         if !self.is_ready() {
             return Err(CachedReadError::NotSynced);
@@ -118,8 +118,8 @@ impl Store {
         Ok(self.cached(uid)?)
     }
 
-    /// The record as the API server has it now, or as we have written it since. For the way out of a conflict or an unknown
-    /// outcome, not for a reconcile.
+    /// The record as the API server has it now, or as we have written it since. Used to resolve a conflict or an unknown
+    /// outcome, not in a reconcile.
     pub(crate) async fn reread(&self, uid: &str) -> Result<Option<Loaded>, LiveReadError> {
         let over = self.read().get(uid).map(|(_, held)| held.object.clone());
         match (bounded(self.secrets.get_opt(&record_name(uid))).await?, over) {
@@ -143,7 +143,7 @@ impl Store {
             return Err(WriteError::OtherRecord);
         }
         let mut secret = record.to_secret().map_err(|_| WriteError::NotSerializable)?;
-        // Without these a PUT would overwrite whatever is there.
+        // Without these a PUT would overwrite whatever is stored.
         secret.metadata.uid = Some(version.object.uid.to_string());
         secret.metadata.resource_version = Some(version.object.resource_version.to_string());
         let name = record_name(record.uid());
@@ -151,7 +151,7 @@ impl Store {
         self.written(record, &answer.map_err(WriteError::of_replace)?)
     }
 
-    /// Deletes exactly the state that `version` stands for, or nothing. A record that is gone already counts as erased.
+    /// Deletes exactly the state that `version` stands for, or nothing. A record that is already gone counts as erased.
     pub(crate) async fn erase(&self, version: Version) -> Result<(), WriteError> {
         let preconditions = Preconditions {
             uid: Some(version.object.uid.to_string()),
@@ -176,7 +176,7 @@ impl Store {
         Ok(Version { uid, object })
     }
 
-    /// Takes an event in. Returns the connections whose records must be read live to know more.
+    /// Applies an event. Returns the connections whose records must be read live to know more.
     fn hear(&self, event: Event<Secret>) -> Vec<Arc<str>> {
         match event {
             Event::Init => self.write().listing_begins(),
@@ -229,7 +229,7 @@ impl Store {
     }
 
     fn announce(&self, uid: Arc<str>) {
-        // An error means that nobody listens.
+        // An error means that there is no listener.
         let _ = self.changes.send(uid);
     }
 
@@ -252,8 +252,8 @@ fn loaded(uid: &Arc<str>, held: &CacheEntry<StoredRecord>) -> Result<Loaded, Rec
     Ok(Loaded { record, version: Version { uid: Arc::clone(uid), object: held.object.clone() } })
 }
 
-/// Whose record the Secret with this metadata is, and which state of it; `None` if its name is not a record's. The name decides:
-/// a label could be copied to a second Secret.
+/// Whose record the Secret with this metadata is, and which state of it; `None` if its name is not a record's. The name
+/// decides: a label could be copied to another Secret.
 fn identity(metadata: &ObjectMeta) -> Option<(Arc<str>, ObjectVersion)> {
     Some((uid_in_name(metadata.name.as_deref()?)?.into(), ObjectVersion::of(metadata)?))
 }

@@ -1,4 +1,4 @@
-//! The controller of workspaces: says which of their namespaces cannot be used. Sharing itself never waits for it.
+//! The controller of workspaces: reports which of their namespaces cannot be used. Sharing itself never waits for it.
 
 mod report;
 
@@ -14,7 +14,7 @@ use crate::metrics::PassOutcome;
 impl Controlled for Workspace {
     const LABEL: &'static str = "workspace";
 
-    /// All workspaces, which may gain or lose a namespace, and all that is shared.
+    /// All workspaces, which may get or lose a namespace, and everything that is shared.
     fn changed(ctx: &Context, change: &Change<Self>) {
         if change.matters() {
             ctx.world.kinds.workspaces.wake_where(|_| true);

@@ -1,4 +1,4 @@
-//! What is said about a workspace. Pure.
+//! What is reported about a workspace. Pure.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a provider object comes to, and what a connection gets of it.
+//! The resolution of a provider object, and what a connection gets from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use kube::ResourceExt;
 use crate::discovered::IssuerMetadata;
 use crate::grant::target::Target;
 
-/// What the provider controller made of one provider object.
+/// The provider controller's result for one provider object.
 pub(crate) type Resolution = Result<ReadyProvider, ProviderRefusal>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProviderRefusal {
     pub(crate) reason: Reason,
-    /// What is wrong, what to do, who can.
+    /// What is wrong, what to do, who can do it.
     pub(crate) message: String,
 }
 
 impl ProviderRefusal {
-    /// `detail` is said between what happened and what to do.
+    /// `detail` is placed between what happened and what to do.
     pub(crate) fn new(reason: Reason, detail: &str, contact: Option<&str>) -> Self {
         let facts = MessageFacts { contact, detail: detail.into(), ..MessageFacts::default() };
         Self { reason, message: reason.message(&facts) }
@@ -37,11 +37,11 @@ pub(crate) struct ReadyProvider {
     pub(crate) object: Arc<IntegrationProvider>,
     /// Its app registration, for the methods that need one.
     pub(crate) app: Option<Arc<App>>,
-    /// What the issuer's metadata says, where it was read.
+    /// What the issuer's metadata says, if it was read.
     pub(crate) metadata: Option<Arc<IssuerMetadata>>,
     /// Sends requests to it, within its network.
     pub(crate) http: Arc<dyn Http>,
-    /// For connections without parameters; `None` where they must set some.
+    /// For connections without parameters; `None` if they must set some.
     pub(crate) plain: Option<Arc<Target>>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) enum UnusableProvider {
     NotFound,
     /// Not usable now: why, and who can fix it.
     NotReady(String),
-    /// The connection's own parameters do not fit: which, and why.
+    /// The connection's own parameters are not valid: which, and why.
     ParametersInvalid(String),
 }
 
@@ -92,7 +92,7 @@ impl ReadyProvider {
                 SetBy::Provider => UnusableProvider::refused(&name, &why),
             }
         })?;
-        // What one issuer says does not count for another, to which a connection's parameters may lead.
+        // What one issuer says is not valid for another, to which a connection's parameters may lead.
         let issuer = description.endpoints.issuer.as_ref();
         let description = match &self.metadata {
             Some(metadata) if issuer == Some(&metadata.issuer) => {

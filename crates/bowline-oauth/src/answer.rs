@@ -1,7 +1,7 @@
-//! Reads what token endpoints really answer.
+//! Reads what token endpoints really return.
 //!
-//! An answer that carries tokens is never thrown away for what else is wrong with it: the refresh token inside may be
-//! the only one that still works. What is wrong is noted as a [`AnswerFlaw`] and the part in question is left out.
+//! An answer with tokens is never dropped because of another flaw: the refresh token in it may be the only one that still
+//! works. The flaw is noted as an [`AnswerFlaw`] and that part is left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::catalog::calls::IdentitySource;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::{ProviderAccount, TokenResponse};
 
-/// The longest lifetime that is believed: ten years.
+/// The longest lifetime that is accepted: ten years.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// Stands for the type of an access token that we cannot present ([`AnswerFlaw::TokenType`]): such a token is kept and never used.
+/// The type of an access token that we cannot present ([`AnswerFlaw::TokenType`]): such a token is kept and never used.
 pub const UNKNOWN_TYPE: &str = "unknown";
 
-/// What a token endpoint answered. Its `Debug` shows neither tokens nor claims.
+/// The answer of a token endpoint. Its `Debug` shows neither tokens nor claims.
 #[derive(Clone)]
 pub struct TokenAnswer {
     pub access_token: SecretString,
@@ -33,14 +33,14 @@ pub struct TokenAnswer {
     pub refresh_token: Option<SecretString>,
     /// How to present the access token: `Bearer` unless the provider said otherwise.
     pub token_type: String,
-    /// How long the access token lives, counted from before the request. `None` is unknown, not for ever.
+    /// The lifetime of the access token, counted from before the request. `None` is unknown, not unlimited.
     pub expires_in: Option<Duration>,
     pub refresh_expires_in: Option<Duration>,
     /// What was granted. `None`: what was requested (RFC 6749 §5.1).
     pub scopes: Option<Vec<String>>,
     /// Claims of the id token that we keep, as text.
     pub claims: BTreeMap<String, String>,
-    /// The account, where the answer itself names it.
+    /// The account, if the answer itself names it.
     pub account: Option<ProviderAccount>,
     /// Further parts to publish.
     pub extras: BTreeMap<String, String>,
@@ -58,24 +58,24 @@ impl fmt::Debug for TokenAnswer {
     }
 }
 
-/// What is wrong with an answer that is kept all the same.
+/// A flaw of an answer that is kept anyway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerFlaw {
     /// Negative, longer than [`MAX_LIFETIME`] or no number: counts as unknown.
     #[error("the lifetime of the access token makes no sense")]
     Lifetime,
-    /// The same of the refresh token's lifetime.
+    /// The same for the refresh token's lifetime.
     #[error("the lifetime of the refresh token makes no sense")]
     RefreshLifetime,
     /// The access token is of a type that we cannot present: it must not be used (RFC 6749 §7.1).
     #[error("the access token is of an unknown type")]
     TokenType,
-    /// The id token does not count; no claim is kept.
+    /// The id token is not valid; no claim is kept.
     #[error("the id token does not count: {0}")]
     IdToken(ClaimsFlaw),
 }
 
-/// A body, read as far as it can be.
+/// A body, read as far as possible.
 pub(crate) enum Document {
     /// A JSON object or array, or a form as an object of texts.
     Data(Value),
@@ -88,7 +88,7 @@ pub(crate) enum Document {
 }
 
 impl Document {
-    /// Reads a body by its look first and its content type second: providers mislabel both ways.
+    /// Reads a body by its content first and its content type second: providers get both wrong.
     pub(crate) fn read(received: &Received) -> Self {
         let Ok(text) = std::str::from_utf8(&received.body) else { return Self::Unreadable };
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -175,7 +175,7 @@ fn access_token<'a>(document: &'a Value, paths: &TokenResponse) -> Option<(&'a V
     paths.roots.iter().filter_map(|path| path.get(document)).find_map(with_token)
 }
 
-/// Also where nothing is said.
+/// Also the default.
 fn is_bearer(token_type: Option<&str>) -> bool {
     token_type.is_none_or(|given| given.eq_ignore_ascii_case("bearer"))
 }

@@ -19,10 +19,10 @@ pub struct App {
     pub client_id: String,
     /// Client secret; none for a public client.
     pub client_secret: Option<SecretString>,
-    /// The former secret: tried once when the provider refuses the current one.
+    /// The former secret: tried once if the provider refuses the current one.
     pub client_secret_previous: Option<SecretString>,
-    /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Tells one registration from the next
-    /// without telling anything of it; nothing where it is not known.
+    /// Which version of which Secret it was read from first: `<uid>/<resourceVersion>`. Distinguishes registrations without
+    /// revealing anything; empty if it is not known.
     pub version: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The authorization request: where a person's browser is sent (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9126).
+//! The authorization request: where a person's browser is redirected (RFC 6749 §4.1.1, RFC 7636 §4.3, RFC 9126).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::catalog::Description;
 use crate::catalog::entry::{Authorize, Pkce};
 use crate::catalog::protocol::{ClientAuth, Encoding, ProviderAccount};
 
-/// What is asked of the person. No `Debug`: it holds the state.
+/// What the person is asked for. No `Debug`: it contains the state.
 #[derive(Clone, Copy)]
 pub struct AuthorizationRequest<'a> {
     /// Where the browser comes back to, exactly as registered.
@@ -30,16 +30,16 @@ pub struct AuthorizationRequest<'a> {
     pub state: &'a SecretString,
     /// Scopes to request. None: no scope parameter, and the provider decides.
     pub scopes: &'a [String],
-    /// Which account is expected, so that nobody has to choose among several. Said where the catalogue says that the provider
-    /// takes such a hint: its e-mail address as `login_hint` (`OpenID` Connect Core §3.1.2.1), its name as GitHub's `login`.
+    /// The expected account, so that the person need not choose among several. Sent if the catalogue says that the provider
+    /// accepts a hint: the e-mail address as `login_hint` (`OpenID` Connect Core §3.1.2.1), the name as GitHub's `login`.
     pub expected: Option<&'a ProviderAccount>,
 }
 
 /// An authorization request that is ready. `Debug` shows neither the state in the address nor the verifier.
 pub struct Begun {
-    /// Where to send the browser. Holds the state, or a reference that can be used once.
+    /// Where to redirect the browser. Contains the state, or a reference that can be used once.
     pub address: Url,
-    /// The PKCE verifier. Never leaves the operator, but with the code.
+    /// The PKCE verifier. Leaves the operator only together with the code.
     pub verifier: SecretString,
 }
 
@@ -49,11 +49,11 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// Makes the authorization request of a new attempt: a fresh verifier, and the provider's own parameters.
+/// Builds the authorization request of a new attempt: a new verifier, and the provider's own parameters.
 ///
-/// Where a pushed authorization request endpoint is known, the parameters go there first, the client authenticated as at
-/// the token endpoint, and the browser carries only a reference. A push that fails fails the attempt: there is no way back
-/// to a request in the open. It may be repeated, with a new attempt.
+/// If a pushed authorization request endpoint is known, the parameters are sent there first, the client authenticates as at
+/// the token endpoint, and the browser gets only a reference. If the push fails, the attempt fails: we never fall back to a
+/// request in the URL. You may repeat it, with a new attempt.
 ///
 /// # Errors
 /// The description lacks the authorization endpoint or would send a parameter twice, or the push failed.
@@ -107,7 +107,7 @@ fn standard_parameters<'a>(
     Ok(parameters)
 }
 
-/// Scopes in the provider's way, what the catalogue adds, the hint and the nonce.
+/// Scopes in the provider's format, what the catalogue adds, the hint and the nonce.
 fn own_parameters<'a>(
     description: &'a Description,
     request: &AuthorizationRequest<'_>,
@@ -125,7 +125,7 @@ fn own_parameters<'a>(
     scopes.into_iter().chain(nonce).chain(hints).chain(catalogued).collect()
 }
 
-/// RFC 6749 §3.1: no parameter twice. Those of the endpoint's own query count.
+/// RFC 6749 §3.1: no parameter twice. Those in the endpoint's own query count.
 fn each_once(endpoint: &Url, parameters: &[(&str, String)]) -> Result<(), RequestError> {
     let own = endpoint.query_pairs().map(|(name, _)| name.into_owned());
     let mut seen = BTreeSet::new();
@@ -141,17 +141,17 @@ fn pushed(
     client: &Client<'_>,
     parameters: &[(&str, String)],
 ) -> Result<Request, RequestError> {
-    // Proving the client adds its id where the provider does not read it from the header.
+    // Authenticating the client adds its id if the provider does not read it from the header.
     let in_header = client.description.client_auth(client.secret.is_some()) == Some(ClientAuth::Basic);
     let fields = parameters.iter().map(|(name, value)| (*name, value.as_str()));
     let fields: Vec<_> = fields.filter(|(name, _)| in_header || *name != "client_id").collect();
     client.proven(endpoint, &fields, Encoding::Form)
 }
 
-/// The longest reference that is put into an address.
+/// The longest reference that is accepted.
 const MAX_REFERENCE: usize = 2048;
 
-/// RFC 9126 §2.2: 201 with `request_uri`. Some answer 200. How long it lives does not matter: the browser leaves at once.
+/// RFC 9126 §2.2: 201 with `request_uri`. Some return 200. Its lifetime does not matter: the browser uses it at once.
 fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
     let data = data.filter(|_| matches!(received.status.as_u16(), 200 | 201))?;
     let reference = data.get("request_uri")?.as_str()?;
@@ -159,12 +159,12 @@ fn reference(data: Option<&Value>, received: &Received) -> Option<String> {
     sound.then(|| reference.to_owned())
 }
 
-/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None where no id token is requested, which is what it is for.
+/// The nonce of a request (`OpenID` Connect Core §3.1.2.1). None if no id token is requested, because it protects only that.
 pub(super) fn nonce(scopes: &[String], verifier: &SecretString) -> Option<String> {
     scopes.iter().any(|scope| scope == "openid").then(|| nonce_of(verifier))
 }
 
-/// It binds an id token to the attempt as the verifier binds the code, and tells nothing of the verifier.
+/// It binds an id token to the attempt as the verifier binds the code, and reveals nothing of the verifier.
 pub(super) fn nonce_of(verifier: &SecretString) -> String {
     let mut hash = Sha256::new();
     hash.update(b"bowline nonce\0");
@@ -390,7 +390,7 @@ mod tests {
         }
         let rotating = App { client_secret_previous: Some(SecretString::from("old")), ..app() };
         let refused = Ok(answer(401, &[], r#"{"error":"invalid_client"}"#));
-        // How long the reference lives is not looked at.
+        // The lifetime of the reference is ignored.
         let good = Ok(answer(201, &[], r#"{"request_uri":"urn:r:2"}"#));
         let script = Script::new([refused, good]);
         let state = SecretString::from("s");

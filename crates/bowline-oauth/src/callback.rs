@@ -1,4 +1,4 @@
-//! What came back with the browser: who says so (RFC 9207), and what a refusal means (RFC 6749 §4.1.2.1).
+//! What the browser returns with: whose response it is (RFC 9207), and what a refusal means (RFC 6749 §4.1.2.1).
 
 use serde_json::json;
 
@@ -7,22 +7,22 @@ use super::issuer;
 use crate::catalog::Description;
 use crate::catalog::errors::{Class, Operation};
 
-/// A callback that may come from another server than the one that was asked (mix-up, RFC 9700 §4.4). Repeats nothing of
-/// what came.
+/// A callback that may come from another server than the one that was asked (mix-up, RFC 9700 §4.4). Repeats nothing of the
+/// callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssuerMismatch {
-    /// The provider says that its callbacks name it, and this one does not.
+    /// The provider announces `iss` in its callbacks, and this one has none.
     #[error("the callback does not name the provider that it comes from")]
     Missing,
-    /// Another issuer is named.
+    /// It names another issuer.
     #[error("the callback comes from another provider")]
     Other,
 }
 
 /// Checks `iss` of a callback, also of one with an error (RFC 9207 §2.4).
 ///
-/// Compared as plain strings with the issuer that was asked. Missing is refused where metadata or the catalogue says that
-/// callbacks carry it. For a provider without a known issuer, the name must be on the host of its authorization or token
+/// Compared as a plain string with the issuer that was asked. A missing one is refused if metadata or the catalogue says
+/// that callbacks have it. For a provider without a known issuer, the name must be on the host of its authorization or token
 /// endpoint.
 pub fn callback_issuer(description: &Description, given: Option<&str>) -> Result<(), IssuerMismatch> {
     let endpoints = &description.endpoints;
@@ -42,7 +42,7 @@ pub fn callback_issuer(description: &Description, given: Option<&str>) -> Result
 /// A callback with an error instead of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Declined {
-    /// What it means. [`Class::Cancelled`] is an outcome like another. Whatever it is, an older grant is untouched.
+    /// What it means. [`Class::Cancelled`] is an ordinary outcome. In any case an older grant is unchanged.
     pub class: Class,
     /// The provider's code, if it is 1 to 64 of `A-Z a-z 0-9 . _ -`.
     pub code: Option<String>,
@@ -56,8 +56,8 @@ pub struct Declined {
 /// How much of a provider's text is kept, in characters.
 pub(crate) const SAID: usize = 200;
 
-/// Reads `error` and `error_description` of a callback. A finer code of the provider decides before the standard's; a code
-/// that nobody knows is a [`Class::Bug`].
+/// Reads `error` and `error_description` of a callback. A more specific code of the provider counts before the standard one;
+/// an unknown code is a [`Class::Bug`].
 pub fn declined(description: &Description, error: &str, text: Option<&str>) -> Declined {
     let document = json!({"error": error, "error_description": text});
     let found = description.errors.token(Operation::Callback, &document);
@@ -74,7 +74,7 @@ const LONGEST_WORD: usize = 40;
 
 /// Text of a provider for people: one line of plain characters, without addresses and long words, cut.
 pub(crate) fn scrubbed(text: &str) -> Option<String> {
-    // More than is kept in the end, and little enough to look at.
+    // More than is kept in the end, and little enough to process.
     let cut: String = text.chars().take(4 * SAID).map(shown).collect();
     let words = cut.split_whitespace().map(|word| if is_kept(word) { word } else { "…" });
     let mut line = words.collect::<Vec<_>>().join(" ");
@@ -84,7 +84,7 @@ pub(crate) fn scrubbed(text: &str) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// As it is shown. What the text is quoted by, it cannot hold: it would end the quotation and go on in our name.
+/// As it is shown. It cannot contain its own quotation mark, which would end the quotation and continue in our name.
 fn shown(char: char) -> char {
     match char {
         '\u{201c}'..='\u{201f}' => '"',
@@ -93,7 +93,7 @@ fn shown(char: char) -> char {
     }
 }
 
-/// Neither a control character nor one that is not seen or turns the direction of a text.
+/// Neither a control character nor an invisible one nor one that changes the direction of a text.
 fn is_shown(char: char) -> bool {
     let unseen = matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

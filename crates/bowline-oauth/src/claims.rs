@@ -1,6 +1,6 @@
 //! Claims of an id token (`OpenID` Connect Core §3.1.3.7).
 //!
-//! It came from the token endpoint over TLS, so the signature may go unchecked; the claims may not.
+//! It came from the token endpoint over TLS, so the signature need not be checked; the claims must be.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::issuer;
 use crate::catalog::Description;
 
-/// The claims that are kept; the others are nobody's business here.
+/// The claims that are kept; the others are not our business.
 const KEPT: [&str; 10] =
     ["sub", "email", "email_verified", "name", "preferred_username", "tid", "oid", "hd", "iss", "upn"];
 
-/// How far clocks may be apart, in seconds.
+/// The allowed clock skew, in seconds.
 const SKEW: i64 = 120;
 
-/// Why an id token does not count.
+/// Why an id token is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimsFlaw {
     /// Not three parts with a JSON object in the middle.
@@ -33,15 +33,15 @@ pub enum ClaimsFlaw {
     /// It has no `nonce`, although one was sent.
     #[error("it does not say which request it answers")]
     NoNonce,
-    /// `nonce` is another's.
+    /// `nonce` is that of another request.
     #[error("it answers another request")]
     OtherNonce,
     #[error("it has expired")]
     Expired,
 }
 
-/// The kept claims of a token that is for us, from the description's issuer where that is known, not expired, and with
-/// the nonce that was sent, if one was.
+/// The kept claims of a token that is for us, from the description's issuer if that is known, not expired, and with the
+/// nonce that was sent, if one was.
 pub(crate) fn read(
     token: &str,
     description: &Description,
@@ -74,7 +74,7 @@ pub(crate) fn read(
     Ok(KEPT.iter().filter_map(kept).collect())
 }
 
-/// The claims as a document that account paths can be read from.
+/// The claims as a document from which account paths can be read.
 pub fn document(claims: &BTreeMap<String, String>) -> Value {
     claims.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect()
 }

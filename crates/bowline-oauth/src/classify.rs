@@ -1,4 +1,4 @@
-//! What a failure means, and whether the request can have had an effect.
+//! What a failure means, and whether the request may have had an effect.
 //!
 //! The order of decisions is that of the OAuth requirements §4: no reply, unreadable body, error member whatever the
 //! status, Retry-After and 429, the provider's table, the standard's table, the status. Pure.
@@ -17,19 +17,19 @@ use crate::catalog::Description;
 pub(crate) use crate::catalog::errors::Operation;
 use crate::catalog::errors::{Class, Finding, passes};
 
-/// A request that failed. Holds no text of the provider but a code of plain characters.
+/// A request that failed. Contains no text of the provider except a code of plain characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{summary}")]
 pub struct Failure {
-    /// What it means, and so who acts.
+    /// What it means, and therefore who acts.
     pub class: Class,
     /// The provider's code: 1 to 64 of `A-Z a-z 0-9 . _ -`, otherwise left out.
     pub code: Option<String>,
     /// HTTP status, if one came.
     pub status: Option<u16>,
-    /// How long to wait at least, at most an hour if the provider asked for it in a header.
+    /// The minimum wait, at most an hour if the provider requested it in a header.
     pub retry_after: Option<Duration>,
-    /// Whether the request can have had an effect. [`Sent::MaybeSent`]: the outcome is unknown.
+    /// Whether the request may have had an effect. [`Sent::MaybeSent`]: the outcome is unknown.
     pub sent: Sent,
     /// Whether the code proves that somebody withdrew the grant.
     pub proves_revoked: bool,
@@ -61,7 +61,7 @@ impl Failure {
     /// Whether the provider refused the client itself, so that another client secret may help. A provider in trouble is not
     /// believed: it may have used the token before it failed, and a second request would use it again.
     pub fn refuses_client(&self) -> bool {
-        // The standard's word, GitHub's, Slack's and Microsoft's (wrong secret, expired secret).
+        // The standard code, GitHub's, Slack's and Microsoft's (wrong secret, expired secret).
         const CODES: [&str; 5] =
             ["invalid_client", "incorrect_client_credentials", "bad_client_secret", "7000215", "7000222"];
         self.class == Class::Config
@@ -69,7 +69,7 @@ impl Failure {
             && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
     }
 
-    /// Leaves out a code that repeats a part of `secret`: a hostile provider might echo what it was sent.
+    /// Leaves out a code that contains a part of `secret`: a hostile provider might repeat what it received.
     #[must_use]
     pub(super) fn without_echo(mut self, secret: &str) -> Self {
         let echoes =
@@ -131,7 +131,7 @@ impl From<SendError> for Failure {
     }
 }
 
-/// A success that holds no access token: what it did is unknown.
+/// A success without an access token: its effect is unknown.
 pub(crate) fn without_token(received: &Received) -> Failure {
     let summary = "the provider's answer holds no access token";
     Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
@@ -143,13 +143,13 @@ pub(crate) fn unconfirmed(received: &Received) -> Failure {
     Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
 }
 
-/// Tokens that answer another request than ours (`OpenID` Connect Core §3.1.3.7): somebody slipped in a foreign code.
+/// Tokens that belong to another request than ours (`OpenID` Connect Core §3.1.3.7): somebody injected a foreign code.
 pub(crate) fn of_another_request() -> Failure {
     let summary = "the provider's answer belongs to another attempt to connect";
     Failure::new(Class::Reauth, Sent::MaybeSent, summary)
 }
 
-/// What an answer means: a success as far as status and error members tell, or a failure.
+/// What an answer means: a success, judging by status and error members, or a failure.
 pub(crate) fn answered(
     operation: Operation,
     description: &Description,
@@ -214,7 +214,7 @@ fn read(
     failure.with_status(Some(status))
 }
 
-/// Steps 4 to 7: what was found, or the standard's table, or the status.
+/// Steps 4 to 7: a known code, or the standard's table, or the status.
 fn class(
     operation: Operation,
     status: StatusCode,
@@ -224,11 +224,11 @@ fn class(
 ) -> Class {
     match (finding, code.and_then(|code| standard(operation, code))) {
         _ if busy => Class::Transient,
-        // The table is written for refreshes; what a standard code means to a new grant is the same everywhere. A finer
-        // code of the provider's own tells more.
+        // The table is written for refreshes; for a new grant a standard code always has the standard meaning. A more
+        // specific code of the provider says more.
         (Some(found), Some(_)) if operation.begins_a_grant() && found.code.as_deref() != code => found.class,
         (_, Some(class)) if operation.begins_a_grant() => class,
-        // Without a grant there is none that could be gone.
+        // Without a grant, none can be gone.
         (Some(found), _) if found.class == Class::Reauth && operation == Operation::ClientCredentials => {
             Class::Config
         }
@@ -238,7 +238,7 @@ fn class(
     }
 }
 
-/// Step 2: a body that is no data.
+/// Step 2: a body without data.
 fn unreadable(
     operation: Operation,
     description: &Description,
@@ -261,7 +261,7 @@ fn unreadable(
     } else if operation.is_token_request() || is_page || status.is_success() {
         by_status(status)
     } else {
-        // An API may refuse a credential with a bare status; a page is not the API speaking.
+        // An API may refuse a credential with only a status; a page does not come from the API.
         let found = description.errors.api(status.as_u16(), &received.headers, None);
         found.map_or_else(|| by_status(status), |found| found.class)
     };
@@ -270,15 +270,15 @@ fn unreadable(
     Failure::new(class, sent, summary).with_status(Some(status))
 }
 
-/// Whether an answer that says no can have followed an effect. A provider in trouble may have done the work before
-/// it failed; one that says "too many" has not begun.
+/// Whether a refusal may follow an effect. A provider in trouble may have done the work before it failed; one that says "too
+/// many" has not begun.
 fn effect(class: Class, status: StatusCode) -> Sent {
     let trouble =
         status.is_server_error() || class == Class::Transient && status != StatusCode::TOO_MANY_REQUESTS;
     if trouble { Sent::MaybeSent } else { Sent::Refused }
 }
 
-/// Step 6: the codes of RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6 and RFC 8707. "Start over" of a code exchange is
+/// Step 6: the codes of RFC 6749 §5.2, `OpenID` Connect Core §3.1.2.6 and RFC 8707. "Start over" in a code exchange is
 /// `Reauth`: the person begins again.
 fn standard(operation: Operation, code: &str) -> Option<Class> {
     if !operation.is_token_request() {
@@ -315,7 +315,7 @@ fn by_status(status: StatusCode) -> Class {
     if passes(status.as_u16()) { Class::Transient } else { Class::Bug }
 }
 
-/// The code in the body, known or not. Where the table does not say where it is, a token answer has it in `error`.
+/// The code in the body, known or not. If the table does not say where it is, a token answer has it in `error`.
 fn error_code(operation: Operation, description: &Description, data: &Value) -> Option<String> {
     let errors = &description.errors;
     let listed = if operation.is_token_request() || errors.api_code.is_empty() {
@@ -328,14 +328,14 @@ fn error_code(operation: Operation, description: &Description, data: &Value) -> 
     code.filter(|code| !code.is_empty() && code != "false")
 }
 
-/// Whether the body says no without a code.
+/// Whether the body is a refusal without a code.
 fn says_no(operation: Operation, description: &Description, data: &Value) -> bool {
     let flag = description.token_response.success.as_ref().and_then(|path| path.get(data));
     let object = data.get("error").is_some_and(Value::is_object);
     flag == Some(&Value::Bool(false)) || object && operation.is_token_request()
 }
 
-/// Whether a code is fit to be shown: so short and plain that it can hold neither a sentence nor a token of usual size.
+/// Whether a code may be shown: short and plain enough that it can contain neither a sentence nor a token of usual size.
 pub(super) fn is_plain(code: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=64).contains(&code.len()) && code.bytes().all(plain)
@@ -368,7 +368,7 @@ mod tests {
         use Sent::{MaybeSent, Refused};
         type Row<'a> = (u16, &'a [(&'a str, &'a str)], &'a str, Class, Option<&'a str>, Sent);
         let rows: &[Row] = &[
-            // Bodies that are no answer.
+            // Bodies that are no answers.
             (200, &[], PAGE, Transient, None, MaybeSent),
             (403, &[], PAGE, Transient, None, MaybeSent),
             (401, &[], PAGE, Bug, None, MaybeSent),
@@ -389,7 +389,7 @@ mod tests {
             (302, &[("location", "https://evil.example.com/")], "", Bug, None, Refused),
             (307, &[("location", "https://evil.example.com/")], PAGE, Bug, None, Refused),
             (308, &[], "{}", Bug, None, Refused),
-            // Codes of the standard, whatever the status.
+            // Standard codes, whatever the status.
             (400, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
             (200, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
             (401, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), Refused),
@@ -423,7 +423,7 @@ mod tests {
             ),
             // A known code counts even with 5xx, but the outcome stays unknown.
             (500, &[], r#"{"error":"invalid_grant"}"#, Reauth, Some("invalid_grant"), MaybeSent),
-            // Waiting comes before every code.
+            // A requested wait counts before every code.
             (429, &[], r#"{"error":"invalid_grant"}"#, Transient, Some("invalid_grant"), Refused),
             (429, BUSY, "", Transient, None, Refused),
             (400, BUSY, r#"{"error":"invalid_grant"}"#, Transient, Some("invalid_grant"), MaybeSent),

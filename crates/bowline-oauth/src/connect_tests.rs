@@ -1,4 +1,4 @@
-//! The whole way of a connection over the wire, against the sandbox: discovery, request, consent, callback, exchange.
+//! A whole connection over the wire, against the sandbox: discovery, request, consent, callback, exchange.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ struct Bench {
 }
 
 async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
-    // A second test in this process finds it installed.
+    // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let mut config = RealmConfig::default();
@@ -72,7 +72,7 @@ impl Bench {
         begin(&self.http, &self.description, &self.app, &request, NOW).await.unwrap()
     }
 
-    /// What comes back with the browser of a person who decides like this.
+    /// The callback after a person's decision.
     async fn decide(&self, begun: &Begun, decision: &[(&str, &str)]) -> HashMap<String, String> {
         let mut address = begun.address.clone();
         address.query_pairs_mut().extend_pairs(decision);

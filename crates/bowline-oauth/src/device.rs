@@ -1,4 +1,4 @@
-//! Device flow (RFC 8628): a person types a code elsewhere, and we ask from time to time.
+//! Device flow (RFC 8628): a person types a code elsewhere, and we poll.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::catalog::Description;
 /// RFC 8628 §3.4.
 const DEVICE_CODE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// The pause between two polls where the provider names none (RFC 8628 §3.2), and what `slow_down` adds (§3.5).
+/// The pause between two polls if the provider gives none (RFC 8628 §3.2), and what `slow_down` adds (§3.5).
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest that a device code is believed to live.
+/// The longest lifetime of a device code that is accepted.
 pub(crate) const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 /// The longest address or device code that is kept.
@@ -31,10 +31,10 @@ const MAX_TEXT: usize = 2048;
 /// The longest code for people.
 const MAX_USER_CODE: usize = 64;
 
-/// What a person needs to finish elsewhere, and what we ask with. `Debug` does not show the device code.
+/// What a person needs to finish elsewhere, and what we poll with. `Debug` does not show the device code.
 #[derive(Clone)]
 pub struct DeviceAuthorization {
-    /// What we ask with: a credential.
+    /// What we poll with: a credential.
     pub device_code: SecretString,
     /// What the person types. Printable, at most 64 characters.
     pub user_code: String,
@@ -42,9 +42,9 @@ pub struct DeviceAuthorization {
     pub verification_uri: Url,
     /// The same page with the code filled in. Left out if it is on another host.
     pub verification_uri_complete: Option<Url>,
-    /// How long both codes live, from before the request: more than nothing, at most [`MAX_LIFETIME`].
+    /// The lifetime of both codes, from before the request: more than zero, at most [`MAX_LIFETIME`].
     pub expires_in: Duration,
-    /// Least pause between two polls, at least a second.
+    /// The minimum pause between two polls, at least a second.
     pub interval: Duration,
 }
 
@@ -57,20 +57,20 @@ impl fmt::Debug for DeviceAuthorization {
     }
 }
 
-/// What came of one poll.
+/// The result of one poll.
 #[derive(Clone, Debug)]
 pub enum Poll {
     /// Nobody has decided yet.
     Pending,
-    /// The same, and the pause grows by [`INTERVAL`] for this and every later poll.
+    /// The same, and the pause grows by [`INTERVAL`] for this and all later polls.
     SlowDown,
-    /// Tokens. The device code is spent.
+    /// Tokens. The device code is used up.
     Granted(Box<Granted>),
     Denied,
     Expired,
 }
 
-/// Asks for codes (RFC 8628 §3.1). May be repeated: codes that nobody uses expire.
+/// Requests codes (RFC 8628 §3.1). You may repeat this: unused codes expire.
 ///
 /// # Errors
 /// The provider has no such endpoint or refused, or its answer lacks what a person needs.
@@ -87,12 +87,12 @@ pub async fn authorize(
     answered.document.data().and_then(read).ok_or_else(|| classify::unconfirmed(&answered.received))
 }
 
-/// Asks once whether the person has decided (RFC 8628 §3.4). The caller keeps the pauses.
+/// Polls once whether the person has decided (RFC 8628 §3.4). The caller observes the pauses.
 ///
 /// # Errors
-/// Anything but the outcomes of [`Poll`]. Of a class that passes, ask again later, with a growing pause (§3.5); but where
-/// [`Failure::sent`] leaves open whether the provider acted, the grant may have been given and lost: then the next poll
-/// is refused, and the person begins again.
+/// Anything except the outcomes of [`Poll`]. If it is temporary, poll again later, with a growing pause (§3.5). If
+/// [`Failure::sent`] leaves open whether the provider acted, the grant may have been issued and lost: then the next poll is
+/// refused, and the person begins again.
 pub async fn poll(
     http: &dyn Http,
     description: &Description,
@@ -108,7 +108,7 @@ pub async fn poll(
         Err(failure) => match failure.code.as_deref() {
             Some("authorization_pending") => Ok(Poll::Pending),
             Some("slow_down") => Ok(Poll::SlowDown),
-            // The standard's word, and Microsoft's.
+            // The standard code, and Microsoft's.
             Some("access_denied" | "authorization_declined") => Ok(Poll::Denied),
             Some("expired_token") => Ok(Poll::Expired),
             _ => Err(failure.without_echo(device_code)),
@@ -151,7 +151,7 @@ fn is_typeable(code: &str) -> bool {
     code.chars().all(|char| char.is_ascii_graphic() || char == ' ')
 }
 
-/// More than nothing.
+/// More than zero.
 fn seconds(value: &Value) -> Option<Duration> {
     answer::seconds(value).filter(|span| !span.is_zero())
 }

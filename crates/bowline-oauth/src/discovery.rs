@@ -18,18 +18,18 @@ pub enum DiscoveryError {
     /// The issuer has a query or fragment, which RFC 8414 §2 forbids.
     #[error("the issuer may have no query and no fragment: write it without")]
     NotAnIssuer,
-    /// No document came. Passes by itself, unless the address may not be called.
+    /// No document was received. Temporary, unless the address may not be called.
     #[error("the issuer's metadata cannot be fetched: {0}")]
     Unreachable(#[from] SendError),
     /// The issuer has no document at either address.
     #[error("the issuer publishes no metadata (status {}): check endpoints.issuer, or set endpoints.token", .0.as_u16())]
     NoDocument(StatusCode),
-    /// The provider is in trouble. Passes by itself.
+    /// The provider is in trouble. Temporary.
     #[error("the issuer's metadata is not available now (status {})", .0.as_u16())]
     Unavailable(StatusCode),
     #[error("the issuer's metadata cannot be read: check endpoints.issuer, or set endpoints.token")]
     Unreadable,
-    /// The document belongs to another issuer: nothing in it counts (RFC 8414 §3.3).
+    /// The document belongs to another issuer: nothing in it is valid (RFC 8414 §3.3).
     #[error("the metadata is of another issuer: write endpoints.issuer exactly as the provider does")]
     OtherIssuer,
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
@@ -41,7 +41,7 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
-    /// Whether it may pass by itself. Until then the last good copy counts.
+    /// Whether it may be temporary. Until it is over, the last good copy is used.
     pub fn passes(&self) -> bool {
         match self {
             Self::Unreachable(error) => !matches!(error, SendError::Refused(_) | SendError::BadUrl),
@@ -51,10 +51,10 @@ impl DiscoveryError {
     }
 }
 
-/// Fetches the metadata of an issuer: the OAuth document, and where there is none the `OpenID` document.
+/// Fetches the metadata of an issuer: the OAuth document, or the `OpenID` document if there is none.
 ///
-/// The document's issuer is compared character by character. Endpoints may be on any host; those that the client
-/// would refuse to call are refused here, and again when they are dialled.
+/// The document's issuer is compared character by character. Endpoints may be on any host; those that the client would not
+/// call are refused here, and again when the client connects.
 pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoints, DiscoveryError> {
     if issuer.query().is_some() || issuer.fragment().is_some() {
         return Err(DiscoveryError::NotAnIssuer);
@@ -71,7 +71,7 @@ pub async fn discover(http: &dyn Http, issuer: &Url) -> Result<DiscoveredEndpoin
     };
     match fetch(http, &openid_document, issuer).await {
         Ok(document) => endpoints(http, &document),
-        // What was wrong with a document says more than that there is no second one.
+        // The error of the first document says more than that there is no second one.
         Err(DiscoveryError::NoDocument(_)) => Err(first),
         Err(error) => Err(error),
     }
@@ -125,7 +125,7 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
     })
 }
 
-/// The ways that we know. An absent list means Basic (RFC 8414 §2).
+/// The methods that we support. An absent list means Basic (RFC 8414 §2).
 fn client_auth(document: &Value) -> Vec<ClientAuth> {
     let Some(listed) = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array) else {
         return vec![ClientAuth::Basic];

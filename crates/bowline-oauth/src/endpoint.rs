@@ -1,4 +1,4 @@
-//! Requests in which the client proves itself: token, pushed authorization and device authorization endpoint.
+//! Requests with client authentication: token, pushed authorization and device authorization endpoint.
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -10,7 +10,7 @@ use super::http::{Http, Received, Request};
 use super::request::{Client, RequestError};
 use crate::catalog::Description;
 
-/// A token answer, and the client secret with which it came.
+/// A token answer, and the client secret that was used for it.
 #[derive(Clone, Debug)]
 pub struct Granted {
     pub answer: TokenAnswer,
@@ -18,7 +18,7 @@ pub struct Granted {
     pub secret: WhichSecret,
 }
 
-/// One way of asking an endpoint at which the client proves itself.
+/// A request to an endpoint with client authentication.
 #[derive(Clone, Copy)]
 pub(super) struct ClientRequest<'a> {
     pub(crate) http: &'a dyn Http,
@@ -36,7 +36,7 @@ pub(super) struct Answered {
 }
 
 impl ClientRequest<'_> {
-    /// Asks for tokens by what the grant type needs; an id token counts only with the `nonce`, if there is one.
+    /// Requests tokens with what the grant type needs; an id token is valid only with the `nonce`, if there is one.
     pub(super) async fn tokens(
         &self,
         grant: &[(&str, &str)],
@@ -49,7 +49,7 @@ impl ClientRequest<'_> {
         Ok(Granted { answer, secret })
     }
 
-    /// Sends what `build` makes, for an answer with data.
+    /// Sends what `build` builds, for an answer with data.
     pub(super) async fn send(
         &self,
         build: impl Fn(&Client<'_>) -> Result<Request, RequestError>,
@@ -63,9 +63,9 @@ impl ClientRequest<'_> {
         Ok(Answered { received, document, secret })
     }
 
-    /// Sends what `build` makes with the client secret, and again with the previous one if the client is refused: the
-    /// provider proves the client before it looks at anything else (RFC 6749 §3.2.1), so nothing was spent. An answer
-    /// that leaves this open, such as one with status 500, is not followed by a second request.
+    /// Sends what `build` builds with the client secret, and again with the previous one if the client is refused. The
+    /// provider authenticates the client before anything else (RFC 6749 §3.2.1), so nothing was spent. If an answer leaves
+    /// this open, for example with status 500, there is no second request.
     pub(super) async fn ask<T>(
         &self,
         build: impl Fn(&Client<'_>) -> Result<Request, RequestError>,

@@ -13,7 +13,7 @@ use super::http::Http;
 use crate::catalog::Description;
 use crate::catalog::entry::Pkce;
 
-/// The code in a callback, and what the request that it answers said.
+/// The code in a callback, and the values of the request that it answers.
 #[derive(Clone, Copy, Debug)]
 pub struct Code<'a> {
     pub code: &'a SecretString,
@@ -26,15 +26,15 @@ pub struct Code<'a> {
 
 /// Exchanges the code in a callback.
 ///
-/// The code goes out once. It goes out a second time, with the previous client secret, only after the provider refused
-/// the client itself: it proves the client before it looks at the code (RFC 6749 §4.1.3), so that the code was not used.
-/// After any other failure the code must not be sent again, unless [`Failure::sent`] says that no byte of it left; a
-/// server that sees a code twice may end what it gave for it (§4.1.2). [`Class::Reauth`] means to start over: the code
-/// is late, used or not ours. It says nothing about an older grant.
+/// The code is sent once. It is sent a second time, with the previous client secret, only if the provider refused the client
+/// itself: it authenticates the client before it checks the code (RFC 6749 §4.1.3), so the code was not used. After any
+/// other failure the code must not be sent again, unless [`Failure::sent`] says that no byte of it was sent; a server that
+/// sees a code twice may revoke what it issued for it (§4.1.2). [`Class::Reauth`] means to start over: the code is too late,
+/// used or not ours. It says nothing about an older grant.
 ///
 /// The token endpoint answered us directly over TLS, so the id token's signature is not checked (`OpenID` Connect Core
-/// §3.1.3.7); issuer, audience, expiry and, where one was sent, the nonce are. A nonce of another request refuses the whole
-/// answer: the code was not meant for us.
+/// §3.1.3.7); issuer, audience, expiry and, if one was sent, the nonce are. If the nonce is that of another request, the
+/// whole answer is refused: the code was not meant for us.
 ///
 /// [`Class::Reauth`]: crate::catalog::errors::Class::Reauth
 pub async fn exchange(
@@ -138,7 +138,7 @@ mod tests {
 
         let rows = [
             (400, r#"{"error":"invalid_grant"}"#, Class::Reauth, Sent::Refused),
-            // It says that it refused the client, and that it broke: whether the code was used is open.
+            // It says that it refused the client, and that it failed: whether the code was used is open.
             (500, r#"{"error":"invalid_client"}"#, Class::Config, Sent::MaybeSent),
             (401, "", Class::Bug, Sent::Refused),
             (502, "", Class::Transient, Sent::MaybeSent),
@@ -198,7 +198,7 @@ mod tests {
         let silent = exchanged(&with(Value::Null), &description(), &app()).await.unwrap();
         assert_eq!(silent.answer.flaws, [AnswerFlaw::IdToken(ClaimsFlaw::NoNonce)]);
         assert!(silent.answer.claims.is_empty());
-        // Where none was asked for there was no nonce to repeat.
+        // If none was requested there was no nonce to repeat.
         let code = SecretString::from("code-canary");
         let unasked = exchanged_as(&with(Value::Null), &description(), &app(), &code, &[]).await.unwrap();
         assert_eq!(unasked.answer.claims["sub"], "7");

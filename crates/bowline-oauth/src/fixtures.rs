@@ -1,4 +1,4 @@
-//! What the tests of this module share.
+//! What the tests of this crate share.
 
 use std::sync::Mutex;
 
@@ -81,7 +81,7 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Recei
     }
 }
 
-/// Gives prepared answers, first to last, and keeps the requests.
+/// Returns prepared answers in order, and keeps the requests.
 #[derive(Debug)]
 pub(crate) struct Script {
     answers: Mutex<std::collections::VecDeque<Result<Received, SendError>>>,

@@ -1,8 +1,8 @@
 //! Which hosts may be called.
 //!
-//! Addresses of providers come from people: provider objects, parameters, discovery documents. Without a guard they
-//! would be a way to let the operator call into the cluster. A name is judged before and after it is resolved, and
-//! the addresses that were judged are the ones that are dialled, so that a name cannot change in between.
+//! Addresses of providers come from people: provider objects, parameters, discovery documents. Without a guard somebody
+//! could use them to make the operator call into the cluster. A name is checked before and after it is resolved, and we
+//! connect to the addresses that were checked, so that a name cannot change in between.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -60,7 +60,7 @@ use AddressRule::{
 };
 
 impl AddressRule {
-    /// Whether a provider's `allowed_cidrs` can lift it.
+    /// Whether a provider's `allowed_cidrs` can allow it.
     fn can_be_lifted(self) -> bool {
         matches!(self, Loopback | Private | CarrierNat | Documentation | Benchmarking | Reserved)
     }
@@ -81,10 +81,10 @@ impl AddressRefused {
     }
 }
 
-/// Judges a URL before its name is resolved.
+/// Checks a URL before its name is resolved.
 ///
-/// Sees scheme, credentials, names and IP literals in every form that [`Url`] normalises (decimal, hexadecimal,
-/// octal, bracketed). HTTP clients dial literals without asking their resolver, so this has to come first.
+/// Checks scheme, credentials, names and IP literals in every form that [`Url`] normalises (decimal, hexadecimal, octal,
+/// bracketed). HTTP clients connect to literals without asking their resolver, so this has to come first.
 pub fn check_url(url: &Url, network: &Network) -> Result<(), AddressRefused> {
     let host = url.host_str().unwrap_or_default();
     let refuse = |rule| Err(AddressRefused::new(host, rule));
@@ -106,7 +106,7 @@ pub fn check_url(url: &Url, network: &Network) -> Result<(), AddressRefused> {
     broken.map_or(Ok(()), refuse)
 }
 
-/// Judges the proxy's own address where it is a literal; a name is judged when it is resolved.
+/// Checks the proxy's own address if it is a literal; a name is checked when it is resolved.
 pub(super) fn check_proxy(url: &Url) -> Result<(), AddressRefused> {
     let rule = match url.host() {
         Some(Host::Ipv4(ip)) => forbidden_for_proxy(ip.into()),
@@ -117,10 +117,10 @@ pub(super) fn check_proxy(url: &Url) -> Result<(), AddressRefused> {
     rule.map_or(Ok(()), |rule| Err(AddressRefused::new(host, rule)))
 }
 
-/// Why the name may not be called, whatever it resolves to; `None` when it may.
+/// Why the name may not be called, whatever it resolves to; `None` if it may.
 fn forbidden_name(name: &str, network: &Network) -> Option<AddressRule> {
     let rule = kind_of_name(name)?;
-    // Where private addresses are allowed, what a local name resolves to decides.
+    // If private addresses are allowed, the address of a local name decides.
     (rule == Metadata || network.allowed_cidrs.is_empty()).then_some(rule)
 }
 
@@ -137,11 +137,11 @@ fn kind_of_name(name: &str) -> Option<AddressRule> {
     if CLUSTER.iter().any(is_or_is_under) {
         return Some(AddressRule::ClusterName);
     }
-    // A name without a dot is completed by the search list of the pod, that is to a Service.
+    // A name without a dot is completed by the pod's search list, and so becomes a Service.
     (!name.contains('.') || LOCAL.iter().any(is_or_is_under)).then_some(AddressRule::LocalName)
 }
 
-/// Why the address may not be called; `None` when it may.
+/// Why the address may not be called; `None` if it may.
 fn forbidden(ip: IpAddr, network: &Network) -> Option<AddressRule> {
     let ip = behind_nat64(ip);
     let rule = kind_of_address(ip)?;
@@ -149,12 +149,12 @@ fn forbidden(ip: IpAddr, network: &Network) -> Option<AddressRule> {
     (!is_allowed).then_some(rule)
 }
 
-/// The proxy is the operator's choice, wherever it stands; a metadata service is none.
+/// The operator chooses the proxy, and it may be anywhere; a metadata service is no proxy.
 fn forbidden_for_proxy(ip: IpAddr) -> Option<AddressRule> {
     kind_of_address(behind_nat64(ip)).filter(|rule| !rule.can_be_lifted())
 }
 
-/// Clusters without IPv4 reach IPv4-only providers through NAT64 (RFC 6052): the address inside is what counts.
+/// Clusters without IPv4 reach IPv4-only providers through NAT64 (RFC 6052): the address inside counts.
 fn behind_nat64(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(v6) => match v6.segments() {
@@ -179,7 +179,7 @@ const fn v6(s: [u16; 8], prefix: u8) -> IpNet {
 /// All of IPv6 that is assigned for public use.
 const PUBLIC_V6: IpNet = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
-/// What is not public; the first row that fits counts. RFC 6890, and RFC 1918, 3849, 4193, 5180, 5737, 6598, 9637.
+/// What is not public; the first row that matches counts. RFC 6890, and RFC 1918, 3849, 4193, 5180, 5737, 6598, 9637.
 const SPECIAL: [(IpNet, AddressRule); 38] = [
     // AWS, Google and Azure; Azure's host agent; Alibaba; Oracle.
     (v4([169, 254, 169, 254], 32), Metadata),
@@ -243,7 +243,7 @@ pub(super) fn system_lookup() -> DnsLookup {
     })
 }
 
-/// The resolver of a guarded client: hands on only addresses that were judged.
+/// The resolver of a guarded client: returns only addresses that were checked.
 #[derive(Clone)]
 pub(super) struct Resolver {
     network: Arc<Network>,
@@ -255,16 +255,16 @@ impl Resolver {
         Self { network, lookup }
     }
 
-    /// The addresses of `name` that may be dialled. Addresses that may not are left out; when none is left, the
-    /// first one's reason is the error.
+    /// The addresses of `name` that we may connect to. Others are left out; if none is left, the first one's reason is the
+    /// error.
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, DnsError> {
         let is_proxy = self.network.proxy.as_ref().and_then(Url::host_str) == Some(name);
         let judge = |ip| if is_proxy { forbidden_for_proxy(ip) } else { forbidden(ip, &self.network) };
         if let Some(rule) = forbidden_name(name, &self.network).filter(|_| !is_proxy) {
             return Err(AddressRefused::new(name, rule).into());
         }
-        // The closing dot keeps the pod's search list out: `login.example.com` must not be looked up as
-        // `login.example.com.some-namespace.svc.cluster.local` first. Local names may need that list.
+        // The final dot disables the pod's search list: `login.example.com` must not be looked up first as
+        // `login.example.com.some-namespace.svc.cluster.local`. Local names may need that list.
         let is_local = kind_of_name(name).is_some();
         let asked = if is_local { name.to_owned() } else { format!("{}.", name.trim_end_matches('.')) };
         let found = (self.lookup)(asked).await?;
@@ -276,7 +276,7 @@ impl Resolver {
     }
 }
 
-/// A name without an address that may be dialled.
+/// A name without an address that we may connect to.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DnsError {
     #[error(transparent)]
@@ -291,7 +291,7 @@ impl reqwest::dns::Resolve for Resolver {
         let resolver = self.clone();
         Box::pin(async move {
             let addresses = resolver.addresses(name.as_str()).await?;
-            // Port 0 stands for the port of the URL.
+            // Port 0 means the port of the URL.
             let dialled = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0));
             Ok(Box::new(dialled) as reqwest::dns::Addrs)
         })

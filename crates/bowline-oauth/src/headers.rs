@@ -6,17 +6,17 @@ use http::HeaderMap;
 use http::header::{DATE, HeaderName, RETRY_AFTER};
 use k8s_openapi::jiff::Timestamp;
 
-/// The longest wait that a provider can ask for.
+/// The longest wait that a provider can request.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// `Retry-After` as seconds or as a date in any of HTTP's three forms (RFC 9110 §5.6.7, §10.2.3), at most
-/// [`MAX_RETRY_AFTER`]. What is neither counts as absent; a date that has passed is a wait of zero.
+/// [`MAX_RETRY_AFTER`]. Anything else counts as absent; a date in the past is a wait of zero.
 pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?;
     let wait = if let Some(seconds) = seconds(value) {
         Duration::from_secs(seconds)
     } else {
-        // Counted from the provider's own clock, if it says what that is.
+        // Relative to the provider's own clock, if it sends its time.
         let from = text(headers, &DATE).and_then(instant).unwrap_or(now);
         let wait = instant(value)?.duration_since(from);
         Duration::try_from(wait).unwrap_or(Duration::ZERO)
@@ -28,7 +28,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// Digits only. A number too large to hold is a long wait, not garbage.
+/// Digits only. A number that is too large to store is a long wait, not an error.
 fn seconds(value: &str) -> Option<u64> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| value.parse().unwrap_or(u64::MAX))

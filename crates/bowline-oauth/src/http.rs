@@ -1,8 +1,8 @@
-//! The client that carries secrets to providers, and its limits.
+//! The client that sends secrets to providers, and its limits.
 //!
-//! No redirects (a 307 would send the secret on), no proxy but the provider's own, no connection used twice (a request
-//! that meets a closing idle connection has an unknown outcome, and a one-time token cannot afford that), a deadline,
-//! a cap on the body, and guarded addresses.
+//! No redirects (a 307 would pass the secret on), no proxy but the provider's own, no connection used twice (a request on an
+//! idle connection that is being closed has an unknown outcome, which a one-time token cannot afford), a deadline, a limit
+//! on the body, and guarded addresses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,10 +19,10 @@ use super::network::{Network, NetworkBounds, OutOfBounds};
 /// A request with its whole body.
 pub type Request = http::Request<Vec<u8>>;
 
-/// Whether a failed request can have had an effect.
+/// Whether a failed request may have had an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// No byte of the request left: the token was certainly not spent.
+    /// No byte of the request was sent: the token was certainly not spent.
     NotSent,
     /// Bytes may have reached the provider and its answer is missing or unreadable: the token may be spent.
     MaybeSent,
@@ -56,12 +56,12 @@ pub enum SendError {
     /// No connection, or no TLS session, within [`RequestLimits::connect`].
     #[error("no connection to {host}")]
     Connect { host: String, source: reqwest::Error },
-    /// No complete answer within [`RequestLimits::total`]; `status`, when at least that had come.
+    /// No complete answer within [`RequestLimits::total`]; with the `status`, if at least that was received.
     #[error("{host} did not answer within {}s", .after.as_secs_f32())]
     Deadline { host: String, after: Duration, status: Option<StatusCode> },
     #[error("{host} closed the connection without an answer")]
     Broken { host: String, source: reqwest::Error },
-    /// The connection broke in the middle of the body.
+    /// The connection broke while the body was read.
     #[error("the answer of {host} broke off")]
     Truncated { host: String, status: StatusCode, source: reqwest::Error },
     #[error("the answer of {host} is larger than {limit} bytes")]
@@ -79,7 +79,7 @@ impl SendError {
         }
     }
 
-    /// The status, when one had come.
+    /// The status, if one was received.
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Truncated { status, .. } | Self::TooLarge { status, .. } => Some(*status),
@@ -89,12 +89,12 @@ impl SendError {
     }
 }
 
-/// Carries requests; the seam at which tests put their own answers.
+/// Sends requests; tests replace it with their own answers.
 pub trait Http: fmt::Debug + Send + Sync {
     /// Sends the request once and reads the whole answer. The future may be dropped, but then the outcome is unknown.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Received, SendError>>;
 
-    /// What it may reach; discovery refuses documents that name other addresses.
+    /// What it may reach; discovery refuses documents with other addresses.
     fn network(&self) -> &Network;
 }
 
@@ -125,7 +125,7 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client with the usual limits and the system's resolver. A process-wide TLS provider must be installed.
     ///
-    /// The network is not held against the operator's bounds: [`Clients::client`] does that for providers.
+    /// The network is not checked against the operator's bounds: [`Clients::client`] does that for providers.
     pub fn new(network: Network) -> Result<Self, HttpClientError> {
         Self::with(network, guard::system_lookup(), RequestLimits::default())
     }
@@ -173,7 +173,7 @@ impl HttpClient {
         }
     }
 
-    /// Sends and reads; `seen` is set as soon as the status is known, also when the rest never comes.
+    /// Sends and reads; `seen` is set as soon as the status is known, even if the rest never comes.
     async fn answer(
         &self,
         request: Request,
@@ -214,8 +214,8 @@ impl Http for HttpClient {
     }
 }
 
-/// Tells apart the ways in which no answer came. `is_connect` covers lookup, TCP, TLS and the connect timeout: in
-/// `reqwest` all of them happen in the connector, before the request is written.
+/// Classifies the cases without an answer. `is_connect` covers lookup, TCP, TLS and the connect timeout: in `reqwest` all of
+/// them happen in the connector, before the request is written.
 fn failed(error: reqwest::Error, host: &str) -> SendError {
     let host = host.to_owned();
     match cause::<DnsError>(&error) {
@@ -252,7 +252,7 @@ pub enum HttpClientError {
     Client(#[from] reqwest::Error),
 }
 
-/// So many clients are kept; each holds the system's roots.
+/// How many clients are kept; each holds the system's roots.
 const KEPT_CLIENTS: usize = 64;
 
 /// The clients for the networks of all providers, within the operator's bounds. Cloning shares them.
@@ -263,14 +263,14 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients within `bounds`. Fails where not even the client for public providers can be built.
+    /// Clients within `bounds`. Fails if not even the client for public providers can be built.
     pub fn new(bounds: NetworkBounds) -> Result<Self, HttpClientError> {
         let clients = Self { bounds: Arc::new(bounds), built: Arc::default() };
         clients.client(&Network::default())?;
         Ok(clients)
     }
 
-    /// The client for a network: the same one for the same network, as a rule.
+    /// The client for a network; usually the same one for the same network.
     pub fn client(&self, network: &Network) -> Result<HttpClient, HttpClientError> {
         self.bounds.check(network)?;
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,7 +279,7 @@ impl Clients {
         }
         let client = HttpClient::new(network.clone())?;
         if built.len() >= KEPT_CLIENTS {
-            // Those in use live on at their providers.
+            // Clients in use stay alive at their providers.
             built.clear();
         }
         built.insert(network.clone(), client.clone());

@@ -1,4 +1,4 @@
-//! Whose account a grant is for.
+//! Which account a grant is for.
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;

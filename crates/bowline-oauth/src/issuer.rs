@@ -2,10 +2,10 @@
 
 use url::Url;
 
-/// The word that Microsoft's metadata has where the tenant belongs.
+/// The placeholder for the tenant in Microsoft's metadata.
 const PLACEHOLDER: &str = "{tenantid}";
 
-/// Tenants of Microsoft that stand for many, and so are never a real issuer.
+/// Microsoft's tenants that stand for many, and so are never a real issuer.
 const SHARED_TENANTS: [&str; 2] = ["common", "organizations"];
 
 /// Issuer identifiers as people write them: without the slash that [`Url`] adds to a bare host.
@@ -14,23 +14,23 @@ pub(crate) fn text(issuer: &Url) -> &str {
     if issuer.path() == "/" && issuer.query().is_none() { text.trim_end_matches('/') } else { text }
 }
 
-/// Whether metadata that names `found` belongs to `asked`: equal character by character. A bare host may be written
-/// with or without its slash, which [`Url`] cannot tell apart. Microsoft's shared tenants name a placeholder.
+/// Whether metadata that names `found` belongs to `asked`: equal character by character. A bare host may be written with or
+/// without its slash, which [`Url`] cannot distinguish. Microsoft's shared tenants name a placeholder.
 pub(crate) fn is_metadata_of(found: &str, asked: &Url) -> bool {
     let bare = asked.path() == "/" && found.strip_suffix('/') == Some(text(asked));
     found == text(asked) || bare || tenant_form(asked, PLACEHOLDER).is_some_and(|form| found == form)
 }
 
-/// Whether the `iss` of a callback is the issuer `expected`, as plain strings. For Microsoft's shared tenants it is any
-/// tenant's: which one is known only later.
+/// Whether the `iss` of a callback is the issuer `expected`, as plain strings. For Microsoft's shared tenants any tenant
+/// counts: which one it is becomes known only later.
 pub(crate) fn is_callback_of(iss: &str, expected: &Url) -> bool {
     let tenant =
         iss.strip_prefix("https://login.microsoftonline.com/").and_then(|rest| rest.strip_suffix("/v2.0"));
     is_of(iss, expected, tenant) && iss != "accounts.google.com"
 }
 
-/// Whether an `iss` claim is of the issuer `expected`. For Microsoft's shared tenants the claim names the tenant of
-/// its `tid`. Google leaves the scheme out in some tokens.
+/// Whether an `iss` claim belongs to the issuer `expected`. For Microsoft's shared tenants the claim names the tenant of its
+/// `tid`. Google omits the scheme in some tokens.
 pub(crate) fn is_of(iss: &str, expected: &Url, tid: Option<&str>) -> bool {
     let google = text(expected) == "https://accounts.google.com" && iss == "accounts.google.com";
     let tenant = tid.filter(|tid| is_tenant(tid)).and_then(|tid| tenant_form(expected, tid));
@@ -39,7 +39,7 @@ pub(crate) fn is_of(iss: &str, expected: &Url, tid: Option<&str>) -> bool {
         || tenant.is_some_and(|form| iss == form)
 }
 
-/// The issuer of one tenant, where `asked` is a shared tenant of Microsoft.
+/// The issuer of one tenant, if `asked` is a shared tenant of Microsoft.
 fn tenant_form(asked: &Url, tenant: &str) -> Option<String> {
     let shared = SHARED_TENANTS.iter().find(|shared| asked.path() == format!("/{shared}/v2.0"))?;
     let microsoft = asked.host_str()? == "login.microsoftonline.com";

@@ -1,4 +1,4 @@
-//! API keys, and user names with passwords: what they may look like and whether they work.
+//! API keys, and user names with passwords: their format, and whether they work.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use crate::catalog::parameter::Pattern;
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::ProviderAccount;
 
-/// What a person entrusted to us. Its `Debug` shows nothing.
+/// A credential that a person entrusted to us. Its `Debug` shows nothing.
 #[derive(Clone)]
 pub enum KeyOrPassword {
     Key(SecretString),
@@ -56,7 +56,7 @@ pub enum KeyFlaw {
 }
 
 impl KeyOrPassword {
-    /// A key, trimmed. Its length is not judged: formats grow.
+    /// A key, trimmed. Its length is not checked: formats grow.
     pub fn key(text: &str, pattern: Option<&Pattern>) -> Result<Self, KeyFlaw> {
         let text = text.trim();
         if text.is_empty() {
@@ -71,8 +71,8 @@ impl KeyOrPassword {
         Ok(Self::Key(SecretString::from(text)))
     }
 
-    /// User name and password. The name is trimmed; of the password only line breaks at its end are dropped, because
-    /// blanks may belong to it.
+    /// User name and password. The name is trimmed; of the password only line breaks at its end are dropped, because spaces
+    /// may belong to it.
     pub fn password(username: &str, password: &str) -> Result<Self, KeyFlaw> {
         let username = username.trim();
         let password = password.trim_end_matches(['\r', '\n']);
@@ -103,7 +103,7 @@ impl KeyOrPassword {
     }
 }
 
-/// What is known of a key.
+/// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyVerdict {
     Good(Option<ProviderAccount>),
@@ -114,7 +114,7 @@ pub enum KeyVerdict {
     Unverified,
 }
 
-/// Checks a key by the description's cheap call. A failure says nothing about the key.
+/// Checks a key with the description's cheap call. A failure says nothing about the key.
 pub async fn verify(
     http: &dyn Http,
     description: &Description,
@@ -132,8 +132,8 @@ pub async fn verify(
     judge(description, check, &http.send(request).await?, now)
 }
 
-/// A code that the table knows counts first, then the status: some providers answer 200 to everybody, and some say
-/// "too many" to a good key whose account has no credit left.
+/// A code in the table counts first, then the status: some providers return 200 for everything, and some say "too many" to a
+/// valid key whose account has no credit left.
 fn judge(
     description: &Description,
     validate: &Validate<Option<Url>>,

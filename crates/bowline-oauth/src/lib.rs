@@ -1,8 +1,8 @@
-//! OAuth 2.0 and API keys as providers really speak them. The protocol only: no Kubernetes, no clock. What is known of each
-//! third party is data: [`catalog`].
+//! OAuth 2.0 and API keys as providers really implement them. The protocol only: no Kubernetes, no clock. What is known
+//! about each third party is data: [`catalog`].
 //!
-//! A call goes [`request`] → [`http`] → [`answer`] → [`classify`]. No OAuth library stands between: their readers are strict
-//! where providers are not, and drop the status and `Retry-After`; what is left of one is a form and a hash.
+//! A call goes [`request`] → [`http`] → [`answer`] → [`classify`]. There is no OAuth library in between: their parsers are
+//! strict where providers are not, and drop the status and `Retry-After`; without those, only a form and a hash remain.
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
 

@@ -1,10 +1,10 @@
-//! What one provider may be reached by, and what the operator allows provider objects to ask for.
+//! How one provider may be reached, and what the operator allows provider objects to request.
 
 use ipnet::IpNet;
 use url::Url;
 
-/// What one provider may be reached by. The default is `https://` to public addresses, with the system's roots and
-/// without a proxy.
+/// How one provider may be reached. The default is `https://` to public addresses, with the system's roots and without a
+/// proxy.
 ///
 /// Loopback counts as private: a test server on this machine needs `allow_http` *and* `127.0.0.0/8` (or `::1/128`) among
 /// `allowed_cidrs`. Link-local and metadata addresses are never called, whatever is listed.
@@ -12,17 +12,17 @@ use url::Url;
 pub struct Network {
     /// Whether `http://` is allowed beside `https://`.
     pub allow_http: bool,
-    /// Addresses that are allowed besides public ones. Names that only the cluster or the company knows are looked up where
-    /// this is not empty; what they resolve to must be in it.
+    /// Addresses that are allowed besides public ones. If this is not empty, names that only the cluster or the company
+    /// knows are looked up; what they resolve to must be in it.
     pub allowed_cidrs: Vec<IpNet>,
-    /// Certificate authorities in PEM that this provider's certificate may come from, besides the system's.
+    /// Certificate authorities in PEM to trust for this provider, besides the system's.
     pub ca_certificates: Option<Vec<u8>>,
-    /// The proxy through which every request goes, `http://` or `https://`. It looks up the provider's name, so it also
-    /// decides what that resolves to.
+    /// The proxy for every request, `http://` or `https://`. It looks up the provider's name, so it also decides what that
+    /// resolves to.
     pub proxy: Option<Url>,
 }
 
-/// What the operator allows provider objects to ask for. The default allows nothing beyond [`Network::default`].
+/// What the operator allows provider objects to request. The default allows nothing beyond [`Network::default`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkBounds {
     /// Whether `allow_http` may be set.
@@ -33,7 +33,7 @@ pub struct NetworkBounds {
     pub proxies: Vec<Url>,
 }
 
-/// What a provider object asks for and the operator does not allow.
+/// What a provider object requests and the operator does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfBounds {
     #[error("the operator does not allow http:// for providers")]
@@ -45,7 +45,7 @@ pub enum OutOfBounds {
 }
 
 impl NetworkBounds {
-    /// Whether a provider object may ask for this.
+    /// Whether a provider object may request this.
     pub fn check(&self, network: &Network) -> Result<(), OutOfBounds> {
         let Network { allow_http, allowed_cidrs, ca_certificates: _, proxy } = network;
         if *allow_http && !self.allow_http {

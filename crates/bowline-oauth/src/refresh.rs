@@ -1,4 +1,4 @@
-//! Asks for access tokens: with a refresh token (RFC 6749 §6), or with the app registration alone (§4.4).
+//! Requests access tokens: with a refresh token (RFC 6749 §6), or with the app registration alone (§4.4).
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -9,11 +9,11 @@ use super::endpoint::{ClientRequest, Granted};
 use super::http::Http;
 use crate::catalog::Description;
 
-/// Spends a refresh token, once. `scopes` may be fewer than the grant's, never more; none asks for the same.
+/// Uses a refresh token, once. `scopes` may be fewer than the grant's, never more; none requests the same.
 ///
-/// Sends one request; a second one, with the previous client secret, only after the provider refused the client with
-/// the current one: then the token was not looked at. Whether a failed request can have spent the token is in
-/// [`Failure::sent`]. Dropping the future leaves the outcome unknown.
+/// Sends one request; a second one, with the previous client secret, only if the provider refused the client with the
+/// current one: then it did not look at the token. [`Failure::sent`] says whether a failed request may have spent the token.
+/// Dropping the future leaves the outcome unknown.
 pub async fn refresh(
     http: &dyn Http,
     description: &Description,
@@ -28,9 +28,9 @@ pub async fn refresh(
     asked.tokens(&grant, scopes, None).await.map_err(|failure| failure.without_echo(token))
 }
 
-/// Mints an access token with the app registration alone. There is no grant that could be lost: the request may be repeated.
+/// Mints an access token with the app registration alone. There is no grant to lose, so you may repeat the request.
 ///
-/// Like a refresh it is sent once more with the previous client secret when the current one is refused.
+/// Like a refresh it is sent once more with the previous client secret if the current one is refused.
 pub async fn client_credentials(
     http: &dyn Http,
     description: &Description,
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(field(&script.body(), "client_secret"), None);
         assert_eq!(field(&script.body(), "client_id").unwrap(), "client");
 
-        // Who is a public client to the provider sends no secret, even where the app Secret holds one.
+        // A public client sends no secret, even if the app Secret contains one.
         let mut only_public = description();
         only_public.client_auth = vec![ClientAuth::None];
         let script = Script::of(200, ANSWER);
@@ -159,7 +159,7 @@ mod tests {
         let failure = spend(&script, &description(), &rotating).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Config, Sent::Refused));
 
-        // The second try went out and came to nothing: that is what counts.
+        // The second request was sent and failed: its result counts.
         let script = Script::new([refused(), Ok(answer(502, &[], ""))]);
         let failure = spend(&script, &description(), &rotating).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Transient, Sent::MaybeSent));

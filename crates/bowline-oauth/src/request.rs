@@ -19,7 +19,7 @@ use crate::catalog::protocol::{ClientAuth, Encoding};
 pub enum RequestError {
     #[error("the token endpoint is not known: set endpoints.token or endpoints.issuer")]
     NoTokenEndpoint,
-    /// The provider wants a client secret and the app Secret has none, or the other way round.
+    /// The provider requires a client secret and the app Secret has none, or the reverse.
     #[error(
         "the provider takes no client authentication that fits the app Secret: check client_secret there"
     )]
@@ -43,7 +43,7 @@ pub enum RequestError {
     Unbuildable,
 }
 
-/// Our client at one provider, with the secret that this request proves it with.
+/// Our client at one provider, with the secret that authenticates this request.
 #[derive(Clone, Copy)]
 pub(crate) struct Client<'a> {
     pub(crate) description: &'a Description,
@@ -63,7 +63,7 @@ impl Client<'_> {
         Ok(asked)
     }
 
-    /// Asks for a device code (RFC 8628 §3.1).
+    /// Requests a device code (RFC 8628 §3.1).
     pub(crate) fn device_authorization(&self, scopes: &[String]) -> Result<Request, RequestError> {
         let url = self.description.endpoints.device_authorization.as_ref();
         let url = url.ok_or(RequestError::NoDeviceEndpoint)?;
@@ -79,7 +79,7 @@ impl Client<'_> {
         Ok(asked)
     }
 
-    /// A POST of the fields in which the client proves itself in the one way that the description prefers.
+    /// A POST of the fields, in which the client authenticates with the method that the description prefers.
     pub(crate) fn proven(
         &self,
         url: &Url,

@@ -1,4 +1,4 @@
-//! Withdraws a grant at the provider (RFC 7009, and what providers do instead).
+//! Revokes a grant at the provider (RFC 7009, and what providers do instead).
 
 use http::Method;
 use k8s_openapi::jiff::Timestamp;
@@ -17,32 +17,32 @@ use crate::catalog::calls::{Revoke, RevokeScope, RevokeStyle};
 use crate::catalog::pointer::Pointer;
 use crate::catalog::protocol::Encoding;
 
-/// What is to be withdrawn.
+/// What is to be revoked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tokens<'a> {
     pub refresh: Option<&'a SecretString>,
     pub access: Option<&'a SecretString>,
 }
 
-/// How a withdrawal ended well, or could not begin.
+/// The result of a revocation that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// The provider withdrew it. By RFC 7009 this is also said of tokens that it does not know.
+    /// The provider revoked it. RFC 7009 requires the same answer for tokens that it does not know.
     Revoked,
-    /// There was nothing left to withdraw.
+    /// There was nothing left to revoke.
     AlreadyGone,
-    /// No request can do it with what we hold; a person can, as `by_hand` says.
+    /// No request can do it with what we have; a person can, as `by_hand` says.
     Unsupported { by_hand: Option<String> },
 }
 
-/// Whether [`revoke`] needs an access token that still lives: refresh first if it has expired.
+/// Whether [`revoke`] needs a valid access token: refresh first if it has expired.
 pub fn needs_live_access_token(description: &Description) -> bool {
     matches!(description.revoke.style, RevokeStyle::BearerCall)
 }
 
-/// Withdraws a grant. May be repeated until it succeeds; after a failure the grant counts as alive.
+/// Revokes a grant. You may repeat this until it succeeds; after a failure the grant counts as alive.
 ///
-/// The refresh token goes first. The access token follows only where a revocation ends one token and not the grant.
+/// The refresh token first. The access token follows only if a revocation ends one token and not the grant.
 pub async fn revoke(
     http: &dyn Http,
     description: &Description,
@@ -58,7 +58,7 @@ pub async fn revoke(
     let refresh = tokens.refresh.map(|token| ("refresh_token", token));
     let access = tokens.access.map(|token| ("access_token", token));
     let usable = match description.revoke.style {
-        // These know access tokens only.
+        // These revoke only access tokens.
         RevokeStyle::BearerCall | RevokeStyle::GithubDelete => [access, None],
         _ if description.revoke.scope == RevokeScope::Token => [refresh, access],
         _ => [refresh.or(access), None],
@@ -68,7 +68,7 @@ pub async fn revoke(
         let outcome =
             asked.ask(|client| request(client, &url, hint, token), |received| judge(&asked, &received));
         let (outcome, _) = outcome.await.map_err(|failure| failure.without_echo(token.expose_secret()))?;
-        // Gone and withdrawn together mean withdrawn.
+        // Gone and revoked together mean revoked.
         done = if done == Some(Revocation::Revoked) { done } else { Some(outcome) };
     }
     Ok(done.unwrap_or(unsupported))
@@ -120,7 +120,7 @@ fn judge(asked: &ClientRequest<'_>, received: &Received) -> Result<Revocation, F
     let is_true = |path: &Pointer| data.and_then(|data| path.get(data)) == Some(&Value::Bool(true));
     let confirmed = listed && success_path.as_ref().is_none_or(is_true);
     match classify::answered(operation, asked.description, received, &document, asked.now) {
-        // A listed success needs no body at all.
+        // A success status in the list needs no body.
         Err(_) if confirmed && !page && data.is_none() => Ok(Revocation::Revoked),
         Err(failure) => Err(failure),
         Ok(()) if confirmed => Ok(Revocation::Revoked),

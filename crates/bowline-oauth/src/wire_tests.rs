@@ -28,11 +28,11 @@ use super::refresh::refresh;
 use crate::catalog::errors::Class;
 
 fn install_tls() {
-    // A second test in this process finds it installed.
+    // Another test of this process may have installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// `http://` on this machine, as a test's provider needs it.
+/// `http://` on this machine, as a test's provider needs.
 fn loopback() -> Network {
     Network { allow_http: true, allowed_cidrs: vec!["127.0.0.0/8".parse().unwrap()], ..Network::default() }
 }
@@ -46,7 +46,7 @@ fn insecure(limits: RequestLimits) -> HttpClient {
     client_of(loopback(), system_lookup(), limits)
 }
 
-/// Limits that no busy machine reaches. Tests of a deadline shorten that one, where nobody ever answers.
+/// Limits that no busy machine reaches. A test of a deadline uses a shorter one with a server that never answers.
 fn quick() -> RequestLimits {
     RequestLimits { total: Duration::from_mins(1), connect: Duration::from_secs(30), body: 1000 }
 }
@@ -258,8 +258,8 @@ async fn the_addresses_that_were_judged_are_the_ones_that_are_dialled() {
     assert_eq!((received.body.as_slice(), asked.load(Ordering::SeqCst)), (&b"here"[..], 1));
 }
 
-/// Runs the test above again in a process whose environment names a proxy: had the client asked it, it would have
-/// met a closed door instead of the answer.
+/// Runs the test above again in a process whose environment names a proxy: if the client used it, it would find a closed
+/// port instead of the answer.
 #[tokio::test]
 async fn a_proxy_in_the_environment_is_ignored() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -310,7 +310,7 @@ async fn every_request_goes_through_the_providers_proxy_and_no_name_is_looked_up
     let client = client_of(through, unasked, quick());
     let received = client.send(post("http://login.example.com/token")).await.unwrap();
     assert_eq!(received.body, b"here");
-    // The tunnel stands, and what is behind it speaks no TLS: not a byte of the request left.
+    // The tunnel is open, but what is behind it speaks no TLS: not a byte of the request was sent.
     let error = failure(&client, "https://login.example.com/token").await;
     assert_eq!(error.sent(), Sent::NotSent, "{error:?}");
     let error = failure(&client, "https://10.0.0.1/token").await;

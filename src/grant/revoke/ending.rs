@@ -1,6 +1,6 @@
-//! A grant that is to be revoked at the provider and then erased, long after its connection may be gone.
+//! Ending a grant: revoke it at the provider, then erase it, long after its connection may be gone.
 //!
-//! Revocation is tried for seven days with growing pauses; then a Warning says where a person can do it by hand.
+//! Revocation is repeated for seven days with growing pauses; then a Warning says where a person can do it by hand.
 
 use std::time::Duration;
 
@@ -21,16 +21,16 @@ use crate::kube_ext::events::Events;
 use crate::vault::record::GrantEnding;
 use crate::vault::{Loaded, Opened, Record, Slot};
 
-/// How long revocation is tried.
+/// How long revocation is repeated.
 const TRIED_FOR: Duration = Duration::from_hours(7 * 24);
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// Revokes the grant and erases its record, if that is still what was `read`. What cannot be done now is postponed.
+/// Revokes the grant and erases its record, if the record is still what was `read`. What cannot be done now is postponed.
 pub(crate) async fn end(engine: &Engine, events: &Events, job: &Job, read: &ObjectVersion) {
     let (records, uid) = (&engine.records, &job.place.uid);
     let Some(loaded) = records.get(uid).filter(|loaded| loaded.version.read() == *read) else { return };
     match revoke_all(engine, job, &loaded.record).await {
-        // An access token that had to be fetched for the revocation is on record since.
+        // An access token that had to be fetched for the revocation has been put on record since.
         Ok(()) => {
             if let Some(revoked) = records.get(uid) {
                 records.erase(revoked.version).await;
@@ -82,7 +82,7 @@ pub(crate) async fn postpone(
     let place = failed.record.place();
     let postponed = |record: Record| record.ending_postponed(next, why);
     if !records.note(&place.uid, "the pause before the next revocation", postponed).await {
-        // The queue would turn at once again; the API server needs that pause too.
+        // Otherwise the queue would start again at once; the API server needs the pause too.
         return sleep(Duration::from_secs(5)).await;
     }
     let last = is_given_up(ending, next);
@@ -97,7 +97,7 @@ pub(crate) async fn postpone(
     }
 }
 
-/// Whether nobody tries to revoke it any more.
+/// Whether the revocation has been given up.
 pub(crate) fn is_given_up(ending: &GrantEnding, now: Timestamp) -> bool {
     later(ending.since, TRIED_FOR) <= now
 }

@@ -1,4 +1,4 @@
-//! Revoking grants at their provider: which may be, and how.
+//! Revoking grants at their provider: which ones may be revoked, and how.
 
 mod ending;
 mod request;

@@ -10,7 +10,7 @@ use crate::grant::work::Job;
 use crate::metrics::Operation;
 use crate::vault::{Credential, Grant, Opened, Record, Terms};
 
-/// Ends a grant at the provider, with the tokens at hand, if the provider knows revocation.
+/// Revokes a grant at the provider, with the given tokens, if the provider supports revocation.
 pub(super) async fn revoke(
     engine: &Engine,
     job: &Job,
@@ -36,8 +36,8 @@ pub(super) async fn revoke(
     }
 }
 
-/// The same for a grant on record. Some providers revoke only by a call with a valid access token: then the refresh token is used
-/// first, and its answer kept.
+/// The same for a grant on record. Some providers revoke only by a call with a valid access token: then the refresh token is
+/// used first, and the answer is stored.
 pub(super) async fn revoke_opened(
     engine: &Engine,
     job: &Job,
@@ -61,14 +61,14 @@ pub(super) async fn revoke_opened(
             engine.records.settle(&job.place.uid, change).await.map_err(|error| error.to_string())?;
             revoke(engine, job, app, &grant).await
         }
-        // Without a refresh token that works there is nothing left to revoke with, and nothing left to fear.
+        // Without a working refresh token there is nothing left to revoke with, and no risk.
         Err(failure) if failure.class == Class::Reauth => revoke(engine, job, app, &opened.grant).await,
         Err(failure) => Err(failure.summary),
     }
 }
 
-/// Revoking sends the tokens as well: only where they came from, and in the name they were given to. Whose they are does not
-/// matter, and the connection may be gone.
+/// Revoking sends the tokens as well: only to where they came from, and as the client they were issued to. Their account
+/// does not matter, and the connection may be gone.
 fn may_be_sent(job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
     let terms = Terms { owner: None, ..job.terms(app) };
     let mismatch = |_| "the provider's address or app is not the one that was consented to".to_owned();

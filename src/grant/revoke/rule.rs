@@ -1,4 +1,4 @@
-//! Whether a grant may be revoked: one rule for those that end, were refused, or were replaced. Pure.
+//! Whether a grant may be revoked: one rule for grants that end, were refused, or were replaced. Pure.
 
 use bowline_oauth::catalog::Description;
 use bowline_oauth::catalog::calls::RevokeScope;
@@ -19,13 +19,13 @@ pub(super) enum Reach {
     Unknown,
 }
 
-/// Whether a grant may be revoked that its owner ends, by disconnecting or deleting. In doubt what the owner asked for is done.
+/// Whether a grant that its owner disconnects or deletes may be revoked. If in doubt, we do what the owner requested.
 pub(super) fn may_be_ended(reach: Reach) -> bool {
     reach != Reach::Shared
 }
 
-/// Whether a grant may be revoked that is of no use any more. One that was imported, and not consented to through us, may be another
-/// connection's only one, and whoever imported it still has it.
+/// Whether a useless grant may be revoked. One that was imported, and not consented to through us, may be the only one of
+/// another connection, and whoever imported it still has it.
 pub(super) fn may_be_discarded(consented: bool, reach: Reach) -> bool {
     consented && matches!(reach, Reach::TokenAlone | Reach::OnlyOne)
 }

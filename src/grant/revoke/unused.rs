@@ -1,5 +1,5 @@
-//! What becomes at the provider of a grant of no use any more: one that was refused or has no place here is revoked at once, one
-//! that another has replaced when pods had time to get the new token.
+//! Revoking useless grants: one that was refused or has no place here at once, one that was replaced after pods had time to
+//! get the new token.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -16,7 +16,7 @@ use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
 use crate::vault::{Grant, Record};
 
-/// Revokes the refused candidate where that is ours to do, and erases it. What could not be revoked is said with `why`.
+/// Revokes the refused candidate if we may, and erases it. What could not be revoked is reported together with `why`.
 pub(crate) async fn discard(
     engine: &Engine,
     job: &Job,
@@ -36,7 +36,7 @@ pub(crate) async fn discard(
     why
 }
 
-/// Revokes a grant that has no place here, where that affects no other. Its account must be known, or nobody could tell.
+/// Revokes a grant that has no place here, if that affects no other grant. Its account must be known for that.
 pub(crate) async fn give_back(engine: &Engine, job: &Job, app: &App, grant: &Grant) {
     let why = match revoke_if_unused(engine, job, Some(app), grant).await {
         Ok(true) => return,
@@ -60,8 +60,8 @@ async fn revoke_if_unused(
     revoke(engine, job, app, grant).await.map(|()| true)
 }
 
-/// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; what one
-/// that is killed had here is left to the provider's own cleaning up.
+/// Replaced grants that are still to be revoked, by the connection's UID. A process that ends revokes them at once; those of
+/// a process that is killed are left to the provider's own clean-up.
 pub(crate) struct Replaced {
     grace: Duration,
     waiting: Mutex<HashMap<String, Vec<Grant>>>,
@@ -72,7 +72,7 @@ impl Replaced {
         Self { grace, waiting: Mutex::default() }
     }
 
-    /// Has a grant revoked later that `new` has replaced.
+    /// Schedules the revocation of a grant that `new` has replaced.
     pub(in crate::grant) fn remember(&self, job: &Job, new: &Grant, old: Grant) {
         if is_revoked_after(job, new, &old) {
             lock(&self.waiting).entry(job.place.uid.clone()).or_default().push(old);
@@ -80,7 +80,7 @@ impl Replaced {
     }
 }
 
-/// Revokes what this piece of work has replaced: pods read the old token until their node has fetched the new Secret.
+/// Revokes what this job has replaced: pods use the old token until their node has fetched the new Secret.
 pub(crate) async fn revoke_all_replaced(engine: &Engine, job: &Job) {
     let Some(waiting) = lock(&engine.replaced.waiting).remove(&job.place.uid) else { return };
     tokio::select! {
@@ -92,7 +92,7 @@ pub(crate) async fn revoke_all_replaced(engine: &Engine, job: &Job) {
     }
 }
 
-/// Revokes a replaced grant. What cannot be done now is left to the provider.
+/// Revokes a replaced grant. If that fails now, it is left to the provider.
 pub(crate) async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
     if engine.records.in_use(&job.place.uid).is_some_and(|in_use| is_same(&in_use, old)) {
         return;
@@ -103,7 +103,7 @@ pub(crate) async fn revoke_replaced(engine: &Engine, job: &Job, old: &Grant) {
     }
 }
 
-/// Whether a grant is revoked once `new` has replaced it: only where that does not end the new one too.
+/// Whether a grant is revoked after `new` has replaced it: only if that does not end the new one too.
 pub(crate) fn is_revoked_after(job: &Job, new: &Grant, old: &Grant) -> bool {
     ends_token_alone(job.target.description()) && new.consent.is_ours() && old.consent.is_ours()
 }

@@ -10,7 +10,7 @@ use crate::vault::{Credential, Grant};
 /// The least time between two answers whose expiries are compared.
 const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
-/// The grant after a refresh. What the answer leaves out stays as it was (RFC 6749 §5.1, §6).
+/// The grant after a refresh. What the answer leaves out stays unchanged (RFC 6749 §5.1, §6).
 pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
     let old_refresh = refresh_token(old);
     let expires = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
@@ -42,7 +42,7 @@ pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
     }
 }
 
-/// Whether each use of the refresh token moves its expiry, as this answer shows beside the one before.
+/// Whether each use of the refresh token moves its expiry, as this answer and the one before show.
 fn expiry_moves(old: &Grant, expires: Option<Timestamp>, asked_at: Timestamp) -> Option<bool> {
     let passed = asked_at.duration_since(old.obtained_at);
     match (old.refresh_expires_at, expires) {

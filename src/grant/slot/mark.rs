@@ -1,4 +1,4 @@
-//! The intent under which a refresh token is sent: whose stand, since when we have watched those of others, and when one is needed.
+//! The intent under which a refresh token is sent: whose it is, since when we have watched it, and when one is needed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
 use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
 
-/// The intents of others. Their age is counted on our own clock from when we first saw them, because the wall times of two machines
+/// The intents of others. Their age counts on our own clock from when we first saw them, because the clocks of two machines
 /// differ.
 pub(crate) struct Marks {
     holder: String,
@@ -24,7 +24,7 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// `holder` is this process in intents; another's is respected for `ttl`.
+    /// `holder` is this process in intents; an intent of another process is respected for `ttl`.
     pub(crate) fn new(holder: String, ttl: Duration, clock: Clock) -> Self {
         Self { holder, ttl, clock, watched: Mutex::default() }
     }
@@ -51,7 +51,7 @@ impl Marks {
         lock(&self.watched).remove(uid);
     }
 
-    /// `since`: since when, on our own clock, the intent has stood.
+    /// `since`: since when, on our own clock, the intent has been there.
     fn opening(&self, standing: Option<&Intent>, needed: bool, since: Timestamp, now: Timestamp) -> Opening {
         match standing {
             None if needed => Opening::Mark,
@@ -62,7 +62,7 @@ impl Marks {
         }
     }
 
-    /// Since when another process's intent on this record has been watched.
+    /// Since when we have watched another process's intent on this record.
     fn watched_since(&self, record: &Record, intent: &Intent) -> Timestamp {
         self.sees(record);
         let watched = lock(&self.watched);
@@ -71,31 +71,31 @@ impl Marks {
     }
 }
 
-/// How spending begins, given the intent that stands.
+/// How spending begins, given the present intent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
     /// Write an intent, then send.
     Mark,
     /// Send without one: the old token stays valid.
     Unmarked,
-    /// Our own intent stands, and the outcome of its request is not known: go on under it.
+    /// Our own intent is there, and the outcome of its request is not known: continue under it.
     Resume(IntentId),
     /// Another process's intent was watched for long enough: replace it.
     TakeOver(IntentId),
-    /// Another process's intent is to be respected until then.
+    /// Another process's intent must be respected until then.
     Respect { until: Timestamp },
 }
 
-/// What a refresh token is sent under.
+/// What allows sending a refresh token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
-    /// The intent; `None` where the old token surely stays valid.
+    /// The intent; `None` if the old token certainly stays valid.
     pub(crate) intent: Option<IntentId>,
     /// Whether an earlier request under it may have had an effect.
     pub(crate) was_unknown: bool,
 }
 
-/// Puts the intent on record where one is needed. This also proves that the API server takes writes now.
+/// Puts the intent on record if one is needed. This also proves that the API server accepts writes now.
 pub(super) async fn mark(
     engine: &Engine,
     job: &Job,
@@ -116,7 +116,7 @@ pub(super) async fn mark(
     };
     let id = IntentId::generate().map_err(|_| NotSpent::Stale)?;
     let record = Record::clone(&record);
-    // This write comes anyway, so the predecessor goes with it once its window has passed.
+    // This write happens anyway, so it removes the predecessor whose window has passed.
     let record = match slot {
         Slot::InUse if !job.target.predecessor_works(&opened.grant, now) => record.without_previous(),
         Slot::InUse | Slot::Candidate => record,
@@ -124,7 +124,7 @@ pub(super) async fn mark(
     let marked = record.with_intent(slot, stale, id, &marks.holder, now);
     let marked = marked.map_err(|_| NotSpent::Stale)?;
     let written = write(records, version, marked, id).await.ok_or(NotSpent::Stale)?;
-    // What is sent is what was opened: it must be what is marked.
+    // What is sent is what was opened, so that must be what is marked.
     if !opened.stands_on(&written) {
         return Err(NotSpent::Stale);
     }
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// Marks a grant that was refreshed at 0 s from one that works on for a while, and says whether that one is still kept.
+    /// Marks a grant that was refreshed at 0 s and whose predecessor still works, and says whether that one is still kept.
     async fn predecessor_is_kept_at(second: i64) -> bool {
         let bench = Bench::start().await;
         let sealer = &bench.engine().records.sealer;

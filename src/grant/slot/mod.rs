@@ -1,5 +1,5 @@
-//! Spending a refresh token, with one care for the grant in use and for a candidate: the intent is on record before anything
-//! is sent, and the answer before anything in it is judged.
+//! Spending a refresh token, with the same care for the grant in use and for a candidate: the intent is on record before
+//! anything is sent, and the answer before anything in it is judged.
 
 mod answer;
 mod mark;
@@ -17,19 +17,19 @@ pub(super) use spend::{send, spend};
 
 /// Why there is no answer on record.
 pub(crate) enum NotSpent {
-    /// Nothing was sent: it is not the time.
+    /// Nothing was sent: it is too early.
     NotAdmitted(Outcome),
-    /// Nothing was sent: there is no refresh token, or the record has moved, or takes no writes.
+    /// Nothing was sent: there is no refresh token, or the record has changed, or the API server accepts no writes.
     Stale,
     /// Nothing was sent: the grant is bound to another owner, authority or client.
     Misfit,
-    /// Nothing was sent: another process's intent stands.
+    /// Nothing was sent: there is an intent of another process.
     Respected { until: Timestamp },
     /// Nothing was sent: an earlier request may have spent the token, and sending it again could end another grant.
     MaybeSpent,
-    /// The provider did not give anything, and the token is as it was.
+    /// The provider issued nothing, and the token is unchanged.
     Failed { revision: i64, failure: Failure },
-    /// Whether the token was spent is not known, and the intent stands. `before` an earlier request left that open.
+    /// It is not known whether the token was spent, and the intent stays. `before`: an earlier request left that open.
     Unknown { revision: i64, failure: Failure, before: bool },
     /// The provider answered, and the answer could not be put on record.
     AnswerLost,

@@ -55,7 +55,7 @@ pub(crate) async fn spend(engine: &Engine, job: &Job, app: &App, slot: Slot) -> 
     }
 }
 
-/// What must hold before a token is sent.
+/// What must be true before a token is sent.
 fn may_be_spent(
     engine: &Engine,
     job: &Job,
@@ -73,8 +73,8 @@ fn may_be_spent(
 
 /// Whether a candidate that was sent without an answer may be sent again.
 ///
-/// Where the provider leaves the old token alive for a while, in that time. Else only where no token is in use: a second use
-/// of a spent token may trip the provider's theft detection, and what that ends may be more than this one grant.
+/// If the old token stays valid at the provider for a while: during that time. Otherwise only if no token is in use: a
+/// second use of a spent token may trigger the provider's theft detection, which may end more than this one grant.
 pub(crate) fn may_be_sent_again(
     sent_at: Timestamp,
     grace: Option<Duration>,
@@ -86,7 +86,7 @@ pub(crate) fn may_be_sent_again(
     graced || !living
 }
 
-/// Sends a refresh token once. Whether this may be done is the caller's to know.
+/// Sends a refresh token once. The caller must know that this is allowed.
 pub(crate) async fn send(
     engine: &Engine,
     job: &Job,
@@ -119,7 +119,7 @@ async fn keep(
     let change = |record: Record| {
         let is_kept =
             || records.opened(&record, opened.slot()).is_some_and(|kept| is_same(&kept.grant, &grant));
-        // A write whose outcome was not known may have happened.
+        // A write with an unknown outcome may have happened.
         if !opened.stands_on(&record) && is_kept() {
             return Ok(record);
         }
@@ -127,7 +127,7 @@ async fn keep(
     };
     match records.write(&job.place.uid, None, Patience::Endless, change).await {
         Ok(Some(loaded)) => Ok(Spent { answer, loaded }),
-        // Somebody has connected again: what is in use now does not need it.
+        // Somebody has connected again: the grant in use does not need it.
         Err(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
             Err(NotSpent::Stale)
         }
@@ -139,7 +139,7 @@ async fn keep(
     }
 }
 
-/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome later.
+/// Only a request that certainly had no effect loses its intent. If that write fails, the outcome later counts as unknown.
 async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
     let (records, uid) = (&engine.records, &job.place.uid);
     let (slot, revision) = (opened.slot(), opened.revision());
@@ -150,7 +150,7 @@ async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure
         return NotSpent::Unknown { revision, failure, before: false };
     }
     if mark.was_unknown {
-        // Refused now, and an earlier request under this intent may have worked: it stands.
+        // Refused now, but an earlier request under this intent may have worked: the intent stays.
         return NotSpent::Unknown { revision, failure, before: true };
     }
     records.note(uid, "the end of an intent", |record| record.without_intent(slot, intent)).await;
@@ -174,7 +174,7 @@ mod tests {
 
     const ENTRY: &str = "sandbox";
 
-    /// Serves a token endpoint that does `first` when it is asked; gives work that refreshes there.
+    /// Serves a token endpoint that does `first` when it is called; returns work that refreshes there.
     async fn provider(first: impl Fn() + Clone + Send + Sync + 'static) -> Job {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/token", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Rows of provider objects and what they come to.
+//! Provider objects and the decisions about them, a row each.
 
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Keyring, KeyringError, KeyringFault, SharedKeyring};
 
-/// How often the files are read again. Mounts change seldom, and a notification would miss a swapped symbolic link.
+/// How often the files are read again. Mounts change seldom, and a notification would miss a replaced symbolic link.
 const READ_AGAIN: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ impl From<DirectoryError> for KeyringFault {
     }
 }
 
-/// Reads the keyring from the files of `directory`. Names that begin with a dot belong to the mount and are passed over.
+/// Reads the keyring from the files of `directory`. Names that begin with a dot belong to the mount and are skipped.
 pub(crate) fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory)? {
@@ -44,11 +44,11 @@ pub(crate) fn load(directory: &Path) -> Result<Keyring, DirectoryError> {
     Ok(Keyring::parse(files.iter().map(|(name, value)| (name.as_str(), value.as_slice())))?)
 }
 
-/// Reads the directory again and again until `shutdown`, and offers what it finds whenever that changed.
+/// Reads the directory repeatedly until `shutdown`, and offers what it finds after each change.
 pub(crate) async fn follow(directory: PathBuf, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let mut seen = None;
     while shutdown.run_until_cancelled(tokio::time::sleep(READ_AGAIN)).await.is_some() {
-        // On a thread of its own: a mount that hangs must not hold up the others.
+        // On a separate thread: a mount that hangs must not delay anything else.
         let loading = tokio::task::spawn_blocking({
             let directory = directory.clone();
             move || load(&directory)
@@ -69,7 +69,7 @@ mod tests {
     use super::super::fixtures::{FIRST, SECOND, entries};
     use super::*;
 
-    /// A directory that goes when the test ends.
+    /// A directory that is removed when the test ends.
     struct Scratch(PathBuf);
 
     impl Scratch {

@@ -19,10 +19,10 @@ use crate::vault::id::NoRandomBytes;
 use crate::vault::record::RECORD_TYPE;
 
 pub(crate) const KEYRING_SECRET: &str = "bowline-keyring";
-/// Type of a keyring Secret that the operator made. One that somebody else made may have any type.
+/// Type of a keyring Secret that the operator created. One that somebody else created may have any type.
 const KEYRING_TYPE: &str = "bowline.dev/keyring";
 
-/// Why there is no keyring. The operator is not ready, for this reason.
+/// Why there is no keyring. The reason why the operator is not ready.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyringLoadError {
     #[error(
@@ -37,7 +37,7 @@ pub(crate) enum KeyringLoadError {
     Call(#[from] CallError),
 }
 
-/// Reads the keyring. Where there is none, makes one, but only while no record exists.
+/// Reads the keyring. If there is none, creates one, but only while no record exists.
 pub(crate) async fn load_or_create(
     secrets: &Api<Secret>,
     now: Timestamp,
@@ -45,14 +45,14 @@ pub(crate) async fn load_or_create(
     if let Some(secret) = bounded(secrets.get_opt(KEYRING_SECRET)).await? {
         return Ok(parse(&secret)?);
     }
-    // After the look for the keyring: a record written before it went missing must be seen.
+    // After looking for the keyring: a record written before it was deleted must be seen.
     let any_record = ListParams::default().fields(&format!("type={RECORD_TYPE}")).limit(1);
     if !bounded(secrets.list_metadata(&any_record)).await?.items.is_empty() {
         return Err(KeyringLoadError::MissingWhileRecordsExist);
     }
     let keyring = Keyring::generate(now)?;
     match bounded(secrets.create(&PostParams::default(), &to_secret(&keyring))).await {
-        // What the API server keeps decides, should it ever differ from what was sent.
+        // What the API server stores is used, in case it differs from what was sent.
         Ok(secret) => Ok(parse(&secret)?),
         Err(error) if error.status().is_some_and(kube::core::Status::is_already_exists) => {
             Ok(parse(&bounded(secrets.get(KEYRING_SECRET)).await?)?)
@@ -61,7 +61,7 @@ pub(crate) async fn load_or_create(
     }
 }
 
-/// Watches the Secret until `shutdown`, and offers each version. One that goes missing is reported, not replaced.
+/// Watches the Secret until `shutdown`, and offers each version. A deleted one is reported, not replaced.
 pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdown: CancellationToken) {
     let versions = watch_object(secrets, KEYRING_SECRET).default_backoff();
     let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));

@@ -1,4 +1,4 @@
-//! The keyring in force, shared by all who seal and open, and replaced under them without a restart.
+//! The keyring in use, shared by all code that seals and opens, and replaced without a restart.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{Keyring, KeyringError};
 use crate::vault::id::KeyId;
 
-/// What is wrong with the keyring's source. The keyring in force stays in force.
+/// What is wrong with the keyring's source. The keyring in use stays in use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyringFault {
     #[error("the new keyring was refused and the old one stays in force: {0}")]
@@ -30,7 +30,7 @@ struct InForce {
     fault: Option<KeyringFault>,
 }
 
-/// A handle on the keyring in force; clones share it.
+/// A handle on the keyring in use; clones share it.
 #[derive(Clone, Debug)]
 pub struct SharedKeyring {
     in_force: Arc<watch::Sender<InForce>>,
@@ -51,10 +51,10 @@ impl SharedKeyring {
         self.in_force.borrow().fault.clone()
     }
 
-    /// Takes a new version of the source: puts it in force, or keeps the old one and remembers why.
+    /// Takes a new version of the source: uses it, or keeps the old one and remembers why.
     ///
-    /// Keys that the new version lacks go on opening in this process: a key left out by mistake must not lose the
-    /// grants it sealed, and each refresh seals again with the primary key.
+    /// Keys that the new version lacks can still open in this process: a key left out by mistake must not lose the grants it
+    /// sealed, and each refresh seals again with the primary key.
     pub(crate) fn offer(&self, offered: Result<Keyring, KeyringFault>) {
         self.in_force.send_modify(|in_force| match offered {
             Ok(mut keyring) => {

@@ -1,4 +1,4 @@
-//! What a provider gave us: the part of a record that is sealed.
+//! What a provider issued to us: the part of a record that is sealed.
 
 use std::collections::BTreeMap;
 
@@ -35,15 +35,15 @@ pub(crate) struct Grant {
     /// two answers could be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_end_moves: Option<bool>,
-    /// When the provider gave the refresh token; `None` where it was imported, so that nobody knows.
+    /// When the provider issued the refresh token; `None` if it was imported, because then nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_issued_at: Option<Timestamp>,
     /// Further values the catalogue publishes, by key of the published Secret (`instance_url`, …).
     #[serde(default, serialize_with = "secret_text::named", skip_serializing_if = "BTreeMap::is_empty")]
     pub published_extras: BTreeMap<String, SecretString>,
-    /// Who consented to what. If any of it differs now, nothing is spent.
+    /// Who consented to what. If any of it differs now, the grant is not used.
     pub bound_to: Binding,
-    /// The credentials Secret it was read from, where it was not an exchange.
+    /// The credentials Secret it was read from, if it did not come from an exchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceVersion>,
     #[serde(default)]
@@ -56,14 +56,14 @@ pub(crate) struct Grant {
 pub(crate) struct Consent {
     #[serde(default, rename = "way")]
     pub grant_type: GrantType,
-    /// The scopes that were asked for, and so reviewed. Empty for what was imported.
+    /// The scopes that were requested, and so reviewed. Empty for an imported grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
-    /// Whether the owner agrees to the account, where the grant type does not prove who finished it.
+    /// Whether the owner has confirmed the account, if the grant type does not prove who finished it.
     #[serde(default)]
     pub confirmed: bool,
-    /// The person behind the owner's name, where the grant type tells: a digest of issuer and subject at their sign-in provider
-    /// (`OpenID` Connect Core §5.7). A name may be given to somebody else there, this is not.
+    /// The person behind the owner's name, if the grant type shows it: a digest of issuer and subject at their sign-in
+    /// provider (`OpenID` Connect Core §5.7). There a name may be given to another person, this may not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
 }
@@ -72,25 +72,25 @@ pub(crate) struct Consent {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum GrantType {
-    /// It was imported or minted: it may be in use elsewhere too.
+    /// It was imported or minted: it may be used elsewhere too.
     #[default]
     #[serde(alias = "brought")]
     Imported,
-    /// The one who began consented in a browser (RFC 6749 §4.1): it is ours alone.
+    /// The person who began consented in a browser (RFC 6749 §4.1): the grant is ours alone.
     #[serde(rename = "redirect")]
     AuthorizationCode,
-    /// Somebody consented on another device (RFC 8628): it is ours alone, and who did is not proved.
+    /// Somebody consented on another device (RFC 8628): the grant is ours alone, but who consented is not proved.
     #[serde(rename = "device")]
     DeviceCode,
 }
 
 impl Consent {
-    /// Whether it was given to us, so that nobody else holds it.
+    /// Whether it was issued to us, so that nobody else has it.
     pub(crate) fn is_ours(&self) -> bool {
         self.grant_type != GrantType::Imported
     }
 
-    /// Whether the owner has to agree to the account before anything is published.
+    /// Whether the owner has to confirm the account before anything is published.
     pub(crate) fn awaits_confirmation(&self) -> bool {
         self.grant_type == GrantType::DeviceCode && !self.confirmed
     }
@@ -102,10 +102,10 @@ pub(crate) enum Credential {
     /// Tokens of OAuth 2.0 (RFC 6749 §1.4, §1.5).
     #[serde(rename = "oauth")]
     OAuth {
-        /// `None` where the provider gave none: then there is nothing to refresh with.
+        /// `None` if the provider issued none: then there is nothing to refresh with.
         #[serde(default, serialize_with = "secret_text::optional", skip_serializing_if = "Option::is_none")]
         refresh_token: Option<SecretString>,
-        /// `None` where only a refresh token was handed in and not spent yet.
+        /// `None` if only a refresh token was provided and not used yet.
         #[serde(default, serialize_with = "secret_text::optional", skip_serializing_if = "Option::is_none")]
         access_token: Option<SecretString>,
         /// As the provider wrote it (RFC 6749 §7.1), usually `Bearer`.
@@ -153,7 +153,7 @@ pub(crate) enum Mismatch {
 }
 
 impl Binding {
-    /// Whether the grant may be sent under these terms. One that was obtained without a client may be sent by any.
+    /// Whether the grant may be sent on these terms. One that was obtained without a client may be sent by any.
     pub(crate) fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
         let differs = |bound: &str, now: Option<&str>| now.is_some_and(|now| now != bound);
         match self.client_id.as_deref() {
@@ -181,12 +181,12 @@ pub(crate) struct Account {
 pub(crate) struct SourceVersion {
     pub uid: String,
     pub resource_version: String,
-    /// Digest of its data: a touched Secret with the same content is no news.
+    /// Digest of its data: a change of metadata alone is ignored.
     pub digest: String,
 }
 
 impl Grant {
-    /// A grant that holds nothing yet: what a provider's first answer is added to.
+    /// An empty grant: what a provider's first answer is added to.
     pub(crate) fn empty(bound_to: Binding, consent: Consent, obtained_at: Timestamp) -> Self {
         Self {
             credential: Credential::OAuth {
@@ -208,8 +208,8 @@ impl Grant {
         }
     }
 
-    /// The account that a later grant must be of. None while nobody has agreed to it: otherwise who types two codes in a
-    /// row would agree to the first by the second.
+    /// The account that a later grant must be of. None while nobody has confirmed it: otherwise somebody who types two codes
+    /// in a row would confirm the first by the second.
     pub(crate) fn pinned_account(&self) -> Option<&Account> {
         self.bound_to.account.as_ref().filter(|_| !self.consent.awaits_confirmation())
     }
@@ -219,13 +219,13 @@ impl Grant {
         secret_text::to_json(self)
     }
 
-    /// The grant in a plaintext that was just opened. The reader's error quotes what it could not read, so it goes no further.
+    /// The grant in a plaintext that was just opened. The parser's error quotes what it cannot read, so it is not passed on.
     pub(super) fn from_plaintext(plaintext: &[u8]) -> Option<Self> {
         serde_json::from_slice(plaintext).ok()
     }
 }
 
-/// Tells that two records hold grants of one account by one client at one authority, without opening either: SHA-256 of the
+/// Shows that two records hold grants of one account by one client at one authority, without opening either: SHA-256 of the
 /// length-prefixed authority, client id and account id, as hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -1,7 +1,7 @@
 //! A record as a Kubernetes Secret, and back.
 //!
 //! Data: `record.json` (everything in clear, with a format number), and `grant`, `candidate`, `previous` (sealed bytes).
-//! Labels are for selecting; what counts stands in `record.json`.
+//! Labels are only for selecting; `record.json` decides.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(in crate::vault) fn uid_in_name(name: &str) -> Option<&str> {
     name.strip_prefix(NAME_PREFIX)
 }
 
-/// Why a Secret is not a record that this Bowline can read. What it holds is unknown, not gone: it is left as it is.
+/// Why a Secret is not a record that this Bowline can read. Its content is unknown, not gone: it is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
     #[error("the Secret is not of type bowline.dev/record")]
@@ -44,7 +44,7 @@ pub(crate) enum RecordError {
     UnknownFormat { format: i32 },
     #[error("the record's name does not fit the connection it names")]
     WrongName,
-    /// Sealed bytes and the revision they were sealed at do not come together, or the revision is impossible.
+    /// Sealed bytes without the revision they were sealed at, or the reverse, or an impossible revision.
     #[error("the record's {field} and its revision do not fit together")]
     FieldMismatch { field: &'static str },
     #[error("the record's revision is below zero")]
@@ -90,7 +90,7 @@ struct SealedAt {
     previous: Option<i64>,
 }
 
-/// Read before the rest, so that a newer format is named as such.
+/// Read before the rest, so that a newer format is reported as such.
 #[derive(Deserialize)]
 struct FormatOnly {
     format: i32,
@@ -123,7 +123,7 @@ impl Record {
         })
     }
 
-    /// Reads a Secret. Believes nothing that sealing does not prove later, but refuses what cannot be.
+    /// Reads a Secret. Trusts nothing that sealing does not prove later, but refuses what is impossible.
     pub(crate) fn from_secret(secret: Secret) -> Result<Self, RecordError> {
         if secret.type_.as_deref() != Some(RECORD_TYPE) {
             return Err(RecordError::WrongType);
@@ -138,12 +138,12 @@ impl Record {
         }
         let SealedAt { grant, candidate, previous } = clear.sealed_at;
         let mut sealed = |purpose, at| take_sealed(&mut data, purpose, at, clear.revision);
-        // An intent belongs to the sealed bytes beside it, or to nothing.
+        // An intent belongs to the sealed bytes beside it, or there is none.
         let content =
             |sealed: Option<SealedField>, intent| sealed.map(|sealed| SlotContent { sealed, intent });
         let grant = sealed(SealPurpose::Grant, grant)?;
         Ok(Self {
-            // Records of version 0.1 name no grant.
+            // Records of version 0.1 have no grant id.
             grant_version: grant.as_ref().map(|grant| {
                 clear
                     .grant_version

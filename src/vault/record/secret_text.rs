@@ -1,4 +1,4 @@
-//! Secret text as JSON, for `#[serde(serialize_with)]`. The one place where it is written, and only into bytes that are sealed next.
+//! Secret text as JSON, for `#[serde(serialize_with)]`. Written only here, and only into bytes that are sealed next.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,7 +48,7 @@ impl io::Write for WipedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
-            // A plain Vec would move its content and free the old place as it is.
+            // A plain Vec would move its content and free the old memory without erasing it.
             let mut larger = Zeroizing::new(Vec::with_capacity(needed * 2));
             larger.extend_from_slice(&self.0);
             self.0 = larger;

@@ -402,7 +402,7 @@ fn debug_of_a_grant_and_its_record_shows_no_secret() {
 #[test]
 fn a_sibling_is_the_same_account_client_and_authority() {
     let key = SiblingKey::of(&binding()).unwrap();
-    // SHA-256 computed apart from this code.
+    // SHA-256 computed independently of this code.
     assert_eq!(String::from(key.clone()), "2566f31fb468715cda4f53041ba91314439355b957b32a1474921e157fbc926b");
 
     let renamed = Account { name: Some("new name".into()), ..binding().account.unwrap() };

@@ -1,7 +1,7 @@
-//! The changes a record may go through, each a function from record to record; none of them writes anything.
+//! The possible changes of a record, each a function from record to record; none of them writes anything.
 //!
-//! A connection's usual way: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `answered`)* → `with_ending` →
-//! erased by the store.
+//! The usual sequence for a connection: [`Record::new`] → `with_candidate` → `promoted` → (`with_intent` → `answered`)* →
+//! `with_ending` → erased by the store.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -14,7 +14,7 @@ use crate::vault::seal::{Place, SealError, SealPurpose, Sealer};
 /// Longest text of `GrantEnding::last_error`, in characters.
 const ERROR_LENGTH: usize = 256;
 
-/// Why a change is not possible from here. The record at hand is still what it was.
+/// Why a change is not possible. The given record is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransitionError {
     #[error("the record holds no {}", match .0 { Slot::InUse => "grant", Slot::Candidate => "candidate" })]
@@ -26,7 +26,7 @@ pub(crate) enum TransitionError {
     CandidateStands,
     #[error("intent {0} stands")]
     IntentStands(IntentId),
-    /// The intent does not stand any more: another process has replaced it.
+    /// The intent is gone: another process has replaced it.
     #[error("the intent does not stand any more")]
     IntentLost,
     #[error("the grant is being ended")]
@@ -67,12 +67,12 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and while
-    /// the grant is being ended. The other slot is not touched.
+    /// Notes that a slot's refresh token is about to be spent. Refused while it has another intent than `replaces`, and
+    /// while the grant is being ended. The other slot is not changed.
     ///
-    /// `replaces` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
-    /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
-    /// it lost.
+    /// `replaces` is an intent that was watched for longer than its time to live. Then the outcome is unknown from the
+    /// start, because the former holder may have sent its request. The id is new, so that of two processes that take over,
+    /// one learns that it lost.
     pub(crate) fn with_intent(
         mut self,
         slot: Slot,
@@ -105,9 +105,9 @@ impl Record {
         Ok(self)
     }
 
-    /// Puts what the provider gave for `spent` in its place: sealed, revision + 1, the intent cleared. An answer in hand is worth
-    /// more than anybody's intent: it is taken while what was spent is still on record, or while the intent it was sent under
-    /// stands. Also for a record whose grant is being ended: then the answer is what is to be revoked.
+    /// Puts what the provider issued for `spent` in its place: sealed, revision + 1, the intent cleared. An answer counts
+    /// more than any intent: it is accepted while what was spent is still on record, or while the intent it was sent under
+    /// is there. This also holds for a record whose grant is being ended: then the answer is what will be revoked.
     ///
     /// `predecessor` is the grant that still works for a while beside a refreshed one; an earlier predecessor is forgotten.
     pub(crate) fn answered(
@@ -136,7 +136,7 @@ impl Record {
         Ok(self)
     }
 
-    /// Puts a token in place that was minted from the app registration; revision + 1. It is the same grant as before as long as
+    /// Stores a token that was minted from the app registration; revision + 1. It is the same grant as before as long as
     /// owner, authority and client are the same.
     pub(crate) fn minted(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
         let before = self.open_grant(sealer).ok().flatten();
@@ -156,7 +156,7 @@ impl Record {
         Self { previous: None, ..self }
     }
 
-    /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not touched.
+    /// Puts the answer of an exchange on record before it is judged; revision + 1. The grant is not changed.
     pub(crate) fn with_candidate(mut self, sealer: &Sealer, answer: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
         if self.candidate.is_some() {
@@ -166,8 +166,8 @@ impl Record {
         Ok(self)
     }
 
-    /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent go: the answer to a
-    /// request that is still under way is refused as [`TransitionError::Replaced`].
+    /// Makes the judged candidate the grant; revision + 1. The old grant, its predecessor and its intent are removed: the
+    /// answer to a request that is still in progress is refused as [`TransitionError::Replaced`].
     pub(crate) fn promoted(mut self, sealer: &Sealer, judged: &Opened) -> Result<Self, TransitionError> {
         self.not_ending()?;
         self.sealed(Slot::Candidate).ok_or(TransitionError::Empty(Slot::Candidate))?;
@@ -180,7 +180,7 @@ impl Record {
         Ok(self)
     }
 
-    /// Puts the same grant in place with what its owner agreed to since; revision + 1. An intent goes on standing for it.
+    /// Stores the same grant with what its owner has confirmed since; revision + 1. An intent stays.
     pub(crate) fn agreed(mut self, sealer: &Sealer, grant: &Grant) -> Result<Self, TransitionError> {
         self.not_ending()?;
         let content = self.resealed(sealer, Slot::InUse, grant)?;
@@ -188,15 +188,15 @@ impl Record {
         Ok(self)
     }
 
-    /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it goes the same way, because
-    /// nobody has said yet what became of it at the provider.
+    /// Erases a candidate that was judged and refused. Not while the grant is being ended: then it is revoked as well,
+    /// because its state at the provider is not known yet.
     pub(crate) fn candidate_refused(mut self) -> Result<Self, TransitionError> {
         self.not_ending()?;
         self.candidate.take().map(|_| self).ok_or(TransitionError::Empty(Slot::Candidate))
     }
 
-    /// Marks the grant, and a candidate beside it, to be revoked and erased. A request under way may still be answered. A record
-    /// that is ending already keeps its times; being deleted outweighs the other reasons.
+    /// Marks the grant, and a candidate beside it, to be revoked and erased. A request in progress may still be answered. A
+    /// record that is ending already keeps its times; deletion overrides the other reasons.
     #[must_use]
     pub(crate) fn with_ending(mut self, reason: EndReason, now: Timestamp, terms: EndTerms) -> Self {
         self.ending = Some(match self.ending {
@@ -207,7 +207,7 @@ impl Record {
         self
     }
 
-    /// Counts a failed revocation. `error` is our own wording, never a provider's body; it is cut to 256 characters.
+    /// Counts a failed revocation. `error` is our own text, never a provider's body; it is cut to 256 characters.
     pub(crate) fn ending_postponed(
         mut self,
         not_before: Timestamp,
@@ -220,8 +220,8 @@ impl Record {
         Ok(self)
     }
 
-    /// Erases what was being ended, so that the same connection can be connected again; the revision goes on counting. Say
-    /// so to the owner if the revocation had not succeeded. A deleted connection has no second start.
+    /// Erases what was being ended, so that the same connection can be connected again; the revision continues. Tell the
+    /// owner if the revocation had not succeeded. A deleted connection cannot start again.
     pub(crate) fn restarted(self) -> Result<Self, TransitionError> {
         match &self.ending {
             None => Err(TransitionError::NotEnding),
@@ -237,7 +237,7 @@ impl Record {
         self
     }
 
-    /// Removes the note of [`Record::orphaned`]: the connection is there.
+    /// Removes the note of [`Record::orphaned`]: the connection exists.
     #[must_use]
     pub(crate) fn claimed(self) -> Self {
         Self { orphaned_since: None, ..self }
@@ -264,7 +264,7 @@ impl Record {
         self.intent(slot).filter(|intent| intent.id == id).ok_or(TransitionError::IntentLost)
     }
 
-    /// Puts a grant where tokens are published from. It ends what stood in its way: the predecessor and a pause.
+    /// Puts a grant where tokens are published from. Removes the predecessor and a pause.
     fn put_in_use(&mut self, content: SlotContent, version: Option<GrantVersion>, grant: &Grant) {
         self.grant = Some(content);
         self.grant_version = version;
@@ -273,7 +273,7 @@ impl Record {
         self.bookkeeping.pause = None;
     }
 
-    /// Counts the revision up and seals what a slot holds from then on, without an intent.
+    /// Increments the revision and seals the new content of a slot, without an intent.
     fn resealed(
         &mut self,
         sealer: &Sealer,
@@ -284,7 +284,7 @@ impl Record {
         Ok(SlotContent { sealed: self.seal(sealer, slot.purpose(), grant)?, intent: None })
     }
 
-    /// Seals for this record at its revision, which the caller has just counted up.
+    /// Seals for this record at its revision, which the caller has just incremented.
     fn seal(
         &self,
         sealer: &Sealer,

@@ -1,9 +1,9 @@
-//! How reading and writing records fails.
+//! Errors of reading and writing records.
 
 use super::CallError;
 use crate::vault::record::RecordError;
 
-/// Why a cached record could not be had. Never means that there is none.
+/// Why a cached record is not available. Never means that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CachedReadError {
     #[error("the records are not listed yet")]
@@ -12,7 +12,7 @@ pub(crate) enum CachedReadError {
     Unreadable(#[from] RecordError),
 }
 
-/// Why a live read gave no answer. Never means that there is no record.
+/// Why a live read returned no answer. Never means that there is no record.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LiveReadError {
     #[error(transparent)]
@@ -24,7 +24,7 @@ pub(crate) enum LiveReadError {
 /// Why a write did not succeed. Nothing is written, except where the outcome is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError {
-    /// The record has moved on: read it and decide again.
+    /// The record has changed: read it and decide again.
     #[error("the record changed meanwhile")]
     Conflict,
     #[error("the connection has a record already")]
@@ -36,7 +36,7 @@ pub(crate) enum WriteError {
     /// Not written.
     #[error("the record cannot be written as JSON")]
     NotSerializable,
-    /// The API server refuses it, or the request never left.
+    /// The API server refused it, or the request was never sent.
     #[error("the API server refused the write")]
     Refused(#[source] Box<kube::Error>),
     /// May or may not be written: read it again.
@@ -45,7 +45,7 @@ pub(crate) enum WriteError {
 }
 
 impl WriteError {
-    /// Reads the failure of a POST. What is not found there is the namespace.
+    /// Interprets the failure of a POST. What it does not find is the namespace.
     pub(super) fn of_create(error: CallError) -> Self {
         match error.status() {
             Some(status) if status.is_already_exists() => Self::AlreadyExists,
@@ -53,7 +53,7 @@ impl WriteError {
         }
     }
 
-    /// Reads the failure of a PUT or DELETE.
+    /// Interprets the failure of a PUT or DELETE.
     pub(super) fn of_replace(error: CallError) -> Self {
         match error.status() {
             Some(status) if status.is_conflict() => Self::Conflict,
@@ -70,8 +70,8 @@ impl WriteError {
     }
 }
 
-/// Whether the write certainly did not happen. A 5xx may come after etcd took it; 4xx is said before, except for a
-/// time-out (408) and what the API server did not say (0).
+/// Whether the write certainly did not happen. A 5xx may come after etcd accepted it; 4xx comes before, except for a
+/// time-out (408) and a status that the API server did not send (0).
 fn is_certain(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => (400..500).contains(&status.code) && status.code != 408,

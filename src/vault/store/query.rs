@@ -1,4 +1,4 @@
-//! Questions over all records. Each walks the cache once: well under a millisecond for 10,000 records.
+//! Queries over all records. Each reads the cache once: well under a millisecond for 10,000 records.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl Store {
         ending
     }
 
-    /// Whether other connections hold a grant of the same account, client and authority, and mean to keep it. Those that are
+    /// Whether other connections hold a grant of the same account, client and authority, and will keep it. Those that are
     /// being ended do not count: of two that end together, neither must wait for the other.
     pub(crate) fn has_siblings(&self, key: &SiblingKey, except_uid: &str) -> bool {
         self.iter().any(|record| {
@@ -39,12 +39,12 @@ impl Store {
         })
     }
 
-    /// Records of connections that are not among `known`, and not being ended. Ask only with all connections listed.
+    /// Records of connections that are not among `known`, and not being ended. Call it only when all connections are listed.
     pub(crate) fn orphans(&self, known: &HashSet<&str>) -> Vec<Loaded> {
         self.loaded_where(|record| record.ending().is_none() && !known.contains(record.uid()))
     }
 
-    /// Whether some record cannot be read: then nobody knows all siblings.
+    /// Whether some record cannot be read: then not all siblings are known.
     pub(crate) fn has_unreadable(&self) -> bool {
         self.read().iter().any(|(_, held)| held.content.is_err())
     }

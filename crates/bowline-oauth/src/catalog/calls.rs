@@ -1,4 +1,4 @@
-//! Calls to a provider beside the token endpoint: identity, revocation, checks of keys.
+//! Calls to a provider besides the token endpoint: identity, revocation, checks of keys.
 //!
 //! `U` is an address that may be absent, as in [`super::entry::ThirdParty`].
 
@@ -182,7 +182,7 @@ pub(crate) struct Validate<U> {
 }
 
 impl<U> Validate<U> {
-    /// What a status says about the key; `None`: it works.
+    /// What a status says about the key; `None` if it works.
     pub(crate) fn class(&self, status: u16) -> Option<Class> {
         let among = |given: &[u16], usual| if given.is_empty() { usual } else { given.contains(&status) };
         if among(&self.ok, (200..=299).contains(&status)) {

@@ -10,24 +10,24 @@ use super::calls::{IdentitySource, RevokeStyle};
 use super::entry::{ProviderEndpoints, ThirdParty};
 use super::protocol::ClientAuth;
 
-/// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
-/// the provider object states and the connection's parameters filled in. It holds no secret, no placeholder, and none of
-/// what is for people only.
+/// Everything that the protocol needs to know about one provider for one connection: a [`CatalogEntry`](super::CatalogEntry)
+/// with the settings of the provider object and the connection's parameters filled in. It contains no secret, no
+/// placeholder, and nothing that is only for people.
 pub type Description = ThirdParty<Option<Url>>;
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiscoveredEndpoints {
     pub(crate) endpoints: ProviderEndpoints<Option<Url>>,
-    /// `token_endpoint_auth_methods_supported`, those we know. Empty means not said.
+    /// `token_endpoint_auth_methods_supported`, those we support. Empty means not given.
     pub(crate) client_auth: Vec<ClientAuth>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
     pub(crate) issuer_in_callback: bool,
 }
 
 impl Description {
-    /// Whether addresses are still to be read from the issuer's metadata: an issuer is given, and the token endpoint
-    /// is not; or the issuer is a provider object's own, and an address beside the token endpoint is not given.
+    /// Whether addresses must still be read from the issuer's metadata: an issuer is given, and the token endpoint is not;
+    /// or the issuer is the provider object's own, and an address besides the token endpoint is not given.
     pub fn needs_discovery(&self) -> bool {
         let ProviderEndpoints { issuer, authorization, token, revocation, userinfo, .. } = &self.endpoints;
         let sends_people = self.methods.contains(&Method::AuthorizationCode);
@@ -36,8 +36,8 @@ impl Description {
         !self.discovered && issuer.is_some() && open
     }
 
-    /// The description with what is absent taken from metadata. What is set stays, save that ways of client
-    /// authentication which the server does not know are dropped, unless none would remain.
+    /// The description with missing values taken from metadata. What is set stays, but methods of client authentication that
+    /// the server does not support are dropped, unless none would remain.
     #[must_use]
     pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
         let ours = mem::take(&mut self.endpoints);
@@ -55,7 +55,7 @@ impl Description {
             admin_consent: ours.admin_consent,
         };
         self.authorize.issuer_in_callback |= metadata.issuer_in_callback;
-        // A public client is never announced by all servers, and is only used when there is no secret.
+        // Not every server announces public clients, and they are only used if there is no secret.
         let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
         if self.client_auth.iter().any(|way| metadata.client_auth.contains(way)) {
             self.client_auth.retain(known);
@@ -64,9 +64,9 @@ impl Description {
         self
     }
 
-    /// The authority that a grant belongs to: the issuer if it was discovered, else the origin of the token endpoint,
-    /// else that of the key's check, else the provider's name. Two descriptions with different authorities never
-    /// share a grant.
+    /// The authority that a grant belongs to: the issuer if it was discovered, otherwise the origin of the token endpoint,
+    /// otherwise that of the key's check, otherwise the provider's name. Descriptions with different authorities never share
+    /// a grant.
     pub fn authority(&self) -> String {
         let issuer = self.endpoints.issuer.as_ref().filter(|_| self.discovered);
         if let Some(issuer) = issuer {
@@ -79,14 +79,13 @@ impl Description {
         }
     }
 
-    /// How to prove the client, given whether we hold a secret. `None`: there is no way without one.
+    /// How to authenticate the client, given whether we have a secret. `None`: there is no method without one.
     pub fn client_auth(&self, has_secret: bool) -> Option<ClientAuth> {
         let with_secret = self.client_auth.iter().find(|way| has_secret && **way != ClientAuth::None);
         with_secret.or_else(|| self.client_auth.iter().find(|way| **way == ClientAuth::None)).copied()
     }
 
-    /// Where a revocation is sent, with the client id in the path where the style needs it. `None`: it cannot be done
-    /// by a request.
+    /// Where a revocation is sent, with the client id in the path if the style needs it. `None`: no request can do it.
     pub(crate) fn revocation_url(&self, client_id: &str) -> Option<Url> {
         let url = self.revoke.url.as_ref().or(self.endpoints.revocation.as_ref())?;
         match self.revoke.style {
@@ -100,18 +99,18 @@ impl Description {
         }
     }
 
-    /// Where the account is read, if a call tells it.
+    /// Where the account is read, if a call returns it.
     pub fn identity_url(&self) -> Option<&Url> {
         let identity = self.identity.as_ref().filter(|identity| identity.from == IdentitySource::Call)?;
         identity.call.url.as_ref().or(self.endpoints.userinfo.as_ref())
     }
 
-    /// Every address that a request may be sent to, or a person.
+    /// Every address to which a request, or a person, may be sent.
     pub fn addresses(&self) -> impl Iterator<Item = &Url> {
         self.named_addresses().into_iter().filter_map(|(.., address)| address)
     }
 
-    /// What a refresh does to a grant that was obtained by this method.
+    /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {
             Method::ClientCredentials => Rotation::PerMint,
@@ -130,7 +129,7 @@ impl Description {
         state: Option<&str>,
     ) -> Option<Url> {
         let mut url = self.endpoints.admin_consent.clone()?;
-        // Microsoft: `common` is no tenant whose administrator could be asked, and personal accounts have none.
+        // Microsoft: `common` is no tenant with an administrator to ask, and personal accounts have none.
         match url.path().split('/').nth(1) {
             Some("common") => url.set_path(&url.path().replacen("/common/", "/organizations/", 1)),
             Some("consumers") => return None,

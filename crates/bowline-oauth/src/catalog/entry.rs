@@ -98,8 +98,8 @@ pub struct ThirdParty<U> {
 }
 
 impl<A> ThirdParty<Option<A>> {
-    /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
-    /// for, and the address.
+    /// The only list of addresses to which a request, or a person, may be sent: where each is in an entry's data, its
+    /// purpose, and the address.
     pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 12] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
@@ -127,7 +127,7 @@ impl<A> ThirdParty<Option<A>> {
 }
 
 impl<U> ThirdParty<U> {
-    /// Whether there are tokens to ask for, and not only a key or a password.
+    /// Whether there are tokens to request, and not only a key or a password.
     pub(super) fn uses_tokens(&self) -> bool {
         !self.methods.iter().all(|method| matches!(method, Method::ApiKey | Method::BasicAuth))
     }

@@ -147,10 +147,10 @@ pub(crate) struct Finding {
 }
 
 impl ErrorTable {
-    /// What the body of a token answer, or the parameters of a callback, mean. `None` if no code in it is known.
+    /// The meaning of a token answer's body, or of a callback's parameters. `None` if it has no known code.
     ///
-    /// The finest known code decides: number, then subcode, then code. The caller looks at Retry-After and 429 before
-    /// and at the status after (oauth-requirements §4).
+    /// The most specific known code decides: number, then subcode, then code. The caller checks Retry-After and 429 before,
+    /// and the status after (oauth-requirements §4).
     pub(crate) fn token(&self, operation: Operation, body: &Value) -> Option<Finding> {
         let codes = self.numbers(body).into_iter().chain(self.subcode.text(body)).chain(self.code.text(body));
         codes
@@ -158,7 +158,7 @@ impl ErrorTable {
             .find_map(|code| self.class_of(operation, &code).map(|class| self.finding(class, Some(code))))
     }
 
-    /// What an answer of the API to a live token or key means. `None` for a success or an unknown failure.
+    /// The meaning of an API's answer to a live token or key. `None` for a success or an unknown failure.
     pub(crate) fn api(&self, status: u16, headers: &HeaderMap, body: Option<&Value>) -> Option<Finding> {
         let paths = if self.api_code.is_empty() { &self.code } else { &self.api_code };
         let code = body.and_then(|body| paths.text(body));
@@ -204,7 +204,7 @@ impl ErrorTable {
     }
 }
 
-/// Whether a status says that it passes by itself.
+/// Whether a status means a temporary failure.
 pub(crate) fn passes(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }

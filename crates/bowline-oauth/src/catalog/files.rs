@@ -1,6 +1,6 @@
 //! The files of the catalogue, compiled in.
 
-/// What every entry is laid over.
+/// The parent of every entry.
 pub(super) const DEFAULTS: &str = include_str!("defaults.yaml");
 
 /// Name and text of each file in `providers/`, in the order of their names.

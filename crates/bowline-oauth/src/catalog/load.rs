@@ -27,7 +27,7 @@ pub(crate) enum CatalogError {
     Flawed { file: String, flaw: EntryFlaw },
 }
 
-/// A rule that the schema cannot say, and that an entry breaks.
+/// A rule that the schema cannot express, and that an entry breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EntryFlaw {
     #[error("displayName is missing")]
@@ -67,7 +67,7 @@ pub fn get(name: &str) -> Option<&'static CatalogEntry> {
     entries().get(name)
 }
 
-/// Reads files, each laid over its parents and, in the end, over the defaults.
+/// Reads files, each merged over its parents and finally over the defaults.
 pub(super) fn load(
     defaults: &str,
     files: &[(&str, &str)],
@@ -98,7 +98,7 @@ fn parse(file: &str, text: &str) -> Result<Map<String, Value>, CatalogError> {
     serde_yaml::from_str(text).map_err(|source| CatalogError::Syntax { file: file.to_owned(), source })
 }
 
-/// The file laid over its parents, the oldest of which lies over the defaults.
+/// The file merged over its parents, and the oldest of these over the defaults.
 fn lay_over(
     name: &str,
     parsed: &BTreeMap<&str, Map<String, Value>>,
@@ -209,7 +209,7 @@ mod tests {
             for source in &entry.sources {
                 let first = source.split(' ').next().unwrap();
                 let address = url::Url::parse(first).is_ok_and(|url| url.scheme() == "https");
-                // `owner/repository path` and `RFC n` can be followed, and so must be.
+                // `owner/repository path` and `RFC n` can be followed, so they must be.
                 let followed = source.contains('/') || source.starts_with("RFC ");
                 assert!(address || !followed, "{name}: {source}");
             }

@@ -1,4 +1,4 @@
-//! What people see of an entry: its group, its colour, and what a scope means in plain words.
+//! How an entry looks to people: its group, its colour, and what a scope means in plain words.
 
 use std::fmt;
 

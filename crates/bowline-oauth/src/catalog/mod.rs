@@ -1,6 +1,6 @@
-//! Provider descriptions: the schema of a catalogue file, the files compiled in, and how they meet a provider object.
+//! Provider descriptions: the schema of a catalogue file, the compiled-in files, and how a provider object changes them.
 //!
-//! Pure: nothing here asks a server or reads the clock.
+//! Pure: nothing here sends a request or reads the clock.
 
 pub mod calls;
 pub(crate) mod description;

@@ -98,7 +98,7 @@ pub(crate) enum Setting {
     ValidateUrl,
 }
 
-/// The rule that a value breaks, in words for the person who set it. They never repeat the value.
+/// The rule that a value breaks, in words for the person who set it. The words never repeat the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rule {
     #[error(
@@ -168,7 +168,7 @@ fn is_plain_url(value: &str) -> bool {
     is_text(value) && !value.contains(['{', '}', '?', '#']) && is_endpoint(value, &url)
 }
 
-/// Whether an address is sound, as written and as parsed; whether `http` is allowed is not judged here.
+/// Whether an address is valid, as written and as parsed; whether `http` is allowed is not checked here.
 pub(super) fn is_endpoint(written: &str, url: &Url) -> bool {
     let dots =
         |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
@@ -207,7 +207,7 @@ impl Pattern {
 impl TryFrom<String> for Pattern {
     type Error = regex::Error;
 
-    /// Anchors the expression, so that no catalogue entry can forget to.
+    /// Anchors the expression, so that no catalogue entry can forget it.
     fn try_from(text: String) -> Result<Self, regex::Error> {
         Regex::new(&format!(r"\A(?:{text})\z")).map(Self)
     }

@@ -13,20 +13,20 @@ use super::pointer::Pointer;
 use super::refusal::ResolveError;
 use super::template::Template;
 
-/// Stands for a connection's value while an address without it is compared with the address with it.
+/// Replaces a connection's value while an address without it is compared with the address with it.
 const STAND_IN: &str = "bowline-stand-in";
 
 /// The values in effect.
 pub(super) struct ParameterValues<'a> {
     entry: &'a CatalogEntry,
     pub(super) actual: BTreeMap<String, String>,
-    /// The same with what the connection set replaced by a stand-in.
+    /// The same with the connection's values replaced by a placeholder value.
     neutral: BTreeMap<String, String>,
     allow_http: bool,
 }
 
 impl<'a> ParameterValues<'a> {
-    /// Judges what the provider object and the connection set.
+    /// Checks what the provider object and the connection set.
     pub(super) fn judge(
         entry: &'a CatalogEntry,
         spec: &IntegrationProviderSpec,
@@ -53,7 +53,7 @@ impl<'a> ParameterValues<'a> {
         Ok(Self { entry, actual, neutral, allow_http })
     }
 
-    /// Puts a stand-in where a connection would set a value, to judge a provider object alone.
+    /// Uses a placeholder value where a connection would set one, to check a provider object alone.
     pub(super) fn imagine_connection(&mut self) {
         for (name, parameter) in &self.entry.parameters {
             if parameter.settable_by == SetBy::Connection {
@@ -71,7 +71,7 @@ impl<'a> ParameterValues<'a> {
         if open.is_empty() { Ok(()) } else { Err(self.missing(&open)) }
     }
 
-    /// The error for parameters without a value: the provider's first, since a connection cannot help there.
+    /// The error for parameters without a value: the provider's first, because a connection cannot set those.
     fn missing(&self, names: &[&str]) -> ResolveError {
         let of = |by: SetBy| -> Vec<String> {
             let left_to =
@@ -104,7 +104,7 @@ impl<'a> ParameterValues<'a> {
         Ok(())
     }
 
-    /// A parameter of a request; `None` where its placeholder has no value.
+    /// A parameter of a request; `None` if its placeholder has no value.
     fn text(&self, place: &str, value: Value) -> Result<Option<Value>, ResolveError> {
         let Value::String(text) = value else { return Ok(Some(value)) };
         let misfit = |flaw: EntryFlaw| ResolveError::Misfit { flaw: format!("{place}: {flaw}") };
@@ -115,7 +115,7 @@ impl<'a> ParameterValues<'a> {
         Ok(template.fill(|name| self.actual.get(name).map(String::as_str)).ok().map(Value::String))
     }
 
-    /// The address, judged. Its origin and its number of path segments are those it has without the connection.
+    /// The checked address. Its origin and its number of path segments are the same as without the connection.
     fn url(&self, what: &'static str, text: &str) -> Result<Url, ResolveError> {
         let bad = ResolveError::BadAddress { what, rule: Rule::Url };
         let Ok(template) = Template::try_from(text.to_owned()) else { return Err(bad) };
@@ -188,7 +188,7 @@ fn allowed(entry: &CatalogEntry, by: SetBy, name: &str, value: &str) -> Result<(
 mod tests {
     use super::*;
 
-    /// The second guard, behind the kinds of parameters: it must hold even if a kind let too much through.
+    /// The second check, after the kinds of parameters: it must work even if a kind allows too much.
     #[test]
     fn an_address_that_leads_elsewhere_is_noticed() {
         let intended = Url::parse("https://bowline-stand-in.example.com/t/bowline-stand-in/token").unwrap();
