@@ -1,4 +1,4 @@
-//! Conditions: their types, and the questions that every kind answers about its own.
+//! Conditions: their types, and what every kind is asked about its own.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -8,7 +8,7 @@ use crate::reason::Reason;
 
 /// An object with conditions.
 pub trait Conditioned {
-    /// Empty before the operator saw the object.
+    /// Empty before the operator has seen the object.
     fn conditions(&self) -> &[Condition];
 
     fn condition(&self, type_: ConditionType) -> Option<&Condition> {
@@ -46,8 +46,8 @@ impl Conditioned for [Condition] {
 
 /// Builds an object's next conditions from its last ones.
 ///
-/// Only what is set appears in the result, in the order it was set. The transition time stays while the status does,
-/// so conditions that say the same are equal to the last ones.
+/// Only what is set is in the result, in the order it was set. The transition time stays while the status does, so unchanged
+/// conditions are equal to the last ones.
 #[derive(Clone, Debug)]
 pub struct Conditions<'a> {
     last: &'a [Condition],

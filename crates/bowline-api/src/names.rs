@@ -14,7 +14,7 @@ pub const LABEL_CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
 pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
 /// Label on shares: the workspace.
 pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
-/// Label on attempts: UID of the connection. Not under `bowline.dev/`, which on Secrets is the operator's alone.
+/// Label on attempts: UID of the connection. Not under `bowline.dev/`, which on Secrets only the operator may set.
 pub const LABEL_ATTEMPT_CONNECTION: &str = "attempts.bowline.dev/connection-uid";
 /// Label on attempts: digest of the user's name, to count what one user has open.
 pub const LABEL_ATTEMPT_USER: &str = "attempts.bowline.dev/user-digest";
@@ -37,13 +37,13 @@ pub const ANNOTATION_INTAKE: &str = "bowline.dev/intake";
 
 /// Annotation on a connection: a new value requests an authorization by device flow (RFC 8628).
 pub const ANNOTATION_AUTHORIZE_REQUESTED: &str = "bowline.dev/authorize-requested-at";
-/// Annotation on a connection: the id of the account that its owner agrees to.
+/// Annotation on a connection: the id of the account that its owner confirms.
 pub const ANNOTATION_ACCEPT_ACCOUNT: &str = "bowline.dev/accept-account";
 /// Its value for an account that the provider does not name.
 pub const UNNAMED_ACCOUNT: &str = "unnamed";
 /// Annotation on a connection that the portal writes: the user for whom it acts in the same request.
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
-/// Annotation on a connection that the portal made: the user who requested it there.
+/// Annotation on a connection that the portal created: the user who requested it there.
 pub const ANNOTATION_MADE_BY: &str = "bowline.dev/made-by";
 /// Annotations on a connection that the portal paused or disconnected: when (RFC 3339), a space, and the user.
 pub const ANNOTATION_SUSPENDED_BY: &str = "bowline.dev/suspended-by";
@@ -69,7 +69,7 @@ pub fn connection_id(namespace: &str, name: &str) -> String {
     format!("{namespace}.{name}")
 }
 
-/// Namespace and name of the connection with this id; neither holds a dot.
+/// Namespace and name of the connection with this id; neither contains a dot.
 pub fn connection_of(id: &str) -> Option<(&str, &str)> {
     id.split_once('.')
 }

@@ -1,4 +1,4 @@
-//! What proves that a callback belongs to an attempt: 256 random bits, kept as a digest.
+//! What proves that a callback belongs to an attempt: 256 random bits, stored as a digest.
 
 use std::fmt;
 
@@ -28,9 +28,9 @@ impl Digest {
         Self(hex::encode(Sha256::digest(text.as_bytes())))
     }
 
-    /// The digest of a person at a sign-in provider, who keeps it when the name changes (`OpenID` Connect Core §5.7).
+    /// The digest of a person at a sign-in provider; it stays the same when the name changes (`OpenID` Connect Core §5.7).
     pub fn of_person(issuer: &str, subject: &str) -> Self {
-        // The length keeps one pair from reading as another.
+        // The length prevents two different pairs from giving the same text.
         Self::of(&format!("person:{}:{issuer}{subject}", issuer.len()))
     }
 
@@ -38,7 +38,7 @@ impl Digest {
         &self.0
     }
 
-    /// The first 40 of them: fits a label, and nobody finds a second text with the same.
+    /// The first 40 of them: they fit into a label, and nobody finds a second text with the same.
     pub fn short(&self) -> &str {
         self.0.get(..40).unwrap_or(&self.0)
     }

@@ -45,7 +45,7 @@ impl<E> From<E> for Open<E> {
 impl<E: fmt::Debug> fmt::Display for Open<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Our enums are written as they are named.
+            // Our enums are serialized under their names.
             Self::Known(value) => write!(f, "{value:?}"),
             Self::Other(text) => f.write_str(text),
         }

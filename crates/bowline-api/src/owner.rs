@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::Method;
 
-/// What a Kubernetes user name stands for.
+/// What a Kubernetes user name refers to.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[schemars(transform = crate::schema::undescribed)]
 pub enum SubjectKind {
@@ -17,7 +17,7 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
-    /// The kind of a user. `None`: nobody, or one of the other `system:` users, which own nothing and belong to nothing.
+    /// The kind of a user. `None`: nobody, or another `system:` user, which can own nothing and be a member of nothing.
     pub fn of(user: &str) -> Option<Self> {
         if let Some(account) = user.strip_prefix("system:serviceaccount:") {
             let (namespace, name) = account.split_once(':')?;
@@ -29,8 +29,8 @@ impl SubjectKind {
 
 /// Whether `user` may own a connection with this `spec.method`, and with or without `spec.credentials`.
 ///
-/// A `ServiceAccount` owns only what no person consents to: a token that is minted from the app registration, or a grant or
-/// key that somebody else keeps in a Secret.
+/// A `ServiceAccount` owns only what needs no person's consent: a token that is minted from the app registration, or a grant
+/// or key that somebody else manages in a Secret.
 pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> bool {
     match SubjectKind::of(user) {
         Some(SubjectKind::User) => true,
@@ -43,7 +43,7 @@ pub fn may_own(user: &str, method: Option<Method>, has_credentials: bool) -> boo
     }
 }
 
-/// Whether the text is lowercase letters and digits, with these characters inside.
+/// Whether the text is lowercase letters and digits, with these characters only inside.
 fn is_dns(text: &str, inside: &[u8]) -> bool {
     let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();

@@ -89,7 +89,7 @@ fn line(reason: Reason) -> String {
     )
 }
 
-/// Stands for what a message names.
+/// The placeholder for what a message names.
 fn placeholders() -> MessageFacts<'static> {
     MessageFacts {
         provider: Some("PROVIDER"),

@@ -1,4 +1,4 @@
-//! Questions about a connection, asked once: for controllers, portal and plug-in alike. Pure.
+//! Questions about a connection, answered in one place: for controllers, portal and plug-in alike. Pure.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -11,7 +11,7 @@ use super::connection::{
 use super::open::Open;
 use super::reason::{Effect, Fixer, MessageFacts, Reason, Remedy};
 
-/// What may stand in a Secret of the connection.
+/// What a Secret of the connection may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publication {
     Newest,
@@ -21,13 +21,13 @@ pub enum Publication {
 }
 
 impl IntegrationConnection {
-    /// Why the connection is not ready; `None` where it is, where nobody looked yet, or where this version does not know the
-    /// reason.
+    /// Why the connection is not ready; `None` if it is ready, if the operator has not looked yet, or if this version does
+    /// not know the reason.
     pub fn trouble(&self) -> Option<Reason> {
         self.reason_of(ConditionType::Ready).filter(|reason| reason.row().status != Truth::True)
     }
 
-    /// The reason of Ready as it stands there; empty while nothing is known.
+    /// The reason of Ready as written; empty while nothing is known.
     pub fn reason(&self) -> &str {
         self.condition(ConditionType::Ready).map(|ready| ready.reason.as_str()).unwrap_or_default()
     }
@@ -55,7 +55,7 @@ impl IntegrationConnection {
         (others && stops && row.remedy != Remedy::InspectRecord).then_some(reason)
     }
 
-    /// What may stand in its Secrets, by the condition of the grant in use.
+    /// What its Secrets may contain, by the condition of the grant in use.
     pub fn may_be_published(&self) -> Publication {
         let Some(authorized) = self.reason_of(ConditionType::Authorized) else {
             return Publication::NothingNewer;
@@ -102,7 +102,7 @@ impl IntegrationConnection {
         self.status.as_ref()?.phase.as_ref().and_then(Open::known)
     }
 
-    /// The phase as people read it; empty before the operator looked.
+    /// The phase as people read it; empty before the operator has looked.
     pub fn phase_text(&self) -> String {
         let phase = self.status.as_ref().and_then(|status| status.phase.as_ref());
         phase.map(ToString::to_string).unwrap_or_default()
@@ -149,7 +149,7 @@ impl IntegrationConnection {
 }
 
 impl AccountStatus {
-    /// Its name for people, or its id where it has none.
+    /// Its name for people, or its id if it has none.
     pub fn word(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.id)
     }
@@ -160,7 +160,7 @@ impl LastAttempt {
         self.result.is(AttemptResult::Running)
     }
 
-    /// Whether it ended without a grant, or nobody knows.
+    /// Whether it ended without a grant, or the result is unknown.
     pub fn failed(&self) -> bool {
         self.result.is(AttemptResult::Failed) || self.result.is(AttemptResult::Unknown)
     }

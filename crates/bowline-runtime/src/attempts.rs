@@ -1,4 +1,4 @@
-//! Reading and writing attempts. Every change is made on the version that was read: the first who comes takes the step.
+//! Reading and writing attempts. Every change applies to the version that was read: the first process takes the step.
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
@@ -26,7 +26,7 @@ impl StoredAttempt {
         &self.resource_version
     }
 
-    /// Its id in `status.lastAttempt`: the request that it answers, or else the UID of its Secret.
+    /// Its id in `status.lastAttempt`: the request that it answers, or otherwise the UID of its Secret.
     pub fn id(&self) -> &str {
         self.attempt.request.as_deref().unwrap_or(&self.uid)
     }
@@ -40,7 +40,7 @@ impl StoredAttempt {
 /// Why an attempt was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
-    /// Somebody else took the step, or it is gone.
+    /// Another process took the step, or the attempt is gone.
     #[error("somebody else took this step")]
     Taken,
     #[error(transparent)]
@@ -72,7 +72,7 @@ impl Attempts {
     /// Creates one. [`AttemptError::Taken`] if there is one of that name.
     pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<StoredAttempt, AttemptError> {
         let secret = to_secret(name, attempt).map_err(kube::Error::SerdeError)?;
-        // What is not found here is the namespace: nobody took anything.
+        // What is not found here is the namespace: no process took anything.
         let created = self.api.create(&PostParams::default(), &secret).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 409 => AttemptError::Taken,
             error => AttemptError::Kube(error),
@@ -84,15 +84,15 @@ impl Attempts {
         self.api.get_opt(name).await?.as_ref().map(read).transpose()
     }
 
-    /// All of one user that can be read.
+    /// All attempts of one user that can be read.
     pub async fn of_user(&self, user: &str) -> Result<Vec<StoredAttempt>, AttemptError> {
         self.labelled(names::LABEL_ATTEMPT_USER, Digest::of(user).short()).await
     }
 
-    /// All of one connection that can be read.
+    /// All attempts of one connection that can be read.
     pub async fn of_connection(&self, uid: &str) -> Result<Vec<StoredAttempt>, AttemptError> {
         let mut found = self.labelled(names::LABEL_ATTEMPT_CONNECTION, uid).await?;
-        // The label only selects.
+        // The label is only for selecting.
         found.retain(|stored| stored.attempt.connection.uid == uid);
         Ok(found)
     }
@@ -102,7 +102,7 @@ impl Attempts {
         Ok(self.api.list(&with_label).await?.items.iter().flat_map(read).collect())
     }
 
-    /// Takes the next step, if nobody took it before.
+    /// Takes the next step, if no other process has taken it.
     pub async fn replace(
         &self,
         stored: StoredAttempt,
@@ -126,8 +126,8 @@ impl Attempts {
     }
 }
 
-/// An attempt from a Secret that was read or watched. It expires at most [`LIFETIME`] after the Secret was created, whatever it
-/// says itself.
+/// An attempt from a Secret that was read or watched. It expires at most [`LIFETIME`] after the Secret was created, whatever
+/// it says itself.
 pub fn read(secret: &Secret) -> Result<StoredAttempt, AttemptError> {
     let mut attempt = from_secret(secret)?;
     if let Some(made) = secret.creation_timestamp() {

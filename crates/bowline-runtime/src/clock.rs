@@ -1,4 +1,4 @@
-//! Time comes from outside: the only code that reads the wall clock.
+//! The time is passed in: this is the only code that reads the wall clock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,8 +8,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 /// The time as the operator sees it, in whole seconds.
 ///
-/// Kubernetes writes times with second precision; a finer time would not equal itself after a round trip, and a status
-/// would look changed when it is not.
+/// Kubernetes stores times with second precision. A finer time would differ from itself after a round trip, and an unchanged
+/// status would look changed.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
     #[default]
@@ -53,7 +53,7 @@ fn whole_seconds(time: Timestamp) -> Timestamp {
 
 /// `at` plus `by`, rounded up to a whole second, or the end of time.
 ///
-/// Status holds whole seconds: a finer time would differ from what status says of it, and be written again each time.
+/// Status contains whole seconds: a finer time would differ from the one in status, and be written again each time.
 pub fn later(at: Timestamp, by: Duration) -> Timestamp {
     at.saturating_add(rounded_up(by)).unwrap_or(Timestamp::MAX)
 }

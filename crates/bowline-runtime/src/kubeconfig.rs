@@ -1,8 +1,8 @@
-//! Why a kubeconfig cannot be used, in one line that quotes nothing of it: it may hold tokens.
+//! Why a kubeconfig cannot be used, in one line that quotes nothing of it: it may contain tokens.
 
 use kube::config::KubeconfigError;
 
-/// What is wrong, in one line, with the path at most: the parser's own message quotes the lines around the fault.
+/// What is wrong, in one line, at most with the path: the parser's own message quotes the lines around the error.
 pub fn fault(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::ReadConfig(cause, path) => format!("cannot read {}: {cause}", path.display()),

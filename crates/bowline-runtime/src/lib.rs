@@ -3,7 +3,7 @@
 //! - [`clock`], [`telemetry`]: time and logs.
 //! - [`startup`]: a server's client, and the signals that end it.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
-//! - [`follow`]: watches, and caches that read tolerantly and are never behind our own writes.
+//! - [`follow`]: watches, and caches that tolerate unreadable objects and are never behind our own writes.
 //! - [`attempts`]: reading and writing attempts.
 
 #![cfg_attr(not(test), warn(unreachable_pub))]

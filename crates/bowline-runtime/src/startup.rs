@@ -14,7 +14,7 @@ use crate::kubeconfig;
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Not a source: kube's own words quote the kubeconfig.
+    /// Not a source: kube's own message quotes the kubeconfig.
     #[error(
         "no API server is configured: set KUBECONFIG to a kubeconfig, or run in a cluster as a pod with a ServiceAccount, as deploy/ does ({})",
         fault_of(.0)
@@ -32,13 +32,13 @@ pub enum StartError {
     Signals(#[source] io::Error),
 }
 
-/// What is wrong with the kubeconfig. Outside of a cluster it goes without saying that there is no `ServiceAccount` either.
+/// What is wrong with the kubeconfig. Outside a cluster it is obvious that there is no `ServiceAccount` either.
 fn fault_of(error: &InferConfigError) -> String {
     error.source().and_then(<dyn Error>::downcast_ref).map(kubeconfig::fault).unwrap_or_default()
 }
 
-/// A client from `KUBECONFIG`, or else from the pod's `ServiceAccount`. It never retries by itself: a hidden retry could hold a
-/// call for minutes.
+/// A client from `KUBECONFIG`, or otherwise from the pod's `ServiceAccount`. It never retries by itself: a hidden retry
+/// could block a call for minutes.
 pub async fn client() -> Result<Client, StartError> {
     let mut config = Config::infer().await.map_err(StartError::NoServer)?;
     config.default_retry = false;

@@ -1,7 +1,7 @@
-//! Logs: one line per event on stderr, as text or JSON, and never a token.
+//! Logs: one line per event on stderr, as text or JSON, and never with a token.
 //!
-//! Two things keep tokens out. Our own code holds them in types whose `Debug` hides them. Libraries are capped here,
-//! whatever filter a user sets, where their sources print bodies or headers (see [`CAPS`]).
+//! Two things keep tokens out. Our own code holds them in types whose `Debug` hides them. Here we limit the level of
+//! libraries whose sources print bodies or headers, whatever filter a user sets (see [`CAPS`]).
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal};
@@ -40,16 +40,16 @@ pub enum LogSetupError {
     AlreadySet(#[source] TryInitError),
 }
 
-/// Targets that print secrets at some level, and the highest level that is let through.
+/// Targets that print secrets at some level, and the highest level that is allowed.
 ///
 /// From the sources of the versions in Cargo.lock: hyper and hyper-util print states, sizes and addresses; reqwest and
 /// rustls use the `log` crate, which is not bridged. A cap covers the target and everything below it.
 const CAPS: &[(&str, LevelFilter)] = &[
-    // At warn: the whole answer, Secrets included, when it cannot be parsed.
+    // At warn: the whole answer, including Secrets, if it cannot be parsed.
     ("kube_client::client", LevelFilter::ERROR),
-    // At trace: every header, also the bearer token's. It comes with HTTP/2, which is not compiled in today.
+    // At trace: every header, including the bearer token's. This is HTTP/2 code, which is not compiled in today.
     ("h2", LevelFilter::INFO),
-    // At trace: the text of a refused request. It comes with axum's feature `tracing`.
+    // At trace: the text of a refused request. Only with axum's feature `tracing`.
     ("axum::rejection", LevelFilter::DEBUG),
 ];
 
@@ -79,8 +79,8 @@ where
 
 /// An error with its causes in one line: `outer: inner: innermost`.
 ///
-/// Written by `Display` alone: `Debug` of an error may print a token answer. A cause that the error before it already
-/// contains, as with many of kube's, is not repeated.
+/// Written only with `Display`: `Debug` of an error may print a token answer. A cause that the error before it already
+/// contains, as with many of kube's errors, is not repeated.
 pub fn chain<'e>(error: &'e (dyn std::error::Error + 'e)) -> impl Display + 'e {
     fmt::from_fn(move |out| {
         let mut told = error.to_string();
@@ -105,7 +105,7 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
-        // On a terminal the library's own default stands, which heeds NO_COLOR.
+        // On a terminal the library's own default applies, which respects NO_COLOR.
         LogFormat::Text if terminal => layer.boxed(),
         LogFormat::Text => layer.with_ansi(false).boxed(),
     }

@@ -1,4 +1,4 @@
-//! Spans of time in as few words as kubectl uses.
+//! Durations in as few words as kubectl uses.
 
 use bowline_api::duration::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,13 +15,13 @@ pub(crate) fn relative(time: &Time, now: Timestamp) -> String {
     if seconds > 0 { format!("in {}", span(seconds)) } else { format!("{} ago", span(-seconds)) }
 }
 
-/// A length of time as people write it: 10m, not 600s.
+/// A duration as people write it: 10m, not 600s.
 pub(crate) fn length(limit: Duration) -> String {
     let seconds = limit.get().as_secs();
     span(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
-/// Seconds as `45s`, `4m10s`, `3h5m`, `2d4h`, `90d`; two units while they matter. Negative counts as zero.
+/// Seconds as `45s`, `4m10s`, `3h5m`, `2d4h`, `90d`; two units if both matter. Negative counts as zero.
 pub(crate) fn span(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);

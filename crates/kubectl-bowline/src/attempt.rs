@@ -12,7 +12,7 @@ use bowline_api::reason::{Reason, Remedy};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum AttemptProgress {
-    /// Nobody has taken it up.
+    /// The operator has not started it.
     Awaited,
     /// Somebody is at the provider, or the grant is being checked or published.
     Running,
@@ -26,7 +26,7 @@ pub(crate) enum AttemptProgress {
 pub(crate) enum AttemptEnd {
     /// The connection is ready with its grant.
     Ready,
-    /// There is no grant of it, or one that cannot be used. In the operator's words.
+    /// It has no grant, or an unusable one. In the operator's words.
     Failed { reason: String, message: String },
     /// Another attempt replaced it, of this user if that is known.
     Replaced { by: Option<String> },
@@ -35,33 +35,33 @@ pub(crate) enum AttemptEnd {
 pub(crate) struct Followed {
     /// `status.lastAttempt.id`; not known before somebody begins in the portal.
     id: Option<String>,
-    /// The annotation that requests it; none for one that is made in the portal.
+    /// The annotation that requests it; none for one that is created in the portal.
     annotation: Option<&'static str>,
-    /// `status.lastAttempt` before it.
+    /// The `status.lastAttempt` before it.
     before: Option<LastAttempt>,
-    /// The latest that status said of it.
+    /// The last state that status reported of it.
     seen: Option<LastAttempt>,
     confirmed: bool,
 }
 
 impl Followed {
-    /// The next one that somebody makes in the portal, or that is under way there.
+    /// The next one that somebody begins in the portal, or one that is in progress there.
     pub(crate) fn in_portal(before: &IntegrationConnection) -> Self {
         let before = before.last_attempt().cloned();
         Self { id: None, annotation: None, before, seen: None, confirmed: false }
     }
 
-    /// The one that is requested by this value of this annotation.
+    /// The one that this value of this annotation requests.
     pub(crate) fn requested(before: &IntegrationConnection, annotation: &'static str, value: &str) -> Self {
         Self { id: Some(value.to_owned()), annotation: Some(annotation), ..Self::in_portal(before) }
     }
 
-    /// One that ended with an account that its owner has just confirmed: only the connection says what follows.
+    /// One that ended with an account that its owner has just confirmed: now only the connection shows what follows.
     pub(crate) fn confirmed(before: &IntegrationConnection) -> Self {
         Self { confirmed: true, ..Self::in_portal(before) }
     }
 
-    /// Takes a look at the connection as it is now.
+    /// Evaluates the present state of the connection.
     pub(crate) fn see(&mut self, now: &IntegrationConnection) -> AttemptProgress {
         if self.confirmed {
             return match standing(now) {
@@ -98,12 +98,12 @@ impl Followed {
         }
     }
 
-    /// Whether it did not stand there before this one.
+    /// Whether it is newer than this attempt.
     fn is_new(&self, last: &LastAttempt) -> bool {
         self.before.as_ref().is_none_or(|before| before.id != last.id)
     }
 
-    /// Whether its request was not taken up.
+    /// Whether its request was not started.
     fn is_pending(&self, now: &IntegrationConnection) -> bool {
         match self.annotation {
             Some(ANNOTATION_AUTHORIZE_REQUESTED) => {
@@ -111,13 +111,13 @@ impl Followed {
                     now.status.as_ref().and_then(|status| status.last_handled_authorization.as_ref());
                 handled != self.id.as_ref()
             }
-            // An intake's is removed when it is taken up.
+            // An intake's is removed when it is started.
             Some(annotation) => now.annotations().get(annotation) == self.id.as_ref(),
             None => false,
         }
     }
 
-    /// Whether nobody works on it any more, where `last` is another one.
+    /// Whether it was abandoned, where `last` is another one.
     fn is_replaced(&self, now: &IntegrationConnection, last: Option<&LastAttempt>) -> bool {
         if self.seen.is_some() {
             return last.is_some();
@@ -142,7 +142,7 @@ fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress 
     }
 }
 
-/// What came of a grant that is in use.
+/// The result for a grant that is in use.
 fn standing(now: &IntegrationConnection) -> AttemptProgress {
     if now.is_ready() {
         return AttemptProgress::Ended(AttemptEnd::Ready);
@@ -261,7 +261,7 @@ mod tests {
             seen(Followed::in_portal(&before), course),
             [AttemptProgress::Awaited, AttemptProgress::Running, AttemptProgress::Running, READY]
         );
-        // The same words again, of another attempt.
+        // The same message again, of another attempt.
         let refused = with(waiting(), "new", "Failed", json!({"reason": "AccountMismatch"}));
         assert_eq!(seen(Followed::in_portal(&before), [refused]), [failed("AccountMismatch", "Told.")]);
     }
@@ -311,7 +311,7 @@ mod tests {
     fn another_request_replaces_the_first() {
         let before = waiting();
         for now in [
-            // Before it was taken up, and after.
+            // Before it was started, and after.
             requested("r2", before.clone()),
             handled("r1", with(before.clone(), "portal", "Running", Value::Null)),
         ] {
@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(seen(by_device(&waiting()), [now]), [progress], "{result}");
         }
         let before = with(awaiting(), "r0", "Succeeded", Value::Null);
-        // Another code is requested, as that is not the account: the first one is not asked about again.
+        // Another code is requested because that is not the account: the first one is not confirmed again.
         assert_eq!(seen(by_device(&before), [requested("r1", before.clone())]), [AttemptProgress::Awaited]);
         let course = [before.clone(), with(ready(), "r0", "Succeeded", Value::Null)];
         assert_eq!(seen(Followed::confirmed(&before), course), [AttemptProgress::Running, READY]);

@@ -1,4 +1,4 @@
-//! `completion`: scripts for shells, and the one by which kubectl completes its plug-ins.
+//! `completion`: scripts for shells, and the script with which kubectl completes its plug-ins.
 
 mod guess;
 
@@ -13,11 +13,11 @@ use crate::{Cli, Screen};
 use bowline_api::IntegrationConnection;
 use guess::{Wanted, cluster_options, wanted};
 
-/// How long a shell is kept waiting for names.
+/// How long a shell waits for names.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// What `kubectl` looks for on PATH when TAB is pressed after `kubectl bowline`. It prints one candidate a line, then
-/// a directive; the plug-in knows the answer.
+/// The program that `kubectl` looks for on PATH when TAB is pressed after `kubectl bowline`. It prints one candidate per
+/// line, then a directive; the plug-in computes both.
 const KUBECTL: &str = "#!/usr/bin/env sh
 exec kubectl-bowline __complete -- \"$@\"
 ";
@@ -88,11 +88,10 @@ pub(crate) struct CompleteArgs {
 }
 
 impl CompleteArgs {
-    /// Prints candidates and the directive. Whoever presses TAB wants no errors on the line: what cannot be known is
-    /// left out.
+    /// Prints candidates and the directive. Nobody who presses TAB wants errors on the line: what is not known is left out.
     pub(crate) async fn run(self, screen: &mut Screen) -> anyhow::Result<()> {
         let mut lines = match wanted(&Cli::command(), &self.words) {
-            // Cobra's directives: 0 leaves files to the shell, 4 is "offer no files instead".
+            // Cobra's directives: 0 leaves files to the shell, 4 means "offer no files".
             Wanted::File => return Ok(screen.result(":0\n")?),
             Wanted::These(candidates) => candidates,
             Wanted::Connection(typed) => self.names::<IntegrationConnection>("", &typed).await,

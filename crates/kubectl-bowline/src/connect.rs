@@ -54,7 +54,7 @@ impl ConnectArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let deadline = self.wait.deadline();
         let mut before = session.connection(&self.name).await?;
-        // Before the operator has said anything about it there is no page.
+        // Before the operator has reported anything there is no page.
         if before.conditions().is_empty() && self.wait.wait {
             let look = |now: &IntegrationConnection| Ok((!now.conditions().is_empty()).then(|| now.clone()));
             let Some(now) = follow(session, &self.name, deadline, look).await? else {
@@ -77,7 +77,7 @@ impl ConnectArgs {
     }
 }
 
-/// What can be known before anything is requested.
+/// What can be checked before anything is requested.
 fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("the connection is being deleted");
@@ -99,7 +99,7 @@ fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow
     Ok(())
 }
 
-/// What can be known of a code before one is requested, where the provider object may be read.
+/// What can be checked before a code is requested, if the user may read the provider object.
 fn check_device(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
     let name = printable(&connection.spec.provider);
     if !provider.methods.is_empty() && !provider.methods.iter().any(|method| method.is(Method::DeviceCode)) {

@@ -111,7 +111,7 @@ impl DescribePage {
         what + &line("Status", &state) + &lines([("Connected", self.at(status.connected_at.as_ref()))])
     }
 
-    /// What somebody can do at the provider: the page, and the code while it is good.
+    /// What somebody can do at the provider: the page, and the code while it is valid.
     fn authorization(&self, open: &AuthorizationStatus) -> String {
         let expires =
             self.at(open.expires_at.as_ref()).map(|at| format!(", expires {at}")).unwrap_or_default();
@@ -225,7 +225,7 @@ fn after_colon(message: &str) -> String {
 
 fn scopes(scopes: &ScopesStatus) -> String {
     let list = |list: &[String]| (!list.is_empty()).then(|| list.join(" "));
-    // Where nothing is requested, the provider's own choice is no surprise.
+    // If nothing is requested, the provider's choice is expected.
     let extra = list(&scopes.requested).and_then(|_| list(&scopes.extra));
     lines([
         ("Scopes", list(&scopes.granted)),
@@ -235,7 +235,7 @@ fn scopes(scopes: &ScopesStatus) -> String {
     ])
 }
 
-/// When an event was last seen; which field says so depends on who wrote it.
+/// When an event was last seen; the field depends on who wrote the event.
 fn happened(event: &Event) -> Option<Timestamp> {
     let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
     let micro = |time: Option<&MicroTime>| time.map(|time| time.0);

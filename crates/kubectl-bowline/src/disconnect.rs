@@ -47,7 +47,7 @@ impl DisconnectArgs {
         if !yes {
             confirm(&name, &impact, screen)?;
         }
-        // What is disconnected cannot be suspended as well.
+        // A disconnected connection cannot be suspended as well.
         session.patch(&before, json!({"spec": {"disconnect": true, "suspend": null}})).await?;
         if !wait.begin(&format!("Disconnecting {name}"), screen) {
             return Ok(());
@@ -74,7 +74,7 @@ fn confirm(name: &str, impact: &Impact, screen: &mut Screen) -> anyhow::Result<(
     }
 }
 
-/// Whether this answer is a yes; where others are affected, one letter is not enough.
+/// Whether this answer is a yes; if others are affected, one letter is not enough.
 fn agrees(answer: &str, name: &str, others: bool) -> bool {
     if others { answer == name } else { ["y", "Y", "yes"].contains(&answer) || answer == name }
 }

@@ -30,12 +30,12 @@ pub(crate) struct DoctorArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckMark {
     Ok,
-    /// Somebody should look, or it could not be seen.
+    /// Somebody should check it, or it could not be read.
     Warn,
     Fail,
 }
 
-/// What one check says, and what to do about it: empty where there is nothing to do.
+/// The result of one check, and what to do about it: empty if there is nothing to do.
 #[derive(Debug, PartialEq, Eq)]
 struct CheckResult {
     mark: CheckMark,

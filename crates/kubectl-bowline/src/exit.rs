@@ -1,4 +1,4 @@
-//! Exit codes, a part of the plug-in's contract.
+//! Exit codes, which are part of the plug-in's contract.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(crate) const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage error, 3 not
 /// The exit code of a command that ended with this error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<io::Error>() {
-        // `kubectl bowline list | head -1` has what it wanted.
+        // `kubectl bowline list | head -1` has got what it wanted.
         Some(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         _ if error.is::<NotInTime>() => 3,
         _ if error.is::<Usage>() => 2,
@@ -24,11 +24,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 #[error("not ready within {}: {what}", length(*limit))]
 pub(crate) struct NotInTime {
     pub(crate) limit: Duration,
-    /// What was waited for, and what remains.
+    /// What was waited for, and what is missing.
     pub(crate) what: String,
 }
 
-/// The arguments are well formed, but cannot be carried out.
+/// The arguments are well formed, but the command is not possible.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) &'static str);

@@ -106,7 +106,7 @@ fn remarks(connection: &IntegrationConnection, impact: &Impact) -> Vec<String> {
     remarks
 }
 
-/// The answer for programs; `complete` says whether the user might list everything that was looked for.
+/// The answer for programs; `complete` says whether the user may list everything that was searched.
 fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
     json!({
         "connection": connection.id(),
@@ -115,7 +115,7 @@ fn report(connection: &IntegrationConnection, impact: &Impact) -> Value {
     })
 }
 
-/// How many workloads of a namespace are named.
+/// How many workloads of a namespace are listed.
 const NAMED: usize = 12;
 
 pub(crate) struct Impact {
@@ -142,7 +142,7 @@ pub(crate) struct Workload {
     pub(crate) via: Via,
 }
 
-/// Looks for everything that uses the connection: where it is shared, and in its own namespace if `own`.
+/// Searches for everything that uses the connection: where it is shared, and in its own namespace if `own`.
 pub(crate) async fn gather(
     session: &UserSession,
     connection: &IntegrationConnection,
@@ -201,12 +201,12 @@ async fn users<K: Namespaced>(
 }
 
 impl Impact {
-    /// Whether anybody beyond the connection's own namespace loses the token.
+    /// Whether anybody outside the connection's own namespace loses the token.
     pub(crate) fn reaches_others(&self) -> bool {
         self.hidden || self.secrets.iter().any(|secret| secret.place.workspace.is_some())
     }
 
-    /// In words: what goes, and who uses it.
+    /// In words: what is removed, and who uses it.
     pub(crate) fn render(&self, connection: &IntegrationConnection, now: Timestamp) -> String {
         if self.secrets.is_empty() && !self.hidden {
             return "No Secret is published, so no workload loses one.\n".to_owned();

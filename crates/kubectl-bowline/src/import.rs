@@ -80,7 +80,7 @@ impl ImportArgs {
 
 fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyhow::Result<ImportedGrant> {
     let mut bytes = Vec::new();
-    // One byte more than allowed, so that too much is seen as such.
+    // One byte more than allowed, to detect that it is too much.
     let limit = MAX_BYTES as u64 + 1;
     match file.filter(|path| *path != Path::new("-")) {
         Some(path) => std::fs::File::open(path)
@@ -96,7 +96,7 @@ fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyh
     ImportedGrant::read(&bytes, session.clock.now())
 }
 
-/// What can be known before a secret is written.
+/// What can be checked before a secret is written.
 fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     let name = connection.name_any();
     if connection.metadata.deletion_timestamp.is_some() {
@@ -108,7 +108,7 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
+/// Writes the Secret, then the annotation. Without the annotation the Secret is never read, so it is removed again.
 async fn announce(
     session: &UserSession,
     connection: &IntegrationConnection,
@@ -133,7 +133,7 @@ async fn announce(
     Ok(secret)
 }
 
-/// `<name>/<uid>`: a Secret that somebody else puts there under the name is not meant.
+/// `<name>/<uid>`: a Secret that somebody else creates under that name does not match.
 fn announcement(secret: &Secret) -> String {
     format!("{}/{}", secret.name_any(), secret.uid().unwrap_or_default())
 }
@@ -144,7 +144,7 @@ fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
         metadata: ObjectMeta {
             generate_name: Some(format!("{name}-intake-")),
             labels: Some([(LABEL_INTAKE_FOR.to_owned(), name)].into()),
-            // If the connection goes before the operator looks, the Secret goes with it.
+            // If the connection is deleted before the operator looks, the Secret is deleted with it.
             owner_references: connection.owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -181,7 +181,7 @@ async fn outcome(
     end.ok_or_else(|| wait.late(so_far))
 }
 
-/// What keeps the grant from being used, as far as anything does.
+/// What prevents the grant from being used, if anything.
 fn being_checked(now: &IntegrationConnection) -> String {
     let last = now.last_attempt().and_then(|last| Some((last.reason.as_ref()?, &last.message)));
     last.map_or_else(

@@ -1,6 +1,6 @@
 //! `kubectl bowline`: what people do with connections from a shell.
 //!
-//! It knows the kinds and the API server, reached with the user's own kubeconfig and rights; nothing else. Results go to
+//! It knows the kinds, and reaches the API server with the user's own kubeconfig and rights; nothing else. Results go to
 //! stdout, progress and errors to stderr. A secret is read from a file or from stdin, never from an argument.
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
@@ -74,7 +74,7 @@ enum Command {
     Complete(completion::CompleteArgs),
 }
 
-/// Connects as the kubeconfig says and carries the command out.
+/// Connects as the kubeconfig says and runs the command.
 pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
     match cli.command {
         // These work without a cluster.
@@ -84,7 +84,7 @@ pub async fn run(cli: Cli, screen: &mut Screen) -> anyhow::Result<()> {
     }
 }
 
-/// Carries the command out, and warns of what could not be read for it.
+/// Runs the command, and warns about what it could not read.
 async fn run_in(session: &UserSession, command: Command, screen: &mut Screen) -> anyhow::Result<()> {
     let outcome = match command {
         Command::List(args) => args.run(session, screen).await,
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Text after the options is printed as it stands: lines that a terminal would break again come out ragged.
+    /// The text after the options is printed unchanged: a terminal would break longer lines badly.
     #[test]
     fn epilogues_fit_80_columns() {
         for command in Cli::command().get_subcommands() {

@@ -72,11 +72,11 @@ impl ListArgs {
         ListView { name, usual, wide: WIDE }
     }
 
-    /// First what is there, then one row for each change; a lost connection to the API server is established again.
+    /// First the present objects, then one row for each change; a lost connection to the API server is established again.
     async fn watch(&self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connections: Api<DeserializeGuard<IntegrationConnection>> =
             if self.all_namespaces { Api::all(session.client.clone()) } else { session.api() };
-        // A refusal ends the command at once; the watcher would try again for ever.
+        // A refusal ends the command at once; the watcher would retry forever.
         connections.list(&ListParams::default().limit(1)).await.map_err(plain)?;
         let mut events = pin!(watcher(connections, watcher::Config::default()).default_backoff());
         let view = self.view();
@@ -130,7 +130,7 @@ fn name(connection: &IntegrationConnection) -> String {
 
 const STATUS: &str = "STATUS";
 
-/// Those of the definition, in its order. The first one is shown only where connections of several namespaces are listed.
+/// The columns of the definition, in its order. The first one is shown only if connections of several namespaces are listed.
 const COLUMNS: &[Column<IntegrationConnection>] = &[
     ("NAMESPACE", |it, _| Cell::some(it.namespace())),
     ("NAME", |it, _| Cell::new(it.name_any())),
@@ -156,7 +156,7 @@ fn status(connection: &IntegrationConnection, type_: ConditionType) -> Cell {
     Cell::some(connection.condition(type_).map(|condition| &condition.status))
 }
 
-/// The row of a connection that was changed, or is gone.
+/// The row of a connection that was changed or deleted.
 fn changed(
     columns: &[Column<IntegrationConnection>],
     connection: &IntegrationConnection,

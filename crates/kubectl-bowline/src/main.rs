@@ -7,7 +7,7 @@ use clap::Parser;
 use kubectl_bowline::{Cli, Screen, exit_code, run};
 
 fn main() -> ExitCode {
-    // kube would look for a provider itself and panics when it finds none, so this comes before everything else.
+    // kube would look for a provider itself and panics if it finds none, so this comes first.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("error: TLS cannot be set up");
         return ExitCode::FAILURE;

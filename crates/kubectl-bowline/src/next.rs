@@ -20,7 +20,7 @@ pub(crate) struct NextStep {
 }
 
 impl NextStep {
-    /// What helps with a reason; `None` where all is well.
+    /// What helps with a reason; `None` if everything is well.
     fn of(reason: Reason, facts: &MessageFacts<'_>, entrance: Entrance) -> Option<Self> {
         let row = reason.row();
         let name = match row.fixer {
@@ -52,7 +52,7 @@ pub(crate) fn lines(steps: &[NextStep]) -> String {
     steps.iter().map(line).collect()
 }
 
-/// The first of the conditions that make a connection ready that is not True: what follows from it is no cause.
+/// The first condition that makes a connection ready and is not True: the later ones only follow from it.
 pub(crate) fn failing(connection: &IntegrationConnection) -> Option<&Condition> {
     causes(connection).find(|condition| !is_true(condition))
 }
@@ -65,12 +65,12 @@ fn is_true(condition: &Condition) -> bool {
     condition.status == Truth::True.as_str()
 }
 
-/// What has to be done about the connection as it is.
+/// What has to be done about the present state of the connection.
 pub(crate) fn steps(connection: &IntegrationConnection, provider: &ProviderFacts) -> Vec<NextStep> {
     let warns =
         |reason: &str| Reason::parse(reason).is_some_and(|reason| reason.row().fixer != Fixer::Nobody);
     let cause = causes(connection).find(|condition| !is_true(condition) || warns(&condition.reason));
-    // Without a grant there is nothing to share, so that is no step of its own.
+    // Without a grant there is nothing to share, so that is no separate step.
     let may_be_shared = connection.condition(Authorized).is_none_or(is_true);
     let sharing = connection.condition(Shared).filter(|condition| may_be_shared && !is_true(condition));
     let reasons = cause.into_iter().chain(sharing);
@@ -112,7 +112,7 @@ pub(crate) fn describe_command(connection: &IntegrationConnection) -> String {
     format!("kubectl bowline describe {} -n {}", quoted(&connection.name_any()), quoted(&namespace))
 }
 
-/// What has to be done about a share that is not published; `None` where it is.
+/// What has to be done about a share that is not published; `None` if it is.
 pub(crate) fn share_step(share: &ConnectionShare) -> Option<NextStep> {
     let reason = share.reason_of(Ready).filter(|_| !share.is(Ready))?;
     let status = share.status.as_ref()?;

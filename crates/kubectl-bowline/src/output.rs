@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::screen::Screen;
 use crate::table::{Cell, Table};
 
-/// `-o`, as kubectl has it.
+/// `-o`, as in kubectl.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     /// The objects as JSON
@@ -37,7 +37,7 @@ pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_yaml::to_string(value)?)
 }
 
-/// A title, and what stands below it for one item, now.
+/// A title, and the value below it for one item, now.
 pub(crate) type Column<T> = (&'static str, fn(&T, Timestamp) -> Cell);
 
 pub(crate) struct ListView<T: 'static> {
@@ -48,7 +48,7 @@ pub(crate) struct ListView<T: 'static> {
 }
 
 impl<T: Serialize> ListView<T> {
-    /// Prints the items in the format that `-o` asks for, or says that there are none. A list of objects may be empty.
+    /// Prints the items in the requested format, or says that there are none. A list of objects may be empty.
     pub(crate) fn show(
         &self,
         items: &[T],

@@ -1,4 +1,4 @@
-//! `portal`: where the portal is. Nobody tells the plug-in; it is read from what the operator writes into status.
+//! `portal`: where the portal is. The plug-in has no setting for it; it reads what the operator writes into status.
 
 use anyhow::bail;
 use kube::ResourceExt;
@@ -35,7 +35,7 @@ impl PortalArgs {
     }
 }
 
-/// The portal's address, if anything that the user may read names it.
+/// The portal's address, if anything that the user may read contains it.
 pub(crate) async fn find(session: &UserSession) -> anyhow::Result<Option<Url>> {
     let providers = session.all(&ListParams::default()).await?;
     if let Some(portal) = providers.iter().flatten().find_map(of_provider) {
@@ -50,7 +50,7 @@ pub(crate) async fn page(
     session: &UserSession,
     connection: &IntegrationConnection,
 ) -> anyhow::Result<Option<Url>> {
-    // Its status names the page only while there is something to do.
+    // Its status contains the page only while there is something to do.
     Ok(match own_page(connection) {
         Some(page) => Some(page),
         None => find(session).await?.and_then(|portal| portal.join(&path_of(connection)).ok()),
@@ -74,7 +74,7 @@ fn path_of(connection: &IntegrationConnection) -> String {
     format!("connections/{}/{}", connection.namespace().unwrap_or_default(), connection.name_any())
 }
 
-/// What stands before the path; ends in a slash, so that paths can be joined to it.
+/// The part before the path; ends with a slash, so that paths can be joined to it.
 fn base(address: &str, path: &str) -> Option<Url> {
     address.strip_suffix(path).filter(|base| base.ends_with('/')).and_then(web_page)
 }

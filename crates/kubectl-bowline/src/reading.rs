@@ -1,4 +1,4 @@
-//! Reading lists. An object that cannot be read hides no other; what the caller may not read need not stop a command.
+//! Reading lists. An unreadable object hides no other; what the caller may not read need not stop a command.
 
 use kube::Api;
 use kube::api::ListParams;
@@ -16,7 +16,7 @@ pub(crate) struct Forbidden(String);
 /// What is read, if the caller may.
 pub(crate) type Readable<T> = Result<T, Forbidden>;
 
-/// Tells a lack of rights from any other failure.
+/// Distinguishes a lack of rights from any other failure.
 pub(crate) fn seen<T>(answer: Result<T, kube::Error>) -> anyhow::Result<Readable<T>> {
     match answer {
         Ok(found) => Ok(Ok(found)),
@@ -67,7 +67,7 @@ impl UserSession {
         None
     }
 
-    /// Says what could not be read since the last time.
+    /// Reports what could not be read since the last time.
     pub(crate) fn warn(&self, screen: &mut Screen) {
         for line in self.unreadable.take() {
             screen.progress(&format!("warning: {}", printable(line)));

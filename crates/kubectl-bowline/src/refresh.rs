@@ -1,4 +1,4 @@
-//! `refresh`: request a new token now, and see what came of it.
+//! `refresh`: request a new token now, and see the result.
 
 use anyhow::ensure;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -62,9 +62,9 @@ pub(crate) fn request(connection: &IntegrationConnection, now: Timestamp) -> Str
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
 
-/// Whether the provider issued a token, and what came of the request, as what follows the connection's name.
+/// Whether the provider issued a token, and the result of the request, as the text after the connection's name.
 fn outcome(before: &IntegrationConnection, after: &IntegrationConnection, now: Timestamp) -> (bool, String) {
-    // Times have whole seconds, and two refreshes may share one; the revision counts them.
+    // Times have whole seconds, and two refreshes may have the same one; the revision counts them.
     let revision = |grant: &GrantStatus| grant.revision;
     if after.grant().map(revision) > before.grant().map(revision) {
         let expires = after.token_expires_at().map_or_else(

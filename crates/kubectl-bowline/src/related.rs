@@ -14,10 +14,10 @@ use bowline_api::open::Open;
 use bowline_api::reason::Entrance;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider};
 
-/// What matters of a provider object here; nothing of it where the user may not read it.
+/// What is needed of a provider object here; nothing if the user may not read it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProviderFacts {
-    /// Who is asked about what only an administrator can fix.
+    /// Whom to ask about what only an administrator can fix.
     pub(crate) contact: Option<String>,
     /// How grants can be obtained, the usual way first.
     pub(crate) methods: Vec<Open<Method>>,
@@ -71,7 +71,7 @@ pub(crate) struct SecretPlace {
     pub(crate) name: String,
     #[serde(skip)]
     pub(crate) is_written: bool,
-    /// The workspace by which it is there; none in the connection's own namespace.
+    /// The workspace through which it is there; none in the connection's own namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workspace: Option<String>,
 }
@@ -121,7 +121,7 @@ pub(crate) fn whereabouts(
     Some(format!("  {}\n", lines.join("\n  ")))
 }
 
-/// Where it is shared besides, in words.
+/// Where else it is shared, in words.
 pub(crate) fn hidden(connection: &IntegrationConnection) -> String {
     let workspace = connection.spec.workspace.as_deref().unwrap_or_default();
     format!("in namespaces of workspace {workspace} whose shares you may not list")

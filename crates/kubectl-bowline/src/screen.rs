@@ -23,7 +23,7 @@ pub struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     colours: bool,
-    /// Whether there is somebody to look at a browser.
+    /// Whether somebody can look at a browser here.
     browser: bool,
 }
 
@@ -42,7 +42,7 @@ impl Screen {
         }
     }
 
-    /// As in a pipe: without colours, and nobody types.
+    /// As in a pipe: without colours, and without input.
     #[cfg(test)]
     pub fn piped(input: impl Read + 'static, out: impl Write + 'static, err: impl Write + 'static) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Screen {
         }
     }
 
-    /// What is piped in; `None` on a terminal, where whatever is typed would be shown.
+    /// What is piped in; `None` on a terminal, where typed text would be shown.
     pub(crate) fn piped_input(&mut self) -> Option<&mut dyn Read> {
         if self.somebody_types { None } else { Some(&mut self.input) }
     }
@@ -65,35 +65,35 @@ impl Screen {
         self.out.flush()
     }
 
-    /// A line about what is going on. That it could not be written is no reason to stop.
+    /// A line about progress. If it cannot be written, the command continues.
     pub(crate) fn progress(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}");
     }
 
-    /// Whether somebody sits at this terminal and can be asked.
+    /// Whether somebody at this terminal can be asked.
     pub(crate) fn is_attended(&self) -> bool {
         self.somebody_types
     }
 
-    /// The line that is typed, or piped in, after a question; `None` where the input has ended.
+    /// The line that is typed, or piped in, after a question; `None` if the input has ended.
     pub(crate) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
         let _ = write!(self.err, "{question}");
         let _ = self.err.flush();
         let mut line = Vec::new();
         let mut byte = [0];
-        // By the byte: what follows the line is not ours to take.
+        // Byte by byte: we must not read what follows the line.
         while line.len() < LINE && self.input.read(&mut byte)? == 1 {
             if byte == *b"\n" {
                 return Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()));
             }
             line.extend(byte);
         }
-        // What is said next stands on a line of its own.
+        // The next output begins on a line of its own.
         let _ = writeln!(self.err);
         Ok((!line.is_empty()).then(|| String::from_utf8_lossy(&line).trim().to_owned()))
     }
 
-    /// Prints the address of a page, and opens it where somebody can look at it.
+    /// Prints the address of a page, and opens it if somebody can look at it.
     pub(crate) fn visit(&mut self, page: &Url, no_browser: bool) -> io::Result<()> {
         self.result(&format!("{page}\n"))?;
         let is_web = matches!(page.scheme(), "http" | "https");

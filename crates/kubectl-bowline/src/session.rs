@@ -1,4 +1,4 @@
-//! Whose cluster, as whom, in which namespace.
+//! Which cluster, as which user, in which namespace.
 
 use std::cell::RefCell;
 use std::fmt::Debug;
@@ -16,7 +16,7 @@ use bowline_api::IntegrationConnection;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::kubeconfig;
 
-/// Heading of these options: between a command's own they would hide those.
+/// Heading of these options: among a command's own options they would hide those.
 const CLUSTER: &str = "Cluster";
 
 /// Options that every command has, with kubectl's names and meanings.
@@ -38,7 +38,7 @@ impl ClusterArgs {
     pub(crate) async fn connect(self) -> anyhow::Result<UserSession> {
         let Self { kubeconfig, context, namespace } = self;
         let mut config = configured(kubeconfig, context).await.map_err(|error| unusable(&error))?;
-        // A person waits: an answer of 503 is shown, not tried fifteen times.
+        // A person waits: an answer of 503 is shown, not retried fifteen times.
         config.default_retry = false;
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
@@ -133,7 +133,7 @@ pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
         kube::Error::SerdeError(error) => {
             anyhow!("the answer cannot be read: {error}; is this plug-in older than the operator?")
         }
-        // Each layer above the innermost cause says no more than that something happened.
+        // Each layer above the innermost cause says only that something happened.
         other => anyhow!(
             "the API server cannot be reached: {}; kubectl cluster-info shows whether that is the network, the cluster or the context",
             anyhow!(other).root_cause()
@@ -141,12 +141,12 @@ pub(crate) fn plain(error: kube::Error) -> anyhow::Error {
     }
 }
 
-/// Whether it is RBAC that refuses. A policy has words of its own on who may.
+/// Whether RBAC refuses. A policy says in its own words who may.
 fn is_lack_of_rights(status: &Status) -> bool {
     status.is_forbidden() && status.message.contains(" cannot ") && status.message.contains(" resource ")
 }
 
-/// What a policy says, without the names of policy and binding before it: they help nobody who is refused.
+/// What a policy says, without the names of policy and binding before it: they do not help the user.
 fn said(message: &str) -> &str {
     match message.split_once(" denied request: ") {
         Some((before, said)) if before.contains("ValidatingAdmissionPolicy '") => said,

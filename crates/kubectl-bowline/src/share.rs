@@ -1,4 +1,4 @@
-//! `share` and `unshare`: promote a connection to its workspace, and take it back (R18, R19).
+//! `share` and `unshare`: share a connection with its workspace, and stop sharing it (R18, R19).
 
 use anyhow::bail;
 use kube::ResourceExt;
@@ -102,7 +102,7 @@ fn is_unshared(connection: &IntegrationConnection) -> bool {
     is_current(connection) && !connection.wants_sharing() && connection.condition(Shared).is_none()
 }
 
-/// Whether sharing works, or needs somebody: each namespace takes a moment to be published to.
+/// Whether sharing works, or somebody has to act: publishing takes a moment in each namespace.
 fn is_settled(connection: &IntegrationConnection) -> bool {
     let waits =
         |reason: &str| Reason::parse(reason).is_some_and(|reason| reason.row().remedy == Remedy::Wait);

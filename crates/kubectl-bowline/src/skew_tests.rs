@@ -1,4 +1,4 @@
-//! Objects of a later version, and objects that cannot be read, on an API server that knows nothing else.
+//! Objects of a later version, and unreadable objects, on an API server that has no others.
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
@@ -34,7 +34,7 @@ impl Captured {
     }
 }
 
-/// Conditions that are no conditions: nobody can read this object.
+/// Conditions that are no conditions: this object cannot be read.
 fn broken(name: &str) -> Value {
     json!({"metadata": {"name": name, "namespace": "team-a", "uid": name}, "spec": {"type": "x", "provider": "p",
         "owner": "alice", "connection": {"namespace": "team-a", "name": name, "uid": name}, "workspace": "w"},
@@ -124,7 +124,7 @@ fn client() -> Client {
     let service = service_fn(async |request: Request<Body>| {
         let path = request.uri().path().to_owned();
         let (code, body) = match answer(&path, request.uri().query().unwrap_or_default()) {
-            // A change is answered with the object as it is.
+            // A change is answered with the unchanged object.
             Some(found) => (200, found),
             None => (
                 404,

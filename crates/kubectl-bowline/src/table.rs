@@ -10,7 +10,7 @@ pub(crate) struct Cell {
     pub(crate) paint: Option<Paint>,
 }
 
-/// Names come from people and providers: nothing of them may move the cursor. `<none>` where there is nothing to show.
+/// Names come from people and providers: nothing in them may move the cursor. `<none>` if there is nothing to show.
 pub(crate) fn printable(text: impl Into<String>) -> String {
     let text: String = text.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.is_empty() { "<none>".to_owned() } else { text }
@@ -35,7 +35,7 @@ impl Cell {
     }
 }
 
-/// The phase as people read it; empty before the operator looked.
+/// The phase as people read it; empty before the operator has looked.
 pub(crate) fn phase(connection: &IntegrationConnection) -> Cell {
     let paint = connection.phase().map(|phase| match phase {
         Phase::Active => Paint::Good,
@@ -57,14 +57,14 @@ pub(crate) fn account_in_full(account: &AccountStatus) -> String {
     printable(text)
 }
 
-/// Widths that fit a heading and the rows known so far; rows that come later keep to them.
+/// Widths that fit a heading and the rows known so far; later rows use the same widths.
 pub(crate) struct Table {
     widths: Vec<usize>,
     colours: bool,
 }
 
 impl Table {
-    /// Fits the widths and gives the table with its heading.
+    /// Fits the widths and returns the table with its heading.
     pub(crate) fn fit(heading: &[&str], rows: &[Vec<Cell>], colours: bool) -> (Self, String) {
         let heading: Vec<_> = heading.iter().map(|title| Cell::new(*title)).collect();
         let whole = || std::iter::once(&heading).chain(rows);
@@ -87,12 +87,12 @@ impl Table {
     }
 }
 
-/// Titles and values, one a line; a value that is not there has none.
+/// Titles and values, one per line; a missing value is left empty.
 pub(crate) fn lines(rows: impl IntoIterator<Item = (&'static str, Option<String>)>) -> String {
     rows.into_iter().filter_map(|(title, value)| Some(line(title, &printable(value?)))).collect()
 }
 
-/// One of them, with a value of our own that may have colours.
+/// One of them, with our own value, which may have colours.
 pub(crate) fn line(title: &str, value: &str) -> String {
     format!("{:<16}{value}\n", format!("{title}:"))
 }

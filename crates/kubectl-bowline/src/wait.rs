@@ -28,7 +28,7 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
-    /// Says what is being done, and whether it is waited for.
+    /// Says what is being done, and whether the command waits for it.
     pub(crate) fn begin(self, doing: &str, screen: &mut Screen) -> bool {
         let Self { wait, timeout } = self;
         let how_long = if wait { format!("; waiting up to {} ...", length(timeout)) } else { ".".to_owned() };
@@ -40,7 +40,7 @@ impl WaitArgs {
         Instant::now() + self.timeout.get()
     }
 
-    /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
+    /// The connection as soon as `settled` says so. If that does not happen in time, `so_far` says what the state is.
     pub(crate) async fn until(
         self,
         session: &UserSession,
@@ -60,14 +60,14 @@ impl WaitArgs {
     }
 }
 
-/// Whether status is about this very spec.
+/// Whether status is about the present spec.
 pub(crate) fn is_current(connection: &IntegrationConnection) -> bool {
     let observed = connection.status.as_ref().and_then(|status| status.observed_generation);
     observed == connection.metadata.generation
 }
 
-/// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
-/// not happen before the deadline.
+/// Checks the present state of the connection and each change, until `look` finds what it looks for; `None` if that did not
+/// happen before the deadline.
 pub(crate) async fn follow<T>(
     session: &UserSession,
     name: &str,

@@ -126,7 +126,7 @@ enum SecretSource {
     Foreign,
     /// There is no such Secret, and nothing that would publish it.
     Missing,
-    /// The user may not look.
+    /// The user may not read it.
     Unknown,
 }
 
@@ -192,7 +192,7 @@ impl PodPage<'_> {
         format!("\nSecret {secret}, by {via}\n{text}{stale}")
     }
 
-    /// Nothing has that name; it may be that of a connection elsewhere.
+    /// Nothing has that name; it may be the name of a connection in another namespace.
     fn missing(&self, secret: &str) -> String {
         let mut text = "  does not exist, and no connection or share here would publish it.\n".to_owned();
         if let Some((namespace, name)) = as_id(secret) {
@@ -228,7 +228,7 @@ impl PodPage<'_> {
     }
 }
 
-/// The connection that a Secret's name would stand for if it were shared: `<namespace>.<name>`.
+/// The connection that a Secret's name would refer to if it were shared: `<namespace>.<name>`.
 fn as_id(secret: &str) -> Option<(&str, &str)> {
     let (namespace, name) = connection_of(secret)?;
     (!name.contains('.') && !name.is_empty() && !namespace.is_empty()).then_some((namespace, name))
@@ -249,7 +249,7 @@ fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
     format!("  from connection {}, owner {owner}\n{state}{next}", connection.id())
 }
 
-/// The connection's own reason says more than the share's, where it may be read.
+/// The connection's own reason says more than the share's, if it can be read.
 fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, ProviderFacts)>) -> String {
     let of = &share.spec.connection;
     let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref());

@@ -1,7 +1,7 @@
 //! An attempt: a short-lived Secret through which portal and operator connect an account together.
 //!
-//! Only the operator has the client secret and opens the PKCE verifier, so a code that the portal hands over is of no use to
-//! anybody else. Each step is a conditional write, so each is taken once, by whichever process comes first.
+//! Only the operator has the client secret and opens the PKCE verifier, so nobody else can use a code that the portal passes
+//! on. Each step is a conditional write, so only the first process that takes it succeeds.
 //!
 //! ```text
 //! portal   Asked ──────────────┐            Sent ── Returned ─┐
@@ -30,13 +30,13 @@ pub const LIFETIME: Duration = Duration::from_mins(10);
 /// How many attempts one user may have open at once.
 pub const OPEN_PER_USER: usize = 5;
 
-/// Name of the Secret of the attempt with this state: without the state nobody can find it.
+/// Name of the Secret of the attempt with this state: nobody can find it without the state.
 pub fn attempt_name(state: &str) -> String {
     format!("attempt-{}", Digest::of(state).short())
 }
 
-/// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is never
-/// taken for another's (RFC 9700 §4.4.2).
+/// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is
+/// never taken for another's (RFC 9700 §4.4.2).
 pub fn redirect_uri(portal: &Url, provider: &str) -> String {
     format!("{}/callback/{provider}", portal.as_str().trim_end_matches('/'))
 }
@@ -52,15 +52,15 @@ pub fn connection_page(portal: &Url, namespace: &str, name: &str) -> String {
 pub struct Attempt<S = Step> {
     /// The Kubernetes user who begins, and finishes.
     pub user: String,
-    /// The person behind that name, where the sign-in tells: see [`Digest::of_person`].
+    /// The person behind that name, if the sign-in identifies them: see [`Digest::of_person`].
     pub person: Option<Digest>,
     pub connection: ConnectionRef,
-    /// Device flow: the value of `bowline.dev/authorize-requested-at` that asked for it.
+    /// Device flow: the value of `bowline.dev/authorize-requested-at` that requested it.
     pub request: Option<String>,
     /// Name of its `IntegrationProvider`: a callback must come to this one's redirect URI.
     pub provider: String,
     pub started_at: Timestamp,
-    /// After this it is worth nothing, and is deleted.
+    /// After this it is invalid, and is deleted.
     pub expires_at: Timestamp,
     pub step: S,
 }
@@ -73,19 +73,19 @@ pub struct ConnectionRef {
     pub uid: String,
 }
 
-/// How far an attempt has come. What a step no longer needs is not in the next one.
+/// The step of an attempt. What a step no longer needs is not in the next one.
 ///
 /// `session` is the digest of the browser session that began: only that session may finish. `sealed` is for the operator alone:
 /// the PKCE verifier or device code, and what the grant will be bound to.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Made by the portal. The operator builds the authorization request next.
+    /// Created by the portal. The operator builds the authorization request next.
     Asked {
         session: Digest,
-        /// Goes into the request (RFC 6749 §4.1.1); erased with the next step.
+        /// Part of the request (RFC 6749 §4.1.1); erased with the next step.
         state: SecretString,
     },
-    /// The authorization request to which the portal sends the browser, once.
+    /// The authorization request to which the portal redirects the browser, once.
     Prepared { session: Digest, address: SecretString, sealed: ByteString },
     /// The browser is at the provider.
     Sent { session: Digest, sealed: ByteString },
@@ -95,19 +95,19 @@ pub enum Step {
     Waiting {
         /// Shown to the owner.
         code: DeviceCode,
-        /// Not before this.
+        /// Not before this time.
         next_poll: Timestamp,
-        /// Least time between two polls, in seconds; grows when the provider says `slow_down`.
+        /// Minimum time between two polls, in seconds; grows when the provider says `slow_down`.
         interval: u32,
         sealed: ByteString,
     },
-    /// The operator took the code; nobody can take it again.
+    /// The operator took the code; no other process can take it.
     Exchanging,
-    /// It is over. Kept until it expires, so that a page can say how it went.
+    /// It is over. Kept until it expires, so that a page can show the result.
     Ended(AttemptEnding),
 }
 
-/// The authorization response that the browser carried (RFC 6749 §4.1.2), with its issuer (RFC 9207).
+/// The authorization response from the browser (RFC 6749 §4.1.2), with its issuer (RFC 9207).
 ///
 /// `error` and `description` are hostile text, cut to a bounded length.
 #[derive(Clone, Debug)]
@@ -142,9 +142,9 @@ pub struct AttemptEnding {
 pub enum EndResult {
     /// Its grant is in use.
     Connected,
-    /// Its grant is on record, and not judged yet: the connection's status reports it from here on.
+    /// Its grant is on record, and not judged yet: from here on the connection's status reports it.
     Kept,
-    /// It has no grant that can be used.
+    /// It has no usable grant.
     Failed,
 }
 
@@ -168,7 +168,7 @@ impl Attempt {
         !self.is_expired_at(now) && !matches!(self.step, Step::Ended(_))
     }
 
-    /// The session that began it, while that still matters.
+    /// The session that began it, while that is still needed.
     pub fn session(&self) -> Option<&Digest> {
         match &self.step {
             Step::Asked { session, .. } | Step::Prepared { session, .. } | Step::Sent { session, .. } => {
@@ -180,7 +180,7 @@ impl Attempt {
 }
 
 impl<S> Attempt<S> {
-    /// The attempt at another step; what this one held and the next does not is gone with it.
+    /// The attempt at another step; what this step contained and the next does not is gone.
     #[must_use]
     pub fn with<T>(self, step: T) -> Attempt<T> {
         let Self { user, person, connection, request, provider, started_at, expires_at, step: _ } = self;

@@ -1,7 +1,7 @@
 //! An attempt as a Secret, and back. Pure.
 //!
-//! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels only
-//! select; `attempt.json` decides.
+//! Data: `attempt.json` (what is not secret), and per step `state`, `address`, `code` (text) and `sealed` (bytes). Labels
+//! are only for selecting; `attempt.json` decides.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -20,7 +20,7 @@ const ADDRESS: &str = "address";
 const CODE: &str = "code";
 const SEALED: &str = "sealed";
 
-/// A Secret is not an attempt that this version can read. Carries nothing of it.
+/// A Secret is not an attempt that this version can read. Contains nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the Secret is not an attempt that this version can read")]
 pub struct NotAnAttempt;

@@ -1,7 +1,7 @@
-//! The table of reasons: what can be said of an object, and everything that follows from it.
+//! The table of reasons: what can be reported about an object, and everything that follows from it.
 //!
-//! Nothing else in the project lists reasons. Conditions, Events, the portal's line and button, the plug-in's advice and
-//! `docs/conditions.md` are read from [`Row`]s; what is said is [`Reason::message`].
+//! This is the only list of reasons. Conditions, Events, the portal's line and button, the plug-in's advice and
+//! `docs/conditions.md` are made from [`Row`]s; the text is [`Reason::message`].
 
 mod remedy;
 mod table;
@@ -37,7 +37,7 @@ pub enum EventType {
     Warning,
 }
 
-/// Where a reason can stand.
+/// Where a reason can appear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReasonPlace {
     Connection(ConditionType),
@@ -45,7 +45,7 @@ pub enum ReasonPlace {
     Provider,
     Workspace,
     Share,
-    /// An Event alone.
+    /// Only an Event.
     Event,
 }
 

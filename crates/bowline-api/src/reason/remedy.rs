@@ -17,7 +17,7 @@ pub enum Fixer {
 }
 
 impl Fixer {
-    /// In a table or a line of its own.
+    /// In a table or on a line of its own.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Nobody => "nobody",
@@ -29,7 +29,7 @@ impl Fixer {
         }
     }
 
-    /// How a sentence begins that says what to do.
+    /// The beginning of a sentence that says what to do.
     pub(super) const fn request(self) -> &'static str {
         match self {
             Self::Nobody => "To continue, ",
@@ -42,7 +42,7 @@ impl Fixer {
     }
 }
 
-/// How a grant reaches a connection.
+/// How a connection gets a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entrance {
     /// The owner allows access in a browser.
@@ -139,12 +139,12 @@ remedies! {
 }
 
 impl Remedy {
-    /// Whether it lies in the `IntegrationProvider` or in its app registration.
+    /// Whether the `IntegrationProvider` or its app registration has to change.
     pub(super) const fn is_about_the_provider(self) -> bool {
         matches!(self, Self::CreateProvider | Self::FixProvider | Self::AllowUse)
     }
 
-    /// The command that says it in a sentence.
+    /// The command for the remedy, in a sentence.
     pub(super) const fn short_command(self) -> &'static str {
         match self {
             Self::Import => "kubectl bowline import {name}",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Fixer, Reason, Remedy, Row};
 use crate::condition_type::Truth;
 
-/// What a message can name. What is not known is said in general words.
+/// What a message can name. Unknown things are described in general words.
 #[derive(Clone, Debug, Default)]
 pub struct MessageFacts<'a> {
     pub owner: Option<&'a str>,
@@ -15,27 +15,27 @@ pub struct MessageFacts<'a> {
     /// The account at the provider, by its name for people.
     pub account: Option<&'a str>,
     pub account_id: Option<&'a str>,
-    /// Scopes, namespaces, or whatever else is listed.
+    /// Scopes, namespaces, or other listed things.
     pub list: Option<&'a str>,
     /// A time.
     pub at: Option<&'a str>,
     /// The connection's name and namespace.
     pub name: Option<&'a str>,
     pub namespace: Option<&'a str>,
-    /// The namespace of the Secret, where that is another: a share's.
+    /// The namespace of the Secret, if it is another one: a share's.
     pub here: Option<&'a str>,
     /// The page where an administrator at the provider approves the app.
     pub approval: Option<&'a str>,
-    /// Who looks after the provider.
+    /// Who is responsible for the provider.
     pub contact: Option<&'a str>,
     /// A command, or the address of a page.
     pub how: Option<&'a str>,
-    /// What else is known, as sentences; stands between what happened and what to do.
+    /// What else is known, as sentences; placed between what happened and what to do.
     pub detail: Cow<'a, str>,
 }
 
 impl MessageFacts<'_> {
-    /// What is known for a placeholder, and what is said where nothing is.
+    /// The value for a placeholder, and the text if there is no value.
     fn get(&self, placeholder: &str) -> Option<(Option<&str>, &'static str)> {
         Some(match placeholder {
             "owner" => (self.owner, "the owner"),
@@ -56,7 +56,7 @@ impl MessageFacts<'_> {
         })
     }
 
-    /// Fills the placeholders of `template` in one pass: what is filled in is not read again. Other braces stay.
+    /// Fills the placeholders of `template` in one pass: what is filled in is not parsed again. Other braces stay.
     fn fill_with(&self, template: &str, word: impl Fn(&str, Option<&str>, &str) -> String) -> String {
         let mut filled = String::with_capacity(template.len());
         let mut rest = template;
@@ -80,20 +80,20 @@ impl MessageFacts<'_> {
         self.fill_with(template, |_, known, general| known.unwrap_or(general).to_owned())
     }
 
-    /// For a shell: each value is one word, whoever chose it. What is not known is left for people to fill in.
+    /// For a shell: each value is one word, whoever chose it. Unknown values are left for people to fill in.
     pub(super) fn command(&self, template: &str) -> String {
         self.fill_with(template, |placeholder, known, _| {
             known.map_or_else(|| placeholder.to_uppercase().replace('_', "-"), quoted)
         })
     }
 
-    /// What to do, and that `fixer` does it; empty where nothing is to be done.
+    /// What to do, and that `fixer` does it; empty if there is nothing to do.
     pub(crate) fn what_to_do(&self, fixer: Fixer, row: &Row) -> String {
         match row.remedy {
             Remedy::None => String::new(),
             Remedy::Wait => "It continues by itself.".to_owned(),
             remedy => {
-                // Who looks after the provider is nobody to ask about the rest of the cluster.
+                // Whoever is responsible for the provider cannot help with the rest of the cluster.
                 let contact = self.contact.filter(|_| remedy.is_about_the_provider());
                 let asked = MessageFacts { contact, ..self.clone() };
                 let step = asked.fill(fixer.request()) + &self.fill_step(row);
@@ -121,7 +121,7 @@ impl Reason {
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// What helps, as a sentence that leaves open who does it; empty where nothing has to be done.
+    /// What helps, as a sentence that leaves open who does it; empty if there is nothing to do.
     pub fn step(self, facts: &MessageFacts<'_>) -> String {
         let row = self.row();
         if matches!(row.remedy, Remedy::None | Remedy::Wait) {

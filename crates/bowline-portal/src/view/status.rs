@@ -1,4 +1,4 @@
-//! The state of a connection: a chip, never told by colour alone, and one line that says what happens next.
+//! The state of a connection: a chip, not only by its colour, and one line that says what happens next.
 
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType, Conditioned};
@@ -33,7 +33,7 @@ pub(crate) fn chip(tone: &'static str, icon: &'static str, word: impl Into<Strin
 pub(crate) struct Standing {
     pub(crate) chip: Chip,
     pub(crate) line: String,
-    /// What the operator says of it, in small print; empty where the line says it all.
+    /// What the operator says about it, in small print; empty if the line says everything.
     pub(crate) detail: String,
     /// What helps; the page has a button for it if it can.
     pub(crate) remedy: Remedy,
@@ -92,7 +92,7 @@ fn chip_of(connection: &IntegrationConnection, phase: Phase, provider: &str) -> 
     }
 }
 
-/// The portal's own line; `None` where the operator's sentence is the best there is.
+/// The portal's own line; `None` if the operator's sentence is better.
 fn line_of(
     connection: &IntegrationConnection,
     phase: Phase,
@@ -126,7 +126,7 @@ fn ended(connection: &IntegrationConnection) -> Option<Timestamp> {
     Some(connection.token_expires_at().filter(|token| *token < noticed).unwrap_or(noticed))
 }
 
-/// Since when it is as it is.
+/// Since when it has been in this state.
 fn since(connection: &IntegrationConnection) -> Option<Timestamp> {
     connection.condition(ConditionType::Ready).map(|ready| ready.last_transition_time.0)
 }

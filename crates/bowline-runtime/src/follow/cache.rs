@@ -1,4 +1,4 @@
-//! All objects of one kind, as far as they can be read.
+//! All objects of one kind, readable or not.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{Newest, ObjectVersion, Parsed, Source, Unlisted, Unreadable, strip};
 
-/// The objects of one kind: those that can be read, to which it derefs, and by name those that cannot. Clones share them.
+/// The objects of one kind: the readable ones, to which it dereferences, and the names of the others. Clones share them.
 ///
 /// It is never behind our own writes that were given to [`Cache::wrote`].
 #[derive(Clone)]
@@ -36,7 +36,7 @@ type Aside = Option<Arc<Unreadable>>;
 pub enum Change<K> {
     /// It was created or changed. `before`: as it was, if it could be read.
     Applied { object: Arc<K>, before: Option<Arc<K>> },
-    /// It does not parse, or not any more. What it says is unknown.
+    /// It does not parse, or no longer does. What it says is unknown.
     SetAside(Arc<Unreadable>),
     /// It is gone. `last`: as it was, if it could be read.
     Gone { metadata: Box<ObjectMeta>, last: Option<Arc<K>> },
@@ -105,7 +105,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         }
     }
 
-    /// Accepts the answer to our own change of an object. `None` if that is no news.
+    /// Accepts the answer to our own change of an object. `None` if that changes nothing here.
     pub fn wrote(&self, mut object: Parsed<K>) -> Option<Change<K>> {
         strip(&mut object);
         self.lock().put(object, Source::OwnWrite)
@@ -122,7 +122,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         self.lock().newest.get(key)?.1.content.clone()
     }
 
-    /// All that cannot be read.
+    /// All objects that cannot be read.
     pub fn unreadable(&self) -> Vec<Arc<Unreadable>> {
         self.lock().newest.iter().filter_map(|(_, held)| held.content.clone()).collect()
     }
@@ -161,11 +161,11 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
         Some(self.gone(&key, metadata.clone()))
     }
 
-    /// What a complete listing lacks: it was deleted while nobody watched.
+    /// What a complete listing lacks: it was deleted while there was no watch.
     fn unlisted(&mut self) -> Vec<Change<K>> {
         let Unlisted { mut gone, doubtful } = self.newest.listing_ends();
         for key in doubtful {
-            // We only change what others made, so this was made before the listing, and is gone all the same.
+            // We only change what others created, so this was created before the listing, and is gone.
             let held = self.newest.get(&key).map(|(_, held)| held.object.clone());
             let aside = held.and_then(|held| self.newest.deleted(&key, &held));
             gone.extend(aside.map(|aside| (key, aside)));

@@ -1,7 +1,7 @@
 //! Following objects of the cluster: one loop for every watch, and caches of what it reports.
 //!
 //! - [`follow`]: a watch that never ends by itself.
-//! - [`Cache`]: whole objects, read tolerantly ([`Parsed`]).
+//! - [`Cache`]: whole objects, with tolerance for unreadable ones ([`Parsed`]).
 //! - [`Newest`]: the rule by which a cache is never behind our own writes.
 
 mod cache;
@@ -27,7 +27,7 @@ use crate::telemetry::chain;
 /// Prefix of the annotations that are read.
 const OURS: &str = "bowline.dev/";
 
-/// Everything that happens to the objects of `api` until `stop`, without what is large and never read. Failures are logged
+/// Everything that happens to the objects of `api` until `stop`, without large fields that nobody reads. Failures are logged
 /// and retried with growing pauses, 800 ms to 30 s.
 pub fn follow<T>(
     api: Api<T>,
@@ -47,7 +47,7 @@ where
         .boxed()
 }
 
-/// Removes what is large and never read: an object may carry 256 KiB of other people's annotations.
+/// Removes large fields that nobody reads: an object may have 256 KiB of other people's annotations.
 fn strip<T: Resource>(object: &mut T) {
     object.meta_mut().managed_fields = None;
     object.annotations_mut().retain(|key, _| key.starts_with(OURS));

@@ -1,7 +1,7 @@
 //! The newest known state of each object, and the rule by which news replaces it. Pure.
 //!
-//! News of one object has three sources, in no common order: answers to our own writes, live reads, and a watch that
-//! may lag behind both. A decision must never be based on less than our own last write, so:
+//! News of one object has three sources, in no common order: answers to our own writes, live reads, and a watch that may lag
+//! behind both. A decision must never be based on a state older than our own last write, so:
 //!
 //! 1. An object that was deleted stays dead, and so do its predecessors under that name: its UID never returns, and nothing
 //!    older than its last known state comes back, whatever arrives late.
@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// How many dead objects are remembered: news of one that comes later than this many deletions is not expected.
+/// How many deleted objects are remembered: news of an object is not expected after this many later deletions.
 const DEAD_REMEMBERED: usize = 4096;
 
 /// One state of one object at the API server.
@@ -46,19 +46,19 @@ impl ObjectVersion {
     }
 }
 
-/// Where news comes from.
+/// The source of news.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The answer to our own write.
     OwnWrite,
-    /// A quorum read, and the version that was held when it began.
+    /// A quorum read, and the version that was cached when it began.
     LiveRead {
         over: Option<ObjectVersion>,
     },
     Watch,
 }
 
-/// An object as it is held.
+/// A cached object.
 #[derive(Debug)]
 pub struct CacheEntry<V> {
     pub object: ObjectVersion,
@@ -73,9 +73,9 @@ pub struct CacheEntry<V> {
 /// Objects that a complete listing lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unlisted<K, V> {
-    /// They are gone, and are no longer held.
+    /// They are gone, and are no longer cached.
     pub gone: Vec<(K, V)>,
-    /// They arrived while the listing ran, and are still held: read them live.
+    /// They arrived while the listing ran, and are still cached: read them live.
     pub doubtful: Vec<K>,
 }
 
@@ -97,7 +97,7 @@ impl<K, V> Default for Newest<K, V> {
 }
 
 impl<K, V> Newest<K, V> {
-    /// Nothing is known yet. `revision` reads the count of our own writes from a content.
+    /// Nothing is known yet. `revision` reads the number of our own writes from the content.
     pub fn by_revision(revision: fn(&V) -> i64) -> Self {
         let (held, dead) = (HashMap::new(), HashMap::new());
         Self { held, dead, dead_in_order: VecDeque::new(), listing: 0, revision }
@@ -116,7 +116,7 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
         self.held.iter()
     }
 
-    /// Accepts news unless what is held is newer. Whether anything changed.
+    /// Accepts news unless the cached state is newer. Returns whether anything changed.
     pub fn take(&mut self, key: K, object: ObjectVersion, content: V, source: Source) -> bool {
         if self.dead.get(&key).is_some_and(|dead| is_dead_with(&object, dead)) {
             return false;
@@ -140,7 +140,7 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
         true
     }
 
-    /// An object is deleted, last seen as `dead`. Returns what was held of it.
+    /// An object is deleted, last seen as `dead`. Returns its cached state.
     pub fn deleted(&mut self, key: &K, dead: &ObjectVersion) -> Option<V> {
         self.bury(key, dead);
         if self.held.get(key)?.object.uid != dead.uid {
@@ -149,7 +149,7 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
         self.held.remove(key).map(|held| held.content)
     }
 
-    /// To be called before the API server is asked for the list.
+    /// Call this before the API server is asked for the list.
     pub fn listing_begins(&mut self) {
         self.listing += 1;
     }

@@ -1,4 +1,4 @@
-//! Reading objects tolerantly: one that does not parse is set aside by name, and all others are served.
+//! Reading objects with tolerance: one that does not parse is set aside by name, and all others are served.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// An object as the API server sent it; of one that does not parse, the metadata and what is wrong.
+/// An object as the API server sent it; if it does not parse, its metadata and the error.
 ///
-/// kube's `DeserializeGuard` does the same, but names no field and asks for whole objects where metadata would do.
+/// kube's `DeserializeGuard` does the same, but names no field and needs whole objects even if metadata is enough.
 #[derive(Clone, Debug)]
 pub struct Parsed<K>(pub Result<K, Unreadable>);
 
-/// An object that does not parse. What it says is unknown: it counts neither as it was before nor as gone.
+/// An object that does not parse. Its content is unknown: it counts neither as unchanged nor as gone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unreadable {
     pub metadata: ObjectMeta,
@@ -47,7 +47,7 @@ where
         };
         let PartialObjectMeta { metadata, .. } =
             PartialObjectMeta::<K>::deserialize(&object).map_err(D::Error::custom)?;
-        // serde's words quote the value.
+        // serde's message quotes the value.
         let problem = match &*K::kind(&()) {
             "Secret" => "it has another type".to_owned(),
             _ => error.inner().to_string(),

@@ -1,11 +1,11 @@
-//! What the unfinished word may become: pure, from the commands as they are defined.
+//! Completions of the unfinished word: pure, from the definitions of the commands.
 
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use crate::Cli;
 use crate::session::ClusterArgs;
 
-/// What is wanted at the cursor.
+/// What may be completed at the cursor.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// One of these, each perhaps with a tab and a description.
@@ -23,7 +23,7 @@ pub(super) fn cluster_options(words: &[String]) -> clap::error::Result<ClusterAr
     ClusterArgs::from_arg_matches(&command.try_get_matches_from(words)?)
 }
 
-/// What is wanted in place of the last word.
+/// The completion for the last word.
 pub(super) fn wanted(root: &Command, words: &[String]) -> Wanted {
     let (typed, before) = words.split_last().map_or(("", &[][..]), |(last, rest)| (last.as_str(), rest));
     let mut command = None;
@@ -165,7 +165,7 @@ mod tests {
             (kubeconfig, context.as_deref(), namespace.as_deref()),
             (None, Some("prod"), Some("team-a"))
         );
-        // Whatever else is on the line need not be right.
+        // The rest of the line need not be valid.
         for line in [
             "-n team-a",
             "connect -n team-a --timeout soon gi",

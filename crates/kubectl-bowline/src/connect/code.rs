@@ -1,5 +1,5 @@
-//! A code to type on another device: the annotation that requests it, whose value is the id of the attempt, and what
-//! is shown with it. Pure.
+//! A code to type on another device: the annotation that requests it, whose value is the id of the attempt, and the text
+//! that is shown with it. Pure.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -11,7 +11,7 @@ use bowline_api::IntegrationConnection;
 use bowline_api::connection::AuthorizationStatus;
 use bowline_api::names::ANNOTATION_AUTHORIZE_REQUESTED;
 
-/// A code that expires sooner than this is not worth going to another device for.
+/// A code that expires sooner than this is not worth using on another device.
 const WORTH_TYPING: SignedDuration = SignedDuration::from_mins(1);
 
 /// A value that was never used before; it ends with the generation of the spec that the code is for.
@@ -19,8 +19,8 @@ pub(super) fn request(connection: &IntegrationConnection, now: Timestamp) -> Str
     format!("{}/{}", refresh::request(connection, now), generation(connection))
 }
 
-/// The request whose code still waits to be typed, if it was made for this very spec: an interrupted command continues
-/// with it, as somebody may be typing that code now.
+/// The request whose code still waits to be typed, if it was made for the present spec: an interrupted command continues
+/// with it, because somebody may be typing that code now.
 pub(super) fn waiting_request(connection: &IntegrationConnection, now: Timestamp) -> Option<String> {
     let request = connection.annotations().get(ANNOTATION_AUTHORIZE_REQUESTED)?;
     let (open, _) = open_code(connection)?;

@@ -108,7 +108,7 @@ Events
     );
 }
 
-/// Each row: what stands on the connection, and the lines that must follow.
+/// Each row: the state of the connection, and the lines that must follow.
 #[test]
 fn the_cause_is_named_with_who_acts_and_the_command() {
     let well = ("True", "Fresh");

@@ -1,4 +1,4 @@
-//! What was seen, judged. Pure.
+//! Evaluates what was read. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::reading::Readable;
 use bowline_api::IntegrationConnection;
 use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
-/// The admission policies that belong to every installation: without them anybody could name alice as owner.
+/// The admission policies that every installation needs: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[
     "bowline-intake-is-sealed",
     "bowline-operator-finalizers",
@@ -25,12 +25,12 @@ const POLICIES: &[&str] = &[
     "bowline-spec-is-the-owners",
 ];
 
-/// Seconds that clocks may differ: dates in answers have whole seconds, and take their time to come.
+/// How many seconds clocks may differ: dates in answers have whole seconds, and answers take time.
 const SKEW: i64 = 5;
 
 const APPLY: &str = "an administrator applies deploy/ again: kubectl apply -k deploy/";
 
-/// What was checked and the results, in the order in which trouble spreads.
+/// What was checked and the results, in the order in which problems cause each other.
 pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<(&'static str, CheckResult)> {
     let mut results = vec![
         ("kinds", definitions(&seen.definitions)),
@@ -188,7 +188,7 @@ fn connections(seen: &Installation) -> CheckResult {
     warn(format!("broken{whose}: {}", counts.join(", ")), list)
 }
 
-/// Waiting for its owner is normal, and so is being suspended.
+/// Waiting for the owner is normal, and so is being suspended.
 fn is_broken(connection: &IntegrationConnection) -> bool {
     connection.was_connected() && !connection.is_ready() && !connection.is_paused()
 }

@@ -1,4 +1,4 @@
-//! What there is, as far as the caller may see it.
+//! What is in the cluster, as far as the caller may read it.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub(super) struct Installation {
     pub(super) policies: Readable<BTreeSet<String>>,
     /// Names of the policies that are bound, and deny.
     pub(super) bound: Readable<BTreeSet<String>>,
-    /// Ready and wanted replicas of the operator, if it is there.
+    /// Ready and requested replicas of the operator, if it exists.
     pub(super) operator: Readable<Option<(i32, i32)>>,
     pub(super) keyring: Readable<bool>,
     /// UID of the connection of each record; empty where it has none.
@@ -40,7 +40,7 @@ pub(super) struct Installation {
     pub(super) providers: Readable<Vec<IntegrationProvider>>,
     /// All connections, or those of the user's namespace.
     pub(super) connections: Readable<Vec<IntegrationConnection>>,
-    /// Whether `connections` are all there are.
+    /// Whether `connections` are all connections.
     pub(super) all: bool,
     pub(super) portal: Option<Url>,
     /// Seconds by which this machine is ahead of the API server.
@@ -50,7 +50,7 @@ pub(super) struct Installation {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     pub(super) name: String,
-    /// `None` where it is not installed; else fields that this plug-in knows and the cluster does not.
+    /// `None` if it is not installed; otherwise fields that this plug-in knows and the cluster does not.
     pub(super) unknown_fields: Option<Vec<String>>,
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Resu
         portal: None,
         ahead: ahead(session).await?,
     };
-    // Without the kinds, whatever is asked about them is answered by an error that says so.
+    // Without the kinds, every request about them fails with an error that says so.
     if installation.definitions.iter().flatten().all(|kind| kind.unknown_fields.is_some()) {
         let every = ListParams::default();
         installation.providers = session.all(&every).await?;
@@ -104,7 +104,7 @@ async fn installed_definitions(session: &UserSession) -> anyhow::Result<Readable
     Ok(Ok(found))
 }
 
-/// Fields of spec and status that one definition has and the other lacks; the version too, if that is not served.
+/// Fields of spec and status that one definition has and the other lacks; also the version, if that is not served.
 pub(super) fn unknown_fields(
     wanted: &CustomResourceDefinition,
     there: &CustomResourceDefinition,
@@ -129,7 +129,7 @@ pub(super) fn unknown_fields(
     unknown
 }
 
-/// The policy that a binding enforces: one that only warns or audits keeps nobody out.
+/// The policy that a binding enforces: one that only warns or audits stops nobody.
 fn denying(binding: &ValidatingAdmissionPolicyBinding) -> Option<String> {
     let spec = binding.spec.as_ref()?;
     let denies = spec.validation_actions.iter().flatten().any(|action| action == "Deny");
@@ -146,7 +146,7 @@ fn owner_uid(record: &PartialObjectMeta<Secret>) -> String {
     record.labels().get(LABEL_CONNECTION_UID).cloned().unwrap_or_default()
 }
 
-/// How far this machine's clock is ahead of the API server's, which dates each answer.
+/// How far this machine's clock is ahead of the API server's, which puts a date into each answer.
 async fn ahead(session: &UserSession) -> anyhow::Result<Option<i64>> {
     let request = Request::get("/version").body(Body::empty()).context("a request cannot be made")?;
     let Ok(answer) = session.client.send(request).await else { return Ok(None) };

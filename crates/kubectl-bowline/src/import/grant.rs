@@ -1,4 +1,4 @@
-//! What is imported: read from text, checked before anything is written. An error never says what is in it.
+//! What is imported: parsed from text, and checked before anything is written. An error never contains the content.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// The most that is read; a token answer has a few KiB.
+/// The maximum that is read; a token answer has a few KiB.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
 const REFRESH_TOKEN: &str = "refresh_token";
@@ -123,7 +123,7 @@ fn from_lines(text: &str) -> anyhow::Result<GrantFields> {
         let (key, value) =
             line.split_once('=').map_or((line, None), |(key, value)| (key.trim(), Some(value)));
         ensure!(key != "code" || value.is_none(), CODE);
-        // The name is not repeated in the message: a line that is not ours may be a secret from its first letter on.
+        // The message does not repeat the name: a line that we do not know may be secret from its first letter on.
         let (Some(key), Some(value)) = (KEYS.iter().find(|known| **known == key), value) else {
             bail!("line {number} is not of the form key=value with one of the keys {}", KEYS.join(", "))
         };

@@ -18,7 +18,7 @@ struct UsableRow {
     provider: Option<String>,
     account: Option<String>,
     owner: Option<String>,
-    /// `Own`, or `Share` where somebody shared it with a workspace that has the namespace.
+    /// `Own`, or `Share` if somebody shared it with the workspace of the namespace.
     via: &'static str,
     ready: bool,
     reason: Option<String>,

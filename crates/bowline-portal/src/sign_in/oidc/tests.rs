@@ -147,7 +147,7 @@ fn a_token_that_is_not_signed_by_a_key_of_the_provider_names_nobody() {
         let header = base64(json!({"alg": algorithm, "kid": "a"}).to_string());
         format!("{header}.{}", base64(claims().to_string()))
     };
-    // A public key is known to everybody: as the secret of an HMAC it would let everybody sign.
+    // Everybody knows a public key: as the secret of an HMAC it would let everybody sign.
     let confused = |secret: &[u8]| {
         let (message, key) = (unsigned("HS256"), hmac::Key::new(hmac::HMAC_SHA256, secret));
         format!("{message}.{}", base64(hmac::sign(&key, message.as_bytes())))
@@ -250,7 +250,7 @@ fn a_token_counts_for_us_from_the_issuer_in_time_and_once() {
     }
 }
 
-/// A provider on a wire: its metadata, its keys, its answer to a code, and what it was asked.
+/// A provider over HTTP: its metadata, its keys, its answer to a code, and the requests it received.
 #[derive(Clone, Debug, Default)]
 struct Wire {
     network: Arc<Network>,
@@ -274,7 +274,7 @@ impl Wire {
     }
 
     fn publish(&self, keys: &[&Value]) {
-        // Keys that nobody here knows stand beside ours.
+        // There are also keys that nobody here knows.
         let odd = json!({"kty": "oct", "k": "AAAA", "use": 7});
         let all = [&[&odd], keys].concat();
         self.told.lock().unwrap().keys = json!({ "keys": all });

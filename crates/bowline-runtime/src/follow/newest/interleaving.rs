@@ -1,4 +1,4 @@
-//! The cache against a model of the API server: any order of writes, late events, listings and live reads.
+//! The cache compared with a model of the API server: any order of writes, late events, listings and live reads.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -9,7 +9,7 @@ use super::*;
 
 const CONNECTION: &str = "u1";
 
-/// Which Secret (a new one each time it is made again), and its resourceVersion.
+/// Which Secret (a new one each time it is created again), and its resourceVersion.
 type State = (u32, u64);
 
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ impl World {
         self.cache.take(CONNECTION, object(state), (), Source::OwnWrite);
     }
 
-    /// A write of ours succeeds only over the state that it was decided on.
+    /// A write of ours succeeds only over the state that it was based on.
     fn our_version_is_current(&self) -> bool {
         self.live.is_some() && self.cached() == self.live
     }

@@ -46,7 +46,7 @@ fn complete() -> Installation {
     }
 }
 
-/// What is not ok, as lines.
+/// The results that are not ok, as lines.
 fn complaints(seen: &Installation) -> Vec<String> {
     let results = judge(seen, "bowline-system").into_iter();
     let complaints = results.filter(|(_, result)| result.mark != CheckMark::Ok);
