@@ -28,8 +28,8 @@ use super::open::Open;
     derive = "PartialEq",
     doc = "A configured third party: a catalogue entry and our app registration there.",
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
-    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Rotation", type_ = "string", json_path = ".status.rotation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")

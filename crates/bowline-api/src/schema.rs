@@ -19,20 +19,12 @@ pub(crate) fn undescribed(schema: &mut Schema) {
     schema.remove("description");
 }
 
-/// Completes a definition.
+/// Completes a definition: bounds, and no field is nullable.
 ///
-/// - A column's path without a leading dot names a condition: `Ready.reason`.
-/// - No field is nullable: the API server then drops a `null` before it validates, so `null` means absent for the rules in
-///   the schema as it does for us. A nullable field would count as set for `has()`, and `workspace: null` would do.
+/// The API server then drops a `null` before it validates, so `null` means absent for the rules in the schema as it does for us.
+/// A nullable field would count as set for `has()`, and `workspace: null` would do.
 pub(crate) fn complete(definition: &mut CustomResourceDefinition) {
     for version in &mut definition.spec.versions {
-        for column in version.additional_printer_columns.iter_mut().flatten() {
-            if let Some((condition, field)) =
-                column.json_path.split_once('.').filter(|(type_, _)| !type_.is_empty())
-            {
-                column.json_path = format!(r#".status.conditions[?(@.type=="{condition}")].{field}"#);
-            }
-        }
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };
         each(schema, &mut |schema| schema.nullable = None);

@@ -29,8 +29,16 @@ use super::connection::AccountStatus;
     printcolumn(name = "Account", type_ = "string", json_path = ".status.account.name"),
     printcolumn(name = "Workspace", type_ = "string", json_path = ".spec.workspace"),
     printcolumn(name = "Shared By", type_ = "string", json_path = ".status.sharedBy"),
-    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Refreshed", type_ = "date", json_path = ".status.lastRefreshedAt"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]

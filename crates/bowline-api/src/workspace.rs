@@ -23,8 +23,8 @@ use crate::owner::SubjectKind;
     derive = "PartialEq",
     doc = "People, and the namespaces in which their shared connections are published.",
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
-    printcolumn(name = "Ready", type_ = "string", json_path = "Ready.status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = "Ready.reason"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name may have at most 63 characters")
 )]
