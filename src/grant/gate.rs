@@ -104,7 +104,7 @@ impl Gate {
     }
 }
 
-/// An answer of a provider in trouble tells nothing reliable about a grant, whatever code it contains.
+/// An answer of a provider in trouble says nothing reliable about a grant, whatever code it contains.
 fn doubted(mut failure: Failure) -> Failure {
     let about_the_grant =
         matches!(failure.class, Class::Reauth | Class::Consent | Class::Policy | Class::StepUp);

@@ -35,7 +35,7 @@ pub(crate) enum Outcome {
     Committed { new_grant: bool },
     /// The provider refused, or a temporary failure kept the request from having an effect. The grant is unchanged.
     Failed { revision: i64, failure: Failure },
-    /// The request was sent and its effect is not known. The intent stands.
+    /// The request was sent and its effect is not known. The intent stays.
     Unknown { revision: i64, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
     /// its answer was lost. Only the owner can fix it.

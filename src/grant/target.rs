@@ -156,7 +156,7 @@ const SHOWN_SCOPES: usize = 256;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScopeComparison {
-    /// What the connection asks for: its own or the default ones, and the required ones.
+    /// What the connection requests: its own or the default ones, and the required ones.
     pub(crate) requested: Vec<String>,
     /// What the provider says it granted; what was requested if it does not say (RFC 6749 §5.1).
     pub(crate) granted: Vec<String>,
@@ -199,7 +199,7 @@ impl ScopeComparison {
     }
 }
 
-/// What a connection asks for: its own or the default scopes, then the required ones.
+/// What a connection requests: its own or the default scopes, then the required ones.
 pub(crate) fn requested(target: &Target, asked: &[String]) -> Vec<String> {
     let scopes = &target.description.scopes;
     let mut requested = if asked.is_empty() { scopes.default.clone() } else { asked.to_vec() };

@@ -20,7 +20,7 @@ use bowline_runtime::follow::Parsed;
 /// Requests an object's metadata only, so that a response never contains the Secret's data.
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// Applies `object` with force: fields of ours that somebody else changed are put back.
+/// Applies `object` with force: fields of ours that somebody else changed are restored.
 pub async fn apply<K>(api: &Api<K>, name: &str, object: &K) -> Result<K, Error>
 where
     K: Clone + Debug + Serialize + DeserializeOwned,

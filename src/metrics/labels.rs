@@ -86,7 +86,7 @@ labels! {
     }
 }
 
-/// Whoever waited for it went away before it ended.
+/// Its caller stopped waiting before it ended.
 pub(super) const ABANDONED: &str = "abandoned";
 
 /// Of the failure, where there is one.

@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// What the API server says of a text.
+    /// The API server's verdict on a text.
     fn fits_the_schema(text: &str) -> bool {
         Regex::new(Duration::PATTERN).unwrap().is_match(text) && (2..=43).contains(&text.chars().count())
     }

@@ -32,7 +32,7 @@ impl Clock {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// Stands at `start`, cut to whole seconds.
+    /// Starts at `start`, cut to whole seconds.
     pub fn at(start: Timestamp) -> Self {
         Self(Arc::new(AtomicI64::new(start.as_second())))
     }

@@ -1,4 +1,4 @@
-//! `connect`: the owner consents, in a browser or by a code typed on another device, and sees what came of it.
+//! `connect`: the owner consents, in a browser or with a code typed on another device, and sees the result.
 
 mod code;
 mod course;

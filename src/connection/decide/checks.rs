@@ -102,7 +102,7 @@ fn record_unusable(input: &Input) -> Option<ConditionVerdict> {
     Some(input.verdict(reason, ""))
 }
 
-/// The provider's decision about the grant stands until there is a new grant.
+/// The provider's decision about the grant is valid until there is a new grant.
 fn ruled_out(input: &Input) -> Option<ConditionVerdict> {
     let ruling = input.history.ruling.as_ref()?;
     Some(input.verdict(ruling.reason.known()?, ruling.message.as_str()))

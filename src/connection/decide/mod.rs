@@ -143,7 +143,7 @@ fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
             if holds_the_token(input) && !is_edited(input) { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
         Effect::Withhold => SecretPlan::Withhold,
-        // A record that cannot be read now tells nothing about what is published.
+        // A record that cannot be read now says nothing about what is published.
         _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
             SecretPlan::Keep
         }

@@ -147,7 +147,7 @@ async fn nobody_is_signed_in_by_a_form_from_elsewhere() {
             );
             assert!(answer.cookies.is_empty(), "{} {form} {headers:?}: {:?}", route.path, answer.cookies);
         }
-        // A form of ours, in a browser that never requested one.
+        // One of our forms, in a browser that never requested one.
         let fresh = portal.browser_on(host);
         assert_eq!(fresh.post(route.path, &[("form", &right), ("token", &mallory)]).await.status, 403);
         let heard = sent(&right, &[OURS]).await;

@@ -79,7 +79,7 @@ pub enum Error {
     /// This cluster does not know a user of that name.
     #[error("there is no kubeconfig for {user}")]
     UnknownUser {
-        /// The name asked for.
+        /// The requested name.
         user: String,
     },
     /// We cannot read this cluster's audit log (it is another cluster).

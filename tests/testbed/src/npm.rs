@@ -10,7 +10,7 @@ use tokio::process::Command;
 /// Why a folder's packages are not there.
 #[derive(Debug, thiserror::Error)]
 pub enum NpmError {
-    /// The lock beside package.json cannot be taken.
+    /// The lock beside package.json is not available.
     #[error("cannot lock {path}")]
     Lock {
         /// The lock file.

@@ -96,7 +96,7 @@ fn facts(name: &str, entry: &CatalogEntry) -> Value {
     }
 }
 
-/// Breaks a line that is too long at the last blank that fits, or else the first. What goes on stands two columns further in.
+/// Breaks a line that is too long at the last blank that fits, or else the first. The rest is indented by two more columns.
 fn wrap(mut line: String, text: &mut String) {
     let indentation = line.chars().take_while(|char| *char == ' ').count();
     let inner = if indentation == 0 { 0 } else { indentation + 2 };

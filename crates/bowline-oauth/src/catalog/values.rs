@@ -144,7 +144,7 @@ impl<'a> ParameterValues<'a> {
     }
 }
 
-/// Whether the address differs from the intended one in nothing but what the stand-in stood for.
+/// Whether the address differs from the intended one only where the placeholder value was.
 fn leads_alike(intended: &Url, url: &Url) -> bool {
     let parts = |mine: &str, theirs: &str, separator: char| {
         mine.split(separator).count() == theirs.split(separator).count()

@@ -1,4 +1,4 @@
-//! Providers and how they stand, for those who may see them.
+//! Providers and their state, for users who may see them.
 
 use askama::Template;
 use bowline_api::connection::Phase;

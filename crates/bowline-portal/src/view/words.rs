@@ -1,4 +1,4 @@
-//! What is said from the reader's point of view: times relative to now, and the operator's sentences with names instead of "the
+//! Texts from the reader's point of view: times relative to now, and the operator's sentences with names instead of "the
 //! owner".
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

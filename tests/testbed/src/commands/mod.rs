@@ -41,7 +41,7 @@ enum Command {
 }
 
 impl Arguments {
-    /// Does what was asked for.
+    /// Runs the command.
     pub async fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Run { command } => run::run(command).await,

@@ -139,7 +139,7 @@ pub struct RealmConfig {
     pub omit_expires_in: bool,
     /// Leave `scope` out of token answers.
     pub omit_scope: bool,
-    /// What callbacks say of the issuer (RFC 9207).
+    /// What callbacks say about the issuer (RFC 9207).
     pub callback_issuer: CallbackIssuer,
     /// Whether authorization requests may, or must, be pushed first (RFC 9126).
     pub pushed: Pushed,

@@ -141,9 +141,9 @@ pub struct Request {
     pub account: Option<String>,
     /// The grant behind the token that was sent.
     pub grant: Option<String>,
-    /// The grant type asked for at the token endpoint.
+    /// The grant type requested at the token endpoint.
     pub grant_type: Option<GrantType>,
-    /// The scope asked for.
+    /// The requested scope.
     pub scope_asked: Option<String>,
     /// Whether the server did the work, whatever the client saw of it. A fault before commit leaves it undone.
     pub committed: bool,

@@ -57,7 +57,7 @@ pub enum StartError {
     /// The address is taken or not ours.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
         /// What the kernel said.
         source: io::Error,
