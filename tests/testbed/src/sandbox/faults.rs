@@ -47,7 +47,7 @@ pub enum RetryAfter {
     DateIn(u64),
 }
 
-/// What goes wrong. "Commit" is the moment the server changed its state: rotated the token, ended the grant. Actions that
+/// What goes wrong. "Commit" is the moment the server changed its state: rotated the token or revoked the grant. Actions that
 /// change a real response come after it; those that replace the response come before it, unless a field says otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
