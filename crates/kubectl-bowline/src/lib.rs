@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// Text after the options is printed as it stands: lines that a terminal would break again come out ragged.
+    /// Text after the options is printed as it stands: lines that a terminal wraps again look ragged.
     #[test]
     fn epilogues_fit_80_columns() {
         for command in Cli::command().get_subcommands() {

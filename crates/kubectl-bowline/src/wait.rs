@@ -28,7 +28,7 @@ pub(crate) struct WaitArgs {
 }
 
 impl WaitArgs {
-    /// Says what is being done, and whether it is waited for.
+    /// Says what is being done, and whether the command waits for it.
     pub(crate) fn begin(self, doing: &str, screen: &mut Screen) -> bool {
         let Self { wait, timeout } = self;
         let how_long = if wait { format!("; waiting up to {} ...", length(timeout)) } else { ".".to_owned() };
@@ -40,7 +40,7 @@ impl WaitArgs {
         Instant::now() + self.timeout.get()
     }
 
-    /// The connection as soon as it is as `settled` says. If that does not happen in time, `so_far` says how far it is.
+    /// The connection as soon as `settled` is true of it. If that takes too long, the error contains what `so_far` says of it.
     pub(crate) async fn until(
         self,
         session: &UserSession,
@@ -66,7 +66,7 @@ pub(crate) fn is_current(connection: &IntegrationConnection) -> bool {
     observed == connection.metadata.generation
 }
 
-/// Looks at the connection as it is and after each change, until `look` finds what it looks for; `None` when that did
+/// Looks at the connection as it is and after each change, until `look` returns something; `None` if that did
 /// not happen before the deadline.
 pub(crate) async fn follow<T>(
     session: &UserSession,

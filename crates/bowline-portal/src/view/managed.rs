@@ -1,4 +1,4 @@
-//! What the managed fields of a connection tell: who created, paused or disconnected it, and which fields another tool manages,
+//! What the managed fields of a connection show: who created, paused or disconnected it, and which fields another tool manages,
 //! where an edit in the portal would be reverted from Git a minute later.
 //!
 //! The portal writes the user to an annotation, which counts only while the portal is the field manager. For any other manager

@@ -19,7 +19,7 @@ use bowline_api::connection::AttemptMethod;
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_AUTHORIZE_REQUESTED, UNNAMED_ACCOUNT};
 use bowline_api::reason::{Entrance, MessageFacts, Reason};
 
-/// How long what was just applied may take to be seen by the operator.
+/// How long the operator may take to see what was just applied.
 const LAG: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) struct Course<'a> {
@@ -53,7 +53,7 @@ impl Course<'_> {
         }
     }
 
-    /// Sends nobody anywhere while no grant would be taken in. What was just applied may take a moment to be seen.
+    /// Sends nobody to the provider while no grant would be accepted. The operator may take a moment to see a new connection.
     pub(super) async fn wait_while_blocked(&mut self) -> anyhow::Result<()> {
         let Some(reason) = self.before.blocked() else { return Ok(()) };
         let name = &self.args.name;
@@ -142,14 +142,14 @@ impl Course<'_> {
             let request = code::request(&self.before, now);
             self.session.annotate(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
             self.screen.progress(&format!("Requested a code to connect {name}."));
-            // A code that waits now may be seen for another moment.
+            // Status may show the earlier code for another moment.
             self.shown = code::open_code(&self.before).map(|(_, code)| code.to_owned());
             request
         };
         Ok(Followed::requested(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request))
     }
 
-    /// Has the owner say whether the account is the right one. If not, there is another code, where codes are used.
+    /// Asks the owner whether the account is the right one. If it is not, another code is requested, where codes are used.
     async fn confirmed(&mut self, now: IntegrationConnection) -> anyhow::Result<Followed> {
         let is_accepted = self.confirm(&now).await?;
         self.before = now;
@@ -215,7 +215,7 @@ impl Course<'_> {
     }
 }
 
-/// Shows a code as soon as there is one; of an attempt in a browser, once that it is under way.
+/// Shows a code as soon as there is one; for an attempt in a browser, says once that it is under way.
 fn show(
     connection: &IntegrationConnection,
     shown: &mut Option<String>,

@@ -1,4 +1,4 @@
-//! What is imported: read from text, checked before anything is written. An error never says what is in it.
+//! What is imported: read from text, checked before anything is written. An error never shows what was read.
 
 use std::collections::BTreeMap;
 
