@@ -91,10 +91,14 @@ impl IntegrationConnection {
         self.spec.shared.unwrap_or_default()
     }
 
-    /// Whether it was ever authorized since it was last disconnected.
+    /// Whether a grant was accepted and no disconnection has ended it, or begun to.
     pub fn was_connected(&self) -> bool {
+        self.has_accepted_grant() && self.phase() != Some(Phase::Disconnected)
+    }
+
+    /// Whether a grant was accepted and no disconnection has ended it yet.
+    pub fn has_accepted_grant(&self) -> bool {
         self.status.as_ref().is_some_and(|status| status.connected_at.is_some())
-            && self.phase() != Some(Phase::Disconnected)
     }
 
     /// The phase, if this version knows it.
@@ -196,6 +200,26 @@ mod tests {
                 "spec": {"provider": "p", "owner": "alice"}, "status": {"conditions": [condition]}}))
                 .unwrap();
             assert_eq!(connection.blocked().is_some(), blocks, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_disconnection_under_way_has_not_ended_the_grant_yet() {
+        let connection = |status| -> IntegrationConnection {
+            let spec = json!({"provider": "p", "owner": "alice"});
+            serde_json::from_value(json!({"metadata": {"name": "mail"}, "spec": spec, "status": status}))
+                .unwrap()
+        };
+        let since = "2026-01-01T00:00:00Z";
+        for (status, accepted, connected) in [
+            (json!({"phase": "Pending"}), false, false),
+            (json!({"phase": "Active", "connectedAt": since}), true, true),
+            (json!({"phase": "Revoked", "connectedAt": since}), true, true),
+            (json!({"phase": "Disconnected", "connectedAt": since}), true, false),
+            (json!({"phase": "Disconnected"}), false, false),
+        ] {
+            let it = connection(status.clone());
+            assert_eq!((it.has_accepted_grant(), it.was_connected()), (accepted, connected), "{status}");
         }
     }
 }

@@ -21,7 +21,7 @@ const CACHED_SECONDS: i64 = 5;
 const REMEMBERED: usize = 100_000;
 
 /// What a user may or may not do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permission<'a> {
     /// A verb of Kubernetes, or `connect`, `share`, `assign-owner`.
     verb: &'a str,
@@ -65,6 +65,12 @@ impl<'a> Permission<'a> {
             ..ResourceAttributes::default()
         }
     }
+
+    /// Under which the answer for a session is cached. No part but the last, the name, can contain a slash.
+    fn cache_key(&self, session: &Session) -> Digest {
+        let Self { verb, resource, namespace, name } = self;
+        Digest::of(&format!("{}/{verb}/{resource}/{namespace}/{name}", session.digest().as_str()))
+    }
 }
 
 pub(crate) struct Access {
@@ -84,7 +90,7 @@ impl Access {
         session: &Session,
         permission: Permission<'_>,
     ) -> Result<bool, PageError> {
-        let key = Digest::of(&format!("{}/{permission:?}", session.digest().as_str()));
+        let key = permission.cache_key(session);
         let now = self.clock.now();
         let answer = self.answers().get(&key).copied();
         let is_fresh =
@@ -122,5 +128,30 @@ impl Access {
         };
         let answer = answered(self.reviews.create(&PostParams::default(), &review)).await?;
         Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::session::Groups;
+
+    #[test]
+    fn no_two_permissions_and_no_two_sessions_share_a_cached_answer() {
+        let session = || Session::begin("alice", Groups::Claimed(Vec::new()), Timestamp::UNIX_EPOCH).unwrap();
+        let (one, other) = (session(), session());
+        let mail = Permission::connection("get", "team-a", "mail");
+        let key = mail.cache_key(&one);
+        assert_eq!(key, mail.cache_key(&one));
+        assert_ne!(key, mail.cache_key(&other));
+        for permission in [
+            Permission { verb: "delete", ..mail },
+            Permission { resource: "workspaces", ..mail },
+            Permission { namespace: "team-b", ..mail },
+            Permission { name: "", ..mail },
+        ] {
+            assert_ne!(key, permission.cache_key(&one), "{permission:?}");
+        }
     }
 }

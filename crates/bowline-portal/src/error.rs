@@ -11,7 +11,7 @@ use bowline_runtime::follow::Unreadable;
 use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
-use crate::session_key::CannotSeal;
+use crate::session::SessionError;
 use crate::view::{foreign, key_of};
 
 const REFERENCE_LETTERS: usize = 10;
@@ -19,11 +19,10 @@ const REFERENCE_LETTERS: usize = 10;
 /// How long a person waits for the API server.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// The result of a handler.
 pub(crate) type Reply = Result<Response, PageError>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PageError {
+pub(crate) struct PageError {
     pub(crate) status: StatusCode,
     pub(crate) title: String,
     pub(crate) what: String,
@@ -155,9 +154,12 @@ impl From<AttemptError> for PageError {
     }
 }
 
-impl From<CannotSeal> for PageError {
-    fn from(error: CannotSeal) -> Self {
-        Self::internal(&error)
+impl From<SessionError> for PageError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::ReservedUser | SessionError::TooManyGroups => Self::sign_in(&error.to_string()),
+            SessionError::NoRandomness(_) | SessionError::CannotSeal(_) => Self::internal(&error),
+        }
     }
 }
 

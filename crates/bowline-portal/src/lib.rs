@@ -1,8 +1,8 @@
 //! `bowline portal`: what people see in a browser.
 //!
 //! The portal never holds tokens. It passes the authorization code to the operator in a short-lived Secret (an *attempt*,
-//! [`bowline_api::attempt`]) in a separate namespace; only the operator has client secrets and keys. For each page and each change
-//! the portal asks the API server whether the user may. It writes connections as itself, naming the user.
+//! [`bowline_api::attempt`]) in a separate namespace; only the operator has client secrets and keys. For each page and each
+//! change the portal asks the API server whether the user may. It writes connections as itself, naming the user.
 //!
 //! | module | holds |
 //! |---|---|

@@ -76,25 +76,39 @@ impl<K: Eq + Hash> Limiter<K> {
 pub(crate) struct ConcurrencyLimit<K> {
     all: usize,
     each: usize,
-    /// As many of a key exist as its value has other clones.
-    existing: Mutex<HashMap<K, Arc<()>>>,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K: Eq + Hash> ConcurrencyLimit<K> {
+/// One place of a [`ConcurrencyLimit`], taken until this is dropped.
+pub(crate) struct ConcurrencyPlace<K: Eq + Hash> {
+    key: K,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Eq + Hash + Copy> ConcurrencyLimit<K> {
     pub(crate) fn new(all: usize, each: usize) -> Self {
-        Self { all, each, existing: Mutex::default() }
+        Self { all, each, taken: Arc::default() }
     }
 
-    /// One more, which exists until the result is dropped; `None` if there are too many.
-    pub(crate) fn take(&self, key: K) -> Option<Arc<()>> {
-        let count = |of_key: &Arc<()>| Arc::strong_count(of_key) - 1;
-        let mut existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
-        existing.retain(|_, of_key| count(of_key) > 0);
-        if existing.values().map(count).sum::<usize>() >= self.all {
+    /// One more place for this key; `None` if too many are taken.
+    pub(crate) fn take(&self, key: K) -> Option<ConcurrencyPlace<K>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_key = taken.get(&key).copied().unwrap_or_default();
+        if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
             return None;
         }
-        let of_key = existing.entry(key).or_default();
-        (count(of_key) < self.each).then(|| Arc::clone(of_key))
+        taken.insert(key, of_key + 1);
+        Some(ConcurrencyPlace { key, taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl<K: Eq + Hash> Drop for ConcurrencyPlace<K> {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.key) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(taken.remove(&self.key)),
+        }
     }
 }
 
@@ -200,7 +214,7 @@ mod tests {
         assert!(three.is_some() && places.take("alice").is_none());
         drop((two, three));
         let _dave = places.take("dave");
-        assert_eq!(places.existing.lock().unwrap().len(), 1, "who has left is forgotten");
+        assert_eq!(places.taken.lock().unwrap().len(), 1, "who has left is forgotten");
     }
 
     #[test]

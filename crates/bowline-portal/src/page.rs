@@ -12,7 +12,6 @@ use crate::error::PageError;
 use crate::session::Session;
 use crate::visit::{Visit, session_of};
 
-/// The frame around a page.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) title: String,

@@ -7,13 +7,12 @@ use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
-use bowline_api::opaque::{Digest, random_text};
+use bowline_api::opaque::{Digest, NoRandomness, random_text};
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::error::PageError;
-use crate::session_key::{Purpose, SessionKey};
+use crate::session_key::{CannotSeal, Purpose, SessionKey};
 
 /// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
 pub const COOKIE: &str = "__Host-bowline";
@@ -40,13 +39,25 @@ pub struct Session {
     issued_at: Timestamp,
 }
 
+/// Why a session or a sign-in cannot begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    #[error("this user name belongs to Kubernetes itself: sign in as a person")]
+    ReservedUser,
+    #[error("you are in too many groups to fit into a cookie: ask for the groups claim to be filtered")]
+    TooManyGroups,
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    #[error(transparent)]
+    CannotSeal(#[from] CannotSeal),
+}
+
 impl Session {
     /// Starts a session with a new id. Of the groups that a third party claims, no reserved one counts but
     /// `system:authenticated`.
-    pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, PageError> {
+    pub fn begin(user: &str, groups: Groups, now: Timestamp) -> Result<Self, SessionError> {
         if user.is_empty() || user.starts_with(RESERVED) {
-            let what = "this user name belongs to Kubernetes itself: sign in as a person";
-            return Err(PageError::sign_in(what));
+            return Err(SessionError::ReservedUser);
         }
         let groups = match groups {
             Groups::OfTheApiServer(groups) => groups,
@@ -59,7 +70,6 @@ impl Session {
         Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
     }
 
-    /// User name in Kubernetes.
     pub fn user(&self) -> &str {
         &self.user
     }
@@ -80,12 +90,10 @@ impl Session {
         u64::try_from(age).map_or(age < -60, |age| age >= LIFETIME.as_secs())
     }
 
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, PageError> {
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, SessionError> {
         let sealed = key.seal(Purpose::Session, self)?;
         if sealed.len() > COOKIE_BYTES {
-            let what =
-                "you are in too many groups to fit into a cookie: ask for the groups claim to be filtered";
-            return Err(PageError::sign_in(what));
+            return Err(SessionError::TooManyGroups);
         }
         Ok(cookie(COOKIE, &sealed, LIFETIME))
     }
@@ -117,7 +125,6 @@ pub(crate) fn cookie(name: &str, value: &str, lasts: Duration) -> String {
     format!("{name}={value}; Path=/; Max-Age={}; HttpOnly; Secure; SameSite=Lax", lasts.as_secs())
 }
 
-/// Deletes a cookie.
 pub(crate) fn no_cookie(name: &str) -> String {
     cookie(name, "", Duration::ZERO)
 }
@@ -150,7 +157,7 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_800_000_000 + second)
     }
 
-    fn begun(user: &str) -> Result<Session, PageError> {
+    fn begun(user: &str) -> Result<Session, SessionError> {
         Session::begin(user, Groups::Claimed(vec!["staff".into()]), at(0))
     }
 
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn users_of_kubernetes_itself_do_not_sign_in() {
         for user in ["", "system:admin", "system:serviceaccount:bowline-system:bowline"] {
-            assert!(begun(user).unwrap_err().what.contains("belongs to Kubernetes itself"), "{user}");
+            assert_eq!(begun(user).unwrap_err(), SessionError::ReservedUser, "{user}");
         }
     }
 
@@ -229,6 +236,6 @@ mod tests {
     fn more_groups_than_a_cookie_holds_are_said_and_not_cut() {
         let many = (0..400).map(|n| format!("group-with-a-name-{n}")).collect();
         let session = Session::begin("alice", Groups::Claimed(many), at(0)).unwrap();
-        assert!(session.to_cookie(&key()).unwrap_err().what.contains("too many groups"));
+        assert_eq!(session.to_cookie(&key()), Err(SessionError::TooManyGroups));
     }
 }

@@ -250,7 +250,6 @@ impl Oidc {
     }
 }
 
-/// Sign-in by a proxy in front of the portal.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub(crate) secret: SecretString,
@@ -294,7 +293,7 @@ impl BaseUrl {
     }
 }
 
-/// Reads a network such as `10.0.0.0/8`, or one address. An IPv4-mapped IPv6 address is the IPv4 address, here and when it is compared.
+/// Reads a network such as `10.0.0.0/8`, or one address. An IPv4-mapped IPv6 address counts as the IPv4 address.
 pub(crate) fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     let refused = "not a network such as 10.0.0.0/8 or fd00::/8";
     let one = |address: IpAddr| IpNet::from(address.to_canonical());

@@ -47,7 +47,7 @@ impl May {
     /// Why the visitor may not allow access; `None` if they may. Only the owner can give the first consent.
     pub(crate) fn refused_to_connect(self, connection: &IntegrationConnection) -> Option<String> {
         let owner = &connection.spec.owner;
-        if !was_connected(connection) && !self.owns {
+        if !connection.has_accepted_grant() && !self.owns {
             return Some(format!(
                 "Only {owner}, who owns this connection, can allow access for the first time."
             ));
@@ -147,11 +147,6 @@ impl Subject {
         }
         Ok(())
     }
-}
-
-/// Whether access was ever allowed since the connection was created.
-pub(crate) fn was_connected(connection: &IntegrationConnection) -> bool {
-    connection.status.as_ref().is_some_and(|status| status.connected_at.is_some())
 }
 
 pub(crate) fn need(may: bool, refusal: &str) -> Result<(), PageError> {

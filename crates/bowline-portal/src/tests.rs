@@ -43,7 +43,8 @@ fn chat() -> Value {
     chat
 }
 
-/// `alice` may do everything, `reader` may get and list everything, `getter` may get `mail`, and `editor` may get and change it.
+/// `alice` may do everything, `reader` may get and list everything, `getter` may get `mail`, and `editor` may get and change
+/// it.
 fn is_allowed(spec: &Value) -> bool {
     let asked = &spec["resourceAttributes"];
     match (spec["user"].as_str().unwrap(), asked["verb"].as_str().unwrap()) {
@@ -113,6 +114,20 @@ async fn a_connection_that_cannot_be_read_says_which_field_to_correct() {
         for part in ["This connection cannot be read", "spec.owner", "kubectl edit", "mail -n team-a"] {
             assert!(text.contains(part), "{user}: {part}: {text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_reloads_because_its_connection_is_gone_does_so_once() {
+    let app = app().await;
+    for (path, status, follows) in [
+        ("chat", StatusCode::OK, true),
+        ("mail", StatusCode::CONFLICT, false),
+        ("nothing", StatusCode::NOT_FOUND, false),
+    ] {
+        let (got, text) = page(&app, "reader", &format!("/connections/team-a/{path}")).await;
+        assert_eq!((got, text.contains("data-live")), (status, follows), "{path}");
+        assert!(follows || !text.contains("data-again"), "{path}");
     }
 }
 

@@ -25,8 +25,19 @@
   const reload = async () => {
     const main = document.getElementById("main");
     if (isBusy(main)) return;
-    const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
-    if (!answer.ok || answer.redirected) return;
+    const headers = { accept: "text/html" };
+    const answer = await fetch(location.href, { credentials: "same-origin", headers }).catch(() => null);
+    // A failure that may pass by itself: keep the page, and let the timer below try again.
+    if (!answer || answer.status >= 500 || answer.status === 429) {
+      main.dataset.again = main.dataset.again || "3";
+      return;
+    }
+    // The connection was deleted or cannot be read any more, or the session has ended. The page that loads instead has
+    // no stream, so it does not reload again.
+    if (!answer.ok || answer.redirected) {
+      location.reload();
+      return;
+    }
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const next = page.getElementById("main");
     if (!next || isBusy(main)) return;

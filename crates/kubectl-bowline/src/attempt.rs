@@ -39,7 +39,7 @@ pub(crate) struct Followed {
     annotation: Option<&'static str>,
     /// The `status.lastAttempt` before it.
     before: Option<LastAttempt>,
-    /// The last state that status reported of it.
+    /// What status last said about it.
     seen: Option<LastAttempt>,
     confirmed: bool,
 }
@@ -90,7 +90,7 @@ impl Followed {
     fn is(&self, last: &LastAttempt) -> bool {
         match (&self.id, &self.seen) {
             (Some(id), _) => last.id == *id,
-            // In the portal one may begin again.
+            // Somebody may begin again in the portal.
             (None, Some(seen)) => {
                 last.id == seen.id || (last.requested_by.is_some() && last.requested_by == seen.requested_by)
             }
@@ -98,7 +98,7 @@ impl Followed {
         }
     }
 
-    /// Whether it is newer than this attempt.
+    /// Whether status did not show it before this one.
     fn is_new(&self, last: &LastAttempt) -> bool {
         self.before.as_ref().is_none_or(|before| before.id != last.id)
     }
@@ -142,7 +142,7 @@ fn progress(now: &IntegrationConnection, last: &LastAttempt) -> AttemptProgress 
     }
 }
 
-/// The result for a grant that is in use.
+/// The outcome of a grant that is in use.
 fn standing(now: &IntegrationConnection) -> AttemptProgress {
     if now.is_ready() {
         return AttemptProgress::Ended(AttemptEnd::Ready);

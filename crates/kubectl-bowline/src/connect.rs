@@ -77,7 +77,7 @@ impl ConnectArgs {
     }
 }
 
-/// What can be checked before anything is requested.
+/// Refuses what cannot succeed, before anything is requested.
 fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
     if connection.metadata.deletion_timestamp.is_some() {
         bail!("the connection is being deleted");
@@ -99,7 +99,7 @@ fn check(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow
     Ok(())
 }
 
-/// What can be checked before a code is requested, if the user may read the provider object.
+/// Refuses a code that cannot succeed, if the user may read the provider object.
 fn check_device(connection: &IntegrationConnection, provider: &ProviderFacts) -> anyhow::Result<()> {
     let name = printable(&connection.spec.provider);
     if !provider.methods.is_empty() && !provider.methods.iter().any(|method| method.is(Method::DeviceCode)) {

@@ -35,12 +35,12 @@ enum CheckMark {
     Fail,
 }
 
-/// The result of one check, and what to do about it: empty if there is nothing to do.
+/// What one check says, and what to do about it, if anything.
 #[derive(Debug, PartialEq, Eq)]
 struct CheckResult {
     mark: CheckMark,
     text: String,
-    todo: String,
+    todo: Option<String>,
 }
 
 impl DoctorArgs {
@@ -63,8 +63,8 @@ fn render(results: &[(&str, CheckResult)], colours: bool) -> String {
             CheckMark::Warn => ("warn", Paint::Calm),
             CheckMark::Fail => ("fail", Paint::Bad),
         };
-        let separator = if todo.is_empty() { "" } else { "; " };
-        let text = printable(format!("{text}{separator}{todo}"));
+        let todo = todo.as_ref().map(|todo| format!("; {todo}")).unwrap_or_default();
+        let text = printable(text.clone() + &todo);
         format!("{}  {subject:<12} {text}\n", painted(word, Some(paint), colours))
     };
     results.iter().map(line).collect()
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn each_check_is_one_line_with_what_to_do() {
-        let well = CheckResult { mark: CheckMark::Ok, text: "there".into(), todo: String::new() };
-        let down =
-            CheckResult { mark: CheckMark::Fail, text: "0 of 1\nready".into(), todo: "see its log".into() };
+        let well = CheckResult { mark: CheckMark::Ok, text: "there".into(), todo: None };
+        let todo = Some("see its log".to_owned());
+        let down = CheckResult { mark: CheckMark::Fail, text: "0 of 1\nready".into(), todo };
         assert_eq!(
             render(&[("keyring", well), ("operator", down)], false),
             "ok    keyring      there\nfail  operator     0 of 1\u{fffd}ready; see its log\n"

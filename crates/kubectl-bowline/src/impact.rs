@@ -19,6 +19,7 @@ pub(crate) use references::{Via, references};
 
 use crate::age::relative;
 use crate::output;
+use crate::reading::Readable;
 use crate::related::{SecretPlace, hidden, published, shares_of};
 use crate::session::Namespaced;
 use crate::table::{Cell, Table, printable};
@@ -176,28 +177,29 @@ async fn look(session: &UserSession, secret: &mut AffectedSecret) -> anyhow::Res
         }),
         users(session, place, |it: &Pod| it.spec.clone()),
     )?;
-    for found in [found.0, found.1, found.2, found.3] {
-        match found {
+    let (deployments, sets, jobs, pods) = found;
+    let by_kind = [("Deployments", deployments), ("StatefulSets", sets), ("CronJobs", jobs), ("Pods", pods)];
+    for (kind, users) in by_kind {
+        match users {
             Ok(users) => secret.used_by.extend(users),
-            Err(kind) => secret.not_listed.push(format!("{kind}s")),
+            Err(_) => secret.not_listed.push(kind.to_owned()),
         }
     }
     Ok(())
 }
 
-/// The workloads of one kind that use the Secret; the kind, if the caller may not list it.
+/// The workloads of one kind that use the Secret, if the caller may list them.
 async fn users<K: Namespaced>(
     session: &UserSession,
     place: &SecretPlace,
     pod: impl Fn(&K) -> Option<PodSpec>,
-) -> anyhow::Result<Result<Vec<Workload>, String>> {
-    let kind = K::kind(&()).into_owned();
-    let Ok(all) = session.within::<K>(&place.namespace).await? else { return Ok(Err(kind)) };
+) -> anyhow::Result<Readable<Vec<Workload>>> {
     let user = |object: &K| {
         let via = references(&pod(object)?).remove(&place.name)?;
-        Some(Workload { kind: kind.clone(), name: object.name_any(), via })
+        Some(Workload { kind: K::kind(&()).into_owned(), name: object.name_any(), via })
     };
-    Ok(Ok(all.iter().filter_map(user).collect()))
+    let all = session.within::<K>(&place.namespace).await?;
+    Ok(all.map(|all| all.iter().filter_map(user).collect()))
 }
 
 impl Impact {

@@ -59,7 +59,7 @@ impl ImportArgs {
         let connection = session.connection(&name).await?;
         check(&connection)?;
         let announced = announce(session, &connection, &grant).await?;
-        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.name_any());
+        let doing = format!("Imported {} for {name}, in Secret {}", grant.keys(), announced.secret);
         if !wait.begin(&doing, screen) {
             return Ok(());
         }
@@ -96,7 +96,7 @@ fn read(file: Option<&Path>, session: &UserSession, screen: &mut Screen) -> anyh
     ImportedGrant::read(&bytes, session.clock.now())
 }
 
-/// What can be checked before a secret is written.
+/// Refuses what cannot succeed, before a secret is written.
 fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     let name = connection.name_any();
     if connection.metadata.deletion_timestamp.is_some() {
@@ -108,21 +108,30 @@ fn check(connection: &IntegrationConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the Secret, then the annotation. Without the annotation the Secret is never read, so it is removed again.
+/// The intake that the connection now names. Nothing of what the Secret contains: the API server returns that with it.
+struct AnnouncedIntake {
+    secret: String,
+    /// `<name>/<uid>`: a Secret that somebody else creates with this name is not meant.
+    value: String,
+}
+
+/// Writes the Secret, then the annotation. Without the annotation nobody would take the Secret, so it is removed again.
 async fn announce(
     session: &UserSession,
     connection: &IntegrationConnection,
     grant: &ImportedGrant,
-) -> anyhow::Result<Secret> {
+) -> anyhow::Result<AnnouncedIntake> {
     let secrets: Api<Secret> = session.api();
-    let secret = secrets
+    let created = secrets
         .create(&PostParams::default(), &intake(connection, grant))
         .await
         .map_err(plain)
         .context("the intake Secret cannot be written")?;
-    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &announcement(&secret)).await {
-        let name = secret.name_any();
-        let only_ours = Preconditions { uid: secret.uid(), resource_version: None };
+    let (name, uid) = (created.name_any(), created.uid());
+    drop(created);
+    let value = format!("{name}/{}", uid.as_deref().unwrap_or_default());
+    if let Err(error) = session.annotate(connection, ANNOTATION_INTAKE, &value).await {
+        let only_ours = Preconditions { uid, resource_version: None };
         let removal = secrets.delete(&name, &DeleteParams::default().preconditions(only_ours)).await;
         let left = match removal.map_err(plain) {
             Ok(_) => "nothing is left behind".to_owned(),
@@ -130,12 +139,7 @@ async fn announce(
         };
         return Err(error.context(format!("not imported, and {left}")));
     }
-    Ok(secret)
-}
-
-/// `<name>/<uid>`: a Secret that somebody else creates under that name does not match.
-fn announcement(secret: &Secret) -> String {
-    format!("{}/{}", secret.name_any(), secret.uid().unwrap_or_default())
+    Ok(AnnouncedIntake { secret: name, value })
 }
 
 fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
@@ -144,7 +148,7 @@ fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
         metadata: ObjectMeta {
             generate_name: Some(format!("{name}-intake-")),
             labels: Some([(LABEL_INTAKE_FOR.to_owned(), name)].into()),
-            // If the connection is deleted before the operator looks, the Secret is deleted with it.
+            // If the connection is deleted before the operator takes the Secret, the Secret is deleted with it.
             owner_references: connection.owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
@@ -157,13 +161,13 @@ fn intake(connection: &IntegrationConnection, grant: &ImportedGrant) -> Secret {
 async fn outcome(
     session: &UserSession,
     before: &IntegrationConnection,
-    announced: &Secret,
+    announced: &AnnouncedIntake,
     wait: WaitArgs,
 ) -> anyhow::Result<AttemptEnd> {
-    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announcement(announced));
+    let mut attempt = Followed::requested(before, ANNOTATION_INTAKE, &announced.value);
     let mut so_far = format!(
         "the operator has not taken Secret {secret} yet; it stays announced. To take it back: kubectl delete secret {secret} -n {namespace}",
-        secret = announced.name_any(),
+        secret = announced.secret,
         namespace = session.namespace,
     );
     let look = |now: &IntegrationConnection| {

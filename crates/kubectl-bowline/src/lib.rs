@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// The text after the options is printed unchanged: a terminal would break longer lines badly.
+    /// Text after the options is printed as it stands: lines that a terminal wraps again look ragged.
     #[test]
     fn epilogues_fit_80_columns() {
         for command in Cli::command().get_subcommands() {

@@ -1,4 +1,4 @@
-//! The next step, who takes it, and the command for it: from the table of reasons. Pure.
+//! What has to be done next, by whom and with which command, from the table of reasons. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;

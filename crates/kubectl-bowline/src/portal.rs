@@ -1,4 +1,4 @@
-//! `portal`: where the portal is. The plug-in has no setting for it; it reads what the operator writes into status.
+//! `portal`: where the portal is. The plug-in has no setting for it: it reads what the operator writes into status.
 
 use anyhow::bail;
 use kube::ResourceExt;

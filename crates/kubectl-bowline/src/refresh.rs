@@ -1,8 +1,9 @@
-//! `refresh`: request a new token now, and see the result.
+//! `refresh`: request a new token now, and show the outcome.
 
 use anyhow::ensure;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use crate::age::relative;
 use crate::table::printable;
@@ -50,9 +51,9 @@ impl RefreshArgs {
             format!("the operator has not handled the request for {name} yet; it stays requested")
         };
         let after = wait.until(session, &name, settled, so_far).await?;
-        let (is_refreshed, said) = outcome(&before, &after, session.clock.now());
-        screen.result(&format!("{}\n", printable(format!("{name}{said}"))))?;
-        ensure!(is_refreshed, "{name} was not refreshed");
+        let outcome = outcome(&before, &after, session.clock.now());
+        screen.result(&format!("{}\n", printable(outcome.sentence)))?;
+        ensure!(outcome.is_refreshed, "{name} was not refreshed");
         Ok(())
     }
 }
@@ -62,27 +63,33 @@ pub(crate) fn request(connection: &IntegrationConnection, now: Timestamp) -> Str
     format!("{now}/{}", connection.metadata.resource_version.as_deref().unwrap_or("0"))
 }
 
-/// Whether the provider issued a token, and the result of the request, as the text after the connection's name.
-fn outcome(before: &IntegrationConnection, after: &IntegrationConnection, now: Timestamp) -> (bool, String) {
-    // Times have whole seconds, and two refreshes may have the same one; the revision counts them.
+struct RefreshOutcome {
+    /// Whether the provider issued a token.
+    is_refreshed: bool,
+    sentence: String,
+}
+
+fn outcome(before: &IntegrationConnection, after: &IntegrationConnection, now: Timestamp) -> RefreshOutcome {
+    let name = after.name_any();
+    // Times have whole seconds, and two refreshes may share one; the revision counts them.
     let revision = |grant: &GrantStatus| grant.revision;
     if after.grant().map(revision) > before.grant().map(revision) {
         let expires = after.token_expires_at().map_or_else(
             || "the provider names no time at which the token expires".to_owned(),
             |at| format!("the token expires {} ({at})", relative(&Time(at), now)),
         );
-        return (true, format!(" refreshed; {expires}."));
+        return RefreshOutcome { is_refreshed: true, sentence: format!("{name} refreshed; {expires}.") };
     }
     let failure = after.token().and_then(|token| token.last_failure.as_ref());
     let earlier = before.token().and_then(|token| token.last_failure.as_ref());
     if let Some(FailureStatus { reason, message, .. }) = failure.filter(|_| failure != earlier) {
-        return (false, format!(": {reason}: {message}"));
+        return RefreshOutcome { is_refreshed: false, sentence: format!("{name}: {reason}: {message}") };
     }
     let why = after.condition(TokenFresh).or_else(|| after.condition(Ready));
     let (reason, message) = why.map_or(("Unknown", "the operator gives no reason"), |why| {
         (why.reason.as_str(), why.message.as_str())
     });
-    (false, format!(": not tried: {reason}: {message}"))
+    RefreshOutcome { is_refreshed: false, sentence: format!("{name}: not tried: {reason}: {message}") }
 }
 
 #[cfg(test)]
@@ -136,8 +143,9 @@ mod tests {
             ),
         ];
         for (before, after, (good, sentence)) in rows {
-            let (is_refreshed, said) = outcome(&before, &after, "2026-01-01T00:00:00Z".parse().unwrap());
-            assert_eq!((is_refreshed, format!("github{said}").as_str()), (good, sentence));
+            let now = "2026-01-01T00:00:00Z".parse().unwrap();
+            let outcome = outcome(&before, &after, now);
+            assert_eq!((outcome.is_refreshed, outcome.sentence.as_str()), (good, sentence));
         }
     }
 }

@@ -65,7 +65,7 @@ impl Screen {
         self.out.flush()
     }
 
-    /// A line about progress. If it cannot be written, the command continues.
+    /// A line about what is going on. If it cannot be written, the command continues.
     pub(crate) fn progress(&mut self, line: &str) {
         let _ = writeln!(self.err, "{line}");
     }
@@ -81,7 +81,7 @@ impl Screen {
         let _ = self.err.flush();
         let mut line = Vec::new();
         let mut byte = [0];
-        // Byte by byte: we must not read what follows the line.
+        // Byte by byte: what follows the line is not ours to read.
         while line.len() < LINE && self.input.read(&mut byte)? == 1 {
             if byte == *b"\n" {
                 return Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()));

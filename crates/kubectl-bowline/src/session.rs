@@ -146,7 +146,7 @@ fn is_lack_of_rights(status: &Status) -> bool {
     status.is_forbidden() && status.message.contains(" cannot ") && status.message.contains(" resource ")
 }
 
-/// What a policy says, without the names of policy and binding before it: they do not help the user.
+/// What a policy says, without the names of policy and binding before it: a user who is refused cannot use them.
 fn said(message: &str) -> &str {
     match message.split_once(" denied request: ") {
         Some((before, said)) if before.contains("ValidatingAdmissionPolicy '") => said,

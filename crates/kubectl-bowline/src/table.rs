@@ -10,7 +10,7 @@ pub(crate) struct Cell {
     pub(crate) paint: Option<Paint>,
 }
 
-/// Names come from people and providers: nothing in them may move the cursor. `<none>` if there is nothing to show.
+/// Names come from people and providers: nothing in them may move the cursor. `<none>` where there is nothing to show.
 pub(crate) fn printable(text: impl Into<String>) -> String {
     let text: String = text.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.is_empty() { "<none>".to_owned() } else { text }

@@ -40,7 +40,7 @@ impl WaitArgs {
         Instant::now() + self.timeout.get()
     }
 
-    /// The connection as soon as `settled` says so. If that does not happen in time, `so_far` says what the state is.
+    /// The connection as soon as `settled` is true of it. If that takes too long, the error contains what `so_far` says of it.
     pub(crate) async fn until(
         self,
         session: &UserSession,
@@ -66,8 +66,8 @@ pub(crate) fn is_current(connection: &IntegrationConnection) -> bool {
     observed == connection.metadata.generation
 }
 
-/// Checks the present state of the connection and each change, until `look` finds what it looks for; `None` if that did not
-/// happen before the deadline.
+/// Looks at the connection as it is and after each change, until `look` returns something; `None` if that did
+/// not happen before the deadline.
 pub(crate) async fn follow<T>(
     session: &UserSession,
     name: &str,

@@ -86,10 +86,12 @@ impl Publishers {
     async fn source(&self, session: &UserSession, secret: &str) -> anyhow::Result<SecretSource> {
         if let Some(connection) = self.connections.iter().find(|one| one.secret_name() == secret) {
             let provider = provider_of(session, connection).await?;
-            return Ok(SecretSource::Own(Box::new((connection.clone(), provider))));
+            let connection = connection.clone();
+            return Ok(SecretSource::Own(Box::new(ConnectionBehind { connection, provider })));
         }
         if let Some(share) = self.shares.iter().find(|share| share.name_any() == secret) {
-            return Ok(SecretSource::Shared(Box::new((share.clone(), behind(session, share).await?))));
+            let behind = behind(session, share).await?.map(Box::new);
+            return Ok(SecretSource::Shared { share: Box::new(share.clone()), behind });
         }
         Ok(match seen(session.api::<Secret>().get_metadata_opt(secret).await)? {
             Ok(None) => SecretSource::Missing,
@@ -103,23 +105,26 @@ impl Publishers {
 }
 
 /// The connection behind a share, as far as the user may read it.
-async fn behind(
-    session: &UserSession,
-    share: &ConnectionShare,
-) -> anyhow::Result<Option<(IntegrationConnection, ProviderFacts)>> {
+async fn behind(session: &UserSession, share: &ConnectionShare) -> anyhow::Result<Option<ConnectionBehind>> {
     let of = &share.spec.connection;
     let connections: Api<IntegrationConnection> = Api::namespaced(session.client.clone(), &of.namespace);
     let found = seen(connections.get_opt(&of.name).await)?.ok().flatten();
     let Some(connection) = found.filter(|it| it.uid().as_deref() == Some(&of.uid)) else { return Ok(None) };
     let provider = provider_of(session, &connection).await?;
-    Ok(Some((connection, provider)))
+    Ok(Some(ConnectionBehind { connection, provider }))
+}
+
+/// The connection that a Secret is from.
+struct ConnectionBehind {
+    connection: IntegrationConnection,
+    provider: ProviderFacts,
 }
 
 enum SecretSource {
     /// A connection of the namespace publishes it.
-    Own(Box<(IntegrationConnection, ProviderFacts)>),
-    /// A share does; with the connection behind it, if that may be read.
-    Shared(Box<(ConnectionShare, Option<(IntegrationConnection, ProviderFacts)>)>),
+    Own(Box<ConnectionBehind>),
+    /// A share does; the connection is there if the user may read it.
+    Shared { share: Box<ConnectionShare>, behind: Option<Box<ConnectionBehind>> },
     /// The operator wrote it for this connection, but nothing publishes it now.
     Left { id: String },
     /// It has nothing to do with Bowline.
@@ -169,8 +174,8 @@ impl PodPage<'_> {
 
     fn finding(&self, NamedSecret { secret, via, source }: &NamedSecret) -> String {
         let text = match source {
-            SecretSource::Own(behind) => own(&behind.0, &behind.1),
-            SecretSource::Shared(shared_by) => shared(&shared_by.0, shared_by.1.as_ref()),
+            SecretSource::Own(behind) => own(behind),
+            SecretSource::Shared { share, behind } => shared(share, behind.as_deref()),
             SecretSource::Left { id } => format!(
                 "  was published for connection {}, which no longer publishes it here.\n",
                 printable(id)
@@ -182,9 +187,11 @@ impl PodPage<'_> {
             }
         };
         let refreshed = match source {
-            SecretSource::Own(behind) => behind.0.token().and_then(|token| token.last_refreshed_at.as_ref()),
-            SecretSource::Shared(by) => {
-                by.0.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref())
+            SecretSource::Own(behind) => {
+                behind.connection.token().and_then(|token| token.last_refreshed_at.as_ref())
+            }
+            SecretSource::Shared { share, .. } => {
+                share.status.as_ref().and_then(|status| status.last_refreshed_at.as_ref())
             }
             _ => None,
         };
@@ -243,14 +250,14 @@ fn state(ready: Option<&Condition>) -> String {
     }
 }
 
-fn own(connection: &IntegrationConnection, provider: &ProviderFacts) -> String {
+fn own(ConnectionBehind { connection, provider }: &ConnectionBehind) -> String {
     let owner = printable(&connection.spec.owner);
     let (state, next) = (state(connection.condition(Ready)), lines(&steps(connection, provider)));
     format!("  from connection {}, owner {owner}\n{state}{next}", connection.id())
 }
 
-/// The connection's own reason says more than the share's, if it can be read.
-fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, ProviderFacts)>) -> String {
+/// The connection's own reason says more than the share's, where it may be read.
+fn shared(share: &ConnectionShare, behind: Option<&ConnectionBehind>) -> String {
     let of = &share.spec.connection;
     let owner = share.status.as_ref().and_then(|status| status.shared_by.as_deref());
     let mut text = format!(
@@ -263,12 +270,12 @@ fn shared(share: &ConnectionShare, behind: Option<&(IntegrationConnection, Provi
     if share.condition(Ready).is_none() || share.is(Ready) {
         return text;
     }
-    let next = behind.map(|(connection, provider)| steps(connection, provider)).unwrap_or_default();
+    let next = behind.map(|it| steps(&it.connection, &it.provider)).unwrap_or_default();
     if next.is_empty() {
         return text + &lines(share_step(share).as_slice());
     }
-    let failing = behind.filter(|(connection, _)| !connection.is_ready());
-    if let Some(ready) = failing.and_then(|(connection, _)| connection.condition(Ready)) {
+    let failing = behind.map(|it| &it.connection).filter(|connection| !connection.is_ready());
+    if let Some(ready) = failing.and_then(|connection| connection.condition(Ready)) {
         text += &printable(format!("  the connection: {}: {}", ready.reason, ready.message));
         text.push('\n');
     }
@@ -292,6 +299,11 @@ mod tests {
             "spec": {"provider": "github", "owner": "alice"}, "status": {"conditions": conditions,
                 "token": {"lastRefreshedAt": "2026-01-01T11:30:00Z"}}}))
         .unwrap()
+    }
+
+    fn behind(conditions: &Value) -> Box<ConnectionBehind> {
+        let provider = ProviderFacts::default();
+        Box::new(ConnectionBehind { connection: connection(conditions), provider })
     }
 
     fn share(ready: &Value) -> ConnectionShare {
@@ -324,11 +336,7 @@ mod tests {
         let conditions =
             json!([ready("False", "AwaitingAuthorization", "Nobody consented yet."), authorized]);
         assert_eq!(
-            told(
-                &waiting,
-                "github",
-                SecretSource::Own(Box::new((connection(&conditions), ProviderFacts::default())))
-            ),
+            told(&waiting, "github", SecretSource::Own(behind(&conditions))),
             "pod/mailer is Pending\n\
              \x20 container app waits: CreateContainerConfigError secret \"github\" not found\n\n\
              Secret github, by env\n  from connection team-a.github, owner alice\n\
@@ -342,14 +350,14 @@ mod tests {
     fn behind_a_share_the_connections_reason_is_told_where_it_may_be_read() {
         let broken = ready("False", "ConnectionNotReady", "The connection has no valid token.");
         let idle = pod(&json!({}));
-        let hidden = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), None))));
+        let by_share = |behind| SecretSource::Shared { share: Box::new(share(&broken)), behind };
+        let hidden = told(&idle, "team-a.github", by_share(None));
         assert!(hidden.contains("from connection team-a.github, owner alice, shared by workspace marketing"));
         assert!(hidden.contains("the owner (alice): Fix the connection; then the share follows"), "{hidden}");
         let mut authorized = ready("False", "GrantRevoked", "Withdrawn.");
         authorized["type"] = json!("Authorized");
-        let behind = connection(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
-        let behind = Some((behind, ProviderFacts::default()));
-        let open = told(&idle, "team-a.github", SecretSource::Shared(Box::new((share(&broken), behind))));
+        let revoked = behind(&json!([ready("False", "GrantRevoked", "Withdrawn."), authorized]));
+        let open = told(&idle, "team-a.github", by_share(Some(revoked)));
         assert!(open.contains("the connection: GrantRevoked: Withdrawn."), "{open}");
         assert!(open.contains("the owner (alice): Connect again."), "{open}");
         assert!(open.contains("kubectl bowline connect github -n team-a"), "{open}");
@@ -358,10 +366,7 @@ mod tests {
     #[test]
     fn a_variable_older_than_the_token_is_named() {
         let running = |at: &str| pod(&json!({"running": {"startedAt": at}}));
-        let well = || {
-            let connection = connection(&json!([ready("True", "Connected", "")]));
-            SecretSource::Own(Box::new((connection, ProviderFacts::default())))
-        };
+        let well = || SecretSource::Own(behind(&json!([ready("True", "Connected", "")])));
         let old = told(&running("2026-01-01T11:00:00Z"), "github", well());
         assert!(old.contains("works: it holds a valid token."), "{old}");
         assert!(old.contains(

@@ -27,8 +27,15 @@ const KNOWN: &[&str] =
     &["admin_consent", "tenant", "scope", "error", "error_description", "error_subcode", "error_uri"];
 const SHOWN: usize = 20;
 
-/// Whether such an address says that an administrator approved or refused; `None` for any other query.
-pub(crate) fn read(query: &str) -> Option<bool> {
+/// An administrator's answer to such a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Approval {
+    Given,
+    Refused,
+}
+
+/// What such an address says of the approval; `None` for any other query.
+pub(crate) fn read(query: &str) -> Option<Approval> {
     if query.len() > QUERY_BYTES {
         return None;
     }
@@ -39,8 +46,8 @@ pub(crate) fn read(query: &str) -> Option<bool> {
         }
     }
     match (values.get("error"), values.get("admin_consent")) {
-        (Some(error), _) if !error.is_empty() => Some(false),
-        (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(true),
+        (Some(error), _) if !error.is_empty() => Some(Approval::Refused),
+        (None, Some(consent)) if consent.eq_ignore_ascii_case("true") => Some(Approval::Given),
         _ => None,
     }
 }
@@ -57,7 +64,8 @@ struct ApprovalPage {
 }
 
 /// The page, with or without a session.
-pub(crate) async fn page(app: Portal, provider: &str, approved: bool, headers: &HeaderMap) -> Reply {
+pub(crate) async fn page(app: Portal, provider: &str, approval: Approval, headers: &HeaderMap) -> Reply {
+    let approved = approval == Approval::Given;
     let title = if approved { "Back from an approval" } else { "Back without an approval" };
     let Some(session) = session_of(headers, &app) else {
         let frame = Frame::of_nobody(title);
@@ -120,8 +128,8 @@ mod tests {
         ];
         for (query, expected) in rows {
             let told = match read(query) {
-                Some(true) => "approved",
-                Some(false) => "refused",
+                Some(Approval::Given) => "approved",
+                Some(Approval::Refused) => "refused",
                 None => "",
             };
             assert_eq!(told, expected, "{query}");

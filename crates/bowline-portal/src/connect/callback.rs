@@ -22,8 +22,8 @@ pub(crate) async fn callback(
     headers: HeaderMap,
 ) -> Reply {
     let query = query.unwrap_or_default();
-    if let Some(approved) = approval::read(&query) {
-        return approval::page(app, &provider, approved, &headers).await;
+    if let Some(approval) = approval::read(&query) {
+        return approval::page(app, &provider, approval, &headers).await;
     }
     let callback = Callback::read(&query)
         .map_err(|flaw| PageError::bad_request(&format!("This is not a provider's response: {flaw}.")))?;

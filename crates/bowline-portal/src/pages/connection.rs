@@ -17,7 +17,7 @@ use crate::connect::progress::{AttemptNote, progress};
 use crate::error::{PageError, Reply, answered};
 use crate::live::version;
 use crate::page::{Frame, html};
-use crate::subject::{Subject, was_connected};
+use crate::subject::Subject;
 use crate::view::foreign;
 use crate::view::history::{self, Line};
 use crate::view::managed::{Doer, Stopped, stopped};
@@ -157,7 +157,7 @@ fn readable(AccountStatus { id, name, email }: AccountStatus) -> AccountStatus {
 fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
     let Subject { connection, card, may, .. } = subject;
     let deleting = subject.is_being_deleted();
-    let connected = was_connected(connection);
+    let connected = connection.has_accepted_grant();
     let (disconnected, paused) = (connection.is_disconnected(), connection.is_paused());
     let usable = !deleting && !disconnected && !paused;
     let stopped_by = if disconnected { Some("disconnect") } else { paused.then_some("suspend") };
@@ -201,7 +201,6 @@ fn web(address: Option<&str>) -> Option<String> {
     matches!(address.scheme(), "https" | "http").then(|| address.into())
 }
 
-/// The connection's Events.
 async fn history(subject: &Subject) -> Result<Vec<Line>, PageError> {
     let Subject { visit, connection, .. } = subject;
     let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);

@@ -22,8 +22,8 @@ pub(crate) struct Extra {
     pub(crate) keeper: Option<String>,
 }
 
-/// Scopes that were granted but not requested, and not agreed to yet. Empty if the token is not withheld for them; so also while
-/// an earlier grant is in use, because the new one was not kept.
+/// Scopes that were granted but not requested, and not agreed to yet. Empty if the token is not withheld for them, and
+/// also while an earlier grant is in use because the new one was not kept.
 fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     let status = connection.status.clone().unwrap_or_default();
     let withheld = connection.reason_of(ConditionType::Authorized) == Some(Reason::ExtraScopes);
@@ -32,7 +32,6 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
     names
 }
 
-/// The scopes of the connection's provider.
 pub(crate) fn known(subject: &Subject) -> Option<ScopeRules> {
     description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
 }

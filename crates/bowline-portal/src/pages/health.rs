@@ -1,4 +1,4 @@
-//! Providers and their state, for users who may see them.
+//! The state of the providers, for those who may see them.
 
 use askama::Template;
 use bowline_api::connection::Phase;
@@ -11,7 +11,6 @@ use crate::page::{Frame, html};
 use crate::view::provider::Card;
 use crate::visit::Visit;
 
-/// One provider.
 struct ProviderRow {
     card: Card,
     type_: String,

@@ -10,7 +10,6 @@ use bowline_oauth::catalog::{
 
 use crate::visit::Fields;
 
-/// A field of the form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ParameterField {
     pub(crate) name: String,

@@ -5,7 +5,7 @@ use bowline_api::connection::AccountStatus;
 
 use crate::error::Reply;
 use crate::page::{Frame, html};
-use crate::subject::{Subject, was_connected};
+use crate::subject::Subject;
 use crate::view::foreign;
 use crate::view::managed::{Doer, maker};
 use crate::view::provider;
@@ -40,7 +40,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         groups: scopes.unwrap_or_default(),
         shared_with: shared_with(&subject),
         account: expected.map(foreign),
-        reconnect: was_connected(connection),
+        reconnect: connection.has_accepted_grant(),
         made: Moment::of(connection.metadata.creation_timestamp.as_ref(), subject.visit.now()),
         made_by: maker(connection),
         host: description.and_then(|it| it.endpoints.authorization?.host_str().map(ToOwned::to_owned)),

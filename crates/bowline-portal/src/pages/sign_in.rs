@@ -12,7 +12,6 @@ use crate::error::{PageError, Reply};
 use crate::limits::Sender;
 use crate::page::{Frame, OnwardPage, html};
 use crate::session::{self, Session};
-use crate::settings::SignIn;
 use crate::sign_in::before::{self, Before, HOME};
 use crate::sign_in::{proxy, token};
 use crate::visit::{self, Fields, Form, session_of};
@@ -23,7 +22,9 @@ struct SignInPage<'a> {
     frame: Frame,
     /// Token of the form.
     form: String,
-    ways: &'a SignIn,
+    with_oidc: bool,
+    with_token: bool,
+    token_audience: Option<&'a str>,
 }
 
 /// `GET /sign-in`
@@ -38,7 +39,9 @@ pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply
         return signed_in(&app, &proxy::sign_in(settings, &headers, now)?, &before);
     }
     let cookie = before.to_cookie(&app.key)?;
-    let page = SignInPage { frame: Frame::of_nobody("Sign in"), form: before.form, ways };
+    let (with_oidc, with_token) = (ways.oidc.is_some(), ways.with_token);
+    let (frame, token_audience) = (Frame::of_nobody("Sign in"), ways.token_audience.as_deref());
+    let page = SignInPage { frame, form: before.form, with_oidc, with_token, token_audience };
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
 }
 

@@ -9,8 +9,8 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::session::{self, cookie_value};
-use crate::session_key::{CannotSeal, Purpose, SessionKey};
+use crate::session::{self, SessionError, cookie_value};
+use crate::session_key::{Purpose, SessionKey};
 
 pub const COOKIE: &str = "__Host-bowline-sign-in";
 
@@ -60,7 +60,7 @@ impl Before {
         (age < LIFETIME.as_secs()).then_some(before)
     }
 
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, CannotSeal> {
+    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, SessionError> {
         let sealed = key.seal(Purpose::SignIn, self)?;
         Ok(session::cookie(COOKIE, &sealed, LIFETIME))
     }

@@ -19,7 +19,7 @@ pub(crate) fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> 
     let groups = headers.get_all(settings.groups_header.as_str());
     let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
-    Session::begin(user, Groups::Claimed(groups), now)
+    Ok(Session::begin(user, Groups::Claimed(groups), now)?)
 }
 
 /// Whether this request names the same user.

@@ -37,7 +37,7 @@ fn judged(audience: Option<&str>, status: TokenReviewStatus, now: Timestamp) -> 
     let user =
         status.user.filter(|_| status.authenticated == Some(true) && for_us).ok_or_else(not_accepted)?;
     let groups = Groups::OfTheApiServer(user.groups.unwrap_or_default());
-    Session::begin(&user.username.unwrap_or_default(), groups, now)
+    Ok(Session::begin(&user.username.unwrap_or_default(), groups, now)?)
 }
 
 fn not_accepted() -> PageError {

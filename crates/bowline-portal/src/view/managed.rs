@@ -1,5 +1,5 @@
-//! What the managed fields of a connection show: who created, paused or disconnected it, and which fields another tool
-//! manages, so that an edit in the portal would be reverted from Git a minute later.
+//! What the managed fields of a connection show: who created, paused or disconnected it, and which fields another tool manages,
+//! where an edit in the portal would be reverted from Git a minute later.
 //!
 //! The portal writes the user to an annotation, which counts only while the portal is the field manager. For any other manager
 //! the managed fields name the tool. Only the portal, the owner and holders of `assign-owner` may write such an annotation

@@ -27,7 +27,6 @@ pub(crate) fn foreign(text: &str) -> String {
     short
 }
 
-/// Namespace and name.
 pub(crate) fn key_of(metadata: &ObjectMeta) -> (&str, &str) {
     (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }

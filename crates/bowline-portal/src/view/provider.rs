@@ -7,7 +7,6 @@ use kube::ResourceExt;
 use bowline_oauth::catalog::look::Group;
 use bowline_oauth::catalog::{self, Description};
 
-/// A provider on a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Card {
     pub(crate) name: String,

@@ -18,7 +18,6 @@ const GROUPS: [(Option<ScopeKind>, &str, &str); 4] = [
     (Some(ScopeKind::Read), "Read", ""),
 ];
 
-/// A scope with its description.
 pub(crate) struct ScopeWords {
     pub(crate) name: String,
     /// Empty if the catalogue does not describe it.
@@ -60,7 +59,6 @@ pub(crate) fn described(scopes: &ScopeRules, name: &str) -> ScopeWords {
     }
 }
 
-/// A scope and whether it was granted.
 pub(crate) struct ScopeLine {
     pub(crate) name: String,
     /// Empty if the catalogue does not describe it.

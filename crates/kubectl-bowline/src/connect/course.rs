@@ -53,7 +53,7 @@ impl Course<'_> {
         }
     }
 
-    /// Redirects nobody while no grant would be accepted. The operator may take a moment to see what was just applied.
+    /// Sends nobody to the provider while no grant would be accepted. The operator may take a moment to see a new connection.
     pub(super) async fn wait_while_blocked(&mut self) -> anyhow::Result<()> {
         let Some(reason) = self.before.blocked() else { return Ok(()) };
         let name = &self.args.name;
@@ -142,14 +142,14 @@ impl Course<'_> {
             let request = code::request(&self.before, now);
             self.session.annotate(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request).await?;
             self.screen.progress(&format!("Requested a code to connect {name}."));
-            // A code that still waits may stay visible for a moment.
+            // Status may show the earlier code for another moment.
             self.shown = code::open_code(&self.before).map(|(_, code)| code.to_owned());
             request
         };
         Ok(Followed::requested(&self.before, ANNOTATION_AUTHORIZE_REQUESTED, &request))
     }
 
-    /// Asks the owner whether the account is the right one. If not, there is another code, if codes are used.
+    /// Asks the owner whether the account is the right one. If it is not, another code is requested, where codes are used.
     async fn confirmed(&mut self, now: IntegrationConnection) -> anyhow::Result<Followed> {
         let is_accepted = self.confirm(&now).await?;
         self.before = now;
@@ -215,7 +215,7 @@ impl Course<'_> {
     }
 }
 
-/// Shows a code as soon as there is one; for an attempt in a browser, shows once that it is in progress.
+/// Shows a code as soon as there is one; for an attempt in a browser, says once that it is under way.
 fn show(
     connection: &IntegrationConnection,
     shown: &mut Option<String>,

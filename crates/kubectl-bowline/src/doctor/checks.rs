@@ -25,7 +25,7 @@ const POLICIES: &[&str] = &[
     "bowline-spec-is-the-owners",
 ];
 
-/// How many seconds clocks may differ: dates in answers have whole seconds, and answers take time.
+/// Seconds that clocks may differ: dates in responses have whole seconds, and a response takes a moment to arrive.
 const SKEW: i64 = 5;
 
 const APPLY: &str = "an administrator applies deploy/ again: kubectl apply -k deploy/";
@@ -46,15 +46,15 @@ pub(super) fn judge(seen: &Installation, namespace: &str) -> Vec<(&'static str, 
 }
 
 fn ok(text: impl Into<String>) -> CheckResult {
-    CheckResult { mark: CheckMark::Ok, text: text.into(), todo: String::new() }
+    CheckResult { mark: CheckMark::Ok, text: text.into(), todo: None }
 }
 
 fn warn(text: impl Into<String>, todo: impl Into<String>) -> CheckResult {
-    CheckResult { mark: CheckMark::Warn, text: text.into(), todo: todo.into() }
+    CheckResult { mark: CheckMark::Warn, text: text.into(), todo: Some(todo.into()) }
 }
 
 fn fail(text: impl Into<String>, todo: impl Into<String>) -> CheckResult {
-    CheckResult { mark: CheckMark::Fail, text: text.into(), todo: todo.into() }
+    CheckResult { mark: CheckMark::Fail, text: text.into(), todo: Some(todo.into()) }
 }
 
 fn hidden(what: &str) -> CheckResult {
@@ -195,7 +195,7 @@ fn is_broken(connection: &IntegrationConnection) -> bool {
 
 fn clock(ahead: Option<i64>) -> CheckResult {
     match ahead {
-        None => warn("the API server does not tell its time", ""),
+        None => warn("the API server does not tell its time", "check the clock of this machine yourself"),
         Some(ahead) if ahead.abs() <= SKEW => ok("this machine and the API server agree"),
         Some(ahead) => {
             let way = if ahead > 0 { "ahead of" } else { "behind" };

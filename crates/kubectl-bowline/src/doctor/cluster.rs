@@ -75,7 +75,7 @@ pub(super) async fn look(session: &UserSession, namespace: &str) -> anyhow::Resu
         portal: None,
         ahead: ahead(session).await?,
     };
-    // Without the kinds, every request about them fails with an error that says so.
+    // Without the kinds, every request for them fails with an error that says so.
     if installation.definitions.iter().flatten().all(|kind| kind.unknown_fields.is_some()) {
         let every = ListParams::default();
         installation.providers = session.all(&every).await?;

@@ -1,4 +1,4 @@
-//! What is imported: parsed from text, and checked before anything is written. An error never contains the content.
+//! What is imported: read from text, checked before anything is written. An error never shows what was read.
 
 use std::collections::BTreeMap;
 

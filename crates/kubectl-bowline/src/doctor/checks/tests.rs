@@ -51,7 +51,9 @@ fn complaints(seen: &Installation) -> Vec<String> {
     let results = judge(seen, "bowline-system").into_iter();
     let complaints = results.filter(|(_, result)| result.mark != CheckMark::Ok);
     complaints
-        .map(|(subject, CheckResult { mark, text, todo })| format!("{mark:?} {subject}: {text}; {todo}"))
+        .map(|(subject, CheckResult { mark, text, todo })| {
+            format!("{mark:?} {subject}: {text}; {}", todo.unwrap_or_default())
+        })
         .collect()
 }
 
