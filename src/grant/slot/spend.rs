@@ -64,11 +64,15 @@ fn may_be_spent(
     opened: &Opened,
 ) -> Result<(), NotSpent> {
     opened.grant.bound_to.fits(&job.terms(Some(app))).map_err(|_| NotSpent::Misfit)?;
+    let Some(sent) = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate) else {
+        return Ok(());
+    };
     let records = &engine.records;
-    let sent = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate);
     let in_use = records.opened(record, Slot::InUse).map(|in_use| in_use.grant);
-    let again = |at| may_be_sent_again(at, job.target.grace(), in_use.as_ref(), records.clock.now());
-    if sent.is_none_or(|intent| again(intent.at)) { Ok(()) } else { Err(NotSpent::MaybeSpent) }
+    if may_be_sent_again(sent.at, job.target.grace(), in_use.as_ref(), records.clock.now()) {
+        return Ok(());
+    }
+    Err(NotSpent::MaybeSpent)
 }
 
 /// Whether a candidate that was sent without an answer may be sent again.
