@@ -143,22 +143,31 @@ async fn keep(
     }
 }
 
-/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome later.
+/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome
+/// later.
 async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
-    let (records, uid) = (&engine.records, &job.place.uid);
     let (slot, revision) = (opened.slot(), opened.revision());
     let failure = engine.gate.failed(job, failure, Some(&opened.grant).filter(|_| slot == Slot::InUse));
     let Some(intent) = mark.intent else { return NotSpent::Failed { revision, failure } };
     if failure.sent == Sent::MaybeSent {
-        records.note(uid, "an unknown outcome", |record| record.intent_unknown(slot, intent)).await;
+        settle(engine, job, |record| record.intent_unknown(slot, intent)).await;
         return NotSpent::Unknown { revision, failure, before: false };
     }
     if mark.was_unknown {
         // Refused now, and an earlier request under this intent may have worked: it stands.
         return NotSpent::Unknown { revision, failure, before: true };
     }
-    records.note(uid, "the end of an intent", |record| record.without_intent(slot, intent)).await;
+    settle(engine, job, |record| record.without_intent(slot, intent)).await;
     NotSpent::Failed { revision, failure }
+}
+
+/// Refused is ordinary: another process has taken the intent over.
+async fn settle(engine: &Engine, job: &Job, change: impl Fn(Record) -> Result<Record, TransitionError>) {
+    if let Err(error) = engine.records.settle(&job.place.uid, change).await
+        && !matches!(error, NotWritten::Refused(_))
+    {
+        tracing::warn!(error = %chain(&error), "an intent stays as it is and counts as an unknown outcome later");
+    }
 }
 
 #[cfg(test)]
