@@ -1,7 +1,7 @@
 //! Consent in a browser (RFC 6749 §4.1): the authorization request, and the code for tokens.
 //!
-//! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once, whatever
-//! happens.
+//! The operator builds the request, because only it knows the client secret and keeps the verifier. The code is sent once,
+//! whatever happens.
 
 use std::sync::Arc;
 

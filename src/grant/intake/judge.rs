@@ -1,5 +1,5 @@
-//! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the grant
-//! in use, else erased.
+//! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the
+//! grant in use, else erased.
 
 use std::time::Duration;
 
@@ -116,8 +116,8 @@ async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &m
     let loaded = engine.records.get(&job.place.uid);
     let was_sent = loaded.is_some_and(|loaded| loaded.record.intent(Slot::Candidate).is_some());
     let lasts = lasts(&candidate.grant, engine.records.clock.now());
-    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token will do. Once it was sent,
-    // only an answer to that proves anything.
+    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token will do. Once it was
+    // sent, only an answer to that proves anything.
     if !was_sent && job.method != Method::RefreshToken && told_by_call && lasts {
         match identify(engine, job, &mut candidate.grant).await {
             Err(Outcome::IntakeRefused { why: IntakeError::Refused { .. } })

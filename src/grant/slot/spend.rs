@@ -106,7 +106,8 @@ pub(crate) async fn send(
     Ok(granted.answer)
 }
 
-/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A disconnect in between does not stop it: what is on record then is what gets revoked.
+/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A
+/// disconnect in between does not stop it: what is on record then is what gets revoked.
 async fn keep(
     engine: &Engine,
     job: &Job,

@@ -1,4 +1,4 @@
-//! Secret text as JSON, for `#[serde(serialize_with)]`. The one place where it is written, and only into bytes that are sealed next.
+//! Secret text as JSON, for `#[serde(serialize_with)]`. Written only here, and only into bytes that are sealed next.
 
 use std::collections::BTreeMap;
 use std::io;

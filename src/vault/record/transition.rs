@@ -67,8 +67,8 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and while
-    /// the grant is being ended. The other slot is not touched.
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and
+    /// while the grant is being ended. The other slot is not touched.
     ///
     /// `replaces` is one whose holder was watched for longer than the time to live. Then the outcome is unknown from the start,
     /// because the former holder may have sent its request; and the id is new, so that of two who take over one learns that
