@@ -157,7 +157,7 @@ impl Report<'_> {
         if grant.consent.awaits_confirmation() {
             return None;
         }
-        let is_new = self.plan.history.new_grant;
+        let is_new = self.plan.history.accepted;
         before.filter(|_| !is_new).or_else(|| Some((Time(self.now), grant.bound_to.owner.clone())))
     }
 

@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Started);
         assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Busy);
         let finished = bench.worked("u1").await.finished.unwrap();
-        assert!(matches!(finished.outcome, Outcome::Committed { new_grant: true }));
+        assert!(matches!(finished.outcome, Outcome::Committed { accepted: true }));
         assert_eq!(finished.at, at(0));
         assert!(bench.engine().records.in_use("u1").is_some());
         bench.desk.drain().await;

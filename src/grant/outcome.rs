@@ -31,8 +31,9 @@ pub(super) type WorkResult = Result<Outcome, Outcome>;
 /// How it ended. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// A new revision of the grant is durable: of a candidate that was promoted, or of the grant in use.
-    Committed { new_grant: bool },
+    /// A new revision of the grant is durable. `accepted`: it is what somebody provided or consented to, not a newer token of
+    /// what was in use anyway.
+    Committed { accepted: bool },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
     Failed { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stands.

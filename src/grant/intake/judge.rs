@@ -33,7 +33,7 @@ pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
     let candidate = loaded.record.open(&engine.records.sealer, Slot::Candidate);
     let candidate =
         candidate.map_err(|_| Outcome::delayed("The candidate on record cannot be opened now."))?;
-    let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { new_grant: true }) };
+    let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { accepted: true }) };
     match judge(engine, job, app.as_deref(), &mut candidate).await {
         Ok(()) => promote(engine, job, &candidate).await,
         Err(Outcome::IntakeRefused { why }) => {
@@ -53,7 +53,7 @@ async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     if let Some(old) = old {
         engine.replaced.remember(job, &candidate.grant, old);
     }
-    Ok(Outcome::Committed { new_grant: true })
+    Ok(Outcome::Committed { accepted: true })
 }
 
 /// Whether the provider honours a candidate that fits, or the outcome that judging ended with.
