@@ -162,7 +162,13 @@ fn outcome(error: &PublishError) -> PublishOutcome {
         PublishError::QuotaExceeded(_) => PublishOutcome::QuotaExceeded,
         PublishError::Forbidden(_) => PublishOutcome::Forbidden,
         PublishError::Superseded => PublishOutcome::Unchanged,
-        _ => PublishOutcome::Failed,
+        PublishError::NamespaceTerminating(_)
+        | PublishError::NamespaceNotFound(_)
+        | PublishError::Refused(_)
+        | PublishError::BeingDeleted
+        | PublishError::Contended
+        | PublishError::Unanswered(_)
+        | PublishError::Unavailable(_) => PublishOutcome::Failed,
     }
 }
 
