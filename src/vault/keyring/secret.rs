@@ -67,7 +67,11 @@ pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdo
     let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
     while let Some(version) = versions.next().await {
         match version {
-            Ok(secret) => keyring.offer(offered(secret.as_ref())),
+            Ok(secret) => {
+                if let Some(fault) = keyring.offer(offered(secret.as_ref())) {
+                    tracing::error!(%fault, "the keyring's Secret is not as it should be");
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
             }
