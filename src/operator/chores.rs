@@ -72,7 +72,7 @@ async fn sweep_attempts(ctx: &Context) {
     let now = ctx.clock.now();
     let expires_at = |secret: &Secret| match attempts::read(secret) {
         Ok(kept) => kept.attempt.expires_at,
-        // ObjectVersion by another version, or by somebody else: keep it for as long as an attempt may live.
+        // Written by another version, or by somebody else: keep it for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
     let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
