@@ -24,7 +24,7 @@ pub(crate) enum SecretPlan {
     /// It stays as it is, and nothing newer is published.
     Withhold,
     /// There is nothing to publish, or it cannot be judged yet: all stays as it is.
-    Wait,
+    Nothing,
     Withdraw,
 }
 

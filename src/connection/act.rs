@@ -62,7 +62,7 @@ impl Act<'_> {
         match plan.secret {
             SecretPlan::Write => self.publish().await,
             SecretPlan::Withdraw => self.withdraw().await,
-            SecretPlan::Keep | SecretPlan::Withhold | SecretPlan::Wait => {}
+            SecretPlan::Keep | SecretPlan::Withhold | SecretPlan::Nothing => {}
         }
         if plan.end && !self.outcome.unfinished {
             self.also(mark_ending(ctx, connection, EndReason::Disconnected).await);

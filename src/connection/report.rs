@@ -143,7 +143,7 @@ impl Report<'_> {
                 Reason::Published
             }
             (SecretOutcome::Untouched, SecretPlan::Withhold) => Reason::Withheld,
-            (SecretOutcome::Untouched, SecretPlan::Write | SecretPlan::Wait) => Reason::NotYet,
+            (SecretOutcome::Untouched, SecretPlan::Write | SecretPlan::Nothing) => Reason::NotYet,
         };
         let name = self.connection.secret_name();
         ConditionVerdict::of(reason, &MessageFacts { secret: Some(&name), ..self.connection.facts() })
