@@ -30,7 +30,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
-use crate::publishing::{self, Desired, PublishError, PublishedVersion};
+use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -88,7 +88,11 @@ impl Context {
         let index = &self.world.published;
         let removed =
             publishing::withdraw(&self.client, index, namespace, name, owner_uid, written_uid).await;
-        self.metrics.published(removed.as_ref().map_or_else(outcome, |_| PublishOutcome::Withdrawn));
+        let counted = |removed: &Withdrawn| match removed {
+            Withdrawn::Gone => PublishOutcome::Withdrawn,
+            Withdrawn::NotOurs => PublishOutcome::Unchanged,
+        };
+        self.metrics.published(removed.as_ref().map_or_else(outcome, counted));
         removed.map(drop)
     }
 
@@ -162,7 +166,13 @@ fn outcome(error: &PublishError) -> PublishOutcome {
         PublishError::QuotaExceeded(_) => PublishOutcome::QuotaExceeded,
         PublishError::Forbidden(_) => PublishOutcome::Forbidden,
         PublishError::Superseded => PublishOutcome::Unchanged,
-        _ => PublishOutcome::Failed,
+        PublishError::NamespaceTerminating(_)
+        | PublishError::NamespaceNotFound(_)
+        | PublishError::Refused(_)
+        | PublishError::BeingDeleted
+        | PublishError::Contended
+        | PublishError::Unanswered(_)
+        | PublishError::Unavailable(_) => PublishOutcome::Failed,
     }
 }
 

@@ -46,7 +46,7 @@ impl<K: Registered> Deref for Handle<K> {
 }
 
 macro_rules! handles {
-    ($($(#[$doc:meta])* $field:ident: $kind:ty,)+) => {
+    ($($field:ident: $kind:ty,)+) => {
         pub(crate) struct Kinds {
             $(pub $field: Handle<$kind>,)+
         }

@@ -7,8 +7,9 @@
 //! - [`publishing`]: the Secret that workloads read.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`secret_plan`]: what controllers decide about a published Secret.
-//! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every controller is given.
-//! - [`discovered`]: what issuers publish about their addresses.
+//! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every
+//!   controller is given.
+//! - [`discovered`]: what issuers said of their addresses.
 //! - [`connection`], [`provider`], [`workspace`], [`share`]: the controllers.
 //! - [`operator`], [`cli`]: the process and its command line.
 //! - [`kube_ext`]: writing objects, conditions, Events, indexes of Secrets.

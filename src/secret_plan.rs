@@ -23,8 +23,8 @@ pub(crate) enum SecretPlan {
     Keep,
     /// It stays as it is, and nothing newer is published.
     Withhold,
-    /// There is nothing to publish, or it cannot be judged yet: nothing changes.
-    Wait,
+    /// There is nothing to publish, or it cannot be judged yet: all stays as it is.
+    Nothing,
     Withdraw,
 }
 

@@ -62,7 +62,7 @@ impl Act<'_> {
         match plan.secret {
             SecretPlan::Write => self.publish().await,
             SecretPlan::Withdraw => self.withdraw().await,
-            SecretPlan::Keep | SecretPlan::Withhold | SecretPlan::Wait => {}
+            SecretPlan::Keep | SecretPlan::Withhold | SecretPlan::Nothing => {}
         }
         if plan.end && !self.outcome.unfinished {
             self.also(mark_ending(ctx, connection, EndReason::Disconnected).await);
@@ -73,7 +73,7 @@ impl Act<'_> {
             }
         }
         for dismissal in &plan.dismissals {
-            self.also(ctx.grants.engine.consents.dismiss(dismissal).await);
+            self.also(ctx.grants.dismiss(dismissal).await);
         }
     }
 
@@ -139,12 +139,8 @@ impl Act<'_> {
         let Some(record) = record.filter(|_| !self.observed.actor.busy) else { return };
         let Some(pause) = self.plan.history.pause() else { return };
         if record.pause.as_ref().is_none_or(|known| known.not_before != pause.not_before) {
-            self.ctx
-                .grants
-                .engine
-                .records
-                .remember_pause(&self.connection.uid().unwrap_or_default(), pause)
-                .await;
+            let uid = self.connection.uid().unwrap_or_default();
+            self.ctx.grants.records().remember_pause(&uid, pause).await;
         }
     }
 
@@ -241,5 +237,5 @@ pub(super) async fn mark_ending(
         parameters: connection.spec.parameters.clone(),
         own_app: connection.spec.app.as_ref().map(|app| app.secret_name.clone()),
     };
-    ctx.grants.engine.records.mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
+    ctx.grants.records().mark_ending(&connection.uid().unwrap_or_default(), reason, &terms).await
 }

@@ -33,7 +33,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let next_probe = target
         .filter(|_| spec.app.is_none())
-        .and_then(|target| ctx.grants.engine.gate.registrations.next_probe(target.provider()));
+        .and_then(|target| ctx.grants.registrations().next_probe(target.provider()));
     ObservedConnection {
         provider,
         next_probe,
@@ -88,7 +88,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     if *record.place() != ctx.world.place(connection) {
         return RecordState::Tampered;
     }
-    ctx.grants.engine.marks.sees(&record);
+    ctx.grants.sees(&record);
     let grant = match record.open_grant(&ctx.sealer) {
         Ok(grant) => grant.map(Arc::new),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,

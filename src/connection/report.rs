@@ -143,7 +143,7 @@ impl Report<'_> {
                 Reason::Published
             }
             (SecretOutcome::Untouched, SecretPlan::Withhold) => Reason::Withheld,
-            (SecretOutcome::Untouched, SecretPlan::Write | SecretPlan::Wait) => Reason::NotYet,
+            (SecretOutcome::Untouched, SecretPlan::Write | SecretPlan::Nothing) => Reason::NotYet,
         };
         let name = self.connection.secret_name();
         ConditionVerdict::of(reason, &MessageFacts { secret: Some(&name), ..self.connection.facts() })
@@ -157,7 +157,7 @@ impl Report<'_> {
         if grant.consent.awaits_confirmation() {
             return None;
         }
-        let is_new = self.plan.history.new_grant;
+        let is_new = self.plan.history.accepted;
         before.filter(|_| !is_new).or_else(|| Some((Time(self.now), grant.bound_to.owner.clone())))
     }
 

@@ -15,20 +15,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use super::consent::{Concluded, consent};
+use super::consent::{Concluded, Dismissal, consent};
 use super::outcome::{FinishedWork, Outcome};
 use super::refresh::{mint, refresh};
+use super::registration::Registrations;
 use super::work::{ConsentTask, Job, Task};
-use super::{Engine, intake, lock, revoke};
+use super::{Engine, Records, intake, lock, revoke};
 use crate::kube_ext::events::Events;
 use crate::metrics::Metrics;
+use crate::vault::Record;
 
 /// How long a grant rests after its work panicked.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// Where work on grants is submitted.
 pub(crate) struct Desk {
-    pub(crate) engine: Engine,
+    pub(super) engine: Engine,
     pub(super) events: Arc<Events>,
     metrics: Arc<Metrics>,
     wake: UnboundedSender<ObjectRef<IntegrationConnection>>,
@@ -86,7 +88,27 @@ impl Desk {
         Self { engine, events, metrics, wake, actors: Mutex::default(), tasks: TaskTracker::new() }
     }
 
-    /// Starts the work unless work on the same grant is in progress, or no more work is started. Never waits.
+    /// What the records of grants are told besides the work on them.
+    pub(crate) fn records(&self) -> &Records {
+        &self.engine.records
+    }
+
+    /// What providers say of our registrations.
+    pub(crate) fn registrations(&self) -> &Registrations {
+        &self.engine.gate.registrations
+    }
+
+    /// Takes note of the intents of other processes on this record.
+    pub(crate) fn sees(&self, record: &Record) {
+        self.engine.marks.sees(record);
+    }
+
+    /// Ends an attempt that cannot go on. Returns whether nothing is left to do.
+    pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
+        self.engine.consents.dismiss(dismissal).await
+    }
+
+    /// Starts the work unless work on the same grant is under way, or nothing is started any more. Never waits.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Submission {
         if self.engine.gate.draining.is_cancelled() {
             return Submission::Draining;
@@ -234,7 +256,7 @@ impl Actor {
 mod tests {
     use super::*;
     use crate::grant::fixtures::{Bench, at, grant, job, place};
-    use crate::vault::{Credential, Record};
+    use crate::vault::Credential;
 
     const ENTRY: &str = "generic-api-key";
 
@@ -247,7 +269,7 @@ mod tests {
         assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Started);
         assert_eq!(bench.desk.submit(job(ENTRY, Task::Judge)), Submission::Busy);
         let finished = bench.worked("u1").await.finished.unwrap();
-        assert!(matches!(finished.outcome, Outcome::Committed { new_grant: true }));
+        assert!(matches!(finished.outcome, Outcome::Committed { accepted: true }));
         assert_eq!(finished.at, at(0));
         assert!(bench.engine().records.in_use("u1").is_some());
         bench.desk.drain().await;

@@ -55,10 +55,10 @@ pub(crate) fn at(second: i64) -> Timestamp {
 
 /// An API server that keeps Secrets and takes Events.
 #[derive(Clone, Default)]
-pub(crate) struct ApiServer(Arc<Mutex<StoredAttempt>>);
+pub(crate) struct ApiServer(Arc<Mutex<Contents>>);
 
 #[derive(Default)]
-struct StoredAttempt {
+struct Contents {
     version: u64,
     secrets: BTreeMap<String, Value>,
     events: Vec<String>,
@@ -135,7 +135,7 @@ impl ApiServer {
     }
 }
 
-impl StoredAttempt {
+impl Contents {
     fn put(&mut self, name: &str, mut secret: Value) -> Response {
         self.version += 1;
         let metadata = &mut secret["metadata"];

@@ -31,9 +31,9 @@ pub(super) type WorkResult = Result<Outcome, Outcome>;
 /// The result. `revision` is that of the grant that was used, `failure` what the provider said, in our words.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// A new revision of the grant is durable: of a candidate that was promoted, or of the grant in use.
-    Committed { new_grant: bool },
-    /// The provider refused, or a temporary failure kept the request from having an effect. The grant is unchanged.
+    /// A new revision of the grant is durable: of what somebody provided or consented to (`accepted`), or of what was in use.
+    Committed { accepted: bool },
+    /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
     Failed { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stays.
     Unknown { revision: i64, failure: Failure },
@@ -127,8 +127,14 @@ impl From<&Outcome> for RefreshOutcome {
             },
             Outcome::Held { .. } | Outcome::SecretMissing { .. } => Self::Transient,
             Outcome::ConsentOutdated => Self::Refused,
-            // Foreign or Stale: a refresh has no other outcome here.
-            _ => Self::Superseded,
+            // Foreign or Stale: a refresh ends in none of the other ways.
+            Outcome::Foreign { .. }
+            | Outcome::Stale
+            | Outcome::IntakeRefused { .. }
+            | Outcome::IntakeDelayed { .. }
+            | Outcome::IntakeInDoubt
+            | Outcome::Stepped
+            | Outcome::Polled { .. } => Self::Superseded,
         }
     }
 }

@@ -132,7 +132,7 @@ impl Records {
         self.write(uid, None, Patience::Brief, change).await
     }
 
-    /// The same if somebody will repeat a change that is not made now. Returns whether `what` is on record, and logs if not.
+    /// The same where somebody asks again for a change that is not made now. Logs if not; returns whether `what` is on record.
     pub(super) async fn note(
         &self,
         uid: &str,
@@ -166,8 +166,8 @@ impl Records {
         self.note(uid, "the end of a grant", change).await
     }
 
-    /// Notes that this record's connection is gone, and erases the record after that has been so for `retention`. Nothing is
-    /// revoked: nobody requested that.
+    /// Notes that this record's connection is gone, and erases the record when that has been so for `retention`. Nothing is
+    /// revoked: nobody asked for that.
     pub(crate) async fn orphaned(&self, orphan: Loaded, retention: Duration) {
         let Loaded { record, version } = orphan;
         let (place, now) = (record.place(), self.clock.now());

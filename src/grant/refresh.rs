@@ -16,7 +16,7 @@ use crate::vault::{Consent, Credential, Grant, Record, Slot};
 pub(super) async fn refresh(engine: &Engine, job: &Job) -> WorkResult {
     let app = engine.secrets.client(job).await?;
     spend(engine, job, &app, Slot::InUse).await?;
-    Ok(Outcome::Committed { new_grant: false })
+    Ok(Outcome::Committed { accepted: false })
 }
 
 impl From<NotSpent> for Outcome {
@@ -60,7 +60,7 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     }
     let change = |record: Record| record.minted(&records.sealer, &grant);
     match records.write(uid, Some(place), Patience::Brief, change).await {
-        Ok(Some(_)) => Ok(Outcome::Committed { new_grant: false }),
+        Ok(Some(_)) => Ok(Outcome::Committed { accepted: false }),
         _ => Err(Outcome::Stale),
     }
 }

@@ -39,7 +39,7 @@ impl Events {
             Some(reason::EventType::Warning) => EventType::Warning,
             Some(reason::EventType::Normal) | None => EventType::Normal,
         };
-        let note = &note[..note.floor_char_boundary(NOTE_BYTES)];
+        let note = cut(note);
         let recorder = self.recorder(object, reason, note);
         let event = Event {
             type_,
@@ -73,6 +73,11 @@ impl Events {
     }
 }
 
+/// As much of a note as fits, up to a whole character.
+fn cut(note: &str) -> &str {
+    &note[..note.floor_char_boundary(NOTE_BYTES)]
+}
+
 /// Outside of the reconcile's span, which would name the object a second time.
 fn log(event: &Event, object: &ObjectReference) {
     let ObjectReference { kind, namespace, name, .. } = object;
@@ -81,5 +86,17 @@ fn log(event: &Event, object: &ObjectReference) {
     match event.type_ {
         EventType::Normal => tracing::info!(parent: None, kind, namespace, name, reason, "{note}"),
         EventType::Warning => tracing::warn!(parent: None, kind, namespace, name, reason, "{note}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_at_a_whole_character() {
+        assert_eq!(cut("short"), "short");
+        assert_eq!(cut(&"ä".repeat(600)).len(), 1024);
+        assert_eq!(cut(&format!("a{}", "ä".repeat(600))).len(), 1023);
     }
 }

@@ -47,7 +47,7 @@ families! {
     PROVIDER_REQUESTS: Counter "bowline_provider_requests_total" ["operation", "class"] &[],
         "Requests to providers, by what was asked and how the answer was read; `abandoned` means nobody waited for it.";
     PUBLISHES: Counter "bowline_publishes_total" ["outcome"] &[],
-        "Secrets that were to be published, by outcome.";
+        "Secrets published or withdrawn, by outcome.";
     PASS_DURATION: Histogram "bowline_reconcile_duration_seconds" ["controller"] CALLS,
         "Duration of a reconcile, in seconds.";
     PASSES: Counter "bowline_reconciles_total" ["controller", "outcome"] &[],

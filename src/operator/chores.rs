@@ -72,7 +72,7 @@ async fn sweep_attempts(ctx: &Context) {
     let now = ctx.clock.now();
     let expires_at = |secret: &Secret| match attempts::read(secret) {
         Ok(kept) => kept.attempt.expires_at,
-        // Of another version, or somebody else's: keep it for as long as an attempt may live.
+        // Written by another version, or by somebody else: keep it for as long as an attempt may live.
         Err(_) => secret.creation_timestamp().map_or(now, |made| made.0 + LIFETIME),
     };
     let expired = |secret: &Secret| later(expires_at(secret), ATTEMPTS_KEPT) <= now;
@@ -156,7 +156,7 @@ async fn sweep_orphans(ctx: &Context) {
     let known: HashSet<&str> = known.filter_map(|metadata| metadata.uid.as_deref()).collect();
     for record in ctx.store.iter().filter(|record| record.orphaned_since().is_some()) {
         if known.contains(record.uid()) {
-            ctx.grants.engine.records.claimed(record.uid()).await;
+            ctx.grants.records().claimed(record.uid()).await;
         }
     }
     for orphan in ctx.store.orphans(&known) {
@@ -165,7 +165,7 @@ async fn sweep_orphans(ctx: &Context) {
         // The cache may be behind: check the API server once before marking a record.
         match api.get_metadata_opt(&place.name).await {
             Ok(found) if found.as_ref().and_then(ResourceExt::uid).as_deref() != Some(place.uid.as_str()) => {
-                ctx.grants.engine.records.orphaned(orphan, ctx.settings.record_retention).await;
+                ctx.grants.records().orphaned(orphan, ctx.settings.record_retention).await;
             }
             Ok(_) | Err(_) => {}
         }

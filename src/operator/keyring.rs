@@ -6,6 +6,7 @@ use std::time::Duration;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
 
 use super::serve::Readiness;
@@ -19,13 +20,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn obtain(
     client: &Client,
     settings: &OperatorSettings,
+    clock: &Clock,
     readiness: &Readiness,
     life: &Lifetime,
 ) -> Option<SharedKeyring> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
     let dir = settings.keyring_dir.clone();
     loop {
-        match load(&secrets, dir.as_deref()).await {
+        match load(&secrets, dir.as_deref(), clock.now()).await {
             Ok(keyring) => return Some(follow(keyring, secrets, dir, life)),
             Err(reason) => {
                 tracing::error!(reason, "there is no keyring");
@@ -36,12 +38,10 @@ pub(super) async fn obtain(
     }
 }
 
-async fn load(secrets: &Api<Secret>, dir: Option<&Path>) -> Result<Keyring, String> {
+async fn load(secrets: &Api<Secret>, dir: Option<&Path>, now: Timestamp) -> Result<Keyring, String> {
     match dir {
         Some(dir) => directory::load(dir).map_err(|error| chain(&error).to_string()),
-        None => secret::load_or_create(secrets, Clock::default().now())
-            .await
-            .map_err(|error| chain(&error).to_string()),
+        None => secret::load_or_create(secrets, now).await.map_err(|error| chain(&error).to_string()),
     }
 }
 

@@ -19,6 +19,7 @@ mod serve;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bowline_runtime::clock::Clock;
 use bowline_runtime::startup::{self, StartError};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Namespace;
@@ -104,14 +105,15 @@ async fn start(
     readiness: &Readiness,
     life: &Lifetime,
 ) -> Result<Option<Arc<Context>>, OperatorError> {
-    let Lifetime { stop, tasks } = life;
+    let (Lifetime { stop, tasks }, clock) = (life, Clock::default());
     let store = Arc::new(Store::new(client.clone(), &settings.namespace));
     tasks.spawn(Arc::clone(&store).run(stop.clone()));
     readiness.waiting("reading the keyring");
-    let Some(keyring) = keyring::obtain(&client, &settings, readiness, life).await else { return Ok(None) };
+    let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
+    let Some(keyring) = keyring else { return Ok(None) };
     readiness.waiting("reading the cluster");
     let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
-    let (ctx, registry) = parts::make(settings, client, metrics, store, keyring.clone(), cluster)?;
+    let (ctx, registry) = parts::make(settings, client, clock, metrics, store, keyring.clone(), cluster)?;
     let controllers = registry.start(&ctx, life);
     let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed()) };
     if stop.run_until_cancelled(listed).await.is_none() {

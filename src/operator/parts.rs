@@ -28,6 +28,7 @@ use crate::world::World;
 pub(super) fn make(
     settings: OperatorSettings,
     client: Client,
+    clock: Clock,
     metrics: Arc<Metrics>,
     store: Arc<Store>,
     keyring: SharedKeyring,
@@ -35,7 +36,7 @@ pub(super) fn make(
 ) -> Result<(Arc<Context>, Registry), OperatorError> {
     let mut registry = Registry::new(client.clone());
     let world = world(cluster, &client, &settings, &mut registry);
-    let (clock, sealer) = (Clock::default(), Sealer::new(keyring));
+    let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);

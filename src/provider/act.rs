@@ -46,7 +46,7 @@ pub(super) async fn act(
     outcome.refusal = resolution.as_ref().err().cloned();
     settle(ctx, &name, resolution);
     // The provider stays usable meanwhile: probes of its connections need it.
-    if outcome.refusal.is_none() && ctx.grants.engine.gate.registrations.is_rejected(&name) {
+    if outcome.refusal.is_none() && ctx.grants.registrations().is_rejected(&name) {
         let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
         let contact = provider.spec.contact.as_deref();
         outcome.refusal = Some(ProviderRefusal::new(Reason::AppRejected, message, contact));
@@ -114,7 +114,7 @@ fn settle(ctx: &Context, name: &str, next: Resolution) {
     let last = resolutions.get(name);
     let last = last.as_deref();
     if change::app_is_new(last, &next) {
-        ctx.grants.engine.gate.registrations.accepted(name);
+        ctx.grants.registrations().accepted(name);
     }
     let changed = last.is_none_or(|last| !change::same(last, &next));
     resolutions.set(name, Arc::new(next));

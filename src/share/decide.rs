@@ -88,7 +88,7 @@ pub(crate) fn decide(share: &ConnectionShare, observed: &ObservedShare) -> Resul
     let workspace = belongs(share, source)?;
     let wanted = sharing::share(&source.connection, workspace, &share.namespace().unwrap_or_default());
     Ok(SharePlan {
-        secret: secret(share, observed, source),
+        secret: secret_plan(share, observed, source),
         correction: (!is_like(share, &wanted)).then_some(wanted),
     })
 }
@@ -118,7 +118,7 @@ fn is_like(share: &ConnectionShare, wanted: &ConnectionShare) -> bool {
         && wanted.labels().iter().all(|(name, value)| share.labels().get(name) == Some(value))
 }
 
-fn secret(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSource) -> SecretPlan {
+fn secret_plan(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSource) -> SecretPlan {
     let connection = source.connection.as_ref();
     let said = connection.reason_of(ConditionType::SecretPublished);
     let may = connection.may_be_published();
@@ -130,7 +130,7 @@ fn secret(share: &ConnectionShare, observed: &ObservedShare, source: &ShareSourc
         return SecretPlan::Withdraw;
     }
     let Some(grant) = source.grant.as_ref().filter(|grant| judged(connection, grant.version)) else {
-        return SecretPlan::Wait;
+        return SecretPlan::Nothing;
     };
     if as_it_should_be(share, observed, grant.version) {
         SecretPlan::Keep

@@ -1,7 +1,7 @@
 //! A record: everything about one connection that must change together, as one object in the store. Pure.
 //!
-//! All code can read the fields; only the transitions (`with_…`, `answered`, `promoted`, …) change them. They seal, count
-//! the revision and refuse an order that would lose something. Only the sealed fields are secret.
+//! The fields can be read by all and changed only through the transitions (`with_…`, `answered`, `promoted`, …), which seal,
+//! count the revision and refuse an order that would lose something. Only the sealed fields are secret.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -178,7 +178,7 @@ fn finished(input: &Input, id: &str) -> Option<AttemptUpdate> {
         return None;
     }
     match outcome {
-        Outcome::Committed { new_grant: true } => Some(AttemptUpdate::succeeded()),
+        Outcome::Committed { accepted: true } => Some(AttemptUpdate::succeeded()),
         Outcome::IntakeRefused { why } => Some(AttemptUpdate::failed(why.reason(), why.to_string())),
         Outcome::IntakeDelayed { message } => Some(AttemptUpdate::Delayed(message.clone())),
         Outcome::IntakeInDoubt => Some(in_doubt(input)),

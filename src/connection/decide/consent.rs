@@ -13,7 +13,10 @@ use crate::grant::consent::{ConsentTask, Dismissal, being_checked, in_use, repla
 use crate::vault::Grant;
 
 pub(crate) fn task(input: &Input, authorized: &ConditionVerdict) -> Option<ConsentTask> {
-    let step = |kept: &StoredAttempt| due(input, kept, authorized)?.ok();
+    let step = |kept: &StoredAttempt| match due(input, kept, authorized)? {
+        Due::Step(task) => Some(task),
+        Due::End(_) => None,
+    };
     input.observed.attempts.iter().find_map(step).or_else(|| confirmation(input)).or_else(|| {
         let request = pending_request(input)?;
         (!input.is_blocked(authorized)).then_some(ConsentTask::AskDevice { request })
@@ -25,19 +28,24 @@ pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Di
     if input.observed.actor.busy {
         return Vec::new();
     }
-    input.observed.attempts.iter().filter_map(|kept| due(input, kept, authorized)?.err()).collect()
+    let end = |kept: &StoredAttempt| match due(input, kept, authorized)? {
+        Due::Step(_) => None,
+        Due::End(dismissal) => Some(dismissal),
+    };
+    input.observed.attempts.iter().filter_map(end).collect()
 }
 
-/// What is due for an attempt: its next step, or its end.
-fn due(
-    input: &Input,
-    kept: &StoredAttempt,
-    authorized: &ConditionVerdict,
-) -> Option<Result<ConsentTask, Dismissal>> {
+/// What is due on an attempt.
+enum Due {
+    Step(ConsentTask),
+    End(Dismissal),
+}
+
+fn due(input: &Input, kept: &StoredAttempt, authorized: &ConditionVerdict) -> Option<Due> {
     let attempt = kept.name.clone();
     let same = |known: &&Dismissal| known.attempt == attempt && known.version == kept.version();
     if let Some(known) = input.observed.unwritten().find(same) {
-        return Some(Err(known.clone()));
+        return Some(Due::End(known.clone()));
     }
     match &kept.attempt.step {
         Step::Exchanging => Some(left_behind(input, kept)),
@@ -49,17 +57,17 @@ fn due(
         }
         Step::Asked { .. } | Step::Returned { .. } | Step::Waiting { .. } if input.is_blocked(authorized) => {
             let (reason, message) = why_blocked(input, authorized);
-            Some(Err(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
+            Some(Due::End(Dismissal::of(kept, AttemptEnding::failed(reason, message))))
         }
         // The former grant is being revoked: that takes a moment, and the page waits that long.
         Step::Asked { .. } if input.observed.record.is_ending() => None,
-        Step::Asked { .. } => Some(Ok(ConsentTask::Begin { attempt })),
-        Step::Returned { .. } => Some(Ok(ConsentTask::Exchange { attempt })),
+        Step::Asked { .. } => Some(Due::Step(ConsentTask::Begin { attempt })),
+        Step::Returned { .. } => Some(Due::Step(ConsentTask::Exchange { attempt })),
         Step::Waiting { .. } if !is_newest_code(input, kept) => {
-            Some(Err(Dismissal::of(kept, replaced_code())))
+            Some(Due::End(Dismissal::of(kept, replaced_code())))
         }
         Step::Waiting { next_poll, .. } => {
-            (poll_at(input, *next_poll) <= input.now).then_some(Ok(ConsentTask::Poll { attempt }))
+            (poll_at(input, *next_poll) <= input.now).then_some(Due::Step(ConsentTask::Poll { attempt }))
         }
         Step::Prepared { .. } | Step::Sent { .. } | Step::Ended(_) => None,
     }
@@ -78,8 +86,8 @@ fn poll_at(input: &Input, next_poll: Timestamp) -> Timestamp {
     input.observed.actor.poll_at.map_or(next_poll, |at| at.max(next_poll))
 }
 
-/// An exchange that an earlier process began. Its grant may still be on record.
-fn left_behind(input: &Input, kept: &StoredAttempt) -> Result<ConsentTask, Dismissal> {
+/// An exchange that an earlier process began. Its grant may be on record nevertheless.
+fn left_behind(input: &Input, kept: &StoredAttempt) -> Due {
     let record = &input.observed.record;
     // Times have whole seconds: within the same second it is probably the grant of the attempt before.
     let is_its = |obtained_at: Timestamp| obtained_at > kept.attempt.started_at;
@@ -90,9 +98,9 @@ fn left_behind(input: &Input, kept: &StoredAttempt) -> Result<ConsentTask, Dismi
     } else if record.grant().is_some_and(|grant| in_use_is_its(grant)) {
         in_use()
     } else {
-        return Ok(ConsentTask::Interrupted { attempt: kept.name.clone() });
+        return Due::Step(ConsentTask::Interrupted { attempt: kept.name.clone() });
     };
-    Err(Dismissal::of(kept, ending))
+    Due::End(Dismissal::of(kept, ending))
 }
 
 fn is_newest_code(input: &Input, kept: &StoredAttempt) -> bool {

@@ -32,8 +32,8 @@ pub(crate) struct History {
     pub(crate) handled_refresh: Option<String>,
     /// The last request for a device flow that was taken up or refused.
     pub(crate) handled_authorization: Option<String>,
-    /// Whether there is a new grant since just now.
-    pub(crate) new_grant: bool,
+    /// Whether what somebody provided or consented to came into use just now.
+    pub(crate) accepted: bool,
 }
 
 impl History {
@@ -92,9 +92,9 @@ impl History {
         self.answer(finished);
         let now = finished.at;
         match &finished.outcome {
-            Outcome::Committed { new_grant } => {
+            Outcome::Committed { accepted } => {
                 let Self { handled_refresh, handled_authorization, .. } = self;
-                Self { handled_refresh, handled_authorization, new_grant: *new_grant, ..Self::default() }
+                Self { handled_refresh, handled_authorization, accepted: *accepted, ..Self::default() }
             }
             // Before the first record there is no revision, but a failure counts already.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {

@@ -84,7 +84,7 @@ pub(crate) fn decide(
         shared: shared::shared(&input),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
-        secret: secret(&input, &authorized),
+        secret: secret_plan(&input, &authorized),
         end: ends(observed, &authorized),
         fresh: fresh::fresh(&input, next_attempt),
         task,
@@ -130,7 +130,7 @@ fn answerable(input: &Input, authorized: &ConditionVerdict) -> bool {
         && task::earliest(input).is_some()
 }
 
-fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
+fn secret_plan(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
     let observed = input.observed;
     let has_token = observed.record.grant().is_some();
     // A revoked grant stays withdrawn even if another reason is shown.
@@ -147,7 +147,7 @@ fn secret(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
         _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
             SecretPlan::Keep
         }
-        _ if !has_token => SecretPlan::Wait,
+        _ if !has_token => SecretPlan::Nothing,
         _ if as_it_should_be(input) => SecretPlan::Keep,
         Effect::Serve | Effect::Coast => SecretPlan::Write,
     }

@@ -55,7 +55,7 @@ async fn confirm(engine: &Engine, job: &Job, account: &str) -> WorkResult {
         record.agreed(&records.sealer, &grant)
     };
     match records.settle(&job.place.uid, change).await {
-        Ok(Some(_)) => Ok(Outcome::Committed { new_grant: true }),
+        Ok(Some(_)) => Ok(Outcome::Committed { accepted: true }),
         Ok(None) | Err(_) => Err(Outcome::Stale),
     }
 }

@@ -59,7 +59,7 @@ impl Consents {
         lock(&self.concluded).remove(uid);
     }
 
-    /// Ends an attempt that cannot continue, unless it has changed since it was judged. Returns whether it is finished.
+    /// Ends an attempt that cannot go on, unless somebody moved it on since that was judged. Whether nothing is left to do.
     pub(crate) async fn dismiss(&self, dismissal: &Dismissal) -> bool {
         match self.attempt(&dismissal.attempt).await {
             Ok(kept) if kept.version() != dismissal.version => true,

@@ -1,5 +1,5 @@
-//! Judging a candidate: does the provider accept it, and does it belong to the expected account? If so, it becomes the grant
-//! in use; otherwise it is erased.
+//! Judging a candidate: does the provider honour it, and is it of the account that is expected? If so, it is promoted to the
+//! grant in use, else erased.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) async fn judge_candidate(engine: &Engine, job: &Job) -> WorkResult {
     let candidate = loaded.record.open(&engine.records.sealer, Slot::Candidate);
     let candidate =
         candidate.map_err(|_| Outcome::delayed("The candidate on record cannot be opened now."))?;
-    let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { new_grant: true }) };
+    let Some(mut candidate) = candidate else { return Ok(Outcome::Committed { accepted: true }) };
     match judge(engine, job, app.as_deref(), &mut candidate).await {
         Ok(()) => promote(engine, job, &candidate).await,
         Err(Outcome::IntakeRefused { why }) => {
@@ -53,7 +53,7 @@ async fn promote(engine: &Engine, job: &Job, candidate: &Opened) -> WorkResult {
     if let Some(old) = old {
         engine.replaced.remember(job, &candidate.grant, old);
     }
-    Ok(Outcome::Committed { new_grant: true })
+    Ok(Outcome::Committed { accepted: true })
 }
 
 /// Whether the provider accepts a candidate that fits, or the outcome that judging ended with.
@@ -116,8 +116,8 @@ async fn try_tokens(engine: &Engine, job: &Job, app: Option<&App>, candidate: &m
     let loaded = engine.records.get(&job.place.uid);
     let was_sent = loaded.is_some_and(|loaded| loaded.record.intent(Slot::Candidate).is_some());
     let lasts = lasts(&candidate.grant, engine.records.clock.now());
-    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token is enough. After it
-    // was sent, only an answer to that proves anything.
+    // With method RefreshToken the refresh token is proved by using it once; otherwise the access token will do. Once it was
+    // sent, only an answer to that proves anything.
     if !was_sent && job.method != Method::RefreshToken && told_by_call && lasts {
         match identify(engine, job, &mut candidate.grant).await {
             Err(Outcome::IntakeRefused { why: IntakeError::Refused { .. } })

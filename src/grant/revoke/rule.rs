@@ -24,8 +24,8 @@ pub(super) fn may_be_ended(reach: Reach) -> bool {
     reach != Reach::Shared
 }
 
-/// Whether a useless grant may be revoked. One that was imported, and not consented to through us, may be the only one of
-/// another connection, and whoever imported it still has it.
+/// Whether a grant may be revoked that is of no use any more. One that was imported, and not consented to through us, may be
+/// another connection's only one, and whoever imported it still has it.
 pub(super) fn may_be_discarded(consented: bool, reach: Reach) -> bool {
     consented && matches!(reach, Reach::TokenAlone | Reach::OnlyOne)
 }
@@ -35,7 +35,7 @@ pub(super) fn ends_token_alone(description: &Description) -> bool {
     description.revoke.scope == RevokeScope::Token && description.grant.chain == Chain::Connection
 }
 
-/// What a revocation of `grant` would affect besides it, in use by the connection `uid`, unless that is being ended, or by others.
+/// What a revocation of `grant` would affect besides it, in use by connection `uid`, unless that is being ended, or by others.
 pub(super) fn reach(store: &Store, uid: &str, description: &Description, grant: &Grant) -> Reach {
     if ends_token_alone(description) {
         return Reach::TokenAlone;

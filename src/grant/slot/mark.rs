@@ -1,4 +1,4 @@
-//! The intent under which a refresh token is sent: whose it is, since when we have watched it, and when one is needed.
+//! The intent under which a refresh token is sent: whose stand, since when those of others are watched, and when one is needed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use crate::grant::work::Job;
 use crate::grant::{Engine, lock};
 use crate::vault::{Intent, IntentId, Loaded, Opened, Record, Slot, Version, WriteError};
 
-/// The intents of others. Their age counts on our own clock from when we first saw them, because the clocks of two machines
-/// differ.
+/// The intents of others. Their age is counted on our own clock from when we first saw them, because the wall times of two
+/// machines differ.
 pub(crate) struct Marks {
     holder: String,
     ttl: Duration,

@@ -64,11 +64,15 @@ fn may_be_spent(
     opened: &Opened,
 ) -> Result<(), NotSpent> {
     opened.grant.bound_to.fits(&job.terms(Some(app))).map_err(|_| NotSpent::Misfit)?;
+    let Some(sent) = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate) else {
+        return Ok(());
+    };
     let records = &engine.records;
-    let sent = record.intent(Slot::Candidate).filter(|_| opened.slot() == Slot::Candidate);
     let in_use = records.opened(record, Slot::InUse).map(|in_use| in_use.grant);
-    let again = |at| may_be_sent_again(at, job.target.grace(), in_use.as_ref(), records.clock.now());
-    if sent.is_none_or(|intent| again(intent.at)) { Ok(()) } else { Err(NotSpent::MaybeSpent) }
+    if may_be_sent_again(sent.at, job.target.grace(), in_use.as_ref(), records.clock.now()) {
+        return Ok(());
+    }
+    Err(NotSpent::MaybeSpent)
 }
 
 /// Whether a candidate that was sent without an answer may be sent again.
@@ -102,7 +106,8 @@ pub(crate) async fn send(
     Ok(granted.answer)
 }
 
-/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A disconnect in between does not stop it: what is on record then is what gets revoked.
+/// Puts the answer on record before anything in it is judged, however long that takes while what it renews is there. A
+/// disconnect in between does not stop it: what is on record then is what gets revoked.
 async fn keep(
     engine: &Engine,
     job: &Job,
@@ -139,22 +144,31 @@ async fn keep(
     }
 }
 
-/// Only a request that certainly had no effect loses its intent. If that write fails, the outcome later counts as unknown.
+/// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome
+/// later.
 async fn failed(engine: &Engine, job: &Job, opened: &Opened, mark: Mark, failure: Failure) -> NotSpent {
-    let (records, uid) = (&engine.records, &job.place.uid);
     let (slot, revision) = (opened.slot(), opened.revision());
     let failure = engine.gate.failed(job, failure, Some(&opened.grant).filter(|_| slot == Slot::InUse));
     let Some(intent) = mark.intent else { return NotSpent::Failed { revision, failure } };
     if failure.sent == Sent::MaybeSent {
-        records.note(uid, "an unknown outcome", |record| record.intent_unknown(slot, intent)).await;
+        settle(engine, job, |record| record.intent_unknown(slot, intent)).await;
         return NotSpent::Unknown { revision, failure, before: false };
     }
     if mark.was_unknown {
         // Refused now, but an earlier request under this intent may have worked: the intent stays.
         return NotSpent::Unknown { revision, failure, before: true };
     }
-    records.note(uid, "the end of an intent", |record| record.without_intent(slot, intent)).await;
+    settle(engine, job, |record| record.without_intent(slot, intent)).await;
     NotSpent::Failed { revision, failure }
+}
+
+/// Refused is ordinary: another process has taken the intent over.
+async fn settle(engine: &Engine, job: &Job, change: impl Fn(Record) -> Result<Record, TransitionError>) {
+    if let Err(error) = engine.records.settle(&job.place.uid, change).await
+        && !matches!(error, NotWritten::Refused(_))
+    {
+        tracing::warn!(error = %chain(&error), "an intent stays as it is and counts as an unknown outcome later");
+    }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn what_the_connection_says_decides_what_becomes_of_the_secret() {
     let table = [
         ("Authorized", "Published", 5, SecretPlan::Write),
         ("Authorized", "NameTaken", 5, SecretPlan::Write),
-        ("Authorized", "Published", 4, SecretPlan::Wait),
+        ("Authorized", "Published", 4, SecretPlan::Nothing),
         ("MissingScopes", "Withheld", 5, SecretPlan::Withhold),
         ("ConsentOutdated", "Published", 5, SecretPlan::Withhold),
         ("GrantRevoked", "Withdrawn", 5, SecretPlan::Withdraw),

@@ -57,7 +57,9 @@ pub(crate) async fn follow(directory: PathBuf, keyring: &SharedKeyring, shutdown
         let offered = loaded.map_err(KeyringFault::from);
         let found = offered.as_ref().map(Keyring::to_entries).map_err(Clone::clone);
         if seen.as_ref() != Some(&found) {
-            keyring.offer(offered);
+            if let Some(fault) = keyring.offer(offered) {
+                tracing::error!(%fault, "the keyring's directory is not as it should be");
+            }
             seen = Some(found);
         }
     }

@@ -67,7 +67,11 @@ pub(crate) async fn follow(secrets: Api<Secret>, keyring: &SharedKeyring, shutdo
     let mut versions = pin!(versions.take_until(shutdown.cancelled_owned()));
     while let Some(version) = versions.next().await {
         match version {
-            Ok(secret) => keyring.offer(offered(secret.as_ref())),
+            Ok(secret) => {
+                if let Some(fault) = keyring.offer(offered(secret.as_ref())) {
+                    tracing::error!(%fault, "the keyring's Secret is not as it should be");
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the watch of the keyring failed and starts again");
             }
@@ -100,8 +104,92 @@ fn to_secret(keyring: &Keyring) -> Secret {
 #[allow(clippy::unwrap_used)]
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{StatusCode, Uri};
+    use axum::response::{IntoResponse, Response};
+    use futures::stream;
+    use kube::Client;
+    use serde_json::{Value, json};
+    use tokio::time::timeout;
+
     use super::super::fixtures::{FIRST, SECOND, keyring};
     use super::*;
+
+    /// How a watch goes on after the first list, which has the keyring.
+    #[derive(Clone, Copy)]
+    enum Watch {
+        Deleted,
+        /// It is too old, so everything is listed again; with the keyring or without it.
+        Expired {
+            listed_again: bool,
+        },
+        Broken,
+    }
+
+    /// An API server whose first list has the keyring and whose first watch goes like this.
+    fn api_server(watch: Watch) -> Client {
+        let asked = Arc::new(Mutex::new((0, 0)));
+        let serve = move |uri: Uri| {
+            let mut asked = asked.lock().unwrap();
+            let is_watch = uri.query().is_some_and(|query| query.contains("watch=true"));
+            *if is_watch { &mut asked.1 } else { &mut asked.0 } += 1;
+            let answer = match (is_watch, watch, *asked) {
+                (true, _, (_, 2..)) => pending(None),
+                (true, Watch::Deleted, _) => pending(Some(json!({"type": "DELETED", "object": stored("2")}))),
+                (true, Watch::Expired { .. }, _) => pending(Some(json!({"type": "ERROR", "object": {
+                    "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+                    "reason": "Expired", "message": "too old"}}))),
+                (true, Watch::Broken, _) => StatusCode::BAD_GATEWAY.into_response(),
+                (false, Watch::Expired { listed_again: false }, (2.., _)) => list(&[]),
+                (false, ..) => list(&[stored("1")]),
+            };
+            std::future::ready(answer)
+        };
+        Client::new(Router::new().fallback(serve), "bowline-system")
+    }
+
+    /// The keyring's Secret as the API server has it.
+    fn stored(version: &str) -> Value {
+        let mut secret = serde_json::to_value(to_secret(&keyring(&[FIRST]))).unwrap();
+        secret["metadata"]["resourceVersion"] = version.into();
+        secret
+    }
+
+    fn list(items: &[Value]) -> Response {
+        let metadata = json!({"resourceVersion": "1"});
+        json!({"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": items})
+            .to_string()
+            .into_response()
+    }
+
+    /// A watch that shows this and stays open.
+    fn pending(event: Option<Value>) -> Response {
+        let shown = event.map(|event| Ok::<_, Infallible>(format!("{event}\n")));
+        Body::from_stream(stream::iter(shown).chain(stream::pending())).into_response()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_complete_list_without_it_or_a_deletion_means_that_the_keyring_is_gone() {
+        let rows = [
+            ("it is deleted", Watch::Deleted, Some(KeyringFault::Gone)),
+            ("listed again, it is missing", Watch::Expired { listed_again: false }, Some(KeyringFault::Gone)),
+            ("listed again, it is there", Watch::Expired { listed_again: true }, None),
+            ("the watch breaks", Watch::Broken, None),
+        ];
+        for (name, watch, fault) in rows {
+            let shared = SharedKeyring::new(keyring(&[FIRST]));
+            let secrets = Api::namespaced(api_server(watch), "bowline-system");
+            let following = follow(secrets, &shared, CancellationToken::new());
+            timeout(Duration::from_mins(10), following).await.unwrap_err();
+            assert_eq!(shared.fault(), fault, "{name}");
+            assert_eq!(shared.current().primary().id().to_string(), FIRST, "{name}");
+        }
+    }
 
     #[test]
     fn the_secret_reads_back_as_the_keyring() {

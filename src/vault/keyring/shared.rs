@@ -53,9 +53,9 @@ impl SharedKeyring {
 
     /// Takes a new version of the source: uses it, or keeps the old one and remembers why.
     ///
-    /// Keys that the new version lacks can still open in this process: a key left out by mistake must not lose the grants it
-    /// sealed, and each refresh seals again with the primary key.
-    pub(crate) fn offer(&self, offered: Result<Keyring, KeyringFault>) {
+    /// Keys that the new version lacks go on opening in this process: a key left out by mistake must not lose the
+    /// grants it sealed, and each refresh seals again with the primary key. Returns what is wrong with the source now.
+    pub(crate) fn offer(&self, offered: Result<Keyring, KeyringFault>) -> Option<KeyringFault> {
         self.in_force.send_modify(|in_force| match offered {
             Ok(mut keyring) => {
                 let mut ids = Vec::new();
@@ -68,11 +68,9 @@ impl SharedKeyring {
                 in_force.keyring = Arc::new(keyring);
                 in_force.fault = (!ids.is_empty()).then_some(KeyringFault::KeysTakenOut { ids });
             }
-            Err(fault) => {
-                tracing::error!(%fault, "keyring not replaced");
-                in_force.fault = Some(fault);
-            }
+            Err(fault) => in_force.fault = Some(fault),
         });
+        self.fault()
     }
 }
 
@@ -94,7 +92,7 @@ mod tests {
     fn a_bad_version_keeps_the_old_keyring_and_says_so_until_it_is_fixed() {
         let shared = shared(&[FIRST]);
         for fault in [KeyringFault::Refused(KeyringError::NoKey), KeyringFault::Gone] {
-            shared.offer(Err(fault.clone()));
+            assert_eq!(shared.offer(Err(fault.clone())).as_ref(), Some(&fault));
             assert_eq!(shared.current().primary().id().to_string(), FIRST);
             assert_eq!(shared.fault(), Some(fault));
         }

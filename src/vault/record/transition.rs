@@ -67,8 +67,8 @@ impl Record {
         }
     }
 
-    /// Notes that a slot's refresh token is about to be spent. Refused while it has another intent than `replaces`, and
-    /// while the grant is being ended. The other slot is not changed.
+    /// Notes that a slot's refresh token is about to be spent. Refused while another intent than `replaces` stands on it, and
+    /// while the grant is being ended. The other slot is not touched.
     ///
     /// `replaces` is an intent that was watched for longer than its time to live. Then the outcome is unknown from the
     /// start, because the former holder may have sent its request. The id is new, so that of two processes that take over,

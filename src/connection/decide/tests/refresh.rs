@@ -109,8 +109,8 @@ fn an_unknown_outcome_is_never_called_revoked() {
 }
 
 #[test]
-fn a_new_grant_forgets_earlier_failures() {
-    let came = Outcome::Committed { new_grant: false };
+fn a_refresh_forgets_earlier_failures() {
+    let came = Outcome::Committed { accepted: false };
     let plan = good().failed_before(3, 2, Reason::RefreshFailing).came(came).decided();
     assert_eq!((plan.history.failures, plan.history.refusals), (0, 0));
     assert_eq!((plan.fresh.truth(), plan.fresh.reason), (Truth::True, Reason::Fresh));

@@ -30,8 +30,13 @@ fn the_secret_follows_the_grant_and_the_spec() {
     let changed = good().object(|connection| connection.metadata.generation = Some(2));
     let yes = (True, Reason::Authorized);
     are_decided(vec![
-        ("nobody consented yet", connection(), (False, Reason::AwaitingAuthorization), SecretPlan::Wait),
-        ("a candidate is being judged", judging, (False, Reason::AuthorizationInProgress), SecretPlan::Wait),
+        ("nobody consented yet", connection(), (False, Reason::AwaitingAuthorization), SecretPlan::Nothing),
+        (
+            "a candidate is being judged",
+            judging,
+            (False, Reason::AuthorizationInProgress),
+            SecretPlan::Nothing,
+        ),
         ("all is well", good(), yes, SecretPlan::Keep),
         ("a new revision is written", good().refreshed(), yes, SecretPlan::Write),
         ("an edited Secret is put back", good().edited(), yes, SecretPlan::Write),
@@ -60,7 +65,7 @@ fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not
             "bad parameters",
             connection().provider(Err(UnusableProvider::ParametersInvalid("x".into()))),
             (False, Reason::ParametersInvalid),
-            SecretPlan::Wait,
+            SecretPlan::Nothing,
         ),
         (
             "a method the provider lacks",
