@@ -35,8 +35,8 @@ pub fn attempt_name(state: &str) -> String {
     format!("attempt-{}", Digest::of(state).short())
 }
 
-/// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is never
-/// taken for another's (RFC 9700 §4.4.2).
+/// The redirect URI of a provider object, given the portal's address: one for each, so that an answer of one provider is
+/// never taken for another's (RFC 9700 §4.4.2).
 pub fn redirect_uri(portal: &Url, provider: &str) -> String {
     format!("{}/callback/{provider}", portal.as_str().trim_end_matches('/'))
 }
