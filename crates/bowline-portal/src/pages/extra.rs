@@ -34,7 +34,7 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
 
 /// The scopes of the connection's provider.
 pub(crate) fn known(subject: &Subject) -> Option<ScopeRules> {
-    description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
+    description(&*subject.provider()?, &subject.connection).map(|description| description.core.scopes)
 }
 
 /// What the owner can agree to, if the token is withheld for it.
