@@ -1,6 +1,7 @@
 //! The schema of a catalogue file, `providers/<name>.yaml`.
 //!
-//! A field is added here and nowhere else: to [`ThirdParty`] what resolving needs, to [`CatalogEntry`] the rest. An address is added also to [`ThirdParty::named_addresses`].
+//! A field is added here and nowhere else: to [`ThirdParty`] if resolving needs it, else to [`CatalogEntry`]; an address
+//! also to [`ThirdParty::named_addresses`].
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
