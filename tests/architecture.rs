@@ -36,8 +36,13 @@ const ORDER: &[&str] = &[
     "cli",
 ];
 
-/// What the portal uses of `bowline_oauth`: it never sees a provider's token.
-const PORTAL_USES: &[&str] = &["catalog", "http", "network", "request"];
+/// Crates that use no more than these modules of another, in tests, too.
+const NARROW: &[(&str, &str, &[&str])] = &[
+    // It never sees a provider's token.
+    ("bowline_portal", "bowline_oauth", &["catalog", "http", "network", "request"]),
+    // It works for one person, who waits: it follows nothing and keeps no log.
+    ("kubectl_bowline", "bowline_runtime", &["clock", "kubeconfig"]),
+];
 
 /// Controllers: siblings, and nobody uses another's insides.
 const CONTROLLERS: &[&str] = &["connection", "provider", "workspace", "share"];
@@ -97,6 +102,8 @@ impl Source {
 #[derive(Default)]
 struct Reader {
     module: Vec<String>,
+    /// Whether it reads tests and their helpers, too.
+    with_tests: bool,
     imports: BTreeMap<String, Vec<String>>,
     paths: Vec<Vec<String>>,
     types: Vec<String>,
@@ -106,7 +113,15 @@ struct Reader {
 impl Reader {
     /// What the file of this module uses and defines.
     fn read(module: &[String], file: &syn::File) -> Self {
-        let mut reader = Self { module: module.to_vec(), ..Self::default() };
+        Self { module: module.to_vec(), ..Self::default() }.finish(file)
+    }
+
+    fn read_with_tests(module: &[String], file: &syn::File) -> Self {
+        Self { module: module.to_vec(), with_tests: true, ..Self::default() }.finish(file)
+    }
+
+    fn finish(self, file: &syn::File) -> Self {
+        let mut reader = self;
         reader.visit_file(file);
         let imported = |path: Vec<String>| match reader.imports.get(&path[0]) {
             Some(import) => [import, &path[1..]].concat(),
@@ -185,7 +200,7 @@ impl Visit<'_> for Reader {
             Item::Use(it) => &it.attrs,
             _ => return visit::visit_item(self, item),
         };
-        if is_for_tests(attributes) {
+        if !self.with_tests && is_for_tests(attributes) {
             if let Item::Mod(ItemMod { ident, content: None, .. }) = item {
                 self.test_modules.push([&self.module[..], &[ident.to_string()]].concat());
             }
@@ -202,7 +217,7 @@ impl Visit<'_> for Reader {
     }
 
     fn visit_impl_item_fn(&mut self, function: &ImplItemFn) {
-        if !is_for_tests(&function.attrs) {
+        if self.with_tests || !is_for_tests(&function.attrs) {
             visit::visit_impl_item_fn(self, function);
         }
     }
@@ -389,10 +404,6 @@ fn every_rule_refers_to_something_known() {
     for pure in PURE {
         assert!(root().join(pure).exists(), "{pure} is misspelled");
     }
-    for module in PORTAL_USES {
-        let path = ["bowline_oauth", module].map(ToOwned::to_owned);
-        assert!(house.contains_key(path.as_slice()), "{module} is misspelled");
-    }
 }
 
 #[test]
@@ -410,15 +421,33 @@ fn arrows_go_one_way() {
     none(&problems, "a module uses only those before it");
 }
 
-#[test]
-fn the_portal_uses_nothing_that_sees_a_token() {
-    let mut problems = Vec::new();
-    for source in sources().iter().filter(|source| source.module[0] == "bowline_portal") {
-        let used = source.used.iter().filter(|path| path.len() > 1 && path[0] == "bowline_oauth");
-        let more = used.filter(|path| !PORTAL_USES.contains(&path[1].as_str()));
-        problems.extend(more.map(|path| format!("{} uses {}", source.path, path.join("::"))));
+/// Modules of the crate `of` that a crate uses, its tests and their helpers included, and where.
+fn modules_used(by: &str, of: &str) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    let package = [by.to_owned()];
+    for file in files(&root().join("crates").join(by.replace('_', "-"))) {
+        let path = slashed(file.strip_prefix(root()).unwrap());
+        let file = syn::parse_file(&fs::read_to_string(&file).unwrap()).unwrap();
+        for words in Reader::read_with_tests(&package, &file).paths {
+            if let [name, module, ..] = &words[..]
+                && name == of
+            {
+                found.entry(module.clone()).or_default().push(path.clone());
+            }
+        }
     }
-    none(&problems, "the portal uses PORTAL_USES of bowline_oauth");
+    found
+}
+
+#[test]
+fn a_narrow_crate_uses_only_its_modules_of_another() {
+    for (by, of, allowed) in NARROW {
+        let mut found = modules_used(by, of);
+        let unused: Vec<_> = allowed.iter().filter(|module| found.remove(**module).is_none()).collect();
+        assert!(unused.is_empty(), "{by} does not use {unused:?} of {of}: take them out of NARROW");
+        let more = found.iter().map(|(module, paths)| format!("{of}::{module}: {}", paths.join(", ")));
+        none(&more.collect::<Vec<_>>(), &format!("{by} uses of {of} what NARROW names"));
+    }
 }
 
 #[test]
@@ -515,6 +544,8 @@ fn use_trees_renames_and_macros_are_read() {
         assert!(used.iter().any(|used| used == path), "{path} is not in {used:?}");
     }
     assert!(!used.iter().any(|used| used.contains("reqwest")), "{used:?}");
+    let with_tests = Reader::read_with_tests(&module, &syn::parse_str(text).unwrap());
+    assert!(with_tests.paths.iter().any(|path| path.join("::") == "reqwest::Client"));
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Registry {
     fn kind<K: Controlled>(&mut self) -> Handle<K> {
         let (waker, woken) = unbounded_channel();
         let cache = self.cache(Api::all(self.client.clone()), Config::default(), K::changed);
-        let store = Store::clone(&cache);
+        let store = cache.store();
         self.controllers.push(Box::new(move |ctx, life| {
             ctx.metrics.expect_passes(K::LABEL);
             life.tasks.spawn(control::<K>(store, woken, ctx, &life.stop));

@@ -62,7 +62,7 @@ pub(super) fn decide(
         })?;
     }
     let app = app(spec, &sketch, observed).map_err(|(reason, message)| refuse(reason, &message))?;
-    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.endpoints.issuer);
+    let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.core.endpoints.issuer);
     let question = question.map(|issuer| IssuerQuestion { issuer, network: network.clone() });
     Ok(CheckedProvider { app, sketch, question, network })
 }

@@ -3,16 +3,19 @@
 /// Group of all kinds.
 pub const GROUP: &str = "bowline.dev";
 
-/// Label on everything the operator writes, and its value.
+/// Label on everything the operator writes.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
 pub const MANAGED_BY: &str = "bowline";
-/// Labels on published Secrets, records and shares: the connection.
+/// Label on published Secrets, records and shares: UID of the connection.
 pub const LABEL_CONNECTION_UID: &str = "bowline.dev/connection-uid";
-/// Label of a record: name of its `IntegrationProvider`.
-pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
+/// Label on published Secrets, records and shares: namespace of the connection.
 pub const LABEL_CONNECTION_NAMESPACE: &str = "bowline.dev/connection-namespace";
+/// Label on published Secrets, records and shares: name of the connection.
 pub const LABEL_CONNECTION_NAME: &str = "bowline.dev/connection-name";
-/// Label on shares: the workspace.
+/// Label on records: name of the `IntegrationProvider`.
+pub const LABEL_PROVIDER: &str = "bowline.dev/provider";
+/// Label on shares: name of the workspace.
 pub const LABEL_WORKSPACE: &str = "bowline.dev/workspace";
 /// Label on attempts: UID of the connection. Not under `bowline.dev/`, which on Secrets only the operator may set.
 pub const LABEL_ATTEMPT_CONNECTION: &str = "attempts.bowline.dev/connection-uid";
@@ -45,8 +48,9 @@ pub const UNNAMED_ACCOUNT: &str = "unnamed";
 pub const ANNOTATION_ACTING_USER: &str = "bowline.dev/acting-user";
 /// Annotation on a connection that the portal created: the user who requested it there.
 pub const ANNOTATION_MADE_BY: &str = "bowline.dev/made-by";
-/// Annotations on a connection that the portal paused or disconnected: when (RFC 3339), a space, and the user.
+/// Annotation on a connection that the portal paused: when (RFC 3339), a space, and the user.
 pub const ANNOTATION_SUSPENDED_BY: &str = "bowline.dev/suspended-by";
+/// Annotation on a connection that the portal disconnected: when (RFC 3339), a space, and the user.
 pub const ANNOTATION_DISCONNECTED_BY: &str = "bowline.dev/disconnected-by";
 
 /// Type of the sealed record Secrets in the operator's namespace.
@@ -58,10 +62,12 @@ pub const TYPE_ATTEMPT: &str = "bowline.dev/attempt";
 /// Type of Secrets that connections may name in `credentials` and `app`; no other Secret is ever read.
 pub const TYPE_CREDENTIAL: &str = "bowline.dev/credential";
 
+/// Finalizer on a connection that may have a grant.
 pub const FINALIZER: &str = "bowline.dev/grant";
 
-/// Field managers of what the operator applies, and of status.
+/// Field manager of what the operator applies, save status.
 pub const FIELD_MANAGER: &str = "bowline";
+/// Field manager of status.
 pub const STATUS_MANAGER: &str = "bowline/status";
 
 /// The stable id of a connection: `<namespace>.<name>`. Also the name of its shares and of the Secrets they publish.

@@ -38,7 +38,7 @@ impl Digest {
         &self.0
     }
 
-    /// The first 40 of them: they fit into a label, and nobody finds a second text with the same.
+    /// The first 40 digits: short enough for a label, and nobody finds a second text with the same ones.
     pub fn short(&self) -> &str {
         self.0.get(..40).unwrap_or(&self.0)
     }

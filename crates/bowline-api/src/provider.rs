@@ -241,12 +241,13 @@ impl IntegrationProviderStatus {
 }
 
 /// What using a refresh token does to it.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[schemars(transform = crate::schema::undescribed)]
 pub enum Rotation {
     /// It never changes.
     None,
     /// A new one may come; without one the old one stays. Treated as single use, because the old one may die.
+    #[default]
     Optional,
     /// A new one comes each time and the old one still works.
     Sliding,

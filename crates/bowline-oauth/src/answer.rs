@@ -348,7 +348,7 @@ mod tests {
         let bot = json!({"access_token": "xoxb", "token_type": "bot"});
         assert_eq!(token(&bot).flaws, [AnswerFlaw::TokenType]);
         let mut slack = description();
-        slack.token_response.assume_token_type = Some("Bearer".to_owned());
+        slack.core.token_response.assume_token_type = Some("Bearer".to_owned());
         let answer = read(&bot, &slack, "client", None, NOW).unwrap();
         assert_eq!((answer.token_type.as_str(), answer.flaws.len()), ("Bearer", 0));
     }
@@ -371,8 +371,8 @@ mod tests {
     #[test]
     fn a_token_is_found_at_the_first_root_that_has_one() {
         let mut slack = description();
-        slack.token_response.roots = vec![pointer("/authed_user"), pointer("")];
-        slack.token_response.publish = [("team".to_owned(), pointer("/team/id"))].into();
+        slack.core.token_response.roots = vec![pointer("/authed_user"), pointer("")];
+        slack.core.token_response.publish = [("team".to_owned(), pointer("/team/id"))].into();
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
         let answer = read(&nested, &slack, "client", None, NOW).unwrap();

@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn the_standards_parameters_are_sent_and_a_fresh_challenge() {
         let mut own_query = description();
-        own_query.endpoints.authorization =
+        own_query.core.endpoints.authorization =
             Some("https://provider.example.com/authorize?brand=x".parse().unwrap());
         let (parameters, verifier) = sent(&own_query, &["read", "write"]).await;
         let digest = Sha256::digest(verifier.expose_secret().as_bytes());
@@ -329,23 +329,24 @@ mod tests {
     #[tokio::test]
     async fn a_parameter_is_never_sent_twice() {
         let mut twice = description();
-        twice.authorize.params = [("state".to_owned(), "mine".to_owned())].into();
+        twice.core.authorize.params = [("state".to_owned(), "mine".to_owned())].into();
         let mut own_query = description();
-        own_query.endpoints.authorization = Some("https://provider.example.com/a?scope=all".parse().unwrap());
+        own_query.core.endpoints.authorization =
+            Some("https://provider.example.com/a?scope=all".parse().unwrap());
         for description in [twice, own_query] {
             let failure = begun(&Script::new([]), &description, &["read"]).await.unwrap_err();
             assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
         }
         let mut nowhere = description();
-        nowhere.endpoints.authorization = None;
+        nowhere.core.endpoints.authorization = None;
         let failure = begun(&Script::new([]), &nowhere, &[]).await.unwrap_err();
         assert!(failure.summary.contains("endpoints.authorization"), "{}", failure.summary);
     }
 
     fn pushing(ways: &[ClientAuth]) -> Description {
         let mut description = description();
-        description.client_auth = ways.to_vec();
-        description.endpoints.pushed_authorization_request =
+        description.core.client_auth = ways.to_vec();
+        description.core.endpoints.pushed_authorization_request =
             Some("https://provider.example.com/par".parse().unwrap());
         description
     }

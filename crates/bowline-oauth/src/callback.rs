@@ -129,9 +129,9 @@ mod tests {
     #[test]
     fn the_issuer_of_a_callback_is_compared_as_plain_text() {
         let mut known = description();
-        known.endpoints.issuer = Some("https://id.example.com/realm".parse().unwrap());
+        known.core.endpoints.issuer = Some("https://id.example.com/realm".parse().unwrap());
         let mut announced = known.clone();
-        announced.authorize.issuer_in_callback = true;
+        announced.core.authorize.issuer_in_callback = true;
         let other = Err(IssuerMismatch::Other);
         let rows = [
             (&known, None, Ok(())),

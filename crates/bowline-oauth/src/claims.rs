@@ -113,7 +113,7 @@ mod tests {
 
     fn judged(claims: &Value) -> Result<BTreeMap<String, String>, ClaimsFlaw> {
         let mut description = description();
-        description.endpoints.issuer = Some("https://login.example.com".parse().unwrap());
+        description.core.endpoints.issuer = Some("https://login.example.com".parse().unwrap());
         let now = Timestamp::from_second(1000).unwrap();
         read(&id_token(claims), &description, "client", None, now)
     }

@@ -480,15 +480,15 @@ mod tests {
     #[test]
     fn the_providers_table_comes_before_the_standards() {
         let mut slack = description();
-        slack.token_response.success = Some(pointer("/ok"));
-        slack.errors.token = [
+        slack.core.token_response.success = Some(pointer("/ok"));
+        slack.core.errors.token = [
             ("token_revoked".to_owned(), Class::Reauth),
             ("invalid_request".to_owned(), Class::Reauth),
             ("internal_error".to_owned(), Class::Transient),
         ]
         .into();
-        slack.errors.revoked = ["token_revoked".to_owned()].into();
-        slack.errors.wait = [("internal_error".to_owned(), "60s".parse().unwrap())].into();
+        slack.core.errors.revoked = ["token_revoked".to_owned()].into();
+        slack.core.errors.wait = [("internal_error".to_owned(), "60s".parse().unwrap())].into();
         let judge = |operation, body| {
             let received = answer(200, &[], body);
             answered(operation, &slack, &received, &Document::read(&received), NOW).err()

@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(script.body(), "scope=a+b");
 
         let mut open = description();
-        open.device.authenticated = false;
-        open.token_request.headers = [("accept".to_owned(), "application/json".to_owned())].into();
+        open.core.device.authenticated = false;
+        open.core.token_request.headers = [("accept".to_owned(), "application/json".to_owned())].into();
         let script = Script::of(200, &codes().to_string());
         asked(&script, &open).await.unwrap();
         assert!(!script.requests()[0].headers().contains_key("authorization"));
@@ -283,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn a_provider_without_the_endpoint_is_a_matter_of_configuration() {
         let mut none = description();
-        none.endpoints.device_authorization = None;
+        none.core.endpoints.device_authorization = None;
         let failure = asked(&Script::new([]), &none).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
         let refused = Script::new([Ok(answer(200, &[], r#"{"error":"device_flow_disabled"}"#))]);

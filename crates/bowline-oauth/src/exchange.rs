@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(sent, want.map(|(name, value)| (name.to_owned(), value.to_owned())));
 
         let mut without = description();
-        without.authorize.pkce = Pkce::Off;
+        without.core.authorize.pkce = Pkce::Off;
         let script = Script::of(200, ANSWER);
         exchanged(&script, &without, &app()).await.unwrap();
         assert!(!script.body().contains("code_verifier"));
@@ -158,9 +158,9 @@ mod tests {
     #[tokio::test]
     async fn a_bad_code_says_nothing_about_a_grant() {
         let mut table = description();
-        table.errors.token =
+        table.core.errors.token =
             [("invalid_grant".to_owned(), Class::Reauth), ("token_revoked".to_owned(), Class::Reauth)].into();
-        table.errors.revoked = ["invalid_grant", "token_revoked"].map(str::to_owned).into();
+        table.core.errors.revoked = ["invalid_grant", "token_revoked"].map(str::to_owned).into();
         for error in ["invalid_grant", "token_revoked"] {
             let body = json!({"error": error}).to_string();
             let failure = exchanged(&Script::of(400, &body), &table, &app()).await.unwrap_err();

@@ -13,7 +13,7 @@ use super::app::App;
 use super::http::{Http, Received, Request, SendError};
 use super::network::Network;
 use crate::catalog::Description;
-use crate::catalog::entry::ProviderEndpoints;
+use crate::catalog::entry::{ProviderEndpoints, ThirdParty};
 use crate::catalog::errors::ErrorTable;
 use crate::catalog::pointer::{Pointer, Pointers};
 use crate::catalog::protocol::{ClientAuth, ScopeRules, TokenResponse};
@@ -27,29 +27,33 @@ pub(crate) fn description() -> Description {
     Description {
         provider: "example".to_owned(),
         entry: "generic-oauth2".to_owned(),
-        display_name: "Example".to_owned(),
-        endpoints: ProviderEndpoints {
-            authorization: Some("https://provider.example.com/authorize".parse().unwrap()),
-            token: Some("https://provider.example.com/token".parse().unwrap()),
-            device_authorization: Some("https://provider.example.com/device".parse().unwrap()),
-            revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
-            userinfo: Some("https://provider.example.com/me".parse().unwrap()),
-            ..ProviderEndpoints::default()
+        core: ThirdParty {
+            display_name: "Example".to_owned(),
+            endpoints: ProviderEndpoints {
+                authorization: Some("https://provider.example.com/authorize".parse().unwrap()),
+                token: Some("https://provider.example.com/token".parse().unwrap()),
+                device_authorization: Some("https://provider.example.com/device".parse().unwrap()),
+                revocation: Some("https://provider.example.com/revoke".parse().unwrap()),
+                userinfo: Some("https://provider.example.com/me".parse().unwrap()),
+                ..ProviderEndpoints::default()
+            },
+            client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
+            token_response: TokenResponse {
+                access_token: pointer("/access_token"),
+                refresh_token: Some(pointer("/refresh_token")),
+                expires_in: Some(pointer("/expires_in")),
+                refresh_expires_in: Some(pointer("/refresh_token_expires_in")),
+                scope: Some(pointer("/scope")),
+                id_token: Some(pointer("/id_token")),
+                token_type: Some(pointer("/token_type")),
+                ..TokenResponse::default()
+            },
+            scopes: ScopeRules { separator: Some(" ".to_owned()), ..ScopeRules::default() },
+            errors: ErrorTable { code: Pointers::One(pointer("/error")), ..ErrorTable::default() },
+            ..ThirdParty::default()
         },
-        client_auth: vec![ClientAuth::Basic, ClientAuth::Post, ClientAuth::None],
-        token_response: TokenResponse {
-            access_token: pointer("/access_token"),
-            refresh_token: Some(pointer("/refresh_token")),
-            expires_in: Some(pointer("/expires_in")),
-            refresh_expires_in: Some(pointer("/refresh_token_expires_in")),
-            scope: Some(pointer("/scope")),
-            id_token: Some(pointer("/id_token")),
-            token_type: Some(pointer("/token_type")),
-            ..TokenResponse::default()
-        },
-        scopes: ScopeRules { separator: Some(" ".to_owned()), ..ScopeRules::default() },
-        errors: ErrorTable { code: Pointers::One(pointer("/error")), ..ErrorTable::default() },
-        ..Description::default()
+        own_issuer: false,
+        discovered: false,
     }
 }
 

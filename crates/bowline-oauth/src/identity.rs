@@ -20,7 +20,8 @@ pub async fn account(
     let (Some(identity), Some(url)) = (&description.identity, description.identity_url()) else {
         return Ok(None);
     };
-    let mut request = request::api_call(&identity.call, url)?;
+    let call = &identity.call;
+    let mut request = request::api_call(call.method, url, &call.headers, call.json.as_ref())?;
     request::bear(&mut request, access_token)?;
     let received = http.send(request).await?;
     let document = Document::read(&received);
@@ -46,7 +47,9 @@ mod tests {
     fn told_by(from: IdentitySource) -> Description {
         let path = |text: &str| Pointers::One(pointer(text));
         let account = AccountPaths { id: vec![path("/sub")], name: path("/name"), email: path("/email") };
-        Description { identity: Some(Identity { from, call: ApiCall::default(), account }), ..description() }
+        let mut description = description();
+        description.core.identity = Some(Identity { from, call: ApiCall::default(), account });
+        description
     }
 
     async fn asked(script: &Script, from: IdentitySource) -> Result<Option<ProviderAccount>, Failure> {

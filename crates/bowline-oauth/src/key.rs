@@ -123,8 +123,8 @@ pub async fn verify(
 ) -> Result<KeyVerdict, Failure> {
     let Some(key) = &description.key else { return Ok(KeyVerdict::Unverified) };
     let Some(check) = &key.validate else { return Ok(KeyVerdict::Unverified) };
-    let Some(url) = &check.call.url else { return Ok(KeyVerdict::Unverified) };
-    let mut request = request::api_call(&check.call, url)?;
+    let Some(url) = &check.url else { return Ok(KeyVerdict::Unverified) };
+    let mut request = request::api_call(check.method, url, &check.headers, check.json.as_ref())?;
     let name = HeaderName::from_bytes(key.header.as_bytes());
     let name = name.map_err(|_| RequestError::BadHeader(key.header.clone()))?;
     let value = request::sensitive(&credential.header(key.scheme.as_deref()), name.as_str())?;
@@ -167,14 +167,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::calls::{ApiCall, KeyUsage};
+    use crate::catalog::calls::KeyUsage;
     use crate::catalog::errors::ApiRule;
     use crate::catalog::pointer::Pointers;
     use crate::fixtures::{Script, description, pointer};
 
     fn checked() -> Description {
         let url = Some("https://api.example.com/me".parse().unwrap());
-        let validate = Validate { call: ApiCall { url, ..ApiCall::default() }, ..Validate::default() };
+        let validate = Validate { url, ..Validate::default() };
         let key = KeyUsage {
             header: "authorization".to_owned(),
             scheme: Some("Bearer".to_owned()),
@@ -182,7 +182,9 @@ mod tests {
             password: false,
             validate: Some(validate),
         };
-        Description { key: Some(key), ..description() }
+        let mut description = description();
+        description.core.key = Some(key);
+        description
     }
 
     async fn verdict(description: &Description, status: u16, body: &str) -> Result<KeyVerdict, Class> {
@@ -216,15 +218,15 @@ mod tests {
     #[tokio::test]
     async fn a_status_may_lie_and_the_body_knows() {
         let mut sentry = checked();
-        sentry.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some(pointer("/auth"));
+        sentry.core.key.as_mut().unwrap().validate.as_mut().unwrap().ok_path = Some(pointer("/auth"));
         assert_eq!(verdict(&sentry, 200, r#"{"auth":null}"#).await, Ok(KeyVerdict::Bad));
         assert_eq!(verdict(&sentry, 200, r#"{"auth":{"id":1}}"#).await, Ok(KeyVerdict::Good(None)));
 
         let mut openai = checked();
-        openai.errors.api_code = Pointers::One(pointer("/error/code"));
+        openai.core.errors.api_code = Pointers::One(pointer("/error/code"));
         let rule =
             |code: &str, class| ApiRule { status: None, code: Some(code.to_owned()), header: None, class };
-        openai.errors.api =
+        openai.core.errors.api =
             vec![rule("insufficient_quota", Class::Alive), rule("invalid_api_key", Class::Reauth)];
         assert_eq!(
             verdict(&openai, 429, r#"{"error":{"code":"insufficient_quota"}}"#).await,
@@ -240,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn without_an_address_a_key_is_stored_unverified() {
         let mut unchecked = checked();
-        unchecked.key.as_mut().unwrap().validate.as_mut().unwrap().call.url = None;
+        unchecked.core.key.as_mut().unwrap().validate.as_mut().unwrap().url = None;
         let key = KeyOrPassword::key("k", None).unwrap();
         let outcome = verify(&Script::new([]), &unchecked, &key, Timestamp::UNIX_EPOCH).await;
         assert_eq!(outcome.unwrap(), KeyVerdict::Unverified);
@@ -249,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_goes_as_basic_and_a_key_as_its_header_says() {
         let mut description = checked();
-        let key = description.key.as_mut().unwrap();
+        let key = description.core.key.as_mut().unwrap();
         (key.scheme, key.header) = (Some("Basic".to_owned()), "authorization".to_owned());
         let script = Script::of(200, "");
         let credential = KeyOrPassword::password("ann ", "p:w\n").unwrap();
@@ -259,7 +261,7 @@ mod tests {
         assert_eq!(sent.to_str().unwrap(), format!("Basic {}", BASE64_STANDARD.encode("ann:p:w")));
         assert!(sent.is_sensitive());
 
-        let key = description.key.as_mut().unwrap();
+        let key = description.core.key.as_mut().unwrap();
         (key.scheme, key.header) = (None, "X-Api-Key".to_owned());
         let script = Script::of(200, "");
         let credential = KeyOrPassword::key(" k1\n", None).unwrap();

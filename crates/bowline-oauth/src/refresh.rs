@@ -92,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn the_client_proves_itself_in_exactly_one_way() {
         let mut post = description();
-        post.client_auth = vec![ClientAuth::Post];
+        post.core.client_auth = vec![ClientAuth::Post];
         let script = Script::of(200, ANSWER);
         spend(&script, &post, &app()).await.unwrap();
         assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
@@ -108,7 +108,7 @@ mod tests {
 
         // A public client sends no secret, even if the app Secret contains one.
         let mut only_public = description();
-        only_public.client_auth = vec![ClientAuth::None];
+        only_public.core.client_auth = vec![ClientAuth::None];
         let script = Script::of(200, ANSWER);
         spend(&script, &only_public, &app()).await.unwrap();
         assert!(!script.requests()[0].headers().contains_key(AUTHORIZATION));
@@ -122,10 +122,10 @@ mod tests {
     #[tokio::test]
     async fn a_description_decides_encoding_headers_parameters_and_scopes() {
         let mut notion = description();
-        notion.token_request.encoding = Encoding::Json;
-        notion.token_request.headers = [("notion-version".to_owned(), "2022-06-28".to_owned())].into();
-        notion.token_request.params = [("audience".to_owned(), "api".to_owned())].into();
-        notion.scopes.separator = Some(",".to_owned());
+        notion.core.token_request.encoding = Encoding::Json;
+        notion.core.token_request.headers = [("notion-version".to_owned(), "2022-06-28".to_owned())].into();
+        notion.core.token_request.params = [("audience".to_owned(), "api".to_owned())].into();
+        notion.core.scopes.separator = Some(",".to_owned());
         let script = Script::of(200, ANSWER);
         let scopes = ["a".to_owned(), "b".to_owned()];
         let token = SecretString::from("rt");
@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn a_parameter_that_the_standard_sets_is_not_sent_twice() {
         let mut twice = description();
-        twice.token_request.params = [("grant_type".to_owned(), "password".to_owned())].into();
+        twice.core.token_request.params = [("grant_type".to_owned(), "password".to_owned())].into();
         let failure = spend(&Script::new([]), &twice, &app()).await.unwrap_err();
         assert_eq!((failure.class, failure.sent), (Class::Config, Sent::NotSent));
         assert!(failure.summary.contains("grant_type"));

@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 
 use super::http::Request;
 use crate::catalog::Description;
-use crate::catalog::calls::ApiCall;
+use crate::catalog::calls::Verb;
 use crate::catalog::entry::DeviceFlow;
 use crate::catalog::protocol::{ClientAuth, Encoding};
 
@@ -165,12 +165,17 @@ pub fn form(url: &Url, fields: &[(&str, &str)]) -> Result<Request, RequestError>
 }
 
 /// A call of an API, before the credential is added.
-pub(crate) fn api_call(call: &ApiCall<Option<Url>>, url: &Url) -> Result<Request, RequestError> {
-    let mut request = match &call.json {
-        Some(body) => json(call.method.into(), url, body)?,
-        None => bare(call.method.into(), url)?,
+pub(crate) fn api_call(
+    method: Verb,
+    url: &Url,
+    headers: &BTreeMap<String, String>,
+    body: Option<&serde_json::Value>,
+) -> Result<Request, RequestError> {
+    let mut request = match body {
+        Some(body) => json(method.into(), url, body)?,
+        None => bare(method.into(), url)?,
     };
-    add_headers(&mut request, &call.headers)?;
+    add_headers(&mut request, headers)?;
     Ok(request)
 }
 

@@ -145,8 +145,8 @@ mod tests {
 
     fn styled(style: RevokeStyle) -> Description {
         let mut description = description();
-        description.revoke.style = style;
-        description.revoke.by_hand = Some("the settings page".to_owned());
+        description.core.revoke.style = style;
+        description.core.revoke.by_hand = Some("the settings page".to_owned());
         description
     }
 
@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn both_tokens_are_withdrawn_where_a_revocation_ends_only_one() {
         let mut single = styled(RevokeStyle::Rfc7009);
-        single.revoke.scope = RevokeScope::Token;
+        single.core.revoke.scope = RevokeScope::Token;
         let script = Script::new([Ok(answer(200, &[], "")), Ok(answer(200, &[], ""))]);
         assert_eq!(withdraw(&script, &single).await.unwrap(), Revocation::Revoked);
         let bodies: Vec<_> =
@@ -210,7 +210,7 @@ mod tests {
         let by_hand = Revocation::Unsupported { by_hand: Some("the settings page".to_owned()) };
         assert_eq!(withdraw(&Script::new([]), &styled(RevokeStyle::None)).await.unwrap(), by_hand);
         let mut nowhere = styled(RevokeStyle::Rfc7009);
-        nowhere.endpoints.revocation = None;
+        nowhere.core.endpoints.revocation = None;
         assert_eq!(withdraw(&Script::new([]), &nowhere).await.unwrap(), by_hand);
         let (script, standard, app) = (Script::new([]), styled(RevokeStyle::Rfc7009), app());
         let nothing = revoke(&script, &standard, &app, Tokens::default(), Timestamp::UNIX_EPOCH);
@@ -220,8 +220,8 @@ mod tests {
     #[tokio::test]
     async fn a_grant_that_is_gone_already_is_no_failure() {
         let mut description = styled(RevokeStyle::FormTokenOnly);
-        description.revoke.gone_status = vec![404];
-        description.revoke.gone_codes = vec!["invalid_token".to_owned()];
+        description.core.revoke.gone_status = vec![404];
+        description.core.revoke.gone_codes = vec!["invalid_token".to_owned()];
         for (status, body) in
             [(404, ""), (400, r#"{"error":"invalid_token"}"#), (200, r#"{"error":"invalid_token"}"#)]
         {
@@ -244,7 +244,7 @@ mod tests {
             assert!(withdraw(&Script::of(200, body), &styled(RevokeStyle::Rfc7009)).await.is_err(), "{body}");
         }
         let mut slack = styled(RevokeStyle::BearerCall);
-        slack.revoke.success_path = Some(pointer("/revoked"));
+        slack.core.revoke.success_path = Some(pointer("/revoked"));
         for (body, done) in
             [(r#"{"ok":true,"revoked":true}"#, true), (r#"{"ok":true,"revoked":false}"#, false), ("", false)]
         {

@@ -391,7 +391,7 @@ async fn a_refresh_over_the_wire_gives_tokens() {
     let token = any(|| async { r#"{"access_token":"at","refresh_token":"rt2","expires_in":"60"}"# });
     let address = serve(Router::new().route("/token", token)).await;
     let mut description = description();
-    description.endpoints.token = Some(format!("{address}/token").parse().unwrap());
+    description.core.endpoints.token = Some(format!("{address}/token").parse().unwrap());
     let old = SecretString::from("rt-canary");
     let client = insecure(quick());
     let granted = refresh(&client, &description, &app(), &old, &[], Timestamp::UNIX_EPOCH).await.unwrap();

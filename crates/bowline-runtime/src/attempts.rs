@@ -45,6 +45,8 @@ pub enum AttemptError {
     Taken,
     #[error(transparent)]
     NotAnAttempt(#[from] NotAnAttempt),
+    #[error("the attempt cannot be written as JSON")]
+    NotSerializable(#[source] serde_json::Error),
     #[error("the API server did not accept the request on an attempt")]
     Kube(#[source] kube::Error),
 }
@@ -71,8 +73,8 @@ impl Attempts {
 
     /// Creates one. [`AttemptError::Taken`] if there is one of that name.
     pub async fn create(&self, name: &str, attempt: &Attempt) -> Result<StoredAttempt, AttemptError> {
-        let secret = to_secret(name, attempt).map_err(kube::Error::SerdeError)?;
-        // What is not found here is the namespace: no process took anything.
+        let secret = to_secret(name, attempt).map_err(AttemptError::NotSerializable)?;
+        // What is not found here is the namespace: nobody took anything.
         let created = self.api.create(&PostParams::default(), &secret).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 409 => AttemptError::Taken,
             error => AttemptError::Kube(error),
@@ -109,7 +111,7 @@ impl Attempts {
         next: &Attempt,
     ) -> Result<StoredAttempt, AttemptError> {
         let StoredAttempt { name, attempt: _, uid, resource_version } = stored;
-        let mut secret = to_secret(&name, next).map_err(kube::Error::SerdeError)?;
+        let mut secret = to_secret(&name, next).map_err(AttemptError::NotSerializable)?;
         secret.metadata.uid = Some(uid);
         secret.metadata.resource_version = Some(resource_version);
         read(&self.api.replace(&name, &PostParams::default(), &secret).await?)

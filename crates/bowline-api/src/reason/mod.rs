@@ -41,9 +41,11 @@ pub enum EventType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReasonPlace {
     Connection(ConditionType),
-    /// `Ready` of an `IntegrationProvider`, and so on.
+    /// `Ready` of an `IntegrationProvider`.
     Provider,
+    /// `Ready` of a `Workspace`.
     Workspace,
+    /// `Ready` of a `ConnectionShare`.
     Share,
     /// Only an Event.
     Event,

@@ -57,23 +57,24 @@ pub enum Entrance {
 ///
 /// The step is the end of a sentence that names who acts; the command carries it out, or shows what is needed.
 macro_rules! remedies {
-    ($($name:ident $(($field:ty))?: $step:literal, $command:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $step:literal, $command:expr;)*) => {
         /// What helps.
+        #[allow(clippy::doc_markdown, reason = "the steps are for people, who see them without backticks")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Remedy {
-            $($name $(($field))?,)*
+            $($(#[$doc])* #[doc = $step] $name,)*
         }
 
         impl Remedy {
             pub(super) const fn step(self) -> &'static str {
                 match self {
-                    $(Self::$name { .. } => $step,)*
+                    $(Self::$name => $step,)*
                 }
             }
 
             const fn usual_command(self) -> &'static str {
                 match self {
-                    $(Self::$name { .. } => $command,)*
+                    $(Self::$name => $command,)*
                 }
             }
         }
@@ -88,9 +89,9 @@ const DESCRIBE: &str = "kubectl bowline describe {name} -n {namespace}";
 const EDIT_WORKSPACE: &str = "kubectl edit workspaces.bowline.dev {workspace}";
 
 remedies! {
-    // All is well.
+    /// All is well.
     None: "", LIST_USABLE;
-    // It continues by itself.
+    /// It continues by itself.
     Wait: "", "kubectl bowline list -n {namespace} --watch";
     Connect: "connect: {how}", CONNECT;
     Reconnect: "connect again", CONNECT;
@@ -104,7 +105,9 @@ remedies! {
     ChangePolicy: "allow the app in the organization's rules; then it continues by itself",
         "kubectl bowline refresh {name} -n {namespace}";
     UseOtherConnection: "use that connection, or ask its owner to share it", LIST_USABLE;
-    EditSpec(&'static str): "change spec.", EDIT;
+    EditOwner: "change spec.owner", EDIT;
+    EditSecret: "change spec.secret", EDIT;
+    EditTemplate: "change spec.secret.template", EDIT;
     Recreate: "create a new connection: this cannot be changed in place",
         "kubectl get ic {name} -n {namespace} -o yaml";
     Resume: "set spec.suspend to false",

@@ -11,7 +11,7 @@ use crate::condition_type::Truth::{False, True, Unknown};
 
 /// `Name: places, status, effect, fixer, remedy, stalled | moving, event | silent, sentence`
 macro_rules! rows {
-    ($($name:ident: [$($place:expr),+], $status:expr, $effect:ident, $fixer:expr, $remedy:ident $(($field:literal))?, $pace:ident, $event:ident, $sentence:literal;)*) => {
+    ($($name:ident: [$($place:expr),+], $status:expr, $effect:ident, $fixer:expr, $remedy:ident, $pace:ident, $event:ident, $sentence:literal;)*) => {
         /// Why something is as it is: the same word in conditions, Events and metrics.
         #[allow(clippy::doc_markdown, reason = "the sentences are for people, who see them without backticks")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ macro_rules! rows {
                         status: $status,
                         effect: Effect::$effect,
                         fixer: $fixer,
-                        remedy: Remedy::$remedy $(($field))?,
+                        remedy: Remedy::$remedy,
                         stalled: rows!(@pace $pace),
                         event: rows!(@event $event),
                         sentence: $sentence,
@@ -116,7 +116,7 @@ rows! {
         "The {list} is not the one that was consented to. Nothing is sent, and what is published stays until it expires.";
     ProviderNotAllowed: [AUTHORIZED], False, Withdraw, PlatformTeam, AllowUse, stalled, warning,
         "The provider does not allow this connection.";
-    OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditSpec("owner"), stalled, warning,
+    OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditOwner, stalled, warning,
         "spec.owner does not name a user who can own this connection.";
     ProviderNotFound: [AUTHORIZED], Unknown, Coast, PlatformTeam, CreateProvider, moving, silent,
         "There is no IntegrationProvider {provider}.";
@@ -162,9 +162,9 @@ rows! {
         "The quota of namespace {namespace} leaves no room for Secret {secret}.";
     Forbidden: [PUBLISHED, Share], False, Serve, PlatformTeam, GrantRights, stalled, warning,
         "The operator may not write Secret {secret}, or a policy refuses it.";
-    TemplateFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret.template"), stalled, warning,
+    TemplateFailed: [PUBLISHED], False, Serve, Author, EditTemplate, stalled, warning,
         "The template cannot be rendered.";
-    FormatFailed: [PUBLISHED], False, Serve, Author, EditSpec("secret"), stalled, warning,
+    FormatFailed: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
         "The Secret cannot be written as spec.secret requests.";
 
     // Shared: the Secrets in the workspace.

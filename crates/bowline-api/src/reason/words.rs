@@ -107,7 +107,6 @@ impl MessageFacts<'_> {
     fn fill_step(&self, row: &Row) -> String {
         match row.remedy {
             Remedy::Reconnect if row.status == Truth::True => "connect again before then".to_owned(),
-            Remedy::EditSpec(field) => row.remedy.step().to_owned() + field,
             remedy => self.fill(remedy.step()),
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::errors::{Class, passes};
 use super::parameter::Pattern;
@@ -13,7 +13,7 @@ use super::pointer::Pointer;
 use super::protocol::AccountPaths;
 
 /// HTTP method of a call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Verb {
     /// GET.
@@ -32,15 +32,14 @@ impl From<Verb> for http::Method {
     }
 }
 
-/// A call with the access token as bearer, or with a key.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+/// A call with the access token as bearer.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub(crate) struct ApiCall<U> {
     /// HTTP method.
     pub(crate) method: Verb,
-    /// Address. Absent means the user-info endpoint (`OpenID` Connect Core §5.3); for a key's check, that an administrator
-    /// has to set it and keys are not checked until then.
+    /// Address. Absent means the user-info endpoint (`OpenID` Connect Core §5.3).
     pub(crate) url: U,
     /// Headers to send besides Accept and User-Agent.
     pub(crate) headers: BTreeMap<String, String>,
@@ -49,7 +48,7 @@ pub(crate) struct ApiCall<U> {
 }
 
 /// How the account of a grant is found out.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub struct Identity<U> {
@@ -64,7 +63,7 @@ pub struct Identity<U> {
 }
 
 /// Where the account's document comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentitySource {
     /// The claims of the ID token in the token answer.
@@ -76,7 +75,7 @@ pub enum IdentitySource {
 }
 
 /// How a grant is withdrawn at the provider.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub struct Revoke<U> {
@@ -101,7 +100,7 @@ pub struct Revoke<U> {
 }
 
 /// How the request that withdraws a grant is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RevokeStyle {
     /// It cannot be done by a request.
@@ -122,7 +121,9 @@ pub(crate) enum RevokeStyle {
 }
 
 /// What a withdrawal ends at the provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeScope {
     /// The token alone.
@@ -135,7 +136,7 @@ pub enum RevokeScope {
 }
 
 /// A key or a user name and password: where it goes and how it is checked.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(bound = "U: Default + JsonSchema")]
@@ -146,6 +147,7 @@ pub struct KeyUsage<U> {
     /// Word before it in the header. Absent means none. For [`KeyUsage::password`], `Basic`.
     pub(crate) scheme: Option<String>,
     /// What the key looks like, matched as a whole. Absent means anything.
+    #[serde(skip_serializing)]
     pub pattern: Option<Pattern>,
     /// Whether it is a user name and password (RFC 7617) instead of one key. The password may be empty.
     #[serde(default)]
@@ -159,14 +161,19 @@ fn authorization() -> String {
 }
 
 /// A cheap request that changes nothing and tells whether a key works.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 #[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
 #[schemars(bound = "U: Default + JsonSchema")]
 pub(crate) struct Validate<U> {
-    // serde promises nothing for `flatten` with `deny_unknown_fields`: tests of loader and schema hold that typos are refused.
-    #[serde(flatten)]
-    pub(crate) call: ApiCall<U>,
+    /// HTTP method.
+    pub(crate) method: Verb,
+    /// Address. Absent means that an administrator has to set it and keys are not checked until then.
+    pub(crate) url: U,
+    /// Headers to send besides Accept and User-Agent.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// JSON to send. Absent means no body.
+    pub(crate) json: Option<serde_json::Value>,
     /// Statuses of a key that works. Empty means 200 to 299.
     pub(crate) ok: Vec<u16>,
     /// A path that must lead to a value for the key to work.

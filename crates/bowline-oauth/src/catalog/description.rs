@@ -1,6 +1,7 @@
 //! [`Description`]: an entry with a provider object's overrides and a connection's parameters filled in.
 
 use std::mem;
+use std::ops::Deref;
 
 use bowline_api::connection::Method;
 use bowline_api::provider::Rotation;
@@ -10,10 +11,29 @@ use super::calls::{IdentitySource, RevokeStyle};
 use super::entry::{ProviderEndpoints, ThirdParty};
 use super::protocol::ClientAuth;
 
-/// Everything that the protocol needs to know about one provider for one connection: a [`CatalogEntry`](super::CatalogEntry)
-/// with the settings of the provider object and the connection's parameters filled in. It contains no secret, no
-/// placeholder, and nothing that is only for people.
-pub type Description = ThirdParty<Option<Url>>;
+/// All that the protocol needs to know of one provider for one connection: a [`CatalogEntry`](super::CatalogEntry) with what
+/// the provider object states and the connection's parameters filled in. It holds no secret, no placeholder, and none of
+/// what is for people only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// Name of the `IntegrationProvider`.
+    pub provider: String,
+    /// Name of the catalogue entry.
+    pub entry: String,
+    pub core: ThirdParty<Option<Url>>,
+    /// The issuer is the provider object's own, and none of the entry's addresses is used.
+    pub(crate) own_issuer: bool,
+    /// The issuer's metadata was applied.
+    pub(crate) discovered: bool,
+}
+
+impl Deref for Description {
+    type Target = ThirdParty<Option<Url>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.core
+    }
+}
 
 /// What an issuer's metadata says (RFC 8414 §2), the issuer already checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,9 +60,9 @@ impl Description {
     /// the server does not support are dropped, unless none would remain.
     #[must_use]
     pub fn with_metadata(mut self, metadata: &DiscoveredEndpoints) -> Self {
-        let ours = mem::take(&mut self.endpoints);
+        let ours = mem::take(&mut self.core.endpoints);
         let theirs = metadata.endpoints.clone();
-        self.endpoints = ProviderEndpoints {
+        self.core.endpoints = ProviderEndpoints {
             issuer: ours.issuer,
             authorization: ours.authorization.or(theirs.authorization),
             pushed_authorization_request: ours
@@ -54,11 +74,11 @@ impl Description {
             userinfo: ours.userinfo.or(theirs.userinfo),
             admin_consent: ours.admin_consent,
         };
-        self.authorize.issuer_in_callback |= metadata.issuer_in_callback;
-        // Not every server announces public clients, and they are only used if there is no secret.
+        self.core.authorize.issuer_in_callback |= metadata.issuer_in_callback;
+        // A public client is never announced by all servers, and is only used when there is no secret.
         let known = |way: &ClientAuth| *way == ClientAuth::None || metadata.client_auth.contains(way);
         if self.client_auth.iter().any(|way| metadata.client_auth.contains(way)) {
-            self.client_auth.retain(known);
+            self.core.client_auth.retain(known);
         }
         self.discovered = true;
         self
@@ -72,7 +92,7 @@ impl Description {
         if let Some(issuer) = issuer {
             return issuer.as_str().trim_end_matches('/').to_owned();
         }
-        let check = || self.key.as_ref()?.validate.as_ref()?.call.url.as_ref();
+        let check = || self.key.as_ref()?.validate.as_ref()?.url.as_ref();
         match self.endpoints.token.as_ref().or_else(check) {
             Some(url) => url.origin().ascii_serialization(),
             None => format!("provider:{}", self.provider),

@@ -1,15 +1,17 @@
 //! The schema of a catalogue file, `providers/<name>.yaml`.
 //!
-//! A field is added here and nowhere else; an address also to [`ThirdParty::named_addresses`].
+//! A field is added here and nowhere else: to [`ThirdParty`] if resolving needs it, else to [`CatalogEntry`]; an address
+//! also to [`ThirdParty::named_addresses`].
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use bowline_api::connection::Method;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::calls::{ApiCall, Identity, KeyUsage, Revoke};
+use super::calls::{Identity, KeyUsage, Revoke};
 use super::errors::ErrorTable;
 use super::look::{Color, Group};
 use super::parameter::Parameter;
@@ -18,31 +20,78 @@ use super::template::Template;
 
 /// A third party as the catalogue knows it, for everybody. Resolving it for one connection gives a
 /// [`Description`](super::Description).
-pub type CatalogEntry = ThirdParty<Option<Template>>;
-
-/// What is known of a third party: how it is connected, refreshed, identified, checked and revoked.
-///
-/// `U` is an address that may be absent: with placeholders in a [`CatalogEntry`], filled in a
-/// [`Description`](super::Description).
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
-#[schemars(rename = "Entry", bound = "U: Default + JsonSchema")]
-pub struct ThirdParty<U> {
+#[schemars(rename = "Entry")]
+pub struct CatalogEntry {
     /// The entry this one is laid over: maps merge, lists and scalars replace, `null` removes.
     pub(crate) extends: Option<String>,
-    /// Name for people.
-    pub display_name: String,
     /// What it enables, in one line for people.
     pub about: String,
     /// Where it stands among others.
     pub group: Group,
     /// Its colour, for white text.
     pub color: Color,
-    /// How grants can be obtained, the usual one first.
-    pub methods: Vec<Method>,
     /// Values that an administrator or a connection sets.
     pub parameters: BTreeMap<String, Parameter>,
+    /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
+    pub(crate) token_prefixes: BTreeMap<String, String>,
+    /// Limits that the provider sets, for people.
+    pub(crate) limits: Vec<String>,
+    /// What else an administrator should know.
+    pub(crate) notes: Vec<String>,
+    /// Documents and code that the facts come from.
+    pub(crate) sources: Vec<String>,
+    /// How well the facts are established.
+    pub(crate) confidence: Confidence,
+    /// What a description has, too; a file has its fields beside the others.
+    #[serde(skip)]
+    pub core: ThirdParty<Option<Template>>,
+    /// The core as data, which is what resolving works on.
+    #[serde(skip)]
+    pub(crate) json: Map<String, Value>,
+}
+
+impl CatalogEntry {
+    /// Reads an entry from the fields of its file.
+    ///
+    /// serde cannot flatten a struct into one that refuses unknown fields. So each field goes to the struct that has it, and an
+    /// unknown one to the core, which refuses it.
+    pub(super) fn read(fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let known = serde_json::to_value(Self::default())?;
+        let (own, json): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(name, _)| known.get(name).is_some());
+        let core = ThirdParty::deserialize(Value::Object(json.clone()))?;
+        Ok(Self { core, json, ..Self::deserialize(Value::Object(own))? })
+    }
+
+    /// Whether there is a parameter of this name that fills placeholders.
+    pub(super) fn fills(&self, name: &str) -> bool {
+        self.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none())
+    }
+}
+
+impl Deref for CatalogEntry {
+    type Target = ThirdParty<Option<Template>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.core
+    }
+}
+
+/// What is known of a third party: how it is connected, refreshed, identified, checked and revoked.
+///
+/// `U` is an address that may be absent: with placeholders in a [`CatalogEntry`], filled in a
+/// [`Description`](super::Description).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(bound(deserialize = "U: Default + Deserialize<'de>"))]
+#[schemars(bound = "U: Default + JsonSchema")]
+pub struct ThirdParty<U> {
+    /// Name for people.
+    pub display_name: String,
+    /// How grants can be obtained, the usual one first.
+    pub methods: Vec<Method>,
     /// Addresses.
     pub endpoints: ProviderEndpoints<U>,
     /// How the client may prove itself, the preferred way first.
@@ -61,50 +110,21 @@ pub struct ThirdParty<U> {
     pub grant: GrantLifecycle,
     /// How the account is found out. Absent means that it is not.
     pub identity: Option<Identity<U>>,
-    /// A cheap call that tells whether an access token works. Absent means the identity call.
-    pub(crate) probe: Option<ApiCall<U>>,
     /// How a grant is withdrawn.
     pub revoke: Revoke<U>,
     /// Where a key goes and how it is checked, for the methods `ApiKey` and `BasicAuth`.
     pub key: Option<KeyUsage<U>>,
     /// What failures mean.
     pub(crate) errors: ErrorTable,
-    /// How credentials begin, kind → prefix. Published formats grow: a hint, never a check.
-    pub(crate) token_prefixes: BTreeMap<String, String>,
-    /// Limits that the provider sets, for people.
-    pub(crate) limits: Vec<String>,
-    /// What else an administrator should know.
-    pub(crate) notes: Vec<String>,
-    /// Documents and code that the facts come from.
-    pub(crate) sources: Vec<String>,
-    /// How well the facts are established.
-    pub(crate) confidence: Confidence,
-
-    /// Of an entry: the same as data, which is what resolving works on.
-    #[serde(skip)]
-    pub(crate) json: Map<String, Value>,
-    /// Of a description: name of the `IntegrationProvider`.
-    #[serde(skip)]
-    pub provider: String,
-    /// Of a description: name of the catalogue entry.
-    #[serde(skip)]
-    pub entry: String,
-    /// Of a description: the issuer is the provider object's own, and none of the entry's addresses is used.
-    #[serde(skip)]
-    pub(crate) own_issuer: bool,
-    /// Of a description: the issuer's metadata was applied.
-    #[serde(skip)]
-    pub(crate) discovered: bool,
 }
 
 impl<A> ThirdParty<Option<A>> {
-    /// The only list of addresses to which a request, or a person, may be sent: where each is in an entry's data, its
-    /// purpose, and the address.
-    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 12] {
+    /// The one list of addresses that a request, or a person, may be sent to: where each is in an entry's data, what it is
+    /// for, and the address.
+    pub(super) fn named_addresses(&self) -> [(&'static str, &'static str, Option<&A>); 11] {
         let of = &self.endpoints;
         let identity = self.identity.as_ref().and_then(|identity| identity.call.url.as_ref());
-        let probe = self.probe.as_ref().and_then(|probe| probe.url.as_ref());
-        let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.call.url.as_ref());
+        let key = self.key.as_ref().and_then(|key| key.validate.as_ref()?.url.as_ref());
         [
             ("/endpoints/issuer", "issuer", of.issuer.as_ref()),
             ("/endpoints/authorization", "authorization", of.authorization.as_ref()),
@@ -119,7 +139,6 @@ impl<A> ThirdParty<Option<A>> {
             ("/endpoints/userinfo", "userinfo", of.userinfo.as_ref()),
             ("/endpoints/adminConsent", "admin consent", of.admin_consent.as_ref()),
             ("/identity/call/url", "the account", identity),
-            ("/probe/url", "the probe", probe),
             ("/revoke/url", "revocation", self.revoke.url.as_ref()),
             ("/key/validate/url", "the key's check", key),
         ]
@@ -137,7 +156,7 @@ impl<U> ThirdParty<U> {
 pub(super) const PARAMETERS: [&str; 3] = ["/authorize/params", "/device/params", "/tokenRequest/params"];
 
 /// Addresses of a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProviderEndpoints<U> {
     /// Issuer identifier (RFC 8414 §2). The token endpoint is read from its metadata when it is not given here.
@@ -159,7 +178,7 @@ pub struct ProviderEndpoints<U> {
 }
 
 /// What the authorization request needs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Authorize {
     /// What the provider makes of PKCE (RFC 7636).
@@ -175,7 +194,7 @@ pub(crate) struct Authorize {
 }
 
 /// The parameter of the authorization request that carries the scopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ScopeParameter {
     /// `scope`, the standard's.
@@ -195,7 +214,7 @@ impl ScopeParameter {
 }
 
 /// What the device authorization request needs (RFC 8628 §3.1).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DeviceFlow {
     /// Whether the client proves itself as at the token endpoint. If not, only its id is sent.
@@ -211,7 +230,7 @@ impl Default for DeviceFlow {
 }
 
 /// What a provider makes of PKCE.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Pkce {
     /// It checks the verifier with S256. Also right where nothing is known: RFC 6749 §3.1 ignores what is unknown.
@@ -224,7 +243,7 @@ pub(crate) enum Pkce {
 }
 
 /// How well the facts of an entry are established.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Confidence {
     /// By an official document, and code.
@@ -234,11 +253,4 @@ pub(crate) enum Confidence {
     /// By one indirect source: verify before relying on it.
     #[default]
     Low,
-}
-
-impl CatalogEntry {
-    /// Whether there is a parameter of this name that fills placeholders.
-    pub(super) fn fills(&self, name: &str) -> bool {
-        self.parameters.get(name).is_some_and(|parameter| parameter.sets.is_none())
-    }
 }

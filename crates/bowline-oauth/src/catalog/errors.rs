@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderMap;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::pointer::{Pointer, Pointers};
 use bowline_api::duration::Duration;
 
 /// What a failure means, and so who has to act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// It passes by itself: try again later. Nobody has to act.
@@ -72,7 +72,7 @@ impl Operation {
 }
 
 /// How a provider names its failures. Codes are compared exactly.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ErrorTable {
     /// Where a token answer has its code.
@@ -100,7 +100,7 @@ pub(crate) struct ErrorTable {
 }
 
 /// A number in a text: the digits that follow a prefix.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Described {
     /// Where the text is.
@@ -110,7 +110,7 @@ pub(crate) struct Described {
 }
 
 /// Answers of an API that mean the same. What is absent fits every answer.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ApiRule {
     /// HTTP status.
@@ -125,7 +125,7 @@ pub(crate) struct ApiRule {
 }
 
 /// A header that an answer has.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct HeaderRule {
     /// Its name.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::entry::CatalogEntry;
@@ -82,13 +81,10 @@ pub(super) fn load(
         .map(|name| {
             let file = (*name).to_owned();
             let json = lay_over(name, &parsed, &defaults, &mut Vec::new())?;
-            let entry = match CatalogEntry::deserialize(Value::Object(json.clone())) {
-                Ok(entry) => CatalogEntry { json, ..entry },
-                Err(source) => return Err(CatalogError::Shape { file, source }),
-            };
-            match check(&entry) {
-                Err(flaw) => Err(CatalogError::Flawed { file, flaw }),
-                Ok(()) => Ok((file, entry)),
+            match CatalogEntry::read(json).map(|entry| (check(&entry), entry)) {
+                Err(source) => Err(CatalogError::Shape { file, source }),
+                Ok((Err(flaw), _)) => Err(CatalogError::Flawed { file, flaw }),
+                Ok((Ok(()), entry)) => Ok((file, entry)),
             }
         })
         .collect()

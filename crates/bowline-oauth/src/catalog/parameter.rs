@@ -4,11 +4,11 @@ use std::fmt;
 
 use regex::Regex;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A value that is left open by an entry.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameter {
     /// What it means, for the person who sets it.
@@ -19,6 +19,7 @@ pub struct Parameter {
     #[serde(default)]
     pub choices: Vec<String>,
     /// What a value looks like, matched as a whole. Absent means that the kind alone decides.
+    #[serde(skip_serializing)]
     pub(crate) pattern: Option<Pattern>,
     /// The value when nobody sets one.
     pub default: Option<String>,
@@ -35,7 +36,7 @@ pub struct Parameter {
 }
 
 /// What kind of value a parameter has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParameterKind {
     /// One segment of a path: letters, digits, `.`, `_`, `-`, `~`; never `.` or `..`.
@@ -53,7 +54,7 @@ pub enum ParameterKind {
 }
 
 /// Who sets a parameter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SetBy {
     /// The administrator, on the provider object.
@@ -73,7 +74,7 @@ impl fmt::Display for SetBy {
 }
 
 /// A setting that a parameter decides, other than filling a placeholder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Setting {
     /// How the client proves itself: `basic`, `post` or `none`.

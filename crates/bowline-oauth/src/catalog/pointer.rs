@@ -1,11 +1,11 @@
 //! Where a provider's JSON has a value: a JSON pointer (RFC 6901), such as `/error/code` or `/items/0/.tag`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Where in a JSON document a value is. The empty text, which is the default, is the whole document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String", extend("pattern" = "^(/([^/~]|~[01])*)*$"))]
 pub(crate) struct Pointer(String);
@@ -43,7 +43,7 @@ impl TryFrom<String> for Pointer {
 }
 
 /// One pointer or several, of which the first that leads to a value counts.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Pointers {
     One(Pointer),

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::look::ScopeMeaning;
 use super::pointer::{Pointer, Pointers};
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// Id and secret in the Authorization header, percent-encoded first (RFC 6749 §2.3.1).
@@ -23,7 +23,7 @@ pub enum ClientAuth {
 }
 
 /// How the body of a token request is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Encoding {
     /// `application/x-www-form-urlencoded`, the standard's.
@@ -34,7 +34,7 @@ pub(crate) enum Encoding {
 }
 
 /// A token request beyond what the standard says.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TokenRequest {
     /// How the body is written.
@@ -46,7 +46,7 @@ pub(crate) struct TokenRequest {
 }
 
 /// Where a token answer has its parts. The paths start at the first of `roots` that leads to an access token.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TokenResponse {
     /// Objects that may hold the token.
@@ -76,7 +76,7 @@ pub(crate) struct TokenResponse {
 }
 
 /// Scopes: how they are written and compared, and which are requested.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeRules {
     /// What separates scopes in a request. Absent means that the provider knows no scopes: none are sent.
@@ -89,8 +89,6 @@ pub struct ScopeRules {
     pub allowed: Vec<String>,
     /// Further scopes that people often want; a hint for people.
     pub optional: Vec<String>,
-    /// Whether the token answer names the granted scopes. If not, what was requested counts as granted.
-    pub reported: bool,
     /// What scopes mean, scope → words.
     pub describe: BTreeMap<String, ScopeMeaning>,
     /// How requested and granted scopes are compared.
@@ -98,7 +96,7 @@ pub struct ScopeRules {
 }
 
 /// How requested and granted scopes are compared.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompareScopes {
     /// Upper and lower case are the same.
@@ -141,7 +139,7 @@ impl ScopeRules {
 }
 
 /// What a grant of this provider is like.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrantLifecycle {
     /// What a refresh does to the refresh token.
@@ -158,8 +156,6 @@ pub struct GrantLifecycle {
     pub refresh_lifetime: Option<Duration>,
     /// After how long without use the grant ends.
     pub(crate) idle_lifetime: Option<Duration>,
-    /// How long before its expiry a token is refreshed, instead of the usual margin.
-    pub(crate) margin: Option<Duration>,
 }
 
 impl GrantLifecycle {
@@ -168,24 +164,8 @@ impl GrantLifecycle {
     }
 }
 
-impl Default for GrantLifecycle {
-    fn default() -> Self {
-        Self {
-            // Treated as if each refresh token could be used once.
-            rotation: Rotation::Optional,
-            grace: None,
-            refresh_ends_access: false,
-            chain: Chain::default(),
-            access_lifetime: None,
-            refresh_lifetime: None,
-            idle_lifetime: None,
-            margin: None,
-        }
-    }
-}
-
 /// Who shares one chain of tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Chain {
     /// Each connection has its own.
@@ -196,7 +176,7 @@ pub enum Chain {
 }
 
 /// Where the account's identity is in a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccountPaths {
     /// The parts of the stable id, joined by `/`; a part that is absent is left out, the first must be there.

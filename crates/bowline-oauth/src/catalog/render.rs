@@ -1,4 +1,4 @@
-//! The catalogue as text, for `bowline catalog`: templates in `render/`, over an entry's data.
+//! The catalogue as text, for `bowline catalog`: templates in `render/`, over entries with their defaults.
 
 use std::fmt::Write as _;
 use std::iter;
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
+use minijinja::value::{Serde, merge_maps};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
 use super::entry::CatalogEntry;
@@ -89,7 +89,7 @@ fn facts(name: &str, entry: &CatalogEntry) -> Value {
     context! {
         name,
         endpoints => Serde(endpoints),
-        entry => Serde(&entry.json),
+        entry => merge_maps([Value::from(Serde(entry)), Value::from(Serde(&entry.core))]),
         has_token_endpoint => entry.endpoints.token.is_some(),
         rotations => Serde(rotations()),
         uses_tokens => entry.uses_tokens(),
@@ -137,7 +137,14 @@ fn in_words(text: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use bowline_api::IntegrationProvider;
+    use bowline_api::connection::Method;
+    use schemars::{JsonSchema, schema_for};
+    use serde::Deserialize;
+    use serde_json::json;
 
+    use super::super::calls::RevokeScope;
+    use super::super::entry::{Pkce, ThirdParty};
+    use super::super::load::merge;
     use super::*;
 
     fn row<'l>(list: &'l str, name: &str) -> Option<&'l str> {
@@ -176,6 +183,40 @@ mod tests {
             let word = format!("{:?}", entry.grant.rotation);
             assert!(render_list(false).contains(&format!("\n  {word} ")), "{name}: {word}");
         }
+    }
+
+    /// The words of an enum, as files have them.
+    fn words<T: JsonSchema>() -> Vec<String> {
+        let schema = schema_for!(T).to_value();
+        let array = |of: &str| schema[of].as_array().cloned().unwrap_or_default();
+        let described = array("oneOf").into_iter().map(|variant| variant["const"].clone());
+        described.chain(array("enum")).map(|word| word.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_word_that_is_explained_anywhere_has_an_explanation() {
+        let explained = |over: serde_json::Value| {
+            let entry = get("google").unwrap();
+            let mut json = entry.json.clone();
+            merge(&mut json, over.as_object().unwrap());
+            let core = ThirdParty::deserialize(serde_json::Value::Object(json)).unwrap();
+            // A word without one is undefined, which is not rendered.
+            render("entry", facts("google", &CatalogEntry { core, ..entry.clone() }))
+        };
+        let (methods, rotations) = (words::<Method>(), words::<Rotation>());
+        let (pkce, scopes) = (words::<Pkce>(), words::<RevokeScope>());
+        assert_eq!([methods.len(), rotations.len(), pkce.len(), scopes.len()], [6, 5, 3, 3]);
+        for word in methods {
+            assert!(explained(json!({"methods": [word]})).contains(&format!("  {word:18} ")), "{word}");
+        }
+        for word in rotations {
+            assert!(
+                explained(json!({"grant": {"rotation": word}})).contains(&format!("  {word}: ")),
+                "{word}"
+            );
+        }
+        pkce.iter().for_each(|word| drop(explained(json!({"authorize": {"pkce": word}}))));
+        scopes.iter().for_each(|word| drop(explained(json!({"revoke": {"scope": word}}))));
     }
 
     #[test]

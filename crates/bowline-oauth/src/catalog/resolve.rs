@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::description::Description;
-use super::entry::CatalogEntry;
+use super::entry::{CatalogEntry, ThirdParty};
 use super::load::merge;
 use super::refusal::ResolveError;
 use super::settings;
@@ -53,9 +53,6 @@ fn describe(
 ) -> Result<Description, ResolveError> {
     let own_issuer = spec.endpoints.as_ref().is_some_and(|own| own.issuer.is_some());
     let mut json = entry.json.clone();
-    for only_for_people in ["about", "parameters", "tokenPrefixes", "limits", "notes", "sources"] {
-        json.remove(only_for_people);
-    }
     if own_issuer {
         drop_addresses(&mut json);
     }
@@ -63,15 +60,15 @@ fn describe(
     settings::apply(&mut json, entry, values);
     let mut json = Value::Object(json);
     values.fill(&mut json)?;
-    let read = Description::deserialize(json);
-    let read = read.map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
-    reachable(Description { provider: provider.to_owned(), entry: spec.type_.clone(), own_issuer, ..read })
+    let core = ThirdParty::deserialize(json);
+    let core = core.map_err(|error| ResolveError::Misfit { flaw: error.to_string() })?;
+    let (provider, entry) = (provider.to_owned(), spec.type_.clone());
+    reachable(Description { provider, entry, core, own_issuer, discovered: false })
 }
 
 /// With another issuer, no address of the entry is trusted with its tokens.
 fn drop_addresses(json: &mut Map<String, Value>) {
     json.remove("endpoints");
-    json.remove("probe");
     for (part, none) in [("identity", json!({"call": {"url": null}})), ("revoke", json!({"url": null}))] {
         if let (Some(Value::Object(part)), Value::Object(none)) = (json.get_mut(part), none) {
             merge(part, &none);

@@ -4,14 +4,19 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, schema_for};
 use serde_json::{Value, json};
 
-use super::entry::CatalogEntry;
+use super::entry::{CatalogEntry, ThirdParty};
+use super::load::merge;
+use super::template::Template;
 
 /// The JSON Schema (draft 2020-12) of one file in `providers/`.
 ///
 /// A file may be laid over another, so nothing is required in it, and `null`, which removes what the parent says, may
 /// stand for every value. What an entry needs as a whole is checked when it is loaded.
 pub fn schema() -> Value {
-    let mut schema = schema_for!(CatalogEntry);
+    let mut schema = schema_for!(ThirdParty<Option<Template>>);
+    if let Some(own) = schema_for!(CatalogEntry).as_object() {
+        merge(schema.ensure_object(), own);
+    }
     PartOfAnEntry.transform(&mut schema);
     schema.to_value()
 }
@@ -92,7 +97,7 @@ mod tests {
         let schema = schema();
         let mut found = Vec::new();
         places("", &schema, &schema["$defs"], &mut found);
-        let entry = CatalogEntry::default();
+        let entry = ThirdParty::<Option<Template>>::default();
         let mut listed = entry.named_addresses().map(|(place, ..)| place.to_owned()).to_vec();
         found.sort();
         listed.sort();

@@ -5,14 +5,14 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 #[allow(clippy::expect_used, reason = "every test of a template compiles it")]
 static PLACEHOLDER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{([a-z0-9_]+)\}").expect("a regular expression"));
 
 /// Text in which `{name}` stands for the value of the parameter `name`.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub struct Template(String);

@@ -33,7 +33,7 @@ fn beyond(connection: &IntegrationConnection) -> Vec<String> {
 }
 
 pub(crate) fn known(subject: &Subject) -> Option<ScopeRules> {
-    description(&*subject.provider()?, &subject.connection).map(|description| description.scopes)
+    description(&*subject.provider()?, &subject.connection).map(|description| description.core.scopes)
 }
 
 /// What the owner can agree to, if the token is withheld for it.

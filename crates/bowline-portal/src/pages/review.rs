@@ -43,7 +43,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         reconnect: connection.has_accepted_grant(),
         made: Moment::of(connection.metadata.creation_timestamp.as_ref(), subject.visit.now()),
         made_by: maker(connection),
-        host: description.and_then(|it| it.endpoints.authorization?.host_str().map(ToOwned::to_owned)),
+        host: description.and_then(|it| it.core.endpoints.authorization?.host_str().map(ToOwned::to_owned)),
         subject,
     }))
 }

@@ -1,6 +1,5 @@
 //! All objects of one kind, readable or not.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{Newest, ObjectVersion, Parsed, Source, Unlisted, Unreadable, strip};
 
-/// The objects of one kind: the readable ones, to which it dereferences, and the names of the others. Clones share them.
+/// The objects of one kind: those that can be read, and by name those that cannot. Clones share them.
 ///
 /// It is never behind our own writes that were given to [`Cache::wrote`].
 #[derive(Clone)]
@@ -76,14 +75,6 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
-    type Target = Store<K>;
-
-    fn deref(&self) -> &Store<K> {
-        &self.readable
-    }
-}
-
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// Accepts an event of a watch.
     pub fn take(&self, event: Event<Parsed<K>>) -> Vec<Change<K>> {
@@ -109,6 +100,26 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     pub fn wrote(&self, mut object: Parsed<K>) -> Option<Change<K>> {
         strip(&mut object);
         self.lock().put(object, Source::OwnWrite)
+    }
+
+    /// All that can be read.
+    pub fn state(&self) -> Vec<Arc<K>> {
+        self.readable.state()
+    }
+
+    /// Those that can be read and are `wanted`.
+    pub fn state_filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        self.readable.state_filter(wanted)
+    }
+
+    /// An object, if it can be read.
+    pub fn get(&self, key: &ObjectRef<K>) -> Option<Arc<K>> {
+        self.readable.get(key)
+    }
+
+    /// Those that can be read, for kube's controller: ready from the start, whatever was listed.
+    pub fn store(&self) -> Store<K> {
+        self.readable.clone()
     }
 
     /// Returns once all objects were listed.

@@ -1,4 +1,4 @@
-//! Following objects of the cluster: one loop for every watch, and caches of what it reports.
+//! Following objects of the cluster: one loop for all watches but the keyring's, and caches of what it reports.
 //!
 //! - [`follow`]: a watch that never ends by itself.
 //! - [`Cache`]: whole objects, with tolerance for unreadable ones ([`Parsed`]).

@@ -82,7 +82,10 @@ fn the_provider_object_replaces_what_the_entry_says() {
     let description = resolved(&of, &[]).unwrap();
     assert_eq!(description.display_name, "Our Google");
     assert_eq!(token_url(&description), "https://proxy.example.com/token");
-    assert_eq!(description.endpoints.revocation.unwrap().as_str(), "https://oauth2.googleapis.com/revoke");
+    assert_eq!(
+        description.endpoints.revocation.as_ref().unwrap().as_str(),
+        "https://oauth2.googleapis.com/revoke"
+    );
     assert_eq!(description.scopes.default, ["openid"]);
     assert_eq!(description.scopes.required, ["openid", "email"], "not named, so the entry's stays");
     assert_eq!(description.scopes.allowed, ["openid", "email"]);
@@ -113,7 +116,7 @@ fn with_another_issuer_no_address_of_the_entry_stays() {
         ..ProviderEndpoints::default()
     };
     assert_eq!(description.endpoints, only_issuer);
-    assert_eq!(description.probe, None);
+    assert_eq!(description.core.identity.as_ref().and_then(|identity| identity.call.url.clone()), None);
     assert!(description.needs_discovery());
 }
 
@@ -285,9 +288,9 @@ fn settings_of_the_generic_entries_take_effect() {
     let of = json!({"type": "generic-api-key", "parameters": {
         "header": "x-api-key", "scheme": "none", "validate_url": "https://api.example.com/me",
     }});
-    let key = resolved(&of, &[]).unwrap().key.unwrap();
+    let key = resolved(&of, &[]).unwrap().core.key.unwrap();
     assert_eq!((key.header.as_str(), key.scheme), ("x-api-key", None));
-    assert_eq!(key.validate.unwrap().call.url.unwrap().as_str(), "https://api.example.com/me");
+    assert_eq!(key.validate.unwrap().url.unwrap().as_str(), "https://api.example.com/me");
 }
 
 #[test]
@@ -380,7 +383,7 @@ fn without_discovery_the_authority_is_the_token_endpoints_origin() {
 
 #[test]
 fn granted_scopes_are_compared_as_the_provider_writes_them() {
-    let scopes = resolved(&json!({"type": "microsoft"}), &[]).unwrap().scopes;
+    let scopes = resolved(&json!({"type": "microsoft"}), &[]).unwrap().core.scopes;
     let wanted = ["User.Read", "offline_access", "Mail.Read"].map(str::to_owned);
     let granted = ["https://graph.microsoft.com/user.read".to_owned()];
     assert_eq!(scopes.missing(&wanted, &granted), ["Mail.Read"]);
@@ -393,7 +396,7 @@ proptest! {
         let of = spec(&json!({"type": "two"}));
         let chosen = parameters(&[("site", &site), ("team", &team)]);
         if let Ok(description) = resolve(&entry, &of, "two", &chosen) {
-            let url = description.endpoints.token.unwrap();
+            let url = description.core.endpoints.token.unwrap();
             let label = url.host_str().unwrap().strip_suffix(".id.example.com").unwrap();
             prop_assert!(!label.is_empty() && !label.contains('.'));
             prop_assert_eq!((url.scheme(), url.port(), url.query()), ("https", Some(8443), None));
