@@ -28,7 +28,6 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How a reconcile ended.
     PassOutcome {
         Settled = "settled",
         /// It looks again at a known time.

@@ -63,7 +63,6 @@ impl Registry {
         Handle { cache, waker }
     }
 
-    /// A cache of whole objects.
     pub(super) fn cache<K>(
         &mut self,
         api: Api<Parsed<K>>,

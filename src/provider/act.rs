@@ -21,7 +21,6 @@ use crate::discovered::{IssuerQuestion, IssuerReading};
 use crate::metrics::{Metrics, Operation};
 use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 
-/// The result of one reconcile.
 #[derive(Debug, Default)]
 pub(super) struct ProviderOutcome {
     /// Its description with placeholders for what connections set; `None` if the object was refused before that.

@@ -12,7 +12,6 @@ use serde::de::DeserializeOwned;
 use super::error::{PublishError, call, refusal};
 use crate::kube_ext::index::{SecretIndex, controller_of};
 
-/// What happened to the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
     /// It is deleted, or was deleted before.

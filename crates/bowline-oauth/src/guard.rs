@@ -233,7 +233,6 @@ fn kind_of_address(ip: IpAddr) -> Option<AddressRule> {
 pub(crate) type DnsLookup =
     Arc<dyn Fn(String) -> BoxFuture<'static, std::io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// The system's resolver.
 pub(super) fn system_lookup() -> DnsLookup {
     Arc::new(|name| {
         Box::pin(async move {

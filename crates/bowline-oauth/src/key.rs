@@ -103,7 +103,6 @@ impl KeyOrPassword {
     }
 }
 
-/// What is known about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyVerdict {
     Good(Option<ProviderAccount>),

@@ -71,7 +71,6 @@ use crate::sign_in::oidc::OpenId;
 
 type Portal = Arc<PortalState>;
 
-/// What handlers share.
 struct PortalState {
     settings: PortalSettings,
     key: SessionKey,

@@ -35,7 +35,6 @@ pub(crate) fn dismissals(input: &Input, authorized: &ConditionVerdict) -> Vec<Di
     input.observed.attempts.iter().filter_map(end).collect()
 }
 
-/// What is due on an attempt.
 enum Due {
     Step(ConsentTask),
     End(Dismissal),

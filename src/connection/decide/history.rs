@@ -81,7 +81,6 @@ impl History {
         }
     }
 
-    /// Takes in the newest outcome.
     fn absorb(
         mut self,
         finished: &FinishedWork,

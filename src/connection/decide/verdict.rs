@@ -3,7 +3,6 @@
 use bowline_api::condition::Truth;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
 
-/// One condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConditionVerdict {
     pub(crate) reason: Reason,

@@ -72,7 +72,6 @@ async fn replace_codes(engine: &Engine, job: &Job, by: &str) {
     }
 }
 
-/// Polls once.
 pub(super) async fn poll(engine: &Engine, job: &Job, name: &str) -> WorkResult {
     let consents = &engine.consents;
     let kept = consents.attempt(name).await?;

@@ -215,8 +215,12 @@ mod tests {
                 "{word}"
             );
         }
-        pkce.iter().for_each(|word| drop(explained(json!({"authorize": {"pkce": word}}))));
-        scopes.iter().for_each(|word| drop(explained(json!({"revoke": {"scope": word}}))));
+        for word in pkce {
+            drop(explained(json!({"authorize": {"pkce": word}})));
+        }
+        for word in scopes {
+            drop(explained(json!({"revoke": {"scope": word}})));
+        }
     }
 
     #[test]

@@ -14,7 +14,6 @@ use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::visit::session_of;
 
-/// `GET /callback/{provider}`
 pub(crate) async fn callback(
     State(app): State<Portal>,
     Path(provider): Path<String>,

@@ -14,7 +14,6 @@ use crate::error::{PageError, Reply};
 use crate::subject::{Subject, SubjectForm};
 use crate::visit::Visit;
 
-/// `POST …/start`
 ///
 /// Redirects to a page, and that page to the provider: browsers apply `form-action` to a form's redirects as well, and no list
 /// could name all hosts of a provider's sign-in.
