@@ -121,7 +121,7 @@ impl Set {
             self.secret["metadata"]["annotations"]["bowline.dev/revision"] = json!(cycles.to_string());
             let written = quiet.apply(&secret, "bowline", &self.secret).await?;
             self.secret["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"].clone();
-            self.status["status"]["token"]["revision"] = json!(cycles);
+            self.status["status"]["grant"]["revision"] = json!(cycles);
             operator.apply(&status, "bowline/status", &self.status).await?;
             cycles += 1;
         }
