@@ -1,0 +1,20 @@
+//! The benchmark, small. Its figures depend on the machine and are judged by `make bench` alone; here it must come to its report.
+
+use std::time::Duration;
+
+use bowline_testbed::bench::{self, Options};
+use bowline_testbed::cluster::FOREIGN_KUBECONFIG;
+use bowline_testbed::stage::Profile;
+
+use crate::stage::binaries;
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn a_small_benchmark_comes_to_its_report() {
+    if std::env::var_os(FOREIGN_KUBECONFIG).is_some() {
+        return; // It counts requests in the audit log of its own API server.
+    }
+    let options = Options { connections: 4, duration: Duration::from_secs(1), profile: Profile::Dev };
+    let report = bench::run(&options, &binaries()).await.unwrap();
+    assert!(report.page().contains("# Benchmark") && report.page().contains("raw"), "{}", report.page());
+}
