@@ -108,7 +108,7 @@ async fn a_grant_of_another_account_is_refused_and_the_old_one_kept() {
     let (it, token) = in_use("other-account").await;
     let bobs = it.realm.mint(&MintRequest::of("bob")).unwrap();
     it.import("mail", &bobs).await;
-    assert_refused(&it, &token, "another account is connected").await;
+    assert_refused(&it, &token, "another one is connected").await;
     it.until_attempt("mail", "AccountMismatch").await;
     it.until_event(&it.namespace, "AccountMismatch").await;
     assert!(it.realm.is_alive(&bobs.refresh_token), "what was imported is bob's: we must not revoke it");
