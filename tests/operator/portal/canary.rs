@@ -171,14 +171,7 @@ async fn nothing_of_a_sign_in_or_a_consent_is_said_anywhere() {
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&it.name);
     std::fs::write(&file, client.secret.as_deref().unwrap()).unwrap();
     let issuer = it.realm.issuer();
-    let openid = [
-        "--oidc-allow-http",
-        "--oidc-allowed-cidrs=127.0.0.0/8",
-        "--oidc-issuer",
-        &issuer,
-        "--oidc-client-id",
-        &client.id,
-    ];
+    let openid = super::openid(&issuer, &client.id);
     let more = ["--oidc-username-prefix=-", "--oidc-scopes=email", "--oidc-client-secret-file"];
     let loud = [file.to_str().unwrap(), "--log-filter", "trace"];
     let flags: Vec<&str> = openid.into_iter().chain(more).chain(loud).collect();

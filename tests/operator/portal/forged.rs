@@ -111,14 +111,7 @@ async fn nobody_is_signed_in_by_a_form_from_elsewhere() {
     let it = scene("login").await;
     it.provider(Rotation::SingleUse).apply().await;
     let issuer = it.realm.issuer();
-    let openid = [
-        "--oidc-allow-http",
-        "--oidc-allowed-cidrs=127.0.0.0/8",
-        "--oidc-issuer",
-        &issuer,
-        "--oidc-client-id",
-        "portal",
-    ];
+    let openid = super::openid(&issuer, "portal");
     let portal = Portal::start(&it, &openid).await;
     let mallory = token(&it.stage.access, "mallory");
     let carol = portal.browser_of(&it, "carol").await.get("/connections").await.token();

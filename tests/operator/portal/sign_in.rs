@@ -30,14 +30,7 @@ async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
     let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&it.name);
     std::fs::write(&secret, client.secret.unwrap()).unwrap();
     let issuer = realm.issuer();
-    let ours = [
-        "--oidc-allow-http",
-        "--oidc-allowed-cidrs=127.0.0.0/8",
-        "--oidc-issuer",
-        &issuer,
-        "--oidc-client-id",
-        &client.id,
-    ];
+    let ours = super::openid(&issuer, &client.id);
     let more = ["--oidc-username-prefix=-", "--oidc-scopes=email", "--oidc-client-secret-file"];
     let flags: Vec<&str> = ours.into_iter().chain(more).chain([secret.to_str().unwrap()]).collect();
     Portal::start(it, &flags).await

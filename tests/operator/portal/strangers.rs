@@ -38,14 +38,7 @@ impl House {
         let title = Patch::Merge(json!({"spec": {"displayName": THEIRS}}));
         it.workspaces().patch(&it.name, &PatchParams::default(), &title).await.expect("a workspace");
         let issuer = it.realm.issuer();
-        let openid = [
-            "--oidc-allow-http",
-            "--oidc-allowed-cidrs=127.0.0.0/8",
-            "--oidc-issuer",
-            &issuer,
-            "--oidc-client-id",
-            "portal",
-        ];
+        let openid = super::openid(&issuer, "portal");
         let portal = Portal::start(&it, &openid).await;
         let alice = portal.browser_of(&it, "alice").await;
         let page = format!("/connections/{}/mail", it.namespace);
