@@ -7,12 +7,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use schemars::Schema;
 
-/// Bounds for status, which the operator alone writes, and for types of Kubernetes: nothing that is written comes near them.
+/// Bounds for types of Kubernetes, and for the lists of status: nothing that is written comes near them. Texts of status have
+/// none: a provider's words may be long, and a status that the API server refuses would say nothing at all.
 const LONGEST_TEXT: i64 = 32_768;
 const MOST_ENTRIES: i64 = 1_000;
-
-/// Where a spec has a type of Kubernetes, whose schema has no bounds.
-const FOREIGN: &[&[&str]] = &[&["spec", "allow", "namespaces"]];
 
 /// Removes the description of an enum: for an optional field it would replace the field's own.
 pub(crate) fn undescribed(schema: &mut Schema) {
@@ -28,17 +26,17 @@ pub(crate) fn complete(definition: &mut CustomResourceDefinition) {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };
         each(schema, &mut |schema| schema.nullable = None);
-        for path in FOREIGN.iter().copied().chain([&["status"][..]]) {
+        for (path, texts) in [(&["spec", "allow", "namespaces"][..], true), (&["status"], false)] {
             if let Some(unbounded) = at(schema, path) {
-                each(unbounded, &mut bound);
+                each(unbounded, &mut |schema| bound(schema, texts));
             }
         }
     }
 }
 
-fn bound(schema: &mut JSONSchemaProps) {
+fn bound(schema: &mut JSONSchemaProps, texts: bool) {
     match schema.type_.as_deref() {
-        Some("string") if schema.enum_.is_none() && schema.format.is_none() => {
+        Some("string") if texts && schema.enum_.is_none() && schema.format.is_none() => {
             schema.max_length.get_or_insert(LONGEST_TEXT);
         }
         Some("array") => {

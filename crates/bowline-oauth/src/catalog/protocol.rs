@@ -199,7 +199,8 @@ pub struct ProviderAccount {
 }
 
 impl AccountPaths {
-    /// The account that a document (user info, or the claims of an id token) names; `None` without an id.
+    /// The account that a document (user info, or the claims of an id token) names; `None` without an id. Names for people
+    /// are cut to 253 characters.
     pub fn read(&self, document: &serde_json::Value) -> Option<ProviderAccount> {
         let (first, others) = self.id.split_first()?;
         let mut id = first.text(document)?;
@@ -207,6 +208,8 @@ impl AccountPaths {
             id.push('/');
             id.push_str(&part);
         }
-        Some(ProviderAccount { id, name: self.name.text(document), email: self.email.text(document) })
+        let cut = |text: String| text.chars().take(253).collect();
+        let [name, email] = [&self.name, &self.email].map(|path| path.text(document).map(cut));
+        Some(ProviderAccount { id, name, email })
     }
 }
