@@ -126,16 +126,11 @@ impl World {
         shares
     }
 
-    /// Whether everything that a share depends on is known. What cannot be read is unknown, never gone.
+    /// Whether a share's connection can be read, or is gone. What cannot be read is unknown, never gone.
     pub(crate) fn knows_source_of(&self, share: &ConnectionShare) -> bool {
         let of = &share.spec.connection;
-        let key = ObjectRef::new(&of.name).within(&of.namespace);
-        match self.kinds.connections.set_aside(&key) {
-            Some(unreadable) => unreadable.metadata.uid.as_ref() != Some(&of.uid),
-            None => self
-                .connection(&of.namespace, &of.name, &of.uid)
-                .is_none_or(|connection| !matches!(self.shared(&connection), Shared::Unknown)),
-        }
+        let set_aside = self.kinds.connections.set_aside(&ObjectRef::new(&of.name).within(&of.namespace));
+        set_aside.is_none_or(|unreadable| unreadable.metadata.uid.as_ref() != Some(&of.uid))
     }
 
     /// The attempts to connect this connection, newest first; Secrets that are no attempts are left out.

@@ -101,7 +101,7 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
     }
     match &source.shared {
         Shared::NotAsked => Err(Unshared::NotAsked),
-        // Not decided in that case (see `World::knows_source_of`).
+        // It stays, but nothing is written for it (see `secret_plan`).
         Shared::Unknown => Ok(&share.spec.workspace),
         Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
@@ -134,6 +134,8 @@ fn secret_plan(share: &ConnectionShare, observed: &ObservedShare, source: &Share
     };
     if as_it_should_be(share, observed, grant.version) {
         SecretPlan::Keep
+    } else if matches!(source.shared, Shared::Unknown) {
+        SecretPlan::Nothing
     } else if said == Some(Reason::Withheld) || may == Publication::NothingNewer {
         SecretPlan::Withhold
     } else {

@@ -73,6 +73,19 @@ fn a_grant_of_another_owner_is_never_published() {
 }
 
 #[test]
+fn while_the_workspace_cannot_be_read_nothing_is_written_and_what_must_go_goes() {
+    for (authorized, published, expected) in [
+        ("Authorized", "Published", SecretPlan::Nothing),
+        ("GrantRevoked", "Withdrawn", SecretPlan::Withdraw),
+        ("ProviderNotAllowed", "Withdrawn", SecretPlan::Withdraw),
+    ] {
+        let mut observed = observed(connection(authorized, published, 5));
+        observed.source.as_mut().unwrap().shared = Shared::Unknown;
+        assert_eq!(decide(&share("x"), &observed).unwrap().secret, expected, "{authorized}");
+    }
+}
+
+#[test]
 fn an_untouched_secret_of_this_revision_is_kept_and_an_edited_one_written() {
     let mut observed = observed(connection("Authorized", "Published", 5));
     observed.written = Some(PublishedVersion {
