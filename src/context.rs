@@ -101,7 +101,9 @@ impl Context {
         let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
         let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
         if has_secret || self.world.published.get(&namespace, &name).is_some() {
-            self.withdraw(&namespace, &name, &share.uid().unwrap_or_default(), None).await?;
+            let uid = share.uid().unwrap_or_default();
+            let written = self.last_published.get(&uid).filter(|written| written.name == name);
+            self.withdraw(&namespace, &name, &uid, written.as_ref().map(|written| &*written.uid)).await?;
         }
         publishing::delete_share(&self.client, share).await
     }

@@ -175,8 +175,15 @@ pub fn every_way(path: &str, stored: &Value, change: &Value) -> Vec<(&'static st
 }
 
 /// The parts of an object that requests in these tests change.
-const PARTS: &[&str] =
-    &["/spec", "/status", "/data", "/metadata/annotations", "/metadata/labels", "/metadata/finalizers"];
+const PARTS: &[&str] = &[
+    "/spec",
+    "/status",
+    "/data",
+    "/metadata/annotations",
+    "/metadata/labels",
+    "/metadata/finalizers",
+    "/metadata/ownerReferences",
+];
 
 /// What may be sent in an apply: nothing that the server fills in.
 pub fn applicable(object: &Value) -> Value {
