@@ -3,7 +3,7 @@
 use bowline_api::attempt;
 use bowline_api::connection::{AttemptResult, Method};
 use bowline_api::open::Open;
-use bowline_api::reason::{MessageFacts, Reason};
+use bowline_api::reason::{Effect, MessageFacts, Reason};
 use kube::ResourceExt;
 
 use super::consent;
@@ -35,7 +35,10 @@ fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
         return None;
     }
     let reason = attempt.reason.as_ref().and_then(Open::known)?;
-    Some(ConditionVerdict::said(reason, attempt.message.clone()))
+    // What kept the connection from accepting a grant then has its own check, and is over.
+    let is_over = matches!(reason.row().effect, Effect::Coast | Effect::Withdraw | Effect::End);
+    let over = || input.verdict(Reason::AuthorizationFailed, "What prevented it is over: connect again.");
+    Some(if is_over { over() } else { ConditionVerdict::said(reason, attempt.message.clone()) })
 }
 
 fn on_record(input: &Input) -> Option<ConditionVerdict> {
