@@ -120,8 +120,9 @@ pub(super) fn check_proxy(url: &Url) -> Result<(), AddressRefused> {
 /// Why the name may not be called, whatever it resolves to; `None` if it may.
 fn forbidden_name(name: &str, network: &Network) -> Option<AddressRule> {
     let rule = kind_of_name(name)?;
-    // If private addresses are allowed, the address of a local name decides.
-    (rule == Metadata || network.allowed_cidrs.is_empty()).then_some(rule)
+    // If private addresses are allowed, the address of a local name decides; a proxy looks names up itself.
+    let decides = !network.allowed_cidrs.is_empty() && network.proxy.is_none();
+    (rule == Metadata || !decides).then_some(rule)
 }
 
 fn kind_of_name(name: &str) -> Option<AddressRule> {
@@ -474,6 +475,17 @@ mod tests {
         assert_eq!(resolver.addresses("gitlab.tools.svc").await.unwrap().len(), 1);
         assert!(resolver.addresses("other.tools.svc").await.is_err());
         assert!(resolver.addresses("login.example.com").await.is_err());
+    }
+
+    #[test]
+    fn a_proxy_is_asked_for_no_local_name_because_nobody_here_sees_its_address() {
+        let direct = network(false, &["10.1.0.0/16"]);
+        let proxied = Network { proxy: "http://proxy.example.com:3128".parse().ok(), ..direct.clone() };
+        for name in ["vault.security.svc", "kubernetes.default.svc", "localhost", "gitlab.internal"] {
+            let url = Url::parse(&format!("https://{name}/token")).unwrap();
+            assert!(check_url(&url, &direct).is_ok(), "{name}: its address decides");
+            assert!(check_url(&url, &proxied).is_err(), "{name}");
+        }
     }
 
     #[tokio::test]
