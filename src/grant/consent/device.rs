@@ -18,7 +18,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret;
 
 use super::arrival::{Arrival, arrived};
-use super::terms::{Pledge, app, declined, not_offered, pledged_app};
+use super::terms::{Pledge, app, declined, not_offered, offers, pledged_app};
 use crate::grant::Engine;
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::refusal::ConsentError;
@@ -33,7 +33,7 @@ const SLOWER_BY: u32 = 5;
 /// Requests a device code and shows it.
 pub(super) async fn ask(engine: &Engine, job: &Job, request: &str) -> WorkResult {
     let target = &job.target;
-    if !target.methods().contains(&Method::DeviceCode) || !target.allows_device_flow() {
+    if !offers(job, Method::DeviceCode) || !target.allows_device_flow() {
         return Err(not_offered(job).into());
     }
     let app = app(engine, job).await?;

@@ -17,7 +17,7 @@ use k8s_openapi::ByteString;
 use secrecy::SecretString;
 
 use super::arrival::{Arrival, arrived};
-use super::terms::{Pledge, app, declined, may_consent, not_offered, pledged_app};
+use super::terms::{Pledge, app, declined, may_consent, not_offered, offers, pledged_app};
 use crate::grant::Engine;
 use crate::grant::intake::{into_catalog, judge_candidate, pinned_account};
 use crate::grant::outcome::{Outcome, WorkResult};
@@ -53,7 +53,7 @@ async fn request(
         return Err(ConsentError::TooLate.into());
     }
     may_consent(engine, job, kept)?;
-    let offered = job.target.methods().contains(&Method::AuthorizationCode);
+    let offered = offers(job, Method::AuthorizationCode);
     let portal = engine.consents.portal.as_ref().filter(|_| offered).ok_or_else(|| not_offered(job))?;
     let app = app(engine, job).await?;
     let permit = engine.gate.admit(job).await?;

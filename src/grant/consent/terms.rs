@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bowline_api::connection::Method;
+use bowline_api::owner::SubjectKind;
 use bowline_oauth::app::App;
 use bowline_oauth::classify::Failure;
 use bowline_runtime::attempts::StoredAttempt;
@@ -80,6 +82,11 @@ pub(super) async fn pledged_app(engine: &Engine, job: &Job, pledge: &Pledge) -> 
 pub(super) fn declined(engine: &Engine, job: &Job, failure: Failure) -> ConsentError {
     let failure = engine.gate.failed(job, failure, None);
     ConsentError::of(failure.class, failure.summary, job.target.whom_to_ask())
+}
+
+/// Whether a person may consent in this way: the provider offers it, and the owner is no `ServiceAccount`.
+pub(super) fn offers(job: &Job, method: Method) -> bool {
+    job.target.methods().contains(&method) && SubjectKind::of(&job.owner) == Some(SubjectKind::User)
 }
 
 pub(super) fn not_offered(job: &Job) -> ConsentError {
