@@ -108,7 +108,8 @@ impl Keyring {
         let mut created = BTreeMap::new();
         for (name, value) in entries {
             if name == PRIMARY {
-                primary = Some(parse_id(value).ok_or(KeyringError::PrimaryNotAnId)?);
+                primary = std::str::from_utf8(value).ok().and_then(|id| KeyId::parse(id.trim()));
+                primary.ok_or(KeyringError::PrimaryNotAnId)?;
                 continue;
             }
             let unknown = || KeyringError::UnknownEntry { name: name.to_owned() };
@@ -152,10 +153,6 @@ impl Keyring {
     pub(super) fn key(&self, id: &KeyId) -> Option<&SealingKey> {
         self.keys.get(id).map(AsRef::as_ref)
     }
-}
-
-fn parse_id(value: &[u8]) -> Option<KeyId> {
-    KeyId::parse(std::str::from_utf8(value).ok()?.trim())
 }
 
 fn parse_material(id: KeyId, value: &[u8]) -> Result<SecretBox<[u8; KEY_LENGTH]>, KeyringError> {

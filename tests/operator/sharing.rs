@@ -101,7 +101,11 @@ async fn a_share_has_the_raw_keys_only_and_follows_each_refresh() {
     let shared = Shared::new("follow", 8).await;
     let it = &shared.it;
     let labels = json!({"teams.example.com/name": "a"});
-    it.change("mail", json!({"spec": {"secret": {"format": "Env", "labels": labels}}})).await;
+    it.change(
+        "mail",
+        json!({"spec": {"secret": {"format": "Env", "template": {"metadata": {"labels": labels}}}}}),
+    )
+    .await;
     it.until_secret("mail", "upper case", |keys| keys.contains_key("ACCESS_TOKEN")).await;
     let [one, _] = &shared.namespaces;
     let first = it.secret_in(one, &shared.id).await;

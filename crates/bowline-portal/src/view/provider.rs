@@ -31,7 +31,8 @@ impl Card {
     pub(crate) fn of(provider: &IntegrationProvider) -> Self {
         let name = provider.name_any();
         let entry = catalog::get(&provider.spec.type_);
-        let known = entry.map(|entry| real_name(&entry.display_name).to_owned());
+        // Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
+        let known = entry.and_then(|entry| entry.display_name.split(" (").next().map(ToOwned::to_owned));
         let title = provider.spec.display_name.clone().or(known).unwrap_or_else(|| name.clone());
         let status = provider.status.clone().unwrap_or_default();
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
@@ -86,11 +87,6 @@ pub(crate) fn description(
     let name = provider.name_any();
     let exact = catalog::resolve(entry, &provider.spec, &name, &connection.spec.parameters).ok();
     exact.or_else(|| catalog::sketch(entry, &provider.spec, &name).ok())
-}
-
-/// Without the catalogue's note for administrators: `GitHub (OAuth App)` is shown as GitHub.
-fn real_name(name: &str) -> &str {
-    name.split(" (").next().unwrap_or(name)
 }
 
 pub(crate) fn mark(entry: &str) -> String {

@@ -34,7 +34,8 @@ pub(super) fn wanted(root: &Command, words: &[String]) -> Wanted {
             continue;
         }
         if word.starts_with('-') {
-            value_of = option(root, command, word).filter(|arg| takes_value(arg) && !word.contains('='));
+            let takes_next = |arg: &&Arg| arg.get_action().takes_values() && !arg.is_require_equals_set();
+            value_of = option(root, command, word).filter(|arg| takes_next(arg) && !word.contains('='));
         } else if command.is_none() {
             command = root.get_subcommands().find(|one| one.get_name() == word);
         } else {
@@ -66,10 +67,6 @@ fn option<'a>(root: &'a Command, command: Option<&'a Command>, word: &str) -> Op
         let long = arg.get_long().is_some_and(|long| name.strip_prefix("--") == Some(long));
         long || arg.get_short().is_some_and(|short| name == format!("-{short}"))
     })
-}
-
-fn takes_value(arg: &Arg) -> bool {
-    arg.get_action().takes_values() && !arg.is_require_equals_set()
 }
 
 fn options(root: &Command, command: Option<&Command>, typed: &str) -> Vec<String> {

@@ -178,7 +178,9 @@ fn connections(seen: &Installation) -> CheckResult {
         (" in your namespace", "kubectl bowline list")
     };
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-    for connection in all.iter().filter(|connection| is_broken(connection)) {
+    // Waiting for the owner is normal, and so is being suspended.
+    let is_broken = |it: &&IntegrationConnection| it.was_connected() && !it.is_ready() && !it.is_paused();
+    for connection in all.iter().filter(is_broken) {
         *reasons.entry(connection.reason()).or_default() += 1;
     }
     if reasons.is_empty() {
@@ -186,11 +188,6 @@ fn connections(seen: &Installation) -> CheckResult {
     }
     let counts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     warn(format!("broken{whose}: {}", counts.join(", ")), list)
-}
-
-/// Waiting for the owner is normal, and so is being suspended.
-fn is_broken(connection: &IntegrationConnection) -> bool {
-    connection.was_connected() && !connection.is_ready() && !connection.is_paused()
 }
 
 fn clock(ahead: Option<i64>) -> CheckResult {
