@@ -163,14 +163,14 @@ async fn our_labels_on_secrets_are_set_and_removed_by_the_operator_alone() {
 #[ignore = "needs an API server: make test"]
 async fn the_owner_of_a_published_secret_is_set_and_removed_by_the_operator_alone() {
     let team = Team::new().await;
-    let owner = |uid: &str| {
+    let owner = |controls: bool| {
         json!({"metadata": {"ownerReferences": [{"apiVersion": "bowline.dev/v1alpha1",
-        "kind": "IntegrationConnection", "name": "mail", "uid": uid, "controller": true}]}})
+            "kind": "IntegrationConnection", "name": "mail", "uid": "1", "controller": controls}]}})
     };
     let ours = secret(&random_name("s"), "Opaque", &json!({"app.kubernetes.io/managed-by": "bowline"}));
-    let stored = team.made_by_operator(&team.secrets(), &merged(ours, &owner("1"))).await;
+    let stored = team.made_by_operator(&team.secrets(), &merged(ours, &owner(true))).await;
     let path = path_of(&team.secrets(), &stored);
-    for change in [json!({"metadata": {"ownerReferences": null}}), owner("2")] {
+    for change in [json!({"metadata": {"ownerReferences": null}}), owner(false)] {
         judge_change(&team, "mallory", &path, &change, Refused("set and removed by it alone")).await;
     }
     judge_change(&team, OPERATOR, &path, &json!({"metadata": {"ownerReferences": null}}), Accepted).await;
