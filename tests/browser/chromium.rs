@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bowline_testbed::process::Process;
+use bowline_testbed::random;
 use bowline_testbed::scratch::Scratch;
 use bowline_testbed::tls::install_tls;
 use serde_json::{Value, json};
@@ -136,14 +137,15 @@ async fn browser(scratch: &Path, portal: &str) -> (Process, u16) {
 /// The driver and its address.
 async fn driver(scratch: &Path) -> (Process, String) {
     let log = scratch.join("chromedriver.log");
+    // With port 0 it takes one for IPv6, and ends if that one is taken for IPv4.
+    let port = random::free_port().expect("a port");
     let prepare = |command: &mut std::process::Command| {
-        command.arg("--port=0");
+        command.arg(format!("--port={port}"));
     };
     let mut process = Process::start(Path::new("chromedriver"), prepare, log).expect("chromedriver runs");
-    let port: u16 = until_within(STARTS_WITHIN, "chromedriver listens", async || {
+    until_within(STARTS_WITHIN, "chromedriver listens", async || {
         process.check_running().expect("chromedriver");
-        let log = process.log().expect("its log");
-        log.split("successfully on port ").nth(1)?.split('.').next()?.parse().ok()
+        process.log().expect("its log").contains("started successfully").then_some(())
     })
     .await;
     (process, format!("http://127.0.0.1:{port}"))
