@@ -46,6 +46,13 @@ fn the_secret_follows_the_grant_and_the_spec() {
 }
 
 #[test]
+fn nothing_is_published_in_a_reserved_namespace() {
+    let reserved = good().seen(|seen| seen.is_reserved = true);
+    let told = (False, Reason::ReservedNamespace);
+    are_decided(vec![("in a namespace of the cluster", reserved, told, SecretPlan::Withdraw)]);
+}
+
+#[test]
 fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not_allow_it_does_not() {
     let not_allowed = (False, Reason::ProviderNotAllowed);
     are_decided(vec![
