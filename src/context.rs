@@ -11,7 +11,7 @@ use bowline_api::reason::Reason;
 use bowline_oauth::http::Clients;
 use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
-use bowline_runtime::follow::{Change, ObjectVersion};
+use bowline_runtime::follow::{Change, ObjectVersion, Parsed};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
@@ -31,6 +31,7 @@ use crate::kube_ext::memory::Memory;
 use crate::metrics::{Metrics, PassOutcome, PublishOutcome};
 use crate::publishing::metadata::AllowedMetadata;
 use crate::publishing::{self, Desired, PublishError, PublishedVersion, Withdrawn};
+use crate::sharers::Sharer;
 use crate::vault::record::SealedField;
 use crate::vault::{Sealer, Store};
 use crate::world::World;
@@ -75,6 +76,22 @@ impl Context {
         };
         self.last_published.set(&desired.owner.uid, version);
         Ok(())
+    }
+
+    /// Remembers who shares a connection under its id. Returns whether that is stored.
+    pub(crate) async fn remember_sharer(&self, sharer: &Sharer) -> bool {
+        let secrets = Api::namespaced(self.client.clone(), &self.settings.namespace);
+        let before = self.world.sharer_secret(&sharer.id);
+        match sharer.remember(&secrets, before.as_deref()).await {
+            Ok(secret) => {
+                self.world.sharers.wrote(Parsed(Ok(secret)));
+                true
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), id = sharer.id, "who shares this connection is not stored yet, so it is not shared");
+                false
+            }
+        }
     }
 
     /// Removes a Secret of the connection or share with this UID, and counts the result.

@@ -5,6 +5,8 @@
 //! - [`vault`]: grants at rest: sealed, one record each, one writer.
 //! - [`grant`]: the life of one grant, whoever requests it.
 //! - [`publishing`]: the Secret that workloads read.
+//! - [`policies`]: whether the shipped admission policies are in force.
+//! - [`sharers`]: who shares a connection under which id.
 //! - [`sharing`]: where a connection is shared; pure.
 //! - [`secret_plan`]: what controllers decide about a published Secret.
 //! - [`kinds`], [`world`], [`context`]: the caches of our kinds, what is known of the cluster, and what every
@@ -29,10 +31,12 @@ mod kinds;
 mod kube_ext;
 mod metrics;
 pub mod operator;
+mod policies;
 mod provider;
 mod publishing;
 mod secret_plan;
 mod share;
+mod sharers;
 mod sharing;
 mod vault;
 mod workspace;

@@ -92,6 +92,13 @@ impl Metrics {
         }
     }
 
+    /// A provider of this type exists: its series do from now on. An alert on their growth would otherwise miss the first event.
+    pub(crate) fn expect_refreshes(&self, catalogue_type: &str) {
+        for outcome in RefreshOutcome::ALL {
+            self.refreshes.with_label_values(&[catalogue_type, outcome.label()]);
+        }
+    }
+
     /// `catalogue_type` is the provider's type, a name from the catalogue.
     pub(crate) fn refresh_ended(&self, catalogue_type: &str, outcome: RefreshOutcome) {
         self.refreshes.with_label_values(&[catalogue_type, outcome.label()]).inc();

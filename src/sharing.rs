@@ -12,6 +12,8 @@ use kube::ResourceExt;
 use bowline_api::share::SharedConnection;
 use bowline_api::{ConnectionShare, ConnectionShareSpec, IntegrationConnection, Workspace, names};
 
+use crate::sharers::Sharer;
+
 /// Where a connection is shared, or why it is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Shared {
@@ -22,6 +24,10 @@ pub(crate) enum Shared {
     Unknown,
     /// The owner is not, or no longer, a member of the workspace.
     OwnerNotMember,
+    /// Somebody else shared another connection under this id before, and the workspace has not accepted this owner.
+    Replaced {
+        former_owner: String,
+    },
     /// Shared in these namespaces; possibly none.
     In {
         workspace: String,
@@ -30,10 +36,12 @@ pub(crate) enum Shared {
     },
 }
 
-/// Computes where `connection` is shared, given all workspaces and which namespaces exist.
+/// Computes where `connection` is shared, given all workspaces, who shared a connection under this id before, and which
+/// namespaces exist and can be used.
 pub(crate) fn computed(
     connection: &IntegrationConnection,
     workspaces: &[Arc<Workspace>],
+    former: Option<&Sharer>,
     namespace_exists: impl Fn(&str) -> bool,
 ) -> Shared {
     let spec = &connection.spec;
@@ -46,6 +54,10 @@ pub(crate) fn computed(
     };
     if !found.spec.has_member(&spec.owner) {
         return Shared::OwnerNotMember;
+    }
+    let replaced = former.filter(|former| former.was_replaced_by(&Sharer::of(connection)));
+    if let Some(former) = replaced.filter(|former| !found.spec.accepts(&former.id, &spec.owner)) {
+        return Shared::Replaced { former_owner: former.owner.clone() };
     }
     let home = connection.namespace().unwrap_or_default();
     let namespaces = found
@@ -134,14 +146,14 @@ mod tests {
     #[test]
     fn a_member_shares_into_every_namespace_but_the_own() {
         let all = [workspace("w", 0, &["alice"], &["team-a", "x", "y"])];
-        assert_eq!(namespaces(&computed(&shared(), &all, |_| true)), ["x", "y"]);
-        assert_eq!(namespaces(&computed(&shared(), &all, |namespace| namespace == "y")), ["y"]);
+        assert_eq!(namespaces(&computed(&shared(), &all, None, |_| true)), ["x", "y"]);
+        assert_eq!(namespaces(&computed(&shared(), &all, None, |namespace| namespace == "y")), ["y"]);
     }
 
     #[test]
     fn private_is_the_default_and_a_disconnected_or_dying_connection_is_private() {
         let all = [workspace("w", 0, &["alice"], &["x"])];
-        let ask = |connection: &IntegrationConnection| computed(connection, &all, |_| true);
+        let ask = |connection: &IntegrationConnection| computed(connection, &all, None, |_| true);
         assert_eq!(ask(&connection(json!({"workspace": "w"}))), Shared::NotAsked);
         assert_eq!(ask(&connection(json!({"workspace": "w", "shared": false}))), Shared::NotAsked);
         assert_eq!(
@@ -156,14 +168,31 @@ mod tests {
     #[test]
     fn a_removed_owner_and_a_deleted_workspace_share_nothing() {
         let without = [workspace("w", 0, &["bob"], &["x"])];
-        assert_eq!(computed(&shared(), &without, |_| true), Shared::OwnerNotMember);
-        assert_eq!(computed(&shared(), &[], |_| true), Shared::WorkspaceNotFound);
+        assert_eq!(computed(&shared(), &without, None, |_| true), Shared::OwnerNotMember);
+        assert_eq!(computed(&shared(), &[], None, |_| true), Shared::WorkspaceNotFound);
+    }
+
+    #[test]
+    fn another_owner_under_the_same_id_shares_only_where_the_workspace_accepts_them() {
+        let mut all = [workspace("w", 0, &["alice"], &["x"])];
+        let sharer =
+            |uid: &str, owner: &str| Sharer { id: "team-a.c".into(), uid: uid.into(), owner: owner.into() };
+        let ask = |all: &[Arc<Workspace>], former: &Sharer| computed(&shared(), all, Some(former), |_| true);
+        let refused = Shared::Replaced { former_owner: "bob".into() };
+        assert_eq!(ask(&all, &sharer("before", "bob")), refused);
+        assert_eq!(namespaces(&ask(&all, &sharer("before", "alice"))), ["x"], "she made it again");
+        assert_eq!(namespaces(&ask(&all, &sharer("", "bob"))), ["x"], "it was transferred");
+        for (owner, agreed) in [("mallory", false), ("alice", true)] {
+            Arc::make_mut(&mut all[0]).spec.accepted_owners =
+                BTreeMap::from([("team-a.c".into(), owner.into())]);
+            assert_eq!(ask(&all, &sharer("before", "bob")) != refused, agreed);
+        }
     }
 
     #[test]
     fn a_namespace_of_two_workspaces_belongs_to_the_older() {
         let all = [workspace("w", 10, &["alice"], &["x", "y"]), workspace("older", 20, &["bob"], &["x"])];
-        assert_eq!(namespaces(&computed(&shared(), &all, |_| true)), ["y"]);
+        assert_eq!(namespaces(&computed(&shared(), &all, None, |_| true)), ["y"]);
         assert_eq!(holder("x", &all).unwrap().name_any(), "older");
     }
 }

@@ -20,23 +20,31 @@ use crate::grant::target::Target;
 use crate::kinds::Kinds;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
+use crate::policies::Policies;
+use crate::sharers::{self, Sharer, SharerError};
 use crate::sharing::{self, Shared};
 use crate::vault::Place;
 
 pub(crate) struct World {
     /// UID of its `kube-system` namespace.
     pub(crate) cluster: String,
+    /// The operator's own namespace and that of attempts.
+    pub(crate) own_namespaces: [String; 2],
     pub(crate) kinds: Kinds,
     /// Names and labels of all namespaces.
     pub(crate) namespaces: Cache<PartialObjectMeta<Namespace>>,
     /// Secrets of the operator's namespace that are neither records nor the keyring: app registrations.
     pub(crate) app_secrets: Cache<Secret>,
+    /// Who shares a connection under which id, as Secrets of the operator's namespace.
+    pub(crate) sharers: Cache<Secret>,
     /// Attempts to connect, as Secrets.
     pub(crate) attempts: Cache<Secret>,
     /// The Secrets we publish, without data.
     pub(crate) published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
     pub(crate) credentials: SecretIndex,
+    /// The admission policies that enforce ownership.
+    pub(crate) policies: Policies,
     /// The resolution of each provider object, from the provider controller.
     pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// The metadata of providers' issuers.
@@ -80,13 +88,36 @@ impl World {
         let workspaces = &self.kinds.workspaces;
         let unreadable: BTreeSet<_> =
             workspaces.unreadable().iter().filter_map(|workspace| workspace.metadata.name.clone()).collect();
-        let shared = sharing::computed(connection, &workspaces.state(), |namespace| {
-            self.namespace_lives(namespace) && !self.is_held_by(&unreadable, namespace)
+        let Ok(former) = self.sharer(&connection.id()) else { return Shared::Unknown };
+        let shared = sharing::computed(connection, &workspaces.state(), former.as_ref(), |namespace| {
+            self.namespace_lives(namespace)
+                && !self.is_reserved(namespace)
+                && !self.is_held_by(&unreadable, namespace)
         });
         match (shared, &connection.spec.workspace) {
             (Shared::WorkspaceNotFound, Some(workspace)) if unreadable.contains(workspace) => Shared::Unknown,
             (shared, _) => shared,
         }
+    }
+
+    /// Who shared a connection under this id first.
+    pub(crate) fn sharer(&self, id: &str) -> Result<Option<Sharer>, SharerError> {
+        self.sharer_secret(id).map(|secret| Sharer::read(&secret)).transpose()
+    }
+
+    pub(crate) fn sharer_secret(&self, id: &str) -> Option<Arc<Secret>> {
+        self.sharers.get(&ObjectRef::new(&sharers::secret_name(id)).within(&self.own_namespaces[0]))
+    }
+
+    /// Whether nothing is published in a namespace.
+    pub(crate) fn is_reserved(&self, namespace: &str) -> bool {
+        names::is_reserved(namespace, &self.own_namespaces.each_ref().map(String::as_str))
+    }
+
+    /// Whether there is a connection of this name, readable or not.
+    pub(crate) fn has_connection(&self, namespace: &str, name: &str) -> bool {
+        let key = ObjectRef::new(name).within(namespace);
+        self.kinds.connections.get(&key).is_some() || self.kinds.connections.set_aside(&key).is_some()
     }
 
     /// Whether one of these unreadable workspaces has shares in the namespace, which then belongs to no other one.
@@ -162,6 +193,7 @@ impl World {
         self.kinds.wait_listed().await;
         self.namespaces.wait_listed().await;
         self.app_secrets.wait_listed().await;
+        self.sharers.wait_listed().await;
         self.published.wait_listed().await;
         self.credentials.wait_listed().await;
     }

@@ -20,6 +20,8 @@ const ORDER: &[&str] = &[
     "metrics",
     "vault",
     "kube_ext",
+    "policies",
+    "sharers",
     "sharing",
     "publishing",
     "secret_plan",

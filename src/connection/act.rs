@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::names::{ANNOTATION_ACCEPT_ACCOUNT, ANNOTATION_INTAKE};
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_api::{ConnectionShare, IntegrationConnection};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
@@ -67,11 +68,7 @@ impl Act<'_> {
         if plan.end && !self.outcome.unfinished {
             self.also(mark_ending(ctx, connection, EndReason::Disconnected).await);
         }
-        if let Shared::In { workspace, .. } = &observed.shared {
-            for namespace in &plan.shares_to_write {
-                self.also(ctx.write_share(&sharing::share(connection, workspace, namespace)).await);
-            }
-        }
+        self.share().await;
         for dismissal in &plan.dismissals {
             self.also(ctx.grants.dismiss(dismissal).await);
         }
@@ -81,9 +78,35 @@ impl Act<'_> {
         self.outcome.unfinished |= !done;
     }
 
+    /// First it is remembered who shares: without that, another connection under this id would go unnoticed.
+    async fn share(&mut self) {
+        let Self { ctx, connection, observed, plan, .. } = *self;
+        let Shared::In { workspace, .. } = &observed.shared else { return };
+        if let Some(sharer) = &plan.sharer
+            && !ctx.remember_sharer(sharer).await
+        {
+            return self.also(false);
+        }
+        for namespace in &plan.shares_to_write {
+            self.also(ctx.write_share(&sharing::share(connection, workspace, namespace)).await);
+        }
+    }
+
+    fn refuse_name(&mut self) {
+        self.ctx.metrics.published(PublishOutcome::NameTaken);
+        let name = self.connection.secret_name();
+        let facts = MessageFacts { secret: Some(&name), ..self.connection.facts() };
+        let message = Reason::NameReserved.message(&facts);
+        self.outcome.unfinished = true;
+        self.outcome.secret = SecretOutcome::Failed { reason: Reason::NameReserved, message };
+    }
+
     async fn publish(&mut self) {
         let Self { ctx, connection, observed, .. } = *self;
         let Some(grant) = observed.record.in_use() else { return };
+        if observed.takes_anothers_name {
+            return self.refuse_name();
+        }
         let desired = match build::secret(connection, &grant, &ctx.settings.allowed_metadata) {
             Ok(desired) => desired,
             Err(error) => {
@@ -144,13 +167,25 @@ impl Act<'_> {
         }
     }
 
-    fn submit(&self) {
+    fn submit(&mut self) {
         let (Some(task), Some(target)) = (&self.plan.task, self.observed.target()) else { return };
+        if !self.has_room(task) {
+            return self.also(false);
+        }
         if let (Task::Refresh { request: None }, Some(due)) = (task, self.plan.next_attempt) {
             let late = self.ctx.clock.now().duration_since(due);
             self.ctx.metrics.refresh_begun_late_by(late.try_into().unwrap_or_default());
         }
         self.ctx.grants.submit(self.job(target, task.clone()));
+    }
+
+    /// Whether the provider's budget has room for a refresh that is requested and not due. Others may have used it meanwhile.
+    fn has_room(&self, task: &Task) -> bool {
+        let now = self.ctx.clock.now();
+        let is_requested =
+            matches!(task, Task::Refresh { request: Some(_) } | Task::Mint { request: Some(_) });
+        let is_due = self.plan.next_attempt.is_some_and(|due| due <= now);
+        !is_requested || is_due || self.ctx.grants.requests().take(&self.connection.spec.provider, now)
     }
 
     fn job(&self, target: &Arc<Target>, task: Task) -> Job {

@@ -2,7 +2,7 @@
 
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::LastAttempt;
+use bowline_api::connection::{AttemptMethod, LastAttempt};
 use bowline_api::reason::{MessageFacts, Reason};
 
 use crate::grant::outcome::{FinishedWork, Outcome};
@@ -22,6 +22,7 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
     all.retain(|(reason, _)| attempt.as_ref().is_none_or(|attempt| attempt.0 != *reason));
     all.extend(attempt);
     all.extend(left_workspace(old, new));
+    all.extend(replaced(old, new));
     all.extend(answered(finished));
     all.extend(recovered(old, new));
     all
@@ -64,6 +65,16 @@ fn left_workspace(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     };
     let owner_left = now.reason == Reason::OwnerNotMember.as_str();
     Some((if owner_left { Reason::OwnerRemoved } else { Reason::Unshared }, now.message.clone()))
+}
+
+/// Somebody changed the credentials Secret: all who use the connection now work with another key.
+fn replaced(old: Option<&Status>, new: &Status) -> Option<EventNote> {
+    let id = |status: &Status| status.grant.as_ref().map(|grant| grant.id.clone());
+    let before = old.and_then(id)?;
+    let came_by_secret =
+        new.last_attempt.as_ref().is_some_and(|attempt| attempt.method.is(AttemptMethod::Credentials));
+    let is_news = id(new).is_some_and(|now| now != before);
+    (is_news && came_by_secret).then(|| news_of(Reason::GrantReplaced))
 }
 
 fn answered(finished: Option<&FinishedWork>) -> Option<EventNote> {

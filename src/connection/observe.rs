@@ -26,9 +26,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     };
     let app_version = match &spec.app {
         None => target.and_then(|target| target.app_version()).map(ToOwned::to_owned),
-        Some(own) => {
-            seen(&own.secret_name).map(|(uid, version): (String, String)| format!("{uid}/{version}"))
-        }
+        Some(own) => seen(&own.secret_name).map(|it: (String, String)| format!("{}/{}", it.0, it.1)),
     };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let next_probe = target
@@ -43,13 +41,33 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         written: written(ctx, connection),
         app_version,
         credentials: spec.credentials.as_ref().and_then(|credentials| seen(&credentials.secret_name)),
+        requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
+        missing_policies: ctx.world.policies.missing(),
         attempts: attempts(ctx, connection, &actor.concluded),
         newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         actor,
         portal: ctx.settings.portal.clone(),
         shared: ctx.world.shared(connection),
         shares: ctx.world.shares_of(connection),
+        sharer: ctx.world.sharer(&connection.id()).ok().flatten(),
+        is_reserved: ctx.world.is_reserved(&namespace),
+        takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+/// Each connection's own name is reserved for its Secret, also while it has none, and so is its id where it was ever shared. A
+/// Secret that was published under it before stays: the workloads that mount it must not get another account.
+fn takes_anothers_name(ctx: &Context, connection: &IntegrationConnection) -> bool {
+    let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.secret_name());
+    let is_ours = || {
+        let owner = ctx.world.published.get(&namespace, &name).and_then(|secret| secret.owner);
+        owner.is_some_and(|owner| Some(&owner.uid) == connection.metadata.uid.as_ref())
+    };
+    if name == connection.name_any() || name == connection.id() {
+        return false;
+    }
+    let is_anothers = ctx.world.has_connection(&namespace, &name) || ctx.world.sharer_secret(&name).is_some();
+    is_anothers && !is_ours()
 }
 
 /// The Secret as published last, under the name in status.

@@ -15,6 +15,7 @@ use crate::grant::desk::WorkView;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
+use crate::sharers::Sharer;
 use crate::sharing::Shared;
 use crate::vault::record::{GrantVersion, Pause};
 use crate::vault::{Credential, Grant};
@@ -34,6 +35,10 @@ pub(crate) struct ObservedConnection {
     pub(crate) app_version: Option<String>,
     /// UID and resourceVersion of the credentials Secret, where the spec names one.
     pub(crate) credentials: Option<(String, String)>,
+    /// From when another requested refresh may be sent to the provider; `None` if there is room now.
+    pub(crate) requests_from: Option<Timestamp>,
+    /// Shipped admission policies that are not in force.
+    pub(crate) missing_policies: Arc<[String]>,
     /// Open ones, newest first.
     pub(crate) attempts: Vec<StoredAttempt>,
     /// Ended or not.
@@ -41,6 +46,12 @@ pub(crate) struct ObservedConnection {
     pub(crate) portal: Option<Url>,
     pub(crate) shared: Shared,
     pub(crate) shares: Vec<Arc<ConnectionShare>>,
+    /// Who is known to share a connection under this id; `None` if nobody, or if that cannot be read.
+    pub(crate) sharer: Option<Sharer>,
+    /// Whether nothing is published in its namespace.
+    pub(crate) is_reserved: bool,
+    /// Whether `spec.secret.name` is the own name of another connection, and the Secret is not ours already.
+    pub(crate) takes_anothers_name: bool,
 }
 
 impl ObservedConnection {

@@ -173,6 +173,7 @@ impl Report<'_> {
         let some = |count: i32| (count > 0).then_some(count);
         let planned = TokenStatus {
             next_refresh_at: self.plan.next_attempt.map(Time),
+            requested_refresh_at: self.plan.request_at.filter(|at| *at > self.now).map(Time),
             consecutive_failures: some(history.failures),
             consecutive_refusals: some(history.refusals),
             last_failure: history.last_failure.clone(),
@@ -207,7 +208,10 @@ impl Report<'_> {
         let workspace = match &self.observed.shared {
             Shared::In { workspace, .. } => workspace,
             Shared::Unknown => return self.old.sharing.clone(),
-            Shared::NotAsked | Shared::WorkspaceNotFound | Shared::OwnerNotMember => return None,
+            Shared::NotAsked
+            | Shared::WorkspaceNotFound
+            | Shared::OwnerNotMember
+            | Shared::Replaced { .. } => return None,
         };
         let before = self.old.sharing.as_ref().filter(|sharing| sharing.workspace == *workspace);
         Some(SharingStatus {

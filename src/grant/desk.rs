@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::budget::RequestBudget;
 use super::consent::{Concluded, Dismissal, consent};
 use super::outcome::{FinishedWork, Outcome};
 use super::refresh::{mint, refresh};
@@ -96,6 +97,11 @@ impl Desk {
     /// What providers say of our registrations.
     pub(crate) fn registrations(&self) -> &Registrations {
         &self.engine.gate.registrations
+    }
+
+    /// How many refreshes people may request.
+    pub(crate) fn requests(&self) -> &RequestBudget {
+        &self.engine.gate.requests
     }
 
     /// Takes note of the intents of other processes on this record.

@@ -14,6 +14,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use super::budget::RequestBudget;
 use super::outcome::Outcome;
 use super::pace::{Permit, ProviderQueues};
 use super::registration::Registrations;
@@ -28,6 +29,8 @@ pub(crate) struct Gate {
     queues: ProviderQueues,
     /// What providers say about our registrations.
     pub(crate) registrations: Registrations,
+    /// Refreshes that people request.
+    pub(crate) requests: RequestBudget,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     /// Cancelled when no new request may be started.
     pub(super) draining: CancellationToken,
@@ -40,8 +43,15 @@ impl Gate {
         clock: Clock,
         wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
     ) -> Self {
-        let (queues, registrations) = (ProviderQueues::default(), Registrations::default());
-        Self { metrics, clock, queues, registrations, wake_provider, draining: CancellationToken::new() }
+        Self {
+            metrics,
+            clock,
+            queues: ProviderQueues::default(),
+            registrations: Registrations::default(),
+            requests: RequestBudget::default(),
+            wake_provider,
+            draining: CancellationToken::new(),
+        }
     }
 
     /// Waits for the provider's turn.

@@ -2,7 +2,7 @@
 //! code or a token. An older grant is unchanged.
 
 use bowline_api::connection::Method;
-use bowline_api::reason::Reason;
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::key::KeyFlaw;
@@ -27,6 +27,8 @@ pub(crate) enum IntakeError {
         "The Secret's label bowline.dev/connection does not name this connection. It is left alone. Import the grant again."
     )]
     ForAnother,
+    #[error("{}", for_another(secret, namespace, name))]
+    SecretForAnother { secret: String, namespace: String, name: String },
     #[error("The Secret is empty. It needs {}.", expected(*method))]
     Empty { method: Method },
     #[error("The Secret has keys that mean nothing here. It needs {}.", expected(*method))]
@@ -72,6 +74,7 @@ impl IntakeError {
     /// The reason under which it is reported.
     pub(crate) fn reason(&self) -> Reason {
         match self {
+            Self::SecretForAnother { .. } => Reason::SecretForAnother,
             Self::AnswerLost => Reason::IntakeOutcomeUnknown,
             Self::Consent(why) => why.reason(),
             Self::OtherAccount { .. } | Self::AccountUnknown => Reason::AccountMismatch,
@@ -80,6 +83,16 @@ impl IntakeError {
             _ => Reason::IntakeRefused,
         }
     }
+}
+
+fn for_another(secret: &str, namespace: &str, name: &str) -> String {
+    let facts = MessageFacts {
+        secret: Some(secret),
+        namespace: Some(namespace),
+        name: Some(name),
+        ..MessageFacts::default()
+    };
+    Reason::SecretForAnother.message(&facts)
 }
 
 /// An account's id, with its name if that adds something.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::connection::Method;
-use bowline_api::names::{LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
+use bowline_api::names::{ANNOTATION_FOR, LABEL_INTAKE_FOR, TYPE_CREDENTIAL, TYPE_INTAKE};
 use bowline_oauth::app::App;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::ByteString;
@@ -32,6 +32,20 @@ pub(super) struct UserSecret {
     pub(crate) name: String,
     pub(crate) source: SourceVersion,
     pub(crate) data: BTreeMap<String, ByteString>,
+    /// The names of the connections that it is for, as its annotation says.
+    purpose: String,
+}
+
+impl UserSecret {
+    /// An error unless it says that it is for the job's connection: whoever names a Secret may not be who maintains it.
+    pub(super) fn must_be_for(&self, job: &Job) -> Result<(), IntakeError> {
+        let is_for = self.purpose.split(',').any(|name| name.trim() == job.place.name);
+        is_for.then_some(()).ok_or_else(|| IntakeError::SecretForAnother {
+            secret: self.name.clone(),
+            namespace: job.place.namespace.clone(),
+            name: job.place.name.clone(),
+        })
+    }
 }
 
 impl Secrets {
@@ -57,6 +71,7 @@ impl Secrets {
             // A temporary cause, which says nothing about the app.
             _ => Outcome::Stale,
         })?;
+        secret.must_be_for(job).map_err(|why| missing(why.to_string()))?;
         let app = App::parse(&secret.data);
         app.map(|app| Some(Arc::new(app))).map_err(|error| missing(format!("Secret {name}: {error}")))
     }
@@ -136,7 +151,8 @@ fn of_type(secret: Secret, type_: &'static str) -> Result<UserSecret, Outcome> {
         resource_version: secret.resource_version().unwrap_or_default(),
         digest: digest(secret.data.iter().flatten()),
     };
-    Ok(UserSecret { name: secret.name_any(), source, data: secret.data.unwrap_or_default() })
+    let purpose = secret.annotations().get(ANNOTATION_FOR).cloned().unwrap_or_default();
+    Ok(UserSecret { name: secret.name_any(), source, data: secret.data.unwrap_or_default(), purpose })
 }
 
 fn digest<'a>(data: impl Iterator<Item = (&'a String, &'a ByteString)>) -> String {

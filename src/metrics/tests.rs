@@ -120,6 +120,18 @@ fn each_phase_is_served_under_its_name_from_the_start() {
     }
 }
 
+/// An alert on the growth of a series sees no growth in one that begins with its first event.
+#[test]
+fn class_28_every_outcome_of_a_refresh_is_served_at_zero_before_it_happens() {
+    let metrics = Metrics::new().unwrap();
+    metrics.expect_refreshes("github");
+    let text = metrics.encode().unwrap();
+    for outcome in RefreshOutcome::ALL {
+        let line = format!(r#"bowline_refreshes_total{{outcome="{}",type="github"}} 0"#, outcome.label());
+        assert!(has(&text, &line), "{line} is missing in\n{text}");
+    }
+}
+
 #[test]
 fn clones_count_together() {
     let metrics = Metrics::new().unwrap();

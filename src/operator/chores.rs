@@ -10,7 +10,6 @@ use bowline_api::connection::Phase;
 use bowline_runtime::attempts::{self, Attempts};
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
-use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use tokio::time::{Instant, interval};
@@ -28,16 +27,8 @@ const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// How often all shares are checked, in case a wake was lost.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
-/// How often orphaned records, the age of the key and the policies are checked.
+/// How often orphaned records and the age of the key are checked.
 const HOURLY: Duration = Duration::from_hours(1);
-
-/// The bindings without which ownership is not enforced.
-const POLICIES: &[&str] = &[
-    "bowline-owner-is-the-caller",
-    "bowline-owner-stays",
-    "bowline-sharing-needs-share",
-    "bowline-spec-is-the-owners",
-];
 
 pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
@@ -56,7 +47,6 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
             _ = sweep.tick() => ctx.world.wake_shares(),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring);
-                judge_policies(&ctx).await;
                 // Right after the start a restored connection may not be listed yet.
                 if begun.elapsed() > SWEEP_EVERY {
                     sweep_orphans(&ctx).await;
@@ -128,21 +118,6 @@ fn judge_key(ctx: &Context, keyring: &SharedKeyring) {
         tracing::warn!(
             days,
             "the key that seals new records is older than --key-max-age: add a key and make it primary"
-        );
-    }
-}
-
-async fn judge_policies(ctx: &Context) {
-    let api: Api<ValidatingAdmissionPolicyBinding> = Api::all(ctx.client.clone());
-    let mut present = true;
-    for policy in POLICIES {
-        // What cannot be read counts as missing: the warning says what to check.
-        present &= matches!(api.get_metadata_opt(policy).await, Ok(Some(_)));
-    }
-    ctx.metrics.policy_present.set(present.into());
-    if !present {
-        tracing::warn!(
-            "the admission policies are not all in force: anybody could name somebody else as owner. Apply deploy/admission."
         );
     }
 }

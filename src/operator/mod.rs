@@ -38,6 +38,10 @@ use serve::Readiness;
 /// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
 
+/// How long the start waits for the admission policies to be listed. If they cannot be, no new grant is taken in, and everything
+/// else goes on.
+const POLICIES_WITHIN: Duration = Duration::from_secs(10);
+
 /// How soon a request is repeated if the API server does not answer.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -51,6 +55,8 @@ pub enum OperatorError {
     Http(#[from] bowline_oauth::http::HttpClientError),
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
+    #[error(transparent)]
+    Policies(#[from] crate::policies::ShippedPolicyError),
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] crate::vault::NoRandomBytes),
@@ -115,10 +121,12 @@ async fn start(
     let Some(cluster) = cluster_id(&client, stop).await else { return Ok(None) };
     let (ctx, registry) = parts::make(settings, client, clock, metrics, store, keyring.clone(), cluster)?;
     let controllers = registry.start(&ctx, life);
-    let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed()) };
+    let policies = tokio::time::timeout(POLICIES_WITHIN, ctx.world.policies.wait_listed());
+    let listed = async { tokio::join!(ctx.store.wait_ready(), ctx.world.wait_listed(), policies) };
     if stop.run_until_cancelled(listed).await.is_none() {
         return Ok(None);
     }
+    relations::look_at_policies(&ctx);
     for start in controllers {
         start(&ctx, life);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD};
+use bowline_api::names::{TYPE_ATTEMPT, TYPE_RECORD, TYPE_SHARER};
 use bowline_oauth::http::Clients;
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
@@ -19,6 +19,7 @@ use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::metrics::Metrics;
+use crate::policies::Policies;
 use crate::vault::keyring::SharedKeyring;
 use crate::vault::keyring::secret::KEYRING_SECRET;
 use crate::vault::{IntentId, Sealer, Store};
@@ -35,7 +36,7 @@ pub(super) fn make(
     cluster: String,
 ) -> Result<(Arc<Context>, Registry), OperatorError> {
     let mut registry = Registry::new(client.clone());
-    let world = world(cluster, &client, &settings, &mut registry);
+    let world = world(cluster, &client, &settings, &mut registry)?;
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
@@ -71,21 +72,45 @@ fn holder(settings: &OperatorSettings) -> Result<String, OperatorError> {
     Ok(format!("{}/{}", settings.instance, IntentId::generate()?))
 }
 
-fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry: &mut Registry) -> World {
+fn world(
+    cluster: String,
+    client: &Client,
+    settings: &OperatorSettings,
+    registry: &mut Registry,
+) -> Result<World, OperatorError> {
     // Records have a sealed cache of their own, and only the keyring's own code reads it.
-    let apps = Config::default().fields(&format!("type!={TYPE_RECORD},metadata.name!={KEYRING_SECRET}"));
+    let others = format!("type!={TYPE_RECORD},type!={TYPE_SHARER},metadata.name!={KEYRING_SECRET}");
+    let apps = Config::default().fields(&others);
+    let sharers = Config::default().fields(&format!("type={TYPE_SHARER}"));
     let attempts = Config::default().fields(&format!("type={TYPE_ATTEMPT}"));
     let secrets = |namespace: &str| Api::namespaced(client.clone(), namespace);
     let anywhere = &settings.secret_namespaces;
-    World {
+    let policies = policies(client, settings, registry)?;
+    Ok(World {
         cluster,
+        own_namespaces: [settings.namespace.clone(), settings.attempts_namespace.clone()],
         kinds: registry.kinds(),
         namespaces: registry.cache(Api::all(client.clone()), Config::default(), relations::namespace),
         app_secrets: registry.cache(secrets(&settings.namespace), apps, relations::app_secret),
+        sharers: registry.cache(secrets(&settings.namespace), sharers, relations::sharer),
         attempts: registry.cache(secrets(&settings.attempts_namespace), attempts, relations::attempt),
         published: registry.index(SecretIndex::published(anywhere), relations::published),
         credentials: registry.index(SecretIndex::credentials(anywhere), relations::credentials),
+        policies,
         resolutions: Memory::default(),
         issuers: Memory::default(),
-    }
+    })
+}
+
+/// The policies in the cluster, found by the label that all have.
+fn policies(
+    client: &Client,
+    settings: &OperatorSettings,
+    registry: &mut Registry,
+) -> Result<Policies, OperatorError> {
+    let ours = || Config::default().labels("app.kubernetes.io/name=bowline");
+    let policies = registry.cache(Api::all(client.clone()), ours(), relations::policy);
+    let bindings = registry.cache(Api::all(client.clone()), ours(), relations::policy);
+    let namespaces = [settings.namespace.as_str(), settings.attempts_namespace.as_str()];
+    Ok(Policies::new(namespaces, policies, bindings)?)
 }

@@ -53,6 +53,37 @@ pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
     }
 }
 
+/// Who shares under an id is forgotten, which only an administrator can do: wakes what is shared.
+pub(super) fn sharer(ctx: &Context, change: &Change<Secret>) {
+    if let Change::Gone { .. } = change {
+        ctx.world.wake_sharing();
+    }
+}
+
+/// An admission policy or its binding.
+pub(super) fn policy<K>(ctx: &Context, _change: &Change<K>) {
+    // During the start each one is listed before the first look.
+    if ctx.world.policies.was_looked_at() {
+        look_at_policies(ctx);
+    }
+}
+
+/// Whether the admission policies are in force; wakes all connections if that changed.
+pub(super) fn look_at_policies(ctx: &Context) {
+    let Some(missing) = ctx.world.policies.look() else { return };
+    ctx.metrics.policy_present.set(missing.is_empty().into());
+    if missing.is_empty() {
+        tracing::info!("all admission policies are in force");
+    } else {
+        let missing = missing.join(",");
+        tracing::warn!(
+            missing,
+            "not all admission policies are in force as shipped, so no new grant is taken in: apply deploy/admission"
+        );
+    }
+    ctx.world.kinds.connections.wake_where(|_| true);
+}
+
 /// A published Secret that somebody else changed: wakes its owner.
 pub(super) fn published(ctx: &Context, change: &SecretChange) {
     let kinds = &ctx.world.kinds;

@@ -12,6 +12,7 @@ use bowline_api::IntegrationProvider;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::provider::IntegrationProviderStatus;
 use bowline_api::reason::Reason;
+use bowline_oauth::catalog;
 use bowline_runtime::follow::Change;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -41,6 +42,9 @@ impl Controlled for IntegrationProvider {
         if provider.meta().deletion_timestamp.is_some() {
             act::forget(&ctx, &provider.name_any());
             return Ok((PassOutcome::Settled, Action::await_change()));
+        }
+        if catalog::get(&provider.spec.type_).is_some() {
+            ctx.metrics.expect_refreshes(&provider.spec.type_);
         }
         let observed = observe(&ctx, &provider);
         let checked = decide(&provider, &observed);

@@ -43,6 +43,8 @@ pub(crate) enum Unshared {
     NotAsked,
     WorkspaceGone,
     OwnerRemoved,
+    /// Somebody else shared another connection under this id before.
+    Replaced,
     /// The workspace does not have this namespace, or the namespace is being deleted.
     NamespaceLeft,
     /// Its name differs from its connection's id: the operator did not create it.
@@ -66,6 +68,9 @@ impl Unshared {
             Self::NotAsked => "it is not shared any more".to_owned(),
             Self::WorkspaceGone => format!("there is no Workspace {workspace} any more"),
             Self::OwnerRemoved => format!("its owner {owner} is not a member of workspace {workspace}"),
+            Self::Replaced => format!(
+                "somebody else shared another one under this id before, and workspace {workspace} has not accepted {owner}"
+            ),
             Self::NamespaceLeft => "its workspace does not have this namespace".to_owned(),
             Self::WrongName => "shares are made by the operator alone".to_owned(),
         };
@@ -105,6 +110,7 @@ fn belongs<'a>(share: &'a ConnectionShare, source: &'a ShareSource) -> Result<&'
         Shared::Unknown => Ok(&share.spec.workspace),
         Shared::WorkspaceNotFound => Err(Unshared::WorkspaceGone),
         Shared::OwnerNotMember => Err(Unshared::OwnerRemoved),
+        Shared::Replaced { .. } => Err(Unshared::Replaced),
         Shared::In { workspace, namespaces } => {
             let is_within = namespaces.contains(&share.namespace().unwrap_or_default());
             is_within.then_some(workspace.as_str()).ok_or(Unshared::NamespaceLeft)

@@ -26,7 +26,8 @@ impl Controlled for Workspace {
         if workspace.metadata.deletion_timestamp.is_none() {
             let all = ctx.world.kinds.workspaces.state();
             let exists = |namespace: &str| ctx.world.namespace_lives(namespace);
-            let status = report::status(&workspace, &all, exists, ctx.clock.now());
+            let reserved = |namespace: &str| ctx.world.is_reserved(namespace);
+            let status = report::status(&workspace, &all, exists, reserved, ctx.clock.now());
             ctx.write_status(&*workspace, &status).await?;
         }
         Ok((PassOutcome::Settled, Action::await_change()))

@@ -10,18 +10,19 @@ use kube::ResourceExt;
 
 use crate::sharing;
 
-/// The next status of `workspace`, given all workspaces and which namespaces exist.
+/// The next status of `workspace`, given all workspaces and which namespaces exist or are reserved.
 ///
-/// A namespace that is missing or taken does not stop the others.
+/// A namespace that is missing, taken or reserved does not stop the others.
 pub(super) fn status(
     workspace: &Workspace,
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
+    is_reserved: impl Fn(&str) -> bool,
     now: Timestamp,
 ) -> WorkspaceStatus {
     let generation = workspace.metadata.generation;
     let last = workspace.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let (reason, detail) = ready(workspace, all, namespace_exists);
+    let (reason, detail) = ready(workspace, all, namespace_exists, is_reserved);
     let name = workspace.name_any();
     let message = reason.message(&MessageFacts {
         workspace: Some(&name),
@@ -37,15 +38,24 @@ fn ready(
     workspace: &Workspace,
     all: &[Arc<Workspace>],
     namespace_exists: impl Fn(&str) -> bool,
+    is_reserved: impl Fn(&str) -> bool,
 ) -> (Reason, String) {
+    let reserved = reserved(workspace, is_reserved);
     let missing = missing(workspace, namespace_exists);
     let taken = taken(workspace, all);
-    let reason = match (&missing, &taken) {
-        (Some(_), _) => Reason::NamespaceMissing,
-        (None, Some(_)) => Reason::NamespaceInOtherWorkspace,
-        (None, None) => Reason::Ready,
+    let reason = match (&reserved, &missing, &taken) {
+        (Some(_), ..) => Reason::NamespaceReserved,
+        (None, Some(_), _) => Reason::NamespaceMissing,
+        (None, None, Some(_)) => Reason::NamespaceInOtherWorkspace,
+        (None, None, None) => Reason::Ready,
     };
-    (reason, [missing, taken].into_iter().flatten().collect::<Vec<_>>().join(" "))
+    (reason, [reserved, missing, taken].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn reserved(workspace: &Workspace, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
+    let listed = workspace.spec.namespaces.iter().map(String::as_str);
+    let reserved: Vec<_> = listed.filter(|namespace| is_reserved(namespace)).collect();
+    (!reserved.is_empty()).then(|| format!("Nothing is shared in {}.", reserved.join(", ")))
 }
 
 fn missing(workspace: &Workspace, namespace_exists: impl Fn(&str) -> bool) -> Option<String> {
@@ -98,17 +108,24 @@ mod tests {
     #[test]
     fn each_namespace_that_cannot_be_used_is_named() {
         let older = workspace("older", 10, &["x"]);
+        let is_reserved = |namespace: &str| namespace == "ours";
         let table: &[(&[&str], &str, &str, &[&str])] = &[
             (&[], "True", "Ready", &[]),
             (&["a", "b"], "True", "Ready", &[]),
             (&["a", "gone"], "False", "NamespaceMissing", &["There is no namespace gone."]),
             (&["a", "x"], "False", "NamespaceInOtherWorkspace", &["x belongs to the older Workspace older"]),
             (&["x", "gone"], "False", "NamespaceMissing", &["no namespace gone", "x belongs to"]),
+            (
+                &["a", "ours", "gone"],
+                "False",
+                "NamespaceReserved",
+                &["Nothing is shared in ours.", "no namespace gone"],
+            ),
         ];
         for (namespaces, verdict, reason, said) in table {
             let own = workspace("w", 20, namespaces);
             let all = [Arc::clone(&own), Arc::clone(&older)];
-            let status = status(&own, &all, |namespace| namespace != "gone", at(30));
+            let status = status(&own, &all, |namespace| namespace != "gone", is_reserved, at(30));
             let ready = &status.conditions[0];
             assert_eq!((ready.status.as_str(), ready.reason.as_str()), (*verdict, *reason), "{namespaces:?}");
             for part in *said {
@@ -121,16 +138,16 @@ mod tests {
     #[test]
     fn the_older_workspace_hears_nothing_of_a_newer_that_lists_its_namespace() {
         let all = [workspace("w", 20, &["x"]), workspace("older", 10, &["x"])];
-        let status = status(&all[1], &all, |_| true, at(30));
+        let status = status(&all[1], &all, |_| true, |_| false, at(30));
         assert_eq!(status.conditions[0].reason, "Ready");
     }
 
     #[test]
     fn saying_the_same_again_is_an_equal_status() {
         let mut own = Arc::unwrap_or_clone(workspace("w", 20, &["a"]));
-        let first = status(&own, &[], |_| true, at(30));
+        let first = status(&own, &[], |_| true, |_| false, at(30));
         own.status = Some(first.clone());
-        assert_eq!(status(&own, &[], |_| true, at(99)), first);
-        assert_ne!(status(&own, &[], |_| false, at(99)), first);
+        assert_eq!(status(&own, &[], |_| true, |_| false, at(99)), first);
+        assert_ne!(status(&own, &[], |_| false, |_| false, at(99)), first);
     }
 }

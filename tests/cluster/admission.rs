@@ -172,7 +172,7 @@ async fn an_intake_is_announced_by_the_owner_and_other_marks_are_free() {
             ("mallory", mark("bowline.dev/of-a-later-version", json!("x")), Refused(NOT_YOURS)),
             ("bob", mark("bowline.dev/intake", Value::Null), Accepted),
             (OPERATOR, mark("bowline.dev/intake", Value::Null), Accepted),
-            ("bob", mark("bowline.dev/refresh-requested-at", json!("now")), Accepted),
+            ("mallory", mark("bowline.dev/refresh-requested-at", json!("now")), Accepted),
             ("bob", mark("argocd.argoproj.io/tracking-id", json!("app")), Accepted),
             (
                 "bob",

@@ -8,6 +8,7 @@ mod asking;
 mod consent;
 mod examples;
 mod fixture;
+mod guarding;
 mod judging;
 mod operator_only;
 mod publishing;

@@ -18,7 +18,8 @@ const NO_STATUS: &str = "status is written by the operator alone";
 const NO_SHARES: &str = "shares are written by the operator alone";
 const NO_LABEL: &str =
     "labels by which the operator knows its Secrets are set and removed by it alone: leave out";
-const NO_RECORD: &str = "Secrets of type bowline.dev/record are written and deleted by the operator alone";
+const NO_RECORD: &str =
+    "Secrets of type bowline.dev/record and bowline.dev/sharer are written and deleted by the operator alone";
 const FINALIZER: &str = bowline_api::names::FINALIZER;
 
 #[tokio::test]
@@ -205,20 +206,22 @@ async fn a_secret_is_born_with_our_labels_from_the_operator_alone() {
 #[ignore = "needs an API server: make test"]
 async fn records_are_written_and_deleted_by_the_operator_alone() {
     let team = Team::new().await;
-    let record = secret(&random_name("record"), "bowline.dev/record", &json!({}));
-    let stored = team.made_by_operator(&team.secrets(), &record).await;
-    let path = path_of(&team.secrets(), &stored);
-    let change = json!({"data": {"access_token": "bmV3"}});
-    for who in ["mallory", ADMIN] {
-        judge_creation(&team, who, &team.secrets(), &record, Refused(NO_RECORD)).await;
-        judge_change(&team, who, &path, &change, Refused(NO_RECORD)).await;
-        for ask in [Ask::delete(&path), Ask::delete(&path).dry(), Ask::delete(&team.secrets())] {
-            judge(&format!("{who} {ask:?}"), &team.person(who).ask(&ask).await, Refused(NO_RECORD));
+    for type_ in ["bowline.dev/record", "bowline.dev/sharer"] {
+        let record = secret(&random_name("record"), type_, &json!({}));
+        let stored = team.made_by_operator(&team.secrets(), &record).await;
+        let path = path_of(&team.secrets(), &stored);
+        let change = json!({"data": {"access_token": "bmV3"}});
+        for who in ["mallory", ADMIN] {
+            judge_creation(&team, who, &team.secrets(), &record, Refused(NO_RECORD)).await;
+            judge_change(&team, who, &path, &change, Refused(NO_RECORD)).await;
+            for ask in [Ask::delete(&path), Ask::delete(&path).dry(), Ask::delete(&team.secrets())] {
+                judge(&format!("{who} {ask:?}"), &team.person(who).ask(&ask).await, Refused(NO_RECORD));
+            }
+            assert_same(&stored, &team.person(ADMIN).must(&Ask::get(&path)).await);
         }
-        assert_same(&stored, &team.person(ADMIN).must(&Ask::get(&path)).await);
+        judge_change(&team, OPERATOR, &path, &change, Accepted).await;
+        team.person(OPERATOR).must(&Ask::delete(&path)).await;
     }
-    judge_change(&team, OPERATOR, &path, &change, Accepted).await;
-    team.person(OPERATOR).must(&Ask::delete(&path)).await;
 }
 
 /// What the cluster does by itself must still work: garbage collection and the deletion of a namespace.

@@ -19,6 +19,7 @@ enum Place {
 use Place::{Cluster, Elsewhere, Operator};
 
 const OURS: &str = "bowline.dev";
+const POLICIES: &str = "admissionregistration.k8s.io";
 const DEFINITIONS: &str = "apiextensions.k8s.io";
 
 const ROWS: &[Row] = &[
@@ -40,6 +41,18 @@ const ROWS: &[Row] = &[
     (OPERATOR, "get", DEFINITIONS, "customresourcedefinitions", "workspaces.bowline.dev", Cluster, true),
     (OPERATOR, "get", DEFINITIONS, "customresourcedefinitions", "others.example.com", Cluster, false),
     (OPERATOR, "list", DEFINITIONS, "customresourcedefinitions", "", Cluster, false),
+    (OPERATOR, "watch", POLICIES, "validatingadmissionpolicies", "", Cluster, true),
+    (OPERATOR, "watch", POLICIES, "validatingadmissionpolicybindings", "", Cluster, true),
+    (OPERATOR, "patch", POLICIES, "validatingadmissionpolicies", "bowline-owner-stays", Cluster, false),
+    (
+        OPERATOR,
+        "delete",
+        POLICIES,
+        "validatingadmissionpolicybindings",
+        "bowline-owner-stays",
+        Cluster,
+        false,
+    ),
     (OPERATOR, "watch", "", "namespaces", "", Cluster, true),
     (OPERATOR, "delete", "", "namespaces", "n", Cluster, false),
     // Records are replaced at a known version, so their namespace needs no patch; the cluster-wide mode, which the tests

@@ -333,6 +333,7 @@ fn published_secret_rules() -> Vec<Rule> {
 
 fn cluster_wide_rules() -> Vec<Rule> {
     let members = |members: Value| spec(json!({"members": members}));
+    let accepted = |id: &str| spec(json!({"acceptedOwners": {id: "bob"}}));
     let member = |kind: &str, name: &str| members(json!([{"kind": kind, "name": name}]));
     let robot = "system:serviceaccount:a:b";
     let name = "metadata.name may have at most 63 characters";
@@ -367,6 +368,12 @@ fn cluster_wide_rules() -> Vec<Rule> {
             vec![members(json!([{"name": "alice"}, {"kind": "User", "name": "alice"}]))],
         ),
         rule("supported values: \"User\"", a_workspace, vec![], vec![member("Group", "staff")]),
+        rule(
+            "the id of a connection is <namespace>.<name>",
+            a_workspace,
+            vec![accepted("team-a.mail"), accepted("a.b")],
+            ["mail", "team-a.", ".mail", "team-a.mail.x", "Team.mail", "team-a/mail"].map(accepted).to_vec(),
+        ),
     ]
 }
 

@@ -65,7 +65,7 @@ async fn a_deleted_secret_comes_back() {
 #[ignore = "needs an API server: make test"]
 async fn a_name_that_somebody_else_has_is_left_alone_until_it_is_free() {
     let it = scene("taken").await;
-    it.keep_secret("mail", "example.com/other", &[("access_token", "theirs")]).await;
+    it.keep_secret("mail", "mail", "example.com/other", &[("access_token", "theirs")]).await;
     let theirs = it.secret_now(&it.namespace, "mail").await.unwrap();
     it.provider(Rotation::SingleUse).lifetime(6).apply().await;
     it.connection("mail").apply().await;

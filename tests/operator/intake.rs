@@ -74,7 +74,7 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
     assert_refused(&it, &token, "is not <name>/<uid>").await;
     it.announce("mail", "nowhere/b1d5781c-0000-0000-0000-000000000000").await;
     assert_refused(&it, &token, "is not there").await;
-    it.keep_secret("plain", "Opaque", &[("refresh_token", "x")]).await;
+    it.keep_secret("plain", "mail", "Opaque", &[("refresh_token", "x")]).await;
     assert!(it.secret_now(&it.namespace, "plain").await.is_some());
 
     it.authorized("mail").await;

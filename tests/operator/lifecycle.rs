@@ -286,19 +286,27 @@ async fn user_and_password_are_checked_and_published() {
 async fn a_kept_credential_is_read_if_it_is_of_our_type_and_again_when_it_changes() {
     let it = scene("kept").await;
     key_provider(&it, "generic-api-key").await;
-    it.keep_secret("not-for-us", "Opaque", &[("api_key", "good-key-0123456789")]).await;
+    it.keep_secret("not-for-us", "weather", "Opaque", &[("api_key", "good-key-0123456789")]).await;
     it.connection("weather").spec(json!({"credentials": {"secretName": "not-for-us"}})).apply().await;
     it.until_reason("weather", "Authorized", "CredentialsNotFound").await;
 
     it.change("weather", json!({"spec": {"credentials": {"secretName": "weather-key"}}})).await;
     it.until_reason("weather", "Authorized", "CredentialsNotFound").await;
-    it.keep_secret("weather-key", "bowline.dev/credential", &[("api_key", "good-key-0123456789")]).await;
+    it.keep_secret("weather-key", "weather", "bowline.dev/credential", &[("api_key", "good-key-0123456789")])
+        .await;
     it.until_phase("weather", "Active").await;
     assert_eq!(it.secret("weather").await["api_key"], "good-key-0123456789");
 
-    it.keep_secret("weather-key", "bowline.dev/credential", &[("api_key", "shy-key-0123456789")]).await;
+    it.keep_secret("weather-key", "weather", "bowline.dev/credential", &[("api_key", "shy-key-0123456789")])
+        .await;
     it.until_secret("weather", "the new key", |keys| keys["api_key"] == "shy-key-0123456789").await;
-    it.keep_secret("weather-key", "bowline.dev/credential", &[("api_key", "wrong-key-0123456789")]).await;
+    it.keep_secret(
+        "weather-key",
+        "weather",
+        "bowline.dev/credential",
+        &[("api_key", "wrong-key-0123456789")],
+    )
+    .await;
     let refused = it.until_attempt("weather", "IntakeRefused").await;
     assert!(holds(&refused, "Ready"), "the key that worked is kept: {refused:?}");
     assert_eq!(it.secret("weather").await["api_key"], "shy-key-0123456789");

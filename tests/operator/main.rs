@@ -17,6 +17,7 @@ mod ending;
 mod faults;
 mod gitops;
 mod grace;
+mod guarding;
 mod intake;
 mod keyring;
 mod lifecycle;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::IntegrationConnection;
-use bowline_api::names::{ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
+use bowline_api::names::{ANNOTATION_FOR, ANNOTATION_INTAKE, ANNOTATION_REFRESH_REQUESTED, LABEL_INTAKE_FOR};
 use bowline_testbed::access::ADMIN;
 use bowline_testbed::random;
 use bowline_testbed::sandbox::{MintRequest, Minted, RealmConfig, RealmHandle, Rotation};
@@ -214,10 +214,11 @@ impl Scene {
         api.create(&PostParams::default(), object).await.expect("created")
     }
 
-    /// Creates a Secret in the scene's namespace as alice, or writes these keys into it.
-    pub async fn keep_secret(&self, name: &str, type_: &str, keys: &[(&str, &str)]) {
+    /// Creates a Secret for a connection in the scene's namespace as alice, or writes these keys into it.
+    pub async fn keep_secret(&self, name: &str, connection: &str, type_: &str, keys: &[(&str, &str)]) {
         let keys: BTreeMap<_, _> = keys.iter().copied().collect();
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": type_,
+        let metadata = json!({"name": name, "annotations": {ANNOTATION_FOR: connection}});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": type_,
             "stringData": keys});
         let api: Api<Secret> = Api::namespaced(self.alice.clone(), &self.namespace);
         api.patch(name, &PatchParams::apply("alice"), &Patch::Apply(&secret)).await.expect("a Secret");

@@ -214,11 +214,11 @@ async fn a_deleted_namespace_goes_and_the_rest_stays() {
 #[ignore = "needs an API server: make test"]
 async fn a_share_made_by_hand_publishes_nothing_even_without_policies() {
     let stage = Stage::fresh(&[]).await;
-    let policies = ["delete", "validatingadmissionpolicybindings", "--all"];
-    assert!(stage.access.kubectl(&policies).await.unwrap().status.success());
     let it = stage.scene("by-hand").await;
     let target = it.another_namespace("target").await;
     it.connected("mail", Rotation::SingleUse, 3600).await;
+    let policies = ["delete", "validatingadmissionpolicybindings", "--all"];
+    assert!(stage.access.kubectl(&policies).await.unwrap().status.success());
     let uid = it.get("mail").await.metadata.uid.unwrap();
     let id = format!("{}.mail", it.namespace);
     let share: ConnectionShare = parsed(json!({"metadata": {"name": id, "namespace": target}, "spec": {

@@ -139,12 +139,14 @@ pub struct IntegrationConnectionSpec {
     pub parameters: BTreeMap<String, String>,
 
     /// A key or grant that somebody else manages in this namespace (Sealed Secrets, External Secrets), with the same keys as an
-    /// intake Secret. Only a Secret of type `bowline.dev/credential` is read; it is never changed or deleted. Absent means that
-    /// the grant is obtained by consent or imported.
+    /// intake Secret. Only a Secret of type `bowline.dev/credential` is read whose annotation `bowline.dev/for` names this
+    /// connection; it is never changed or deleted. Setting it needs the right to `get` that Secret. Absent means that the grant is
+    /// obtained by consent or imported.
     pub credentials: Option<SecretRef>,
 
     /// Your own app registration at the provider, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
-    /// `client_secret`. Immutable. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
+    /// `client_secret`, and with this connection in its annotation `bowline.dev/for`. Immutable. Setting it needs the right to `get`
+    /// that Secret. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the

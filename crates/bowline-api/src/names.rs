@@ -33,6 +33,9 @@ pub const ANNOTATION_REVISION: &str = "bowline.dev/revision";
 /// Annotation on published Secrets: when the access token expires (RFC 3339).
 pub const ANNOTATION_EXPIRES_AT: &str = "bowline.dev/expires-at";
 
+/// Annotation on credentials Secrets: the names of the connections that may use it, separated by commas.
+pub const ANNOTATION_FOR: &str = "bowline.dev/for";
+
 /// Annotation on a connection: a new value requests one refresh.
 pub const ANNOTATION_REFRESH_REQUESTED: &str = "bowline.dev/refresh-requested-at";
 /// Annotation on a connection: `<name>/<uid>` of the intake Secret to take.
@@ -55,6 +58,8 @@ pub const ANNOTATION_DISCONNECTED_BY: &str = "bowline.dev/disconnected-by";
 
 /// Type of the sealed record Secrets in the operator's namespace.
 pub const TYPE_RECORD: &str = "bowline.dev/record";
+/// Type of the Secrets in the operator's namespace that remember who shared a connection under an id.
+pub const TYPE_SHARER: &str = "bowline.dev/sharer";
 /// Type of the short-lived Secrets that import a grant.
 pub const TYPE_INTAKE: &str = "bowline.dev/intake";
 /// Type of the short-lived Secrets through which portal and operator carry out an attempt.
@@ -69,6 +74,14 @@ pub const FINALIZER: &str = "bowline.dev/grant";
 pub const FIELD_MANAGER: &str = "bowline";
 /// Field manager of status.
 pub const STATUS_MANAGER: &str = "bowline/status";
+
+/// The namespace of the portal, as shipped.
+const PORTAL_NAMESPACE: &str = "bowline-portal";
+
+/// Whether nothing is published in a namespace: it is the cluster's, the portal's, or one of `ours`.
+pub fn is_reserved(namespace: &str, ours: &[&str]) -> bool {
+    namespace.starts_with("kube-") || namespace == PORTAL_NAMESPACE || ours.contains(&namespace)
+}
 
 /// The stable id of a connection: `<namespace>.<name>`. Also the name of its shares and of the Secrets they publish.
 pub fn connection_id(namespace: &str, name: &str) -> String {

@@ -1,5 +1,7 @@
 //! `Workspace`: people, and the namespaces in which their shared connections are published.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,16 @@ pub struct WorkspaceSpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub namespaces: Vec<String>,
 
+    /// Who may share which connection although somebody else shared one with the same id before: the connection's id,
+    /// `<namespace>.<name>`, and its new owner. Up to 256. Absent means that an id is shared by its first owner only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 256, "additionalProperties" = {"type": "string", "minLength": 1, "maxLength": 253}))]
+    #[x_kube(
+        validation = Rule::new("self.all(id, size(id) <= 127 && id.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?[.][a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+            .message("the id of a connection is <namespace>.<name>")
+    )]
+    pub accepted_owners: BTreeMap<String, String>,
+
     /// Contact for questions about this workspace, up to 253 characters. Absent means none.
     #[schemars(length(max = 253))]
     pub contact: Option<String>,
@@ -60,6 +72,11 @@ impl WorkspaceSpec {
     pub fn has_member(&self, user: &str) -> bool {
         // The kind follows from the name: the schema holds the two together.
         self.members.iter().any(|member| member.name == user)
+    }
+
+    /// Whether this user may share the connection with this id, whoever shared one under it before.
+    pub fn accepts(&self, id: &str, owner: &str) -> bool {
+        self.accepted_owners.get(id).is_some_and(|accepted| accepted == owner)
     }
 }
 

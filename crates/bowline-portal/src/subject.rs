@@ -44,6 +44,16 @@ impl May {
         self.patch && self.owns
     }
 
+    /// Delete it, which ends its owner's grant: only the owner, as with the spec.
+    pub(crate) fn end(self) -> bool {
+        self.delete && self.owns
+    }
+
+    /// Request a refresh: it may end the token that pods hold.
+    pub(crate) fn refresh(self) -> bool {
+        self.patch && (self.owns || self.connect)
+    }
+
     /// Why the visitor may not allow access; `None` if they may. Only the owner can give the first consent.
     pub(crate) fn refused_to_connect(self, connection: &IntegrationConnection) -> Option<String> {
         let owner = &connection.spec.owner;

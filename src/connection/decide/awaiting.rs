@@ -17,6 +17,9 @@ pub(super) fn awaiting(input: &Input) -> Option<ConditionVerdict> {
     if input.observed.record.grant().is_some() {
         return None;
     }
+    if let Some(unprotected) = input.unprotected() {
+        return Some(unprotected);
+    }
     in_progress(input).or_else(|| failed_attempt(input)).or_else(|| {
         let target = input.observed.target()?;
         Some(on_record(input).unwrap_or_else(|| awaiting_first(input, target)))

@@ -27,6 +27,7 @@ type Check = fn(&Input) -> Option<ConditionVerdict>;
 const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
+    reserved_namespace,
     not_allowed,
     provider_unusable,
     record_unusable,
@@ -61,6 +62,10 @@ fn disconnected(input: &Input) -> Option<ConditionVerdict> {
         };
         input.verdict(Reason::Disconnected, detail)
     })
+}
+
+fn reserved_namespace(input: &Input) -> Option<ConditionVerdict> {
+    input.observed.is_reserved.then(|| input.verdict(Reason::ReservedNamespace, ""))
 }
 
 fn not_allowed(input: &Input) -> Option<ConditionVerdict> {

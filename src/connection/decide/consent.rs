@@ -77,6 +77,9 @@ pub(crate) fn why_blocked(input: &Input, authorized: &ConditionVerdict) -> (Reas
     if authorized.effect != Effect::End && input.connection.is_paused() {
         return (Reason::Suspended, Reason::Suspended.message(&input.facts()));
     }
+    if let Some(unprotected) = input.unprotected().filter(|_| authorized.is_true()) {
+        return (unprotected.reason, unprotected.message);
+    }
     (authorized.reason, authorized.message.clone())
 }
 
@@ -108,8 +111,11 @@ fn is_newest_code(input: &Input, kept: &StoredAttempt) -> bool {
     newest.is_some_and(|newest| newest.name == kept.name)
 }
 
-/// The owner's confirmation of the account of the grant in use.
+/// The owner's confirmation of the account of the grant in use. Only admission knows that it is the owner's.
 fn confirmation(input: &Input) -> Option<ConsentTask> {
+    if input.unprotected().is_some() {
+        return None;
+    }
     let grant = input.observed.record.grant().filter(|grant| grant.consent.awaits_confirmation())?;
     let account = input.connection.annotations().get(ANNOTATION_ACCEPT_ACCOUNT)?;
     (*account == account_id(grant)).then(|| ConsentTask::Confirm { account: account.clone() })

@@ -70,8 +70,9 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     }
     let (spec, retry_at) = (&input.connection.spec, input.history.retry_at);
     let Some(grant) = input.observed.record.grant() else {
-        // Wait for the revocation: a token minted now would be revoked too.
-        if !input.observed.is_minted(spec) || input.observed.record.is_ending() {
+        // Wait for the revocation: a token minted now would be revoked too. A first token is a new grant.
+        let waits = input.observed.record.is_ending() || !input.observed.missing_policies.is_empty();
+        if !input.observed.is_minted(spec) || waits {
             return None;
         }
         // A fixed time, because otherwise the status would change with every reconcile.

@@ -57,7 +57,15 @@ impl<'a> Input<'a> {
         let usable = self.observed.provider.is_ok() && self.observed.next_probe.is_none();
         // An unreadable record may contain a good grant: it is never overwritten.
         let unreadable = matches!(self.observed.record, RecordState::Unreadable);
-        blocked || !usable || unreadable || self.connection.spec.suspend.unwrap_or_default()
+        let unprotected = !self.observed.missing_policies.is_empty();
+        blocked || !usable || unreadable || unprotected || self.connection.spec.suspend.unwrap_or_default()
+    }
+
+    /// Why no new grant is taken in, if it is because ownership is not enforced now.
+    pub(super) fn unprotected(&self) -> Option<ConditionVerdict> {
+        let missing = self.observed.missing_policies.join(", ");
+        let facts = MessageFacts { list: Some(&missing), ..self.facts() };
+        (!missing.is_empty()).then(|| ConditionVerdict::of(Reason::PolicyMissing, &facts))
     }
 
     /// The request in this annotation, unless it was the last one handled. Status repeats it, so it is cut to the length

@@ -28,6 +28,7 @@ use crate::grant::consent::Dismissal;
 use crate::grant::schedule::{self, Policy, RefreshBounds};
 use crate::grant::work::Task;
 use crate::secret_plan::SecretPlan;
+use crate::sharers::Sharer;
 
 /// What to do, and what to report.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct ConnectionPlan {
     pub(crate) task: Option<Task>,
     pub(crate) dismissals: Vec<Dismissal>,
     pub(crate) secret: SecretPlan,
+    /// Who is to be remembered as sharing under this id, before anything is shared.
+    pub(crate) sharer: Option<Sharer>,
     /// Namespaces that lack a share.
     pub(crate) shares_to_write: BTreeSet<String>,
     /// Whether shares and their Secrets are removed from here, before anything else.
@@ -78,10 +81,10 @@ pub(crate) fn decide(
         .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt));
     let waiting = task::pending_request(&input).filter(|_| task.is_none());
-    let unaskable = consent::unaskable(&input, &authorized);
-    let answerable = answerable(&input, &authorized);
+    let (unaskable, answerable) = (consent::unaskable(&input, &authorized), answerable(&input, &authorized));
     ConnectionPlan {
         shared: shared::shared(&input),
+        sharer: shared::sharer(&input),
         shares_to_write: shares_to_write(observed, &authorized),
         take_back_shares: authorized.effect == Effect::End && !observed.shares.is_empty(),
         secret: secret_plan(&input, &authorized),

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 
 use super::input::Input;
 use super::verdict::ConditionVerdict;
+use crate::sharers::Sharer;
 use crate::sharing::Shared;
 
 /// The verdict on sharing; `None` if sharing is not requested. It is information: it never makes a connection unready.
@@ -19,6 +20,10 @@ pub(super) fn shared(input: &Input) -> Option<ConditionVerdict> {
         Shared::WorkspaceNotFound => Reason::WorkspaceNotFound,
         Shared::Unknown => Reason::WorkspaceUnreadable,
         Shared::OwnerNotMember => Reason::OwnerNotMember,
+        Shared::Replaced { former_owner } => {
+            let facts = MessageFacts { list: Some(former_owner), ..input.facts() };
+            return Some(ConditionVerdict::of(Reason::ConnectionReplaced, &facts));
+        }
         Shared::In { namespaces, .. } => return Some(within(input, namespaces)),
     };
     Some(input.verdict(reason, ""))
@@ -37,6 +42,15 @@ fn within(input: &Input, namespaces: &BTreeSet<String>) -> ConditionVerdict {
         Reason::PartiallyPublished,
         &MessageFacts { list: Some(&lacking.join(", ")), ..input.facts() },
     )
+}
+
+/// What is to be remembered, before the first share, about who shares under this id. Where a workspace has accepted another
+/// owner, the first one stays remembered.
+pub(super) fn sharer(input: &Input) -> Option<Sharer> {
+    let now = Sharer::of(input.connection);
+    let before = input.observed.sharer.as_ref();
+    let is_news = before.is_none_or(|before| *before != now && !before.was_replaced_by(&now));
+    (is_news && matches!(input.observed.shared, Shared::In { .. })).then_some(now)
 }
 
 /// Namespaces that should have a share and have none.

@@ -11,6 +11,7 @@ use super::input::Input;
 use super::verdict::ConditionVerdict;
 use crate::grant::intake::Announcement;
 use crate::grant::may_be_sent_again;
+use crate::grant::schedule;
 use crate::grant::work::Task;
 
 pub(super) fn task(
@@ -93,13 +94,17 @@ pub(super) fn pending_request(input: &Input) -> Option<String> {
     input.pending(ANNOTATION_REFRESH_REQUESTED, input.history.handled_refresh.as_ref())
 }
 
-/// When a request may be served: at once, but not before the minimum interval after the last refresh, and not before a
-/// second opinion on the grant would count. `None` if there is nothing to refresh.
+/// When a request may be served: at once, but not before the minimum interval after the last refresh, not before a second
+/// opinion on the grant would count, and not beyond the provider's budget. Where a refresh ends the token in use, that token
+/// first reaches the pods and serves them for as long again. `None` if there is nothing to refresh.
 pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let spec = &input.connection.spec;
     let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
     let counts = input.history.second_opinion_at(input.policy).unwrap_or(last);
-    Some(later(last, input.policy.bounds.min_interval).max(counts).max(input.now))
+    let ends_access = input.policy.ends_access && grant.expires_at.is_none_or(|at| at > input.now);
+    let served = if ends_access { later(grant.obtained_at, schedule::MOUNT_DELAY * 2) } else { last };
+    let room = input.observed.requests_from.unwrap_or(input.now);
+    Some(later(last, input.policy.bounds.min_interval).max(served).max(counts).max(room).max(input.now))
 }

@@ -51,6 +51,10 @@ pub(super) async fn read(
 ) -> WorkResult {
     let secret = engine.secrets.credential(&job.place.namespace, name).await?;
     let version = Some((secret.source.uid.clone(), secret.source.resource_version.clone()));
+    if let Err(why) = secret.must_be_for(job) {
+        *refused = version;
+        return Err(why.into());
+    }
     if is_in_use(engine, job, &secret) {
         // The refresh token in it may have been spent long ago: sending it again could end the live grant.
         *refused = version;

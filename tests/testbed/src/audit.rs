@@ -38,6 +38,8 @@ pub struct Request {
     pub name: String,
     /// The HTTP status of the answer.
     pub code: u16,
+    /// What admission noted about it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Request {
@@ -172,7 +174,8 @@ impl FromIterator<Request> for Requests {
 }
 
 fn parse(line: &str) -> Result<Option<Request>, serde_json::Error> {
-    let Event { stage, verb, user, impersonated_user, object, response } = serde_json::from_str(line)?;
+    let Event { stage, verb, user, impersonated_user, object, response, annotations } =
+        serde_json::from_str(line)?;
     if stage != "ResponseComplete" || verb == "watch" {
         return Ok(None);
     }
@@ -186,6 +189,7 @@ fn parse(line: &str) -> Result<Option<Request>, serde_json::Error> {
         namespace,
         name,
         code: response.code,
+        annotations,
     }))
 }
 
@@ -201,6 +205,8 @@ struct Event {
     object: ObjectReference,
     #[serde(rename = "responseStatus", default)]
     response: Response,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]

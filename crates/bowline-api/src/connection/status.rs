@@ -141,6 +141,8 @@ pub struct TokenStatus {
     pub last_refreshed_at: Option<Time>,
     /// When the next attempt is due. Absent: none is planned.
     pub next_refresh_at: Option<Time>,
+    /// When a refresh that was requested will be sent, while the request waits.
+    pub requested_refresh_at: Option<Time>,
     /// Whether the grant can be refreshed without its owner.
     pub refreshable: Option<bool>,
     /// Attempts that failed in a row, of any class.

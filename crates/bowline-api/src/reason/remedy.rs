@@ -126,6 +126,12 @@ remedies! {
         "kubectl edit iprov {provider}";
     CreateCredentials: "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself",
         "kubectl get secrets -n {namespace} --field-selector type=bowline.dev/credential";
+    NameConnection: "let somebody who may change the Secret name this connection in its annotation bowline.dev/for (of several, all names with commas)",
+        "kubectl annotate secret {secret} -n {namespace} bowline.dev/for={name}";
+    ApplyPolicies: "apply deploy/admission as shipped with this version; then it continues by itself",
+        "kubectl bowline doctor";
+    AcceptOwner: "accept {owner} as its owner (spec.acceptedOwners)",
+        "kubectl patch workspaces.bowline.dev {workspace} --type merge -p {acceptance}";
     FreeName: "delete the Secret that has the name, or choose another spec.secret.name of the connection",
         "kubectl get secret {secret} -n {here} -o yaml";
     RaiseQuota: "make room in the namespace's quota",
@@ -151,6 +157,7 @@ impl Remedy {
     pub(super) const fn short_command(self) -> &'static str {
         match self {
             Self::Import => "kubectl bowline import {name}",
+            Self::NameConnection | Self::AcceptOwner => self.usual_command(),
             Self::ConfirmAccount => "kubectl bowline connect {name} --accept-account {account_id}",
             _ => "",
         }

@@ -118,6 +118,10 @@ rows! {
         "The provider does not allow this connection.";
     OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditOwner, stalled, warning,
         "spec.owner does not name a user who can own this connection.";
+    ReservedNamespace: [AUTHORIZED], False, Withdraw, Author, Recreate, stalled, warning,
+        "Namespace {namespace} is reserved for Bowline or the cluster: nothing is published in it.";
+    PolicyMissing: [AUTHORIZED], False, Serve, PlatformTeam, ApplyPolicies, moving, silent,
+        "No new grant is taken in while admission policies that enforce ownership are not in force as shipped: {list}.";
     ProviderNotFound: [AUTHORIZED], Unknown, Coast, PlatformTeam, CreateProvider, moving, silent,
         "There is no IntegrationProvider {provider}.";
     ProviderNotReady: [AUTHORIZED], Unknown, Coast, PlatformTeam, FixProvider, moving, silent,
@@ -126,6 +130,9 @@ rows! {
         "spec.parameters do not fit the provider.";
     CredentialsNotFound: [AUTHORIZED], False, Serve, Author, CreateCredentials, moving, silent,
         "There is no Secret {secret} of the type bowline.dev/credential in this namespace.";
+
+    SecretForAnother: [AUTHORIZED], False, Serve, Author, NameConnection, stalled, warning,
+        "The Secret {secret} does not say that it is for this connection, so it is not read.";
 
     // TokenFresh: the access token.
     Fresh: [FRESH], True, Serve, Nobody, None, moving, silent,
@@ -158,6 +165,8 @@ rows! {
         "The Secret {secret} was removed: see Authorized.";
     NameTaken: [PUBLISHED, Share], False, Serve, Author, FreeName, stalled, warning,
         "Secret {secret} exists and belongs to somebody else; it was not touched.";
+    NameReserved: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
+        "The name {secret} in spec.secret is the own name or the id of another connection, for whose Secret it is reserved.";
     QuotaExceeded: [PUBLISHED, Share], False, Serve, PlatformTeam, RaiseQuota, stalled, warning,
         "The quota of namespace {namespace} leaves no room for Secret {secret}.";
     Forbidden: [PUBLISHED, Share], False, Serve, PlatformTeam, GrantRights, stalled, warning,
@@ -179,6 +188,9 @@ rows! {
     OwnerNotMember: [SHARED], False, Serve, WorkspaceKeeper, AddMember, moving, silent,
         "{owner} is not a member of workspace {workspace}.";
 
+    ConnectionReplaced: [SHARED], False, Serve, WorkspaceKeeper, AcceptOwner, moving, warning,
+        "{list} shared another connection as {namespace}.{name} before. Nobody gets the account of {owner} under that id until the workspace agrees.";
+
     // Ready of the other kinds.
     Ready: [Provider, Workspace], True, Serve, Nobody, None, moving, silent,
         "It can be used.";
@@ -198,6 +210,8 @@ rows! {
         "The provider refuses our app registration. Its connections pause, and no grant is condemned.";
     NamespaceMissing: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
         "A namespace of the workspace does not exist; the others are served.";
+    NamespaceReserved: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
+        "A namespace is reserved for Bowline or the cluster; the others are served.";
     NamespaceInOtherWorkspace: [Workspace], False, Serve, WorkspaceKeeper, FixWorkspace, stalled, silent,
         "A namespace belongs to an older Workspace; the others are served.";
     SecretRefused: [Share], False, Serve, PlatformTeam, FixProvider, stalled, warning,
@@ -208,6 +222,8 @@ rows! {
     // Events alone.
     Refreshed: [Event], True, Serve, Nobody, None, moving, normal,
         "Refreshed on request.";
+    GrantReplaced: [Event], True, Serve, Nobody, None, moving, normal,
+        "Another grant is in use, read from the credentials Secret.";
     Recovered: [Event], True, Serve, Nobody, None, moving, normal,
         "The connection works again.";
     Unshared: [Event], True, Serve, Nobody, None, moving, normal,

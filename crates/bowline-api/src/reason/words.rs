@@ -1,9 +1,13 @@
 //! Sentences from rows and facts.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::json;
 
 use super::{Fixer, Reason, Remedy, Row};
 use crate::condition_type::Truth;
+use crate::names::connection_id;
 
 /// What a message can name. Unknown things are described in general words.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +40,22 @@ pub struct MessageFacts<'a> {
 
 impl MessageFacts<'_> {
     /// The value for a placeholder, and the text if there is no value.
-    fn get(&self, placeholder: &str) -> Option<(Option<&str>, &'static str)> {
+    fn get(&self, placeholder: &str) -> Option<(Option<Cow<'_, str>>, &'static str)> {
+        if placeholder == "acceptance" {
+            return Some((self.acceptance().map(Cow::Owned), "PATCH"));
+        }
+        let (value, general) = self.known(placeholder)?;
+        Some((value.map(Cow::Borrowed), general))
+    }
+
+    /// The change of a Workspace that accepts the owner of this connection.
+    fn acceptance(&self) -> Option<String> {
+        let id = connection_id(self.namespace?, self.name?);
+        let owners = BTreeMap::from([(id, self.owner?)]);
+        Some(json!({"spec": {"acceptedOwners": owners}}).to_string())
+    }
+
+    fn known(&self, placeholder: &str) -> Option<(Option<&str>, &'static str)> {
         Some(match placeholder {
             "owner" => (self.owner, "the owner"),
             "provider" => (self.provider, "the provider"),
@@ -66,7 +85,7 @@ impl MessageFacts<'_> {
             if let Some((placeholder, after)) = after.split_once('}')
                 && let Some((known, general)) = self.get(placeholder)
             {
-                filled.push_str(&word(placeholder, known, general));
+                filled.push_str(&word(placeholder, known.as_deref(), general));
                 rest = after;
             } else {
                 filled.push('{');

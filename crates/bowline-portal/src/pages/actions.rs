@@ -46,7 +46,7 @@ pub(crate) async fn unshare(form: SubjectForm) -> Reply {
 
 /// `POST …/refresh`: refresh once, now.
 pub(crate) async fn refresh(form: SubjectForm) -> Reply {
-    need(form.subject.may.patch, "You may see this connection but not change it.")?;
+    need(form.subject.may.refresh(), "A refresh needs its owner, or the permission `connect`.")?;
     let now = form.subject.visit.now().to_string();
     form.write(
         ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, now),

@@ -178,10 +178,10 @@ fn buttons(subject: &Subject, standing: &Standing, waits: bool) -> Buttons {
         pause: usable && connected && edits("suspend"),
         resume: paused && !disconnected && !deleting && edits("suspend"),
         held: stopped_by.and_then(|field| subject.keeper(field)),
-        refresh: connected && usable && may.patch && !confirm,
+        refresh: connected && usable && may.refresh() && !confirm,
         disconnect: (connected || confirm) && !deleting && !disconnected && edits("disconnect"),
         kept: subject.keeper("disconnect").filter(|_| may.edit() && !deleting && !disconnected),
-        delete: !deleting && may.delete,
+        delete: !deleting && may.end(),
     }
 }
 

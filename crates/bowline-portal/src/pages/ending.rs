@@ -77,7 +77,7 @@ fn may_disconnect(subject: &Subject) -> Result<(), PageError> {
 }
 
 fn may_delete(subject: &Subject) -> Result<(), PageError> {
-    need(subject.may.delete, "You are not allowed to delete this connection.")
+    need(subject.may.end(), "Only its owner can delete a connection.")
 }
 
 /// Whether the name was typed, if others are affected.

@@ -12,7 +12,11 @@ use bowline_api::condition::{ConditionType::Ready, Conditioned};
 
 /// The admission policies that every installation needs: without them anybody could name alice as owner.
 const POLICIES: &[&str] = &[
+    "bowline-acting-user-is-audited",
+    "bowline-connection-namespaces",
+    "bowline-deletion-is-the-owners",
     "bowline-intake-is-sealed",
+    "bowline-named-secrets-are-readable",
     "bowline-operator-finalizers",
     "bowline-operator-records",
     "bowline-operator-secret-labels",
@@ -23,6 +27,7 @@ const POLICIES: &[&str] = &[
     "bowline-portal-secrets",
     "bowline-sharing-needs-share",
     "bowline-spec-is-the-owners",
+    "bowline-workspace-namespaces",
 ];
 
 /// Seconds that clocks may differ: dates in responses have whole seconds, and a response takes a moment to arrive.

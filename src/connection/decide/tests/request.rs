@@ -3,7 +3,7 @@
 use bowline_oauth::catalog::errors::Class;
 use serde_json::json;
 
-use super::situation::{Situation, at, connection, good, refused};
+use super::situation::{Situation, at, connection, good, refused, target};
 use crate::grant::outcome::Outcome;
 
 #[test]
@@ -20,6 +20,26 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
     let waiting = asked(5);
     assert_eq!((waiting.task, waiting.request_at), (None, Some(at(10))));
     assert_eq!(asked(10).request_at, None, "it is served");
+}
+
+/// 90 seconds until the token reaches the pods, and as long to be of use there.
+#[test]
+fn a_request_leaves_pods_the_token_that_a_refresh_would_end() {
+    let asked =
+        |second| good().provider(Ok(target("github-app-user"))).at_second(second).requested("x").decided();
+    assert_eq!((asked(5).task, asked(5).request_at), (None, Some(at(180))));
+    assert_eq!((asked(179).task, asked(179).request_at), (None, Some(at(180))));
+    assert!(asked(180).task.is_some());
+    assert!(asked(1_000).task.is_some());
+}
+
+#[test]
+fn a_request_above_the_providers_budget_waits_and_a_due_refresh_does_not() {
+    let full =
+        |second: i64| good().at_second(second).seen(move |seen| seen.requests_from = Some(at(second + 30)));
+    let waiting = full(60).requested("x").decided();
+    assert_eq!((waiting.task, waiting.request_at, waiting.unanswerable), (None, Some(at(90)), None));
+    assert!(full(3_500).requested("x").decided().task.is_some(), "it is due");
 }
 
 #[test]

@@ -104,11 +104,16 @@ pub(super) fn connection() -> Situation {
         actor: WorkView::default(),
         app_version: Some("s/1".into()),
         credentials: None,
+        requests_from: None,
+        missing_policies: Arc::default(),
         attempts: Vec::new(),
         newest_attempt: None,
         portal: None,
         shared: Shared::NotAsked,
         shares: Vec::new(),
+        sharer: None,
+        is_reserved: false,
+        takes_anothers_name: false,
     };
     Situation { connection, observed, now: at(60) }
 }

@@ -19,6 +19,27 @@ fn are_told(rows: Vec<(&str, Situation, Option<Task>)>) {
     }
 }
 
+/// What is connected keeps being refreshed.
+#[test]
+fn no_new_grant_is_taken_in_while_ownership_is_not_enforced() {
+    let unguarded =
+        |situation: Situation| situation.seen(|seen| seen.missing_policies = ["a-policy".into()].into());
+    let announced = || unguarded(connection().annotated("bowline.dev/intake", "a/b"));
+    let candidate = || connection().authorized().present(|present| present.has_candidate = true);
+    are_told(vec![
+        ("an intake", announced(), None),
+        ("a candidate", unguarded(candidate()), None),
+        ("a device code", unguarded(connection().annotated("bowline.dev/authorize-requested-at", "1")), None),
+        ("a due refresh", unguarded(good().at_second(2_881)), REFRESH),
+    ]);
+    let plan = announced().decided();
+    assert_eq!(plan.authorized.reason, Reason::PolicyMissing);
+    assert!(plan.authorized.message.contains("a-policy"), "{}", plan.authorized.message);
+    let minted = unguarded(connection().provider(Ok(target("generic-oauth2-client-credentials"))));
+    assert_eq!((minted.decided().task, minted.decided().next_attempt), (None, None));
+    assert_eq!(unguarded(good()).decided().authorized.reason, Reason::Authorized);
+}
+
 const REFRESH: Option<Task> = Some(Task::Refresh { request: None });
 
 #[test]

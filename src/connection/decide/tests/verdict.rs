@@ -79,6 +79,13 @@ fn what_once_kept_a_grant_from_being_accepted_is_no_verdict_once_it_is_over() {
 }
 
 #[test]
+fn nothing_is_published_in_a_reserved_namespace() {
+    let reserved = good().seen(|seen| seen.is_reserved = true);
+    let told = (False, Reason::ReservedNamespace);
+    are_decided(vec![("in a namespace of the cluster", reserved, told, SecretPlan::Withdraw)]);
+}
+
+#[test]
 fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not_allow_it_does_not() {
     let not_allowed = (False, Reason::ProviderNotAllowed);
     are_decided(vec![

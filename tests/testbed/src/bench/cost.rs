@@ -78,6 +78,7 @@ mod tests {
             namespace: "bench-0".into(),
             name: name.into(),
             code,
+            annotations: std::collections::BTreeMap::new(),
         }
     }
 
