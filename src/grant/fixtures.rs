@@ -299,8 +299,14 @@ pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
 
 /// alice's grant, bound to [`target`]`(entry)`.
 pub(crate) fn grant(entry: &str, credential: Credential) -> Grant {
-    let authority = target(entry).description().authority();
-    let bound_to = Binding { owner: "alice".into(), authority, client_id: None, account: None };
+    let target = target(entry);
+    let bound_to = Binding {
+        owner: "alice".into(),
+        authority: target.authority().to_owned(),
+        addresses: target.addresses().clone(),
+        client_id: None,
+        account: None,
+    };
     Grant { credential, ..Grant::empty(bound_to, Consent::default(), at(0)) }
 }
 

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::{Selector, SelectorExt};
 
 use super::schedule::{DEFAULT_BEFORE, Policy, RefreshBounds};
-use crate::vault::{Binding, Grant, Mismatch, Terms};
+use crate::vault::{Binding, Grant, Terms};
 
 const DEFAULT_MAX_CONCURRENT: usize = 8;
 
@@ -24,6 +24,9 @@ const DEFAULT_MAX_CONCURRENT: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Target {
     description: Description,
+    /// What a grant is bound to besides its owner, client and account: see [`Binding`].
+    authority: String,
+    addresses: BTreeMap<String, String>,
     terms: IntegrationProviderSpec,
     app: Option<Arc<App>>,
     http: Arc<dyn Http>,
@@ -37,7 +40,10 @@ impl Target {
         app: Option<Arc<App>>,
         http: Arc<dyn Http>,
     ) -> Self {
-        Self { description, terms, app, http }
+        let authority = description.authority();
+        let receiving = description.receiving_addresses();
+        let addresses = receiving.map(|(place, address)| (place.to_owned(), address.to_string())).collect();
+        Self { description, authority, addresses, terms, app, http }
     }
 
     pub(crate) fn provider(&self) -> &str {
@@ -46,6 +52,15 @@ impl Target {
 
     pub(crate) fn description(&self) -> &Description {
         &self.description
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Every address that may receive a token, a code, a key or the client secret, by its place in the description.
+    pub(crate) fn addresses(&self) -> &BTreeMap<String, String> {
+        &self.addresses
     }
 
     pub(crate) fn app(&self) -> Option<&Arc<App>> {
@@ -107,18 +122,15 @@ impl Target {
     }
 
     /// What differs from what the grant is bound to, if anything. The job that reads a connection's own app compares that.
-    pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
+    pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<String> {
         let app = self.app.as_ref().filter(|_| !self.allows_own_app());
         let terms = Terms {
             owner: Some(owner),
-            authority: self.description.authority(),
+            authority: &self.authority,
+            addresses: &self.addresses,
             client_id: app.map(|app| app.client_id.as_str()),
         };
-        bound.fits(&terms).err().map(|mismatch| match mismatch {
-            Mismatch::Owner => "owner",
-            Mismatch::Authority => "token endpoint",
-            Mismatch::Client => "client id of the app",
-        })
+        bound.fits(&terms).err().map(|mismatch| mismatch.to_string())
     }
 
     pub(crate) fn policy(&self, bounds: RefreshBounds) -> Policy {

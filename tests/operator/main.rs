@@ -35,6 +35,7 @@ mod sharing;
 mod stage;
 mod terminal;
 mod unreadable;
+mod where_tokens_go;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

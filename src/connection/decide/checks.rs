@@ -15,7 +15,7 @@ use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
-use crate::vault::Grant;
+use crate::vault::{Grant, Mismatch};
 use crate::world::UnusableProvider;
 
 /// How long before a grant expires its owner is warned.
@@ -127,16 +127,22 @@ fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
     })
 }
 
-/// A grant is bound to its owner and what they consented to: when that changes, it is not used.
+/// A grant is bound to its owner and what they consented to: when that changes, it is not used. Nobody consented to a minted
+/// token: the next one is minted on the present terms, and the app Secret says where it may be sent.
 fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.target()?;
-    let own_app = input.observed.actor.app_differs.then_some("client id of the app");
-    let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
-    let verdict =
-        ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
+    if input.observed.is_minted(&input.connection.spec) && !grant.consent.is_ours() {
+        return None;
+    }
+    let own_app = input.observed.actor.app_differs.then(|| Mismatch::Client.to_string());
+    let differs = target.differs_from(&grant.bound_to, &input.connection.spec.owner);
     // Only the actor reads the client id of an own app, so it must be allowed to check again.
-    let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
+    let checked_again = own_app.is_some() && differs.is_none();
+    let what = differs.or(own_app)?;
+    let verdict =
+        ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(&what), ..input.facts() });
+    let effect = if checked_again { Effect::Withhold } else { verdict.effect };
     Some(ConditionVerdict { effect, ..verdict })
 }
 

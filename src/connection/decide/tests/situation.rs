@@ -74,6 +74,7 @@ fn grant() -> Grant {
         bound_to: Binding {
             owner: "alice".to_owned(),
             authority: "https://p.example".to_owned(),
+            addresses: target("sandbox").addresses().clone(),
             client_id: None,
             account: None,
         },

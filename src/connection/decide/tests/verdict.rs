@@ -97,6 +97,11 @@ fn a_record_that_cannot_be_used_leaves_what_is_published() {
 fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
     let outdated = (False, Reason::ConsentOutdated);
     let elsewhere = good().grant(|grant| grant.bound_to.authority = "https://old.example".into());
+    let told_elsewhere = good().grant(|grant| {
+        let old = "https://old.example/me".to_owned();
+        let known = grant.bound_to.addresses.insert("/endpoints/userinfo".into(), old);
+        assert!(known.is_some());
+    });
     let disconnected = good().spec(json!({"disconnect": true}));
     are_decided(vec![
         (
@@ -105,7 +110,8 @@ fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
             outdated,
             SecretPlan::Keep,
         ),
-        ("another endpoint than consented to", elsewhere, outdated, SecretPlan::Keep),
+        ("another issuer than consented to", elsewhere, outdated, SecretPlan::Keep),
+        ("another address than consented to", told_elsewhere, outdated, SecretPlan::Keep),
         ("disconnected", disconnected, (False, Reason::Disconnected), SecretPlan::Withdraw),
     ]);
 }
