@@ -14,6 +14,7 @@ use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::vault::{IntentState, Record, Slot};
+use crate::world::ProviderUse;
 
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
     let (spec, namespace) = (&connection.spec, connection.namespace().unwrap_or_default());
@@ -34,15 +35,18 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let next_probe = target
         .filter(|_| spec.app.is_none())
         .and_then(|target| ctx.grants.registrations().next_probe(target.provider()));
+    let usage = target.map_or(ProviderUse::Allowed, |target| ctx.world.may_use(target, connection));
+    let credentials = spec.credentials.as_ref();
+    let credentials = credentials.and_then(|named| seen(&named.secret_name));
     ObservedConnection {
         provider,
         next_probe,
-        namespace_labels: ctx.world.namespace_labels(&namespace),
+        usage,
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
         app_version,
-        credentials: spec.credentials.as_ref().and_then(|credentials| seen(&credentials.secret_name)),
+        credentials,
         attempts: attempts(ctx, connection, &actor.concluded),
         newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         actor,

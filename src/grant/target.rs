@@ -91,9 +91,21 @@ impl Target {
         selector.is_none_or(|it| Selector::try_from(it).is_ok_and(|selector| selector.matches(labels)))
     }
 
-    pub(crate) fn allows_workspace(&self, workspace: Option<&str>) -> bool {
-        let allowed = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref());
-        allowed.is_none_or(|allowed| allowed.iter().any(|name| Some(name.as_str()) == workspace))
+    /// The workspaces whose members it serves, in their namespaces; `None` if no workspace is needed.
+    pub(crate) fn allowed_workspaces(&self) -> Option<&[String]> {
+        self.terms.allow.as_ref()?.workspaces.as_deref()
+    }
+
+    /// Whether the provider object says which namespaces or workspaces it serves.
+    pub(crate) fn says_whom_it_serves(&self) -> bool {
+        let allow = self.terms.allow.as_ref();
+        allow.is_some_and(|allow| allow.namespaces.is_some() || allow.workspaces.is_some())
+    }
+
+    /// Whether somebody stated which scopes may be requested, possibly none.
+    pub(crate) fn states_allowed_scopes(&self) -> bool {
+        let stated = self.terms.scopes.as_ref().is_some_and(|scopes| scopes.allowed.is_some());
+        stated || !self.description.scopes.allowed.is_empty()
     }
 
     pub(crate) fn allows_own_app(&self) -> bool {
@@ -105,10 +117,12 @@ impl Target {
         self.terms.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default()
     }
 
-    /// Those of `scopes` that the provider object does not allow.
-    pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
+    /// Those of `scopes` that the provider object does not allow. An empty list of it allows all of them, or if `strictly`
+    /// none.
+    pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String], strictly: bool) -> Vec<&'a str> {
         let ours = &self.description.scopes;
-        if ours.allowed.is_empty() { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
+        let unlimited = ours.allowed.is_empty() && !strictly;
+        if unlimited { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
     }
 
     pub(crate) fn contact(&self) -> Option<&str> {

@@ -25,7 +25,7 @@ pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespa
         kinds.workspaces.wake(ObjectRef::from_obj(&**workspace));
     }
     if !listing.is_empty() {
-        ctx.world.wake_sharing();
+        ctx.world.wake_of_workspaces();
     }
     kinds.connections.wake_where(|connection| connection.meta().namespace.as_ref() == Some(&name));
 }

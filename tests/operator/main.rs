@@ -36,6 +36,7 @@ mod stage;
 mod terminal;
 mod unreadable;
 mod where_tokens_go;
+mod who_may_use;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

@@ -180,3 +180,18 @@ pub enum Method {
     /// User name and password (RFC 7617).
     BasicAuth,
 }
+
+impl Method {
+    /// Whether a grant of this method is a person's: they consented to it, or they provided it. Otherwise it is the power of
+    /// whoever registered the app.
+    pub const fn is_a_persons(self) -> bool {
+        match self {
+            Self::ClientCredentials => false,
+            Self::AuthorizationCode
+            | Self::DeviceCode
+            | Self::RefreshToken
+            | Self::ApiKey
+            | Self::BasicAuth => true,
+        }
+    }
+}

@@ -77,7 +77,8 @@ pub struct IntegrationProviderSpec {
     /// Scopes that replace those of the catalogue entry. Absent means the entry's.
     pub scopes: Option<ScopePolicy>,
 
-    /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow.
+    /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow;
+    /// for methods without a person (`ClientCredentials`) it means no connection.
     pub allow: Option<Allow>,
 
     /// When to refresh, and how many requests may run at once. Absent means the defaults of its fields.
@@ -174,7 +175,8 @@ pub struct ScopePolicy {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Option<Vec<String>>,
-    /// Scopes that connections may request, up to 128. Empty means no limit. Absent means the catalogue entry's.
+    /// Scopes that connections may request, up to 128. Empty means no limit, and for methods without a person
+    /// (`ClientCredentials`), which need this field, none. Absent means the catalogue entry's.
     #[schemars(length(max = 128), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed: Option<Vec<String>>,
@@ -186,8 +188,8 @@ pub struct ScopePolicy {
 pub struct Allow {
     /// Namespaces whose connections may use the provider, by their labels. Absent means all namespaces.
     pub namespaces: Option<LabelSelector>,
-    /// Workspaces whose connections may use the provider, 1 to 256; each connection must then name one of them. Absent means that
-    /// no workspace is needed.
+    /// Workspaces whose members may use the provider in the workspace's namespaces, 1 to 256. A connection must name one of them,
+    /// its owner must be a member, and its namespace must belong to it. Absent means that no workspace is needed.
     #[schemars(
         length(min = 1, max = 256),
         inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))

@@ -34,8 +34,26 @@ fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
     if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
         return None;
     }
-    let reason = attempt.reason.as_ref().and_then(Open::known)?;
+    let reason =
+        attempt.reason.as_ref().and_then(Open::known).filter(|reason| !is_said_by_a_check(*reason))?;
     Some(ConditionVerdict::said(reason, attempt.message.clone()))
+}
+
+/// Whether an attempt with this reason failed because none could be taken in then. While that lasts a check says it, and after
+/// that it must not keep the connection from being connected.
+fn is_said_by_a_check(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::OwnerUnverified
+            | Reason::Disconnected
+            | Reason::Suspended
+            | Reason::ProviderNotAllowed
+            | Reason::ProviderNotFound
+            | Reason::ProviderNotReady
+            | Reason::ParametersInvalid
+            | Reason::RecordTampered
+            | Reason::RecordUnreadable
+    )
 }
 
 fn on_record(input: &Input) -> Option<ConditionVerdict> {

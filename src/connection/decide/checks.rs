@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use bowline_api::connection::Method;
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
@@ -16,7 +15,7 @@ use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
 use crate::vault::{Grant, Mismatch};
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 /// How long before a grant expires its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
@@ -64,24 +63,11 @@ fn disconnected(input: &Input) -> Option<ConditionVerdict> {
 }
 
 fn not_allowed(input: &Input) -> Option<ConditionVerdict> {
-    let target = input.observed.target()?;
-    let spec = &input.connection.spec;
-    let beyond = target.scopes_beyond_allowed(&spec.scopes);
-    let offered = |method: &Open<Method>| method.known().is_some_and(|it| target.methods().contains(&it));
-    let why = if !target.allows_namespace(&input.observed.namespace_labels) {
-        "spec.allow.namespaces excludes this namespace.".to_owned()
-    } else if !target.allows_workspace(spec.workspace.as_deref()) {
-        "spec.allow.workspaces excludes this workspace.".to_owned()
-    } else if spec.app.is_some() && !target.allows_own_app() {
-        "It does not allow connections to use an app registration of their own.".to_owned()
-    } else if let Some(method) = spec.method.as_ref().filter(|method| !offered(method)) {
-        format!("It does not offer the method {method}.")
-    } else if !beyond.is_empty() {
-        format!("It does not allow the scopes {}.", beyond.join(", "))
-    } else {
-        return None;
-    };
-    Some(input.verdict(Reason::ProviderNotAllowed, why))
+    match &input.observed.usage {
+        ProviderUse::Allowed => None,
+        ProviderUse::Refused(why) => Some(input.verdict(Reason::ProviderNotAllowed, why.as_str())),
+        ProviderUse::Unknown(why) => Some(ConditionVerdict::said(Reason::ProviderNotReady, why.clone())),
+    }
 }
 
 fn provider_unusable(input: &Input) -> Option<ConditionVerdict> {

@@ -33,7 +33,7 @@ use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Binding, Credential, Grant};
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -98,7 +98,7 @@ pub(super) fn connection() -> Situation {
     let observed = ObservedConnection {
         provider: Ok(target("sandbox")),
         next_probe: None,
-        namespace_labels: BTreeMap::new(),
+        usage: ProviderUse::Allowed,
         record: RecordState::Missing,
         secret: None,
         written: None,
