@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) published: SecretIndex,
     /// Secrets of type `bowline.dev/credential`, without data.
     pub(crate) credentials: SecretIndex,
+    /// Secrets of type `bowline.dev/app`, without data: those that connections name.
+    pub(crate) own_apps: SecretIndex,
     /// The resolution of each provider object, from the provider controller.
     pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// The metadata of providers' issuers.
@@ -181,6 +183,7 @@ impl World {
         self.app_secrets.wait_listed().await;
         self.published.wait_listed().await;
         self.credentials.wait_listed().await;
+        self.own_apps.wait_listed().await;
     }
 
     pub(crate) fn wake_shares(&self) {

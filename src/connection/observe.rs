@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use super::observed::{ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::consent::Concluded;
+use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
@@ -21,15 +22,14 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());
     let provider = ctx.world.provider(&spec.provider, &spec.parameters);
     let target = provider.as_ref().ok();
-    let seen = |name: &str| {
-        let object = ctx.world.credentials.get(&namespace, name)?.object;
+    let seen = |among: &SecretIndex, name: &str| {
+        let object = among.get(&namespace, name)?.object;
         Some(((*object.uid).into(), object.resource_version.into()))
     };
     let app_version = match &spec.app {
         None => target.and_then(|target| target.app_version()).map(ToOwned::to_owned),
-        Some(own) => {
-            seen(&own.secret_name).map(|(uid, version): (String, String)| format!("{uid}/{version}"))
-        }
+        Some(own) => seen(&ctx.world.own_apps, &own.secret_name)
+            .map(|(uid, version): (String, String)| format!("{uid}/{version}")),
     };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let next_probe = target
@@ -37,7 +37,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         .and_then(|target| ctx.grants.registrations().next_probe(target.provider()));
     let usage = target.map_or(ProviderUse::Allowed, |target| ctx.world.may_use(target, connection));
     let credentials = spec.credentials.as_ref();
-    let credentials = credentials.and_then(|named| seen(&named.secret_name));
+    let credentials = credentials.and_then(|named| seen(&ctx.world.credentials, &named.secret_name));
     ObservedConnection {
         provider,
         next_probe,

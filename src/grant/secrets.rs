@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
+use super::app_secret::AppSecret;
 use super::outcome::Outcome;
 use super::refusal::IntakeError;
 use super::work::{Announcement, Job};
@@ -50,15 +51,16 @@ impl Secrets {
                 None => Ok(None),
             };
         };
-        let secret = self.credential(&job.place.namespace, name).await.map_err(|why| match why {
-            Outcome::IntakeRefused { .. } => missing(format!(
-                "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
-            )),
+        let namespace = &job.place.namespace;
+        let of = AppSecret { name, namespace, provider: job.target.provider() };
+        let secret = self.get("The app Secret", namespace, name).await.map_err(|why| match why {
+            Outcome::IntakeRefused { .. } => missing(of.missing()),
             // A temporary cause, which says nothing about the app.
             _ => Outcome::Stale,
         })?;
-        let app = App::parse(&secret.data);
-        app.map(|app| Some(Arc::new(app))).map_err(|error| missing(format!("Secret {name}: {error}")))
+        let app = of.read(&secret).map_err(missing)?;
+        of.admitted(&app, job.target.description()).map_err(missing)?;
+        Ok(Some(Arc::new(app)))
     }
 
     /// The same for requests that need a client.

@@ -84,7 +84,8 @@ fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry
         app_secrets: registry.cache(secrets(&settings.namespace), apps, relations::app_secret),
         attempts: registry.cache(secrets(&settings.attempts_namespace), attempts, relations::attempt),
         published: registry.index(SecretIndex::published(anywhere), relations::published),
-        credentials: registry.index(SecretIndex::credentials(anywhere), relations::credentials),
+        credentials: registry.index(SecretIndex::credentials(anywhere), relations::named_by_connections),
+        own_apps: registry.index(SecretIndex::apps(anywhere), relations::named_by_connections),
         resolutions: Memory::default(),
         issuers: Memory::default(),
     }

@@ -67,8 +67,8 @@ pub(super) fn published(ctx: &Context, change: &SecretChange) {
     }
 }
 
-/// A credentials Secret: wakes the connections of its namespace that name it.
-pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
+/// A credentials or app Secret: wakes the connections of its namespace that name it.
+pub(super) fn named_by_connections(ctx: &Context, change: &SecretChange) {
     ctx.world.kinds.connections.wake_where(|connection| {
         let named = [&connection.spec.credentials, &connection.spec.app];
         connection.meta().namespace.as_ref() == Some(&change.namespace)

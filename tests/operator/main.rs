@@ -4,6 +4,7 @@
 //! Needs an API server: `make test` starts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod app_secret;
 mod bench;
 mod canary;
 mod carrier;

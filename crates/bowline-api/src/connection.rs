@@ -143,8 +143,9 @@ pub struct IntegrationConnectionSpec {
     /// the grant is obtained by consent or imported.
     pub credentials: Option<SecretRef>,
 
-    /// Your own app registration at the provider, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
-    /// `client_secret`. Immutable. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
+    /// Your own app registration at the provider, in a Secret of type `bowline.dev/app` with the keys `client_id`,
+    /// `client_secret`, and what it is for: `providers` (their names), `hosts`, or both. Immutable. The provider must allow it
+    /// (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the

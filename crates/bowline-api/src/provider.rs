@@ -59,9 +59,10 @@ pub struct IntegrationProviderSpec {
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
-    /// Your app registration at the provider: a Secret in the operator's namespace with the keys `client_id`, `client_secret`
-    /// and, while you replace a secret, `client_secret_previous`. Absent means none: for types that need none, or where
-    /// connections have their own (`allow.ownApp`).
+    /// Your app registration at the provider: a Secret of type `bowline.dev/app` in the operator's namespace, with the keys
+    /// `client_id`, `client_secret` and, while you replace a secret, `client_secret_previous`. It says what it is for, and is sent
+    /// nowhere else: `providers` names the provider objects that may use it, `hosts` every host that may receive it or a token.
+    /// Absent means none: for types that need none, or where connections have their own (`allow.ownApp`).
     pub app: Option<SecretRef>,
 
     /// Values for the catalogue entry's placeholders, for all connections. Up to 16. Connections can set those that are left out,

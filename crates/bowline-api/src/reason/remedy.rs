@@ -124,8 +124,8 @@ remedies! {
         "kubectl describe iprov {provider}";
     AllowUse: "let this connection use the provider (spec.allow)",
         "kubectl edit iprov {provider}";
-    CreateCredentials: "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself",
-        "kubectl get secrets -n {namespace} --field-selector type=bowline.dev/credential";
+    CreateCredentials: "create the Secret {secret}, of type bowline.dev/credential or for an app bowline.dev/app; then it continues by itself",
+        "kubectl get secrets -n {namespace}";
     FreeName: "delete the Secret that has the name, or choose another spec.secret.name of the connection",
         "kubectl get secret {secret} -n {here} -o yaml";
     RaiseQuota: "make room in the namespace's quota",

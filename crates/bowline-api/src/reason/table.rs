@@ -125,7 +125,7 @@ rows! {
     ParametersInvalid: [AUTHORIZED], False, Coast, Author, Recreate, stalled, warning,
         "spec.parameters do not fit the provider.";
     CredentialsNotFound: [AUTHORIZED], False, Serve, Author, CreateCredentials, moving, silent,
-        "There is no Secret {secret} of the type bowline.dev/credential in this namespace.";
+        "The Secret {secret} is missing in this namespace, or cannot be used.";
 
     // TokenFresh: the access token.
     Fresh: [FRESH], True, Serve, Nobody, None, moving, silent,
