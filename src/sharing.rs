@@ -36,6 +36,35 @@ pub(crate) enum Shared {
     },
 }
 
+/// How a connection stands to a workspace: whether its owner is a member and its namespace belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkspaceStanding {
+    Within,
+    NoWorkspace,
+    NotMember,
+    /// The workspace does not have the connection's namespace, or an older one has it.
+    NamespaceOutside,
+}
+
+/// Computes how `connection` stands to the workspace of this name, whether it names it or not, given all workspaces.
+pub(crate) fn standing(
+    connection: &IntegrationConnection,
+    workspace: &str,
+    workspaces: &[Arc<Workspace>],
+) -> WorkspaceStanding {
+    let Some(found) = live(workspaces).find(|candidate| candidate.name_any() == workspace) else {
+        return WorkspaceStanding::NoWorkspace;
+    };
+    let home = connection.namespace().unwrap_or_default();
+    if !found.spec.has_member(&connection.spec.owner) {
+        WorkspaceStanding::NotMember
+    } else if holder(&home, workspaces).is_some_and(|holder| holder.name_any() == workspace) {
+        WorkspaceStanding::Within
+    } else {
+        WorkspaceStanding::NamespaceOutside
+    }
+}
+
 /// Computes where `connection` is shared, given all workspaces, who shared a connection under this id before, and which
 /// namespaces exist and can be used.
 pub(crate) fn computed(
@@ -187,6 +216,21 @@ mod tests {
                 BTreeMap::from([("team-a.c".into(), owner.into())]);
             assert_eq!(ask(&all, &sharer("before", "bob")) != refused, agreed);
         }
+    }
+
+    #[test]
+    fn only_a_members_connection_in_a_namespace_of_the_workspace_is_within() {
+        let stands = |all: &[Arc<Workspace>]| standing(&connection(json!({})), "w", all);
+        let w = |members: &[&str], namespaces: &[&str]| workspace("w", 10, members, namespaces);
+        assert_eq!(stands(&[w(&["alice"], &["team-a"])]), WorkspaceStanding::Within);
+        assert_eq!(stands(&[w(&["bob"], &["team-a"])]), WorkspaceStanding::NotMember);
+        assert_eq!(stands(&[w(&["alice"], &["x"])]), WorkspaceStanding::NamespaceOutside);
+        assert_eq!(stands(&[]), WorkspaceStanding::NoWorkspace);
+        let older = workspace("older", 20, &[], &["team-a"]);
+        assert_eq!(stands(&[w(&["alice"], &["team-a"]), older]), WorkspaceStanding::NamespaceOutside);
+        let mut dying = Workspace::clone(&w(&["alice"], &["team-a"]));
+        dying.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        assert_eq!(stands(&[Arc::new(dying)]), WorkspaceStanding::NoWorkspace);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is known of the cluster: caches that watches fill and every controller reads. Never sends a request.
 
 mod resolution;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 pub(crate) use self::resolution::{ProviderRefusal, ReadyProvider, Resolution, UnusableProvider, sentence};
+pub(crate) use self::usage::ProviderUse;
 use crate::discovered::IssuerReading;
 use crate::grant::target::Target;
 use crate::kinds::Kinds;
@@ -45,6 +47,8 @@ pub(crate) struct World {
     pub(crate) credentials: SecretIndex,
     /// The admission policies that enforce ownership.
     pub(crate) policies: Policies,
+    /// Secrets of type `bowline.dev/app`, without data: those that connections name.
+    pub(crate) own_apps: SecretIndex,
     /// The resolution of each provider object, from the provider controller.
     pub(crate) resolutions: Memory<Arc<Resolution>>,
     /// The metadata of providers' issuers.
@@ -78,6 +82,16 @@ impl World {
     pub(crate) fn is_unjudged(&self, provider: &str) -> bool {
         self.resolutions.get(provider).is_none()
             && self.kinds.providers.get(&ObjectRef::new(provider)).is_some()
+    }
+
+    /// Whether a connection may use this provider. Asked before anything is taken in, minted or published for it.
+    pub(crate) fn may_use(&self, target: &Target, connection: &IntegrationConnection) -> ProviderUse {
+        let labels = self.namespace_labels(&connection.namespace().unwrap_or_default());
+        let workspaces = &self.kinds.workspaces;
+        usage::may_use(target, connection, &labels, |workspace| {
+            let is_readable = workspaces.set_aside(&ObjectRef::new(workspace)).is_none();
+            is_readable.then(|| sharing::standing(connection, workspace, &workspaces.state()))
+        })
     }
 
     pub(crate) fn shared(&self, connection: &IntegrationConnection) -> Shared {
@@ -196,17 +210,19 @@ impl World {
         self.sharers.wait_listed().await;
         self.published.wait_listed().await;
         self.credentials.wait_listed().await;
+        self.own_apps.wait_listed().await;
     }
 
     pub(crate) fn wake_shares(&self) {
         self.kinds.shares.wake_where(|_| true);
     }
 
-    /// Wakes all shares and shared connections.
-    pub(crate) fn wake_sharing(&self) {
+    /// Wakes everything that depends on workspaces: all shares, and the connections that name a workspace, in which they may be
+    /// shared, or as whose members their owners may use a provider.
+    pub(crate) fn wake_of_workspaces(&self) {
         self.wake_shares();
         self.kinds.connections.wake_where(|connection| {
-            connection.spec.shared.unwrap_or_default()
+            connection.spec.workspace.is_some()
                 || connection.status.as_ref().is_some_and(|status| status.sharing.is_some())
         });
     }

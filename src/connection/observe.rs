@@ -10,37 +10,43 @@ use kube::ResourceExt;
 use super::observed::{ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::consent::Concluded;
+use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
 use crate::vault::{IntentState, Record, Slot};
+use crate::world::ProviderUse;
 
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
     let (spec, namespace) = (&connection.spec, connection.namespace().unwrap_or_default());
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());
     let provider = ctx.world.provider(&spec.provider, &spec.parameters);
     let target = provider.as_ref().ok();
-    let seen = |name: &str| {
-        let object = ctx.world.credentials.get(&namespace, name)?.object;
+    let seen = |among: &SecretIndex, name: &str| {
+        let object = among.get(&namespace, name)?.object;
         Some(((*object.uid).into(), object.resource_version.into()))
     };
     let app_version = match &spec.app {
         None => target.and_then(|target| target.app_version()).map(ToOwned::to_owned),
-        Some(own) => seen(&own.secret_name).map(|it: (String, String)| format!("{}/{}", it.0, it.1)),
+        Some(own) => seen(&ctx.world.own_apps, &own.secret_name)
+            .map(|(uid, version): (String, String)| format!("{uid}/{version}")),
     };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
     let next_probe = target
         .filter(|_| spec.app.is_none())
         .and_then(|target| ctx.grants.registrations().next_probe(target.provider()));
+    let usage = target.map_or(ProviderUse::Allowed, |target| ctx.world.may_use(target, connection));
+    let credentials = spec.credentials.as_ref();
+    let credentials = credentials.and_then(|named| seen(&ctx.world.credentials, &named.secret_name));
     ObservedConnection {
         provider,
         next_probe,
-        namespace_labels: ctx.world.namespace_labels(&namespace),
+        usage,
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
         app_version,
-        credentials: spec.credentials.as_ref().and_then(|credentials| seen(&credentials.secret_name)),
+        credentials,
         requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
         attempts: attempts(ctx, connection, &actor.concluded),

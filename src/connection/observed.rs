@@ -1,6 +1,5 @@
 //! What a decision about a connection is based on. Plain data: collected in `observe.rs`, read by `decide`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bowline_api::connection::Method;
@@ -19,13 +18,14 @@ use crate::sharers::Sharer;
 use crate::sharing::Shared;
 use crate::vault::record::{GrantVersion, Pause};
 use crate::vault::{Credential, Grant};
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 pub(crate) struct ObservedConnection {
     pub(crate) provider: Result<Arc<Target>, UnusableProvider>,
     /// When the next probe is due, if the provider rejects the registration that the connection uses.
     pub(crate) next_probe: Option<Timestamp>,
-    pub(crate) namespace_labels: BTreeMap<String, String>,
+    /// Whether the connection may use its provider; `Allowed` while the provider is not known.
+    pub(crate) usage: ProviderUse,
     pub(crate) record: RecordState,
     /// The Secret under the name to publish, if it exists.
     pub(crate) secret: Option<ObjectVersion>,
@@ -58,6 +58,12 @@ impl ObservedConnection {
     /// The provider, if its addresses are known.
     pub(crate) fn target(&self) -> Option<&Arc<Target>> {
         self.provider.as_ref().ok()
+    }
+
+    /// Whether nobody can tell if the connection may use its provider: what that depends on cannot be read, or the provider
+    /// object cannot be used.
+    pub(crate) fn usage_is_unknown(&self) -> bool {
+        self.provider.is_err() || matches!(self.usage, ProviderUse::Unknown(_))
     }
 
     /// Ends of attempts that could not be written yet.

@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::http::{Method as Verb, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bowline_api::IntegrationProviderSpec;
+use bowline_api::names::TYPE_APP;
 use bowline_oauth::answer::TokenAnswer;
 use bowline_oauth::app::App;
 use bowline_oauth::catalog;
@@ -288,9 +289,9 @@ pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
     }))
     .unwrap();
     let description = catalog::resolve(catalog::get(entry).unwrap(), &spec, "p", &BTreeMap::new()).unwrap();
-    let app = [("client_id", "c"), ("client_secret", "s")];
+    let app = [("client_id", "c"), ("client_secret", "s"), ("providers", "p")];
     let app = app.map(|(key, value)| (key.to_owned(), ByteString(value.as_bytes().to_vec())));
-    let app = App::parse(&app.into()).unwrap();
+    let app = App::read(Some(TYPE_APP), &app.into()).unwrap();
     let loopback = vec!["127.0.0.0/8".parse().unwrap()];
     let network = Network { allow_http: true, allowed_cidrs: loopback, ..Network::default() };
     let http = HttpClient::new(network).unwrap();
@@ -299,8 +300,14 @@ pub(crate) fn target_at(entry: &str, token_endpoint: &str) -> Arc<Target> {
 
 /// alice's grant, bound to [`target`]`(entry)`.
 pub(crate) fn grant(entry: &str, credential: Credential) -> Grant {
-    let authority = target(entry).description().authority();
-    let bound_to = Binding { owner: "alice".into(), authority, client_id: None, account: None };
+    let target = target(entry);
+    let bound_to = Binding {
+        owner: "alice".into(),
+        authority: target.authority().to_owned(),
+        addresses: target.addresses().clone(),
+        client_id: None,
+        account: None,
+    };
     Grant { credential, ..Grant::empty(bound_to, Consent::default(), at(0)) }
 }
 

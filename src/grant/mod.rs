@@ -22,6 +22,7 @@
 //! | [`desk`] | the queue: one piece of work per grant at a time |
 //! | [`endings`] | which grants are to be ended, and when |
 
+pub(crate) mod app_secret;
 mod budget;
 pub(crate) mod consent;
 pub(crate) mod desk;

@@ -15,6 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
+use super::app_secret::AppSecret;
 use super::outcome::Outcome;
 use super::refusal::IntakeError;
 use super::work::{Announcement, Job};
@@ -37,15 +38,23 @@ pub(super) struct UserSecret {
 }
 
 impl UserSecret {
-    /// An error unless it says that it is for the job's connection: whoever names a Secret may not be who maintains it.
     pub(super) fn must_be_for(&self, job: &Job) -> Result<(), IntakeError> {
-        let is_for = self.purpose.split(',').any(|name| name.trim() == job.place.name);
-        is_for.then_some(()).ok_or_else(|| IntakeError::SecretForAnother {
-            secret: self.name.clone(),
-            namespace: job.place.namespace.clone(),
-            name: job.place.name.clone(),
-        })
+        must_be_for(&self.name, &self.purpose, job)
     }
+}
+
+/// An error unless a Secret says that it is for the job's connection: whoever names a Secret may not be who maintains it.
+fn must_be_for(secret: &str, purpose: &str, job: &Job) -> Result<(), IntakeError> {
+    let is_for = purpose.split(',').any(|name| name.trim() == job.place.name);
+    is_for.then_some(()).ok_or_else(|| IntakeError::SecretForAnother {
+        secret: secret.to_owned(),
+        namespace: job.place.namespace.clone(),
+        name: job.place.name.clone(),
+    })
+}
+
+fn purpose(secret: &Secret) -> String {
+    secret.annotations().get(ANNOTATION_FOR).cloned().unwrap_or_default()
 }
 
 impl Secrets {
@@ -64,16 +73,17 @@ impl Secrets {
                 None => Ok(None),
             };
         };
-        let secret = self.credential(&job.place.namespace, name).await.map_err(|why| match why {
-            Outcome::IntakeRefused { .. } => missing(format!(
-                "There is no Secret {name} of type {TYPE_CREDENTIAL} here. Whoever keeps the team's app must apply it."
-            )),
+        let namespace = &job.place.namespace;
+        let of = AppSecret { name, namespace, provider: job.target.provider() };
+        let secret = self.get("The app Secret", namespace, name).await.map_err(|why| match why {
+            Outcome::IntakeRefused { .. } => missing(of.missing()),
             // A temporary cause, which says nothing about the app.
             _ => Outcome::Stale,
         })?;
-        secret.must_be_for(job).map_err(|why| missing(why.to_string()))?;
-        let app = App::parse(&secret.data);
-        app.map(|app| Some(Arc::new(app))).map_err(|error| missing(format!("Secret {name}: {error}")))
+        must_be_for(name, &purpose(&secret), job).map_err(|why| missing(why.to_string()))?;
+        let app = of.read(&secret).map_err(missing)?;
+        of.admitted(&app, job.target.description()).map_err(missing)?;
+        Ok(Some(Arc::new(app)))
     }
 
     /// The same for requests that need a client.
@@ -151,7 +161,7 @@ fn of_type(secret: Secret, type_: &'static str) -> Result<UserSecret, Outcome> {
         resource_version: secret.resource_version().unwrap_or_default(),
         digest: digest(secret.data.iter().flatten()),
     };
-    let purpose = secret.annotations().get(ANNOTATION_FOR).cloned().unwrap_or_default();
+    let purpose = purpose(&secret);
     Ok(UserSecret { name: secret.name_any(), source, data: secret.data.unwrap_or_default(), purpose })
 }
 

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::core::{Selector, SelectorExt};
 
 use super::schedule::{DEFAULT_BEFORE, Policy, RefreshBounds};
-use crate::vault::{Binding, Grant, Mismatch, Terms};
+use crate::vault::{Binding, Grant, Terms};
 
 const DEFAULT_MAX_CONCURRENT: usize = 8;
 
@@ -24,6 +24,9 @@ const DEFAULT_MAX_CONCURRENT: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Target {
     description: Description,
+    /// What a grant is bound to besides its owner, client and account: see [`Binding`].
+    authority: String,
+    addresses: BTreeMap<String, String>,
     terms: IntegrationProviderSpec,
     app: Option<Arc<App>>,
     http: Arc<dyn Http>,
@@ -37,7 +40,10 @@ impl Target {
         app: Option<Arc<App>>,
         http: Arc<dyn Http>,
     ) -> Self {
-        Self { description, terms, app, http }
+        let authority = description.authority();
+        let receiving = description.receiving_addresses();
+        let addresses = receiving.map(|(place, address)| (place.to_owned(), address.to_string())).collect();
+        Self { description, authority, addresses, terms, app, http }
     }
 
     pub(crate) fn provider(&self) -> &str {
@@ -46,6 +52,15 @@ impl Target {
 
     pub(crate) fn description(&self) -> &Description {
         &self.description
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Every address that may receive a token, a code, a key or the client secret, by its place in the description.
+    pub(crate) fn addresses(&self) -> &BTreeMap<String, String> {
+        &self.addresses
     }
 
     pub(crate) fn app(&self) -> Option<&Arc<App>> {
@@ -76,9 +91,21 @@ impl Target {
         selector.is_none_or(|it| Selector::try_from(it).is_ok_and(|selector| selector.matches(labels)))
     }
 
-    pub(crate) fn allows_workspace(&self, workspace: Option<&str>) -> bool {
-        let allowed = self.terms.allow.as_ref().and_then(|allow| allow.workspaces.as_ref());
-        allowed.is_none_or(|allowed| allowed.iter().any(|name| Some(name.as_str()) == workspace))
+    /// The workspaces whose members it serves, in their namespaces; `None` if no workspace is needed.
+    pub(crate) fn allowed_workspaces(&self) -> Option<&[String]> {
+        self.terms.allow.as_ref()?.workspaces.as_deref()
+    }
+
+    /// Whether the provider object says which namespaces or workspaces it serves.
+    pub(crate) fn says_whom_it_serves(&self) -> bool {
+        let allow = self.terms.allow.as_ref();
+        allow.is_some_and(|allow| allow.namespaces.is_some() || allow.workspaces.is_some())
+    }
+
+    /// Whether somebody stated which scopes may be requested, possibly none.
+    pub(crate) fn states_allowed_scopes(&self) -> bool {
+        let stated = self.terms.scopes.as_ref().is_some_and(|scopes| scopes.allowed.is_some());
+        stated || !self.description.scopes.allowed.is_empty()
     }
 
     pub(crate) fn allows_own_app(&self) -> bool {
@@ -90,10 +117,12 @@ impl Target {
         self.terms.allow.as_ref().and_then(|allow| allow.device_flow).unwrap_or_default()
     }
 
-    /// Those of `scopes` that the provider object does not allow.
-    pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String]) -> Vec<&'a str> {
+    /// Those of `scopes` that the provider object does not allow. An empty list of it allows all of them, or if `strictly`
+    /// none.
+    pub(crate) fn scopes_beyond_allowed<'a>(&self, scopes: &'a [String], strictly: bool) -> Vec<&'a str> {
         let ours = &self.description.scopes;
-        if ours.allowed.is_empty() { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
+        let unlimited = ours.allowed.is_empty() && !strictly;
+        if unlimited { Vec::new() } else { ours.missing(scopes, &ours.allowed) }
     }
 
     pub(crate) fn contact(&self) -> Option<&str> {
@@ -107,18 +136,15 @@ impl Target {
     }
 
     /// What differs from what the grant is bound to, if anything. The job that reads a connection's own app compares that.
-    pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<&'static str> {
+    pub(crate) fn differs_from(&self, bound: &Binding, owner: &str) -> Option<String> {
         let app = self.app.as_ref().filter(|_| !self.allows_own_app());
         let terms = Terms {
             owner: Some(owner),
-            authority: self.description.authority(),
+            authority: &self.authority,
+            addresses: &self.addresses,
             client_id: app.map(|app| app.client_id.as_str()),
         };
-        bound.fits(&terms).err().map(|mismatch| match mismatch {
-            Mismatch::Owner => "owner",
-            Mismatch::Authority => "token endpoint",
-            Mismatch::Client => "client id of the app",
-        })
+        bound.fits(&terms).err().map(|mismatch| mismatch.to_string())
     }
 
     pub(crate) fn policy(&self, bounds: RefreshBounds) -> Policy {

@@ -41,7 +41,8 @@ impl Job {
     pub(super) fn terms<'a>(&'a self, app: Option<&'a App>) -> Terms<'a> {
         Terms {
             owner: Some(&self.owner),
-            authority: self.target.description().authority(),
+            authority: self.target.authority(),
+            addresses: self.target.addresses(),
             client_id: app.map(|app| app.client_id.as_str()),
         }
     }
@@ -50,7 +51,8 @@ impl Job {
     pub(super) fn binding(&self, app: Option<&App>) -> Binding {
         Binding {
             owner: self.owner.clone(),
-            authority: self.target.description().authority(),
+            authority: self.target.authority().to_owned(),
+            addresses: self.target.addresses().clone(),
             client_id: app.map(|app| app.client_id.clone()),
             account: None,
         }

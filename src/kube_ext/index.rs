@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bowline_api::names::{
-    ANNOTATION_GRANT_ID, ANNOTATION_REVISION, LABEL_MANAGED_BY, MANAGED_BY, TYPE_CREDENTIAL,
+    ANNOTATION_GRANT_ID, ANNOTATION_REVISION, LABEL_MANAGED_BY, MANAGED_BY, TYPE_APP, TYPE_CREDENTIAL,
 };
 use bowline_runtime::follow::{Newest, ObjectVersion, Source};
 use k8s_openapi::api::core::v1::Secret;
@@ -64,6 +64,11 @@ impl SecretIndex {
     /// Index of the Secrets of type `bowline.dev/credential`, in these namespaces; empty means all.
     pub fn credentials(namespaces: &BTreeSet<String>) -> Self {
         Self::new(watcher::Config::default().fields(&format!("type={TYPE_CREDENTIAL}")), namespaces)
+    }
+
+    /// Index of the Secrets of type `bowline.dev/app`, in these namespaces; empty means all.
+    pub fn apps(namespaces: &BTreeSet<String>) -> Self {
+        Self::new(watcher::Config::default().fields(&format!("type={TYPE_APP}")), namespaces)
     }
 
     fn new(selector: watcher::Config, namespaces: &BTreeSet<String>) -> Self {

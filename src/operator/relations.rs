@@ -25,7 +25,7 @@ pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespa
         kinds.workspaces.wake(ObjectRef::from_obj(&**workspace));
     }
     if !listing.is_empty() {
-        ctx.world.wake_sharing();
+        ctx.world.wake_of_workspaces();
     }
     kinds.connections.wake_where(|connection| connection.meta().namespace.as_ref() == Some(&name));
 }
@@ -56,7 +56,7 @@ pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
 /// Who shares under an id is forgotten, which only an administrator can do: wakes what is shared.
 pub(super) fn sharer(ctx: &Context, change: &Change<Secret>) {
     if let Change::Gone { .. } = change {
-        ctx.world.wake_sharing();
+        ctx.world.wake_of_workspaces();
     }
 }
 
@@ -98,8 +98,8 @@ pub(super) fn published(ctx: &Context, change: &SecretChange) {
     }
 }
 
-/// A credentials Secret: wakes the connections of its namespace that name it.
-pub(super) fn credentials(ctx: &Context, change: &SecretChange) {
+/// A credentials or app Secret: wakes the connections of its namespace that name it.
+pub(super) fn named_by_connections(ctx: &Context, change: &SecretChange) {
     ctx.world.kinds.connections.wake_where(|connection| {
         let named = [&connection.spec.credentials, &connection.spec.app];
         connection.meta().namespace.as_ref() == Some(&change.namespace)

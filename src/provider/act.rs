@@ -76,7 +76,11 @@ async fn resolve(
         None
     };
     let app = change::app_to_use(ctx.world.resolutions.get(&name).as_deref(), app);
-    Ok(ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http)))
+    let ready = ReadyProvider::new(Arc::clone(provider), app, metadata, Arc::new(http));
+    match ready.misused_app(&ctx.settings.namespace) {
+        Some(why) => Err(ProviderRefusal::new(Reason::AppSecretIncomplete, &why, contact)),
+        None => Ok(ready),
+    }
 }
 
 /// What is known about the issuer; it is queried if that is due.

@@ -42,8 +42,9 @@ fn app_of(resolution: Option<&Resolution>) -> Option<&Arc<App>> {
 fn same_app(one: Option<&App>, other: Option<&App>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
     // If only the metadata of its Secret changed, it is still the same registration.
-    let App { client_id, client_secret, client_secret_previous, version: _ } = one;
+    let App { client_id, client_secret, client_secret_previous, purpose, version: _ } = one;
     *client_id == other.client_id
+        && *purpose == other.purpose
         && same_text(client_secret.as_ref(), other.client_secret.as_ref())
         && same_text(client_secret_previous.as_ref(), other.client_secret_previous.as_ref())
 }
@@ -57,6 +58,7 @@ fn same_text(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 mod tests {
     use bowline_api::IntegrationProvider;
     use bowline_api::reason::Reason;
+    use bowline_oauth::app::AppPurpose;
     use bowline_oauth::catalog::DiscoveredEndpoints;
     use serde_json::{Value, json};
 
@@ -82,6 +84,7 @@ mod tests {
                 client_id: id.to_owned(),
                 client_secret,
                 client_secret_previous: None,
+                purpose: AppPurpose::default(),
                 version: Some(version.to_owned()),
             })
         });

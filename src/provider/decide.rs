@@ -16,10 +16,13 @@ use kube::ResourceExt;
 
 use super::network::{network, remedy};
 use crate::discovered::IssuerQuestion;
+use crate::grant::app_secret::AppSecret;
 use crate::world::{ProviderRefusal, sentence};
 
 #[derive(Default)]
 pub(super) struct ObservedProvider {
+    /// The operator's namespace.
+    pub(crate) namespace: String,
     /// The Secret that `spec.app` names, in the operator's namespace.
     pub(crate) app_secret: Option<Arc<Secret>>,
     /// The Secret that `spec.network.caSecretName` names, in the operator's namespace.
@@ -61,7 +64,7 @@ pub(super) fn decide(
             refuse(Reason::EndpointRefused, &format!("{refused}. {}", remedy(&refused)))
         })?;
     }
-    let app = app(spec, &sketch, observed).map_err(|(reason, message)| refuse(reason, &message))?;
+    let app = app(spec, &name, &sketch, observed).map_err(|(reason, message)| refuse(reason, &message))?;
     let question = plain.filter(Description::needs_discovery).and_then(|plain| plain.core.endpoints.issuer);
     let question = question.map(|issuer| IssuerQuestion { issuer, network: network.clone() });
     Ok(CheckedProvider { app, sketch, question, network })
@@ -83,6 +86,7 @@ fn needs_app(method: Method) -> bool {
 /// The registration, or why it cannot be used.
 fn app(
     spec: &IntegrationProviderSpec,
+    provider: &str,
     sketch: &Description,
     observed: &ObservedProvider,
 ) -> Result<Option<Arc<App>>, (Reason, String)> {
@@ -91,24 +95,17 @@ fn app(
     }
     let Some(name) = spec.app.as_ref().map(|app| &app.secret_name) else {
         let own = spec.allow.as_ref().and_then(|allow| allow.own_app).unwrap_or_default();
-        let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret with client_id and client_secret in the operator's namespace, or allow.ownApp.";
+        let message = "This type needs our registration at the provider: set spec.app.secretName to a Secret of type bowline.dev/app in the operator's namespace, or allow.ownApp.";
         return if own { Ok(None) } else { Err((Reason::AppSecretNotFound, message.to_owned())) };
     };
+    let of = AppSecret { name, namespace: &observed.namespace, provider };
     let Some(secret) = &observed.app_secret else {
-        let message = format!(
-            "There is no Secret {name} in the operator's namespace: make it with client_id and client_secret."
-        );
-        return Err((Reason::AppSecretNotFound, message));
+        return Err((Reason::AppSecretNotFound, of.missing()));
     };
-    let incomplete = |what: &str| {
-        let message = format!("Secret {name} in the operator's namespace cannot be used: {what}.");
-        (Reason::AppSecretIncomplete, message)
-    };
-    let none = BTreeMap::new();
-    let app =
-        App::parse(secret.data.as_ref().unwrap_or(&none)).map_err(|error| incomplete(&error.to_string()))?;
+    let app = of.read(secret).map_err(|message| (Reason::AppSecretIncomplete, message))?;
     if sketch.client_auth(app.client_secret.is_some()).is_none() {
-        return Err(incomplete(&format!("the key {CLIENT_SECRET} is missing")));
+        let message = of.unusable(&format!("the key {CLIENT_SECRET} is missing"));
+        return Err((Reason::AppSecretIncomplete, message));
     }
     let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
     Ok(Some(Arc::new(app.of_version(&uid, &version))))

@@ -65,6 +65,7 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
     let spec = &provider.spec;
     let ca = spec.network.as_ref().and_then(|network| network.ca_secret_name.as_deref());
     ObservedProvider {
+        namespace: ctx.settings.namespace.clone(),
         app_secret: spec.app.as_ref().and_then(|app| secret(&app.secret_name)),
         ca_secret: ca.and_then(secret),
         bounds: ctx.settings.provider_bounds.clone(),

@@ -419,6 +419,7 @@ mod tests {
             bound_to: Binding {
                 owner: "alice".into(),
                 authority: "x".into(),
+                addresses: BTreeMap::new(),
                 client_id: None,
                 account: None,
             },

@@ -14,11 +14,11 @@ use crate::metrics::PassOutcome;
 impl Controlled for Workspace {
     const LABEL: &'static str = "workspace";
 
-    /// All workspaces, which may get or lose a namespace, and everything that is shared.
+    /// All workspaces, which may get or lose a namespace, everything that is shared, and who may use a provider as a member.
     fn changed(ctx: &Context, change: &Change<Self>) {
         if change.matters() {
             ctx.world.kinds.workspaces.wake_where(|_| true);
-            ctx.world.wake_sharing();
+            ctx.world.wake_of_workspaces();
         }
     }
 

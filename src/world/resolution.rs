@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bowline_api::IntegrationProvider;
 use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::app::App;
-use bowline_oauth::catalog::{self, SetBy};
+use bowline_oauth::catalog::{self, Description, SetBy};
 use bowline_oauth::http::Http;
 use kube::ResourceExt;
 
 use crate::discovered::IssuerMetadata;
+use crate::grant::app_secret::AppSecret;
 use crate::grant::target::Target;
 
 /// The provider controller's result for one provider object.
@@ -74,6 +75,14 @@ impl ReadyProvider {
         ready
     }
 
+    /// Why the app registration may not be used by this provider, as a sentence, as far as that depends on no connection.
+    pub(crate) fn misused_app(&self, namespace: &str) -> Option<String> {
+        let (app, description) = (self.app.as_ref()?, self.description(&BTreeMap::new()).ok()?);
+        let name = &self.object.spec.app.as_ref()?.secret_name;
+        let secret = AppSecret { name, namespace, provider: &description.provider };
+        secret.admitted(app, &description).err()
+    }
+
     /// The provider for a connection with these parameters. Errors name what does not fit, never a value.
     pub(super) fn target(
         &self,
@@ -82,6 +91,16 @@ impl ReadyProvider {
         if let (Some(plain), true) = (&self.plain, parameters.is_empty()) {
             return Ok(Arc::clone(plain));
         }
+        let description = self.description(parameters)?;
+        if let Some(Err(other)) = self.app.as_ref().map(|app| app.purpose.admits(&description)) {
+            let why = format!("Its app Secret is for something else: {other}.");
+            return Err(UnusableProvider::refused(&self.object.name_any(), &why));
+        }
+        let (terms, http) = (self.object.spec.clone(), Arc::clone(&self.http));
+        Ok(Arc::new(Target::new(description, terms, self.app.clone(), http)))
+    }
+
+    fn description(&self, parameters: &BTreeMap<String, String>) -> Result<Description, UnusableProvider> {
         let (spec, name) = (&self.object.spec, self.object.name_any());
         let entry = catalog::get(&spec.type_)
             .ok_or_else(|| UnusableProvider::refused(&name, "Its catalogue entry is gone."))?;
@@ -94,7 +113,7 @@ impl ReadyProvider {
         })?;
         // What one issuer says is not valid for another, to which a connection's parameters may lead.
         let issuer = description.endpoints.issuer.as_ref();
-        let description = match &self.metadata {
+        Ok(match &self.metadata {
             Some(metadata) if issuer == Some(&metadata.issuer) => {
                 description.with_metadata(&metadata.endpoints)
             }
@@ -103,9 +122,7 @@ impl ReadyProvider {
                 return Err(UnusableProvider::refused(&name, why));
             }
             _ => description,
-        };
-        let http = Arc::clone(&self.http);
-        Ok(Arc::new(Target::new(description, spec.clone(), self.app.clone(), http)))
+        })
     }
 }
 

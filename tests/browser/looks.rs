@@ -27,7 +27,9 @@ const PAGES: &str = "/connections/marketing";
 /// Providers as a company has them. The one for Google uses the sandbox instead of Google.
 async fn providers(it: &Scene) {
     sandbox().realm(&it.name, realm());
+    let named = ["google", "gmail", "google-calendar", "slack", "github", "notion", "linear", &it.name];
     it.register_app(&BTreeMap::from([
+        ("providers".to_owned(), named.join(",")),
         ("client_id".to_owned(), "bowline".to_owned()),
         ("client_secret".to_owned(), "a-secret".to_owned()),
     ]))

@@ -38,6 +38,13 @@ async fn begun() -> Scene {
         .spec(json!({"displayName": "Signage", "allow": {"deviceFlow": true}}))
         .apply()
         .await;
+    let client = it.realm.config().clients[0].clone();
+    let keys = [
+        ("providers", format!("{},{ENTRA}", it.name)),
+        ("client_id", client.id),
+        ("client_secret", client.secret.unwrap_or_default()),
+    ];
+    it.register_app(&keys.map(|(key, value)| (key.to_owned(), value)).into()).await;
     let at = |path: &str| format!("{}/{path}", it.realm.issuer());
     // Its issuer is still Entra's, and so is the page where administrators approve.
     let ours = json!({"authorization": at("authorize"), "token": at("token"),

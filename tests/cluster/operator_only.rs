@@ -99,7 +99,8 @@ async fn our_finalizers_are_added_and_removed_by_the_operator_alone() {
     for who in ["alice", "mallory", "gitops", ADMIN] {
         judge_change(&team, who, &path, &held(&[FINALIZER]), Refused(NO_FINALIZER)).await;
     }
-    judge_change(&team, OPERATOR, &path, &held(&[FINALIZER, "example.com/hold"]), Accepted).await;
+    judge_change(&team, OPERATOR, &path, &held(&[FINALIZER]), Accepted).await;
+    judge_change(&team, "alice", &path, &held(&[FINALIZER, "example.com/hold"]), Accepted).await;
     for who in ["alice", "mallory", "gitops", ADMIN] {
         judge_change(&team, who, &path, &held(&["example.com/hold"]), Refused(NO_FINALIZER)).await;
         judge_change(&team, who, &path, &json!({"metadata": {"finalizers": null}}), Refused(NO_FINALIZER))
@@ -111,6 +112,72 @@ async fn our_finalizers_are_added_and_removed_by_the_operator_alone() {
         .await;
     team.person(OPERATOR).must(&Ask::merge(&path, &json!({"metadata": {"finalizers": null}}))).await;
     assert_eq!(team.person("alice").ask(&Ask::get(&path)).await.status, 404);
+}
+
+/// RBAC lets the operator do all of this here: it is the policy that refuses.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_02_with_the_operators_token_nobody_changes_what_people_wrote() {
+    let team = Team::new().await;
+    let annotations = json!({"bowline.dev/intake": "x/1", "bowline.dev/accept-account": "1",
+        "bowline.dev/refresh-requested-at": "now", "example.com/note": "mine"});
+    let given = json!({"metadata": {"annotations": annotations, "labels": {"team": "a"}}});
+    let path = path_of(&team.connections(), &team.connection_of_alice(&given).await);
+    // Of several policies that refuse, one is quoted.
+    let (denied, no_mark) = (Refused("denied request"), Refused("sets no annotations of connections"));
+    let no_meta = Refused("changes no labels, owner references or foreign finalizers");
+    let annotation = |key: &str, value: Value| json!({"metadata": {"annotations": {key: value}}});
+    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "1"}]);
+    let rows = [
+        (json!({"spec": {"owner": "mallory"}}), denied),
+        (json!({"spec": {"workspace": "w", "shared": true}}), denied),
+        (json!({"spec": {"disconnect": true}}), denied),
+        (annotation("bowline.dev/intake", json!("mallorys/2")), denied),
+        (annotation("bowline.dev/refresh-requested-at", json!("again")), no_mark),
+        (annotation("example.com/note", json!("yours")), no_mark),
+        (annotation("bowline.dev/refresh-requested-at", Value::Null), no_mark),
+        (annotation("example.com/note", Value::Null), no_mark),
+        (json!({"metadata": {"labels": {"team": "b"}}}), no_meta),
+        (json!({"metadata": {"finalizers": ["example.com/hold"]}}), no_meta),
+    ];
+    for (change, verdict) in &rows {
+        judge_change(&team, OPERATOR, &path, change, *verdict).await;
+    }
+    // The garbage collector would delete the connection of an owner that does not exist.
+    let adopted = Ask::merge(&path, &json!({"metadata": {"ownerReferences": owner}}));
+    judge("an owner reference", &team.person(OPERATOR).ask(&adopted).await, no_meta);
+    judge_creation(&team, OPERATOR, &team.connections(), &connection("x", "alice"), denied).await;
+    let none = Refused("creates, replaces and deletes none");
+    for ask in [Ask::delete(&path), Ask::delete(&path).dry()] {
+        judge("a deletion", &team.person(OPERATOR).ask(&ask).await, none);
+    }
+    // What it does need.
+    judge_change(&team, OPERATOR, &path, &json!({"metadata": {"finalizers": [FINALIZER]}}), Accepted).await;
+    for handled in ["bowline.dev/intake", "bowline.dev/accept-account"] {
+        judge_change(&team, OPERATOR, &path, &annotation(handled, Value::Null), Accepted).await;
+    }
+    judge_change(&team, OPERATOR, &path, &json!({"metadata": {"finalizers": []}}), Accepted).await;
+}
+
+/// With the rights it ships with, as a thief would have them.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_02_a_stolen_operator_token_redirects_no_provider_and_joins_no_workspace() {
+    let team = Team::new().await;
+    let elsewhere = json!({"spec": {"endpoints": {"token": "https://thief.example/token"}}});
+    let joined = json!({"spec": {"members": [{"kind": "User", "name": "mallory"}]}});
+    let objects =
+        [("integrationproviders", provider("x"), elsewhere), ("workspaces", workspace("x"), joined)];
+    for (plural, object, change) in objects {
+        let collection = format!("/apis/bowline.dev/v1alpha1/{plural}");
+        let object = merged(object, &json!({"metadata": {"name": random_name("x")}}));
+        let stored = team.person(ADMIN).must(&Ask::post(&collection, &object)).await;
+        let path = path_of(&collection, &stored);
+        judge_change(&team, OPERATOR, &path, &change, Refused("is forbidden")).await;
+        let status = json!({"status": {"observedGeneration": 1}});
+        team.person(OPERATOR).must(&Ask::merge(&format!("{path}/status"), &status)).await;
+        team.person(ADMIN).must(&Ask::delete(&path)).await;
+    }
 }
 
 #[tokio::test]

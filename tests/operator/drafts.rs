@@ -115,9 +115,14 @@ impl<'a> ProviderDraft<'a> {
 }
 
 impl Scene {
-    /// Writes these keys into the app registration's Secret.
+    /// Writes these keys into the app registration's Secret, which is for the scene's provider unless they say otherwise.
     pub async fn register_app(&self, keys: &BTreeMap<String, String>) {
-        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.name}, "stringData": keys});
+        let mut keys = keys.clone();
+        if !keys.contains_key("hosts") {
+            keys.entry("providers".to_owned()).or_insert_with(|| self.name.clone());
+        }
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": self.name},
+            "type": "bowline.dev/app", "stringData": keys});
         let api: Api<Secret> = self.secrets(HOME);
         api.patch(&self.name, &applied(), &Patch::Apply(&secret)).await.expect("an app registration");
     }

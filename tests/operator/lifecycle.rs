@@ -194,7 +194,8 @@ async fn client_credentials_need_nobody_and_are_minted_again() {
     it.provider_of_type("generic-oauth2-client-credentials")
         .registered()
         .lifetime(6)
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
+            "scopes": {"default": ["read"], "allowed": ["read"]}}))
         .apply()
         .await;
     it.connection("billing").apply().await;

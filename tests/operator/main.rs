@@ -4,6 +4,7 @@
 //! Needs an API server: `make test` starts one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod app_secret;
 mod bench;
 mod canary;
 mod carrier;
@@ -36,6 +37,8 @@ mod sharing;
 mod stage;
 mod terminal;
 mod unreadable;
+mod where_tokens_go;
+mod who_may_use;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

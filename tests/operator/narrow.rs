@@ -180,7 +180,8 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_can_fix_it() {
     let it = &narrow.it;
     it.provider_of_type("generic-oauth2-client-credentials")
         .registered()
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
+            "scopes": {"default": ["read"], "allowed": ["read"]}}))
         .apply()
         .await;
     narrow.apply_elsewhere("billing").await;

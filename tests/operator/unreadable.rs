@@ -168,6 +168,33 @@ async fn unreadable_objects_stop_nobody_and_are_served_again_when_corrected() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
+async fn class_04_of_a_workspace_that_cannot_be_read_nobody_says_that_it_excludes() {
+    let stage = Stage::fresh(&[]).await;
+    let it = stage.scene("unreadable-members").await;
+    let members_only = json!({"allow": {"workspaces": [it.name]}});
+    it.provider(Rotation::SingleUse).lifetime(8).spec(members_only).apply().await;
+    it.workspace(&["alice"], &[&it.namespace]).apply().await;
+    it.connection("mail").spec(json!({"workspace": it.name})).apply().await;
+    let grant = it.authorized("mail").await.grant_id;
+    loosen::<Workspace>(&it, &["spec", "displayName"]).await;
+    let display_name = |value: Value| json!({"spec": {"displayName": value}});
+    let spoiled = display_name(json!({"en": "Marketing"}));
+    change::<Workspace>(Api::all(it.admin.clone()), &it.name, spoiled).await;
+
+    it.until_reason("mail", "Authorized", "ProviderNotReady").await;
+    let published = it.secret("mail").await;
+    let refreshes = it.realm.ledger().refreshes_of(&grant).len();
+    until("the token's expiry", async || (!it.realm.is_alive(&published["access_token"])).then_some(()))
+        .await;
+    assert_eq!(it.realm.ledger().refreshes_of(&grant).len(), refreshes, "nothing newer is obtained");
+    assert_eq!(it.secret("mail").await, published, "and nothing is withdrawn");
+    change::<Workspace>(Api::all(it.admin.clone()), &it.name, display_name(Value::Null)).await;
+    it.until_phase("mail", "Active").await;
+    it.until_refreshed(&grant, refreshes + 1).await;
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
 async fn an_unreadable_connection_that_is_deleted_goes_with_all_it_published() {
     let stage = Stage::fresh(&[]).await;
     let it = stage.scene("unreadable-gone").await;

@@ -144,9 +144,10 @@ pub struct IntegrationConnectionSpec {
     /// obtained by consent or imported.
     pub credentials: Option<SecretRef>,
 
-    /// Your own app registration at the provider, in a Secret of type `bowline.dev/credential` with the keys `client_id` and
-    /// `client_secret`, and with this connection in its annotation `bowline.dev/for`. Immutable. Setting it needs the right to `get`
-    /// that Secret. The provider must allow it (`allow.ownApp`). Absent means the provider's registration.
+    /// Your own app registration at the provider, in a Secret of type `bowline.dev/app` with the keys `client_id`,
+    /// `client_secret`, and what it is for: `providers` (their names), `hosts`, or both; and with this connection in its annotation
+    /// `bowline.dev/for`. Immutable. Setting it needs the right to `get` that Secret. The provider must allow it
+    /// (`allow.ownApp`). Absent means the provider's registration.
     pub app: Option<SecretRef>,
 
     /// The account at the provider that is expected. Any other is refused, whoever consents. Absent means the account of the
@@ -181,4 +182,19 @@ pub enum Method {
     ApiKey,
     /// User name and password (RFC 7617).
     BasicAuth,
+}
+
+impl Method {
+    /// Whether a grant of this method is a person's: they consented to it, or they provided it. Otherwise it is the power of
+    /// whoever registered the app.
+    pub const fn is_a_persons(self) -> bool {
+        match self {
+            Self::ClientCredentials => false,
+            Self::AuthorizationCode
+            | Self::DeviceCode
+            | Self::RefreshToken
+            | Self::ApiKey
+            | Self::BasicAuth => true,
+        }
+    }
 }

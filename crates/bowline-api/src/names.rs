@@ -64,8 +64,10 @@ pub const TYPE_SHARER: &str = "bowline.dev/sharer";
 pub const TYPE_INTAKE: &str = "bowline.dev/intake";
 /// Type of the short-lived Secrets through which portal and operator carry out an attempt.
 pub const TYPE_ATTEMPT: &str = "bowline.dev/attempt";
-/// Type of Secrets that connections may name in `credentials` and `app`; no other Secret is ever read.
+/// Type of Secrets that connections may name in `credentials`; no other Secret is ever read for them.
 pub const TYPE_CREDENTIAL: &str = "bowline.dev/credential";
+/// Type of Secrets with an app registration, which providers and connections name in `app`; no other Secret is ever read as one.
+pub const TYPE_APP: &str = "bowline.dev/app";
 
 /// Finalizer on a connection that may have a grant.
 pub const FINALIZER: &str = "bowline.dev/grant";

@@ -59,9 +59,10 @@ pub struct IntegrationProviderSpec {
     #[schemars(length(max = 128))]
     pub display_name: Option<String>,
 
-    /// Your app registration at the provider: a Secret in the operator's namespace with the keys `client_id`, `client_secret`
-    /// and, while you replace a secret, `client_secret_previous`. Absent means none: for types that need none, or where
-    /// connections have their own (`allow.ownApp`).
+    /// Your app registration at the provider: a Secret of type `bowline.dev/app` in the operator's namespace, with the keys
+    /// `client_id`, `client_secret` and, while you replace a secret, `client_secret_previous`. It says what it is for, and is sent
+    /// nowhere else: `providers` names the provider objects that may use it, `hosts` every host that may receive it or a token.
+    /// Absent means none: for types that need none, or where connections have their own (`allow.ownApp`).
     pub app: Option<SecretRef>,
 
     /// Values for the catalogue entry's placeholders, for all connections. Up to 16. Connections can set those that are left out,
@@ -77,7 +78,8 @@ pub struct IntegrationProviderSpec {
     /// Scopes that replace those of the catalogue entry. Absent means the entry's.
     pub scopes: Option<ScopePolicy>,
 
-    /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow.
+    /// Who may use the provider, and how. Absent means every connection, with the provider's own app and without device flow;
+    /// for methods without a person (`ClientCredentials`) it means no connection.
     pub allow: Option<Allow>,
 
     /// When to refresh, and how many requests may run at once. Absent means the defaults of its fields.
@@ -174,7 +176,8 @@ pub struct ScopePolicy {
     #[schemars(length(max = 64), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Option<Vec<String>>,
-    /// Scopes that connections may request, up to 128. Empty means no limit. Absent means the catalogue entry's.
+    /// Scopes that connections may request, up to 128. Empty means no limit, and for methods without a person
+    /// (`ClientCredentials`), which need this field, none. Absent means the catalogue entry's.
     #[schemars(length(max = 128), inner(length(min = 1, max = 256), regex(pattern = r"^[^ ]+$")))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed: Option<Vec<String>>,
@@ -186,8 +189,8 @@ pub struct ScopePolicy {
 pub struct Allow {
     /// Namespaces whose connections may use the provider, by their labels. Absent means all namespaces.
     pub namespaces: Option<LabelSelector>,
-    /// Workspaces whose connections may use the provider, 1 to 256; each connection must then name one of them. Absent means that
-    /// no workspace is needed.
+    /// Workspaces whose members may use the provider in the workspace's namespaces, 1 to 256. A connection must name one of them,
+    /// its owner must be a member, and its namespace must belong to it. Absent means that no workspace is needed.
     #[schemars(
         length(min = 1, max = 256),
         inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))

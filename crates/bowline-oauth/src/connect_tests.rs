@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::app::App;
+use super::app::{App, AppPurpose};
 use super::authorize::{AuthorizationRequest, Begun, begin};
 use super::callback::{IssuerMismatch, callback_issuer, declined};
 use super::classify::Failure;
@@ -54,6 +54,7 @@ async fn bench(change: impl FnOnce(&mut RealmConfig)) -> Bench {
         client_id: client.id,
         client_secret: client.secret.map(SecretString::from),
         client_secret_previous: None,
+        purpose: AppPurpose::default(),
         version: None,
     };
     Bench { realm, http, description, app, _sandbox: sandbox }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::app::App;
+use super::app::{App, AppPurpose};
 use super::http::{Http, Received, Request, SendError};
 use super::network::Network;
 use crate::catalog::Description;
@@ -63,6 +63,7 @@ pub(crate) fn app() -> App {
         client_id: "client".to_owned(),
         client_secret: Some(SecretString::from("s:e+c%r t")),
         client_secret_previous: None,
+        purpose: AppPurpose::default(),
         version: None,
     }
 }

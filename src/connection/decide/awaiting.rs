@@ -37,11 +37,15 @@ fn failed_attempt(input: &Input) -> Option<ConditionVerdict> {
     if attempt.grant_in_use.is_some() || attempt.result.is(AttemptResult::Succeeded) {
         return None;
     }
-    let reason = attempt.reason.as_ref().and_then(Open::known)?;
-    // What kept the connection from accepting a grant then has its own check, and is over.
-    let is_over = matches!(reason.row().effect, Effect::Coast | Effect::Withdraw | Effect::End);
-    let over = || input.verdict(Reason::AuthorizationFailed, "What prevented it is over: connect again.");
-    Some(if is_over { over() } else { ConditionVerdict::said(reason, attempt.message.clone()) })
+    let reason =
+        attempt.reason.as_ref().and_then(Open::known).filter(|reason| !is_said_by_a_check(*reason))?;
+    Some(ConditionVerdict::said(reason, attempt.message.clone()))
+}
+
+/// Whether an attempt with this reason failed because none could be taken in then. While that lasts a check says it, and after
+/// that it must not keep the connection from being connected.
+fn is_said_by_a_check(reason: Reason) -> bool {
+    matches!(reason.row().effect, Effect::Coast | Effect::Withdraw | Effect::End)
 }
 
 fn on_record(input: &Input) -> Option<ConditionVerdict> {

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use bowline_api::connection::Method;
 use bowline_api::open::Open;
 use bowline_api::owner::may_own;
 use bowline_api::reason::{Effect, MessageFacts, Reason};
@@ -15,8 +14,8 @@ use super::verdict::ConditionVerdict;
 use super::{awaiting, consent};
 use crate::connection::observed::RecordState;
 use crate::grant::target::{ScopeComparison, Target};
-use crate::vault::Grant;
-use crate::world::UnusableProvider;
+use crate::vault::{Grant, Mismatch};
+use crate::world::{ProviderUse, UnusableProvider};
 
 /// How long before a grant expires its owner is warned.
 const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
@@ -69,24 +68,11 @@ fn reserved_namespace(input: &Input) -> Option<ConditionVerdict> {
 }
 
 fn not_allowed(input: &Input) -> Option<ConditionVerdict> {
-    let target = input.observed.target()?;
-    let spec = &input.connection.spec;
-    let beyond = target.scopes_beyond_allowed(&spec.scopes);
-    let offered = |method: &Open<Method>| method.known().is_some_and(|it| target.methods().contains(&it));
-    let why = if !target.allows_namespace(&input.observed.namespace_labels) {
-        "spec.allow.namespaces excludes this namespace.".to_owned()
-    } else if !target.allows_workspace(spec.workspace.as_deref()) {
-        "spec.allow.workspaces excludes this workspace.".to_owned()
-    } else if spec.app.is_some() && !target.allows_own_app() {
-        "It does not allow connections to use an app registration of their own.".to_owned()
-    } else if let Some(method) = spec.method.as_ref().filter(|method| !offered(method)) {
-        format!("It does not offer the method {method}.")
-    } else if !beyond.is_empty() {
-        format!("It does not allow the scopes {}.", beyond.join(", "))
-    } else {
-        return None;
-    };
-    Some(input.verdict(Reason::ProviderNotAllowed, why))
+    match &input.observed.usage {
+        ProviderUse::Allowed => None,
+        ProviderUse::Refused(why) => Some(input.verdict(Reason::ProviderNotAllowed, why.as_str())),
+        ProviderUse::Unknown(why) => Some(ConditionVerdict::said(Reason::ProviderNotReady, why.clone())),
+    }
 }
 
 fn provider_unusable(input: &Input) -> Option<ConditionVerdict> {
@@ -132,16 +118,22 @@ fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
     })
 }
 
-/// A grant is bound to its owner and what they consented to: when that changes, it is not used.
+/// A grant is bound to its owner and what they consented to: when that changes, it is not used. Nobody consented to a minted
+/// token: the next one is minted on the present terms, and the app Secret says where it may be sent.
 fn consent_outdated(input: &Input) -> Option<ConditionVerdict> {
     let grant = input.observed.record.grant()?;
     let target = input.observed.target()?;
-    let own_app = input.observed.actor.app_differs.then_some("client id of the app");
-    let what = target.differs_from(&grant.bound_to, &input.connection.spec.owner).or(own_app)?;
-    let verdict =
-        ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(what), ..input.facts() });
+    if input.observed.is_minted(&input.connection.spec) && !grant.consent.is_ours() {
+        return None;
+    }
+    let own_app = input.observed.actor.app_differs.then(|| Mismatch::Client.to_string());
+    let differs = target.differs_from(&grant.bound_to, &input.connection.spec.owner);
     // Only the actor reads the client id of an own app, so it must be allowed to check again.
-    let effect = if own_app.is_some() { Effect::Withhold } else { verdict.effect };
+    let checked_again = own_app.is_some() && differs.is_none();
+    let what = differs.or(own_app)?;
+    let verdict =
+        ConditionVerdict::of(Reason::ConsentOutdated, &MessageFacts { list: Some(&what), ..input.facts() });
+    let effect = if checked_again { Effect::Withhold } else { verdict.effect };
     Some(ConditionVerdict { effect, ..verdict })
 }
 

@@ -82,6 +82,10 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     if !input.observed.is_refreshable(spec, grant) {
         return None;
     }
+    if input.observed.is_minted(spec) && target.differs_from(&grant.bound_to, &spec.owner).is_some() {
+        // Another token replaces it; until then this one is no reason to wait.
+        return Some(retry_at.unwrap_or(grant.obtained_at));
+    }
     // The later of the two; `None` is before every time.
     if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
         return Some(at);

@@ -50,15 +50,19 @@ impl<'a> Input<'a> {
     pub(super) fn is_blocked(&self, authorized: &ConditionVerdict) -> bool {
         let blocked = match authorized.effect {
             Effect::End => true,
-            // A withdrawn grant may be replaced; a connection that is not allowed may not.
-            Effect::Withdraw => self.history.ruling.is_none(),
+            // A grant that the provider ruled out may be replaced; a connection that is not allowed has no claim to one.
+            Effect::Withdraw => {
+                !self.history.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(authorized.reason))
+            }
             Effect::Serve | Effect::Coast | Effect::Withhold => false,
         };
         let usable = self.observed.provider.is_ok() && self.observed.next_probe.is_none();
         // An unreadable record may contain a good grant: it is never overwritten.
         let unreadable = matches!(self.observed.record, RecordState::Unreadable);
         let unprotected = !self.observed.missing_policies.is_empty();
-        blocked || !usable || unreadable || unprotected || self.connection.spec.suspend.unwrap_or_default()
+        let unknown = self.observed.usage_is_unknown();
+        let held = unprotected || unknown || self.connection.spec.suspend.unwrap_or_default();
+        blocked || !usable || unreadable || held
     }
 
     /// Why no new grant is taken in, if it is because ownership is not enforced now.

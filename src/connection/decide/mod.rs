@@ -145,6 +145,11 @@ fn secret_plan(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
         _ if authorized.reason == Reason::ConsentOutdated && has_token => {
             if holds_the_token(input) && !is_edited(input) { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
+        // The same for what was published while it was allowed. What is not there may have been withdrawn for good reason.
+        _ if observed.usage_is_unknown() && has_token => {
+            let is_kept = holds_the_token(input) && !is_edited(input) && is_of_this_spec(input);
+            if is_kept { SecretPlan::Keep } else { SecretPlan::Withhold }
+        }
         Effect::Withhold => SecretPlan::Withhold,
         Effect::Coast if has_token && is_unchecked(input) => SecretPlan::Withhold,
         // A record that cannot be read now says nothing about what is published.
@@ -159,12 +164,17 @@ fn secret_plan(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
 
 /// Whether the Secret is the one last written, of this revision, for this spec, and unchanged since.
 fn as_it_should_be(input: &Input) -> bool {
-    let Some(status) = &input.connection.status else { return false };
     // What could not be published for this spec is repeated until it can.
-    status.observed_generation == input.connection.metadata.generation
+    is_of_this_spec(input)
         && input.connection.is(ConditionType::SecretPublished)
         && holds_the_token(input)
         && is_untouched(input)
+}
+
+/// Whether status is about the present spec.
+fn is_of_this_spec(input: &Input) -> bool {
+    let status = input.connection.status.as_ref();
+    status.is_some_and(|status| status.observed_generation == input.connection.metadata.generation)
 }
 
 /// Whether the Secret that was written last holds the token in use.

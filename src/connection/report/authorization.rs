@@ -66,7 +66,7 @@ fn approval(connection: &IntegrationConnection, target: &Target, portal: &Url) -
 mod tests {
     use std::collections::BTreeMap;
 
-    use bowline_oauth::app::App;
+    use bowline_oauth::app::{App, AppPurpose};
     use bowline_oauth::catalog;
     use secrecy::SecretString;
     use serde_json::json;
@@ -86,6 +86,7 @@ mod tests {
             client_id: "our-app".to_owned(),
             client_secret: Some(SecretString::from("s")),
             client_secret_previous: None,
+            purpose: AppPurpose::default(),
             version: None,
         };
         let target = Target::new(description, spec, Some(Arc::new(app)), Arc::new(Offline::default()));

@@ -1,6 +1,7 @@
 //! The request that ends a grant at its provider.
 
 use bowline_oauth::app::App;
+use bowline_oauth::catalog::Description;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::revoke::{Revocation, Tokens, needs_live_access_token};
 
@@ -27,6 +28,10 @@ pub(super) async fn revoke(
     let revocation = bowline_oauth::revoke::revoke(job.target.http(), description, app, tokens, now);
     match gate.timed(Operation::Revoke, revocation).await {
         Ok(Revocation::Revoked | Revocation::AlreadyGone) => Ok(()),
+        Ok(Revocation::Unsupported { .. }) if has_lost_revocation(job, grant) => {
+            Err("the provider object no longer states the address for revocations that was consented to"
+                .to_owned())
+        }
         Ok(Revocation::Unsupported { .. }) => {
             let provider = job.target.provider();
             tracing::info!(provider, "the provider knows no revocation; the local copy is erased");
@@ -67,10 +72,16 @@ pub(super) async fn revoke_opened(
     }
 }
 
+/// Whether it could be revoked when it was consented to, at an address that is gone since.
+fn has_lost_revocation(job: &Job, grant: &Grant) -> bool {
+    let (bound, now) = (&grant.bound_to.addresses, job.target.addresses());
+    Description::REVOCATION_PLACES.iter().any(|place| bound.contains_key(*place) && !now.contains_key(*place))
+}
+
 /// Revoking sends the tokens as well: only to where they came from, and as the client they were issued to. Their account
 /// does not matter, and the connection may be gone.
 fn may_be_sent(job: &Job, app: Option<&App>, grant: &Grant) -> Result<(), String> {
     let terms = Terms { owner: None, ..job.terms(app) };
-    let mismatch = |_| "the provider's address or app is not the one that was consented to".to_owned();
+    let mismatch = |what| format!("nothing was sent, because this is not what was consented to: {what}");
     grant.bound_to.fits(&terms).map_err(mismatch)
 }

@@ -11,11 +11,19 @@ fn provider(spec: &Value) -> IntegrationProvider {
 
 fn observed(keys: &[(&str, &str)]) -> ObservedProvider {
     let data = keys.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
-    let secret = Secret { data: Some(data.collect()), ..Secret::default() };
-    ObservedProvider { app_secret: Some(Arc::new(secret)), ..ObservedProvider::default() }
+    let type_ = Some("bowline.dev/app".to_owned());
+    let secret = Secret { type_, data: Some(data.collect()), ..Secret::default() };
+    let namespace = "bowline-system".to_owned();
+    ObservedProvider { namespace, app_secret: Some(Arc::new(secret)), ..ObservedProvider::default() }
 }
 
-const APP: &[(&str, &str)] = &[("client_id", "id"), ("client_secret", "canary")];
+fn of_type(type_: &str, observed: ObservedProvider) -> ObservedProvider {
+    let secret = observed.app_secret.as_deref().cloned().unwrap();
+    let secret = Secret { type_: Some(type_.to_owned()), ..secret };
+    ObservedProvider { app_secret: Some(Arc::new(secret)), ..observed }
+}
+
+const APP: &[(&str, &str)] = &[("client_id", "id"), ("client_secret", "canary"), ("providers", "p")];
 
 fn generic(endpoints: &Value) -> Value {
     json!({"type": "generic-oauth2", "app": {"secretName": "app"}, "endpoints": endpoints})
@@ -56,14 +64,28 @@ fn the_first_question_that_fails_is_what_status_says() {
             "spec.app",
         ),
         ("no Secret", github.clone(), ObservedProvider::default(), Reason::AppSecretNotFound, "Secret app"),
+        ("no client id", github.clone(), observed(&APP[1..]), Reason::AppSecretIncomplete, "client_id"),
         (
-            "no client id",
+            "any Secret",
             github.clone(),
-            observed(&[("client_secret", "canary")]),
+            of_type("Opaque", observed(APP)),
             Reason::AppSecretIncomplete,
-            "client_id",
+            "Opaque",
         ),
-        ("no secret", github, observed(&[("client_id", "id")]), Reason::AppSecretIncomplete, "client_secret"),
+        (
+            "no purpose",
+            github.clone(),
+            observed(&APP[..2]),
+            Reason::AppSecretIncomplete,
+            "providers and hosts",
+        ),
+        (
+            "no secret",
+            github,
+            observed(&[("client_id", "id"), ("providers", "p")]),
+            Reason::AppSecretIncomplete,
+            "client_secret",
+        ),
     ];
     for (what, spec, observed, reason, says) in rows {
         let refusal = decide(&provider(&spec), &observed).unwrap_err();

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{Account, Binding, Credential, Grant, IntentId, Opened, Record, Slot};
@@ -46,9 +48,17 @@ pub(crate) fn binding() -> Binding {
     Binding {
         owner: "alice@example.com".into(),
         authority: "https://github.com".into(),
+        addresses: addresses(),
         client_id: Some("client-1".into()),
         account: Some(Account { id: "583231".into(), name: Some("octocat".into()), email: None }),
     }
+}
+
+pub(crate) fn addresses() -> BTreeMap<String, String> {
+    let token = "https://github.com/login/oauth/access_token";
+    let revocation = "https://api.github.com/applications";
+    let entry = |(place, address): (&str, &str)| (place.to_owned(), address.to_owned());
+    [("/endpoints/token", token), ("/revoke/url", revocation)].map(entry).into()
 }
 
 pub(crate) fn minutes(minutes: i64) -> Timestamp {

@@ -1,11 +1,13 @@
 //! What a provider issued to us: the part of a record that is sealed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use k8s_openapi::jiff::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::secret_text;
@@ -129,6 +131,10 @@ pub(crate) struct Binding {
     pub owner: String,
     /// The issuer if it was discovered, else the origin of the token endpoint.
     pub authority: String,
+    /// Every address that may receive a token, a code, a key or the client secret, by its place in the description of the
+    /// provider (`/endpoints/token`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addresses: BTreeMap<String, String>,
     /// Our client id there; `None` where there is no client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -141,27 +147,81 @@ pub(crate) struct Binding {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms<'a> {
     pub owner: Option<&'a str>,
-    pub authority: String,
+    pub authority: &'a str,
+    pub addresses: &'a BTreeMap<String, String>,
     pub client_id: Option<&'a str>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What differs from what a grant is bound to. As text it names the thing; of an address it shows the origin and no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Mismatch {
+    #[error("the owner")]
     Owner,
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Addresses(Vec<MovedAddress>),
+    #[error("the issuer")]
     Authority,
+    #[error("the client id of the app")]
     Client,
 }
 
+/// An address that is not the one a grant is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MovedAddress {
+    place: String,
+    /// `None` if there was none.
+    bound: Option<String>,
+    now: String,
+}
+
+impl fmt::Display for MovedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bound, now) = (self.bound.as_deref().map(origin), origin(&self.now));
+        write!(f, "{} (", self.place.trim_start_matches('/').replace('/', "."))?;
+        match bound {
+            None => write!(f, "there was none, now {now})"),
+            Some(bound) if bound == now => write!(f, "another path at {now})"),
+            Some(bound) => write!(f, "was {bound}, now {now})"),
+        }
+    }
+}
+
+/// Scheme, host and port: no part of an address that could hold a secret.
+fn origin(address: &str) -> String {
+    Url::parse(address).map_or_else(|_| "?".to_owned(), |url| url.origin().ascii_serialization())
+}
+
+/// Places of addresses that receive the client secret, and nothing of a grant.
+const NOTHING_OF_A_GRANT: [&str; 2] =
+    ["/endpoints/pushedAuthorizationRequest", "/endpoints/deviceAuthorization"];
+
 impl Binding {
-    /// Whether the grant may be sent on these terms. One that was obtained without a client may be sent by any.
+    /// Whether the grant may be sent on these terms. One that was obtained without a client may be sent by any. An address
+    /// that is gone receives nothing, so only those that are there now are compared.
     pub(crate) fn fits(&self, terms: &Terms) -> Result<(), Mismatch> {
         let differs = |bound: &str, now: Option<&str>| now.is_some_and(|now| now != bound);
+        let moved = self.moved(terms.addresses);
         match self.client_id.as_deref() {
             _ if differs(&self.owner, terms.owner) => Err(Mismatch::Owner),
+            _ if !moved.is_empty() => Err(Mismatch::Addresses(moved)),
             _ if self.authority != terms.authority => Err(Mismatch::Authority),
             Some(bound) if differs(bound, terms.client_id) => Err(Mismatch::Client),
             _ => Ok(()),
         }
+    }
+
+    fn moved(&self, addresses: &BTreeMap<String, String>) -> Vec<MovedAddress> {
+        // An issuer that begins to offer them must not end what was consented to before.
+        let came_later =
+            |place: &str| NOTHING_OF_A_GRANT.contains(&place) && !self.addresses.contains_key(place);
+        let moved = addresses
+            .iter()
+            .filter(|(place, now)| self.addresses.get(*place) != Some(now) && !came_later(place));
+        let moved = moved.map(|(place, now)| {
+            let bound = self.addresses.get(place).cloned();
+            MovedAddress { place: place.clone(), bound, now: now.clone() }
+        });
+        moved.collect()
     }
 }
 

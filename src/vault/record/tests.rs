@@ -423,15 +423,17 @@ fn a_sibling_is_the_same_account_client_and_authority() {
 
 #[test]
 fn a_grant_fits_the_owner_authority_and_client_it_was_given_for() {
+    let bound = addresses();
     let terms = || Terms {
         owner: Some("alice@example.com"),
-        authority: "https://github.com".into(),
+        authority: "https://github.com",
+        addresses: &bound,
         client_id: Some("client-1"),
     };
     let rows = [
         ("as it was", terms(), Ok(())),
         ("another owner", Terms { owner: Some("bob"), ..terms() }, Err(Mismatch::Owner)),
-        ("another authority", Terms { authority: "https://x".into(), ..terms() }, Err(Mismatch::Authority)),
+        ("another authority", Terms { authority: "https://x", ..terms() }, Err(Mismatch::Authority)),
         ("another client", Terms { client_id: Some("client-2"), ..terms() }, Err(Mismatch::Client)),
         ("whoever it serves", Terms { owner: None, ..terms() }, Ok(())),
         ("whichever client", Terms { client_id: None, ..terms() }, Ok(())),
@@ -440,6 +442,46 @@ fn a_grant_fits_the_owner_authority_and_client_it_was_given_for() {
         assert_eq!(binding().fits(&terms), expected, "{name}");
     }
     assert_eq!(Binding { client_id: None, ..binding() }.fits(&terms()), Ok(()), "it had no client");
+}
+
+#[test]
+fn a_grant_fits_no_address_that_it_was_not_given_for() {
+    let sent = |place: &str, address: Option<&str>| {
+        let mut addresses = addresses();
+        match address {
+            Some(address) => drop(addresses.insert(place.to_owned(), address.to_owned())),
+            None => drop(addresses.remove(place)),
+        }
+        let terms =
+            Terms { owner: None, authority: "https://github.com", addresses: &addresses, client_id: None };
+        binding().fits(&terms).map_err(|mismatch| mismatch.to_string())
+    };
+    let rows = [
+        (
+            "/endpoints/token",
+            "https://u:secret@x.example/t?key=secret",
+            "endpoints.token (was https://github.com, now https://x.example)",
+        ),
+        (
+            "/endpoints/token",
+            "https://github.com/other",
+            "endpoints.token (another path at https://github.com)",
+        ),
+        (
+            "/endpoints/userinfo",
+            "https://x.example",
+            "endpoints.userinfo (there was none, now https://x.example)",
+        ),
+    ];
+    for (place, address, said) in rows {
+        assert_eq!(sent(place, Some(address)), Err(said.to_owned()));
+    }
+    assert_eq!(sent("/revoke/url", None), Ok(()), "what is gone receives nothing");
+    assert_eq!(
+        sent("/endpoints/deviceAuthorization", Some("https://github.com/device")),
+        Ok(()),
+        "it came later"
+    );
 }
 
 #[test]

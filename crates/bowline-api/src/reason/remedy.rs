@@ -124,8 +124,8 @@ remedies! {
         "kubectl describe iprov {provider}";
     AllowUse: "let this connection use the provider (spec.allow)",
         "kubectl edit iprov {provider}";
-    CreateCredentials: "create the Secret {secret} with the type bowline.dev/credential; then it continues by itself",
-        "kubectl get secrets -n {namespace} --field-selector type=bowline.dev/credential";
+    CreateCredentials: "create the Secret {secret}, of type bowline.dev/credential or for an app bowline.dev/app; then it continues by itself",
+        "kubectl get secrets -n {namespace}";
     NameConnection: "let somebody who may change the Secret name this connection in its annotation bowline.dev/for (of several, all names with commas)",
         "kubectl annotate secret {secret} -n {namespace} bowline.dev/for={name}";
     ApplyPolicies: "apply deploy/admission as shipped with this version; then it continues by itself",

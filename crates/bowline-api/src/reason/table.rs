@@ -113,7 +113,7 @@ rows! {
     RecordUnreadable: [AUTHORIZED], Unknown, Coast, PlatformTeam, RestoreKey, stalled, warning,
         "The keyring has no key that opens the sealed record.";
     ConsentOutdated: [AUTHORIZED], False, Coast, Owner, Reconnect, stalled, warning,
-        "The {list} is not the one that was consented to. Nothing is sent, and what is published stays until it expires.";
+        "This is not what was consented to: {list}. Nothing is sent, and what is published stays until it expires.";
     ProviderNotAllowed: [AUTHORIZED], False, Withdraw, PlatformTeam, AllowUse, stalled, warning,
         "The provider does not allow this connection.";
     OwnerUnverified: [AUTHORIZED], False, Withdraw, PlatformTeam, EditOwner, stalled, warning,
@@ -129,7 +129,7 @@ rows! {
     ParametersInvalid: [AUTHORIZED], False, Coast, Author, Recreate, stalled, warning,
         "spec.parameters do not fit the provider.";
     CredentialsNotFound: [AUTHORIZED], False, Serve, Author, CreateCredentials, moving, silent,
-        "There is no Secret {secret} of the type bowline.dev/credential in this namespace.";
+        "The Secret {secret} is missing in this namespace, or cannot be used.";
 
     SecretForAnother: [AUTHORIZED], False, Serve, Author, NameConnection, stalled, warning,
         "The Secret {secret} does not say that it is for this connection, so it is not read.";

@@ -130,6 +130,20 @@ impl Description {
         self.named_addresses().into_iter().filter_map(|(.., address)| address)
     }
 
+    /// Every address to which a token, a code, a key or a client secret may be sent, with its place in an entry
+    /// (`/endpoints/token`). Of all others we know that they receive none: browsers are sent to two of them, and the issuer
+    /// is only asked for its metadata.
+    pub fn receiving_addresses(&self) -> impl Iterator<Item = (&'static str, &Url)> {
+        const RECEIVE_NONE: [&str; 3] =
+            ["/endpoints/issuer", "/endpoints/authorization", "/endpoints/adminConsent"];
+        let named = self.named_addresses().into_iter();
+        let receiving = named.filter(|(place, ..)| !RECEIVE_NONE.contains(place));
+        receiving.filter_map(|(place, _, address)| Some((place, address?)))
+    }
+
+    /// The places where an address for revocations may be.
+    pub const REVOCATION_PLACES: [&'static str; 2] = ["/endpoints/revocation", "/revoke/url"];
+
     /// What a refresh does to a grant that was obtained with this method.
     pub fn rotation(&self, method: Method) -> Rotation {
         match method {

@@ -130,6 +130,15 @@ fn an_attempt_that_is_refused_leaves_the_grant_in_use_as_it_was_and_a_restart_re
 }
 
 #[test]
+fn an_attempt_that_came_when_none_could_be_taken_in_does_not_stand_in_the_way_of_the_next() {
+    for reason in [Reason::ProviderNotAllowed, Reason::Disconnected, Reason::ProviderNotReady] {
+        let plan = connection().tried(AttemptResult::Failed, reason).decided();
+        assert_eq!(plan.authorized.reason, Reason::AwaitingAuthorization, "{reason}");
+        assert!(plan.last_attempt.is_some_and(|attempt| attempt.reason.is_some()), "it is still told");
+    }
+}
+
+#[test]
 fn a_ruling_on_the_grant_and_an_attempt_that_failed_do_not_hide_each_other() {
     let revoked = good().ruled(Reason::GrantRevoked);
     let plan = revoked.tried(AttemptResult::Failed, Reason::AdminConsentRequired).decided();

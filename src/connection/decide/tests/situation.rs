@@ -33,7 +33,7 @@ use crate::publishing::PublishedVersion;
 use crate::sharing::Shared;
 use crate::vault::record::GrantVersion;
 use crate::vault::{Binding, Credential, Grant};
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -74,6 +74,7 @@ fn grant() -> Grant {
         bound_to: Binding {
             owner: "alice".to_owned(),
             authority: "https://p.example".to_owned(),
+            addresses: target("sandbox").addresses().clone(),
             client_id: None,
             account: None,
         },
@@ -97,7 +98,7 @@ pub(super) fn connection() -> Situation {
     let observed = ObservedConnection {
         provider: Ok(target("sandbox")),
         next_probe: None,
-        namespace_labels: BTreeMap::new(),
+        usage: ProviderUse::Allowed,
         record: RecordState::Missing,
         secret: None,
         written: None,

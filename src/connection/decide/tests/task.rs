@@ -10,7 +10,7 @@ use crate::grant::consent::ConsentTask;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
 use crate::secret_plan::SecretPlan;
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 #[track_caller]
 fn are_told(rows: Vec<(&str, Situation, Option<Task>)>) {
@@ -102,7 +102,11 @@ fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     assert!(matches!(announced(connection().record(RecordState::Tampered)), Some(Task::Take(_))));
     assert_eq!(announced(connection().record(RecordState::Unreadable)), None, "it may hold a good grant");
     assert_eq!(announced(connection().spec(json!({"suspend": true}))), None);
-    assert_eq!(announced(connection().spec(json!({"app": {"secretName": "x"}}))), None, "not allowed");
+    assert_eq!(
+        announced(connection().seen(|observed| observed.usage = ProviderUse::Refused("No.".into()))),
+        None,
+        "not allowed"
+    );
 }
 
 #[test]

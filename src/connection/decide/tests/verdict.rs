@@ -8,7 +8,7 @@ use serde_json::json;
 use super::situation::{Situation, at, connection, good};
 use crate::connection::observed::RecordState;
 use crate::secret_plan::SecretPlan;
-use crate::world::UnusableProvider;
+use crate::world::{ProviderUse, UnusableProvider};
 
 /// A situation, the verdict on the grant, and what happens to the Secret.
 type VerdictRow = (&'static str, Situation, (Truth, Reason), SecretPlan);
@@ -74,7 +74,7 @@ fn what_once_kept_a_grant_from_being_accepted_is_no_verdict_once_it_is_over() {
     for reason in [Reason::Suspended, Reason::Disconnected, Reason::ProviderNotAllowed] {
         let plan = connection().tried(AttemptResult::Failed, reason).decided();
         let verdict = (plan.authorized.reason, plan.authorized.effect);
-        assert_eq!(verdict, (Reason::AuthorizationFailed, Effect::Serve), "{reason}");
+        assert_eq!(verdict, (Reason::AwaitingAuthorization, Effect::Serve), "{reason}");
     }
 }
 
@@ -108,18 +108,53 @@ fn a_provider_that_cannot_be_used_leaves_what_is_published_and_one_that_does_not
             SecretPlan::Nothing,
         ),
         (
-            "a method the provider lacks",
-            good().spec(json!({"method": "ApiKey"})),
+            "it may not use the provider",
+            may_use(ProviderUse::Refused("No.".into())),
             not_allowed,
             SecretPlan::Withdraw,
         ),
         (
-            "an own app that is not allowed",
-            good().spec(json!({"app": {"secretName": "x"}})),
-            not_allowed,
-            SecretPlan::Withdraw,
+            "whether it may is not known: what is published stays",
+            may_use(ProviderUse::Unknown("No.".into())),
+            (Unknown, Reason::ProviderNotReady),
+            SecretPlan::Keep,
+        ),
+        (
+            "nor if there is no provider: what was withdrawn stays withdrawn",
+            connection().authorized().provider(Err(UnusableProvider::NotFound)),
+            (Unknown, Reason::ProviderNotFound),
+            SecretPlan::Withhold,
+        ),
+        (
+            "and nothing newer is published",
+            may_use(ProviderUse::Unknown("No.".into())).refreshed(),
+            (Unknown, Reason::ProviderNotReady),
+            SecretPlan::Withhold,
         ),
     ]);
+}
+
+#[test]
+fn what_is_due_is_not_asked_of_a_provider_that_the_connection_may_not_use() {
+    for usage in [ProviderUse::Refused("No.".into()), ProviderUse::Unknown("No.".into())] {
+        let due = may_use(usage).at_second(3_500).requested("now");
+        assert_eq!(due.decided().task, None);
+    }
+    let revoked = may_use(ProviderUse::Refused("No.".into())).ruled(Reason::GrantRevoked);
+    assert_eq!(
+        revoked.annotated("bowline.dev/intake", "s/u").decided().task,
+        None,
+        "no other grant is taken in"
+    );
+    let minting = connection().spec(json!({"method": "ClientCredentials"}));
+    assert!(minting.decided().task.is_some());
+    let minting = minting.seen(|observed| observed.usage = ProviderUse::Refused("No.".into()));
+    assert_eq!(minting.decided().task, None);
+}
+
+/// All is well, but for this answer to whether the connection may use its provider.
+fn may_use(usage: ProviderUse) -> Situation {
+    good().seen(|observed| observed.usage = usage)
 }
 
 #[test]
@@ -137,6 +172,11 @@ fn a_record_that_cannot_be_used_leaves_what_is_published() {
 fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
     let outdated = (False, Reason::ConsentOutdated);
     let elsewhere = good().grant(|grant| grant.bound_to.authority = "https://old.example".into());
+    let told_elsewhere = good().grant(|grant| {
+        let old = "https://old.example/me".to_owned();
+        let known = grant.bound_to.addresses.insert("/endpoints/userinfo".into(), old);
+        assert!(known.is_some());
+    });
     let disconnected = good().spec(json!({"disconnect": true}));
     are_decided(vec![
         (
@@ -145,7 +185,8 @@ fn terms_that_changed_stop_what_is_newer_and_a_disconnection_withdraws() {
             outdated,
             SecretPlan::Keep,
         ),
-        ("another endpoint than consented to", elsewhere, outdated, SecretPlan::Keep),
+        ("another issuer than consented to", elsewhere, outdated, SecretPlan::Keep),
+        ("another address than consented to", told_elsewhere, outdated, SecretPlan::Keep),
         ("disconnected", disconnected, (False, Reason::Disconnected), SecretPlan::Withdraw),
     ]);
 }

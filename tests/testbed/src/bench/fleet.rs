@@ -146,9 +146,10 @@ fn realms(stage: &Stage, size: usize) -> Vec<(Habit, RealmHandle)> {
 
 /// The namespaces in which alice may work, our registration, and one provider for each habit.
 async fn ground(stage: &Stage, realms: &[(Habit, RealmHandle)]) -> Result<(), Error> {
-    let mut objects = vec![json!({"apiVersion": "v1", "kind": "Secret",
+    let providers = Habit::ALL.map(Habit::name).join(",");
+    let mut objects = vec![json!({"apiVersion": "v1", "kind": "Secret", "type": "bowline.dev/app",
         "metadata": {"name": "bench-app", "namespace": NAMESPACE},
-        "stringData": {"client_id": "bowline", "client_secret": "sandbox-secret"}})];
+        "stringData": {"providers": providers, "client_id": "bowline", "client_secret": "sandbox-secret"}})];
     for index in 0..NAMESPACES {
         let namespace = format!("bench-{index}");
         objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
