@@ -29,6 +29,7 @@ use self::decide::{ConnectionPlan, decide};
 use self::observe::observe;
 use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
+use crate::kinds::keys;
 use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is repeated.
@@ -58,7 +59,7 @@ impl Controlled for IntegrationConnection {
             Change::SetAside(_) => return,
         };
         if shared {
-            ctx.world.kinds.shares.wake_where(|share| Some(&share.spec.connection.uid) == uid.as_ref());
+            ctx.world.kinds.shares.wake_having(&keys::connection(uid.as_deref().unwrap_or_default()));
         }
     }
 

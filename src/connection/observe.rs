@@ -43,6 +43,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         written: written(ctx, connection),
         app_version,
         credentials: spec.credentials.as_ref().and_then(|credentials| seen(&credentials.secret_name)),
+        namespace_unreadable: ctx.world.is_unreadable(&namespace),
         attempts: attempts(ctx, connection, &actor.concluded),
         newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         actor,

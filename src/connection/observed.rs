@@ -34,6 +34,8 @@ pub(crate) struct ObservedConnection {
     pub(crate) app_version: Option<String>,
     /// UID and resourceVersion of the credentials Secret, where the spec names one.
     pub(crate) credentials: Option<(String, String)>,
+    /// Whether the Secrets of the namespace cannot be listed: then nothing of them is known.
+    pub(crate) namespace_unreadable: bool,
     /// Open ones, newest first.
     pub(crate) attempts: Vec<StoredAttempt>,
     /// Ended or not.

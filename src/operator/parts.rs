@@ -15,6 +15,7 @@ use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
+use crate::kinds::keys;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
@@ -39,17 +40,16 @@ pub(super) fn make(
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
     let engine = Engine {
         records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
         gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
         marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
-        consents: Consents::new(attempts, settings.portal.clone()),
+        consents: consents(&client, &settings),
         replaced: Replaced::new(settings.revoke_former_after),
     };
     let wake = world.kinds.connections.waker.clone();
-    let grants = Arc::new(Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake));
+    let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {
         events,
         client,
@@ -63,7 +63,12 @@ pub(super) fn make(
         last_published: Memory::default(),
         settings,
     };
-    Ok((Arc::new(ctx), registry))
+    Ok((ctx.into(), registry))
+}
+
+fn consents(client: &Client, settings: &OperatorSettings) -> Consents {
+    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
+    Consents::new(attempts, settings.portal.clone())
 }
 
 /// Names this process in intents: an earlier process of the same pod has another name.
@@ -80,9 +85,19 @@ fn world(cluster: String, client: &Client, settings: &OperatorSettings, registry
     World {
         cluster,
         kinds: registry.kinds(),
-        namespaces: registry.cache(Api::all(client.clone()), Config::default(), relations::namespace),
-        app_secrets: registry.cache(secrets(&settings.namespace), apps, relations::app_secret),
-        attempts: registry.cache(secrets(&settings.attempts_namespace), attempts, relations::attempt),
+        namespaces: registry.cache(
+            keys::none,
+            Api::all(client.clone()),
+            Config::default(),
+            relations::namespace,
+        ),
+        app_secrets: registry.cache(keys::none, secrets(&settings.namespace), apps, relations::app_secret),
+        attempts: registry.cache(
+            keys::attempts,
+            secrets(&settings.attempts_namespace),
+            attempts,
+            relations::attempt,
+        ),
         published: registry.index(SecretIndex::published(anywhere), relations::published),
         credentials: registry.index(SecretIndex::credentials(anywhere), relations::credentials),
         resolutions: Memory::default(),

@@ -9,6 +9,7 @@ mod consent;
 mod examples;
 mod fixture;
 mod judging;
+mod metadata;
 mod operator_only;
 mod publishing;
 mod rights;

@@ -15,6 +15,7 @@ mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod gap;
 mod gitops;
 mod grace;
 mod intake;
@@ -35,6 +36,7 @@ mod sharing;
 mod stage;
 mod terminal;
 mod unreadable;
+mod weight;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

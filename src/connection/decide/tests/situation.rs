@@ -104,6 +104,7 @@ pub(super) fn connection() -> Situation {
         actor: WorkView::default(),
         app_version: Some("s/1".into()),
         credentials: None,
+        namespace_unreadable: false,
         attempts: Vec::new(),
         newest_attempt: None,
         portal: None,
