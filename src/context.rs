@@ -23,6 +23,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::grant::desk::Desk;
+use crate::grant::lifetime::Lifetimes;
 use crate::grant::schedule::RefreshBounds;
 use crate::kinds::Registered;
 use crate::kube_ext::apply::{apply, apply_status};
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// The Secret that this process published last, by UID of the connection or share.
     pub(crate) last_published: Memory<PublishedVersion>,
+    /// When tokens expire, whatever happens to the wall clock.
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) settings: OperatorSettings,
 }
 

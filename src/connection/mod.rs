@@ -54,6 +54,7 @@ impl Controlled for IntegrationConnection {
                 let uid = metadata.uid.clone();
                 ctx.grants.forget(uid.as_deref().unwrap_or_default());
                 ctx.last_published.forget(uid.as_deref().unwrap_or_default());
+                ctx.lifetimes.forget(uid.as_deref().unwrap_or_default());
                 (uid, true)
             }
             Change::SetAside(_) => return,

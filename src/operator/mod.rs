@@ -9,6 +9,7 @@
 //! | [`keyring`] | loads and follows the keyring |
 //! | [`chores`] | periodic work |
 //! | [`rounds`] | looks at every object again from time to time |
+//! | [`watchdog`] | notices sleep and a clock that is set |
 //! | [`liveness`] | whether the process makes progress |
 //! | [`serve`] | /livez, /readyz, /metrics |
 
@@ -21,6 +22,7 @@ mod registry;
 mod relations;
 mod rounds;
 mod serve;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +161,7 @@ async fn start(
 fn start_periodic(ctx: &Arc<Context>, keyring: SharedKeyring, life: &Tasks) {
     let stop = life.stop();
     life.own("the periodic work", chores::run(Arc::clone(ctx), keyring, stop.clone()));
+    life.own("the watchdog of the clocks", watchdog::run(Arc::clone(ctx), stop.clone()));
     life.own("the rounds", rounds::run(Arc::clone(ctx), stop.clone()));
 }
 

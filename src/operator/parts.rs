@@ -14,6 +14,7 @@ use super::{OperatorError, relations};
 use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
+use crate::grant::lifetime::Lifetimes;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kinds::keys;
 use crate::kube_ext::events::Events;
@@ -61,6 +62,7 @@ pub(super) fn make(
         metrics,
         clock,
         last_published: Memory::default(),
+        lifetimes: Lifetimes::default(),
         settings,
     };
     Ok((ctx.into(), registry))

@@ -1,6 +1,6 @@
 //! What all our processes share.
 //!
-//! - [`clock`], [`telemetry`]: time and logs.
+//! - [`clock`], [`steps`], [`telemetry`]: time, whether it jumped, and logs.
 //! - [`startup`]: a server's client, and the signals that end it.
 //! - `deadline`: every call to the API server ends.
 //! - [`tasks`]: tasks that end the process if they end.
@@ -16,5 +16,6 @@ mod deadline;
 pub mod follow;
 pub mod kubeconfig;
 pub mod startup;
+pub mod steps;
 pub mod tasks;
 pub mod telemetry;
