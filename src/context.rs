@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_api::ConnectionShare;
-use bowline_api::reason::Reason;
+use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::http::Clients;
 use bowline_oauth::network::NetworkBounds;
 use bowline_runtime::clock::Clock;
@@ -23,6 +23,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::grant::desk::Desk;
+use crate::grant::lifetime::Lifetimes;
 use crate::grant::schedule::RefreshBounds;
 use crate::kinds::Registered;
 use crate::kube_ext::apply::{apply, apply_status};
@@ -51,6 +52,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// The Secret that this process published last, by UID of the connection or share.
     pub(crate) last_published: Memory<PublishedVersion>,
+    /// When tokens expire, whatever happens to the wall clock.
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) settings: OperatorSettings,
 }
 
@@ -63,6 +66,9 @@ impl Context {
         seen: Option<&ObjectVersion>,
         last: Option<&PublishedVersion>,
     ) -> Result<(), PublishError> {
+        if self.world.published.is_unreadable(&desired.namespace) {
+            return Err(PublishError::NamespaceUnreadable);
+        }
         let known = seen.filter(|seen| last.is_some_and(|last| last.is_object(seen, &desired.name)));
         let newest = || self.newest_revision(&desired.connection_uid);
         let written = publishing::publish(&self.client, &self.world.published, desired, known, &newest).await;
@@ -117,7 +123,7 @@ impl Context {
     pub(crate) async fn take_back(&self, share: &ConnectionShare) -> Result<(), PublishError> {
         let (namespace, name) = (share.namespace().unwrap_or_default(), share.name_any());
         let has_secret = share.status.as_ref().is_some_and(|status| status.secret_name.is_some());
-        if has_secret || self.world.published.get(&namespace, &name).is_some() {
+        if has_secret || self.world.published.may_have(&namespace, &name) {
             let uid = share.uid().unwrap_or_default();
             let written = self.last_published.get(&uid).filter(|written| written.name == name);
             self.withdraw(&namespace, &name, &uid, written.as_ref().map(|written| &*written.uid)).await?;
@@ -145,7 +151,7 @@ impl Context {
         }
         match apply_status(&self.client, object, status).await {
             Ok(written) => {
-                if let Some(change) = K::handle(&self.world.kinds).wrote(written) {
+                for change in K::handle(&self.world.kinds).wrote(written) {
                     K::changed(self, &change);
                 }
                 Ok(true)
@@ -172,6 +178,13 @@ impl Context {
         tokio::spawn(async move { events.publish(&object, Reason::Unreadable, "Read", &note).await });
     }
 
+    /// A reconcile of an object panicked: counts it and says so. The others go on.
+    pub(crate) async fn report_panic(&self, controller: &'static str, object: &ObjectReference) {
+        self.metrics.panicked(controller);
+        let note = Reason::InternalError.message(&MessageFacts::default());
+        self.events.publish(object, Reason::InternalError, "Reconcile", &note).await;
+    }
+
     /// 0 while there is none.
     fn newest_revision(&self, connection_uid: &str) -> i64 {
         let loaded = self.store.get(connection_uid).ok().flatten();
@@ -186,6 +199,7 @@ fn outcome(error: &PublishError) -> PublishOutcome {
         PublishError::Forbidden(_) => PublishOutcome::Forbidden,
         PublishError::Superseded => PublishOutcome::Unchanged,
         PublishError::NamespaceTerminating(_)
+        | PublishError::NamespaceUnreadable
         | PublishError::NamespaceNotFound(_)
         | PublishError::Refused(_)
         | PublishError::BeingDeleted
@@ -256,6 +270,9 @@ pub(crate) enum ReconcileError {
     /// A share or its Secret still exists.
     #[error("the share is not taken back yet")]
     TakeBack(#[source] PublishError),
+    /// A fault of this program.
+    #[error("it panicked: the lines before this one say where")]
+    Panicked,
     #[error("the finalizer could not be changed")]
     Finalizer(#[source] Box<finalizer::Error<ReconcileError>>),
 }

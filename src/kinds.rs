@@ -1,10 +1,14 @@
 //! Our kinds, each with its cache and the way to have its objects reconciled.
+//!
+//! - [`keys`]: what objects are found by, so that a change wakes those it concerns and visits no others.
+
+pub(crate) mod keys;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Deref;
 
-use bowline_runtime::follow::Cache;
+use bowline_runtime::follow::{Cache, LookupKey};
 use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use serde::de::DeserializeOwned;
@@ -21,6 +25,9 @@ pub(crate) trait Registered:
     Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static
 {
     fn handle(kinds: &Kinds) -> &Handle<Self>;
+
+    /// What the object is found by when something else changes (see [`keys`]).
+    fn keys(&self) -> Vec<LookupKey>;
 }
 
 impl<K: Registered> Handle<K> {
@@ -29,7 +36,14 @@ impl<K: Registered> Handle<K> {
         let _ = self.waker.send(object);
     }
 
-    /// Has the objects reconciled that are `wanted`.
+    /// Has the objects reconciled that have this key. No other is visited.
+    pub(crate) fn wake_having(&self, key: &LookupKey) {
+        for object in self.having(key) {
+            self.wake(ObjectRef::from_obj(&*object));
+        }
+    }
+
+    /// Has the objects reconciled that are `wanted`, of all.
     pub(crate) fn wake_where(&self, wanted: impl Fn(&K) -> bool) {
         for object in self.state_filter(wanted) {
             self.wake(ObjectRef::from_obj(&*object));
@@ -57,6 +71,11 @@ macro_rules! handles {
                 $(self.$field.wait_listed().await;)+
             }
 
+            /// Has every readable object reconciled whose UID is `chosen`.
+            pub(crate) fn look_again(&self, chosen: impl Fn(&str) -> bool) {
+                $(self.$field.wake_where(|object| object.meta().uid.as_deref().is_some_and(&chosen));)+
+            }
+
             /// How many objects of each kind exist and cannot be read.
             pub(crate) fn unreadable(&self) -> Vec<(Cow<'static, str>, usize)> {
                 vec![$((<$kind>::kind(&()), self.$field.unreadable().len())),+]
@@ -66,6 +85,10 @@ macro_rules! handles {
         $(impl Registered for $kind {
             fn handle(kinds: &Kinds) -> &Handle<Self> {
                 &kinds.$field
+            }
+
+            fn keys(&self) -> Vec<LookupKey> {
+                keys::$field(self)
             }
         })+
     };

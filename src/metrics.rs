@@ -27,6 +27,9 @@ use labels::Label;
 #[error("metrics cannot be kept")]
 pub struct Error(#[from] prometheus::Error);
 
+/// How work on a grant is called where controllers are named.
+pub(crate) const GRANT_WORK: &str = "grant";
+
 /// Every metric of one operator. Clones share the same numbers.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -46,6 +49,8 @@ pub(crate) struct Metrics {
     pub(crate) store_ready: IntGauge,
     pub(crate) policy_present: IntGauge,
     unreadable: IntGaugeVec,
+    panics: IntCounterVec,
+    pub(crate) namespaces_unreadable: IntGauge,
 }
 
 impl Metrics {
@@ -74,6 +79,8 @@ impl Metrics {
             store_ready: gauge(&family::STORE_READY)?,
             policy_present: gauge(&family::POLICY_PRESENT)?,
             unreadable: gauges(&family::UNREADABLE_OBJECTS)?,
+            panics: counters(&family::PANICS)?,
+            namespaces_unreadable: gauge(&family::NAMESPACES_UNREADABLE)?,
             registry: registry.clone(),
         };
         gauges(&family::BUILD_INFO)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -90,6 +97,12 @@ impl Metrics {
         for outcome in PassOutcome::ALL.iter().map(|outcome| outcome.label()).chain([labels::ABANDONED]) {
             self.passes.with_label_values(&[controller, outcome]);
         }
+        self.panics.with_label_values(&[controller]);
+    }
+
+    /// A reconcile of a controller, or work on a grant, panicked.
+    pub(crate) fn panicked(&self, controller: &'static str) {
+        self.panics.with_label_values(&[controller]).inc();
     }
 
     /// A provider of this type exists: its series do from now on. An alert on their growth would otherwise miss the first event.
@@ -137,6 +150,7 @@ impl Metrics {
         for outcome in PublishOutcome::ALL {
             self.publishes.with_label_values(&[outcome.label()]);
         }
+        self.panics.with_label_values(&[GRANT_WORK]);
     }
 }
 

@@ -6,8 +6,7 @@ mod usage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bowline_api::names::{self, LABEL_ATTEMPT_CONNECTION};
-use bowline_api::{ConnectionShare, IntegrationConnection};
+use bowline_api::{ConnectionShare, IntegrationConnection, Workspace, names};
 use bowline_runtime::attempts::{self, StoredAttempt};
 use bowline_runtime::follow::Cache;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -19,7 +18,7 @@ pub(crate) use self::resolution::{ProviderRefusal, ReadyProvider, Resolution, Un
 pub(crate) use self::usage::ProviderUse;
 use crate::discovered::IssuerReading;
 use crate::grant::target::Target;
-use crate::kinds::Kinds;
+use crate::kinds::{Kinds, keys};
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
 use crate::policies::Policies;
@@ -90,7 +89,7 @@ impl World {
         let workspaces = &self.kinds.workspaces;
         usage::may_use(target, connection, &labels, |workspace| {
             let is_readable = workspaces.set_aside(&ObjectRef::new(workspace)).is_none();
-            is_readable.then(|| sharing::standing(connection, workspace, &workspaces.state()))
+            is_readable.then(|| sharing::standing(connection, workspace, &self.competing_with(workspace)))
         })
     }
 
@@ -102,8 +101,10 @@ impl World {
         let workspaces = &self.kinds.workspaces;
         let unreadable: BTreeSet<_> =
             workspaces.unreadable().iter().filter_map(|workspace| workspace.metadata.name.clone()).collect();
+        let own = connection.spec.workspace.as_deref();
+        let competing = own.map(|name| self.competing_with(name)).unwrap_or_default();
         let Ok(former) = self.sharer(&connection.id()) else { return Shared::Unknown };
-        let shared = sharing::computed(connection, &workspaces.state(), former.as_ref(), |namespace| {
+        let shared = sharing::computed(connection, &competing, former.as_ref(), |namespace| {
             self.namespace_lives(namespace)
                 && !self.is_reserved(namespace)
                 && !self.is_held_by(&unreadable, namespace)
@@ -134,12 +135,23 @@ impl World {
         self.kinds.connections.get(&key).is_some() || self.kinds.connections.set_aside(&key).is_some()
     }
 
+    /// A workspace, and those that list one of its namespaces as well, each once.
+    pub(crate) fn competing_with(&self, workspace: &str) -> Vec<Arc<Workspace>> {
+        let own = self.kinds.workspaces.get(&ObjectRef::new(workspace));
+        let listed = own.iter().flat_map(|own| &own.spec.namespaces);
+        let others = listed.flat_map(|namespace| self.kinds.workspaces.having(&keys::namespace(namespace)));
+        let all: BTreeMap<_, _> =
+            own.iter().cloned().chain(others).map(|workspace| (workspace.name_any(), workspace)).collect();
+        all.into_values().collect()
+    }
+
     /// Whether one of these unreadable workspaces has shares in the namespace, which then belongs to no other one.
     fn is_held_by(&self, unreadable: &BTreeSet<String>, namespace: &str) -> bool {
-        let held = |share: &ConnectionShare| {
-            share.meta().namespace.as_deref() == Some(namespace) && unreadable.contains(&share.spec.workspace)
-        };
-        !unreadable.is_empty() && !self.kinds.shares.state_filter(held).is_empty()
+        if unreadable.is_empty() {
+            return false;
+        }
+        let shares = self.kinds.shares.having(&keys::namespace(namespace));
+        shares.iter().any(|share| unreadable.contains(&share.spec.workspace))
     }
 
     /// Whether a namespace exists and is not being deleted.
@@ -160,7 +172,7 @@ impl World {
     /// removed.
     pub(crate) fn shares_of(&self, connection: &IntegrationConnection) -> Vec<Arc<ConnectionShare>> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
-        let mut shares = self.kinds.shares.state_filter(|share| share.spec.connection.uid == uid);
+        let mut shares = self.kinds.shares.having(&keys::connection(uid));
         let id = names::connection_id(&connection.namespace().unwrap_or_default(), &connection.name_any());
         for unreadable in self.kinds.shares.unreadable() {
             if unreadable.metadata.name.as_deref() == Some(&id) {
@@ -181,9 +193,8 @@ impl World {
     /// The attempts to connect this connection, newest first; Secrets that are no attempts are left out.
     pub(crate) fn attempts_of(&self, connection: &IntegrationConnection) -> Vec<StoredAttempt> {
         let Some(uid) = connection.meta().uid.as_deref() else { return Vec::new() };
-        let its = |secret: &Secret| secret.labels().get(LABEL_ATTEMPT_CONNECTION).is_some_and(|of| of == uid);
-        let read =
-            self.attempts.state_filter(its).into_iter().filter_map(|secret| attempts::read(&secret).ok());
+        let its = self.attempts.having(&keys::connection(uid));
+        let read = its.into_iter().filter_map(|secret| attempts::read(&secret).ok());
         // The label only selects: the content decides.
         let mut attempts: Vec<StoredAttempt> =
             read.filter(|kept| kept.attempt.connection.uid == uid).collect();
@@ -202,7 +213,18 @@ impl World {
         (found.meta().uid.as_deref() == Some(uid)).then_some(found)
     }
 
-    /// Returns when every cache was filled once, except that of attempts: connections do not need it.
+    /// Whether the Secrets of a namespace cannot be listed: then it is not known which there are.
+    pub(crate) fn is_unreadable(&self, namespace: &str) -> bool {
+        self.published.is_unreadable(namespace) || self.credentials.is_unreadable(namespace)
+    }
+
+    /// The namespaces whose Secrets cannot be listed now.
+    pub(crate) fn unreadable_namespaces(&self) -> BTreeSet<&str> {
+        self.published.unreadable().chain(self.credentials.unreadable()).collect()
+    }
+
+    /// Returns when every cache was filled once, except that of attempts, which connections do not need, and except namespaces
+    /// that cannot be read, which delay only what is in them.
     pub(crate) async fn wait_listed(&self) {
         self.kinds.wait_listed().await;
         self.namespaces.wait_listed().await;
@@ -213,18 +235,12 @@ impl World {
         self.own_apps.wait_listed().await;
     }
 
-    pub(crate) fn wake_shares(&self) {
-        self.kinds.shares.wake_where(|_| true);
-    }
-
-    /// Wakes everything that depends on workspaces: all shares, and the connections that name a workspace, in which they may be
-    /// shared, or as whose members their owners may use a provider.
-    pub(crate) fn wake_of_workspaces(&self) {
-        self.wake_shares();
-        self.kinds.connections.wake_where(|connection| {
-            connection.spec.workspace.is_some()
-                || connection.status.as_ref().is_some_and(|status| status.sharing.is_some())
-        });
+    /// Wakes what is shared in a workspace, and the connections that name it: they may be shared there, or use a provider as its
+    /// members do.
+    pub(crate) fn wake_sharing_in(&self, workspace: &str) {
+        let key = keys::workspace(workspace);
+        self.kinds.shares.wake_having(&key);
+        self.kinds.connections.wake_having(&key);
     }
 
     pub(crate) fn place(&self, connection: &IntegrationConnection) -> Place {

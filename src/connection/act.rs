@@ -241,8 +241,8 @@ pub(super) async fn withdraw_own(
     let former = written.map(|written| written.name.as_str()).filter(|former| *former != named);
     for name in former.into_iter().chain([named.as_str()]) {
         let written_uid = written.filter(|written| written.name == name).map(|written| written.uid.as_str());
-        // No Secret of that name was ever written or seen, so no request is needed.
-        if written_uid.is_some() || ctx.world.published.get(&namespace, name).is_some() {
+        // If no Secret of that name was ever written or can be there, no request is needed.
+        if written_uid.is_some() || ctx.world.published.may_have(&namespace, name) {
             ctx.withdraw(&namespace, name, &uid, written_uid).await?;
         }
     }

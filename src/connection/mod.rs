@@ -29,6 +29,7 @@ use self::decide::{ConnectionPlan, decide};
 use self::observe::observe;
 use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
+use crate::kinds::keys;
 use crate::metrics::PassOutcome;
 
 /// How soon unfinished work is repeated.
@@ -53,12 +54,13 @@ impl Controlled for IntegrationConnection {
                 let uid = metadata.uid.clone();
                 ctx.grants.forget(uid.as_deref().unwrap_or_default());
                 ctx.last_published.forget(uid.as_deref().unwrap_or_default());
+                ctx.lifetimes.forget(uid.as_deref().unwrap_or_default());
                 (uid, true)
             }
             Change::SetAside(_) => return,
         };
         if shared {
-            ctx.world.kinds.shares.wake_where(|share| Some(&share.spec.connection.uid) == uid.as_ref());
+            ctx.world.kinds.shares.wake_having(&keys::connection(uid.as_deref().unwrap_or_default()));
         }
     }
 

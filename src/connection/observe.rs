@@ -14,7 +14,7 @@ use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
 use crate::vault::seal::OpenError;
-use crate::vault::{IntentState, Record, Slot};
+use crate::vault::{Grant, IntentState, Record, Slot};
 use crate::world::ProviderUse;
 
 pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> ObservedConnection {
@@ -49,6 +49,7 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         credentials,
         requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
+        namespace_unreadable: ctx.world.is_unreadable(&namespace),
         attempts: attempts(ctx, connection, &actor.concluded),
         newest_attempt: ctx.world.attempts_of(connection).into_iter().next(),
         actor,
@@ -96,6 +97,14 @@ fn attempts(
     attempts
 }
 
+/// The grant, with the expiry by the wall clock as it is now.
+fn by_our_clock(ctx: &Context, record: &Record, mut grant: Grant) -> Grant {
+    if let (Some(version), Some(expires_at)) = (record.grant_version(), &mut grant.expires_at) {
+        *expires_at = ctx.lifetimes.expiry(record.uid(), version, *expires_at);
+    }
+    grant
+}
+
 fn consented_at(ctx: &Context, record: &Record) -> Option<Timestamp> {
     let candidate = record.open(&ctx.sealer, Slot::Candidate).ok().flatten()?.grant;
     candidate.consent.is_ours().then_some(candidate.obtained_at)
@@ -114,7 +123,7 @@ fn record(ctx: &Context, connection: &IntegrationConnection, busy: bool) -> Reco
     }
     ctx.grants.sees(&record);
     let grant = match record.open_grant(&ctx.sealer) {
-        Ok(grant) => grant.map(Arc::new),
+        Ok(grant) => grant.map(|grant| Arc::new(by_our_clock(ctx, &record, grant))),
         Err(ReadError::Open(OpenError::Tampered | OpenError::NotAnEnvelope)) => return RecordState::Tampered,
         Err(_) => return RecordState::Unreadable,
     };

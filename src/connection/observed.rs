@@ -39,6 +39,8 @@ pub(crate) struct ObservedConnection {
     pub(crate) requests_from: Option<Timestamp>,
     /// Shipped admission policies that are not in force.
     pub(crate) missing_policies: Arc<[String]>,
+    /// Whether the Secrets of the namespace cannot be listed: then nothing of them is known.
+    pub(crate) namespace_unreadable: bool,
     /// Open ones, newest first.
     pub(crate) attempts: Vec<StoredAttempt>,
     /// Ended or not.

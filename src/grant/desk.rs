@@ -23,7 +23,7 @@ use super::registration::Registrations;
 use super::work::{ConsentTask, Job, Task};
 use super::{Engine, Records, intake, lock, revoke};
 use crate::kube_ext::events::Events;
-use crate::metrics::Metrics;
+use crate::metrics::{GRANT_WORK, Metrics};
 use crate::vault::Record;
 
 /// How long a grant rests after its work panicked.
@@ -135,13 +135,21 @@ impl Desk {
     async fn run(self: Arc<Self>, job: Job) {
         // A panic in the work must not leave the grant busy forever.
         let outcome = AssertUnwindSafe(self.carry_out(&job)).catch_unwind().await;
-        let outcome = outcome.ok().flatten();
+        // Its intent stays on record: whether the token was spent is not known.
+        let outcome = outcome.unwrap_or_else(|_| self.panicked());
         if let (Task::Refresh { .. } | Task::Mint { .. }, Some(outcome)) = (&job.task, &outcome) {
             self.metrics.refresh_ended(&job.target.description().entry, outcome.into());
         }
         self.finish(&job, outcome);
         // The new grant is reported first: nothing waits for this.
-        revoke::revoke_all_replaced(&self.engine, &job).await;
+        let revoked = AssertUnwindSafe(revoke::revoke_all_replaced(&self.engine, &job)).catch_unwind().await;
+        revoked.unwrap_or_else(|_| drop(self.panicked()));
+    }
+
+    fn panicked(&self) -> Option<Outcome> {
+        self.metrics.panicked(GRANT_WORK);
+        tracing::error!("work on a grant panicked: the lines before this one say where");
+        None
     }
 
     /// The result; `None` if the record itself shows it.

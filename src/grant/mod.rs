@@ -12,6 +12,7 @@
 //! | [`registration`] | whether a provider accepts our app |
 //! | [`refusal`] | why a grant was not taken in; pure |
 //! | [`target`] | where a grant is sent, and under which terms |
+//! | [`lifetime`] | when tokens expire, whatever happens to the wall clock |
 //! | [`work`], [`outcome`] | what a piece of work is made of, and how it ended |
 //! | `records`, `gate`, `secrets` | the records, the way to providers, what users keep: the [`Engine`] |
 //! | `slot` | spending a refresh token: intent → request → answer on record |
@@ -31,6 +32,7 @@ pub(crate) mod endings;
 mod fixtures;
 mod gate;
 pub(crate) mod intake;
+pub(crate) mod lifetime;
 pub(crate) mod outcome;
 mod pace;
 mod records;

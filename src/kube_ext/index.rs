@@ -51,7 +51,17 @@ pub struct SecretIndex {
 pub struct WatchedSecrets {
     namespace: Option<String>,
     known: Mutex<Newest<NamespacedName, IndexedSecret>>,
-    listed: watch::Sender<bool>,
+    reading: watch::Sender<Reading>,
+}
+
+/// Whether what is known of a watch's Secrets is all there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reading {
+    #[default]
+    Begins,
+    Complete,
+    /// The API server refuses the listing, or has not answered it yet: what exists there is not known.
+    Fails,
 }
 
 impl SecretIndex {
@@ -76,7 +86,8 @@ impl SecretIndex {
         let scopes = everywhere.into_iter().chain(namespaces.iter().cloned().map(Some));
         let watches =
             scopes.map(|namespace| WatchedSecrets { namespace, ..WatchedSecrets::default() }.into());
-        Self { selector: selector.any_semantic(), watches: watches.collect() }
+        // Listed from a quorum: a listing that is older than what we know would count as a deletion of what it lacks.
+        Self { selector, watches: watches.collect() }
     }
 
     pub fn selector(&self) -> &watcher::Config {
@@ -87,16 +98,32 @@ impl SecretIndex {
         &self.watches
     }
 
-    /// Returns when every watch has delivered its first list.
+    /// Returns when every watch has delivered its first list, or cannot: one namespace must not hold up the others.
     pub async fn wait_listed(&self) {
         for watched in &self.watches {
             // The sender lives in `self`, so waiting cannot fail.
-            let _ = watched.listed.subscribe().wait_for(|listed| *listed).await;
+            let _ = watched.reading.subscribe().wait_for(|reading| *reading != Reading::Begins).await;
         }
     }
 
+    /// The namespaces whose Secrets cannot be listed now.
+    pub fn unreadable(&self) -> impl Iterator<Item = &str> {
+        self.watches.iter().filter(|watched| watched.fails()).filter_map(|watched| watched.namespace())
+    }
+
+    /// Whether it is not known which Secrets a namespace has.
+    pub fn is_unreadable(&self, namespace: &str) -> bool {
+        self.watching(namespace).is_some_and(WatchedSecrets::fails)
+    }
+
+    /// Whether there is such a Secret, or that is not known.
+    pub fn may_have(&self, namespace: &str, name: &str) -> bool {
+        self.is_unreadable(namespace) || self.get(namespace, name).is_some()
+    }
+
+    /// `None` also if it is not known.
     pub fn get(&self, namespace: &str, name: &str) -> Option<IndexedSecret> {
-        let known = self.watching(namespace)?.known();
+        let known = self.watching(namespace).filter(|watched| !watched.fails())?.known();
         let (_, held) = known.get(&(namespace.to_owned(), name.to_owned()))?;
         Some(held.content.clone())
     }
@@ -125,6 +152,39 @@ impl SecretIndex {
 }
 
 impl WatchedSecrets {
+    /// Its namespace, unless it has all.
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// A listing or watch failed. Returns whether to begin again with a listing: a watch that is resumed later says nothing
+    /// of its success.
+    pub fn failed(&self, error: &watcher::Error) -> bool {
+        use watcher::Error::{InitialListFailed, WatchStartFailed};
+        let answer = |error: &kube::Error| match error {
+            kube::Error::Api(status) => Some(status.code),
+            _ => None,
+        };
+        let refused = match error {
+            InitialListFailed(error) | WatchStartFailed(error) => {
+                matches!(answer(error), Some(401 | 403 | 404))
+            }
+            watcher::Error::WatchError(status) => matches!(status.code, 401 | 403 | 404),
+            watcher::Error::WatchFailed(_) | watcher::Error::NoResourceVersion => false,
+        };
+        // Without any namespace there is nothing to serve: then the start waits.
+        let is_one_of_many = self.namespace.is_some();
+        self.reading.send_if_modified(|reading| {
+            let fails = is_one_of_many && (refused || *reading == Reading::Begins);
+            fails && std::mem::replace(reading, Reading::Fails) != Reading::Fails
+        });
+        refused && is_one_of_many
+    }
+
+    pub fn fails(&self) -> bool {
+        *self.reading.borrow() == Reading::Fails
+    }
+
     pub fn api(&self, client: Client) -> Api<PartialObjectMeta<Secret>> {
         match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
@@ -141,7 +201,11 @@ impl WatchedSecrets {
                 let last = known.get(&key).and_then(|(_, held)| held.content.owner.clone());
                 let owner = secret.owner.clone();
                 if known.take(key.clone(), secret.object.clone(), secret, Source::Watch) {
-                    return vec![change(key, owner.or(last))];
+                    // Replaced in a gap of the watch: the former owner has lost its Secret.
+                    let former =
+                        last.clone().filter(|last| owner.as_ref().is_some_and(|now| now.uid != last.uid));
+                    let former = former.map(|former| change(key.clone(), Some(former)));
+                    return former.into_iter().chain([change(key, owner.or(last))]).collect();
                 }
             }
             Event::Delete(object) => {
@@ -152,7 +216,7 @@ impl WatchedSecrets {
             Event::InitDone => {
                 // What we wrote while the list was read stays: nobody else writes under that name.
                 let gone = known.listing_ends().gone;
-                self.listed.send_replace(true);
+                self.reading.send_replace(Reading::Complete);
                 return gone.into_iter().map(|(key, last)| change(key, last.owner)).collect();
             }
         }
@@ -264,6 +328,57 @@ mod tests {
         assert_eq!(version(&index), None);
         assert!(index.get("b", "github").is_some());
         assert!(index.get("c", "github").is_none(), "nobody watches there");
+    }
+
+    fn refused(code: u16) -> watcher::Error {
+        let status = kube::core::Status::failure("no", "R").with_code(code);
+        watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
+    }
+
+    #[tokio::test]
+    async fn class_22_a_namespace_that_cannot_be_listed_holds_up_no_other_and_is_unknown() {
+        let index = index(&["a", "b"]);
+        let [a, b] = index.watches() else { panic!("two watches") };
+        b.take(Event::InitApply(secret("b", "b", 1)));
+        b.take(Event::InitDone);
+        assert!(a.failed(&refused(403)), "it begins again with a listing");
+        index.wait_listed().await;
+        assert_eq!(index.unreadable().collect::<Vec<_>>(), ["a"]);
+        assert!(
+            index.may_have("a", "github") && index.get("a", "github").is_none(),
+            "nothing is known there"
+        );
+        assert!(!index.may_have("b", "other") && index.get("b", "github").is_some());
+
+        a.take(Event::InitApply(secret("a", "a", 2)));
+        a.take(Event::InitDone);
+        assert!(!index.is_unreadable("a") && index.get("a", "github").is_some());
+        assert!(!a.failed(&refused(500)), "a passing failure is repeated by the watch");
+        assert!(!index.is_unreadable("a"));
+        a.failed(&refused(404));
+        assert!(
+            index.is_unreadable("a") && index.get("a", "github").is_none(),
+            "what was known may be outdated"
+        );
+    }
+
+    #[tokio::test]
+    async fn where_all_namespaces_are_one_watch_the_start_waits_for_it() {
+        let index = index(&[]);
+        assert!(!index.watches()[0].failed(&refused(403)));
+        assert!(futures::FutureExt::now_or_never(index.wait_listed()).is_none());
+        assert!(!index.is_unreadable("a"));
+    }
+
+    #[test]
+    fn class_17_the_owner_of_a_secret_that_was_replaced_in_a_gap_is_woken_too() {
+        let index = index(&[]);
+        index.wrote(&secret("a", "u1", 1).metadata);
+        let mut another = secret("a", "u2", 5);
+        another.metadata.owner_references.iter_mut().flatten().for_each(|owner| owner.uid = "c2".into());
+        let woken = index.watches()[0].take(Event::InitApply(another));
+        let uids = woken.iter().filter_map(|change| change.owner.as_ref()).map(|owner| &*owner.uid);
+        assert_eq!(uids.collect::<Vec<_>>(), ["c1", "c2"]);
     }
 
     #[tokio::test]

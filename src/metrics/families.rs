@@ -40,6 +40,10 @@ families! {
         "Grants that wait to be revoked at their provider and erased, in number of records.";
     KEYRING_KEY_AGE: Gauge "bowline_keyring_key_age_seconds" [] &[],
         "Age of the key that new records are sealed with, in seconds.";
+    NAMESPACES_UNREADABLE: Gauge "bowline_namespaces_unreadable" [] &[],
+        "Namespaces of --secret-namespaces whose Secrets cannot be listed now, in number of namespaces; what is in them waits.";
+    PANICS: Counter "bowline_panics_total" ["controller"] &[],
+        "Faults of this program, by the controller whose reconcile ended with one, or `grant` for work on a grant; it is repeated after a minute.";
     POLICY_PRESENT: Gauge "bowline_policy_present" [] &[],
         "1 while the admission policies that guard ownership are installed and bound, else 0.";
     PROVIDER_REQUEST_DURATION: Histogram "bowline_provider_request_duration_seconds" ["operation"] CALLS,

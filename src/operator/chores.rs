@@ -1,4 +1,4 @@
-//! Periodic work: gauges, a sweep over shares, and old records.
+//! Periodic work: gauges, and old attempts and records.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -25,15 +25,14 @@ const ATTEMPTS_EVERY: Duration = Duration::from_mins(1);
 /// How long an expired attempt is kept, so that the page can still say that it expired.
 const ATTEMPTS_KEPT: Duration = Duration::from_mins(10);
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-/// How often all shares are checked, in case a wake was lost.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
+/// How long after the start a record may still lack its connection, which a restore has not created yet.
+const RESTORE_TAKES: Duration = Duration::from_mins(10);
 /// How often orphaned records and the age of the key are checked.
 const HOURLY: Duration = Duration::from_hours(1);
 
 pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: CancellationToken) {
     let mut gauges = interval(GAUGES_EVERY);
     let mut old_attempts = interval(ATTEMPTS_EVERY);
-    let mut sweep = interval(SWEEP_EVERY);
     let mut hourly = interval(HOURLY);
     let begun = Instant::now();
     loop {
@@ -44,11 +43,10 @@ pub(super) async fn run(ctx: Arc<Context>, keyring: SharedKeyring, stop: Cancell
                 let_go_unreadable(&ctx).await;
             }
             _ = old_attempts.tick() => sweep_attempts(&ctx).await,
-            _ = sweep.tick() => ctx.world.wake_shares(),
             _ = hourly.tick() => {
                 judge_key(&ctx, &keyring);
                 // Right after the start a restored connection may not be listed yet.
-                if begun.elapsed() > SWEEP_EVERY {
+                if begun.elapsed() > RESTORE_TAKES {
                     sweep_orphans(&ctx).await;
                 }
             }
@@ -103,6 +101,7 @@ fn set_gauges(ctx: &Context, keyring: &SharedKeyring) {
     let is_unreadable = |secret: &Secret| attempts::read(secret).is_err();
     ctx.metrics.set_unreadable("Attempt", ctx.world.attempts.state_filter(is_unreadable).len());
     ctx.metrics.shares.set(whole(ctx.world.kinds.shares.state().len()));
+    ctx.metrics.namespaces_unreadable.set(whole(ctx.world.unreadable_namespaces().len()));
     ctx.metrics.store_ready.set((ctx.store.is_ready() && keyring.fault().is_none()).into());
     ctx.metrics.keyring_key_age.set(key_age(ctx, keyring).as_secs_f64());
 }

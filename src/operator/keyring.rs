@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bowline_runtime::clock::Clock;
+use bowline_runtime::tasks::Tasks;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client};
 
+use super::OperatorSettings;
 use super::serve::Readiness;
-use super::{Lifetime, OperatorSettings};
 use crate::vault::keyring::{Keyring, SharedKeyring, directory, secret};
 
 /// How often we look for a missing keyring.
@@ -22,7 +23,7 @@ pub(super) async fn obtain(
     settings: &OperatorSettings,
     clock: &Clock,
     readiness: &Readiness,
-    life: &Lifetime,
+    life: &Tasks,
 ) -> Option<SharedKeyring> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &settings.namespace);
     let dir = settings.keyring_dir.clone();
@@ -34,7 +35,7 @@ pub(super) async fn obtain(
                 readiness.waiting(reason);
             }
         }
-        life.stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await?;
+        life.stop().run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await?;
     }
 }
 
@@ -45,10 +46,10 @@ async fn load(secrets: &Api<Secret>, dir: Option<&Path>, now: Timestamp) -> Resu
     }
 }
 
-fn follow(keyring: Keyring, secrets: Api<Secret>, dir: Option<PathBuf>, life: &Lifetime) -> SharedKeyring {
+fn follow(keyring: Keyring, secrets: Api<Secret>, dir: Option<PathBuf>, life: &Tasks) -> SharedKeyring {
     let shared = SharedKeyring::new(keyring);
-    let (followed, stop) = (shared.clone(), life.stop.clone());
-    life.tasks.spawn(async move {
+    let (followed, stop) = (shared.clone(), life.stop().clone());
+    life.own("the watch of the keyring", async move {
         match dir {
             Some(dir) => directory::follow(dir, &followed, stop).await,
             None => secret::follow(secrets, &followed, stop).await,

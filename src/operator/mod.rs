@@ -4,36 +4,45 @@
 //! |---|---|
 //! | [`parts`] | builds the context of the controllers |
 //! | [`registry`] | one watch per cache, one controller per kind |
+//! | [`controller`] | runs the reconciles of one kind |
 //! | [`relations`] | which objects are woken when a Secret or namespace changes |
 //! | [`keyring`] | loads and follows the keyring |
 //! | [`chores`] | periodic work |
+//! | [`rounds`] | looks at every object again from time to time |
+//! | [`watchdog`] | notices sleep and a clock that is set |
+//! | [`liveness`] | whether the process makes progress |
 //! | [`serve`] | /livez, /readyz, /metrics |
 
 mod chores;
+mod controller;
 mod keyring;
+mod liveness;
 mod parts;
 mod registry;
 mod relations;
+mod rounds;
 mod serve;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bowline_runtime::clock::Clock;
 use bowline_runtime::startup::{self, StartError};
+use bowline_runtime::tasks::{TaskFailure, Tasks};
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, ResourceExt};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::context::Context;
 pub use crate::context::OperatorSettings;
 use crate::grant::endings::Endings;
 use crate::metrics::{self, Metrics};
 use crate::vault::Store;
-use serve::Readiness;
+use crate::vault::keyring::SharedKeyring;
+use liveness::Liveness;
+use serve::{Readiness, Served};
 
 /// Started work may take this long to commit; Kubernetes kills the pod after 60 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(55);
@@ -60,34 +69,44 @@ pub enum OperatorError {
     /// No random bytes.
     #[error(transparent)]
     Random(#[from] crate::vault::NoRandomBytes),
+    /// A part of the operator failed: it ends, and is started again as a whole.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
-/// Stops everything that was started, and waits for it.
-#[derive(Default)]
-struct Lifetime {
-    stop: CancellationToken,
-    tasks: TaskTracker,
-}
-
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(settings: OperatorSettings) -> Result<(), OperatorError> {
     let client = startup::client().await?;
     announce(&settings);
     let metrics = Arc::new(Metrics::new()?);
-    let (readiness, life) = (Readiness::default(), Lifetime::default());
-    let address = settings.listen;
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    let server_stop = CancellationToken::new();
-    tokio::spawn(serve::run(listener, readiness.clone(), Arc::clone(&metrics), server_stop.clone()));
-    startup::stop_on_signal(life.stop.clone())?;
+    let (readiness, liveness, life) = (Readiness::default(), Liveness::default(), Tasks::default());
+    let served =
+        Served { readiness: readiness.clone(), liveness: liveness.clone(), metrics: Arc::clone(&metrics) };
+    // They are needed until the end, and their failure is one of the whole process.
+    let servers = Tasks::default();
+    serve::start(settings.listen, served, &servers)?;
+    end_together(&servers, &life);
+    startup::stop_on_signal(life.stop().clone())?;
+    liveness.start(&life);
 
-    if let Some(running) = start(settings, client, metrics, &readiness, &life).await? {
-        life.stop.cancelled().await;
-        end(&running, &readiness, &life.tasks).await;
+    if let Some(running) = start(settings, client, metrics, &readiness, &liveness, &life).await? {
+        life.stop().cancelled().await;
+        end(&running, &readiness, &life).await;
     }
-    server_stop.cancel();
-    Ok(())
+    servers.stop().cancel();
+    servers.failure()?;
+    Ok(life.failure()?)
+}
+
+/// Ends everything else when a server ends.
+fn end_together(servers: &Tasks, life: &Tasks) {
+    let (failed, stop) = (servers.stop().clone(), life.stop().clone());
+    life.own("the end of the servers", async move {
+        tokio::select! {
+            () = failed.cancelled() => stop.cancel(),
+            () = stop.cancelled() => {}
+        }
+    });
 }
 
 /// Logs what you need to know first when you read the log of an incident.
@@ -109,11 +128,12 @@ async fn start(
     client: Client,
     metrics: Arc<Metrics>,
     readiness: &Readiness,
-    life: &Lifetime,
+    liveness: &Liveness,
+    life: &Tasks,
 ) -> Result<Option<Arc<Context>>, OperatorError> {
-    let (Lifetime { stop, tasks }, clock) = (life, Clock::default());
+    let (stop, clock) = (life.stop(), Clock::default());
     let store = Arc::new(Store::new(client.clone(), &settings.namespace));
-    tasks.spawn(Arc::clone(&store).run(stop.clone()));
+    life.own("the watch of records", Arc::clone(&store).run(stop.clone()));
     readiness.waiting("reading the keyring");
     let keyring = keyring::obtain(&client, &settings, &clock, readiness, life).await;
     let Some(keyring) = keyring else { return Ok(None) };
@@ -128,7 +148,7 @@ async fn start(
     }
     relations::look_at_policies(&ctx);
     for start in controllers {
-        start(&ctx, life);
+        start(&ctx, liveness, life);
     }
     let lookup = Arc::clone(&ctx);
     let endings = Endings {
@@ -138,11 +158,19 @@ async fn start(
         }),
         retention: ctx.settings.record_retention,
     };
-    tasks.spawn(endings.run(stop.clone()));
-    tasks.spawn(chores::run(Arc::clone(&ctx), keyring, stop.clone()));
+    life.own("the queue of endings", endings.run(stop.clone()));
+    start_periodic(&ctx, keyring, life);
     readiness.ready();
     tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
     Ok(Some(ctx))
+}
+
+/// Starts what happens from time to time, and not because something changed.
+fn start_periodic(ctx: &Arc<Context>, keyring: SharedKeyring, life: &Tasks) {
+    let stop = life.stop();
+    life.own("the periodic work", chores::run(Arc::clone(ctx), keyring, stop.clone()));
+    life.own("the watchdog of the clocks", watchdog::run(Arc::clone(ctx), stop.clone()));
+    life.own("the rounds", rounds::run(Arc::clone(ctx), stop.clone()));
 }
 
 /// The UID of `kube-system`, which names the cluster in every seal. `None` if the process stops first.
@@ -158,13 +186,12 @@ async fn cluster_id(client: &Client, stop: &CancellationToken) -> Option<String>
 }
 
 /// Starts nothing more, and lets started requests commit.
-async fn end(ctx: &Context, readiness: &Readiness, tasks: &TaskTracker) {
+async fn end(ctx: &Context, readiness: &Readiness, life: &Tasks) {
     readiness.waiting("shutting down");
     tracing::info!("shutting down: started refreshes are committed first");
     let orderly = async {
         ctx.grants.drain().await;
-        tasks.close();
-        tasks.wait().await;
+        life.ended().await;
     };
     if tokio::time::timeout(DRAIN_WITHIN, orderly).await.is_err() {
         tracing::error!("work was still under way at the end; its intents stay on record");

@@ -14,7 +14,9 @@ use super::{OperatorError, relations};
 use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
+use crate::grant::lifetime::Lifetimes;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
+use crate::kinds::keys;
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
 use crate::kube_ext::memory::Memory;
@@ -40,17 +42,16 @@ pub(super) fn make(
     let sealer = Sealer::new(keyring);
     let clients = Clients::new(settings.provider_bounds.clone())?;
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
-    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
     let engine = Engine {
         records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
         gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
         marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
-        consents: Consents::new(attempts, settings.portal.clone()),
+        consents: consents(&client, &settings),
         replaced: Replaced::new(settings.revoke_former_after),
     };
     let wake = world.kinds.connections.waker.clone();
-    let grants = Arc::new(Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake));
+    let grants = Desk::new(engine, Arc::clone(&events), Arc::clone(&metrics), wake).into();
     let ctx = Context {
         events,
         client,
@@ -62,9 +63,15 @@ pub(super) fn make(
         metrics,
         clock,
         last_published: Memory::default(),
+        lifetimes: Lifetimes::default(),
         settings,
     };
-    Ok((Arc::new(ctx), registry))
+    Ok((ctx.into(), registry))
+}
+
+fn consents(client: &Client, settings: &OperatorSettings) -> Consents {
+    let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
+    Consents::new(attempts, settings.portal.clone())
 }
 
 /// Names this process in intents: an earlier process of the same pod has another name.
@@ -90,10 +97,20 @@ fn world(
         cluster,
         own_namespaces: [settings.namespace.clone(), settings.attempts_namespace.clone()],
         kinds: registry.kinds(),
-        namespaces: registry.cache(Api::all(client.clone()), Config::default(), relations::namespace),
-        app_secrets: registry.cache(secrets(&settings.namespace), apps, relations::app_secret),
-        sharers: registry.cache(secrets(&settings.namespace), sharers, relations::sharer),
-        attempts: registry.cache(secrets(&settings.attempts_namespace), attempts, relations::attempt),
+        namespaces: registry.cache(
+            keys::none,
+            Api::all(client.clone()),
+            Config::default(),
+            relations::namespace,
+        ),
+        app_secrets: registry.cache(keys::none, secrets(&settings.namespace), apps, relations::app_secret),
+        sharers: registry.cache(keys::none, secrets(&settings.namespace), sharers, relations::sharer),
+        attempts: registry.cache(
+            keys::attempts,
+            secrets(&settings.attempts_namespace),
+            attempts,
+            relations::attempt,
+        ),
         published: registry.index(SecretIndex::published(anywhere), relations::published),
         credentials: registry.index(SecretIndex::credentials(anywhere), relations::named_by_connections),
         own_apps: registry.index(SecretIndex::apps(anywhere), relations::named_by_connections),
@@ -110,8 +127,8 @@ fn policies(
     registry: &mut Registry,
 ) -> Result<Policies, OperatorError> {
     let ours = || Config::default().labels("app.kubernetes.io/name=bowline");
-    let policies = registry.cache(Api::all(client.clone()), ours(), relations::policy);
-    let bindings = registry.cache(Api::all(client.clone()), ours(), relations::policy);
+    let policies = registry.cache(keys::none, Api::all(client.clone()), ours(), relations::policy);
+    let bindings = registry.cache(keys::none, Api::all(client.clone()), ours(), relations::policy);
     let namespaces = [settings.namespace.as_str(), settings.attempts_namespace.as_str()];
     Ok(Policies::new(namespaces, policies, bindings)?)
 }

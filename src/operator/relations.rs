@@ -8,6 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
+use crate::kinds::keys;
 use crate::kube_ext::index::SecretChange;
 
 /// A namespace is created, deleted or gets other labels: wakes the workspaces that list it, what is shared, and the
@@ -20,23 +21,25 @@ pub(super) fn namespace(ctx: &Context, change: &Change<PartialObjectMeta<Namespa
         return;
     }
     let (name, kinds) = (change.meta().name.clone().unwrap_or_default(), &ctx.world.kinds);
-    let listing = kinds.workspaces.state_filter(|workspace| workspace.spec.namespaces.contains(&name));
-    for workspace in &listing {
-        kinds.workspaces.wake(ObjectRef::from_obj(&**workspace));
+    let here = keys::namespace(&name);
+    for workspace in kinds.workspaces.having(&here) {
+        kinds.workspaces.wake(ObjectRef::from_obj(&*workspace));
+        ctx.world.wake_sharing_in(&workspace.name_any());
     }
-    if !listing.is_empty() {
-        ctx.world.wake_of_workspaces();
-    }
-    kinds.connections.wake_where(|connection| connection.meta().namespace.as_ref() == Some(&name));
+    kinds.connections.wake_having(&here);
+}
+
+/// Whether the Secrets of a namespace can be listed has changed: wakes what is in it.
+pub(super) fn readability(ctx: &Context, namespace: &str) {
+    let here = keys::namespace(namespace);
+    ctx.world.kinds.connections.wake_having(&here);
+    ctx.world.kinds.shares.wake_having(&here);
 }
 
 /// A Secret of the operator's namespace: wakes the providers that name it.
 pub(super) fn app_secret(ctx: &Context, change: &Change<Secret>) {
     let name = change.meta().name.clone().unwrap_or_default();
-    ctx.world.kinds.providers.wake_where(|provider| {
-        let ca = provider.spec.network.as_ref().and_then(|network| network.ca_secret_name.as_ref());
-        provider.spec.app.as_ref().is_some_and(|app| app.secret_name == name) || ca == Some(&name)
-    });
+    ctx.world.kinds.providers.wake_having(&keys::secret("", &name));
 }
 
 /// An attempt to connect: wakes its connection.
@@ -56,7 +59,9 @@ pub(super) fn attempt(ctx: &Context, change: &Change<Secret>) {
 /// Who shares under an id is forgotten, which only an administrator can do: wakes what is shared.
 pub(super) fn sharer(ctx: &Context, change: &Change<Secret>) {
     if let Change::Gone { .. } = change {
-        ctx.world.wake_of_workspaces();
+        for workspace in ctx.world.kinds.workspaces.state() {
+            ctx.world.wake_sharing_in(&workspace.name_any());
+        }
     }
 }
 
@@ -100,9 +105,5 @@ pub(super) fn published(ctx: &Context, change: &SecretChange) {
 
 /// A credentials or app Secret: wakes the connections of its namespace that name it.
 pub(super) fn named_by_connections(ctx: &Context, change: &SecretChange) {
-    ctx.world.kinds.connections.wake_where(|connection| {
-        let named = [&connection.spec.credentials, &connection.spec.app];
-        connection.meta().namespace.as_ref() == Some(&change.namespace)
-            && named.into_iter().flatten().any(|reference| reference.secret_name == change.name)
-    });
+    ctx.world.kinds.connections.wake_having(&keys::secret(&change.namespace, &change.name));
 }

@@ -18,6 +18,7 @@ use super::decide::CheckedProvider;
 use super::network::unusable;
 use crate::context::Context;
 use crate::discovered::{IssuerQuestion, IssuerReading};
+use crate::kinds::keys;
 use crate::metrics::{Metrics, Operation};
 use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
 
@@ -134,7 +135,7 @@ pub(super) fn forget(ctx: &Context, name: &str) {
 }
 
 pub(super) fn wake_connections(ctx: &Context, name: &str) {
-    ctx.world.kinds.connections.wake_where(|connection| connection.spec.provider == name);
+    ctx.world.kinds.connections.wake_having(&keys::provider(name));
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ pub enum PublishError {
     NamespaceTerminating(#[source] kube::Error),
     #[error("the namespace does not exist")]
     NamespaceNotFound(#[source] kube::Error),
+    /// What is there is not known, so nothing was requested.
+    #[error("the Secrets of the namespace cannot be listed")]
+    NamespaceUnreadable,
     #[error("the API server refuses the Secret")]
     Refused(#[source] kube::Error),
     #[error("the Secret is being deleted")]
@@ -38,9 +41,10 @@ pub enum PublishError {
 }
 
 impl PublishError {
-    /// Whether a later write can succeed without anybody acting.
+    /// Whether a later write is tried soon: it may succeed without anybody acting, or costs no request.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::BeingDeleted | Self::Contended | Self::Unanswered(_) | Self::Unavailable(_))
+        use PublishError::{BeingDeleted, Contended, NamespaceUnreadable, Unanswered, Unavailable};
+        matches!(self, BeingDeleted | Contended | NamespaceUnreadable | Unanswered(_) | Unavailable(_))
     }
 
     pub fn reason(&self) -> Reason {
@@ -49,6 +53,7 @@ impl PublishError {
             Self::QuotaExceeded(_) => Reason::QuotaExceeded,
             Self::Forbidden(_) => Reason::Forbidden,
             Self::Refused(_) => Reason::FormatFailed,
+            Self::NamespaceUnreadable => Reason::NamespaceUnreadable,
             _ => Reason::NotYet,
         }
     }
@@ -67,7 +72,9 @@ impl PublishError {
 
     fn detail(&self, secret: &str, namespace: &str) -> String {
         match self {
-            Self::NameTaken | Self::QuotaExceeded(_) | Self::Forbidden(_) => String::new(),
+            Self::NameTaken | Self::QuotaExceeded(_) | Self::Forbidden(_) | Self::NamespaceUnreadable => {
+                String::new()
+            }
             Self::Refused(_) => format!("The API server does not accept Secret {secret}."),
             Self::NamespaceTerminating(_) => format!("Namespace {namespace} is being deleted."),
             Self::NamespaceNotFound(_) => format!("Namespace {namespace} does not exist."),

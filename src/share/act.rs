@@ -78,10 +78,10 @@ async fn publish(
 
 /// Removes the share's Secret, if there is or was one of ours; the share stays and says why.
 async fn withdraw(ctx: &Context, share: &ConnectionShare, observed: &ObservedShare) -> ShareOutcome {
-    if observed.written.is_none() && observed.secret.is_none() {
+    let (namespace, uid) = (share.namespace().unwrap_or_default(), share.uid().unwrap_or_default());
+    if observed.written.is_none() && !ctx.world.published.may_have(&namespace, &share.name_any()) {
         return SecretOutcome::Withdrawn.into();
     }
-    let (namespace, uid) = (share.namespace().unwrap_or_default(), share.uid().unwrap_or_default());
     let written = observed.written.as_ref().map(|written| written.uid.as_str());
     match ctx.withdraw(&namespace, &share.name_any(), &uid, written).await {
         Ok(()) => {

@@ -74,9 +74,10 @@ impl Store {
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             secrets: Api::namespaced(client, namespace),
-            cache: RwLock::new(RecordCache::by_revision(|stored| {
-                stored.as_ref().map_or(-1, |it| it.revision())
-            })),
+            cache: RwLock::new(
+                RecordCache::by_revision(|stored| stored.as_ref().map_or(-1, |it| it.revision()))
+                    .looked_up_by(query::keys),
+            ),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             synced: watch::Sender::new(false),
         }

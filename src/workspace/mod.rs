@@ -2,29 +2,57 @@
 
 mod report;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bowline_api::Workspace;
 use bowline_runtime::follow::Change;
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use crate::context::{Context, Controlled, Reconciled};
+use crate::kinds::keys;
 use crate::metrics::PassOutcome;
 
 impl Controlled for Workspace {
     const LABEL: &'static str = "workspace";
 
-    /// All workspaces, which may get or lose a namespace, everything that is shared, and who may use a provider as a member.
+    /// Itself, the workspaces that list one of its namespaces and so may get or lose it, and what is shared in these or names them.
     fn changed(ctx: &Context, change: &Change<Self>) {
-        if change.matters() {
-            ctx.world.kinds.workspaces.wake_where(|_| true);
-            ctx.world.wake_of_workspaces();
+        if !change.matters() {
+            return;
+        }
+        let workspaces = &ctx.world.kinds.workspaces;
+        let name = change.meta().name.clone().unwrap_or_default();
+        let states = match change {
+            Change::Applied { object, before } => [Some(object), before.as_ref()],
+            Change::Gone { last, .. } => [last.as_ref(), None],
+            // Its namespaces are not known: any other may be concerned.
+            Change::SetAside(_) => {
+                workspaces.wake_where(|_| true);
+                for workspace in workspaces.state() {
+                    ctx.world.wake_sharing_in(&workspace.name_any());
+                }
+                return ctx.world.wake_sharing_in(&name);
+            }
+        };
+        let listed = states.into_iter().flatten().flat_map(|state| state.spec.namespaces.clone());
+        // While it could not be read it kept the namespaces of its shares.
+        let shares = ctx.world.kinds.shares.having(&keys::workspace(&name));
+        let held = shares.iter().filter_map(|share| share.namespace());
+        let competing = listed.chain(held).flat_map(|it| workspaces.having(&keys::namespace(&it)));
+        let concerned: BTreeSet<String> =
+            competing.map(|workspace| workspace.name_any()).chain([name]).collect();
+        for name in concerned {
+            ctx.world.wake_sharing_in(&name);
+            workspaces.wake(ObjectRef::new(&name));
         }
     }
 
     async fn reconcile(workspace: Arc<Self>, ctx: Arc<Context>) -> Reconciled {
         if workspace.metadata.deletion_timestamp.is_none() {
-            let all = ctx.world.kinds.workspaces.state();
+            let all = ctx.world.competing_with(&workspace.name_any());
             let exists = |namespace: &str| ctx.world.namespace_lives(namespace);
             let reserved = |namespace: &str| ctx.world.is_reserved(namespace);
             let status = report::status(&workspace, &all, exists, reserved, ctx.clock.now());

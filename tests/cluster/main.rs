@@ -10,6 +10,7 @@ mod examples;
 mod fixture;
 mod guarding;
 mod judging;
+mod metadata;
 mod operator_only;
 mod publishing;
 mod rights;

@@ -16,6 +16,7 @@ mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod gap;
 mod gitops;
 mod grace;
 mod guarding;
@@ -37,6 +38,7 @@ mod sharing;
 mod stage;
 mod terminal;
 mod unreadable;
+mod weight;
 mod where_tokens_go;
 mod who_may_use;
 

@@ -13,7 +13,8 @@ use bowline_testbed::sandbox::Rotation;
 use bowline_testbed::scratch::Scratch;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -199,4 +200,58 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_can_fix_it() {
     // Once bound it continues by itself. There is no watch in that namespace, so it is checked from time to time.
     bind(&it.stage, &narrow.elsewhere).await;
     it.secret_in(&narrow.elsewhere, "billing").await;
+}
+
+/// Client credentials of the sandbox's app: nobody has to consent.
+async fn minting(it: &Scene) {
+    it.provider_of_type("generic-oauth2-client-credentials")
+        .registered()
+        .lifetime(6)
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .apply()
+        .await;
+}
+
+/// The RoleBinding of one namespace is lost, and the operator restarts.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_22_a_namespace_that_cannot_be_read_delays_only_what_is_in_it() {
+    let narrow = Narrow::new().await;
+    let (it, lost) = (&narrow.it, &narrow.jobs);
+    minting(it).await;
+    it.connection("mail").apply().await;
+    it.until_phase("mail", "Active").await;
+    it.stage.stop_operator();
+    let bindings: Api<RoleBinding> = Api::namespaced(it.admin.clone(), lost);
+    bindings.delete("bowline-secrets", &DeleteParams::default()).await.expect("it is lost");
+
+    it.stage.start_operator().await;
+    let before = it.secret("mail").await["access_token"].clone();
+    until("the other namespace is served", async || {
+        (it.secret("mail").await["access_token"] != before).then_some(())
+    })
+    .await;
+    let object = json!({"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
+        "metadata": {"name": "billing"}, "spec": {"provider": it.name, "owner": "alice"}});
+    let api: Api<bowline_api::IntegrationConnection> = Api::namespaced(it.alice.clone(), lost);
+    api.patch("billing", &PatchParams::apply("files").force(), &Patch::Apply(&object))
+        .await
+        .expect("applied");
+    let told = until("the lost one says why", async || {
+        let status = api.get("billing").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        let said = is(&status, "SecretPublished", "NamespaceUnreadable");
+        if said { Ok(status) } else { Err(format!("{status:?}")) }
+    })
+    .await;
+    assert!(words(&told, "SecretPublished").contains("platform team"), "{told:?}");
+    assert_eq!(condition(&told, "Ready").unwrap().status, "Unknown");
+    let gauge = "bowline_namespaces_unreadable 1";
+    until("a gauge says so", async || {
+        let (_, metrics) = it.stage.ask("metrics").await?;
+        metrics.lines().any(|line| line == gauge).then_some(())
+    })
+    .await;
+
+    bind(&it.stage, lost).await;
+    it.secret_in(lost, "billing").await;
 }

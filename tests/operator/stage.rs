@@ -1,5 +1,7 @@
 //! A cluster with the shipped manifests and a running operator, and the sandbox as provider.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
@@ -13,6 +15,7 @@ use bowline_testbed::sandbox::{self, Sandbox};
 use bowline_testbed::stage::{self, Binaries};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// The operator's namespace.
@@ -55,6 +58,8 @@ pub struct Stage {
     own: Option<Cluster>,
     address: String,
     arguments: Vec<String>,
+    /// Where the operator reaches the API server, if not at its own address.
+    server: Option<SocketAddr>,
     operator: Mutex<Option<OperatorProcess>>,
 }
 
@@ -116,12 +121,20 @@ impl Stage {
         Arc::new(Self::on((*cluster).clone(), Some(cluster), &arguments))
     }
 
+    /// On a cluster that the test keeps, with an operator that reaches the API server at `server`.
+    pub async fn behind(cluster: &Cluster, server: SocketAddr) -> Arc<Self> {
+        install(cluster).await;
+        let stage = Self { server: Some(server), ..Self::on((**cluster).clone(), None, &[]) };
+        stage.start_operator().await;
+        Arc::new(stage)
+    }
+
     fn on(access: Access, cluster: Option<Cluster>, more: &[&str]) -> Self {
         let address = format!("127.0.0.1:{}", random::free_port().expect("a port"));
         let own = ["--listen", &address];
         let arguments = USUAL.iter().chain(&own).chain(more);
         let arguments = arguments.map(|argument| (*argument).to_owned()).collect();
-        Self { access, own: cluster, address, arguments, operator: Mutex::default() }
+        Self { access, own: cluster, address, arguments, server: None, operator: Mutex::default() }
     }
 
     /// Starts the operator and waits until it is ready.
@@ -140,14 +153,30 @@ impl Stage {
 
     async fn with_operator<T>(&self, start: impl AsyncFnOnce(Operator<'_>, &Access) -> T) -> T {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let elsewhere = match self.server {
+            Some(server) => Some(self.kubeconfig_at(server).await),
+            None => None,
+        };
+        let environment = elsewhere.as_deref().map(|kubeconfig| ("KUBECONFIG", kubeconfig));
+        let environment: Vec<(&str, &str)> = environment.into_iter().collect();
         let operator = Operator {
             program: Path::new(env!("CARGO_BIN_EXE_bowline")),
             service_account: (HOME, "bowline"),
             arguments: &arguments,
-            environment: &[],
+            environment: &environment,
             readiness: &self.url("readyz"),
         };
         start(operator, &self.access).await
+    }
+
+    /// The operator's kubeconfig with another address of the API server.
+    async fn kubeconfig_at(&self, server: SocketAddr) -> String {
+        let path = self.access.service_account_kubeconfig(HOME, "bowline").await.expect("a kubeconfig");
+        let mut kubeconfig: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://{server}"));
+        let elsewhere = path.with_extension("elsewhere");
+        fs::write(&elsewhere, kubeconfig.to_string()).unwrap();
+        elsewhere.to_str().unwrap().to_owned()
     }
 
     /// SIGTERM: it commits what it has started.
@@ -173,6 +202,15 @@ impl Stage {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(self.url(path)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    /// The most memory that the operator has had so far, in MiB.
+    pub fn peak_memory(&self) -> u64 {
+        let operator = self.operator.lock().unwrap();
+        let id = operator.as_ref().expect("an operator").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
     /// Everything the operator has logged since it was started.

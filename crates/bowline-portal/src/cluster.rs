@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bowline_api::names::connection_id;
 use bowline_api::{ConnectionShare, IntegrationConnection, IntegrationProvider, Workspace};
 use bowline_runtime::follow::{Cache, Change, Parsed, follow};
+use bowline_runtime::tasks::Tasks;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,7 +17,6 @@ use kube::runtime::watcher;
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
 
 use crate::view::key_of;
 
@@ -33,15 +33,15 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the watches; they end with `stop`.
-    pub(crate) fn watch(client: &Client, stop: &CancellationToken) -> Arc<Self> {
+    /// Starts the watches, which the process owns.
+    pub(crate) fn watch(client: &Client, tasks: &Tasks) -> Arc<Self> {
         let (changed, _) = broadcast::channel(BACKLOG);
         Arc::new(Self {
-            connections: filled(client, Some((changed.clone(), id)), stop),
-            providers: filled(client, None, stop),
-            workspaces: filled(client, None, stop),
-            shares: filled(client, Some((changed.clone(), shared)), stop),
-            namespaces: filled(client, None, stop),
+            connections: filled(client, Some((changed.clone(), id)), tasks),
+            providers: filled(client, None, tasks),
+            workspaces: filled(client, None, tasks),
+            shares: filled(client, Some((changed.clone(), shared)), tasks),
+            namespaces: filled(client, None, tasks),
             changed,
         })
     }
@@ -76,15 +76,15 @@ impl Cluster {
 /// Where changes are announced, and which connection an object is about.
 type Announce = (broadcast::Sender<String>, fn(&ObjectMeta) -> String);
 
-/// A cache of one kind, filled until `stop`.
-fn filled<K>(client: &Client, announce: Option<Announce>, stop: &CancellationToken) -> Cache<K>
+/// A cache of one kind, filled until the process ends.
+fn filled<K>(client: &Client, announce: Option<Announce>, tasks: &Tasks) -> Cache<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let cache = Cache::default();
-    let mut events = follow(Api::<Parsed<K>>::all(client.clone()), watcher::Config::default(), stop);
+    let mut events = follow(Api::<Parsed<K>>::all(client.clone()), watcher::Config::default(), tasks.stop());
     let filling = cache.clone();
-    tokio::spawn(async move {
+    tasks.own(format!("the watch of {}", K::kind(&())), async move {
         while let Some(event) = events.next().await {
             for change in filling.take(event) {
                 if let Change::SetAside(unreadable) = &change {

@@ -57,6 +57,7 @@ use bowline_oauth::http::{HttpClient, HttpClientError};
 use bowline_runtime::attempts::Attempts;
 use bowline_runtime::clock::Clock;
 use bowline_runtime::startup::{self, StartError};
+use bowline_runtime::tasks::{TaskFailure, Tasks};
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -94,28 +95,32 @@ pub enum PortalError {
     Key(#[from] session_key::KeyError),
     #[error(transparent)]
     Http(#[from] HttpClientError),
+    /// A part of the portal failed: it ends, and is started again as a whole.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until a part of it fails.
 pub async fn run(settings: PortalSettings) -> Result<(), PortalError> {
-    let stop = CancellationToken::new();
+    let tasks = Tasks::default();
+    let stop = tasks.stop().clone();
     startup::stop_on_signal(stop.clone())?;
     let address = settings.server.listen;
     let listen = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let client = startup::client().await?;
     let key = session_key::obtain(&client, &settings).await?;
-    let app = portal(settings, client, key, stop.clone())?;
+    let app = portal(settings, client, key, &tasks)?;
     tracing::info!(url = app.settings.url.origin(), "serving");
     serve::serve(listener, router::router(app), Bounds::default(), stop).await;
-    Ok(())
+    Ok(tasks.failure()?)
 }
 
 fn portal(
     settings: PortalSettings,
     client: Client,
     key: SessionKey,
-    stop: CancellationToken,
+    tasks: &Tasks,
 ) -> Result<Portal, HttpClientError> {
     let clock = Clock::default();
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
@@ -125,13 +130,13 @@ fn portal(
     };
     Ok(Arc::new(PortalState {
         key,
-        cluster: Cluster::watch(&client, &stop),
+        cluster: Cluster::watch(&client, tasks),
         access: Access::new(client.clone(), clock.clone()),
         attempts: Attempts::new(client.clone(), &settings.server.attempts_namespace),
         openid,
         limits: RateLimits::default(),
         clock,
-        stop,
+        stop: tasks.stop().clone(),
         client,
         settings,
     }))

@@ -116,6 +116,7 @@ mod tests {
     use axum::Router;
     use axum::body::Body;
     use axum::http::Uri;
+    use bowline_runtime::tasks::Tasks;
     use kube::Client;
     use serde_json::{Value, json};
     use tokio_util::sync::CancellationToken;
@@ -141,7 +142,7 @@ mod tests {
             let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
             Body::from(list.to_string())
         };
-        Cluster::watch(&Client::new(Router::new().fallback(answer), "default"), stop)
+        Cluster::watch(&Client::new(Router::new().fallback(answer), "default"), &Tasks::until(stop.clone()))
     }
 
     fn connection(version: &str) -> Value {

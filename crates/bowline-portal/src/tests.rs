@@ -86,7 +86,7 @@ async fn app() -> Portal {
     let (settings, _) = Cli::parse_from(arguments).flags.into_settings().unwrap();
     let client = Client::new(Router::new().fallback(api_server), "default");
     let key = SessionKey::new(&[7; 32]).unwrap();
-    let app = portal(settings, client, key, CancellationToken::new()).unwrap();
+    let app = portal(settings, client, key, &Tasks::default()).unwrap();
     tokio::time::timeout(Duration::from_secs(10), app.cluster.wait_ready()).await.unwrap();
     app
 }

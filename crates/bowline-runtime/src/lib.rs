@@ -1,7 +1,9 @@
 //! What all our processes share.
 //!
-//! - [`clock`], [`telemetry`]: time and logs.
+//! - [`clock`], [`steps`], [`telemetry`]: time, whether it jumped, and logs.
 //! - [`startup`]: a server's client, and the signals that end it.
+//! - `deadline`: every call to the API server ends.
+//! - [`tasks`]: tasks that end the process if they end.
 //! - [`kubeconfig`]: what is wrong with one, without quoting it.
 //! - [`follow`]: watches, and caches that tolerate unreadable objects and are never behind our own writes.
 //! - [`attempts`]: reading and writing attempts.
@@ -10,7 +12,10 @@
 
 pub mod attempts;
 pub mod clock;
+mod deadline;
 pub mod follow;
 pub mod kubeconfig;
 pub mod startup;
+pub mod steps;
+pub mod tasks;
 pub mod telemetry;

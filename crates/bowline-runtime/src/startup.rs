@@ -4,11 +4,13 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
+use kube::client::ClientBuilder;
 use kube::config::InferConfigError;
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::deadline::Deadlines;
 use crate::kubeconfig;
 
 /// Why a process cannot start.
@@ -37,12 +39,13 @@ fn fault_of(error: &InferConfigError) -> String {
     error.source().and_then(<dyn Error>::downcast_ref).map(kubeconfig::fault).unwrap_or_default()
 }
 
-/// A client from `KUBECONFIG`, or otherwise from the pod's `ServiceAccount`. It never retries by itself: a hidden retry
-/// could block a call for minutes.
+/// A client from `KUBECONFIG`, or otherwise from the pod's `ServiceAccount`. It never retries by itself, and every call of it
+/// has a deadline: a hidden retry, or a server that never answers, could block a call for minutes.
 pub async fn client() -> Result<Client, StartError> {
     let mut config = Config::infer().await.map_err(StartError::NoServer)?;
     config.default_retry = false;
-    Client::try_from(config).map_err(StartError::Client)
+    let builder = ClientBuilder::try_from(config).map_err(StartError::Client)?;
+    Ok(builder.with_layer(&Deadlines).build())
 }
 
 /// Cancels `stop` at SIGTERM or SIGINT.

@@ -74,7 +74,9 @@ fn awaiting_first(input: &Input, target: &Target) -> ConditionVerdict {
     }
     if let (Some(credentials), None) = (&spec.credentials, &input.observed.credentials) {
         let facts = MessageFacts { secret: Some(&credentials.secret_name), ..input.facts() };
-        return ConditionVerdict::of(Reason::CredentialsNotFound, &facts);
+        let unknown = input.observed.namespace_unreadable;
+        let reason = if unknown { Reason::NamespaceUnreadable } else { Reason::CredentialsNotFound };
+        return ConditionVerdict::of(reason, &facts);
     }
     let how = how_to_connect(input, target)
         .unwrap_or_else(|| format!("kubectl bowline import {}", input.connection.name_any()));

@@ -1,9 +1,11 @@
-//! Queries over all records. Each reads the cache once: well under a millisecond for 10,000 records.
+//! Queries over many records. Those that a change or a single grant causes visit only the records they concern.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Loaded, Store, loaded};
+use bowline_runtime::follow::LookupKey;
+
+use super::{Loaded, Store, StoredRecord, loaded};
 use crate::vault::record::{Record, SiblingKey};
 
 /// How many records are in which state, for metrics. A record may count in several.
@@ -16,6 +18,25 @@ pub(crate) struct Counts {
     pub(crate) endings: usize,
 }
 
+/// What records are found by.
+pub(super) fn keys(stored: &StoredRecord) -> Vec<LookupKey> {
+    let Ok(record) = stored else { return vec![unreadable()] };
+    let ending = record.ending().map(|_| ending());
+    ending.into_iter().chain(record.sibling_key().map(siblings)).collect()
+}
+
+fn unreadable() -> LookupKey {
+    ("unreadable", String::new())
+}
+
+fn ending() -> LookupKey {
+    ("ending", String::new())
+}
+
+fn siblings(key: &SiblingKey) -> LookupKey {
+    ("siblings", key.clone().into())
+}
+
 impl Store {
     /// All readable records, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Arc<Record>> + use<> {
@@ -26,7 +47,9 @@ impl Store {
 
     /// Records whose grant is to be revoked and erased, the next due first.
     pub(crate) fn ending(&self) -> Vec<Loaded> {
-        let mut ending = self.loaded_where(|record| record.ending().is_some());
+        let (records, key) = (self.read(), ending());
+        let marked = records.having(&key);
+        let mut ending: Vec<_> = marked.filter_map(|(uid, held)| loaded(uid, held).ok()).collect();
         ending.sort_by_key(|loaded| loaded.record.ending().map(|ending| ending.not_before));
         ending
     }
@@ -34,9 +57,9 @@ impl Store {
     /// Whether other connections hold a grant of the same account, client and authority, and will keep it. Those that are
     /// being ended do not count: of two that end together, neither must wait for the other.
     pub(crate) fn has_siblings(&self, key: &SiblingKey, except_uid: &str) -> bool {
-        self.iter().any(|record| {
-            record.sibling_key() == Some(key) && record.ending().is_none() && record.uid() != except_uid
-        })
+        let (records, key) = (self.read(), siblings(key));
+        let mut found = records.having(&key).filter_map(|(_, held)| held.content.as_ref().ok());
+        found.any(|record| record.ending().is_none() && record.uid() != except_uid)
     }
 
     /// Records of connections that are not among `known`, and not being ended. Call it only when all connections are listed.
@@ -46,7 +69,7 @@ impl Store {
 
     /// Whether some record cannot be read: then not all siblings are known.
     pub(crate) fn has_unreadable(&self) -> bool {
-        self.read().iter().any(|(_, held)| held.content.is_err())
+        self.read().having(&unreadable()).next().is_some()
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -22,5 +22,6 @@ pub mod random;
 pub mod sandbox;
 pub mod scratch;
 pub mod stage;
+pub mod tcp_proxy;
 pub mod tls;
 pub mod wait;

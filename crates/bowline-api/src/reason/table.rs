@@ -171,6 +171,8 @@ rows! {
         "The quota of namespace {namespace} leaves no room for Secret {secret}.";
     Forbidden: [PUBLISHED, Share], False, Serve, PlatformTeam, GrantRights, stalled, warning,
         "The operator may not write Secret {secret}, or a policy refuses it.";
+    NamespaceUnreadable: [AUTHORIZED, PUBLISHED, Share], Unknown, Serve, PlatformTeam, GrantRights, moving, warning,
+        "The operator cannot list the Secrets of namespace {namespace}, so it does not know what is there.";
     TemplateFailed: [PUBLISHED], False, Serve, Author, EditTemplate, stalled, warning,
         "The template cannot be rendered.";
     FormatFailed: [PUBLISHED], False, Serve, Author, EditSecret, stalled, warning,
@@ -234,4 +236,6 @@ rows! {
         "The grant could not be revoked at the provider.";
     Unreadable: [Event], True, Serve, Author, CorrectObject, moving, warning,
         "The object cannot be read and is set aside.";
+    InternalError: [Event], True, Serve, Nobody, Wait, moving, warning,
+        "The operator failed at this object because of a fault in its own program. Everything else is served; the operator's log says more.";
 }

@@ -9,11 +9,12 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
-use super::{Newest, ObjectVersion, Parsed, Source, Unlisted, Unreadable, strip};
+use super::{Lookup, LookupKey, Newest, ObjectVersion, Parsed, Source, Unlisted, Unreadable, project};
 
 /// The objects of one kind: those that can be read, and by name those that cannot. Clones share them.
 ///
-/// It is never behind our own writes that were given to [`Cache::wrote`].
+/// Each object is in place before its change is reported, also during a listing, so that whoever is woken by a change reads
+/// the new state. It is never behind our own writes that were given to [`Cache::wrote`].
 #[derive(Clone)]
 pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
     readable: Store<K>,
@@ -25,6 +26,7 @@ struct Inner<K: Resource<DynamicType = ()> + Clone + 'static> {
     readable: Store<K>,
     writer: Writer<K>,
     newest: Newest<ObjectRef<K>, Aside>,
+    lookup: Lookup<ObjectRef<K>, K>,
 }
 
 /// Why an object is not among the readable ones.
@@ -66,16 +68,22 @@ impl<K: Resource> Change<K> {
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Cache<K> {
     fn default() -> Self {
-        let (readable, mut writer) = reflector::store();
-        // A store is ready, for its controller, after its first listing. This one is filled object by object.
-        writer.apply_watcher_event(&Event::Init);
-        writer.apply_watcher_event(&Event::InitDone);
-        let inner = Inner { readable: readable.clone(), writer, newest: Newest::default() };
-        Self { readable, inner: Arc::new(Mutex::new(inner)), listed: watch::Sender::new(false) }
+        Self::looked_up_by(|_| Vec::new())
     }
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// An empty cache whose objects can be found by these keys of theirs ([`Cache::having`]).
+    pub fn looked_up_by(keys: fn(&K) -> Vec<LookupKey>) -> Self {
+        let (readable, mut writer) = reflector::store();
+        // A store is ready, for its controller, after its first listing. This one is filled object by object.
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitDone);
+        let (newest, lookup) = (Newest::default(), Lookup::by(keys));
+        let inner = Inner { readable: readable.clone(), writer, newest, lookup };
+        Self { readable, inner: Arc::new(Mutex::new(inner)), listed: watch::Sender::new(false) }
+    }
+
     /// Accepts an event of a watch.
     pub fn take(&self, event: Event<Parsed<K>>) -> Vec<Change<K>> {
         let mut inner = self.lock();
@@ -84,9 +92,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
                 inner.newest.listing_begins();
                 Vec::new()
             }
-            Event::InitApply(object) | Event::Apply(object) => {
-                Vec::from_iter(inner.put(object, Source::Watch))
-            }
+            Event::InitApply(object) | Event::Apply(object) => inner.put(object, Source::Watch),
             Event::Delete(object) => Vec::from_iter(inner.deleted(object.meta())),
             Event::InitDone => {
                 let gone = inner.unlisted();
@@ -96,9 +102,9 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
         }
     }
 
-    /// Accepts the answer to our own change of an object. `None` if that changes nothing here.
-    pub fn wrote(&self, mut object: Parsed<K>) -> Option<Change<K>> {
-        strip(&mut object);
+    /// Accepts the answer to our own change of an object. Empty if that changes nothing here.
+    pub fn wrote(&self, mut object: Parsed<K>) -> Vec<Change<K>> {
+        project(&mut object);
         self.lock().put(object, Source::OwnWrite)
     }
 
@@ -110,6 +116,12 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
     /// Those that can be read and are `wanted`.
     pub fn state_filter(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         self.readable.state_filter(wanted)
+    }
+
+    /// Those that can be read and have this key. Visits no other object.
+    pub fn having(&self, key: &LookupKey) -> Vec<Arc<K>> {
+        let found: Vec<_> = self.lock().lookup.having(key).cloned().collect();
+        found.iter().filter_map(|object| self.readable.get(object)).collect()
     }
 
     /// An object, if it can be read.
@@ -145,25 +157,52 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
-    fn put(&mut self, object: Parsed<K>, source: Source) -> Option<Change<K>> {
-        let (key, version) = (key(object.meta()), ObjectVersion::of(object.meta())?);
+    fn put(&mut self, object: Parsed<K>, source: Source) -> Vec<Change<K>> {
+        let Some(version) = ObjectVersion::of(object.meta()) else { return Vec::new() };
+        let (key, uid) = (key(object.meta()), Arc::clone(&version.uid));
         let (readable, aside) = match object.0 {
             Ok(object) => (Some(object), None),
             Err(unreadable) => (None, Some(Arc::new(unreadable))),
         };
-        let was_aside = self.newest.get(&key).and_then(|(_, held)| held.content.clone());
+        let held =
+            self.newest.get(&key).map(|(_, held)| (Arc::clone(&held.object.uid), held.content.clone()));
         if !self.newest.take(key.clone(), version, aside.clone(), source) {
-            return None;
+            return Vec::new();
         }
-        let before = self.readable.get(&key);
+        let mut changes = Vec::new();
+        // Deleted and created again while there was no watch: what was known of the former object has ended.
+        let mut was_aside = held.as_ref().and_then(|(_, aside)| aside.clone());
+        if held.as_ref().is_some_and(|(former, _)| *former != uid) {
+            let metadata = was_aside.take().map(|aside| aside.metadata.clone());
+            changes.push(self.replaced(&key, metadata));
+        }
+        changes.extend(self.show(&key, readable, aside, was_aside.as_deref()));
+        changes
+    }
+
+    fn show(
+        &mut self,
+        key: &ObjectRef<K>,
+        readable: Option<K>,
+        aside: Option<Arc<Unreadable>>,
+        was_aside: Option<&Unreadable>,
+    ) -> Option<Change<K>> {
+        let before = self.readable.get(key);
         if let Some(object) = readable {
+            self.lookup.change(key, before.as_deref(), Some(&object));
             self.writer.apply_watcher_event(&Event::Apply(object));
-            return Some(Change::Applied { object: self.readable.get(&key)?, before });
+            return Some(Change::Applied { object: self.readable.get(key)?, before });
         }
         self.take_out(before.as_deref());
         let fault = |unreadable: &Unreadable| (unreadable.field.clone(), unreadable.problem.clone());
-        let is_news = was_aside.as_deref().map(fault) != aside.as_deref().map(fault);
+        let is_news = was_aside.map(fault) != aside.as_deref().map(fault);
         aside.filter(|_| is_news).map(Change::SetAside)
+    }
+
+    /// The former object of this name is gone, without an event of its own.
+    fn replaced(&mut self, key: &ObjectRef<K>, aside: Option<ObjectMeta>) -> Change<K> {
+        let last = self.readable.get(key).map(|last| last.meta().clone());
+        self.gone(key, last.or(aside).unwrap_or_default())
     }
 
     fn deleted(&mut self, metadata: &ObjectMeta) -> Option<Change<K>> {
@@ -199,6 +238,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Inner<K> {
 
     fn take_out(&mut self, object: Option<&K>) {
         if let Some(object) = object {
+            self.lookup.change(&key(object.meta()), Some(object), None);
             self.writer.apply_watcher_event(&Event::Delete(object.clone()));
         }
     }

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::{Lookup, LookupKey};
+
 /// How many deleted objects are remembered: news of an object is not expected after this many later deletions.
 const DEAD_REMEMBERED: usize = 4096;
 
@@ -88,19 +90,26 @@ pub struct Newest<K, V> {
     dead_in_order: VecDeque<K>,
     listing: u64,
     revision: fn(&V) -> i64,
+    lookup: Lookup<K, V>,
 }
 
-impl<K, V> Default for Newest<K, V> {
+impl<K: Hash + Eq + Clone, V> Default for Newest<K, V> {
     fn default() -> Self {
         Self::by_revision(|_| 0)
     }
 }
 
-impl<K, V> Newest<K, V> {
+impl<K: Hash + Eq + Clone, V> Newest<K, V> {
     /// Nothing is known yet. `revision` reads the number of our own writes from the content.
     pub fn by_revision(revision: fn(&V) -> i64) -> Self {
-        let (held, dead) = (HashMap::new(), HashMap::new());
-        Self { held, dead, dead_in_order: VecDeque::new(), listing: 0, revision }
+        let (held, dead, lookup) = (HashMap::new(), HashMap::new(), Lookup::by(|_| Vec::new()));
+        Self { held, dead, dead_in_order: VecDeque::new(), listing: 0, revision, lookup }
+    }
+
+    /// The same, with keys by which entries can be found ([`Newest::having`]). Nothing may be known yet.
+    #[must_use]
+    pub fn looked_up_by(self, keys: fn(&V) -> Vec<LookupKey>) -> Self {
+        Self { lookup: Lookup::by(keys), ..self }
     }
 }
 
@@ -114,6 +123,11 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
 
     pub fn iter(&self) -> impl Iterator<Item = (&K, &CacheEntry<V>)> {
         self.held.iter()
+    }
+
+    /// The entries with this key. Visits no other.
+    pub fn having(&self, key: &LookupKey) -> impl Iterator<Item = (&K, &CacheEntry<V>)> {
+        self.lookup.having(key).filter_map(|name| self.held.get_key_value(name))
     }
 
     /// Accepts news unless the cached state is newer. Returns whether anything changed.
@@ -136,6 +150,8 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
             held.watched = watched;
             return false;
         }
+        let before = self.held.get(&key).map(|held| &held.content);
+        self.lookup.change(&key, before, Some(&content));
         self.held.insert(key, CacheEntry { object, content, source, arrived, watched });
         true
     }
@@ -146,7 +162,13 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
         if self.held.get(key)?.object.uid != dead.uid {
             return None;
         }
-        self.held.remove(key).map(|held| held.content)
+        self.remove(key)
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let held = self.held.remove(key)?;
+        self.lookup.change(key, Some(&held.content), None);
+        Some(held.content)
     }
 
     /// Call this before the API server is asked for the list.
@@ -161,9 +183,9 @@ impl<K: Hash + Eq + Clone, V> Newest<K, V> {
             .map(|(key, held)| (key.clone(), held.arrived))
             .partition(|(_, arrived)| *arrived == listing);
         let remove = |(key, _)| {
-            let held = self.held.remove(&key)?;
-            self.bury(&key, &held.object);
-            Some((key, held.content))
+            let last = self.held.get(&key)?.object.clone();
+            self.bury(&key, &last);
+            self.remove(&key).map(|content| (key, content))
         };
         let gone = gone.into_iter().filter_map(remove).collect();
         Unlisted { gone, doubtful: doubtful.into_iter().map(|(key, _)| key).collect() }

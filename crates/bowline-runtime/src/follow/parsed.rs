@@ -9,7 +9,12 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// An object as the API server sent it; if it does not parse, its metadata and the error.
+use super::project;
+
+/// How much is kept of the description of a fault.
+const PROBLEM_BYTES: usize = 512;
+
+/// An object as the API server sent it, without what nobody reads; if it does not parse, its metadata and the error.
 ///
 /// kube's `DeserializeGuard` does the same, but names no field and needs whole objects even if metadata is enough.
 #[derive(Clone, Debug)]
@@ -42,18 +47,34 @@ where
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Value::deserialize(deserializer)?;
         let error = match serde_path_to_error::deserialize::<_, K>(&object) {
-            Ok(parsed) => return Ok(Self(Ok(parsed))),
+            Ok(mut parsed) => {
+                // Here, and not once the page is complete: a page of large objects would be in memory twice.
+                project(&mut parsed);
+                return Ok(Self(Ok(parsed)));
+            }
             Err(error) => error,
         };
-        let PartialObjectMeta { metadata, .. } =
-            PartialObjectMeta::<K>::deserialize(&object).map_err(D::Error::custom)?;
+        let mut partial = PartialObjectMeta::<K>::deserialize(&object).map_err(D::Error::custom)?;
+        project(&mut partial);
+        let PartialObjectMeta { metadata, .. } = partial;
         // serde's message quotes the value.
         let problem = match &*K::kind(&()) {
             "Secret" => "it has another type".to_owned(),
             _ => error.inner().to_string(),
         };
-        Ok(Self(Err(Unreadable { metadata, field: error.path().to_string(), problem })))
+        let field = shortened(error.path().to_string());
+        Ok(Self(Err(Unreadable { metadata, field, problem: shortened(problem) })))
     }
+}
+
+/// The text is kept with the object, and may quote a value of any length.
+fn shortened(mut text: String) -> String {
+    if text.len() > PROBLEM_BYTES {
+        text.truncate(text.floor_char_boundary(PROBLEM_BYTES));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 impl<K: Resource> Resource for Parsed<K> {

@@ -120,8 +120,8 @@ fn our_own_write_shows_at_once_and_no_late_event_undoes_it() {
     list(&cache, [good("a", 1)]);
     let version =
         |cache: &Cache<IntegrationProvider>| cache.get(&key("a")).unwrap().metadata.resource_version.clone();
-    let change = cache.wrote(good("a", 3)).unwrap();
-    assert!(change.matters(), "its generation is another one");
+    let changes = cache.wrote(good("a", 3));
+    assert!(changes[0].matters(), "its generation is another one");
     for late in [Event::Apply(good("a", 2)), Event::Apply(good("a", 3))] {
         assert!(cache.take(late).is_empty());
     }
@@ -130,10 +130,63 @@ fn our_own_write_shows_at_once_and_no_late_event_undoes_it() {
 }
 
 #[test]
-fn of_annotations_only_ours_are_kept() {
-    let mut namespace = Namespace::default();
-    let annotations = [("bowline.dev/intake", "a/b"), ("example.com/large", "x")];
-    *namespace.annotations_mut() = annotations.map(|(key, value)| (key.into(), value.into())).into();
-    strip(&mut namespace);
-    assert_eq!(namespace.annotations().keys().collect::<Vec<_>>(), ["bowline.dev/intake"]);
+fn class_17_what_a_listing_contains_is_in_the_cache_before_it_is_reported() {
+    let cache = Cache::default();
+    list(&cache, (0..600).map(|number| good(&format!("p{number}"), number + 1)));
+    // The second page has not arrived yet.
+    cache.take(Event::Init);
+    let changed = cache.take(Event::InitApply(good("p7", 1_000)));
+    let [Change::Applied { object, before: Some(_) }] = &changed[..] else { panic!("{changed:?}") };
+    assert!(std::sync::Arc::ptr_eq(object, &cache.get(&key("p7")).unwrap()));
+}
+
+#[test]
+fn class_17_an_object_that_was_replaced_in_a_gap_is_reported_as_gone_and_as_new() {
+    let replaced = |name: &str, version: u64, before: &str| {
+        let mut object = provider(name, version, before);
+        object["metadata"]["uid"] = json!("another");
+        parsed(object)
+    };
+    let cache = Cache::default();
+    list(&cache, [good("a", 1), bad("b", 2)]);
+    let changes = list(&cache, [replaced("a", 9, "10m"), replaced("b", 9, "10m")]);
+    assert_eq!(names(&changes), ["a gone", "a applied", "b gone", "b applied"]);
+    let uids = |change: &Change<_>| change.meta().uid.clone().unwrap();
+    assert_eq!(changes.iter().map(uids).collect::<Vec<_>>(), ["a", "another", "b", "another"]);
+    assert!(matches!(&changes[1], Change::Applied { before: None, .. }), "it is no change of the former one");
+    let changes = list(&cache, [replaced("a", 10, "soon"), good("b", 11)]);
+    assert_eq!(names(&changes), ["a set aside", "b gone", "b applied"]);
+}
+
+#[test]
+fn class_14_objects_are_found_by_what_they_refer_to_and_no_other_is_visited() {
+    let type_of = |object: &IntegrationProvider| vec![("type", object.spec.type_.clone())];
+    let cache = Cache::looked_up_by(type_of);
+    let of_type = |name: &str, version: u64, type_: &str| {
+        let mut object = provider(name, version, "10m");
+        object["spec"]["type"] = json!(type_);
+        parsed(object)
+    };
+    list(&cache, [of_type("a", 1, "github"), of_type("b", 2, "github"), of_type("c", 3, "slack")]);
+    let found = |type_: &str| {
+        let found = cache.having(&("type", type_.to_owned()));
+        let mut names: Vec<_> = found.iter().filter_map(|object| object.metadata.name.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(found("github"), ["a", "b"]);
+    cache.take(Event::Apply(of_type("a", 4, "slack")));
+    cache.take(Event::Delete(of_type("c", 5, "slack")));
+    assert_eq!((found("github"), found("slack")), (vec!["b".to_owned()], vec!["a".to_owned()]));
+    cache.take(Event::Apply(bad("b", 6)));
+    list(&cache, []);
+    assert_eq!((found("github").len(), found("slack").len()), (0, 0));
+}
+
+#[test]
+fn what_is_wrong_with_an_object_is_said_in_few_words() {
+    let mut object = provider("a", 1, "10m");
+    object["spec"]["refresh"]["before"] = json!("x".repeat(300_000));
+    let Parsed(Err(unreadable)) = parsed(object) else { panic!("it was read") };
+    assert!(unreadable.note().len() < 2_000, "{} bytes", unreadable.note().len());
 }

@@ -107,6 +107,7 @@ pub(super) fn connection() -> Situation {
         credentials: None,
         requests_from: None,
         missing_policies: Arc::default(),
+        namespace_unreadable: false,
         attempts: Vec::new(),
         newest_attempt: None,
         portal: None,

@@ -5,7 +5,7 @@ use bowline_api::connection::AttemptResult;
 use bowline_api::reason::{Effect, Reason};
 use serde_json::json;
 
-use super::situation::{Situation, at, connection, good};
+use super::situation::{Situation, at, connection, good, target};
 use crate::connection::observed::RecordState;
 use crate::secret_plan::SecretPlan;
 use crate::world::{ProviderUse, UnusableProvider};
@@ -274,4 +274,18 @@ fn what_somebody_owns_who_may_not_is_withdrawn() {
         assert_eq!(plan.authorized.reason == Reason::OwnerUnverified, refused, "{spec}");
         assert_eq!(plan.secret == SecretPlan::Withdraw, refused, "{spec}");
     }
+}
+
+#[test]
+fn class_22_a_credentials_secret_is_not_called_missing_where_none_can_be_listed() {
+    let keyed = |unreadable: bool| {
+        let connection = connection().provider(Ok(target("generic-api-key")));
+        let connection = connection.spec(json!({"credentials": {"secretName": "key"}}));
+        connection.seen(|it| it.namespace_unreadable = unreadable)
+    };
+    let nothing = SecretPlan::Nothing;
+    are_decided(vec![
+        ("it is not there", keyed(false), (False, Reason::CredentialsNotFound), nothing),
+        ("nobody knows", keyed(true), (Unknown, Reason::NamespaceUnreadable), nothing),
+    ]);
 }
