@@ -169,6 +169,7 @@ fn outcome(error: &PublishError) -> PublishOutcome {
         PublishError::NamespaceTerminating(_)
         | PublishError::NamespaceNotFound(_)
         | PublishError::Refused(_)
+        | PublishError::TooLarge(_)
         | PublishError::BeingDeleted
         | PublishError::Contended
         | PublishError::Unanswered(_)

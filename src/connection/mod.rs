@@ -34,6 +34,9 @@ use crate::metrics::PassOutcome;
 /// How soon unfinished work is repeated.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// How soon a Secret that the API server does not accept is offered again: a policy may have changed.
+const REFUSED: Duration = Duration::from_mins(10);
+
 /// How soon an unusable record is checked again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -127,6 +130,7 @@ fn next(
         plan.consent_at.filter(|_| idle),
         unannounced(observed, now),
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
+        outcome.refused.then(|| later(now, REFUSED)),
     ];
     look_again(times.into_iter().flatten().min(), now)
 }

@@ -35,6 +35,8 @@ pub(crate) enum Outcome {
     Committed { accepted: bool },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
     Failed { revision: i64, failure: Failure },
+    /// The provider answered with a token that is too long to be kept. What could be kept is this revision.
+    Oversized { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stays.
     Unknown { revision: i64, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
@@ -93,6 +95,7 @@ impl Outcome {
             // These have their own times, or leave nothing to do.
             Self::Committed { .. }
             | Self::Failed { .. }
+            | Self::Oversized { .. }
             | Self::Unknown { .. }
             | Self::Lost { .. }
             | Self::IntakeRefused { .. }
@@ -126,7 +129,7 @@ impl From<&Outcome> for RefreshOutcome {
                 _ => Self::Refused,
             },
             Outcome::Held { .. } | Outcome::SecretMissing { .. } => Self::Transient,
-            Outcome::ConsentOutdated => Self::Refused,
+            Outcome::ConsentOutdated | Outcome::Oversized { .. } => Self::Refused,
             // Foreign or Stale: a refresh ends in none of the other ways.
             Outcome::Foreign { .. }
             | Outcome::Stale

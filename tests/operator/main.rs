@@ -24,6 +24,7 @@ mod looking;
 mod missing;
 mod narrow;
 mod oidc;
+mod oversized;
 mod plugin;
 mod plugin_consent;
 mod plugin_installed;

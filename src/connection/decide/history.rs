@@ -62,8 +62,7 @@ impl History {
             handled_authorization: status.last_handled_authorization.clone(),
             ..Self::default()
         };
-        let known = status.grant.as_ref().map(|grant| (grant.id.clone(), grant.revision));
-        if known != observed.record.version().map(|grant| (grant.id.to_string(), grant.revision)) {
+        if !is_about(status, observed) {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
@@ -97,6 +96,9 @@ impl History {
             }
             // Before the first record there is no revision, but a failure counts already.
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
+                self.failed(failure, finished, policy, jitter)
+            }
+            Outcome::Oversized { revision: tried, failure } if Some(*tried) == revision => {
                 self.failed(failure, finished, policy, jitter)
             }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
@@ -190,6 +192,17 @@ impl History {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
         Some(Pause { not_before, app_version: self.failed_with.clone() })
     }
+}
+
+/// Whether status describes the grant on record. An answer that could be kept only in part is a new revision, and counts as
+/// one more failure of the same grant.
+fn is_about(status: &IntegrationConnectionStatus, observed: &ObservedConnection) -> bool {
+    let (Some(known), Some(present)) = (&status.grant, observed.record.version()) else {
+        return status.grant.is_none() && observed.record.version().is_none();
+    };
+    let outcome = observed.actor.finished.as_ref().map(|finished| &finished.outcome);
+    let goes_on = matches!(outcome, Some(Outcome::Oversized { .. }));
+    known.id == present.id.to_string() && (known.revision == present.revision || goes_on)
 }
 
 /// The end of a pause, unless the app registration it was imposed for has been replaced since.

@@ -10,8 +10,8 @@ use super::consent;
 use super::input::Input;
 use super::verdict::ConditionVerdict;
 use crate::grant::intake::Announcement;
-use crate::grant::may_be_sent_again;
 use crate::grant::work::Task;
+use crate::grant::{may_be_sent_again, schedule};
 
 pub(super) fn task(
     input: &Input,
@@ -98,8 +98,9 @@ pub(super) fn pending_request(input: &Input) -> Option<String> {
 pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let spec = &input.connection.spec;
     let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;
+    let lifetime = schedule::lifetime(grant.obtained_at, grant.expires_at);
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
     let counts = input.history.second_opinion_at(input.policy).unwrap_or(last);
-    Some(later(last, input.policy.bounds.min_interval).max(counts).max(input.now))
+    Some(later(last, input.policy.least_interval(lifetime)).max(counts).max(input.now))
 }

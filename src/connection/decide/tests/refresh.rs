@@ -28,6 +28,24 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
 }
 
 #[test]
+fn class_12_an_answer_that_could_be_kept_in_part_counts_as_a_refusal_of_the_same_grant() {
+    let too_long = || Outcome::Oversized { revision: 4, failure: failure(Class::Bug) };
+    let plan = good().failed_before(3, 3, Reason::RefreshFailing).refreshed().came(too_long()).decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (4, 4));
+    assert_eq!((plan.fresh.reason, plan.secret), (Reason::RefreshFailing, SecretPlan::Write));
+    assert!(plan.fresh.message.contains("The provider said no."), "{}", plan.fresh.message);
+}
+
+#[test]
+fn class_12_a_token_that_cannot_be_kept_fresh_says_why_it_is_refreshed_rarely() {
+    let short = || good().grant(|grant| grant.expires_at = Some(at(1)));
+    let plan = short().at_second(60).decided();
+    assert_eq!((plan.fresh.reason, plan.next_attempt), (Reason::TokenExpired, Some(at(200))));
+    assert!(plan.fresh.message.contains("live for 1 s"), "{}", plan.fresh.message);
+    assert_eq!(short().at_second(60).requested("x").decided().request_at, Some(at(200)));
+}
+
+#[test]
 fn a_refusal_within_the_minute_is_no_second_opinion_and_a_request_waits_for_it() {
     let doubted = || {
         let failed = good().failed_before(1, 1, Reason::GrantExpired);
