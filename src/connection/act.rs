@@ -174,6 +174,7 @@ impl Act<'_> {
             urgency: expires_at.unwrap_or(Timestamp::MAX),
             task,
             gone: CancellationToken::new(),
+            gives_way: CancellationToken::new(),
         }
     }
 

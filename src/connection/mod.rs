@@ -122,11 +122,12 @@ fn next(
     let expiry = observed.record.grant().and_then(|grant| grant.expires_at).filter(|at| *at > now);
     let idle = plan.task.is_none() && !observed.actor.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
-    let rested = observed.actor.rest_until.filter(|until| *until > now);
+    let rested = |until: Option<Timestamp>| until.filter(|until| *until > now);
     let times = [
         expiry,
-        // Nothing is due while the actor rests.
-        rested.or(attempt),
+        // No refresh is due while the actor rests.
+        rested(observed.actor.rest_until).or(attempt),
+        rested(observed.actor.consent_rest_until),
         plan.consent_at.filter(|_| idle),
         unannounced(observed, now),
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
+use crate::grant::incident::Incident;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
@@ -24,6 +25,8 @@ pub(crate) struct ObservedConnection {
     pub(crate) provider: Result<Arc<Target>, UnusableProvider>,
     /// When the next probe is due, if the provider rejects the registration that the connection uses.
     pub(crate) next_probe: Option<Timestamp>,
+    /// The provider refuses the grants of several connections at once.
+    pub(crate) incident: Option<Incident>,
     pub(crate) namespace_labels: BTreeMap<String, String>,
     pub(crate) record: RecordState,
     /// The Secret under the name to publish, if it exists.

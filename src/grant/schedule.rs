@@ -17,6 +17,9 @@ pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 /// The longest least time between two refreshes of a token that lives too short to be kept fresh.
 const LONGEST_INTERVAL: Duration = Duration::from_mins(10);
 
+/// How long a final verdict is looked at again once a day; after that, once a week.
+const LOOKED_AT_DAILY: Duration = Duration::from_hours(7 * 24);
+
 /// How long after ten refusals the next refresh waits.
 pub(crate) const AFTER_STOPPING: Duration = Duration::from_hours(24);
 
@@ -133,6 +136,13 @@ pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     later(now, wait.min(Duration::from_hours(1)))
 }
 
+/// When a grant that was refused at `last`, and is given up since `since`, is looked at again: the provider may have been
+/// wrong, and its answer costs one request.
+pub(crate) fn after_verdict(last: Timestamp, since: Timestamp) -> Timestamp {
+    let days = if last < later(since, LOOKED_AT_DAILY) { 1 } else { 7 };
+    later(last, AFTER_STOPPING * days)
+}
+
 /// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe may
 /// trigger the provider's reuse detection and end a live token; at once if no token is valid.
 pub(crate) fn probe_at(
@@ -230,6 +240,14 @@ mod tests {
         }
         let bounds = RefreshBounds { min_interval: Duration::from_mins(1), ..RefreshBounds::default() };
         assert_eq!(Policy::plain(bounds).least_interval(Some(Duration::from_secs(1))), LONGEST_INTERVAL);
+    }
+
+    #[test]
+    fn a_final_verdict_is_looked_at_daily_and_later_weekly() {
+        let day = 86_400;
+        assert_eq!(after_verdict(at(0), at(0)), at(day));
+        assert_eq!(after_verdict(at(6 * day), at(0)), at(7 * day));
+        assert_eq!(after_verdict(at(7 * day), at(0)), at(14 * day));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{OperatorError, relations};
 use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
+use crate::grant::schedule::RefreshBounds;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kube_ext::events::Events;
 use crate::kube_ext::index::SecretIndex;
@@ -42,7 +43,7 @@ pub(super) fn make(
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
     let engine = Engine {
         records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
-        gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
+        gate: gate(&metrics, &clock, &world, settings.limits),
         marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
         consents: Consents::new(attempts, settings.portal.clone()),
@@ -64,6 +65,10 @@ pub(super) fn make(
         settings,
     };
     Ok((Arc::new(ctx), registry))
+}
+
+fn gate(metrics: &Arc<Metrics>, clock: &Clock, world: &World, limits: RefreshBounds) -> Gate {
+    Gate::new(Arc::clone(metrics), clock.clone(), world.kinds.providers.waker.clone(), limits)
 }
 
 /// Names this process in intents: an earlier process of the same pod has another name.

@@ -17,6 +17,7 @@ mod ending;
 mod faults;
 mod gitops;
 mod grace;
+mod incident;
 mod intake;
 mod keyring;
 mod lifecycle;
@@ -36,6 +37,7 @@ mod sharing;
 mod stage;
 mod terminal;
 mod unreadable;
+mod waiting;
 
 /// Where browsers would find the portal.
 pub const PORTAL: &str = "https://portal.example";

@@ -100,8 +100,9 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
     if !input.observed.is_refreshable(spec, grant) {
         return None;
     }
-    // The later of the two; `None` is before every time.
-    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
+    let looked_at_again = input.history.looked_at_again();
+    // The latest of them; `None` is before every time.
+    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)).max(looked_at_again) {
         return Some(at);
     }
     let (obtained_at, expires_at) = (grant.obtained_at, grant.expires_at?);

@@ -19,19 +19,15 @@ pub(super) fn task(
     next_attempt: Option<Timestamp>,
 ) -> Option<Task> {
     let actor = &input.observed.actor;
-    if actor.busy || actor.rest_until.is_some_and(|until| until > input.now) {
-        return None;
+    let rests = |until: Option<Timestamp>| until.is_some_and(|until| until > input.now);
+    // A refresh that waits for its turn gives way: codes expire, and people wait.
+    if (!actor.busy || actor.gives_way)
+        && !rests(actor.consent_rest_until)
+        && let Some(step) = taken_in(input, authorized)
+    {
+        return Some(step);
     }
-    if let Some(step) = consent::task(input, authorized) {
-        return Some(Task::Consent(step));
-    }
-    if input.connection.spec.suspend.unwrap_or_default() {
-        return None;
-    }
-    if let Some(taking) = taking(input, authorized) {
-        return Some(taking);
-    }
-    if !matches!(authorized.effect, Effect::Serve | Effect::Withhold) {
+    if actor.busy || rests(actor.rest_until) || !traffic_allowed(input, authorized) {
         return None;
     }
     let request = pending_request(input);
@@ -44,6 +40,19 @@ pub(super) fn task(
             Task::Refresh { request }
         }
     })
+}
+
+/// What leads to a new grant: the step of an attempt, or one that is imported.
+fn taken_in(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
+    let step = consent::task(input, authorized).map(Task::Consent);
+    step.or_else(|| taking(input, authorized).filter(|_| !input.connection.spec.suspend.unwrap_or_default()))
+}
+
+/// Whether anything may be sent to the provider with the grant in use. What it decided for good is looked at again, rarely.
+pub(super) fn traffic_allowed(input: &Input, authorized: &ConditionVerdict) -> bool {
+    let looks_again = input.history.is_condemned_as(authorized.reason);
+    let sends = matches!(authorized.effect, Effect::Serve | Effect::Withhold) || looks_again;
+    sends && !input.connection.is_paused()
 }
 
 /// An imported grant goes first.

@@ -120,6 +120,7 @@ async fn keep(
 ) -> Result<Spent, NotSpent> {
     let records = &engine.records;
     engine.gate.accepted(job);
+    engine.gate.honored(job, &opened.grant);
     let grant = without_spent_token(renewed(&opened.grant, answer.clone(), asked_at), job, &answer);
     let graced = opened.slot() == Slot::InUse && job.target.grace().is_some();
     let predecessor = graced.then_some(&opened.grant);

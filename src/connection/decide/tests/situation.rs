@@ -97,6 +97,7 @@ pub(super) fn connection() -> Situation {
     let observed = ObservedConnection {
         provider: Ok(target("sandbox")),
         next_probe: None,
+        incident: None,
         namespace_labels: BTreeMap::new(),
         record: RecordState::Missing,
         secret: None,
