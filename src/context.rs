@@ -202,6 +202,7 @@ fn outcome(error: &PublishError) -> PublishOutcome {
         | PublishError::NamespaceUnreadable
         | PublishError::NamespaceNotFound(_)
         | PublishError::Refused(_)
+        | PublishError::TooLarge(_)
         | PublishError::BeingDeleted
         | PublishError::Contended
         | PublishError::Unanswered(_)

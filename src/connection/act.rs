@@ -29,6 +29,8 @@ pub(super) struct ConnectionOutcome {
     pub(crate) secret: SecretOutcome,
     /// Whether work is left that should be repeated soon.
     pub(crate) unfinished: bool,
+    /// Whether the API server does not accept the Secret as it is.
+    pub(crate) refused: bool,
 }
 
 /// Carries the plan out. Removals go first.
@@ -132,7 +134,9 @@ impl Act<'_> {
         let (namespace, name) =
             (self.connection.namespace().unwrap_or_default(), self.connection.secret_name());
         tracing::warn!(error = %chain(error), secret = name, "{what}");
-        self.outcome.unfinished = true;
+        let is_refused = error.is_refused_for_good();
+        self.outcome.unfinished |= !is_refused;
+        self.outcome.refused |= is_refused;
         self.outcome.secret = SecretOutcome::failed(error, error.reason(), &namespace, &name);
     }
 
@@ -205,6 +209,7 @@ impl Act<'_> {
             urgency: expires_at.unwrap_or(Timestamp::MAX),
             task,
             gone: CancellationToken::new(),
+            gives_way: CancellationToken::new(),
         }
     }
 

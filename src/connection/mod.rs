@@ -35,6 +35,9 @@ use crate::metrics::PassOutcome;
 /// How soon unfinished work is repeated.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// How soon a Secret that the API server does not accept is offered again: a policy may have changed.
+const REFUSED: Duration = Duration::from_mins(10);
+
 /// How soon an unusable record is checked again, in the cache and without a request.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -121,14 +124,16 @@ fn next(
     let expiry = observed.record.grant().and_then(|grant| grant.expires_at).filter(|at| *at > now);
     let idle = plan.task.is_none() && !observed.actor.busy;
     let attempt = [plan.next_attempt, plan.request_at].into_iter().flatten().min().filter(|_| idle);
-    let rested = observed.actor.rest_until.filter(|until| *until > now);
+    let rested = |until: Option<Timestamp>| until.filter(|until| *until > now);
     let times = [
         expiry,
-        // Nothing is due while the actor rests.
-        rested.or(attempt),
+        // No refresh is due while the actor rests.
+        rested(observed.actor.rest_until).or(attempt),
+        rested(observed.actor.consent_rest_until),
         plan.consent_at.filter(|_| idle),
         unannounced(observed, now),
         outcome.unfinished.then(|| later(now, TRY_AGAIN)),
+        outcome.refused.then(|| later(now, REFUSED)),
     ];
     look_again(times.into_iter().flatten().min(), now)
 }

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use super::observed::{ObservedConnection, Present, RecordState};
 use crate::context::Context;
 use crate::grant::consent::Concluded;
+use crate::grant::incident::Trouble;
 use crate::kube_ext::index::SecretIndex;
 use crate::publishing::PublishedVersion;
 use crate::vault::record::{ReadError, SealedField};
@@ -32,15 +33,19 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
             .map(|(uid, version): (String, String)| format!("{uid}/{version}")),
     };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
-    let next_probe = target
-        .filter(|_| spec.app.is_none())
-        .and_then(|target| ctx.grants.registrations().next_probe(target.provider()));
+    let incident = |trouble| {
+        let shared = target.filter(|_| spec.app.is_none())?;
+        ctx.grants.incidents().present(shared.provider(), trouble)
+    };
+    let next_probe = incident(Trouble::Registration).map(|incident| incident.next_probe);
+    let incident = incident(Trouble::Grants);
     let usage = target.map_or(ProviderUse::Allowed, |target| ctx.world.may_use(target, connection));
     let credentials = spec.credentials.as_ref();
     let credentials = credentials.and_then(|named| seen(&ctx.world.credentials, &named.secret_name));
     ObservedConnection {
         provider,
         next_probe,
+        incident,
         usage,
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),

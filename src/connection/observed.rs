@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::grant::consent::Dismissal;
 use crate::grant::desk::WorkView;
+use crate::grant::incident::Incident;
 use crate::grant::target::Target;
 use crate::publishing::PublishedVersion;
 use crate::secret_plan::GrantInUse;
@@ -26,6 +27,8 @@ pub(crate) struct ObservedConnection {
     pub(crate) next_probe: Option<Timestamp>,
     /// Whether the connection may use its provider; `Allowed` while the provider is not known.
     pub(crate) usage: ProviderUse,
+    /// The provider refuses the grants of several connections at once.
+    pub(crate) incident: Option<Incident>,
     pub(crate) record: RecordState,
     /// The Secret under the name to publish, if it exists.
     pub(crate) secret: Option<ObjectVersion>,

@@ -17,10 +17,10 @@ use tracing::Instrument;
 
 use super::budget::RequestBudget;
 use super::consent::{Concluded, Dismissal, consent};
-use super::outcome::{FinishedWork, Outcome};
+use super::incident::Incidents;
+use super::outcome::{FinishedWork, Outcome, SLOW};
 use super::refresh::{mint, refresh};
-use super::registration::Registrations;
-use super::work::{ConsentTask, Job, Task};
+use super::work::{ConsentTask, Job, Lane, Task};
 use super::{Engine, Records, intake, lock, revoke};
 use crate::kube_ext::events::Events;
 use crate::metrics::{GRANT_WORK, Metrics};
@@ -52,22 +52,31 @@ pub(crate) enum Submission {
 /// What is remembered about one grant between jobs. Small; removed when the connection is gone.
 #[derive(Default)]
 struct Actor {
-    /// Set while it is at work; cancelled when the connection is deleted meanwhile.
-    at_work: Option<CancellationToken>,
+    at_work: Option<PresentWork>,
     outcomes: u64,
     seen: WorkView,
+}
+
+/// The tokens of the job at work.
+struct PresentWork {
+    gone: CancellationToken,
+    gives_way: Option<CancellationToken>,
 }
 
 /// What a reconcile sees of a grant's work.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WorkView {
     pub(crate) busy: bool,
+    /// It is busy with a refresh that stops if it still waits for its turn, once a step of an attempt is submitted.
+    pub(crate) gives_way: bool,
     /// What was finished last, until it is acknowledged.
     pub(crate) finished: Option<FinishedWork>,
     /// The credentials Secret that was refused last: UID and resourceVersion.
     pub(crate) refused_source: Option<(String, String)>,
-    /// Work before this time makes no sense: the cause that prevented the last work cannot be over.
+    /// A refresh before this time makes no sense: the cause that prevented the last one cannot be over.
     pub(crate) rest_until: Option<Timestamp>,
+    /// The same for steps of attempts, and for grants that are taken in.
+    pub(crate) consent_rest_until: Option<Timestamp>,
     /// The connection's own app is not the one that the grant is bound to, as the last work found.
     pub(crate) app_differs: bool,
     /// The announcement that was carried out or refused last. The object may show it for a moment longer.
@@ -94,9 +103,9 @@ impl Desk {
         &self.engine.records
     }
 
-    /// What providers say of our registrations.
-    pub(crate) fn registrations(&self) -> &Registrations {
-        &self.engine.gate.registrations
+    /// What providers refuse to everybody.
+    pub(crate) fn incidents(&self) -> &Incidents {
+        &self.engine.gate.incidents
     }
 
     /// How many refreshes people may request.
@@ -122,10 +131,15 @@ impl Desk {
         {
             let mut actors = lock(&self.actors);
             let actor = actors.entry(job.place.uid.clone()).or_default();
-            if actor.at_work.is_some() {
+            if let Some(work) = &actor.at_work {
+                // Neither a person nor an ending waits for a queue of refreshes.
+                if !job.task.gives_way() {
+                    work.gives_way.iter().for_each(CancellationToken::cancel);
+                }
                 return Submission::Busy;
             }
-            actor.at_work = Some(job.gone.clone());
+            let gives_way = job.task.gives_way().then(|| job.gives_way.clone());
+            actor.at_work = Some(PresentWork { gone: job.gone.clone(), gives_way });
         }
         let span = tracing::info_span!("grant", namespace = job.place.namespace, name = job.place.name);
         self.tasks.spawn(Arc::clone(self).run(job).instrument(span));
@@ -181,7 +195,8 @@ impl Desk {
         let concluded = self.engine.consents.concluded(uid);
         let actors = lock(&self.actors);
         let Some(actor) = actors.get(uid) else { return WorkView { concluded, ..WorkView::default() } };
-        WorkView { busy: actor.at_work.is_some(), concluded, ..actor.seen.clone() }
+        let gives_way = actor.at_work.as_ref().is_some_and(|work| work.gives_way.is_some());
+        WorkView { busy: actor.at_work.is_some(), gives_way, concluded, ..actor.seen.clone() }
     }
 
     /// Forgets an outcome that status now shows.
@@ -194,8 +209,8 @@ impl Desk {
     /// Forgets a connection that is gone. Work in progress still finishes and commits.
     pub(crate) fn forget(&self, uid: &str) {
         let mut actors = lock(&self.actors);
-        if let Some(gone) = actors.get(uid).and_then(|actor| actor.at_work.as_ref()) {
-            return gone.cancel();
+        if let Some(work) = actors.get(uid).and_then(|actor| actor.at_work.as_ref()) {
+            return work.gone.cancel();
         }
         actors.remove(uid);
         self.forget_beside(uid);
@@ -219,7 +234,7 @@ impl Desk {
         let now = self.engine.records.clock.now();
         let mut actors = lock(&self.actors);
         let actor = actors.entry(uid.clone()).or_default();
-        let gone = actor.at_work.take().is_some_and(|gone| gone.is_cancelled());
+        let gone = actor.at_work.take().is_some_and(|work| work.gone.is_cancelled());
         if gone || matches!(job.task, Task::End { .. }) {
             // The connection may be gone for good: nothing about it is kept here.
             actors.remove(uid);
@@ -245,7 +260,18 @@ impl Actor {
         let seen = &mut self.seen;
         // Work that panicked would do so again at once.
         let panicked = || Some(later(now, AFTER_PANIC));
-        seen.rest_until = outcome.as_ref().map_or_else(panicked, |outcome| outcome.rest_until(now));
+        let rest_until = outcome.as_ref().map_or_else(panicked, |outcome| outcome.rest_until(now));
+        match (job.task.lane(), &outcome) {
+            (Lane::Refresh, _) => seen.rest_until = rest_until,
+            // A code that comes meanwhile must not expire.
+            (Lane::Consent, Some(Outcome::Held { until })) => {
+                seen.consent_rest_until = Some(later(now, SLOW).min(*until));
+            }
+            (Lane::Consent, Some(Outcome::Committed { .. })) => {
+                (seen.rest_until, seen.consent_rest_until) = (None, None);
+            }
+            (Lane::Consent, _) => seen.consent_rest_until = rest_until,
+        }
         seen.app_differs = matches!(outcome, Some(Outcome::ConsentOutdated));
         if outcome.as_ref().is_some_and(|outcome| !outcome.is_undone()) {
             seen.taken = announcement.clone().or(seen.taken.take());

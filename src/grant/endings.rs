@@ -92,6 +92,7 @@ impl Endings {
             urgency: now,
             task: Task::End { read: loaded.version.read() },
             gone: CancellationToken::new(),
+            gives_way: CancellationToken::new(),
         };
         !matches!(self.desk.submit(job), Submission::Busy)
     }

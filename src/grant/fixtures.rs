@@ -37,6 +37,7 @@ use super::desk::{Desk, WorkView};
 use super::gate::Gate;
 use super::records::Records;
 use super::revoke::Replaced;
+use super::schedule::RefreshBounds;
 use super::secrets::Secrets;
 use super::slot::Marks;
 use super::target::Target;
@@ -217,7 +218,7 @@ impl Bench {
         let wake_provider = mpsc::unbounded_channel().0;
         let engine = Engine {
             records: records_at(&api, &clock).await,
-            gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider),
+            gate: Gate::new(Arc::clone(&metrics), time.clone(), wake_provider, RefreshBounds::default()),
             marks: Marks::new("us".to_owned(), Duration::from_mins(1), time),
             secrets: Secrets { kube: client.clone() },
             consents: Consents::new(Attempts::new(client.clone(), "bowline-attempts"), None),
@@ -324,7 +325,7 @@ pub(crate) fn oauth_grant(entry: &str, refresh_token: &str) -> Grant {
 /// What a provider answers to a refresh.
 pub(crate) fn answer(refresh_token: Option<&str>) -> TokenAnswer {
     TokenAnswer {
-        access_token: "new access".into(),
+        access_token: Some("new access".into()),
         refresh_token: refresh_token.map(SecretString::from),
         token_type: "Bearer".to_owned(),
         expires_in: Some(Duration::from_secs(90)),
@@ -353,5 +354,6 @@ pub(crate) fn job(entry: &str, task: Task) -> Job {
         urgency: at(0),
         task,
         gone: CancellationToken::new(),
+        gives_way: CancellationToken::new(),
     }
 }

@@ -2,24 +2,22 @@
 //! provider rather than about a grant.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bowline_api::IntegrationProvider;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
 use bowline_runtime::clock::{Clock, later};
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::RequestBudget;
+use super::incident::{Hearing, Incident, Incidents, Trouble};
 use super::outcome::Outcome;
 use super::pace::{Permit, ProviderQueues};
-use super::registration::Registrations;
-use super::schedule;
-use super::work::Job;
+use super::schedule::RefreshBounds;
+use super::work::{Job, Task};
 use crate::metrics::{Metrics, Operation};
 use crate::vault::Grant;
 
@@ -27,8 +25,8 @@ pub(crate) struct Gate {
     metrics: Arc<Metrics>,
     clock: Clock,
     queues: ProviderQueues,
-    /// What providers say about our registrations.
-    pub(crate) registrations: Registrations,
+    /// What providers refuse to everybody.
+    pub(crate) incidents: Incidents,
     /// Refreshes that people request.
     pub(crate) requests: RequestBudget,
     wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
@@ -37,37 +35,63 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// `wake_provider` reconciles a provider when the rejection of its registration begins or ends.
+    /// `wake_provider` reconciles a provider when an incident begins or ends.
     pub(crate) fn new(
         metrics: Arc<Metrics>,
         clock: Clock,
         wake_provider: UnboundedSender<ObjectRef<IntegrationProvider>>,
+        bounds: RefreshBounds,
     ) -> Self {
         Self {
             metrics,
             clock,
             queues: ProviderQueues::default(),
-            registrations: Registrations::default(),
+            incidents: Incidents::new(bounds.second_opinion_after),
             requests: RequestBudget::default(),
             wake_provider,
             draining: CancellationToken::new(),
         }
     }
 
-    /// Waits for the provider's turn.
+    /// Waits for the provider's turn. What holds it back is looked at again when the turn comes.
     pub(super) async fn admit(&self, job: &Job) -> Result<Permit, Outcome> {
-        let (provider, now) = (job.target.provider(), self.clock.now());
-        let held = |until| Outcome::Held { until };
-        // A connection with its own app neither waits for the provider's registration nor uses up its probe.
-        if job.own_app.is_none() {
-            self.registrations.take_probe(provider, now).map_err(held)?;
+        let (provider, lane) = (job.target.provider(), job.task.lane());
+        let may_go = || {
+            let now = self.clock.now();
+            let held = self.queues.held_until(provider, lane, now);
+            let probe = self.incident(job).map(|incident| incident.next_probe).filter(|at| *at > now);
+            held.max(probe).map_or(Ok(now), |until| Err(Outcome::Held { until }))
+        };
+        may_go()?;
+        let permit = self.turn(job).await?;
+        let now = may_go()?;
+        for trouble in troubles(job) {
+            let probe = self.incidents.take_probe(provider, *trouble, witness(job), now);
+            probe.map_err(|until| Outcome::Held { until })?;
         }
-        let turn = self.queues.admit(provider, job.target.max_concurrent(), job.urgency, now);
+        Ok(permit)
+    }
+
+    /// The same for a code that is lost if it is not sent now.
+    pub(super) async fn admit_code(&self, job: &Job) -> Result<Permit, Outcome> {
+        self.turn(job).await
+    }
+
+    async fn turn(&self, job: &Job) -> Result<Permit, Outcome> {
+        let Job { target, urgency, task, .. } = job;
+        let turn = self.queues.turn(target.provider(), task.lane(), target.max_concurrent(), *urgency);
         tokio::select! {
             biased;
             () = self.draining.cancelled() => Err(Outcome::Stale),
-            turn = turn => turn.map_err(held),
+            () = job.gives_way.cancelled(), if task.gives_way() => Err(Outcome::GaveWay),
+            turn = turn => turn.ok_or(Outcome::Stale),
         }
+    }
+
+    /// The incident that holds this job back, with the later probe.
+    fn incident(&self, job: &Job) -> Option<Incident> {
+        let present = |trouble: &Trouble| self.incidents.present(job.target.provider(), *trouble);
+        troubles(job).iter().filter_map(present).max_by_key(|incident| incident.next_probe)
     }
 
     /// Runs a request to a provider, and counts its result and duration.
@@ -84,28 +108,54 @@ impl Gate {
 
     /// The registration works: if its connections were paused, they continue.
     pub(super) fn accepted(&self, job: &Job) {
+        self.works(job, Trouble::Registration, witness(job));
+    }
+
+    /// The provider accepted this grant: if the others waited, they continue.
+    pub(super) fn honored(&self, job: &Job, grant: &Grant) {
+        self.works(job, Trouble::Grants, account(job, grant));
+    }
+
+    fn works(&self, job: &Job, trouble: Trouble, witness: &str) {
         let provider = job.target.provider();
-        if job.own_app.is_none() && self.registrations.accepted(provider) {
+        if job.own_app.is_none() && self.incidents.works(provider, trouble, witness) {
             self.wake(provider);
         }
     }
 
     /// Notes what a failure says about the provider. `grant` is the one in use, if that was sent.
     pub(super) fn failed(&self, job: &Job, failure: Failure, grant: Option<&Grant>) -> Failure {
-        let mut failure = doubted(failure);
+        let failure = doubted(failure);
         let (provider, now) = (job.target.provider(), self.clock.now());
         if let Some(wait) = failure.retry_after {
-            self.queues.hold(provider, later(now, wait));
+            self.queues.hold(provider, job.task.lane(), later(now, wait));
         }
-        let suspect = job.own_app.is_none() && failure.refuses_client();
-        if suspect && self.registrations.heard_invalid_client(provider, &job.place.uid, now) {
+        if failure.refuses_client() {
+            self.hears(job, Trouble::Registration, witness(job));
+        }
+        match grant.filter(|_| failure.class == Class::Reauth) {
+            Some(grant) if self.hears(job, Trouble::Grants, account(job, grant)) != Hearing::Alone => {
+                of_everybody(failure)
+            }
+            _ => failure,
+        }
+    }
+
+    fn hears(&self, job: &Job, trouble: Trouble, witness: &str) -> Hearing {
+        if job.own_app.is_some() {
+            return Hearing::Alone;
+        }
+        let provider = job.target.provider();
+        let hearing = self.incidents.heard(provider, trouble, witness, self.clock.now());
+        if hearing == Hearing::Begins {
+            tracing::warn!(
+                provider,
+                ?trouble,
+                "the provider refuses several at once: their work waits for a probe"
+            );
             self.wake(provider);
         }
-        let lifetime =
-            job.target.description().grant.refresh_lifetime.map(bowline_api::duration::Duration::get);
-        failure.proves_revoked |=
-            failure.class == Class::Reauth && grant.is_some_and(|grant| ends_later(grant, lifetime, now));
-        failure
+        hearing
     }
 
     fn wake(&self, provider: &str) {
@@ -125,21 +175,42 @@ fn doubted(mut failure: Failure) -> Failure {
     failure
 }
 
-/// Whether the grant is known to live much longer: then a refusal means that somebody withdrew it.
-fn ends_later(grant: &Grant, lifetime: Option<Duration>, now: Timestamp) -> bool {
-    // In the catalogue the lifetime of a refresh token counts from when it was issued, not from each use.
-    let by_catalogue = || Some(later(grant.refresh_issued_at?, lifetime?));
-    let ends = grant.refresh_expires_at.or_else(by_catalogue);
-    ends.is_some_and(|ends| ends > later(now, schedule::AFTER_STOPPING))
+/// A refusal that several grants receive at once says nothing about this one.
+fn of_everybody(failure: Failure) -> Failure {
+    let summary =
+        format!("the provider refuses the grants of several connections at once ({})", failure.summary);
+    Failure { class: Class::Transient, proves_revoked: false, summary, ..failure }
+}
+
+/// What this job waits for during an incident. One with an app of its own neither waits for the provider's registration nor
+/// uses up its probe, and a consent is not about a grant that exists.
+fn troubles(job: &Job) -> &'static [Trouble] {
+    match &job.task {
+        _ if job.own_app.is_some() => &[],
+        Task::Refresh { .. } => &[Trouble::Registration, Trouble::Grants],
+        _ => &[Trouble::Registration],
+    }
+}
+
+fn witness(job: &Job) -> &str {
+    &job.place.uid
+}
+
+/// Whose refusal it is: all grants of one account end together.
+fn account<'a>(job: &'a Job, grant: &'a Grant) -> &'a str {
+    grant.bound_to.account.as_ref().map_or(witness(job), |account| &account.id)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use futures::FutureExt;
     use k8s_openapi::jiff::SignedDuration;
 
     use super::*;
-    use crate::grant::fixtures::{answer, at, oauth_grant};
-    use crate::grant::slot::renewed;
+    use crate::grant::desk::Submission;
+    use crate::grant::fixtures::{Bench, at, grant, job, oauth_grant, place, target_at};
+    use crate::vault::Credential;
 
     #[test]
     fn a_provider_in_trouble_is_not_believed_about_the_grant() {
@@ -162,17 +233,102 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_lifetime_from_the_catalogue_counts_from_when_the_token_was_given() {
-        let day = |day: i64| at(0) + SignedDuration::from_hours(24 * day);
-        let lifetime = Some(Duration::from_hours(24 * 90));
-        let imported = oauth_grant("sandbox", "old");
-        let given = Grant { refresh_issued_at: Some(at(0)), ..imported.clone() };
-        let kept = renewed(&given, answer(Some("old")), day(80));
-        assert!(ends_later(&kept, lifetime, day(80)) && !ends_later(&kept, lifetime, day(89)));
-        let replaced = renewed(&kept, answer(Some("new")), day(80));
-        assert!(ends_later(&replaced, lifetime, day(89)), "another token, another ninety days");
-        assert!(!ends_later(&imported, lifetime, at(0)), "nobody knows how old an imported token is");
-        assert!(!ends_later(&replaced, None, at(0)));
+    fn invalid_grant() -> Failure {
+        Failure {
+            class: Class::Reauth,
+            code: Some("invalid_grant".to_owned()),
+            status: Some(400),
+            retry_after: None,
+            sent: Sent::Refused,
+            proves_revoked: false,
+            summary: "the provider no longer accepts the grant".to_owned(),
+        }
+    }
+
+    fn refresh_of(uid: &str) -> Job {
+        Job { place: place(uid), ..job("sandbox", Task::Refresh { request: None }) }
+    }
+
+    #[tokio::test]
+    async fn class_24_only_the_providers_word_proves_that_a_grant_was_revoked() {
+        let bench = Bench::start().await;
+        let lives_on = Grant { refresh_expires_at: Some(at(90 * 86_400)), ..oauth_grant("sandbox", "r") };
+        let judged = bench.engine().gate.failed(&refresh_of("u1"), invalid_grant(), Some(&lives_on));
+        assert_eq!(judged, invalid_grant(), "it should live for months, and that proves nothing");
+    }
+
+    #[tokio::test]
+    async fn class_24_what_many_grants_hear_is_no_refusal_of_any_and_one_probe_goes_at_a_time() {
+        let bench = Bench::start().await;
+        let gate = &bench.engine().gate;
+        let grant = oauth_grant("sandbox", "r");
+        let explicit = Failure { proves_revoked: true, ..invalid_grant() };
+        for (uid, class) in [("u1", Class::Reauth), ("u2", Class::Reauth), ("u3", Class::Transient)] {
+            let judged = gate.failed(&refresh_of(uid), explicit.clone(), Some(&grant));
+            assert_eq!((judged.class, judged.proves_revoked), (class, class == Class::Reauth), "{uid}");
+        }
+        let held = gate.admit(&refresh_of("u4")).await.err();
+        assert!(matches!(held, Some(Outcome::Held { until }) if until == at(60)), "{held:?}");
+        let consent = job("sandbox", Task::Judge);
+        assert!(gate.admit(&consent).await.is_ok(), "a new grant is not held");
+        bench.clock.advance(SignedDuration::from_secs(60));
+        assert!(gate.admit(&refresh_of("u4")).await.is_ok());
+        assert!(gate.admit(&refresh_of("u5")).await.is_err());
+        gate.honored(&refresh_of("u4"), &grant);
+        assert!(gate.admit(&refresh_of("u5")).await.is_ok());
+        let again = gate.failed(&refresh_of("u1"), invalid_grant(), Some(&grant));
+        assert_eq!(again.class, Class::Reauth, "it works for others, so this is about its own grant");
+    }
+
+    /// Refreshes that take every place.
+    async fn crowd(gate: &Gate) -> Vec<Permit> {
+        let job = refresh_of("u1");
+        let permits = (0..job.target.max_concurrent()).map(|_| gate.admit(&job));
+        futures::future::try_join_all(permits).await.ok().unwrap()
+    }
+
+    #[tokio::test]
+    async fn class_25_who_waits_is_held_back_when_the_provider_asks_to_wait_meanwhile() {
+        let bench = Bench::start().await;
+        let gate = &bench.engine().gate;
+        let mut permits = crowd(gate).await;
+        let job = refresh_of("u2");
+        let mut waiting = Box::pin(gate.admit(&job));
+        assert!((&mut waiting).now_or_never().is_none());
+        let busy = Failure {
+            class: Class::Transient,
+            status: Some(429),
+            retry_after: Some(std::time::Duration::from_mins(10)),
+            ..invalid_grant()
+        };
+        gate.failed(&refresh_of("u1"), busy, None);
+        permits.pop();
+        let held = waiting.await.err();
+        assert!(matches!(held, Some(Outcome::Held { until }) if until == at(600)), "{held:?}");
+    }
+
+    #[tokio::test]
+    async fn class_25_a_consent_waits_for_no_refresh_and_its_own_connections_refresh_gives_way() {
+        let bench = Bench::start().await;
+        let _permits = crowd(&bench.engine().gate).await;
+        let key = "generic-api-key";
+        let candidate = grant(key, Credential::ApiKey { api_key: "k".into() });
+        let record = bench.holding("u1", &oauth_grant("sandbox", "r"));
+        let record = record.with_candidate(&bench.engine().records.sealer, &candidate).unwrap();
+        bench.keep(record).await;
+        let (refresh, judge) = (job_at_gate(), job(key, Task::Judge));
+        assert_eq!(bench.desk.submit(refresh), Submission::Started);
+        assert_eq!(bench.desk.submit(judge.clone()), Submission::Busy);
+        let seen = bench.worked("u1").await;
+        assert!(matches!(seen.finished.unwrap().outcome, Outcome::GaveWay));
+        assert!(seen.rest_until.is_some() && seen.consent_rest_until.is_none());
+        assert_eq!(bench.desk.submit(judge), Submission::Started);
+        let seen = bench.worked("u1").await;
+        assert!(matches!(seen.finished.unwrap().outcome, Outcome::Committed { accepted: true }));
+    }
+
+    /// A refresh with an app, which comes as far as the queue.
+    fn job_at_gate() -> Job {
+        Job { target: target_at("sandbox", "http://127.0.0.1:9/token"), ..refresh_of("u1") }
     }
 }

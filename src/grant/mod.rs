@@ -8,12 +8,12 @@
 //! | room | holds |
 //! |---|---|
 //! | [`schedule`] | when; pure |
-//! | [`pace`] | how many at once, and who goes first |
-//! | [`registration`] | whether a provider accepts our app |
+//! | [`incident`] | whether a provider refuses everybody, not one grant |
 //! | [`refusal`] | why a grant was not taken in; pure |
 //! | [`target`] | where a grant is sent, and under which terms |
 //! | [`lifetime`] | when tokens expire, whatever happens to the wall clock |
 //! | [`work`], [`outcome`] | what a piece of work is made of, and how it ended |
+//! | [`pace`] | how many at once, and who goes first |
 //! | `records`, `gate`, `secrets` | the records, the way to providers, what users keep: the [`Engine`] |
 //! | `slot` | spending a refresh token: intent → request → answer on record |
 //! | `revoke` | which grants may be revoked, and how |
@@ -31,6 +31,7 @@ pub(crate) mod endings;
 #[cfg(test)]
 mod fixtures;
 mod gate;
+pub(crate) mod incident;
 pub(crate) mod intake;
 pub(crate) mod lifetime;
 pub(crate) mod outcome;
@@ -38,7 +39,6 @@ mod pace;
 mod records;
 mod refresh;
 mod refusal;
-mod registration;
 mod revoke;
 pub(crate) mod schedule;
 mod secrets;

@@ -35,6 +35,8 @@ pub(crate) enum Outcome {
     Committed { accepted: bool },
     /// The provider refused, or a passing failure kept the request from having an effect. The grant is as it was.
     Failed { revision: i64, failure: Failure },
+    /// The provider answered with a token that is too long to be kept. What could be kept is this revision.
+    Oversized { revision: i64, failure: Failure },
     /// The request was sent and its effect is not known. The intent stays.
     Unknown { revision: i64, failure: Failure },
     /// Refused while the effect of an earlier request was not known: the provider very likely replaced the token and
@@ -52,6 +54,8 @@ pub(crate) enum Outcome {
     ConsentOutdated,
     /// The provider asked all clients to wait, or rejects our registration. Nothing was sent.
     Held { until: Timestamp },
+    /// A step of an attempt came in between, and this still waited for its turn. Nothing was sent.
+    GaveWay,
     /// Another process's intent is on the record and must be watched longer. Nothing was sent.
     Foreign { until: Timestamp },
     /// An attempt took a step, and the grant is as it was.
@@ -67,7 +71,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// How long we wait until the cause that prevented the work is over.
 const PASSING: Duration = Duration::from_secs(5);
 /// The same where a person or another system has to act, or the provider could not be asked.
-const SLOW: Duration = Duration::from_secs(30);
+pub(super) const SLOW: Duration = Duration::from_secs(30);
 
 impl Outcome {
     pub(super) fn delayed(message: &str) -> Self {
@@ -85,7 +89,7 @@ impl Outcome {
             Self::Held { until } | Self::Foreign { until } => Some(*until),
             // Until the watch has shown the step, it would look as if it was still missing.
             Self::Stepped => Some(later(now, SETTLING)),
-            Self::Stale => Some(later(now, PASSING)),
+            Self::Stale | Self::GaveWay => Some(later(now, PASSING)),
             Self::IntakeDelayed { .. }
             | Self::IntakeInDoubt
             | Self::SecretMissing { .. }
@@ -93,6 +97,7 @@ impl Outcome {
             // These have their own times, or leave nothing to do.
             Self::Committed { .. }
             | Self::Failed { .. }
+            | Self::Oversized { .. }
             | Self::Unknown { .. }
             | Self::Lost { .. }
             | Self::IntakeRefused { .. }
@@ -126,9 +131,10 @@ impl From<&Outcome> for RefreshOutcome {
                 _ => Self::Refused,
             },
             Outcome::Held { .. } | Outcome::SecretMissing { .. } => Self::Transient,
-            Outcome::ConsentOutdated => Self::Refused,
-            // Foreign or Stale: a refresh ends in none of the other ways.
+            Outcome::ConsentOutdated | Outcome::Oversized { .. } => Self::Refused,
+            // Foreign, Stale or GaveWay: a refresh ends in none of the other ways.
             Outcome::Foreign { .. }
+            | Outcome::GaveWay
             | Outcome::Stale
             | Outcome::IntakeRefused { .. }
             | Outcome::IntakeDelayed { .. }

@@ -44,6 +44,9 @@ pub(super) enum NotWritten {
     Unreadable(#[from] RecordError),
     #[error("the API server does not take the write now")]
     Unreachable,
+    /// It never takes it.
+    #[error("the record is larger than the API server accepts")]
+    TooLarge,
 }
 
 impl Records {
@@ -88,7 +91,7 @@ impl Records {
                 (Some(None), None) => return Ok(None),
                 (Some(None), Some(place)) => {
                     let next = change(Record::new(place.clone()))?;
-                    as_loaded(self.store.create(next.clone()).await, next)
+                    as_loaded(self.store.create(next.clone()).await, next)?
                 }
                 (Some(Some(loaded)), _) => self.replace(loaded, &change).await?,
                 (None, _) => None,
@@ -115,12 +118,12 @@ impl Records {
         &self,
         loaded: Loaded,
         change: impl Fn(Record) -> Result<Record, TransitionError>,
-    ) -> Result<Option<Loaded>, TransitionError> {
+    ) -> Result<Option<Loaded>, NotWritten> {
         let next = change(Record::clone(&loaded.record))?;
         if next == *loaded.record {
             return Ok(Some(loaded));
         }
-        Ok(as_loaded(self.store.replace(loaded.version, next.clone()).await, next))
+        as_loaded(self.store.replace(loaded.version, next.clone()).await, next)
     }
 
     /// [`Self::write`] for an existing record, given up after about six seconds.
@@ -194,16 +197,18 @@ impl Records {
     }
 }
 
-fn as_loaded(written: Result<Version, WriteError>, record: Record) -> Option<Loaded> {
-    match written {
+/// `None`: it is read again, and the change is made to what is there then.
+fn as_loaded(written: Result<Version, WriteError>, record: Record) -> Result<Option<Loaded>, NotWritten> {
+    Ok(match written {
         Ok(version) => Some(Loaded { record: record.into(), version }),
-        // Ordinary: it is read again, and the change is made to the newer record.
+        // Ordinary.
         Err(WriteError::Conflict) => None,
+        Err(WriteError::TooLarge(_)) => return Err(NotWritten::TooLarge),
         Err(error) => {
             tracing::warn!(error = %chain(&error), "a change to the record is not written yet; trying again");
             None
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The grant in use: one refresh, or one token minted from the app registration. The reconcile that is woken publishes it.
 
 use bowline_oauth::catalog::errors::Class;
+use bowline_oauth::classify::Failure;
 use bowline_oauth::refresh::client_credentials;
 
 use super::Engine;
@@ -26,11 +27,15 @@ impl From<NotSpent> for Outcome {
             NotSpent::Misfit => Self::ConsentOutdated,
             NotSpent::Respected { until } => Self::Foreign { until },
             NotSpent::Stale | NotSpent::MaybeSpent | NotSpent::AnswerLost => Self::Stale,
+            NotSpent::NoRoom { revision } => Self::Lost { revision, failure: Failure::not_stored() },
             NotSpent::Failed { revision, failure } => Self::Failed { revision, failure },
             NotSpent::Unknown { revision, failure, before: true } if failure.class == Class::Reauth => {
                 Self::Lost { revision, failure }
             }
             NotSpent::Unknown { revision, failure, .. } => Self::Unknown { revision, failure },
+            NotSpent::Oversized { revision, oversized } => {
+                Self::Oversized { revision, failure: oversized.into() }
+            }
         }
     }
 }
@@ -44,16 +49,20 @@ pub(super) async fn mint(engine: &Engine, job: &Job) -> WorkResult {
     let asked_at = records.clock.now();
     let scopes = requested(&job.target, &job.scopes);
     let mint = client_credentials(job.target.http(), job.target.description(), &app, &scopes, asked_at);
-    let granted = gate.timed(Operation::ClientCredentials, mint).await.map_err(|failure| {
-        // It counts for the revision that the reconcile sees: that of the record while there is no grant.
+    // It counts for the revision that the reconcile sees: that of the record while there is no grant.
+    let failed = |failure| {
         let loaded = records.get(uid).map(|loaded| loaded.record);
         let revision =
             loaded.map_or(0, |record| record.grant().map_or(record.revision(), SealedField::revision));
         Outcome::Failed { revision, failure: gate.failed(job, failure, None) }
-    })?;
+    };
+    let answer = gate.timed(Operation::ClientCredentials, mint).await.map_err(failed)?.answer;
     gate.accepted(job);
+    if let Some(oversized) = answer.oversized_token().filter(|_| answer.access_token.is_none()) {
+        return Err(failed(oversized.into()));
+    }
     let nothing = Grant::empty(job.binding(Some(&app)), Consent::default(), asked_at);
-    let mut grant = renewed(&nothing, granted.answer, asked_at);
+    let mut grant = renewed(&nothing, answer, asked_at);
     // A refresh token beside a minted token is ignored: the app registration is the grant.
     if let Credential::OAuth { refresh_token, .. } = &mut grant.credential {
         *refresh_token = None;

@@ -6,9 +6,10 @@ use bowline_api::reason::{MessageFacts, Reason};
 use bowline_oauth::callback::Declined;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::key::KeyFlaw;
+use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES, MAX_TOKEN, Oversized};
 
-/// The size limit of one value of a Secret, in bytes: far beyond any token, far below what etcd takes.
-pub(super) const MAX_VALUE: usize = 64 * 1024;
+/// The size limit of one value of a Secret, in bytes: that of a token from the provider.
+pub(super) const MAX_VALUE: usize = MAX_TOKEN;
 
 /// Why what a Secret provides, or what a consent gave, cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,14 @@ pub(crate) enum IntakeError {
     NotText { key: &'static str },
     #[error("The value of {key} has more than {} KiB.", MAX_VALUE / 1024)]
     TooLong { key: &'static str },
+    #[error(
+        "The value of scope has more than {MAX_SCOPES} scopes, or one of more than {MAX_NAME} characters."
+    )]
+    TooManyScopes,
+    #[error(
+        "The provider's answer cannot be kept: {0}. Nothing of it is used. Ask the provider, then connect again."
+    )]
+    Oversized(#[from] Oversized),
     #[error("The value of {key} is not a time: expires_in is in whole seconds, expires_at is RFC 3339.")]
     BadTime { key: &'static str },
     #[error("This connection gets its tokens from the app registration: there is nothing to import.")]

@@ -14,6 +14,12 @@ pub(crate) const DEFAULT_BEFORE: Duration = Duration::from_mins(10);
 /// After this many refusals in a row the provider is asked only once a day.
 pub(crate) const REFUSALS_TO_STOP: i32 = 10;
 
+/// The longest least time between two refreshes of a token that lives too short to be kept fresh.
+const LONGEST_INTERVAL: Duration = Duration::from_mins(10);
+
+/// How long a final verdict is looked at again once a day; after that, once a week.
+const LOOKED_AT_DAILY: Duration = Duration::from_hours(7 * 24);
+
 /// How long after ten refusals the next refresh waits.
 pub(crate) const AFTER_STOPPING: Duration = Duration::from_hours(24);
 
@@ -55,6 +61,28 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The least time between two refreshes of a token that lives this long.
+    ///
+    /// A token that lives shorter than twice the administrator's least interval cannot be kept fresh anyhow: the shorter it
+    /// lives, the more rarely it is refreshed, because each refresh is written wherever it is published.
+    pub(crate) fn least_interval(&self, lifetime: Option<Duration>) -> Duration {
+        let least = self.bounds.min_interval;
+        let enough = least.saturating_mul(2).as_secs_f64();
+        match lifetime.map(|lifetime| lifetime.as_secs_f64().max(1.0)) {
+            Some(lifetime) if lifetime < enough => {
+                least.mul_f64(enough / lifetime).min(LONGEST_INTERVAL).max(least)
+            }
+            _ => least,
+        }
+    }
+}
+
+/// How long a token lives that was obtained and expires at these times.
+pub(crate) fn lifetime(obtained_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Duration> {
+    Some(Duration::try_from(expires_at?.duration_since(obtained_at)).unwrap_or_default())
+}
+
 /// How long before it expires a token of `lifetime` is replaced:
 /// `min(max(before, 20 % of lifetime, 90 s), lifetime / 2)`; 90 s at most where the refresh ends the token in use.
 pub(crate) fn margin(lifetime: Duration, policy: &Policy) -> Duration {
@@ -66,7 +94,7 @@ pub(crate) fn margin(lifetime: Duration, policy: &Policy) -> Duration {
 /// When a token that was obtained and expires at these times is to be replaced.
 ///
 /// `jitter` in `0.0..1.0` moves it up to a tenth of the margin earlier, so that tokens obtained together do not stay
-/// together. Never earlier than `min_interval` after the last refresh.
+/// together. Never earlier than [`Policy::least_interval`] after the last refresh.
 pub(crate) fn next_refresh(
     obtained_at: Timestamp,
     expires_at: Timestamp,
@@ -78,7 +106,7 @@ pub(crate) fn next_refresh(
     let margin = margin(lifetime, policy);
     let due = earlier(expires_at, margin + margin.mul_f64(0.1 * jitter.clamp(0.0, 1.0)));
     match last_refresh {
-        Some(at) => due.max(later(at, policy.bounds.min_interval)),
+        Some(at) => due.max(later(at, policy.least_interval(Some(lifetime)))),
         None => due,
     }
 }
@@ -106,6 +134,13 @@ pub(crate) fn after_refusal(now: Timestamp, refusals: i32) -> Timestamp {
     }
     let wait = AFTER_REFUSAL.saturating_mul(1 << refusals.clamp(1, 7).saturating_sub(1));
     later(now, wait.min(Duration::from_hours(1)))
+}
+
+/// When a grant that was refused at `last`, and is given up since `since`, is looked at again: the provider may have been
+/// wrong, and its answer costs one request.
+pub(crate) fn after_verdict(last: Timestamp, since: Timestamp) -> Timestamp {
+    let days = if last < later(since, LOOKED_AT_DAILY) { 1 } else { 7 };
+    later(last, AFTER_STOPPING * days)
 }
 
 /// When the one probe after an unknown outcome is due: as late as the published token allows, because an early probe may
@@ -194,7 +229,25 @@ mod tests {
 
     #[test]
     fn two_attempts_are_never_closer_than_the_least_interval() {
-        assert_eq!(next_refresh(at(0), at(2), 0.0, Some(at(0)), &policy()), at(10));
+        assert_eq!(next_refresh(at(0), at(20), 0.0, Some(at(0)), &policy()), at(10));
+    }
+
+    #[test]
+    fn class_12_a_token_that_cannot_be_kept_fresh_is_refreshed_the_more_rarely_the_shorter_it_lives() {
+        let next = |lifetime| next_refresh(at(0), at(lifetime), 0.0, Some(at(0)), &policy());
+        for (lifetime, expected) in [(0, 200), (1, 200), (2, 100), (10, 20), (19, 11), (20, 10), (60, 30)] {
+            assert_eq!(next(lifetime), at(expected), "{lifetime} s");
+        }
+        let bounds = RefreshBounds { min_interval: Duration::from_mins(1), ..RefreshBounds::default() };
+        assert_eq!(Policy::plain(bounds).least_interval(Some(Duration::from_secs(1))), LONGEST_INTERVAL);
+    }
+
+    #[test]
+    fn a_final_verdict_is_looked_at_daily_and_later_weekly() {
+        let day = 86_400;
+        assert_eq!(after_verdict(at(0), at(0)), at(day));
+        assert_eq!(after_verdict(at(6 * day), at(0)), at(7 * day));
+        assert_eq!(after_verdict(at(7 * day), at(0)), at(14 * day));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where a connection's grant is sent, and on which terms: a provider object resolved for one connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -229,11 +229,9 @@ impl ScopeComparison {
 pub(crate) fn requested(target: &Target, asked: &[String]) -> Vec<String> {
     let scopes = &target.description.scopes;
     let mut requested = if asked.is_empty() { scopes.default.clone() } else { asked.to_vec() };
-    for required in &scopes.required {
-        if !requested.contains(required) {
-            requested.push(required.clone());
-        }
-    }
+    let there: HashSet<&String> = requested.iter().collect();
+    let added: Vec<_> = scopes.required.iter().filter(|scope| !there.contains(scope)).cloned().collect();
+    requested.extend(added);
     requested
 }
 

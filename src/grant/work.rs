@@ -34,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) task: Task,
     /// Cancelled when the connection is deleted meanwhile.
     pub(crate) gone: CancellationToken,
+    /// Cancelled when a step that cannot wait is submitted: a refresh that still waits for its turn stops waiting.
+    pub(crate) gives_way: CancellationToken,
 }
 
 impl Job {
@@ -59,6 +61,15 @@ impl Job {
     }
 }
 
+/// In which queue work waits for its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    /// A refresh waits for others that are more urgent.
+    Refresh,
+    /// A person waits, or a code that expires soon.
+    Consent,
+}
+
 /// What to do. A reconcile decides it; [`Task::End`] needs only the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
@@ -76,6 +87,20 @@ pub(crate) enum Task {
     Consent(ConsentTask),
     /// Revoke the grant and erase its record, if the record is still what was read: a newer one may say to wait.
     End { read: ObjectVersion },
+}
+
+impl Task {
+    pub(crate) const fn lane(&self) -> Lane {
+        match self {
+            Self::Refresh { .. } | Self::Mint { .. } | Self::End { .. } => Lane::Refresh,
+            Self::Take(_) | Self::Read { .. } | Self::Judge | Self::Consent(_) => Lane::Consent,
+        }
+    }
+
+    /// Whether it can stop as long as it waits for its turn, because nothing was done yet.
+    pub(crate) const fn gives_way(&self) -> bool {
+        matches!(self, Self::Refresh { .. } | Self::Mint { .. })
+    }
 }
 
 /// One step of an attempt. `attempt` is the name of its Secret.

@@ -15,6 +15,7 @@ use crate::context::{Context, OperatorSettings};
 use crate::grant::consent::Consents;
 use crate::grant::desk::Desk;
 use crate::grant::lifetime::Lifetimes;
+use crate::grant::schedule::RefreshBounds;
 use crate::grant::{Engine, Gate, Marks, Records, Replaced, Secrets};
 use crate::kinds::keys;
 use crate::kube_ext::events::Events;
@@ -44,7 +45,7 @@ pub(super) fn make(
     let events = Arc::new(Events::new(client.clone(), Some(settings.instance.clone())));
     let engine = Engine {
         records: Records { store: Arc::clone(&store), sealer: sealer.clone(), clock: clock.clone() },
-        gate: Gate::new(Arc::clone(&metrics), clock.clone(), world.kinds.providers.waker.clone()),
+        gate: gate(&metrics, &clock, &world, settings.limits),
         marks: Marks::new(holder(&settings)?, settings.intent_ttl, clock.clone()),
         secrets: Secrets { kube: client.clone() },
         consents: consents(&client, &settings),
@@ -72,6 +73,10 @@ pub(super) fn make(
 fn consents(client: &Client, settings: &OperatorSettings) -> Consents {
     let attempts = Attempts::new(client.clone(), &settings.attempts_namespace);
     Consents::new(attempts, settings.portal.clone())
+}
+
+fn gate(metrics: &Arc<Metrics>, clock: &Clock, world: &World, limits: RefreshBounds) -> Gate {
+    Gate::new(Arc::clone(metrics), clock.clone(), world.kinds.providers.waker.clone(), limits)
 }
 
 /// Names this process in intents: an earlier process of the same pod has another name.

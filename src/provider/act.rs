@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bowline_api::IntegrationProvider;
+use bowline_api::condition::ConditionType;
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::catalog::{Description, DiscoveredEndpoints};
@@ -18,6 +19,7 @@ use super::decide::CheckedProvider;
 use super::network::unusable;
 use crate::context::Context;
 use crate::discovered::{IssuerQuestion, IssuerReading};
+use crate::grant::incident::Trouble;
 use crate::kinds::keys;
 use crate::metrics::{Metrics, Operation};
 use crate::world::{ProviderRefusal, ReadyProvider, Resolution, sentence};
@@ -44,12 +46,17 @@ pub(super) async fn act(
         Err(refusal) => Err(refusal),
     };
     outcome.refusal = resolution.as_ref().err().cloned();
+    resume(ctx, provider);
     settle(ctx, &name, resolution);
     // The provider stays usable meanwhile: probes of its connections need it.
-    if outcome.refusal.is_none() && ctx.grants.registrations().is_rejected(&name) {
+    let has = |trouble| outcome.refusal.is_none() && ctx.grants.incidents().present(&name, trouble).is_some();
+    if has(Trouble::Registration) {
         let message = "The third party does not accept our registration (invalid_client): its connections pause. Put the right client_id and client_secret into the app Secret; a probe goes out every five minutes.";
         let contact = provider.spec.contact.as_deref();
         outcome.refusal = Some(ProviderRefusal::new(Reason::AppRejected, message, contact));
+    } else if has(Trouble::Grants) {
+        let message = "The third party refuses the grants of several connections at once. None is given up and nothing is withdrawn; one at a time is tried every minute until one works.";
+        outcome.refusal = Some(ProviderRefusal::new(Reason::GrantsRefused, message, None));
     }
     outcome
 }
@@ -112,13 +119,25 @@ async fn discover_counted(
     read
 }
 
+/// After a restart: goes on with an incident that status shows. Connections wait for the first resolution.
+fn resume(ctx: &Context, provider: &IntegrationProvider) {
+    let name = provider.name_any();
+    let conditions = provider.status.iter().flat_map(|status| &status.conditions);
+    let mut shown = conditions.filter(|it| it.type_ == ConditionType::Ready.as_str());
+    let refused = shown.find(|ready| ready.reason == Reason::GrantsRefused.as_str());
+    if let Some(ready) = refused.filter(|_| ctx.world.resolutions.get(&name).is_none()) {
+        let (began, now) = (ready.last_transition_time.0, ctx.clock.now());
+        ctx.grants.incidents().resume(&name, Trouble::Grants, began, now);
+    }
+}
+
 /// Publishes the resolution, forgets the rejection of a replaced registration, and wakes the connections that are affected.
 fn settle(ctx: &Context, name: &str, next: Resolution) {
     let resolutions = &ctx.world.resolutions;
     let last = resolutions.get(name);
     let last = last.as_deref();
     if change::app_is_new(last, &next) {
-        ctx.grants.registrations().accepted(name);
+        ctx.grants.incidents().replaced(name, Trouble::Registration);
     }
     let changed = last.is_none_or(|last| !change::same(last, &next));
     resolutions.set(name, Arc::new(next));

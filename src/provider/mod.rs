@@ -72,21 +72,22 @@ fn observe(ctx: &Context, provider: &IntegrationProvider) -> ObservedProvider {
     }
 }
 
-/// Writes the status if it changed. Connections wait for probes of a rejected registration: they are woken at its end.
+/// Writes the status if it changed. Connections wait for probes during an incident: they are woken when it begins and ends.
 async fn publish(
     ctx: &Context,
     provider: &IntegrationProvider,
     status: &IntegrationProviderStatus,
 ) -> Result<(), ReconcileError> {
     let is_there = ctx.write_status(provider, status).await?;
-    if is_there && is_rejected(provider.status.as_ref()) != is_rejected(Some(status)) {
+    if is_there && incident(provider.status.as_ref()) != incident(Some(status)) {
         act::wake_connections(ctx, &provider.name_any());
     }
     Ok(())
 }
 
-fn is_rejected(status: Option<&IntegrationProviderStatus>) -> bool {
-    status.and_then(|status| status.conditions.reason_of(ConditionType::Ready)) == Some(Reason::AppRejected)
+fn incident(status: Option<&IntegrationProviderStatus>) -> Option<Reason> {
+    let reason = status?.conditions.reason_of(ConditionType::Ready)?;
+    Some(reason).filter(|reason| matches!(reason, Reason::AppRejected | Reason::GrantsRefused))
 }
 
 fn pass_outcome(outcome: &ProviderOutcome) -> PassOutcome {

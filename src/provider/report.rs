@@ -24,7 +24,7 @@ pub(super) fn status(
     let generation = provider.metadata.generation;
     let (truth, reason, message) = match &outcome.refusal {
         None => (Truth::True, Reason::Ready, Reason::Ready.message(&MessageFacts::default())),
-        Some(refusal) => (Truth::False, refusal.reason, refusal.message.clone()),
+        Some(refusal) => (refusal.reason.row().status, refusal.reason, refusal.message.clone()),
     };
     let mut conditions = Conditions::after(&old.conditions, generation, now);
     conditions.set(ConditionType::Ready, truth, reason, message);

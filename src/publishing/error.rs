@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bowline_api::reason::{MessageFacts, Reason};
 
+use crate::vault::is_too_large;
+
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the Secret was not written. What was there before is unchanged.
@@ -28,6 +30,8 @@ pub enum PublishError {
     NamespaceUnreadable,
     #[error("the API server refuses the Secret")]
     Refused(#[source] kube::Error),
+    #[error("the Secret is larger than the API server accepts")]
+    TooLarge(#[source] kube::Error),
     #[error("the Secret is being deleted")]
     BeingDeleted,
     #[error("the Secret kept changing")]
@@ -47,12 +51,17 @@ impl PublishError {
         matches!(self, BeingDeleted | Contended | NamespaceUnreadable | Unanswered(_) | Unavailable(_))
     }
 
+    /// Whether the same Secret will be refused again: asking again soon is of no use.
+    pub(crate) fn is_refused_for_good(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooLarge(_))
+    }
+
     pub fn reason(&self) -> Reason {
         match self {
             Self::NameTaken => Reason::NameTaken,
             Self::QuotaExceeded(_) => Reason::QuotaExceeded,
             Self::Forbidden(_) => Reason::Forbidden,
-            Self::Refused(_) => Reason::FormatFailed,
+            Self::Refused(_) | Self::TooLarge(_) => Reason::FormatFailed,
             Self::NamespaceUnreadable => Reason::NamespaceUnreadable,
             _ => Reason::NotYet,
         }
@@ -76,6 +85,9 @@ impl PublishError {
                 String::new()
             }
             Self::Refused(_) => format!("The API server does not accept Secret {secret}."),
+            Self::TooLarge(_) => format!(
+                "Secret {secret} is larger than the API server accepts: make the template shorter, or have the provider issue shorter tokens."
+            ),
             Self::NamespaceTerminating(_) => format!("Namespace {namespace} is being deleted."),
             Self::NamespaceNotFound(_) => format!("Namespace {namespace} does not exist."),
             Self::BeingDeleted => format!("Secret {secret} is being deleted and a finalizer holds it."),
@@ -98,6 +110,9 @@ pub(super) async fn call<T>(
 
 pub(super) fn refusal(error: kube::Error) -> PublishError {
     let kube::Error::Api(status) = &error else { return PublishError::Unavailable(error) };
+    if is_too_large(status) {
+        return PublishError::TooLarge(error);
+    }
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
     match status.code {
         403 if causes.any(|cause| cause.reason == "NamespaceTerminating") => {
@@ -106,7 +121,7 @@ pub(super) fn refusal(error: kube::Error) -> PublishError {
         403 if status.message.contains("exceeded quota") => PublishError::QuotaExceeded(error),
         403 => PublishError::Forbidden(error),
         404 => PublishError::NamespaceNotFound(error),
-        400 | 413 | 422 => PublishError::Refused(error),
+        400 | 422 => PublishError::Refused(error),
         _ => PublishError::Unavailable(error),
     }
 }
@@ -148,6 +163,13 @@ mod tests {
             ),
             ("no namespace", refused(404, "namespaces \"x\" not found", ""), Reason::NotYet, false),
             ("invalid", refused(422, "invalid", ""), Reason::FormatFailed, false),
+            ("too large", refused(413, "limit is 3145728", ""), Reason::FormatFailed, false),
+            (
+                "too large for etcd",
+                refused(500, "etcdserver: request is too large", ""),
+                Reason::FormatFailed,
+                false,
+            ),
             ("overload", refused(429, "too many", ""), Reason::NotYet, true),
             ("outage", refused(500, "etcd", ""), Reason::NotYet, true),
             ("taken", PublishError::NameTaken, Reason::NameTaken, false),

@@ -27,6 +27,14 @@ impl CallError {
     }
 }
 
+/// Whether an object is larger than the API server or etcd accepts. It never will be accepted, whatever the status code says.
+pub(crate) fn is_too_large(status: &kube::core::Status) -> bool {
+    status.code == 413
+        || status.message.contains("request is too large")
+        // The API server's own limit on the data of a Secret.
+        || status.code == 422 && status.message.contains("Too long: ")
+}
+
 pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),

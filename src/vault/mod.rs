@@ -16,6 +16,7 @@ pub(crate) mod record;
 pub(crate) mod seal;
 pub(crate) mod store;
 
+pub(crate) use call::is_too_large;
 pub(crate) use id::{IntentId, NoRandomBytes};
 pub(crate) use record::{
     Account, Binding, Consent, Credential, Grant, GrantType, Intent, IntentState, Mismatch, Opened, Record,

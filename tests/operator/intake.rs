@@ -18,7 +18,7 @@ use crate::looking::{attempt_words, holds, is, words};
 use crate::scene::{Scene, parsed, scene};
 
 /// The largest allowed size of one value.
-const LIMIT: usize = 64 * 1024;
+const LIMIT: usize = 16 * 1024;
 
 /// A connected connection, and what is published for it.
 async fn in_use(name: &str) -> (Scene, String) {
@@ -47,9 +47,9 @@ async fn what_cannot_be_used_is_refused_with_a_reason_and_the_old_grant_is_kept(
         (intake(json!({"token": encoded(b"x")})), "keys that mean nothing here"),
         (intake(json!({})), "The Secret is empty"),
         (intake(json!({"refresh_token": encoded(&[0xff, 0xfe, 0])})), "not printable UTF-8"),
-        (intake(json!({"refresh_token": encoded(&vec![b'a'; LIMIT + 1])})), "more than 64 KiB"),
+        (intake(json!({"refresh_token": encoded(&vec![b'a'; LIMIT + 1])})), "more than 16 KiB"),
         // The largest value that the API server accepts.
-        (intake(json!({"refresh_token": encoded(&vec![b'a'; 1024 * 1024])})), "more than 64 KiB"),
+        (intake(json!({"refresh_token": encoded(&vec![b'a'; 1024 * 1024])})), "more than 16 KiB"),
         (
             intake(
                 json!({"refresh_token": encoded(b"x"), "id_token": encoded(&vec![b'a'; 1024 * 1024 - 1])}),

@@ -3,7 +3,7 @@
 //! An answer with tokens is never dropped because of another flaw: the refresh token in it may be the only one that still
 //! works. The flaw is noted as an [`AnswerFlaw`] and that part is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use url::form_urlencoded;
 
 use super::claims::{self, ClaimsFlaw};
 use super::http::Received;
+use super::limits::{Allowance, AnswerPart, Oversized};
 use crate::catalog::Description;
 use crate::catalog::calls::IdentitySource;
 use crate::catalog::pointer::Pointer;
@@ -28,8 +29,9 @@ pub const UNKNOWN_TYPE: &str = "unknown";
 /// The answer of a token endpoint. Its `Debug` shows neither tokens nor claims.
 #[derive(Clone)]
 pub struct TokenAnswer {
-    pub access_token: SecretString,
-    /// A new refresh token. Without one, the old one stays (RFC 6749 §6).
+    /// `None` if it is too long to be kept: [`AnswerFlaw::Oversized`] says so.
+    pub access_token: Option<SecretString>,
+    /// A new refresh token. Without one, the old one stays (RFC 6749 §6), unless it is too long to be kept.
     pub refresh_token: Option<SecretString>,
     /// How to present the access token: `Bearer` unless the provider said otherwise.
     pub token_type: String,
@@ -73,6 +75,28 @@ pub enum AnswerFlaw {
     /// The id token is not valid; no claim is kept.
     #[error("the id token does not count: {0}")]
     IdToken(ClaimsFlaw),
+    /// A part is larger than what is kept of it.
+    #[error(transparent)]
+    Oversized(#[from] Oversized),
+}
+
+impl TokenAnswer {
+    /// What is too large to be kept, if nothing works for long without it.
+    pub fn oversized_token(&self) -> Option<Oversized> {
+        self.oversized().find(|oversized| oversized.part.is_token())
+    }
+
+    /// What is too large to be kept, if a new grant cannot be judged or used without it.
+    pub fn oversized_for_a_grant(&self) -> Option<Oversized> {
+        self.oversized_token().or_else(|| self.oversized().find(|it| it.part == AnswerPart::AccountId))
+    }
+
+    fn oversized(&self) -> impl Iterator<Item = Oversized> {
+        self.flaws.iter().filter_map(|flaw| match flaw {
+            AnswerFlaw::Oversized(oversized) => Some(*oversized),
+            _ => None,
+        })
+    }
 }
 
 /// A body, read as far as possible.
@@ -134,35 +158,62 @@ pub(crate) fn read(
 ) -> Option<TokenAnswer> {
     let paths = &description.token_response;
     let (root, access_token) = access_token(document, paths)?;
-    let text = |path: &Option<Pointer>| path.as_ref()?.get(root)?.as_str().filter(|text| !text.is_empty());
-    let mut flaws = Vec::new();
+    let text = |path: &Option<Pointer>| text(root, path.as_ref());
+    let (mut flaws, mut allowance) = (Vec::new(), Allowance::default());
+    let access_token = allowance.keep(AnswerPart::AccessToken, access_token).map(SecretString::from);
+    let refresh_token = text(&paths.refresh_token);
+    let refresh_token = refresh_token.and_then(|token| allowance.keep(AnswerPart::RefreshToken, token));
     let claims = text(&paths.id_token).map(|token| claims::read(token, description, client_id, nonce, now));
     let claims = claims.transpose().inspect_err(|flaw| flaws.push(AnswerFlaw::IdToken(*flaw)));
     let claims = claims.ok().flatten().unwrap_or_default();
-    let mut duration = |path: &Option<Pointer>, flaw| {
-        let found = path.as_ref()?.get(root)?;
-        lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
-    };
-    let expires_in = duration(&paths.expires_in, AnswerFlaw::Lifetime);
-    let refresh_expires_in = duration(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime);
+    let account = account(document, &claims, description);
+    let account = account.map_err(|oversized| allowance.note(oversized)).ok().flatten();
+    let (expires_in, refresh_expires_in) = lifetimes(root, paths, &mut flaws);
     let is_bearer = is_bearer(paths.assume_token_type.as_deref().or_else(|| text(&paths.token_type)));
     if !is_bearer {
         flaws.push(AnswerFlaw::TokenType);
     }
-    let scope = paths.scope.as_ref();
-    let extra = |(key, path): (&String, &Pointer)| Some((key.clone(), path.text(document)?));
-    Some(TokenAnswer {
-        refresh_token: text(&paths.refresh_token).map(SecretString::from),
-        access_token: SecretString::from(access_token),
+    let mut answer = TokenAnswer {
+        refresh_token: refresh_token.map(SecretString::from),
+        access_token,
         token_type: if is_bearer { "Bearer" } else { UNKNOWN_TYPE }.to_owned(),
         expires_in,
         refresh_expires_in,
-        scopes: scope.and_then(|path| scopes(path.get(root)?, &paths.scope_separators)),
-        account: account(document, &claims, description),
-        claims,
-        extras: paths.publish.iter().filter_map(extra).collect(),
+        scopes: granted_scopes(root, description, &mut allowance),
+        account,
+        claims: kept_claims(claims, &mut allowance),
+        extras: extras(document, paths, &mut allowance),
         flaws,
-    })
+    };
+    answer.flaws.extend(allowance.into_oversized().into_iter().map(AnswerFlaw::Oversized));
+    Some(answer)
+}
+
+/// A text that is not empty.
+fn text<'a>(root: &'a Value, path: Option<&Pointer>) -> Option<&'a str> {
+    path?.get(root)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn granted_scopes(root: &Value, description: &Description, allowance: &mut Allowance) -> Option<Vec<String>> {
+    let (paths, rules) = (&description.token_response, &description.scopes);
+    let listed = paths.scope.as_ref()?.get(root)?;
+    let required: HashSet<_> = rules.required.iter().map(|scope| rules.comparable(scope)).collect();
+    allowance.scopes(listed, &paths.scope_separators, |scope| required.contains(&rules.comparable(scope)))
+}
+
+fn kept_claims(claims: BTreeMap<String, String>, allowance: &mut Allowance) -> BTreeMap<String, String> {
+    let mut claims = claims;
+    claims.retain(|_, value| allowance.keep(AnswerPart::Claim, value).is_some());
+    claims
+}
+
+fn extras(document: &Value, paths: &TokenResponse, allowance: &mut Allowance) -> BTreeMap<String, String> {
+    let mut extras = BTreeMap::new();
+    for (key, path) in &paths.publish {
+        let value = path.text(document).filter(|value| allowance.keep(AnswerPart::Extra, value).is_some());
+        extras.extend(value.map(|value| (key.clone(), value)));
+    }
+    extras
 }
 
 /// The first object that holds an access token, and the token.
@@ -190,6 +241,22 @@ pub(crate) fn seconds(value: &Value) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// Of the access and the refresh token.
+fn lifetimes(
+    root: &Value,
+    paths: &TokenResponse,
+    flaws: &mut Vec<AnswerFlaw>,
+) -> (Option<Duration>, Option<Duration>) {
+    let mut read = |path: &Option<Pointer>, flaw| {
+        let found = path.as_ref()?.get(root)?;
+        lifetime(found).inspect_err(|()| flaws.push(flaw)).ok().flatten()
+    };
+    (
+        read(&paths.expires_in, AnswerFlaw::Lifetime),
+        read(&paths.refresh_expires_in, AnswerFlaw::RefreshLifetime),
+    )
+}
+
 /// Whole seconds. An empty text is absent.
 fn lifetime(value: &Value) -> Result<Option<Duration>, ()> {
     if value.as_str().is_some_and(|text| text.trim().is_empty()) {
@@ -199,32 +266,16 @@ fn lifetime(value: &Value) -> Result<Option<Duration>, ()> {
     lifetime.map(|lifetime| Some(Duration::from_secs(lifetime.as_secs()))).ok_or(())
 }
 
-fn scopes(value: &Value, separators: &str) -> Option<Vec<String>> {
-    let separators = if separators.is_empty() { " ," } else { separators };
-    let listed: Vec<&str> = match value {
-        Value::String(text) => text.split(|c: char| separators.contains(c)).collect(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
-        _ => return None,
-    };
-    let mut scopes: Vec<String> = Vec::new();
-    for scope in listed.into_iter().map(str::trim).filter(|scope| !scope.is_empty()) {
-        if !scopes.iter().any(|known| known == scope) {
-            scopes.push(scope.to_owned());
-        }
-    }
-    Some(scopes)
-}
-
 fn account(
     document: &Value,
     claims: &BTreeMap<String, String>,
     description: &Description,
-) -> Option<ProviderAccount> {
-    let identity = description.identity.as_ref()?;
+) -> Result<Option<ProviderAccount>, Oversized> {
+    let Some(identity) = description.identity.as_ref() else { return Ok(None) };
     match identity.from {
         IdentitySource::TokenResponse => identity.account.read(document),
         IdentitySource::IdToken => identity.account.read(&claims::document(claims)),
-        IdentitySource::Call => None,
+        IdentitySource::Call => Ok(None),
     }
 }
 
@@ -238,6 +289,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{description, pointer};
+    use crate::limits;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -286,7 +338,7 @@ mod tests {
             b"access_token=at%2B1&expires_in=28800&scope=repo%2Cuser&refresh_token=rt&token_type=bearer";
         let document = Document::read(&received("application/x-www-form-urlencoded", body));
         let answer = token(document.data().unwrap());
-        assert_eq!(answer.access_token.expose_secret(), "at+1");
+        assert_eq!(answer.access_token.unwrap().expose_secret(), "at+1");
         assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
         assert_eq!(answer.expires_in, Some(Duration::from_hours(8)));
         assert_eq!(answer.scopes.unwrap(), ["repo", "user"]);
@@ -334,6 +386,41 @@ mod tests {
     }
 
     #[test]
+    fn class_12_an_answer_with_very_many_scopes_is_cut_at_once_and_keeps_its_tokens() {
+        let listed: Vec<String> = (0..255_000).map(|number| format!("{number:x}")).collect();
+        let answer = token(&json!({"access_token": "at", "refresh_token": "rt", "scope": listed.join(" ")}));
+        assert_eq!(answer.scopes.unwrap().len(), limits::MAX_SCOPES);
+        assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
+        let [AnswerFlaw::Oversized(flaw)] = answer.flaws[..] else { unreachable!("{:?}", answer.flaws) };
+        assert_eq!((flaw.part, flaw.size), (AnswerPart::Scopes, 255_000));
+    }
+
+    #[test]
+    fn class_12_a_token_that_is_too_long_is_left_out_and_the_other_is_kept() {
+        let long = "t".repeat(480 * 1024);
+        let answer = token(&json!({"access_token": long, "refresh_token": "rt"}));
+        assert!(answer.access_token.is_none());
+        assert_eq!(answer.oversized_token().unwrap().size, 480 * 1024);
+        assert_eq!(answer.refresh_token.unwrap().expose_secret(), "rt");
+        let answer = token(&json!({"access_token": "at", "refresh_token": long}));
+        assert!(answer.access_token.is_some() && answer.refresh_token.is_none());
+        assert_eq!(answer.oversized_token().unwrap().part, AnswerPart::RefreshToken);
+    }
+
+    #[test]
+    fn class_12_what_is_published_beside_the_token_is_bounded_too() {
+        let mut talkative = description();
+        let paths = (0..50).map(|number| (format!("key{number:02}"), pointer(&format!("/extra{number}"))));
+        talkative.core.token_response.publish = paths.collect();
+        let extras = (0..50).map(|number| (format!("extra{number}"), json!("x".repeat(10_000))));
+        let mut document = json!({"access_token": "at", "refresh_token": "rt"});
+        document.as_object_mut().unwrap().extend(extras);
+        let answer = read(&document, &talkative, "client", None, NOW).unwrap();
+        let kept: usize = answer.extras.values().map(String::len).sum();
+        assert!((50_000..=65_536).contains(&kept) && answer.oversized_token().is_none(), "{kept}");
+    }
+
+    #[test]
     fn no_or_empty_refresh_token_is_none() {
         for value in [json!(null), json!(""), json!(7)] {
             assert!(token(&json!({"access_token": "at", "refresh_token": value})).refresh_token.is_none());
@@ -376,11 +463,11 @@ mod tests {
         let nested = json!({"ok": true, "access_token": "bot", "team": {"id": "T1"},
             "authed_user": {"access_token": "user", "expires_in": 60}});
         let answer = read(&nested, &slack, "client", None, NOW).unwrap();
-        assert_eq!(answer.access_token.expose_secret(), "user");
+        assert_eq!(answer.access_token.unwrap().expose_secret(), "user");
         assert_eq!(answer.expires_in, Some(Duration::from_mins(1)));
         assert_eq!(answer.extras["team"], "T1");
         let top = read(&json!({"access_token": "top"}), &slack, "client", None, NOW).unwrap();
-        assert_eq!(top.access_token.expose_secret(), "top");
+        assert_eq!(top.access_token.unwrap().expose_secret(), "top");
     }
 
     #[test]

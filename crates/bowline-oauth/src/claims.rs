@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use super::issuer;
+use super::limits::MAX_ID_TOKEN;
 use crate::catalog::Description;
 
 /// The claims that are kept; the others are not our business.
@@ -25,6 +26,8 @@ pub enum ClaimsFlaw {
     /// Not three parts with a JSON object in the middle.
     #[error("it cannot be read")]
     Unreadable,
+    #[error("it has more than {} bytes", MAX_ID_TOKEN)]
+    TooLong,
     #[error("another issuer made it")]
     Issuer,
     /// `aud` or `azp` is not our client id.
@@ -49,6 +52,9 @@ pub(crate) fn read(
     nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<BTreeMap<String, String>, ClaimsFlaw> {
+    if token.len() > MAX_ID_TOKEN {
+        return Err(ClaimsFlaw::TooLong);
+    }
     let claims = payload(token).ok_or(ClaimsFlaw::Unreadable)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     if let Some(expected) = &description.endpoints.issuer {

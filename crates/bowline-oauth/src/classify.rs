@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::answer::Document;
 use super::headers;
 use super::http::{Received, SendError, Sent};
+use super::limits::Oversized;
 use super::request::RequestError;
 use crate::catalog::Description;
 pub(crate) use crate::catalog::errors::Operation;
@@ -67,6 +68,12 @@ impl Failure {
         self.class == Class::Config
             && self.sent == Sent::Refused
             && self.code.as_deref().is_some_and(|code| CODES.contains(&code))
+    }
+
+    /// An answer that was understood, and that the API server does not take because of its size.
+    pub fn not_stored() -> Self {
+        let summary = "the provider's answer makes the record larger than the API server accepts";
+        Self::new(Class::Bug, Sent::MaybeSent, summary)
     }
 
     /// Leaves out a code that contains a part of `secret`: a hostile provider might repeat what it received.
@@ -141,6 +148,13 @@ pub(crate) fn without_token(received: &Received) -> Failure {
 pub(crate) fn unconfirmed(received: &Received) -> Failure {
     let summary = "the provider's answer does not say what it should";
     Failure::new(Class::Bug, Sent::MaybeSent, summary).with_status(Some(received.status))
+}
+
+/// An answer that was understood, with a part that is too large to be kept.
+impl From<Oversized> for Failure {
+    fn from(oversized: Oversized) -> Self {
+        Self::new(Class::Bug, Sent::Refused, &oversized.to_string())
+    }
 }
 
 /// Tokens that belong to another request than ours (`OpenID` Connect Core §3.1.3.7): somebody injected a foreign code.

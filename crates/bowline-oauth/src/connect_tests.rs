@@ -107,7 +107,7 @@ async fn a_person_consents_and_the_code_becomes_tokens() {
         let granted = bench.exchange(&came["code"], &begun.verifier).await.unwrap();
         assert!(granted.answer.flaws.is_empty(), "{:?}", granted.answer.flaws);
         assert_eq!(granted.answer.claims["sub"], "bob");
-        assert!(bench.realm.is_alive(granted.answer.access_token.expose_secret()));
+        assert!(bench.realm.is_alive(granted.answer.access_token.as_ref().unwrap().expose_secret()));
         let pushes = bench.realm.ledger().requests_to(Endpoint::PushedRequest).count();
         assert_eq!(pushes, usize::from(pushed != Pushed::Absent));
         assert!(bench.realm.ledger().spent_twice().is_empty());

@@ -12,6 +12,9 @@ use crate::catalog::DiscoveredEndpoints;
 use crate::catalog::entry::ProviderEndpoints;
 use crate::catalog::protocol::ClientAuth;
 
+/// The longest address that is kept.
+const MAX_URL: usize = 2048;
+
 /// Metadata that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
@@ -34,7 +37,7 @@ pub enum DiscoveryError {
     OtherIssuer,
     #[error("the issuer's metadata names no token endpoint: set endpoints.token")]
     NoTokenEndpoint,
-    #[error("{0} in the issuer's metadata is not a URL: set that endpoint by hand")]
+    #[error("{0} in the issuer's metadata is not a URL of at most {max} characters: set that endpoint by hand", max = MAX_URL)]
     BadEndpoint(&'static str),
     #[error("{name} in the issuer's metadata: {refused}")]
     RefusedEndpoint { name: &'static str, refused: AddressRefused },
@@ -102,7 +105,7 @@ fn endpoints(http: &dyn Http, document: &Value) -> Result<DiscoveredEndpoints, D
     let endpoint = |name: &'static str| -> Result<Option<Url>, DiscoveryError> {
         let Some(text) = document.get(name).and_then(Value::as_str) else { return Ok(None) };
         let url = Url::parse(text).map_err(|_| DiscoveryError::BadEndpoint(name))?;
-        if url.fragment().is_some() {
+        if url.fragment().is_some() || url.as_str().len() > MAX_URL {
             return Err(DiscoveryError::BadEndpoint(name));
         }
         let checked = guard::check_url(&url, http.network());
@@ -136,7 +139,13 @@ fn client_auth(document: &Value) -> Vec<ClientAuth> {
         "none" => Some(ClientAuth::None),
         _ => None,
     };
-    listed.iter().filter_map(known).collect()
+    let mut methods = Vec::new();
+    for method in listed.iter().filter_map(known) {
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    methods
 }
 
 #[cfg(test)]

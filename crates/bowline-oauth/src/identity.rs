@@ -26,7 +26,7 @@ pub async fn account(
     let received = http.send(request).await?;
     let document = Document::read(&received);
     classify::answered(Operation::Identity, description, &received, &document, now)?;
-    let account = document.data().and_then(|data| identity.account.read(data));
+    let account = document.data().map(|data| identity.account.read(data)).transpose()?.flatten();
     account.map(Some).ok_or_else(|| classify::unconfirmed(&received))
 }
 
@@ -92,6 +92,16 @@ mod tests {
             let failure = asked(&Script::of(status, body), IdentitySource::Call).await.unwrap_err();
             assert_eq!(failure.class, class, "{status}");
         }
+    }
+
+    #[tokio::test]
+    async fn class_12_an_account_id_that_is_too_long_is_a_failure_that_says_so() {
+        let body = json!({"sub": "8".repeat(300), "name": "Ann"}).to_string();
+        let failure = asked(&Script::of(200, &body), IdentitySource::Call).await.unwrap_err();
+        assert!(failure.summary.contains("an account id of 300 characters"), "{}", failure.summary);
+        let body = json!({"sub": "8", "name": "n".repeat(300), "email": "e".repeat(300)}).to_string();
+        let account = asked(&Script::of(200, &body), IdentitySource::Call).await.unwrap().unwrap();
+        assert_eq!((account.id.as_str(), account.name, account.email), ("8", None, None));
     }
 
     #[tokio::test]

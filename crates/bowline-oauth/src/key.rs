@@ -152,7 +152,7 @@ fn judge(
     let leads_to_a_value = |path: &Pointer| data.is_some_and(|data| path.get(data).is_some());
     match by_code.or(validate.class(status)).or(refused) {
         None if validate.ok_path.as_ref().is_none_or(leads_to_a_value) => {
-            Ok(KeyVerdict::Good(data.and_then(|data| validate.account.read(data))))
+            Ok(KeyVerdict::Good(data.map(|data| validate.account.read(data)).transpose()?.flatten()))
         }
         None | Some(Class::Reauth) => Ok(KeyVerdict::Bad),
         Some(Class::Alive) => Ok(KeyVerdict::Alive),

@@ -23,6 +23,7 @@ pub mod http;
 pub mod identity;
 mod issuer;
 pub mod key;
+pub mod limits;
 pub mod network;
 pub mod refresh;
 pub mod request;

@@ -22,7 +22,8 @@ const WARNED_BEFORE: Duration = Duration::from_hours(14 * 24);
 
 type Check = fn(&Input) -> Option<ConditionVerdict>;
 
-/// The order: first what withdraws the token, then what only stops requests, then what the connection waits for.
+/// The order: first what withdraws the token, then what withholds it, then what only stops requests, then what the connection
+/// waits for. What its owner has not agreed to must not be published because something else is shown.
 const CHECKS: &[Check] = &[
     owner_unverified,
     disconnected,
@@ -31,13 +32,14 @@ const CHECKS: &[Check] = &[
     provider_unusable,
     record_unusable,
     ruled_out,
-    outcome_unknown,
-    provider_not_ready,
     consent_outdated,
-    awaiting::awaiting,
     unconfirmed,
     scopes_missing,
     scopes_extra,
+    outcome_unknown,
+    provider_not_ready,
+    awaiting::awaiting,
+    grants_refused,
 ];
 
 pub(crate) fn authorized(input: &Input) -> ConditionVerdict {
@@ -116,6 +118,14 @@ fn provider_not_ready(input: &Input) -> Option<ConditionVerdict> {
         effect: if input.now >= next_probe { Effect::Serve } else { Effect::Coast },
         ..verdict
     })
+}
+
+/// Many grants are refused at once: that is not about this one. It waits for its turn to be a probe.
+fn grants_refused(input: &Input) -> Option<ConditionVerdict> {
+    input.observed.incident?;
+    let is_refreshed =
+        input.observed.record.grant().is_some() && !input.observed.is_minted(&input.connection.spec);
+    is_refreshed.then(|| input.verdict(Reason::GrantsRefused, ""))
 }
 
 /// A grant is bound to its owner and what they consented to: when that changes, it is not used. Nobody consented to a minted

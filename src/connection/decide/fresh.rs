@@ -41,14 +41,33 @@ fn reason(input: &Input, expires_at: Timestamp, refreshable: bool) -> Reason {
 }
 
 fn detail(input: &Input, reason: Reason, next_attempt: Option<Timestamp>) -> String {
-    if !matches!(reason, Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing) {
-        return String::new();
+    let short = short_lived(input);
+    if !matches!(
+        reason,
+        Reason::TokenExpired | Reason::RefreshRefused | Reason::RefreshFailing | Reason::NotRefreshable
+    ) {
+        return short;
     }
     let why = input.history.last_failure.as_ref().map_or("", |failure| failure.message.as_str());
-    match next_attempt {
-        Some(at) => format!("{why} The next refresh is due at {at}."),
-        None => why.to_owned(),
+    let next = next_attempt.map_or_else(String::new, |at| format!("The next refresh is due at {at}."));
+    [why, &next, &short].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// A token that expires as soon as it is there is not refreshed all the time.
+fn short_lived(input: &Input) -> String {
+    let grant = input.observed.record.grant();
+    let Some(lifetime) = grant.and_then(|grant| schedule::lifetime(grant.obtained_at, grant.expires_at))
+    else {
+        return String::new();
+    };
+    let least = input.policy.least_interval(Some(lifetime));
+    if least == input.policy.bounds.min_interval {
+        return String::new();
     }
+    let (lifetime, least) = (lifetime.as_secs(), least.as_secs());
+    format!(
+        "The provider's tokens live for {lifetime} s, so they are refreshed only every {least} s: ask the provider for tokens that live for minutes."
+    )
 }
 
 /// When the token in use expires, and whether it can be refreshed: from the grant, or from status where the record cannot be
@@ -86,8 +105,9 @@ pub(crate) fn next_attempt(input: &Input, target: &Target) -> Option<Timestamp> 
         // Another token replaces it; until then this one is no reason to wait.
         return Some(retry_at.unwrap_or(grant.obtained_at));
     }
-    // The later of the two; `None` is before every time.
-    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)) {
+    let looked_at_again = input.history.looked_at_again();
+    // The latest of them; `None` is before every time.
+    if let Some(at) = retry_at.max(tried_again_at(input, grant, target)).max(looked_at_again) {
         return Some(at);
     }
     let (obtained_at, expires_at) = (grant.obtained_at, grant.expires_at?);

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::connection::observed::ObservedConnection;
+use crate::grant::incident::Incident;
 use crate::grant::outcome::{FinishedWork, Outcome};
 use crate::grant::schedule::{self, Policy};
 use crate::vault::record::Pause;
@@ -44,7 +45,8 @@ impl History {
         policy: &Policy,
         jitter: f64,
     ) -> Self {
-        let remembered = Self::remembered(connection.status.as_ref(), observed);
+        let remembered =
+            Self::remembered(connection.status.as_ref(), observed).reopened(observed.incident, policy);
         match &observed.actor.finished {
             Some(finished) => remembered.absorb(finished, observed.record.revision(), policy, jitter),
             None => remembered,
@@ -62,8 +64,7 @@ impl History {
             handled_authorization: status.last_handled_authorization.clone(),
             ..Self::default()
         };
-        let known = status.grant.as_ref().map(|grant| (grant.id.clone(), grant.revision));
-        if known != observed.record.version().map(|grant| (grant.id.to_string(), grant.revision)) {
+        if !is_about(status, observed) {
             return requests;
         }
         let token = status.token.clone().unwrap_or_default();
@@ -79,6 +80,17 @@ impl History {
             last_failure: token.last_failure,
             ..requests
         }
+    }
+
+    /// Takes back what was decided while the provider refused everybody.
+    fn reopened(mut self, incident: Option<Incident>, policy: &Policy) -> Self {
+        let began = incident.map(|incident| incident.since);
+        if self.condemned_since().zip(began).is_some_and(|(since, began)| since >= began) {
+            self.ruling = None;
+            self.refusals = 1;
+            self.retry_at = self.second_opinion_at(policy);
+        }
+        self
     }
 
     fn absorb(
@@ -99,6 +111,9 @@ impl History {
             Outcome::Failed { revision: tried, failure } if *tried == revision.unwrap_or_default() => {
                 self.failed(failure, finished, policy, jitter)
             }
+            Outcome::Oversized { revision: tried, failure } if Some(*tried) == revision => {
+                self.failed(failure, finished, policy, jitter)
+            }
             Outcome::Unknown { revision: tried, failure } if Some(*tried) == revision => {
                 self.note(Reason::RotationOutcomeUnknown, failure, finished);
                 let again = schedule::after_outage(now, self.failures, failure.retry_after, jitter, policy);
@@ -117,7 +132,10 @@ impl History {
 
     /// A request still waits if a temporary cause kept it from being sent. If somebody has to fix something, it is answered.
     fn answer(&mut self, finished: &FinishedWork) {
-        if matches!(finished.outcome, Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale) {
+        if matches!(
+            finished.outcome,
+            Outcome::Held { .. } | Outcome::Foreign { .. } | Outcome::Stale | Outcome::GaveWay
+        ) {
             return;
         }
         let FinishedWork { request, authorization, .. } = finished;
@@ -126,14 +144,21 @@ impl History {
     }
 
     fn failed(mut self, failure: &Failure, finished: &FinishedWork, policy: &Policy, jitter: f64) -> Self {
-        let now = finished.at;
+        if let Some(since) = self.condemned_since() {
+            return self.still_condemned(failure, finished, since);
+        }
         let counts_from = self.second_opinion_at(policy);
-        if failure.class == Class::Reauth && counts_from.is_some_and(|at| now < at) {
+        if failure.class == Class::Reauth && counts_from.is_some_and(|at| finished.at < at) {
             // Too soon for a second opinion: the first refusal stands as noted, and so does the time of the next request.
             self.failures += 1;
             self.retry_at = counts_from;
             return self;
         }
+        self.refused(failure, finished, policy, jitter)
+    }
+
+    fn refused(mut self, failure: &Failure, finished: &FinishedWork, policy: &Policy, jitter: f64) -> Self {
+        let now = finished.at;
         if failure.class == Class::Reauth && !self.doubts_the_grant() {
             // The first of its kind: a refusal for another reason is no second opinion on the grant.
             self.refusals = 1;
@@ -151,6 +176,7 @@ impl History {
             // The registration is at fault, not the grant: refreshes never slow down to once a day.
             Class::Config => schedule::after_refusal(now, self.failures.min(schedule::REFUSALS_TO_STOP - 1)),
             Class::Reauth if self.refusals == 1 => later(now, policy.bounds.second_opinion_after),
+            Class::Reauth => schedule::after_verdict(now, now),
             _ => schedule::after_refusal(now, self.refusals),
         });
         // One `invalid_grant` may be caused by a race or a hiccup: only the second one, a while later, is believed.
@@ -160,6 +186,38 @@ impl History {
             self.ruling = ruled.map(|reason| ruling(reason, &failure.summary, since(reason)));
         }
         self
+    }
+
+    /// A final verdict was looked at again, and was not lifted: only a success does that. The provider's explicit word
+    /// makes it more severe.
+    fn still_condemned(mut self, failure: &Failure, finished: &FinishedWork, since: Timestamp) -> Self {
+        let ruled = ruled(failure).filter(|_| failure.class == Class::Reauth);
+        self.note(ruled.unwrap_or(Reason::RefreshFailing), failure, finished);
+        if ruled == Some(Reason::GrantRevoked) {
+            self.ruling = Some(ruling(Reason::GrantRevoked, &failure.summary, since));
+        }
+        self.retry_at = Some(schedule::after_verdict(finished.at, since));
+        self
+    }
+
+    /// Since when the provider's refusals of the grant are believed.
+    pub(super) fn condemned_since(&self) -> Option<Timestamp> {
+        let refused = [Reason::GrantRevoked, Reason::GrantExpired];
+        let ruling = self.ruling.as_ref()?;
+        refused.iter().any(|reason| ruling.reason.is(*reason)).then_some(ruling.since.0)
+    }
+
+    /// Whether that is what the connection shows.
+    pub(super) fn is_condemned_as(&self, reason: Reason) -> bool {
+        self.condemned_since().is_some()
+            && self.ruling.as_ref().is_some_and(|ruling| ruling.reason.is(reason))
+    }
+
+    /// When a refusal that is believed is looked at again.
+    pub(super) fn looked_at_again(&self) -> Option<Timestamp> {
+        let since = self.condemned_since()?;
+        let last = self.last_failure.as_ref().map_or(since, |failure| failure.at.0);
+        Some(schedule::after_verdict(last, since))
     }
 
     /// Whether the last failure was a first refusal of the grant itself, which is not believed yet.
@@ -190,6 +248,17 @@ impl History {
         let not_before = self.retry_at.filter(|_| self.last_failure.is_some())?;
         Some(Pause { not_before, app_version: self.failed_with.clone() })
     }
+}
+
+/// Whether status describes the grant on record. An answer that could be kept only in part is a new revision, and counts as
+/// one more failure of the same grant.
+fn is_about(status: &IntegrationConnectionStatus, observed: &ObservedConnection) -> bool {
+    let (Some(known), Some(present)) = (&status.grant, observed.record.version()) else {
+        return status.grant.is_none() && observed.record.version().is_none();
+    };
+    let outcome = observed.actor.finished.as_ref().map(|finished| &finished.outcome);
+    let goes_on = matches!(outcome, Some(Outcome::Oversized { .. }));
+    known.id == present.id.to_string() && (known.revision == present.revision || goes_on)
 }
 
 /// The end of a pause, unless the app registration it was imposed for has been replaced since.

@@ -43,7 +43,8 @@ impl<'a> Input<'a> {
 
     /// Whether the grant in use is never used again.
     pub(super) fn is_ruled_out_for_good(&self) -> bool {
-        self.history.ruling.as_ref().is_some_and(|ruling| ruling.is_final)
+        let ruling = self.history.ruling.as_ref();
+        ruling.is_some_and(|ruling| ruling.is_final) && self.history.condemned_since().is_none()
     }
 
     /// Whether no grant may be accepted now, for the reason that `authorized` or the suspension gives.

@@ -76,7 +76,7 @@ pub(crate) fn decide(
     let authorized = checks::authorized(&input);
     // Includes the actor's rest: with "now" the status would change with every reconcile.
     let next_attempt = target
-        .filter(|_| traffic_allowed(connection, &authorized))
+        .filter(|_| task::traffic_allowed(&input, &authorized))
         .and_then(|target| fresh::next_attempt(&input, target))
         .map(|at| at.max(observed.actor.rest_until.unwrap_or(at)));
     let task = target.and_then(|_| task::task(&input, &authorized, next_attempt));
@@ -103,11 +103,6 @@ pub(crate) fn decide(
     }
 }
 
-/// Whether anything may be sent to the provider with the grant in use.
-fn traffic_allowed(connection: &IntegrationConnection, authorized: &ConditionVerdict) -> bool {
-    matches!(authorized.effect, Effect::Serve | Effect::Withhold) && !connection.is_paused()
-}
-
 fn jitter(connection: &IntegrationConnection, revision: Option<i64>) -> f64 {
     schedule::jitter(&connection.uid().unwrap_or_default(), revision.unwrap_or_default())
 }
@@ -128,7 +123,7 @@ fn ends(observed: &ObservedConnection, authorized: &ConditionVerdict) -> bool {
 /// Whether a refresh request can still be served later.
 fn answerable(input: &Input, authorized: &ConditionVerdict) -> bool {
     input.observed.target().is_some()
-        && traffic_allowed(input.connection, authorized)
+        && task::traffic_allowed(input, authorized)
         && !input.is_ruled_out_for_good()
         && task::earliest(input).is_some()
 }

@@ -10,9 +10,8 @@ use super::consent;
 use super::input::Input;
 use super::verdict::ConditionVerdict;
 use crate::grant::intake::Announcement;
-use crate::grant::may_be_sent_again;
-use crate::grant::schedule;
 use crate::grant::work::Task;
+use crate::grant::{may_be_sent_again, schedule};
 
 pub(super) fn task(
     input: &Input,
@@ -20,19 +19,15 @@ pub(super) fn task(
     next_attempt: Option<Timestamp>,
 ) -> Option<Task> {
     let actor = &input.observed.actor;
-    if actor.busy || actor.rest_until.is_some_and(|until| until > input.now) {
-        return None;
+    let rests = |until: Option<Timestamp>| until.is_some_and(|until| until > input.now);
+    // A refresh that waits for its turn gives way: codes expire, and people wait.
+    if (!actor.busy || actor.gives_way)
+        && !rests(actor.consent_rest_until)
+        && let Some(step) = taken_in(input, authorized)
+    {
+        return Some(step);
     }
-    if let Some(step) = consent::task(input, authorized) {
-        return Some(Task::Consent(step));
-    }
-    if input.connection.spec.suspend.unwrap_or_default() {
-        return None;
-    }
-    if let Some(taking) = taking(input, authorized) {
-        return Some(taking);
-    }
-    if !matches!(authorized.effect, Effect::Serve | Effect::Withhold) {
+    if actor.busy || rests(actor.rest_until) || !traffic_allowed(input, authorized) {
         return None;
     }
     let request = pending_request(input);
@@ -45,6 +40,19 @@ pub(super) fn task(
             Task::Refresh { request }
         }
     })
+}
+
+/// What leads to a new grant: the step of an attempt, or one that is imported.
+fn taken_in(input: &Input, authorized: &ConditionVerdict) -> Option<Task> {
+    let step = consent::task(input, authorized).map(Task::Consent);
+    step.or_else(|| taking(input, authorized).filter(|_| !input.connection.spec.suspend.unwrap_or_default()))
+}
+
+/// Whether anything may be sent to the provider with the grant in use. What it decided for good is looked at again, rarely.
+pub(super) fn traffic_allowed(input: &Input, authorized: &ConditionVerdict) -> bool {
+    let looks_again = input.history.is_condemned_as(authorized.reason);
+    let sends = matches!(authorized.effect, Effect::Serve | Effect::Withhold) || looks_again;
+    sends && !input.connection.is_paused()
 }
 
 /// An imported grant goes first.
@@ -100,11 +108,12 @@ pub(super) fn pending_request(input: &Input) -> Option<String> {
 pub(super) fn earliest(input: &Input) -> Option<Timestamp> {
     let spec = &input.connection.spec;
     let grant = input.observed.record.grant().filter(|grant| input.observed.is_refreshable(spec, grant))?;
+    let lifetime = schedule::lifetime(grant.obtained_at, grant.expires_at);
     let failed = input.history.last_failure.as_ref().map(|failure| failure.at.0);
     let last = failed.map_or(grant.obtained_at, |failed| failed.max(grant.obtained_at));
     let counts = input.history.second_opinion_at(input.policy).unwrap_or(last);
     let ends_access = input.policy.ends_access && grant.expires_at.is_none_or(|at| at > input.now);
     let served = if ends_access { later(grant.obtained_at, schedule::MOUNT_DELAY * 2) } else { last };
     let room = input.observed.requests_from.unwrap_or(input.now);
-    Some(later(last, input.policy.bounds.min_interval).max(served).max(counts).max(room).max(input.now))
+    Some(later(last, input.policy.least_interval(lifetime)).max(served).max(counts).max(room).max(input.now))
 }

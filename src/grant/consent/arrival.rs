@@ -11,7 +11,7 @@ use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
 
 use super::terms::{Pledge, person_behind};
-use crate::grant::intake::{from_catalog, judge_candidate, whose};
+use crate::grant::intake::{from_catalog, judge_candidate, refuse_oversized, whose};
 use crate::grant::outcome::{Outcome, WorkResult};
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::refusal::ConsentError;
@@ -39,7 +39,7 @@ pub(super) async fn arrived(
 ) -> WorkResult {
     engine.gate.accepted(job);
     let Arrival { kept, pledge, app, grant_type, asked_at } = arrival;
-    let account = answer.account.clone().map(from_catalog);
+    let (account, oversized) = (answer.account.clone().map(from_catalog), answer.oversized_for_a_grant());
     let person = person_behind(engine, job, &kept);
     let consent = Consent { grant_type, asked: pledge.scopes.clone(), confirmed: false, person };
     let nothing = Grant::empty(pledge.bound_to.clone(), consent, asked_at);
@@ -56,7 +56,10 @@ pub(super) async fn arrived(
             return Err(engine.consents.failed(kept, why).await);
         }
     };
-    let judged = judge_candidate(engine, job).await;
+    let judged = match oversized {
+        Some(oversized) => refuse_oversized(engine, job, app, &grant, oversized).await,
+        None => judge_candidate(engine, job).await,
+    };
     engine.consents.conclude(kept, ending(&judged)).await;
     // It was published nowhere, so there is no need to wait.
     if let Some(erased) = erased.filter(|erased| is_revoked_after(job, &grant, erased)) {

@@ -136,7 +136,7 @@ async fn spend(
         // The older candidate is judged first, because this answer overwrites it. Whatever the result, the code is sent.
         let _ = judge_candidate(engine, job).await;
     }
-    let permit = engine.gate.admit(job).await?;
+    let permit = engine.gate.admit_code(job).await?;
     // From here on no other process finds the code.
     let kept = engine.consents.step(kept, Step::Exchanging).await.ok_or(Outcome::Stale)?;
     let asked_at = engine.records.clock.now();

@@ -1,9 +1,10 @@
 //! Reads what an intake or credentials Secret provides: pure, from the Secret's keys to a credential or a reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bowline_api::connection::Method;
+use bowline_oauth::limits::{MAX_NAME, MAX_SCOPES};
 use bowline_runtime::clock::later;
 use k8s_openapi::ByteString;
 use k8s_openapi::jiff::Timestamp;
@@ -39,9 +40,20 @@ pub(super) fn read(data: &SecretData, method: Method, now: Timestamp) -> Result<
         return Err(IntakeError::UnknownKeys { method });
     }
     let credential = credential(data, method)?;
-    let scope = text(data, "scope")?.map(|scope| scope.split([' ', ',']));
-    let scopes = scope.map(|scope| scope.filter(|scope| !scope.is_empty()).map(ToOwned::to_owned).collect());
+    let scopes = text(data, "scope")?.map(scopes).transpose()?;
     Ok(Provided { credential, scopes, expires_at: expires_at(data, now)? })
+}
+
+/// Each once, and no more of them than an answer of a provider may have.
+fn scopes(text: &str) -> Result<Vec<String>, IntakeError> {
+    let mut seen = HashSet::new();
+    let listed = text.split([' ', ',']).filter(|scope| !scope.is_empty() && seen.insert(*scope));
+    let scopes: Vec<_> = listed.map(ToOwned::to_owned).collect();
+    let too_long = |scope: &String| scope.chars().count() > MAX_NAME;
+    if scopes.len() > MAX_SCOPES || scopes.iter().any(too_long) {
+        return Err(IntakeError::TooManyScopes);
+    }
+    Ok(scopes)
 }
 
 fn credential(data: &SecretData, method: Method) -> Result<Credential, IntakeError> {
@@ -130,6 +142,8 @@ mod tests {
     fn what_cannot_be_used_is_refused_with_its_reason() {
         use Method::{ApiKey, AuthorizationCode, BasicAuth, ClientCredentials, RefreshToken};
         let long = vec![b'a'; 1024 * 1024];
+        let scopes: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
+        let (scopes, scope) = (scopes.join(" "), "s".repeat(257));
         let rows: &[(&str, IntakeError, Method, Pairs)] = &[
             ("empty", IntakeError::Empty { method: ApiKey }, ApiKey, &[]),
             ("wrong key", IntakeError::UnknownKeys { method: ApiKey }, ApiKey, &[("apikey", b"k")]),
@@ -162,6 +176,18 @@ mod tests {
                 IntakeError::BadTime { key: "expires_in" },
                 AuthorizationCode,
                 &[("access_token", b"k"), ("expires_in", b"-1")],
+            ),
+            (
+                "a thousand scopes",
+                IntakeError::TooManyScopes,
+                AuthorizationCode,
+                &[("access_token", b"k"), ("scope", scopes.as_bytes())],
+            ),
+            (
+                "a long scope",
+                IntakeError::TooManyScopes,
+                AuthorizationCode,
+                &[("access_token", b"k"), ("scope", scope.as_bytes())],
             ),
             ("minted", IntakeError::NothingToImport, ClientCredentials, &[("access_token", b"k")]),
         ];

@@ -11,6 +11,7 @@ use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::catalog::protocol;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
+use bowline_oauth::limits::Oversized;
 use bowline_oauth::{claims, identity, key};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::Timestamp;
@@ -90,10 +91,24 @@ async fn try_key(engine: &Engine, job: &Job, candidate: &mut Opened) -> Judgemen
     }
 }
 
+/// Refuses the present candidate: a part of the answer is too large to be kept.
+pub(crate) async fn refuse_oversized(
+    engine: &Engine,
+    job: &Job,
+    app: &App,
+    candidate: &Grant,
+    oversized: Oversized,
+) -> WorkResult {
+    Err(discard(engine, job, Some(app), candidate, oversized.into()).await.into())
+}
+
 /// The provider issued it to us a moment ago: only its account is still unknown.
 async fn try_consented(engine: &Engine, job: &Job, grant: &mut Grant) -> Judgement {
     if matches!(&grant.credential, Credential::OAuth { token_type, .. } if token_type == UNKNOWN_TYPE) {
         return Err(unusable_type());
+    }
+    if access_token(grant).is_none() {
+        return Err(refused("the access token that it gave was too long to be kept."));
     }
     match grant.bound_to.account.clone() {
         Some(named) => account_fits(engine, job, grant, Some(named))?,
@@ -144,6 +159,9 @@ async fn prove(engine: &Engine, job: &Job, app: &App, candidate: &mut Opened) ->
     if spent.answer.flaws.contains(&AnswerFlaw::TokenType) {
         return Err(unusable_type());
     }
+    if let Some(oversized) = spent.answer.oversized_for_a_grant() {
+        return Err(IntakeError::from(oversized).into());
+    }
     match spent.answer.account.map(from_catalog) {
         Some(account) => account_fits(engine, job, &mut candidate.grant, Some(account)),
         None => identify(engine, job, &mut candidate.grant).await,
@@ -163,7 +181,8 @@ fn not_proved(why: NotSpent) -> Judgement {
             Err(Outcome::IntakeRefused { .. }) if before => IntakeError::AnswerLost.into(),
             _ => Outcome::IntakeInDoubt,
         },
-        NotSpent::AnswerLost => {
+        NotSpent::Oversized { oversized, .. } => IntakeError::from(oversized).into(),
+        NotSpent::AnswerLost | NotSpent::NoRoom { .. } => {
             refused("the refresh token was used, and its answer could not be put on record.")
         }
     })
@@ -251,7 +270,9 @@ pub(crate) fn into_catalog(account: Account) -> protocol::ProviderAccount {
 fn claimed_account(job: &Job, grant: &Grant) -> Option<Account> {
     let identity = job.target.description().identity.as_ref()?;
     let claimed = identity.from == IdentitySource::IdToken;
-    claimed.then(|| identity.account.read(&claims::document(&grant.claims))).flatten().map(from_catalog)
+    let document = claimed.then(|| claims::document(&grant.claims))?;
+    // An id that is too long was refused when the answer was read.
+    identity.account.read(&document).ok().flatten().map(from_catalog)
 }
 
 /// A key or password as it is sent, checked as far as that needs no request. `None` for tokens.

@@ -6,13 +6,16 @@
 mod content;
 mod judge;
 
-pub(super) use judge::{from_catalog, into_catalog, judge_candidate, pinned_account, whose};
+pub(super) use judge::{
+    from_catalog, into_catalog, judge_candidate, pinned_account, refuse_oversized, whose,
+};
 
 use self::content::Provided;
 use self::judge::key_credential;
 use super::Engine;
 use super::outcome::{Outcome, WorkResult};
 use super::records::{NotWritten, Patience};
+use super::refusal::ConsentError;
 pub(crate) use super::refusal::IntakeError;
 use super::secrets::UserSecret;
 pub(crate) use super::work::Announcement;
@@ -116,6 +119,7 @@ async fn put_on_record(engine: &Engine, job: &Job, secret: &UserSecret) -> Resul
         Err(NotWritten::Refused(TransitionError::Ending)) => {
             Err(Outcome::delayed("A former grant is being revoked. What was provided is taken after that."))
         }
+        Err(NotWritten::TooLarge) => Err(ConsentError::NotKept.into()),
         Err(_) => Err(Outcome::delayed("What was provided could not be put on record now.")),
     }
 }

@@ -1,6 +1,6 @@
 //! The grant that an answer of the provider makes. Pure.
 
-use bowline_oauth::answer::TokenAnswer;
+use bowline_oauth::answer::{TokenAnswer, UNKNOWN_TYPE};
 use bowline_runtime::clock::later;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
@@ -13,6 +13,8 @@ const COMPARABLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// The grant after a refresh. What the answer leaves out stays unchanged (RFC 6749 §5.1, §6).
 pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> Grant {
     let old_refresh = refresh_token(old);
+    let IssuedToken { access_token, token_type, obtained_at, expires_at } =
+        IssuedToken::issued(&answer, asked_at).unwrap_or_else(|| IssuedToken::of(old));
     let expires = answer.refresh_expires_in.map(|lives| later(asked_at, lives));
     let replaced = answer
         .refresh_token
@@ -25,13 +27,13 @@ pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
     Grant {
         credential: Credential::OAuth {
             refresh_token: answer.refresh_token.or(old_refresh.cloned()),
-            access_token: Some(answer.access_token),
-            token_type: answer.token_type,
+            access_token,
+            token_type,
         },
         claims,
         scopes: answer.scopes.or_else(|| old.scopes.clone()),
-        obtained_at: asked_at,
-        expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
+        obtained_at,
+        expires_at,
         refresh_expires_at: expires.or(old.refresh_expires_at),
         refresh_end_moves: expiry_moves(old, expires, asked_at),
         refresh_issued_at: if replaced { Some(asked_at) } else { old.refresh_issued_at },
@@ -39,6 +41,39 @@ pub(crate) fn renewed(old: &Grant, answer: TokenAnswer, asked_at: Timestamp) -> 
         bound_to: old.bound_to.clone(),
         source: old.source.clone(),
         consent: old.consent.clone(),
+    }
+}
+
+/// An access token with its times.
+struct IssuedToken {
+    access_token: Option<SecretString>,
+    token_type: String,
+    obtained_at: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+impl IssuedToken {
+    /// The one in an answer; `None` if it was too long to be kept.
+    fn issued(answer: &TokenAnswer, asked_at: Timestamp) -> Option<Self> {
+        Some(Self {
+            access_token: Some(answer.access_token.clone()?),
+            token_type: answer.token_type.clone(),
+            obtained_at: asked_at,
+            expires_at: answer.expires_in.map(|lives| later(asked_at, lives)),
+        })
+    }
+
+    fn of(grant: &Grant) -> Self {
+        let token_type = match &grant.credential {
+            Credential::OAuth { token_type, .. } => token_type.clone(),
+            Credential::ApiKey { .. } | Credential::Basic { .. } => UNKNOWN_TYPE.to_owned(),
+        };
+        Self {
+            access_token: access_token(grant).cloned(),
+            token_type,
+            obtained_at: grant.obtained_at,
+            expires_at: grant.expires_at,
+        }
     }
 }
 
@@ -55,8 +90,9 @@ fn expiry_moves(old: &Grant, expires: Option<Timestamp>, asked_at: Timestamp) ->
 
 /// Whether two are the same answer of the provider.
 pub(crate) fn is_same(one: &Grant, other: &Grant) -> bool {
-    let [own, others] = [one, other].map(|grant| access_token(grant).map(SecretString::expose_secret));
-    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && own == others
+    let tokens =
+        |grant| [access_token(grant), refresh_token(grant)].map(|it| it.map(SecretString::expose_secret));
+    (one.obtained_at, one.expires_at) == (other.obtained_at, other.expires_at) && tokens(one) == tokens(other)
 }
 
 pub(crate) fn access_token(grant: &Grant) -> Option<&SecretString> {
@@ -97,6 +133,16 @@ mod tests {
         assert_eq!(kept.scopes, Some(vec!["read".to_owned()]));
         assert_eq!((kept.obtained_at, kept.expires_at), (at(30), Some(at(120))));
         assert_eq!(kept.refresh_expires_at, Some(at(600)));
+    }
+
+    #[test]
+    fn class_12_the_earlier_access_token_stays_where_the_new_one_is_too_long() {
+        let too_long = TokenAnswer { access_token: None, ..answer(Some("new")) };
+        let kept = renewed(&grant(), too_long, at(30));
+        assert_eq!(access_token(&kept).unwrap().expose_secret(), "a");
+        assert_eq!(refresh_token(&kept).unwrap().expose_secret(), "new");
+        assert_eq!((kept.obtained_at, kept.expires_at), (at(0), Some(at(60))));
+        assert!(!is_same(&kept, &grant()), "the refresh token is another one");
     }
 
     #[test]

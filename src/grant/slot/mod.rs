@@ -6,6 +6,7 @@ mod mark;
 mod spend;
 
 use bowline_oauth::classify::Failure;
+use bowline_oauth::limits::Oversized;
 use k8s_openapi::jiff::Timestamp;
 
 use super::outcome::Outcome;
@@ -33,4 +34,8 @@ pub(crate) enum NotSpent {
     Unknown { revision: i64, failure: Failure, before: bool },
     /// The provider answered, and the answer could not be put on record.
     AnswerLost,
+    /// The provider answered, and no record can hold the answer: what the request gave is lost.
+    NoRoom { revision: i64 },
+    /// The provider answered with a token that is too long to be kept. The rest is on record, as this revision.
+    Oversized { revision: i64, oversized: Oversized },
 }

@@ -7,6 +7,7 @@ use bowline_oauth::app::{App, WhichSecret};
 use bowline_oauth::catalog::errors::Class;
 use bowline_oauth::classify::Failure;
 use bowline_oauth::http::Sent;
+use bowline_oauth::limits::AnswerPart;
 use bowline_runtime::clock::later;
 use bowline_runtime::telemetry::chain;
 use k8s_openapi::jiff::Timestamp;
@@ -19,7 +20,8 @@ use crate::grant::Engine;
 use crate::grant::records::{NotWritten, Patience};
 use crate::grant::work::Job;
 use crate::metrics::Operation;
-use crate::vault::{Grant, Loaded, Opened, Record, Slot, TransitionError};
+use crate::vault::record::SealedField;
+use crate::vault::{Credential, Grant, Loaded, Opened, Record, Slot, TransitionError};
 
 /// An answer that is on record.
 pub(crate) struct Spent {
@@ -118,7 +120,8 @@ async fn keep(
 ) -> Result<Spent, NotSpent> {
     let records = &engine.records;
     engine.gate.accepted(job);
-    let grant = renewed(&opened.grant, answer.clone(), asked_at);
+    engine.gate.honored(job, &opened.grant);
+    let grant = without_spent_token(renewed(&opened.grant, answer.clone(), asked_at), job, &answer);
     let graced = opened.slot() == Slot::InUse && job.target.grace().is_some();
     let predecessor = graced.then_some(&opened.grant);
     let change = |record: Record| {
@@ -131,10 +134,14 @@ async fn keep(
         record.answered(&records.sealer, opened, mark.intent, &grant, predecessor)
     };
     match records.write(&job.place.uid, None, Patience::Endless, change).await {
-        Ok(Some(loaded)) => Ok(Spent { answer, loaded }),
+        Ok(Some(loaded)) => told_if_oversized(Spent { answer, loaded }, job, opened.slot()),
         // Somebody has connected again: the grant in use does not need it.
         Err(NotWritten::Refused(TransitionError::Replaced)) if opened.slot() == Slot::InUse => {
             Err(NotSpent::Stale)
+        }
+        Err(NotWritten::TooLarge) => {
+            tracing::error!("an answer of the provider is larger than the API server accepts, and is lost");
+            Err(NotSpent::NoRoom { revision: opened.revision() })
         }
         lost => {
             let error = lost.err().map_or_else(String::new, |error| chain(&error).to_string());
@@ -142,6 +149,29 @@ async fn keep(
             Err(NotSpent::AnswerLost)
         }
     }
+}
+
+/// The new refresh token was too long to be kept, and the old one was used up for it: it is not sent again, because a second
+/// use may end the access token as well.
+fn without_spent_token(mut grant: Grant, job: &Job, answer: &TokenAnswer) -> Grant {
+    let lost = answer.oversized_token().is_some_and(|oversized| oversized.part == AnswerPart::RefreshToken);
+    if let Credential::OAuth { refresh_token, .. } = &mut grant.credential
+        && lost
+        && job.target.needs_intent()
+    {
+        *refresh_token = None;
+    }
+    grant
+}
+
+/// The answer is on record; a token in it that is not is told.
+fn told_if_oversized(spent: Spent, job: &Job, slot: Slot) -> Result<Spent, NotSpent> {
+    for flaw in &spent.answer.flaws {
+        tracing::warn!(provider = job.target.provider(), %flaw, "a part of the provider's answer is left out");
+    }
+    let Some(oversized) = spent.answer.oversized_token() else { return Ok(spent) };
+    let revision = spent.loaded.record.sealed(slot).map_or(0, SealedField::revision);
+    Err(NotSpent::Oversized { revision, oversized })
 }
 
 /// Only a request that certainly had no effect loses its intent. One that cannot be changed now counts as an unknown outcome

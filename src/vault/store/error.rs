@@ -1,6 +1,7 @@
 //! Errors of reading and writing records.
 
 use super::CallError;
+use crate::vault::call::is_too_large;
 use crate::vault::record::RecordError;
 
 /// Why a cached record is not available. Never means that there is none.
@@ -39,6 +40,9 @@ pub(crate) enum WriteError {
     /// The API server refused it, or the request was never sent.
     #[error("the API server refused the write")]
     Refused(#[source] Box<kube::Error>),
+    /// Larger than the API server accepts. Not written, and it never will be.
+    #[error("the record is larger than the API server accepts")]
+    TooLarge(#[source] Box<kube::Error>),
     /// May or may not be written: read it again.
     #[error("whether the record was written is unknown")]
     OutcomeUnknown(#[source] CallError),
@@ -63,7 +67,9 @@ impl WriteError {
     }
 
     fn refused_or_unknown(error: CallError) -> Self {
+        let too_large = error.status().is_some_and(is_too_large);
         match error {
+            CallError::Failed(error) if too_large => Self::TooLarge(error),
             CallError::Failed(error) if is_certain(&error) => Self::Refused(error),
             error => Self::OutcomeUnknown(error),
         }
@@ -98,7 +104,7 @@ mod tests {
         assert!(matches!(read(409, "Conflict"), WriteError::Conflict));
         assert!(matches!(read(404, "NotFound"), WriteError::Gone));
         assert!(matches!(read(403, "Forbidden"), WriteError::Refused(_)));
-        assert!(matches!(read(413, "RequestEntityTooLarge"), WriteError::Refused(_)));
+        assert!(matches!(read(413, "RequestEntityTooLarge"), WriteError::TooLarge(_)));
         assert!(matches!(read(429, "TooManyRequests"), WriteError::Refused(_)));
     }
 

@@ -186,7 +186,7 @@ pub struct RulingStatus {
     pub reason: Open<Reason>,
     /// When it was decided.
     pub since: Time,
-    /// Whether nothing is tried until there is a new grant.
+    /// Whether only a new grant is likely to help: the old one is tried again rarely, or not at all.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// The grant it is about: `status.grant.id`.

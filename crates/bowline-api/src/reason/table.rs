@@ -126,6 +126,8 @@ rows! {
         "There is no IntegrationProvider {provider}.";
     ProviderNotReady: [AUTHORIZED], Unknown, Coast, PlatformTeam, FixProvider, moving, silent,
         "The provider cannot be used now.";
+    GrantsRefused: [AUTHORIZED, Provider], Unknown, Serve, Nobody, Wait, moving, silent,
+        "The provider refuses the grants of several connections at once, which says nothing about any one of them: none is given up and nothing is withdrawn. One at a time is tried until one works. If your own grant was revoked, connect again.";
     ParametersInvalid: [AUTHORIZED], False, Coast, Author, Recreate, stalled, warning,
         "spec.parameters do not fit the provider.";
     CredentialsNotFound: [AUTHORIZED], False, Serve, Author, CreateCredentials, moving, silent,

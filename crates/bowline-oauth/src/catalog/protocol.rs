@@ -1,6 +1,7 @@
 //! How one provider speaks OAuth 2.0 where it differs from the standard: what holds for every connection alike.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 use bowline_api::duration::Duration;
 use bowline_api::provider::Rotation;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::look::ScopeMeaning;
 use super::pointer::{Pointer, Pointers};
+use crate::limits::{AnswerPart, Oversized, fits};
 
 /// How a client proves itself at the token endpoint (RFC 6749 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
@@ -115,11 +117,11 @@ impl ScopeRules {
     }
 
     /// The form of a scope in which requested and granted ones are compared.
-    pub fn comparable(&self, scope: &str) -> String {
+    pub fn comparable<'a>(&self, scope: &'a str) -> Cow<'a, str> {
         let compare = &self.compare;
         let bare =
             compare.strip_prefix.as_deref().and_then(|prefix| scope.strip_prefix(prefix)).unwrap_or(scope);
-        if compare.ignore_case { bare.to_ascii_lowercase() } else { bare.to_owned() }
+        if compare.ignore_case { bare.to_ascii_lowercase().into() } else { bare.into() }
     }
 
     /// What a scope means, however it is written. `None`: nobody has put it into words; show its name.
@@ -130,11 +132,9 @@ impl ScopeRules {
 
     /// Those of `wanted` that `granted` lacks. Scopes that the provider never names are not missed.
     pub fn missing<'a>(&self, wanted: &'a [String], granted: &[String]) -> Vec<&'a str> {
-        let has = |list: &[String], scope: &str| {
-            list.iter().any(|other| self.comparable(other) == self.comparable(scope))
-        };
-        let missed = |scope: &&str| !has(granted, scope) && !has(&self.compare.unnamed, scope);
-        wanted.iter().map(String::as_str).filter(missed).collect()
+        let there: HashSet<_> =
+            granted.iter().chain(&self.compare.unnamed).map(|scope| self.comparable(scope)).collect();
+        wanted.iter().map(String::as_str).filter(|scope| !there.contains(&self.comparable(scope))).collect()
     }
 }
 
@@ -199,17 +199,18 @@ pub struct ProviderAccount {
 }
 
 impl AccountPaths {
-    /// The account that a document (user info, or the claims of an id token) names; `None` without an id. Names for people
-    /// are cut to 253 characters.
-    pub fn read(&self, document: &serde_json::Value) -> Option<ProviderAccount> {
-        let (first, others) = self.id.split_first()?;
-        let mut id = first.text(document)?;
+    /// The account that a document (user info, or the claims of an id token) names; `None` without an id. An id that is too
+    /// long is an error: cut off, it could be another account's. A name or address that is too long is left out.
+    pub fn read(&self, document: &serde_json::Value) -> Result<Option<ProviderAccount>, Oversized> {
+        let Some((first, others)) = self.id.split_first() else { return Ok(None) };
+        let Some(mut id) = first.text(document) else { return Ok(None) };
         for part in others.iter().filter_map(|part| part.text(document)) {
             id.push('/');
             id.push_str(&part);
         }
-        let cut = |text: String| text.chars().take(253).collect();
-        let [name, email] = [&self.name, &self.email].map(|path| path.text(document).map(cut));
-        Some(ProviderAccount { id, name, email })
+        fits(AnswerPart::AccountId, &id)?;
+        let label =
+            |paths: &Pointers| paths.text(document).filter(|text| fits(AnswerPart::Claim, text).is_ok());
+        Ok(Some(ProviderAccount { id, name: label(&self.name), email: label(&self.email) }))
     }
 }

@@ -1,12 +1,14 @@
 //! What happens to a grant whose refreshes succeed, fail or are refused.
 
 use bowline_api::condition::Truth;
+use bowline_api::connection::RulingStatus;
 use bowline_api::reason::Reason;
 use bowline_oauth::catalog::errors::Class;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::situation::{at, connection, failure, good, refused};
+use crate::grant::incident::Incident;
 use crate::grant::outcome::Outcome;
 use crate::grant::work::Task;
 use crate::secret_plan::SecretPlan;
@@ -24,7 +26,86 @@ fn one_invalid_grant_is_doubted_and_the_second_is_believed() {
         .came(refused(Class::Reauth))
         .decided();
     assert_eq!((second.authorized.truth(), second.authorized.reason), (Truth::False, Reason::GrantExpired));
-    assert_eq!(second.next_attempt, None);
+    assert_eq!(second.next_attempt, Some(at(2_941 + 86_400)), "it is looked at again, rarely");
+}
+
+#[test]
+fn class_24_a_final_verdict_is_looked_at_again_daily_then_weekly_and_on_request() {
+    let day = 86_400;
+    let condemned = |failed_at: i64, reason| {
+        let it = good().ruled(reason).failed_before(2, 2, reason);
+        it.token(|token| {
+            token.last_failure.as_mut().unwrap().at = Time(at(failed_at));
+            token.next_refresh_at = None;
+        })
+    };
+    for reason in [Reason::GrantRevoked, Reason::GrantExpired] {
+        for (failed_at, next) in [(0, day), (6 * day, 7 * day), (7 * day, 14 * day)] {
+            let plan = condemned(failed_at, reason).at_second(failed_at + 60).decided();
+            assert_eq!((plan.task, plan.next_attempt), (None, Some(at(next))), "{reason} {failed_at}");
+        }
+        let due = condemned(0, reason).at_second(day).decided();
+        assert_eq!(due.task, Some(Task::Refresh { request: None }));
+        let asked = condemned(0, reason).at_second(60).requested("x").decided();
+        assert_eq!(asked.task, Some(Task::Refresh { request: Some("x".into()) }));
+    }
+    let lost = good().status(|status| {
+        status.ruling = Some(RulingStatus {
+            reason: Reason::RefreshTokenLost.into(),
+            since: Time(at(0)),
+            is_final: true,
+            grant: None,
+            message: String::new(),
+        });
+    });
+    assert_eq!(lost.at_second(day).decided().next_attempt, None, "a token that was spent is not sent again");
+}
+
+#[test]
+fn class_24_only_a_success_lifts_a_final_verdict() {
+    for class in [Class::Transient, Class::Config, Class::Bug, Class::Reauth, Class::Policy] {
+        let again = good().ruled(Reason::GrantRevoked).failed_before(2, 2, Reason::GrantRevoked);
+        let plan = again.at_second(86_400).came(refused(class)).decided();
+        assert_eq!(plan.authorized.reason, Reason::GrantRevoked, "{class:?}");
+        assert_eq!(plan.secret, SecretPlan::Withdraw, "{class:?}");
+        assert_eq!(plan.next_attempt, Some(at(2 * 86_400)), "{class:?}");
+    }
+    let again = good().ruled(Reason::GrantRevoked).failed_before(2, 2, Reason::GrantRevoked);
+    let plan = again.refreshed().came(Outcome::Committed { accepted: false }).decided();
+    assert_eq!((plan.authorized.reason, plan.secret), (Reason::Authorized, SecretPlan::Write));
+}
+
+#[test]
+fn class_24_what_was_decided_in_an_incident_is_taken_back() {
+    let incident = |since| {
+        let it = good().ruled(Reason::GrantRevoked).failed_before(2, 2, Reason::GrantRevoked);
+        it.seen(|seen| seen.incident = Some(Incident { since: at(since), next_probe: at(90) }))
+    };
+    let taken_back = incident(0).at_second(70).decided();
+    assert_eq!(taken_back.authorized.reason, Reason::GrantsRefused);
+    assert_eq!(taken_back.secret, SecretPlan::Keep);
+    assert!(taken_back.history.ruling.is_none());
+    assert_eq!(taken_back.task, Some(Task::Refresh { request: None }), "the gate says whose turn it is");
+    let before = incident(1).at_second(70).decided();
+    assert_eq!(before.authorized.reason, Reason::GrantRevoked, "this was decided before");
+}
+
+#[test]
+fn class_12_an_answer_that_could_be_kept_in_part_counts_as_a_refusal_of_the_same_grant() {
+    let too_long = || Outcome::Oversized { revision: 4, failure: failure(Class::Bug) };
+    let plan = good().failed_before(3, 3, Reason::RefreshFailing).refreshed().came(too_long()).decided();
+    assert_eq!((plan.history.failures, plan.history.refusals), (4, 4));
+    assert_eq!((plan.fresh.reason, plan.secret), (Reason::RefreshFailing, SecretPlan::Write));
+    assert!(plan.fresh.message.contains("The provider said no."), "{}", plan.fresh.message);
+}
+
+#[test]
+fn class_12_a_token_that_cannot_be_kept_fresh_says_why_it_is_refreshed_rarely() {
+    let short = || good().grant(|grant| grant.expires_at = Some(at(1)));
+    let plan = short().at_second(60).decided();
+    assert_eq!((plan.fresh.reason, plan.next_attempt), (Reason::TokenExpired, Some(at(200))));
+    assert!(plan.fresh.message.contains("live for 1 s"), "{}", plan.fresh.message);
+    assert_eq!(short().at_second(60).requested("x").decided().request_at, Some(at(200)));
 }
 
 #[test]

@@ -99,6 +99,7 @@ pub(super) fn connection() -> Situation {
         provider: Ok(target("sandbox")),
         next_probe: None,
         usage: ProviderUse::Allowed,
+        incident: None,
         record: RecordState::Missing,
         secret: None,
         written: None,

@@ -91,6 +91,19 @@ fn a_code_that_waits_to_be_typed_does_not_keep_the_grant_in_use_from_its_refresh
 }
 
 #[test]
+fn class_25_a_consent_waits_neither_for_a_refresh_that_waits_nor_for_its_rest() {
+    let mut situation = good().at_second(2_881);
+    situation.observed.attempts = vec![attempt("attempt-x", 2_800, waiting(0))];
+    let poll = Some(Task::Consent(ConsentTask::Poll { attempt: "attempt-x".into() }));
+    situation.observed.actor.rest_until = Some(at(6_000));
+    assert_eq!(situation.decided().task, poll, "the provider asked refreshes to wait");
+    (situation.observed.actor.busy, situation.observed.actor.gives_way) = (true, true);
+    assert_eq!(situation.decided().task, poll, "a refresh waits for its turn");
+    situation.observed.actor.gives_way = false;
+    assert_eq!(situation.decided().task, None, "another step is being taken");
+}
+
+#[test]
 fn an_announced_intake_goes_before_everything_but_an_unreadable_record() {
     let announced = |situation: Situation| situation.annotated("bowline.dev/intake", "s/u").decided().task;
     assert!(matches!(announced(connection()), Some(Task::Take(_))));

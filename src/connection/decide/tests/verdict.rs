@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::situation::{Situation, at, connection, good, target};
 use crate::connection::observed::RecordState;
+use crate::grant::incident::Incident;
 use crate::secret_plan::SecretPlan;
+use crate::vault::GrantType;
 use crate::world::{ProviderUse, UnusableProvider};
 
 /// A situation, the verdict on the grant, and what happens to the Secret.
@@ -256,6 +258,27 @@ fn nothing_new_is_published_under_terms_that_nobody_consented_to() {
     assert_eq!(bobs().refreshed().decided().secret, SecretPlan::Withhold);
     assert_eq!(bobs().spec(json!({"secret": {"name": "d"}})).decided().secret, SecretPlan::Withhold);
     assert_eq!(bobs().edited().decided().secret, SecretPlan::Withhold);
+}
+
+#[test]
+fn class_24_nothing_is_published_without_its_owners_consent_because_something_else_is_shown() {
+    let unconfirmed = || {
+        good().refreshed().grant(|grant| {
+            grant.consent.grant_type = GrantType::DeviceCode;
+            grant.consent.confirmed = false;
+        })
+    };
+    let incident = Incident { since: at(0), next_probe: at(60) };
+    let rows = vec![
+        ("alone", unconfirmed()),
+        ("an incident", unconfirmed().seen(|seen| seen.incident = Some(incident))),
+        ("a rejected registration", unconfirmed().seen(|seen| seen.next_probe = Some(at(600)))),
+        ("an unknown outcome", unconfirmed().present(|present| present.unknown_since = Some(at(50)))),
+        ("no metadata", unconfirmed().provider(Err(UnusableProvider::NotReady("x".into())))),
+    ];
+    let withheld =
+        |(name, situation)| (name, situation, (False, Reason::AwaitingConfirmation), SecretPlan::Withhold);
+    are_decided(rows.into_iter().map(withheld).collect());
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn settings_of_the_generic_entries_take_effect() {
     assert_eq!(description.token_request.params, parameters(&[audience]));
     assert_eq!(description.scopes.separator.as_deref(), Some(","));
     let account = &description.identity.as_ref().unwrap().account;
-    assert_eq!(account.read(&json!({"user": {"id": 7}, "name": "o"})).unwrap().id, "7");
+    assert_eq!(account.read(&json!({"user": {"id": 7}, "name": "o"})).unwrap().unwrap().id, "7");
 
     let of = json!({"type": "generic-api-key", "parameters": {
         "header": "x-api-key", "scheme": "none", "validate_url": "https://api.example.com/me",
