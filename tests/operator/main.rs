@@ -15,6 +15,7 @@ mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod foreign;
 mod gitops;
 mod grace;
 mod intake;
