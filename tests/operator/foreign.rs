@@ -245,7 +245,7 @@ async fn commands_show_nothing_raw(it: &Scene) {
             } else {
                 bowline(it, user, &words, "api_key=x").await
             };
-            if words.contains(&"json") {
+            if words.contains(&"json") && !results.is_empty() {
                 assert!(serde_json::from_str::<Value>(&results).is_ok(), "{command}: {results}");
             }
             check(&format!("{command} ({user})"), &results);
