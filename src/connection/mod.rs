@@ -26,6 +26,7 @@ pub(crate) use self::depart::depart_unreadable;
 
 use self::act::{ConnectionOutcome, act};
 use self::decide::{ConnectionPlan, decide};
+use self::news::EventNote;
 use self::observe::observe;
 use self::observed::{ObservedConnection, RecordState};
 use crate::context::{Context, Controlled, ReconcileError, Reconciled, look_again};
@@ -89,8 +90,10 @@ async fn keep(connection: &IntegrationConnection, ctx: &Arc<Context>) -> Result<
     let observed = observe(ctx, connection);
     let plan = decide(connection, &observed, now, ctx.settings.limits);
     let outcome = act(ctx, connection, &observed, &plan).await;
-    let status = report::status(connection, &observed, &plan, &outcome, now);
-    publish(ctx, connection, &observed, &status).await?;
+    let mut status = report::status(connection, &observed, &plan, &outcome, now);
+    let news = news::news(connection.status.as_ref(), &status, observed.actor.finished.as_ref());
+    news::record(&mut status, &news, now);
+    publish(ctx, connection, &observed, &status, &news).await?;
     Ok(next(&observed, &plan, &outcome, now))
 }
 
@@ -100,12 +103,13 @@ async fn publish(
     connection: &IntegrationConnection,
     observed: &ObservedConnection,
     status: &IntegrationConnectionStatus,
+    news: &[EventNote],
 ) -> Result<(), ReconcileError> {
     if !ctx.write_status(connection, status).await? {
         return Ok(());
     }
-    for (reason, note) in news::news(connection.status.as_ref(), status, observed.actor.finished.as_ref()) {
-        ctx.events.publish(&connection.object_ref(&()), reason, "Reconcile", &note).await;
+    for (reason, note) in news {
+        ctx.events.publish(&connection.object_ref(&()), *reason, "Reconcile", note).await;
     }
     if let Some(finished) = &observed.actor.finished {
         ctx.grants.acknowledge(&connection.uid().unwrap_or_default(), finished.id);

@@ -1,14 +1,19 @@
-//! Which changes of a status deserve an Event. Pure: read from the table of reasons.
+//! Which changes of a status are worth an Event and an entry of its history. Pure: read from the table of reasons.
 
 use bowline_api::IntegrationConnectionStatus as Status;
 use bowline_api::condition::{ConditionType, Conditioned};
-use bowline_api::connection::{AttemptMethod, LastAttempt};
+use bowline_api::connection::{AttemptMethod, HISTORY_ENTRIES, HistoryEntry, LastAttempt};
 use bowline_api::reason::{MessageFacts, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 use crate::grant::outcome::{FinishedWork, Outcome};
 
 /// The reason and note of one Event; the table says whether it is a warning.
-type EventNote = (Reason, String);
+pub(super) type EventNote = (Reason, String);
+
+/// The longest message of an entry.
+const MESSAGE_BYTES: usize = 512;
 
 fn news_of(reason: Reason) -> EventNote {
     (reason, reason.message(&MessageFacts::default()))
@@ -26,6 +31,19 @@ pub(super) fn news(old: Option<&Status>, new: &Status, finished: Option<&Finishe
     all.extend(answered(finished));
     all.extend(recovered(old, new));
     all
+}
+
+/// Puts the news at the beginning of the status's history. Where there are none, it stays as it is: a history must not cause
+/// a write of its own.
+pub(super) fn record(status: &mut Status, news: &[EventNote], now: Timestamp) {
+    let entry = |(reason, note): &EventNote| HistoryEntry {
+        at: Time(now),
+        reason: (*reason).into(),
+        message: note[..note.floor_char_boundary(MESSAGE_BYTES)].to_owned(),
+    };
+    // Within one pass, what was found last follows from what was found first.
+    status.history.splice(0..0, news.iter().rev().map(entry));
+    status.history.truncate(HISTORY_ENTRIES);
 }
 
 /// Conditions that changed to a reason with an Event.
@@ -87,4 +105,26 @@ fn recovered(old: Option<&Status>, new: &Status) -> Option<EventNote> {
     let old = old.filter(|old| old.connected_at.is_some())?;
     let ready = |status: &Status| status.conditions.is(ConditionType::Ready);
     (!ready(old) && ready(new)).then(|| news_of(Reason::Recovered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_history_has_the_newest_first_and_an_end() {
+        let mut status = Status::default();
+        let noted = |reason| (reason, "Ä".repeat(400));
+        record(&mut status, &[noted(Reason::Authorized), noted(Reason::Shared)], Timestamp::UNIX_EPOCH);
+        let told = status.clone();
+        record(&mut status, &[], Timestamp::MAX);
+        assert_eq!(status, told, "no news, no change");
+        assert_eq!(status.history[0].reason, Reason::Shared.into());
+        assert_eq!(status.history[1].message.len(), MESSAGE_BYTES);
+        for _ in 0..HISTORY_ENTRIES {
+            record(&mut status, &[noted(Reason::Recovered)], Timestamp::UNIX_EPOCH);
+        }
+        assert_eq!(status.history.len(), HISTORY_ENTRIES);
+        assert!(status.history.iter().all(|entry| entry.reason == Reason::Recovered.into()));
+    }
 }

@@ -70,6 +70,7 @@ impl Report<'_> {
                 ..ruling
             }),
             last_attempt: plan.last_attempt.clone(),
+            history: old.history.clone(),
             secret: self.secret(),
             sharing: self.sharing(),
             last_handled_refresh: plan.unanswerable.clone().or(history.handled_refresh.clone()),

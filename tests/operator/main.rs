@@ -16,6 +16,7 @@ mod drafts;
 mod drift;
 mod ending;
 mod faults;
+mod foreign;
 mod gap;
 mod gitops;
 mod grace;

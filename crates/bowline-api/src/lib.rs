@@ -23,6 +23,7 @@ pub mod reason;
 mod schema;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod share;
+pub mod shown;
 pub mod view;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each struct in a function")]
 pub mod workspace;

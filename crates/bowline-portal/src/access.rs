@@ -121,6 +121,8 @@ impl Access {
             spec: SubjectAccessReviewSpec {
                 user: Some(session.user().to_owned()),
                 groups: Some(session.groups.clone()),
+                uid: session.uid.clone(),
+                extra: Some(session.extra.clone()).filter(|extra| !extra.is_empty()),
                 resource_attributes: Some(permission.attributes()),
                 ..SubjectAccessReviewSpec::default()
             },

@@ -12,6 +12,7 @@ use bowline_runtime::telemetry::chain;
 use secrecy::ExposeSecret;
 
 use crate::session::SessionError;
+use crate::session_key::CannotSeal;
 use crate::view::{foreign, key_of};
 
 const REFERENCE_LETTERS: usize = 10;
@@ -157,9 +158,17 @@ impl From<AttemptError> for PageError {
 impl From<SessionError> for PageError {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::ReservedUser | SessionError::TooManyGroups => Self::sign_in(&error.to_string()),
+            SessionError::ReservedUser | SessionError::TooManyGroups | SessionError::TooShort => {
+                Self::sign_in(&error.to_string())
+            }
             SessionError::NoRandomness(_) | SessionError::CannotSeal(_) => Self::internal(&error),
         }
+    }
+}
+
+impl From<CannotSeal> for PageError {
+    fn from(error: CannotSeal) -> Self {
+        Self::internal(&error)
     }
 }
 

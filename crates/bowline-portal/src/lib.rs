@@ -7,10 +7,10 @@
 //! | module | holds |
 //! |---|---|
 //! | [`settings`] | what the administrator chose: flags, and settings made from them |
-//! | [`session`], [`session_key`] | who is signed in, stored by the browser |
+//! | [`session`], [`session_key`], [`stored_keys`] | who is signed in, stored by the browser |
 //! | [`sign_in`] | how people prove who they are |
-//! | [`serve`], [`limits`] | connections, who sends, how fast |
-//! | [`router`], [`visit`] | addresses and headers, what a request must contain |
+//! | [`serve`], [`arrival`], [`limits`] | connections, who sends, how fast |
+//! | [`router`], [`visit`], [`log`] | addresses and headers, what a request must contain, what is logged of it |
 //! | [`cluster`], [`access`], [`write`] | what is known, who may, what is changed |
 //! | [`subject`] | a connection, and what the visitor may do with it |
 //! | [`view`], [`page`], [`error`] | what is shown, and in which words |
@@ -21,12 +21,14 @@
 #![cfg_attr(not(test), warn(unreachable_pub))]
 
 mod access;
+mod arrival;
 mod assets;
 mod cluster;
 mod connect;
 mod error;
 mod limits;
 mod live;
+mod log;
 mod page;
 mod pages;
 mod router;
@@ -35,6 +37,7 @@ mod session;
 mod session_key;
 mod settings;
 mod sign_in;
+mod stored_keys;
 mod subject;
 mod view;
 mod visit;
@@ -45,10 +48,11 @@ mod write;
 pub mod testing {
     pub use crate::limits::{ACTIONS, REQUESTS};
     pub use crate::session::{COOKIE as SESSION_COOKIE, Groups, Session};
-    pub use crate::session_key::{Purpose, SECRET as KEY_SECRET, SessionKey};
+    pub use crate::session_key::{Purpose, SessionKeys};
     pub use crate::sign_in::OIDC_CALLBACK;
     pub use crate::sign_in::before::{Before, COOKIE as BEFORE_COOKIE, HOME};
     pub use crate::sign_in::proxy::SECRET_HEADER;
+    pub use crate::stored_keys::SECRET as KEY_SECRET;
 }
 
 use std::sync::Arc;
@@ -66,15 +70,17 @@ use crate::access::Access;
 use crate::cluster::Cluster;
 use crate::limits::RateLimits;
 use crate::serve::Bounds;
-use crate::session_key::SessionKey;
+use crate::session_key::SessionKeys;
 pub use crate::settings::{PortalFlags, PortalSettings};
 use crate::sign_in::oidc::OpenId;
+use crate::sign_in::recheck::Rechecks;
 
 type Portal = Arc<PortalState>;
 
 struct PortalState {
     settings: PortalSettings,
-    key: SessionKey,
+    keys: Arc<SessionKeys>,
+    rechecks: Rechecks,
     client: Client,
     cluster: Arc<Cluster>,
     access: Access,
@@ -92,7 +98,7 @@ pub enum PortalError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
-    Key(#[from] session_key::KeyError),
+    Key(#[from] stored_keys::KeyError),
     #[error(transparent)]
     Http(#[from] HttpClientError),
     /// A part of the portal failed: it ends, and is started again as a whole.
@@ -109,8 +115,9 @@ pub async fn run(settings: PortalSettings) -> Result<(), PortalError> {
     let listen = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let client = startup::client().await?;
-    let key = session_key::obtain(&client, &settings).await?;
-    let app = portal(settings, client, key, &tasks)?;
+    let clock = Clock::default();
+    let keys = stored_keys::obtain(&client, &settings.server, &clock, &stop).await?;
+    let app = portal(settings, client, keys, clock, &tasks)?;
     tracing::info!(url = app.settings.url.origin(), "serving");
     serve::serve(listener, router::router(app), Bounds::default(), stop).await;
     Ok(tasks.failure()?)
@@ -119,17 +126,18 @@ pub async fn run(settings: PortalSettings) -> Result<(), PortalError> {
 fn portal(
     settings: PortalSettings,
     client: Client,
-    key: SessionKey,
+    keys: Arc<SessionKeys>,
+    clock: Clock,
     tasks: &Tasks,
 ) -> Result<Portal, HttpClientError> {
-    let clock = Clock::default();
     let redirect = settings.url.join(sign_in::OIDC_CALLBACK);
     let openid = match settings.sign_in.oidc.clone() {
         Some(oidc) => Some(OpenId::new(oidc.clone(), Box::new(HttpClient::new(oidc.network)?), redirect)),
         None => None,
     };
     Ok(Arc::new(PortalState {
-        key,
+        keys,
+        rechecks: Rechecks::default(),
         cluster: Cluster::watch(&client, tasks),
         access: Access::new(client.clone(), clock.clone()),
         attempts: Attempts::new(client.clone(), &settings.server.attempts_namespace),

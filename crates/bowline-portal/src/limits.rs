@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -13,6 +14,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::Portal;
 use crate::error::PageError;
+use crate::log::Requester;
+use crate::sign_in::recheck;
+use crate::visit::session_of;
 
 /// Beyond this number all are forgotten: memory must not grow without a limit.
 const REMEMBERED: usize = 50_000;
@@ -24,17 +28,20 @@ pub struct RateLimit {
     per_minute: u32,
 }
 
-/// Requests of one address.
+/// Requests of one user, and of all users of one address who are not signed in.
 pub const REQUESTS: RateLimit = RateLimit { burst: 300, per_minute: 600 };
 /// Sign-ins from one address.
 pub(crate) const SIGN_INS: RateLimit = RateLimit { burst: 20, per_minute: 10 };
 /// Changes by one user.
 pub const ACTIONS: RateLimit = RateLimit { burst: 30, per_minute: 30 };
 
+/// Times that the same attempt may be looked up for a callback: it is used once, and each look is a request to the API server.
+const CALLBACKS: RateLimit = RateLimit { burst: 3, per_minute: 1 };
+
 /// Open streams of changes, in total.
 const STREAMS: usize = 400;
-/// Open streams of one address, which may be a proxy for many users.
-pub(crate) const STREAMS_OF_ONE: usize = 100;
+/// Open streams of one user: one for each page that is open.
+pub(crate) const STREAMS_OF_ONE: usize = 20;
 
 /// Token buckets, one per key.
 pub(crate) struct Limiter<K> {
@@ -85,7 +92,7 @@ pub(crate) struct ConcurrencyPlace<K: Eq + Hash> {
     taken: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K: Eq + Hash + Copy> ConcurrencyLimit<K> {
+impl<K: Eq + Hash + Clone> ConcurrencyLimit<K> {
     pub(crate) fn new(all: usize, each: usize) -> Self {
         Self { all, each, taken: Arc::default() }
     }
@@ -97,7 +104,7 @@ impl<K: Eq + Hash + Copy> ConcurrencyLimit<K> {
         if of_key >= self.each || taken.values().sum::<usize>() >= self.all {
             return None;
         }
-        taken.insert(key, of_key + 1);
+        taken.insert(key.clone(), of_key + 1);
         Some(ConcurrencyPlace { key, taken: Arc::clone(&self.taken) })
     }
 }
@@ -113,24 +120,35 @@ impl<K: Eq + Hash> Drop for ConcurrencyPlace<K> {
 }
 
 pub(crate) struct RateLimits {
-    pub(crate) requests: Limiter<IpAddr>,
+    /// Of users who are signed in: however many strangers send from the same address, they take nothing away.
+    users: Limiter<String>,
+    /// Of everybody else.
+    strangers: Limiter<IpAddr>,
     pub(crate) sign_ins: Limiter<IpAddr>,
     pub(crate) actions: Limiter<String>,
-    pub(crate) streams: ConcurrencyLimit<IpAddr>,
+    /// By the name of the attempt.
+    pub(crate) callbacks: Limiter<String>,
+    pub(crate) streams: ConcurrencyLimit<String>,
+    /// Whether it was said that requests come through a proxy that is not trusted.
+    said_proxy: AtomicBool,
 }
 
 impl Default for RateLimits {
     fn default() -> Self {
         Self {
-            requests: Limiter::new(REQUESTS),
+            users: Limiter::new(REQUESTS),
+            strangers: Limiter::new(REQUESTS),
             sign_ins: Limiter::new(SIGN_INS),
             actions: Limiter::new(ACTIONS),
+            callbacks: Limiter::new(CALLBACKS),
             streams: ConcurrencyLimit::new(STREAMS, STREAMS_OF_ONE),
+            said_proxy: AtomicBool::new(false),
         }
     }
 }
 
-/// Adds the sender to the request, and refuses senders that are too fast.
+/// Adds the sender to the request, and the user to the response. Refuses those who are too fast: users by their name, others by
+/// their address.
 pub(crate) async fn layer(
     State(app): State<Portal>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -139,18 +157,41 @@ pub(crate) async fn layer(
 ) -> Response {
     let forwarded = request.headers().get_all("x-forwarded-for");
     let forwarded: Vec<&str> = forwarded.iter().filter_map(|value| value.to_str().ok()).collect();
-    let sender = network_of(client(peer.ip(), &forwarded, &app.settings.server.trusted_proxies));
-    if !app.limits.requests.allows(sender, app.clock.now()) {
-        return PageError::too_many("Your address sends too many requests.").into_response();
+    let trusted = app.settings.server.trusted_proxies.as_slice();
+    let sender = network_of(client(peer.ip(), &forwarded, trusted));
+    if !forwarded.is_empty()
+        && !is_in(trusted, peer.ip())
+        && !app.limits.said_proxy.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(peer = %peer.ip(), "requests come through a proxy that --trusted-proxies does not name: all who are not signed in share the limits of one client");
     }
+    let user = session_of(request.headers(), &app).map(|session| session.user().to_owned());
+    let (limits, now) = (&app.limits, app.clock.now());
+    let in_time = match &user {
+        Some(user) => limits.users.allows(user.clone(), now),
+        None => limits.strangers.allows(sender, now),
+    };
+    if !in_time {
+        let whose = if user.is_some() { "You send" } else { "Your address sends" };
+        return PageError::too_many(&format!("{whose} too many requests.")).into_response();
+    }
+    recheck::now(&app, request.headers()).await;
     request.extensions_mut().insert(Sender(sender));
-    next.run(request).await
+    let mut response = next.run(request).await;
+    if let (Some(user), None) = (user, response.extensions().get::<Requester>()) {
+        response.extensions_mut().insert(Requester { user, signed_in: false });
+    }
+    response
+}
+
+fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// The client's address: the peer, or what trusted proxies say, read from the right up to the first that is not one of
 /// them. `forwarded` are the values of all `X-Forwarded-For` headers, in their order.
 fn client(peer: IpAddr, forwarded: &[&str], trusted: &[IpNet]) -> IpAddr {
-    let is_ours = |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
+    let is_ours = |address: IpAddr| is_in(trusted, address);
     let mut client = peer;
     let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
     for hop in hops.rev() {

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, Sse};
 use bowline_api::IntegrationConnection;
@@ -23,11 +23,10 @@ use crate::Portal;
 use crate::access::Permission;
 use crate::cluster::Cluster;
 use crate::error::PageError;
-use crate::limits::Sender;
 use crate::subject::is_label;
 use crate::visit::session_of;
 
-/// Browsers reconnect by themselves, and their session is checked again.
+/// Browsers reconnect by themselves, and their session and rights are checked again.
 const LASTS: Duration = Duration::from_mins(2);
 /// Keeps proxies from closing the connection.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -44,7 +43,6 @@ pub(crate) struct ShownVersion {
 /// Without a session the response is 401 and no redirect: the sign-in would remember this address as the page to return to.
 pub(crate) async fn live(
     State(app): State<Portal>,
-    Extension(Sender(sender)): Extension<Sender>,
     headers: HeaderMap,
     Path((namespace, name)): Path<(String, String)>,
     Query(shown): Query<ShownVersion>,
@@ -54,8 +52,8 @@ pub(crate) async fn live(
     if !is_label(&namespace) || !is_label(&name) || !app.access.allows(&session, permission).await? {
         return Err(PageError::not_found());
     }
-    let too_many = || PageError::too_many("Your address has too many pages open.");
-    let place = app.limits.streams.take(sender).ok_or_else(too_many)?;
+    let too_many = || PageError::too_many("You have too many pages open.");
+    let place = app.limits.streams.take(session.user().to_owned()).ok_or_else(too_many)?;
     let until = Instant::now() + LASTS;
     let page = OpenPage { cluster: Arc::clone(&app.cluster), namespace, name, version: Some(shown.seen) };
     // Subscribe first: later changes are received, earlier ones differ in the version.

@@ -5,6 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bowline_api::shown;
 
 use crate::Portal;
 use crate::access::Permission;
@@ -62,8 +63,10 @@ struct ErrorPage {
     failure: PageError,
 }
 
+/// The only writer of pages. Templates escape what would be markup; letters that act or hide are replaced here, wherever they
+/// come from.
 pub(crate) fn html(page: &impl Template) -> Response {
-    match page.render() {
+    match page.render().map(|text| shown::lines(&text)) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "a page could not be made");

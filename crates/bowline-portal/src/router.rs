@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::handler::Handler;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
-use tokio::time::Instant;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::connect::{callback, leave, start};
@@ -19,7 +18,7 @@ use crate::pages::{
     actions, connection, ending, extra, health, list, make, review, sign_in, usable, workspace,
 };
 use crate::sign_in::OIDC_CALLBACK;
-use crate::{Portal, assets, limits, live};
+use crate::{Portal, assets, limits, live, log};
 
 const BODY_BYTES: usize = 32 * 1024;
 /// The longest path and query; hyper refuses far longer ones itself.
@@ -45,7 +44,7 @@ pub(crate) fn router(app: Portal) -> Router {
         .route("/static/icon.svg", get(assets::icon))
         .merge(around)
         .layer(from_fn_with_state(app.clone(), secured))
-        .layer(from_fn(logged))
+        .layer(from_fn(log::layer))
         .with_state(app)
 }
 
@@ -120,21 +119,6 @@ async fn short(request: Request, next: Next) -> Response {
             .into_response();
     }
     next.run(request).await
-}
-
-/// One log line per request, with the route instead of the address: a query may contain secrets.
-async fn logged(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
-    let (method, begun) = (request.method().clone(), Instant::now());
-    let response = next.run(request).await;
-    let (route, status) = (route.unwrap_or_else(|| "unknown".to_owned()), response.status().as_u16());
-    let milliseconds = begun.elapsed().as_millis();
-    if route.starts_with("/static") || route == "/livez" || route == "/readyz" {
-        tracing::debug!(%method, route, status, milliseconds, "request");
-    } else {
-        tracing::info!(%method, route, status, milliseconds, "request");
-    }
-    response
 }
 
 /// No inline script or style, no third-party resource, no frame, and forms are sent only to this portal. A page, not a form,

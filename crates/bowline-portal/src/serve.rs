@@ -16,12 +16,15 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::arrival::{HeaderTiming, Timed};
 use crate::limits::ConcurrencyLimit;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// Time to receive the headers of a request, counted from the end of the previous request.
+    /// Time to receive the headers of a request, counted from their first byte.
     pub(crate) headers: Duration,
+    /// Time to wait for that first byte, counted from the end of the previous request.
+    pub(crate) idle: Duration,
     /// Lifetime of a connection; a request that is in progress may finish.
     pub(crate) connection: Duration,
     /// Time for that request to finish.
@@ -35,7 +38,8 @@ impl Default for Bounds {
     /// Proxies commonly keep idle connections for 60 seconds. If we closed them earlier, a request could get lost.
     fn default() -> Self {
         Self {
-            headers: Duration::from_secs(75),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
             connection: Duration::from_mins(5),
             ending: Duration::from_secs(30),
             connections: 1024,
@@ -76,16 +80,26 @@ async fn connection(
     stop: CancellationToken,
 ) {
     let router = TowerToHyperService::new(router);
+    let arrival = HeaderTiming::default();
+    let arriving = arrival.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.call(request)
+        let answering = arriving.complete();
+        let answer = router.call(request);
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer
+        }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.headers);
-    let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
+    let timed = Timed { stream, arrival: arrival.clone() };
+    let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(timed), service));
     // The result does not matter: every request has its own log line.
     tokio::select! {
         _ = served.as_mut() => return,
+        () = arrival.overdue(bounds.headers) => return,
         () = stop.cancelled() => {}
         () = sleep(bounds.connection) => {}
     }
@@ -111,7 +125,7 @@ mod tests {
 
     /// Patient bounds.
     fn bounds() -> Bounds {
-        Bounds { headers: LONG, connection: LONG, ending: LONG, ..Bounds::default() }
+        Bounds { headers: LONG, idle: LONG, connection: LONG, ending: LONG, ..Bounds::default() }
     }
 
     /// A server with a short response and an endless one.
@@ -148,11 +162,27 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_half_a_header_is_hung_up_on() {
-        let (address, _stop) = started(Bounds { headers: SHORT, ..bounds() }).await;
-        for half in ["", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "] {
+        for (half, bounds) in [
+            ("", Bounds { idle: SHORT, ..bounds() }),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", Bounds { headers: SHORT, ..bounds() }),
+        ] {
+            let (address, _stop) = started(bounds).await;
             assert!(!rest(sending(address, half.as_bytes()).await).await.contains("page"), "{half}");
+            assert!(rest(sending(address, REQUEST).await).await.ends_with("page"));
         }
-        assert!(rest(sending(address, REQUEST).await).await.ends_with("page"));
+    }
+
+    #[tokio::test]
+    async fn class_10_who_sends_slowly_is_hung_up_on_and_who_waits_between_requests_is_not() {
+        let (address, _stop) = started(Bounds { headers: SHORT, ..bounds() }).await;
+        let mut idle = sending(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let mut answer = [0; 15];
+        idle.read_exact(&mut answer).await.unwrap();
+        let slow = sending(address, b"GET / HTTP/1.1\r\nX-Slow: ").await;
+        assert!(!rest(slow).await.contains("page"));
+        // That took longer than a header may take, and this one has been idle since before.
+        idle.write_all(REQUEST).await.unwrap();
+        assert!(rest(idle).await.ends_with("page"));
     }
 
     #[tokio::test]

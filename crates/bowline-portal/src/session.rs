@@ -1,23 +1,28 @@
 //! Sessions: sealed cookies; the portal stores nothing, so any replica serves any request and a restart signs nobody out.
 //!
-//! A session ends after eight hours. Signing out removes it from the browser; replacing the session key ends all sessions and
-//! every copy of their cookies.
+//! A session ends with the identity behind it, and after eight hours at the latest. Signing out removes it from the browser;
+//! replacing the session keys ends all sessions and every copy of their cookies.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use bowline_api::opaque::{Digest, NoRandomness, random_text};
+use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::jiff::Timestamp;
-use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
 
-use crate::session_key::{CannotSeal, Purpose, SessionKey};
+use crate::session_key::{CannotSeal, Purpose, SessionKeys};
 
 /// Cookie with the session. The prefix makes browsers refuse it without `Secure`, with `Domain`, or from a sub-path.
 pub const COOKIE: &str = "__Host-bowline";
 
 const LIFETIME: Duration = Duration::from_hours(8);
+
+/// The shortest session that is begun.
+const SHORTEST_SECONDS: i64 = 60;
 
 /// Browsers keep no larger cookie.
 const COOKIE_BYTES: usize = 3_900;
@@ -35,8 +40,24 @@ pub struct Session {
     #[serde(default)]
     pub(crate) person: Option<Digest>,
     pub(crate) groups: Vec<String>,
+    /// What else the API server knows of the user: an authorizer may look at it, and a token may be limited by it.
+    #[serde(default)]
+    pub(crate) uid: Option<String>,
+    #[serde(default)]
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
     id: String,
     issued_at: Timestamp,
+    /// When the identity itself ends, such as an ID token.
+    #[serde(default)]
+    ends_at: Option<Timestamp>,
+    /// The token behind it, which is reviewed again.
+    #[serde(default, serialize_with = "exposed")]
+    pub(crate) token: Option<SecretString>,
+}
+
+/// Only ever into a sealed cookie.
+fn exposed<S: Serializer>(token: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+    token.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
 /// Why a session or a sign-in cannot begin.
@@ -46,6 +67,8 @@ pub enum SessionError {
     ReservedUser,
     #[error("you are in too many groups to fit into a cookie: ask for the groups claim to be filtered")]
     TooManyGroups,
+    #[error("what proves who you are expires within a minute: get a new one, or ask for a longer lifetime")]
+    TooShort,
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
@@ -59,15 +82,29 @@ impl Session {
         if user.is_empty() || user.starts_with(RESERVED) {
             return Err(SessionError::ReservedUser);
         }
-        let groups = match groups {
-            Groups::OfTheApiServer(groups) => groups,
-            Groups::Claimed(claimed) => {
-                let harmless = claimed.into_iter().filter(|group| !group.starts_with(RESERVED));
-                harmless.chain([AUTHENTICATED.to_owned()]).collect()
-            }
-        };
+        let groups = groups.counting();
         let id = random_text()?.expose_secret().to_owned();
-        Ok(Self { user: user.to_owned(), person: None, groups, id, issued_at: now })
+        Ok(Self {
+            user: user.to_owned(),
+            person: None,
+            groups,
+            uid: None,
+            extra: BTreeMap::new(),
+            id,
+            issued_at: now,
+            ends_at: None,
+            token: None,
+        })
+    }
+
+    /// The same, but not for longer than this.
+    pub fn until(mut self, end: Timestamp) -> Result<Self, SessionError> {
+        // A session that is over at once would send the browser round in circles.
+        if end.duration_since(self.issued_at).as_secs() < SHORTEST_SECONDS {
+            return Err(SessionError::TooShort);
+        }
+        self.ends_at = Some(self.ends_at.map_or(end, |known| known.min(end)));
+        Ok(self)
     }
 
     pub fn user(&self) -> &str {
@@ -85,13 +122,30 @@ impl Session {
     }
 
     fn is_over_at(&self, now: Timestamp) -> bool {
+        self.is_too_old_at(now) || self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    fn is_too_old_at(&self, now: Timestamp) -> bool {
         let age = now.as_second() - self.issued_at.as_second();
         // A small skew between replicas is allowed.
         u64::try_from(age).map_or(age < -60, |age| age >= LIFETIME.as_secs())
     }
 
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, SessionError> {
-        let sealed = key.seal(Purpose::Session, self)?;
+    /// Whether it is a session of this user, with the same rights.
+    pub(crate) fn is_of(&self, user: &UserInfo) -> bool {
+        let UserInfo { username, groups, uid, extra: _ } = user;
+        username.as_deref() == Some(&self.user)
+            && groups.as_deref().unwrap_or_default() == self.groups
+            && uid.as_deref().filter(|uid| !uid.is_empty()) == self.uid.as_deref()
+    }
+
+    /// Since when nobody has checked the identity, unless it was checked again later.
+    pub(crate) fn issued_at(&self) -> Timestamp {
+        self.issued_at
+    }
+
+    pub fn to_cookie(&self, keys: &SessionKeys) -> Result<String, SessionError> {
+        let sealed = keys.seal(Purpose::Session, self)?;
         if sealed.len() > COOKIE_BYTES {
             return Err(SessionError::TooManyGroups);
         }
@@ -99,9 +153,16 @@ impl Session {
     }
 
     /// The session of a request's cookies, if it is valid.
-    pub(crate) fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
-        let session: Self = key.open(Purpose::Session, cookie_value(headers, COOKIE)?)?;
+    pub(crate) fn of(headers: &HeaderMap, keys: &SessionKeys, now: Timestamp) -> Option<Self> {
+        let session: Self = keys.open(Purpose::Session, cookie_value(headers, COOKIE)?)?;
         (!session.is_over_at(now)).then_some(session)
+    }
+
+    /// Whether these cookies have a session that is over because its identity has ended: that may have been renewed.
+    pub(crate) fn has_ended(headers: &HeaderMap, keys: &SessionKeys, now: Timestamp) -> bool {
+        let session =
+            cookie_value(headers, COOKIE).and_then(|text| keys.open::<Self>(Purpose::Session, text));
+        session.is_some_and(|session| session.is_over_at(now) && !session.is_too_old_at(now))
     }
 }
 
@@ -118,6 +179,19 @@ pub enum Groups {
     OfTheApiServer(Vec<String>),
     /// A third party, which cannot grant reserved groups.
     Claimed(Vec<String>),
+}
+
+impl Groups {
+    /// Those that count.
+    pub(crate) fn counting(self) -> Vec<String> {
+        match self {
+            Self::OfTheApiServer(groups) => groups,
+            Self::Claimed(claimed) => {
+                let harmless = claimed.into_iter().filter(|group| !group.starts_with(RESERVED));
+                harmless.chain([AUTHENTICATED.to_owned()]).collect()
+            }
+        }
+    }
 }
 
 /// A cookie that scripts cannot read and other sites cannot send with a form (R29).
@@ -149,8 +223,8 @@ mod tests {
     use super::*;
     use k8s_openapi::jiff::SignedDuration;
 
-    fn key() -> SessionKey {
-        SessionKey::new(&[7; 32]).unwrap()
+    fn key() -> SessionKeys {
+        SessionKeys::new(&[7; 32]).unwrap()
     }
 
     fn at(second: i64) -> Timestamp {

@@ -62,9 +62,20 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "BOWLINE_PORTAL_SESSION_KEY_FILE")]
     pub(crate) session_key_file: Option<PathBuf>,
 
-    /// Networks of proxies whose X-Forwarded-For is trusted, comma separated, such as 10.0.0.0/8. Default: none.
-    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
-    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Warn when the key that seals sessions is older than this. The default is 90 days.
+    #[arg(
+        long,
+        env = "BOWLINE_PORTAL_SESSION_KEY_MAX_AGE",
+        value_name = "DURATION",
+        default_value = "2160h"
+    )]
+    pub(crate) session_key_max_age: bowline_api::duration::Duration,
+
+    /// Required: the networks that your Ingress or Gateway connects from, comma separated, such as 10.0.0.0/8: their
+    /// X-Forwarded-For says who sends a request. Or "none": then whoever connects is the sender, and all who are not signed in
+    /// behind one proxy share the limits of one client.
+    #[arg(long, env = "BOWLINE_PORTAL_TRUSTED_PROXIES", value_name = "NETWORKS|none", value_parser = parse_proxies)]
+    pub(crate) trusted_proxies: TrustedProxies,
 }
 
 /// Ways to sign in: at least one.
@@ -293,6 +304,23 @@ impl BaseUrl {
     }
 }
 
+/// Networks of proxies that name the sender of a request; none if whoever connects is the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    pub(crate) fn as_slice(&self) -> &[IpNet] {
+        &self.0
+    }
+}
+
+fn parse_proxies(text: &str) -> Result<TrustedProxies, &'static str> {
+    if text == "none" {
+        return Ok(TrustedProxies(Vec::new()));
+    }
+    text.split(',').map(|network| parse_network(network.trim())).collect::<Result<_, _>>().map(TrustedProxies)
+}
+
 /// Reads a network such as `10.0.0.0/8`, or one address. An IPv4-mapped IPv6 address counts as the IPv4 address.
 pub(crate) fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     let refused = "not a network such as 10.0.0.0/8 or fd00::/8";
@@ -341,7 +369,7 @@ mod tests {
     }
 
     fn settings(arguments: &[&str]) -> anyhow::Result<PortalSettings> {
-        let all = ["bowline", "--url", "https://bowline.example.com"];
+        let all = ["bowline", "--url", "https://bowline.example.com", "--trusted-proxies=none"];
         let Cli { flags } = Cli::parse_from(all.iter().chain(arguments));
         flags.into_settings().map(|(settings, _)| settings)
     }
@@ -359,7 +387,21 @@ mod tests {
         assert!(settings(&[]).unwrap_err().to_string().contains("nobody could sign in"));
         let settings = settings(&["--sign-in-with-token"]).unwrap();
         assert!(settings.sign_in.proxy.is_none() && settings.sign_in.oidc.is_none());
-        assert!(settings.server.trusted_proxies.is_empty());
+        assert!(settings.server.trusted_proxies.as_slice().is_empty());
+    }
+
+    /// Whoever names the sender decides whose limits a request counts for.
+    #[test]
+    fn a_portal_that_does_not_know_its_proxies_does_not_start() {
+        let undecided = ["bowline", "--url", "https://bowline.example.com", "--sign-in-with-token"];
+        let error = Cli::try_parse_from(undecided).map(drop).unwrap_err().to_string();
+        assert!(error.contains("--trusted-proxies <NETWORKS|none>"), "{error}");
+        for (text, networks) in [("none", 0), ("10.0.0.0/8", 1), ("10.0.0.0/8, 192.0.2.7", 2)] {
+            assert_eq!(parse_proxies(text).unwrap().as_slice().len(), networks, "{text}");
+        }
+        for text in ["", "all", "none,10.0.0.0/8", "10.0.0.0/8,"] {
+            assert!(parse_proxies(text).is_err(), "{text}");
+        }
     }
 
     #[test]

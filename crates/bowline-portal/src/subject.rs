@@ -192,9 +192,9 @@ impl FromRequest<Portal> for SubjectForm {
 }
 
 impl SubjectForm {
-    /// Changes the connection and redirects to its page. `what` is for the log.
-    pub(crate) async fn write(self, change: ConnectionPatch, what: &'static str) -> Reply {
-        self.subject.visit.change(&self.subject.connection, change, what).await?;
+    /// Changes the connection and redirects to its page.
+    pub(crate) async fn write(self, change: ConnectionPatch) -> Reply {
+        self.subject.visit.change(&self.subject.connection, change).await?;
         Ok(Redirect::to(&self.subject.page()).into_response())
     }
 }

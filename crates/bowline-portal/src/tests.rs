@@ -1,6 +1,8 @@
 //! Requests to the whole portal, with an API server that knows two connections, one of which cannot be read.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,15 +10,18 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use bowline_runtime::clock::ManualClock;
 use clap::Parser;
 use futures::stream;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use k8s_openapi::jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::session::{Groups, Session};
 use crate::settings::PortalFlags;
+use crate::sign_in::token;
 
 #[derive(Parser)]
 struct Cli {
@@ -82,11 +87,16 @@ async fn api_server(uri: Uri, body: Body) -> Response {
 }
 
 async fn app() -> Portal {
-    let arguments = ["bowline", "--url", "https://bowline.example.com", "--sign-in-with-token"];
-    let (settings, _) = Cli::parse_from(arguments).flags.into_settings().unwrap();
-    let client = Client::new(Router::new().fallback(api_server), "default");
-    let key = SessionKey::new(&[7; 32]).unwrap();
-    let app = portal(settings, client, key, &Tasks::default()).unwrap();
+    app_with(Router::new().fallback(api_server), &[], Clock::default()).await
+}
+
+async fn app_with(api_server: Router, more: &[&str], clock: Clock) -> Portal {
+    let usual =
+        ["bowline", "--url", "https://bowline.example.com", "--sign-in-with-token", "--trusted-proxies=none"];
+    let (settings, _) = Cli::parse_from(usual.iter().chain(more)).flags.into_settings().unwrap();
+    let client = Client::new(api_server, "default");
+    let keys = Arc::new(SessionKeys::new(&[7; 32]).unwrap());
+    let app = portal(settings, client, keys, clock, &Tasks::default()).unwrap();
     tokio::time::timeout(Duration::from_secs(10), app.cluster.wait_ready()).await.unwrap();
     app
 }
@@ -94,7 +104,11 @@ async fn app() -> Portal {
 /// The status and the text of a page.
 async fn page(app: &Portal, user: &str, path: &str) -> (StatusCode, String) {
     let session = Session::begin(user, Groups::Claimed(Vec::new()), app.clock.now()).unwrap();
-    let cookie = session.to_cookie(&app.key).unwrap();
+    page_of(app, &session, path).await
+}
+
+async fn page_of(app: &Portal, session: &Session, path: &str) -> (StatusCode, String) {
+    let cookie = session.to_cookie(&app.keys).unwrap();
     let cookie = cookie.split(';').next().unwrap();
     let peer: SocketAddr = "192.0.2.1:1".parse().unwrap();
     let request = Request::get(path).header(header::COOKIE, cookie).extension(ConnectInfo(peer));
@@ -184,4 +198,78 @@ async fn the_pages_of_a_connection_show_it() {
             assert!(text.contains(part), "{path}: {part}: {text}");
         }
     }
+}
+
+/// What the API server is asked about, and what it says of a token.
+#[derive(Clone, Default)]
+struct Reviewer {
+    asked: Arc<Mutex<Vec<Value>>>,
+    revoked: Arc<AtomicBool>,
+}
+
+impl Reviewer {
+    fn router(&self) -> Router {
+        let this = self.clone();
+        Router::new().fallback(async move |uri: Uri, body: Body| {
+            let bytes = to_bytes(body, 1 << 20).await.unwrap();
+            if uri.path().ends_with("reviews") {
+                this.asked.lock().unwrap().push(serde_json::from_slice(&bytes).unwrap());
+            }
+            if uri.path().ends_with("/tokenreviews") {
+                let user = json!({"username": "alice", "uid": "u-1", "extra": {"scopes": ["user:info"]}});
+                let authenticated = !this.revoked.load(Ordering::Relaxed);
+                let status = json!({"authenticated": authenticated, "audiences": ["portal"], "user": user});
+                return json!({"spec": {}, "status": status}).to_string().into_response();
+            }
+            api_server(uri, Body::from(bytes)).await
+        })
+    }
+
+    /// How often it was asked whose a token is.
+    fn token_reviews(&self) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| asked["spec"]["token"] == "t").count()
+    }
+}
+
+#[tokio::test]
+async fn class_10_what_limits_a_user_is_in_each_review() {
+    let reviewer = Reviewer::default();
+    let app = app_with(reviewer.router(), &[], Clock::default()).await;
+    let session = token::sign_in(&app.client, None, "t".into(), &app.keys, app.clock.now()).await.unwrap();
+    page_of(&app, &session, "/connections/team-a/chat").await;
+    let asked = reviewer.asked.lock().unwrap();
+    let of_access: Vec<_> = asked.iter().filter(|review| review["spec"]["user"] == "alice").collect();
+    assert!(!of_access.is_empty());
+    for review in of_access {
+        assert_eq!(review["spec"]["uid"], "u-1", "{review}");
+        assert_eq!(review["spec"]["extra"], json!({"scopes": ["user:info"]}), "{review}");
+    }
+}
+
+#[tokio::test]
+async fn class_10_a_token_that_is_revoked_ends_its_session() {
+    let (reviewer, time) = (Reviewer::default(), ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let app = app_with(reviewer.router(), &["--token-audience=portal"], Clock::Manual(time.clone())).await;
+    let audience = app.settings.sign_in.token_audience.as_deref();
+    let session =
+        token::sign_in(&app.client, audience, "t".into(), &app.keys, app.clock.now()).await.unwrap();
+    let look = async || page_of(&app, &session, "/connections").await.0;
+    assert_eq!((look().await, look().await, reviewer.token_reviews()), (StatusCode::OK, StatusCode::OK, 1));
+    time.advance(SignedDuration::from_mins(5));
+    assert_eq!((look().await, look().await, reviewer.token_reviews()), (StatusCode::OK, StatusCode::OK, 2));
+    reviewer.revoked.store(true, Ordering::Relaxed);
+    assert_eq!(look().await, StatusCode::OK, "it was checked a moment ago");
+    time.advance(SignedDuration::from_mins(5));
+    assert_eq!(look().await, StatusCode::SEE_OTHER, "to the sign-in");
+    assert_eq!(look().await, StatusCode::SEE_OTHER, "and it is not asked about again");
+    assert_eq!(reviewer.token_reviews(), 3);
+}
+
+/// The portal renders what nobody has cleaned before.
+#[tokio::test]
+async fn class_08_no_letter_on_a_page_acts_or_hides() {
+    let app = app().await;
+    let session = Session::begin("a\u{202e}\u{9b}b", Groups::Claimed(Vec::new()), app.clock.now()).unwrap();
+    let (_, text) = page_of(&app, &session, "/workspaces").await;
+    assert!(text.contains("Signed in as a\u{fffd}\u{fffd}b"), "{text}");
 }

@@ -78,18 +78,19 @@ impl FromRequestParts<Portal> for Visit {
         // A nested router sees only its own part of the path.
         let asked = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let to_sign_in = || {
-            let cookie = Before::new(asked.path(), app.clock.now())?.to_cookie(&app.key)?;
+            let cookie = Before::new(asked.path(), app.clock.now())?.to_cookie(&app.keys)?;
             Ok::<_, PageError>(([(header::SET_COOKIE, cookie)], Redirect::to("/sign-in")))
         };
         Err(to_sign_in().into_response())
     }
 }
 
-/// The session of a request. Behind a proxy it counts only while the proxy names the same user.
+/// The session of a request. Behind a proxy it counts only while the proxy names the same user in
+/// the same groups.
 pub(crate) fn session_of(headers: &HeaderMap, app: &Portal) -> Option<Session> {
-    let session = Session::of(headers, &app.key, app.clock.now())?;
+    let session = Session::of(headers, &app.keys, app.clock.now()).filter(|it| app.rechecks.stands(it))?;
     match &app.settings.sign_in.proxy {
-        Some(settings) => proxy::names(settings, headers, session.user()).then_some(session),
+        Some(settings) => proxy::confirms(settings, headers, &session).then_some(session),
         None => Some(session),
     }
 }

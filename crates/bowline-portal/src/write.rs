@@ -82,34 +82,30 @@ impl Visit {
         let parameters =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         in_time(self.connections(namespace).create(&parameters, &connection)).await??;
-        tracing::info!(user = self.session.user(), namespace, name, "connection made");
         Ok(())
     }
 
-    /// Changes a connection. `what` is for the log.
+    /// Changes a connection.
     pub(crate) async fn change(
         &self,
         connection: &IntegrationConnection,
         change: ConnectionPatch,
-        what: &'static str,
     ) -> Result<(), PageError> {
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let patch = change.patch(&connection.uid().unwrap_or_default(), self.session.user());
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         in_time(self.connections(&namespace).patch(&name, &parameters, &Patch::Merge(&patch))).await??;
-        tracing::info!(user = self.session.user(), namespace, name, what, "connection changed");
         Ok(())
     }
 
     /// Deletes a connection. The user is written to it first, because a deletion carries no annotation.
     pub(crate) async fn delete(&self, connection: &IntegrationConnection) -> Result<(), PageError> {
-        self.change(connection, ConnectionPatch::default(), "about to be deleted").await?;
+        self.change(connection, ConnectionPatch::default()).await?;
         let (namespace, name) = (connection.namespace().unwrap_or_default(), connection.name_any());
         let preconditions = Preconditions { uid: connection.uid(), ..Preconditions::default() };
         let only_this = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         in_time(self.connections(&namespace).delete(&name, &only_this)).await??;
-        tracing::info!(user = self.session.user(), namespace, name, "connection deleted");
         Ok(())
     }
 }

@@ -1,24 +1,21 @@
 //! `describe`: what a connection is, why it is so, and what to do next.
 
-use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use k8s_openapi::api::core::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
-use kube::api::ListParams;
 
 use crate::age::{relative, since};
 use crate::next;
-use crate::reading::{Readable, seen};
+use crate::reading::Readable;
 use crate::related::{ProviderFacts, provider_of, shares_of, whereabouts};
 use crate::screen::{Paint, painted};
 use crate::table::{line, lines, phase, printable};
 use crate::{Screen, UserSession};
 use bowline_api::condition::ConditionType;
 use bowline_api::connection::{
-    AuthorizationStatus, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus, TokenStatus,
+    AuthorizationStatus, HistoryEntry, IntegrationConnectionStatus, LastAttempt, RulingStatus, ScopesStatus,
+    TokenStatus,
 };
 use bowline_api::{ConnectionShare, IntegrationConnection};
 
@@ -26,11 +23,8 @@ const EXAMPLES: &str = "Examples:
   kubectl bowline describe github-work
   kubectl bowline describe github-work -n team-a
 
-Needs the right to get the connection. Where it is shared, its provider's
-contact and recent events are shown as far as you may read them.";
-
-/// How many events are shown.
-const EVENTS: usize = 8;
+Needs the right to get the connection. Where it is shared and its provider's
+contact are shown as far as you may read them.";
 
 /// Show what a connection is, why it is so, and who has to do what next
 #[derive(clap::Args, Debug)]
@@ -43,11 +37,8 @@ pub(crate) struct DescribeArgs {
 impl DescribeArgs {
     pub(crate) async fn run(self, session: &UserSession, screen: &mut Screen) -> anyhow::Result<()> {
         let connection = session.connection(&self.name).await?;
-        let regarding = format!("involvedObject.uid={}", connection.uid().unwrap_or_default());
-        let events = session.api::<Event>().list(&ListParams::default().fields(&regarding)).await;
         let page = DescribePage {
             shares: shares_of(session, &connection).await?,
-            events: seen(events)?.map(|list| list.items),
             provider: provider_of(session, &connection).await?,
             now: session.clock.now(),
             colours: screen.colours(),
@@ -60,7 +51,6 @@ impl DescribeArgs {
 struct DescribePage {
     connection: IntegrationConnection,
     shares: Readable<Vec<ConnectionShare>>,
-    events: Readable<Vec<Event>>,
     provider: ProviderFacts,
     now: Timestamp,
     colours: bool,
@@ -83,7 +73,7 @@ impl DescribePage {
             self.conditions(&status.conditions),
             self.next(status),
             self.published(),
-            self.recent_events(),
+            self.history(&status.history),
         ];
         sections.concat()
     }
@@ -169,7 +159,7 @@ impl DescribePage {
             };
             let word = painted(&format!("{:<7}", printable(status)), Some(colour), self.colours);
             let age = since(Some(last_transition_time), self.now);
-            let _ = writeln!(text, "  {type_:<15} {word} {} (for {age})", printable(reason));
+            let _ = writeln!(text, "  {:<15} {word} {} (for {age})", printable(type_), printable(reason));
             if !message.is_empty() {
                 let _ = writeln!(text, "                  {}", printable(message));
             }
@@ -194,22 +184,16 @@ impl DescribePage {
         self.heading("Where it is published") + places.as_deref().unwrap_or("  nowhere\n")
     }
 
-    fn recent_events(&self) -> String {
-        let Ok(events) = &self.events else {
-            return self.heading("Events") + "  you may not list events here\n";
-        };
-        if events.is_empty() {
+    /// In the operator's words. Events are not shown: anybody in the namespace may write one.
+    fn history(&self, history: &[HistoryEntry]) -> String {
+        if history.is_empty() {
             return String::new();
         }
-        let mut newest: Vec<_> = events.iter().map(|event| (happened(event), event)).collect();
-        newest.sort_by_key(|(at, _)| Reverse(*at));
-        let mut text = self.heading("Events");
-        for (at, event) in newest.into_iter().take(EVENTS) {
-            let age = self.at(at.map(Time).as_ref()).unwrap_or_else(|| "<none>".to_owned());
-            let kind = event.type_.as_deref().unwrap_or("Normal");
-            let reason = event.reason.as_deref().unwrap_or_default();
-            let note = printable(event.message.as_deref().unwrap_or_default());
-            let _ = writeln!(text, "  {age:<10} {kind:<7} {reason}: {note}");
+        let mut text = self.heading("History");
+        for HistoryEntry { at, reason, message } in history {
+            let age = relative(at, self.now);
+            let what = printable(format!("{reason}{}", after_colon(message)));
+            let _ = writeln!(text, "  {age:<10} {what}");
         }
         text
     }
@@ -233,15 +217,6 @@ fn scopes(scopes: &ScopesStatus) -> String {
         ("Scopes missing", list(&scopes.missing)),
         ("Not requested", extra),
     ])
-}
-
-/// When an event was last seen; the field depends on who wrote the event.
-fn happened(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
-    let micro = |time: Option<&MicroTime>| time.map(|time| time.0);
-    let last = event.last_timestamp.as_ref().map(|time| time.0);
-    let created = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    micro(series).or(last).or(micro(event.event_time.as_ref())).or(created)
 }
 
 #[cfg(test)]

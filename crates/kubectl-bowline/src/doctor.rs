@@ -81,7 +81,7 @@ mod tests {
         let down = CheckResult { mark: CheckMark::Fail, text: "0 of 1\nready".into(), todo };
         assert_eq!(
             render(&[("keyring", well), ("operator", down)], false),
-            "ok    keyring      there\nfail  operator     0 of 1\u{fffd}ready; see its log\n"
+            "ok    keyring      there\nfail  operator     0 of 1 ready; see its log\n"
         );
     }
 }

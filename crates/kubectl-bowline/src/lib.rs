@@ -4,6 +4,8 @@
 //! stdout, progress and errors to stderr. A secret is read from a file or from stdin, never from an argument.
 
 #![cfg_attr(not(test), warn(unreachable_pub))]
+// Only `screen` writes, which cleans what it writes.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod age;
 mod attempt;

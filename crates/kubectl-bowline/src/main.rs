@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let code = exit_code(&error);
     if code != 0 {
-        eprintln!("error: {error:#}");
+        screen.error(&error);
     }
     code.into()
 }

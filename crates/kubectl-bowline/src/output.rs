@@ -1,5 +1,8 @@
 //! Formats of a result other than text for people.
 
+use std::fmt::Write as _;
+
+use bowline_api::shown;
 use clap::ValueEnum;
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
@@ -29,8 +32,21 @@ struct List<'a, T> {
     items: &'a [T],
 }
 
+/// For programs, which get every letter: those that would act on a terminal are escaped (RFC 8259 §7).
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value)? + "\n")
+    let text = serde_json::to_string_pretty(value)?;
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for letter in text.chars() {
+        // Outside of strings there is no such letter but the line break.
+        if letter == '\n' || !shown::is_hidden(letter) {
+            escaped.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            write!(escaped, "\\u{unit:04x}")?;
+        }
+    }
+    Ok(escaped + "\n")
 }
 
 pub(crate) fn yaml(value: &impl Serialize) -> anyhow::Result<String> {
@@ -102,4 +118,18 @@ impl<T: Serialize> ListView<T> {
 
 pub(crate) fn row<T>(columns: &[Column<T>], item: &T, now: Timestamp) -> Vec<Cell> {
     columns.iter().map(|(_, cell)| cell(item, now)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_gets_every_letter_and_a_terminal_none_that_acts() {
+        let value = serde_json::json!({"name": "\u{1b}[2J\u{9b}\u{202e}x\u{e0041}\n"});
+        let text = json(&value).unwrap();
+        assert_eq!(text, "{\n  \"name\": \"\\u001b[2J\\u009b\\u202ex\\udb40\\udc41\\n\"\n}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 }

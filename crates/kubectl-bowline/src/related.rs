@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::reading::{Readable, seen};
 use crate::session::UserSession;
+use crate::table::printable;
 use bowline_api::connection::Method;
 use bowline_api::names::{LABEL_CONNECTION_NAME, LABEL_CONNECTION_NAMESPACE};
 use bowline_api::open::Open;
@@ -80,8 +81,8 @@ impl fmt::Display for SecretPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, name, is_written, workspace } = self;
         let secret = if *is_written { format!("Secret {name}") } else { "not yet".to_owned() };
-        write!(f, "{namespace}: {secret}")?;
-        workspace.as_ref().map_or(Ok(()), |workspace| write!(f, " (workspace {workspace})"))
+        let within = workspace.as_ref().map(|workspace| format!(" (workspace {workspace})"));
+        f.write_str(&printable(format!("{namespace}: {secret}{}", within.unwrap_or_default())))
     }
 }
 

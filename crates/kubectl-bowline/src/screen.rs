@@ -1,7 +1,13 @@
-//! Where results and progress go, and whether they may have colours.
+//! Where results and progress go, and whether they may have colours. Nothing else writes to the terminal.
+//!
+//! Every text is cleaned on its way out: whatever names and messages contain, a terminal obeys only our own colours. Text
+//! carries those as [`Paint`] marks, which no cleaned text can contain.
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Read, Write};
 
+use bowline_api::shown;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// The longest answer to a question.
@@ -17,12 +23,53 @@ pub(crate) enum Paint {
     Strong,
 }
 
+impl Paint {
+    /// Stands for it in text until that is written: a noncharacter, which [`shown`] removes from everything foreign.
+    const fn mark(self) -> char {
+        match self {
+            Self::Good => '\u{fdd0}',
+            Self::Calm => '\u{fdd1}',
+            Self::Bad => '\u{fdd2}',
+            Self::Strong => '\u{fdd3}',
+        }
+    }
+}
+
+const UNPAINTED: char = '\u{fdd4}';
+
+/// What is sent for a mark; `None` for any other letter (ECMA-48, SGR).
+const fn sequence(mark: char) -> Option<&'static str> {
+    Some(match mark {
+        '\u{fdd0}' => "\u{1b}[32m",
+        '\u{fdd1}' => "\u{1b}[33m",
+        '\u{fdd2}' => "\u{1b}[31m",
+        '\u{fdd3}' => "\u{1b}[1m",
+        UNPAINTED => "\u{1b}[0m",
+        _ => return None,
+    })
+}
+
+/// What a terminal may get of a text: lines of letters, and our own colours if there are any.
+fn harmless(text: &str, colours: bool) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for part in text.split_inclusive(|letter| sequence(letter).is_some()) {
+        let mark = part.chars().next_back().and_then(sequence);
+        let letters =
+            if mark.is_some() { part.trim_end_matches(|letter| sequence(letter).is_some()) } else { part };
+        clean += &shown::lines(letters);
+        clean += mark.filter(|_| colours).unwrap_or_default();
+    }
+    clean
+}
+
 pub struct Screen {
     input: Box<dyn Read>,
     somebody_types: bool,
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     colours: bool,
+    /// Whether results go to a terminal.
+    seen: bool,
     /// Whether somebody can look at a browser here.
     browser: bool,
 }
@@ -37,6 +84,7 @@ impl Screen {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             colours: wanted && io::stdout().is_terminal(),
+            seen: io::stdout().is_terminal(),
             browser: io::stdout().is_terminal()
                 && std::env::var_os("CI").is_none_or(|value| value.is_empty()),
         }
@@ -51,6 +99,7 @@ impl Screen {
             out: Box::new(out),
             err: Box::new(err),
             colours: false,
+            seen: false,
             browser: false,
         }
     }
@@ -61,13 +110,27 @@ impl Screen {
     }
 
     pub(crate) fn result(&mut self, text: &str) -> io::Result<()> {
-        self.out.write_all(text.as_bytes())?;
+        self.out.write_all(harmless(text, self.colours).as_bytes())?;
+        self.out.flush()
+    }
+
+    /// A secret and a line end: for a program exactly as it is, on a terminal as harmless as any other text.
+    pub(crate) fn secret(&mut self, secret: &SecretString) -> io::Result<()> {
+        if self.seen {
+            return self.result(&format!("{}\n", secret.expose_secret()));
+        }
+        writeln!(self.out, "{}", secret.expose_secret())?;
         self.out.flush()
     }
 
     /// A line about what is going on. If it cannot be written, the command continues.
     pub(crate) fn progress(&mut self, line: &str) {
-        let _ = writeln!(self.err, "{line}");
+        let _ = writeln!(self.err, "{}", harmless(line, false));
+    }
+
+    /// Why the command failed.
+    pub fn error(&mut self, error: &impl Display) {
+        self.progress(&format!("error: {error:#}"));
     }
 
     /// Whether somebody at this terminal can be asked.
@@ -77,7 +140,7 @@ impl Screen {
 
     /// The line that is typed, or piped in, after a question; `None` if the input has ended.
     pub(crate) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
-        let _ = write!(self.err, "{question}");
+        let _ = write!(self.err, "{}", harmless(question, false));
         let _ = self.err.flush();
         let mut line = Vec::new();
         let mut byte = [0];
@@ -110,14 +173,10 @@ impl Screen {
 
 /// `text` in a colour, if there are colours.
 pub(crate) fn painted(text: &str, paint: Option<Paint>, colours: bool) -> String {
-    let code = match paint.filter(|_| colours) {
-        None => return text.to_owned(),
-        Some(Paint::Good) => 32,
-        Some(Paint::Calm) => 33,
-        Some(Paint::Bad) => 31,
-        Some(Paint::Strong) => 1,
-    };
-    format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    match paint.filter(|_| colours) {
+        None => text.to_owned(),
+        Some(paint) => format!("{}{text}{UNPAINTED}", paint.mark()),
+    }
 }
 
 #[cfg(test)]
@@ -136,8 +195,27 @@ mod tests {
 
     #[test]
     fn colours_appear_only_where_they_are_wanted() {
-        assert_eq!(painted("Active", Some(Paint::Good), true), "\u{1b}[32mActive\u{1b}[0m");
+        let line = painted("Active", Some(Paint::Good), true);
+        assert_eq!(harmless(&line, true), "\u{1b}[32mActive\u{1b}[0m");
+        assert_eq!(harmless(&line, false), "Active");
         assert_eq!(painted("Active", Some(Paint::Good), false), "Active");
         assert_eq!(painted("Active", None, true), "Active");
+    }
+
+    #[test]
+    fn a_terminal_obeys_our_own_colours_and_nothing_else() {
+        let name = "\u{1b}[31mroot\u{9b}2J\u{202e}x";
+        let line = painted(name, Some(Paint::Good), true) + "\n\ty\r\n";
+        let seen = "\u{1b}[32m\u{fffd}[31mroot\u{fffd}2J\u{fffd}x\u{1b}[0m\n\ty\u{fffd}\n";
+        assert_eq!(harmless(&line, true), seen);
+        assert_eq!(harmless("a\u{fdd0}\u{fdd4}\u{fdd0}b\u{fdd5}", false), "ab\u{fffd}");
+    }
+
+    /// A mark in a name would let it choose its colour.
+    #[test]
+    fn a_foreign_mark_is_cleaned_with_the_line_that_it_is_in() {
+        let name = crate::table::printable("\u{fdd2}x\u{fdd4}");
+        let line = painted(&name, Some(Paint::Good), true);
+        assert_eq!(harmless(&line, true), "\u{1b}[32m\u{fffd}x\u{fffd}\u{1b}[0m");
     }
 }

@@ -109,8 +109,7 @@ fn answer(path: &str, query: &str) -> Option<Value> {
         "integrationproviders" => Some(list(vec![broken("broken-provider"), provider()])),
         "connectionshares" => Some(list(vec![broken("broken-share"), share()])),
         "pods" => Some(list(vec![pod()])),
-        "events"
-        | "deployments"
+        "deployments"
         | "statefulsets"
         | "cronjobs"
         | "secrets"

@@ -1,8 +1,8 @@
 //! Columns that line up.
 
 use crate::screen::{Paint, painted};
-use bowline_api::IntegrationConnection;
 use bowline_api::connection::{AccountStatus, Phase};
+use bowline_api::{IntegrationConnection, shown};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cell {
@@ -10,19 +10,20 @@ pub(crate) struct Cell {
     pub(crate) paint: Option<Paint>,
 }
 
-/// Names come from people and providers: nothing in them may move the cursor. `<none>` where there is nothing to show.
-pub(crate) fn printable(text: impl Into<String>) -> String {
-    let text: String = text.into().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+/// As one line: names come from people and providers, and must not end the line that shows them. `<none>` where there is
+/// nothing to show.
+pub(crate) fn printable(text: impl AsRef<str>) -> String {
+    let text = shown::one_line(text.as_ref());
     if text.is_empty() { "<none>".to_owned() } else { text }
 }
 
 impl Cell {
     /// Text without a colour.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    pub(crate) fn new(text: impl AsRef<str>) -> Self {
         Self { text: printable(text), paint: None }
     }
 
-    pub(crate) fn some(text: Option<impl Into<String>>) -> Self {
+    pub(crate) fn some(text: Option<impl AsRef<str>>) -> Self {
         text.map_or_else(|| Self::new(""), Self::new)
     }
 
@@ -114,7 +115,8 @@ mod tests {
         );
         assert_eq!(table.line(&rows[0]), "a             Active   1m\n");
         let (_, coloured) = Table::fit(&["NAME", "STATUS", "AGE"], &rows, true);
-        assert!(coloured.contains("\u{1b}[32mActive\u{1b}[0m   1m"), "{coloured}");
+        let active = painted("Active", Some(Paint::Good), true);
+        assert!(coloured.contains(&format!("{active}   1m")), "{coloured}");
     }
 
     #[test]

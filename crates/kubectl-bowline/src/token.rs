@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::age::relative;
 use crate::next::describe_command;
@@ -52,7 +52,7 @@ impl TokenArgs {
         if connection.token_expires_at().is_some_and(|at| at <= now) {
             screen.progress(&validity(&connection, now).unwrap_or_default());
         }
-        Ok(screen.result(&format!("{}\n", token.expose_secret()))?)
+        Ok(screen.secret(&token)?)
     }
 }
 
@@ -112,6 +112,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::{Value, json};
+
+    use secrecy::ExposeSecret;
 
     use super::*;
     use crate::reading::Forbidden;

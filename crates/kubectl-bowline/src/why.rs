@@ -196,7 +196,7 @@ impl PodPage<'_> {
             _ => None,
         };
         let stale = refreshed.map(|refreshed| self.stale(via, refreshed)).unwrap_or_default();
-        format!("\nSecret {secret}, by {via}\n{text}{stale}")
+        format!("\nSecret {}, by {via}\n{text}{stale}", printable(secret))
     }
 
     /// Nothing has that name; it may be the name of a connection in another namespace.

@@ -60,6 +60,12 @@ impl Browser {
         self.browser.cookies(&self.address("/")).into_values().collect()
     }
 
+    /// The stored cookies as a request has them.
+    pub fn cookie_header(&self) -> String {
+        let cookies = self.browser.cookies(&self.address("/")).into_iter();
+        cookies.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
     /// The same person's browser, at another portal process.
     pub fn also_at(&self, address: &str) -> Self {
         let other = Self::at(address);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use bowline::testing::{Keyring, Place, SealPurpose, Sealer, SharedKeyring};
 use bowline_api::attempt::Step;
-use bowline_portal::testing::{BEFORE_COOKIE, Before, KEY_SECRET, Purpose, SessionKey};
+use bowline_portal::testing::{BEFORE_COOKIE, Before, KEY_SECRET, Purpose, SessionKeys};
 use bowline_runtime::attempts::Attempts;
 use bowline_testbed::sandbox::{RealmConfig, Rotation};
 use k8s_openapi::ByteString;
@@ -37,7 +37,7 @@ async fn by_openid(it: &Scene, portal: &Portal, secrets: &mut Secrets) -> Browse
     let address = onward.text.split("id=\"go\" href=\"").nth(1).and_then(|rest| rest.split('"').next());
     let address = Url::parse(&address.expect("an address").replace("&#38;", "&")).expect("an address");
     let key: Secret = it.secrets("bowline-portal").get(KEY_SECRET).await.unwrap();
-    let key = SessionKey::new(&key.data.unwrap().pop_first().unwrap().1.0).unwrap();
+    let key = SessionKeys::new(&key.data.unwrap().pop_first().unwrap().1.0).unwrap();
     let kept = browser.cookies().into_iter().find_map(|cookie| key.open::<Before>(Purpose::SignIn, &cookie));
     let kept = kept.unwrap_or_else(|| panic!("no {BEFORE_COOKIE}")).oidc.expect("a sign-in");
     secrets.insert(kept.state, "the state of a sign-in");

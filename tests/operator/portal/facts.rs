@@ -2,12 +2,11 @@
 
 use bowline_api::IntegrationConnection;
 use bowline_testbed::sandbox::Rotation;
-use k8s_openapi::api::core::v1::{Event, Namespace};
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
+use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::browser::Page;
@@ -124,52 +123,6 @@ async fn a_workspaces_page_says_what_is_shared_there_and_by_whom_r18() {
     let shared = part(&seen, "shared");
     assert_says(shared, &[">Work mail</a>", "shared by alice", &id, &refreshed, "Connected"]);
     assert!(seen.says(&format!("<h1>{}</h1>", it.name)), "{}", seen.text);
-}
-
-/// An Event about a connection, reported this many minutes ago.
-async fn event(it: &Scene, of: &IntegrationConnection, reason: &str, ago: i64) -> Time {
-    let time = Timestamp::from_second(Timestamp::now().as_second() - 60 * ago).unwrap();
-    let event: Event = parsed(json!({
-        "metadata": {"generateName": "told-", "namespace": it.namespace},
-        "involvedObject": {"apiVersion": "bowline.dev/v1alpha1", "kind": "IntegrationConnection",
-            "namespace": it.namespace, "name": of.name_any(), "uid": of.uid()},
-        "reason": reason, "message": format!("The note of {reason}."), "type": "Normal",
-        "lastTimestamp": time, "source": {"component": "test"},
-    }));
-    it.create(&it.namespace, &event).await;
-    Time(time)
-}
-
-#[tokio::test]
-#[ignore = "needs an API server: make test"]
-async fn the_history_is_the_last_ten_of_this_one_newest_first_in_words() {
-    let it = scene("history").await;
-    it.provider(Rotation::SingleUse).apply().await;
-    for name in ["mail", "other"] {
-        it.connection(name).apply().await;
-        it.until_reason(name, "Authorized", "AwaitingAuthorization").await;
-    }
-    let (mail, other) = (it.get("mail").await, it.get("other").await);
-    let words = ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten", "Eleven"];
-    let mut expected = Vec::new();
-    // Created in an order that is not that of their times.
-    for at in [4, 1, 9, 0, 10, 2, 7, 3, 8, 5, 6] {
-        let ago = i64::try_from(at).unwrap() + 2;
-        let time = event(&it, &mail, &format!("Grant{}Told", words[at]), ago).await;
-        expected.push((ago, format!("Grant {} told</strong>", words[at].to_lowercase()), told(&time)));
-    }
-    event(&it, &other, "GrantOfAnother", 1).await;
-    let portal = Portal::start(&it, &[]).await;
-    let alice = portal.browser_of(&it, "alice").await;
-    let seen = alice.get(&format!("/connections/{}/mail", it.namespace)).await;
-    let lines: Vec<&str> = part(&seen, "history").split("<li").skip(1).collect();
-    expected.sort_unstable();
-    expected.truncate(10);
-    assert_eq!(lines.len(), expected.len(), "{lines:?}");
-    for (line, (_, title, time)) in lines.iter().zip(&expected) {
-        assert_says(line, &[title, time, "<p>The note of Grant"]);
-    }
-    assert!(!seen.says("Grant of another") && !seen.says("Grant eleven"), "{}", seen.text);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bowline_api::IntegrationConnection;
-use bowline_portal::testing::{KEY_SECRET, SessionKey};
+use bowline_portal::testing::{KEY_SECRET, SessionKeys};
 use bowline_testbed::access::Access;
 use bowline_testbed::operator_process::{Operator, OperatorProcess};
 use bowline_testbed::random;
@@ -37,7 +37,9 @@ impl Portal {
         let port = random::free_port().expect("a port");
         let (listen, address) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
         let usual = ["portal", "--listen", &listen, "--url", PORTAL, "--sign-in-with-token"];
-        let arguments: Vec<&str> = usual.iter().chain(more).copied().collect();
+        let decided = more.iter().any(|flag| flag.starts_with("--trusted-proxies"));
+        let direct = (!decided).then_some("--trusted-proxies=none");
+        let arguments: Vec<&str> = usual.into_iter().chain(direct).chain(more.iter().copied()).collect();
         let portal = Operator {
             program: Path::new(env!("CARGO_BIN_EXE_bowline")),
             service_account: ("bowline-portal", "bowline-portal"),
@@ -65,6 +67,17 @@ impl Portal {
         let mut answer = vec![0; 200];
         let length = stream.read(&mut answer).await.unwrap_or(0);
         String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// Sends a request on a connection of its own, and leaves that open; with the status of the answer.
+    pub async fn stream(&self, request: &str) -> (TcpStream, u16) {
+        let mut stream =
+            TcpStream::connect(self.address.trim_start_matches("http://")).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        let status = String::from_utf8_lossy(&answer[9..]).parse().expect("a status");
+        (stream, status)
     }
 
     /// A browser in which nobody has signed in.
@@ -101,9 +114,9 @@ async fn install(access: &Access) {
 }
 
 /// The key with which the portals of this cluster seal cookies.
-pub async fn session_key(it: &Scene) -> SessionKey {
+pub async fn session_key(it: &Scene) -> SessionKeys {
     let secret = it.secrets("bowline-portal").get(KEY_SECRET).await.expect("the session key");
-    SessionKey::new(&secret.data.unwrap().pop_first().unwrap().1.0).unwrap()
+    SessionKeys::new(&secret.data.unwrap().pop_first().unwrap().1.0).unwrap()
 }
 
 /// The token in a plain user's kubeconfig.

@@ -1,6 +1,7 @@
 //! How fast one user and one address may send requests, and that nobody is slowed down by somebody else.
 
 use bowline_portal::testing::{ACTIONS, REQUESTS};
+use bowline_testbed::sandbox::Rotation;
 use futures::future::join_all;
 
 use super::browser::Page;
@@ -53,29 +54,62 @@ async fn one_users_changes_are_limited_and_nobody_elses() {
     assert_eq!(carol.get("/connections").await.status, 200, "carol may still look");
 }
 
+/// Behind a proxy that is not named all of them come from one address.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn one_addresses_requests_are_limited_and_nobody_elses() {
+async fn class_10_a_flood_of_strangers_locks_nobody_out_who_is_signed_in() {
     let it = scene("requests").await;
     let portal = Portal::start(&it, &[]).await;
     let bob = portal.browser_on("127.0.0.2");
-    let page = bob.get("/sign-in").await;
-    assert_eq!(page.status, 200);
-    let carol = portal.browser_of(&it, "carol").await;
+    assert_eq!(bob.get("/sign-in").await.status, 200);
+    let [carol, alice] = [portal.browser_of(&it, "carol").await, portal.browser_of(&it, "alice").await];
     let burst = usize::try_from(REQUESTS.burst).unwrap();
     // Requests for unknown addresses count as well, and are the cheapest.
-    let nowhere = async || carol.get("/nowhere").await;
-    let (let_through, _) = flood(PATIENCE * burst, AT_ONCE, nowhere).await.expect("a limit");
-    assert!(let_through + 10 >= burst, "{let_through} requests in a row are what a page may need");
-
     let stranger = portal.browser();
     let nowhere = async || stranger.get("/nowhere").await;
-    let (let_through, _) = flood(burst, AT_ONCE, nowhere).await.expect("the same with and without a session");
-    assert!(let_through < burst, "{let_through}: the same bucket");
+    let (let_through, refused) = flood(PATIENCE * burst, AT_ONCE, nowhere).await.expect("a limit");
+    assert!(let_through + 10 >= burst, "{let_through} requests in a row are what a page may need");
+    assert!(refused.says("Your address sends too many"), "{}", refused.text);
+    assert_eq!(carol.get("/connections").await.status, 200, "carol is signed in, at the same address");
+
+    let more = async || carol.get("/nowhere").await;
+    let (let_through, refused) = flood(PATIENCE * burst, AT_ONCE, more).await.expect("a limit of her own");
+    assert!(let_through + 10 >= burst, "{let_through}: strangers took nothing away from her");
+    assert!(refused.says("You send too many"), "{}", refused.text);
+    assert_eq!(alice.get("/connections").await.status, 200, "another user is not affected");
     let others = join_all((0..AT_ONCE).map(|_| bob.get("/sign-in"))).await;
     assert!(others.iter().all(|answer| answer.status == 200), "bob is elsewhere");
     // Probes come from the kubelet; if one failed, the portal would be restarted.
     for probe in ["/livez", "/readyz"] {
         assert_eq!(carol.get(probe).await.status, 200, "{probe}");
     }
+}
+
+/// Open pages of one user do not keep others from following theirs.
+#[tokio::test]
+#[ignore = "needs an API server: make test"]
+async fn class_10_one_user_has_a_limited_number_of_streams() {
+    let it = scene("streams").await;
+    it.provider(Rotation::SingleUse).apply().await;
+    it.connection("mail").apply().await;
+    let portal = Portal::start(&it, &[]).await;
+    let live = format!("/connections/{}/mail/live", it.namespace);
+    let open = async |user: &str| {
+        let browser = portal.browser_of(&it, user).await;
+        let cookies = browser.cookie_header();
+        let mut streams = Vec::new();
+        let mut seen = Vec::new();
+        for _ in 0..30 {
+            let request = format!("GET {live} HTTP/1.1\r\nHost: x\r\nCookie: {cookies}\r\n\r\n");
+            let (stream, status) = portal.stream(&request).await;
+            seen.push(status);
+            streams.push(stream);
+        }
+        (streams, seen)
+    };
+    let (_alices, seen) = open("alice").await;
+    assert_eq!(seen.iter().filter(|status| **status == 200).count(), 20, "{seen:?}");
+    assert!(seen[20..].iter().all(|status| *status == 429), "{seen:?}");
+    let (_bobs, seen) = open("bob").await;
+    assert_eq!(seen[0], 200, "{seen:?}");
 }

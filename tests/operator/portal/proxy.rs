@@ -100,7 +100,10 @@ async fn a_session_counts_while_the_proxy_names_the_same_user() {
         signed_in.cookies()
     };
     by_token.keep(bowline_portal::testing::SESSION_COOKIE, &cookies[0]);
-    for browser in [&by_proxy, &by_token] {
+    let to = get(&by_token, &page, &[alice, PROVED]).await.location;
+    assert_eq!(to, "/sign-in", "its groups are not those that the proxy names");
+    {
+        let browser = &by_proxy;
         let seen = get(browser, &page, &[alice, PROVED]).await;
         assert!(seen.says("Signed in as alice"), "{}", seen.text);
         let form = seen.token();

@@ -1,6 +1,6 @@
 //! Where signing in leads: back to the requested page, and never to another site.
 
-use bowline_portal::testing::{BEFORE_COOKIE, Before, HOME, Purpose, SessionKey};
+use bowline_portal::testing::{BEFORE_COOKIE, Before, HOME, Purpose, SessionKeys};
 use bowline_testbed::sandbox::Rotation;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
@@ -35,7 +35,7 @@ const TARGETS: &[&str] = &[
 ];
 
 /// What a browser stores for a user who is not signed in yet, with this target in it: cookie and form token.
-fn kept(key: &SessionKey, next: &str) -> (String, String) {
+fn kept(key: &SessionKeys, next: &str) -> (String, String) {
     let before = Before::new(HOME, Timestamp::now()).unwrap();
     let form = before.form.clone();
     let mut before: Value = serde_json::to_value(before).unwrap();

@@ -7,7 +7,7 @@ use bowline_portal::testing::OIDC_CALLBACK;
 
 /// What a user without rights gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gets {
+pub enum Gets {
     /// An answer with this status.
     Status(u16),
     /// A redirect to this address.
@@ -20,7 +20,7 @@ pub(super) enum Gets {
 
 /// One method of one address.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Route {
+pub struct Route {
     pub method: &'static str,
     pub path: &'static str,
     /// For users who are not signed in.
@@ -49,7 +49,7 @@ const fn entry(path: &'static str) -> Route {
 }
 
 /// All of them.
-pub(super) const ROUTES: &[Route] = &[
+pub const ROUTES: &[Route] = &[
     open("/livez", Status(200), Status(200)),
     open("/readyz", Status(200), Status(200)),
     open("/static/portal.css", Status(200), Status(200)),

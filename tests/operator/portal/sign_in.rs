@@ -24,8 +24,14 @@ fn vouching() -> RealmConfig {
     realm
 }
 
+/// The scene's realm, as a provider of identities.
+pub(super) async fn realm_for_signing_in(it: &Scene) -> RealmHandle {
+    it.provider(Rotation::None).habit(|realm| realm.clients = vouching().clients).apply().await;
+    it.realm.clone()
+}
+
 /// A portal that signs people in at this realm, under the names that they have there.
-async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
+pub(super) async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
     let client = RealmConfig::default().clients.swap_remove(0);
     let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(&it.name);
     std::fs::write(&secret, client.secret.unwrap()).unwrap();
@@ -37,7 +43,7 @@ async fn portal(it: &Scene, realm: &RealmHandle) -> Portal {
 }
 
 /// Goes to the provider from the sign-in page as alice; returns the callback with which she comes back.
-async fn vouched(portal: &Portal, browser: &Browser) -> String {
+pub(super) async fn vouched(portal: &Portal, browser: &Browser) -> String {
     let page = browser.get("/sign-in").await;
     let onward = browser.submit(&page, "/sign-in/oidc", &[]).await;
     let address = onward.text.split("id=\"go\" href=\"").nth(1).and_then(|rest| rest.split('"').next());

@@ -192,7 +192,7 @@ async fn who_says_no_at_the_provider_reads_its_words_in_a_frame_of_their_own() {
     assert_eq!(carol.get(&query(&it, answer)).await.location, page);
     let seen = carol.get(&page).await;
     let frame = format!(
-        "<blockquote><span class=\"soft\">Their &#60;b&#62;Mail&#60;/b&#62; says:</span> {SHOWN} \u{201d} Call  us</blockquote>"
+        "<blockquote><span class=\"soft\">Their &#60;b&#62;Mail&#60;/b&#62; says:</span> {SHOWN} \u{201d} Call \u{fffd}us</blockquote>"
     );
     assert!(seen.says(&frame) && seen.says("without access"), "{}", seen.text);
     stage.start_operator().await;

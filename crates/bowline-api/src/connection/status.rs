@@ -36,6 +36,11 @@ pub struct IntegrationConnectionStatus {
     pub ruling: Option<RulingStatus>,
     /// The last attempt to connect, whatever became of it.
     pub last_attempt: Option<LastAttempt>,
+    /// What happened to it, the newest first: each change that is worth a look, up to ten. Unlike Events, which anybody in
+    /// the namespace may write, this is the operator's word.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<HistoryEntry>,
     /// The Secret that is published here.
     pub secret: Option<SecretStatus>,
     /// Where it is shared.
@@ -218,6 +223,22 @@ pub struct LastAttempt {
     /// Why it failed, or what is not known.
     pub reason: Option<Open<Reason>>,
     /// What happened, what to do, who does it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// The longest `status.history`.
+pub const HISTORY_ENTRIES: usize = 10;
+
+/// Something that happened to a connection.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When the operator saw it.
+    pub at: Time,
+    /// What happened.
+    pub reason: Open<Reason>,
+    /// The same in words, with details.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

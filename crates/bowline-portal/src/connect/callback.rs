@@ -1,5 +1,6 @@
 //! The browser returns from the provider. One conditional write consumes the state, whatever else the query contains and
-//! whoever sends it.
+//! whoever sends it: also somebody who was led to consent to another person's attempt, so that an address which they then
+//! pass on is worth nothing.
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
@@ -28,6 +29,13 @@ pub(crate) async fn callback(
         .map_err(|flaw| PageError::bad_request(&format!("This is not a provider's response: {flaw}.")))?;
     let name = attempt_name(callback.state.expose_secret());
     let unknown = "No attempt is waiting for this response: it was finished already, or never started here.";
+    // Anybody can send a callback. Only a state that we gave out costs a request to the API server, and only a few times.
+    if !app.keys.has_marked(callback.state.expose_secret()) {
+        return Err(over(unknown));
+    }
+    if !app.limits.callbacks.allows(name.clone(), app.clock.now()) {
+        return Err(PageError::too_many("This response of the provider was sent too often."));
+    }
     let kept = app.attempts.get(&name).await?.ok_or_else(|| over(unknown))?;
     let session = session_of(&headers, &app);
     let page = connection_page(&kept.attempt);
@@ -43,7 +51,6 @@ pub(crate) async fn callback(
         CallbackJudgement::Returned(step) => {
             let returned = kept.attempt.clone().with(step);
             app.attempts.replace(kept, &returned).await?;
-            tracing::info!(attempt = name, user = returned.user, "the browser came back from the provider");
             Ok(Redirect::to(&page).into_response())
         }
     }

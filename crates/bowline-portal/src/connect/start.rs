@@ -4,7 +4,6 @@ use axum::response::{IntoResponse, Redirect};
 use bowline_api::attempt::{
     Attempt, AttemptEnding, ConnectionRef, LIFETIME, OPEN_PER_USER, Step, attempt_name,
 };
-use bowline_api::opaque::random_text;
 use bowline_api::reason::Reason;
 use bowline_runtime::attempts::{AttemptError, Attempts, StoredAttempt};
 use kube::ResourceExt;
@@ -22,7 +21,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     let (visit, session) = (&subject.visit, &subject.visit.session);
     subject.need_to_connect()?;
     make_room(subject).await?;
-    let (state, now) = (random_text()?, visit.now());
+    let (state, now) = (visit.app.keys.marked()?, visit.now());
     let attempt = attempt_name(state.expose_secret());
     let asked = Attempt {
         user: session.user().to_owned(),
@@ -36,8 +35,7 @@ pub(crate) async fn start(form: SubjectForm) -> Reply {
     };
     let made = visit.app.attempts.create(&attempt, &asked).await?;
     recount(visit, made).await?;
-    let Subject { namespace, name, .. } = subject;
-    tracing::info!(user = session.user(), namespace, name, attempt, "an attempt to connect begins");
+    tracing::info!(attempt, "an attempt to connect begins");
     Ok(Redirect::to(&format!("/leave/{attempt}")).into_response())
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn edit(form: SubjectForm) -> Reply {
         }
         change = change.field(name, form.fields.filled(field).map_or(Value::Null, Into::into));
     }
-    form.write(change, "edited").await
+    form.write(change).await
 }
 
 /// `POST …/share`: share with the workspace.
@@ -35,24 +35,20 @@ pub(crate) async fn share(form: SubjectForm) -> Reply {
     let workspace =
         chosen.filter(|name| is_name(name)).ok_or_else(|| PageError::bad_request("Name a workspace."))?;
     let change = ConnectionPatch::default().field("workspace", workspace).field("shared", true);
-    form.write(change, "shared").await
+    form.write(change).await
 }
 
 /// `POST …/unshare`: stop sharing; the owner keeps the connection.
 pub(crate) async fn unshare(form: SubjectForm) -> Reply {
     form.subject.need_to_edit(&["shared"], "Only its owner can stop sharing a connection.")?;
-    form.write(ConnectionPatch::default().field("shared", false), "unshared").await
+    form.write(ConnectionPatch::default().field("shared", false)).await
 }
 
 /// `POST …/refresh`: refresh once, now.
 pub(crate) async fn refresh(form: SubjectForm) -> Reply {
     need(form.subject.may.refresh(), "A refresh needs its owner, or the permission `connect`.")?;
     let now = form.subject.visit.now().to_string();
-    form.write(
-        ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, now),
-        "refresh requested",
-    )
-    .await
+    form.write(ConnectionPatch::default().annotation(names::ANNOTATION_REFRESH_REQUESTED, now)).await
 }
 
 /// `POST …/device`: request a device code (RFC 8628).
@@ -65,11 +61,7 @@ pub(crate) async fn device(form: SubjectForm) -> Reply {
         return Err(PageError::bad_request("This provider is not set up for codes on another device."));
     }
     let now = subject.visit.now().to_string();
-    form.write(
-        ConnectionPatch::default().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, now),
-        "code requested",
-    )
-    .await
+    form.write(ConnectionPatch::default().annotation(names::ANNOTATION_AUTHORIZE_REQUESTED, now)).await
 }
 
 /// `POST …/confirm`: the owner confirms the account that the page showed.
@@ -85,7 +77,7 @@ pub(crate) async fn confirm(form: SubjectForm) -> Reply {
         ));
     }
     let change = ConnectionPatch::default().annotation(names::ANNOTATION_ACCEPT_ACCOUNT, account);
-    form.write(change, "account confirmed").await
+    form.write(change).await
 }
 
 /// `POST …/again`: undo a disconnection.
@@ -94,7 +86,7 @@ pub(crate) async fn again(form: SubjectForm) -> Reply {
     let change = ConnectionPatch::default()
         .field("disconnect", false)
         .annotation(names::ANNOTATION_DISCONNECTED_BY, Value::Null);
-    form.write(change, "connected again").await
+    form.write(change).await
 }
 
 /// `POST …/pause`
@@ -103,7 +95,7 @@ pub(crate) async fn pause(form: SubjectForm) -> Reply {
     let note = managed::note(&form.subject.visit.reader());
     let change =
         ConnectionPatch::default().field("suspend", true).annotation(names::ANNOTATION_SUSPENDED_BY, note);
-    form.write(change, "paused").await
+    form.write(change).await
 }
 
 /// `POST …/resume`
@@ -112,5 +104,5 @@ pub(crate) async fn resume(form: SubjectForm) -> Reply {
     let change = ConnectionPatch::default()
         .field("suspend", false)
         .annotation(names::ANNOTATION_SUSPENDED_BY, Value::Null);
-    form.write(change, "resumed").await
+    form.write(change).await
 }

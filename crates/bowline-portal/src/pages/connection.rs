@@ -4,17 +4,15 @@ use askama::Template;
 use bowline_api::condition::{ConditionType, Conditioned};
 use bowline_api::connection::{AccountStatus, AuthorizationStatus, TokenStatus};
 use bowline_api::reason::{Reason, Remedy};
-use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
 
 use super::extra::{Extra, extra, known};
 use super::parameters::{self, ParameterField};
 use super::workspace::{own, sees};
 use crate::connect::progress::{AttemptNote, progress};
-use crate::error::{PageError, Reply, answered};
+use crate::error::{PageError, Reply};
 use crate::live::version;
 use crate::page::{Frame, html};
 use crate::subject::Subject;
@@ -97,8 +95,7 @@ struct DevicePrompt {
 
 /// `GET /connections/{namespace}/{name}`
 pub(crate) async fn page(subject: Subject) -> Reply {
-    let (progress, history, sharing) =
-        tokio::try_join!(progress(&subject), history(&subject), sharing(&subject))?;
+    let (progress, sharing) = tokio::try_join!(progress(&subject), sharing(&subject))?;
     let Subject { visit, connection, card, may, .. } = &subject;
     let (reader, status) = (visit.reader(), connection.status.clone().unwrap_or_default());
     let standing = standing(connection, &card.title, reader);
@@ -122,7 +119,7 @@ pub(crate) async fn page(subject: Subject) -> Reply {
         sharing,
         standing,
         progress,
-        history,
+        history: history::lines(connection, reader),
         subject,
     }))
 }
@@ -199,15 +196,6 @@ fn device(authorization: &AuthorizationStatus, now: Timestamp) -> Option<DeviceP
 fn web(address: Option<&str>) -> Option<String> {
     let address = url::Url::parse(address?).ok()?;
     matches!(address.scheme(), "https" | "http").then(|| address.into())
-}
-
-async fn history(subject: &Subject) -> Result<Vec<Line>, PageError> {
-    let Subject { visit, connection, .. } = subject;
-    let events: Api<Event> = Api::namespaced(visit.app.client.clone(), &subject.namespace);
-    let uid = connection.uid().unwrap_or_default();
-    let of_it = ListParams::default().fields(&format!("involvedObject.uid={uid}")).limit(100);
-    let found = answered(events.list(&of_it)).await?;
-    Ok(history::lines(&found.items, &connection.spec.owner, visit.reader()))
 }
 
 struct Sharing {

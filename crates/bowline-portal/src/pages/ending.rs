@@ -50,7 +50,7 @@ pub(crate) async fn disconnect(form: SubjectForm) -> Reply {
     if form.subject.connection.is_paused() {
         change = change.field("suspend", Value::Null).annotation(ANNOTATION_SUSPENDED_BY, Value::Null);
     }
-    form.write(change, "disconnected").await
+    form.write(change).await
 }
 
 /// `GET …/delete`

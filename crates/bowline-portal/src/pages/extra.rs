@@ -80,7 +80,7 @@ pub(crate) async fn agree(form: SubjectForm) -> Reply {
     })?;
     let all = agreed(&subject.connection, &known, &names);
     let change = ConnectionPatch::default().field("scopes", all).on_version_of(&subject.connection);
-    form.write(change, "extra scopes agreed to").await
+    form.write(change).await
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use serde::Deserialize;
 use crate::Portal;
 use crate::error::{PageError, Reply};
 use crate::limits::Sender;
+use crate::log::Requester;
 use crate::page::{Frame, OnwardPage, html};
 use crate::session::{self, Session};
 use crate::sign_in::before::{self, Before, HOME};
+use crate::sign_in::oidc::OpenId;
 use crate::sign_in::{proxy, token};
 use crate::visit::{self, Fields, Form, session_of};
 
@@ -28,9 +30,16 @@ struct SignInPage<'a> {
 }
 
 /// `GET /sign-in`
-pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply {
+///
+/// A session that ended with its ID token is renewed where that is from: its provider knows whether the person is still
+/// there, and usually asks them nothing.
+pub(crate) async fn page(
+    State(app): State<Portal>,
+    Extension(sender): Extension<Sender>,
+    headers: HeaderMap,
+) -> Reply {
     let now = app.clock.now();
-    let before = Before::of(&headers, &app.key, now).map_or_else(|| Before::new(HOME, now), Ok)?;
+    let before = Before::of(&headers, &app.keys, now).map_or_else(|| Before::new(HOME, now), Ok)?;
     if session_of(&headers, &app).is_some() {
         return Ok(Redirect::to(before.next()).into_response());
     }
@@ -38,7 +47,13 @@ pub(crate) async fn page(State(app): State<Portal>, headers: HeaderMap) -> Reply
     if let Some(settings) = &ways.proxy {
         return signed_in(&app, &proxy::sign_in(settings, &headers, now)?, &before);
     }
-    let cookie = before.to_cookie(&app.key)?;
+    let renews =
+        app.openid.as_ref().filter(|_| !ways.with_token && Session::has_ended(&headers, &app.keys, now));
+    if let Some(provider) = renews {
+        slow_enough(&app, sender)?;
+        return onward(&app, provider, before).await;
+    }
+    let cookie = before.to_cookie(&app.keys)?;
     let (with_oidc, with_token) = (ways.oidc.is_some(), ways.with_token);
     let (frame, token_audience) = (Frame::of_nobody("Sign in"), ways.token_audience.as_deref());
     let page = SignInPage { frame, form: before.form, with_oidc, with_token, token_audience };
@@ -57,8 +72,8 @@ pub(crate) async fn with_token(
     }
     let (before, fields) = began(&app, sender, request).await?;
     let token = SecretString::from(fields.text("token"));
-    let session =
-        token::sign_in(&app.client, ways.token_audience.as_deref(), &token, app.clock.now()).await?;
+    let audience = ways.token_audience.as_deref();
+    let session = token::sign_in(&app.client, audience, token, &app.keys, app.clock.now()).await?;
     signed_in(&app, &session, &before)
 }
 
@@ -71,10 +86,14 @@ pub(crate) async fn with_oidc(
     request: Request,
 ) -> Reply {
     let provider = app.openid.as_ref().ok_or_else(PageError::not_found)?;
-    let (mut before, _) = began(&app, sender, request).await?;
+    let (before, _) = began(&app, sender, request).await?;
+    onward(&app, provider, before).await
+}
+
+async fn onward(app: &Portal, provider: &OpenId, mut before: Before) -> Reply {
     let (address, sent) = provider.begin(app.clock.now()).await?;
     before.oidc = Some(sent);
-    let cookie = before.to_cookie(&app.key)?;
+    let cookie = before.to_cookie(&app.keys)?;
     let (frame, name) = (Frame::of_nobody("Signing in"), "your sign-in provider".to_owned());
     let page = OnwardPage { frame, name, address: address.into() };
     Ok(([(header::SET_COOKIE, cookie)], html(&page)).into_response())
@@ -97,7 +116,7 @@ pub(crate) async fn oidc_callback(
 ) -> Reply {
     let provider = app.openid.as_ref().ok_or_else(PageError::not_found)?;
     slow_enough(&app, sender)?;
-    let mut before = Before::of(&headers, &app.key, app.clock.now()).ok_or_else(PageError::stale_form)?;
+    let mut before = Before::of(&headers, &app.keys, app.clock.now()).ok_or_else(PageError::stale_form)?;
     let sent = before.oidc.take().ok_or_else(PageError::stale_form)?;
     if !session::same(&returned.state.unwrap_or_default(), &sent.state) {
         return Err(PageError::stale_form());
@@ -112,17 +131,17 @@ pub(crate) async fn oidc_callback(
 
 /// `POST /sign-out`
 pub(crate) async fn out(form: Form) -> Response {
-    tracing::info!(user = form.visit.session.user(), "signed out");
+    drop(form);
     let gone = [session::COOKIE, before::COOKIE].map(|name| (header::SET_COOKIE, session::no_cookie(name)));
     (AppendHeaders(gone), Redirect::to("/sign-in")).into_response()
 }
 
 /// Always a new session, so that a cookie planted in the browser before is useless.
 fn signed_in(app: &Portal, session: &Session, before: &Before) -> Reply {
-    let cookie = session.to_cookie(&app.key)?;
-    tracing::info!(user = session.user(), "signed in");
+    let cookie = session.to_cookie(&app.keys)?;
     let cookies = [cookie, session::no_cookie(before::COOKIE)].map(|cookie| (header::SET_COOKIE, cookie));
-    Ok((AppendHeaders(cookies), Redirect::to(before.next())).into_response())
+    let actor = Requester { user: session.user().to_owned(), signed_in: true };
+    Ok((Extension(actor), AppendHeaders(cookies), Redirect::to(before.next())).into_response())
 }
 
 /// The fields of a sign-in form that belongs to this browser.
@@ -132,7 +151,7 @@ async fn began(app: &Portal, sender: Sender, request: Request) -> Result<(Before
         return Err(PageError::stale_form());
     }
     let before =
-        Before::of(request.headers(), &app.key, app.clock.now()).ok_or_else(PageError::stale_form)?;
+        Before::of(request.headers(), &app.keys, app.clock.now()).ok_or_else(PageError::stale_form)?;
     let fields = visit::body(request, app).await?;
     if !session::same(fields.text(visit::TOKEN_FIELD), &before.form) {
         return Err(PageError::stale_form());

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::session::{self, SessionError, cookie_value};
-use crate::session_key::{Purpose, SessionKey};
+use crate::session_key::{Purpose, SessionKeys};
 
 pub const COOKIE: &str = "__Host-bowline-sign-in";
 
@@ -54,14 +54,14 @@ impl Before {
     }
 
     /// From the cookie, if it is valid and not too old.
-    pub fn of(headers: &HeaderMap, key: &SessionKey, now: Timestamp) -> Option<Self> {
-        let before: Self = key.open(Purpose::SignIn, cookie_value(headers, COOKIE)?)?;
+    pub fn of(headers: &HeaderMap, keys: &SessionKeys, now: Timestamp) -> Option<Self> {
+        let before: Self = keys.open(Purpose::SignIn, cookie_value(headers, COOKIE)?)?;
         let age = u64::try_from(now.as_second() - before.made_at.as_second()).ok()?;
         (age < LIFETIME.as_secs()).then_some(before)
     }
 
-    pub fn to_cookie(&self, key: &SessionKey) -> Result<String, SessionError> {
-        let sealed = key.seal(Purpose::SignIn, self)?;
+    pub fn to_cookie(&self, keys: &SessionKeys) -> Result<String, SessionError> {
+        let sealed = keys.seal(Purpose::SignIn, self)?;
         Ok(session::cookie(COOKIE, &sealed, LIFETIME))
     }
 
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_forgotten_after_ten_minutes() {
-        let key = SessionKey::new(&[7; 32]).unwrap();
+        let key = SessionKeys::new(&[7; 32]).unwrap();
         let at = |second| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second);
         let before = Before::new("/workspaces/marketing", at(0)).unwrap();
         let cookie = before.to_cookie(&key).unwrap();

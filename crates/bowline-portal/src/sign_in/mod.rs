@@ -3,6 +3,7 @@
 pub(crate) mod before;
 pub(crate) mod oidc;
 pub(crate) mod proxy;
+pub(crate) mod recheck;
 pub(crate) mod token;
 
 /// Redirect URI at the `OpenID` provider.

@@ -16,15 +16,24 @@ pub(crate) fn sign_in(settings: &Proxy, headers: &HeaderMap, now: Timestamp) -> 
     let user = user(settings, headers).ok_or_else(|| {
         PageError::sign_in("The proxy in front of this portal did not name you or did not authenticate.")
     })?;
-    let groups = headers.get_all(settings.groups_header.as_str());
-    let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let groups = groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
-    Ok(Session::begin(user, Groups::Claimed(groups), now)?)
+    Ok(Session::begin(user, groups(settings, headers), now)?)
 }
 
-/// Whether this request names the same user.
-pub(crate) fn names(settings: &Proxy, headers: &HeaderMap, name: &str) -> bool {
-    user(settings, headers) == Some(name)
+/// Whether this request names the session's user, in the same groups.
+pub(crate) fn confirms(settings: &Proxy, headers: &HeaderMap, session: &Session) -> bool {
+    // A proxy may name them in any order.
+    let sorted = |mut groups: Vec<String>| {
+        groups.sort_unstable();
+        groups
+    };
+    user(settings, headers) == Some(session.user())
+        && sorted(groups(settings, headers).counting()) == sorted(session.groups.clone())
+}
+
+fn groups(settings: &Proxy, headers: &HeaderMap) -> Groups {
+    let groups = headers.get_all(settings.groups_header.as_str());
+    let groups = groups.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    Groups::Claimed(groups.map(str::trim).filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect())
 }
 
 /// The user that the proxy names; `None` without the secret, or if a header is repeated.
@@ -84,6 +93,17 @@ mod tests {
         ]);
         let session = sign_in(&settings(), &sent, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(session.groups, ["staff", "system:authenticated"]);
-        assert!(names(&settings(), &sent, "alice") && !names(&settings(), &sent, "bob"));
+        assert!(confirms(&settings(), &sent, &session));
+    }
+
+    #[test]
+    fn class_10_a_session_is_over_when_the_proxy_names_other_groups() {
+        let named = |user, groups| {
+            headers(&[("x-forwarded-user", user), ("x-forwarded-groups", groups), (SECRET_HEADER, "hush")])
+        };
+        let session = sign_in(&settings(), &named("alice", "staff,admins"), Timestamp::UNIX_EPOCH).unwrap();
+        let stays = |user, groups| confirms(&settings(), &named(user, groups), &session);
+        assert!(stays("alice", "staff,admins") && stays("alice", " admins , staff"));
+        assert!(!stays("alice", "staff") && !stays("alice", "") && !stays("bob", "staff,admins"));
     }
 }

@@ -1,12 +1,11 @@
-//! Events as sentences.
+//! The history in a connection's status as sentences.
 
-use k8s_openapi::api::core::v1::Event;
-use k8s_openapi::jiff::Timestamp;
+use bowline_api::IntegrationConnection;
+use bowline_api::connection::HistoryEntry;
+use bowline_api::reason::EventType;
 
 use super::foreign;
 use super::words::{Moment, Reader};
-
-const SHOWN: usize = 10;
 
 pub(crate) struct Line {
     pub(crate) title: String,
@@ -17,27 +16,19 @@ pub(crate) struct Line {
     pub(crate) warning: bool,
 }
 
-/// The last ten, the newest first.
-pub(crate) fn lines(events: &[Event], owner: &str, reader: Reader<'_>) -> Vec<Line> {
-    let mut timed: Vec<(Timestamp, &Event)> =
-        events.iter().filter_map(|event| Some((time(event)?, event))).collect();
-    timed.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-    timed.into_iter().take(SHOWN).map(|(time, event)| line(event, time, owner, reader)).collect()
+/// The newest first.
+pub(crate) fn lines(connection: &IntegrationConnection, reader: Reader<'_>) -> Vec<Line> {
+    let history = connection.status.iter().flat_map(|status| &status.history);
+    history.map(|entry| line(entry, &connection.spec.owner, reader)).collect()
 }
 
-fn time(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
-    let seen = event.last_timestamp.as_ref().map(|time| time.0);
-    series.or(event.event_time.as_ref()).map(|time| time.0).or(seen)
-}
-
-fn line(event: &Event, time: Timestamp, owner: &str, reader: Reader<'_>) -> Line {
-    let reason = event.reason.as_deref().unwrap_or_default();
+fn line(entry: &HistoryEntry, owner: &str, reader: Reader<'_>) -> Line {
+    let warns = entry.reason.known().is_some_and(|reason| reason.row().event == Some(EventType::Warning));
     Line {
-        title: title(reason),
-        note: reader.sentence(event.message.as_deref().unwrap_or_default(), owner),
-        when: Moment::new(time, reader.now),
-        warning: event.type_.as_deref() == Some("Warning"),
+        title: title(&entry.reason.to_string()),
+        note: reader.sentence(&entry.message, owner),
+        when: Moment::new(entry.at.0, reader.now),
+        warning: warns,
     }
 }
 

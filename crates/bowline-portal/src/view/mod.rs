@@ -8,22 +8,19 @@ pub(crate) mod scopes;
 pub(crate) mod status;
 pub(crate) mod words;
 
-use bowline_api::IntegrationConnection;
+use bowline_api::{IntegrationConnection, shown};
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
 /// The longest text of a third party that a page shows.
 const FOREIGN_LETTERS: usize = 300;
 
-/// A third party's text as one short line, without control or direction characters.
+/// A third party's text as one short line.
 pub(crate) fn foreign(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut clean = text.chars().map(|c| if hidden(c) { ' ' } else { c });
-    let mut short: String = clean.by_ref().take(FOREIGN_LETTERS).collect();
-    short.extend(clean.next().map(|_| '…'));
+    let clean = shown::one_line(text);
+    let mut letters = clean.chars();
+    let mut short: String = letters.by_ref().take(FOREIGN_LETTERS).collect();
+    short.extend(letters.next().map(|_| '…'));
     short
 }
 
@@ -47,7 +44,7 @@ mod tests {
 
     #[test]
     fn foreign_text_is_one_short_line_that_reads_as_it_is() {
-        assert_eq!(foreign("a\nb\u{202e}c"), "a b c");
+        assert_eq!(foreign("a\nb\u{202e}c"), "a b\u{fffd}c");
         assert_eq!(foreign(&"x".repeat(1000)).chars().count(), FOREIGN_LETTERS + 1);
         assert_eq!(foreign("Größe"), "Größe");
     }

@@ -82,6 +82,7 @@ impl Portal {
         let proof = if cluster.is_foreign() { Proof::Proxy(random::hex(32)?) } else { Proof::Token };
         let secret_file = cluster.directory().join("proxy-secret");
         let mut arguments = vec!["portal", "--listen", &listen, "--url", &url, "--allow-insecure-http"];
+        arguments.push("--trusted-proxies=none");
         match &proof {
             Proof::Token => arguments.push("--sign-in-with-token"),
             Proof::Proxy(secret) => {

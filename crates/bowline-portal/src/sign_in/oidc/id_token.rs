@@ -80,7 +80,13 @@ pub(crate) fn session(
     // Core §2: every ID token has one, at most 255 characters.
     let subject = subject.ok_or_else(|| PageError::sign_in("Your sign-in provider named no subject."))?;
     session.person = Some(Digest::of_person(&settings.issuer, subject));
-    Ok(session)
+    #[allow(clippy::cast_possible_truncation, reason = "saturates, and far ends are cut anyway")]
+    let end =
+        claims.get("exp").and_then(Value::as_f64).and_then(|exp| Timestamp::from_second(exp as i64).ok());
+    Ok(match end {
+        Some(end) => session.until(end)?,
+        None => session,
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,154 @@
+//! What is logged of each request: one line with the route, and one more for what a person did.
+//!
+//! The lines of a request share its id. None has an address: a query may contain secrets.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use bowline_api::opaque::random_text;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::sign_in::OIDC_CALLBACK;
+use crate::view::foreign;
+
+const ID_LETTERS: usize = 16;
+
+/// Who made the request that a response is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Requester {
+    pub(crate) user: String,
+    /// Whether they signed in with this request.
+    pub(crate) signed_in: bool,
+}
+
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    let id =
+        random_text().map_or_else(|_| String::new(), |text| text.expose_secret()[..ID_LETTERS].to_owned());
+    let span = tracing::info_span!("request", request = id);
+    logged(request, next).instrument(span).await
+}
+
+async fn logged(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
+    let (method, uri, begun) = (request.method().clone(), request.uri().clone(), Instant::now());
+    let response = next.run(request).await;
+    let (route, status) = (route.unwrap_or_else(|| "unknown".to_owned()), response.status().as_u16());
+    let milliseconds = begun.elapsed().as_millis();
+    if route.starts_with("/static") || route == "/livez" || route == "/readyz" {
+        tracing::debug!(%method, route, status, milliseconds, "request");
+    } else {
+        tracing::info!(%method, route, status, milliseconds, "request");
+    }
+    let actor = response.extensions().get::<Requester>();
+    if let Some(action) = action(&method, &route, actor) {
+        let user = actor.map(|actor| foreign(&actor.user)).unwrap_or_default();
+        let object = foreign(&object(&route, &uri, &response));
+        tracing::info!(user, action, object, result = result(response.status()), status, "action");
+    }
+    response
+}
+
+/// What somebody did with a request; `None` if they only looked.
+fn action(method: &Method, route: &str, actor: Option<&Requester>) -> Option<&'static str> {
+    if method == Method::GET {
+        // A proxy signs people in on the page itself.
+        return match route {
+            "/callback/{provider}" => Some("finish connecting"),
+            route if route == OIDC_CALLBACK => Some("sign in"),
+            "/sign-in" if actor.is_some_and(|actor| actor.signed_in) => Some("sign in"),
+            _ => None,
+        };
+    }
+    if method != Method::POST {
+        return None;
+    }
+    Some(match route.rsplit('/').next().unwrap_or_default() {
+        "token" => "sign in",
+        "oidc" => "begin to sign in",
+        "sign-out" => "sign out",
+        "{provider}" => "create",
+        "start" => "begin connecting",
+        "device" => "request a code",
+        "again" => "connect again",
+        "confirm" => "confirm account",
+        "agree" => "agree to scopes",
+        "edit" => "edit",
+        "share" => "share",
+        "unshare" => "unshare",
+        "refresh" => "refresh",
+        "pause" => "pause",
+        "resume" => "resume",
+        "disconnect" => "disconnect",
+        "delete" => "delete",
+        _ => "unknown",
+    })
+}
+
+/// What it was done to: a connection as `NAMESPACE/NAME`, else what the address names.
+fn object(route: &str, uri: &Uri, response: &Response) -> String {
+    let connection = |path: &str| {
+        let mut parts = path.strip_prefix("/connections/")?.split('/');
+        Some(format!("{}/{}", parts.next()?, parts.next()?))
+    };
+    let leads = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let of_address = connection(uri.path());
+    let named = || {
+        let last = route.ends_with('}').then(|| uri.path().rsplit('/').next()).flatten();
+        last.unwrap_or_default().to_owned()
+    };
+    of_address
+        .or_else(|| leads.and_then(connection).filter(|_| !route.starts_with("/sign-")))
+        .unwrap_or_else(named)
+}
+
+/// A change redirects to its result; a page in its place asks for something first.
+fn result(status: StatusCode) -> &'static str {
+    match status {
+        status if status.is_redirection() => "done",
+        status if status.is_server_error() => "failed",
+        status if status.is_client_error() => "refused",
+        _ => "asked",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::response::{IntoResponse, Redirect};
+
+    use super::*;
+
+    #[test]
+    fn the_object_is_the_connection_wherever_it_is_named() {
+        let done = |to: &str| Redirect::to(to).into_response();
+        let asked = |path: &str| path.parse::<Uri>().unwrap();
+        for (route, address, leads, expected) in [
+            ("/connections/{namespace}/{name}/share", "/connections/a/b/share", "/connections/a/b", "a/b"),
+            ("/connections/{namespace}/{name}/delete", "/connections/a/b/delete", "/connections", "a/b"),
+            ("/new/{provider}", "/new/github", "/connections/a/new", "a/new"),
+            ("/new/{provider}", "/new/github", "", "github"),
+            ("/callback/{provider}", "/callback/github?code=secret", "/connections/a/b", "a/b"),
+            ("/callback/{provider}", "/callback/github?code=secret", "", "github"),
+            ("/sign-in/token", "/sign-in/token", "/connections/a/b", ""),
+            ("/sign-out", "/sign-out", "/sign-in", ""),
+        ] {
+            assert_eq!(object(route, &asked(address), &done(leads)), expected, "{address}");
+        }
+    }
+
+    /// As the router has them: what a person can do has a word.
+    #[test]
+    fn every_route_that_changes_something_is_an_action() {
+        let router = include_str!("router.rs");
+        let posts =
+            router.split(".route(").skip(1).filter(|route| route.lines().next().unwrap().contains("post("));
+        let paths: Vec<&str> = posts.map(|route| route.split('"').nth(1).unwrap()).collect();
+        assert!(paths.len() >= 17, "{paths:?}");
+        for path in paths {
+            assert_ne!(action(&Method::POST, path, None), Some("unknown"), "{path}");
+        }
+    }
+}
