@@ -260,10 +260,13 @@ async fn a_secret_of_somebody_else_is_never_touched() {
 
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
-async fn an_owner_reference_stripped_by_an_editor_comes_back() {
+async fn a_stripped_owner_reference_comes_back() {
     let place = Place::new().await;
     let written = place.publish(1, None).await.unwrap();
-    place.edit(json!({ "metadata": { "ownerReferences": null } })).await;
+    // The policies let nobody but the operator do it; where they are not in force, an editor may.
+    let secrets: Api<Secret> = Api::namespaced(place.client.clone(), &place.namespace);
+    let stripped = Patch::Merge(json!({ "metadata": { "ownerReferences": null } }));
+    secrets.patch("github", &PatchParams::default(), &stripped).await.unwrap();
     assert!(matches!(place.publish(1, None).await, Err(PublishError::NameTaken)), "not known as ours");
     place.publish(1, Some(&written)).await.unwrap();
     place.assert_holds(1).await;
