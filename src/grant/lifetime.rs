@@ -30,13 +30,14 @@ impl Lifetimes {
     /// When the token of a grant expires by the wall clock as it is now.
     pub(crate) fn expiry(&self, uid: &str, version: GrantVersion, by_record: Timestamp) -> Timestamp {
         let now = self.set_back.load(Ordering::SeqCst);
-        let then = match self.first_seen.get(uid).filter(|(seen, _)| *seen == version) {
-            Some((_, then)) => then,
-            None => {
+        let known = self.first_seen.get(uid).filter(|(seen, _)| *seen == version);
+        let then = known.map_or_else(
+            || {
                 self.first_seen.set(uid, (version, now));
                 now
-            }
-        };
+            },
+            |(_, then)| then,
+        );
         by_record.saturating_sub(SignedDuration::from_secs(now - then)).unwrap_or(Timestamp::MIN)
     }
 

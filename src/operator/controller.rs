@@ -137,7 +137,7 @@ mod tests {
         waker.send(ObjectRef::new("good")).unwrap();
         assert_eq!(next().await, "good");
         assert_eq!((next().await, next().await), ("bad".into(), "bad panicked".into()));
-        assert!(began.elapsed() >= AFTER_PANIC - Duration::from_secs(1), "it is not repeated at once");
+        assert!(began.elapsed().as_secs() + 1 >= AFTER_PANIC.as_secs(), "it is not repeated at once");
         stop.cancel();
         running.await.unwrap();
     }

@@ -212,7 +212,7 @@ async fn minting(it: &Scene) {
         .await;
 }
 
-/// The RoleBinding of one namespace is lost, and the operator restarts.
+/// The rights in one namespace are lost, and the operator restarts.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn class_22_a_namespace_that_cannot_be_read_delays_only_what_is_in_it() {

@@ -83,7 +83,7 @@ async fn class_04_the_organizations_power_is_nobodys_before_somebody_is_named() 
     let said = until_refused(&it, &it.namespace, "billing").await;
     assert!(said.contains("set spec.allow.namespaces or spec.allow.workspaces"), "{said}");
     it.change_provider(json!({"spec": {"allow": {"namespaces": {"matchLabels": {"scene": it.name}}}}})).await;
-    let said = until(&"the scopes are asked for", async || {
+    let said = until("the scopes are asked for", async || {
         let said = until_refused(&it, &it.namespace, "billing").await;
         if said.contains("spec.scopes.allowed") { Ok(said) } else { Err(said) }
     })

@@ -56,6 +56,7 @@ pub struct Session {
 }
 
 /// Only ever into a sealed cookie.
+#[allow(clippy::ref_option, reason = "what serde passes")]
 fn exposed<S: Serializer>(token: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
     token.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }

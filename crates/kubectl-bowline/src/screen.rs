@@ -62,6 +62,7 @@ fn harmless(text: &str, colours: bool) -> String {
     clean
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "each is the answer to one question")]
 pub struct Screen {
     input: Box<dyn Read>,
     somebody_types: bool,
