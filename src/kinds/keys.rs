@@ -34,10 +34,10 @@ pub(crate) fn secret(namespace: &str, name: &str) -> LookupKey {
 pub(super) fn connections(connection: &IntegrationConnection) -> Vec<LookupKey> {
     let (spec, home) = (&connection.spec, connection.meta().namespace.as_deref().unwrap_or_default());
     let mut keys = vec![namespace(home), provider(&spec.provider)];
-    let names = spec.workspace.as_deref();
+    let own = spec.workspace.as_deref();
     let status = connection.status.as_ref().and_then(|status| status.sharing.as_ref());
     let is_in = status.map(|sharing| sharing.workspace.as_str());
-    keys.extend(names.into_iter().chain(is_in.filter(|name| Some(*name) != names)).map(workspace));
+    keys.extend(own.into_iter().chain(is_in.filter(|name| Some(*name) != own)).map(workspace));
     let named = [&spec.credentials, &spec.app].into_iter().flatten();
     keys.extend(named.map(|reference| secret(home, &reference.secret_name)));
     keys

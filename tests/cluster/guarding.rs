@@ -70,11 +70,11 @@ async fn class_05_a_namespace_with_connections_ends_and_the_garbage_collector_wo
     let maps = format!("/api/v1/namespaces/{}/configmaps", team.namespace);
     let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}});
     let owner = team.person(ADMIN).must(&Ask::post(&maps, &owner)).await;
-    let owned = json!({"metadata": {"ownerReferences":
+    let dependent = json!({"metadata": {"ownerReferences":
         [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"]}]}});
-    let owned = team.connection_of_alice(&owned).await;
+    let dependent = team.connection_of_alice(&dependent).await;
     team.person(ADMIN).must(&Ask::delete(&format!("{maps}/owner"))).await;
-    gone(&team, &path_of(&team.connections(), &owned)).await;
+    gone(&team, &path_of(&team.connections(), &dependent)).await;
 
     let held = json!({"metadata": {"finalizers": ["example.com/hold"]}});
     let held = path_of(&team.connections(), &team.connection_of_alice(&held).await);
@@ -85,11 +85,11 @@ async fn class_05_a_namespace_with_connections_ends_and_the_garbage_collector_wo
     // Whoever may delete in it completes its deletion. Roles of the namespace are gone by now.
     let cleaner = cleaner(&team).await;
     let released = json!({"metadata": {"finalizers": null}});
-    let cleaned = async || match team.person(&cleaner).ask(&Ask::delete(&held)).await {
+    let is_done = async || match team.person(&cleaner).ask(&Ask::delete(&held)).await {
         answer if answer.is_accepted() => Ok(()),
         answer => Err(answer.words().to_owned()),
     };
-    wait_for("the cleaner deletes", Duration::from_secs(30), cleaned).await.unwrap();
+    wait_for("the cleaner deletes", Duration::from_secs(30), is_done).await.unwrap();
     team.person(&cleaner).must(&Ask::merge(&held, &released)).await;
     gone(&team, &namespace).await;
     for kind in ["clusterroles", "clusterrolebindings"] {

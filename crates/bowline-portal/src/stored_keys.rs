@@ -120,8 +120,8 @@ pub(crate) async fn obtain(
     let stored = StoredKeys::read(&follower.secret().await?, clock.now())?;
     follower.remind(&stored);
     let keys = Arc::new(SessionKeys::of(stored.keys));
-    let (followed, stop) = (Arc::clone(&keys), stop.clone());
-    tokio::spawn(async move { stop.run_until_cancelled(follower.follow(&followed)).await });
+    let (known, stop) = (Arc::clone(&keys), stop.clone());
+    tokio::spawn(async move { stop.run_until_cancelled(follower.follow(&known)).await });
     Ok(keys)
 }
 

@@ -108,9 +108,9 @@ async fn class_10_a_callback_that_nobody_began_here_costs_no_request() {
     let mark = audit.mark().unwrap();
     let nobody = portal.browser();
     for number in 0..50 {
-        let state = format!("{number:0>43}");
+        let issued = format!("{number:0>43}");
         for browser in [&nobody, &carol] {
-            let path = format!("/callback/{}?state={state}&code=x", it.name);
+            let path = format!("/callback/{}?state={issued}&code=x", it.name);
             assert_eq!(browser.get(&path).await.status, 409, "{path}");
         }
     }
