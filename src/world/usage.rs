@@ -214,7 +214,7 @@ mod tests {
             match expected {
                 None => assert_eq!(said, None, "{what}"),
                 Some(part) => {
-                    assert!(said.as_deref().is_some_and(|said| said.contains(part)), "{what}: {said:?}")
+                    assert!(said.as_deref().is_some_and(|said| said.contains(part)), "{what}: {said:?}");
                 }
             }
         }
