@@ -22,36 +22,28 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
     let (spec, namespace) = (&connection.spec, connection.namespace().unwrap_or_default());
     let actor = ctx.grants.view(&connection.uid().unwrap_or_default());
     let provider = ctx.world.provider(&spec.provider, &spec.parameters);
-    let target = provider.as_ref().ok();
-    let seen = |among: &SecretIndex, name: &str| {
-        let object = among.get(&namespace, name)?.object;
-        Some(((*object.uid).into(), object.resource_version.into()))
-    };
+    let target = provider.as_ref().ok().cloned();
+    let seen = |among: &SecretIndex, name: &str| version_of(among, &namespace, name);
+    let own_app = |name: &str| seen(&ctx.world.own_apps, name).map(|(uid, at)| format!("{uid}/{at}"));
     let app_version = match &spec.app {
-        None => target.and_then(|target| target.app_version()).map(ToOwned::to_owned),
-        Some(own) => seen(&ctx.world.own_apps, &own.secret_name)
-            .map(|(uid, version): (String, String)| format!("{uid}/{version}")),
+        None => target.as_ref().and_then(|target| target.app_version()).map(ToOwned::to_owned),
+        Some(own) => own_app(&own.secret_name),
     };
     // A registration that the provider rejects pauses only the connections that use it, not those with their own app.
-    let incident = |trouble| {
-        let shared = target.filter(|_| spec.app.is_none())?;
-        ctx.grants.incidents().present(shared.provider(), trouble)
-    };
-    let next_probe = incident(Trouble::Registration).map(|incident| incident.next_probe);
-    let incident = incident(Trouble::Grants);
-    let usage = target.map_or(ProviderUse::Allowed, |target| ctx.world.may_use(target, connection));
-    let credentials = spec.credentials.as_ref();
-    let credentials = credentials.and_then(|named| seen(&ctx.world.credentials, &named.secret_name));
+    let shared = target.as_ref().filter(|_| spec.app.is_none());
+    let incident = |trouble| ctx.grants.incidents().present(shared?.provider(), trouble);
+    let usage = target.as_ref().map_or(ProviderUse::Allowed, |it| ctx.world.may_use(it, connection));
+    let credentials = spec.credentials.as_ref().map(|named| &named.secret_name);
     ObservedConnection {
         provider,
-        next_probe,
-        incident,
+        next_probe: incident(Trouble::Registration).map(|incident| incident.next_probe),
+        incident: incident(Trouble::Grants),
         usage,
         record: record(ctx, connection, actor.busy),
         secret: ctx.world.published.get(&namespace, &connection.secret_name()).map(|secret| secret.object),
         written: written(ctx, connection),
         app_version,
-        credentials,
+        credentials: credentials.and_then(|name| seen(&ctx.world.credentials, name)),
         requests_from: ctx.grants.requests().free_at(&spec.provider, ctx.clock.now()),
         missing_policies: ctx.world.policies.missing(),
         namespace_unreadable: ctx.world.is_unreadable(&namespace),
@@ -65,6 +57,12 @@ pub(super) fn observe(ctx: &Context, connection: &IntegrationConnection) -> Obse
         is_reserved: ctx.world.is_reserved(&namespace),
         takes_anothers_name: takes_anothers_name(ctx, connection),
     }
+}
+
+/// UID and resourceVersion of a Secret.
+fn version_of(among: &SecretIndex, namespace: &str, name: &str) -> Option<(String, String)> {
+    let object = among.get(namespace, name)?.object;
+    Some(((*object.uid).into(), object.resource_version.into()))
 }
 
 /// Each connection's own name is reserved for its Secret, also while it has none, and so is its id where it was ever shared. A

@@ -150,19 +150,22 @@ async fn start(
     for start in controllers {
         start(&ctx, liveness, life);
     }
-    let lookup = Arc::clone(&ctx);
-    let endings = Endings {
+    life.own("the queue of endings", endings(&ctx).run(stop.clone()));
+    start_periodic(&ctx, keyring, life);
+    readiness.ready();
+    tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
+    Ok(Some(ctx))
+}
+
+fn endings(ctx: &Arc<Context>) -> Endings {
+    let lookup = Arc::clone(ctx);
+    Endings {
         desk: Arc::clone(&ctx.grants),
         find_target: Arc::new(move |place, terms| {
             lookup.world.provider(&place.provider, &terms.parameters).ok()
         }),
         retention: ctx.settings.record_retention,
-    };
-    life.own("the queue of endings", endings.run(stop.clone()));
-    start_periodic(&ctx, keyring, life);
-    readiness.ready();
-    tracing::info!(connections = ctx.world.kinds.connections.state().len(), "ready");
-    Ok(Some(ctx))
+    }
 }
 
 /// Starts what happens from time to time, and not because something changed.

@@ -1,6 +1,7 @@
 //! Publishing on a real API server: preconditions of server-side apply, immutable Secrets, quotas and the texts of refusals
 //! come from the API server and cannot be tested without it.
 
+use bowline_api::IntegrationConnection;
 use bowline_api::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,7 +15,7 @@ use bowline::testing::{
 use bowline_api::connection::{Format, SecretType, TemplateMetadata};
 use bowline_runtime::follow::{ObjectVersion, follow};
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ResourceQuota, Secret};
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
@@ -31,8 +32,8 @@ struct Place {
     index: SecretIndex,
     namespace: String,
     secrets: Api<Secret>,
-    /// Stands for the connection. It must exist: the garbage collector deletes what has no owner.
-    owner: ConfigMap,
+    /// It must exist: the garbage collector deletes what has no owner.
+    owner: IntegrationConnection,
 }
 
 impl Place {
@@ -41,9 +42,12 @@ impl Place {
         let namespace: Namespace =
             serde_json::from_value(json!({ "metadata": { "generateName": "publishing-" } })).unwrap();
         let made = Api::all(admin.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-        let owner: ConfigMap = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
-        let maps = Api::namespaced(admin.clone(), &made.name_any());
-        let owner = maps.create(&PostParams::default(), &owner).await.unwrap();
+        let owner = IntegrationConnection::new(
+            "owner",
+            serde_json::from_value(json!({ "provider": "p", "owner": "alice" })).unwrap(),
+        );
+        let connections = Api::namespaced(admin.clone(), &made.name_any());
+        let owner = connections.create(&PostParams::default(), &owner).await.unwrap();
         Self {
             index: SecretIndex::published(&[made.name_any()].into()),
             secrets: Api::namespaced(admin.clone(), &made.name_any()),

@@ -45,7 +45,8 @@ async fn published(it: &Scene) -> Result<Vec<String>, String> {
 async fn many_published(it: &Scene) {
     it.provider_of_type("generic-oauth2-client-credentials")
         .registered()
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
+            "scopes": {"default": ["read"], "allowed": ["read"]}}))
         .apply()
         .await;
     for number in 0..CONNECTIONS {

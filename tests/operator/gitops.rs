@@ -7,7 +7,7 @@ use std::time::Duration;
 use bowline_api::condition::Truth;
 use bowline_api::reason::{Reason, ReasonPlace};
 use bowline_testbed::health::{Verdict, judge};
-use bowline_testbed::sandbox::Rotation;
+use bowline_testbed::sandbox::{Action, Fault, Rotation};
 use serde_json::{Value, json};
 
 use crate::looking::{phase_of, until};
@@ -25,13 +25,14 @@ async fn one_in_each_phase(it: &Scene) {
     for name in ["active", "suspended", "disconnected", "error"] {
         it.authorized(name).await;
     }
-    // Only for a grant that was issued to us is it known when it would have expired.
     it.consents_as("revoked", "alice").await;
     it.until_phase("revoked", "Active").await;
     let token = it.secret("revoked").await["access_token"].clone();
     let issued = it.realm.ledger();
     let grant = issued.history_of(&token).into_iter().find_map(|entry| entry.grant.clone());
-    it.realm.revoke_grant(&grant.expect("the grant of the published token")).expect("revoked");
+    let grant = grant.expect("the grant of the published token");
+    // The provider's own word for it, twice: the first is doubted.
+    it.realm.fault(Fault::token(Action::error("grant_revoked")).for_grant(grant).times(100));
     it.ask_for_refresh("revoked", "now").await;
     let access_alone = it.mint();
     it.import_keys("expired", &[("access_token", &access_alone.access_token), ("expires_in", "3")]).await;

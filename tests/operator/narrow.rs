@@ -207,7 +207,8 @@ async fn minting(it: &Scene) {
     it.provider_of_type("generic-oauth2-client-credentials")
         .registered()
         .lifetime(6)
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "scopes": {"default": ["read"]}}))
+        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
+            "scopes": {"default": ["read"], "allowed": ["read"]}}))
         .apply()
         .await;
 }

@@ -146,7 +146,6 @@ fn secret_plan(input: &Input, authorized: &ConditionVerdict) -> SecretPlan {
             if is_kept { SecretPlan::Keep } else { SecretPlan::Withhold }
         }
         Effect::Withhold => SecretPlan::Withhold,
-        Effect::Coast if has_token && is_unchecked(input) => SecretPlan::Withhold,
         // A record that cannot be read now says nothing about what is published.
         _ if !has_token && observed.record.present().is_none() && observed.written.is_some() => {
             SecretPlan::Keep
@@ -176,17 +175,6 @@ fn is_of_this_spec(input: &Input) -> bool {
 fn holds_the_token(input: &Input) -> bool {
     let version = input.observed.record.version();
     input.observed.written.as_ref().is_some_and(|written| written.grant.is_some() && written.grant == version)
-}
-
-/// Whether nobody has checked the token in use, because the provider cannot be used: only the owner's grant that was published
-/// before goes on.
-fn is_unchecked(input: &Input) -> bool {
-    let observed = input.observed;
-    let published = observed.written.as_ref().and_then(|written| written.grant).map(|grant| grant.id);
-    let owner = observed.record.grant().map(|grant| &grant.bound_to.owner);
-    let goes_on = published == observed.record.version().map(|version| version.id)
-        && owner == Some(&input.connection.spec.owner);
-    (observed.target().is_none() || observed.next_probe.is_some()) && !goes_on
 }
 
 /// Whether the Secret is missing, or differs from what this process wrote. What an earlier process wrote is not known.

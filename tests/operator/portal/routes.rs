@@ -193,8 +193,9 @@ fn no_address_is_forgotten_here() {
     assert_eq!(found, tried, "what the router has, and what strangers try");
     let portal = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/bowline-portal/src");
     for (path, source) in sources(&portal) {
+        let served = source.split("#[cfg(test)]").next().unwrap_or_default();
         assert!(
-            path.ends_with("/router.rs") || !source.contains(".route("),
+            path.ends_with("/router.rs") || !served.contains(".route("),
             "{path} has addresses of its own"
         );
     }

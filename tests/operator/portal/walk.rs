@@ -209,7 +209,7 @@ async fn who_says_no_at_the_provider_reads_its_words_in_a_frame_of_their_own() {
         if seen.says("words:") { Ok(seen) } else { Err(seen.text) }
     })
     .await;
-    let quoted = format!("in the provider&#39;s words: \u{201c}{SHOWN} &#34; Call us\u{201d}");
+    let quoted = format!("in the provider&#39;s words: \u{201c}{SHOWN} &#34; Call \u{fffd}us\u{201d}");
     assert!(seen.says(&quoted), "{}", seen.text);
     assert!(!seen.says("<script>alert") && !seen.says("<b>"), "{}", seen.text);
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use bowline_api::names::{GROUP, LABEL_MANAGED_BY};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    FieldsV1, ManagedFieldsEntry, ObjectMeta, OwnerReference,
+};
 use kube::Resource;
+use serde_json::{Value, json};
 
 /// Longer annotations are not kept, whoever set them: none of ours needs more.
 const ANNOTATION_BYTES: usize = 512;
@@ -12,6 +15,8 @@ const ANNOTATION_BYTES: usize = 512;
 const OUR_ENTRIES: usize = 32;
 /// How many labels of a namespace, and how many finalizers, are kept.
 const OTHER_ENTRIES: usize = 64;
+/// How many managers of a connection's spec are kept.
+const FIELD_MANAGERS: usize = 8;
 /// Names and UIDs that the API server does not limit itself, in references to owners.
 const OWNER_BYTES: usize = 253;
 
@@ -19,11 +24,39 @@ const OWNER_BYTES: usize = 253;
 pub(super) fn project<T: Resource<DynamicType = ()>>(object: &mut T) {
     // Administrators select namespaces, and nothing else, by labels of their own.
     let labels = if T::kind(&()) == "Namespace" { OTHER_ENTRIES } else { 0 };
+    let fields = object.meta_mut().managed_fields.take();
+    if T::kind(&()) == "IntegrationConnection" {
+        object.meta_mut().managed_fields = fields.map(summary);
+    }
     project_metadata(object.meta_mut(), labels);
 }
 
+/// Who set which fields of a spec, and when: the portal names whoever paused a connection, and what would revert an edit. Deeper
+/// fields are left out.
+fn summary(entries: Vec<ManagedFieldsEntry>) -> Vec<ManagedFieldsEntry> {
+    let shallow = |value: Value| match value {
+        Value::Object(fields) => {
+            fields.into_iter().take(OUR_ENTRIES).map(|(field, _)| (field, json!({}))).collect()
+        }
+        _ => json!({}),
+    };
+    let fields = |fields: FieldsV1| match fields.0 {
+        Value::Object(all) => {
+            let kept =
+                |(part, value)| if part == "f:spec" { (part, shallow(value)) } else { (part, json!({})) };
+            FieldsV1(all.into_iter().take(OUR_ENTRIES).map(kept).collect())
+        }
+        _ => FieldsV1(json!({})),
+    };
+    let of_spec = |entry: &ManagedFieldsEntry| {
+        let names = entry.manager.as_ref().is_some_and(|manager| manager.len() <= OWNER_BYTES);
+        names && entry.fields_v1.as_ref().is_some_and(|fields| fields.0.get("f:spec").is_some())
+    };
+    let entries = entries.into_iter().filter(of_spec).take(FIELD_MANAGERS);
+    entries.map(|entry| ManagedFieldsEntry { fields_v1: entry.fields_v1.map(fields), ..entry }).collect()
+}
+
 fn project_metadata(metadata: &mut ObjectMeta, foreign_labels: usize) {
-    metadata.managed_fields = None;
     metadata.self_link = None;
     metadata.generate_name = None;
     if let Some(annotations) = &mut metadata.annotations {
@@ -111,8 +144,27 @@ mod tests {
         assert_eq!(kept.annotations.unwrap()["bowline.dev/intake"], "a/b");
         assert_eq!(kept.labels.unwrap().len(), 2);
         assert_eq!(kept.owner_references.unwrap().len(), 1);
+        assert!(kept.managed_fields.is_none());
         assert_eq!(kept.finalizers.unwrap(), ["theirs", "bowline.dev/grant"], "in their places");
         assert_eq!((kept.resource_version.as_deref(), kept.generation), (Some("7"), Some(3)));
+    }
+
+    #[test]
+    fn of_the_fields_of_a_connection_only_who_set_which_of_the_spec_is_kept() {
+        let entry = |manager: &str, fields: Value| {
+            serde_json::from_value(json!({"manager": manager, "operation": "Update", "fieldsV1": fields}))
+                .unwrap()
+        };
+        let deep = json!({"f:spec": {"f:suspend": {}, "f:secret": {"f:template": {"f:data": {}}}}});
+        let kept = summary(vec![
+            entry("kubectl", deep),
+            entry("noisy", json!({"f:metadata": {"f:labels": {"f:x": {}}}})),
+            entry(&"x".repeat(1_000), json!({"f:spec": {}})),
+            entry("argocd", json!({"f:spec": {"f:owner": {}}, "f:metadata": {"f:labels": {"f:x": {}}}})),
+        ]);
+        let fields: Vec<_> = kept.into_iter().filter_map(|entry| Some(entry.fields_v1?.0)).collect();
+        assert_eq!(fields[0], json!({"f:spec": {"f:suspend": {}, "f:secret": {}}}));
+        assert_eq!(fields[1..], [json!({"f:spec": {"f:owner": {}}, "f:metadata": {}})]);
     }
 
     #[test]

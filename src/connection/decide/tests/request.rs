@@ -1,5 +1,7 @@
 //! Refresh requests on the object.
 
+use std::sync::Arc;
+
 use bowline_oauth::catalog::errors::Class;
 use serde_json::json;
 
@@ -25,8 +27,9 @@ fn a_request_that_waits_is_looked_at_when_it_is_due() {
 /// 90 seconds until the token reaches the pods, and as long to be of use there.
 #[test]
 fn a_request_leaves_pods_the_token_that_a_refresh_would_end() {
-    let asked =
-        |second| good().provider(Ok(target("github-app-user"))).at_second(second).requested("x").decided();
+    let there = target("github-app-user");
+    let bound = || good().grant(|grant| grant.bound_to.addresses = there.addresses().clone());
+    let asked = |second| bound().provider(Ok(Arc::clone(&there))).at_second(second).requested("x").decided();
     assert_eq!((asked(5).task, asked(5).request_at), (None, Some(at(180))));
     assert_eq!((asked(179).task, asked(179).request_at), (None, Some(at(180))));
     assert!(asked(180).task.is_some());

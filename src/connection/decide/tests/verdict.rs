@@ -49,29 +49,6 @@ fn the_secret_follows_the_grant_and_the_spec() {
 }
 
 #[test]
-fn while_a_provider_cannot_be_used_only_a_grant_that_was_checked_before_goes_on() {
-    let down = |it: Situation| it.provider(Err(UnusableProvider::NotReady("x".into())));
-    let rejected = |it: Situation| it.seen(|observed| observed.next_probe = Some(at(600)));
-    let unknown = (Unknown, Reason::ProviderNotReady);
-    are_decided(vec![
-        ("a refresh of what is published", down(good().refreshed()), unknown, SecretPlan::Write),
-        ("a grant that nobody has checked", down(connection().authorized()), unknown, SecretPlan::Withhold),
-        (
-            "the same, while the app is rejected",
-            rejected(connection().authorized()),
-            unknown,
-            SecretPlan::Withhold,
-        ),
-        (
-            "another owner since",
-            down(good().refreshed().spec(json!({"owner": "bob"}))),
-            unknown,
-            SecretPlan::Withhold,
-        ),
-    ]);
-}
-
-#[test]
 fn what_once_kept_a_grant_from_being_accepted_is_no_verdict_once_it_is_over() {
     for reason in [Reason::Suspended, Reason::Disconnected, Reason::ProviderNotAllowed] {
         let plan = connection().tried(AttemptResult::Failed, reason).decided();
