@@ -90,10 +90,11 @@ fn as_environment(secret: &str) -> String {
     format!("envFrom:\n  - secretRef:\n      name: {secret}\n")
 }
 
-/// YAML that mounts a Secret. Files are updated with each refresh; environment variables are not.
+/// YAML that mounts a Secret. Files are updated with each refresh; environment variables are not. kubelet removes the files of a
+/// withdrawn Secret only if it is optional.
 fn as_files(secret: &str) -> String {
     format!(
-        "volumes:\n  - name: connection\n    secret:\n      secretName: {secret}\ncontainers:\n  - name: app\n    volumeMounts:\n      - name: connection\n        mountPath: /var/run/connection\n        readOnly: true\n"
+        "volumes:\n  - name: connection\n    secret:\n      secretName: {secret}\n      optional: true\ncontainers:\n  - name: app\n    volumeMounts:\n      - name: connection\n        mountPath: /var/run/connection\n        readOnly: true\n"
     )
 }
 
