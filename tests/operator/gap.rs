@@ -43,12 +43,7 @@ async fn published(it: &Scene) -> Result<Vec<String>, String> {
 
 /// An app that mints tokens for itself, and many connections of it, all published.
 async fn many_published(it: &Scene) {
-    it.provider_of_type("generic-oauth2-client-credentials")
-        .registered()
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
-            "scopes": {"default": ["read"], "allowed": ["read"]}}))
-        .apply()
-        .await;
+    it.minting_provider().apply().await;
     for number in 0..CONNECTIONS {
         it.connection(&name(number)).apply().await;
     }

@@ -192,13 +192,7 @@ async fn a_deleted_connection_takes_its_secret_along_and_its_grant_is_revoked() 
 #[ignore = "needs an API server: make test"]
 async fn client_credentials_need_nobody_and_are_minted_again() {
     let it = scene("machine").await;
-    it.provider_of_type("generic-oauth2-client-credentials")
-        .registered()
-        .lifetime(6)
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
-            "scopes": {"default": ["read"], "allowed": ["read"]}}))
-        .apply()
-        .await;
+    it.minting_provider().lifetime(6).apply().await;
     it.connection("billing").apply().await;
     it.until_phase("billing", "Active").await;
     let first = it.secret("billing").await;

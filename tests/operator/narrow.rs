@@ -179,12 +179,7 @@ async fn only_the_given_namespaces_are_published_in_and_read() {
 async fn a_connection_where_the_operator_may_not_publish_says_who_can_fix_it() {
     let narrow = Narrow::new().await;
     let it = &narrow.it;
-    it.provider_of_type("generic-oauth2-client-credentials")
-        .registered()
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
-            "scopes": {"default": ["read"], "allowed": ["read"]}}))
-        .apply()
-        .await;
+    it.minting_provider().apply().await;
     narrow.apply_elsewhere("billing").await;
     let api: Api<bowline_api::IntegrationConnection> = Api::namespaced(it.admin.clone(), &narrow.elsewhere);
     let told = until("SecretPublished Forbidden", async || {
@@ -202,24 +197,13 @@ async fn a_connection_where_the_operator_may_not_publish_says_who_can_fix_it() {
     it.secret_in(&narrow.elsewhere, "billing").await;
 }
 
-/// Client credentials of the sandbox's app: nobody has to consent.
-async fn minting(it: &Scene) {
-    it.provider_of_type("generic-oauth2-client-credentials")
-        .registered()
-        .lifetime(6)
-        .spec(json!({"endpoints": {"issuer": it.realm.issuer()}, "allow": {"namespaces": {}},
-            "scopes": {"default": ["read"], "allowed": ["read"]}}))
-        .apply()
-        .await;
-}
-
 /// The rights in one namespace are lost, and the operator restarts.
 #[tokio::test]
 #[ignore = "needs an API server: make test"]
 async fn class_22_a_namespace_that_cannot_be_read_delays_only_what_is_in_it() {
     let narrow = Narrow::new().await;
     let (it, lost) = (&narrow.it, &narrow.jobs);
-    minting(it).await;
+    it.minting_provider().lifetime(6).apply().await;
     it.connection("mail").apply().await;
     it.until_phase("mail", "Active").await;
     it.stage.stop_operator();

@@ -107,6 +107,13 @@ impl Scene {
         ProviderDraft::of_type(self, type_)
     }
 
+    /// A provider whose app mints tokens for itself (client credentials): nobody has to consent.
+    pub fn minting_provider(&self) -> ProviderDraft<'_> {
+        let draft = self.provider_of_type("generic-oauth2-client-credentials").registered();
+        draft.spec(json!({"endpoints": {"issuer": self.realm.issuer()}, "allow": {"namespaces": {}},
+            "scopes": {"default": ["read"], "allowed": ["read"]}}))
+    }
+
     /// A connection of alice's with the scene's provider.
     pub fn connection(&self, name: &str) -> ConnectionDraft<'_> {
         ConnectionDraft::new(self, name)
